@@ -1,0 +1,14 @@
+"""Entry point of `ray job submit --working-dir . -- python jobs/run.py jobs/demo.yaml [--set KEY=VALUE] [--out RUN_DIR]`.
+
+The job's exit code follows the run's. SIGTERM (`ray job stop`) ends the run cleanly between two steps; `ray-al resume` goes on.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from ray_al.cli import main  # noqa: E402
+
+if __name__ == "__main__":
+    main(["run", *sys.argv[1:]])

@@ -1,0 +1,361 @@
+"""The command line: parse, call one function, print."""
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ray_al import __version__
+from ray_al.core.config import load_config
+from ray_al.core.errors import ConfigError, RayALError
+from ray_al.core.storage import Storage
+
+EXIT_WAITING, EXIT_INTERRUPTED = 4, 130
+DEMO = Path(__file__).parent / "demo.yaml"
+
+
+class Group(click.Group):
+    """Prints our own errors as one line and ends with their exit code."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except RayALError as error:
+            click.echo(f"error: {error}", err=True)
+            context.exit(error.exit_code)
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="ray-al")
+def main() -> None:
+    """Active learning for semantic segmentation on Ray.
+
+    Example: ray-al demo
+    """
+
+
+def _options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def apply(function: Any) -> Any:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return apply
+
+
+run_dir_argument = click.argument("run_dir")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print facts as JSON.")
+set_option = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting, e.g. --set train.steps=100.")
+out_option = click.option("--out", metavar="RUN_DIR", help="Where the run is written (new; a path or URI). Default: $RAY_AL_RUNS or ./runs.")
+
+
+@main.command()
+@_options(out_option, set_option, json_option)
+def demo(out: str | None, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Run the main job on a small built-in data set, with a report to open.
+
+    Example: ray-al demo --out /tmp/demo
+    """
+    sys.exit(_run(str(DEMO), out, overrides, as_json))
+
+
+@main.command()
+@click.argument("config")
+@_options(out_option, set_option, json_option)
+def run(config: str, out: str | None, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Run active learning as the YAML file CONFIG says.
+
+    Example: ray-al run jobs/camvid_cpu.yaml --set data.root=/data/camvid --out runs/first
+    """
+    sys.exit(_run(config, out, overrides, as_json))
+
+
+@main.command()
+@_options(run_dir_argument, json_option)
+def resume(run_dir: str, as_json: bool) -> None:
+    """Go on with a run after a stop, a crash, or when people have labelled.
+
+    Example: ray-al resume runs/first
+    """
+    _require_run(run_dir)
+    sys.exit(_drive(run_dir, as_json))
+
+
+@main.command()
+@_options(run_dir_argument, json_option)
+def status(run_dir: str, as_json: bool) -> None:
+    """Show where a run stands.
+
+    Example: ray-al status runs/first --json
+    """
+    from ray_al.driver.status import read_status
+
+    facts = read_status(_require_run(run_dir))
+    if as_json:
+        click.echo(json.dumps(facts, indent=1))
+        return
+    budget = facts["budget"]
+    click.echo(f"{facts['run']}: {facts['stage']}, cycle {facts['cycle']}")
+    click.echo(f"budget: {budget['spent']} of {budget['amount']} {budget['unit']} spent, {budget['reserved']} reserved")
+    click.echo(f"mIoU: {'-' if facts['miou'] is None else format(facts['miou'], '.4f')}")
+    if facts["tasks"]:
+        click.echo(f"waiting for labels: put the masks into {facts['tasks']}, then: ray-al resume {run_dir}")
+    for image_id, error in facts["quarantine"].items():
+        click.echo(f"quarantined {image_id}: {error}")
+    for refused in facts["refused"]:
+        click.echo(f"refused {refused['image_id']} region {refused['region']}: {refused['reason']}")
+
+
+@main.command()
+@_options(run_dir_argument, json_option)
+def log(run_dir: str, as_json: bool) -> None:
+    """Print the events of a run's ledger.
+
+    Example: ray-al log runs/first
+    """
+    from ray_al.driver.verify import describe
+    from ray_al.ledger import Journal
+
+    for event in Journal(_require_run(run_dir)).events:
+        click.echo(json.dumps(json.loads(event.to_bytes())) if as_json else describe(event))
+
+
+@main.command()
+@_options(run_dir_argument, json_option)
+def verify(run_dir: str, as_json: bool) -> None:
+    """Check that a run's journal, queries, scores, labels, budget and files agree.
+
+    Example: ray-al verify runs/first
+    """
+    from ray_al.driver.verify import verify as check
+
+    _require_run(run_dir)
+    facts = check(run_dir)
+    text = f"ok: {facts['events']} events, {facts['files']} files, {facts['labelled_regions']} labelled regions, {facts['spent']} spent"
+    click.echo(json.dumps(facts) if as_json else text)
+
+
+@main.command()
+@_options(run_dir_argument, json_option)
+def final(run_dir: str, as_json: bool) -> None:
+    """Train the final model on the regions that a run selected.
+
+    Example: ray-al final runs/first
+    """
+    _final(run_dir, "final", as_json)
+
+
+@main.command("upper-bound")
+@_options(run_dir_argument, json_option)
+def upper_bound(run_dir: str, as_json: bool) -> None:
+    """Train the final recipe on all labels of the pool, for comparison.
+
+    Example: ray-al upper-bound runs/first
+    """
+    _final(run_dir, "upper_bound", as_json)
+
+
+@main.command()
+@_options(run_dir_argument, json_option)
+def report(run_dir: str, as_json: bool) -> None:
+    """Write report.html and curve.csv of a run.
+
+    Example: ray-al report runs/first
+    """
+    _require_run(run_dir)
+    path = _write_report(run_dir)
+    click.echo(json.dumps({"report": path}) if as_json else path)
+
+
+@main.group()
+def datasets() -> None:
+    """Look at data before a run.
+
+    Example: ray-al datasets check jobs/camvid_cpu.yaml
+    """
+
+
+@datasets.command("check")
+@click.argument("config")
+@_options(set_option, json_option)
+def datasets_check(config: str, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Read every image and mask of CONFIG's data and count what is wrong (exit 1 if anything is).
+
+    Example: ray-al datasets check jobs/camvid_cpu.yaml --set data.root=/data/camvid
+    """
+    from ray_al.datasets import open_dataset
+    from ray_al.datasets.check import check_dataset
+
+    settings = load_config(config, overrides)
+    dataset = open_dataset(settings.data, seed=settings.seed)
+    with _progress() as show:
+        facts = check_dataset(dataset, progress=lambda done, total: show(f"checked {done} of {total} files"))
+    click.echo(json.dumps(facts, indent=1) if as_json else _readable(facts))
+    sys.exit(0 if facts["ok"] else 1)
+
+
+@main.command()
+@json_option
+def strategies(as_json: bool) -> None:
+    """List the acquisition functions and batch rules.
+
+    Example: ray-al strategies
+    """
+    from ray_al.score.kernels import list_acquisitions
+    from ray_al.select import list_batch_rules
+
+    rows = [{"kind": "score", **row} for row in list_acquisitions()] + [{"kind": "batch", **row} for row in list_batch_rules()]
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+        return
+    for row in rows:
+        click.echo(f"{row['kind']:6s} {row['name']:17s} {row['paper']}")
+
+
+@main.command()
+@_options(click.option("--storage", help="Also try this place for run directories."), json_option)
+def doctor(storage: str | None, as_json: bool) -> None:
+    """Show what is there, what is missing and what to do.
+
+    Example: ray-al doctor --storage s3://bucket/runs
+    """
+    from ray_al.doctor import diagnose
+
+    checks = diagnose(storage)
+    if as_json:
+        click.echo(json.dumps(checks, indent=1))
+    else:
+        for check in checks:
+            click.echo(f"{'ok  ' if check['ok'] else 'FAIL'} {check['check']}: {check['found']}" + ("" if check["ok"] else f" -> {check['remedy']}"))
+    sys.exit(0 if all(check["ok"] for check in checks) else 1)
+
+
+def _run(config: str, out: str | None, overrides: tuple[str, ...], as_json: bool) -> int:
+    from ray_al.driver.create import check_places, create_run, default_run_uri
+
+    settings = load_config(config, overrides)
+    check_places(settings, out, None)
+    run_dir = create_run(settings, out or default_run_uri(settings.name))
+    click.echo(f"run directory: {run_dir}", err=True)
+    return _drive(run_dir, as_json)
+
+
+def _drive(run_dir: str, as_json: bool) -> int:
+    """Carry a run on, show its progress, and say how it ended."""
+    from ray_al.driver.host import run as host_run
+    from ray_al.driver.status import read_status
+
+    with _stop_on_signals() as stop, _progress() as show:
+        outcome = host_run(run_dir, should_stop=stop.is_set, on_poll=lambda: show(_progress_line(run_dir)))
+    facts = read_status(Storage(run_dir))
+    facts["outcome"] = outcome.kind
+    if outcome.kind == "finished":
+        facts["report"] = _write_report(run_dir)
+    if as_json:
+        click.echo(json.dumps(facts, indent=1))
+    elif outcome.kind == "finished":
+        click.echo(f"finished: {outcome.detail}; mIoU {facts['miou']:.4f} with {facts['labelled_regions']} regions labelled")
+        click.echo(f"report: {facts['report']}")
+    elif outcome.kind == "waiting":
+        click.echo(f"waiting for labels: put the masks into {outcome.detail}, then: ray-al resume {run_dir}")
+    else:
+        click.echo(f"interrupted; nothing is lost. Go on with: ray-al resume {run_dir}")
+    return {"finished": 0, "waiting": EXIT_WAITING}.get(outcome.kind, EXIT_INTERRUPTED)
+
+
+def _final(run_dir: str, kind: Any, as_json: bool) -> None:
+    from ray_al.driver.final import train_final
+
+    _require_run(run_dir)
+    with _stop_on_signals() as stop, _progress() as show:
+        values = train_final(run_dir, kind, progress=lambda done, total: show(f"step {done} of {total}"), should_stop=stop.is_set)
+    miou = values["metrics"]["val"]["miou"]
+    share = values.get("share_of_full_score")
+    text = f"mIoU {miou:.4f} on val" + (f", {share:.1%} of the full score" if share is not None else "")
+    click.echo(json.dumps(values, indent=1) if as_json else text)
+
+
+def _write_report(run_dir: str) -> str:
+    import numpy as np
+
+    from ray_al.datasets import masks, open_dataset
+    from ray_al.driver.loop import read_config
+    from ray_al.report.build import write_report
+
+    config = read_config(Storage(run_dir))
+    dataset = open_dataset(config.data, seed=config.seed)
+    counts = np.zeros(256, dtype=np.int64)
+    for image in dataset.splits["val"]:
+        counts += np.bincount(masks.read_mask(image.mask_uri, dataset.decoder).ravel(), minlength=256)
+    return write_report(run_dir, counts[: dataset.num_classes].tolist())
+
+
+def _require_run(run_dir: str) -> Storage:
+    storage = Storage(run_dir)
+    if not storage.exists("journal"):
+        raise ConfigError(f"{run_dir}: not a run directory (it has no journal); give one that `ray-al run` made")
+    return storage
+
+
+def _progress_line(run_dir: str) -> str:
+    storage = Storage(run_dir)
+    if not storage.exists("status.json"):
+        return "starting"
+    live = json.loads(storage.read("status.json"))
+    line = f"cycle {live['cycle']}: {live['stage']}"
+    if live["total"]:
+        line += f" {live['done']}/{live['total']}"
+    return line + (f", {live['seconds_left']:.0f} s left" if live["seconds_left"] else "")
+
+
+def _readable(facts: Any, indent: int = 0) -> str:
+    import yaml
+
+    return str(yaml.safe_dump(facts, sort_keys=False, default_flow_style=None, width=110)).rstrip()
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str], None]]:
+    """Progress on standard error: one line that changes on a terminal, one line a stage elsewhere."""
+    shown = [""]
+    on_terminal = sys.stderr.isatty()
+
+    def show(line: str) -> None:
+        key = line if on_terminal else line.split("/")[0].rstrip("0123456789 ")
+        if key == shown[0]:
+            return
+        shown[0] = key
+        click.echo(f"\r\x1b[K{line}" if on_terminal else line, err=True, nl=not on_terminal)
+
+    yield show
+    if on_terminal and shown[0]:
+        click.echo("", err=True)
+
+
+@contextmanager
+def _stop_on_signals() -> Iterator[threading.Event]:
+    """SIGINT and SIGTERM ask for a clean end between two steps; a second one ends at once."""
+    stop = threading.Event()
+
+    def handle(number: int, frame: Any) -> None:
+        if stop.is_set():
+            os._exit(EXIT_INTERRUPTED)
+        stop.set()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Values, configuration, errors, seeding and storage that every stage may use."""

@@ -1,0 +1,326 @@
+"""The typed configuration of a run.
+
+Unknown keys are refused with the nearest known one; every message names the key, the value seen and what to do.
+"""
+
+import difflib
+import os
+import re
+import typing
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from ray_al.core.errors import ConfigError
+from ray_al.core.storage import read_uri
+
+
+class Section(BaseModel):
+    """A part of the configuration: frozen, and closed to unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+def _amount(value: Any) -> Any:
+    if isinstance(value, str) and (match := re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%\s*", value)):
+        value = float(Fraction(match[1]) / 100)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("give a whole number (a count) or a share such as 0.02 or '2 %'")
+    if isinstance(value, float) and value > 1:
+        raise ValueError("a share lies between 0 and 1; write a count without a decimal point")
+    if value <= 0:
+        raise ValueError("must be more than 0")
+    return value
+
+
+Amount = Annotated[int | float, BeforeValidator(_amount)]
+"""A count (int), or a share of the whole (float up to 1, or a string with a percent sign)."""
+
+
+class DataConfig(Section):
+    """Which images. `image_size` is (height, width) for training and scoring; labels stay in native pixels."""
+
+    dataset: Literal["camvid", "cityscapes", "voc", "folder", "synthetic"] = "synthetic"
+    root: str | None = None
+    image_size: tuple[Annotated[int, Field(ge=16)], Annotated[int, Field(ge=16)]] = (120, 160)
+    normalize: Literal["imagenet", "none"] = "imagenet"
+    class_names: tuple[str, ...] | None = None
+    colors: tuple[tuple[int, int, int], ...] | None = None
+    mask_encoding: Literal["ids", "colors"] = "ids"
+    ignore_ids: tuple[int, ...] = ()
+    nearest_color: bool = False
+    train_split: str = "train"
+    val_split: str = "val"
+    test_split: str = "test"
+    cache_gb: Annotated[float, Field(ge=0)] = 2.0
+    num_images: Annotated[int, Field(ge=1)] = 48
+    """Images of the pool that the synthetic data set draws (and a third as many for validation)."""
+
+
+class RegionsConfig(Section):
+    kind: Literal["grid", "image"] = "grid"
+    rows: Annotated[int, Field(ge=1, le=1000)] = 5
+    columns: Annotated[int, Field(ge=1, le=1000)] = 5
+
+
+class ModelConfig(Section):
+    """`weights`: none, backbone, full (torchvision's), or the path or URI of a state dict."""
+
+    name: str = "lraspp_mobilenet_v3_large"
+    weights: str = "none"
+    args: dict[str, Any] = Field(default_factory=dict)
+
+
+class AugmentConfig(Section):
+    mirror: bool = True
+    scale: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] | None = None
+    """Range of a random scale, followed by a crop (or padding) back to `image_size`."""
+
+
+class BatchNormConfig(Section):
+    """Running statistics that lag behind the weights spoil short cycles: raise `momentum`, or set `reestimate_batches`."""
+
+    momentum: Annotated[float, Field(gt=0, le=1)] | None = 0.1
+    reestimate_batches: Annotated[int, Field(ge=0)] = 0
+    sync: bool = False
+
+
+class TrainConfig(Section):
+    policy: Literal["reset", "finetune", "continue"] = "reset"
+    steps: Annotated[int, Field(ge=1)] | None = None
+    epochs: Annotated[int, Field(ge=1)] | None = None
+    extra_epochs: Annotated[int, Field(ge=1)] | None = None
+    extra_every: Annotated[float, Field(gt=0, le=1)] | None = None
+    batch_size: Annotated[int, Field(ge=1)] = 8
+    optimizer: Literal["sgd", "adam", "adamw"] = "adam"
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 2e-4
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    schedule: Literal["constant", "poly", "cosine", "step"] = "poly"
+    schedule_step: Annotated[int, Field(ge=1)] = 20
+    """Epochs after which `schedule: step` divides the learning rate by ten."""
+    mirror_loss: bool = False
+    """EquAL's pair: add the cross entropy of the mirrored image's prediction, mirrored back."""
+    consistency: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of EquAL's self-consistency loss over all pixels, labelled or not."""
+    class_weights: tuple[Annotated[float, Field(ge=0)], ...] | None = None
+    batch_norm: BatchNormConfig = BatchNormConfig()
+    augment: AugmentConfig = AugmentConfig()
+    precision: Literal["fp32", "bf16"] = "fp32"
+    workers: Annotated[int, Field(ge=0)] | tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = 0
+    threads: Annotated[int, Field(ge=1)] = 2
+    gpus_per_worker: Annotated[float, Field(ge=0)] = 0.0
+    backend: Literal["gloo", "nccl"] = "gloo"
+    keep_workers: bool = True
+    max_failures: Annotated[int, Field(ge=0)] = 3
+    checkpoint_interval_s: Annotated[float, Field(ge=0)] = 60.0
+
+    @model_validator(mode="after")
+    def _one_length(self) -> "TrainConfig":
+        if self.steps is not None and self.epochs is not None:
+            raise ValueError(f"steps={self.steps} and epochs={self.epochs} are both set; keep one")
+        if (self.extra_epochs is None) != (self.extra_every is None):
+            raise ValueError("extra_epochs and extra_every go together; set both or neither")
+        return self
+
+
+class BatchConfig(Section):
+    kind: Literal["topk", "power"] = "topk"
+    beta: Annotated[float, Field(gt=0)] = 1.0
+    """Sharpness of `power`: regions are drawn in proportion to score to the power of beta."""
+
+
+class StrategyConfig(Section):
+    score: Literal["random", "least_confidence", "margin", "entropy", "equal"] = "entropy"
+    batch: BatchConfig = BatchConfig()
+    skip_void_by_ground_truth: bool = False
+    """EquAL's void filter. It looks at the ground truth of unlabelled regions: for reproducing the paper only."""
+
+
+class LabelConfig(Section):
+    annotator: Literal["simulated", "files"] = "simulated"
+    share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of a query that people must have answered before the run goes on."""
+    margin: Annotated[int, Field(ge=0)] = 32
+    """Pixels of context around a region in a labelling task."""
+
+
+class ScoreConfig(Section):
+    workers: Annotated[int, Field(ge=0)] = 1
+    """Scoring tasks at a time on Ray Data; 0 scores in the host's process, without Ray."""
+    threads: Annotated[int, Field(ge=1)] = 2
+    batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "reference"] = "auto"
+    shard_size: Annotated[int, Field(ge=1)] = 64
+    gpus_per_worker: Annotated[float, Field(ge=0)] = 0.0
+    max_quarantined: Annotated[float, Field(ge=0, le=1)] = 0.05
+
+
+class BudgetConfig(Section):
+    """What may be spent, start set included. Shares are of the regions (or pixels, void included) of the whole pool."""
+
+    unit: Literal["regions", "pixels"] = "regions"
+    start: Amount = 0.02
+    start_rule: Literal["random", "scored"] = "random"
+    per_cycle: Amount = 0.02
+    amount: Amount = 0.12
+
+    @model_validator(mode="after")
+    def _start_fits(self) -> "BudgetConfig":
+        if type(self.start) is type(self.amount) and self.start > self.amount:
+            raise ValueError(f"start={self.start} is more than the whole amount={self.amount}; lower start or raise amount")
+        return self
+
+
+class FinalConfig(Section):
+    """Settings of `final` and `upper-bound` that differ from `train` and `data`."""
+
+    steps: Annotated[int, Field(ge=1)] | None = None
+    epochs: Annotated[int, Field(ge=1)] | None = None
+    batch_size: Annotated[int, Field(ge=1)] | None = None
+    learning_rate: Annotated[float, Field(gt=0)] | None = None
+    image_size: tuple[Annotated[int, Field(ge=16)], Annotated[int, Field(ge=16)]] | None = None
+
+
+class ReportConfig(Section):
+    num_images: Annotated[int, Field(ge=0, le=32)] = 4
+
+
+class ClusterConfig(Section):
+    host: Literal["actor", "process"] = "actor"
+    num_cpus: Annotated[int, Field(ge=1)] | None = None
+    """Logical CPUs of a local cluster that ray_al starts itself; default: the machine's, at least 4."""
+    keep_checkpoints: Annotated[int, Field(ge=1)] = 2
+
+
+class RunConfig(Section):
+    """Everything that a run depends on. `config.yaml` of a run directory holds it complete and resolved."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = "run"
+    seed: Annotated[int, Field(ge=0)] = 0
+    data: DataConfig = DataConfig()
+    regions: RegionsConfig = RegionsConfig()
+    model: ModelConfig = ModelConfig()
+    train: TrainConfig = TrainConfig(steps=200)
+    strategy: StrategyConfig = StrategyConfig()
+    label: LabelConfig = LabelConfig()
+    score: ScoreConfig = ScoreConfig()
+    budget: BudgetConfig = BudgetConfig()
+    final: FinalConfig = FinalConfig()
+    report: ReportConfig = ReportConfig()
+    cluster: ClusterConfig = ClusterConfig()
+
+    @model_validator(mode="after")
+    def _train_has_a_length(self) -> "RunConfig":
+        if self.train.steps is None and self.train.epochs is None:
+            raise ValueError("train: neither steps nor epochs is set; set one")
+        if self.data.dataset != "synthetic" and self.data.root is None:
+            raise ValueError(f"data.root is missing; dataset {self.data.dataset!r} needs the folder or URI of its images")
+        return self
+
+    def to_yaml(self) -> str:
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+def parse_override(text: str) -> tuple[list[str], Any]:
+    """`a.b=value` as (["a", "b"], value), the value read as YAML."""
+    key, separator, value = text.partition("=")
+    if not separator or not key:
+        raise ConfigError(f"--set {text!r}: expected KEY=VALUE, for example --set train.steps=100")
+    return key.strip().split("."), yaml.safe_load(value)
+
+
+def load_config(path: str, overrides: Iterable[str] = ()) -> RunConfig:
+    """Read, override and check a configuration file.
+
+    Paths inside the file are relative to it, paths in `overrides` to the working directory.
+
+    Raises:
+        ConfigError: naming the file or key, the value seen and the remedy.
+    """
+    try:
+        values = yaml.safe_load(read_uri(path)) or {}
+    except (FileNotFoundError, IsADirectoryError):
+        raise ConfigError(f"{path}: no such configuration file; give the path of a YAML file") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: expected keys and values, found {type(values).__name__}")
+    _make_absolute(values, os.path.dirname(os.path.abspath(path)) if "://" not in path else None)
+    for override in overrides:
+        keys, value = parse_override(override)
+        changed: dict[str, Any] = {}
+        _assign(changed, keys, value, override)
+        _make_absolute(changed, os.getcwd())
+        _merge(values, changed)
+    return parse_config(values, source=path)
+
+
+def parse_config(values: Mapping[str, Any], *, source: str) -> RunConfig:
+    """Check `values` and give every problem in one line each."""
+    values = dict(values)
+    train = values.get("train")
+    if isinstance(train, dict) and "steps" not in train and "epochs" not in train:
+        values["train"] = {**train, "steps": 200}
+    try:
+        return RunConfig.model_validate(values)
+    except ValidationError as error:
+        problems = list(dict.fromkeys(_explain(problem) for problem in error.errors()))
+        raise ConfigError(f"{source}: " + "; ".join(problems)) from None
+
+
+def _explain(problem: Any) -> str:
+    location = [str(part) for part in problem["loc"]]
+    key = ".".join(part for part in location if not re.search(r"[\[\]()]|^(int|float|tuple|literal)$", part))
+    if problem["type"] == "extra_forbidden":
+        known = _known_keys(location[:-1])
+        near = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else "known keys: " + ", ".join(known)
+        return f"unknown key {key!r} (value {problem['input']!r}); {hint}"
+    message = problem["msg"].removeprefix("Value error, ")
+    seen = "" if isinstance(problem["input"], dict) else f" (value {problem['input']!r})"
+    return f"{key}{seen}: {message}" if key else message
+
+
+def _known_keys(location: list[str]) -> list[str]:
+    section: Any = RunConfig
+    for part in location:
+        annotation = section.model_fields[part].annotation
+        section = next((a for a in typing.get_args(annotation) or (annotation,) if isinstance(a, type) and issubclass(a, Section)), Section)
+    return list(section.model_fields)
+
+
+def _assign(values: dict[str, Any], keys: list[str], value: Any, override: str) -> None:
+    for key in keys[:-1]:
+        values = values.setdefault(key, {})
+    values[keys[-1]] = value
+
+
+def _merge(values: dict[str, Any], changed: Mapping[str, Any]) -> None:
+    for key, value in changed.items():
+        if isinstance(value, dict) and isinstance(values.get(key), dict):
+            _merge(values[key], value)
+        else:
+            values[key] = value
+    if "train" in changed and isinstance(changed["train"], dict):
+        for one, other in (("steps", "epochs"), ("epochs", "steps")):
+            if one in changed["train"] and other not in changed["train"] and isinstance(values.get("train"), dict):
+                values["train"].pop(other, None)
+
+
+def _make_absolute(values: dict[str, Any], folder: str | None) -> None:
+    data = values.get("data")
+    if folder and isinstance(data, dict) and isinstance(data.get("root"), str):
+        data["root"] = absolute(data["root"], folder)
+    model = values.get("model")
+    if folder and isinstance(model, dict) and isinstance(model.get("weights"), str) and model["weights"] not in ("none", "backbone", "full"):
+        model["weights"] = absolute(model["weights"], folder)
+
+
+def absolute(path: str, folder: str) -> str:
+    """`path` as it is where it is a URI or absolute, else below `folder`."""
+    return path if "://" in path else os.path.normpath(os.path.join(folder, os.path.expanduser(path)))
+

@@ -1,0 +1,1 @@
+"""The only loop: decide, perform, append; and its hosts."""

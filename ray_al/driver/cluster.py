@@ -1,0 +1,47 @@
+"""Ray where a run needs it: a cluster that is there is used, else a local one is started and stopped."""
+
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import Iterator
+
+from ray_al.core.config import RunConfig
+
+NAMESPACE = "ray_al"
+
+
+def needs_ray(config: RunConfig) -> bool:
+    return config.cluster.host == "actor" or config.train.workers != 0 or config.score.workers != 0
+
+
+@contextlib.contextmanager
+def connect(config: RunConfig) -> Iterator[None]:
+    """Be connected to Ray inside, if `config` needs it."""
+    if not needs_ray(config):
+        yield
+        return
+    os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGINT)
+    options = {"namespace": NAMESPACE, "log_to_driver": False, "logging_level": logging.ERROR}
+    if os.environ.get("RAY_ADDRESS"):
+        ray.init(**options)
+    else:
+        try:
+            ray.init(address="auto", **options)
+        except ConnectionError:
+            num_cpus = config.cluster.num_cpus or max(4, os.cpu_count() or 1)
+            # The dashboard stays on: Train's clean-up of placement groups asks it whether a controller lives.
+            ray.init(address="local", num_cpus=num_cpus, include_dashboard=True, dashboard_port=0, **options)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+        if handler is not None:
+            signal.signal(signal.SIGINT, handler)

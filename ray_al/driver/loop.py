@@ -1,0 +1,95 @@
+"""The loop, a plain function of a run directory. The driver actor, a Tune trial and the calling process host it alike."""
+
+import os
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from ray_al.core.config import RunConfig, parse_config
+from ray_al.core.storage import Storage
+from ray_al.driver.decide import Stop, Wait, decide
+from ray_al.driver.lease import Lease
+from ray_al.driver.perform import Performer
+from ray_al.driver.status import StatusFile
+from ray_al.ledger import Journal, State, fold
+from ray_al.report.build import write_curve
+
+CONFIG = "config.yaml"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the loop ended: `finished`, `waiting` (for labels in `detail`) or `interrupted`."""
+
+    kind: str
+    detail: str = ""
+
+
+class Interrupted(Exception):
+    """Somebody asked for a clean end; what was recorded stands."""
+
+
+def read_config(storage: Storage) -> RunConfig:
+    """The resolved configuration of a run directory."""
+    return parse_config(yaml.safe_load(storage.read(CONFIG)), source=storage.uri(CONFIG))
+
+
+def run_loop(run_uri: str, *, should_stop: Callable[[], bool] = lambda: False) -> Outcome:
+    """Carry a run on from where its journal stands, to its end.
+
+    Raises:
+        RunHeldError: another driver holds the run.
+        RayALError: the run failed; it can be resumed.
+    """
+    storage = Storage(run_uri)
+    config = read_config(storage)
+    lease = Lease(storage).acquire()
+    status = StatusFile(storage)
+    try:
+        return _Loop(storage, config, status, should_stop).run()
+    except Interrupted:
+        status.note(fold(Journal(storage).events), "interrupted")
+        return Outcome("interrupted")
+    except BaseException:
+        status.note(fold(Journal(storage).events), "failed")
+        raise
+    finally:
+        lease.release()
+
+
+class _Loop:
+    def __init__(self, storage: Storage, config: RunConfig, status: StatusFile, should_stop: Callable[[], bool]) -> None:
+        self.storage, self.config, self.status, self.should_stop = storage, config, status, should_stop
+        self.journal = Journal(storage)
+        self.state = fold(self.journal.events)
+
+    def run(self) -> Outcome:
+        if isinstance(action := decide(self.state, self.config), Stop):
+            return Outcome("finished", action.reason)
+        self.append("driver_started", {"term": self.state.term + 1, "host": socket.gethostname(), "pid": os.getpid()})
+        performer = Performer(self.storage, self.config, self.state, self.append, self.note, self.should_stop)
+        try:
+            while not isinstance(action := decide(self.state, self.config), Stop | Wait):
+                if self.should_stop():
+                    raise Interrupted
+                self.append(*performer.perform(action, self.state))
+                write_curve(self.storage, self.state)
+        finally:
+            performer.close()
+        if isinstance(action, Wait):
+            self.note("waiting", 0, 0)
+            return Outcome("waiting", self.storage.uri(action.tasks))
+        self.note("finished", 0, 0)
+        return Outcome("finished", action.reason)
+
+    def append(self, kind: str, data: Mapping[str, Any]) -> State:
+        self.state = fold([self.journal.append(kind, data)], self.state)
+        return self.state
+
+    def note(self, stage: str, done: int, total: int) -> None:
+        if self.should_stop():
+            raise Interrupted
+        self.status.note(self.state, stage, done, total)

@@ -1,0 +1,35 @@
+"""The current model's prediction as a proposal for the people who label."""
+
+import io
+
+import numpy as np
+
+from ray_al.core.config import RunConfig
+from ray_al.datasets.images import resize_image, resize_mask
+
+
+class Predictor:
+    """Predicts class ids of one image in native pixels: (H, W, 3) uint8 -> (H, W) uint8."""
+
+    def __init__(self, config: RunConfig, num_classes: int, weights: bytes) -> None:
+        import torch
+
+        from ray_al.models import build_model
+
+        torch.set_num_threads(config.score.threads)
+        self.config = config
+        self.model = build_model(config.model, num_classes, load_weights=False)
+        self.model.load_state_dict(torch.load(io.BytesIO(weights), weights_only=True))
+        self.model.eval()
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        import torch
+
+        from ray_al.train.samples import to_tensor
+
+        pixels_NCHW = to_tensor(resize_image(image, self.config.data.image_size)[None], self.config.data.normalize)
+        with torch.inference_mode():
+            logits = self.model(pixels_NCHW)
+            size = self.config.data.image_size
+            ids = torch.nn.functional.interpolate(logits, size=size, mode="bilinear", align_corners=False).argmax(1)[0]
+        return resize_mask(ids.to(torch.uint8).numpy(), image.shape[:2])

@@ -1,0 +1,119 @@
+"""Check that journal, queries, scores, labels, budget and files agree; stop at the first thing that does not."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ray_al.core.errors import StorageError, VerifyError
+from ray_al.core.storage import Storage
+from ray_al.core.types import FileRef
+from ray_al.driver.pool import Pool, read_table
+from ray_al.ledger import Event, Journal, State, fold
+
+
+def verify(run_uri: str) -> dict[str, Any]:
+    """Read the whole run and return counts of what was checked.
+
+    Raises:
+        VerifyError: naming the first thing that does not agree.
+    """
+    storage = Storage(run_uri)
+    try:
+        events = Journal(storage).events
+        num_files = sum(_check_event_files(storage, event, events) for event in events)
+        state = _check_budget(events)
+        _check_queries(storage, state)
+        _check_labels(storage, state)
+    except StorageError as error:
+        raise VerifyError(str(error)) from None
+    return {"events": len(events), "files": num_files, "labelled_regions": state.labelled_regions, "spent": state.spent}
+
+
+def _check_event_files(storage: Storage, event: Event, events: list[Event]) -> int:
+    num_files = 0
+    for ref in _refs(event.data):
+        if event.kind == "cycle_trained" and not storage.exists(ref.path) and _is_superseded(event, events):
+            continue
+        storage.read_ref(ref)
+        num_files += 1
+    return num_files
+
+
+def _is_superseded(event: Event, events: list[Event]) -> bool:
+    """Checkpoints of earlier cycles are dropped on purpose."""
+    return any(other.kind == "cycle_trained" and other.sequence > event.sequence for other in events)
+
+
+def _refs(value: Any) -> Iterator[FileRef]:
+    if isinstance(value, dict):
+        if value.keys() >= {"path", "size", "sha256"}:
+            yield FileRef.from_dict(value)
+        else:
+            for inner in value.values():
+                yield from _refs(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _refs(inner)
+
+
+def _check_budget(events: list[Event]) -> State:
+    state = State()
+    for event in events:
+        state = fold([event], state)
+        if state.spent + state.reserved > state.amount or min(state.spent, state.reserved) < 0:
+            raise VerifyError(
+                f"journal event {event.sequence} ({event.kind}): spent {state.spent} + reserved {state.reserved} "
+                f"of a budget of {state.amount} {state.created['unit']}"
+            )
+    return state
+
+
+def _check_queries(storage: Storage, state: State) -> None:
+    pool = Pool(storage, State(created=state.created))
+    for query in state.queries:
+        table = read_table(storage, query.file)
+        if len(table) != query.num_regions or sum(table.column("cost").to_pylist()) != query.cost:
+            raise VerifyError(f"{storage.uri(query.file.path)}: {len(table)} regions, the journal says {query.num_regions} costing {query.cost}")
+        names = pool.offsets[table.column("image_index").to_numpy()] + table.column("region").to_numpy()
+        if pool.chosen[names].any() or len(np.unique(names)) != len(names):
+            raise VerifyError(f"{storage.uri(query.file.path)}: a region was chosen twice")
+        pool.choose(table)
+        _check_scores(storage, state, query.cycle, table)
+
+
+def _check_scores(storage: Storage, state: State, cycle: int, query: Any) -> None:
+    """Every chosen region stands in the scores of its cycle, with the score that the query says."""
+    scores: dict[tuple[str, int], float] = {}
+    for ref in state.scores.get(cycle, {}).values():
+        if ref is not None:
+            part = read_table(storage, ref, ["image_id", "region", "score"]).to_pydict()
+            scores.update(zip(zip(part["image_id"], part["region"], strict=True), part["score"], strict=True))
+    if not scores:
+        return
+    for row in query.select(["image_id", "region", "score"]).to_pylist():
+        if scores.get((row["image_id"], row["region"])) != row["score"]:
+            raise VerifyError(f"query of cycle {cycle}: {row['image_id']} region {row['region']} has score {row['score']}, which no score part holds")
+
+
+def _check_labels(storage: Storage, state: State) -> None:
+    queried = set()
+    for query in state.queries:
+        table = read_table(storage, query.file, ["image_id", "region"]).to_pydict()
+        queried.update(zip(table["image_id"], table["region"], strict=True))
+    labelled: set[tuple[str, int]] = set()
+    for ref in state.label_parts:
+        table = read_table(storage, ref, ["image_id", "region"]).to_pydict()
+        for name in zip(table["image_id"], table["region"], strict=True):
+            if name in labelled or name not in queried:
+                raise VerifyError(f"{storage.uri(ref.path)}: {name[0]} region {name[1]} was {'labelled twice' if name in labelled else 'never queried'}")
+            labelled.add(name)
+    if len(labelled) != state.labelled_regions:
+        raise VerifyError(f"label parts hold {len(labelled)} regions, the journal says {state.labelled_regions}")
+
+
+def describe(event: Event) -> str:
+    """One line for `ray-al log`."""
+    shown = {key: value for key, value in event.data.items() if isinstance(value, int | float | str) and key not in ("sha256",)}
+    return f"{event.sequence:5d}  {event.time}  {event.kind:20s} {json.dumps(shown)}"

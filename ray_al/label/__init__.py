@@ -1,0 +1,23 @@
+"""Oracles and annotators: they turn a query into label parts."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labels:
+    """What an annotator gave.
+
+    Attributes:
+        table: LABEL_SCHEMA, possibly empty.
+        refused: `{image_id, region, reason, final}`; `final` where no better answer can come.
+        seconds: time spent, or None where nobody measured it.
+    """
+
+    table: pa.Table
+    refused: tuple[dict[str, Any], ...] = ()
+
+
+__all__ = ["Labels"]

@@ -1,0 +1,66 @@
+"""Events are facts in the past tense. One table lists them with the keys that each must have."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ray_al.core.errors import StorageError
+
+SCHEMA_VERSION = 1
+
+EVENTS: Mapping[str, frozenset[str]] = {
+    "run_created": frozenset({"name", "manifest", "config", "num_images", "num_regions", "num_pixels", "unit", "amount"}),
+    "driver_started": frozenset({"term", "host", "pid"}),
+    "images_quarantined": frozenset({"images"}),
+    "query_selected": frozenset({"cycle", "query", "num_regions", "num_pixels", "cost", "seconds"}),
+    "labels_requested": frozenset({"cycle", "tasks", "num_tasks"}),
+    "labels_received": frozenset({"cycle", "part", "num_regions", "num_pixels", "cost", "refused", "seconds", "term"}),
+    "query_closed": frozenset({"cycle", "num_unanswered", "refunded"}),
+    "cycle_trained": frozenset({"cycle", "files", "metrics", "labelled", "class_pixels", "num_steps", "num_images", "train_seconds", "evaluate_seconds"}),
+    "shards_scored": frozenset({"cycle", "parts"}),
+    "pool_scored": frozenset({"cycle", "num_images", "seconds"}),
+    "run_finished": frozenset({"reason"}),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """One fact of a run. `time` is UTC, ISO 8601."""
+
+    sequence: int
+    kind: str
+    time: str
+    data: Mapping[str, Any]
+    schema_version: int = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        if self.kind not in EVENTS:
+            raise StorageError(f"journal event {self.sequence}: unknown kind {self.kind!r}; a newer ray_al wrote it, use that version")
+        missing = EVENTS[self.kind] - self.data.keys()
+        if missing:
+            raise StorageError(f"journal event {self.sequence} ({self.kind}): keys {sorted(missing)} are missing")
+
+    def to_bytes(self) -> bytes:
+        values = {
+            "sequence": self.sequence,
+            "kind": self.kind,
+            "time": self.time,
+            "schema_version": self.schema_version,
+            "data": dict(self.data),
+        }
+        return json.dumps(values, indent=1).encode()
+
+    @staticmethod
+    def from_bytes(data: bytes, *, source: str) -> "Event":
+        try:
+            values = json.loads(data)
+            return Event(
+                sequence=values["sequence"],
+                kind=values["kind"],
+                time=values["time"],
+                data=values["data"],
+                schema_version=values["schema_version"],
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise StorageError(f"{source}: not a journal event ({error}); restore the file from a copy") from None

@@ -1,0 +1,50 @@
+"""The journal: one small file an event, which appears whole or not at all and only if its number is free."""
+
+import datetime
+from collections.abc import Mapping
+from typing import Any
+
+from ray_al.core.errors import RunHeldError, StorageError
+from ray_al.core.storage import Storage
+from ray_al.ledger.events import Event
+
+FOLDER = "journal"
+
+
+class Journal:
+    """Append-only events below `journal/` of a run directory."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+        self.events = self._read()
+
+    def append(self, kind: str, data: Mapping[str, Any]) -> Event:
+        """Record a fact.
+
+        The file is named by its number alone: with the kind in the name, two drivers could both find "their" name free.
+
+        Raises:
+            RunHeldError: another driver appended in the meantime; nothing was written.
+        """
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+        event = Event(sequence=len(self.events), kind=kind, time=now, data=data)
+        try:
+            self.storage.create(f"{FOLDER}/{event.sequence:08d}.json", event.to_bytes())
+        except FileExistsError:
+            raise RunHeldError(
+                f"{self.storage.root}: another driver appended event {event.sequence} of this run; it goes on, this one stops. "
+                "Follow it with `ray-al status`"
+            ) from None
+        self.events.append(event)
+        return event
+
+    def _read(self) -> list[Event]:
+        names = [name for name in self.storage.list(FOLDER) if name.endswith(".json") and not name.startswith(".")]
+        events = []
+        for sequence, name in enumerate(names):
+            source = self.storage.uri(f"{FOLDER}/{name}")
+            event = Event.from_bytes(self.storage.read(f"{FOLDER}/{name}"), source=source)
+            if event.sequence != sequence or not name.startswith(f"{sequence:08d}"):
+                raise StorageError(f"{source}: expected event {sequence}, found {event.sequence}; an event is missing, restore it from a copy")
+            events.append(event)
+        return events

@@ -1,0 +1,162 @@
+"""State is only ever the fold of the events."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ray_al.core.types import FileRef
+from ray_al.ledger.events import Event
+
+
+@dataclass(frozen=True, kw_only=True)
+class Query:
+    """The regions chosen in `cycle` (-1: the start set), and what came of them."""
+
+    cycle: int
+    file: FileRef
+    num_regions: int
+    cost: int
+    answered: int = 0
+    refused: int = 0
+    received_cost: int = 0
+    tasks: str | None = None
+    collected_in_term: int = 0
+    closed: bool = False
+    select_seconds: float = 0.0
+    label_seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """What is known of a run. Costs are in the budget's unit."""
+
+    created: Mapping[str, Any] = field(default_factory=dict)
+    term: int = 0
+    queries: tuple[Query, ...] = ()
+    label_parts: tuple[FileRef, ...] = ()
+    labelled_regions: int = 0
+    labelled_pixels: int = 0
+    spent: int = 0
+    reserved: int = 0
+    trained: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    scores: Mapping[int, Mapping[int, FileRef | None]] = field(default_factory=dict)
+    scored: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    quarantined: Mapping[str, str] = field(default_factory=dict)
+    refused: tuple[Mapping[str, Any], ...] = ()
+    finished: str | None = None
+    updated_at: str = ""
+
+    @property
+    def amount(self) -> int:
+        return int(self.created["amount"])
+
+    @property
+    def remaining(self) -> int:
+        """What may still be reserved."""
+        return self.amount - self.spent - self.reserved
+
+    @property
+    def cycle(self) -> int:
+        """The cycle that the run is in."""
+        return max(0, self.queries[-1].cycle + 1) if self.queries else 0
+
+
+def fold(events: Iterable[Event], state: State | None = None) -> State:
+    """Apply `events` in order."""
+    state = state or State()
+    for event in events:
+        state = replace(_APPLY[event.kind](state, event.data), updated_at=event.time)
+    return state
+
+
+def _created(state: State, data: Mapping[str, Any]) -> State:
+    return replace(state, created=data)
+
+
+def _driver_started(state: State, data: Mapping[str, Any]) -> State:
+    return replace(state, term=int(data["term"]))
+
+
+def _quarantined(state: State, data: Mapping[str, Any]) -> State:
+    return replace(state, quarantined={**state.quarantined, **{image["image_id"]: image["error"] for image in data["images"]}})
+
+
+def _query_selected(state: State, data: Mapping[str, Any]) -> State:
+    query = Query(
+        cycle=data["cycle"],
+        file=FileRef.from_dict(data["query"]),
+        num_regions=data["num_regions"],
+        cost=data["cost"],
+        select_seconds=data["seconds"],
+    )
+    return replace(state, queries=(*state.queries, query), reserved=state.reserved + query.cost)
+
+
+def _labels_requested(state: State, data: Mapping[str, Any]) -> State:
+    return _change_query(state, data["cycle"], tasks=data["tasks"])
+
+
+def _labels_received(state: State, data: Mapping[str, Any]) -> State:
+    query = state.queries[-1]
+    state = _change_query(
+        state,
+        data["cycle"],
+        answered=query.answered + data["num_regions"],
+        refused=query.refused + sum(bool(refused["final"]) for refused in data["refused"]),
+        received_cost=query.received_cost + data["cost"],
+        collected_in_term=data["term"],
+        label_seconds=query.label_seconds + data["seconds"],
+    )
+    parts = (FileRef.from_dict(data["part"]),) if data["part"] else ()
+    return replace(
+        state,
+        label_parts=(*state.label_parts, *parts),
+        labelled_regions=state.labelled_regions + data["num_regions"],
+        labelled_pixels=state.labelled_pixels + data["num_pixels"],
+        spent=state.spent + data["cost"],
+        reserved=state.reserved - data["cost"],
+        refused=(*state.refused, *data["refused"]),
+    )
+
+
+def _query_closed(state: State, data: Mapping[str, Any]) -> State:
+    return replace(_change_query(state, data["cycle"], closed=True), reserved=state.reserved - data["refunded"])
+
+
+def _trained(state: State, data: Mapping[str, Any]) -> State:
+    return replace(state, trained={**state.trained, data["cycle"]: data})
+
+
+def _shards_scored(state: State, data: Mapping[str, Any]) -> State:
+    parts = {part["shard"]: FileRef.from_dict(part["file"]) if part["file"] else None for part in data["parts"]}
+    cycle = data["cycle"]
+    return replace(state, scores={**state.scores, cycle: {**state.scores.get(cycle, {}), **parts}})
+
+
+def _pool_scored(state: State, data: Mapping[str, Any]) -> State:
+    return replace(state, scored={**state.scored, data["cycle"]: data})
+
+
+def _finished(state: State, data: Mapping[str, Any]) -> State:
+    return replace(state, finished=data["reason"])
+
+
+def _change_query(state: State, cycle: int, **changes: Any) -> State:
+    if state.queries[-1].cycle != cycle:
+        raise ValueError(f"an event about the query of cycle {cycle} after the query of cycle {state.queries[-1].cycle}")
+    return replace(state, queries=(*state.queries[:-1], replace(state.queries[-1], **changes)))
+
+
+_APPLY: Mapping[str, Callable[[State, Mapping[str, Any]], State]] = {
+    "run_created": _created,
+    "driver_started": _driver_started,
+    "images_quarantined": _quarantined,
+    "query_selected": _query_selected,
+    "labels_requested": _labels_requested,
+    "labels_received": _labels_received,
+    "query_closed": _query_closed,
+    "cycle_trained": _trained,
+    "shards_scored": _shards_scored,
+    "pool_scored": _pool_scored,
+    "run_finished": _finished,
+}

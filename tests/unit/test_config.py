@@ -1,0 +1,58 @@
+import pytest
+
+from ray_al.core.config import RunConfig, load_config, parse_config
+from ray_al.core.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"trian": {}}, ["trian", "train"]),
+        ({"train": {"stepz": 3}}, ["train.stepz", "steps"]),
+        ({"train": {"steps": 0}}, ["train.steps", "0"]),
+        ({"train": {"steps": 5, "epochs": 2}}, ["steps=5", "epochs=2"]),
+        ({"strategy": {"score": "entropie"}}, ["strategy.score", "entropie", "entropy"]),
+        ({"strategy": {"batch": {"kind": "power", "beta": -1}}}, ["strategy.batch.beta", "-1"]),
+        ({"budget": {"amount": 1.5}}, ["budget.amount", "1.5", "share"]),
+        ({"budget": {"start": 0.5, "amount": 0.1}}, ["start=0.5", "amount=0.1"]),
+        ({"data": {"dataset": "camvid"}}, ["data.root"]),
+        ({"name": "a/b"}, ["name", "a/b"]),
+        ({"seed": "x"}, ["seed", "x"]),
+    ],
+)
+def test_a_problem_names_key_value_and_remedy(values, words):
+    with pytest.raises(ConfigError) as error:
+        parse_config(values, source="c.yaml")
+    message = str(error.value)
+    assert message.startswith("c.yaml: ")
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+
+
+def test_shares_counts_and_percent():
+    config = parse_config({"budget": {"start": "2 %", "per_cycle": 5, "amount": 0.12}}, source="c")
+    assert (config.budget.start, config.budget.per_cycle, config.budget.amount) == (0.02, 5, 0.12)
+
+
+def test_paths_are_relative_to_the_file_and_overrides_to_the_caller(tmp_path, monkeypatch):
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "jobs" / "c.yaml").write_text("data: {dataset: camvid, root: ../images}\n")
+    assert load_config(str(tmp_path / "jobs" / "c.yaml")).data.root == str(tmp_path / "images")
+    monkeypatch.chdir(tmp_path)
+    config = load_config(str(tmp_path / "jobs" / "c.yaml"), ["data.root=here", "train.epochs=3"])
+    assert config.data.root == str(tmp_path / "here")
+    assert (config.train.steps, config.train.epochs) == (None, 3)
+
+
+def test_the_resolved_configuration_reads_back_the_same(tmp_path):
+    (tmp_path / "c.yaml").write_text(RunConfig().to_yaml())
+    assert load_config(str(tmp_path / "c.yaml")) == RunConfig()
+
+
+def test_missing_and_broken_files(tmp_path):
+    with pytest.raises(ConfigError, match="no such configuration"):
+        load_config(str(tmp_path / "none.yaml"))
+    (tmp_path / "bad.yaml").write_text("a: [")
+    with pytest.raises(ConfigError, match="not valid YAML"):
+        load_config(str(tmp_path / "bad.yaml"))

@@ -1,0 +1,66 @@
+from dataclasses import replace
+
+import pytest
+
+from ray_al.core.config import parse_config
+from ray_al.core.types import FileRef
+from ray_al.driver.budget import query_size, total_amount
+from ray_al.driver.decide import Close, Collect, Finish, Label, Score, Select, Stop, Train, Wait, decide
+from ray_al.ledger import Query, State
+
+REF = FileRef.of("q", b"")
+CONFIG = parse_config({}, source="test")
+SCORED = parse_config({"budget": {"start_rule": "scored"}}, source="test")
+FILES = parse_config({"label": {"annotator": "files", "share": 0.5}}, source="test")
+NEW = State(created={"amount": 12}, term=1)
+OPEN = replace(NEW, queries=(Query(cycle=-1, file=REF, num_regions=4, cost=4),), reserved=4)
+
+
+def with_query(state: State, **changes) -> State:
+    return replace(state, queries=(replace(state.queries[-1], **changes),))
+
+
+ANSWERED = with_query(OPEN, answered=4, received_cost=4, collected_in_term=1)
+CLOSED = replace(with_query(ANSWERED, closed=True), spent=4, reserved=0)
+TRAINED = replace(CLOSED, trained={0: {}})
+REQUESTED = with_query(OPEN, tasks="t")
+
+
+@pytest.mark.parametrize(
+    ("state", "config", "action"),
+    [
+        (NEW, CONFIG, Select(-1)),
+        (NEW, SCORED, Train(-1)),
+        (replace(NEW, trained={-1: {}}), SCORED, Score(-1)),
+        (replace(NEW, trained={-1: {}}, scored={-1: {}}), SCORED, Select(-1)),
+        (OPEN, CONFIG, Label(-1)),
+        (ANSWERED, CONFIG, Close(-1)),
+        (with_query(OPEN, refused=4, collected_in_term=1), CONFIG, Close(-1)),
+        (CLOSED, CONFIG, Train(0)),
+        (TRAINED, CONFIG, Score(0)),
+        (replace(TRAINED, scored={0: {}}), CONFIG, Select(0)),
+        (replace(TRAINED, spent=12), CONFIG, Finish("budget spent")),
+        (replace(TRAINED, finished="done"), CONFIG, Stop("done")),
+        (OPEN, FILES, Label(-1)),
+        (REQUESTED, FILES, Collect(-1)),
+        (with_query(REQUESTED, collected_in_term=1), FILES, Wait("t")),
+        (with_query(REQUESTED, collected_in_term=1, answered=1), FILES, Wait("t")),
+        (with_query(REQUESTED, collected_in_term=1, answered=2), FILES, Close(-1)),
+        (replace(with_query(REQUESTED, collected_in_term=1, answered=1), term=2), FILES, Collect(-1)),
+    ],
+)
+def test_decide(state, config, action):
+    assert decide(state, config) == action
+
+
+def test_two_percent_six_times_is_twelve_percent():
+    budget = CONFIG.budget
+    amount = total_amount(budget, 9175)
+    assert amount == 1101
+    spent = query_size(budget, 9175, -1, amount)
+    sizes = [spent]
+    for cycle in range(5):
+        sizes.append(query_size(budget, 9175, cycle, amount - spent))
+        spent += sizes[-1]
+    assert spent == amount
+    assert sizes == [184, 183, 184, 183, 184, 183]

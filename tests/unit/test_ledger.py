@@ -1,0 +1,89 @@
+import os
+
+import pytest
+
+from ray_al.core.errors import RunHeldError, StorageError
+from ray_al.core.storage import Storage
+from ray_al.core.types import FileRef
+from ray_al.ledger import Journal, fold
+
+CREATED = {
+    "name": "t", "manifest": {}, "config": {}, "num_images": 2, "num_regions": 8, "num_pixels": 800, "unit": "regions", "amount": 4,
+}  # fmt: skip
+REF = FileRef.of("cycles/0000/start.parquet", b"x").as_dict()
+
+
+def selected(cycle: int, cost: int) -> dict:
+    return {"cycle": cycle, "query": REF, "num_regions": cost, "num_pixels": cost * 100, "cost": cost, "seconds": 0.0}
+
+
+def received(cycle: int, cost: int, refused: list | None = None) -> dict:
+    return {
+        "cycle": cycle, "part": REF if cost else None, "num_regions": cost, "num_pixels": cost * 100, "cost": cost,
+        "refused": refused or [], "seconds": 1.0, "term": 1,
+    }  # fmt: skip
+
+
+def test_events_come_back_in_order(tmp_path):
+    journal = Journal(Storage(str(tmp_path)))
+    journal.append("run_created", CREATED)
+    journal.append("query_selected", selected(-1, 2))
+    again = Journal(Storage(str(tmp_path)))
+    assert [event.kind for event in again.events] == ["run_created", "query_selected"]
+    assert again.events == journal.events
+
+
+def test_budget_is_reserved_spent_and_refunded(tmp_path):
+    journal = Journal(Storage(str(tmp_path)))
+    journal.append("run_created", CREATED)
+    journal.append("query_selected", selected(-1, 3))
+    state = fold(journal.events)
+    assert (state.spent, state.reserved, state.remaining) == (0, 3, 1)
+    refused = {"image_id": "a", "region": 0, "reason": "broken", "final": True}
+    state = fold([journal.append("labels_received", received(-1, 2, [refused]))], state)
+    assert (state.spent, state.reserved) == (2, 1)
+    state = fold([journal.append("query_closed", {"cycle": -1, "num_unanswered": 1, "refunded": 1})], state)
+    assert (state.spent, state.reserved, state.remaining) == (2, 0, 2)
+    assert state.refused == (refused,)
+    assert state.queries[-1].closed
+
+
+def test_two_drivers_one_wins(tmp_path):
+    first, second = Journal(Storage(str(tmp_path))), Journal(Storage(str(tmp_path)))
+    first.append("run_created", CREATED)
+    with pytest.raises(RunHeldError, match="another driver"):
+        second.append("run_finished", {"reason": "x"})
+    assert [event.kind for event in Journal(Storage(str(tmp_path))).events] == ["run_created"]
+
+
+def test_a_temporary_file_of_a_killed_writer_is_ignored(tmp_path):
+    journal = Journal(Storage(str(tmp_path)))
+    journal.append("run_created", CREATED)
+    (tmp_path / "journal" / ".00000001.json.abc.tmp").write_text('{"half')
+    assert len(Journal(Storage(str(tmp_path))).events) == 1
+    assert journal.append("run_finished", {"reason": "x"}).sequence == 1
+
+
+def test_a_missing_event_is_named(tmp_path):
+    journal = Journal(Storage(str(tmp_path)))
+    for _ in range(3):
+        journal.append("run_finished", {"reason": "x"})
+    os.unlink(tmp_path / "journal" / "00000001.json")
+    with pytest.raises(StorageError, match="expected event 1"):
+        Journal(Storage(str(tmp_path)))
+
+
+def test_keys_of_an_event_are_checked(tmp_path):
+    with pytest.raises(StorageError, match="reason"):
+        Journal(Storage(str(tmp_path))).append("run_finished", {})
+    assert Storage(str(tmp_path)).list("journal") == []
+
+
+def test_journal_on_an_object_store():
+    storage = Storage("memory://ledger-test")
+    Journal(storage).append("run_created", CREATED)
+    late = Journal(storage)
+    Journal(storage).append("run_finished", {"reason": "a"})
+    with pytest.raises(RunHeldError):
+        late.append("run_finished", {"reason": "b"})
+    storage.remove("journal")
