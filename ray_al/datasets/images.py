@@ -1,0 +1,63 @@
+"""Photographs: any mode and orientation to uint8 RGB."""
+
+import io
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from ray_al.core.errors import DataError
+from ray_al.core.storage import read_uri
+
+ORIENTATION = 0x0112
+TRANSPOSED = frozenset({5, 6, 7, 8})
+_FAULTS = (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError)
+
+
+def read_image(uri: str) -> np.ndarray:
+    """Decode an image, turned as its EXIF data says.
+
+    Returns:
+        uint8 (H, W, 3).
+
+    Raises:
+        DataError: it is missing, broken or cut off.
+    """
+    try:
+        image = ImageOps.exif_transpose(Image.open(io.BytesIO(read_uri(uri))))
+        return np.array(image.convert("RGB"))
+    except _FAULTS as error:
+        raise DataError(f"{uri}: cannot be read as an image ({error}); replace or remove the file") from None
+
+
+def read_image_size(uri: str) -> tuple[int, int]:
+    """(height, width) after EXIF rotation, from the header alone.
+
+    Raises:
+        DataError: there is no readable header.
+    """
+    try:
+        if "://" not in uri:
+            with Image.open(uri) as image:
+                return _size(image)
+        return _size(Image.open(io.BytesIO(read_uri(uri))))
+    except _FAULTS as error:
+        raise DataError(f"{uri}: cannot be read as an image ({error}); replace or remove the file") from None
+
+
+def _size(image: Image.Image) -> tuple[int, int]:
+    width, height = image.size
+    return (width, height) if image.getexif().get(ORIENTATION) in TRANSPOSED else (height, width)
+
+
+def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Bilinear with antialiasing: uint8 (H, W, 3) to (*size, 3)."""
+    if image.shape[:2] == tuple(size):
+        return image
+    return np.array(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR))
+
+
+def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Nearest neighbour: uint8 (H, W) to `size`."""
+    if mask.shape == tuple(size):
+        return mask
+    return np.array(Image.fromarray(mask).resize((size[1], size[0]), Image.Resampling.NEAREST))
