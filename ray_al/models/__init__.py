@@ -1,0 +1,6 @@
+"""Segmentation models by name: torchvision's, or any function of an installed package."""
+
+from ray_al.models.build import build_model, check_model, list_models
+from ray_al.models.prepare import images_to_tensor, set_batch_norm_momentum
+
+__all__ = ["build_model", "check_model", "images_to_tensor", "list_models", "set_batch_norm_momentum"]

@@ -1,0 +1,54 @@
+"""Random changes to a training sample, drawn from a seed that names the sample's place in the cycle."""
+
+import numpy as np
+
+from ray_al.core.config import AugmentConfig
+from ray_al.core.seeding import seed_of
+from ray_al.core.types import IGNORE_INDEX
+from ray_al.datasets.images import resize_image, resize_mask
+
+
+def augment(
+    image: np.ndarray, mask: np.ndarray, config: AugmentConfig, *, seed: int, cycle: int, step: int, position: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mirror, then scale and crop or pad back to the size that came in.
+
+    Args:
+        image: uint8 array of shape (H, W, 3).
+        mask: uint8 array of shape (H, W).
+        config: which changes.
+        seed: of the run; with `cycle`, `step` and `position` (place in the global batch) it settles every draw,
+            whatever the number of workers.
+        cycle: number of the cycle.
+        step: number of the step in the cycle.
+        position: place in the global batch.
+
+    Returns:
+        Arrays of the same shapes; padded pixels have mask 255.
+    """
+    rng = np.random.default_rng(seed_of("augment", seed, cycle, step, position))
+    mirrored, share, down, right = rng.random(4)
+    if config.mirror and mirrored < 0.5:
+        image, mask = image[:, ::-1], mask[:, ::-1]
+    if config.scale is not None:
+        low, high = config.scale
+        height, width = mask.shape
+        factor = low + (high - low) * share
+        size = max(1, round(height * factor)), max(1, round(width * factor))
+        image, mask = resize_image(np.ascontiguousarray(image), size), resize_mask(np.ascontiguousarray(mask), size)
+        image = _fit(image, (height, width), down, right, fill=0)
+        mask = _fit(mask, (height, width), down, right, fill=IGNORE_INDEX)
+    return np.ascontiguousarray(image), np.ascontiguousarray(mask)
+
+
+def _fit(array: np.ndarray, size: tuple[int, int], down: float, right: float, *, fill: int) -> np.ndarray:
+    """Crop and pad to `size`; `down` and `right` in [0, 1) place the window."""
+    output = np.full((*size, *array.shape[2:]), fill, dtype=array.dtype)
+    source, target = [], []
+    for old, new, share in zip(array.shape, size, (down, right), strict=False):
+        offset = int((abs(old - new) + 1) * share)
+        length = min(old, new)
+        source.append(slice(offset, offset + length) if old > new else slice(0, length))
+        target.append(slice(0, length) if old > new else slice(offset, offset + length))
+    output[tuple(target)] = array[tuple(source)]
+    return output

@@ -1,0 +1,277 @@
+"""One cycle's training, the same on one process and on many."""
+
+import io
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+from torch import nn
+
+from ray_al.core.config import RunConfig
+from ray_al.core.errors import DataError, RayALError
+from ray_al.core.seeding import seed_of
+from ray_al.core.storage import Storage
+from ray_al.core.types import FileRef, Metrics, TrainPlan, TrainResult
+from ray_al.datasets import open_dataset
+from ray_al.datasets.cache import ByteCache
+from ray_al.models import build_model, images_to_tensor, set_batch_norm_momentum
+from ray_al.train.augment import augment
+from ray_al.train.comm import Comm
+from ray_al.train.evaluate import Evaluator
+from ray_al.train.losses import consistency_loss, cross_entropy_sum, mirror_pair, resize_logits
+from ray_al.train.samples import LabelledImages
+from ray_al.train.schedule import batch_indices, check_class_weights, num_steps, rate_factor
+from ray_al.train.state import dump, make_optimizer, parse
+
+Wrap = Callable[[nn.Module], nn.Module]
+Progress = Callable[[int, int], None]
+LOSSES_KEPT = 100
+
+
+class TrainStopped(RayALError):
+    """Training ended because it was asked to."""
+
+    exit_code = 130
+
+
+class CycleTrainer:
+    """Trains plans one after the other; decoded images are kept between them, nothing that changes a result is.
+
+    Args:
+        config: of the run.
+        run_uri: the run directory.
+        comm: the other workers.
+        device: where to train.
+    """
+
+    def __init__(self, config: RunConfig, run_uri: str, comm: Comm, device: torch.device | str) -> None:
+        self.config, self.comm, self.device = config, comm, torch.device(device)
+        self.storage = Storage(run_uri)
+        self.dataset = open_dataset(config.data, seed=config.seed)
+        check_class_weights(config.train, self.dataset.num_classes)
+        self.manifest = pq.read_table(io.BytesIO(self.storage.read("manifest.parquet")))
+        self.cache = ByteCache(int(config.data.cache_gb * 2**30))
+        self.evaluator = Evaluator(config, self.dataset, self.cache, self.device)
+        self.samples: LabelledImages | None = None
+
+    def run(
+        self,
+        plan: TrainPlan,
+        *,
+        wrap: Wrap = lambda model: model,
+        progress: Progress | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> TrainResult:
+        """Train, evaluate and write the checkpoint.
+
+        Args:
+            plan: of the cycle.
+            wrap: makes the network one of many (DistributedDataParallel); its gradients are averages over the workers.
+            progress: told (step, steps) on rank 0.
+            should_stop: asked before each step; any worker's yes ends all.
+
+        Returns:
+            The answer; only rank 0's names files and class pixels.
+
+        Raises:
+            DataError: nothing is labelled.
+            TrainStopped: `should_stop` said so.
+        """
+        started = time.perf_counter()
+        torch.set_num_threads(self.config.train.threads)
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+        samples = self._samples(plan)
+        cycle = _Cycle(self, plan, samples)
+        cycle.train(wrap, progress, should_stop)
+        trained = time.perf_counter()
+        cycle.model.eval()
+        splits = [split for split in plan.splits if cycle.total and self.dataset.splits.get(split)]
+        metrics = {split: self.evaluator.evaluate(cycle.model, split, samples.image_size, self.comm) for split in splits}
+        files = self._write(cycle, plan, samples) if self.comm.rank == 0 else {}
+        self.comm.barrier()
+        return self._result(cycle, samples, metrics, files, trained - started, time.perf_counter() - trained)
+
+    def _samples(self, plan: TrainPlan) -> LabelledImages:
+        size = plan.recipe.image_size or self.config.data.image_size
+        if self.samples is None or self.samples.image_size != tuple(size):
+            self.samples = LabelledImages(self.storage, self.manifest, self.dataset, tuple(size), self.cache)
+        self.samples.update(plan.label_parts, all_masks=plan.all_masks)
+        return self.samples
+
+    def _write(self, cycle: "_Cycle", plan: TrainPlan, samples: LabelledImages) -> dict[str, FileRef]:
+        contents = {"model.pt": dump(dict(cycle.model.state_dict()))}
+        if self.config.train.policy == "continue":
+            contents["optimizer.pt"] = dump(cycle.optimizer.state_dict())
+        if plan.preview_images:
+            contents["preview.npz"] = self.evaluator.previews(cycle.model, plan.preview_images, samples.image_size)
+        files = {name: self.storage.put(f"{plan.output}/{name}", data, attempt=plan.attempt) for name, data in contents.items()}
+        self.storage.remove(plan.progress)
+        return files
+
+    def _result(
+        self,
+        cycle: "_Cycle",
+        samples: LabelledImages,
+        metrics: dict[str, Metrics],
+        files: dict[str, FileRef],
+        train_seconds: float,
+        evaluate_seconds: float,
+    ) -> TrainResult:
+        every = max(1, -(-len(cycle.losses) // LOSSES_KEPT))
+        return TrainResult(
+            cycle=cycle.plan.cycle,
+            attempt=cycle.plan.attempt,
+            files=files,
+            metrics=metrics,
+            num_steps=cycle.total,
+            losses=tuple(cycle.losses[every - 1 :: every]),
+            class_pixels=samples.class_pixels() if self.comm.rank == 0 else (),
+            train_seconds=train_seconds,
+            evaluate_seconds=evaluate_seconds,
+            num_images=len(samples.indices),
+        )
+
+
+class _Cycle:
+    """The state of one plan's training: network, optimizer, step and losses."""
+
+    def __init__(self, trainer: CycleTrainer, plan: TrainPlan, samples: LabelledImages) -> None:
+        self.trainer, self.plan, self.samples = trainer, plan, samples
+        self.config, self.comm, self.device = trainer.config.train, trainer.comm, trainer.device
+        self.batch_size = plan.recipe.batch_size or self.config.batch_size
+        self.rate = plan.recipe.learning_rate or self.config.learning_rate
+        self.total = num_steps(plan, self.config, len(samples.indices), self.batch_size)
+        if self.total and not samples.indices:
+            message = f"cycle {plan.cycle}: no labelled region in {len(plan.label_parts)} label part(s)"
+            raise DataError(f"{message}; label at least one region before training")
+        self.model = self._build()
+        self.optimizer = make_optimizer(self.model, self.config, self.rate)
+        if plan.init_optimizer is not None:
+            self.optimizer.load_state_dict(parse(trainer.storage.read_ref(plan.init_optimizer)))
+        weights = self.config.class_weights
+        self.class_weights = None if weights is None else torch.tensor(weights, device=self.device)
+        self.step = 0
+        self.losses: list[tuple[int, float]] = []
+        self.saved_at = time.monotonic()
+        self._resume()
+
+    def _build(self) -> nn.Module:
+        plan, trainer = self.plan, self.trainer
+        torch.manual_seed(seed_of("weights", plan.seed, plan.cycle))
+        model = build_model(trainer.config.model, trainer.dataset.num_classes, load_weights=plan.init is None)
+        if plan.init is not None:
+            model.load_state_dict(parse(trainer.storage.read_ref(plan.init)))
+        set_batch_norm_momentum(model, self.config.batch_norm.momentum)
+        if self.config.batch_norm.sync and self.device.type == "cuda":
+            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        return model.to(self.device)
+
+    def train(self, wrap: Wrap, progress: Progress | None, should_stop: Callable[[], bool] | None) -> None:
+        """Run the steps that are left, then settle the running statistics."""
+        if not self.total:
+            return
+        model = wrap(self.model)
+        model.train()
+        while self.step < self.total:
+            self._step(model, should_stop is not None and should_stop())
+            self.step += 1
+            if progress is not None and self.comm.rank == 0:
+                progress(self.step, self.total)
+            self._save()
+        self._settle_batch_norm()
+
+    def _step(self, model: nn.Module, stop: bool) -> None:
+        images, target = self._batch(self.step)
+        torch.manual_seed(seed_of("step", self.plan.seed, self.plan.cycle, self.step, self.comm.rank))
+        factor = rate_factor(self.config, self.step, self.total, len(self.samples.indices), self.batch_size)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate * factor
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.config.precision == "bf16"):
+            total, count, consistency = self._losses(model, images, target)
+        sums = self.comm.sum(torch.stack([total.detach(), count, consistency.detach() * len(images), torch.tensor(float(stop), device=self.device)]))
+        if sums[3]:
+            raise TrainStopped(f"cycle {self.plan.cycle}: training was stopped at step {self.step} of {self.total}")
+        labelled = sums[1].clamp_min(1)
+        share = len(images) / self.batch_size
+        loss = (total / labelled + self.config.consistency * share * consistency) * self.comm.world_size
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        value = sums[0] / labelled + self.config.consistency * sums[2] / self.batch_size
+        self.losses.append((self.step, float(value)))
+
+    def _losses(self, model: nn.Module, images: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        size = (target.shape[1], target.shape[2])
+        zero = torch.zeros((), device=self.device)
+        if not (self.config.mirror_loss or self.config.consistency):
+            return *cross_entropy_sum(resize_logits(model(images), size).float(), target, self.class_weights), zero
+        a, b = (resize_logits(logits, size).float() for logits in mirror_pair(model, images))
+        total, count = cross_entropy_sum(a, target, self.class_weights)
+        if self.config.mirror_loss:
+            total = total + cross_entropy_sum(b, target, self.class_weights)[0]
+        return total, count, consistency_loss(a, b) if self.config.consistency else zero
+
+    def _batch(self, step: int, *, augmented: bool = True) -> tuple[torch.Tensor, torch.Tensor]:
+        plan, samples = self.plan, self.samples
+        batch = batch_indices(samples.indices, plan.seed, plan.cycle, step, self.batch_size)
+        pairs = []
+        for position in range(self.comm.rank, self.batch_size, self.comm.world_size):
+            image, mask = samples.image(batch[position]), samples.mask(batch[position])
+            if augmented:
+                image, mask = augment(image, mask, self.config.augment, seed=plan.seed, cycle=plan.cycle, step=step, position=position)
+            pairs.append((image, mask))
+        images = images_to_tensor(np.stack([pair[0] for pair in pairs]), self.trainer.config.data.normalize, self.device)
+        return images, torch.from_numpy(np.stack([pair[1] for pair in pairs])).to(self.device).long()
+
+    def _settle_batch_norm(self) -> None:
+        count = self.config.batch_norm.reestimate_batches
+        layers = [module for module in self.model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+        if count:
+            for layer in layers:
+                layer.reset_running_stats()
+            set_batch_norm_momentum(self.model, None)
+            self.model.train()
+            with torch.no_grad():
+                for step in range(count):
+                    torch.manual_seed(seed_of("settle", self.plan.seed, self.plan.cycle, step, self.comm.rank))
+                    self.model(self._batch(step, augmented=False)[0])
+            set_batch_norm_momentum(self.model, self.config.batch_norm.momentum)
+        if self.comm.world_size > 1:
+            for buffer in self.model.buffers():
+                if buffer.is_floating_point():
+                    buffer.copy_(self.comm.sum(buffer) / self.comm.world_size)
+
+    def _key(self) -> list[Any]:
+        plan = self.plan
+        parts = sorted(ref.sha256 for ref in plan.label_parts)
+        return [plan.cycle, plan.seed, parts, plan.all_masks, self.total, self.batch_size, list(self.samples.image_size)]
+
+    def _save(self) -> None:
+        interval = self.config.checkpoint_interval_s
+        if self.comm.rank or self.step == self.total or time.monotonic() - self.saved_at < interval:
+            return
+        state = {
+            "key": self._key(),
+            "step": self.step,
+            "losses": self.losses,
+            "model": dict(self.model.state_dict()),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        self.trainer.storage.replace(self.plan.progress, dump(state))
+        self.saved_at = time.monotonic()
+
+    def _resume(self) -> None:
+        storage, name = self.trainer.storage, self.plan.progress
+        data = storage.read(name) if self.comm.rank == 0 and storage.exists(name) else None
+        data = self.comm.broadcast(data)
+        if data is None:
+            return
+        state = parse(data)
+        if state["key"] != self._key():
+            return
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.losses = state["step"], [tuple(pair) for pair in state["losses"]]

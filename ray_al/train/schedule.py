@@ -1,0 +1,91 @@
+"""How long a cycle trains, in which order, and at which rate."""
+
+import math
+
+import numpy as np
+
+from ray_al.core.config import FinalConfig, RunConfig, TrainConfig
+from ray_al.core.errors import ConfigError
+from ray_al.core.seeding import generator
+from ray_al.core.types import TrainPlan
+
+
+def max_workers(train: TrainConfig) -> int:
+    """The largest number of processes that share a batch."""
+    return max(1, train.workers if isinstance(train.workers, int) else max(train.workers))
+
+
+def check_train(config: RunConfig) -> None:
+    """Refuse training settings that fail only once training runs.
+
+    Raises:
+        ConfigError: naming the key, the value and the remedy.
+    """
+    train = config.train
+    workers = max_workers(train)
+    sizes = {"train.batch_size": train.batch_size, "final.batch_size": _final_batch(config.final, train)}
+    for key, size in sizes.items():
+        if size < workers:
+            raise ConfigError(f"{key}: {size} is fewer than the {workers} workers of train.workers; raise it to {workers} or more")
+        if "deeplab" in config.model.name.lower() and size < 2 * workers:
+            message = f"{key}: {size} over {workers} worker(s) leaves one image to a worker, which DeepLab's pooling branch cannot normalise"
+            raise ConfigError(f"{message}; raise it to {2 * workers} or more")
+    if isinstance(train.workers, tuple) and train.workers[0] > train.workers[1]:
+        raise ConfigError(f"train.workers: {list(train.workers)} has its minimum above its maximum; swap them")
+    if train.batch_norm.sync and not train.gpus_per_worker:
+        raise ConfigError("train.batch_norm.sync: true needs GPUs (train.gpus_per_worker is 0); set it to false")
+    if train.backend == "nccl" and not train.gpus_per_worker:
+        raise ConfigError("train.backend: 'nccl' needs GPUs (train.gpus_per_worker is 0); set it to 'gloo'")
+
+
+def _final_batch(final: FinalConfig, train: TrainConfig) -> int:
+    return final.batch_size or train.batch_size
+
+
+def check_class_weights(train: TrainConfig, num_classes: int) -> None:
+    """Refuse class weights of another length than the data set's classes (ConfigError)."""
+    if train.class_weights is not None and len(train.class_weights) != num_classes:
+        raise ConfigError(f"train.class_weights: {len(train.class_weights)} values, the data set has {num_classes} classes; give one a class")
+
+
+def num_steps(plan: TrainPlan, train: TrainConfig, num_images: int, batch_size: int) -> int:
+    """Steps of a cycle: the plan's, its extra epochs, its recipe's length, else the configuration's."""
+    if plan.steps is not None:
+        return plan.steps
+    epoch = math.ceil(num_images / batch_size)
+    if plan.extra_epochs is not None:
+        return plan.extra_epochs * epoch
+    for length in (plan.recipe, train):
+        if length.steps is not None:
+            return length.steps
+        if length.epochs is not None:
+            return length.epochs * epoch
+    raise ConfigError("train: neither steps nor epochs is set; set one")
+
+
+def rate_factor(train: TrainConfig, step: int, total: int, num_images: int, batch_size: int) -> float:
+    """What the learning rate is multiplied by at `step` of `total`."""
+    if train.schedule == "poly":
+        return (1 - step / total) ** 0.9
+    if train.schedule == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * step / total))
+    if train.schedule == "step":
+        epoch = step // math.ceil(num_images / batch_size)
+        return 0.1 ** (epoch // train.schedule_step)
+    return 1.0
+
+
+def batch_indices(indices: list[int], seed: int, cycle: int, step: int, batch_size: int) -> list[int]:
+    """The global batch of a step: always full, running on into the next shuffled epoch.
+
+    Returns:
+        `batch_size` members of `indices`; worker r of w trains on positions r, r + w, …
+    """
+    orders: dict[int, np.ndarray] = {}
+    batch = []
+    for position in range(step * batch_size, (step + 1) * batch_size):
+        epoch, place = divmod(position, len(indices))
+        if epoch not in orders:
+            orders[epoch] = generator("order", seed, cycle, epoch).permutation(len(indices))
+        batch.append(indices[orders[epoch][place]])
+    return batch

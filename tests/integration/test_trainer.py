@@ -1,0 +1,63 @@
+import os
+import sys
+
+import pytest
+import torch
+
+from ray_al.core.storage import Storage
+from ray_al.train.state import parse
+from ray_al.train.trainer import LocalTrainer, open_trainer
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "unit"))
+from test_loop import make_config, make_plan, make_run  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    ray = pytest.importorskip("ray")
+    path = os.pathsep.join([os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "unit")), *filter(None, sys.path)])
+    os.environ.update(RAY_AUTH_MODE="disabled", RAY_TRAIN_HEALTH_CHECK_INTERVAL_S="0.2", RAY_DATA_DISABLE_PROGRESS_BARS="1")
+    runtime_env = {"env_vars": {"PYTHONPATH": path}}
+    ray.init(address="local", num_cpus=4, include_dashboard=True, namespace="ray_al_test", log_to_driver=False, runtime_env=runtime_env)
+    yield ray
+    ray.shutdown()
+
+
+def weights(root, result):
+    return parse(Storage(str(root)).read_ref(result.files["model.pt"]))
+
+
+def test_two_workers_train_two_plans_in_one_group(cluster, tmp_path):
+    config = make_config(workers=2, batch_norm={"momentum": 0.1})
+    parts = make_run(str(tmp_path / "a"), config)
+    trainer = open_trainer(config, str(tmp_path / "a"), 1)
+    try:
+        first = trainer.train(make_plan(parts[:1], 0))
+        thread = trainer._thread
+        second = trainer.train(make_plan(parts, 1))
+        assert trainer._thread is thread
+        assert thread.is_alive()
+    finally:
+        trainer.close()
+    assert not thread.is_alive()
+    assert (first.cycle, second.cycle) == (0, 1)
+    make_run(str(tmp_path / "b"), config)
+    alone = LocalTrainer(config, str(tmp_path / "b")).train(make_plan(parts, 1))
+    assert second.class_pixels == alone.class_pixels
+    assert second.losses[0][1] == pytest.approx(alone.losses[0][1], rel=0.2)
+
+
+def test_one_worker_gives_the_bytes_of_the_local_trainer(cluster, tmp_path):
+    config = make_config(workers=1)
+    parts = make_run(str(tmp_path / "a"), config)
+    trainer = open_trainer(config, str(tmp_path / "a"), 1)
+    try:
+        result = trainer.train(make_plan(parts))
+    finally:
+        trainer.close()
+    make_run(str(tmp_path / "b"), config)
+    alone = LocalTrainer(config, str(tmp_path / "b")).train(make_plan(parts))
+    assert result.metrics == alone.metrics
+    ours, theirs = weights(tmp_path / "a", result), weights(tmp_path / "b", alone)
+    assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+    assert result.files["model.pt"].sha256 == alone.files["model.pt"].sha256
