@@ -16,6 +16,7 @@ from ray_al.driver.perform import Performer
 from ray_al.driver.status import StatusFile
 from ray_al.ledger import Journal, State, fold
 from ray_al.report.build import write_curve
+from ray_al.train.loop import TrainStopped
 
 CONFIG = "config.yaml"
 
@@ -50,7 +51,7 @@ def run_loop(run_uri: str, *, should_stop: Callable[[], bool] = lambda: False) -
     status = StatusFile(storage)
     try:
         return _Loop(storage, config, status, should_stop).run()
-    except Interrupted:
+    except (Interrupted, TrainStopped):
         status.note(fold(Journal(storage).events), "interrupted")
         return Outcome("interrupted")
     except BaseException:

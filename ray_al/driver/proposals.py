@@ -25,9 +25,9 @@ class Predictor:
     def __call__(self, image: np.ndarray) -> np.ndarray:
         import torch
 
-        from ray_al.train.samples import to_tensor
+        from ray_al.models import images_to_tensor
 
-        pixels_NCHW = to_tensor(resize_image(image, self.config.data.image_size)[None], self.config.data.normalize)
+        pixels_NCHW = images_to_tensor(resize_image(image, self.config.data.image_size)[None], self.config.data.normalize, "cpu")
         with torch.inference_mode():
             logits = self.model(pixels_NCHW)
             size = self.config.data.image_size

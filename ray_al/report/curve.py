@@ -1,0 +1,29 @@
+"""`curve.csv`: a row a cycle, for scripts."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def curve_columns(class_names: Sequence[str]) -> list[str]:
+    """Names of the columns, in order."""
+    head = ["cycle", "labelled_regions", "labelled_pixels", "labelled_images", "labelled_fraction", "cost", "miou", "pixel_accuracy"]
+    tail = ["train_seconds", "evaluate_seconds", "score_seconds", "select_seconds", "label_seconds", "cycle_seconds", "images_per_second"]
+    return [*head, *(f"iou_{name}" for name in class_names), *tail]
+
+
+def curve_csv(rows: Sequence[Mapping[str, Any]], class_names: Sequence[str]) -> str:
+    """The rows as CSV; what is not known is an empty cell."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    columns = curve_columns(class_names)
+    writer.writerow(columns)
+    writer.writerows([_cell(row[column]) for column in columns] for row in rows)
+    return buffer.getvalue()
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,44 @@
+"""What a report shows."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """An image after one cycle; `boxes` are ((top, left, bottom, right) in 0..1, cycle in which it was labelled)."""
+
+    cycle: int
+    photo: np.ndarray
+    prediction: np.ndarray
+    entropy: np.ndarray
+    labels: np.ndarray
+    boxes: list[tuple[tuple[float, float, float, float], int]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImagePanel:
+    image_id: str
+    frames: list[Frame]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportData:
+    """Everything on the page. `rows` are the rows of `curve.csv`; `final` and `upper_bound` the contents of their metrics.json."""
+
+    name: str
+    state: str
+    class_names: tuple[str, ...]
+    colors: tuple[tuple[int, int, int], ...]
+    rows: list[dict[str, Any]]
+    budget: dict[str, Any]
+    labelled_class_pixels: list[int]
+    val_class_pixels: list[int]
+    images: list[ImagePanel]
+    config_yaml: str
+    quarantine: list[dict[str, Any]]
+    refused: list[dict[str, Any]]
+    final: dict[str, Any] | None
+    upper_bound: dict[str, Any] | None

@@ -1,0 +1,50 @@
+"""The page: one file that needs nothing else."""
+
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment
+from markupsafe import Markup
+
+from ray_al.report import pictures
+from ray_al.report.data import ImagePanel, ReportData
+
+
+def render_report(data: ReportData) -> str:
+    """`report.html` as text; self-contained, all text escaped."""
+    template = Environment(autoescape=True).from_string(resources.files("ray_al.report").joinpath("report.html.j2").read_text())
+    charts: dict[str, Any] = {}
+    if data.rows:
+        charts = {
+            "curve": Markup(pictures.learning_curve(data)),
+            "classes": Markup(pictures.class_bars(data)),
+            "times": Markup(pictures.stage_times(data)),
+        }
+    return template.render(
+        data=data,
+        last=data.rows[-1] if data.rows else None,
+        full=_miou(data.upper_bound),
+        final=_miou(data.final),
+        charts=charts,
+        panels=[_panel(panel, data) for panel in data.images],
+        colors=[f"rgb{tuple(color)}" for color in data.colors],
+    )
+
+
+def _miou(values: dict[str, Any] | None) -> float | None:
+    return values["metrics"]["val"]["miou"] if values else None
+
+
+def _panel(panel: ImagePanel, data: ReportData) -> dict[str, Any]:
+    photo = panel.frames[0].photo
+    frames = [
+        {
+            "cycle": frame.cycle,
+            "entropy": pictures.entropy_uri(frame.entropy, len(data.class_names)),
+            "prediction": pictures.ids_uri(frame.prediction, data.colors, photo),
+            "labels": pictures.ids_uri(frame.labels, data.colors, photo),
+            "boxes": [{"box": [round(value, 5) for value in box], "cycle": cycle} for box, cycle in frame.boxes],
+        }
+        for frame in panel.frames
+    ]
+    return {"image_id": panel.image_id, "photo": pictures.photo_uri(photo), "frames": frames, "ratio": photo.shape[1] / photo.shape[0]}

@@ -1,0 +1,108 @@
+"""Pictures of the report: charts as SVG text, photographs and maps as data URIs."""
+
+import base64
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ray_al.core.types import IGNORE_INDEX
+from ray_al.report.data import ReportData
+
+BLUE, ORANGE, GREY = "#2563eb", "#f59e0b", "#94a3b8"
+STAGES = ("train", "evaluate", "score", "select", "label")
+
+
+def svg(figure: Any) -> str:
+    """A matplotlib figure as inline SVG, the same text for the same figure."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", bbox_inches="tight", transparent=True, metadata={"Date": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]
+
+
+def _figure(width: float, height: float, columns: int = 1) -> tuple[Any, Any]:
+    from matplotlib import rcParams
+    from matplotlib.figure import Figure
+
+    rcParams.update({"svg.hashsalt": "ray_al", "svg.fonttype": "none", "font.size": 10, "axes.spines.top": False, "axes.spines.right": False})
+    for key in ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"):
+        rcParams[key] = "#64748b"
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(1, columns, squeeze=False)[0]
+
+
+def learning_curve(data: ReportData) -> str:
+    """mIoU against the labelled share and against cost."""
+    figure, axes = _figure(10, 3.6, 2)
+    miou = [row["miou"] for row in data.rows]
+    full = data.upper_bound["metrics"]["val"]["miou"] if data.upper_bound else None
+    xs = ([100 * row["labelled_fraction"] for row in data.rows], [row["cost"] for row in data.rows])
+    for axis, x, label in zip(axes, xs, ("labelled share of the pool (%)", f"cost ({data.budget['unit']})"), strict=True):
+        axis.plot(x, miou, marker="o", color=BLUE, linewidth=2)
+        if full is not None:
+            axis.axhline(full, color=ORANGE, linestyle="--")
+            axis.annotate("all labels", (x[0], full), color=ORANGE, va="bottom")
+        axis.set_xlabel(label)
+        axis.set_ylabel("validation mIoU")
+        axis.grid(alpha=0.25)
+    return svg(figure)
+
+
+def class_bars(data: ReportData) -> str:
+    """Class shares of the labelled set beside the validation set's."""
+    figure, (axis,) = _figure(10, 3.2)
+    positions = np.arange(len(data.class_names))
+    sets = ((data.labelled_class_pixels, BLUE, "labelled set"), (data.val_class_pixels, GREY, "validation set"))
+    for offset, (pixels, color, label) in zip((-0.2, 0.2), sets, strict=True):
+        shares = 100 * np.asarray(pixels) / max(1, sum(pixels))
+        axis.bar(positions + offset, shares, 0.4, color=color, label=label)
+    axis.set_xticks(positions, data.class_names, rotation=30, ha="right")
+    axis.set_ylabel("share of labelled pixels (%)")
+    axis.legend(frameon=False)
+    return svg(figure)
+
+
+def stage_times(data: ReportData) -> str:
+    """Seconds by stage and cycle."""
+    figure, (axis,) = _figure(10, 3.0)
+    cycles = [row["cycle"] for row in data.rows]
+    bottom = np.zeros(len(cycles))
+    for stage, color in zip(STAGES, (BLUE, "#60a5fa", ORANGE, "#10b981", GREY), strict=True):
+        seconds = np.array([row[f"{stage}_seconds"] or 0.0 for row in data.rows])
+        axis.bar(cycles, seconds, bottom=bottom, label=stage, color=color)
+        bottom += seconds
+    axis.set_xticks(cycles)
+    axis.set_xlabel("cycle")
+    axis.set_ylabel("seconds")
+    axis.legend(frameon=False, ncols=len(STAGES))
+    return svg(figure)
+
+
+def photo_uri(image: np.ndarray) -> str:
+    """uint8 (H, W, 3) as a JPEG data URI."""
+    return _uri(image, "JPEG")
+
+
+def ids_uri(ids: np.ndarray, colors: Sequence[tuple[int, int, int]], photo: np.ndarray) -> str:
+    """Class ids in their colours; where there is no label, the photograph, dimmed."""
+    table = np.zeros((256, 3), dtype=np.uint8)
+    table[: len(colors)] = colors
+    grey = (photo.mean(2, keepdims=True) * 0.25 + 20).astype(np.uint8).repeat(3, 2)
+    return _uri(np.where((ids == IGNORE_INDEX)[..., None], grey, table[ids]), "PNG")
+
+
+def entropy_uri(entropy: np.ndarray, num_classes: int) -> str:
+    """Entropy in nats, from 0 to ln C, in a colour map."""
+    from matplotlib import colormaps
+
+    scaled = np.clip(entropy / np.log(max(2, num_classes)), 0, 1)
+    return _uri((colormaps["inferno"](scaled)[..., :3] * 255).astype(np.uint8), "JPEG")
+
+
+def _uri(image: np.ndarray, kind: str) -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format=kind, quality=85)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
