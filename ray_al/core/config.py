@@ -323,4 +323,3 @@ def _make_absolute(values: dict[str, Any], folder: str | None) -> None:
 def absolute(path: str, folder: str) -> str:
     """`path` as it is where it is a URI or absolute, else below `folder`."""
     return path if "://" in path else os.path.normpath(os.path.join(folder, os.path.expanduser(path)))
-

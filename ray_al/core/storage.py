@@ -61,7 +61,8 @@ class Storage:
         """
         data = self.read(ref.path)
         if FileRef.of(ref.path, data) != ref:
-            raise StorageError(f"{self.uri(ref.path)}: {len(data)} bytes that differ from what the ledger recorded ({ref.size} bytes, sha256 {ref.sha256[:12]}…); restore the file")
+            recorded = f"{ref.size} bytes, sha256 {ref.sha256[:12]}..."
+            raise StorageError(f"{self.uri(ref.path)}: {len(data)} bytes that differ from what the ledger recorded ({recorded}); restore the file")
         return data
 
     def list(self, folder: str) -> list[str]:

@@ -77,7 +77,9 @@ def open_dataset(data: DataConfig, *, seed: int = 0) -> Dataset:
         if images:
             splits[role] = images
         elif role != "test":
-            raise ConfigError(f"data.root {root!r}: no images of split {name!r} in the layout {data.dataset!r}; correct data.root or data.{role}_split")
+            raise ConfigError(
+                f"data.root {root!r}: no images of split {name!r} in the layout {data.dataset!r}; correct data.root or data.{role}_split"
+            )
     return Dataset(class_names=class_names, colors=colors, decoder=decoder, splits=splits)
 
 
@@ -132,4 +134,6 @@ def check_start(dataset: Dataset) -> None:
         except DataError as error:
             raise ConfigError(str(error)) from None
         if size != mask_size:
-            raise ConfigError(f"{image.mask_uri}: {mask_size[0]}x{mask_size[1]} pixels, its image {size[0]}x{size[1]}; export the mask at the image's size")
+            raise ConfigError(
+                f"{image.mask_uri}: {mask_size[0]}x{mask_size[1]} pixels, its image {size[0]}x{size[1]}; export the mask at the image's size"
+            )

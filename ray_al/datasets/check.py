@@ -42,7 +42,15 @@ def check_dataset(dataset: Dataset, *, threads: int = 4, progress: Callable[[int
 
 
 def _look(image: ImageFile, dataset: Dataset) -> dict[str, Any]:
-    fact: dict[str, Any] = {"image_id": image.image_id, "digest": "", "size": None, "error": None, "mask_error": None, "counts": None, "mismatch": None}
+    fact: dict[str, Any] = {
+        "image_id": image.image_id,
+        "digest": "",
+        "size": None,
+        "error": None,
+        "mask_error": None,
+        "counts": None,
+        "mismatch": None,
+    }
     try:
         fact["digest"] = hashlib.sha256(read_uri(image.uri)).hexdigest()
         fact["size"] = read_image(image.uri).shape[:2]

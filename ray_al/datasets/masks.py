@@ -85,13 +85,11 @@ def _open(uri: str, decoder: MaskDecoder) -> np.ndarray:
 def _from_ids(values: np.ndarray, decoder: MaskDecoder, uri: str) -> np.ndarray:
     if values.dtype.kind not in "biu":
         raise DataError(f"{uri}: values of type {values.dtype}; save whole numbers")
-    ids = np.zeros(values.shape, dtype=np.uint8)
     present, inverse = np.unique(values, return_inverse=True)
     table = np.zeros(len(present), dtype=np.uint8)
     for position, value in enumerate(map(int, present)):
         table[position] = _class_of(value, decoder, uri, int((values == value).sum()))
-    ids = table[inverse].reshape(values.shape)
-    return ids
+    return table[inverse].reshape(values.shape)
 
 
 def _class_of(value: int, decoder: MaskDecoder, uri: str, num_pixels: int) -> int:

@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 from collections.abc import Iterator
+from typing import Any
 
 from ray_al.core.config import RunConfig
 
@@ -29,7 +30,7 @@ def connect(config: RunConfig) -> Iterator[None]:
         yield
         return
     handler = signal.getsignal(signal.SIGINT)
-    options = {"namespace": NAMESPACE, "log_to_driver": False, "logging_level": logging.ERROR}
+    options: dict[str, Any] = {"namespace": NAMESPACE, "log_to_driver": False, "logging_level": logging.ERROR}
     if os.environ.get("RAY_ADDRESS"):
         ray.init(**options)
     else:

@@ -3,6 +3,7 @@
 import hashlib
 import threading
 from collections.abc import Callable
+from typing import Any
 
 from ray_al.core.errors import RayALError
 from ray_al.core.storage import Storage
@@ -62,7 +63,7 @@ def _run_in_actor(run_uri: str, should_stop: Callable[[], bool], on_poll: Callab
     from ray_al.driver.cluster import NAMESPACE
 
     name = "driver-" + hashlib.sha256(Storage(run_uri).root.encode()).hexdigest()[:16]
-    actor = (
+    actor: Any = (
         ray.remote(DriverActor)
         .options(
             name=name,

@@ -49,7 +49,7 @@ class Performer:
     def perform(self, action: actions.Action, state: State) -> tuple[str, Mapping[str, Any]]:
         """Do what `action` says and return the event that records it."""
         self.state = state
-        perform: Callable[[Any], tuple[str, Mapping[str, Any]]] = {
+        table: Mapping[type, Callable[[Any], tuple[str, Mapping[str, Any]]]] = {
             actions.Label: self._label,
             actions.Collect: self._collect,
             actions.Close: self._close,
@@ -57,8 +57,8 @@ class Performer:
             actions.Score: self._score,
             actions.Select: self._select,
             actions.Finish: self._finish,
-        }[type(action)]
-        return perform(action)
+        }
+        return table[type(action)](action)
 
     def close(self) -> None:
         """End the training workers."""
@@ -90,7 +90,9 @@ class Performer:
     def _choose(self, cycle: int, amount: int) -> pa.Table:
         """Rank more and more candidates until the amount is spent: the void filter and pixel budgets drop some."""
         unit, num_left = self.config.budget.unit, int(self.pool.remaining.sum())
-        skip = (lambda row: simulated.is_void(self.truth, row["image_index"], row["region"])) if self.config.strategy.skip_void_by_ground_truth else None
+        skip = (
+            (lambda row: simulated.is_void(self.truth, row["image_index"], row["region"])) if self.config.strategy.skip_void_by_ground_truth else None
+        )
         k = amount if unit == "regions" else min(num_left, amount // max(1, self._smallest_region()) + 1)
         while True:
             ranked = self._ranked(cycle, min(k, num_left))

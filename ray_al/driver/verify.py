@@ -98,7 +98,7 @@ def _check_scores(storage: Storage, state: State, cycle: int, query: Any) -> Non
 
 
 def _check_labels(storage: Storage, state: State) -> None:
-    queried = set()
+    queried: set[tuple[str, int]] = set()
     for query in state.queries:
         table = read_table(storage, query.file, ["image_id", "region"]).to_pydict()
         queried.update(zip(table["image_id"], table["region"], strict=True))
@@ -107,7 +107,9 @@ def _check_labels(storage: Storage, state: State) -> None:
         table = read_table(storage, ref, ["image_id", "region"]).to_pydict()
         for name in zip(table["image_id"], table["region"], strict=True):
             if name in labelled or name not in queried:
-                raise VerifyError(f"{storage.uri(ref.path)}: {name[0]} region {name[1]} was {'labelled twice' if name in labelled else 'never queried'}")
+                raise VerifyError(
+                    f"{storage.uri(ref.path)}: {name[0]} region {name[1]} was {'labelled twice' if name in labelled else 'never queried'}"
+                )
             labelled.add(name)
     if len(labelled) != state.labelled_regions:
         raise VerifyError(f"label parts hold {len(labelled)} regions, the journal says {state.labelled_regions}")

@@ -66,7 +66,9 @@ def collect(storage: Storage, folder: str, *, taken: set[tuple[str, int]], num_c
     """Take in the answers that are there and not yet `taken` (image_id, region); a wrong one is refused with the reason."""
     manifest = json.loads(storage.read(f"{folder}/{MANIFEST}"))
     if manifest["version"] != VERSION:
-        raise DataError(f"{storage.uri(folder)}/{MANIFEST}: version {manifest['version']}, this ray_al reads {VERSION}; use the version that wrote it")
+        raise DataError(
+            f"{storage.uri(folder)}/{MANIFEST}: version {manifest['version']}, this ray_al reads {VERSION}; use the version that wrote it"
+        )
     present = set(storage.list(folder))
     rows, refused = [], []
     for task in manifest["tasks"]:

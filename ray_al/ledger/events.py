@@ -17,7 +17,9 @@ EVENTS: Mapping[str, frozenset[str]] = {
     "labels_requested": frozenset({"cycle", "tasks", "num_tasks"}),
     "labels_received": frozenset({"cycle", "part", "num_regions", "num_pixels", "cost", "refused", "seconds", "term"}),
     "query_closed": frozenset({"cycle", "num_unanswered", "refunded"}),
-    "cycle_trained": frozenset({"cycle", "files", "metrics", "labelled", "class_pixels", "num_steps", "num_images", "train_seconds", "evaluate_seconds"}),
+    "cycle_trained": frozenset(
+        {"cycle", "files", "metrics", "labelled", "class_pixels", "num_steps", "num_images", "train_seconds", "evaluate_seconds"}
+    ),
     "shards_scored": frozenset({"cycle", "parts"}),
     "pool_scored": frozenset({"cycle", "num_images", "seconds"}),
     "run_finished": frozenset({"reason"}),

@@ -29,8 +29,8 @@ class Segmenter(nn.Module):
 
     def __init__(self, network: nn.Module, *, takes_all_features: bool) -> None:
         super().__init__()
-        self.backbone = network.backbone
-        self.classifier = network.classifier
+        self.backbone = network.get_submodule("backbone")
+        self.classifier = network.get_submodule("classifier")
         self.takes_all_features = takes_all_features
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:

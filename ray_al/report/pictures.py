@@ -77,7 +77,7 @@ def stage_times(data: ReportData) -> str:
     axis.set_xticks(cycles)
     axis.set_xlabel("cycle")
     axis.set_ylabel("seconds")
-    axis.legend(frameon=False, ncols=len(STAGES))
+    figure.legend(frameon=False, ncols=len(STAGES), loc="outside upper center")
     return svg(figure)
 
 

@@ -52,7 +52,9 @@ def _dataset(tasks: list[ShardTask], config: RunConfig) -> Any:
         return dataset.map_batches(
             ShardMapper, fn_constructor_args=(config,), batch_size=1, compute=pool, num_gpus=config.score.gpus_per_worker, num_cpus=0
         )
-    return dataset.map_batches(score_batch, fn_kwargs={"config": config}, batch_size=1, compute=TaskPoolStrategy(size=config.score.workers), num_cpus=0.5)
+    return dataset.map_batches(
+        score_batch, fn_kwargs={"config": config}, batch_size=1, compute=TaskPoolStrategy(size=config.score.workers), num_cpus=0.5
+    )
 
 
 def score_batch(batch: dict[str, Any], config: RunConfig) -> dict[str, Any]:

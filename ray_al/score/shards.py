@@ -52,9 +52,7 @@ class ShardResult:
     quarantined: tuple[tuple[str, str], ...] = ()
 
 
-def make_tasks(
-    config: RunConfig, manifest: pa.Table, remaining: np.ndarray, *, done: set[int], **common: Any
-) -> Iterator[ShardTask]:
+def make_tasks(config: RunConfig, manifest: pa.Table, remaining: np.ndarray, *, done: set[int], **common: Any) -> Iterator[ShardTask]:
     """The tasks of a cycle that are not `done` and have something left to choose.
 
     Args:
@@ -74,7 +72,8 @@ def score_shard(task: ShardTask, config: RunConfig) -> ShardResult:
     """Score a shard and write its part; the same bytes wherever and however often it runs."""
     storage = Storage(task.run_uri)
     manifest = _read_manifest(task.run_uri).slice(task.start, task.stop - task.start)
-    images, quarantined = _images_with_rest(task, manifest), []
+    images = _images_with_rest(task, manifest)
+    quarantined: list[tuple[str, str]] = []
     if ACQUISITIONS[config.strategy.score].needs_model:
         scores, quarantined = _network_scores(task, config, images)
     else:

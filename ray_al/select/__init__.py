@@ -33,9 +33,7 @@ def list_batch_rules() -> list[dict[str, str]]:
     return [{"name": name, "paper": rule.paper} for name, rule in BATCH_RULES.items()]
 
 
-def rank(
-    parts: Iterable[pa.Table], *, k: int, batch: BatchConfig, seed: int, cycle: int, num_regions_of: Callable[[int], int]
-) -> pa.Table:
+def rank(parts: Iterable[pa.Table], *, k: int, batch: BatchConfig, seed: int, cycle: int, num_regions_of: Callable[[int], int]) -> pa.Table:
     """The best `k` regions of all parts in order; memory O(k + a part).
 
     Returns:
@@ -50,7 +48,9 @@ def rank(
         for part in parts:
             scores = part.column("score").to_numpy()
             if np.isnan(scores).any():
-                raise RayALError(f"{int(np.isnan(scores).sum())} scores are not numbers; the model of cycle {cycle} diverged, lower train.learning_rate")
+                raise RayALError(
+                    f"{int(np.isnan(scores).sum())} scores are not numbers; the model of cycle {cycle} diverged, lower train.learning_rate"
+                )
             yield part.append_column("key", pa.array(rule.keys(part, batch.beta, seed, cycle, num_regions_of), pa.float64()))
 
     ranked = merge_topk(with_keys(), k)

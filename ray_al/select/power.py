@@ -18,7 +18,7 @@ def power_keys(part: pa.Table, beta: float, seed: int, cycle: int, num_regions_o
     uniform = np.empty(len(part))
     image_ids = part.column("image_id").to_numpy()
     indices, regions = part.column("image_index").to_numpy(), part.column("region").to_numpy()
-    starts = np.flatnonzero(np.concatenate([[True], indices[1:] != indices[:-1]])) if len(part) else []
+    starts: np.ndarray | list[int] = np.flatnonzero(np.concatenate([[True], indices[1:] != indices[:-1]])) if len(part) else []
     for start, stop in zip(starts, [*starts[1:], len(part)], strict=True):
         draws = uniform_of(salted, cycle, image_ids[start], num_regions_of(int(indices[start])))
         uniform[start:stop] = draws[regions[start:stop]]

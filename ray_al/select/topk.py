@@ -10,7 +10,8 @@ from ray_al.core.types import SCORE_SCHEMA
 
 def score_keys(part: pa.Table, beta: float, seed: int, cycle: int, num_regions_of: Callable[[int], int]) -> np.ndarray:
     """The scores themselves, float64 (rows,)."""
-    return part.column("score").to_numpy().astype(np.float64)
+    keys: np.ndarray = part.column("score").to_numpy().astype(np.float64)
+    return keys
 
 
 def merge_topk(parts: Iterable[pa.Table], k: int) -> pa.Table:

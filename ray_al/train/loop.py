@@ -96,8 +96,8 @@ class CycleTrainer:
 
     def _samples(self, plan: TrainPlan) -> LabelledImages:
         size = plan.recipe.image_size or self.config.data.image_size
-        if self.samples is None or self.samples.image_size != tuple(size):
-            self.samples = LabelledImages(self.storage, self.manifest, self.dataset, tuple(size), self.cache)
+        if self.samples is None or self.samples.image_size != size:
+            self.samples = LabelledImages(self.storage, self.manifest, self.dataset, size, self.cache)
         self.samples.update(plan.label_parts, all_masks=plan.all_masks)
         return self.samples
 

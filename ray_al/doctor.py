@@ -1,0 +1,99 @@
+"""What this machine has, what it lacks and what to do."""
+
+import os
+import secrets
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from ray_al.core.errors import StorageError
+from ray_al.core.storage import Storage, join_uri
+
+Finding = tuple[bool, str, str]
+
+
+def diagnose(storage: str | None = None) -> list[dict[str, Any]]:
+    """One row a check: `check`, `ok`, `found`, and `remedy` where it is not ok.
+
+    Args:
+        storage: a place for run directories to try beside the default one.
+    """
+    places = [os.environ.get("RAY_AL_RUNS") or os.path.abspath("runs"), *([storage] if storage else [])]
+    checks: list[tuple[str, Callable[[], Finding]]] = [
+        ("Python", _python),
+        ("torch", _torch),
+        ("CUDA", _cuda),
+        ("bf16 scoring", _bf16),
+        ("Ray", _ray),
+        ("cluster", _cluster),
+        ("machine", _machine),
+        *((f"storage {place}", lambda place=place: _storage(place)) for place in places),  # type: ignore[misc]
+    ]
+    rows = []
+    for name, check in checks:
+        ok, found, remedy = check()
+        rows.append({"check": name, "ok": ok, "found": found, "remedy": "" if ok else remedy})
+    return rows
+
+
+def _python() -> Finding:
+    return sys.version_info >= (3, 11), sys.version.split()[0], "install Python 3.11 or newer"
+
+
+def _torch() -> Finding:
+    try:
+        import torch
+        import torchvision
+    except (ImportError, RuntimeError) as error:
+        return False, str(error), "pip install 'torch>=2.14' 'torchvision>=0.29'"
+    return True, f"{torch.__version__}, torchvision {torchvision.__version__}", ""
+
+
+def _cuda() -> Finding:
+    import torch
+
+    names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return True, ", ".join(names) or "none: CPU only", ""
+
+
+def _bf16() -> Finding:
+    from ray_al.score.prepare import resolve_precision
+
+    precision = resolve_precision("auto")
+    return True, "yes" if precision == "bf16" else "no: this processor scores in fp32", ""
+
+
+def _ray() -> Finding:
+    import ray
+
+    major, minor = map(int, ray.__version__.split(".")[:2])
+    return (major, minor) >= (2, 60), ray.__version__, "pip install 'ray[default,data,train,tune]>=2.60'"
+
+
+def _cluster() -> Finding:
+    address = os.environ.get("RAY_ADDRESS")
+    return True, f"RAY_ADDRESS={address}" if address else "RAY_ADDRESS is not set: a running one is used, else a local one is started", ""
+
+
+def _machine() -> Finding:
+    import psutil
+
+    return True, f"{os.cpu_count()} CPUs, {psutil.virtual_memory().total / 2**30:.0f} GiB of memory", ""
+
+
+def _storage(place: str) -> Finding:
+    """Writes a file, finds that it cannot be written twice, and removes it."""
+    name = f".doctor-{secrets.token_hex(6)}"
+    remedy = "give another place with --out or RAY_AL_RUNS: a disk, s3:// or gs://"
+    try:
+        storage = Storage(place)
+        storage.create(f"{name}/probe", b"1")
+        try:
+            storage.create(f"{name}/probe", b"2")
+        except FileExistsError:
+            return True, "writable, refuses to overwrite", ""
+        finally:
+            storage.remove(name)
+        return False, f"{join_uri(place, name)} could be written twice", remedy
+    except (StorageError, OSError, ImportError) as error:
+        return False, f"{type(error).__name__}: {error}", remedy
