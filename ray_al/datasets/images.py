@@ -46,6 +46,8 @@ def read_image_size(uri: str) -> tuple[int, int]:
 
 def _size(image: Image.Image) -> tuple[int, int]:
     width, height = image.size
+    if image.format == "PNG" and "exif" not in image.info:  # Pillow would decode the whole picture to look behind it
+        return height, width
     return (width, height) if image.getexif().get(ORIENTATION) in TRANSPOSED else (height, width)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from ray_al.core.config import RunConfig
-from ray_al.core.errors import RayALError
+from ray_al.core.errors import DataError, RayALError
 from ray_al.core.storage import Storage
 from ray_al.core.types import START_CYCLE, FileRef, ImageFile, TrainPlan
 from ray_al.datasets import open_dataset
@@ -90,9 +90,7 @@ class Performer:
     def _choose(self, cycle: int, amount: int) -> pa.Table:
         """Rank more and more candidates until the amount is spent: the void filter and pixel budgets drop some."""
         unit, num_left = self.config.budget.unit, int(self.pool.remaining.sum())
-        skip = (
-            (lambda row: simulated.is_void(self.truth, row["image_index"], row["region"])) if self.config.strategy.skip_void_by_ground_truth else None
-        )
+        skip = self._skip(cycle)
         k = amount if unit == "regions" else min(num_left, amount // max(1, self._smallest_region()) + 1)
         while True:
             ranked = self._ranked(cycle, min(k, num_left))
@@ -100,6 +98,34 @@ class Performer:
             if k >= num_left or skip is None or sum(query.column("cost").to_pylist()) >= amount:
                 return query
             k *= 4
+
+    def _skip(self, cycle: int) -> Callable[[dict[str, Any]], bool] | None:
+        """Regions to pass over: void ones by EquAL's filter, and those of broken images where no scorer has opened them yet."""
+        unopened = self.config.strategy.score == "random" or (cycle == START_CYCLE and self.config.budget.start_rule == "random")
+        uris = self.pool.manifest.column("uri")
+        readable: dict[int, bool] = {}
+
+        def is_broken(row: dict[str, Any]) -> bool:
+            index = row["image_index"]
+            if index not in readable:
+                try:
+                    read_image(uris[index].as_py())
+                    readable[index] = True
+                except DataError as error:
+                    readable[index] = False
+                    self._quarantine([{"image_id": row["image_id"], "error": str(error)}])
+            return not readable[index]
+
+        def is_void(row: dict[str, Any]) -> bool:
+            return simulated.is_void(self.truth, row["image_index"], row["region"])
+
+        checks = [*([is_broken] if unopened else []), *([is_void] if self.config.strategy.skip_void_by_ground_truth else [])]
+        return (lambda row: any(check(row) for check in checks)) if checks else None
+
+    def _quarantine(self, broken: list[dict[str, str]]) -> None:
+        self.state = self.append("images_quarantined", {"images": broken})
+        self.pool.quarantine(image["image_id"] for image in broken)
+        check_quarantine(self.state, self.config, len(self.pool.manifest))
 
     def _ranked(self, cycle: int, k: int) -> pa.Table:
         if cycle == START_CYCLE and self.config.budget.start_rule == "random":
@@ -296,12 +322,10 @@ class Performer:
 
     def _record_shards(self, cycle: int, results: list[ShardResult]) -> None:
         broken = [{"image_id": image_id, "error": error} for result in results for image_id, error in result.quarantined]
-        if broken:
-            self.state = self.append("images_quarantined", {"images": broken})
-            self.pool.quarantine(image["image_id"] for image in broken)
         parts = [{"shard": r.shard, "file": r.file.as_dict() if r.file else None, "num_rows": r.num_rows} for r in results]
         self.state = self.append("shards_scored", {"cycle": cycle, "parts": parts})
-        check_quarantine(self.state, self.config, len(self.pool.manifest))
+        if broken:
+            self._quarantine(broken)
 
     def _finish(self, action: actions.Finish) -> tuple[str, Mapping[str, Any]]:
         return "run_finished", {"reason": action.reason}

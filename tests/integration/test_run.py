@@ -1,0 +1,173 @@
+"""Whole runs in this process, without Ray, on small synthetic scenes."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from ray_al.cli import main
+from ray_al.core.config import parse_config
+from ray_al.core.errors import RayALError, VerifyError
+from ray_al.core.storage import Storage
+from ray_al.datasets import masks
+from ray_al.datasets.synthetic import write_synthetic
+from ray_al.driver.create import create_run
+from ray_al.driver.loop import run_loop
+from ray_al.driver.pool import read_table
+from ray_al.driver.verify import verify
+from ray_al.ledger import Journal, fold
+
+SETTINGS = {
+    "data": {"dataset": "synthetic", "image_size": [32, 48]},
+    "regions": {"rows": 2, "columns": 2},
+    "train": {"steps": 2, "batch_size": 2, "workers": 0},
+    "score": {"workers": 0, "batch_size": 2, "precision": "fp32", "shard_size": 3},
+    "budget": {"start": 4, "per_cycle": 4, "amount": 12},
+    "cluster": {"host": "process"},
+    "report": {"num_images": 1},
+}
+
+
+@pytest.fixture
+def root(tmp_path):
+    write_synthetic(str(tmp_path / "data"), num_images=8, seed=0)
+    return tmp_path
+
+
+def configure(root, **changes):
+    values = {name: {**section} for name, section in SETTINGS.items()}
+    values["data"]["root"] = str(root / "data")
+    for name, section in changes.items():
+        values[name] = {**values.get(name, {}), **section}
+    return parse_config(values, source="test")
+
+
+def queries(run_dir):
+    storage = Storage(run_dir)
+    return [storage.read(query.file.path) for query in fold(Journal(storage).events).queries]
+
+
+def test_a_run_ends_with_its_budget_spent_and_verifies(root):
+    run_dir = create_run(configure(root, strategy={"score": "equal"}), str(root / "run"))
+    assert run_loop(run_dir).kind == "finished"
+    state = fold(Journal(Storage(run_dir)).events)
+    assert (state.spent, state.reserved, sorted(state.trained)) == (12, 0, [0, 1, 2])
+    assert verify(run_dir)["labelled_regions"] == 12
+    assert len((root / "run" / "curve.csv").read_text().splitlines()) == 4
+    assert run_loop(run_dir).kind == "finished"
+
+
+@pytest.mark.parametrize("event", range(4, 24, 3))
+def test_a_run_killed_after_any_event_chooses_the_same(root, event, monkeypatch):
+    whole = create_run(configure(root), str(root / "whole"))
+    run_loop(whole)
+    killed = create_run(configure(root), str(root / "killed"))
+    append = Journal.append
+
+    def die(journal, kind, data):
+        if len(journal.events) == event:
+            raise KeyboardInterrupt
+        return append(journal, kind, data)
+
+    monkeypatch.setattr(Journal, "append", die)
+    with pytest.raises(KeyboardInterrupt):
+        run_loop(killed)
+    monkeypatch.setattr(Journal, "append", append)
+    assert run_loop(killed).kind == "finished"
+    assert queries(killed) == queries(whole)
+    verify(killed)
+
+
+def test_no_mask_of_an_unqueried_region_is_read(root, monkeypatch):
+    read, seen = masks.read_mask, []
+
+    def watch(uri, decoder, *, box=None):
+        seen.append((uri, box.as_tuple() if box else None))
+        return read(uri, decoder, box=box)
+
+    monkeypatch.setattr(masks, "read_mask", watch)
+    monkeypatch.setattr("ray_al.train.samples.read_mask", watch)
+    run_dir = create_run(configure(root), str(root / "run"))
+    run_loop(run_dir)
+    assert CliRunner().invoke(main, ["report", run_dir]).exit_code == 0
+    storage = Storage(run_dir)
+    state = fold(Journal(storage).events)
+    boxes = {(0, 0, 48, 64): 0, (0, 64, 48, 128): 1, (48, 0, 96, 64): 2, (48, 64, 96, 128): 3}
+    asked = {(f"{root}/data/trainannot/{uri.rsplit('/')[-1]}", boxes[box]) for uri, box in seen if "/trainannot/" in uri}
+    queried = set()
+    for query in state.queries:
+        table = read_table(storage, query.file).to_pydict()
+        queried |= {(f"{root}/data/trainannot/{i.split('/')[-1]}", r) for i, r in zip(table["image_id"], table["region"], strict=True)}
+    assert asked == queried
+    assert len(asked) == 12
+
+
+@pytest.mark.parametrize("score", ["entropy", "random"])
+@pytest.mark.parametrize("number", range(0, 8, 3))
+def test_a_broken_image_is_quarantined_and_the_run_ends(root, score, number):
+    path = sorted((root / "data" / "train").glob("*.png"))[number]
+    path.write_bytes(path.read_bytes()[:800])  # the header still reads
+    config = configure(root, strategy={"score": score}, score={"max_quarantined": 0.2}, budget={"start": 4, "per_cycle": 12, "amount": 28})
+    run_dir = create_run(config, str(root / "run"))
+    assert run_loop(run_dir).kind == "finished"
+    state = fold(Journal(Storage(run_dir)).events)
+    assert list(state.quarantined) == [f"train/{path.name}"]
+    assert state.labelled_regions == 28
+    verify(run_dir)
+
+
+def test_too_many_broken_images_stop_the_run_with_the_list(root):
+    for path in (root / "data" / "train").glob("*.png"):
+        path.write_bytes(path.read_bytes()[:800])
+    with pytest.raises(RayALError, match="max_quarantined=0.05.*train/0000"):
+        run_loop(create_run(configure(root), str(root / "run")))
+
+
+def test_a_wrong_pool_mask_is_refused_and_refunded(root):
+    for path in (root / "data" / "trainannot").glob("0000[0-3].png"):
+        Image.new("L", (128, 96), 77).save(path)
+    run_dir = create_run(configure(root), str(root / "run"))
+    run_loop(run_dir)
+    state = fold(Journal(Storage(run_dir)).events)
+    assert state.refused
+    assert "id 77" in state.refused[0]["reason"]
+    assert state.spent == state.labelled_regions <= 12
+    verify(run_dir)
+
+
+def test_people_label_in_two_parts(root):
+    shutil.move(root / "data" / "trainannot", root / "truth")
+    config = configure(root, label={"annotator": "files", "margin": 4}, budget={"start": 3, "per_cycle": 3, "amount": 6})
+    run_dir = create_run(config, str(root / "run"))
+    outcome = run_loop(run_dir)
+    while outcome.kind == "waiting":
+        folder = Storage(run_dir).root + "/" + outcome.detail.removeprefix(Storage(run_dir).root + "/")
+        tasks = json.loads(Path(folder, "tasks.json").read_text())["tasks"]
+
+        def answer(task, folder=folder, value=None):
+            top, left, bottom, right = task["box"]
+            mask = Image.open(root / "truth" / task["image_id"].split("/")[-1]).crop((left, top, right, bottom))
+            (Image.new("L", mask.size, value) if value else mask).save(f"{folder}/{task['answer']}")
+
+        answer(tasks[0])
+        answer(tasks[1], value=99)
+        assert run_loop(run_dir).kind == "waiting"
+        refused = fold(Journal(Storage(run_dir)).events).refused
+        assert "id 99" in refused[-1]["reason"]
+        for task in tasks[1:]:
+            answer(task)
+        outcome = run_loop(run_dir)
+    assert outcome.kind == "finished"
+    assert verify(run_dir)["labelled_regions"] == 6
+
+
+def test_verify_names_a_changed_file(root):
+    run_dir = create_run(configure(root), str(root / "run"))
+    run_loop(run_dir)
+    path = root / "run" / "cycles" / "0000" / "start.parquet"
+    path.write_bytes(path.read_bytes() + b"x")
+    with pytest.raises(VerifyError, match="start.parquet"):
+        verify(run_dir)
