@@ -1,0 +1,104 @@
+"""Images a second of scoring `equal`: bare forward passes, our scorer end to end, and EquAL's own way; overlap with the reference.
+
+python jobs/bench_scoring.py --root /data/camvid --size 180 240 --images 100 [--weights model.pt]
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ray_al.core.config import RunConfig, parse_config
+from ray_al.datasets import open_dataset
+from ray_al.datasets.images import read_image, resize_image
+from ray_al.models import build_model
+from ray_al.score.scorer import Scorer
+
+SHARE = 0.12
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--root", required=True)
+    parser.add_argument("--size", type=int, nargs=2, default=(180, 240))
+    parser.add_argument("--images", type=int, default=100)
+    parser.add_argument("--weights", help="state dict of a trained LR-ASPP; default: random weights")
+    parser.add_argument("--batch-size", type=int, default=4)
+    options = parser.parse_args()
+    config = configure(options)
+    dataset = open_dataset(config.data)
+    uris = [image.uri for image in dataset.splits["train"]][: options.images]
+    torch.manual_seed(0)
+    weights = Path(options.weights).read_bytes() if options.weights else None
+    scorer = Scorer(config, dataset.num_classes, weights)
+    reference = Scorer(config.model_copy(update={"score": config.score.model_copy(update={"precision": "reference"})}), dataset.num_classes, weights)
+    if weights is None:
+        torch.manual_seed(0)
+        reference.network = build_model(config.model, dataset.num_classes).eval()
+    ours, end_to_end = timed(lambda: score(scorer, uris))
+    batch = scorer.network_input(np.stack([resize_image(read_image(uri), config.data.image_size) for uri in uris[: options.batch_size]]))
+    rounds = max(1, len(uris) // options.batch_size)
+    _, bare = timed(lambda: [forward(scorer, batch) for _ in range(rounds)])
+    _, seed = timed(lambda: [equal_way(reference.network, uri, config.data.image_size) for uri in uris[: max(10, len(uris) // 5)]])
+    rates = {"bare": rounds * options.batch_size / bare, "ours": len(uris) / end_to_end, "equal": max(10, len(uris) // 5) / seed}
+    print(f"LR-ASPP {options.size[0]}x{options.size[1]}, {len(uris)} images, {torch.get_num_threads()} threads, {scorer.precision}")
+    print(f"bare forward passes {rates['bare']:.1f} img/s; ours, from files {rates['ours']:.1f}; EquAL's way, from files {rates['equal']:.1f}")
+    print(f"ours / bare {rates['ours'] / rates['bare']:.2f}; ours / EquAL's way {rates['ours'] / rates['equal']:.2f}")
+    print(f"overlap of the top {SHARE:.0%} with the reference precision {overlap(ours, score(reference, uris)):.3f}")
+
+
+def configure(options: argparse.Namespace) -> RunConfig:
+    values = {
+        "data": {"dataset": "camvid", "root": str(Path(options.root).resolve()), "image_size": list(options.size), "normalize": "imagenet"},
+        "strategy": {"score": "equal"},
+        "score": {"batch_size": options.batch_size, "threads": 2},
+    }
+    return parse_config(values, source="command line")
+
+
+def timed(function: Callable[[], object]) -> tuple[object, float]:
+    start = time.perf_counter()
+    result = function()
+    return result, time.perf_counter() - start
+
+
+def score(scorer: Scorer, uris: list[str]) -> np.ndarray:
+    size = scorer.config.data.image_size
+    parts = []
+    for start in range(0, len(uris), scorer.batch_size):
+        images = [read_image(uri) for uri in uris[start : start + scorer.batch_size]]
+        parts += scorer.score_images([resize_image(image, size) for image in images], [image.shape[:2] for image in images])
+    return np.concatenate(parts)
+
+
+@torch.inference_mode()
+def forward(scorer: Scorer, batch: torch.Tensor) -> torch.Tensor:
+    return scorer.network(batch)
+
+
+@torch.no_grad()
+def equal_way(network: torch.nn.Module, uri: str, size: tuple[int, int]) -> list[float]:
+    """One image at a time, two forward passes, entropy at full resolution, a loop over the cells."""
+    image = Image.open(uri).convert("RGB").resize((size[1], size[0]), Image.Resampling.BILINEAR)
+    tensor = torch.from_numpy(np.array(image)).permute(2, 0, 1).float()[None] / 255
+    total = np.zeros(size)
+    for mirrored in (False, True):
+        logits = torch.nn.functional.interpolate(network(tensor.flip(-1) if mirrored else tensor), size=size, mode="bilinear", align_corners=False)
+        p = logits.softmax(1)[0].numpy()
+        entropy = -(p * np.log(p + 1e-12)).sum(0)
+        total += entropy[:, ::-1] if mirrored else entropy
+    rows, columns = np.linspace(0, size[0], 6).astype(int), np.linspace(0, size[1], 6).astype(int)
+    return [float(total[rows[i] : rows[i + 1], columns[j] : columns[j + 1]].mean()) for i in range(5) for j in range(5)]
+
+
+def overlap(one: np.ndarray, other: object) -> float:
+    k = int(len(one) * SHARE)
+    return len(set(np.argsort(-one)[:k]) & set(np.argsort(-np.asarray(other))[:k])) / k
+
+
+if __name__ == "__main__":
+    main()
