@@ -17,6 +17,7 @@ from ray_al.datasets import open_dataset
 from ray_al.datasets.images import read_image, resize_image
 from ray_al.models import build_model
 from ray_al.score.scorer import Scorer
+from ray_al.score.shards import score_files
 
 SHARE = 0.12
 
@@ -53,7 +54,13 @@ def main() -> None:
 
 def configure(options: argparse.Namespace) -> RunConfig:
     values = {
-        "data": {"dataset": "camvid", "root": str(Path(options.root).resolve()), "image_size": list(options.size), "normalize": "imagenet"},
+        "data": {
+            "dataset": "camvid",
+            "root": str(Path(options.root).resolve()),
+            "image_size": list(options.size),
+            "cache_gb": 0,
+            "normalize": "imagenet",
+        },
         "strategy": {"score": "equal"},
         "score": {"batch_size": options.batch_size, "threads": 2},
     }
@@ -67,12 +74,8 @@ def timed(function: Callable[[], object]) -> tuple[object, float]:
 
 
 def score(scorer: Scorer, uris: list[str]) -> np.ndarray:
-    size = scorer.config.data.image_size
-    parts = []
-    for start in range(0, len(uris), scorer.batch_size):
-        images = [read_image(uri) for uri in uris[start : start + scorer.batch_size]]
-        parts += scorer.score_images([resize_image(image, size) for image in images], [image.shape[:2] for image in images])
-    return np.concatenate(parts)
+    images = [{"image_id": uri, "uri": uri, "height": 360, "width": 480} for uri in uris]
+    return np.concatenate(score_files(scorer, images)[0])
 
 
 @torch.inference_mode()

@@ -2,7 +2,9 @@
 
 import functools
 import io
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +25,7 @@ from ray_al.score.kernels import ACQUISITIONS
 from ray_al.score.scorer import Scorer
 
 _cache: ByteCache | None = None
+_cache_lock = threading.Lock()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,14 +104,41 @@ def _images_with_rest(task: ShardTask, manifest: pa.Table) -> list[dict[str, Any
 def _network_scores(task: ShardTask, config: RunConfig, images: list[dict[str, Any]]) -> tuple[list[np.ndarray], list[tuple[str, str]]]:
     assert task.weights is not None
     scorer = _load_scorer(task.run_uri, task.weights, config.model_dump_json())
-    pixels, sizes, quarantined = [], [], []
-    for image in images:
-        try:
-            pixels.append(_decode(image["uri"], config))
+    return score_files(scorer, images)
+
+
+def score_files(scorer: Scorer, images: Sequence[Mapping[str, Any]]) -> tuple[list[np.ndarray], list[tuple[str, str]]]:
+    """Score files, the next ones being decoded by threads while the network works.
+
+    Args:
+        images: `image_id`, `uri`, `height` and `width` of each.
+
+    Returns:
+        float32 (R,) of each readable image, and (image_id, error) of the others.
+    """
+    scores: list[np.ndarray] = []
+    quarantined: list[tuple[str, str]] = []
+    pixels: list[np.ndarray] = []
+    sizes: list[tuple[int, int]] = []
+
+    def flush() -> None:
+        scores.extend(scorer.score_images(pixels, sizes))
+        pixels.clear()
+        sizes.clear()
+
+    with ThreadPoolExecutor(scorer.config.score.threads) as executor:
+        decoded = [executor.submit(_decode, image["uri"], scorer.config) for image in images]
+        for image, future in zip(images, decoded, strict=True):
+            try:
+                pixels.append(future.result())
+            except DataError as error:
+                quarantined.append((image["image_id"], str(error)))
+                continue
             sizes.append((image["height"], image["width"]))
-        except DataError as error:
-            quarantined.append((image["image_id"], str(error)))
-    return scorer.score_images(pixels, sizes), quarantined
+            if len(pixels) == scorer.batch_size:
+                flush()
+    flush()
+    return scores, quarantined
 
 
 def _table(images: list[dict[str, Any]], scores: list[np.ndarray], regions: Any) -> pa.Table:
@@ -130,13 +160,16 @@ def _decode(uri: str, config: RunConfig) -> np.ndarray:
     """An image at the size of scoring, kept between cycles while it fits."""
     global _cache
     limit = int(config.data.cache_gb * 2**30)
-    if _cache is None or _cache.limit_bytes != limit:
-        _cache = ByteCache(limit)
     key = (uri, config.data.image_size)
-    image = _cache.get(key)
+    with _cache_lock:
+        if _cache is None or _cache.limit_bytes != limit:
+            _cache = ByteCache(limit)
+        cache = _cache
+        image = cache.get(key)
     if image is None:
         image = resize_image(read_image(uri), config.data.image_size)
-        _cache.put(key, image)
+        with _cache_lock:
+            cache.put(key, image)
     return image
 
 
