@@ -308,17 +308,19 @@ class Performer:
             )
         )
         num_images = num_done = 0
+        work_seconds = 0.0
         self.note("score", 0, len(tasks))
 
         def on_results(results: list[ShardResult]) -> None:
-            nonlocal num_images, num_done
+            nonlocal num_images, num_done, work_seconds
+            work_seconds += sum(result.seconds for result in results)
             num_images += sum(result.num_images for result in results)
             num_done += len(results)
             self._record_shards(cycle, results)
             self.note("score", num_done, len(tasks))
 
         run_shards(tasks, self.config, on_results, should_stop=self.should_stop)
-        return "pool_scored", {"cycle": cycle, "num_images": num_images, "seconds": time.monotonic() - start}
+        return "pool_scored", {"cycle": cycle, "num_images": num_images, "seconds": time.monotonic() - start, "work_seconds": work_seconds}
 
     def _record_shards(self, cycle: int, results: list[ShardResult]) -> None:
         broken = [{"image_id": image_id, "error": error} for result in results for image_id, error in result.quarantined]

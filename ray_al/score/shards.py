@@ -3,6 +3,7 @@
 import functools
 import io
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -46,12 +47,13 @@ class ShardTask:
 
 @dataclass(frozen=True, kw_only=True)
 class ShardResult:
-    """What came of a task: the part, or None where nothing was left, and (image_id, error) of broken images."""
+    """What came of a task: the part, or None where nothing was left, seconds of work, and (image_id, error) of broken images."""
 
     shard: int
     file: FileRef | None
     num_rows: int
     num_images: int
+    seconds: float
     quarantined: tuple[tuple[str, str], ...] = ()
 
 
@@ -73,6 +75,7 @@ def make_tasks(config: RunConfig, manifest: pa.Table, remaining: np.ndarray, *, 
 
 def score_shard(task: ShardTask, config: RunConfig) -> ShardResult:
     """Score a shard and write its part; the same bytes wherever and however often it runs."""
+    began = time.perf_counter()
     storage = Storage(task.run_uri)
     manifest = _read_manifest(task.run_uri).slice(task.start, task.stop - task.start)
     images = _images_with_rest(task, manifest)
@@ -89,7 +92,9 @@ def score_shard(task: ShardTask, config: RunConfig) -> ShardResult:
         buffer = io.BytesIO()
         pq.write_table(table, buffer, compression="zstd")
         file = storage.put(f"{task.output}/part-{task.shard:05d}.parquet", buffer.getvalue(), attempt=task.attempt)
-    return ShardResult(shard=task.shard, file=file, num_rows=len(table), num_images=len(images), quarantined=tuple(quarantined))
+    return ShardResult(
+        shard=task.shard, file=file, num_rows=len(table), num_images=len(images), seconds=time.perf_counter() - began, quarantined=tuple(quarantined)
+    )
 
 
 def _images_with_rest(task: ShardTask, manifest: pa.Table) -> list[dict[str, Any]]:

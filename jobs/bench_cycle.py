@@ -1,0 +1,68 @@
+"""What a later cycle costs beyond training, evaluation and scoring itself: one warm group of workers against a `fit()` a cycle.
+
+python jobs/bench_cycle.py [--cycles 5] [--workers 1]
+"""
+
+import argparse
+import datetime
+import statistics
+import tempfile
+
+from ray_al.core.config import RunConfig, parse_config
+from ray_al.core.storage import Storage
+from ray_al.driver.cluster import connect
+from ray_al.driver.create import create_run
+from ray_al.driver.host import run
+from ray_al.ledger import Event, Journal
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cycles", type=int, default=5)
+    parser.add_argument("--workers", type=int, default=1)
+    options = parser.parse_args()
+    folder = tempfile.mkdtemp(prefix="bench_cycle-")
+    costs = {}
+    with connect(configure(folder, options, keep_workers=True)):
+        for name, keep_workers in (("warm group", True), ("fit() a cycle", False)):
+            run_dir = create_run(configure(folder, options, keep_workers=keep_workers), f"{folder}/{name.replace(' ', '_')}")
+            run(run_dir, should_stop=lambda: False)
+            costs[name] = overheads(Journal(Storage(run_dir)).events)
+            listed = ", ".join(f"{seconds:.2f}" for seconds in costs[name])
+            print(f"{name:14s} first cycle {costs[name][0]:.1f} s, later cycles {listed[listed.index(',') + 2 :]} s", flush=True)
+    warm, cold = (statistics.median(seconds[1:]) for seconds in costs.values())
+    print(f"median of a later cycle: warm {warm:.2f} s, fit() a cycle {cold:.2f} s, ratio {cold / warm:.0f}")
+
+
+def configure(folder: str, options: argparse.Namespace, *, keep_workers: bool) -> RunConfig:
+    values = {
+        "data": {"dataset": "synthetic", "root": f"{folder}/data", "num_images": 24, "image_size": [32, 48]},
+        "regions": {"rows": 4, "columns": 4},
+        "train": {"steps": 5, "batch_size": 4, "workers": options.workers, "threads": 1, "keep_workers": keep_workers},
+        "strategy": {"score": "equal"},
+        "score": {"workers": 1, "threads": 1, "batch_size": 4},
+        "budget": {"start": 16, "per_cycle": 16, "amount": 16 * options.cycles},
+    }
+    return parse_config(values, source="bench")
+
+
+def overheads(events: list[Event]) -> list[float]:
+    """Seconds from one trained cycle to the next that neither trained, evaluated nor scored."""
+    times, seconds, work = [_time(events[0])], [], 0.0
+    for event in events:
+        if event.kind == "pool_scored":
+            work += event.data["work_seconds"]
+        if event.kind == "cycle_trained":
+            work += event.data["train_seconds"] + event.data["evaluate_seconds"]
+            times.append(_time(event))
+            seconds.append(times[-1] - times[-2] - work)
+            work = 0.0
+    return seconds
+
+
+def _time(event: Event) -> float:
+    return datetime.datetime.fromisoformat(event.time).timestamp()
+
+
+if __name__ == "__main__":
+    main()
