@@ -31,18 +31,27 @@ def connect(config: RunConfig) -> Iterator[None]:
         return
     handler = signal.getsignal(signal.SIGINT)
     options: dict[str, Any] = {"namespace": NAMESPACE, "log_to_driver": False, "logging_level": logging.ERROR}
-    if os.environ.get("RAY_ADDRESS"):
-        ray.init(**options)
-    else:
-        try:
-            ray.init(address="auto", **options)
-        except ConnectionError:
-            num_cpus = config.cluster.num_cpus or max(4, os.cpu_count() or 1)
-            # The dashboard stays on: Train's clean-up of placement groups asks it whether a controller lives.
-            ray.init(address="local", num_cpus=num_cpus, include_dashboard=True, dashboard_port=0, **options)
+    _init(config, options)
     try:
         yield
     finally:
         ray.shutdown()
         if handler is not None:
             signal.signal(signal.SIGINT, handler)
+
+
+def _init(config: RunConfig, options: dict[str, Any]) -> None:
+    """Attach where `RAY_ADDRESS` or `ray start` says; never to the private cluster of another process, which dies with it."""
+    import ray
+
+    if os.environ.get("RAY_ADDRESS"):
+        ray.init(**options)
+        return
+    # The dashboard stays on: Train's clean-up of placement groups asks it whether a controller lives.
+    local = {"num_cpus": config.cluster.num_cpus or max(4, os.cpu_count() or 1), "include_dashboard": True, "dashboard_port": 0}
+    try:
+        ray.init(**local, **options)
+    except ValueError:  # Ray's word that a cluster runs here, whose CPUs are not ours to set
+        ray.init(**options)
+    except ConnectionError:  # the cluster that `ray start` left a note of is gone
+        ray.init(address="local", **local, **options)

@@ -13,6 +13,7 @@ from ray_al.core.storage import Storage
 NAME = "lease.json"
 HEARTBEAT_S = 5.0
 STALE_S = 20.0
+GRACE_S = 3.0
 
 
 class Lease:
@@ -63,7 +64,7 @@ def _is_alive(storage: Storage) -> bool:
     """On this host the process tells; elsewhere the heartbeat, watched for a while (clocks of two hosts are never compared)."""
     holder = _read(storage)
     if holder["host"] == socket.gethostname():
-        return _process_start(holder["pid"]) == holder["started"] is not None
+        return _outlives_grace(holder)
     deadline = time.monotonic() + STALE_S
     while time.monotonic() < deadline:
         time.sleep(1)
@@ -71,6 +72,16 @@ def _is_alive(storage: Storage) -> bool:
             return False
         if _read(storage) != holder:
             return True
+    return False
+
+
+def _outlives_grace(holder: dict[str, Any]) -> bool:
+    """A driver actor whose submitter was killed takes Ray a moment to end."""
+    deadline = time.monotonic() + GRACE_S
+    while _process_start(holder["pid"]) == holder["started"]:
+        if time.monotonic() > deadline:
+            return True
+        time.sleep(0.1)
     return False
 
 

@@ -1,0 +1,79 @@
+"""Runs on a cluster: the same queries for any number of workers and after any death, and jobs whose exit code follows the run's."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).parents[2]
+NUM_EVENTS = 40
+
+
+@pytest.mark.parametrize("settings", [["score.workers=1"], ["score.workers=3"], ["train.workers=1"]], ids=" ".join)
+def test_any_number_of_workers_chooses_the_same(place, expected, settings):
+    assert place.run("-".join(settings), *settings) == expected
+
+
+def test_a_run_killed_at_five_moments_chooses_the_same(place, expected):
+    process = place.start(*place.new("killed"))
+    for count in sorted(random.Random(0).sample(range(5, NUM_EVENTS - 6), 5)):
+        place.wait_for_events("killed", count, process)
+        process.kill()
+        process.wait()
+        process = place.start("resume", place.folder / "killed")
+    assert process.wait(280) == 0
+    assert place.queries("killed") == expected
+
+
+def test_a_driver_that_dies_restarts_and_goes_on(place, expected):
+    process = place.start(*place.new("driver"))
+    place.wait_for_events("driver", 12, process)
+    pid = json.loads((place.folder / "driver" / "lease.json").read_text())["pid"]
+    assert pid != process.pid
+    os.kill(pid, signal.SIGKILL)
+    assert process.wait(280) == 0
+    assert place.queries("driver") == expected
+
+
+def test_a_scorer_that_dies_is_replaced(place, expected):
+    process = place.start(*place.new("scorer", "score.shard_size=1"))
+    place.wait_for_events("scorer", 9, process)
+    for one in psutil.process_iter(["cmdline"]):
+        if any("ray::" in part and "score_batch" in part for part in one.info["cmdline"] or []):
+            one.kill()
+    assert process.wait(280) == 0
+    assert place.queries("scorer") == expected
+
+
+def test_a_second_driver_leaves_with_exit_code_3(place):
+    process = place.start(*place.new("held", "train.steps=100"))
+    place.wait_for_events("held", 6, process)
+    second = place.ray_al("resume", place.folder / "held")
+    assert second.returncode == 3
+    assert "holds this run" in second.stderr
+    assert process.wait(280) == 0
+    assert place.queries("held")
+
+
+def submit(place, *arguments):
+    ray = str(Path(sys.executable).parent / "ray")
+    command = [ray, "job", "submit", "--address", place.dashboard, "--working-dir", str(ROOT), "--", "python", "jobs/run.py", *map(str, arguments)]
+    return subprocess.run(command, env=place.env, capture_output=True, text=True, timeout=280)
+
+
+def test_a_jobs_exit_code_follows_the_runs(place, expected):
+    done = submit(place, place.folder / "c.yaml", "--out", place.folder / "job")
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert place.queries("job") == expected
+    failed = submit(place, place.folder / "c.yaml", "--set", "train.stepz=1")
+    assert failed.returncode == 1
+    assert "did you mean 'steps'?" in failed.stdout + failed.stderr
+    relative = submit(place, "jobs/demo.yaml", "--out", "here")
+    assert relative.returncode == 1
+    assert "thrown away" in relative.stdout + relative.stderr
