@@ -122,6 +122,10 @@ class TrainConfig(Section):
     def _one_length(self) -> "TrainConfig":
         if self.steps is not None and self.epochs is not None:
             raise ValueError(f"steps={self.steps} and epochs={self.epochs} are both set; keep one")
+        if 0 < self.gpus_per_worker <= 0.5:
+            raise ValueError(
+                f"gpus_per_worker={self.gpus_per_worker} would let two trainers share one GPU; give 0.6 (and 0.4 to scorers) or a whole one"
+            )
         if (self.extra_epochs is None) != (self.extra_every is None):
             raise ValueError("extra_epochs and extra_every go together; set both or neither")
         return self
@@ -220,6 +224,16 @@ class RunConfig(Section):
         if self.data.dataset != "synthetic" and self.data.root is None:
             raise ValueError(f"data.root is missing; dataset {self.data.dataset!r} needs the folder or URI of its images")
         return self
+
+    @property
+    def keeps_group(self) -> bool:
+        """Whether the group of training workers lives on while the pool is scored.
+
+        Not where both would wait for the same GPU, and not for an elastic group on GPUs, whose shares Ray counts wrongly.
+        """
+        elastic_on_gpus = isinstance(self.train.workers, tuple) and self.train.gpus_per_worker > 0
+        fits = not self.train.gpus_per_worker or self.train.gpus_per_worker + self.score.gpus_per_worker <= 1
+        return self.train.keep_workers and fits and not elastic_on_gpus
 
     def to_yaml(self) -> str:
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)

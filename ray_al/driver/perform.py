@@ -286,8 +286,6 @@ class Performer:
 
     def _score(self, action: actions.Score) -> tuple[str, Mapping[str, Any]]:
         start = time.monotonic()
-        if not self.config.train.keep_workers:
-            self.close()
         cycle = action.cycle
         weights = None
         if self.config.strategy.score != "random":

@@ -82,7 +82,7 @@ class RayTrainer:
         except BaseException:
             self.close()
             raise
-        if not self.config.train.keep_workers:
+        if not self.config.keeps_group:
             self.close()
         return result
 

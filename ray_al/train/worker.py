@@ -54,6 +54,8 @@ def worker_loop(loop_config: dict[str, Any]) -> None:
         if isinstance(answer, str):
             return
         seen = (plan.cycle, plan.attempt, serial)
+        if device.type == "cuda":
+            torch.cuda.empty_cache()  # the scorer takes the GPU over
 
 
 def _next_plan(mailbox: Any, seen: tuple[int, int, int] | None) -> Any:

@@ -16,6 +16,7 @@ from ray_al.core.errors import ConfigError
         ({"budget": {"amount": 1.5}}, ["budget.amount", "1.5", "share"]),
         ({"budget": {"start": 0.5, "amount": 0.1}}, ["start=0.5", "amount=0.1"]),
         ({"data": {"dataset": "camvid"}}, ["data.root"]),
+        ({"train": {"gpus_per_worker": 0.5}}, ["gpus_per_worker=0.5", "0.6"]),
         ({"name": "a/b"}, ["name", "a/b"]),
         ({"seed": "x"}, ["seed", "x"]),
     ],
@@ -56,3 +57,18 @@ def test_missing_and_broken_files(tmp_path):
     (tmp_path / "bad.yaml").write_text("a: [")
     with pytest.raises(ConfigError, match="not valid YAML"):
         load_config(str(tmp_path / "bad.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("train", "score", "kept"),
+    [
+        ({"workers": 2}, {}, True),
+        ({"workers": 2, "keep_workers": False}, {}, False),
+        ({"workers": [1, 2]}, {}, True),
+        ({"workers": 2, "gpus_per_worker": 0.6}, {"gpus_per_worker": 0.4}, True),
+        ({"workers": 2, "gpus_per_worker": 1}, {"gpus_per_worker": 1}, False),
+        ({"workers": [1, 2], "gpus_per_worker": 1}, {}, False),
+    ],
+)
+def test_when_the_training_group_is_kept(train, score, kept):
+    assert parse_config({"train": train, "score": score}, source="c").keeps_group is kept
