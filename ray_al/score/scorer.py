@@ -75,12 +75,10 @@ class Scorer:
 
     def network_input(self, images: np.ndarray) -> torch.Tensor:
         """Normalised pixels; with the mirror images behind them where the function wants both."""
-        tensor = images_to_tensor(images, self.config.data.normalize, self.device)
         if self.acquisition.mirror:
-            tensor = torch.cat([tensor, tensor.flip(-1)])
-        if self.precision == "reference":
-            return tensor
-        tensor = tensor.contiguous(memory_format=torch.channels_last)
+            images = np.concatenate([images, images[:, :, ::-1]])
+        layout = torch.contiguous_format if self.precision == "reference" else torch.channels_last
+        tensor = images_to_tensor(images, self.config.data.normalize, self.device, layout)
         return tensor.to(torch.bfloat16) if self.precision == "bf16" else tensor
 
     def logits(self, tensor: torch.Tensor) -> torch.Tensor:
