@@ -12,17 +12,6 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "unit"))
 from test_loop import make_config, make_plan, make_run  # noqa: E402
 
 
-@pytest.fixture(scope="module")
-def cluster():
-    ray = pytest.importorskip("ray")
-    path = os.pathsep.join([os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "unit")), *filter(None, sys.path)])
-    os.environ.update(RAY_AUTH_MODE="disabled", RAY_TRAIN_HEALTH_CHECK_INTERVAL_S="0.2", RAY_DATA_DISABLE_PROGRESS_BARS="1")
-    runtime_env = {"env_vars": {"PYTHONPATH": path}}
-    ray.init(address="local", num_cpus=4, include_dashboard=True, namespace="ray_al_test", log_to_driver=False, runtime_env=runtime_env)
-    yield ray
-    ray.shutdown()
-
-
 def weights(root, result):
     return parse(Storage(str(root)).read_ref(result.files["model.pt"]))
 

@@ -1,0 +1,118 @@
+"""The training service where workers die, nodes are two, groups are elastic and GPUs are shared."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from test_loop import make_config, make_plan, make_run, tiny
+from torch import nn
+
+from ray_al.core.config import RunConfig
+from ray_al.core.errors import RayALError
+from ray_al.train.loop import TrainStopped
+from ray_al.train.trainer import LocalTrainer, open_trainer
+
+
+class Dying(nn.Module):
+    """Ends its process in training step `after`, unless `marker` says that it has done so before (None: always)."""
+
+    def __init__(self, num_classes: int, after: int, marker: str | None) -> None:
+        super().__init__()
+        self.network, self.after, self.marker, self.steps = tiny(num_classes), after, marker, 0
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        self.steps += self.training
+        if self.steps == self.after and not (self.marker and Path(self.marker).exists()):
+            if self.marker:
+                Path(self.marker).touch()
+            os._exit(1)
+        return self.network(images)
+
+
+def with_model(config: RunConfig, name: str, **args) -> RunConfig:
+    return config.model_copy(update={"model": config.model.model_copy(update={"name": name, "args": args})})
+
+
+def train(config, root, *, plans=1, **options):
+    parts = make_run(str(root), config)
+    trainer = open_trainer(config, str(root), 1)
+    try:
+        return [trainer.train(make_plan(parts, cycle), **options) for cycle in range(plans)]
+    finally:
+        trainer.close()
+
+
+def wait_until_free(ray, name, amount):
+    deadline = time.monotonic() + 30
+    while ray.available_resources().get(name, 0) < amount:
+        assert time.monotonic() < deadline, ray.available_resources()
+        time.sleep(0.2)
+
+
+def test_a_worker_that_dies_goes_on_from_the_checkpoint_inside_the_cycle(cluster, tmp_path):
+    config = make_config(workers=1, checkpoint_interval_s=0)
+    marker = tmp_path / "died"
+    (result,) = train(with_model(config, f"{__name__}:Dying", after=4, marker=str(marker)), tmp_path / "a")
+    assert marker.exists()
+    local = with_model(make_config(workers=0), f"{__name__}:Dying", after=4, marker=str(marker))
+    (alone,) = train(local, tmp_path / "b")
+    assert result.files["model.pt"].sha256 == alone.files["model.pt"].sha256
+    assert result.losses == alone.losses
+
+
+def test_a_worker_that_always_dies_fails_the_cycle(cluster, tmp_path):
+    config = with_model(make_config(workers=1, max_failures=1), f"{__name__}:Dying", after=1, marker=None)
+    with pytest.raises(RayALError, match=r"cycle 0: training failed 2 times \(train.max_failures is 1\)"):
+        train(config, tmp_path)
+    wait_until_free(cluster, "CPU", 4)
+
+
+def test_a_group_that_is_not_kept_frees_its_cpus_after_each_plan(cluster, tmp_path):
+    config = make_config(workers=1, keep_workers=False)
+    parts = make_run(str(tmp_path), config)
+    trainer = open_trainer(config, str(tmp_path), 1)
+    for cycle in range(2):
+        assert trainer.train(make_plan(parts, cycle)).cycle == cycle
+        wait_until_free(cluster, "CPU", 4)
+
+
+def test_a_stop_ends_training_between_two_steps(cluster, tmp_path):
+    asked = []
+
+    def should_stop():
+        return bool(asked)
+
+    config = make_config(workers=1, steps=100_000)
+    with pytest.raises(TrainStopped):
+        train(config, tmp_path, progress=lambda done, total: asked.append(done), should_stop=should_stop)
+    wait_until_free(cluster, "CPU", 4)
+
+
+def test_two_workers_evaluate_each_image_once_and_train_within_rounding(cluster, tmp_path):
+    options = {"batch_norm": {"momentum": 0.1}, "steps": 1}
+    (two,) = train(make_config(workers=2, **options), tmp_path / "a")
+    (one,) = train(make_config(workers=0, **options), tmp_path / "b")
+    assert two.metrics["val"].num_images == one.metrics["val"].num_images
+    assert two.class_pixels == one.class_pixels
+
+
+@pytest.mark.slow
+def test_shares_of_fake_gpus(cluster, tmp_path):
+    (result,) = train(make_config(workers=2, gpus_per_worker=0.6), tmp_path)
+    assert result.num_steps == 6
+    wait_until_free(cluster, "GPU", 2)
+
+
+@pytest.mark.slow
+def test_an_elastic_group(cluster, tmp_path):
+    first, second = train(make_config(workers=(1, 2)), tmp_path, plans=2)
+    assert (first.cycle, second.cycle) == (0, 1)
+    wait_until_free(cluster, "CPU", 4)
+
+
+def test_local_training_without_ray(tmp_path):
+    config = make_config()
+    parts = make_run(str(tmp_path), config)
+    assert LocalTrainer(config, str(tmp_path)).train(make_plan(parts)).num_steps == 6
