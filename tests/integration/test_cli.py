@@ -65,3 +65,76 @@ def test_datasets_check_finds_what_is_wrong(tmp_path, monkeypatch):
     result = invoke("datasets", "check", str(tmp_path / "c.yaml"), "--json")
     assert result.exit_code == 1
     assert "00000.png" in result.output
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """A configuration that needs no Ray and a few seconds."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "c.yaml").write_text(
+        "name: small\n"
+        "data: {dataset: synthetic, num_images: 6, image_size: [32, 48]}\n"
+        "regions: {rows: 2, columns: 2}\n"
+        "train: {steps: 2, batch_size: 2, workers: 0}\n"
+        "score: {workers: 0, batch_size: 2, precision: fp32}\n"
+        "budget: {start: 2, per_cycle: 2, amount: 4}\n"
+        "final: {steps: 3, image_size: [48, 64]}\n"
+        "cluster: {host: process}\n"
+    )
+    return tmp_path
+
+
+def test_a_run_its_final_model_and_its_upper_bound(small):
+    run_dir = str(small / "run")
+    done = invoke("run", str(small / "c.yaml"), "--out", run_dir, "--json")
+    assert done.exit_code == 0, done.output
+    facts = json.loads(done.stdout)
+    assert facts["outcome"] == "finished"
+    assert facts["budget"] == {"unit": "regions", "amount": 4, "spent": 4, "reserved": 0}
+    assert facts.keys() >= {"run", "stage", "cycle", "budget", "miou", "quarantined", "updated_at"}
+    again = invoke("run", str(small / "c.yaml"), "--out", run_dir)
+    assert again.exit_code == 2
+    assert "exists already" in again.output
+    assert json.loads(invoke("status", run_dir, "--json").output)["stage"] == "finished"
+    assert invoke("final", run_dir).exit_code == 0
+    assert invoke("upper-bound", run_dir).exit_code == 0
+    final = json.loads((small / "run" / "final" / "metrics.json").read_text())
+    upper = json.loads((small / "run" / "upper_bound" / "metrics.json").read_text())
+    assert (final["num_steps"], upper["num_images"]) == (3, 6)
+    assert final["share_of_full_score"] == pytest.approx(final["metrics"]["val"]["miou"] / upper["metrics"]["val"]["miou"])
+    assert invoke("report", run_dir).exit_code == 0
+    page = (small / "run" / "report.html").read_text()
+    assert "all labels, same recipe" in page
+    assert "http://" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "").replace("http://creativecommons.org", "")
+    assert "ok: " in invoke("verify", run_dir).output
+    assert len(invoke("log", run_dir, "--json").output.splitlines()) == json.loads(invoke("verify", run_dir, "--json").output)["events"]
+
+
+def test_a_run_that_waits_for_people_ends_with_exit_code_4(small):
+    run_dir = str(small / "run")
+    done = invoke("run", str(small / "c.yaml"), "--out", run_dir, "--set", "label.annotator=files")
+    assert done.exit_code == 4
+    assert f"put the masks into {run_dir}/cycles/0000/tasks" in done.output
+    status = json.loads(invoke("status", run_dir, "--json").output)
+    assert (status["stage"], status["budget"]["reserved"]) == ("waiting", 2)
+    assert not (small / "run" / "lease.json").exists()
+    assert invoke("resume", run_dir).exit_code == 4
+
+
+def test_verify_ends_with_1_where_a_file_changed(small):
+    run_dir = str(small / "run")
+    assert invoke("run", str(small / "c.yaml"), "--out", run_dir).exit_code == 0
+    (small / "run" / "manifest.parquet").write_bytes(b"x")
+    result = invoke("verify", run_dir)
+    assert result.exit_code == 1
+    assert "manifest.parquet" in result.output
+
+
+def test_a_pool_without_masks_and_nobody_to_label_is_refused(small):
+    assert invoke("run", str(small / "c.yaml"), "--out", str(small / "first")).exit_code == 0
+    for path in (small / "cache" / "ray_al" / "synthetic-6-0" / "trainannot").iterdir():
+        path.unlink()
+    result = invoke("run", str(small / "c.yaml"), "--out", str(small / "run"))
+    assert result.exit_code == 2
+    assert "label.annotator=files" in result.output
+    assert not (small / "run").exists()
