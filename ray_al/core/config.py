@@ -40,6 +40,10 @@ Amount = Annotated[int | float, BeforeValidator(_amount)]
 """A count (int), or a share of the whole (float up to 1, or a string with a percent sign)."""
 
 
+Schedule = Literal["constant", "poly", "cosine", "step"]
+"""How the learning rate falls over a cycle; `step` divides it by ten every `train.schedule_step` epochs."""
+
+
 class DataConfig(Section):
     """Which images. `image_size` is (height, width) for training and scoring; labels stay in native pixels."""
 
@@ -99,7 +103,7 @@ class TrainConfig(Section):
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 2e-4
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    schedule: Literal["constant", "poly", "cosine", "step"] = "poly"
+    schedule: Schedule = "poly"
     schedule_step: Annotated[int, Field(ge=1)] = 20
     """Epochs after which `schedule: step` divides the learning rate by ten."""
     mirror_loss: bool = False
@@ -186,6 +190,7 @@ class FinalConfig(Section):
     epochs: Annotated[int, Field(ge=1)] | None = None
     batch_size: Annotated[int, Field(ge=1)] | None = None
     learning_rate: Annotated[float, Field(gt=0)] | None = None
+    schedule: Schedule | None = None
     image_size: tuple[Annotated[int, Field(ge=16)], Annotated[int, Field(ge=16)]] | None = None
 
 

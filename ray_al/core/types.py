@@ -112,6 +112,7 @@ class Recipe:
     epochs: int | None = None
     batch_size: int | None = None
     learning_rate: float | None = None
+    schedule: str | None = None
     image_size: tuple[int, int] | None = None
 
 

@@ -186,7 +186,9 @@ class _Cycle:
     def _step(self, model: nn.Module, stop: bool) -> None:
         images, target = self._batch(self.step)
         torch.manual_seed(seed_of("step", self.plan.seed, self.plan.cycle, self.step, self.comm.rank))
-        factor = rate_factor(self.config, self.step, self.total, len(self.samples.indices), self.batch_size)
+        factor = rate_factor(
+            self.config, self.plan.recipe.schedule or self.config.schedule, self.step, self.total, len(self.samples.indices), self.batch_size
+        )
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate * factor
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.config.precision == "bf16"):

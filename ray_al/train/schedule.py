@@ -63,13 +63,13 @@ def num_steps(plan: TrainPlan, train: TrainConfig, num_images: int, batch_size: 
     raise ConfigError("train: neither steps nor epochs is set; set one")
 
 
-def rate_factor(train: TrainConfig, step: int, total: int, num_images: int, batch_size: int) -> float:
+def rate_factor(train: TrainConfig, schedule: str, step: int, total: int, num_images: int, batch_size: int) -> float:
     """What the learning rate is multiplied by at `step` of `total`."""
-    if train.schedule == "poly":
+    if schedule == "poly":
         return (1 - step / total) ** 0.9
-    if train.schedule == "cosine":
+    if schedule == "cosine":
         return 0.5 * (1 + math.cos(math.pi * step / total))
-    if train.schedule == "step":
+    if schedule == "step":
         epoch = step // math.ceil(num_images / batch_size)
         return 0.1 ** (epoch // train.schedule_step)
     return 1.0

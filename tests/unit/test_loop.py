@@ -175,7 +175,7 @@ def test_length_and_schedules():
     assert num_steps(plan, TrainConfig(epochs=3), 5, 4) == 6
     assert num_steps(make_plan([], extra_epochs=2), TrainConfig(steps=9), 5, 4) == 4
     assert num_steps(make_plan([], steps=0), TrainConfig(steps=9), 5, 4) == 0
-    factors = {name: rate_factor(TrainConfig(schedule=name, schedule_step=2), 5, 10, 4, 2) for name in ("constant", "poly", "cosine", "step")}
+    factors = {name: rate_factor(TrainConfig(schedule_step=2), name, 5, 10, 4, 2) for name in ("constant", "poly", "cosine", "step")}
     assert factors == pytest.approx({"constant": 1.0, "poly": 0.5**0.9, "cosine": 0.5, "step": 0.1})
 
 
