@@ -77,3 +77,17 @@ def test_a_jobs_exit_code_follows_the_runs(place, expected):
     relative = submit(place, "jobs/demo.yaml", "--out", "here")
     assert relative.returncode == 1
     assert "thrown away" in relative.stdout + relative.stderr
+
+
+def test_sigterm_ends_a_job_cleanly_between_two_steps(place, expected):
+    arguments = [str(argument) for argument in place.new("stopped")[1:]]
+    process = subprocess.Popen(
+        [sys.executable, "jobs/run.py", *arguments], cwd=ROOT, env=place.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    place.wait_for_events("stopped", 10, process)
+    process.terminate()
+    assert process.wait(60) == 130
+    assert not (place.folder / "stopped" / "lease.json").exists()
+    assert json.loads(place.ray_al("status", place.folder / "stopped", "--json").stdout)["stage"] == "interrupted"
+    assert place.ray_al("resume", place.folder / "stopped").returncode == 0
+    assert place.queries("stopped") == expected

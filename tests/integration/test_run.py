@@ -171,3 +171,65 @@ def test_verify_names_a_changed_file(root):
     path.write_bytes(path.read_bytes() + b"x")
     with pytest.raises(VerifyError, match="start.parquet"):
         verify(run_dir)
+
+
+def test_equals_own_protocol(root):
+    """Scored start, weights and optimizer kept, both losses, extra epochs at every half of the budget, the void filter."""
+    for path in (root / "data" / "trainannot").glob("0000[0-5].png"):
+        mask = Image.open(path)
+        mask.paste(255, (0, 0, 128, 48))
+        mask.save(path)
+    config = configure(
+        root,
+        train={"steps": None, "epochs": 1, "policy": "continue", "extra_epochs": 3, "extra_every": 0.5, "mirror_loss": True, "consistency": 1.0},
+        strategy={"score": "equal", "skip_void_by_ground_truth": True},
+        budget={"start": 2, "per_cycle": 2, "amount": 8, "start_rule": "scored"},
+    )
+    run_dir = create_run(config, str(root / "run"))
+    run_loop(run_dir)
+    storage = Storage(run_dir)
+    state = fold(Journal(storage).events)
+    verify(run_dir)
+    assert sorted(state.trained) == [-1, 0, 1, 2, 3]
+    assert state.trained[-1]["num_steps"] == 0
+    for cycle in range(4):
+        data = state.trained[cycle]
+        epochs = 3 if data["labelled"]["cost"] in (4, 8) else 1
+        assert data["num_steps"] == epochs * -(-data["labelled"]["images"] // 2)
+        assert "optimizer.pt" in data["files"]
+    for query in state.queries:
+        for row in read_table(storage, query.file).to_pylist():
+            assert row["region"] >= 2 or row["image_id"] in ("train/00006.png", "train/00007.png")
+
+
+@pytest.mark.parametrize("policy", ["finetune", "reset"])
+def test_a_budget_in_pixels_and_power_sampling(root, policy):
+    total = 8 * 96 * 128
+    config = configure(
+        root,
+        train={"policy": policy},
+        strategy={"score": "margin", "batch": {"kind": "power", "beta": 2}},
+        budget={"unit": "pixels", "start": 0.1, "per_cycle": 0.1, "amount": 0.3},
+    )
+    run_dir = create_run(config, str(root / "run"))
+    run_loop(run_dir)
+    state = fold(Journal(Storage(run_dir)).events)
+    verify(run_dir)
+    assert state.amount == round(0.3 * total)
+    assert state.spent == state.labelled_pixels
+    assert state.amount - 48 * 64 < state.spent <= state.amount
+
+
+def test_images_of_many_sizes_in_one_pool(root):
+    for number, size in enumerate([(100, 80), (64, 96), (33, 47)]):
+        for folder in ("train", "trainannot"):
+            path = root / "data" / folder / f"0000{number}.png"
+            Image.open(path).resize(size, Image.Resampling.NEAREST).save(path)
+    config = configure(root, regions={"rows": 3, "columns": 2}, budget={"start": 16, "per_cycle": 16, "amount": 48})
+    run_dir = create_run(config, str(root / "run"))
+    run_loop(run_dir)
+    state = fold(Journal(Storage(run_dir)).events)
+    assert state.finished
+    assert state.labelled_regions == 48
+    assert state.labelled_pixels == 100 * 80 + 64 * 96 + 33 * 47 + 5 * 96 * 128
+    assert CliRunner().invoke(main, ["report", run_dir]).exit_code == 0
