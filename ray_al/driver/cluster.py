@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,15 +30,16 @@ def connect(config: RunConfig) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    handler = signal.getsignal(signal.SIGINT)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     options: dict[str, Any] = {"namespace": NAMESPACE, "log_to_driver": False, "logging_level": logging.ERROR}
     _init(config, options)
+    if threading.current_thread() is threading.main_thread():
+        for number, handler in handlers.items():  # Ray puts its own in place, which end the process in the middle of a step
+            signal.signal(number, handler)
     try:
         yield
     finally:
         ray.shutdown()
-        if handler is not None:
-            signal.signal(signal.SIGINT, handler)
 
 
 def _init(config: RunConfig, options: dict[str, Any]) -> None:
