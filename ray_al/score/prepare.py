@@ -7,6 +7,8 @@ from typing import Literal
 import torch
 from torch import nn
 
+from ray_al.models.build import ForeignSegmenter
+
 logger = logging.getLogger(__name__)
 Precision = Literal["auto", "fp32", "bf16", "reference"]
 
@@ -32,6 +34,9 @@ def _fold(model: nn.Module) -> nn.Module:
     from torch.fx.experimental.optimization import fuse
 
     try:
+        if isinstance(model, ForeignSegmenter):  # what it does with the output's type cannot be traced
+            model.network = fuse(model.network)
+            return model
         return fuse(model)
     except Exception as error:  # whatever a network does that cannot be traced, it still scores, only slower
         logger.warning("batch norm is not folded, the network cannot be traced: %s", error)

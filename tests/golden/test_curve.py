@@ -1,8 +1,13 @@
-"""The curve of a tiny run: what is labelled is exact everywhere, the scores within what other processors round differently."""
+"""The curve of a tiny run, exact in what is labelled.
+
+Its model has one convolution, so that training is a convex problem: a deep network, trained for few steps, turns the rounding of
+another processor into another curve.
+"""
 
 import csv
 
 import pytest
+from torch import nn
 
 from ray_al.core.config import parse_config
 from ray_al.driver.create import create_run
@@ -14,14 +19,19 @@ EXACT = {
     "labelled_pixels": ["7680", "14592", "22272"],
     "cost": ["10", "19", "29"],
 }
-MIOU = [0.227, 0.261, 0.264]
+MIOU = [0.289408, 0.358426, 0.371045]
+
+
+def linear(num_classes: int) -> nn.Module:
+    return nn.Conv2d(3, num_classes, 3, padding=1)
 
 
 def test_the_curve_of_a_tiny_run(tmp_path):
     values = {
         "data": {"root": str(tmp_path / "data"), "num_images": 12, "image_size": [48, 64]},
         "regions": {"rows": 4, "columns": 4},
-        "train": {"steps": 50, "batch_size": 4, "learning_rate": 0.003, "threads": 1},
+        "model": {"name": f"{__name__}:linear"},
+        "train": {"steps": 50, "batch_size": 4, "learning_rate": 0.05, "threads": 1},
         "strategy": {"score": "equal"},
         "score": {"workers": 0, "batch_size": 2, "precision": "fp32", "threads": 1},
         "budget": {"start": "5 %", "per_cycle": "5 %", "amount": "15 %"},
@@ -30,4 +40,4 @@ def test_the_curve_of_a_tiny_run(tmp_path):
     run_loop(create_run(parse_config(values, source="golden"), str(tmp_path / "run")))
     rows = list(csv.DictReader((tmp_path / "run" / "curve.csv").open()))
     assert {name: [row[name] for row in rows] for name in EXACT} == EXACT
-    assert [float(row["miou"]) for row in rows] == pytest.approx(MIOU, abs=0.05)
+    assert [float(row["miou"]) for row in rows] == pytest.approx(MIOU, abs=0.003)
