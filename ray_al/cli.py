@@ -174,6 +174,27 @@ def report(run_dir: str, as_json: bool) -> None:
     click.echo(json.dumps({"report": path}) if as_json else path)
 
 
+@main.command()
+@click.argument("file", required=False)
+@_options(
+    click.option("--resume", "resume_dir", metavar="SWEEP_DIR", help="Go on with a sweep where its runs' ledgers stand."),
+    click.option("--dry-run", is_flag=True, help="Print the plan with its costs, and run nothing."),
+    click.option("--out", metavar="SWEEP_DIR", help="Where the sweep is written (new; a path or URI). Default: $RAY_AL_RUNS or ./runs."),
+    set_option,
+    json_option,
+)
+def sweep(file: str | None, resume_dir: str | None, dry_run: bool, out: str | None, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Run every setting of the sweep FILE with every seed, on Ray Tune.
+
+    Example: ray-al sweep jobs/sweep_camvid.yaml --set data.root=/data/camvid --out runs/sweep
+    """
+    if (file is None) == (resume_dir is None):
+        raise click.UsageError("give either a sweep FILE or --resume SWEEP_DIR")
+    if resume_dir is not None and (overrides or dry_run or out):
+        raise click.UsageError("--resume goes on as the sweep was planned; leave --set, --out and --dry-run out")
+    sys.exit(_sweep(file, resume_dir, dry_run, out, overrides, as_json))
+
+
 @main.group()
 def datasets() -> None:
     """Look at data before a run.
@@ -245,6 +266,37 @@ def _run(config: str, out: str | None, overrides: tuple[str, ...], as_json: bool
     run_dir = create_run(settings, out or default_run_uri(settings.name))
     click.echo(f"run directory: {run_dir}", err=True)
     return _drive(run_dir, as_json)
+
+
+def _sweep(file: str | None, resume_dir: str | None, dry_run: bool, out: str | None, overrides: tuple[str, ...], as_json: bool) -> int:
+    from ray_al.driver.create import check_places, default_run_uri
+    from ray_al.sweep.config import load_sweep
+    from ray_al.sweep.plan import plan_trials
+    from ray_al.sweep.table import progress_line, sweep_facts, sweep_text
+    from ray_al.sweep.tuner import create_sweep, run_sweep
+
+    if file is not None:
+        settings = load_sweep(file, overrides)
+        trials = plan_trials(settings)
+        if dry_run:
+            from ray_al.sweep.estimate import estimate, estimate_text
+
+            facts = estimate(settings, trials)
+            click.echo(json.dumps(facts, indent=1) if as_json else estimate_text(facts))
+            return 0
+        check_places(trials[0].config, out, None)
+        resume_dir = create_sweep(settings, out or default_run_uri(settings.name))
+        click.echo(f"sweep directory: {resume_dir}", err=True)
+    assert resume_dir is not None
+    with _stop_on_signals() as stop, _progress() as show:
+        complete = run_sweep(resume_dir, show=lambda progress: show(progress_line(progress)), should_stop=stop.is_set)
+    facts = sweep_facts(resume_dir)
+    click.echo(json.dumps(facts, indent=1) if as_json else sweep_text(facts))
+    if not complete:
+        reason = "interrupted" if stop.is_set() else "a limit of the sweep is reached"
+        click.echo(f"{reason}; nothing is lost. Go on with: ray-al sweep --resume {resume_dir}", err=True)
+        return EXIT_INTERRUPTED if stop.is_set() else 0
+    return 1 if any(row["state"] == "failed" for row in facts["trials"]) else 0
 
 
 def _drive(run_dir: str, as_json: bool) -> int:

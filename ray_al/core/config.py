@@ -24,6 +24,9 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
+Model = typing.TypeVar("Model", bound=Section)
+
+
 def _amount(value: Any) -> Any:
     if isinstance(value, str) and (match := re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%\s*", value)):
         value = float(Fraction(match[1]) / 100)
@@ -260,6 +263,20 @@ def load_config(path: str, overrides: Iterable[str] = ()) -> RunConfig:
     Raises:
         ConfigError: naming the file or key, the value seen and the remedy.
     """
+    values = read_yaml(path)
+    make_absolute(values, folder_of(path))
+    for override in overrides:
+        keys, value = parse_override(override)
+        apply_setting(values, ".".join(keys), value, folder=os.getcwd())
+    return parse_config(values, source=path)
+
+
+def read_yaml(path: str) -> dict[str, Any]:
+    """The keys and values of a YAML file.
+
+    Raises:
+        ConfigError: there is no such file, or it holds something else.
+    """
     try:
         values = yaml.safe_load(read_uri(path)) or {}
     except (FileNotFoundError, IsADirectoryError):
@@ -268,14 +285,24 @@ def load_config(path: str, overrides: Iterable[str] = ()) -> RunConfig:
         raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: expected keys and values, found {type(values).__name__}")
-    _make_absolute(values, os.path.dirname(os.path.abspath(path)) if "://" not in path else None)
-    for override in overrides:
-        keys, value = parse_override(override)
-        changed: dict[str, Any] = {}
-        _assign(changed, keys, value, override)
-        _make_absolute(changed, os.getcwd())
-        _merge(values, changed)
-    return parse_config(values, source=path)
+    return values
+
+
+def folder_of(path: str) -> str | None:
+    """The folder that paths inside the file `path` are relative to; None for a URI."""
+    return os.path.dirname(os.path.abspath(path)) if "://" not in path else None
+
+
+def apply_setting(values: dict[str, Any], key: str, value: Any, *, folder: str | None = None) -> None:
+    """Set the dotted `key` in nested `values`; a mapping is merged into what is there. Paths are relative to `folder`."""
+    changed: dict[str, Any] = {}
+    *sections, last = key.split(".")
+    inner = changed
+    for section in sections:
+        inner = inner.setdefault(section, {})
+    inner[last] = value
+    make_absolute(changed, folder)
+    _merge(values, changed)
 
 
 def parse_config(values: Mapping[str, Any], *, source: str) -> RunConfig:
@@ -284,18 +311,27 @@ def parse_config(values: Mapping[str, Any], *, source: str) -> RunConfig:
     train = values.get("train")
     if isinstance(train, dict) and "steps" not in train and "epochs" not in train:
         values["train"] = {**train, "steps": 200}
+    return validate(RunConfig, values, source=source)
+
+
+def validate(model: type[Model], values: Mapping[str, Any], *, source: str) -> Model:
+    """`values` as a `model`.
+
+    Raises:
+        ConfigError: every problem, with key, value seen and remedy, in one line.
+    """
     try:
-        return RunConfig.model_validate(values)
+        return model.model_validate(values)
     except ValidationError as error:
-        problems = list(dict.fromkeys(_explain(problem) for problem in error.errors()))
+        problems = list(dict.fromkeys(_explain(model, problem) for problem in error.errors()))
         raise ConfigError(f"{source}: " + "; ".join(problems)) from None
 
 
-def _explain(problem: Any) -> str:
+def _explain(model: type[Section], problem: Any) -> str:
     location = [str(part) for part in problem["loc"]]
     key = ".".join(part for part in location if not re.search(r"[\[\]()]|^(int|float|tuple|literal)$", part))
     if problem["type"] == "extra_forbidden":
-        known = _known_keys(location[:-1])
+        known = _known_keys(model, location[:-1])
         near = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else "known keys: " + ", ".join(known)
         return f"unknown key {key!r} (value {problem['input']!r}); {hint}"
@@ -304,23 +340,20 @@ def _explain(problem: Any) -> str:
     return f"{key}{seen}: {message}" if key else message
 
 
-def _known_keys(location: list[str]) -> list[str]:
-    section: Any = RunConfig
+def _known_keys(model: type[Section], location: list[str]) -> list[str]:
+    section: Any = model
     for part in location:
         annotation = section.model_fields[part].annotation
         section = next((a for a in typing.get_args(annotation) or (annotation,) if isinstance(a, type) and issubclass(a, Section)), Section)
     return list(section.model_fields)
 
 
-def _assign(values: dict[str, Any], keys: list[str], value: Any, override: str) -> None:
-    for key in keys[:-1]:
-        values = values.setdefault(key, {})
-    values[keys[-1]] = value
-
-
 def _merge(values: dict[str, Any], changed: Mapping[str, Any]) -> None:
     for key, value in changed.items():
         if isinstance(value, dict) and isinstance(values.get(key), dict):
+            _merge(values[key], value)
+        elif isinstance(value, dict):
+            values[key] = {}
             _merge(values[key], value)
         else:
             values[key] = value
@@ -330,7 +363,8 @@ def _merge(values: dict[str, Any], changed: Mapping[str, Any]) -> None:
                 values["train"].pop(other, None)
 
 
-def _make_absolute(values: dict[str, Any], folder: str | None) -> None:
+def make_absolute(values: dict[str, Any], folder: str | None) -> None:
+    """Make the paths in `values` absolute, in place."""
     data = values.get("data")
     if folder and isinstance(data, dict) and isinstance(data.get("root"), str):
         data["root"] = absolute(data["root"], folder)

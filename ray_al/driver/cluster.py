@@ -18,8 +18,8 @@ def needs_ray(config: RunConfig) -> bool:
 
 
 @contextlib.contextmanager
-def connect(config: RunConfig) -> Iterator[None]:
-    """Be connected to Ray inside, if `config` needs it."""
+def connect(config: RunConfig, *, num_cpus: int | None = None) -> Iterator[None]:
+    """Be connected to Ray inside, if `config` needs it. `num_cpus` are those of a local cluster that is started for it."""
     if not needs_ray(config):
         yield
         return
@@ -32,7 +32,7 @@ def connect(config: RunConfig) -> Iterator[None]:
         return
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     options: dict[str, Any] = {"namespace": NAMESPACE, "log_to_driver": False, "logging_level": logging.ERROR}
-    _init(config, options)
+    _init(num_cpus or config.cluster.num_cpus or max(4, os.cpu_count() or 1), options)
     if threading.current_thread() is threading.main_thread():
         for number, handler in handlers.items():  # Ray puts its own in place, which end the process in the middle of a step
             signal.signal(number, handler)
@@ -42,7 +42,7 @@ def connect(config: RunConfig) -> Iterator[None]:
         ray.shutdown()
 
 
-def _init(config: RunConfig, options: dict[str, Any]) -> None:
+def _init(num_cpus: int, options: dict[str, Any]) -> None:
     """Attach where `RAY_ADDRESS` or `ray start` says; never to the private cluster of another process, which dies with it."""
     import ray
 
@@ -50,7 +50,7 @@ def _init(config: RunConfig, options: dict[str, Any]) -> None:
         ray.init(**options)
         return
     # The dashboard stays on: Train's clean-up of placement groups asks it whether a controller lives.
-    local = {"num_cpus": config.cluster.num_cpus or max(4, os.cpu_count() or 1), "include_dashboard": True, "dashboard_port": 0}
+    local = {"num_cpus": num_cpus, "include_dashboard": True, "dashboard_port": 0}
     try:
         ray.init(**local, **options)
     except ValueError:  # Ray's word that a cluster runs here, whose CPUs are not ours to set

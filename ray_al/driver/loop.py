@@ -10,7 +10,7 @@ import yaml
 
 from ray_al.core.config import RunConfig, parse_config
 from ray_al.core.storage import Storage
-from ray_al.driver.decide import Stop, Wait, decide
+from ray_al.driver.decide import Stop, Train, Wait, decide
 from ray_al.driver.lease import Lease
 from ray_al.driver.perform import Performer
 from ray_al.driver.status import StatusFile
@@ -38,8 +38,12 @@ def read_config(storage: Storage) -> RunConfig:
     return parse_config(yaml.safe_load(storage.read(CONFIG)), source=storage.uri(CONFIG))
 
 
-def run_loop(run_uri: str, *, should_stop: Callable[[], bool] = lambda: False) -> Outcome:
+def run_loop(run_uri: str, *, should_stop: Callable[[], bool] = lambda: False, on_trained: Callable[[State], None] = lambda state: None) -> Outcome:
     """Carry a run on from where its journal stands, to its end.
+
+    Args:
+        should_stop: asked often; True ends the run cleanly between two steps.
+        on_trained: told the state at the start and after each cycle's training.
 
     Raises:
         RunHeldError: another driver holds the run.
@@ -50,7 +54,7 @@ def run_loop(run_uri: str, *, should_stop: Callable[[], bool] = lambda: False) -
     lease = Lease(storage).acquire()
     status = StatusFile(storage)
     try:
-        return _Loop(storage, config, status, should_stop).run()
+        return _Loop(storage, config, status, should_stop, on_trained).run()
     except (Interrupted, TrainStopped):
         status.note(fold(Journal(storage).events), "interrupted")
         return Outcome("interrupted")
@@ -62,12 +66,15 @@ def run_loop(run_uri: str, *, should_stop: Callable[[], bool] = lambda: False) -
 
 
 class _Loop:
-    def __init__(self, storage: Storage, config: RunConfig, status: StatusFile, should_stop: Callable[[], bool]) -> None:
-        self.storage, self.config, self.status, self.should_stop = storage, config, status, should_stop
+    def __init__(
+        self, storage: Storage, config: RunConfig, status: StatusFile, should_stop: Callable[[], bool], on_trained: Callable[[State], None]
+    ) -> None:
+        self.storage, self.config, self.status, self.should_stop, self.on_trained = storage, config, status, should_stop, on_trained
         self.journal = Journal(storage)
         self.state = fold(self.journal.events)
 
     def run(self) -> Outcome:
+        self.on_trained(self.state)
         if isinstance(action := decide(self.state, self.config), Stop):
             return Outcome("finished", action.reason)
         self.append("driver_started", {"term": self.state.term + 1, "host": socket.gethostname(), "pid": os.getpid()})
@@ -78,6 +85,8 @@ class _Loop:
                     raise Interrupted
                 self.append(*performer.perform(action, self.state))
                 write_curve(self.storage, self.state)
+                if isinstance(action, Train):
+                    self.on_trained(self.state)
         finally:
             performer.close()
         if isinstance(action, Wait):

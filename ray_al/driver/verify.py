@@ -1,16 +1,15 @@
 """Check that journal, queries, scores, labels, budget and files agree; stop at the first thing that does not."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from ray_al.core.errors import StorageError, VerifyError
 from ray_al.core.storage import Storage
-from ray_al.core.types import FileRef
 from ray_al.driver.pool import Pool, read_table
 from ray_al.ledger import Event, Journal, State, fold
+from ray_al.ledger.events import file_refs
 
 
 def verify(run_uri: str) -> dict[str, Any]:
@@ -33,7 +32,7 @@ def verify(run_uri: str) -> dict[str, Any]:
 
 def _check_event_files(storage: Storage, event: Event, events: list[Event]) -> int:
     num_files = 0
-    for ref in _refs(event.data):
+    for ref in file_refs(event.data):
         if event.kind == "cycle_trained" and not storage.exists(ref.path) and _is_superseded(event, events):
             continue
         storage.read_ref(ref)
@@ -44,18 +43,6 @@ def _check_event_files(storage: Storage, event: Event, events: list[Event]) -> i
 def _is_superseded(event: Event, events: list[Event]) -> bool:
     """Checkpoints of earlier cycles are dropped on purpose."""
     return any(other.kind == "cycle_trained" and other.sequence > event.sequence for other in events)
-
-
-def _refs(value: Any) -> Iterator[FileRef]:
-    if isinstance(value, dict):
-        if value.keys() >= {"path", "size", "sha256"}:
-            yield FileRef.from_dict(value)
-        else:
-            for inner in value.values():
-                yield from _refs(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _refs(inner)
 
 
 def _check_budget(events: list[Event]) -> State:

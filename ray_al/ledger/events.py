@@ -1,11 +1,12 @@
 """Events are facts in the past tense. One table lists them with the keys that each must have."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ray_al.core.errors import StorageError
+from ray_al.core.types import FileRef
 
 SCHEMA_VERSION = 1
 
@@ -66,3 +67,16 @@ class Event:
             )
         except (ValueError, KeyError, TypeError) as error:
             raise StorageError(f"{source}: not a journal event ({error}); restore the file from a copy") from None
+
+
+def file_refs(value: Any) -> Iterator[FileRef]:
+    """Every file that the data of an event names."""
+    if isinstance(value, dict):
+        if value.keys() >= {"path", "size", "sha256"}:
+            yield FileRef.from_dict(value)
+        else:
+            for inner in value.values():
+                yield from file_refs(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from file_refs(inner)

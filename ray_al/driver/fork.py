@@ -1,0 +1,73 @@
+"""Begin a run with what another has done already: runs that differ in their strategy alone share the work up to the first model."""
+
+from collections.abc import Iterator
+
+import yaml
+
+from ray_al.core.config import RunConfig
+from ray_al.core.errors import ConfigError
+from ray_al.core.storage import Storage
+from ray_al.core.types import FileRef
+from ray_al.driver.budget import total_amount
+from ray_al.driver.loop import CONFIG, read_config
+from ray_al.driver.pool import MANIFEST
+from ray_al.ledger import Event, Journal
+from ray_al.ledger.events import file_refs
+
+
+def start_config(config: RunConfig) -> RunConfig | None:
+    """The run that ends with cycle 0's model of `config`: the same for all runs whose start does not depend on their strategy.
+
+    None where it does: the start rule `scored` ranks by the strategy's own scores.
+    """
+    if config.budget.start_rule == "scored" or config.label.annotator != "simulated":
+        return None
+    values = config.model_dump(mode="json")
+    values["name"] = "start"
+    values["strategy"] = {"score": "random", "skip_void_by_ground_truth": config.strategy.skip_void_by_ground_truth}
+    values["budget"] = {**values["budget"], "amount": values["budget"]["start"], "per_cycle": values["budget"]["start"]}
+    values["cluster"]["host"] = "process"
+    return RunConfig.model_validate(values)
+
+
+def fork_run(source: str, config: RunConfig, out: str) -> str:
+    """Write the new run `out` of `config`, with the events and files of `source` up to cycle 0's model, and return its root.
+
+    What `source` resolved at its start (batch size, precision) holds for the new run too. A fork that was cut short is a run that
+    has come less far.
+
+    Raises:
+        ConfigError: `out` exists, or `source` has not come to cycle 0's model.
+    """
+    origin, storage = Storage(source), Storage(out)
+    events = Journal(origin).events
+    shared = list(_until_trained(events))
+    if not shared or shared[-1].kind != "cycle_trained":
+        raise ConfigError(f"{source}: has not trained cycle 0 yet; go on with `ray-al resume {source}`")
+    if storage.exists():
+        raise ConfigError(f"--out {out}: exists already; give a new directory, or go on with `ray-al resume {out}`")
+    resolved = read_config(origin).score
+    score = config.score.model_copy(update={"batch_size": resolved.batch_size, "precision": resolved.precision})
+    config = RunConfig.model_validate(yaml.safe_load(config.model_copy(update={"score": score}).to_yaml()))
+    created = dict(shared[0].data)
+    total = created["num_regions"] if config.budget.unit == "regions" else created["num_pixels"]
+    config_bytes = config.to_yaml().encode()
+    created.update(
+        name=config.name, config=FileRef.of(CONFIG, config_bytes).as_dict(), unit=config.budget.unit, amount=total_amount(config.budget, total)
+    )
+    storage.replace(CONFIG, config_bytes)
+    storage.replace(MANIFEST, origin.read(MANIFEST))
+    journal = Journal(storage)
+    journal.append("run_created", created)
+    for event in shared[1:]:
+        for ref in file_refs(event.data):
+            storage.put(ref.path, origin.read_ref(ref), attempt=0)
+        journal.append(event.kind, event.data)
+    return storage.root
+
+
+def _until_trained(events: list[Event]) -> Iterator[Event]:
+    for event in events:
+        yield event
+        if event.kind == "cycle_trained" and event.data["cycle"] == 0:
+            return

@@ -1,0 +1,113 @@
+"""What a sweep will cost, before it starts: counted, and timed by a short measurement."""
+
+import os
+import time
+from typing import Any
+
+import torch
+
+from ray_al.core.config import RunConfig
+from ray_al.datasets import open_dataset
+from ray_al.datasets.manifest import build_manifest
+from ray_al.driver.budget import query_size, total_amount
+from ray_al.driver.fork import start_config
+from ray_al.models import build_model
+from ray_al.regions import open_regions
+from ray_al.sweep.config import SweepConfig
+from ray_al.sweep.plan import Trial, start_digest
+from ray_al.sweep.resources import trial_resources
+
+TIMED_STEPS = 3
+
+
+def estimate(sweep: SweepConfig, trials: list[Trial]) -> dict[str, Any]:
+    """Trials, training steps, forward passes, and seconds.
+
+    Steps and passes are counted; a step and a pass are timed on this machine with random images. Reading, resizing and
+    evaluating beyond the pass are not in it. Settings that Optuna has still to suggest are counted as the reference.
+    """
+    costs: dict[str, tuple[float, float]] = {}
+    pools: dict[str, tuple[int, int, int, int]] = {}
+    rows: list[dict[str, Any]] = []
+    starts: set[str] = set()
+    for trial in trials:
+        config = trial.config
+        data = f"{config.data}{config.regions}{config.budget.unit}"
+        if data not in pools:
+            pools[data] = _count(config)
+        pool = pools[data]
+        start = start_config(config)
+        shared = start is not None and start_digest(start) in starts
+        if start is not None:
+            starts.add(start_digest(start))
+        steps, passes, cycles = _count_work(config, pool, shared)
+        key = f"{config.model}{config.train}{config.data.image_size}"
+        if key not in costs:
+            costs[key] = _measure(config, pool[3])
+        step, forward = costs[key]
+        rows.append({"trial": trial.name, "cycles": cycles, "steps": steps, "passes": passes, "seconds": steps * step + passes * forward})
+    more = (sweep.search.trials or 0) * len(sweep.seeds) if sweep.search.kind == "optuna" else 0
+    need = max(trial_resources(trial.config).cpus for trial in trials)
+    at_once = sweep.limits.at_once if sweep.limits.at_once != "auto" else max(1, int((os.cpu_count() or 1) / need))
+    factor = 1 + more / len(rows)
+    return {
+        "sweep": sweep.name,
+        "trials": len(rows) + more,
+        "at_once": at_once,
+        "steps": round(sum(row["steps"] for row in rows) * factor),
+        "passes": round(sum(row["passes"] for row in rows) * factor),
+        "seconds": sum(row["seconds"] for row in rows) * factor / at_once,
+        "plan": rows,
+    }
+
+
+def _count(config: RunConfig) -> tuple[int, int, int, int]:
+    """Pool images, regions, validation images, classes."""
+    dataset = open_dataset(config.data, seed=config.seed)
+    manifest, _ = build_manifest(dataset.splits["train"], open_regions(config.regions).num_regions)
+    units = manifest.column("num_regions").to_pylist()
+    if config.budget.unit == "pixels":
+        units = [h * w for h, w in zip(manifest.column("height").to_pylist(), manifest.column("width").to_pylist(), strict=True)]
+    return len(manifest), sum(units), len(dataset.splits["val"]), dataset.num_classes
+
+
+def _count_work(config: RunConfig, pool: tuple[int, int, int, int], shared: bool) -> tuple[int, int, int]:
+    num_images, total, num_val, _ = pool
+    left = total_amount(config.budget, total)
+    cycles = 0
+    while left > 0:
+        left -= query_size(config.budget, total, cycles - 1, left)
+        cycles += 1
+    per_image = {"random": 0, "equal": 2}.get(config.strategy.score, 1)
+    steps_of_cycle = (
+        config.train.steps if config.train.steps is not None else (config.train.epochs or 1) * max(1, num_images // config.train.batch_size)
+    )
+    trained = cycles - int(shared)
+    return trained * steps_of_cycle, trained * num_val + (cycles - 1) * num_images * per_image, cycles
+
+
+def _measure(config: RunConfig, num_classes: int) -> tuple[float, float]:
+    """Seconds of a training step and of one image's forward pass."""
+    torch.set_num_threads(config.train.threads)
+    model = build_model(config.model.model_copy(update={"weights": "none"}), num_classes)
+    images = torch.rand(config.train.batch_size, 3, *config.data.image_size)
+    times = []
+    for _ in range(TIMED_STEPS + 1):
+        begin = time.perf_counter()
+        model.train()
+        model(images).mean().backward()
+        middle = time.perf_counter()
+        with torch.inference_mode():
+            model.eval()(images)
+        times.append((middle - begin, (time.perf_counter() - middle) / len(images)))
+    steps, passes = zip(*times[1:], strict=True)
+    return min(steps), min(passes)
+
+
+def estimate_text(facts: dict[str, Any]) -> str:
+    """The plan for people."""
+    width = max(len(row["trial"]) for row in facts["plan"])
+    lines = [f"{'trial':{width}s} {'cycles':>7s} {'steps':>8s} {'passes':>9s} {'minutes':>8s}"]
+    lines += [f"{r['trial']:{width}s} {r['cycles']:7d} {r['steps']:8d} {r['passes']:9d} {r['seconds'] / 60:8.1f}" for r in facts["plan"]]
+    total = f"{facts['trials']} trials, {facts['at_once']} at once: {facts['steps']} training steps, {facts['passes']} forward passes"
+    return "\n".join([*lines, f"{total}, about {facts['seconds'] / 60:.0f} minutes on this machine"])

@@ -1,0 +1,210 @@
+"""What a sweep runs: settings drawn from the space, times the seeds, each checked as a run is checked."""
+
+import copy
+import hashlib
+import itertools
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from ray_al.core.config import RunConfig, apply_setting, parse_config
+from ray_al.core.errors import ConfigError
+from ray_al.core.seeding import generator
+from ray_al.core.storage import Storage, join_uri
+from ray_al.driver.create import check_config
+from ray_al.sweep.config import Space, SweepConfig
+
+Setting = Mapping[str, Any]
+MAX_GRID = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One run of a sweep. `setting` holds the keys that the space (or the reference) sets; `index` is the setting's number."""
+
+    name: str
+    group: str
+    index: int
+    seed: int
+    setting: Setting
+    config: RunConfig
+
+    def to_bytes(self) -> bytes:
+        values = {"name": self.name, "group": self.group, "index": self.index, "seed": self.seed, "setting": dict(self.setting)}
+        return yaml.safe_dump({**values, "config": self.config.model_dump(mode="json")}, sort_keys=False).encode()
+
+    @staticmethod
+    def from_bytes(data: bytes, *, source: str) -> "Trial":
+        values = yaml.safe_load(data)
+        config = parse_config(values.pop("config"), source=source)
+        return Trial(config=config, **values)
+
+
+def make_config(sweep: SweepConfig, setting: Setting, seed: int, name: str) -> RunConfig:
+    """The configuration of the run with `setting` and `seed`.
+
+    Raises:
+        ConfigError: naming the setting, and what is wrong with it.
+    """
+    values = copy.deepcopy(sweep.run)
+    for key, value in setting.items():
+        apply_setting(values, key, value)
+    values.update(name=name, seed=seed)
+    apply_setting(values, "cluster.host", "process")  # the trial is the host
+    shown = ", ".join(f"{key}={value!r}" for key, value in setting.items()) or "base"
+    config = parse_config(values, source=f"sweep {sweep.name}, {shown}")
+    if config.label.annotator != "simulated":
+        raise ConfigError(f"sweep {sweep.name}: label.annotator={config.label.annotator!r}: a sweep cannot wait for people; use 'simulated'")
+    return config
+
+
+def canonical(config: RunConfig) -> str:
+    """Equal texts for configurations that make the same run: settings that have no effect do not count."""
+    values = config.model_dump(mode="json", exclude={"name", "seed"})
+    if values["strategy"]["score"] == "random":
+        values["strategy"]["batch"] = {"kind": "topk"}
+    if values["strategy"]["batch"]["kind"] == "topk":
+        values["strategy"]["batch"].pop("beta", None)
+    return json.dumps(values, sort_keys=True)
+
+
+def fixed_settings(sweep: SweepConfig) -> list[Setting]:
+    """The settings known beforehand, the reference first, each once; with Optuna that is the reference alone.
+
+    Raises:
+        ConfigError: a setting is no valid run, or the grid is too large.
+    """
+    settings: list[Setting] = [dict(sweep.reference)]
+    if sweep.search.kind == "grid":
+        settings += _grid(sweep)
+    elif sweep.search.kind == "random":
+        settings += _random(sweep)
+    seen: dict[str, Setting] = {}
+    for setting in settings:
+        seen.setdefault(canonical(make_config(sweep, setting, sweep.seeds[0], "check")), setting)
+    return list(seen.values())
+
+
+def _grid(sweep: SweepConfig) -> list[Setting]:
+    axes = [(key, space.values) for key, space in sweep.space.items() if space.kind == "grid"]
+    size = math.prod(len(values) for _, values in axes)
+    if size > MAX_GRID:
+        raise ConfigError(f"space: the grid has {size} settings, more than {MAX_GRID}; take search.kind=random with a number of trials")
+    return [dict(zip((key for key, _ in axes), values, strict=True)) for values in itertools.product(*(values for _, values in axes))]
+
+
+def _random(sweep: SweepConfig) -> list[Setting]:
+    """Every grid point, `search.trials` draws in all (at least one a grid point)."""
+    grid = _grid(sweep)
+    assert sweep.search.trials is not None
+    drawn: list[Setting] = []
+    for number in range(max(sweep.search.trials, len(grid))):
+        rng = generator("sweep", sweep.search.seed, number)
+        setting = dict(grid[number % len(grid)])
+        for key, space in sweep.space.items():
+            if space.kind != "grid":
+                setting[key] = draw(space, rng.random())
+        drawn.append({key: setting[key] for key in sweep.space})
+    return drawn
+
+
+def draw(space: Space, position: float) -> Any:
+    """The value at `position` in [0, 1) of a choice or range."""
+    if space.kind == "choice":
+        return space.values[int(position * len(space.values))]
+    low, high = space.values
+    if space.kind == "int_range":
+        return int(low + position * (high - low + 1))
+    if space.kind == "log_range":
+        return float(f"{math.exp(math.log(low) + position * (math.log(high) - math.log(low))):.6g}")
+    return float(f"{low + position * (high - low):.6g}")
+
+
+def check_space(sweep: SweepConfig) -> None:
+    """Check what a search may still suggest: every choice, and both ends of every range, one at a time.
+
+    Raises:
+        ConfigError: naming the key and value.
+    """
+    if sweep.search.kind == "grid":
+        return
+    first = {key: space.values[0] for key, space in sweep.space.items()}
+    for key, space in sweep.space.items():
+        for value in space.values:
+            check_config(make_config(sweep, {**first, key: value}, sweep.seeds[0], "check"))
+
+
+def plan_trials(sweep: SweepConfig) -> list[Trial]:
+    """All trials known beforehand: seed by seed, the reference first.
+
+    Raises:
+        ConfigError: as `check_config` of a run, for the first setting that cannot work.
+    """
+    settings = fixed_settings(sweep)
+    check_space(sweep)
+    groups = _groups(sweep, settings)
+    trials = [
+        make_trial(sweep, setting, seed, index=index, group=group)
+        for seed in sweep.seeds
+        for index, (group, setting) in enumerate(zip(groups, settings, strict=True))
+    ]
+    for trial in trials[: len(settings)]:
+        check_config(trial.config)
+    return trials
+
+
+def make_trial(sweep: SweepConfig, setting: Setting, seed: int, *, index: int, group: str) -> Trial:
+    name = f"{group}-seed{seed}"
+    return Trial(name=name, group=group, index=index, seed=seed, setting=setting, config=make_config(sweep, setting, seed, name))
+
+
+def _groups(sweep: SweepConfig, settings: list[Setting]) -> list[str]:
+    """A readable name a setting; numbered where two read alike."""
+    names = [group_name(setting) for setting in settings]
+    return [name if names.count(name) == 1 else f"{name}-{index}" for index, name in enumerate(names)]
+
+
+def group_name(setting: Setting) -> str:
+    """`entropy-power-beta0.5` for {strategy.score: entropy, strategy.batch: {kind: power, beta: 0.5}}."""
+    slug = re.sub(r"[^A-Za-z0-9._-]+", "", "-".join(_words(setting)))[:80].strip("-._")
+    return slug or "base"
+
+
+def _words(setting: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in setting.items():
+        short = key.rsplit(".", 1)[-1]
+        if isinstance(value, Mapping):
+            yield from _words(value)
+        elif isinstance(value, str) and not re.match(r"[\d.]", value):
+            yield value
+        else:
+            yield f"{short}{value}"
+
+
+def start_digest(config: RunConfig) -> str:
+    """Names the start that runs share; from the configuration of the start run."""
+    values = config.model_dump(mode="json", exclude={"name", "cluster"})
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+
+
+TRIALS, RUNS, STARTS = "trials", "runs", "starts"
+
+
+def trial_file(name: str) -> str:
+    return f"{TRIALS}/{name}.yaml"
+
+
+def run_uri(sweep_uri: str, name: str) -> str:
+    return join_uri(sweep_uri, RUNS, name)
+
+
+def read_trials(storage: Storage) -> list[Trial]:
+    """The trials of a sweep directory, in the order of the plan."""
+    names = [name for name in storage.list(TRIALS) if name.endswith(".yaml")]
+    trials = [Trial.from_bytes(storage.read(f"{TRIALS}/{name}"), source=storage.uri(f"{TRIALS}/{name}")) for name in names]
+    return sorted(trials, key=lambda trial: (trial.seed, trial.index))
