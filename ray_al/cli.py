@@ -195,6 +195,33 @@ def sweep(file: str | None, resume_dir: str | None, dry_run: bool, out: str | No
     sys.exit(_sweep(file, resume_dir, dry_run, out, overrides, as_json))
 
 
+@main.command()
+@click.argument("places", nargs=-1, required=True, metavar="RUN_DIR|SWEEP_DIR...")
+@_options(
+    click.option("--out", required=True, metavar="DIR", help="Folder for compare.html, the CSV files, the table and the pictures."),
+    click.option("--at", multiple=True, metavar="SHARE", help="Give mIoU at this share of the pool, e.g. 0.08 or '8 %'; repeatable."),
+    click.option("--reference", metavar="STRATEGY", help="Strategy that labels are saved against. Default: random."),
+    click.option("--allow", multiple=True, metavar="KEY", help="Configuration key of the recipe that may differ, e.g. train.policy; repeatable."),
+    json_option,
+)
+def compare(places: tuple[str, ...], out: str, at: tuple[str, ...], reference: str | None, allow: tuple[str, ...], as_json: bool) -> None:
+    """Compare runs over seeds: curves with intervals, labels saved, paired tests; from ledgers alone.
+
+    Example: ray-al compare runs/sweep --out runs/sweep/comparison
+    """
+    from ray_al.core.config import parse_share
+    from ray_al.sweep.compare import compare as compare_groups
+    from ray_al.sweep.output import comparison_text, write_comparison
+    from ray_al.sweep.runs import group_runs, read_runs
+
+    shares = [parse_share(text, name="--at") for text in at]
+    runs, begun, varied = read_runs(places)
+    grouped = group_runs(runs, begun, varied=varied, allowed=allow)
+    facts = compare_groups(grouped, at=shares, reference=reference)
+    files = write_comparison(facts, out)
+    click.echo(json.dumps({**facts, "files": files}, indent=1) if as_json else f"{comparison_text(facts)}\npage: {files['compare.html']}")
+
+
 @main.group()
 def datasets() -> None:
     """Look at data before a run.
@@ -215,7 +242,7 @@ def datasets_check(config: str, overrides: tuple[str, ...], as_json: bool) -> No
     from ray_al.datasets.check import check_dataset
 
     settings = load_config(config, overrides)
-    dataset = open_dataset(settings.data, seed=settings.seed)
+    dataset = open_dataset(settings.data)
     with _progress() as show:
         facts = check_dataset(dataset, progress=lambda done, total: show(f"checked {done} of {total} files"))
     click.echo(json.dumps(facts, indent=1) if as_json else _readable(facts))
@@ -342,7 +369,7 @@ def _write_report(run_dir: str) -> str:
     from ray_al.report.build import write_report
 
     config = read_config(Storage(run_dir))
-    dataset = open_dataset(config.data, seed=config.seed)
+    dataset = open_dataset(config.data)
     counts = np.zeros(256, dtype=np.int64)
     for image in dataset.splits["val"]:
         assert image.mask_uri is not None  # checked before the run began

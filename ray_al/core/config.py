@@ -39,6 +39,19 @@ def _amount(value: Any) -> Any:
     return value
 
 
+def parse_share(text: str, *, name: str) -> float:
+    """`0.08` or `8 %` as 0.08.
+
+    Raises:
+        ConfigError: it is no share.
+    """
+    try:
+        value = _amount(text if "%" in text else float(text))
+    except ValueError:
+        raise ConfigError(f"{name} {text!r}: give a share of the pool between 0 and 1, or like '8 %'") from None
+    return float(value)
+
+
 Amount = Annotated[int | float, BeforeValidator(_amount)]
 """A count (int), or a share of the whole (float up to 1, or a string with a percent sign)."""
 
@@ -65,6 +78,8 @@ class DataConfig(Section):
     cache_gb: Annotated[float, Field(ge=0)] = 2.0
     num_images: Annotated[int, Field(ge=1)] = 48
     """Images of the pool that the synthetic data set draws (and a third as many for validation)."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Of the synthetic scenes alone: runs of different seeds see the same data."""
 
 
 class RegionsConfig(Section):

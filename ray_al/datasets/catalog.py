@@ -49,17 +49,14 @@ class Dataset:
         return len(self.class_names)
 
 
-def open_dataset(data: DataConfig, *, seed: int = 0) -> Dataset:
+def open_dataset(data: DataConfig) -> Dataset:
     """List the files of a data set; no image is opened.
-
-    Args:
-        seed: of the synthetic scenes only.
 
     Raises:
         ConfigError: a missing root, an empty split or a class table that cannot be, with the folder or key and the remedy.
     """
     layout = LAYOUTS[data.dataset]
-    root = _root(data, seed)
+    root = _root(data)
     class_names = data.class_names or layout.class_names
     if not class_names:
         raise ConfigError(f"data.class_names is missing; dataset {data.dataset!r} needs the names of its classes, id 0 first")
@@ -83,11 +80,11 @@ def open_dataset(data: DataConfig, *, seed: int = 0) -> Dataset:
     return Dataset(class_names=class_names, colors=colors, decoder=decoder, splits=splits)
 
 
-def _root(data: DataConfig, seed: int) -> str:
+def _root(data: DataConfig) -> str:
     if data.dataset == "synthetic":
         cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-        root = data.root or os.path.join(cache, "ray_al", f"synthetic-{data.num_images}-{seed}")
-        synthetic.write_synthetic(root, num_images=data.num_images, seed=seed)
+        root = data.root or os.path.join(cache, "ray_al", f"synthetic-{data.num_images}-{data.seed}")
+        synthetic.write_synthetic(root, num_images=data.num_images, seed=data.seed)
         return root
     assert data.root is not None  # the configuration demands it
     fs, path = url_to_fs(data.root)

@@ -49,7 +49,7 @@ def check_config(config: RunConfig) -> Dataset:
         ConfigError: naming the key or file, the value seen and the remedy.
     """
     check_train(config)
-    dataset = open_dataset(config.data, seed=config.seed)
+    dataset = open_dataset(config.data)
     check_start(dataset)
     check_model(config.model, dataset.num_classes)
     weights = config.train.class_weights

@@ -26,7 +26,7 @@ def train_final(run_uri: str, kind: Kind, *, progress: Callable[[int, int], None
     """
     storage = Storage(run_uri)
     config, state = read_config(storage), fold(Journal(storage).events)
-    dataset = open_dataset(config.data, seed=config.seed)
+    dataset = open_dataset(config.data)
     if kind == "final" and not state.label_parts:
         raise ConfigError(f"{run_uri}: nothing is labelled yet; let the run label its start set first (`ray-al resume {run_uri}`)")
     if kind == "upper_bound" and any(image.mask_uri is None for image in dataset.splits["train"]):

@@ -40,7 +40,7 @@ class Performer:
     def __init__(self, storage: Storage, config: RunConfig, state: State, append: Append, note: Note, should_stop: Callable[[], bool]) -> None:
         self.storage, self.config, self.state = storage, config, state
         self.append, self.note, self.should_stop = append, note, should_stop
-        self.dataset = open_dataset(config.data, seed=config.seed)
+        self.dataset = open_dataset(config.data)
         self.regions = open_regions(config.regions)
         self.pool = Pool(storage, state)
         self.truth = simulated.ground_truth(self.pool.manifest, self.regions, self.dataset.decoder)

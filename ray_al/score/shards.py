@@ -190,5 +190,5 @@ def _load_scorer(run_uri: str, weights: FileRef, config_json: str) -> Scorer:
 
     config = RunConfig.model_validate_json(config_json)
     device = "cuda" if config.score.gpus_per_worker and torch.cuda.is_available() else "cpu"
-    num_classes = open_dataset(config.data, seed=config.seed).num_classes
+    num_classes = open_dataset(config.data).num_classes
     return Scorer(config, num_classes, Storage(run_uri).read_ref(weights), device=device)

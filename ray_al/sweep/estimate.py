@@ -63,7 +63,7 @@ def estimate(sweep: SweepConfig, trials: list[Trial]) -> dict[str, Any]:
 
 def _count(config: RunConfig) -> tuple[int, int, int, int]:
     """Pool images, regions, validation images, classes."""
-    dataset = open_dataset(config.data, seed=config.seed)
+    dataset = open_dataset(config.data)
     manifest, _ = build_manifest(dataset.splits["train"], open_regions(config.regions).num_regions)
     units = manifest.column("num_regions").to_pylist()
     if config.budget.unit == "pixels":

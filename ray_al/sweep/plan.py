@@ -171,7 +171,9 @@ def _groups(sweep: SweepConfig, settings: list[Setting]) -> list[str]:
 
 def group_name(setting: Setting) -> str:
     """`entropy-power-beta0.5` for {strategy.score: entropy, strategy.batch: {kind: power, beta: 0.5}}."""
-    slug = re.sub(r"[^A-Za-z0-9._-]+", "", "-".join(_words(setting)))[:80].strip("-._")
+    first = ["strategy", "strategy.score", "strategy.batch", "strategy.batch.kind"]
+    ordered = sorted(setting.items(), key=lambda item: first.index(item[0]) if item[0] in first else len(first))
+    slug = re.sub(r"[^A-Za-z0-9._-]+", "", "-".join(_words(dict(ordered))))[:80].strip("-._")
     return slug or "base"
 
 

@@ -50,7 +50,7 @@ class CycleTrainer:
     def __init__(self, config: RunConfig, run_uri: str, comm: Comm, device: torch.device | str) -> None:
         self.config, self.comm, self.device = config, comm, torch.device(device)
         self.storage = Storage(run_uri)
-        self.dataset = open_dataset(config.data, seed=config.seed)
+        self.dataset = open_dataset(config.data)
         check_class_weights(config.train, self.dataset.num_classes)
         self.manifest = pq.read_table(io.BytesIO(self.storage.read("manifest.parquet")))
         self.cache = ByteCache(int(config.data.cache_gb * 2**30))

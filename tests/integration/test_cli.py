@@ -12,7 +12,22 @@ def invoke(*arguments):
 
 @pytest.mark.parametrize(
     "command",
-    ["demo", "run", "resume", "status", "log", "verify", "final", "upper-bound", "report", "datasets check", "strategies", "doctor"],
+    [
+        "demo",
+        "run",
+        "resume",
+        "status",
+        "log",
+        "verify",
+        "final",
+        "upper-bound",
+        "report",
+        "datasets check",
+        "strategies",
+        "doctor",
+        "sweep",
+        "compare",
+    ],
 )
 def test_every_command_has_help_with_an_example(command):
     result = invoke(*command.split(), "--help")

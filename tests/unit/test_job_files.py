@@ -5,13 +5,25 @@ import pytest
 import yaml
 
 from ray_al.core.config import load_config
+from ray_al.sweep.config import load_sweep
+from ray_al.sweep.plan import fixed_settings
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("jobs/**/*.yaml")), ids=lambda path: path.stem)
+SWEEPS = sorted(ROOT.glob("jobs/sweep_*.yaml"))
+
+
+@pytest.mark.parametrize("path", sorted(set(ROOT.glob("jobs/**/*.yaml")) - set(SWEEPS)), ids=lambda path: path.stem)
 def test_every_job_file_is_a_configuration(path):
     assert load_config(str(path)).name in (path.stem, f"equal_{path.stem}")
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+def test_every_sweep_file_gives_settings(path):
+    sweep = load_sweep(str(path))
+    assert sweep.name == path.stem
+    assert len(fixed_settings(sweep)) > 2
 
 
 def test_the_packaged_demo_is_the_job_file():

@@ -35,7 +35,7 @@ def make_config(**train) -> RunConfig:
 
 def make_run(root: str, config: RunConfig) -> list[FileRef]:
     """A run directory with a manifest and two label parts, the left halves of images 0 to 3 and the right half of 0."""
-    dataset, storage = open_dataset(config.data, seed=config.seed), Storage(root)
+    dataset, storage = open_dataset(config.data), Storage(root)
     rows, labels = [], []
     for index, file in enumerate(dataset.splits["train"]):
         height, width = read_image(file.uri).shape[:2]
@@ -73,10 +73,10 @@ def model_bytes(root: str, result) -> bytes:
 
 def test_a_plan_gives_files_metrics_and_losses(tmp_path):
     config = make_config(policy="continue", batch_norm={"reestimate_batches": 2})
-    files = open_dataset(config.data, seed=0).splits["train"][:2]
+    files = open_dataset(config.data).splits["train"][:2]
     result = train(str(tmp_path), config, preview_images=files, splits=("val", "test"))
     assert set(result.files) == {"model.pt", "optimizer.pt", "preview.npz"}
-    assert set(result.metrics) == {split for split in ("val", "test") if open_dataset(config.data, seed=0).splits.get(split)}
+    assert set(result.metrics) == {split for split in ("val", "test") if open_dataset(config.data).splits.get(split)}
     assert result.metrics["val"].num_images > 0
     assert [step for step, _ in result.losses] == list(range(6))
     assert sum(result.class_pixels) > 0

@@ -1,0 +1,275 @@
+"""Strategies compared over seeds: what `compare.html`, the CSV files and the table show, as one mapping of numbers."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from ray_al.core.errors import ConfigError
+from ray_al.sweep.curves import aubc, labels_saved, value_at
+from ray_al.sweep.runs import Group, Grouped, RunResult
+from ray_al.sweep.stats import Interval, bootstrap_mean, mean_ranks, paired_p, penalty_matrix, resamples, seeds_needed
+
+AXES = {"share": "labelled share of the pool", "pixels": "labelled pixels", "images": "images opened"}
+RARE = 0.02
+"""A class with less than this share of the reference's labelled pixels is rare."""
+SAVED_POINTS = 25
+
+
+def compare(grouped: Grouped, *, at: Sequence[float] = (), reference: str | None = None) -> dict[str, Any]:
+    """All facts of a comparison, ready for JSON.
+
+    Args:
+        at: budgets (shares of the pool) at which mIoU is wanted; default: those of the curves' cycles.
+        reference: label of the strategy that labels are saved against; default: the random one.
+
+    Raises:
+        ConfigError: no such reference, or the curves have no budget in common.
+    """
+    groups = list(grouped.groups)
+    base = _reference(groups, reference)
+    if base is not None:
+        groups.sort(key=lambda group: group is not base)
+    grid = common_grid(groups)
+    budgets = np.array(sorted(set(at))) if at else grid
+    outside = [budget for budget in budgets if not grid[0] - 1e-9 <= budget <= grid[-1] + 1e-9]
+    if outside:
+        raise ConfigError(f"--at {outside[0]:g}: the runs' common budgets go from {grid[0]:g} to {grid[-1]:g}; give a share between them")
+    rare = _rare_classes(base or groups[0])
+    best_full = max((run.full for group in groups for run in group.runs if run.full is not None), default=None)
+    return {
+        "keys": list(grouped.keys),
+        "apart": [{"run": uri, "reason": reason} for uri, reason in grouped.apart],
+        "reference": base.label if base else None,
+        "class_names": list(groups[0].runs[0].class_names),
+        "rare_classes": rare,
+        "grid": grid.tolist(),
+        "groups": [_group_facts(group, base, grid, budgets, rare, best_full) for group in groups],
+        **_tests(groups, grid),
+    }
+
+
+def _reference(groups: Sequence[Group], label: str | None) -> Group | None:
+    if label is None:
+        return next((group for group in groups if group.is_random), None)
+    for group in groups:
+        if group.label == label:
+            return group
+    raise ConfigError(f"--reference {label!r}: no such strategy; there are " + ", ".join(group.label for group in groups))
+
+
+def common_grid(groups: Sequence[Group]) -> np.ndarray:
+    """The budgets (shares) of all curves' points within what every curve covers; curves between their points are lines.
+
+    Raises:
+        ConfigError: the curves have no budget in common.
+    """
+    curves = [run.curve("share")[0] for group in groups for run in group.runs]
+    low, high = max(x[0] for x in curves), min(x[-1] for x in curves)
+    if low > high:
+        raise ConfigError(f"the curves have no budget in common: one starts at {low:g}, another ends at {high:g} of the pool")
+    points = np.concatenate([x[(x >= low - 1e-9) & (x <= high + 1e-9)] for x in curves])
+    return np.unique(points.round(9))
+
+
+def on_grid(group: Group, grid: np.ndarray) -> np.ndarray:
+    """mIoU of each run at the budgets of `grid`, shape (num_seeds, num_budgets)."""
+    return np.stack([_on_grid(run, grid) for run in group.runs])
+
+
+def _on_grid(run: RunResult, grid: np.ndarray) -> np.ndarray:
+    budgets, values = run.curve("share")
+    return value_at(budgets, values, np.clip(grid, budgets[0], budgets[-1]))
+
+
+def _group_facts(
+    group: Group, base: Group | None, grid: np.ndarray, budgets: np.ndarray, rare: Sequence[str], best_full: float | None
+) -> dict[str, Any]:
+    values = on_grid(group, grid)
+    finals = values[:, -1]
+    own_full = [run.full for run in group.runs if run.full is not None]
+    return {
+        "label": group.label,
+        "setting": dict(group.setting),
+        "seeds": list(group.seeds),
+        "runs": [run.uri for run in group.runs],
+        "curves": {axis: _mean_curve(group, axis) for axis in AXES},
+        "aubc": asdict(bootstrap_mean([aubc(grid, row) for row in values])),
+        "aubc_log": asdict(bootstrap_mean([aubc(grid, row, log=True) for row in values])),
+        "aubc_by_seed": [aubc(grid, row) for row in values],
+        "at": [{"budget": float(budget), **asdict(bootstrap_mean(on_grid(group, np.array([budget]))[:, 0]))} for budget in budgets],
+        "final": asdict(bootstrap_mean(finals)),
+        "full_own": _share(finals, float(np.mean(own_full)) if own_full else None),
+        "full_best": _share(finals, best_full),
+        "saved": _saved(group, base) if base is not None and group is not base else None,
+        "classes": _class_table(group),
+        "rare_miou": _rare_miou(group, rare),
+        "labelled_classes": _labelled_shares(group),
+        "pixels": float(np.mean([run.rows[-1]["labelled_pixels"] for run in group.runs])),
+        "images": float(np.mean([run.rows[-1]["labelled_images"] for run in group.runs])),
+        "seconds": float(np.mean([sum(row["cycle_seconds"] for row in run.rows) for run in group.runs])),
+    }
+
+
+def _mean_curve(group: Group, axis: str) -> dict[str, list[Any]]:
+    """Mean over seeds with intervals, within what all of its seeds cover."""
+    curves = [run.curve(axis) for run in group.runs]
+    if axis == "share":
+        low, high = max(x[0] for x, _ in curves), min(x[-1] for x, _ in curves)
+        points = np.unique(np.clip(np.concatenate([x for x, _ in curves]), low, high).round(9))
+        values = np.stack([value_at(x, y, np.clip(points, x[0], x[-1])) for x, y in curves])
+    else:  # cycle by cycle: seeds spend slightly different pixels and images on the same number of regions
+        length = min(len(x) for x, _ in curves)
+        points = np.mean([x[:length] for x, _ in curves], axis=0)
+        values = np.stack([y[:length] for _, y in curves])
+    intervals = [bootstrap_mean(column) for column in values.T]
+    return {
+        "x": points.tolist(),
+        "mean": [interval.mean for interval in intervals],
+        "low": [interval.low for interval in intervals],
+        "high": [interval.high for interval in intervals],
+    }
+
+
+def _share(finals: np.ndarray, full: float | None) -> dict[str, Any] | None:
+    return {"full": full, **asdict(bootstrap_mean(finals / full))} if full else None
+
+
+def _saved(group: Group, base: Group) -> dict[str, Any]:
+    """Labels saved against the reference at equal mIoU, on mean curves; the interval from seeds drawn with replacement.
+
+    The single figure is at the reference's final mean score, or the strategy's where that is lower. The interval ends are
+    percentiles of the resamples in which both curves reach the score; `reached` is their share.
+    """
+    (x, y), (base_x, base_y) = _seed_curves(group), _seed_curves(base)
+    mean, base_mean = y.mean(axis=0), base_y.mean(axis=0)
+    target = float(min(mean.max(), base_mean[-1]))
+    targets = np.linspace(max(mean[0], base_mean[0]), min(mean.max(), base_mean.max()), SAVED_POINTS)
+    curve = [labels_saved(x, mean, base_x, base_mean, float(value)) for value in targets]
+    value = labels_saved(x, mean, base_x, base_mean, target)
+    interval: tuple[float | None, float | None] = (None, None)
+    reached = None
+    if len(y) > 1 and len(base_y) > 1:
+        drawn = np.array(
+            [
+                labels_saved(x, y[one].mean(axis=0), base_x, base_y[other].mean(axis=0), target)
+                for one, other in zip(resamples(len(y))[:1000], _pair(len(y), len(base_y)), strict=True)
+            ]
+        )
+        known = drawn[np.isfinite(drawn)]
+        reached = len(known) / len(drawn)
+        if len(known):
+            low, high = np.percentile(known, [2.5, 97.5])
+            interval = float(low), float(high)
+    return {
+        "target": target,
+        "value": _finite(value),
+        "low": interval[0],
+        "high": interval[1],
+        "reached": reached,
+        "curve": {"miou": targets.tolist(), "saved": [_finite(one) for one in curve]},
+    }
+
+
+def _pair(num: int, num_base: int) -> np.ndarray:
+    """The reference's resamples: the same seeds where the seeds match, else drawn apart."""
+    return resamples(num)[:1000] if num == num_base else resamples(num_base)[1000:2000]
+
+
+def _seed_curves(group: Group) -> tuple[np.ndarray, np.ndarray]:
+    """Budgets (shares) and mIoU, shape (num_seeds, num_budgets), of a group over what all of its seeds cover."""
+    points = np.array(_mean_curve(group, "share")["x"])
+    return points, on_grid(group, points)
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _rare_classes(group: Group) -> list[str]:
+    shares = _labelled_shares(group)
+    return [name for name, share in shares.items() if share < RARE]
+
+
+def _labelled_shares(group: Group) -> dict[str, float]:
+    """Share of each class in the labelled pixels after the last cycle, mean over seeds."""
+    counts = [np.asarray(run.class_pixels, dtype=np.float64) for run in group.runs]
+    shares = np.mean([count / max(1.0, count.sum()) for count in counts], axis=0)
+    return dict(zip(group.runs[0].class_names, shares.tolist(), strict=True))
+
+
+def _class_table(group: Group) -> dict[str, Any]:
+    table = {}
+    for name in group.runs[0].class_names:
+        values = [run.rows[-1][f"iou_{name}"] for run in group.runs if run.rows[-1][f"iou_{name}"] is not None]
+        table[name] = asdict(bootstrap_mean(values)) if values else None
+    return table
+
+
+def _rare_miou(group: Group, rare: Sequence[str]) -> dict[str, Any] | None:
+    means = []
+    for run in group.runs:
+        values = [run.rows[-1][f"iou_{name}"] for name in rare if run.rows[-1][f"iou_{name}"] is not None]
+        if values:
+            means.append(float(np.mean(values)))
+    return asdict(bootstrap_mean(means)) if means else None
+
+
+def _tests(groups: Sequence[Group], grid: np.ndarray) -> dict[str, Any]:
+    """Paired tests over the seeds that all groups share."""
+    seeds = sorted(set.intersection(*(set(group.seeds) for group in groups)))
+    matched = [Group(label=g.label, setting=g.setting, runs=tuple(run for run in g.runs if run.seed in seeds)) for g in groups]
+    facts: dict[str, Any] = {"seeds": seeds, "tests": None, "too_few": None}
+    if len(groups) < 2:
+        return facts
+    if len(seeds) < 2:
+        facts["too_few"] = f"{len(seeds)} seed common to all strategies: no test over seeds is possible; run at least 3"
+        return facts
+    values = [on_grid(group, grid) for group in matched]
+    scores = np.array([[aubc(grid, row) for row in rows] for rows in values])
+    penalties, ranks = penalty_matrix(values), mean_ranks(scores.T)
+    pairs = []
+    for i, one in enumerate(matched):
+        for j in range(i + 1, len(matched)):
+            difference = scores[i] - scores[j]
+            spread = float(difference.std(ddof=1))
+            effect = float(difference.mean() / spread) if spread > 0 else float("nan")
+            pairs.append(
+                {
+                    "one": one.label,
+                    "other": matched[j].label,
+                    "difference": float(difference.mean()),
+                    "spread": spread,
+                    "p": _finite(paired_p(scores[i], scores[j])),
+                    "seeds_needed": seeds_needed(effect),
+                }
+            )
+    if len(seeds) < 5:
+        facts["too_few"] = (
+            f"{len(seeds)} seeds are few: a paired test then finds only differences that are large against their spread. The table of pairs says "
+            "how many seeds would be needed to find the difference that was seen, with 80 % power at the 5 % level"
+        )
+    facts["tests"] = {
+        "labels": [group.label for group in matched],
+        "wins": penalties.wins.tolist(),
+        "num_tests": penalties.num_tests,
+        "loss_rate": penalties.wins.sum(axis=0).tolist(),
+        "ranks": ranks.mean.tolist(),
+        "critical": ranks.critical,
+        "friedman_p": _finite(ranks.friedman_p),
+        "pairs": pairs,
+    }
+    return facts
+
+
+def interval_text(values: dict[str, Any] | Interval | None, *, scale: float = 1.0, digits: int = 4) -> str:
+    """`0.3012 [0.2950, 0.3071]`; the mean alone where there is no interval, a dash where there is nothing."""
+    if values is None:
+        return "-"
+    facts = asdict(values) if isinstance(values, Interval) else values
+    mean = facts.get("mean", facts.get("value"))
+    if mean is None:
+        return "-"
+    text = f"{scale * mean:.{digits}f}"
+    return text if facts["low"] is None else f"{text} [{scale * facts['low']:.{digits}f}, {scale * facts['high']:.{digits}f}]"

@@ -1,0 +1,220 @@
+"""Runs read for comparison: from ledgers and configurations alone; grouped by what differs, set apart where not comparable."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ray_al.core.errors import ConfigError
+from ray_al.core.storage import Storage
+from ray_al.driver.loop import read_config
+from ray_al.ledger import Journal, fold
+from ray_al.report.build import curve_rows
+from ray_al.sweep.plan import group_name, read_trials, run_uri
+from ray_al.sweep.tuner import FILE, read_sweep
+
+NO_EFFECT = ("name", "seed", "cluster", "report", "final", "label", "tracking")
+"""Sections that do not change what a run finds."""
+NO_EFFECT_KEYS = (
+    "data.cache_gb",
+    "score.workers",
+    "score.threads",
+    "score.batch_size",
+    "score.shard_size",
+    "score.gpus_per_worker",
+    "score.max_quarantined",
+    "train.checkpoint_interval_s",
+    "train.keep_workers",
+    "train.max_failures",
+    "train.threads",
+)
+RECIPE = ("data", "model", "train")
+"""Sections in which runs must agree: the images that count, and how a model is made from labels."""
+RECIPE_KEYS = ("budget.unit", "budget.start", "budget.start_rule")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """One finished or unfinished run. `values` is its configuration with dotted keys, without what has no effect."""
+
+    uri: str
+    seed: int
+    values: Mapping[str, Any]
+    pool: str
+    class_names: tuple[str, ...]
+    rows: tuple[Mapping[str, Any], ...]
+    class_pixels: tuple[int, ...]
+    num_pixels: int
+    num_images: int
+    finished: bool
+    full: float | None
+
+    def curve(self, axis: str) -> tuple[np.ndarray, np.ndarray]:
+        """Budgets and mIoU, shape (num_cycles,) each; `axis` is `share`, `pixels` or `images`."""
+        column = {"share": "labelled_fraction", "pixels": "labelled_pixels", "images": "labelled_images"}[axis]
+        return np.array([row[column] for row in self.rows], dtype=np.float64), np.array([row["miou"] for row in self.rows])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Runs that differ in their seed alone."""
+
+    label: str
+    setting: Mapping[str, Any]
+    runs: tuple[RunResult, ...]
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return tuple(run.seed for run in self.runs)
+
+    @property
+    def is_random(self) -> bool:
+        return bool(self.runs[0].values["strategy.score"] == "random")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grouped:
+    """`apart` holds (run, reason)."""
+
+    groups: tuple[Group, ...]
+    apart: tuple[tuple[str, str], ...]
+    keys: tuple[str, ...]
+
+
+def read_runs(places: Sequence[str]) -> tuple[list[RunResult], list[tuple[str, str]], set[str]]:
+    """The runs of run and sweep directories, those that have come to no model yet (with the reason), and the keys that a sweep varies.
+
+    Raises:
+        ConfigError: a place is neither.
+    """
+    uris, varied = [], set()
+    for place in places:
+        storage = Storage(place)
+        if storage.exists(FILE):
+            sweep = read_sweep(storage)
+            varied |= set(sweep.space) | set(sweep.reference)
+            uris += [run_uri(storage.root, trial.name) for trial in read_trials(storage)]
+        elif storage.exists("journal"):
+            uris.append(storage.root)
+        else:
+            raise ConfigError(f"{place}: neither a run directory (no journal) nor a sweep directory (no {FILE}); give one that ray-al made")
+    runs, apart = [], []
+    for uri in dict.fromkeys(uris):
+        run = read_run(uri) if Storage(uri).exists("journal/00000000.json") else None
+        if run is None or not run.rows:
+            apart.append((uri, "has not trained a model yet"))
+        else:
+            runs.append(run)
+    return runs, apart, varied
+
+
+def read_run(uri: str) -> RunResult:
+    """One run directory as numbers; opens no image."""
+    storage = Storage(uri)
+    state = fold(Journal(storage).events)
+    config = read_config(storage)
+    values = {key: value for key, value in _flat(config.model_dump(mode="json")) if key.split(".")[0] not in NO_EFFECT and key not in NO_EFFECT_KEYS}
+    if values["strategy.score"] == "random":
+        values["strategy.batch.kind"] = "topk"
+    if values["strategy.batch.kind"] == "topk":
+        values.pop("strategy.batch.beta", None)
+    trained = [data for cycle, data in sorted(state.trained.items()) if cycle >= 0]
+    full = json.loads(storage.read("upper_bound/metrics.json")) if storage.exists("upper_bound/metrics.json") else None
+    return RunResult(
+        uri=storage.root,
+        seed=config.seed,
+        values=values,
+        pool=state.created["manifest"]["sha256"],
+        class_names=tuple(state.created["class_names"]),
+        rows=tuple(curve_rows(state)),
+        class_pixels=tuple(trained[-1]["class_pixels"]) if trained else (),
+        num_pixels=state.created["num_pixels"],
+        num_images=state.created["num_images"],
+        finished=state.finished is not None,
+        full=full["metrics"]["val"]["miou"] if full else None,
+    )
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def group_runs(runs: Sequence[RunResult], begun: Sequence[tuple[str, str]] = (), *, varied: set[str], allowed: Sequence[str] = ()) -> Grouped:
+    """Groups of runs that are comparable, the largest such set; the others apart, with the keys that set them apart.
+
+    Args:
+        begun: what has come to no model yet, with the reason; set apart too.
+        varied: keys that a sweep varies on purpose; they may be keys of the recipe.
+        allowed: further keys that may differ.
+
+    Raises:
+        ConfigError: two runs of one group have the same seed, or nothing is left to compare.
+    """
+    free = varied | set(allowed)
+    apart = [*begun, *((run.uri, _unfinished(run)) for run in runs if not run.finished)]
+    whole = [run for run in runs if run.finished]
+    if not whole:
+        raise ConfigError("no run is finished; finish them with `ray-al resume`" + "".join(f"; {uri}: {reason}" for uri, reason in apart[:5]))
+    recipes = {id(run): _recipe(run, free) for run in whole}
+    counts = Counter(json.dumps(recipe, sort_keys=True) for recipe in recipes.values())
+    chosen = counts.most_common(1)[0][0]
+    base = json.loads(chosen)
+    alike = []
+    for run in whole:
+        recipe = recipes[id(run)]
+        if json.dumps(recipe, sort_keys=True) == chosen:
+            alike.append(run)
+        else:
+            apart.append((run.uri, "not comparable: " + _differences(json.loads(json.dumps(recipe)), base)))
+    keys = sorted({key for run in alike for key in run.values if any(run.values.get(key) != other.values.get(key) for other in alike)})
+    return Grouped(groups=tuple(_groups(alike, keys)), apart=tuple(apart), keys=tuple(keys))
+
+
+def _unfinished(run: RunResult) -> str:
+    return f"not finished: {100 * run.rows[-1]['labelled_fraction']:.2f} % labelled after cycle {run.rows[-1]['cycle']}"
+
+
+def _recipe(run: RunResult, free: set[str]) -> dict[str, Any]:
+    kept = {
+        key: value
+        for key, value in run.values.items()
+        if (key.split(".")[0] in RECIPE or key in RECIPE_KEYS) and not any(key == one or key.startswith(one + ".") for one in free)
+    }
+    return {**kept, "pool": run.pool[:12]}
+
+
+def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    keys = sorted(key for key in {*one, *other} if one.get(key) != other.get(key))
+    return ", ".join(f"{key} is {one.get(key)!r}, the others' {other.get(key)!r}" for key in keys)
+
+
+def _groups(runs: Sequence[RunResult], keys: Sequence[str]) -> Iterator[Group]:
+    telling = [key for key in keys if len({json.dumps(run.values[key]) for run in runs if key in run.values}) > 1]
+    by_setting: dict[str, list[RunResult]] = {}
+    for run in runs:
+        by_setting.setdefault(json.dumps([run.values.get(key) for key in keys]), []).append(run)
+    for same in by_setting.values():
+        setting = {key: same[0].values[key] for key in keys if key in same[0].values}
+        repeated = [seed for seed, count in Counter(run.seed for run in same).items() if count > 1]
+        if repeated:
+            both = [run.uri for run in same if run.seed == repeated[0]]
+            raise ConfigError(f"{both[0]} and {both[1]}: the same settings with the same seed {repeated[0]}; give one of them")
+        yield Group(
+            label=_label({key: setting[key] for key in telling if key in setting}),
+            setting=setting,
+            runs=tuple(sorted(same, key=lambda run: run.seed)),
+        )
+
+
+def _label(setting: Mapping[str, Any]) -> str:
+    """`entropy-power-beta0.5`; a random draw has no batch rule worth naming."""
+    if setting.get("strategy.score") == "random":
+        setting = {key: value for key, value in setting.items() if not key.startswith("strategy.batch")}
+    return group_name(setting)

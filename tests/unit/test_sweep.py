@@ -1,0 +1,165 @@
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from ray_al.cli import main
+from ray_al.core.config import RunConfig
+from ray_al.driver.budget import query_size, total_amount
+from ray_al.sweep.config import Space, load_sweep
+from ray_al.sweep.plan import draw, fixed_settings, group_name, plan_trials
+from ray_al.sweep.resources import trial_resources
+from ray_al.sweep.schedule import open_scheduler, rungs_of
+from ray_al.sweep.trial import interpolate, is_crossed
+
+BASE = {"data": {"num_images": 6, "image_size": [32, 32]}, "train": {"steps": 2}}
+
+
+def write(folder, **values):
+    path = folder / "sweep.yaml"
+    path.write_text(yaml.safe_dump({"run": BASE, **values}, sort_keys=False))
+    return str(path)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def test_settings_that_make_the_same_run_are_run_once(tmp_path):
+    space = {"strategy.score": ["random", "entropy"], "strategy.batch.kind": ["topk", "power"], "strategy.batch.beta": [0.5, 2.0]}
+    trials = plan_trials(load_sweep(write(tmp_path, space=space, seeds=[0, 3])))
+    names = [trial.name for trial in trials]
+    assert names == [
+        f"{group}-seed{seed}"
+        for seed in (0, 3)
+        for group in ("random-topk", "entropy-topk-beta0.5", "entropy-power-beta0.5", "entropy-power-beta2.0")
+    ]
+    assert all(trial.config.cluster.host == "process" for trial in trials)
+
+
+def test_random_settings_are_the_same_at_every_call(tmp_path):
+    space = {"strategy.batch.kind": ["power"], "strategy.batch.beta": {"log_range": [0.1, 10]}}
+    sweep = load_sweep(write(tmp_path, space=space, search={"kind": "random", "trials": 5}))
+    settings = fixed_settings(sweep)
+    assert settings == fixed_settings(sweep)
+    assert len(settings) == 6
+    assert all(0.1 <= setting["strategy.batch.beta"] <= 10 for setting in settings[1:])
+
+
+def test_draws_cover_their_space():
+    assert [draw(Space(choice=("a", "b")), position) for position in (0, 0.49, 0.5, 0.99)] == ["a", "a", "b", "b"]
+    assert [draw(Space(int_range=(1, 3)), position) for position in (0, 0.34, 0.999)] == [1, 2, 3]
+    assert draw(Space(log_range=(0.01, 1)), 0.5) == pytest.approx(0.1)
+    assert draw(Space(range=(2, 4)), 0.25) == 2.5
+
+
+def test_group_names():
+    assert group_name({"strategy": {"score": "entropy", "batch": {"kind": "power", "beta": 1.0}}}) == "entropy-power-beta1.0"
+    assert group_name({"budget.per_cycle": "2 %"}) == "per_cycle2"
+    assert group_name({}) == "base"
+
+
+WRONG = {
+    "no file": (None, "none.yaml"),
+    "unknown key": ({"spaces": {}}, "did you mean 'space'"),
+    "unknown key of a run": ({"space": {"train.stepz": [1, 2]}}, "did you mean 'steps'"),
+    "bad value in the space": ({"space": {"train.steps": [2, -1]}}, "train.steps"),
+    "bad end of a range": ({"space": {"train.learning_rate": {"range": [-1, 1]}}, "search": {"kind": "random", "trials": 3}}, "train.learning_rate"),
+    "a range in a grid": ({"space": {"train.learning_rate": {"range": [0.1, 1]}}}, "search.kind=grid"),
+    "an empty range": ({"space": {"train.learning_rate": {"log_range": [1, 0.1]}}}, "space.train.learning_rate"),
+    "two kinds": ({"space": {"train.steps": {"grid": [1], "choice": [2]}}}, "exactly one"),
+    "the same seed twice": ({"seeds": [1, 1]}, "seeds"),
+    "a random search without a number": ({"space": {"train.steps": {"choice": [1]}}, "search": {"kind": "random"}}, "trials is missing"),
+    "no first rung": ({"scheduler": {"kind": "asha"}}, "scheduler.first"),
+    "a first rung before the start": ({"scheduler": {"kind": "asha", "first": 0.01}}, "scheduler.first"),
+    "people": ({"run": {**BASE, "label": {"annotator": "files"}}}, "label.annotator"),
+    "unknown model": ({"space": {"model.name": ["fcn_resnet50", "fcn_resnet5"]}}, "fcn_resnet50"),
+    "a key inside another": ({"space": {"strategy": [{"score": "entropy"}], "strategy.score": ["equal"]}}, "one holds the other"),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_a_wrong_sweep_file_is_one_message_and_no_directory(kind, tmp_path):
+    values, word = WRONG[kind]
+    path = "none.yaml" if values is None else write(tmp_path, **values)
+    result = CliRunner().invoke(main, ["sweep", path, "--out", str(tmp_path / "out")])
+    assert result.exit_code == 2, result.output
+    message = result.output.strip()
+    assert message.startswith("error: ")
+    assert word in message
+    assert "\n" not in message
+    assert not (tmp_path / "out").exists()
+
+
+def test_sweep_takes_a_file_or_a_directory(tmp_path):
+    assert CliRunner().invoke(main, ["sweep"]).exit_code == 2
+    assert CliRunner().invoke(main, ["sweep", "--resume", str(tmp_path)]).exit_code == 2
+    assert CliRunner().invoke(main, ["sweep", "a.yaml", "--resume", str(tmp_path)]).exit_code == 2
+
+
+def test_a_plan_is_printed_and_nothing_run(tmp_path):
+    result = CliRunner().invoke(main, ["sweep", write(tmp_path, seeds=[0, 1]), "--dry-run"])
+    assert result.exit_code == 0
+    # the reference and the base, each of six cycles of 2 steps; the second of a seed shares the first's cycle 0
+    assert "4 trials" in result.output
+    assert "44 training steps" in result.output
+    # 4 validation images a cycle that is trained, and 6 pool images for each of the base's 5 queries
+    assert "148 forward passes" in result.output
+
+
+class Trial:
+    def __init__(self, name, group):
+        self.trial_id, self.config = name, {"name": name, "group": group}
+
+
+def curve(per_cycle, slope, total=1000):
+    """Rows of a made-up run whose mIoU is `slope` times the square root of the budget."""
+    budget = RunConfig().budget.model_copy(update={"start": 0.02, "per_cycle": per_cycle, "amount": 0.5})
+    spent, rows, cycle = query_size(budget, total, -1, 10**9), [], 0
+    amount = total_amount(budget, total)
+    while True:
+        rows.append({"cycle": cycle, "budget": spent / total, "miou": slope * (spent / total) ** 0.5})
+        if spent >= amount:
+            return rows
+        spent += query_size(budget, total, cycle, amount - spent)
+        cycle += 1
+
+
+@pytest.mark.parametrize("kind", ["asha", "median"])
+def test_trials_of_other_query_sizes_are_compared_at_the_rungs_budget(kind, tmp_path):
+    sweep = load_sweep(write(tmp_path, scheduler={"kind": kind, "first": "4 %", "reduction": 2, "min_trials": 2}))
+    stopped = {}
+    scheduler = open_scheduler(sweep, reference="random", on_stop=lambda name, budget: stopped.setdefault(name, budget))
+    told = []
+    runs = {"fine": (0.01, 0.5), "coarse": (0.04, 0.55), "random": (0.01, 0.1), "bad": (0.04, 0.1), "worse": (0.01, 0.05)}
+    for name, (per_cycle, slope) in runs.items():
+        trial = Trial(name, "random" if name == "random" else "other")
+        scheduler.on_trial_add(None, trial)
+        before = None
+        for row in curve(per_cycle, slope):
+            for rung in rungs_of(sweep):
+                if name not in stopped and is_crossed(rung, before, row):
+                    result = {"budget": rung, "rung_miou": interpolate(rung, before, row)}
+                    told.append((name, rung, result["rung_miou"]))
+                    scheduler.on_trial_result(None, trial, result)
+            assert name in stopped or scheduler.on_trial_result(None, trial, {"budget": row["budget"], "miou": row["miou"]}) == "CONTINUE"
+            before = row
+    assert set(stopped) == {"bad", "worse"}
+    if kind == "asha":
+        recorded = dict(scheduler._brackets[0]._rungs)
+        assert set(stopped.values()) == {0.04}
+        assert {name: value for name, rung, value in told if rung == 0.08} == recorded[0.08]
+        # the coarse run has points at 6 % and 10 %: at 8 % it stands for the line between them
+        assert recorded[0.08]["coarse"] == pytest.approx(0.55 * (0.06**0.5 + 0.1**0.5) / 2)
+        assert recorded[0.08]["fine"] == pytest.approx(0.5 * 0.08**0.5)
+
+
+def test_resources_of_a_run():
+    config = RunConfig()
+    alone = trial_resources(config.model_copy(update={"score": config.score.model_copy(update={"workers": 0})}))
+    assert (alone.host, alone.cpus, alone.gpus) == ({"CPU": 2.0}, 2.0, 0.0)
+    train = config.train.model_copy(update={"workers": 4, "gpus_per_worker": 1.0})
+    score = config.score.model_copy(update={"workers": 2, "gpus_per_worker": 1.0})
+    many = trial_resources(config.model_copy(update={"train": train, "score": score}))
+    assert many.host == {"CPU": 0.01}
+    assert (many.cpus, many.gpus) == (4.01, 4.0)  # the group ends before scoring: both never hold GPUs at once
