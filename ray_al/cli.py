@@ -91,11 +91,18 @@ def resume(run_dir: str, as_json: bool) -> None:
 @main.command()
 @_options(run_dir_argument, json_option)
 def status(run_dir: str, as_json: bool) -> None:
-    """Show where a run stands.
+    """Show where a run stands, or every run of a sweep.
 
     Example: ray-al status runs/first --json
     """
     from ray_al.driver.status import read_status
+
+    if Storage(run_dir).exists("sweep.yaml"):
+        from ray_al.sweep.table import sweep_facts, sweep_text
+
+        trials = sweep_facts(run_dir)
+        click.echo(json.dumps(trials, indent=1) if as_json else sweep_text(trials))
+        return
 
     facts = read_status(_require_run(run_dir))
     if as_json:
@@ -220,6 +227,21 @@ def compare(places: tuple[str, ...], out: str, at: tuple[str, ...], reference: s
     facts = compare_groups(grouped, at=shares, reference=reference)
     files = write_comparison(facts, out)
     click.echo(json.dumps({**facts, "files": files}, indent=1) if as_json else f"{comparison_text(facts)}\npage: {files['compare.html']}")
+
+
+@main.command()
+@_options(run_dir_argument, set_option, json_option)
+def replay(run_dir: str, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Show what another strategy would have chosen from a run's stored scores.
+
+    Example: ray-al replay runs/first --set strategy.batch.kind=power --set strategy.batch.beta=2
+    """
+    from ray_al.sweep.replay import replay as replay_run
+    from ray_al.sweep.replay import replay_text
+
+    _require_run(run_dir)
+    facts = replay_run(run_dir, overrides)
+    click.echo(json.dumps(facts, indent=1) if as_json else replay_text(facts))
 
 
 @main.group()

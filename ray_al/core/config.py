@@ -223,6 +223,25 @@ class ClusterConfig(Section):
     keep_checkpoints: Annotated[int, Field(ge=1)] = 2
 
 
+class MlflowConfig(Section):
+    tracking_uri: str | None = None
+    """A server's or a database's URI; default: `mlflow.db` (SQLite) in the run's or sweep's directory."""
+    experiment: Annotated[str, Field(min_length=1)] = "ray_al"
+
+
+class WandbConfig(Section):
+    project: Annotated[str, Field(min_length=1)] = "ray_al"
+    mode: Literal["offline", "online"] = "offline"
+
+
+class TrackingConfig(Section):
+    """Where curves are shown elsewhere, cycle by cycle."""
+
+    tensorboard: bool = False
+    mlflow: MlflowConfig | None = None
+    wandb: WandbConfig | None = None
+
+
 class RunConfig(Section):
     """Everything that a run depends on. `config.yaml` of a run directory holds it complete and resolved."""
 
@@ -238,6 +257,7 @@ class RunConfig(Section):
     budget: BudgetConfig = BudgetConfig()
     final: FinalConfig = FinalConfig()
     report: ReportConfig = ReportConfig()
+    tracking: TrackingConfig = TrackingConfig()
     cluster: ClusterConfig = ClusterConfig()
 
     @model_validator(mode="after")

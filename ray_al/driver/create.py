@@ -14,6 +14,7 @@ from ray_al.datasets.manifest import build_manifest
 from ray_al.driver.budget import total_amount
 from ray_al.driver.loop import CONFIG
 from ray_al.driver.pool import MANIFEST, table_bytes
+from ray_al.driver.track import check_tracking
 from ray_al.ledger import Journal
 from ray_al.models import check_model
 from ray_al.regions import open_regions
@@ -49,6 +50,7 @@ def check_config(config: RunConfig) -> Dataset:
         ConfigError: naming the key or file, the value seen and the remedy.
     """
     check_train(config)
+    check_tracking(config)
     dataset = open_dataset(config.data)
     check_start(dataset)
     check_model(config.model, dataset.num_classes)

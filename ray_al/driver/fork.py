@@ -27,6 +27,7 @@ def start_config(config: RunConfig) -> RunConfig | None:
     values["strategy"] = {"score": "random", "skip_void_by_ground_truth": config.strategy.skip_void_by_ground_truth}
     values["budget"] = {**values["budget"], "amount": values["budget"]["start"], "per_cycle": values["budget"]["start"]}
     values["cluster"]["host"] = "process"
+    values.pop("tracking")
     return RunConfig.model_validate(values)
 
 

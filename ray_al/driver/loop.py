@@ -14,6 +14,7 @@ from ray_al.driver.decide import Stop, Train, Wait, decide
 from ray_al.driver.lease import Lease
 from ray_al.driver.perform import Performer
 from ray_al.driver.status import StatusFile
+from ray_al.driver.track import Tracker
 from ray_al.ledger import Journal, State, fold
 from ray_al.report.build import write_curve
 from ray_al.train.loop import TrainStopped
@@ -70,11 +71,12 @@ class _Loop:
         self, storage: Storage, config: RunConfig, status: StatusFile, should_stop: Callable[[], bool], on_trained: Callable[[State], None]
     ) -> None:
         self.storage, self.config, self.status, self.should_stop, self.on_trained = storage, config, status, should_stop, on_trained
+        self.tracker = Tracker(storage, config)
         self.journal = Journal(storage)
         self.state = fold(self.journal.events)
 
     def run(self) -> Outcome:
-        self.on_trained(self.state)
+        self._tell()
         if isinstance(action := decide(self.state, self.config), Stop):
             return Outcome("finished", action.reason)
         self.append("driver_started", {"term": self.state.term + 1, "host": socket.gethostname(), "pid": os.getpid()})
@@ -86,7 +88,7 @@ class _Loop:
                 self.append(*performer.perform(action, self.state))
                 write_curve(self.storage, self.state)
                 if isinstance(action, Train):
-                    self.on_trained(self.state)
+                    self._tell()
         finally:
             performer.close()
         if isinstance(action, Wait):
@@ -94,6 +96,10 @@ class _Loop:
             return Outcome("waiting", self.storage.uri(action.tasks))
         self.note("finished", 0, 0)
         return Outcome("finished", action.reason)
+
+    def _tell(self) -> None:
+        self.tracker(self.state)
+        self.on_trained(self.state)
 
     def append(self, kind: str, data: Mapping[str, Any]) -> State:
         self.state = fold([self.journal.append(kind, data)], self.state)

@@ -56,6 +56,7 @@ def make_config(sweep: SweepConfig, setting: Setting, seed: int, name: str) -> R
         apply_setting(values, key, value)
     values.update(name=name, seed=seed)
     apply_setting(values, "cluster.host", "process")  # the trial is the host
+    values.pop("tracking", None)  # Tune's callbacks do it
     shown = ", ".join(f"{key}={value!r}" for key, value in setting.items()) or "base"
     config = parse_config(values, source=f"sweep {sweep.name}, {shown}")
     if config.label.annotator != "simulated":
@@ -190,7 +191,7 @@ def _words(setting: Mapping[str, Any]) -> Iterator[str]:
 
 def start_digest(config: RunConfig) -> str:
     """Names the start that runs share; from the configuration of the start run."""
-    values = config.model_dump(mode="json", exclude={"name", "cluster"})
+    values = config.model_dump(mode="json", exclude={"name", "cluster", "tracking"})
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 

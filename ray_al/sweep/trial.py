@@ -79,7 +79,7 @@ def budget_rows(state: State) -> list[dict[str, Any]]:
     """What a cycle reports; `budget` is what was spent, as a share of the pool in the budget's unit."""
     total = state.created["num_regions" if state.created["unit"] == "regions" else "num_pixels"]
     names = ("cycle", "miou", "pixel_accuracy", "labelled_regions", "labelled_pixels", "labelled_images", "cost")
-    rows = [{**{name: row[name] for name in names}, "budget": row["cost"] / total} for row in curve_rows(state)]
+    rows = [{**{name: row[name] for name in names}, "budget": row["cost"] / total, "unit": 1 / total} for row in curve_rows(state)]
     spent = len(rows) - 1 if state.remaining <= 0 else None
     return [{**row, "aubc": _aubc(rows[: index + 1]), "whole": index == spent} for index, row in enumerate(rows)]
 
@@ -91,9 +91,9 @@ def _aubc(rows: Sequence[Mapping[str, Any]]) -> float:
 
 
 def is_crossed(rung: float, before: Mapping[str, Any] | None, row: Mapping[str, Any]) -> bool:
-    """Whether the curve reached `rung` between two rows. A rung below the first row is never reached."""
+    """Whether the curve reached `rung` between two rows. A rung below the first row, by more than whole units round, is never reached."""
     reached = row["budget"] >= rung - 1e-9
-    return reached and (row["budget"] <= rung + 1e-9 if before is None else before["budget"] < rung - 1e-9)
+    return reached and (row["budget"] < rung + row["unit"] if before is None else before["budget"] < rung - 1e-9)
 
 
 def interpolate(rung: float, before: Mapping[str, Any] | None, row: Mapping[str, Any]) -> float:

@@ -2,26 +2,26 @@
 
 import contextlib
 import os
-import pickle
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 from ray.tune import Stopper
 
-from ray_al.core.config import RunConfig, validate
+from ray_al.core.config import RunConfig, TrackingConfig, parse_config, validate
 from ray_al.core.errors import ConfigError, RayALError
 from ray_al.core.storage import Storage
 from ray_al.driver.cluster import connect
 from ray_al.driver.fork import start_config
+from ray_al.driver.track import check_tracking, default_tracking_uri
 from ray_al.ledger import Journal, State, fold
 from ray_al.sweep.config import SweepConfig
 from ray_al.sweep.plan import Trial, plan_trials, read_trials, run_uri, start_digest, trial_file
 from ray_al.sweep.resources import runs_at_once, trial_resources
 from ray_al.sweep.schedule import open_scheduler, rungs_of
-from ray_al.sweep.trial import budget_rows, host_trial, read_outcome, start_uri, write_outcome
+from ray_al.sweep.trial import Reporter, budget_rows, host_trial, read_outcome, start_uri, write_outcome
 
 FILE = "sweep.yaml"
 Show = Callable[["Progress"], None]
@@ -49,6 +49,7 @@ def create_sweep(sweep: SweepConfig, out: str) -> str:
         raise ConfigError(f"--out {out}: exists already; give a new directory, or go on with `ray-al sweep --resume {out}`")
     rungs_of(sweep)
     trials = plan_trials(sweep)
+    check_tracking(trials[0].config.model_copy(update={"tracking": _tracking(sweep)}))
     _check_first_rung(sweep, trials)
     if sweep.search.kind == "optuna":
         from ray_al.sweep.search import open_optuna
@@ -171,12 +172,14 @@ def _fit_starts(storage: Storage, starts: dict[str, RunConfig], at_once: int, sh
     """A start that fails is left to its trials, which then begin on their own and say why."""
     from ray import tune
 
-    tasks = [{"name": digest, "uri": start_uri(storage.root, digest), "config": pickle.dumps(config)} for digest, config in starts.items()]
+    for digest, config in starts.items():
+        storage.replace(_start_file(digest), config.to_yaml().encode())
     resources = trial_resources(next(iter(starts.values())))
     _tuner(
         storage,
         resources.host,
-        param_space={"task": tune.grid_search(tasks)},
+        trainable=tune.with_parameters(_start, sweep_uri=storage.root),
+        param_space={"name": tune.grid_search(list(starts))},
         at_once=at_once,
         retries=1,
         should_stop=should_stop,
@@ -185,6 +188,8 @@ def _fit_starts(storage: Storage, starts: dict[str, RunConfig], at_once: int, sh
 
 
 def _fit_trials(storage: Storage, sweep: SweepConfig, trials: list[Trial], at_once: int, show: Show, should_stop: Callable[[], bool]) -> None:
+    from ray import tune
+
     from ray_al.sweep.progress import ProgressCallback
     from ray_al.sweep.search import SettingSearch
 
@@ -205,26 +210,10 @@ def _fit_trials(storage: Storage, sweep: SweepConfig, trials: list[Trial], at_on
     if not planned and _settings_left(sweep, trials) == 0:
         return
 
-    def arguments(trial: Trial) -> dict[str, Any]:
-        start = start_config(trial.config)
-        return {
-            "name": trial.name,
-            "group": trial.group,
-            "task": {
-                "name": trial.name,
-                "uri": run_uri(storage.root, trial.name),
-                "config": pickle.dumps(trial.config),
-                "start": start_uri(storage.root, start_digest(start)) if start is not None else None,
-                "rungs": rungs,
-                "replay": read_state(storage, trial) in ("finished", "stopped"),
-                "sweep": storage.root,
-            },
-        }
-
     search = SettingSearch(
         sweep,
         planned,
-        arguments=arguments,
+        arguments=_arguments,
         on_new=lambda trial: storage.replace(trial_file(trial.name), trial.to_bytes()),
         next_index=1 + max(trial.index for trial in trials),
         num_settings=_settings_left(sweep, trials),
@@ -240,6 +229,7 @@ def _fit_trials(storage: Storage, sweep: SweepConfig, trials: list[Trial], at_on
     results = _tuner(
         storage,
         host,
+        trainable=tune.with_parameters(_trial, sweep_uri=storage.root, rungs=rungs),
         search=search,
         scheduler=open_scheduler(sweep, reference=reference, on_stop=on_stop),
         at_once=at_once,
@@ -248,11 +238,30 @@ def _fit_trials(storage: Storage, sweep: SweepConfig, trials: list[Trial], at_on
         label="trials",
         seconds=sweep.limits.hours * 3600 if sweep.limits.hours else None,
         labels=sweep.limits.labels,
-        callbacks=[ProgressCallback(progress, show)],
+        callbacks=[ProgressCallback(progress, show), *_loggers(storage, sweep)],
     ).fit()
     for result in results:
         if result.error is not None and read_outcome(storage, result.config["name"]).get("state") is None:
             write_outcome(storage.root, result.config["name"], state="failed", error=" ".join(str(result.error).split())[-2000:])
+
+
+def _tracking(sweep: SweepConfig) -> TrackingConfig:
+    return validate(TrackingConfig, sweep.run.get("tracking") or {}, source=f"sweep {sweep.name}, tracking")
+
+
+def _loggers(storage: Storage, sweep: SweepConfig) -> list[Any]:
+    """Tune's own callbacks for what `tracking` of the base asks for; TensorBoard files are always written below `tune/`."""
+    tracking, loggers = _tracking(sweep), []
+    if tracking.mlflow:
+        from ray.air.integrations.mlflow import MLflowLoggerCallback
+
+        uri = tracking.mlflow.tracking_uri or default_tracking_uri(storage)
+        loggers.append(MLflowLoggerCallback(tracking_uri=uri, experiment_name=tracking.mlflow.experiment, tags={"sweep": sweep.name}))
+    if tracking.wandb:
+        from ray.air.integrations.wandb import WandbLoggerCallback
+
+        loggers.append(WandbLoggerCallback(project=tracking.wandb.project, group=sweep.name, mode=tracking.wandb.mode, dir=storage.root))
+    return loggers
 
 
 def _settings_left(sweep: SweepConfig, trials: list[Trial]) -> int:
@@ -299,6 +308,7 @@ def _tuner(
     storage: Storage,
     host: dict[str, float],
     *,
+    trainable: Callable[..., None],
     at_once: int,
     retries: int,
     should_stop: Callable[[], bool],
@@ -313,7 +323,7 @@ def _tuner(
     from ray import tune
 
     return tune.Tuner(
-        tune.with_resources(_trial, host),
+        tune.with_resources(trainable, host),
         param_space=param_space or {},
         tune_config=tune.TuneConfig(
             search_alg=search,
@@ -321,6 +331,7 @@ def _tuner(
             num_samples=-1 if search is not None else 1,
             max_concurrent_trials=at_once,
             time_budget_s=seconds,
+            reuse_actors=True,  # a process serves many trials: importing torch takes seconds
             trial_dirname_creator=lambda trial: str((trial.config or {}).get("name") or trial.trial_id),
         ),
         run_config=tune.RunConfig(
@@ -334,20 +345,39 @@ def _tuner(
     )
 
 
-def _trial(values: dict[str, Any]) -> None:
-    """What a Tune trial's process does."""
+def _arguments(trial: Trial) -> dict[str, Any]:
+    """What Tune, its loggers and its tables see of a trial."""
+    return {"name": trial.name, "group": trial.group, "seed": trial.seed, **trial.setting}
+
+
+def _start_file(digest: str) -> str:
+    return f"starts/{digest}.yaml"
+
+
+def _start(values: dict[str, Any], *, sweep_uri: str) -> None:
+    """What the process of a start does."""
+    storage, digest = Storage(sweep_uri), values["name"]
+    config = parse_config(yaml.safe_load(storage.read(_start_file(digest))), source=storage.uri(_start_file(digest)))
+    host_trial(start_uri(sweep_uri, digest), config, start=None, rungs=[], report=_report)
+
+
+def _trial(values: dict[str, Any], *, sweep_uri: str, rungs: list[float]) -> None:
+    """What the process of a trial does."""
+    storage = Storage(sweep_uri)
+    file = trial_file(values["name"])
+    trial = Trial.from_bytes(storage.read(file), source=storage.uri(file))
+    if read_state(storage, trial) in ("finished", "stopped"):  # the others are compared with it
+        Reporter(rungs, _report)(fold(Journal(Storage(run_uri(sweep_uri, trial.name))).events))
+        return
+    start = start_config(trial.config)
+    shared = start_uri(sweep_uri, start_digest(start)) if start is not None else None
+    try:
+        host_trial(run_uri(sweep_uri, trial.name), trial.config, start=shared, rungs=rungs, report=_report)
+    except RayALError as error:  # it would fail again: no retry, and the others go on
+        write_outcome(sweep_uri, trial.name, state="failed", error=str(error))
+
+
+def _report(row: Mapping[str, Any]) -> None:
     from ray import tune
 
-    task = values["task"]
-    rungs = task.get("rungs", [])
-    if task.get("replay"):
-        from ray_al.sweep.trial import Reporter
-
-        state = fold(Journal(Storage(task["uri"])).events)
-        Reporter(rungs, lambda row: tune.report(dict(row)))(state)
-        return
-    try:
-        host_trial(task["uri"], pickle.loads(task["config"]), start=task.get("start"), rungs=rungs, report=lambda row: tune.report(dict(row)))
-    except RayALError as error:  # it would fail again: no retry, and the others go on
-        if "sweep" in task:
-            write_outcome(task["sweep"], task["name"], state="failed", error=str(error))
+    tune.report(dict(row))

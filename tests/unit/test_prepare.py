@@ -5,6 +5,7 @@ from torch import nn
 
 from ray_al.core.config import ModelConfig
 from ray_al.models import build_model
+from ray_al.models.build import ForeignSegmenter
 from ray_al.score.prepare import prepare_network
 
 
@@ -13,7 +14,7 @@ def wrapped(num_classes: int) -> nn.Module:
 
 
 @pytest.mark.parametrize("name", ["lraspp_mobilenet_v3_large", f"{small.__module__}:small", f"{__name__}:wrapped"])
-def test_batch_norm_is_folded_without_changing_the_logits(name):
+def test_folding_and_fusing_do_not_change_the_logits(name):
     model = build_model(ModelConfig(name=name), 3).eval()
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -25,3 +26,26 @@ def test_batch_norm_is_folded_without_changing_the_logits(name):
         fast = prepare_network(model, "fp32", "cpu")
         torch.testing.assert_close(fast(images), expected, rtol=1e-3, atol=1e-4)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in fast.modules())
+    assert not any(isinstance(module, nn.Conv2d | nn.Hardswish) for module in fast.modules() if module in used(fast))
+
+
+def used(model):
+    """The modules that a traced network calls."""
+    graph = model.network if isinstance(model, ForeignSegmenter) else model
+    modules = dict(graph.named_modules())
+    return [modules[node.target] for node in graph.graph.nodes if node.op == "call_module"]
+
+
+def test_a_shared_convolution_keeps_both_of_its_activations():
+    class Shared(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.relu, self.sigmoid = nn.Conv2d(3, 3, 3, padding=1), nn.ReLU(), nn.Sigmoid()
+
+        def forward(self, images):
+            return self.relu(self.conv(images)) + self.sigmoid(self.conv(images))
+
+    model, images = Shared().eval(), torch.randn(1, 3, 8, 8)
+    with torch.inference_mode():
+        expected = model(images)
+        torch.testing.assert_close(prepare_network(model, "fp32", "cpu")(images), expected)

@@ -118,7 +118,7 @@ def curve(per_cycle, slope, total=1000):
     spent, rows, cycle = query_size(budget, total, -1, 10**9), [], 0
     amount = total_amount(budget, total)
     while True:
-        rows.append({"cycle": cycle, "budget": spent / total, "miou": slope * (spent / total) ** 0.5})
+        rows.append({"cycle": cycle, "budget": spent / total, "unit": 1 / total, "miou": slope * (spent / total) ** 0.5})
         if spent >= amount:
             return rows
         spent += query_size(budget, total, cycle, amount - spent)

@@ -1,0 +1,122 @@
+"""Curves of single runs in TensorBoard, MLflow and Weights & Biases; a sweep's go there through Tune's own callbacks."""
+
+import json
+import logging
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ray_al.core.config import RunConfig
+from ray_al.core.errors import ConfigError
+from ray_al.core.storage import Storage
+from ray_al.ledger import State
+from ray_al.report.build import curve_rows
+
+logger = logging.getLogger(__name__)
+NAME = "tracking.json"
+Log = Callable[[int, Mapping[str, float]], None]
+
+
+def check_tracking(config: RunConfig) -> None:
+    """Whether what `tracking` asks for is installed.
+
+    Raises:
+        ConfigError: naming the package.
+    """
+    import importlib.util
+
+    tracking = config.tracking
+    for asked, package in ((tracking.tensorboard, "tensorboardX"), (tracking.mlflow, "mlflow"), (tracking.wandb, "wandb")):
+        if asked and importlib.util.find_spec(package) is None:
+            raise ConfigError(f"tracking needs the package {package}, which is not installed; pip install {package}")
+
+
+class Tracker:
+    """Logs every cycle once, whatever the number of hosts that a run has had: what was told stands in `tracking.json`.
+
+    A service that does not answer is logged and left out: a curve that cannot be shown elsewhere is no reason to stop a run.
+    """
+
+    def __init__(self, storage: Storage, config: RunConfig) -> None:
+        self.storage, self.config = storage, config
+        self.memory: dict[str, Any] = json.loads(storage.read(NAME)) if storage.exists(NAME) else {}
+
+    def __call__(self, state: State) -> None:
+        tracking = self.config.tracking
+        openers = {"tensorboard": tracking.tensorboard, "mlflow": tracking.mlflow, "wandb": tracking.wandb}
+        for name in (name for name, asked in openers.items() if asked):
+            told = int(self.memory.get(name, {}).get("told", -1))
+            rows = [row for row in curve_rows(state) if row["cycle"] > told]
+            if rows:
+                self._tell(name, rows)
+
+    def _tell(self, name: str, rows: list[dict[str, Any]]) -> None:
+        memory = self.memory.setdefault(name, {})
+        try:
+            for row in rows:
+                numbers = {key: float(value) for key, value in row.items() if isinstance(value, int | float)}
+                getattr(self, f"_{name}")(row["cycle"], numbers, memory)
+                memory["told"] = row["cycle"]
+        except Exception as error:  # any of many kinds, by service and network
+            logger.warning("tracking.%s: cycle %s was not logged: %s", name, rows[0]["cycle"], error)
+        self.storage.replace(NAME, json.dumps(self.memory).encode())
+
+    def _tensorboard(self, step: int, numbers: Mapping[str, float], memory: dict[str, Any]) -> None:
+        from tensorboardX import SummaryWriter
+
+        with SummaryWriter(self.storage.uri("tensorboard")) as writer:
+            for key, value in numbers.items():
+                writer.add_scalar(key, value, step)
+
+    def _mlflow(self, step: int, numbers: Mapping[str, float], memory: dict[str, Any]) -> None:
+        from mlflow import MlflowClient
+        from mlflow.entities import Metric
+
+        settings = self.config.tracking.mlflow
+        assert settings is not None
+        client = MlflowClient(settings.tracking_uri or default_tracking_uri(self.storage))
+        if "run_id" not in memory:
+            experiment = client.get_experiment_by_name(settings.experiment)
+            experiment_id = experiment.experiment_id if experiment else client.create_experiment(settings.experiment)
+            memory["run_id"] = client.create_run(experiment_id, run_name=self.config.name).info.run_id
+            for key, value in flat_settings(self.config).items():
+                client.log_param(memory["run_id"], key, value)
+        now = int(time.time() * 1000)
+        client.log_batch(memory["run_id"], metrics=[Metric(key, value, now, step) for key, value in numbers.items()])
+
+    def _wandb(self, step: int, numbers: Mapping[str, float], memory: dict[str, Any]) -> None:
+        import wandb
+
+        settings = self.config.tracking.wandb
+        assert settings is not None
+        memory.setdefault("run_id", uuid.uuid4().hex[:8])
+        run = wandb.init(
+            project=settings.project,
+            mode=settings.mode,
+            id=memory["run_id"],
+            name=self.config.name,
+            resume="allow",
+            dir=self.storage.root,
+            config=flat_settings(self.config),
+            settings=wandb.Settings(silent=True),
+        )
+        run.log(dict(numbers), step=step)
+        run.finish()
+
+
+def default_tracking_uri(storage: Storage) -> str:
+    """An SQLite file in the run's or sweep's directory: MLflow has given up its plain folders."""
+    return f"sqlite:///{storage.uri('mlflow.db')}"
+
+
+def flat_settings(config: RunConfig) -> dict[str, Any]:
+    """The configuration with dotted keys, for services that filter by settings."""
+
+    def flat(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key, value in values.items():
+            found.update(flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value})
+        return found
+
+    return flat(config.model_dump(mode="json", exclude={"tracking"}), "")

@@ -1,0 +1,154 @@
+"""What another strategy would have chosen from the scores that a run stored, cycle by cycle, without training."""
+
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+
+from ray_al.core.config import RunConfig, apply_setting, parse_config, parse_override
+from ray_al.core.errors import ConfigError
+from ray_al.core.seeding import uniform_of
+from ray_al.core.storage import Storage
+from ray_al.driver.loop import read_config
+from ray_al.driver.pool import Pool, read_table
+from ray_al.ledger import Journal, State, fold
+from ray_al.score.kernels import list_acquisitions
+from ray_al.select import rank
+from ray_al.select.budget import take_within
+
+Name = tuple[str, int]
+
+
+def replayable(stored: str) -> dict[str, list[str]]:
+    """Acquisition functions whose scores a run with `stored` holds, or that need none, and those that it does not hold."""
+    names = [row["name"] for row in list_acquisitions()]
+    return {
+        "stored": [name for name in names if name in (stored, "random")],
+        "not_stored": [name for name in names if name not in (stored, "random")],
+    }
+
+
+def replay(run_uri: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """Choose again in every cycle that has scores, with the budget that the run's own query had and from the regions it had left.
+
+    Each cycle stands alone: what a different query would have changed afterwards is not in it. Class shares are of those chosen
+    regions that the run labelled at any time (`known` is their share): the ground truth of others stays closed.
+
+    Raises:
+        ConfigError: a key outside `strategy`, or a function whose scores were not stored.
+    """
+    storage = Storage(run_uri)
+    config, state = read_config(storage), fold(Journal(storage).events)
+    other = _other_config(config, overrides)
+    classes = _class_pixels(storage, state)
+    num_regions = Pool(storage, State(created=state.created)).num_regions
+    cycles = []
+    for query in state.queries:
+        scores = state.scores.get(query.cycle)
+        if not scores or query.cycle < 0:
+            continue
+        actual = read_table(storage, query.file)
+        parts = (read_table(storage, ref) for _, ref in sorted(scores.items()) if ref is not None)
+        chosen = _choose(parts, config, other, query.cycle, actual, num_regions)
+        names, before = _names(chosen), _names(actual)
+        cycles.append(
+            {
+                "cycle": query.cycle,
+                "regions": len(names),
+                "pixels": sum(chosen.column("num_pixels").to_pylist()),
+                "images": len({image_id for image_id, _ in names}),
+                "overlap": len(names & before) / max(1, len(before)),
+                "known": len(names & classes.keys()) / max(1, len(names)),
+                "class_shares": _shares(classes, names, state),
+                "class_shares_before": _shares(classes, before, state),
+            }
+        )
+    if not cycles:
+        raise ConfigError(f"{run_uri}: no cycle has stored scores and a query; replay a run that has come further")
+    return {
+        "run": storage.root,
+        "strategy": other.strategy.model_dump(mode="json"),
+        "before": config.strategy.model_dump(mode="json"),
+        "class_names": list(state.created["class_names"]),
+        "functions": replayable(config.strategy.score),
+        "cycles": cycles,
+    }
+
+
+def _other_config(config: RunConfig, overrides: Sequence[str]) -> RunConfig:
+    values = config.model_dump(mode="json")
+    for override in overrides:
+        keys, value = parse_override(override)
+        if keys[0] != "strategy":
+            raise ConfigError(f"--set {override}: replay trains nothing, so it can change keys of `strategy` alone")
+        apply_setting(values, ".".join(keys), value)
+    other = parse_config(values, source="replay")
+    if other.strategy.score not in (config.strategy.score, "random"):
+        stored = replayable(config.strategy.score)
+        raise ConfigError(
+            f"strategy.score={other.strategy.score!r} needs what this run did not store: it scored with {config.strategy.score!r}; "
+            f"replay {' or '.join(stored['stored'])}, or run {other.strategy.score!r}"
+        )
+    return other
+
+
+def _choose(parts: Iterable[pa.Table], config: RunConfig, other: RunConfig, cycle: int, actual: pa.Table, num_regions: np.ndarray) -> pa.Table:
+    if other.strategy.score == "random" and config.strategy.score != "random":
+        parts = _random(parts, config.seed, cycle, num_regions)
+    amount = sum(actual.column("cost").to_pylist())
+    tables = list(parts)
+    ranked = rank(
+        tables,
+        k=amount if config.budget.unit == "regions" else sum(len(table) for table in tables),
+        batch=other.strategy.batch,
+        seed=config.seed,
+        cycle=cycle,
+        num_regions_of=lambda index: int(num_regions[index]),
+    )
+    return take_within(ranked, amount=amount, unit=config.budget.unit)
+
+
+def _random(parts: Iterable[pa.Table], seed: int, cycle: int, num_regions: np.ndarray) -> Iterator[pa.Table]:
+    for part in parts:
+        drawn: dict[str, np.ndarray] = {}
+        scores = []
+        for row in part.select(["image_index", "image_id", "region"]).to_pylist():
+            if row["image_id"] not in drawn:
+                drawn[row["image_id"]] = uniform_of(seed, cycle, row["image_id"], int(num_regions[row["image_index"]]))
+            scores.append(drawn[row["image_id"]][row["region"]])
+        yield part.set_column(part.schema.get_field_index("score"), "score", pa.array(scores, pa.float32()))
+
+
+def _names(table: pa.Table) -> set[Name]:
+    return set(zip(table.column("image_id").to_pylist(), table.column("region").to_pylist(), strict=True))
+
+
+def _class_pixels(storage: Storage, state: State) -> dict[Name, np.ndarray]:
+    """Pixels of each class (shape (num_classes,)) of every labelled region."""
+    num_classes, counts = len(state.created["class_names"]), {}
+    for ref in state.label_parts:
+        for row in read_table(storage, ref, ["image_id", "region", "mask"]).to_pylist():
+            mask = np.asarray(Image.open(io.BytesIO(row["mask"])))
+            counts[row["image_id"], row["region"]] = np.bincount(mask.ravel(), minlength=256)[:num_classes]
+    return counts
+
+
+def _shares(classes: dict[Name, np.ndarray], names: set[Name], state: State) -> list[float]:
+    total = sum((classes[name] for name in names if name in classes), np.zeros(len(state.created["class_names"]), dtype=np.int64))
+    return [float(share) for share in total / max(1, int(total.sum()))]
+
+
+def replay_text(facts: dict[str, Any]) -> str:
+    """The table for people."""
+    lines = [f"{'cycle':>5s} {'regions':>8s} {'pixels':>10s} {'images':>7s} {'overlap':>8s} {'known':>7s}  largest changes of class shares"]
+    for row in facts["cycles"]:
+        changes = np.subtract(row["class_shares"], row["class_shares_before"])
+        largest = sorted(range(len(changes)), key=lambda index: -abs(changes[index]))[:3]
+        shown = ", ".join(f"{facts['class_names'][index]} {100 * changes[index]:+.1f} %" for index in largest)
+        numbers = f"{row['cycle']:5d} {row['regions']:8d} {row['pixels']:10d} {row['images']:7d} {row['overlap']:8.3f} {row['known']:7.3f}"
+        lines.append(f"{numbers}  {shown}")
+    missing = ", ".join(facts["functions"]["not_stored"])
+    return "\n".join([*lines, f"functions whose scores this run did not store: {missing}"])

@@ -1,0 +1,52 @@
+import pytest
+
+from ray_al.core.config import parse_config
+from ray_al.core.errors import ConfigError
+from ray_al.core.storage import Storage
+from ray_al.driver.create import create_run
+from ray_al.driver.fork import fork_run, start_config
+from ray_al.driver.loop import run_loop
+from ray_al.driver.verify import verify
+from ray_al.ledger import Journal, fold
+
+VALUES = {
+    "data": {"num_images": 6, "image_size": [32, 48]},
+    "regions": {"rows": 2, "columns": 2},
+    "train": {"steps": 2, "batch_size": 2, "threads": 1},
+    "score": {"workers": 0, "batch_size": 2, "precision": "fp32", "threads": 1},
+    "budget": {"start": 4, "per_cycle": 4, "amount": 12},
+    "cluster": {"host": "process"},
+}
+
+
+def queries(uri):
+    storage = Storage(uri)
+    return [storage.read(query.file.path) for query in fold(Journal(storage).events).queries]
+
+
+@pytest.fixture
+def start(tmp_path):
+    config = parse_config({**VALUES, "data": {**VALUES["data"], "root": str(tmp_path / "data")}}, source="test")
+    uri = create_run(start_config(config), str(tmp_path / "start"))
+    return config, uri
+
+
+def test_a_forked_run_chooses_what_a_run_of_its_own_chooses(start, tmp_path):
+    config, uri = start
+    run_loop(uri)
+    told = []
+    run_loop(fork_run(uri, config, str(tmp_path / "forked")), on_trained=lambda state: told.append(len(state.trained)))
+    run_loop(create_run(config, str(tmp_path / "alone")))
+    assert queries(str(tmp_path / "forked")) == queries(str(tmp_path / "alone"))
+    assert told == [1, 2, 3]
+    assert verify(str(tmp_path / "forked"))["spent"] == 12
+
+
+def test_a_fork_needs_a_trained_start_and_a_free_place(start, tmp_path):
+    config, uri = start
+    with pytest.raises(ConfigError, match="has not trained cycle 0"):
+        fork_run(uri, config, str(tmp_path / "new"))
+    run_loop(uri)
+    with pytest.raises(ConfigError, match="exists already"):
+        fork_run(uri, config, uri)
+    assert start_config(config.model_copy(update={"budget": config.budget.model_copy(update={"start_rule": "scored"})})) is None
