@@ -20,6 +20,7 @@ from ray_al.score.scorer import Scorer
 from ray_al.score.shards import score_files
 
 SHARE = 0.12
+BLOCK = 40
 
 
 def main() -> None:
@@ -40,18 +41,24 @@ def main() -> None:
     if weights is None:
         torch.manual_seed(0)
         reference.network = build_model(config.model, dataset.num_classes).eval()
-    num_baseline = max(10, len(uris) // 5)
     ours, first = timed(lambda: score(scorer, uris))
-    _, later = timed(lambda: score(scorer, uris))
     batch = scorer.network_input(np.stack([resize_image(read_image(uri), config.data.image_size) for uri in uris[: options.batch_size]]))
-    rounds = max(1, len(uris) // options.batch_size)
-    _, bare = timed(lambda: [forward(scorer, batch) for _ in range(rounds)])
-    _, seed = timed(lambda: [equal_way(reference.network, uri, config.data.image_size) for uri in uris[:num_baseline]])
+    counts, seconds = dict.fromkeys(("later", "bare", "equal"), 0), dict.fromkeys(("later", "bare", "equal"), 0.0)
+    for begin in range(0, len(uris), BLOCK):  # block by block, so that a machine that slows down does so for all alike
+        block = uris[begin : begin + BLOCK]
+        rounds, some = max(1, len(block) // options.batch_size), block[: max(1, len(block) // 5)]
+        for name, count, function in (
+            ("later", len(block), lambda block=block: score(scorer, block)),
+            ("bare", rounds * options.batch_size, lambda rounds=rounds: [forward(scorer, batch) for _ in range(rounds)]),
+            ("equal", len(some), lambda some=some: [equal_way(reference.network, uri, config.data.image_size) for uri in some]),
+        ):
+            counts[name] += count
+            seconds[name] += timed(function)[1]
     rates = {
-        "bare forward passes": rounds * options.batch_size / bare,
+        "bare forward passes": counts["bare"] / seconds["bare"],
         "ours, first cycle (decodes)": len(uris) / first,
-        "ours, later cycles (decoded images kept)": len(uris) / later,
-        "EquAL's way (decodes in every pass)": num_baseline / seed,
+        "ours, later cycles (decoded images kept)": counts["later"] / seconds["later"],
+        "EquAL's way (decodes in every pass)": counts["equal"] / seconds["equal"],
     }
     print(f"LR-ASPP {options.size[0]}x{options.size[1]}, {len(uris)} images, {torch.get_num_threads()} threads, {scorer.precision}")
     bare_rate, *_, seed_rate = rates.values()

@@ -1,8 +1,10 @@
 """Create a run directory: every check that needs no cluster first, then the files, the first event last."""
 
 import datetime
+import hashlib
 import os
 
+import pyarrow as pa
 import yaml
 
 from ray_al.core.config import RunConfig
@@ -97,6 +99,7 @@ def create_run(config: RunConfig, out: str) -> str:
         "name": config.name,
         "manifest": FileRef.of(MANIFEST, manifest_bytes).as_dict(),
         "config": FileRef.of(CONFIG, config_bytes).as_dict(),
+        "pool": pool_digest(manifest),
         "num_images": len(manifest),
         "num_regions": num_regions,
         "num_pixels": num_pixels,
@@ -109,6 +112,15 @@ def create_run(config: RunConfig, out: str) -> str:
     if broken:
         journal.append("images_quarantined", {"images": [{"image_id": image_id, "error": error} for image_id, error in broken.items()]})
     return storage.root
+
+
+def pool_digest(manifest: pa.Table) -> str:
+    """Names the pool by its images and their sizes; the manifest's own digest changes with the writer of its file."""
+    digest = hashlib.sha256()
+    for batch in manifest.select(["image_id", "height", "width", "num_regions"]).to_batches():
+        for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            digest.update(repr(row).encode())
+    return digest.hexdigest()
 
 
 def _resolve(config: RunConfig, num_classes: int) -> RunConfig:

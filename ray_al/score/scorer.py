@@ -75,11 +75,11 @@ class Scorer:
 
     def network_input(self, images: np.ndarray) -> torch.Tensor:
         """Normalised pixels; with the mirror images behind them where the function wants both."""
-        if self.acquisition.mirror:
-            images = np.concatenate([images, images[:, :, ::-1]])
         layout = torch.contiguous_format if self.precision == "reference" else torch.channels_last
         tensor = images_to_tensor(images, self.config.data.normalize, self.device, layout)
-        return tensor.to(torch.bfloat16) if self.precision == "bf16" else tensor
+        if self.precision == "bf16":
+            tensor = tensor.to(torch.bfloat16)
+        return torch.cat([tensor, tensor.flip(-1)]).contiguous(memory_format=layout) if self.acquisition.mirror else tensor
 
     def logits(self, tensor: torch.Tensor) -> torch.Tensor:
         """float32 logits at a quarter or half of the input's size (`reference`: at full size)."""

@@ -127,7 +127,7 @@ def read_run(uri: str) -> RunResult:
         uri=storage.root,
         seed=config.seed,
         values=values,
-        pool=state.created["manifest"]["sha256"],
+        pool=state.created.get("pool", state.created["manifest"]["sha256"]),
         class_names=tuple(state.created["class_names"]),
         rows=tuple(curve_rows(state)),
         class_pixels=tuple(trained[-1]["class_pixels"]) if trained else (),
