@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -70,6 +71,7 @@ class Tracker:
                 writer.add_scalar(key, value, step)
 
     def _mlflow(self, step: int, numbers: Mapping[str, float], memory: dict[str, Any]) -> None:
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # seven, and minutes, for every cycle otherwise
         from mlflow import MlflowClient
         from mlflow.entities import Metric
 

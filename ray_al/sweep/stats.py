@@ -37,20 +37,26 @@ def resamples(num_seeds: int) -> np.ndarray:
 
 
 def paired_p(one: Sequence[float] | np.ndarray, other: Sequence[float] | np.ndarray) -> float:
-    """Two-sided p of the paired t-test over matched seeds; 1 where all differences are equal to zero, nan below two seeds.
+    """Two-sided p of the paired t-test over matched seeds; 1 where all differences are zero, nan below two seeds.
 
     Where all differences are the same number other than zero, which no test on a few seeds can weigh, nan too.
     """
+    return float(paired_p_columns(np.asarray(one, dtype=np.float64)[:, None], np.asarray(other, dtype=np.float64)[:, None])[0])
+
+
+def paired_p_columns(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """`paired_p` of every column; shapes (num_seeds, n), (num_seeds, n) -> (n,)."""
     from scipy.stats import ttest_rel
 
-    difference = np.asarray(one, dtype=np.float64) - np.asarray(other, dtype=np.float64)
+    difference = one - other
+    p = np.full(difference.shape[1], np.nan)
+    p[~difference.any(axis=0)] = 1.0
+    varied = np.ptp(difference, axis=0) > 1e-12 * np.abs(difference).max(axis=0)
     if len(difference) < 2:
-        return float("nan")
-    if not difference.any():
-        return 1.0
-    if np.ptp(difference) <= 1e-12 * np.abs(difference).max():
-        return float("nan")
-    return float(ttest_rel(one, other).pvalue)
+        return np.full_like(p, np.nan)
+    if varied.any():
+        p[varied] = ttest_rel(one[:, varied], other[:, varied], axis=0).pvalue
+    return p
 
 
 def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
@@ -84,7 +90,7 @@ def penalty_matrix(values: Sequence[np.ndarray], *, alpha: float = 0.05) -> Pena
     """
     num, num_budgets = len(values), values[0].shape[1]
     pairs = [(i, j) for i in range(num) for j in range(i + 1, num)]
-    p = {pair: np.array([paired_p(values[pair[0]][:, b], values[pair[1]][:, b]) for b in range(num_budgets)]) for pair in pairs}
+    p = {(i, j): paired_p_columns(values[i], values[j]) for i, j in pairs}
     adjusted = holm(np.concatenate([p[pair] for pair in pairs])).reshape(len(pairs), num_budgets) if pairs else np.empty((0, num_budgets))
     wins = np.zeros((num, num))
     for (i, j), significant in zip(pairs, adjusted < alpha, strict=True):

@@ -1,0 +1,131 @@
+"""Comparison and replay of real tiny runs, made without Ray."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from ray_al.cli import main
+from ray_al.core.config import parse_config
+from ray_al.core.storage import Storage
+from ray_al.driver.create import create_run
+from ray_al.driver.loop import run_loop
+from ray_al.ledger import Journal
+
+VALUES = {
+    "data": {"num_images": 6, "image_size": [32, 48]},
+    "regions": {"rows": 2, "columns": 2},
+    "train": {"steps": 2, "batch_size": 2, "threads": 1},
+    "score": {"workers": 0, "batch_size": 2, "precision": "fp32", "threads": 1},
+    "budget": {"start": 4, "per_cycle": 4, "amount": 12},
+    "cluster": {"host": "process"},
+}
+
+
+def make(folder, name, *, seed=0, score="entropy", **sections):
+    values = {**VALUES, "seed": seed, "strategy": {"score": score}, **sections}
+    values["data"] = {"root": str(folder / "data"), **VALUES["data"]}
+    run_loop(create_run(parse_config(values, source="test"), str(folder / name)))
+    return str(folder / name)
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def last_miou(run):
+    with Path(run, "curve.csv").open() as file:
+        return float(list(csv.DictReader(file))[-1]["miou"])
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    places = {f"{score}-{seed}": make(folder, f"{score}-{seed}", seed=seed, score=score) for score in ("random", "entropy") for seed in (0, 1, 2)}
+    places["longer"] = make(folder, "longer", seed=0, train={**VALUES["train"], "steps": 3})
+    places["coarse"] = make(folder, "coarse", seed=0, budget={"start": 4, "per_cycle": 8, "amount": 12})
+    return places
+
+
+def test_groups_seeds_and_files(runs, tmp_path):
+    places = [place for name, place in runs.items() if name != "coarse"]
+    result = invoke("compare", *places, "--out", tmp_path / "out", "--json", "--at", "0.25")
+    assert result.exit_code == 0, result.output
+    facts = json.loads(result.output)
+    assert [(group["label"], group["seeds"]) for group in facts["groups"]] == [("random", [0, 1, 2]), ("entropy", [0, 1, 2])]
+    assert [row["run"] for row in facts["apart"]] == [runs["longer"]]
+    assert "train.steps is 3, the others' 2" in facts["apart"][0]["reason"]
+    rows = list(csv.DictReader((tmp_path / "out" / "summary.csv").open()))
+    by_hand = [last_miou(runs[f"entropy-{seed}"]) for seed in range(3)]
+    assert float(rows[1]["final_miou"]) == pytest.approx(sum(by_hand) / 3, rel=1e-4)
+    # 4, 8 and 12 of 24 regions: a quarter lies halfway between the first two
+    curve = [row for row in csv.DictReader((tmp_path / "out" / "curves.csv").open()) if (row["strategy"], row["axis"]) == ("entropy", "share")]
+    assert float(rows[1]["miou_at_0.25"]) == pytest.approx((float(curve[0]["miou"]) + float(curve[1]["miou"])) / 2, rel=1e-4)
+    assert len(facts["tests"]["pairs"]) == 1
+    assert "3 seeds are few" in facts["too_few"]
+    page = (tmp_path / "out" / "compare.html").read_text()
+    assert page.count("<svg") == len(list((tmp_path / "out").glob("*.svg"))) == len(list((tmp_path / "out").glob("*.png")))
+    assert "http://" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "").replace("http://creativecommons.org", "")
+    assert r"\begin{tabular}" in (tmp_path / "out" / "table.tex").read_text()
+
+
+def test_other_query_sizes_are_compared_on_common_budgets(runs, tmp_path):
+    result = invoke("compare", runs["entropy-0"], runs["coarse"], runs["random-0"], "--out", tmp_path, "--json")
+    facts = json.loads(result.output)
+    assert facts["keys"] == ["budget.per_cycle", "strategy.score"]
+    assert facts["grid"] == pytest.approx([4 / 24, 8 / 24, 12 / 24])
+    assert "no test over seeds is possible" in facts["too_few"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["{none}"], "neither a run directory"),
+        (["{entropy-0}", "{entropy-0}/../entropy-0x"], "neither a run directory"),
+        (["{entropy-0}", "--reference", "margin"], "--reference"),
+        (["{entropy-0}", "--at", "90 %"], "--at"),
+        (["{entropy-0}", "--at", "many"], "--at"),
+    ],
+)
+def test_wrong_use_of_compare(runs, tmp_path, arguments, word):
+    filled = [argument.format(**runs, none=tmp_path) for argument in arguments]
+    result = invoke("compare", *filled, "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert word in result.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_replay_of_the_same_strategy_chooses_the_same(runs):
+    facts = json.loads(invoke("replay", runs["entropy-0"], "--json").output)
+    assert [row["cycle"] for row in facts["cycles"]] == [0, 1]
+    assert all(row["overlap"] == row["known"] == 1 for row in facts["cycles"])
+    assert facts["cycles"][0]["class_shares"] == facts["cycles"][0]["class_shares_before"]
+    assert facts["functions"]["stored"] == ["random", "entropy"]
+
+
+def test_replay_of_random_is_what_the_random_run_chose_in_its_first_cycle(runs):
+    """Same seed, same start set: the first query of the random run itself."""
+    facts = json.loads(invoke("replay", runs["entropy-0"], "--set", "strategy.score=random", "--json").output)
+    backwards = json.loads(invoke("replay", runs["random-0"], "--json").output)
+    assert facts["cycles"][0]["pixels"] == backwards["cycles"][0]["pixels"]
+    assert facts["cycles"][0]["images"] == backwards["cycles"][0]["images"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "word"), [("train.steps=3", "strategy"), ("strategy.score=margin", "did not store"), ("strategy.bath=1", "did you mean")]
+)
+def test_wrong_use_of_replay(runs, setting, word):
+    result = invoke("replay", runs["entropy-0"], "--set", setting)
+    assert result.exit_code == 2
+    assert word in result.output
+
+
+def test_comparison_opens_no_image(runs, tmp_path):
+    """The data may be gone: ledgers and curves are enough."""
+    folder = tmp_path / "moved"
+    run = make(tmp_path, "moved", score="random")
+    (tmp_path / "data").rename(tmp_path / "gone")
+    assert Journal(Storage(run)).events
+    assert invoke("compare", folder, "--out", tmp_path / "out").exit_code == 0
