@@ -105,7 +105,7 @@ def test_a_trial_that_fails_says_why_and_the_others_finish(place):
 FREE = """
 import json, time, ray
 from ray.util.state import list_actors, list_placement_groups
-SERVICES = ("_StatsActor", "_AutoscalingCoordinatorActor")  # Ray's own, one a cluster
+SERVICES = ("_StatsActor", "_AutoscalingCoordinatorActor", "_UsageCollectionActor")  # Ray Data's own, one a cluster
 ray.init(log_to_driver=False)
 deadline = time.monotonic() + 60
 while True:
