@@ -278,7 +278,7 @@ def strategies(as_json: bool) -> None:
 
     Example: ray-al strategies
     """
-    from ray_al.score.kernels import list_acquisitions
+    from ray_al.score.functions import list_acquisitions
     from ray_al.select import list_batch_rules
 
     rows = [{"kind": "score", **row} for row in list_acquisitions()] + [{"kind": "batch", **row} for row in list_batch_rules()]
@@ -286,7 +286,7 @@ def strategies(as_json: bool) -> None:
         click.echo(json.dumps(rows, indent=1))
         return
     for row in rows:
-        click.echo(f"{row['kind']:6s} {row['name']:17s} {row['paper']}")
+        click.echo(f"{row['kind']:6s} {row['name']:21s} {row['paper']}")
 
 
 @main.command()

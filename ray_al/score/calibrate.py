@@ -5,7 +5,7 @@ import time
 import numpy as np
 
 from ray_al.core.config import RunConfig
-from ray_al.score.kernels import ACQUISITIONS
+from ray_al.score.functions import ACQUISITIONS
 from ray_al.score.scorer import Scorer
 
 CANDIDATES = (1, 2, 4, 8)

@@ -1,7 +1,12 @@
-"""Means over boxes in native pixels of values at any resolution."""
+"""Region values, over boxes or label maps in native pixels, of maps at any resolution."""
+
+from abc import ABC, abstractmethod
 
 import numpy as np
 import torch
+from scipy import sparse
+
+from ray_al.core.errors import ConfigError, RayALError
 
 
 def overlap_weights(starts: np.ndarray, ends: np.ndarray, size: int, cells: int) -> torch.Tensor:
@@ -31,3 +36,144 @@ def pool_boxes(values_NHW: torch.Tensor, boxes: np.ndarray, height: int, width: 
     rows = overlap_weights(boxes[:, 0], boxes[:, 2], height, values_NHW.shape[1]).to(values_NHW.device)
     columns = overlap_weights(boxes[:, 1], boxes[:, 3], width, values_NHW.shape[2]).to(values_NHW.device)
     return torch.einsum("nhw,rh,rw->nr", values_NHW.float(), rows, columns)
+
+
+class Pooler(ABC):
+    """Pools maps of one image into its regions; a cell counts by the area that a region covers of it.
+
+    Attributes:
+        num_pixels: int64 (R,), native pixels of each region.
+    """
+
+    num_pixels: np.ndarray
+
+    def __init__(self) -> None:
+        self._areas: dict[tuple[int, int], sparse.csr_matrix] = {}
+
+    @abstractmethod
+    def _measure(self, rows: int, columns: int) -> sparse.csr_matrix:
+        """float64 (R, rows * columns): area of each region on each cell, in units that make it a whole number, so that sums are exact."""
+
+    def areas(self, rows: int, columns: int) -> sparse.csr_matrix:
+        """`_measure`, kept for the maps of that size to come."""
+        if (rows, columns) not in self._areas:
+            self._areas[rows, columns] = self._measure(rows, columns)
+        return self._areas[rows, columns]
+
+    def mean(self, values_CHW: torch.Tensor) -> np.ndarray:
+        """Fractional-area means, float32 (R, C)."""
+        areas = self.areas(values_CHW.shape[-2], values_CHW.shape[-1])
+        flat = _to_numpy(values_CHW).reshape(len(values_CHW), -1).T
+        return (areas @ flat / areas.sum(axis=1).A).astype(np.float32)
+
+    def max(self, values_HW: torch.Tensor) -> np.ndarray:
+        """The highest cell that a region touches, float32 (R,)."""
+        areas = self.areas(*values_HW.shape)
+        return np.maximum.reduceat(_to_numpy(values_HW).ravel()[areas.indices], areas.indptr[:-1]).astype(np.float32)
+
+    def top_share(self, values_HW: torch.Tensor, share: float) -> np.ndarray:
+        """Mean of the highest `share` of each region's area, in (0, 1], float32 (R,); the last cell counts in part."""
+        areas = self.areas(*values_HW.shape)
+        values, regions, starts = _to_numpy(values_HW).ravel()[areas.indices], _regions(areas), areas.indptr[:-1]
+        order = np.lexsort((-values, regions))
+        values, parts = values[order], areas.data[order]
+        totals = np.add.reduceat(parts, starts)
+        before = np.cumsum(parts) - parts
+        before -= before[starts][regions]
+        taken = (share * totals[regions] - before).clip(0, parts)
+        return (np.add.reduceat(taken * values, starts) / np.add.reduceat(taken, starts)).astype(np.float32)
+
+    def pool(self, values_HW: torch.Tensor, aggregation: str, share: float) -> np.ndarray:
+        """One value a region, float32 (R,).
+
+        Args:
+            values_HW: pixel scores.
+            aggregation: `mean`; `sum`, which is the mean times the native pixels; `max`; or `top_share`.
+            share: of `top_share`.
+
+        Raises:
+            ConfigError: another aggregation.
+        """
+        if aggregation == "mean":
+            return self.mean(values_HW[None])[:, 0]
+        if aggregation == "sum":
+            return (self.mean(values_HW[None])[:, 0].astype(np.float64) * self.num_pixels).astype(np.float32)
+        if aggregation == "max":
+            return self.max(values_HW)
+        if aggregation == "top_share":
+            return self.top_share(values_HW, share)
+        raise ConfigError(f"aggregation {aggregation!r}: unknown; give mean, sum, max or top_share")
+
+    def dominant(self, ids_HW: torch.Tensor, num_classes: int) -> np.ndarray:
+        """The class with most area in each region, the lowest of equals, int16 (R,)."""
+        areas = self.areas(*ids_HW.shape)
+        bins = _regions(areas) * num_classes + ids_HW.cpu().numpy().astype(np.int64).ravel()[areas.indices]
+        counts = np.bincount(bins, areas.data, areas.shape[0] * num_classes)
+        return counts.reshape(-1, num_classes).argmax(1).astype(np.int16)
+
+
+class BoxPooler(Pooler):
+    """Regions that are boxes, int (R, 4): top, left, bottom, right, half-open, in an image of `height` x `width` native pixels."""
+
+    def __init__(self, boxes: np.ndarray, height: int, width: int) -> None:
+        super().__init__()
+        self.boxes, self.height, self.width = boxes.astype(np.int64), height, width
+        self.num_pixels = (self.boxes[:, 2] - self.boxes[:, 0]) * (self.boxes[:, 3] - self.boxes[:, 1])
+
+    def mean(self, values_CHW: torch.Tensor) -> np.ndarray:
+        """Fractional-area means, float32 (R, C), by separable weights on the values' device."""
+        return pool_boxes(values_CHW, self.boxes, self.height, self.width).T.contiguous().cpu().numpy()
+
+    def _measure(self, rows: int, columns: int) -> sparse.csr_matrix:
+        down = _overlaps(self.boxes[:, 0], self.boxes[:, 2], self.height, rows)
+        across = _overlaps(self.boxes[:, 1], self.boxes[:, 3], self.width, columns)
+        return sparse.vstack([sparse.kron(y, x, format="csr") for y, x in zip(down, across, strict=True)], format="csr")
+
+
+class LabelPooler(Pooler):
+    """Regions of any shape, as an int32 (H, W) map of native pixels.
+
+    Raises:
+        RayALError: the ids are not 0 to R - 1, each with a pixel.
+    """
+
+    def __init__(self, labels: np.ndarray) -> None:
+        super().__init__()
+        if labels.min() < 0 or not np.bincount(labels.ravel()).all():
+            raise RayALError(
+                f"regions of a label map must be numbered from 0 without gaps; it has {len(np.unique(labels))} ids "
+                f"from {labels.min()} to {labels.max()}; renumber them"
+            )
+        self.labels = labels
+        self.num_pixels = np.bincount(labels.ravel())
+
+    def _measure(self, rows: int, columns: int) -> sparse.csr_matrix:
+        pixel_y, cell_y, length_y = _pieces(self.labels.shape[0], rows)
+        pixel_x, cell_x, length_x = _pieces(self.labels.shape[1], columns)
+        regions = self.labels[pixel_y][:, pixel_x].ravel()
+        cells = (cell_y[:, None] * columns + cell_x).ravel()
+        sizes = (length_y[:, None] * length_x).ravel().astype(np.float64)
+        # The sums of the same (region, cell) come with the conversion.
+        return sparse.coo_matrix((sizes, (regions, cells)), (len(self.num_pixels), rows * columns)).tocsr()
+
+
+def _to_numpy(values: torch.Tensor) -> np.ndarray:
+    return values.detach().double().cpu().numpy()
+
+
+def _regions(areas: sparse.csr_matrix) -> np.ndarray:
+    """The region of each stored area, int64."""
+    return np.repeat(np.arange(areas.shape[0]), np.diff(areas.indptr))
+
+
+def _overlaps(starts: np.ndarray, ends: np.ndarray, size: int, cells: int) -> sparse.csr_matrix:
+    """Length of each interval on each cell of an axis, in units of 1 / (size * cells) of it: whole numbers."""
+    edges = np.arange(cells + 1) * size
+    overlap = np.minimum(ends[:, None] * cells, edges[1:]) - np.maximum(starts[:, None] * cells, edges[:-1])
+    return sparse.csr_matrix(overlap.clip(0).astype(np.float64))
+
+
+def _pieces(size: int, cells: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """An axis cut at the edges of its pixels and of its cells: pixel, cell and length of each piece, in `_overlaps`' units."""
+    cuts = np.union1d(np.arange(size + 1) * cells, np.arange(cells + 1) * size)
+    return cuts[:-1] // cells, cuts[:-1] // size, np.diff(cuts)

@@ -9,9 +9,11 @@ import torch
 from ray_al.core.config import RunConfig
 from ray_al.models import build_model, images_to_tensor
 from ray_al.regions import open_regions
-from ray_al.score.kernels import ACQUISITIONS
+from ray_al.score.functions import ACQUISITIONS, ScoreOptions
 from ray_al.score.pooling import pool_boxes
 from ray_al.score.prepare import prepare_network, resolve_precision
+from ray_al.score.transforms import add_transformed, apply
+from ray_al.score.views import Views
 
 LARGE_SIDE = 320
 """Logits are scored at a quarter of the input where its shorter side is at least this long, else at half: measured on CamVid with
@@ -65,21 +67,24 @@ class Scorer:
     @torch.inference_mode()
     def pixel_scores(self, images: np.ndarray) -> torch.Tensor:
         """float32 (N, h, w) of uint8 images (N, H, W, 3)."""
-        pixel_score = self.acquisition.pixel_score
-        assert pixel_score is not None, "random scores need no network"
         logits = self.logits(self.network_input(images))
-        values = pixel_score(logits)
-        if not self.acquisition.mirror:
-            return values
-        return values[: len(images)] + values[len(images) :].flip(-1)
+        if self.acquisition.pixel is not None:
+            return self.acquisition.pixel(logits, ScoreOptions())
+        assert self.acquisition.views is not None, "random scores need no network"
+        views = Views(self.acquisition.wants)
+        views.add(logits[: len(images)])
+        add_transformed(views, "mirror", logits[len(images) :], (logits.shape[-2], logits.shape[-1]))
+        return self.acquisition.views(views)
 
     def network_input(self, images: np.ndarray) -> torch.Tensor:
-        """Normalised pixels; with the mirror images behind them where the function wants both."""
+        """Normalised pixels; with the mirror images behind them where the function looks at transforms."""
         layout = torch.contiguous_format if self.precision == "reference" else torch.channels_last
         tensor = images_to_tensor(images, self.config.data.normalize, self.device, layout)
         if self.precision == "bf16":
             tensor = tensor.to(torch.bfloat16)
-        return torch.cat([tensor, tensor.flip(-1)]).contiguous(memory_format=layout) if self.acquisition.mirror else tensor
+        if self.acquisition.inputs != "transforms":
+            return tensor
+        return torch.cat([tensor, apply("mirror", tensor)]).contiguous(memory_format=layout)
 
     def logits(self, tensor: torch.Tensor) -> torch.Tensor:
         """float32 logits at a quarter or half of the input's size (`reference`: at full size)."""

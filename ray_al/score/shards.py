@@ -22,7 +22,7 @@ from ray_al.datasets import open_dataset
 from ray_al.datasets.cache import ByteCache
 from ray_al.datasets.images import read_image, resize_image
 from ray_al.regions import open_regions
-from ray_al.score.kernels import ACQUISITIONS
+from ray_al.score.functions import ACQUISITIONS
 from ray_al.score.scorer import Scorer
 
 _cache: ByteCache | None = None

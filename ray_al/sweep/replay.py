@@ -15,7 +15,7 @@ from ray_al.core.storage import Storage
 from ray_al.driver.loop import read_config
 from ray_al.driver.pool import Pool, read_table
 from ray_al.ledger import Journal, State, fold
-from ray_al.score.kernels import list_acquisitions
+from ray_al.score.functions import list_acquisitions
 from ray_al.select import rank
 from ray_al.select.budget import take_within
 
