@@ -57,7 +57,12 @@ class Views:
     @property
     def mean_entropy(self) -> torch.Tensor:
         """Mean of H(p) over the passes in nats, (N, H, W)."""
-        return self._read("mean_entropy") / self.count
+        return self.sum_entropy / self.count
+
+    @property
+    def sum_entropy(self) -> torch.Tensor:
+        """Sum of H(p) over the passes in nats, (N, H, W); kept with `mean_entropy`."""
+        return self._read("mean_entropy")
 
     @property
     def votes(self) -> torch.Tensor:

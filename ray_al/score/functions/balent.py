@@ -1,4 +1,4 @@
-"""Balanced entropy: Woo, ICLR 2023 (arXiv 2105.14559)."""
+"""Balanced entropy: Woo, ICLR 2023 (openreview ZTMuZ68B1g)."""
 
 import math
 

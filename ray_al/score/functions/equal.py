@@ -7,4 +7,4 @@ from ray_al.score.views import Views
 
 def summed_entropy(views: Views) -> torch.Tensor:
     """sum_T T^-1[H(p(T x))] in nats, the identity among the transforms; (N, H, W). The paper's only transform is the mirror."""
-    return views.count * views.mean_entropy
+    return views.sum_entropy

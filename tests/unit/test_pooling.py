@@ -1,0 +1,120 @@
+"""Poolers against every native pixel cut into small samples, and worked by hand."""
+
+import numpy as np
+import pytest
+import torch
+
+from ray_al.core.errors import ConfigError, RayALError
+from ray_al.regions import Grid
+from ray_al.score.pooling import BoxPooler, LabelPooler, pool_boxes
+
+HEIGHT, WIDTH = 6, 10
+GRID = Grid(rows=2, columns=3)
+CELLS = [(6, 10), (3, 5), (12, 20), (4, 7), (1, 1), (9, 3)]
+
+
+def labels_of_grid():
+    labels = np.empty((HEIGHT, WIDTH), np.int32)
+    for region, (top, left, bottom, right) in enumerate(GRID.boxes(HEIGHT, WIDTH)):
+        labels[top:bottom, left:right] = region
+    return labels
+
+
+def ragged_labels():
+    labels = np.random.default_rng(3).integers(0, 5, (HEIGHT, WIDTH)).astype(np.int32)
+    labels[0, :5] = range(5)
+    return labels
+
+
+def poolers():
+    return [
+        (BoxPooler(GRID.boxes(HEIGHT, WIDTH), HEIGHT, WIDTH), labels_of_grid()),
+        (LabelPooler(labels_of_grid()), labels_of_grid()),
+        (LabelPooler(ragged_labels()), ragged_labels()),
+    ]
+
+
+def reference_areas(labels, rows, columns):
+    """(R, rows, columns): overlap of each pixel's rectangle with each cell's, added up pixel by pixel, as a share of the region."""
+    areas = np.zeros((labels.max() + 1, rows, columns))
+    for y in range(HEIGHT):
+        for x in range(WIDTH):
+            for i in range(rows):
+                for j in range(columns):
+                    down = min((y + 1) / HEIGHT, (i + 1) / rows) - max(y / HEIGHT, i / rows)
+                    across = min((x + 1) / WIDTH, (j + 1) / columns) - max(x / WIDTH, j / columns)
+                    areas[labels[y, x], i, j] += max(0, down) * max(0, across)
+    areas[areas < 1e-12] = 0
+    return areas / areas.sum((1, 2), keepdims=True)
+
+
+@pytest.mark.parametrize("cells", CELLS)
+@pytest.mark.parametrize("which", range(3))
+def test_all_poolings_equal_the_reference(which, cells):
+    pooler, labels = poolers()[which]
+    rng = np.random.default_rng(cells[0])
+    values = rng.normal(size=(3, *cells)).astype(np.float32)
+    ids = rng.integers(0, 4, cells)
+    areas = reference_areas(labels, *cells)
+    tensor = torch.from_numpy(values)
+    assert pooler.mean(tensor) == pytest.approx(np.einsum("rhw,chw->rc", areas, values), abs=1e-5)
+    assert pooler.mean(tensor).dtype == pooler.max(tensor[0]).dtype == pooler.top_share(tensor[0], 0.3).dtype == np.float32
+    for region, area in enumerate(areas):
+        assert pooler.max(tensor[0])[region] == values[0][area > 0].max()
+        shares = np.bincount(ids.ravel(), area.ravel(), 4)
+        assert pooler.dominant(torch.from_numpy(ids), 4)[region] == np.flatnonzero(shares > shares.max() - 1e-9)[0]
+        for share in (0.05, 0.3, 1.0):
+            left, total = share, 0.0
+            for value, part in sorted(zip(values[0].ravel(), area.ravel(), strict=True), reverse=True):
+                total += value * min(part, left)
+                left -= min(part, left)
+            assert pooler.top_share(tensor[0], share)[region] == pytest.approx(total / share, abs=1e-5)
+
+
+def test_labels_of_a_grid_pool_as_its_boxes():
+    box, label = poolers()[0][0], poolers()[1][0]
+    values = torch.randn(4, 7)
+    ids = torch.randint(0, 3, (4, 7))
+    assert (box.areas(4, 7) != label.areas(4, 7)).nnz == 0
+    assert box.num_pixels.tolist() == label.num_pixels.tolist() == [9, 9, 12, 9, 9, 12]
+    for aggregation in ("mean", "sum", "max", "top_share"):
+        assert box.pool(values, aggregation, 0.2) == pytest.approx(label.pool(values, aggregation, 0.2), abs=1e-5)
+    assert box.dominant(ids, 3).tolist() == label.dominant(ids, 3).tolist()
+
+
+def test_box_means_are_the_bytes_of_pool_boxes():
+    boxes = GRID.boxes(HEIGHT, WIDTH)
+    values = torch.randn(1, 4, 7)
+    assert BoxPooler(boxes, HEIGHT, WIDTH).mean(values)[:, 0].tobytes() == pool_boxes(values, boxes, HEIGHT, WIDTH)[0].numpy().tobytes()
+
+
+def test_worked_by_hand():
+    pooler = LabelPooler(np.array([[0, 0, 1, 1]], np.int32))
+    values = torch.tensor([[1.0, 2.0, 5.0]])  # cells of 4/3 pixels: region 0 is cell 0 and half of cell 1
+    assert pooler.mean(values[None])[:, 0].tolist() == pytest.approx([4 / 3, 4])
+    assert pooler.pool(values, "sum", 1.0).tolist() == pytest.approx([8 / 3, 8])
+    assert pooler.pool(values, "max", 1.0).tolist() == [2, 5]
+    assert pooler.pool(values, "top_share", 1 / 3).tolist() == pytest.approx([2, 5])
+    assert pooler.pool(values, "top_share", 2 / 3).tolist() == pytest.approx([1.5, 5])
+    assert pooler.dominant(torch.tensor([[2, 1, 0]]), 3).tolist() == [2, 0]
+
+
+def test_dominant_ties_go_to_the_lower_class():
+    pooler = BoxPooler(np.array([[0, 0, 3, 3]]), 3, 3)
+    ids = torch.tensor([[2, 2, 2], [1, 1, 1], [0, 0, 0]])
+    assert pooler.dominant(ids, 3).tolist() == [0]
+    assert pooler.dominant(ids, 3).dtype == np.int16
+
+
+def test_one_pixel():
+    for pooler in (BoxPooler(np.array([[0, 0, 1, 1]]), 1, 1), LabelPooler(np.zeros((1, 1), np.int32))):
+        assert [pooler.pool(torch.tensor([[3.0]]), name, 0.1).tolist() for name in ("mean", "sum", "max", "top_share")] == [[3.0]] * 4
+
+
+def test_refuses_what_it_cannot_pool():
+    with pytest.raises(RayALError, match="2 ids from 0 to 2"):
+        LabelPooler(np.array([[0, 2]], np.int32))
+    with pytest.raises(RayALError, match="from -1 to 0"):
+        LabelPooler(np.array([[0, -1]], np.int32))
+    with pytest.raises(ConfigError, match="'median'"):
+        LabelPooler(np.zeros((1, 1), np.int32)).pool(torch.zeros(1, 1), "median", 0.1)
