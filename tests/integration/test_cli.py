@@ -4,6 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 from ray_al.cli import main
+from ray_al.score.functions import ACQUISITIONS
 
 
 def invoke(*arguments):
@@ -66,7 +67,7 @@ def test_wrong_use_is_one_message_and_no_run_directory(kind, tmp_path, monkeypat
 
 def test_strategies_and_doctor_speak_json():
     names = [row["name"] for row in json.loads(invoke("strategies", "--json").output)]
-    assert names == ["random", "least_confidence", "margin", "entropy", "equal", "topk", "power"]
+    assert names == [*ACQUISITIONS, "topk", "power"]
     assert all(row["ok"] for row in json.loads(invoke("doctor", "--json").output))
 
 
