@@ -21,7 +21,8 @@ from ray_al.regions import open_regions
 from ray_al.score.runner import run_shards
 from ray_al.score.shards import ShardResult, make_tasks
 from ray_al.select import rank
-from ray_al.select.budget import random_start, take_within
+from ray_al.select.budget import take_within
+from ray_al.select.start import random_start
 from ray_al.train.trainer import open_trainer
 
 Append = Callable[[str, Mapping[str, Any]], State]

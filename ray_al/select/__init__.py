@@ -2,29 +2,78 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 
 from ray_al.core.config import BatchConfig
-from ray_al.core.errors import RayALError
+from ray_al.core.errors import ConfigError, RayALError
+from ray_al.core.seeding import generator
+from ray_al.select.badge import badge
+from ray_al.select.candidates import Candidates
+from ray_al.select.class_split import class_split
+from ray_al.select.clue import clue
+from ray_al.select.cluster_best import cluster_best
+from ray_al.select.kcenter import kcenter_positions
+from ray_al.select.maxherding import maxherding
 from ray_al.select.power import power_keys
+from ray_al.select.redal import redal
+from ray_al.select.softmax import softmax_keys
+from ray_al.select.softrank import softrank_keys
 from ray_al.select.topk import merge_topk, score_keys
+from ray_al.select.typiclust import typiclust
 
 Keys = Callable[[pa.Table, float, int, int, Callable[[int], int]], np.ndarray]
+Choose = Callable[..., np.ndarray]
 
 
 @dataclass(frozen=True, kw_only=True)
 class BatchRule:
-    """A row of the table: regions are taken in the order of their keys."""
+    """A row of the table.
+
+    Attributes:
+        paper: source.
+        needs: `scores`: regions are taken in the order of their keys, which a stream of parts can give; `candidates`: the rule
+            chooses among the best M regions, in memory.
+        features: whether it reads the candidates' features.
+        classes: whether it reads the candidates' class probabilities.
+        keys: of a rule on scores.
+        rerank: its second step, if any: keys of the best M regions, best first.
+        choose: of a rule on candidates: `rule(candidates, *, k, rng, **options)` gives positions.
+    """
 
     paper: str
-    keys: Keys
+    needs: Literal["scores", "candidates"] = "scores"
+    features: bool = False
+    classes: bool = False
+    keys: Keys = score_keys
+    rerank: Keys | None = None
+    choose: Choose | None = None
+
+
+def _on_features(paper: str, choose: Choose, *, classes: bool = False) -> BatchRule:
+    return BatchRule(paper=paper, needs="candidates", features=True, classes=classes, choose=choose)
 
 
 BATCH_RULES: Mapping[str, BatchRule] = {
     "topk": BatchRule(paper="the highest scores, ties by region name", keys=score_keys),
     "power": BatchRule(paper="Kirsch et al., TMLR 2023 (arXiv 2106.12059): in proportion to score^beta", keys=power_keys),
+    "softmax": BatchRule(paper="Kirsch et al., TMLR 2023 (arXiv 2106.12059): in proportion to exp(beta * score)", keys=softmax_keys),
+    "softrank": BatchRule(paper="Kirsch et al., TMLR 2023 (arXiv 2106.12059): in proportion to rank^-beta", rerank=softrank_keys),
+    "kcenter": _on_features("Sener and Savarese, ICLR 2018 (arXiv 1708.00489): k-center greedy on features", kcenter_positions),
+    "badge": _on_features("Ash et al., ICLR 2020 (arXiv 1906.03671): k-means++ on gradients of the last layer", badge, classes=True),
+    "clue": _on_features("Prabhu et al., ICCV 2021 (arXiv 2010.08666): nearest to entropy-weighted centroids", clue, classes=True),
+    "kmeans": _on_features("the highest score of each of k clusters of standardised features", cluster_best),
+    "maxherding": _on_features("Bae et al., ECCV 2024 (arXiv 2407.12212): greedy coverage under a kernel", maxherding),
+    "redal": _on_features("Wu et al., ICCV 2021 (arXiv 2107.11769): each next region of a cluster counts 0.95 times", redal),
+    "typiclust": _on_features("Hacohen et al., ICML 2022 (arXiv 2202.02794): most typical of the largest clusters", typiclust),
+    "class_split": BatchRule(
+        paper="ClaSP PE of nnActive, 2026: a share in equal parts to the classes, the rest by score",
+        needs="candidates",
+        classes=True,
+        choose=class_split,
+    ),
 }
 
 
@@ -33,16 +82,31 @@ def list_batch_rules() -> list[dict[str, str]]:
     return [{"name": name, "paper": rule.paper} for name, rule in BATCH_RULES.items()]
 
 
-def rank(parts: Iterable[pa.Table], *, k: int, batch: BatchConfig, seed: int, cycle: int, num_regions_of: Callable[[int], int]) -> pa.Table:
-    """The best `k` regions of all parts in order; memory O(k + a part).
+def rank(
+    parts: Iterable[pa.Table],
+    *,
+    k: int,
+    batch: BatchConfig,
+    seed: int,
+    cycle: int,
+    num_regions_of: Callable[[int], int],
+    num_candidates: int = 100_000,
+) -> pa.Table:
+    """The best `k` regions of all parts in order; memory O(k + a part), for a rule with a second step O(k + M + a part).
+
+    Args:
+        num_candidates: M, the regions that a second step (softrank) looks at; at least k are taken.
 
     Returns:
         SCORE_SCHEMA with `key` and `reason`.
 
     Raises:
         RayALError: a score is not a number.
+        ConfigError: the rule chooses among candidates, see `choose`.
     """
     rule = BATCH_RULES[batch.kind]
+    if rule.needs != "scores":
+        raise ConfigError(f"batch rule {batch.kind!r} needs {rule.needs} and cannot rank scores alone; collect candidates and call choose()")
 
     def with_keys() -> Iterable[pa.Table]:
         for part in parts:
@@ -53,5 +117,27 @@ def rank(parts: Iterable[pa.Table], *, k: int, batch: BatchConfig, seed: int, cy
                 )
             yield part.append_column("key", pa.array(rule.keys(part, batch.beta, seed, cycle, num_regions_of), pa.float64()))
 
-    ranked = merge_topk(with_keys(), k)
+    if rule.rerank is None:
+        ranked = merge_topk(with_keys(), k)
+    else:
+        best = merge_topk(with_keys(), max(k, num_candidates))
+        keys = pa.array(rule.rerank(best, batch.beta, seed, cycle, num_regions_of), pa.float64())
+        ranked = merge_topk([best.set_column(best.schema.get_field_index("key"), "key", keys)], k)
     return ranked.append_column("reason", pa.array([batch.kind] * len(ranked), pa.string()))
+
+
+def choose(candidates: Candidates, *, kind: str, k: int, seed: int, cycle: int, **options: Any) -> pa.Table:
+    """At most `k` candidates by a rule on candidates, in order of choice; draws come from (seed, cycle, rule).
+
+    Returns:
+        SCORE_SCHEMA with `key` and `reason`.
+
+    Raises:
+        ConfigError: the rule is not one on candidates.
+    """
+    rule = BATCH_RULES[kind]
+    if rule.choose is None:
+        raise ConfigError(f"batch rule {kind!r} ranks scores and chooses nothing among candidates; call rank()")
+    positions = rule.choose(candidates, k=k, rng=generator(seed, cycle, kind), **options)
+    chosen = candidates.table.append_column("key", pa.array(candidates.keys, pa.float64())).take(pa.array(positions, pa.int64()))
+    return chosen.append_column("reason", pa.array([kind] * len(chosen), pa.string()))

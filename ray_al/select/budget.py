@@ -1,54 +1,99 @@
 """From a ranking to a query that the budget can pay."""
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from ray_al.core.seeding import uniform_of
-from ray_al.core.types import QUERY_SCHEMA, SCORE_SCHEMA
-from ray_al.select.topk import merge_topk
+from ray_al.core.errors import ConfigError
+from ray_al.core.types import QUERY_SCHEMA
+
+CentreOf = Callable[[int, int], tuple[float, float]]
+BLOCK = 1 << 16
 
 
-def take_within(ranked: pa.Table, *, amount: int, unit: str, skip: Callable[[dict[str, Any]], bool] | None = None) -> pa.Table:
-    """Walk the ranking and take each region that still fits.
+def take_within(
+    ranked: pa.Table,
+    *,
+    amount: int,
+    unit: str,
+    skip: Callable[[dict[str, Any]], bool] | None = None,
+    per_image: int | None = None,
+    min_distance: float | None = None,
+    centre_of: CentreOf | None = None,
+) -> pa.Table:
+    """Walk the ranking and take each region that still fits; others are passed over.
 
     Args:
         ranked: SCORE_SCHEMA with `reason`, best first.
         amount: what the query may cost, in `unit` (regions or pixels).
-        skip: regions to pass over.
+        skip: regions to pass over; asked only about regions that all other conditions allow.
+        per_image: regions of one image at most.
+        min_distance: native pixels that centres of two regions of one image must lie apart, at least.
+        centre_of: centre (y, x) of a region in native pixels, from image_index and region.
 
     Returns:
         QUERY_SCHEMA; `rank` counts from 0.
+
+    Raises:
+        ConfigError: `min_distance` without `centre_of`.
     """
-    rows: list[dict[str, Any]] = []
+    if min_distance is not None and centre_of is None:
+        raise ConfigError(f"min_distance={min_distance} needs centres of regions; this kind of region gives none, leave min_distance out")
+    costs = np.ones(len(ranked), dtype=np.int64) if unit == "regions" else ranked.column("num_pixels").to_numpy().astype(np.int64)
+    smallest = int(costs.min(initial=1 << 62))
+    spread = _Spread(per_image, min_distance, centre_of)
+    positions: list[int] = []
     left = amount
-    for row in ranked.to_pylist():
-        cost = 1 if unit == "regions" else row["num_pixels"]
-        if left <= 0:
+    for position, cost, image, region in _walk(ranked, costs):
+        if left < smallest or left <= 0:
             break
-        if cost > left or (skip is not None and skip(row)):
+        if cost > left or not spread.allows(image, region) or (skip is not None and skip(ranked.slice(position, 1).to_pylist()[0])):
             continue
         left -= cost
-        rows.append({**row, "rank": len(rows), "cost": cost})
-    return pa.Table.from_pylist(rows, schema=QUERY_SCHEMA)
+        spread.add(image, region)
+        positions.append(position)
+    return _query(ranked.take(pa.array(positions, pa.int64())), costs[positions])
 
 
-def random_start(manifest: pa.Table, regions: Any, *, k: int, seed: int, remaining: np.ndarray) -> pa.Table:
-    """A random ranking of `k` regions of the pool, drawn from the seed and the regions' names: the same for every strategy."""
-    parts, offset = [], 0
-    for row in manifest.select(["image_index", "image_id", "height", "width", "num_regions"]).to_pylist():
-        count = row["num_regions"]
-        rest = np.flatnonzero(remaining[offset : offset + count])
-        offset += count
-        if len(rest):
-            scores = uniform_of(seed, -1, row["image_id"], count)[rest]
-            columns = [
-                np.full(len(rest), row["image_index"]), [row["image_id"]] * len(rest), rest, scores,
-                regions.num_pixels(row["height"], row["width"])[rest],
-            ]  # fmt: skip
-            table = pa.table([pa.array(column, field.type) for column, field in zip(columns, SCORE_SCHEMA, strict=True)], schema=SCORE_SCHEMA)
-            parts.append(table.append_column("key", pa.array(scores, pa.float64())))
-    ranked = merge_topk((pa.concat_tables(parts[i : i + 1024]) for i in range(0, len(parts), 1024)), k)
-    return ranked.append_column("reason", pa.array(["random start"] * len(ranked), pa.string()))
+class _Spread:
+    """How the regions taken so far lie in their images."""
+
+    def __init__(self, per_image: int | None, min_distance: float | None, centre_of: CentreOf | None) -> None:
+        self.per_image, self.min_distance, self.centre_of = per_image, min_distance, centre_of
+        self.taken: dict[int, list[int]] = defaultdict(list)
+
+    def allows(self, image: int, region: int) -> bool:
+        others = self.taken.get(image)
+        if not others:
+            return self.per_image != 0
+        if self.per_image is not None and len(others) >= self.per_image:
+            return False
+        if self.min_distance is None or self.centre_of is None:
+            return True
+        y, x = self.centre_of(image, region)
+        centres = (self.centre_of(image, other) for other in others)
+        return all((y - v) ** 2 + (x - u) ** 2 >= self.min_distance**2 for v, u in centres)
+
+    def add(self, image: int, region: int) -> None:
+        if self.per_image is not None or self.min_distance is not None:
+            self.taken[image].append(region)
+
+
+def _walk(ranked: pa.Table, costs: np.ndarray) -> Iterator[tuple[int, int, int, int]]:
+    """Position, cost, image_index and region of each row; a block at a time becomes Python numbers."""
+    images, regions = ranked.column("image_index").to_numpy(), ranked.column("region").to_numpy()
+    for start in range(0, len(ranked), BLOCK):
+        block = slice(start, start + BLOCK)
+        yield from zip(range(start, len(ranked)), costs[block].tolist(), images[block].tolist(), regions[block].tolist(), strict=False)
+
+
+def _query(taken: pa.Table, costs: np.ndarray) -> pa.Table:
+    columns = {
+        **{name: taken.column(name) for name in taken.column_names},
+        "rank": pa.array(np.arange(len(taken)), pa.int32()),
+        "cost": pa.array(costs, pa.int64()),
+    }
+    return pa.table([columns[name] for name in QUERY_SCHEMA.names], schema=QUERY_SCHEMA).combine_chunks()

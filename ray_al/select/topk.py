@@ -7,6 +7,10 @@ import pyarrow as pa
 
 from ray_al.core.types import SCORE_SCHEMA
 
+KEY_SCHEMA = SCORE_SCHEMA.append(pa.field("key", pa.float64()))
+SPARE_ROWS = 1 << 18
+"""Rows kept beyond 2 k before they are sorted: sorting after every part would cost parts x k."""
+
 
 def score_keys(part: pa.Table, beta: float, seed: int, cycle: int, num_regions_of: Callable[[int], int]) -> np.ndarray:
     """The scores themselves, float64 (rows,)."""
@@ -15,11 +19,18 @@ def score_keys(part: pa.Table, beta: float, seed: int, cycle: int, num_regions_o
 
 
 def merge_topk(parts: Iterable[pa.Table], k: int) -> pa.Table:
-    """The `k` rows with the highest `key`, in order; ties by image_id, then region, ascending."""
-    best: pa.Table = SCORE_SCHEMA.append(pa.field("key", pa.float64())).empty_table()
+    """The `k` rows with the highest `key`, in order; ties by image_id, then region, ascending. Columns are KEY_SCHEMA's."""
+    pending, num_rows, floor = [KEY_SCHEMA.empty_table()], 0, -np.inf
     for part in parts:
-        best = _top(pa.concat_tables([best, _top(part, k)]), k)
-    return best
+        keys = part.column("key").to_numpy()
+        kept = part.select(KEY_SCHEMA.names).filter(pa.array(keys >= floor))
+        pending.append(kept)
+        num_rows += len(kept)
+        if num_rows > 2 * k + SPARE_ROWS:
+            best = _top(pa.concat_tables(pending), k)
+            pending, num_rows = [best], len(best)
+            floor = best.column("key")[-1].as_py() if k else np.inf
+    return _top(pa.concat_tables(pending), k)
 
 
 def _top(table: pa.Table, k: int) -> pa.Table:

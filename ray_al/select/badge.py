@@ -1,0 +1,36 @@
+"""BADGE: k-means++ on gradients of the last layer under the predicted label (Ash et al., ICLR 2020, arXiv 1906.03671, algorithm 1).
+
+The gradient of a region is (p - onehot(argmax p)) outer f. A region's mean probabilities and mean feature stand for its pixels'
+here; the paper has whole images.
+"""
+
+import numpy as np
+
+from ray_al.select.candidates import Candidates, fill_by_key
+from ray_al.select.kmeans import kmeans_plus_plus
+from ray_al.select.space import Space
+
+
+def badge(candidates: Candidates, *, k: int, rng: np.random.Generator) -> np.ndarray:
+    """The largest gradient first, then draws in proportion to the squared distance to the nearest gradient chosen.
+
+    Once no gradient is left away from the chosen ones (all predictions one-hot, say) the rest goes by key.
+
+    Returns:
+        Positions, int64, in order of choice; the first k' are the answer for k'.
+    """
+    if k == 0 or len(candidates) == 0:
+        return np.zeros(0, dtype=np.int64)
+    space = Space.of(gradient_errors(candidates.probabilities), candidates.features)
+    largest = int(space.norms.argmax())
+    if space.norms[largest] == 0:
+        return fill_by_key([], candidates.keys, k)
+    chosen = kmeans_plus_plus(space, k=k, rng=rng, weights=np.ones(len(candidates)), first=largest)
+    return fill_by_key(chosen, candidates.keys, k)
+
+
+def gradient_errors(probabilities: np.ndarray) -> np.ndarray:
+    """p - onehot(argmax p), float32 (M, C); ties of the argmax go to the lower class."""
+    errors = probabilities.astype(np.float32)
+    errors[np.arange(len(errors)), errors.argmax(axis=1)] -= 1
+    return errors

@@ -1,0 +1,55 @@
+"""What a rule that looks at regions together is given: the best M regions of a top-k, whole in memory."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidates:
+    """M regions of which a rule chooses k. All rows follow the table's order, by image_id and region.
+
+    Attributes:
+        table: SCORE_SCHEMA, M rows.
+        keys: float64 (M,), higher is better; the score, or the score with a rule's noise or weights.
+        features: float32 (M, D), each region's mean feature.
+        probabilities: float32 (M, C), each region's mean class probabilities.
+        labelled: float32 (L, D), features of the regions labelled so far; L may be 0.
+    """
+
+    table: pa.Table
+    keys: np.ndarray
+    features: np.ndarray
+    probabilities: np.ndarray
+    labelled: np.ndarray
+
+    @staticmethod
+    def of(*, table: pa.Table, keys: np.ndarray, features: np.ndarray, probabilities: np.ndarray, labelled: np.ndarray) -> "Candidates":
+        """Put rows of any order, all in the same one, into the order that every rule's ties and draws rest on."""
+        order = pc.sort_indices(table, sort_keys=[("image_id", "ascending"), ("region", "ascending")]).to_numpy()
+        return Candidates(
+            table=table.take(pa.array(order)),
+            keys=keys[order],
+            features=features[order],
+            probabilities=probabilities[order],
+            labelled=labelled,
+        )
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+
+def fill_by_key(chosen: Sequence[int] | np.ndarray, keys: np.ndarray, k: int) -> np.ndarray:
+    """`chosen`, then the highest keys that are not in it (ties: lower position), until there are k or all.
+
+    Returns:
+        int64 (min(k, M),).
+    """
+    first = np.asarray(chosen, dtype=np.int64)[:k]
+    order = np.argsort(-keys, kind="stable")
+    is_free = np.ones(len(keys), dtype=bool)
+    is_free[first] = False
+    return np.concatenate([first, order[is_free[order]][: k - len(first)]])

@@ -1,0 +1,71 @@
+"""Squared distances by matrix products, in blocks: the one kernel of all rules that compare features."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+BLOCK = 4096
+"""Rows at a time: a block's products stay in the cache."""
+ROUNDING = 4e-6
+"""Share of |x|^2 below which a squared distance is float32 rounding of 0."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Space:
+    """N vectors, each the outer product of its factors, which is never formed: <x, y> is the product of the factors' inner products.
+
+    With one factor these are plain vectors. |x - y|^2 = |x|^2 + |y|^2 - 2 <x, y>.
+
+    Attributes:
+        factors: float32 (N, D_f) each.
+        norms: float32 (N,), |x|^2.
+    """
+
+    factors: tuple[np.ndarray, ...]
+    norms: np.ndarray
+
+    @staticmethod
+    def of(*factors: np.ndarray) -> "Space":
+        arrays = tuple(np.ascontiguousarray(factor, dtype=np.float32) for factor in factors)
+        norms = np.prod([np.einsum("nd,nd->n", array, array) for array in arrays], axis=0)
+        return Space(factors=arrays, norms=norms.astype(np.float32))
+
+    def __len__(self) -> int:
+        return len(self.norms)
+
+    def take(self, rows: np.ndarray) -> "Space":
+        return Space(factors=tuple(factor[rows] for factor in self.factors), norms=self.norms[rows])
+
+    def squared(self, rows: slice | np.ndarray, picks: np.ndarray) -> np.ndarray:
+        """Squared distances, float32 (rows, picks), at least 0."""
+        values: np.ndarray = self.factors[0][rows] @ self.factors[0][picks].T
+        for factor in self.factors[1:]:
+            values *= factor[rows] @ factor[picks].T
+        values *= -2
+        values += self.norms[picks]
+        values += self.norms[rows][:, None]
+        np.maximum(values, 0, out=values)
+        return values
+
+    def nearest(self, rows: slice | np.ndarray, picks: np.ndarray) -> np.ndarray:
+        """Squared distance to the nearest of `picks`, float32 (rows,); 0 where it is rounding."""
+        values: np.ndarray = self.squared(rows, picks).min(axis=1)
+        values[values <= ROUNDING * self.norms[rows]] = 0
+        return values
+
+    def bring_closer(self, nearest: np.ndarray, picks: np.ndarray) -> None:
+        """Lower `nearest`, float32 (at most N,), in place to the squared distances to `picks`."""
+        for start in range(0, len(nearest), BLOCK):
+            rows = slice(start, min(start + BLOCK, len(nearest)))
+            for first in range(0, len(picks), BLOCK):
+                np.minimum(nearest[rows], self.nearest(rows, picks[first : first + BLOCK]), out=nearest[rows])
+
+
+def from_first(features: np.ndarray, *others: np.ndarray) -> tuple[np.ndarray, ...]:
+    """All arrays minus the first row of the first, float32.
+
+    Distances stay the same, a large common offset would cost their digits, and differences of whole numbers stay whole,
+    so that equal distances stay equal.
+    """
+    origin = features[0].astype(np.float32)
+    return tuple(array.astype(np.float32) - origin for array in (features, *others))
