@@ -28,7 +28,8 @@ def class_split(
     if class_scores is None:
         probabilities = candidates.probabilities.astype(np.float64).clip(0)
         class_scores = entr(probabilities).sum(axis=1, keepdims=True) * probabilities
-    queues = [iter([int(row) for row in np.argsort(-scores, kind="stable") if scores[row] > 0]) for scores in class_scores.T]
+    orders = np.argsort(-class_scores, axis=0, kind="stable")
+    queues = [iter(order[: int((scores > 0).sum())].tolist()) for order, scores in zip(orders.T, class_scores.T, strict=True)]
     chosen: dict[int, None] = {}
     target = min(round(share * k), len(candidates))
     while queues and len(chosen) < target:

@@ -3,7 +3,7 @@ import pyarrow as pa
 import pytest
 
 from ray_al.core.config import BatchConfig
-from ray_al.core.errors import RayALError
+from ray_al.core.errors import ConfigError, RayALError
 from ray_al.core.types import SCORE_SCHEMA
 from ray_al.select import rank
 from ray_al.select.budget import take_within
@@ -66,3 +66,59 @@ def test_a_budget_in_pixels_takes_what_fits():
     assert query["rank"].to_pylist() == [0, 1]
     skipped = take_within(table, amount=1, unit="regions", skip=lambda row: row["region"] == 0)
     assert skipped["region"].to_pylist() == [1]
+
+
+@pytest.mark.parametrize("k", [0, 1, 37, 1000])
+def test_merging_in_between_changes_nothing(monkeypatch, k):
+    monkeypatch.setattr("ray_al.select.topk.SPARE_ROWS", 5)
+    scores = np.random.default_rng(3).integers(1, 9, 400) / 8  # many ties
+    expected = sorted(range(400), key=lambda i: (-scores[i], i))[:k]
+    whole = pool(scores)
+    got = ranked([whole.slice(i, 3) for i in range(0, 400, 3)][::-1], k)
+    assert names(got) == [(f"i{i // 4:03d}", i % 4) for i in expected]
+    assert got["reason"].to_pylist() == ["topk"] * len(expected)
+
+
+def slow_take(table, amount, unit, per_image=None, min_distance=None, centre_of=None):
+    rows, left = [], amount
+    for row in table.to_pylist():
+        cost = 1 if unit == "regions" else row["num_pixels"]
+        same = [other for other in rows if other["image_index"] == row["image_index"]]
+        far = all(
+            min_distance is None
+            or np.hypot(*np.subtract(centre_of(row["image_index"], row["region"]), centre_of(other["image_index"], other["region"]))) >= min_distance
+            for other in same
+        )
+        if cost <= left and far and (per_image is None or len(same) < per_image):
+            rows.append(row)
+            left -= cost
+    return [(row["image_id"], row["region"]) for row in rows]
+
+
+@pytest.mark.parametrize("unit", ["regions", "pixels"])
+@pytest.mark.parametrize("limits", [{}, {"per_image": 1}, {"per_image": 0}, {"per_image": 3, "min_distance": 10.0}, {"min_distance": 10.1}])
+def test_regions_of_one_image_are_few_and_far_apart(unit, limits):
+    scores = np.random.default_rng(4).random(80)
+    table = ranked([pool(scores)], 80)
+
+    def centre_of(index, region):  # 2 x 2 cells of 10 pixels
+        return 5.0 + 10 * (region // 2), 5.0 + 10 * (region % 2)
+
+    for amount in (0, 1, 9, 33, 200, 10_000):
+        query = take_within(table, amount=amount, unit=unit, centre_of=centre_of, **limits)
+        assert names(query) == slow_take(table, amount, unit, centre_of=centre_of, **limits)
+        assert query["rank"].to_pylist() == list(range(len(query)))
+        assert sum(query["cost"].to_pylist()) <= amount
+
+
+def test_only_what_may_be_taken_is_opened():
+    asked = []
+    table = ranked([pool([8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0])], 8)
+    query = take_within(table, amount=3, unit="regions", per_image=2, skip=lambda row: asked.append(row["region"]) or row["region"] == 1)
+    assert names(query) == [("i000", 0), ("i000", 2), ("i001", 0)]
+    assert asked == [0, 1, 2, 0]  # not the fourth of an image that is full, nothing past the budget
+
+
+def test_distances_need_centres():
+    with pytest.raises(ConfigError, match="needs centres"):
+        take_within(ranked([pool([1.0])], 1), amount=1, unit="regions", min_distance=3)
