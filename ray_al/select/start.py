@@ -1,19 +1,19 @@
 """Start sets: rankings that need no model, the same for every strategy."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from ray_al.core.seeding import uniform_of
 from ray_al.core.types import START_CYCLE
+from ray_al.select.noise import uniform_at
 from ray_al.select.topk import KEY_SCHEMA, merge_topk
 
 IMAGES_PER_PART = 4096
 
-Draw = Callable[[int, str, int, np.ndarray], np.ndarray]
+Draw = Callable[[int, list[str], np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
 def random_start(manifest: pa.Table, regions: Any, *, k: int, seed: int, remaining: np.ndarray) -> pa.Table:
@@ -34,16 +34,17 @@ def equal_per_image(manifest: pa.Table, regions: Any, *, k: int, seed: int, rema
     return _ranking(manifest, regions, _in_rounds, k=k, seed=seed, remaining=remaining, reason="equal per image")
 
 
-def _at_random(seed: int, image_id: str, count: int, rest: np.ndarray) -> np.ndarray:
-    drawn: np.ndarray = uniform_of(seed, START_CYCLE, image_id, count)[rest]
-    return drawn
+def _at_random(seed: int, image_ids: list[str], counts: np.ndarray, image_of: np.ndarray, region: np.ndarray) -> np.ndarray:
+    return uniform_at(seed, START_CYCLE, image_ids, image_of, region, counts.max(initial=0))
 
 
-def _in_rounds(seed: int, image_id: str, count: int, rest: np.ndarray) -> np.ndarray:
+def _in_rounds(seed: int, image_ids: list[str], counts: np.ndarray, image_of: np.ndarray, region: np.ndarray) -> np.ndarray:
     # The order within the image and that between images are drawn apart: else images with many regions would come first in a round.
-    within, between = uniform_of(seed, START_CYCLE, image_id, 2 * count).reshape(2, count)[:, rest]
-    rounds: np.ndarray = np.empty(len(rest))
-    rounds[np.argsort(-within, kind="stable")] = np.arange(len(rest))
+    num = 2 * counts.max(initial=0)
+    within = uniform_at(seed, START_CYCLE, image_ids, image_of, region, num)
+    between = uniform_at(seed, START_CYCLE, image_ids, image_of, counts[image_of] + region, num)
+    rounds: np.ndarray = np.empty(len(region))
+    rounds[np.lexsort((-within, image_of))] = np.arange(len(region)) - np.searchsorted(image_of, image_of)
     keys: np.ndarray = between - rounds
     return keys
 
@@ -66,15 +67,13 @@ def _parts(manifest: pa.Table, regions: Any, draw: Draw, seed: int, remaining: n
 
 def _part(images: pa.Table, counts: np.ndarray, left: np.ndarray, pixels_of: Callable[[int, int], np.ndarray], draw: Draw, seed: int) -> pa.Table:
     """KEY_SCHEMA of the regions `left`, bool (sum of counts,), of some images."""
-    ends = np.cumsum(counts)
     rows = np.flatnonzero(left)
     image_of = np.repeat(np.arange(len(counts)), counts)[rows]
-    region = rows - (ends - counts)[image_of]
-    rests = np.split(region, np.cumsum(np.bincount(image_of, minlength=len(counts)))[:-1])
-    names = zip(*(images.column(name).to_pylist() for name in ("image_id", "height", "width")), counts.tolist(), rests, strict=True)
-    drawn = [(draw(seed, name, count, rest), pixels_of(height, width)[rest]) for name, height, width, count, rest in names if len(rest)]
-    keys, pixels = (np.concatenate([pair[i] for pair in drawn] or [np.zeros(0)]) for i in range(2))
+    region = rows - (np.cumsum(counts) - counts)[image_of]
+    sizes = zip(images.column("height").to_pylist(), images.column("width").to_pylist(), counts, strict=True)
+    pixels = np.concatenate([np.zeros(0, dtype=np.int64), *(pixels_of(height, width) for height, width, count in sizes if count)])[rows]
+    keys = draw(seed, images.column("image_id").to_pylist(), counts, image_of, region)
     taken = images.select(["image_index", "image_id"]).take(pa.array(image_of))
-    columns: Iterable[Any] = (region, keys, pixels, keys)
+    columns = (region, keys, pixels, keys)
     arrays = [pa.array(column).cast(field.type) for column, field in zip(columns, list(KEY_SCHEMA)[2:], strict=True)]
     return pa.table([*taken.columns, *arrays], schema=KEY_SCHEMA)

@@ -7,7 +7,7 @@ from ray_al.core.errors import ConfigError
 from ray_al.core.seeding import seed_of, uniform_of
 from ray_al.core.types import SCORE_SCHEMA
 from ray_al.select import BATCH_RULES, list_batch_rules, rank
-from ray_al.select.noise import uniform_rows
+from ray_al.select.noise import random_of, uniform_rows
 from ray_al.select.schedule import beta_at
 from ray_al.select.softmax import softmax_keys
 from ray_al.select.softrank import softrank_keys
@@ -49,6 +49,21 @@ def test_noise_belongs_to_the_name():
     expected = [uniform_of(5, 3, row["image_id"], REGIONS)[row["region"]] for row in some.to_pylist()]
     assert drawn.tolist() == expected
     assert len(uniform_rows(whole.slice(0, 0), 5, 3, lambda index: REGIONS)) == 0
+
+
+@pytest.mark.parametrize("num", [0, 1, 26])
+def test_many_generators_at_once_are_numpys_own(num):
+    rng = np.random.default_rng(0)
+    seeds = [0, 1, 2**32 - 1, 2**32, 2**63 - 1, *rng.integers(0, 2**63, 200).tolist(), *rng.integers(0, 2**20, 20).tolist()]
+    drawn = random_of(np.array(seeds, dtype=np.uint64), num)
+    assert drawn.T.tolist() == [np.random.default_rng(seed).random(num).tolist() for seed in seeds]
+
+
+def test_images_drawn_in_blocks(monkeypatch):
+    monkeypatch.setattr("ray_al.select.noise.DRAWS_AT_A_TIME", 12)
+    table = pool(np.ones(60)).slice(3)
+    expected = [uniform_of(5, 3, row["image_id"], 7)[row["region"]] for row in table.to_pylist()]
+    assert uniform_rows(table, 5, 3, lambda index: REGIONS + index % 4).tolist() == expected
 
 
 def test_keys_are_the_formulas():
