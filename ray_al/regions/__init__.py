@@ -1,33 +1,27 @@
-"""Images -> regions: the units that are queried and labelled."""
+"""Images -> regions: the units that are queried and labelled. One table lists the kinds."""
 
-from typing import Protocol
-
-import numpy as np
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from ray_al.core.config import RegionsConfig
-from ray_al.core.types import Box
+from ray_al.regions.base import ImageRegions, RegionKind, SizedKind, SparseKind, cut
 from ray_al.regions.grid import Grid
+from ray_al.regions.pixels import Pixels
+from ray_al.regions.superpixels import Superpixels
+from ray_al.regions.windows import Windows
+
+KINDS: Mapping[str, Callable[..., RegionKind]] = {
+    "grid": Grid,
+    "image": partial(Grid, rows=1, columns=1),
+    "superpixels": Superpixels,
+    "pixels": Pixels,
+    "windows": Windows,
+}
 
 
-class RegionKind(Protocol):
-    """How an image of any size falls into regions. Boxes are in native pixels."""
-
-    def num_regions(self, height: int, width: int) -> int:
-        """Regions of an image; 0 where it is too small."""
-
-    def boxes(self, height: int, width: int) -> np.ndarray:
-        """int32 (R, 4): top, left, bottom, right, half-open."""
-
-    def box(self, region: int, height: int, width: int) -> Box:
-        """The box of one region."""
-
-    def num_pixels(self, height: int, width: int) -> np.ndarray:
-        """int64 (R,)."""
-
-
-def open_regions(config: RegionsConfig) -> RegionKind:
+def open_regions(config: RegionsConfig) -> SizedKind:
     """The region kind that `config` names."""
     return Grid(rows=config.rows, columns=config.columns) if config.kind == "grid" else Grid(rows=1, columns=1)
 
 
-__all__ = ["Grid", "RegionKind", "open_regions"]
+__all__ = ["KINDS", "Grid", "ImageRegions", "Pixels", "RegionKind", "SizedKind", "SparseKind", "Superpixels", "Windows", "cut", "open_regions"]
