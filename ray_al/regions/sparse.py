@@ -81,7 +81,8 @@ def choose_apart(scores_HW: np.ndarray, *, n: int, radius: int, taken: np.ndarra
     for y, x in zip(*np.divmod(taken, width), strict=True):
         left_HW[max(0, y - radius) : y + radius + 1, max(0, x - radius) : x + radius + 1] = -np.inf
     best_H = left_HW.max(axis=1)
-    ids, scores = [], []
+    ids: list[int] = []
+    scores: list[np.float32] = []
     while len(ids) < n and best_H.max() > -np.inf:
         y = int(best_H.argmax())
         x = int(left_HW[y].argmax())

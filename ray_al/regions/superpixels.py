@@ -2,6 +2,7 @@
 
 import importlib
 import math
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ SEEDS_PRIOR = 2
 SEEDS_MIN_COUNT = 16
 MIN_SIDE, MAX_ASPECT = 64, 2
 """OpenCV crashes, or never ends, on images with fewer than two superpixels along a side (opencv_contrib issue 2023)."""
+_SETTING = threading.Lock()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +71,8 @@ def segment(image: np.ndarray, method: str, count: int, compactness: float) -> n
     """Superpixels of an image: the same map on every run and for any number of threads, on one OpenCV version and processor.
 
     SEEDS: Van den Bergh et al., ECCV 2012, on HSV histograms (on CamVid its regions then agree best with the classes). SLIC: Achanta et
-    al., TPAMI 2012, on CIELAB. Ids are split into 4-connected pieces, and pieces below a quarter of the mean size merged (`connect`).
-    SEEDS works on at least 16 superpixels; below that, merging alone lowers their number.
+    al., TPAMI 2012, on CIELAB. Ids are split into 4-connected pieces; pieces below a quarter of the mean size, or 4 pixels, are merged into
+    neighbours (`connect`). SEEDS begins with more where fewer than 16 are asked for; merging then lowers their number.
 
     Args:
         image: uint8 (H, W, 3), RGB.
@@ -93,16 +95,22 @@ def segment(image: np.ndarray, method: str, count: int, compactness: float) -> n
     enlarged = np.ascontiguousarray(image.repeat(repeats[0], axis=0).repeat(repeats[1], axis=1))
     with _one_thread(cv2):
         labels = _seeds(cv2, enlarged, count) if method == "seeds" else _slic(cv2, enlarged, count, compactness)
-    return connect(labels[:: repeats[0], :: repeats[1]], CRUMB_SHARE * height * width / count)
+    return connect(labels[:: repeats[0], :: repeats[1]], CRUMB_SHARE * max(MIN_PIXELS, height * width / count))
 
 
 def _seeds(cv2: Any, image: np.ndarray, count: int) -> np.ndarray:
     height, width = image.shape[:2]
-    count = max(count, SEEDS_MIN_COUNT)
-    levels = min(SEEDS_LEVELS, key=lambda levels: abs(_seeds_start(height, width, count, levels) - count))
-    seeds = cv2.ximgproc.createSuperpixelSEEDS(width, height, 3, count, levels, SEEDS_PRIOR, SEEDS_BINS, False)
+    number, levels = _seeds_settings(height, width, count)
+    seeds = cv2.ximgproc.createSuperpixelSEEDS(width, height, 3, number, levels, SEEDS_PRIOR, SEEDS_BINS, False)
     seeds.iterate(cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL), ITERATIONS)
     return seeds.getLabels()
+
+
+def _seeds_settings(height: int, width: int, count: int) -> tuple[int, int]:
+    """The number to ask OpenCV for and the levels with which it begins with nearly `count` superpixels: it gives fewer than asked for."""
+    asked = [round(max(count, SEEDS_MIN_COUNT) * (1 + step / 8)) for step in range(9)]
+    choices = [(number, levels) for levels in SEEDS_LEVELS for number in asked]
+    return min(choices, key=lambda choice: abs(_seeds_start(height, width, *choice) - count))
 
 
 def _seeds_start(height: int, width: int, count: int, levels: int) -> int:
@@ -140,10 +148,11 @@ def _opencv() -> Any:
 
 @contextmanager
 def _one_thread(cv2: Any) -> Iterator[None]:
-    """OpenCV on one thread, and as before afterwards: it shares one setting a process."""
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)
+    """OpenCV on one thread, and as before afterwards: the setting is the whole process's, so threads take turns."""
+    with _SETTING:
+        before = cv2.getNumThreads()
+        cv2.setNumThreads(1)
+        try:
+            yield
+        finally:
+            cv2.setNumThreads(before)
