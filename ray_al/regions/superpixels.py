@@ -35,7 +35,7 @@ class Superpixels:
 
     Attributes:
         method: `seeds` or `slic`.
-        count: asked for; an image has more or fewer, and never more than one in 16 pixels.
+        count: asked for, lowered to one in 16 pixels; an image has somewhat more or fewer.
         compactness: of SLIC, the weight of distance against colour; SEEDS has none.
     """
 

@@ -1,4 +1,4 @@
-"""Floating windows as regions (RIPU, Xie et al., CVPR 2022, section 3.2): a square around any pixel, never over another."""
+"""Floating windows as regions (RIPU, Xie et al., CVPR 2022): a square around any pixel, never over another."""
 
 from dataclasses import dataclass
 from typing import ClassVar
