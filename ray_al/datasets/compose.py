@@ -1,12 +1,31 @@
-"""An image's mask from its label parts."""
+"""An image's labels from its label parts."""
 
 import io
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
 from ray_al.core.types import IGNORE_INDEX, Box
+from ray_al.datasets.bits import bits_of_ids, fill_bits
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One region's label.
+
+    Attributes:
+        kind: `dense`, `dominant` or `classes`.
+        mask: PNG of the box: class ids, 255 for no label (dense); 255 inside the region and 0 outside, or None where the region fills
+            its box (the other kinds).
+        classes: the dominant class alone, or the classes present; empty where nothing could be said, and for `dense`.
+    """
+
+    box: Box
+    kind: str
+    mask: bytes | None
+    classes: tuple[int, ...] = ()
 
 
 def encode_mask(mask: np.ndarray) -> bytes:
@@ -29,3 +48,27 @@ def compose_mask(parts: Iterable[tuple[Box, bytes]], height: int, width: int) ->
         window = mask[box.top : box.bottom, box.left : box.right]
         np.copyto(window, values, where=values != IGNORE_INDEX)
     return mask
+
+
+def compose_bits(parts: Iterable[Part], height: int, width: int) -> np.ndarray:
+    """int64 (height, width): the classes that each pixel may have by `parts`, as bit sets, 0 elsewhere.
+
+    A later part replaces an earlier one, but a label is never overwritten by "no label".
+
+    Raises:
+        ConfigError: a class above 62.
+    """
+    bits = np.zeros((height, width), dtype=np.int64)
+    for part in parts:
+        values = _part_bits(part)
+        window = bits[part.box.top : part.box.bottom, part.box.left : part.box.right]
+        np.copyto(window, values, where=values != 0)
+    return bits
+
+
+def _part_bits(part: Part) -> np.ndarray:
+    if part.kind == "dense":
+        assert part.mask is not None
+        return bits_of_ids(decode_mask(part.mask))
+    inside = np.ones((part.box.height, part.box.width), dtype=bool) if part.mask is None else decode_mask(part.mask) != 0
+    return fill_bits(inside, (value for value in part.classes if value != IGNORE_INDEX))
