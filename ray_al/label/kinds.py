@@ -40,8 +40,8 @@ def dominant(ids: np.ndarray, region: np.ndarray | None = None) -> int:
 def classes(ids: np.ndarray, region: np.ndarray | None = None) -> tuple[int, ...]:
     """The classes present, ascending, void left out; empty where the region is all void.
 
-    MulActSeg's code has a further class for void, which the network learns to predict; here void stays without a label. Its option to
-    leave out classes that are only seen within a few pixels of the region's border is not offered.
+    MulActSeg has in its code a further class for void, which the network learns to predict; here void adds no class. Its scripts also
+    leave out classes that are only seen within a few pixels of the border of the region; here every pixel counts.
 
     >>> classes(np.array([[2, 2, 1], [1, 0, 255]], np.uint8))
     (0, 1, 2)

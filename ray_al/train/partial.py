@@ -1,9 +1,9 @@
 """Losses on partial labels: a pixel's target is the set of classes that it may have, as int64 bits (bit c for class c, 0 for no label).
 
 Source: MulActSeg (Hwang et al., "Active Learning for Semantic Segmentation with Multi-class Label Query", NeurIPS 2023), stage 1. From its
-code: both losses below; cross entropy, merged positive and prototypical pixel loss are each divided by their own number of terms and added
-with the weights 16, 8 and 1; probabilities come from logits divided by 0.1, which its classifier of cosines needs. Not confirmed: the
-equations as the paper prints them; its text was not read.
+code: both losses below; cross entropy, merged positive and prototypical pixel loss are each divided by their own number of terms plus one
+and added, on Cityscapes with the weights 16, 8 and 1 and logits divided by 0.1 first. Not confirmed: the equations as the paper prints
+them; its text was not read.
 """
 
 import torch
@@ -14,7 +14,7 @@ from ray_al.datasets.bits import MAX_CLASSES, bits_of_ids, check_num_classes, fi
 def partial_cross_entropy_sum(logits_NCHW: torch.Tensor, bits_NHW: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """-ln sum_{c in set} p_c summed over the labelled pixels: MulActSeg's "merged positive" loss, cross entropy where the set is one class.
 
-    It is logsumexp over all classes minus logsumexp over the set, so that no p_c underflows; the original adds 1e-8 inside the logarithm.
+    It is a logsumexp of ln p_c over the set, so that nothing underflows; MulActSeg's code adds 1e-8 inside the logarithm.
 
     Args:
         logits_NCHW: any floating type; sums are taken in float32, or float64 for float64.
@@ -23,12 +23,11 @@ def partial_cross_entropy_sum(logits_NCHW: torch.Tensor, bits_NHW: torch.Tensor)
     Returns:
         The sum (zero, never nan, without a labelled pixel) and the number of labelled pixels, both scalars.
     """
-    logits = _widen(logits_NCHW)
-    allowed = _allowed(bits_NHW, logits.shape[1])
-    labelled = allowed.any(1)
-    # The set of all classes costs nothing, and its gradient is zero: what a pixel without a label needs.
-    inside = logits.masked_fill(~(allowed | ~labelled.unsqueeze(1)), -torch.inf)
-    return (logits.logsumexp(1) - inside.logsumexp(1)).sum(), labelled.sum().to(logits.dtype)
+    bits = _within(bits_NHW, logits_NCHW.shape[1])
+    labelled = bits != 0
+    log_p = _log_p(logits_NCHW, labelled)
+    inside = log_p.masked_fill(~_members(bits[labelled], log_p.shape[1]), -torch.inf)
+    return -inside.logsumexp(1).sum(), labelled.sum().to(log_p.dtype)
 
 
 def prototype_loss_sum(logits_NCHW: torch.Tensor, regions_NHW: torch.Tensor, bits_NHW: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -45,15 +44,13 @@ def prototype_loss_sum(logits_NCHW: torch.Tensor, regions_NHW: torch.Tensor, bit
     Returns:
         The sum (zero, never nan, without a multi-class region) and the number of pairs of region and class, both scalars.
     """
-    log_p = _widen(logits_NCHW).log_softmax(1).movedim(1, -1)
-    allowed = _allowed(bits_NHW, log_p.shape[-1]).movedim(1, -1)
-    taking_part = (allowed.sum(-1) > 1) & (regions_NHW >= 0)
-    image = torch.arange(len(log_p), device=log_p.device).view(-1, 1, 1).expand_as(regions_NHW)
-    names = torch.stack([image[taking_part], regions_NHW[taking_part].long()], 1)
+    bits = _within(bits_NHW, logits_NCHW.shape[1])
+    taking_part = (bits & (bits - 1) != 0) & (regions_NHW >= 0)  # two bits or more
+    log_p = _log_p(logits_NCHW, taking_part)
+    names = torch.stack([taking_part.nonzero()[:, 0], regions_NHW[taking_part].long()], 1)  # image and region
     region = torch.unique(names, dim=0, return_inverse=True)[1]
-    log_p = log_p[taking_part]
-    pixel, column = _prototypes(log_p.detach().masked_fill(~allowed[taking_part], -torch.inf), region)
-    chosen = log_p[pixel, column]
+    candidates = log_p.detach().masked_fill(~_members(bits[taking_part], log_p.shape[1]), -torch.inf)
+    chosen = log_p[_prototypes(candidates, region)]
     return -chosen.sum(), torch.tensor(len(chosen), dtype=log_p.dtype, device=log_p.device)
 
 
@@ -78,13 +75,19 @@ def _prototypes(log_p_PC: torch.Tensor, region_P: torch.Tensor) -> tuple[torch.T
     return first[row, column], column
 
 
-def _widen(logits: torch.Tensor) -> torch.Tensor:
-    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+def _within(bits: torch.Tensor, num_classes: int) -> torch.Tensor:
+    return bits & ((1 << num_classes) - 1)
 
 
-def _allowed(bits_NHW: torch.Tensor, num_classes: int) -> torch.Tensor:
-    """bool (N, C, H, W): class by class, as one shift of all would take eight bytes a pixel and class."""
-    return torch.stack([bits_NHW.bitwise_and(1 << c) != 0 for c in range(num_classes)], 1)
+def _log_p(logits_NCHW: torch.Tensor, where_NHW: torch.Tensor) -> torch.Tensor:
+    """ln p_c, (P, C), of the pixels where `where_NHW`, row by row: few are labelled, and the others are not worth a softmax."""
+    logits_PC = logits_NCHW.movedim(1, -1)[where_NHW]
+    return logits_PC.to(torch.promote_types(logits_PC.dtype, torch.float32)).log_softmax(1)
+
+
+def _members(bits_P: torch.Tensor, num_classes: int) -> torch.Tensor:
+    """bool (P, C): class by class, as one shift of all would take eight bytes a pixel and class."""
+    return torch.stack([bits_P & (1 << c) != 0 for c in range(num_classes)], 1)
 
 
 __all__ = ["MAX_CLASSES", "bits_of_ids", "check_num_classes", "fill_bits", "partial_cross_entropy_sum", "prototype_loss_sum"]
