@@ -49,7 +49,14 @@ class ForeignSegmenter(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits of shape (N, C, h, w), from images of shape (N, 3, H, W)."""
-        output = self.network(images)
+        return self.logits_of(self.network(images))
+
+    def logits_of(self, output: Any) -> torch.Tensor:
+        """The logits in an output of the network: a tensor, a dict with `out`, or an object with `logits`.
+
+        Raises:
+            ConfigError: none of these, or not of shape (N, C, h, w).
+        """
         if isinstance(output, dict) and "out" in output:
             output = output["out"]
         elif not isinstance(output, torch.Tensor):

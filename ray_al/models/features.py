@@ -1,0 +1,71 @@
+"""Features of a network's inner layer beside its logits, for strategies that compare regions."""
+
+import torch
+from torch import nn
+
+from ray_al.core.errors import ConfigError
+from ray_al.models.build import ForeignSegmenter, Segmenter
+from ray_al.models.layers import KeptWhole, candidate_layers, check_layer, last_hidden_layer, put_behind
+
+
+class FeatureTap(KeptWhole):
+    """Lets a layer's output pass and keeps a copy, as what comes next may work in place."""
+
+    def __init__(self, layer: str) -> None:
+        super().__init__()
+        self.layer = layer
+        self.features: torch.Tensor | None = None
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """The values as they are, of shape (N, D, h, w)."""
+        if not isinstance(values, torch.Tensor) or values.ndim != 4:
+            seen = f"tensor of shape {tuple(values.shape)}" if isinstance(values, torch.Tensor) else type(values).__name__
+            raise ConfigError(f"feature layer {self.layer!r}: its output is a {seen}; name a layer that gives (N, D, h, w)")
+        self.features = values.clone()
+        return values
+
+
+def feature_layer(model: nn.Module, name: str | None) -> str:
+    """The name of the layer whose output is a region's features.
+
+    Args:
+        model: from `build_model`.
+        name: of a layer; `backbone` is the last layer of a torchvision network's backbone, which pretrained weights make useful
+            before anything is trained; None the head's last hidden layer (`classifier.cbr` of LR-ASPP, else what the last 1x1 convolution reads).
+
+    Raises:
+        ConfigError: unknown name, with the nearest ones; no name for a network of another package.
+    """
+    if name is None and isinstance(model, Segmenter):
+        return last_hidden_layer(model)
+    if name == "backbone" and isinstance(model, Segmenter):
+        return f"backbone.{[child for child, _ in model.backbone.named_children()][-1]}"
+    if name is None:
+        kind = f"model.name {model.name!r}" if isinstance(model, ForeignSegmenter) else type(model).__name__
+        raise ConfigError(f"{kind}: no feature layer is known for it; name one of it, such as {', '.join(candidate_layers(model))}")
+    return check_layer(model, name)
+
+
+class FeatureNetwork(nn.Module):
+    """A network that gives features with its logits. `prepare_network` takes it as it takes the model alone, and keeps the layer's output.
+
+    Args:
+        model: from `build_model`, not yet prepared; it is changed in place.
+        layer: from `feature_layer`; of a layer that is called more than once in a forward the last output counts.
+    """
+
+    def __init__(self, model: nn.Module, layer: str) -> None:
+        super().__init__()
+        self.layer = layer
+        put_behind(model, layer, FeatureTap(layer))
+        self.model = model
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits (N, C, h, w) and features (N, D, h', w'), each at its own resolution, from images (N, 3, H, W)."""
+        logits = self.model(images)
+        # Looked up, not kept: preparing a network copies its modules.
+        tap = next((module for module in self.model.modules() if isinstance(module, FeatureTap)), None)
+        if tap is None or tap.features is None:
+            raise ConfigError(f"feature layer {self.layer!r}: the network does not call it; name another layer")
+        features, tap.features = tap.features, None
+        return logits, features

@@ -1,0 +1,130 @@
+"""Many stochastic passes over a batch of images, what they have in common computed once."""
+
+import logging
+from typing import Any, NamedTuple
+
+import torch
+from torch import fx, nn
+
+from ray_al.core.errors import ConfigError
+from ray_al.models.build import ForeignSegmenter
+from ray_al.models.dropout import PassDropout, set_pass
+from ray_al.models.layers import root_of, trace
+
+logger = logging.getLogger(__name__)
+IN_PLACE_OPERATORS = ("iadd", "iand", "ifloordiv", "ilshift", "imatmul", "imod", "imul", "ior", "ipow", "irshift", "isub", "itruediv", "ixor")
+
+
+class Halves(NamedTuple):
+    """A graph cut at its dropout layers: `back(*front(images))` is the whole."""
+
+    front: fx.GraphModule
+    back: fx.GraphModule
+    back_writes: bool
+    """Whether the back works in place, so that it needs values of its own."""
+
+
+class StochasticNetwork:
+    """A network with `PassDropout` layers, whose part before the first dropout is computed once a batch.
+
+    Args:
+        network: with dropout (`with_dropout`), prepared (`prepare_network`) at any precision.
+        seed: of the run.
+        cycle: of the scores.
+
+    Raises:
+        ConfigError: the network has no `PassDropout` on the way from images to logits.
+    """
+
+    def __init__(self, network: nn.Module, seed: int, cycle: int) -> None:
+        self.network, self.seed, self.cycle = network, seed, cycle
+        self.dropouts = nn.ModuleList(module for module in network.modules() if isinstance(module, PassDropout))
+        if not self.dropouts:
+            raise ConfigError("dropout: the network has no layer that passes could differ by; give it some with with_dropout")
+        self.halves = _halves(root_of(network))
+
+    def prefix(self, images: torch.Tensor) -> tuple[Any, ...]:
+        """What all passes over images of shape (N, 3, H, W) share; to be handed to `suffix` unread."""
+        if self.halves is None:
+            return (images,)
+        shared: tuple[Any, ...] = self.halves.front(images)
+        return shared
+
+    def suffix(self, prefix: tuple[Any, ...], number: int | None) -> torch.Tensor:
+        """Logits (N, C, h, w) of one pass; the plain network's for None. May be called any number of times, in any order."""
+        if self.halves is None or self.halves.back_writes:
+            prefix = tuple(value.clone() if isinstance(value, torch.Tensor) else value for value in prefix)
+        set_pass(self.dropouts, self.seed, self.cycle, number)
+        try:
+            output = self.network(*prefix) if self.halves is None else self.halves.back(*prefix)
+        finally:
+            set_pass(self.dropouts, self.seed, self.cycle, None)
+        if self.halves is not None and isinstance(self.network, ForeignSegmenter):
+            return self.network.logits_of(output)
+        logits: torch.Tensor = output
+        return logits
+
+
+def _halves(root: nn.Module) -> Halves | None:
+    try:
+        traced = root if isinstance(root, fx.GraphModule) else trace(root)
+    except Exception as error:  # whatever a network does that cannot be traced, its passes are right, only slower
+        logger.warning("every pass computes the whole network, it cannot be traced: %s", error)
+        return None
+    return split_at_dropout(traced)
+
+
+def split_at_dropout(traced: fx.GraphModule) -> Halves:
+    """Cut a graph so that nodes which depend on no dropout are computed in front.
+
+    Where a node behind the first dropout works in place, only what was written before that dropout goes to the front: the order of the
+    steps is then the network's own, and nothing is read after it was overwritten.
+
+    Raises:
+        ConfigError: no dropout layer is called.
+    """
+    modules = dict(traced.named_modules())
+    nodes = list(traced.graph.nodes)
+    positions = [position for position, node in enumerate(nodes) if _drops(node, modules)]
+    if not positions:
+        raise ConfigError("dropout: no dropout layer lies between images and logits; name another layer to put one behind")
+    writes = any(_works_in_place(node, modules) for node in nodes[positions[0] :])
+    behind: set[fx.Node] = set()
+    for position, node in enumerate(nodes):
+        depends = _drops(node, modules) or any(source in behind for source in node.all_input_nodes)
+        if depends or node.op == "output" or (writes and position > positions[0]):
+            behind.add(node)
+    front = [node for node in nodes if node not in behind]
+    shared = [node for node in front if any(user in behind for user in node.users)]
+    return Halves(_front(traced, front, shared), _back(traced, [node for node in nodes if node in behind], shared), writes)
+
+
+def _front(traced: fx.GraphModule, nodes: list[fx.Node], shared: list[fx.Node]) -> fx.GraphModule:
+    graph = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
+    for node in nodes:
+        copies[node] = graph.node_copy(node, copies.__getitem__)
+    graph.output(tuple(copies[node] for node in shared))
+    return fx.GraphModule(traced, graph)
+
+
+def _back(traced: fx.GraphModule, nodes: list[fx.Node], shared: list[fx.Node]) -> fx.GraphModule:
+    graph = fx.Graph()
+    copies = {node: graph.placeholder(node.name) for node in shared}
+    for node in nodes:
+        copies[node] = graph.node_copy(node, copies.__getitem__)
+    return fx.GraphModule(traced, graph)
+
+
+def _drops(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
+    return node.op == "call_module" and any(isinstance(module, PassDropout) for module in modules[str(node.target)].modules())
+
+
+def _works_in_place(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
+    if node.op == "call_module":
+        return bool(getattr(modules[str(node.target)], "inplace", False))
+    if node.op == "call_method":
+        return str(node.target).endswith("_")
+    name = getattr(node.target, "__name__", "")
+    by_operator = getattr(node.target, "__module__", "") == "_operator" and name in IN_PLACE_OPERATORS
+    return by_operator or name.endswith("_") or bool(node.kwargs.get("inplace")) or node.kwargs.get("out") is not None
