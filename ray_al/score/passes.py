@@ -12,7 +12,6 @@ from ray_al.models.dropout import PassDropout, set_pass
 from ray_al.models.layers import root_of, trace
 
 logger = logging.getLogger(__name__)
-IN_PLACE_OPERATORS = ("iadd", "iand", "ifloordiv", "ilshift", "imatmul", "imod", "imul", "ior", "ipow", "irshift", "isub", "itruediv", "ixor")
 
 
 class Halves(NamedTuple):
@@ -125,6 +124,6 @@ def _works_in_place(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
         return bool(getattr(modules[str(node.target)], "inplace", False))
     if node.op == "call_method":
         return str(node.target).endswith("_")
+    # An operator such as += is traced as the one that does not work in place.
     name = getattr(node.target, "__name__", "")
-    by_operator = getattr(node.target, "__module__", "") == "_operator" and name in IN_PLACE_OPERATORS
-    return by_operator or name.endswith("_") or bool(node.kwargs.get("inplace")) or node.kwargs.get("out") is not None
+    return name.endswith("_") or bool(node.kwargs.get("inplace")) or node.kwargs.get("out") is not None

@@ -102,10 +102,15 @@ def test_mobilenets(name, precision):
     assert not backbone
 
 
+@pytest.fixture(scope="module", params=["fcn_resnet50", "deeplabv3_resnet50"])
+def resnet(request):
+    built(request.param, None)
+    return request.param
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("name", ["fcn_resnet50", "deeplabv3_resnet50"])
-def test_resnets(name, precision):
-    check(network(name, precision), batch(precision, 32))
+def test_resnets(resnet, precision):
+    check(network(resnet, precision), batch(precision, 32))
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -135,6 +140,18 @@ def test_what_depends_on_no_dropout_is_in_front():
     called = [node.target for node in halves.back.graph.nodes if node.op == "call_module"]
     assert called == ["classifier.cbr.behind", "classifier.high_classifier"]
     assert not halves.back_writes
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("name", ["lraspp_mobilenet_v3_large", f"{__name__}:Skips"])
+def test_no_pass_number_is_the_network_without_any_dropout(name, precision):
+    key = name.rpartition(":")[2]
+    bare = build_model(ModelConfig(name=name), 3)
+    bare.load_state_dict(built(key, None).state_dict())
+    stochastic, images = StochasticNetwork(network(key, precision), SEED, CYCLE), batch(precision)
+    with torch.inference_mode():
+        expected = prepare_network(bare, precision, "cpu")(images)
+        assert torch.equal(stochastic.suffix(stochastic.prefix(images), None), expected)
 
 
 def test_an_image_scores_the_same_in_any_batch():

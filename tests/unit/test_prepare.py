@@ -6,6 +6,7 @@ from torch import nn
 from ray_al.core.config import ModelConfig
 from ray_al.models import build_model
 from ray_al.models.build import ForeignSegmenter
+from ray_al.models.dropout import PassDropout, with_dropout
 from ray_al.score.prepare import prepare_network
 
 
@@ -27,6 +28,13 @@ def test_folding_and_fusing_do_not_change_the_logits(name):
         torch.testing.assert_close(fast(images), expected, rtol=1e-3, atol=1e-4)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in fast.modules())
     assert not any(isinstance(module, nn.Conv2d | nn.Hardswish) for module in fast.modules() if module in used(fast))
+
+
+def test_a_dropout_stays_one_call_and_all_else_is_folded_and_fused_around_it():
+    model = with_dropout(build_model(ModelConfig(name="lraspp_mobilenet_v3_large"), 3).eval(), ["classifier.cbr", "backbone.2"], 0.5)[0]
+    called = used(prepare_network(model, "fp32", "cpu"))
+    assert [module.name for module in called if isinstance(module, PassDropout)] == ["backbone.2", "classifier.cbr"]
+    assert not any(isinstance(module, nn.BatchNorm2d | nn.Conv2d | nn.Hardswish) for module in called)
 
 
 def used(model):
