@@ -1,120 +1,193 @@
-"""Images a second of scoring `equal`: bare forward passes, our scorer end to end, and EquAL's own way; overlap with the reference.
+"""Images a second of scoring: bare forward passes, our scorer in one process and through Ray Data, and EquAL's own way.
 
-python jobs/bench_scoring.py --root /data/camvid --size 180 240 --images 100 [--weights model.pt]
+python jobs/bench_scoring.py --root /data/camvid --size 180 240 --images 1500 [--model deeplabv3_resnet50] [--weights model.pt]
+
+All four from decoded images with the same number of threads; decoding is shown apart. Images beyond the data set's are its images again.
 """
 
 import argparse
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
-from PIL import Image
 
 from ray_al.core.config import RunConfig, parse_config
+from ray_al.core.storage import Storage
 from ray_al.datasets import open_dataset
-from ray_al.datasets.images import read_image, resize_image
+from ray_al.datasets.manifest import build_manifest
+from ray_al.driver.cluster import connect
+from ray_al.driver.pool import table_bytes
 from ray_al.models import build_model
+from ray_al.regions import open_regions
+from ray_al.score.decode import decode
+from ray_al.score.runner import run_shards
 from ray_al.score.scorer import Scorer
-from ray_al.score.shards import score_files
+from ray_al.score.shards import ShardTask, make_tasks
+from ray_al.train.state import dump
 
 SHARE = 0.12
-BLOCK = 40
+ROUNDS = 3
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", required=True)
     parser.add_argument("--size", type=int, nargs=2, default=(180, 240))
-    parser.add_argument("--images", type=int, default=100)
-    parser.add_argument("--weights", help="state dict of a trained LR-ASPP; default: random weights")
+    parser.add_argument("--images", type=int, default=1500)
+    parser.add_argument("--model", default="lraspp_mobilenet_v3_large")
+    parser.add_argument("--weights", help="state dict of a trained network; default: random weights")
+    parser.add_argument("--scores", nargs="+", default=["entropy", "equal"])
     parser.add_argument("--batch-size", type=int, default=4)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--gpu", action="store_true")
     options = parser.parse_args()
-    config = configure(options)
-    dataset = open_dataset(config.data)
-    uris = [image.uri for image in dataset.splits["train"]][: options.images]
-    torch.manual_seed(0)
-    weights = Path(options.weights).read_bytes() if options.weights else None
-    scorer = Scorer(config, dataset.num_classes, weights)
-    reference = Scorer(config.model_copy(update={"score": config.score.model_copy(update={"precision": "reference"})}), dataset.num_classes, weights)
-    if weights is None:
-        torch.manual_seed(0)
-        reference.network = build_model(config.model, dataset.num_classes).eval()
-    ours, first = timed(lambda: score(scorer, uris))
-    batch = scorer.network_input(np.stack([resize_image(read_image(uri), config.data.image_size) for uri in uris[: options.batch_size]]))
-    counts, seconds = dict.fromkeys(("later", "bare", "equal"), 0), dict.fromkeys(("later", "bare", "equal"), 0.0)
-    for begin in range(0, len(uris), BLOCK):  # block by block, so that a machine that slows down does so for all alike
-        block = uris[begin : begin + BLOCK]
-        rounds, some = max(1, len(block) // options.batch_size), block[: max(1, len(block) // 5)]
-        for name, count, function in (
-            ("later", len(block), lambda block=block: score(scorer, block)),
-            ("bare", rounds * options.batch_size, lambda rounds=rounds: [forward(scorer, batch) for _ in range(rounds)]),
-            ("equal", len(some), lambda some=some: [equal_way(reference.network, uri, config.data.image_size) for uri in some]),
-        ):
-            counts[name] += count
-            seconds[name] += timed(function)[1]
-    rates = {
-        "bare forward passes": counts["bare"] / seconds["bare"],
-        "ours, first cycle (decodes)": len(uris) / first,
-        "ours, later cycles (decoded images kept)": counts["later"] / seconds["later"],
-        "EquAL's way (decodes in every pass)": counts["equal"] / seconds["equal"],
-    }
-    print(f"LR-ASPP {options.size[0]}x{options.size[1]}, {len(uris)} images, {torch.get_num_threads()} threads, {scorer.precision}")
-    bare_rate, *_, seed_rate = rates.values()
-    for name, rate in rates.items():
-        print(f"{name:42s} {rate:7.1f} img/s   {rate / bare_rate:5.2f} of bare   {rate / seed_rate:5.2f} times EquAL's way")
-    print(f"overlap of the top {SHARE:.0%} with the reference precision: {overlap(ours, score(reference, uris)):.3f}")
+    with tempfile.TemporaryDirectory() as folder, connect(configure(options, "entropy")):
+        for score in options.scores:
+            Bench(options, score, Storage(f"{folder}/{score}")).run()
 
 
-def configure(options: argparse.Namespace) -> RunConfig:
+def configure(options: argparse.Namespace, score: str, **changes: object) -> RunConfig:
     values = {
-        "data": {
-            "dataset": "camvid",
-            "root": str(Path(options.root).resolve()),
-            "image_size": list(options.size),
-            "normalize": "imagenet",
+        "data": {"dataset": "camvid", "root": str(Path(options.root).resolve()), "image_size": list(options.size), "cache_gb": 8},
+        "model": {"name": options.model},
+        "strategy": {"score": score},
+        "score": {
+            "batch_size": options.batch_size, "threads": options.threads, "workers": 1,
+            "gpus_per_worker": float(options.gpu), "precision": "bf16" if options.gpu else "auto", **changes,
         },
-        "strategy": {"score": "equal"},
-        "score": {"batch_size": options.batch_size, "threads": 2},
-    }
+    }  # fmt: skip
     return parse_config(values, source="command line")
 
 
-def timed(function: Callable[[], object]) -> tuple[object, float]:
+class Bench:
+    """One acquisition function on one network."""
+
+    def __init__(self, options: argparse.Namespace, score: str, storage: Storage) -> None:
+        self.options, self.score, self.storage = options, score, storage
+        self.config = configure(options, score)
+        self.device = "cuda" if options.gpu else "cpu"
+        dataset = open_dataset(self.config.data)
+        self.num_classes, self.files = dataset.num_classes, dataset.splits["train"]
+        torch.manual_seed(0)
+        model = build_model(self.config.model, self.num_classes)
+        state = Path(options.weights).read_bytes() if options.weights else dump(dict(model.state_dict()))
+        self.weights = storage.put("model.pt", state, attempt=1)
+        self.manifest = self._manifest()
+        self.scorer = Scorer(self.config, self.config.strategy, self.num_classes, [state], device=self.device)
+        reference = configure(options, score, precision="reference")
+        self.reference = Scorer(reference, reference.strategy, self.num_classes, [state], device=self.device)
+
+    def _manifest(self) -> pa.Table:
+        """The data set's images, again and again under other names."""
+        table, _ = build_manifest(self.files, open_regions(self.config.regions).num_regions)
+        rows = [table.slice(number % len(table), 1) for number in range(self.options.images)]
+        names = [f"{number:06d}/{row.column('image_id')[0].as_py()}" for number, row in enumerate(rows)]
+        whole = pa.concat_tables(rows)
+        return whole.set_column(0, "image_index", pa.array(range(len(whole)), pa.int64())).set_column(1, "image_id", pa.array(names, pa.string()))
+
+    def tasks(self, output: str, cycle: int) -> list[ShardTask]:
+        ref = self.storage.put("manifest.parquet", table_bytes(self.manifest), attempt=1)
+        offsets = np.concatenate([[0], np.cumsum(self.manifest.column("num_regions").to_numpy())])
+        return list(
+            make_tasks(
+                self.config, len(self.manifest), work="scores", images=np.ones(len(self.manifest), bool), done=set(), cycle=cycle, seed=0,
+                regions_of=lambda start, stop: np.packbits(np.ones(offsets[stop] - offsets[start], bool)).tobytes(),
+                run_uri=self.storage.root, manifest=ref, weights=(self.weights,), output=output, attempt=1,
+            )
+        )  # fmt: skip
+
+    def run(self) -> None:
+        uris = [file.uri for file in self.files][: self.options.images]
+        decoding = timed(lambda: [decode(uri, self.config) for uri in uris]) / len(uris)
+        batch = np.stack([decode(uri, self.config) for uri in (uris * self.options.batch_size)[: self.options.batch_size]])
+        few = batch[: max(1, min(len(batch), self.options.images // 50))]
+        in_process = self.config.model_copy(update={"score": self.config.score.model_copy(update={"workers": 0})})
+        self.through(self.config, "warm", 0)  # starts the worker, fills its cache
+        seconds: dict[str, list[float]] = {name: [] for name in ("bare", "process", "ray", "equal")}
+        for turn in range(ROUNDS):  # in turns, so that a machine that slows down does so for all alike
+            seconds["bare"].append(self.bare(batch))
+            seconds["process"].append(self.through(in_process, f"process-{turn}", 1))
+            seconds["ray"].append(self.through(self.config, f"ray-{turn}", 1))
+            seconds["equal"].append(timed(lambda: [self.equal_way(image) for image in few]) / len(few))
+        rates = {name: 1 / float(np.median(values)) for name, values in seconds.items()}
+        print(
+            f"\n{self.score}, {self.options.model} {self.options.size[0]}x{self.options.size[1]}, {self.options.images} images, "
+            f"{torch.get_num_threads()} threads, {self.scorer.precision} on {self.device}, batches of {self.options.batch_size}"
+        )
+        print(f"    decoding (PNG, resized, one thread)      {1 / decoding:8.1f} img/s")
+        print(f"(a) bare forward passes                      {rates['bare']:8.1f} img/s")
+        print(f"(b) scorer in one process, parts written     {rates['process']:8.1f} img/s   {rates['process'] / rates['bare']:5.2f} of (a)")
+        print(f"(c) the same through Ray Data, 1 worker      {rates['ray']:8.1f} img/s   {rates['ray'] / rates['process']:5.2f} of (b)")
+        print(f"(d) EquAL's way                              {rates['equal']:8.1f} img/s   (b) is {rates['process'] / rates['equal']:5.2f} times (d)")
+        print(f"    overlap of the top {SHARE:.0%} with fp32 at full resolution: {self.overlap(uris):.3f}", flush=True)
+
+    def bare(self, batch: np.ndarray) -> float:
+        """Seconds an image of nothing but the network's passes."""
+        tensor = self.scorer.network_input(batch)
+        passes = 2 if self.score == "equal" else 1
+        rounds = max(1, self.options.images // len(batch))
+
+        @torch.inference_mode()
+        def forward() -> None:
+            for _ in range(rounds * passes):
+                self.scorer.networks[0](tensor)
+            if self.device == "cuda":
+                torch.cuda.synchronize()
+
+        return timed(forward) / (rounds * len(batch))
+
+    def through(self, config: RunConfig, output: str, cycle: int) -> float:
+        """Seconds an image of scoring tasks, results written."""
+        tasks = self.tasks(output, cycle)
+        return timed(lambda: run_shards(tasks, config, lambda results: None)) / self.options.images
+
+    @torch.no_grad()
+    def equal_way(self, image: np.ndarray) -> list[float]:
+        """One image at a time, a pass each, entropy at full resolution in numpy, a loop over the cells."""
+        size, network = self.config.data.image_size, self.reference.networks[0]
+        tensor = torch.from_numpy(image).permute(2, 0, 1).float()[None].to(self.device) / 255
+        total = np.zeros(size)
+        for mirrored in (False, True) if self.score == "equal" else (False,):
+            logits = torch.nn.functional.interpolate(
+                network(tensor.flip(-1) if mirrored else tensor), size=size, mode="bilinear", align_corners=False
+            )
+            p = logits.softmax(1)[0].cpu().numpy()
+            entropy = -(p * np.log(p + 1e-12)).sum(0)
+            total += entropy[:, ::-1] if mirrored else entropy
+        rows, columns = np.linspace(0, size[0], 6).astype(int), np.linspace(0, size[1], 6).astype(int)
+        return [float(total[rows[i] : rows[i + 1], columns[j] : columns[j + 1]].mean()) for i in range(5) for j in range(5)]
+
+    def overlap(self, uris: list[str]) -> float:
+        """Of the regions of the data set's own images, chosen by the reference precision and by ours."""
+        ours = self._read("process-0")[: len(uris) * 25]
+        maps = [self.reference.maps(decode(uri, self.config)[None]).values[0] for uri in uris]
+        boxes = open_regions(self.config.regions)
+        full = [boxes_mean(values, boxes, row) for values, row in zip(maps, self.manifest.to_pylist(), strict=False)]
+        k = int(len(ours) * SHARE)
+        return len(set(np.argsort(-ours, kind="stable")[:k]) & set(np.argsort(-np.concatenate(full), kind="stable")[:k])) / k
+
+    def _read(self, output: str) -> np.ndarray:
+        names = self.storage.list(output)
+        tables = [pq.read_table(pa.BufferReader(self.storage.read(f"{output}/{name}"))) for name in names]
+        return pa.concat_tables(tables).column("score").to_numpy()
+
+
+def boxes_mean(values: torch.Tensor, kind: object, row: dict) -> np.ndarray:
+    from ray_al.score.pooling import BoxPooler
+
+    height, width = row["height"], row["width"]
+    return BoxPooler(kind.of_image(height, width).boxes, height, width).mean(values[None])[:, 0]
+
+
+def timed(function: Callable[[], object]) -> float:
     start = time.perf_counter()
-    result = function()
-    return result, time.perf_counter() - start
-
-
-def score(scorer: Scorer, uris: list[str]) -> np.ndarray:
-    images = [{"image_id": uri, "uri": uri, "height": 360, "width": 480} for uri in uris]
-    return np.concatenate(score_files(scorer, images)[0])
-
-
-@torch.inference_mode()
-def forward(scorer: Scorer, batch: torch.Tensor) -> torch.Tensor:
-    return scorer.network(batch)
-
-
-@torch.no_grad()
-def equal_way(network: torch.nn.Module, uri: str, size: tuple[int, int]) -> list[float]:
-    """One image at a time, two forward passes, entropy at full resolution, a loop over the cells."""
-    image = Image.open(uri).convert("RGB").resize((size[1], size[0]), Image.Resampling.BILINEAR)
-    tensor = torch.from_numpy(np.array(image)).permute(2, 0, 1).float()[None] / 255
-    total = np.zeros(size)
-    for mirrored in (False, True):
-        logits = torch.nn.functional.interpolate(network(tensor.flip(-1) if mirrored else tensor), size=size, mode="bilinear", align_corners=False)
-        p = logits.softmax(1)[0].numpy()
-        entropy = -(p * np.log(p + 1e-12)).sum(0)
-        total += entropy[:, ::-1] if mirrored else entropy
-    rows, columns = np.linspace(0, size[0], 6).astype(int), np.linspace(0, size[1], 6).astype(int)
-    return [float(total[rows[i] : rows[i + 1], columns[j] : columns[j + 1]].mean()) for i in range(5) for j in range(5)]
-
-
-def overlap(one: np.ndarray, other: object) -> float:
-    k = int(len(one) * SHARE)
-    return len(set(np.argsort(-one)[:k]) & set(np.argsort(-np.asarray(other))[:k])) / k
+    function()
+    return time.perf_counter() - start
 
 
 if __name__ == "__main__":

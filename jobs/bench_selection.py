@@ -129,7 +129,7 @@ def ranked(folder: str, images: int, regions: int, *, kind: str) -> None:
     k = int(images * regions * SHARE)
     batch = BatchConfig.model_construct(kind=kind, beta=1.0)
     best = rank(read_parts(folder), k=k, batch=batch, seed=0, cycle=0, num_regions_of=lambda index: regions)
-    assert len(take_within(best, amount=k, unit="regions")) == k
+    assert len(take_within(best, amount=k, costs=np.ones(len(best), dtype=np.int64))) == k
 
 
 def class_balance(folder: str, images: int, regions: int) -> None:
@@ -142,7 +142,7 @@ def class_balance(folder: str, images: int, regions: int) -> None:
     )
     k = int(images * regions * SHARE)
     best = merge_topk(parts, k).append_column("reason", pa.array(["class balance"] * k))
-    assert len(take_within(best, amount=k, unit="regions")) == k
+    assert len(take_within(best, amount=k, costs=np.ones(len(best), dtype=np.int64))) == k
 
 
 def _columns(folder: str, columns: list[str]) -> Iterator[pa.Table]:

@@ -274,19 +274,20 @@ def datasets_check(config: str, overrides: tuple[str, ...], as_json: bool) -> No
 @main.command()
 @json_option
 def strategies(as_json: bool) -> None:
-    """List the acquisition functions and batch rules.
+    """List what a strategy is made of: scores, batch rules, start rules, regions, labels and units, with source, needs and cost.
 
     Example: ray-al strategies
     """
-    from ray_al.score.functions import list_acquisitions
-    from ray_al.select import list_batch_rules
+    from ray_al.driver.catalog import count_combinations, list_strategies
 
-    rows = [{"kind": "score", **row} for row in list_acquisitions()] + [{"kind": "batch", **row} for row in list_batch_rules()]
+    rows = list_strategies()
     if as_json:
         click.echo(json.dumps(rows, indent=1))
         return
     for row in rows:
-        click.echo(f"{row['kind']:6s} {row['name']:21s} {row['paper']}")
+        cost = f"{row['cost']:5.2f} x entropy" if row["cost"] is not None else ""
+        click.echo(f"{row['kind']:8s} {row['name']:22s} {row['needs']:42s} {cost:15s} {row['paper']}")
+    click.echo(f"{count_combinations()} combinations of score and batch rule; a score may also be your own function: package.module:function")
 
 
 @main.command()

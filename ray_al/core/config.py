@@ -16,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from ray_al.core.errors import ConfigError
 from ray_al.core.storage import read_uri
+from ray_al.core.types import START_CYCLE
 
 
 class Section(BaseModel):
@@ -83,9 +84,24 @@ class DataConfig(Section):
 
 
 class RegionsConfig(Section):
-    kind: Literal["grid", "image"] = "grid"
+    kind: Literal["grid", "image", "superpixels", "pixels", "windows"] = "grid"
     rows: Annotated[int, Field(ge=1, le=1000)] = 5
     columns: Annotated[int, Field(ge=1, le=1000)] = 5
+    method: Literal["seeds", "slic"] = "seeds"
+    """How `superpixels` are found."""
+    count: Annotated[int, Field(ge=1, le=60_000)] = 200
+    """Superpixels wanted in an image; the method gives about as many."""
+    compactness: Annotated[float, Field(gt=0)] = 10.0
+    """Of SLIC: higher is squarer."""
+    per_image: Annotated[int, Field(ge=1)] = 10
+    """Candidates that `pixels` and `windows` give an image and cycle."""
+    radius: Annotated[int, Field(ge=0)] = 1
+    """Of `pixels`: none is chosen closer to another. Of `windows`: they are 2 * radius + 1 pixels wide and never overlap."""
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether an image has too many regions to list: scoring gives its best candidates alone."""
+        return self.kind in ("pixels", "windows")
 
 
 class ModelConfig(Section):
@@ -128,6 +144,8 @@ class TrainConfig(Section):
     """EquAL's pair: add the cross entropy of the mirrored image's prediction, mirrored back."""
     consistency: Annotated[float, Field(ge=0)] = 0.0
     """Weight of EquAL's self-consistency loss over all pixels, labelled or not."""
+    prototype: Annotated[float, Field(ge=0)] = 0.125
+    """Weight of the prototypical pixel loss (MulActSeg), where labels are sets of several classes (`label.kind: classes`)."""
     class_weights: tuple[Annotated[float, Field(ge=0)], ...] | None = None
     batch_norm: BatchNormConfig = BatchNormConfig()
     augment: AugmentConfig = AugmentConfig()
@@ -153,21 +171,79 @@ class TrainConfig(Section):
         return self
 
 
+BatchKind = Literal["topk", "power", "softmax", "softrank", "kcenter", "badge", "clue", "kmeans", "maxherding", "redal", "typiclust", "class_split"]
+
+
 class BatchConfig(Section):
-    kind: Literal["topk", "power"] = "topk"
+    kind: BatchKind = "topk"
     beta: Annotated[float, Field(gt=0)] = 1.0
-    """Sharpness of `power`: regions are drawn in proportion to score to the power of beta."""
+    """Sharpness of `power`, `softmax` and `softrank`: of `power`, regions are drawn in proportion to score to the power of beta."""
+    schedule: Literal["constant", "exponential"] = "constant"
+    """`exponential`: beta grows a hundredfold from the first cycle to the last (ClaSP PE)."""
+    candidates: Annotated[int, Field(ge=1)] = 100_000
+    """Regions with the highest scores among which a rule that looks at all of them at once (features, ranks, classes) chooses."""
+    share_by_class: Annotated[float, Field(ge=0, le=1)] = 0.66
+    """Of `class_split`: the part of the query that is shared out equally among the classes."""
+
+
+class PassesConfig(Section):
+    """Several predictions of one image, for functions such as `bald`."""
+
+    kind: Literal["dropout", "ensemble", "snapshots"] = "dropout"
+    count: Annotated[int, Field(ge=2, le=1000)] = 10
+    probability: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Of dropout; default: the network's own, 0.5 in layers that are added."""
+    places: tuple[str, ...] | None = None
+    """Modules behind which dropout is added; default: the network's own layers, else behind its head's last hidden features."""
+
+
+class LazyConfig(Section):
+    """Score again only the images whose last scores can still reach the query, and a random check sample."""
+
+    share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Of the images with something left to query, those with the highest last scores are scored again."""
+    check: Annotated[float, Field(gt=0, le=1)] = 0.05
+    """Of the other images, drawn at random: from them the recall of the true query is estimated."""
+    min_recall: Annotated[float, Field(ge=0, le=1)] = 0.9
+    """Where the estimate falls below, the rest is scored too."""
 
 
 class StrategyConfig(Section):
-    score: Literal["random", "least_confidence", "margin", "entropy", "equal"] = "entropy"
+    score: str = "entropy"
+    """An acquisition function of `ray-al strategies`, or `package.module:function`: logits (N, C, H, W) to values (N, H, W)."""
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    """Logits are divided by it."""
+    aggregation: Literal["auto", "mean", "sum", "max", "top_share"] = "auto"
+    """From pixels to a region; `auto` is the function's own, mostly the mean."""
+    top_share: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """Of `aggregation: top_share`: the mean of this part of the region, the highest."""
+    transforms: Annotated[tuple[str, ...], Field(min_length=1)] = ("mirror",)
+    """Of `equal` and `disagreement`: mirror, flip, rotate90, rotate180, rotate270, scale0.5, …"""
+    passes: PassesConfig = PassesConfig()
+    radius: Annotated[int, Field(ge=1)] = 1
+    """Of `ripu`: the window is 2 * radius + 1 pixels wide."""
+    nu: Annotated[float, Field(ge=0)] = 6.0
+    """Of `pixbal`: how strongly frequent classes are held back."""
     batch: BatchConfig = BatchConfig()
+    per_image: Annotated[int, Field(ge=1)] | None = None
+    """At most so many regions of one image in a query."""
+    min_distance: Annotated[float, Field(gt=0)] | None = None
+    """Native pixels between the centres of two regions of one image in a query."""
+    feature_layer: str | None = None
+    """Module whose output is pooled by region for rules that look at features; default: the input of the last convolution."""
+    lazy: LazyConfig | None = None
     skip_void_by_ground_truth: bool = False
     """EquAL's void filter. It looks at the ground truth of unlabelled regions: for reproducing the paper only."""
 
 
 class LabelConfig(Section):
     annotator: Literal["simulated", "files"] = "simulated"
+    kind: Literal["dense", "dominant", "classes"] = "dense"
+    """What is asked of a region: a mask, its dominant class (one click), or the classes present (a click each)."""
+    sieve: bool = False
+    """Of `dominant`: train on those pixels alone that the last model finds likely (ASAL)."""
+    max_clicks: Annotated[int, Field(ge=1)] = 100
+    """Of `dense` labels: what is reserved, and at most charged, for outlining one region."""
     share: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of a query that people must have answered before the run goes on."""
     margin: Annotated[int, Field(ge=0)] = 32
@@ -188,9 +264,11 @@ class ScoreConfig(Section):
 class BudgetConfig(Section):
     """What may be spent, start set included. Shares are of the regions (or pixels, void included) of the whole pool."""
 
-    unit: Literal["regions", "pixels"] = "regions"
+    unit: Literal["regions", "pixels", "images", "clicks"] = "regions"
     start: Amount = 0.02
-    start_rule: Literal["random", "scored"] = "random"
+    start_rule: Literal["random", "scored", "equal_per_image", "kcenter", "class_aware"] = "random"
+    seed_share: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """Of `class_aware`: the part of the start set that is drawn at random, to train the model that chooses the rest."""
     per_cycle: Amount = 0.02
     amount: Amount = 0.12
 
@@ -277,6 +355,18 @@ class RunConfig(Section):
         elastic_on_gpus = isinstance(self.train.workers, tuple) and self.train.gpus_per_worker > 0
         fits = not self.train.gpus_per_worker or self.train.gpus_per_worker + self.score.gpus_per_worker <= 1
         return self.train.keep_workers and fits and not elastic_on_gpus
+
+    def strategy_at(self, cycle: int) -> StrategyConfig:
+        """The strategy that chooses in `cycle`; the start set's (cycles below 0) follows from `budget.start_rule`."""
+        rule = self.budget.start_rule
+        if cycle >= 0 or (cycle == START_CYCLE and rule == "scored"):
+            return self.strategy
+        shared: dict[str, Any] = {"skip_void_by_ground_truth": self.strategy.skip_void_by_ground_truth, "feature_layer": self.strategy.feature_layer}
+        if cycle == START_CYCLE and rule == "kcenter":
+            return StrategyConfig(score="random", batch=BatchConfig(kind="kcenter", candidates=self.strategy.batch.candidates), **shared)
+        if cycle == START_CYCLE and rule == "class_aware":
+            return StrategyConfig(score="class_balanced", **shared)
+        return StrategyConfig(score="random", **shared)
 
     def to_yaml(self) -> str:
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)

@@ -11,7 +11,10 @@ IGNORE_INDEX = 255
 """A pixel without a usable label."""
 
 START_CYCLE = -1
-"""The cycle number under which an untrained model's scores of the start rule `scored` are kept."""
+"""The cycle that chooses the start set; its model, where the start rule needs one, is untrained."""
+
+SEED_CYCLE = -2
+"""Of the start rule `class_aware`: the cycle that draws the part of the start set on which the model of `START_CYCLE` is trained."""
 
 MANIFEST_SCHEMA = pa.schema(
     [
@@ -42,12 +45,19 @@ LABEL_SCHEMA = pa.schema(
         ("image_id", pa.string()),
         ("region", pa.int32()),
         ("box", pa.list_(pa.int32(), 4)),  # top, left, bottom, right in native pixels, half-open
-        ("kind", pa.string()),  # dense
-        ("mask", pa.binary()),  # PNG, 8-bit ids of the box, 255 outside the region or where nothing is known
+        ("kind", pa.string()),  # dense, dominant, classes
+        ("mask", pa.binary()),  # PNG of the box: dense: 8-bit ids, 255 where nothing is known; else 255 inside the region, 0 outside; null: all
+        ("classes", pa.list_(pa.uint8())),  # dominant, classes: the class ids; null for dense
+        ("clicks", pa.int64()),
         ("annotator", pa.string()),
         ("seconds", pa.float32()),
     ]
 )
+
+
+def cycle_folder(cycle: int) -> str:
+    """The folder of a cycle's files in a run directory."""
+    return "cycles/" + {SEED_CYCLE: "seed", START_CYCLE: "start"}.get(cycle, f"{cycle:04d}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +144,8 @@ class TrainPlan:
         extra_epochs: train this many epochs in place of the recipe's length (EquAL's, every n-th of the budget).
         splits: splits to evaluate on.
         steps: overrides the recipe's length; 0 only builds and stores the model.
+        snapshots: store so many states of the second half of the training, the final one among them.
+        sieve: weights of the model that tells which pixels of a dominant label to believe.
     """
 
     cycle: int
@@ -150,6 +162,8 @@ class TrainPlan:
     splits: tuple[str, ...] = ("val",)
     steps: int | None = None
     recipe: Recipe = field(default_factory=Recipe)
+    snapshots: int = 0
+    sieve: FileRef | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,7 +189,7 @@ class TrainResult:
     """The answer to a `TrainPlan`.
 
     Attributes:
-        files: the files written, by name: `model.pt`, and `optimizer.pt`, `preview.npz` where asked for.
+        files: the files written, by name: `model.pt`, and `optimizer.pt`, `preview.npz`, `snapshot-01.pt` … where asked for.
         metrics: by split.
         losses: (step, loss) pairs, thinned.
         class_pixels: labelled pixels by class of what was trained on, shape (num_classes,).

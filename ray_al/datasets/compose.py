@@ -50,20 +50,20 @@ def compose_mask(parts: Iterable[tuple[Box, bytes]], height: int, width: int) ->
     return mask
 
 
-def compose_bits(parts: Iterable[Part], height: int, width: int) -> np.ndarray:
-    """int64 (height, width): the classes that each pixel may have by `parts`, as bit sets, 0 elsewhere.
+def compose_targets(parts: Iterable[Part], height: int, width: int) -> np.ndarray:
+    """What `parts` say of each pixel: int64 (height, width, 2), the set of classes that it may have, as bits, and its part's number from 1.
 
-    A later part replaces an earlier one, but a label is never overwritten by "no label".
+    Both are 0 where nothing is known. A later part replaces an earlier one, but a label is never overwritten by "no label".
 
     Raises:
         ConfigError: a class above 62.
     """
-    bits = np.zeros((height, width), dtype=np.int64)
-    for part in parts:
+    targets = np.zeros((height, width, 2), dtype=np.int64)
+    for number, part in enumerate(parts, start=1):
         values = _part_bits(part)
-        window = bits[part.box.top : part.box.bottom, part.box.left : part.box.right]
-        np.copyto(window, values, where=values != 0)
-    return bits
+        window = targets[part.box.top : part.box.bottom, part.box.left : part.box.right]
+        window[values != 0] = np.stack([values, np.full_like(values, number)], axis=-1)[values != 0]
+    return targets
 
 
 def _part_bits(part: Part) -> np.ndarray:

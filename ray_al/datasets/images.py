@@ -59,7 +59,16 @@ def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Nearest neighbour: uint8 (H, W) to `size`."""
-    if mask.shape == tuple(size):
+    """Nearest neighbour: uint8 (H, W), or any type (H, W, …), to `size`."""
+    if mask.shape[:2] == tuple(size):
         return mask
+    if mask.ndim > 2:
+        rows, columns = (_nearest(old, new) for old, new in zip(mask.shape[:2], size, strict=True))
+        return mask[rows[:, None], columns[None, :]]
     return np.array(Image.fromarray(mask).resize((size[1], size[0]), Image.Resampling.NEAREST))
+
+
+def _nearest(old: int, new: int) -> np.ndarray:
+    """Which of `old` positions Pillow takes for each of `new`, so that all kinds of masks are resized alike."""
+    ramp = Image.fromarray(np.arange(old, dtype=np.int32)[None])
+    return np.array(ramp.resize((new, 1), Image.Resampling.NEAREST))[0]

@@ -14,6 +14,7 @@ from ray_al.core.types import FileRef
 from ray_al.datasets import Dataset, check_start, open_dataset
 from ray_al.datasets.manifest import build_manifest
 from ray_al.driver.budget import total_amount
+from ray_al.driver.check_strategy import check_strategy
 from ray_al.driver.loop import CONFIG
 from ray_al.driver.pool import MANIFEST, table_bytes
 from ray_al.driver.track import check_tracking
@@ -68,6 +69,7 @@ def check_config(config: RunConfig) -> Dataset:
         )
     if config.strategy.skip_void_by_ground_truth and None in masks:
         raise ConfigError("strategy.skip_void_by_ground_truth: it reads ground truth that this pool does not have; set it to false")
+    check_strategy(config, dataset.num_classes)
     return dataset
 
 
@@ -81,15 +83,21 @@ def create_run(config: RunConfig, out: str) -> str:
     if storage.exists():
         raise ConfigError(f"--out {out}: exists already; give a new directory, or go on with `ray-al resume {out}`")
     dataset = check_config(config)
-    regions = open_regions(config.regions)
-    manifest, unreadable = build_manifest(dataset.splits["train"], regions.num_regions)
+    kind = open_regions(config.regions)
+    manifest, unreadable = build_manifest(dataset.splits["train"], (lambda height, width: 0) if kind.needs_maps else kind.num_regions)
     broken = dict(unreadable)
-    for row in manifest.select(["image_id", "height", "width", "num_regions"]).to_pylist():
-        if row["num_regions"] == 0 and row["image_id"] not in broken:
-            broken[row["image_id"]] = f"{row['height']}x{row['width']} pixels are fewer than the grid's cells"
-    num_regions = sum(manifest.column("num_regions").to_pylist())
-    num_pixels = sum(h * w for h, w in zip(manifest.column("height").to_pylist(), manifest.column("width").to_pylist(), strict=True))
-    amount = total_amount(config.budget, num_regions if config.budget.unit == "regions" else num_pixels)
+    if not kind.needs_maps:
+        for row in manifest.select(["image_id", "height", "width", "num_regions"]).to_pylist():
+            if row["num_regions"] == 0 and row["image_id"] not in broken:
+                broken[row["image_id"]] = f"{row['height']}x{row['width']} pixels are fewer than the grid's cells"
+    sizes = {
+        "num_images": len(manifest),
+        "num_regions": sum(manifest.column("num_regions").to_pylist()),
+        "num_pixels": sum(h * w for h, w in zip(manifest.column("height").to_pylist(), manifest.column("width").to_pylist(), strict=True)),
+    }
+    # How many regions there are, and what a share of them is, superpixels tell once they are computed.
+    unknown = kind.needs_maps and config.budget.unit == "regions"
+    amount = 0 if unknown else total_amount(config.budget, sizes)
     config = _resolve(config, dataset.num_classes)
     config_bytes, manifest_bytes = config.to_yaml().encode(), table_bytes(manifest)
     storage.replace(CONFIG, config_bytes)
@@ -100,9 +108,7 @@ def create_run(config: RunConfig, out: str) -> str:
         "manifest": FileRef.of(MANIFEST, manifest_bytes).as_dict(),
         "config": FileRef.of(CONFIG, config_bytes).as_dict(),
         "pool": pool_digest(manifest),
-        "num_images": len(manifest),
-        "num_regions": num_regions,
-        "num_pixels": num_pixels,
+        **sizes,
         "unit": config.budget.unit,
         "amount": amount,
         "class_names": list(dataset.class_names),

@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 
 from ray_al.core.config import RunConfig
-from ray_al.core.types import START_CYCLE
+from ray_al.core.types import SEED_CYCLE, START_CYCLE
+from ray_al.driver.budget import query_size
 from ray_al.ledger import State
+from ray_al.score.functions import find_acquisition
+from ray_al.select import BATCH_RULES
 
 
 @dataclass(frozen=True)
@@ -29,12 +32,30 @@ class Close:
 
 
 @dataclass(frozen=True)
+class Segment:
+    """Compute the regions of every image, where the kind has to look at it."""
+
+
+@dataclass(frozen=True)
 class Train:
+    """Train the model of a cycle; `member` above 0: another one of its ensemble."""
+
     cycle: int
+    member: int = 0
 
 
 @dataclass(frozen=True)
 class Score:
+    """Score the pool; `rest`: what lazy scoring left out."""
+
+    cycle: int
+    rest: bool = False
+
+
+@dataclass(frozen=True)
+class Extract:
+    """Compute the features of the best candidates and of what is labelled."""
+
     cycle: int
 
 
@@ -60,33 +81,91 @@ class Stop:
     reason: str
 
 
-Action = Label | Collect | Close | Train | Score | Select | Finish | Wait | Stop
+Action = Segment | Label | Collect | Close | Train | Score | Extract | Select | Finish | Wait | Stop
 
 
 def decide(state: State, config: RunConfig) -> Action:
     """The next action of a run."""
     if state.finished is not None:
         return Stop(state.finished)
-    if not state.queries:
-        return _start(state, config)
-    query = state.queries[-1]
-    if not query.closed:
+    if needs_maps(config) and state.maps is None:
+        return Segment()
+    if state.queries and not state.queries[-1].closed:
         return _label(state, config)
-    cycle = query.cycle + 1
-    if cycle not in state.trained:
-        return Train(cycle)
-    if state.remaining <= 0:
+    if state.queries and is_short(state, config):
+        return Select(state.queries[-1].cycle)
+    cycle = state.queries[-1].cycle + 1 if state.queries else first_cycle(config)
+    if needs_model(config, cycle) and cycle not in state.trained:
+        return _train(state, config, cycle)
+    if cycle >= 0 and state.remaining <= 0:
         return Finish("budget spent")
-    return Score(cycle) if cycle not in state.scored else Select(cycle)
+    return _choose(state, config, cycle)
 
 
-def _start(state: State, config: RunConfig) -> Action:
-    if config.budget.start_rule == "scored":
-        if START_CYCLE not in state.trained:
-            return Train(START_CYCLE)
-        if START_CYCLE not in state.scored:
-            return Score(START_CYCLE)
-    return Select(START_CYCLE)
+def _train(state: State, config: RunConfig, cycle: int) -> Train:
+    """The members of an ensemble one by one, the model that is evaluated last."""
+    have = state.members.get(cycle, {})
+    missing = [member for member in range(1, num_members(config, cycle)) if member not in have]
+    return Train(cycle, missing[0] if missing else 0)
+
+
+def _choose(state: State, config: RunConfig, cycle: int) -> Action:
+    if needs_scores(config, cycle):
+        if cycle not in state.scored:
+            return Score(cycle)
+        if misses_too_much(state, config, cycle):
+            return Score(cycle, rest=True)
+    if needs_features(config, cycle) and cycle not in state.extracted:
+        return Extract(cycle)
+    return Select(cycle)
+
+
+def is_short(state: State, config: RunConfig) -> bool:
+    """Whether the labels of a cycle cost less than planned, so that it has another query from the same scores.
+
+    Clicks are reserved as an upper bound: the last of the budget would else go in ever smaller queries, each with a training of its own.
+    """
+    cycle = state.queries[-1].cycle
+    return config.budget.unit == "clicks" and state.filled != cycle and state.remaining > 0 and state.spent < planned_clicks(state, config, cycle)
+
+
+def planned_clicks(state: State, config: RunConfig, cycle: int) -> int:
+    """What is to be spent up to the query of `cycle`."""
+    return sum(query_size(config.budget, state.created, earlier, state.amount) for earlier in range(first_cycle(config), cycle + 1))
+
+
+def first_cycle(config: RunConfig) -> int:
+    return SEED_CYCLE if config.budget.start_rule == "class_aware" else START_CYCLE
+
+
+def needs_maps(config: RunConfig) -> bool:
+    return config.regions.kind == "superpixels"
+
+
+def needs_model(config: RunConfig, cycle: int) -> bool:
+    """Whether there is a model in `cycle`: an untrained one where the start set is chosen by scores or features."""
+    return cycle >= 0 or (cycle == START_CYCLE and config.budget.start_rule in ("scored", "kcenter", "class_aware"))
+
+
+def num_members(config: RunConfig, cycle: int) -> int:
+    """Models that are trained in `cycle`."""
+    ensemble = find_acquisition(config.strategy_at(cycle).score).inputs == "passes" and config.strategy.passes.kind == "ensemble"
+    return config.strategy.passes.count if ensemble else 1
+
+
+def needs_scores(config: RunConfig, cycle: int) -> bool:
+    """Whether the pool is scored before the query of `cycle` is chosen; some kinds' regions are known from a pass over the pool alone."""
+    return cycle >= 0 or needs_model(config, cycle) or config.regions.is_sparse or needs_maps(config)
+
+
+def needs_features(config: RunConfig, cycle: int) -> bool:
+    return BATCH_RULES[config.strategy_at(cycle).batch.kind].features
+
+
+def misses_too_much(state: State, config: RunConfig, cycle: int) -> bool:
+    """Whether lazy scoring left out more of the true query than `strategy.lazy.min_recall` allows, and the rest is not scored yet."""
+    recall, lazy = state.scored[cycle].get("recall"), config.strategy.lazy
+    return lazy is not None and recall is not None and recall < lazy.min_recall and not state.scored[cycle].get("rest")
 
 
 def _label(state: State, config: RunConfig) -> Action:

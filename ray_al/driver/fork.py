@@ -13,22 +13,30 @@ from ray_al.driver.loop import CONFIG, read_config
 from ray_al.driver.pool import MANIFEST
 from ray_al.ledger import Event, Journal
 from ray_al.ledger.events import file_refs
+from ray_al.score.functions import find_acquisition
 
 
 def start_config(config: RunConfig) -> RunConfig | None:
     """The run that ends with cycle 0's model of `config`: the same for all runs whose start does not depend on their strategy.
 
-    None where it does: the start rule `scored` ranks by the strategy's own scores.
+    None where it does: the start rule `scored` ranks by the strategy's own scores, and an ensemble or snapshots are trained with cycle 0.
     """
-    if config.budget.start_rule == "scored" or config.label.annotator != "simulated":
+    if config.budget.start_rule == "scored" or _passes_are_models(config) or config.label.annotator != "simulated":
         return None
     values = config.model_dump(mode="json")
     values["name"] = "start"
-    values["strategy"] = {"score": "random", "skip_void_by_ground_truth": config.strategy.skip_void_by_ground_truth}
+    kept = ("skip_void_by_ground_truth", "feature_layer")
+    values["strategy"] = {"score": "random", **{key: values["strategy"][key] for key in kept}}
+    if config.budget.start_rule == "kcenter":
+        values["strategy"]["batch"] = {"candidates": config.strategy.batch.candidates}
     values["budget"] = {**values["budget"], "amount": values["budget"]["start"], "per_cycle": values["budget"]["start"]}
     values["cluster"]["host"] = "process"
     values.pop("tracking")
     return RunConfig.model_validate(values)
+
+
+def _passes_are_models(config: RunConfig) -> bool:
+    return find_acquisition(config.strategy.score).inputs == "passes" and config.strategy.passes.kind != "dropout"
 
 
 def fork_run(source: str, config: RunConfig, out: str) -> str:
@@ -51,11 +59,10 @@ def fork_run(source: str, config: RunConfig, out: str) -> str:
     score = config.score.model_copy(update={"batch_size": resolved.batch_size, "precision": resolved.precision})
     config = RunConfig.model_validate(yaml.safe_load(config.model_copy(update={"score": score}).to_yaml()))
     created = dict(shared[0].data)
-    total = created["num_regions"] if config.budget.unit == "regions" else created["num_pixels"]
+    later = next((event.data for event in shared if event.kind == "regions_computed"), None)
+    amount = total_amount(config.budget, {**created, "num_regions": later["num_regions"]} if later else created)
     config_bytes = config.to_yaml().encode()
-    created.update(
-        name=config.name, config=FileRef.of(CONFIG, config_bytes).as_dict(), unit=config.budget.unit, amount=total_amount(config.budget, total)
-    )
+    created.update(name=config.name, config=FileRef.of(CONFIG, config_bytes).as_dict(), unit=config.budget.unit, amount=amount)
     storage.replace(CONFIG, config_bytes)
     storage.replace(MANIFEST, origin.read(MANIFEST))
     journal = Journal(storage)
@@ -63,7 +70,7 @@ def fork_run(source: str, config: RunConfig, out: str) -> str:
     for event in shared[1:]:
         for ref in file_refs(event.data):
             storage.put(ref.path, origin.read_ref(ref), attempt=0)
-        journal.append(event.kind, event.data)
+        journal.append(event.kind, {**event.data, "amount": amount} if event.kind == "regions_computed" else event.data)
     return storage.root
 
 

@@ -1,5 +1,6 @@
-"""The pool as bitmaps over the manifest: 10 million images of 25 regions are 31 MB."""
+"""The pool: which regions were chosen, as bitmaps over the manifest (10 million images of 25 regions are 31 MB)."""
 
+import functools
 import io
 from collections.abc import Iterable
 
@@ -7,9 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ray_al.core.config import RunConfig
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
 from ray_al.ledger import State
+from ray_al.regions import ImageRegions, open_regions
+from ray_al.regions.maps import MapPart
 
 MANIFEST = "manifest.parquet"
 
@@ -27,14 +31,25 @@ def table_bytes(table: pa.Table) -> bytes:
 
 
 class Pool:
-    """Which regions were chosen, and which images labelled. Rebuilt from the ledger whenever a host starts."""
+    """Which regions were chosen, and which images labelled. Rebuilt from the ledger whenever a host starts.
 
-    def __init__(self, storage: Storage, state: State) -> None:
+    Every region has a flat number, its image's offset plus its own; `spans` is how many numbers an image has. Kinds with few regions an
+    image keep a bitmap over them, sparse kinds (a region a pixel) the sorted flat numbers of what was chosen.
+    """
+
+    def __init__(self, storage: Storage, state: State, config: RunConfig) -> None:
+        self.storage, self.state, self.config = storage, state, config
+        self.kind, self.is_sparse = open_regions(config.regions), config.regions.is_sparse
         self.manifest = read_table(storage, FileRef.from_dict(state.created["manifest"]))
         self.num_regions = self.manifest.column("num_regions").to_numpy()
-        self.offsets = np.concatenate([[0], np.cumsum(self.num_regions, dtype=np.int64)])
+        sizes = (self.manifest.column(name).to_numpy().astype(np.int64) for name in ("height", "width"))
+        self.spans = np.multiply(*sizes) if self.is_sparse else self.num_regions
+        self.offsets = np.concatenate([[0], np.cumsum(self.spans, dtype=np.int64)])
         self.index_of = {name: i for i, name in enumerate(self.manifest.column("image_id").to_pylist())}
-        self.chosen = np.zeros(self.offsets[-1], dtype=bool)
+        self.chosen = np.zeros(0 if self.is_sparse else self.offsets[-1], dtype=bool)
+        self.chosen_numbers = np.zeros(0, dtype=np.int64)
+        self.broken = np.zeros(len(self.manifest), dtype=bool)
+        self.opened = np.zeros(len(self.manifest), dtype=bool)
         self.labelled_images = np.zeros(len(self.manifest), dtype=bool)
         for query in state.queries:
             self.choose(read_table(storage, query.file, ["image_index", "region"]))
@@ -42,9 +57,23 @@ class Pool:
             self.label(read_table(storage, part, ["image_index"]))
         self.quarantine(state.quarantined)
 
+    def numbers(self, table: pa.Table) -> np.ndarray:
+        """Flat numbers of the rows' regions, int64 (rows,)."""
+        numbers: np.ndarray = self.offsets[table.column("image_index").to_numpy()] + table.column("region").to_numpy()
+        return numbers
+
     def choose(self, table: pa.Table) -> None:
         """Never choose these regions again."""
-        self.chosen[self.offsets[table.column("image_index").to_numpy()] + table.column("region").to_numpy()] = True
+        self.opened[table.column("image_index").to_numpy()] = True
+        if self.is_sparse:
+            self.chosen_numbers = np.union1d(self.chosen_numbers, self.numbers(table))
+        else:
+            self.chosen[self.numbers(table)] = True
+
+    def is_chosen(self, table: pa.Table) -> np.ndarray:
+        """bool (rows,)."""
+        numbers = self.numbers(table)
+        return np.isin(numbers, self.chosen_numbers) if self.is_sparse else self.chosen[numbers]
 
     def label(self, table: pa.Table) -> None:
         self.labelled_images[table.column("image_index").to_numpy()] = True
@@ -53,9 +82,47 @@ class Pool:
         """Take broken images out of what may be chosen."""
         for image_id in image_ids:
             index = self.index_of[image_id]
-            self.chosen[self.offsets[index] : self.offsets[index + 1]] = True
+            self.broken[index] = True
+            if not self.is_sparse:
+                self.chosen[self.offsets[index] : self.offsets[index + 1]] = True
 
     @property
-    def remaining(self) -> np.ndarray:
-        """bool (num_regions of the pool,): what may still be chosen."""
-        return ~self.chosen
+    def num_left(self) -> int:
+        """Regions that may still be chosen."""
+        if self.is_sparse:
+            return int(self.num_regions[~self.broken].sum()) - len(self.chosen_numbers)
+        return len(self.chosen) - int(self.chosen.sum())
+
+    def images_left(self) -> np.ndarray:
+        """bool (images,): those with a region that may still be chosen."""
+        if self.is_sparse:
+            return ~self.broken & (self.num_regions > 0)
+        left = np.concatenate([[0], np.cumsum(~self.chosen)])
+        return left[self.offsets[1:]] > left[self.offsets[:-1]]
+
+    def shard_regions(self, start: int, stop: int) -> bytes:
+        """What a scoring task is told of the images `start` to `stop`: a bit for each region that is left; of sparse kinds, the numbers taken."""
+        first, last = self.offsets[start], self.offsets[stop]
+        if not self.is_sparse:
+            return np.packbits(~self.chosen[first:last]).tobytes()
+        return shard_numbers(self.chosen_numbers, first, last)
+
+    def regions_of(self, image_index: int) -> ImageRegions:
+        """The regions of one image."""
+        height, width = (self.manifest.column(name)[image_index].as_py() for name in ("height", "width"))
+        if not self.kind.needs_maps:
+            return self.kind.of_image(height, width, None)
+        ref = self.state.map_parts[image_index // self.config.score.shard_size]
+        assert ref is not None  # an image without a map has no region to ask for
+        return self.kind.of_image(height, width, _read_maps(self.storage, ref).map(image_index))
+
+
+def shard_numbers(numbers: np.ndarray, first: int, last: int) -> bytes:
+    """Those of the sorted flat numbers that lie in [first, last), counted from `first`, as int64."""
+    low, high = np.searchsorted(numbers, [first, last])
+    return (numbers[low:high] - first).astype(np.int64).tobytes()
+
+
+@functools.lru_cache(maxsize=4)
+def _read_maps(storage: Storage, ref: FileRef) -> MapPart:
+    return MapPart(storage.read_ref(ref))

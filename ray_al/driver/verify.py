@@ -5,11 +5,14 @@ from typing import Any
 
 import numpy as np
 
+from ray_al.core.config import RunConfig
 from ray_al.core.errors import StorageError, VerifyError
 from ray_al.core.storage import Storage
+from ray_al.driver.loop import read_config
 from ray_al.driver.pool import Pool, read_table
 from ray_al.ledger import Event, Journal, State, fold
 from ray_al.ledger.events import file_refs
+from ray_al.score.functions import find_acquisition
 
 
 def verify(run_uri: str) -> dict[str, Any]:
@@ -23,7 +26,7 @@ def verify(run_uri: str) -> dict[str, Any]:
         events = Journal(storage).events
         num_files = sum(_check_event_files(storage, event, events) for event in events)
         state = _check_budget(events)
-        _check_queries(storage, state)
+        _check_queries(storage, state, read_config(storage))
         _check_labels(storage, state)
     except StorageError as error:
         raise VerifyError(str(error)) from None
@@ -33,7 +36,7 @@ def verify(run_uri: str) -> dict[str, Any]:
 def _check_event_files(storage: Storage, event: Event, events: list[Event]) -> int:
     num_files = 0
     for ref in file_refs(event.data):
-        if event.kind == "cycle_trained" and not storage.exists(ref.path) and _is_superseded(event, events):
+        if event.kind in ("cycle_trained", "member_trained") and not storage.exists(ref.path) and _is_superseded(event, events):
             continue
         storage.read_ref(ref)
         num_files += 1
@@ -57,21 +60,24 @@ def _check_budget(events: list[Event]) -> State:
     return state
 
 
-def _check_queries(storage: Storage, state: State) -> None:
-    pool = Pool(storage, State(created=state.created))
+def _check_queries(storage: Storage, state: State, config: RunConfig) -> None:
+    pool = Pool(storage, State(created=state.created, map_parts=state.map_parts), config)
     for query in state.queries:
         table = read_table(storage, query.file)
         if len(table) != query.num_regions or sum(table.column("cost").to_pylist()) != query.cost:
             raise VerifyError(f"{storage.uri(query.file.path)}: {len(table)} regions, the journal says {query.num_regions} costing {query.cost}")
-        names = pool.offsets[table.column("image_index").to_numpy()] + table.column("region").to_numpy()
-        if pool.chosen[names].any() or len(np.unique(names)) != len(names):
+        if pool.is_chosen(table).any() or len(np.unique(pool.numbers(table))) != len(table):
             raise VerifyError(f"{storage.uri(query.file.path)}: a region was chosen twice")
         pool.choose(table)
-        _check_scores(storage, state, query.cycle, table)
+        by_classes = find_acquisition(config.strategy_at(query.cycle).score).attribution != "none"
+        _check_scores(storage, state, query.cycle, table, finished_later=by_classes)
 
 
-def _check_scores(storage: Storage, state: State, cycle: int, query: Any) -> None:
-    """Every chosen region stands in the scores of its cycle, with the score that the query says."""
+def _check_scores(storage: Storage, state: State, cycle: int, query: Any, *, finished_later: bool) -> None:
+    """Every chosen region stands in the scores of its cycle, with the score that the query says.
+
+    Scores of functions that look at the classes of the whole pool are finished when the query is chosen: there the region alone is checked.
+    """
     scores: dict[tuple[str, int], float] = {}
     for ref in state.scores.get(cycle, {}).values():
         if ref is not None:
@@ -80,7 +86,8 @@ def _check_scores(storage: Storage, state: State, cycle: int, query: Any) -> Non
     if not scores:
         return
     for row in query.select(["image_id", "region", "score"]).to_pylist():
-        if scores.get((row["image_id"], row["region"])) != row["score"]:
+        known = scores.get((row["image_id"], row["region"]))
+        if known is None or (known != row["score"] and not finished_later):
             raise VerifyError(f"query of cycle {cycle}: {row['image_id']} region {row['region']} has score {row['score']}, which no score part holds")
 
 

@@ -1,6 +1,7 @@
 """The simulated annotator: it reads the ground truth of queried regions, and of nothing else."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,44 +12,70 @@ from ray_al.core.types import IGNORE_INDEX, LABEL_SCHEMA, Box
 from ray_al.datasets import masks
 from ray_al.datasets.compose import encode_mask
 from ray_al.label import Labels
+from ray_al.label.cost import clicks
+from ray_al.label.kinds import KINDS, Label
+from ray_al.regions import ImageRegions
 
-GroundTruth = Callable[[int, int], tuple[np.ndarray, Box]]
-"""(image_index, region) -> class ids of the box (h, w) uint8, and the box."""
+
+@dataclass(frozen=True, kw_only=True)
+class Truth:
+    """Of one region: class ids of its box, uint8 (h, w), and which of its pixels belong to the region, bool (h, w), or None for all."""
+
+    ids: np.ndarray
+    region: np.ndarray | None
+    box: Box
 
 
-def ground_truth(manifest: pa.Table, regions: Any, decoder: Any) -> GroundTruth:
+GroundTruth = Callable[[int, int], Truth]
+"""(image_index, region) -> what is there."""
+
+
+def ground_truth(manifest: pa.Table, regions_of: Callable[[int], ImageRegions], decoder: Any) -> GroundTruth:
     """The one door to the pool's masks."""
     mask_uris, heights, widths = (manifest.column(name) for name in ("mask_uri", "height", "width"))
 
-    def read(image_index: int, region: int) -> tuple[np.ndarray, Box]:
+    def read(image_index: int, region: int) -> Truth:
         uri, height, width = mask_uris[image_index].as_py(), heights[image_index].as_py(), widths[image_index].as_py()
         size = masks.read_mask_size(uri)
         if tuple(size) != (height, width):
             raise DataError(f"{uri}: the mask is {size[0]}x{size[1]} pixels, its image {height}x{width}; export the mask at the image's size")
-        box = regions.box(region, height, width)
-        return masks.read_mask(uri, decoder, box=box), box
+        regions = regions_of(image_index)
+        box = regions.box(region)
+        return Truth(ids=masks.read_mask(uri, decoder, box=box), region=regions.mask(region), box=box)
 
     return read
 
 
-def annotate(query: pa.Table, read: GroundTruth) -> Labels:
+def annotate(query: pa.Table, read: GroundTruth, *, kind: str, max_clicks: int) -> Labels:
     """Label every region of `query` from its ground truth; a mask that cannot be used is refused with the reason."""
     rows: list[dict[str, Any]] = []
     refused: list[dict[str, Any]] = []
     for row in query.select(["image_index", "image_id", "region"]).to_pylist():
         try:
-            mask, box = read(row["image_index"], row["region"])
+            truth = read(row["image_index"], row["region"])
         except (DataError, OSError) as error:
             refused.append({"image_id": row["image_id"], "region": row["region"], "reason": str(error), "final": True})
             continue
-        rows.append({**row, "box": list(box.as_tuple()), "kind": "dense", "mask": encode_mask(mask), "annotator": "simulated", "seconds": 0.0})
+        answer = KINDS[kind].answer(truth.ids, truth.region)
+        rows.append({**row, **label_values(kind, answer, truth.box, truth.region, max_clicks), "annotator": "simulated", "seconds": 0.0})
     return Labels(table=pa.Table.from_pylist(rows, schema=LABEL_SCHEMA), refused=tuple(refused))
+
+
+def label_values(kind: str, answer: Label, box: Box, region: np.ndarray | None, max_clicks: int) -> dict[str, Any]:
+    """The columns of LABEL_SCHEMA that hold an answer."""
+    values: dict[str, Any] = {"box": list(box.as_tuple()), "kind": kind, "clicks": clicks(kind, answer, region, max_clicks)}
+    if isinstance(answer, np.ndarray):
+        return {**values, "mask": encode_mask(answer), "classes": None}
+    ids = [answer] if isinstance(answer, int) else answer
+    mask = None if region is None else encode_mask(np.where(region, np.uint8(255), np.uint8(0)))
+    return {**values, "mask": mask, "classes": [value for value in ids if value != IGNORE_INDEX]}
 
 
 def is_void(read: GroundTruth, image_index: int, region: int) -> bool:
     """EquAL's void filter: most of the region's ground truth is void. It looks at labels that nobody paid for."""
     try:
-        mask, _ = read(image_index, region)
+        truth = read(image_index, region)
     except (DataError, OSError):
         return False  # the annotator will refuse it and say why
-    return bool(np.mean(mask == IGNORE_INDEX) > 0.5)
+    inside = truth.ids if truth.region is None else truth.ids[truth.region]
+    return bool(np.mean(inside == IGNORE_INDEX) > 0.5)

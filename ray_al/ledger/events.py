@@ -14,15 +14,21 @@ EVENTS: Mapping[str, frozenset[str]] = {
     "run_created": frozenset({"name", "manifest", "config", "num_images", "num_regions", "num_pixels", "unit", "amount"}),
     "driver_started": frozenset({"term", "host", "pid"}),
     "images_quarantined": frozenset({"images"}),
+    "images_segmented": frozenset({"parts"}),
+    "regions_computed": frozenset({"manifest", "num_regions", "amount", "seconds"}),
     "query_selected": frozenset({"cycle", "query", "num_regions", "num_pixels", "cost", "seconds"}),
     "labels_requested": frozenset({"cycle", "tasks", "num_tasks"}),
     "labels_received": frozenset({"cycle", "part", "num_regions", "num_pixels", "cost", "refused", "seconds", "term"}),
+    "cycle_filled": frozenset({"cycle"}),
     "query_closed": frozenset({"cycle", "num_unanswered", "refunded"}),
     "cycle_trained": frozenset(
         {"cycle", "files", "metrics", "labelled", "class_pixels", "num_steps", "num_images", "train_seconds", "evaluate_seconds"}
     ),
+    "member_trained": frozenset({"cycle", "member", "files", "num_steps", "train_seconds"}),
     "shards_scored": frozenset({"cycle", "parts"}),
     "pool_scored": frozenset({"cycle", "num_images", "seconds"}),
+    "shards_extracted": frozenset({"cycle", "parts"}),
+    "features_extracted": frozenset({"cycle", "num_regions", "seconds"}),
     "run_finished": frozenset({"reason"}),
 }
 

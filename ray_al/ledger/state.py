@@ -36,13 +36,20 @@ class State:
     label_parts: tuple[FileRef, ...] = ()
     labelled_regions: int = 0
     labelled_pixels: int = 0
+    labelled_clicks: int = 0
     spent: int = 0
     reserved: int = 0
+    maps: Mapping[str, Any] | None = None
+    map_parts: Mapping[int, FileRef | None] = field(default_factory=dict)
     trained: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    members: Mapping[int, Mapping[int, Mapping[str, Any]]] = field(default_factory=dict)
     scores: Mapping[int, Mapping[int, FileRef | None]] = field(default_factory=dict)
     scored: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    features: Mapping[int, Mapping[int, FileRef | None]] = field(default_factory=dict)
+    extracted: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
     quarantined: Mapping[str, str] = field(default_factory=dict)
     refused: tuple[Mapping[str, Any], ...] = ()
+    filled: int | None = None
     finished: str | None = None
     updated_at: str = ""
 
@@ -113,6 +120,7 @@ def _labels_received(state: State, data: Mapping[str, Any]) -> State:
         label_parts=(*state.label_parts, *parts),
         labelled_regions=state.labelled_regions + data["num_regions"],
         labelled_pixels=state.labelled_pixels + data["num_pixels"],
+        labelled_clicks=state.labelled_clicks + data.get("clicks", 0),
         spent=state.spent + data["cost"],
         reserved=state.reserved - data["cost"],
         refused=(*state.refused, *data["refused"]),
@@ -123,14 +131,45 @@ def _query_closed(state: State, data: Mapping[str, Any]) -> State:
     return replace(_change_query(state, data["cycle"], closed=True), reserved=state.reserved - data["refunded"])
 
 
+def _cycle_filled(state: State, data: Mapping[str, Any]) -> State:
+    return replace(state, filled=data["cycle"])
+
+
 def _trained(state: State, data: Mapping[str, Any]) -> State:
     return replace(state, trained={**state.trained, data["cycle"]: data})
 
 
-def _shards_scored(state: State, data: Mapping[str, Any]) -> State:
-    parts = {part["shard"]: FileRef.from_dict(part["file"]) if part["file"] else None for part in data["parts"]}
+def _member_trained(state: State, data: Mapping[str, Any]) -> State:
     cycle = data["cycle"]
-    return replace(state, scores={**state.scores, cycle: {**state.scores.get(cycle, {}), **parts}})
+    return replace(state, members={**state.members, cycle: {**state.members.get(cycle, {}), data["member"]: data}})
+
+
+def _parts(data: Mapping[str, Any]) -> dict[int, FileRef | None]:
+    return {part["shard"]: FileRef.from_dict(part["file"]) if part["file"] else None for part in data["parts"]}
+
+
+def _images_segmented(state: State, data: Mapping[str, Any]) -> State:
+    return replace(state, map_parts={**state.map_parts, **_parts(data)})
+
+
+def _regions_computed(state: State, data: Mapping[str, Any]) -> State:
+    """From now on the manifest knows how many regions an image has, and the budget what it is a share of."""
+    known = {key: data[key] for key in ("manifest", "num_regions", "amount")}
+    return replace(state, created={**state.created, **known}, maps=data)
+
+
+def _shards_scored(state: State, data: Mapping[str, Any]) -> State:
+    cycle = data["cycle"]
+    return replace(state, scores={**state.scores, cycle: {**state.scores.get(cycle, {}), **_parts(data)}})
+
+
+def _shards_extracted(state: State, data: Mapping[str, Any]) -> State:
+    cycle = data["cycle"]
+    return replace(state, features={**state.features, cycle: {**state.features.get(cycle, {}), **_parts(data)}})
+
+
+def _features_extracted(state: State, data: Mapping[str, Any]) -> State:
+    return replace(state, extracted={**state.extracted, data["cycle"]: data})
 
 
 def _pool_scored(state: State, data: Mapping[str, Any]) -> State:
@@ -154,9 +193,15 @@ _APPLY: Mapping[str, Callable[[State, Mapping[str, Any]], State]] = {
     "query_selected": _query_selected,
     "labels_requested": _labels_requested,
     "labels_received": _labels_received,
+    "cycle_filled": _cycle_filled,
     "query_closed": _query_closed,
     "cycle_trained": _trained,
+    "images_segmented": _images_segmented,
+    "regions_computed": _regions_computed,
+    "member_trained": _member_trained,
     "shards_scored": _shards_scored,
+    "shards_extracted": _shards_extracted,
+    "features_extracted": _features_extracted,
     "pool_scored": _pool_scored,
     "run_finished": _finished,
 }

@@ -1,7 +1,7 @@
 """Images -> regions: the units that are queried and labelled. One table lists the kinds."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
+from typing import Any
 
 from ray_al.core.config import RegionsConfig
 from ray_al.regions.base import ImageRegions, RegionKind, SizedKind, SparseKind, cut
@@ -10,18 +10,18 @@ from ray_al.regions.pixels import Pixels
 from ray_al.regions.superpixels import Superpixels
 from ray_al.regions.windows import Windows
 
-KINDS: Mapping[str, Callable[..., RegionKind]] = {
-    "grid": Grid,
-    "image": partial(Grid, rows=1, columns=1),
-    "superpixels": Superpixels,
-    "pixels": Pixels,
-    "windows": Windows,
+KINDS: Mapping[str, Callable[[RegionsConfig], Any]] = {
+    "grid": lambda config: Grid(rows=config.rows, columns=config.columns),
+    "image": lambda config: Grid(rows=1, columns=1),
+    "superpixels": lambda config: Superpixels(method=config.method, count=config.count, compactness=config.compactness),
+    "pixels": lambda config: Pixels(per_image=config.per_image, radius=config.radius),
+    "windows": lambda config: Windows(per_image=config.per_image, radius=config.radius),
 }
 
 
-def open_regions(config: RegionsConfig) -> SizedKind:
-    """The region kind that `config` names."""
-    return Grid(rows=config.rows, columns=config.columns) if config.kind == "grid" else Grid(rows=1, columns=1)
+def open_regions(config: RegionsConfig) -> Any:
+    """The region kind that `config` names: a `SizedKind`, `Superpixels` or a `SparseKind`."""
+    return KINDS[config.kind](config)
 
 
 __all__ = ["KINDS", "Grid", "ImageRegions", "Pixels", "RegionKind", "SizedKind", "SparseKind", "Superpixels", "Windows", "cut", "open_regions"]

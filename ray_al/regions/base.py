@@ -26,6 +26,9 @@ class ImageRegions(Protocol):
     def labels(self) -> np.ndarray | None:
         """int32 (H, W), the region of every pixel; None for sparse kinds, whose regions overlap or are one pixel each."""
 
+    def boxes_of(self, regions: np.ndarray) -> np.ndarray:
+        """int32 (n, 4): the boxes of some regions, int (n,)."""
+
     def box(self, region: int) -> Box:
         """The box of one region."""
 

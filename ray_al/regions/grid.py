@@ -70,6 +70,10 @@ class GridRegions:
         column_of = np.repeat(np.arange(columns, dtype=np.int32), np.diff(_edges(self.width, columns)))
         return row_of[:, None] * np.int32(columns) + column_of[None, :]
 
+    def boxes_of(self, regions: np.ndarray) -> np.ndarray:
+        chosen: np.ndarray = self.boxes[regions]
+        return chosen
+
     def box(self, region: int) -> Box:
         return self.grid.box(region, self.height, self.width)
 

@@ -56,6 +56,10 @@ class MapRegions:
         places = find_objects(self.labels + 1)
         return np.array([(rows.start, columns.start, rows.stop, columns.stop) for rows, columns in places], dtype=np.int32)
 
+    def boxes_of(self, regions: np.ndarray) -> np.ndarray:
+        chosen: np.ndarray = self.boxes[regions]
+        return chosen
+
     def box(self, region: int) -> Box:
         top, left, bottom, right = map(int, self.boxes[region])
         return Box(top=top, left=left, bottom=bottom, right=right)

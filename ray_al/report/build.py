@@ -1,21 +1,26 @@
 """`curve.csv` and `report.html` from the ledger and the files that its events name."""
 
+import functools
 import io
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+import yaml
 
 from ray_al.core.storage import Storage
-from ray_al.core.types import IGNORE_INDEX, Box, FileRef
-from ray_al.datasets.compose import compose_mask
+from ray_al.core.types import Box, FileRef
+from ray_al.datasets.compose import Part, compose_targets
 from ray_al.datasets.images import resize_mask
 from ray_al.ledger import Journal, State, fold
+from ray_al.regions.maps import MapPart, decode_map
 from ray_al.report.curve import curve_csv
 from ray_al.report.data import Frame, ImagePanel, ReportData
 from ray_al.report.html import render_report
+from ray_al.report.pictures import outline_path, striped_ids
 
 
 def curve_rows(state: State) -> list[dict[str, Any]]:
@@ -27,14 +32,14 @@ def curve_rows(state: State) -> list[dict[str, Any]]:
             continue
         metrics, labelled = data["metrics"]["val"], data["labelled"]
         scored = state.scored.get(cycle, {})
-        query = next((query for query in state.queries if query.cycle == cycle), None)
-        answered = next((query for query in state.queries if query.cycle == cycle - 1), None)
+        chosen = [query.select_seconds for query in state.queries if query.cycle == cycle]
+        answered = [query.label_seconds for query in state.queries if query.cycle == cycle - 1]
         seconds = {
-            "train_seconds": data["train_seconds"],
+            "train_seconds": data["train_seconds"] + sum(member["train_seconds"] for member in state.members.get(cycle, {}).values()),
             "evaluate_seconds": data["evaluate_seconds"],
-            "score_seconds": scored.get("seconds"),
-            "select_seconds": query.select_seconds if query else None,
-            "label_seconds": answered.label_seconds if answered else None,
+            "score_seconds": scored["seconds"] + state.extracted.get(cycle, {"seconds": 0.0})["seconds"] if scored else None,
+            "select_seconds": sum(chosen) if chosen else None,
+            "label_seconds": sum(answered) if answered else None,
         }
         rows.append(
             {
@@ -42,9 +47,8 @@ def curve_rows(state: State) -> list[dict[str, Any]]:
                 "labelled_regions": labelled["regions"],
                 "labelled_pixels": labelled["pixels"],
                 "labelled_images": labelled["images"],
-                "labelled_fraction": labelled["pixels"] / state.created["num_pixels"]
-                if state.created["unit"] == "pixels"
-                else labelled["regions"] / state.created["num_regions"],
+                "labelled_clicks": labelled.get("clicks"),
+                "labelled_fraction": _fraction(labelled, state.created),
                 "cost": labelled["cost"],
                 "miou": metrics["miou"],
                 "pixel_accuracy": metrics["pixel_accuracy"],
@@ -55,6 +59,12 @@ def curve_rows(state: State) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _fraction(labelled: Mapping[str, Any], created: Mapping[str, Any]) -> float:
+    """Labelled share of the pool, in the budget's unit; by regions where that is clicks."""
+    unit = created["unit"] if created["unit"] != "clicks" else "regions"
+    return float(labelled[unit] / created[f"num_{unit}"])
 
 
 def write_curve(storage: Storage, state: State) -> None:
@@ -105,7 +115,7 @@ def _panels(storage: Storage, state: State) -> list[ImagePanel]:
     followed = {cycle: _load_preview(storage, FileRef.from_dict(ref)) for cycle, ref in previews.items()}
     image_ids = list(next(iter(followed.values())))
     sizes = _sizes(storage, state, image_ids)
-    labels = _label_rows(storage, state, image_ids)
+    labels = _labelled(storage, state, sizes)
     return [
         ImagePanel(
             image_id=image_id,
@@ -131,30 +141,58 @@ def _sizes(storage: Storage, state: State, image_ids: list[str]) -> dict[str, tu
     return {image_id: (height, width) for image_id, height, width in rows if image_id in wanted}
 
 
-def _label_rows(storage: Storage, state: State, image_ids: list[str]) -> dict[str, list[tuple[int, Box, bytes]]]:
-    """(cycle in which it was labelled, box, PNG) of every label of the images."""
-    rows: dict[str, list[tuple[int, Box, bytes]]] = {image_id: [] for image_id in image_ids}
+@dataclass(frozen=True, kw_only=True)
+class _Labelled:
+    """A labelled region of an image: the cycle that trained on it first, its label, and its outline."""
+
+    cycle: int
+    part: Part
+    outline: str
+
+
+def _labelled(storage: Storage, state: State, sizes: Mapping[str, tuple[int, int]]) -> dict[str, list[_Labelled]]:
+    """Every label of the images in `sizes` (native height and width)."""
+    found: dict[str, list[_Labelled]] = {image_id: [] for image_id in sizes}
+    size = yaml.safe_load(storage.read("config.yaml"))["score"]["shard_size"]
     for ref in state.label_parts:
-        cycle = int(ref.path.split("/")[1])
-        table = pq.read_table(io.BytesIO(storage.read_ref(ref)), columns=["image_id", "box", "mask"])
-        for row in table.to_pylist():
-            if row["image_id"] in rows:
-                top, left, bottom, right = row["box"]
-                rows[row["image_id"]].append((cycle, Box(top=top, left=left, bottom=bottom, right=right), row["mask"]))
-    return rows
+        folder = ref.path.split("/")[1]
+        table = pq.read_table(io.BytesIO(storage.read_ref(ref)))
+        wanted = ("image_index", "image_id", "region", "box", "kind", "mask", "classes")
+        for row in table.select([name for name in wanted if name in table.column_names]).to_pylist():
+            if row["image_id"] in found:
+                box = Box(**dict(zip(("top", "left", "bottom", "right"), row["box"], strict=True)))
+                part = Part(box=box, kind=row["kind"], mask=row["mask"], classes=tuple(row.get("classes") or ()))
+                mask = _region_mask(storage, state, row, size)
+                outline = outline_path(box, mask, sizes[row["image_id"]])
+                found[row["image_id"]].append(_Labelled(cycle=int(folder) if folder.isdigit() else 0, part=part, outline=outline))
+    return found
 
 
-def _frame(cycle: int, preview: Mapping[str, np.ndarray], labels: list[tuple[int, Box, bytes]], size: tuple[int, int]) -> Frame:
-    height, width = size
-    so_far = [(labelled, box, png) for labelled, box, png in labels if labelled <= cycle]
-    mask = compose_mask([(box, png) for _, box, png in so_far], height, width) if so_far else np.full(size, IGNORE_INDEX, np.uint8)
-    boxes = [((b.top / height, b.left / width, b.bottom / height, b.right / width), labelled) for labelled, b, _ in so_far]
+def _region_mask(storage: Storage, state: State, row: Mapping[str, Any], shard_size: int) -> np.ndarray | None:
+    """Which pixels of its box a region has; None where it fills it."""
+    ref = state.map_parts.get(row["image_index"] // shard_size)
+    if ref is None:
+        return None
+    labels = decode_map(_read_maps(storage, ref).map(row["image_index"]))
+    top, left, bottom, right = row["box"]
+    inside: np.ndarray = labels[top:bottom, left:right] == row["region"]
+    return inside
+
+
+@functools.lru_cache(maxsize=4)
+def _read_maps(storage: Storage, ref: FileRef) -> MapPart:
+    return MapPart(storage.read_ref(ref))
+
+
+def _frame(cycle: int, preview: Mapping[str, np.ndarray], labels: list[_Labelled], size: tuple[int, int]) -> Frame:
+    so_far = [one for one in labels if one.cycle <= cycle]
     shown = preview["image"].shape[:2]
+    bits = resize_mask(compose_targets([one.part for one in so_far], *size), shown)[..., 0]
     return Frame(
         cycle=cycle,
         photo=preview["image"],
         prediction=preview["prediction"],
         entropy=preview["entropy"].astype(np.float32),
-        labels=resize_mask(mask, shown),
-        boxes=boxes,
+        labels=striped_ids(bits),
+        outlines=[(one.outline, one.cycle) for one in so_far],
     )

@@ -8,14 +8,14 @@ import numpy as np
 
 @dataclass(frozen=True, kw_only=True)
 class Frame:
-    """An image after one cycle; `boxes` are ((top, left, bottom, right) in 0..1, cycle in which it was labelled)."""
+    """An image after one cycle; `outlines` are (SVG path in a 1 x 1 box, cycle in which the region was labelled)."""
 
     cycle: int
     photo: np.ndarray
     prediction: np.ndarray
     entropy: np.ndarray
     labels: np.ndarray
-    boxes: list[tuple[tuple[float, float, float, float], int]]
+    outlines: list[tuple[str, int]]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,7 +43,7 @@ def _panel(panel: ImagePanel, data: ReportData) -> dict[str, Any]:
             "entropy": pictures.entropy_uri(frame.entropy, len(data.class_names)),
             "prediction": pictures.ids_uri(frame.prediction, data.colors, photo),
             "labels": pictures.ids_uri(frame.labels, data.colors, photo),
-            "boxes": [{"box": [round(value, 5) for value in box], "cycle": cycle} for box, cycle in frame.boxes],
+            "outlines": [{"path": path, "cycle": cycle} for path, cycle in frame.outlines],
         }
         for frame in panel.frames
     ]

@@ -2,16 +2,17 @@
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from ray_al.core.types import IGNORE_INDEX
+from ray_al.core.types import IGNORE_INDEX, Box
 from ray_al.report.data import ReportData
 
 BLUE, ORANGE, GREY = "#2563eb", "#f59e0b", "#94a3b8"
+STRIPE = 3
 STAGES = ("train", "evaluate", "score", "select", "label")
 
 
@@ -79,6 +80,49 @@ def stage_times(data: ReportData) -> str:
     axis.set_ylabel("seconds")
     figure.legend(frameon=False, ncols=len(STAGES), loc="outside upper center")
     return svg(figure)
+
+
+def striped_ids(bits: np.ndarray) -> np.ndarray:
+    """Sets of classes, int64 (H, W), as class ids uint8 to show: a set of several in stripes, 255 where it is empty."""
+    stripe = np.add.outer(*(np.arange(side) for side in bits.shape)) // STRIPE
+    ids = np.full(bits.shape, IGNORE_INDEX, dtype=np.uint8)
+    for value in np.unique(bits[bits != 0]):
+        members = np.flatnonzero([int(value) >> number & 1 for number in range(63)]).astype(np.uint8)
+        inside = bits == value
+        ids[inside] = members[stripe[inside] % len(members)]
+    return ids
+
+
+def outline_path(box: Box, mask: np.ndarray | None, size: tuple[int, int]) -> str:
+    """A region's border as an SVG path in a 1 x 1 box.
+
+    Args:
+        mask: bool in the shape of `box`; None where the region fills it.
+        size: height and width of the image.
+    """
+    height, width = size
+    if mask is None:
+        corners = ((box.left, box.top), (box.right, box.top), (box.right, box.bottom), (box.left, box.bottom))
+        return "M" + "L".join(f"{_digits(x / width)} {_digits(y / height)}" for x, y in corners) + "z"
+    padded = np.pad(mask, 1)
+    steps = []
+    for y, start, stop in _runs(padded[1:] != padded[:-1]):
+        steps.append(f"M{_digits((box.left + start - 1) / width)} {_digits((box.top + y) / height)}h{_digits((stop - start) / width)}")
+    for x, start, stop in _runs((padded[:, 1:] != padded[:, :-1]).T):
+        steps.append(f"M{_digits((box.left + x) / width)} {_digits((box.top + start - 1) / height)}v{_digits((stop - start) / height)}")
+    return "".join(steps)
+
+
+def _runs(edges: np.ndarray) -> Iterator[tuple[int, int, int]]:
+    """(row, start, stop) of each run of True in the rows."""
+    for row, line in enumerate(edges):
+        changes = np.flatnonzero(np.diff(np.concatenate([[0], line.astype(np.int8), [0]])))
+        for start, stop in zip(changes[::2], changes[1::2], strict=True):
+            yield row, int(start), int(stop)
+
+
+def _digits(value: float) -> str:
+    return f"{value:.4f}".rstrip("0").rstrip(".")
 
 
 def photo_uri(image: np.ndarray) -> str:

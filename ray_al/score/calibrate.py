@@ -5,7 +5,7 @@ import time
 import numpy as np
 
 from ray_al.core.config import RunConfig
-from ray_al.score.functions import ACQUISITIONS
+from ray_al.score.functions import find_acquisition
 from ray_al.score.scorer import Scorer
 
 CANDIDATES = (1, 2, 4, 8)
@@ -14,18 +14,18 @@ SECONDS_EACH = 0.5
 
 def measure_batch_size(config: RunConfig, num_classes: int) -> int:
     """The candidate with most images a second, by an untrained network on noise."""
-    if not ACQUISITIONS[config.strategy.score].needs_model:
+    if not find_acquisition(config.strategy.score).needs_model:
         return CANDIDATES[0]
-    scorer = Scorer(config, num_classes, None)
+    scorer = Scorer(config, config.strategy, num_classes, [])
     speeds = {batch_size: _speed(scorer, batch_size) for batch_size in CANDIDATES}
     return max(CANDIDATES, key=lambda batch_size: speeds[batch_size])
 
 
 def _speed(scorer: Scorer, batch_size: int) -> float:
     images = np.random.default_rng(0).integers(0, 256, (batch_size, *scorer.config.data.image_size, 3), dtype=np.uint8)
-    scorer.pixel_scores(images)
+    scorer.maps(images)
     start, count = time.perf_counter(), 0
     while time.perf_counter() - start < SECONDS_EACH:
-        scorer.pixel_scores(images)
+        scorer.maps(images)
         count += batch_size
     return count / (time.perf_counter() - start)

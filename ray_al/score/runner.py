@@ -8,7 +8,7 @@ import numpy as np
 
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import RayALError
-from ray_al.score.shards import ShardResult, ShardTask, score_shard
+from ray_al.score.shards import ShardResult, ShardTask, work_shard
 
 NO_PROGRESS_TIMEOUT_S = 1800
 
@@ -19,7 +19,7 @@ def run_shards(
     on_results: Callable[[list[ShardResult]], None],
     should_stop: Callable[[], bool] | None = None,
 ) -> None:
-    """Score `tasks` in this process (`score.workers: 0`) or on Ray Data; only names and digests of parts come back.
+    """Do `tasks` in this process (`score.workers: 0`) or on Ray Data; only names and digests of parts come back.
 
     Raises:
         RayALError: a task failed for another reason than a broken image.
@@ -28,7 +28,7 @@ def run_shards(
         return
     if config.score.workers == 0:
         for task in tasks:
-            on_results([score_shard(task, config)])
+            on_results([work_shard(task, config)])
         return
     rows = _dataset(tasks, config).iter_batches(batch_size=None, prefetch_batches=0)
     for batch in rows:
@@ -63,7 +63,7 @@ def score_batch(batch: dict[str, Any], config: RunConfig) -> dict[str, Any]:
     for data in batch["task"]:
         task = pickle.loads(data)
         try:
-            results.append(pickle.dumps(score_shard(task, config)))
+            results.append(pickle.dumps(work_shard(task, config)))
         except MemoryError as error:
             raise RayALError(f"shard {task.shard}: not enough memory ({error}); lower score.batch_size or data.cache_gb") from None
     return {"result": np.array(results, dtype=object)}

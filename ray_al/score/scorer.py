@@ -1,16 +1,19 @@
-"""The scorer of one process: images in, one value a region out."""
+"""The scorer of one process: images in, maps of scores (and class probabilities, or features) out."""
 
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import nn
 
-from ray_al.core.config import RunConfig
+from ray_al.core.config import RunConfig, StrategyConfig
 from ray_al.models import build_model, images_to_tensor
-from ray_al.regions import open_regions
-from ray_al.score.functions import ACQUISITIONS, ScoreOptions
-from ray_al.score.pooling import pool_boxes
+from ray_al.models.dropout import with_dropout
+from ray_al.models.features import FeatureNetwork, feature_layer
+from ray_al.score.functions import Acquisition, ScoreOptions, find_acquisition
+from ray_al.score.passes import StochasticNetwork
 from ray_al.score.prepare import prepare_network, resolve_precision
 from ray_al.score.transforms import add_transformed, apply
 from ray_al.score.views import Views
@@ -20,77 +23,124 @@ LARGE_SIDE = 320
 fp32, the top 12 % then overlap with full resolution by 0.995 (360x480) and 0.997 (180x240, 120x160); a quarter of 120x160: 0.989."""
 
 
+@dataclass(frozen=True)
+class Maps:
+    """Of a batch, at the resolution of scoring: `values` (N, h, w), `probabilities` (N, C, h, w) where classes count, else None."""
+
+    values: torch.Tensor
+    probabilities: torch.Tensor | None
+
+
 class Scorer:
-    """Scores batches of images with one network.
+    """Maps of one strategy's pixel scores.
 
     Args:
         config: of the run.
+        strategy: of the cycle.
         num_classes: channels of the network.
-        weights: a state dict as `torch.save` wrote it; None for the untrained network.
+        weights: state dicts as `torch.save` wrote them, one a model (several: an ensemble or snapshots); empty for an untrained network.
+        seed: of the run; with `cycle` it settles what dropout drops.
         device: where to compute.
     """
 
-    def __init__(self, config: RunConfig, num_classes: int, weights: bytes | None, *, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        strategy: StrategyConfig,
+        num_classes: int,
+        weights: Sequence[bytes],
+        *,
+        seed: int = 0,
+        cycle: int = 0,
+        device: str = "cpu",
+    ) -> None:
         torch.set_num_threads(config.score.threads)
-        self.config, self.device = config, device
-        self.acquisition = ACQUISITIONS[config.strategy.score]
+        self.config, self.strategy, self.device = config, strategy, device
+        self.acquisition: Acquisition = find_acquisition(strategy.score)
+        self.options = ScoreOptions(radius=strategy.radius, nu=strategy.nu)
         self.precision = resolve_precision(config.score.precision)
         self.batch_size = config.score.batch_size if isinstance(config.score.batch_size, int) else 4
-        self.regions = open_regions(config.regions)
-        model = build_model(config.model, num_classes, load_weights=False)
+        self.stochastic: StochasticNetwork | None = None
+        states: Sequence[bytes | None] = weights or [None]
+        self.networks = [self._network(num_classes, state) for state in states]
+        if self.acquisition.inputs == "passes" and strategy.passes.kind == "dropout":
+            self.stochastic = StochasticNetwork(self.networks[0], seed, cycle)
+
+    def _network(self, num_classes: int, weights: bytes | None) -> nn.Module:
+        model = build_model(self.config.model, num_classes, load_weights=False)
         if weights is not None:
             model.load_state_dict(torch.load(io.BytesIO(weights), map_location="cpu", weights_only=True))
-        self.network = prepare_network(model, self.precision, device)
-
-    def score_images(self, images: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]]) -> list[np.ndarray]:
-        """Region scores of images.
-
-        Args:
-            images: uint8 (H, W, 3), all of one size.
-            sizes: native (height, width) of each.
-
-        Returns:
-            float32 (R,) an image.
-        """
-        scores: list[np.ndarray] = []
-        for start in range(0, len(images), self.batch_size):
-            batch = list(images[start : start + self.batch_size])
-            # A short batch is filled up, so that a value never depends on how many images came together.
-            full = np.stack(batch + [batch[-1]] * (self.batch_size - len(batch)))
-            pixels_NHW = self.pixel_scores(full)
-            for position in range(len(batch)):
-                height, width = sizes[start + position]
-                boxes = self.regions.boxes(height, width)
-                scores.append(pool_boxes(pixels_NHW[position : position + 1], boxes, height, width)[0].cpu().numpy())
-        return scores
+        passes = self.strategy.passes
+        if self.acquisition.inputs == "passes" and passes.kind == "dropout":
+            model, _ = with_dropout(model, passes.places, passes.probability)
+        return prepare_network(model, self.precision, self.device)
 
     @torch.inference_mode()
-    def pixel_scores(self, images: np.ndarray) -> torch.Tensor:
-        """float32 (N, h, w) of uint8 images (N, H, W, 3)."""
-        logits = self.logits(self.network_input(images))
-        if self.acquisition.pixel is not None:
-            return self.acquisition.pixel(logits, ScoreOptions())
-        assert self.acquisition.views is not None, "random scores need no network"
-        views = Views(self.acquisition.wants)
-        views.add(logits[: len(images)])
-        add_transformed(views, "mirror", logits[len(images) :], (logits.shape[-2], logits.shape[-1]))
-        return self.acquisition.views(views)
+    def maps(self, images: np.ndarray) -> Maps:
+        """Scores of uint8 images (N, H, W, 3); a value depends on its own image alone."""
+        function = self.acquisition
+        if function.inputs == "logits":
+            assert function.pixel is not None
+            logits = self._scaled(self.networks[0], self.network_input(images))
+            return Maps(function.pixel(logits, self.options), logits.softmax(1) if function.attribution != "none" else None)
+        assert function.views is not None
+        return Maps(function.views(self.views(images)), None)
+
+    def views(self, images: np.ndarray) -> Views:
+        """What the passes over the batch say together."""
+        views, tensor = Views(self.acquisition.wants), self.network_input(images)
+        if self.acquisition.inputs == "transforms":
+            views.add(self._scaled(self.networks[0], tensor))
+            for name in self.strategy.transforms:
+                changed = apply(name, tensor).contiguous(memory_format=self._layout)
+                add_transformed(views, name, self._scaled(self.networks[0], changed), self._score_size(tensor))
+        elif self.stochastic is not None:
+            prefix = self.stochastic.prefix(tensor)
+            for number in range(self.strategy.passes.count):
+                views.add(self._resized(self.stochastic.suffix(prefix, number), self._score_size(tensor)))
+        else:
+            for network in self.networks:
+                views.add(self._scaled(network, tensor))
+        return views
+
+    @property
+    def _layout(self) -> torch.memory_format:
+        return torch.contiguous_format if self.precision == "reference" else torch.channels_last
 
     def network_input(self, images: np.ndarray) -> torch.Tensor:
-        """Normalised pixels; with the mirror images behind them where the function looks at transforms."""
-        layout = torch.contiguous_format if self.precision == "reference" else torch.channels_last
-        tensor = images_to_tensor(images, self.config.data.normalize, self.device, layout)
-        if self.precision == "bf16":
-            tensor = tensor.to(torch.bfloat16)
-        if self.acquisition.inputs != "transforms":
-            return tensor
-        return torch.cat([tensor, apply("mirror", tensor)]).contiguous(memory_format=layout)
+        """Normalised pixels (N, 3, H, W) in the precision of scoring."""
+        tensor = images_to_tensor(images, self.config.data.normalize, self.device, self._layout)
+        return tensor.to(torch.bfloat16) if self.precision == "bf16" else tensor
 
-    def logits(self, tensor: torch.Tensor) -> torch.Tensor:
-        """float32 logits at a quarter or half of the input's size (`reference`: at full size)."""
+    def _scaled(self, network: nn.Module, tensor: torch.Tensor) -> torch.Tensor:
+        return self._resized(network(tensor), self._score_size(tensor))
+
+    def _resized(self, logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        resized = torch.nn.functional.interpolate(logits.float(), size=size, mode="bilinear", align_corners=False)
+        return resized if self.strategy.temperature == 1 else resized / self.strategy.temperature
+
+    def _score_size(self, tensor: torch.Tensor) -> tuple[int, int]:
+        """A quarter or half of the input's size (`reference`: all of it)."""
         height, width = tensor.shape[-2:]
         factor = 4 if min(height, width) >= LARGE_SIDE else 2
         if self.precision == "reference":
             factor = 1
-        size = (max(1, height // factor), max(1, width // factor))
-        return torch.nn.functional.interpolate(self.network(tensor).float(), size=size, mode="bilinear", align_corners=False)
+        return max(1, height // factor), max(1, width // factor)
+
+
+class FeatureScorer(Scorer):
+    """Class probabilities and the features of a named layer."""
+
+    def _network(self, num_classes: int, weights: bytes | None) -> nn.Module:
+        model = build_model(self.config.model, num_classes, load_weights=False)
+        if weights is not None:
+            model.load_state_dict(torch.load(io.BytesIO(weights), map_location="cpu", weights_only=True))
+        layer = feature_layer(model, self.strategy.feature_layer)
+        return prepare_network(FeatureNetwork(model, layer), self.precision, self.device)
+
+    @torch.inference_mode()
+    def feature_maps(self, images: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Probabilities (N, C, h, w) and features (N, D, h, w), float32, at the layer's own resolution."""
+        logits, features = self.networks[0](self.network_input(images))
+        probabilities = torch.nn.functional.interpolate(logits.float(), size=features.shape[-2:], mode="bilinear", align_corners=False).softmax(1)
+        return probabilities, features.float()

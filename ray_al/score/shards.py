@@ -1,48 +1,53 @@
-"""A shard is a fixed range of the manifest: the unit of scoring work, done once."""
+"""A shard is a fixed range of the manifest: the unit of work over the pool, done once."""
 
 import functools
 import io
-import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ray_al.core.config import RunConfig
-from ray_al.core.errors import DataError
-from ray_al.core.seeding import uniform_of
 from ray_al.core.storage import Storage
-from ray_al.core.types import SCORE_SCHEMA, FileRef
-from ray_al.datasets import open_dataset
-from ray_al.datasets.cache import ByteCache
-from ray_al.datasets.images import read_image, resize_image
-from ray_al.regions import open_regions
-from ray_al.score.functions import ACQUISITIONS
-from ray_al.score.scorer import Scorer
+from ray_al.core.types import FileRef
+from ray_al.regions import ImageRegions, open_regions
+from ray_al.regions.maps import MapPart
 
-_cache: ByteCache | None = None
-_cache_lock = threading.Lock()
+Work = Literal["maps", "scores", "features"]
+SCHEMA_METADATA = b"probability_sums"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShardTask:
-    """Score manifest rows `start` to `stop`; `remaining` has a bit for each of their regions that may still be chosen."""
+    """Work on the manifest rows `start` to `stop`.
 
+    Attributes:
+        work: `maps` computes regions, `scores` scores what may still be chosen, `features` describes given regions.
+        images: a bit for each image of the shard that is worked on.
+        regions: of `scores`: a bit for each region that is left, or of sparse kinds the numbers of those that are taken;
+            of `features`: the numbers of those wanted (int64, counted from the shard's first region).
+        weights: one file a model.
+        maps: the shard's region maps, of kinds that have them.
+    """
+
+    work: Work
     shard: int
     start: int
     stop: int
-    remaining: bytes
+    images: bytes
+    regions: bytes
     cycle: int
     seed: int
     run_uri: str
-    weights: FileRef | None
+    manifest: FileRef
+    weights: tuple[FileRef, ...]
     output: str
     attempt: int
+    maps: FileRef | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,138 +62,113 @@ class ShardResult:
     quarantined: tuple[tuple[str, str], ...] = ()
 
 
-def make_tasks(config: RunConfig, manifest: pa.Table, remaining: np.ndarray, *, done: set[int], **common: Any) -> Iterator[ShardTask]:
-    """The tasks of a cycle that are not `done` and have something left to choose.
+@dataclass(frozen=True, kw_only=True)
+class ShardImage:
+    """An image of a task: its row of the manifest, and numbers of its regions, int64, ascending: `rest` are left (or wanted), `taken` gone."""
+
+    row: Mapping[str, Any]
+    rest: np.ndarray
+    taken: np.ndarray
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.row["height"], self.row["width"]
+
+
+def make_tasks(
+    config: RunConfig,
+    num_images: int,
+    *,
+    work: Work,
+    images: np.ndarray,
+    regions_of: Callable[[int, int], bytes],
+    done: set[int],
+    maps: Mapping[int, FileRef | None] | None = None,
+    first_shard: int = 0,
+    **common: Any,
+) -> Iterator[ShardTask]:
+    """The tasks of a cycle that are not `done` and have an image to work on.
 
     Args:
-        remaining: bool (regions of the pool,), in the manifest's order.
+        images: bool (num_images,), those to work on.
+        regions_of: (start, stop) -> the task's `regions`.
+        maps: of kinds that have them, by shard.
+        first_shard: number of the first shard; a second pass over the pool counts on.
         common: the other fields of `ShardTask`.
     """
-    offsets = np.concatenate([[0], np.cumsum(manifest.column("num_regions").to_numpy(), dtype=np.int64)])
     size = config.score.shard_size
-    for shard, start in enumerate(range(0, len(manifest), size)):
-        stop = min(start + size, len(manifest))
-        bits = remaining[offsets[start] : offsets[stop]]
-        if shard not in done and bits.any():
-            yield ShardTask(shard=shard, start=start, stop=stop, remaining=np.packbits(bits).tobytes(), **common)
+    for number, start in enumerate(range(0, num_images, size)):
+        stop, shard = min(start + size, num_images), first_shard + number
+        if shard not in done and images[start:stop].any():
+            bits = np.packbits(images[start:stop]).tobytes()
+            one = None if maps is None else maps.get(number)
+            yield ShardTask(work=work, shard=shard, start=start, stop=stop, images=bits, regions=regions_of(start, stop), maps=one, **common)
 
 
-def score_shard(task: ShardTask, config: RunConfig) -> ShardResult:
-    """Score a shard and write its part; the same bytes wherever and however often it runs."""
+def work_shard(task: ShardTask, config: RunConfig) -> ShardResult:
+    """Do a task and write its part; the same bytes wherever and however often it runs."""
+    from ray_al.score.features import feature_table
+    from ray_al.score.region_scores import score_table
+    from ray_al.score.segment import map_table
+
     began = time.perf_counter()
-    storage = Storage(task.run_uri)
-    manifest = _read_manifest(task.run_uri).slice(task.start, task.stop - task.start)
-    images = _images_with_rest(task, manifest)
-    quarantined: list[tuple[str, str]] = []
-    if ACQUISITIONS[config.strategy.score].needs_model:
-        scores, quarantined = _network_scores(task, config, images)
-    else:
-        scores = [uniform_of(task.seed, task.cycle, image["image_id"], image["num_regions"]).astype(np.float32) for image in images]
-    broken = {image_id for image_id, _ in quarantined}
-    images = [image for image in images if image["image_id"] not in broken]
-    table = _table(images, scores, open_regions(config.regions))
+    tables: Mapping[Work, Callable[..., tuple[pa.Table, list[tuple[str, str]]]]] = {
+        "maps": map_table,
+        "scores": score_table,
+        "features": feature_table,
+    }
+    images = list(shard_images(task, config))
+    table, quarantined = tables[task.work](task, config, images)
     file = None
     if len(table):
         buffer = io.BytesIO()
         pq.write_table(table, buffer, compression="zstd")
-        file = storage.put(f"{task.output}/part-{task.shard:05d}.parquet", buffer.getvalue(), attempt=task.attempt)
+        file = Storage(task.run_uri).put(f"{task.output}/part-{task.shard:05d}.parquet", buffer.getvalue(), attempt=task.attempt)
     return ShardResult(
-        shard=task.shard, file=file, num_rows=len(table), num_images=len(images), seconds=time.perf_counter() - began, quarantined=tuple(quarantined)
+        shard=task.shard,
+        file=file,
+        num_rows=len(table),
+        num_images=len(images) - len(quarantined),
+        seconds=time.perf_counter() - began,
+        quarantined=tuple(quarantined),
     )
 
 
-def _images_with_rest(task: ShardTask, manifest: pa.Table) -> list[dict[str, Any]]:
-    """Manifest rows of the images with a region left, each with `rest`, the regions (int32) that are."""
-    counts = manifest.column("num_regions").to_numpy()
-    bits = np.unpackbits(np.frombuffer(task.remaining, dtype=np.uint8), count=int(counts.sum())).astype(bool)
-    rests = np.split(bits, np.cumsum(counts)[:-1])
+def shard_images(task: ShardTask, config: RunConfig) -> Iterator[ShardImage]:
+    """The images of a task with what is left or wanted of each; those with nothing are left out, but for `maps`."""
+    manifest = read_manifest(task.run_uri, task.manifest).slice(task.start, task.stop - task.start)
+    sparse = config.regions.is_sparse
+    sizes = (manifest.column(name).to_numpy().astype(np.int64) for name in ("height", "width"))
+    spans = np.multiply(*sizes) if sparse else manifest.column("num_regions").to_numpy()
+    offsets = np.concatenate([[0], np.cumsum(spans, dtype=np.int64)])
+    wanted = np.unpackbits(np.frombuffer(task.images, dtype=np.uint8), count=len(manifest)).astype(bool)
+    none = np.zeros(0, dtype=np.int64)
+    if task.work == "scores" and not sparse:
+        numbers = np.flatnonzero(np.unpackbits(np.frombuffer(task.regions, dtype=np.uint8), count=int(offsets[-1])))
+    else:
+        numbers = np.frombuffer(task.regions, dtype=np.int64)
+    cuts = np.searchsorted(numbers, offsets)
     rows = manifest.select(["image_index", "image_id", "uri", "height", "width", "num_regions"]).to_pylist()
-    return [{**row, "rest": np.flatnonzero(rest).astype(np.int32)} for row, rest in zip(rows, rests, strict=True) if rest.any()]
+    for position in np.flatnonzero(wanted):
+        own = numbers[cuts[position] : cuts[position + 1]] - offsets[position]
+        if task.work == "scores" and sparse:
+            yield ShardImage(row=rows[position], rest=none, taken=own)
+        elif task.work == "maps" or len(own):
+            yield ShardImage(row=rows[position], rest=own, taken=none)
 
 
-def _network_scores(task: ShardTask, config: RunConfig, images: list[dict[str, Any]]) -> tuple[list[np.ndarray], list[tuple[str, str]]]:
-    assert task.weights is not None
-    scorer = _load_scorer(task.run_uri, task.weights, config.model_dump_json())
-    return score_files(scorer, images)
-
-
-def score_files(scorer: Scorer, images: Sequence[Mapping[str, Any]]) -> tuple[list[np.ndarray], list[tuple[str, str]]]:
-    """Score files, the next ones being decoded by threads while the network works.
-
-    Args:
-        images: `image_id`, `uri`, `height` and `width` of each.
-
-    Returns:
-        float32 (R,) of each readable image, and (image_id, error) of the others.
-    """
-    scores: list[np.ndarray] = []
-    quarantined: list[tuple[str, str]] = []
-    pixels: list[np.ndarray] = []
-    sizes: list[tuple[int, int]] = []
-
-    def flush() -> None:
-        scores.extend(scorer.score_images(pixels, sizes))
-        pixels.clear()
-        sizes.clear()
-
-    with ThreadPoolExecutor(scorer.config.score.threads) as executor:
-        decoded = [executor.submit(_decode, image["uri"], scorer.config) for image in images]
-        for image, future in zip(images, decoded, strict=True):
-            try:
-                pixels.append(future.result())
-            except DataError as error:
-                quarantined.append((image["image_id"], str(error)))
-                continue
-            sizes.append((image["height"], image["width"]))
-            if len(pixels) == scorer.batch_size:
-                flush()
-    flush()
-    return scores, quarantined
-
-
-def _table(images: list[dict[str, Any]], scores: list[np.ndarray], regions: Any) -> pa.Table:
-    if not images:
-        return SCORE_SCHEMA.empty_table()
-    lengths = [len(image["rest"]) for image in images]
-    pixels = [regions.num_pixels(image["height"], image["width"])[image["rest"]] for image in images]
-    columns = [
-        np.repeat([image["image_index"] for image in images], lengths),
-        np.repeat(np.array([image["image_id"] for image in images], dtype=object), lengths),
-        np.concatenate([image["rest"] for image in images]),
-        np.concatenate([score[image["rest"]] for image, score in zip(images, scores, strict=True)]),
-        np.concatenate(pixels),
-    ]
-    return pa.table([pa.array(column, type=field.type) for column, field in zip(columns, SCORE_SCHEMA, strict=True)], schema=SCORE_SCHEMA)
-
-
-def _decode(uri: str, config: RunConfig) -> np.ndarray:
-    """An image at the size of scoring, kept between cycles while it fits."""
-    global _cache
-    limit = int(config.data.cache_gb * 2**30)
-    key = (uri, config.data.image_size)
-    with _cache_lock:
-        if _cache is None or _cache.limit_bytes != limit:
-            _cache = ByteCache(limit)
-        cache = _cache
-        image = cache.get(key)
-    if image is None:
-        image = resize_image(read_image(uri), config.data.image_size)
-        with _cache_lock:
-            cache.put(key, image)
-    return image
+def regions_of(task: ShardTask, config: RunConfig, image: ShardImage) -> ImageRegions:
+    """The regions of an image of the task."""
+    kind = open_regions(config.regions)
+    data = _read_maps(task.run_uri, task.maps).map(image.row["image_index"]) if task.maps is not None else None
+    return kind.of_image(*image.size, data)
 
 
 @functools.lru_cache(maxsize=2)
-def _read_manifest(run_uri: str) -> pa.Table:
-    return pq.read_table(io.BytesIO(Storage(run_uri).read("manifest.parquet")))
+def read_manifest(run_uri: str, manifest: FileRef) -> pa.Table:
+    return pq.read_table(io.BytesIO(Storage(run_uri).read_ref(manifest)))
 
 
-@functools.lru_cache(maxsize=1)
-def _load_scorer(run_uri: str, weights: FileRef, config_json: str) -> Scorer:
-    """Cached by the digest of the weights: idle Ray workers serve many shards and cycles."""
-    import torch
-
-    config = RunConfig.model_validate_json(config_json)
-    device = "cuda" if config.score.gpus_per_worker and torch.cuda.is_available() else "cpu"
-    num_classes = open_dataset(config.data).num_classes
-    return Scorer(config, num_classes, Storage(run_uri).read_ref(weights), device=device)
+@functools.lru_cache(maxsize=2)
+def _read_maps(run_uri: str, ref: FileRef) -> MapPart:
+    return MapPart(Storage(run_uri).read_ref(ref))

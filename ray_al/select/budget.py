@@ -18,7 +18,8 @@ def take_within(
     ranked: pa.Table,
     *,
     amount: int,
-    unit: str,
+    costs: np.ndarray,
+    opened: set[int] | None = None,
     skip: Callable[[dict[str, Any]], bool] | None = None,
     per_image: int | None = None,
     min_distance: float | None = None,
@@ -28,7 +29,9 @@ def take_within(
 
     Args:
         ranked: SCORE_SCHEMA with `reason`, best first.
-        amount: what the query may cost, in `unit` (regions or pixels).
+        amount: what the query may cost.
+        costs: int64 (rows,), what each region costs at most, in the budget's unit.
+        opened: images that cost nothing more, to which those of the query are added; given where the unit is images.
         skip: regions to pass over; asked only about regions that all other conditions allow.
         per_image: regions of one image at most.
         min_distance: native pixels that centres of two regions of one image must lie apart, at least.
@@ -42,20 +45,25 @@ def take_within(
     """
     if min_distance is not None and centre_of is None:
         raise ConfigError(f"min_distance={min_distance} needs centres of regions; this kind of region gives none, leave min_distance out")
-    costs = np.ones(len(ranked), dtype=np.int64) if unit == "regions" else ranked.column("num_pixels").to_numpy().astype(np.int64)
-    smallest = int(costs.min(initial=1 << 62))
+    smallest = int(costs.min(initial=1 << 62)) if opened is None else 0
     spread = _Spread(per_image, min_distance, centre_of)
     positions: list[int] = []
+    paid: list[int] = []
     left = amount
     for position, cost, image, region in _walk(ranked, costs):
         if left < smallest or left <= 0:
             break
+        if opened is not None and image in opened:
+            cost = 0
         if cost > left or not spread.allows(image, region) or (skip is not None and skip(ranked.slice(position, 1).to_pylist()[0])):
             continue
         left -= cost
         spread.add(image, region)
         positions.append(position)
-    return _query(ranked.take(pa.array(positions, pa.int64())), costs[positions])
+        paid.append(cost)
+        if opened is not None:
+            opened.add(image)
+    return _query(ranked.take(pa.array(positions, pa.int64())), np.array(paid, dtype=np.int64))
 
 
 class _Spread:

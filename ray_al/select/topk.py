@@ -1,6 +1,6 @@
 """Associative, deterministic top-k: the same for any split into parts."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -18,19 +18,20 @@ def score_keys(part: pa.Table, beta: float, seed: int, cycle: int, num_regions_o
     return keys
 
 
-def merge_topk(parts: Iterable[pa.Table], k: int) -> pa.Table:
-    """The `k` rows with the highest `key`, in order; ties by image_id, then region, ascending. Columns are KEY_SCHEMA's."""
-    pending, num_rows, floor = [KEY_SCHEMA.empty_table()], 0, -np.inf
+def merge_topk(parts: Iterable[pa.Table], k: int, *, columns: Sequence[str] = ()) -> pa.Table:
+    """The `k` rows with the highest `key`, in order; ties by image_id, then region, ascending. Columns are KEY_SCHEMA's and `columns`."""
+    pending: list[pa.Table] = []
+    num_rows, floor = 0, -np.inf
     for part in parts:
         keys = part.column("key").to_numpy()
-        kept = part.select(KEY_SCHEMA.names).filter(pa.array(keys >= floor))
+        kept = part.select([*KEY_SCHEMA.names, *columns]).filter(pa.array(keys >= floor))
         pending.append(kept)
         num_rows += len(kept)
         if num_rows > 2 * k + SPARE_ROWS:
             best = _top(pa.concat_tables(pending), k)
             pending, num_rows = [best], len(best)
             floor = best.column("key")[-1].as_py() if k else np.inf
-    return _top(pa.concat_tables(pending), k)
+    return _top(pa.concat_tables(pending), k) if pending else KEY_SCHEMA.empty_table()
 
 
 def _top(table: pa.Table, k: int) -> pa.Table:

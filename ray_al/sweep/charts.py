@@ -15,6 +15,8 @@ def charts(facts: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
     """(file name, caption, figure) of each picture that the facts allow."""
     groups = facts["groups"]
     for axis, title in AXES.items():
+        if not all(axis in group["curves"] for group in groups):
+            continue
         yield (
             f"curve_{axis}",
             f"mIoU against {title}; lines are means over seeds, bands 95 % bootstrap intervals",

@@ -11,7 +11,7 @@ from ray_al.sweep.curves import aubc, labels_saved, value_at
 from ray_al.sweep.runs import Group, Grouped, RunResult
 from ray_al.sweep.stats import Interval, bootstrap_mean, mean_ranks, paired_p, penalty_matrix, resamples, seeds_needed
 
-AXES = {"share": "labelled share of the pool", "pixels": "labelled pixels", "images": "images opened"}
+AXES = {"share": "labelled share of the pool", "pixels": "labelled pixels", "clicks": "clicks", "images": "images opened"}
 RARE = 0.02
 """A class with less than this share of the reference's labelled pixels is rare."""
 SAVED_POINTS = 25
@@ -94,7 +94,7 @@ def _group_facts(
         "setting": dict(group.setting),
         "seeds": list(group.seeds),
         "runs": [run.uri for run in group.runs],
-        "curves": {axis: _mean_curve(group, axis) for axis in AXES},
+        "curves": {axis: _mean_curve(group, axis) for axis in AXES if all(run.has(axis) for run in group.runs)},
         "aubc": asdict(bootstrap_mean([aubc(grid, row) for row in values])),
         "aubc_log": asdict(bootstrap_mean([aubc(grid, row, log=True) for row in values])),
         "aubc_by_seed": [aubc(grid, row) for row in values],
@@ -108,6 +108,7 @@ def _group_facts(
         "labelled_classes": _labelled_shares(group),
         "pixels": float(np.mean([run.rows[-1]["labelled_pixels"] for run in group.runs])),
         "images": float(np.mean([run.rows[-1]["labelled_images"] for run in group.runs])),
+        "clicks": float(np.mean([run.rows[-1]["labelled_clicks"] for run in group.runs])) if all(run.has("clicks") for run in group.runs) else None,
         "seconds": float(np.mean([sum(row["cycle_seconds"] for row in run.rows) for run in group.runs])),
     }
 

@@ -4,15 +4,19 @@ import os
 import time
 from typing import Any
 
+import numpy as np
 import torch
 
-from ray_al.core.config import RunConfig
+from ray_al.core.config import RunConfig, StrategyConfig
 from ray_al.datasets import open_dataset
 from ray_al.datasets.manifest import build_manifest
 from ray_al.driver.budget import query_size, total_amount
+from ray_al.driver.decide import num_members
 from ray_al.driver.fork import start_config
 from ray_al.models import build_model
 from ray_al.regions import open_regions
+from ray_al.score.functions import find_acquisition
+from ray_al.select import BATCH_RULES
 from ray_al.sweep.config import SweepConfig
 from ray_al.sweep.plan import Trial, start_digest
 from ray_al.sweep.resources import trial_resources
@@ -27,7 +31,7 @@ def estimate(sweep: SweepConfig, trials: list[Trial]) -> dict[str, Any]:
     evaluating beyond the pass are not in it. Settings that Optuna has still to suggest are counted as the reference.
     """
     costs: dict[str, tuple[float, float]] = {}
-    pools: dict[str, tuple[int, int, int, int]] = {}
+    pools: dict[str, tuple[dict[str, int], int, int]] = {}
     rows: list[dict[str, Any]] = []
     starts: set[str] = set()
     for trial in trials:
@@ -43,7 +47,7 @@ def estimate(sweep: SweepConfig, trials: list[Trial]) -> dict[str, Any]:
         steps, passes, cycles = _count_work(config, pool, shared)
         key = f"{config.model}{config.train}{config.data.image_size}"
         if key not in costs:
-            costs[key] = _measure(config, pool[3])
+            costs[key] = _measure(config, pool[2])
         step, forward = costs[key]
         rows.append({"trial": trial.name, "cycles": cycles, "steps": steps, "passes": passes, "seconds": steps * step + passes * forward})
     more = (sweep.search.trials or 0) * len(sweep.seeds) if sweep.search.kind == "optuna" else 0
@@ -61,29 +65,41 @@ def estimate(sweep: SweepConfig, trials: list[Trial]) -> dict[str, Any]:
     }
 
 
-def _count(config: RunConfig) -> tuple[int, int, int, int]:
-    """Pool images, regions, validation images, classes."""
+def _count(config: RunConfig) -> tuple[dict[str, int], int, int]:
+    """The pool (images, regions, pixels), validation images, classes; of superpixels as many regions as are asked for."""
     dataset = open_dataset(config.data)
-    manifest, _ = build_manifest(dataset.splits["train"], open_regions(config.regions).num_regions)
-    units = manifest.column("num_regions").to_pylist()
-    if config.budget.unit == "pixels":
-        units = [h * w for h, w in zip(manifest.column("height").to_pylist(), manifest.column("width").to_pylist(), strict=True)]
-    return len(manifest), sum(units), len(dataset.splits["val"]), dataset.num_classes
+    kind = open_regions(config.regions)
+    manifest, _ = build_manifest(dataset.splits["train"], (lambda height, width: config.regions.count) if kind.needs_maps else kind.num_regions)
+    sizes = (manifest.column(name).to_numpy().astype(np.int64) for name in ("height", "width"))
+    pool = {
+        "num_images": len(manifest),
+        "num_regions": sum(manifest.column("num_regions").to_pylist()),
+        "num_pixels": int(np.multiply(*sizes).sum()),
+    }
+    return pool, len(dataset.splits["val"]), dataset.num_classes
 
 
-def _count_work(config: RunConfig, pool: tuple[int, int, int, int], shared: bool) -> tuple[int, int, int]:
-    num_images, total, num_val, _ = pool
-    left = total_amount(config.budget, total)
+def _count_work(config: RunConfig, counted: tuple[dict[str, int], int, int], shared: bool) -> tuple[int, int, int]:
+    pool, num_val, _ = counted
+    num_images = pool["num_images"]
+    left = total_amount(config.budget, pool)
     cycles = 0
     while left > 0:
-        left -= query_size(config.budget, total, cycles - 1, left)
+        left -= query_size(config.budget, pool, cycles - 1, left)
         cycles += 1
-    per_image = {"random": 0, "equal": 2}.get(config.strategy.score, 1)
+    per_image = _num_passes(config.strategy)
     steps_of_cycle = (
         config.train.steps if config.train.steps is not None else (config.train.epochs or 1) * max(1, num_images // config.train.batch_size)
     )
-    trained = cycles - int(shared)
+    trained = (cycles - int(shared)) * num_members(config, 0)
     return trained * steps_of_cycle, trained * num_val + (cycles - 1) * num_images * per_image, cycles
+
+
+def _num_passes(strategy: StrategyConfig) -> int:
+    """Forward passes over an image that is scored."""
+    counts = {"none": 0, "logits": 1, "transforms": 1 + len(strategy.transforms), "passes": strategy.passes.count}
+    features = int(BATCH_RULES[strategy.batch.kind].features)
+    return counts[find_acquisition(strategy.score).inputs] + features
 
 
 def _measure(config: RunConfig, num_classes: int) -> tuple[float, float]:

@@ -17,9 +17,13 @@ from ray_al.core.errors import ConfigError
 from ray_al.core.seeding import generator
 from ray_al.core.storage import Storage, join_uri
 from ray_al.driver.create import check_config
+from ray_al.score.functions import find_acquisition
+from ray_al.select import BATCH_RULES
 from ray_al.sweep.config import Space, SweepConfig
 
 Setting = Mapping[str, Any]
+WITH_BETA = ("power", "softmax", "softrank", "class_split")
+"""Batch rules with noise."""
 MAX_GRID = 10_000
 
 
@@ -66,12 +70,32 @@ def make_config(sweep: SweepConfig, setting: Setting, seed: int, name: str) -> R
 
 def canonical(config: RunConfig) -> str:
     """Equal texts for configurations that make the same run: settings that have no effect do not count."""
-    values = config.model_dump(mode="json", exclude={"name", "seed"})
-    if values["strategy"]["score"] == "random":
-        values["strategy"]["batch"] = {"kind": "topk"}
-    if values["strategy"]["batch"]["kind"] == "topk":
-        values["strategy"]["batch"].pop("beta", None)
-    return json.dumps(values, sort_keys=True)
+    return json.dumps(effective_values(config, exclude={"name", "seed"}), sort_keys=True)
+
+
+def effective_values(config: RunConfig, *, exclude: set[str]) -> dict[str, Any]:
+    """The configuration as plain values, without the settings of the strategy that its function and rule do not look at."""
+    values = config.model_dump(mode="json", exclude=exclude)
+    strategy = values["strategy"]
+    function = find_acquisition(strategy["score"])
+    if function.inputs == "none" and BATCH_RULES[strategy["batch"]["kind"]].needs == "scores":
+        strategy["batch"] = {"kind": "topk"}
+    kind = strategy["batch"]["kind"]
+    unread = [
+        *(["temperature", "aggregation", "top_share"] if function.inputs == "none" else []),
+        *(["transforms"] if function.inputs != "transforms" else []),
+        *(["passes"] if function.inputs != "passes" else []),
+        *(["radius"] if strategy["score"] != "ripu" else []),
+        *(["nu"] if strategy["score"] != "pixbal" else []),
+    ]
+    unread_batch = [
+        *(["beta", "schedule"] if kind not in WITH_BETA else []),
+        *(["candidates"] if BATCH_RULES[kind].needs == "scores" else []),
+        *(["share_by_class"] if kind != "class_split" else []),
+    ]
+    values["strategy"] = {key: value for key, value in strategy.items() if key not in unread}
+    values["strategy"]["batch"] = {key: value for key, value in strategy["batch"].items() if key not in unread_batch}
+    return values
 
 
 def fixed_settings(sweep: SweepConfig) -> list[Setting]:

@@ -1,7 +1,7 @@
 """What another strategy would have chosen from the scores that a run stored, cycle by cycle, without training."""
 
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,14 +12,39 @@ from ray_al.core.config import RunConfig, apply_setting, parse_config, parse_ove
 from ray_al.core.errors import ConfigError
 from ray_al.core.seeding import uniform_of
 from ray_al.core.storage import Storage
+from ray_al.core.types import FileRef
+from ray_al.driver.choose import choose_query
+from ray_al.driver.context import Context
 from ray_al.driver.loop import read_config
-from ray_al.driver.pool import Pool, read_table
+from ray_al.driver.pool import read_table
 from ray_al.ledger import Journal, State, fold
 from ray_al.score.functions import list_acquisitions
-from ray_al.select import rank
-from ray_al.select.budget import take_within
+from ray_al.select import BATCH_RULES
 
 Name = tuple[str, int]
+
+
+class _Replay(Context):
+    """Chooses as a driver would, from what stands in the ledger; random scores are drawn in place of stored ones."""
+
+    opens_images = False
+
+    def __init__(self, storage: Storage, config: RunConfig, state: State, cycle: int) -> None:
+        super().__init__(storage, config, state, lambda kind, data: state, lambda stage, done, total: None, lambda: False)
+        self.cycle = cycle
+
+    def read_scores(self, ref: FileRef) -> pa.Table:
+        part = super().read_scores(ref)
+        return self._random(part) if self.config.strategy.score == "random" else part
+
+    def _random(self, part: pa.Table) -> pa.Table:
+        drawn: dict[str, np.ndarray] = {}
+        scores = []
+        for row in part.select(["image_index", "image_id", "region"]).to_pylist():
+            if row["image_id"] not in drawn:
+                drawn[row["image_id"]] = uniform_of(self.config.seed, self.cycle, row["image_id"], int(self.pool.spans[row["image_index"]]))
+            scores.append(drawn[row["image_id"]][row["region"]])
+        return part.set_column(part.schema.get_field_index("score"), "score", pa.array(scores, pa.float32()))
 
 
 def replayable(stored: str) -> dict[str, list[str]]:
@@ -38,34 +63,22 @@ def replay(run_uri: str, overrides: Sequence[str]) -> dict[str, Any]:
     regions that the run labelled at any time (`known` is their share): the ground truth of others stays closed.
 
     Raises:
-        ConfigError: a key outside `strategy`, or a function whose scores were not stored.
+        ConfigError: a key outside `strategy`, or a function or rule that needs what was not stored.
     """
     storage = Storage(run_uri)
-    config, state = read_config(storage), fold(Journal(storage).events)
-    other = _other_config(config, overrides)
+    config, events = read_config(storage), Journal(storage).events
+    state = fold(events)
+    other = _other_config(config, state, overrides)
     classes = _class_pixels(storage, state)
-    num_regions = Pool(storage, State(created=state.created)).num_regions
     cycles = []
-    for query in state.queries:
-        scores = state.scores.get(query.cycle)
-        if not scores or query.cycle < 0:
-            continue
-        actual = read_table(storage, query.file)
-        parts = (read_table(storage, ref) for _, ref in sorted(scores.items()) if ref is not None)
-        chosen = _choose(parts, config, other, query.cycle, actual, num_regions)
-        names, before = _names(chosen), _names(actual)
-        cycles.append(
-            {
-                "cycle": query.cycle,
-                "regions": len(names),
-                "pixels": sum(chosen.column("num_pixels").to_pylist()),
-                "images": len({image_id for image_id, _ in names}),
-                "overlap": len(names & before) / max(1, len(before)),
-                "known": len(names & classes.keys()) / max(1, len(names)),
-                "class_shares": _shares(classes, names, state),
-                "class_shares_before": _shares(classes, before, state),
-            }
-        )
+    before = State()
+    for event in events:
+        if event.kind == "query_selected" and event.data["cycle"] in state.scores and event.data["cycle"] >= 0:
+            actual = read_table(storage, FileRef.from_dict(event.data["query"]))
+            context = _Replay(storage, other, before, event.data["cycle"])
+            chosen = choose_query(context, event.data["cycle"], sum(actual.column("cost").to_pylist()))
+            cycles.append(_compare(event.data["cycle"], chosen, actual, classes, state))
+        before = fold([event], before)
     if not cycles:
         raise ConfigError(f"{run_uri}: no cycle has stored scores and a query; replay a run that has come further")
     return {
@@ -78,7 +91,21 @@ def replay(run_uri: str, overrides: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _other_config(config: RunConfig, overrides: Sequence[str]) -> RunConfig:
+def _compare(cycle: int, chosen: pa.Table, actual: pa.Table, classes: dict[Name, np.ndarray], state: State) -> dict[str, Any]:
+    names, before = _names(chosen), _names(actual)
+    return {
+        "cycle": cycle,
+        "regions": len(names),
+        "pixels": sum(chosen.column("num_pixels").to_pylist()),
+        "images": len({image_id for image_id, _ in names}),
+        "overlap": len(names & before) / max(1, len(before)),
+        "known": len(names & classes.keys()) / max(1, len(names)),
+        "class_shares": _shares(classes, names, state),
+        "class_shares_before": _shares(classes, before, state),
+    }
+
+
+def _other_config(config: RunConfig, state: State, overrides: Sequence[str]) -> RunConfig:
     values = config.model_dump(mode="json")
     for override in overrides:
         keys, value = parse_override(override)
@@ -86,40 +113,16 @@ def _other_config(config: RunConfig, overrides: Sequence[str]) -> RunConfig:
             raise ConfigError(f"--set {override}: replay trains nothing, so it can change keys of `strategy` alone")
         apply_setting(values, ".".join(keys), value)
     other = parse_config(values, source="replay")
-    if other.strategy.score not in (config.strategy.score, "random"):
+    score, rule = other.strategy.score, other.strategy.batch.kind
+    if score not in (config.strategy.score, "random"):
         stored = replayable(config.strategy.score)
         raise ConfigError(
-            f"strategy.score={other.strategy.score!r} needs what this run did not store: it scored with {config.strategy.score!r}; "
-            f"replay {' or '.join(stored['stored'])}, or run {other.strategy.score!r}"
+            f"strategy.score={score!r} needs what this run did not store: it scored with {config.strategy.score!r}; "
+            f"replay {' or '.join(stored['stored'])}, or run {score!r}"
         )
+    if BATCH_RULES[rule].features and not (state.extracted and score == config.strategy.score):
+        raise ConfigError(f"strategy.batch.kind={rule!r} needs features of the best candidates, which this run did not store; run it")
     return other
-
-
-def _choose(parts: Iterable[pa.Table], config: RunConfig, other: RunConfig, cycle: int, actual: pa.Table, num_regions: np.ndarray) -> pa.Table:
-    if other.strategy.score == "random" and config.strategy.score != "random":
-        parts = _random(parts, config.seed, cycle, num_regions)
-    amount = sum(actual.column("cost").to_pylist())
-    tables = list(parts)
-    ranked = rank(
-        tables,
-        k=amount if config.budget.unit == "regions" else sum(len(table) for table in tables),
-        batch=other.strategy.batch,
-        seed=config.seed,
-        cycle=cycle,
-        num_regions_of=lambda index: int(num_regions[index]),
-    )
-    return take_within(ranked, amount=amount, unit=config.budget.unit)
-
-
-def _random(parts: Iterable[pa.Table], seed: int, cycle: int, num_regions: np.ndarray) -> Iterator[pa.Table]:
-    for part in parts:
-        drawn: dict[str, np.ndarray] = {}
-        scores = []
-        for row in part.select(["image_index", "image_id", "region"]).to_pylist():
-            if row["image_id"] not in drawn:
-                drawn[row["image_id"]] = uniform_of(seed, cycle, row["image_id"], int(num_regions[row["image_index"]]))
-            scores.append(drawn[row["image_id"]][row["region"]])
-        yield part.set_column(part.schema.get_field_index("score"), "score", pa.array(scores, pa.float32()))
 
 
 def _names(table: pa.Table) -> set[Name]:
@@ -130,7 +133,9 @@ def _class_pixels(storage: Storage, state: State) -> dict[Name, np.ndarray]:
     """Pixels of each class (shape (num_classes,)) of every labelled region."""
     num_classes, counts = len(state.created["class_names"]), {}
     for ref in state.label_parts:
-        for row in read_table(storage, ref, ["image_id", "region", "mask"]).to_pylist():
+        for row in read_table(storage, ref, ["image_id", "region", "kind", "mask"]).to_pylist():
+            if row["kind"] != "dense":
+                continue  # what its pixels are, nobody said
             mask = np.asarray(Image.open(io.BytesIO(row["mask"])))
             counts[row["image_id"], row["region"]] = np.bincount(mask.ravel(), minlength=256)[:num_classes]
     return counts

@@ -13,13 +13,16 @@ from ray_al.core.storage import Storage
 from ray_al.driver.loop import read_config
 from ray_al.ledger import Journal, fold
 from ray_al.report.build import curve_rows
-from ray_al.sweep.plan import group_name, read_trials, run_uri
+from ray_al.sweep.plan import effective_values, group_name, read_trials, run_uri
 from ray_al.sweep.tuner import FILE, read_sweep
 
-NO_EFFECT = ("name", "seed", "cluster", "report", "final", "label", "tracking")
+NO_EFFECT = ("name", "seed", "cluster", "report", "final", "tracking")
 """Sections that do not change what a run finds."""
 NO_EFFECT_KEYS = (
     "data.cache_gb",
+    "label.annotator",
+    "label.margin",
+    "label.share",
     "score.workers",
     "score.threads",
     "score.batch_size",
@@ -52,9 +55,13 @@ class RunResult:
     finished: bool
     full: float | None
 
+    def has(self, axis: str) -> bool:
+        """Whether the run counted that axis; runs of earlier versions counted no clicks."""
+        return axis == "share" or all(row[f"labelled_{axis}"] is not None for row in self.rows)
+
     def curve(self, axis: str) -> tuple[np.ndarray, np.ndarray]:
-        """Budgets and mIoU, shape (num_cycles,) each; `axis` is `share`, `pixels` or `images`."""
-        column = {"share": "labelled_fraction", "pixels": "labelled_pixels", "images": "labelled_images"}[axis]
+        """Budgets and mIoU, shape (num_cycles,) each; `axis` is `share`, `pixels`, `clicks` or `images`."""
+        column = "labelled_fraction" if axis == "share" else f"labelled_{axis}"
         return np.array([row[column] for row in self.rows], dtype=np.float64), np.array([row["miou"] for row in self.rows])
 
 
@@ -72,7 +79,8 @@ class Group:
 
     @property
     def is_random(self) -> bool:
-        return bool(self.runs[0].values["strategy.score"] == "random")
+        values = self.runs[0].values
+        return bool(values["strategy.score"] == "random" and values["strategy.batch.kind"] == "topk")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,11 +124,7 @@ def read_run(uri: str) -> RunResult:
     storage = Storage(uri)
     state = fold(Journal(storage).events)
     config = read_config(storage)
-    values = {key: value for key, value in _flat(config.model_dump(mode="json")) if key.split(".")[0] not in NO_EFFECT and key not in NO_EFFECT_KEYS}
-    if values["strategy.score"] == "random":
-        values["strategy.batch.kind"] = "topk"
-    if values["strategy.batch.kind"] == "topk":
-        values.pop("strategy.batch.beta", None)
+    values = {key: value for key, value in _flat(effective_values(config, exclude=set(NO_EFFECT))) if key not in NO_EFFECT_KEYS}
     trained = [data for cycle, data in sorted(state.trained.items()) if cycle >= 0]
     full = json.loads(storage.read("upper_bound/metrics.json")) if storage.exists("upper_bound/metrics.json") else None
     return RunResult(

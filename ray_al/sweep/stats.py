@@ -60,13 +60,15 @@ def paired_p_columns(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
-    """p-values adjusted by Holm (1979) for all that are not nan; shape as given."""
-    from statsmodels.stats.multitest import multipletests
+    """p-values adjusted by Holm (1979) for all that are not nan; shape as given.
 
+    statsmodels' function of the same result collects the garbage of the whole process on every call: a third of a second here.
+    """
     p = np.asarray(p_values, dtype=np.float64)
     adjusted, known = np.full(p.shape, np.nan), ~np.isnan(p)
-    if known.any():
-        adjusted[known] = multipletests(p[known], method="holm")[1]
+    ordered = np.sort(p[known])
+    steps = np.maximum.accumulate(ordered * np.arange(len(ordered), 0, -1)).clip(max=1)
+    adjusted[known] = steps[np.searchsorted(ordered, p[known])]
     return adjusted
 
 

@@ -15,7 +15,7 @@ def augment(
 
     Args:
         image: uint8 array of shape (H, W, 3).
-        mask: uint8 array of shape (H, W).
+        mask: uint8 array of shape (H, W), or int64 array of shape (H, W, 2) of sets of classes and region numbers.
         config: which changes.
         seed: of the run; with `cycle`, `step` and `position` (place in the global batch) it settles every draw,
             whatever the number of workers.
@@ -24,7 +24,7 @@ def augment(
         position: place in the global batch.
 
     Returns:
-        Arrays of the same shapes; padded pixels have mask 255.
+        Arrays of the same shapes; padded pixels have no label.
     """
     rng = np.random.default_rng(seed_of("augment", seed, cycle, step, position))
     mirrored, share, down, right = rng.random(4)
@@ -32,12 +32,12 @@ def augment(
         image, mask = image[:, ::-1], mask[:, ::-1]
     if config.scale is not None:
         low, high = config.scale
-        height, width = mask.shape
+        height, width = mask.shape[:2]
         factor = low + (high - low) * share
         size = max(1, round(height * factor)), max(1, round(width * factor))
         image, mask = resize_image(np.ascontiguousarray(image), size), resize_mask(np.ascontiguousarray(mask), size)
         image = _fit(image, (height, width), down, right, fill=0)
-        mask = _fit(mask, (height, width), down, right, fill=IGNORE_INDEX)
+        mask = _fit(mask, (height, width), down, right, fill=IGNORE_INDEX if mask.ndim == 2 else 0)
     return np.ascontiguousarray(image), np.ascontiguousarray(mask)
 
 

@@ -21,8 +21,8 @@ from ray_al.models import build_model, images_to_tensor, set_batch_norm_momentum
 from ray_al.train.augment import augment
 from ray_al.train.comm import Comm
 from ray_al.train.evaluate import Evaluator
-from ray_al.train.losses import consistency_loss, cross_entropy_sum, mirror_pair, resize_logits
-from ray_al.train.samples import LabelledImages
+from ray_al.train.losses import Sums, consistency_loss, label_sums, mirror_pair, resize_logits
+from ray_al.train.samples import LabelledImages, Probabilities
 from ray_al.train.schedule import batch_indices, check_class_weights, num_steps, rate_factor
 from ray_al.train.state import dump, make_optimizer, parse
 
@@ -97,9 +97,26 @@ class CycleTrainer:
     def _samples(self, plan: TrainPlan) -> LabelledImages:
         size = plan.recipe.image_size or self.config.data.image_size
         if self.samples is None or self.samples.image_size != size:
-            self.samples = LabelledImages(self.storage, self.manifest, self.dataset, size, self.cache)
+            partial = self.config.label.kind != "dense"
+            self.samples = LabelledImages(self.storage, self.manifest, self.dataset, size, self.cache, partial=partial)
         self.samples.update(plan.label_parts, all_masks=plan.all_masks)
+        if plan.sieve is not None:
+            self.samples.sieve(self._probabilities(plan.sieve))
         return self.samples
+
+    def _probabilities(self, weights: FileRef) -> Probabilities:
+        """Class probabilities of single images by an earlier model, at the size that came in."""
+        model = build_model(self.config.model, self.dataset.num_classes, load_weights=False).to(self.device)
+        model.load_state_dict(parse(self.storage.read_ref(weights)))
+        model.eval()
+
+        @torch.inference_mode()
+        def predict(image: np.ndarray) -> np.ndarray:
+            logits = model(images_to_tensor(image[None], self.config.data.normalize, self.device))
+            probabilities: np.ndarray = resize_logits(logits, image.shape[:2])[0].softmax(0).cpu().numpy()
+            return probabilities
+
+        return predict
 
     def _write(self, cycle: "_Cycle", plan: TrainPlan, samples: LabelledImages) -> dict[str, FileRef]:
         contents = {"model.pt": dump(dict(cycle.model.state_dict()))}
@@ -107,6 +124,7 @@ class CycleTrainer:
             contents["optimizer.pt"] = dump(cycle.optimizer.state_dict())
         if plan.preview_images:
             contents["preview.npz"] = self.evaluator.previews(cycle.model, plan.preview_images, samples.image_size)
+        contents.update(cycle.snapshots)
         files = {name: self.storage.put(f"{plan.output}/{name}", data, attempt=plan.attempt) for name, data in contents.items()}
         self.storage.remove(plan.progress)
         return files
@@ -155,6 +173,7 @@ class _Cycle:
         self.class_weights = None if weights is None else torch.tensor(weights, device=self.device)
         self.step = 0
         self.losses: list[tuple[int, float]] = []
+        self.snapshots: dict[str, bytes] = {}
         self.saved_at = time.monotonic()
         self._resume()
 
@@ -180,8 +199,16 @@ class _Cycle:
             self.step += 1
             if progress is not None and self.comm.rank == 0:
                 progress(self.step, self.total)
+            self._keep_snapshot()
             self._save()
         self._settle_batch_norm()
+
+    def _keep_snapshot(self) -> None:
+        """Weights at equal steps through the second half of the training; the last one is the model itself."""
+        count = self.plan.snapshots
+        wanted = {self.total - (self.total // 2) * (count - number) // count: number for number in range(1, count)}
+        if self.step in wanted and self.comm.rank == 0:
+            self.snapshots[f"snapshot-{wanted[self.step]:02d}.pt"] = dump(dict(self.model.state_dict()))
 
     def _step(self, model: nn.Module, stop: bool) -> None:
         images, target = self._batch(self.step)
@@ -192,29 +219,34 @@ class _Cycle:
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate * factor
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.config.precision == "bf16"):
-            total, count, consistency = self._losses(model, images, target)
-        sums = self.comm.sum(torch.stack([total.detach(), count, consistency.detach() * len(images), torch.tensor(float(stop), device=self.device)]))
-        if sums[3]:
+            own, consistency = self._losses(model, images, target)
+        stopped = torch.tensor(float(stop), device=self.device)
+        terms = [own.total.detach(), own.labelled, own.prototypes.detach(), own.pairs, consistency.detach() * len(images), stopped]
+        sums = self.comm.sum(torch.stack([term.float() for term in terms]))
+        if sums[5]:
             raise TrainStopped(f"cycle {self.plan.cycle}: training was stopped at step {self.step} of {self.total}")
-        labelled = sums[1].clamp_min(1)
+        labelled, pairs = sums[1].clamp_min(1), sums[3].clamp_min(1)
         share = len(images) / self.batch_size
-        loss = (total / labelled + self.config.consistency * share * consistency) * self.comm.world_size
+        labels = own.total / labelled + self.config.prototype * own.prototypes / pairs
+        loss = (labels + self.config.consistency * share * consistency) * self.comm.world_size
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
-        value = sums[0] / labelled + self.config.consistency * sums[2] / self.batch_size
+        value = sums[0] / labelled + self.config.prototype * sums[2] / pairs + self.config.consistency * sums[4] / self.batch_size
         self.losses.append((self.step, float(value)))
 
-    def _losses(self, model: nn.Module, images: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def _losses(self, model: nn.Module, images: torch.Tensor, target: torch.Tensor) -> tuple[Sums, torch.Tensor]:
+        """What the labels say, summed, and the consistency loss."""
         size = (target.shape[1], target.shape[2])
         zero = torch.zeros((), device=self.device)
         if not (self.config.mirror_loss or self.config.consistency):
-            return *cross_entropy_sum(resize_logits(model(images), size).float(), target, self.class_weights), zero
+            return label_sums(resize_logits(model(images), size), target, self.class_weights), zero
         a, b = (resize_logits(logits, size).float() for logits in mirror_pair(model, images))
-        total, count = cross_entropy_sum(a, target, self.class_weights)
+        sums = label_sums(a, target, self.class_weights)
         if self.config.mirror_loss:
-            total = total + cross_entropy_sum(b, target, self.class_weights)[0]
-        return total, count, consistency_loss(a, b) if self.config.consistency else zero
+            mirrored = label_sums(b, target, self.class_weights)
+            sums = sums._replace(total=sums.total + mirrored.total, prototypes=sums.prototypes + mirrored.prototypes)
+        return sums, consistency_loss(a, b) if self.config.consistency else zero
 
     def _batch(self, step: int, *, augmented: bool = True) -> tuple[torch.Tensor, torch.Tensor]:
         plan, samples = self.plan, self.samples
@@ -261,6 +293,7 @@ class _Cycle:
             "losses": self.losses,
             "model": dict(self.model.state_dict()),
             "optimizer": self.optimizer.state_dict(),
+            "snapshots": self.snapshots,
         }
         self.trainer.storage.replace(self.plan.progress, dump(state))
         self.saved_at = time.monotonic()
@@ -276,4 +309,4 @@ class _Cycle:
             return
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.losses = state["step"], [tuple(pair) for pair in state["losses"]]
+        self.step, self.losses, self.snapshots = state["step"], [tuple(pair) for pair in state["losses"]], state["snapshots"]

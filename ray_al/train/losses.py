@@ -1,10 +1,13 @@
 """Losses over the labelled pixels of a batch, and EquAL's over all of them."""
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from ray_al.core.types import IGNORE_INDEX
+from ray_al.train.partial import partial_cross_entropy_sum, prototype_loss_sum
 
 
 def resize_logits(logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
@@ -25,6 +28,32 @@ def cross_entropy_sum(logits: torch.Tensor, target: torch.Tensor, class_weights:
     """
     total = F.cross_entropy(logits.float(), target, weight=class_weights, ignore_index=IGNORE_INDEX, reduction="sum")
     return total, (target != IGNORE_INDEX).sum().float()
+
+
+class Sums(NamedTuple):
+    """Sums over a batch, scalars: cross entropy and labelled pixels; prototypical pixel loss and its pairs of region and class."""
+
+    total: torch.Tensor
+    labelled: torch.Tensor
+    prototypes: torch.Tensor
+    pairs: torch.Tensor
+
+
+def label_sums(logits: torch.Tensor, target: torch.Tensor, class_weights: torch.Tensor | None = None) -> Sums:
+    """What the labels say.
+
+    Args:
+        logits: shape (N, C, H, W).
+        target: int64, class ids (N, H, W) with 255 for no label, or (N, H, W, 2): sets of classes as bits, and region numbers from 1.
+        class_weights: shape (C,), or None; of class ids alone.
+    """
+    zero = torch.zeros((), device=logits.device)
+    if target.ndim == 3:
+        return Sums(*cross_entropy_sum(logits, target, class_weights), zero, zero)
+    bits, regions = target[..., 0], (target[..., 1] - 1).int()
+    several = (bits & (bits - 1)) != 0
+    prototypes = prototype_loss_sum(logits.float(), regions, bits) if several.any() else (zero, zero)
+    return Sums(*partial_cross_entropy_sum(logits.float(), bits), *prototypes)
 
 
 def consistency_loss(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

@@ -1,7 +1,7 @@
 """The labelled images of a run, read once and kept between cycles."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -11,14 +11,21 @@ from ray_al.core.errors import DataError
 from ray_al.core.storage import Storage
 from ray_al.core.types import IGNORE_INDEX, Box, FileRef
 from ray_al.datasets import Dataset
+from ray_al.datasets.bits import bits_of_ids
 from ray_al.datasets.cache import ByteCache
-from ray_al.datasets.compose import compose_mask
+from ray_al.datasets.compose import Part, compose_mask, compose_targets
 from ray_al.datasets.images import read_image, resize_image, resize_mask
 from ray_al.datasets.masks import read_mask
+
+Probabilities = Callable[[np.ndarray], np.ndarray]
+"""uint8 (H, W, 3) -> class probabilities, float32 (C, H, W)."""
 
 
 class LabelledImages:
     """Images and masks by their number in the manifest.
+
+    Dense labels are masks of class ids, uint8 (H, W), 255 where there is no label. Of other kinds a mask is int64 (H, W, 2): the set of
+    classes that a pixel may have, as bits (0: no label), and the number of its region in the image, from 1 (0: none).
 
     Args:
         storage: the run directory.
@@ -26,15 +33,19 @@ class LabelledImages:
         dataset: what opens masks of the upper bound.
         image_size: (height, width) in pixels of what `image` and `mask` return.
         cache: where decoded arrays are kept.
+        partial: whether labels are sets of classes.
     """
 
-    def __init__(self, storage: Storage, manifest: pa.Table, dataset: Dataset, image_size: tuple[int, int], cache: ByteCache) -> None:
-        self.storage, self.dataset, self.image_size, self.cache = storage, dataset, image_size, cache
+    def __init__(
+        self, storage: Storage, manifest: pa.Table, dataset: Dataset, image_size: tuple[int, int], cache: ByteCache, *, partial: bool = False
+    ) -> None:
+        self.storage, self.dataset, self.image_size, self.cache, self.partial = storage, dataset, image_size, cache, partial
         columns = ("image_index", "image_id", "uri", "mask_uri", "height", "width")
         rows = zip(*(manifest.column(name).to_pylist() for name in columns), strict=True)
         self._rows = {row[0]: dict(zip(columns, row, strict=True)) for row in rows}
         self._parts: list[FileRef] = []
-        self._labels: dict[int, list[tuple[Box, bytes]]] = {}
+        self._labels: dict[int, list[Part]] = {}
+        self._sieved: dict[int, np.ndarray] = {}
         self._pixels: dict[tuple[int, int], np.ndarray] = {}
         self._all_masks = False
         self._indices: list[int] = []
@@ -50,16 +61,19 @@ class LabelledImages:
         for ref in label_parts[len(self._parts) :]:
             self._read_part(ref)
             self._parts.append(ref)
-        self._all_masks = all_masks
+        self._all_masks, self._sieved = all_masks, {}
         self._indices = sorted(index for index, row in self._rows.items() if row["mask_uri"]) if all_masks else sorted(self._labels)
 
     def _read_part(self, ref: FileRef) -> None:
-        table = pq.read_table(io.BytesIO(self.storage.read_ref(ref)), columns=["image_index", "box", "mask"])
-        for index, box, mask in zip(*(column.to_pylist() for column in table.columns), strict=True):
+        wanted = ("image_index", "box", "kind", "mask", "classes")
+        table = pq.read_table(io.BytesIO(self.storage.read_ref(ref)))
+        for row in table.select([name for name in wanted if name in table.column_names]).to_pylist():
+            index = row["image_index"]
             if index not in self._rows:
                 raise DataError(f"{self.storage.uri(ref.path)}: image_index {index} is not in manifest.parquet; the part belongs to another run")
-            top, left, bottom, right = box
-            self._labels.setdefault(index, []).append((Box(top=top, left=left, bottom=bottom, right=right), mask))
+            box = Box(**dict(zip(("top", "left", "bottom", "right"), row["box"], strict=True)))
+            part = Part(box=box, kind=row["kind"], mask=row["mask"], classes=tuple(row.get("classes") or ()))
+            self._labels.setdefault(index, []).append(part)
 
     @property
     def indices(self) -> list[int]:
@@ -76,7 +90,9 @@ class LabelledImages:
         return image
 
     def mask(self, index: int) -> np.ndarray:
-        """uint8 array of shape (height, width) at `image_size`, 255 where there is no label."""
+        """Labels at `image_size`, uint8 (height, width) or, of other kinds than dense, int64 (height, width, 2)."""
+        if index in self._sieved:
+            return self._sieved[index]
         key = ("labels", index, self._version(index), self.image_size)
         mask = self.cache.get(key)
         if mask is None:
@@ -84,23 +100,53 @@ class LabelledImages:
             self.cache.put(key, mask)
         return mask
 
+    def sieve(self, probabilities: Probabilities) -> None:
+        """Until the next `update`, believe labels of one class only where a model finds them likely (ASAL)."""
+        from ray_al.train.sieve import sieve
+
+        for index in self._indices:
+            target = self.mask(index).copy()
+            likely = probabilities(self.image(index))
+            for number in np.unique(target[..., 1][target[..., 0] != 0]):
+                inside = target[..., 1] == number
+                bits = int(target[..., 0][inside][0])
+                if bits.bit_count() == 1:
+                    keep = inside.copy()
+                    keep[inside] = sieve(likely[bits.bit_length() - 1][inside])
+                    target[inside & ~keep] = 0
+            self._sieved[index] = target
+
     def class_pixels(self) -> tuple[int, ...]:
-        """Labelled native pixels by class over all `indices`."""
-        total = np.zeros(self.dataset.num_classes, dtype=np.int64)
+        """Labelled native pixels by class over all `indices`; a pixel that may have several classes counts in equal parts."""
+        total = np.zeros(self.dataset.num_classes, dtype=np.float64)
         for index in self._indices:
             key = (index, self._version(index))
             if key not in self._pixels:
                 self._native_mask(index)
             total += self._pixels[key]
-        return tuple(int(count) for count in total)
+        return tuple(round(float(count)) for count in total)
 
     def _version(self, index: int) -> int:
         return -1 if self._all_masks else len(self._labels[index])
 
     def _native_mask(self, index: int) -> np.ndarray:
         row = self._rows[index]
-        whole = self._all_masks
-        mask = read_mask(row["mask_uri"], self.dataset.decoder) if whole else compose_mask(self._labels[index], row["height"], row["width"])
-        counts = np.bincount(mask[mask != IGNORE_INDEX], minlength=256)[: self.dataset.num_classes]
-        self._pixels[index, self._version(index)] = counts
+        if self._all_masks:
+            mask = read_mask(row["mask_uri"], self.dataset.decoder)
+            mask = np.stack([bits_of_ids(mask), np.zeros(mask.shape, dtype=np.int64)], axis=-1) if self.partial else mask
+        elif self.partial:
+            mask = compose_targets(self._labels[index], row["height"], row["width"])
+        else:
+            mask = compose_mask(((part.box, part.mask) for part in self._labels[index] if part.mask is not None), row["height"], row["width"])
+        self._pixels[index, self._version(index)] = _count_classes(mask, self.dataset.num_classes)
         return mask
+
+
+def _count_classes(mask: np.ndarray, num_classes: int) -> np.ndarray:
+    """float64 (num_classes,)."""
+    if mask.ndim == 2:
+        return np.bincount(mask[mask != IGNORE_INDEX], minlength=256)[:num_classes].astype(np.float64)
+    sets, counts = np.unique(mask[..., 0], return_counts=True)
+    members = (sets[:, None] >> np.arange(num_classes)) & 1
+    total: np.ndarray = (members * (counts / np.maximum(members.sum(1), 1))[:, None]).sum(0)
+    return total

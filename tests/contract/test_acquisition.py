@@ -1,49 +1,82 @@
-"""Every acquisition function passes one suite, on every region kind."""
+"""Every acquisition function passes one suite, on every region kind that it supports."""
 
 import io
-from typing import get_args
+import itertools
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from torch import nn
 
-from ray_al.core.config import StrategyConfig, parse_config
+from ray_al.core.config import parse_config
+from ray_al.core.errors import ConfigError
 from ray_al.core.storage import Storage
-from ray_al.core.types import ImageFile
+from ray_al.core.types import FileRef, ImageFile
+from ray_al.datasets.images import read_image, resize_image
 from ray_al.datasets.manifest import build_manifest
 from ray_al.datasets.synthetic import write_synthetic
-from ray_al.driver.pool import table_bytes
+from ray_al.driver.check_strategy import check_strategy
+from ray_al.driver.pool import shard_numbers, table_bytes
 from ray_al.models import build_model
 from ray_al.regions import open_regions
+from ray_al.score.class_stats import final_parts, pool_stats
 from ray_al.score.functions import ACQUISITIONS, ScoreOptions
 from ray_al.score.scorer import Scorer
-from ray_al.score.shards import make_tasks, score_shard
+from ray_al.score.shards import make_tasks, work_shard
 from ray_al.score.views import Views
 
-NAMES = get_args(StrategyConfig.model_fields["score"].annotation)
-WITH_MODEL = [name for name in NAMES if ACQUISITIONS[name].needs_model]
+NUM_CLASSES, NUM_IMAGES = 6, 5
+WITH_MODEL = [name for name, row in ACQUISITIONS.items() if row.needs_model]
+KINDS = {
+    "grid": {"rows": 3, "columns": 2},
+    "image": {},
+    "superpixels": {"count": 24},
+    "pixels": {"per_image": 4, "radius": 3},
+    "windows": {"per_image": 4, "radius": 2},
+}
+PASSES = ("dropout", "ensemble")
 
 
-def configure(root, score, kind="grid", **changes):
+def tiny(num_classes: int) -> nn.Module:
+    """A network with a dropout of its own, at half of the input's resolution."""
+    return nn.Sequential(nn.Conv2d(3, 8, 3, padding=1, stride=2), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.5), nn.Conv2d(8, num_classes, 1))
+
+
+def configure(root, score, kind="grid", passes="dropout", **changes):
     values = {
         "data": {"root": str(root / "data"), "image_size": [32, 48]},
-        "regions": {"kind": kind, "rows": 3, "columns": 2},
-        "strategy": {"score": score},
-        "score": {"batch_size": 3, "precision": "fp32", "workers": 0, "shard_size": 2, **changes},
+        "regions": {"kind": kind, **KINDS[kind]},
+        "model": {"name": f"{__name__}:tiny"},
+        "strategy": {"score": score, "passes": {"kind": passes, "count": 3}, "transforms": ["mirror", "rotate90", "scale0.5"]},
+        "score": {"batch_size": 3, "precision": "fp32", "workers": 0, "threads": 1, "shard_size": 2, **changes},
     }
     return parse_config(values, source="test")
+
+
+def supported():
+    for name, kind in itertools.product(ACQUISITIONS, KINDS):
+        if kind not in ("pixels", "windows") or ACQUISITIONS[name].attribution == "none":
+            yield name, kind
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     root = tmp_path_factory.mktemp("scores")
-    write_synthetic(str(root / "data"), num_images=5, seed=0)
-    torch.manual_seed(0)
-    buffer = io.BytesIO()
-    torch.save(build_model(configure(root, "entropy").model, 6).state_dict(), buffer)
-    (root / "model.pt").write_bytes(buffer.getvalue())
+    write_synthetic(str(root / "data"), num_images=NUM_IMAGES, seed=0)
+    for number in range(3):
+        torch.manual_seed(number)
+        buffer = io.BytesIO()
+        torch.save(build_model(configure(root, "entropy").model, NUM_CLASSES).state_dict(), buffer)
+        (root / f"model-{number}.pt").write_bytes(buffer.getvalue())
     return root
+
+
+def states(root, config):
+    """Weights of the models that the function takes."""
+    several = ACQUISITIONS[config.strategy.score].inputs == "passes" and config.strategy.passes.kind == "ensemble"
+    return [(root / f"model-{number}.pt").read_bytes() for number in range(3 if several else 1)]
 
 
 def score_of(name, logits):
@@ -55,74 +88,161 @@ def score_of(name, logits):
     return row.views(views)
 
 
-@pytest.mark.parametrize("name", WITH_MODEL)
+@pytest.mark.parametrize("name", ["least_confidence", "margin", "entropy", "bvsb", "one_vs_rest", "equal", "soft_vote_entropy", "expected_entropy"])
 def test_pixels_score_higher_where_the_prediction_is_less_sure(name):
     uniform, sure = torch.zeros(2, 4, 3, 5), torch.zeros(2, 4, 3, 5)
     sure[:, 1] = 1e4
     assert score_of(name, uniform).shape == (2, 3, 5)
     assert torch.isfinite(score_of(name, uniform)).all()
-    assert torch.isfinite(score_of(name, sure)).all()
     assert (score_of(name, uniform) > score_of(name, sure)).all()
     assert (score_of(name, sure).abs() < 1e-6).all()
 
 
-@pytest.mark.parametrize("kind", ["grid", "image"])
+@pytest.mark.parametrize("passes", PASSES)
 @pytest.mark.parametrize("name", WITH_MODEL)
-def test_a_score_does_not_depend_on_the_batch(root, name, kind):
-    config = configure(root, name, kind)
-    scorer = Scorer(config, 6, (root / "model.pt").read_bytes())
-    images = list(np.random.default_rng(0).integers(0, 255, (5, 32, 48, 3), np.uint8))
-    sizes = [(96, 128), (95, 131), (32, 48), (700, 900), (33, 47)]
-    together = scorer.score_images(images, sizes)
-    alone = [scorer.score_images([image], [size])[0] for image, size in zip(images, sizes, strict=True)]
-    backwards = scorer.score_images(images[::-1], sizes[::-1])[::-1]
-    for a, b, c in zip(together, alone, backwards, strict=True):
-        assert a.dtype == np.float32
-        assert a.shape == (open_regions(config.regions).num_regions(96, 128),)
-        assert a.tolist() == b.tolist() == c.tolist()
+def test_a_map_does_not_depend_on_the_batch(root, name, passes):
+    config = configure(root, name, passes=passes)
+    scorer = Scorer(config, config.strategy, NUM_CLASSES, states(root, config))
+    images = np.random.default_rng(0).integers(0, 255, (3, 32, 48, 3), np.uint8)
+    together = scorer.maps(images)
+    backwards = scorer.maps(images[::-1].copy())
+    alone = [scorer.maps(np.stack([image] * 3)).values[0] for image in images]
+    assert together.values.shape[0] == 3
+    assert torch.isfinite(together.values).all()
+    assert (together.probabilities is not None) == (ACQUISITIONS[name].attribution != "none")
+    for position in range(3):
+        assert torch.equal(together.values[position], backwards.values[2 - position])
+        assert torch.equal(together.values[position], alone[position])
 
 
-@pytest.mark.parametrize("name", WITH_MODEL)
+NOT_SMOOTH = ("vote_entropy", "variation_ratio", "balent", "ripu")
+"""Votes jump, and RIPU's window is counted in pixels of the map, which is coarser than the reference's."""
+
+
+@pytest.mark.parametrize("name", [name for name in WITH_MODEL if name not in NOT_SMOOTH])
 def test_close_to_the_reference_precision(root, name):
-    images, sizes = list(np.random.default_rng(1).integers(0, 255, (3, 32, 48, 3), np.uint8)), [(96, 128)] * 3
-    weights = (root / "model.pt").read_bytes()
-    fast = Scorer(configure(root, name), 6, weights).score_images(images, sizes)
-    reference = Scorer(configure(root, name, precision="reference"), 6, weights).score_images(images, sizes)
-    assert np.abs(np.concatenate(fast) - np.concatenate(reference)).max() < 0.02
+    images = np.stack([resize_image(read_image(str(path)), (32, 48)) for path in sorted((root / "data" / "train").glob("*.png"))[:3]])
+    means = []
+    for precision in ("fp32", "reference"):
+        config = configure(root, name, precision=precision)
+        means.append(Scorer(config, config.strategy, NUM_CLASSES, states(root, config)).maps(images).values.mean((1, 2)))
+    assert torch.allclose(means[0], means[1], rtol=0.05, atol=0.005)
 
 
-def parts(root, config, cycle=3):
-    storage = Storage(str(root / f"run-{config.strategy.score}-{config.score.shard_size}-{cycle}"))
-    files = sorted((root / "data" / "train").glob("*.png"))
-    images = [ImageFile(image_id=f"train/{path.name}", uri=str(path)) for path in files]
-    manifest, _ = build_manifest(images, open_regions(config.regions).num_regions)
-    storage.replace("manifest.parquet", table_bytes(manifest))
-    weights = storage.put("model.pt", (root / "model.pt").read_bytes(), attempt=1)
+def run_shards(root, config, *, cycle=3, remaining=None):
+    """The score parts of a cycle, as tables, and their files."""
+    settings, kind = config.strategy, open_regions(config.regions)
+    storage = Storage(str(root / f"run-{settings.score}-{config.regions.kind}-{settings.passes.kind}-{config.score.shard_size}-{cycle}"))
+    images = [ImageFile(image_id=f"train/{path.name}", uri=str(path)) for path in sorted((root / "data" / "train").glob("*.png"))]
+    manifest, _ = build_manifest(images, (lambda height, width: 0) if kind.needs_maps else kind.num_regions)
+    weights = tuple(storage.put(f"model-{n}.pt", state, attempt=1) for n, state in enumerate(states(root, config)))
+
+    def work(what, manifest, output, regions_of, **changes):
+        ref = storage.put(f"{output}-manifest.parquet", table_bytes(manifest), attempt=1)
+        common = {"cycle": cycle, "seed": 0, "run_uri": storage.root, "manifest": ref, "weights": weights, "output": output, "attempt": 1}
+        tasks = make_tasks(
+            config, NUM_IMAGES, work=what, images=np.ones(NUM_IMAGES, bool), regions_of=regions_of, **{"done": set(), **changes}, **common
+        )
+        return {task.shard: work_shard(task, config).file for task in tasks}
+
+    maps: dict[int, FileRef | None] | None = None
+    if kind.needs_maps:
+        maps = work("maps", manifest, "maps", lambda start, stop: b"")
+        counts = [row["num_regions"] for ref in maps.values() for row in read(storage, ref).to_pylist()]
+        manifest = manifest.set_column(manifest.schema.get_field_index("num_regions"), "num_regions", pa.array(counts, pa.int32()))
+    counts = manifest.column("num_regions").to_numpy()
+    offsets = np.concatenate([[0], np.cumsum(np.full(NUM_IMAGES, 96 * 128) if config.regions.is_sparse else counts)])
+    if config.regions.is_sparse:
+        taken = np.array([5 * 128 + 5, 96 * 128 + 7], dtype=np.int64)
+        files = work("scores", manifest, "scores", lambda start, stop: shard_numbers(taken, offsets[start], offsets[stop]))
+    else:
+        left = np.ones(offsets[-1], bool) if remaining is None else remaining
+        files = work("scores", manifest, "scores", lambda start, stop: np.packbits(left[offsets[start] : offsets[stop]]).tobytes(), maps=maps)
+    return [read(storage, ref) for ref in files.values() if ref is not None], files
+
+
+def read(storage, ref):
+    return pq.read_table(io.BytesIO(storage.read_ref(ref)))
+
+
+def rows(tables):
+    names = ("image_id", "region", "score", "num_pixels", "dominant", "class_scores")
+    return [{name: row.get(name) for name in names} for table in tables for row in table.to_pylist()]
+
+
+@pytest.mark.parametrize(("name", "kind"), supported())
+def test_scores_of_any_sharding_are_the_same_finite_and_complete(root, name, kind):
+    config = configure(root, name, kind)
+    tables, _ = run_shards(root, config)
+    other, _ = run_shards(root, configure(root, name, kind, shard_size=3))
+    found = rows(tables)
+    assert found == rows(other)
+    assert np.isfinite([row["score"] for row in found]).all()
+    assert len({(row["image_id"], row["region"]) for row in found}) == len(found)
+    if config.regions.is_sparse:
+        assert len(found) == 4 * NUM_IMAGES
+        assert not {(0, 5 * 128 + 5), (1, 7)} & {(int(row["image_id"][6:11]), row["region"]) for row in found}
+    else:
+        assert sum(row["num_pixels"] for row in found) == NUM_IMAGES * 96 * 128
+    finished = finish(tables, config)
+    assert np.isfinite(finished).all()
+    assert np.array_equal(finished, finish(other, config))
+
+
+def finish(tables, config):
+    """Final scores of all regions, in the order of the parts."""
+    function = ACQUISITIONS[config.strategy.score]
+    if function.attribution == "none":
+        return np.concatenate([table.column("score").to_numpy() for table in tables])
+    parts = [lambda table=table: table for table in tables]
+    iou = np.array([0.5, 0.1, np.nan, 0.9, 0.0, 0.3])
+    stats = pool_stats(parts, function, NUM_CLASSES, iou)
+    assert stats.mean_probability.sum() == pytest.approx(1)
+    return np.concatenate([part.column("score").to_numpy() for part in final_parts(parts, function, config.strategy, stats)])
+
+
+@pytest.mark.parametrize("name", ACQUISITIONS)
+def test_only_what_remains_is_scored(root, name):
     remaining = np.ones(30, bool)
     remaining[[0, 7, *range(12, 18)]] = False
-    tasks = make_tasks(
-        config, manifest, remaining, done=set(), cycle=cycle, seed=0, run_uri=storage.root, weights=weights, output="scores", attempt=1
-    )
-    results = [score_shard(task, config) for task in tasks]
-    again = [score_shard(task, config) for task in make_tasks(config, manifest, remaining, done={0}, cycle=cycle, seed=0, run_uri=storage.root,
-                                                               weights=weights, output="scores", attempt=2)]  # fmt: skip
-    assert [result.file for result in again] == [result.file for result in results[1:]]
-    return {
-        (row["image_id"], row["region"]): row["score"]
-        for result in results
-        for row in pq.read_table(io.BytesIO(storage.read_ref(result.file))).to_pylist()
-    }
+    tables, _ = run_shards(root, configure(root, name), cycle=4, remaining=remaining)
+    found = {(row["image_id"], row["region"]) for row in rows(tables)}
+    assert len(found) == 22
+    assert ("train/00000.png", 0) not in found
+    assert not any(image_id == "train/00002.png" for image_id, _ in found)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_shards_hold_what_remains_and_do_not_matter(root, name):
-    scores = parts(root, configure(root, name, shard_size=2))
-    assert len(scores) == 22
-    assert not any(image_id == "train/00002.png" for image_id, _ in scores)
-    assert scores == parts(root, configure(root, name, shard_size=3))
-    assert all(np.isfinite(list(scores.values())))
+@pytest.mark.parametrize("name", [name for name in WITH_MODEL if ACQUISITIONS[name].inputs == "passes"])
+def test_an_ensemble_is_scored_together(root, name):
+    tables, _ = run_shards(root, configure(root, name, passes="ensemble"))
+    assert np.isfinite([row["score"] for row in rows(tables)]).all()
+    assert rows(tables) != rows(run_shards(root, configure(root, name))[0])
+
+
+@pytest.mark.parametrize("aggregation", ["mean", "sum", "max", "top_share"])
+def test_aggregations_order_as_they_should(root, aggregation):
+    config = configure(root, "entropy")
+    config = config.model_copy(update={"strategy": config.strategy.model_copy(update={"aggregation": aggregation})})
+    scorer = Scorer(config, config.strategy, NUM_CLASSES, states(root, config))
+    assert scorer.strategy.aggregation == aggregation
+    means = rows(run_shards(root, configure(root, "entropy"))[0])
+    found = rows(run_shards(root, config, cycle={"mean": 3, "sum": 5, "max": 6, "top_share": 7}[aggregation])[0])
+    ratios = [row["score"] / mean["score"] for row, mean in zip(found, means, strict=True)]
+    low, high = {"mean": (1, 1), "sum": (2048, 2048), "max": (1, 100), "top_share": (1, 100)}[aggregation]
+    assert all(low * (1 - 1e-5) <= ratio <= high * (1 + 1e-5) for ratio in ratios)
 
 
 def test_random_differs_from_cycle_to_cycle(root):
     config = configure(root, "random")
-    assert parts(root, config, cycle=3) != parts(root, config, cycle=4)
+    assert rows(run_shards(root, config, cycle=3)[0]) != rows(run_shards(root, config, cycle=4)[0])
+
+
+def test_dropout_differs_from_cycle_to_cycle(root):
+    config = configure(root, "bald")
+    assert rows(run_shards(root, config, cycle=3)[0]) != rows(run_shards(root, config, cycle=4)[0])
+
+
+@pytest.mark.parametrize("name", [name for name, row in ACQUISITIONS.items() if row.attribution != "none"])
+def test_functions_of_classes_refuse_pixels(root, name):
+    with pytest.raises(ConfigError, match="regions.kind='pixels'"):
+        check_strategy(configure(root, name, "pixels"), NUM_CLASSES)

@@ -30,7 +30,7 @@ def open_kind(name, size=(9, 9)):
     settings = dict(SETTINGS[name])
     if name == "grid":
         settings = {"rows": min(3, size[0]), "columns": min(4, size[1])}
-    return KINDS[name](**settings)
+    return open_regions(RegionsConfig(kind=name, **settings))
 
 
 def map_of(height, width):
@@ -66,7 +66,8 @@ def test_a_kind_says_what_it_is(name):
 
 @every_kind
 def test_every_constructor_has_defaults_but_the_grids(name):
-    assert KINDS[name](**({"rows": 5, "columns": 5} if name == "grid" else {})).is_sparse == (name in SPARSE)
+    config = RegionsConfig(kind=name)
+    assert open_regions(config).is_sparse == config.is_sparse == (name in SPARSE)
 
 
 @every_kind
@@ -187,13 +188,13 @@ def test_a_grid_says_the_same_through_both_doors():
 
 
 def test_an_image_smaller_than_the_grid_has_no_regions():
-    regions = KINDS["grid"](rows=5, columns=5).of_image(4, 100)
+    regions = open_regions(RegionsConfig()).of_image(4, 100)
     assert regions.num_regions == len(regions.boxes) == len(regions.num_pixels) == 0
     assert (regions.labels == -1).all()
 
 
 def test_superpixels_ask_for_their_map():
     with pytest.raises(DataError, match="no map"):
-        KINDS["superpixels"]().of_image(4, 4)
+        open_regions(RegionsConfig(kind="superpixels")).of_image(4, 4)
     with pytest.raises(DataError, match="3x7 pixels for an image of 4x4"):
-        KINDS["superpixels"]().of_image(4, 4, encode_map(map_of(3, 7)))
+        open_regions(RegionsConfig(kind="superpixels")).of_image(4, 4, encode_map(map_of(3, 7)))

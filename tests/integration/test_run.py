@@ -23,8 +23,8 @@ from ray_al.ledger import Journal, fold
 SETTINGS = {
     "data": {"dataset": "synthetic", "image_size": [32, 48]},
     "regions": {"rows": 2, "columns": 2},
-    "train": {"steps": 2, "batch_size": 2, "workers": 0},
-    "score": {"workers": 0, "batch_size": 2, "precision": "fp32", "shard_size": 3},
+    "train": {"steps": 2, "batch_size": 2, "workers": 0, "threads": 1},
+    "score": {"workers": 0, "threads": 1, "batch_size": 2, "precision": "fp32", "shard_size": 3},
     "budget": {"start": 4, "per_cycle": 4, "amount": 12},
     "cluster": {"host": "process"},
     "report": {"num_images": 1},

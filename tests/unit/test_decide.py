@@ -5,12 +5,18 @@ import pytest
 from ray_al.core.config import parse_config
 from ray_al.core.types import FileRef
 from ray_al.driver.budget import query_size, total_amount
-from ray_al.driver.decide import Close, Collect, Finish, Label, Score, Select, Stop, Train, Wait, decide
+from ray_al.driver.decide import Close, Collect, Extract, Finish, Label, Score, Segment, Select, Stop, Train, Wait, decide
 from ray_al.ledger import Query, State
 
 REF = FileRef.of("q", b"")
 CONFIG = parse_config({}, source="test")
 SCORED = parse_config({"budget": {"start_rule": "scored"}}, source="test")
+KCENTER = parse_config({"strategy": {"batch": {"kind": "kcenter"}}, "budget": {"start_rule": "kcenter"}}, source="test")
+AWARE = parse_config({"budget": {"start_rule": "class_aware"}}, source="test")
+SUPERPIXELS = parse_config({"regions": {"kind": "superpixels"}}, source="test")
+WINDOWS = parse_config({"regions": {"kind": "windows"}}, source="test")
+ENSEMBLE = parse_config({"strategy": {"score": "bald", "passes": {"kind": "ensemble", "count": 3}}}, source="test")
+LAZY = parse_config({"strategy": {"lazy": {"min_recall": 0.9}}}, source="test")
 FILES = parse_config({"label": {"annotator": "files", "share": 0.5}}, source="test")
 NEW = State(created={"amount": 12}, term=1)
 OPEN = replace(NEW, queries=(Query(cycle=-1, file=REF, num_regions=4, cost=4),), reserved=4)
@@ -41,6 +47,25 @@ REQUESTED = with_query(OPEN, tasks="t")
         (replace(TRAINED, scored={0: {}}), CONFIG, Select(0)),
         (replace(TRAINED, spent=12), CONFIG, Finish("budget spent")),
         (replace(TRAINED, finished="done"), CONFIG, Stop("done")),
+        (NEW, KCENTER, Train(-1)),
+        (replace(NEW, trained={-1: {}}), KCENTER, Score(-1)),
+        (replace(NEW, trained={-1: {}}, scored={-1: {}}), KCENTER, Extract(-1)),
+        (replace(NEW, trained={-1: {}}, scored={-1: {}}, extracted={-1: {}}), KCENTER, Select(-1)),
+        (replace(TRAINED, scored={0: {}}), KCENTER, Extract(0)),
+        (NEW, AWARE, Select(-2)),
+        (with_query(CLOSED, cycle=-2), AWARE, Train(-1)),
+        (replace(with_query(CLOSED, cycle=-2), trained={-1: {}}), AWARE, Score(-1)),
+        (replace(with_query(CLOSED, cycle=-2), trained={-1: {}}, scored={-1: {}}), AWARE, Select(-1)),
+        (NEW, SUPERPIXELS, Segment()),
+        (replace(NEW, maps={}), SUPERPIXELS, Score(-1)),
+        (replace(NEW, maps={}, scored={-1: {}}), SUPERPIXELS, Select(-1)),
+        (NEW, WINDOWS, Score(-1)),
+        (CLOSED, ENSEMBLE, Train(0, member=1)),
+        (replace(CLOSED, members={0: {1: {}}}), ENSEMBLE, Train(0, member=2)),
+        (replace(CLOSED, members={0: {1: {}, 2: {}}}), ENSEMBLE, Train(0)),
+        (replace(TRAINED, scored={0: {"recall": 0.8}}), LAZY, Score(0, rest=True)),
+        (replace(TRAINED, scored={0: {"recall": 0.95}}), LAZY, Select(0)),
+        (replace(TRAINED, scored={0: {"recall": 0.8, "rest": True}}), LAZY, Select(0)),
         (OPEN, FILES, Label(-1)),
         (REQUESTED, FILES, Collect(-1)),
         (with_query(REQUESTED, collected_in_term=1), FILES, Wait("t")),
@@ -55,12 +80,13 @@ def test_decide(state, config, action):
 
 def test_two_percent_six_times_is_twelve_percent():
     budget = CONFIG.budget
-    amount = total_amount(budget, 9175)
+    pool = {"num_regions": 9175, "num_pixels": 1, "num_images": 367}
+    amount = total_amount(budget, pool)
     assert amount == 1101
-    spent = query_size(budget, 9175, -1, amount)
+    spent = query_size(budget, pool, -1, amount)
     sizes = [spent]
     for cycle in range(5):
-        sizes.append(query_size(budget, 9175, cycle, amount - spent))
+        sizes.append(query_size(budget, pool, cycle, amount - spent))
         spent += sizes[-1]
     assert spent == amount
     assert sizes == [184, 183, 184, 183, 184, 183]

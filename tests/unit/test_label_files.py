@@ -12,10 +12,32 @@ from ray_al.datasets.compose import decode_mask
 from ray_al.label import files
 
 BOX = Box(top=10, left=20, bottom=30, right=50)
+CORNER = np.arange(20)[:, None] < 5
+
+
+class Regions:
+    """One region, which fills its box, or only the upper part of it."""
+
+    def __init__(self, part=False):
+        self.part = part
+
+    def box(self, region):
+        return BOX
+
+    def mask(self, region):
+        return np.broadcast_to(CORNER, (20, 30)) if self.part else None
+
+
+def collect(storage, taken=frozenset()):
+    return files.collect(storage, "tasks", taken=set(taken), class_names=("a", "b"), max_clicks=100)
 
 
 @pytest.fixture
 def tasks(tmp_path):
+    return write(tmp_path)
+
+
+def write(tmp_path, kind="dense", part=False):
     storage = Storage(str(tmp_path))
     rows = [
         {"image_index": i, "image_id": f"i{i}", "region": 1, "score": 0.5, "num_pixels": 600, "rank": i, "reason": "", "cost": 1} for i in range(3)
@@ -25,11 +47,12 @@ def tasks(tmp_path):
         "tasks",
         pa.Table.from_pylist(rows, schema=QUERY_SCHEMA),
         read_image=lambda index: np.zeros((60, 80, 3), np.uint8),
-        box_of=lambda index, region: BOX,
+        regions_of=lambda index: Regions(part),
         propose=lambda index: np.full((60, 80), index, np.uint8),
         class_names=("a", "b"),
         colors=((0, 0, 0), (1, 1, 1)),
         margin=5,
+        kind=kind,
     )
     assert count == 3
     return storage
@@ -43,7 +66,7 @@ def answer(storage, name, mask, mode="L"):
 
 def test_a_task_holds_what_people_need(tasks):
     manifest = json.loads(tasks.read("tasks/tasks.json"))
-    assert manifest["version"] == 1
+    assert manifest["version"] == 2
     assert [c["name"] for c in manifest["classes"]] == ["a", "b"]
     assert manifest["tasks"][0]["context"] == [5, 15, 35, 55]
     assert Image.open(io.BytesIO(tasks.read("tasks/task-00000.png"))).size == (40, 30)
@@ -56,7 +79,7 @@ def test_answers_of_both_sizes_are_taken_and_wrong_ones_refused(tasks):
     whole[5:25, 5:35] = 1
     answer(tasks, "task-00001", whole)
     answer(tasks, "task-00002", np.full((20, 30), 7, np.uint8))
-    labels = files.collect(tasks, "tasks", taken=set(), num_classes=2)
+    labels = collect(tasks)
     assert labels.table.column("image_id").to_pylist() == ["i0", "i1"]
     assert all((decode_mask(png) == 1).all() for png in labels.table.column("mask").to_pylist())
     (refused,) = labels.refused
@@ -66,7 +89,7 @@ def test_answers_of_both_sizes_are_taken_and_wrong_ones_refused(tasks):
 
 def test_what_was_taken_is_not_taken_again(tasks):
     answer(tasks, "task-00000", np.ones((20, 30), np.uint8))
-    assert len(files.collect(tasks, "tasks", taken={("i0", 1)}, num_classes=2).table) == 0
+    assert len(collect(tasks, {("i0", 1)}).table) == 0
 
 
 @pytest.mark.parametrize(("mask", "words"), [(np.ones((3, 4), np.uint8), "3x4 pixels, expected 20x30"), (np.ones((20, 30, 3), np.uint8), "mode RGB")])
@@ -74,5 +97,52 @@ def test_wrong_masks_say_why(tasks, mask, words):
     buffer = io.BytesIO()
     Image.fromarray(mask).save(buffer, format="PNG")
     tasks.replace("tasks/task-00000.mask.png", buffer.getvalue())
-    (refused,) = files.collect(tasks, "tasks", taken=set(), num_classes=2).refused
+    (refused,) = collect(tasks).refused
     assert words in refused["reason"]
+
+
+def test_only_the_regions_pixels_are_taken(tmp_path):
+    tasks = write(tmp_path, part=True)
+    assert decode_mask(tasks.read("tasks/task-00000.region.png")).tolist() == (np.broadcast_to(CORNER, (20, 30)) * 255).tolist()
+    answer(tasks, "task-00000", np.ones((20, 30), np.uint8))
+    (png,) = collect(tasks).table.column("mask").to_pylist()
+    assert decode_mask(png).tolist() == np.where(np.broadcast_to(CORNER, (20, 30)), 1, 255).tolist()
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "classes", "clicks"),
+    [("dominant", '["b"]', [1], 1), ("dominant", "[]", [], 1), ("classes", '["b", 0]', [0, 1], 2), ("classes", "[]", [], 1)],
+)
+def test_classes_are_named_in_json(tmp_path, kind, text, classes, clicks):
+    tasks = write(tmp_path, kind, part=True)
+    tasks.replace("tasks/task-00001.classes.json", text.encode())
+    (row,) = collect(tasks).table.to_pylist()
+    assert (row["image_id"], row["kind"], row["classes"], row["clicks"]) == ("i1", kind, classes, clicks)
+    assert (decode_mask(row["mask"]) == np.where(np.broadcast_to(CORNER, (20, 30)), 255, 0)).all()
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "words"),
+    [
+        ("dominant", '["a", "b"]', "2 classes, the dominant one is asked for"),
+        ("classes", '["c"]', "class 'c' is not known"),
+        ("classes", "[2]", "class 2 is not known"),
+        ("classes", "{}", "write a list"),
+        ("classes", "a", "not JSON"),
+    ],
+)
+def test_wrong_classes_say_why(tmp_path, kind, text, words):
+    tasks = write(tmp_path, kind)
+    tasks.replace("tasks/task-00000.classes.json", text.encode())
+    (refused,) = collect(tasks).refused
+    assert words in refused["reason"]
+
+
+def test_tasks_of_the_first_version_are_still_taken_in(tasks):
+    manifest = json.loads(tasks.read("tasks/tasks.json"))
+    manifest["version"] = 1
+    for task in manifest["tasks"]:
+        del task["kind"], task["region_mask"]
+    tasks.replace("tasks/tasks.json", json.dumps(manifest).encode())
+    answer(tasks, "task-00000", np.ones((20, 30), np.uint8))
+    assert collect(tasks).table.column("kind").to_pylist() == ["dense"]

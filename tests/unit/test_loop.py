@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from ray_al.core.config import AugmentConfig, RunConfig, TrainConfig, parse_config
+from ray_al.core.config import AugmentConfig, LabelConfig, RunConfig, TrainConfig, parse_config
 from ray_al.core.errors import ConfigError, DataError
 from ray_al.core.storage import Storage
 from ray_al.core.types import LABEL_SCHEMA, MANIFEST_SCHEMA, FileRef, TrainPlan
@@ -44,7 +44,7 @@ def make_run(root: str, config: RunConfig) -> list[FileRef]:
         mask = read_mask(file.mask_uri, dataset.decoder)
         for region, (left, right) in enumerate(((0, width // 2), (width // 2, width))):
             png = encode_mask(np.ascontiguousarray(mask[:, left:right]))
-            row = (index, file.image_id, region, [0, left, height, right], "dense", png, "test", 0.0)
+            row = (index, file.image_id, region, [0, left, height, right], "dense", png, None, 1, "test", 0.0)
             labels.append(dict(zip(LABEL_SCHEMA.names, row, strict=True)))
     storage.replace("manifest.parquet", parquet(rows, MANIFEST_SCHEMA))
     parts = ([row for row in labels if row["region"] == 0][:4], labels[1:2])
@@ -111,6 +111,64 @@ def test_resuming_inside_a_cycle_changes_no_byte(tmp_path):
     assert again.files["model.pt"].sha256 == whole.files["model.pt"].sha256
     assert again.losses == whole.losses
     assert not Storage(str(tmp_path / "b")).exists("cycles/0000/progress.pt")
+
+
+def test_snapshots_survive_a_stop_inside_a_cycle(tmp_path):
+    config = make_config(checkpoint_interval_s=0, steps=8)
+    whole = train(str(tmp_path / "a"), config, snapshots=3)
+    assert sorted(whole.files) == ["model.pt", "snapshot-01.pt", "snapshot-02.pt"]
+    assert len({ref.sha256 for ref in whole.files.values()}) == 3
+    parts = make_run(str(tmp_path / "b"), config)
+    calls = iter([False] * 7 + [True])
+    with pytest.raises(TrainStopped):
+        LocalTrainer(config, str(tmp_path / "b")).train(make_plan(parts, snapshots=3), should_stop=lambda: next(calls))
+    again = LocalTrainer(config, str(tmp_path / "b")).train(make_plan(parts, snapshots=3))
+    assert {name: ref.sha256 for name, ref in again.files.items()} == {name: ref.sha256 for name, ref in whole.files.items()}
+
+
+def partial(config: RunConfig, kind: str, **label) -> RunConfig:
+    return config.model_copy(update={"label": LabelConfig(kind=kind, **label)})
+
+
+def test_sets_of_one_class_train_as_dense_labels_do(tmp_path):
+    config = make_config(augment={"scale": [0.5, 1.5]})
+    dense = train(str(tmp_path / "dense"), config)
+    sets = train(str(tmp_path / "sets"), partial(config, "classes"))
+    assert [loss for _, loss in sets.losses] == pytest.approx([loss for _, loss in dense.losses], rel=1e-4)
+    assert sets.class_pixels == dense.class_pixels
+
+
+def relabel(root: str, ref: FileRef, kind: str, classes: list[int]) -> FileRef:
+    """The part with other labels: one answer on each region's whole box."""
+    table = pq.read_table(io.BytesIO(Storage(root).read_ref(ref)))
+    rows = [{**row, "kind": kind, "mask": None, "classes": classes} for row in table.to_pylist()]
+    return Storage(root).put("labels/other.parquet", parquet(rows, LABEL_SCHEMA), attempt=0)
+
+
+def test_sets_of_several_classes_are_trained_on_and_counted_in_parts(tmp_path):
+    config, root = partial(make_config(prototype=0.5), "classes"), str(tmp_path)
+    part = relabel(root, make_run(root, config)[0], "classes", [1, 3])
+    result = LocalTrainer(config, root).train(make_plan([part]))
+    pixels = 4 * 96 * 64
+    assert result.class_pixels == (0, pixels // 2, 0, pixels // 2, 0, 0)
+    assert all(np.isfinite(loss) for _, loss in result.losses)
+    assert result.losses[-1][1] < result.losses[0][1]
+
+
+def test_the_sieve_believes_fewer_pixels_until_the_next_update(tmp_path):
+    config, root = partial(make_config(), "dominant", sieve=True), str(tmp_path)
+    part = relabel(root, make_run(root, config)[0], "dominant", [1])
+    trainer = LocalTrainer(config, root)
+    first = trainer.train(make_plan([part]))
+    samples = trainer._cycles.samples
+    whole = sum(int((samples.mask(index)[..., 0] != 0).sum()) for index in samples.indices)
+    likely = np.linspace(0, 1, 32 * 48, dtype=np.float32).reshape(1, 32, 48).repeat(6, axis=0) ** 0.2
+    samples.sieve(lambda image: likely)
+    kept = sum(int((samples.mask(index)[..., 0] != 0).sum()) for index in samples.indices)
+    assert 0 < kept < whole
+    again = trainer.train(make_plan([part], 1, sieve=first.files["model.pt"]))
+    assert again.num_steps == 6
+    assert again.class_pixels == first.class_pixels  # what was labelled, believed or not
 
 
 def test_zero_steps_only_builds_and_init_is_loaded(tmp_path):
@@ -189,6 +247,10 @@ def test_augmentation_keeps_shapes_and_pads_with_no_label():
     assert set(np.unique(labels)) == {1, 255}
     assert np.array_equal(labels, augment(image, mask, config, **place)[1])
     assert augment(image, mask, AugmentConfig(scale=(2, 2)), **place)[1].max() == 1
+    sets = np.stack([np.where(mask == 1, 6, 0), np.full(mask.shape, 2)], axis=-1)
+    both = augment(image, sets, config, **place)[1]
+    assert np.array_equal(both[..., 0] == 6, labels == 1)
+    assert np.array_equal(both[..., 1] == 2, labels == 1)
 
 
 @pytest.mark.parametrize(

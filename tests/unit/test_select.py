@@ -61,10 +61,10 @@ def test_a_score_that_is_no_number_is_refused():
 
 def test_a_budget_in_pixels_takes_what_fits():
     table = ranked([pool([4.0, 3.0, 2.0, 1.0])], 4)
-    query = take_within(table, amount=24, unit="pixels")
+    query = take_within(table, amount=24, costs=table["num_pixels"].to_numpy())
     assert query["cost"].to_pylist() == [10, 11]
     assert query["rank"].to_pylist() == [0, 1]
-    skipped = take_within(table, amount=1, unit="regions", skip=lambda row: row["region"] == 0)
+    skipped = take_within(table, amount=1, costs=np.ones(4, int), skip=lambda row: row["region"] == 0)
     assert skipped["region"].to_pylist() == [1]
 
 
@@ -95,6 +95,18 @@ def slow_take(table, amount, unit, per_image=None, min_distance=None, centre_of=
     return [(row["image_id"], row["region"]) for row in rows]
 
 
+def costs_of(table, unit="regions"):
+    return np.ones(len(table), int) if unit == "regions" else table["num_pixels"].to_numpy()
+
+
+def test_an_image_is_paid_once():
+    table = ranked([pool([8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0])], 8)
+    query = take_within(table, amount=2, costs=costs_of(table), opened=set())
+    assert names(query) == [*(("i000", region) for region in range(4)), ("i001", 0)]
+    assert query["cost"].to_pylist() == [1, 0, 0, 0, 1]
+    assert take_within(table, amount=2, costs=costs_of(table), opened={0})["cost"].to_pylist() == [0, 0, 0, 0, 1, 0, 0, 0]
+
+
 @pytest.mark.parametrize("unit", ["regions", "pixels"])
 @pytest.mark.parametrize("limits", [{}, {"per_image": 1}, {"per_image": 0}, {"per_image": 3, "min_distance": 10.0}, {"min_distance": 10.1}])
 def test_regions_of_one_image_are_few_and_far_apart(unit, limits):
@@ -105,7 +117,7 @@ def test_regions_of_one_image_are_few_and_far_apart(unit, limits):
         return 5.0 + 10 * (region // 2), 5.0 + 10 * (region % 2)
 
     for amount in (0, 1, 9, 33, 200, 10_000):
-        query = take_within(table, amount=amount, unit=unit, centre_of=centre_of, **limits)
+        query = take_within(table, amount=amount, costs=costs_of(table, unit), centre_of=centre_of, **limits)
         assert names(query) == slow_take(table, amount, unit, centre_of=centre_of, **limits)
         assert query["rank"].to_pylist() == list(range(len(query)))
         assert sum(query["cost"].to_pylist()) <= amount
@@ -114,11 +126,11 @@ def test_regions_of_one_image_are_few_and_far_apart(unit, limits):
 def test_only_what_may_be_taken_is_opened():
     asked = []
     table = ranked([pool([8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0])], 8)
-    query = take_within(table, amount=3, unit="regions", per_image=2, skip=lambda row: asked.append(row["region"]) or row["region"] == 1)
+    query = take_within(table, amount=3, costs=costs_of(table), per_image=2, skip=lambda row: asked.append(row["region"]) or row["region"] == 1)
     assert names(query) == [("i000", 0), ("i000", 2), ("i001", 0)]
     assert asked == [0, 1, 2, 0]  # not the fourth of an image that is full, nothing past the budget
 
 
 def test_distances_need_centres():
     with pytest.raises(ConfigError, match="needs centres"):
-        take_within(ranked([pool([1.0])], 1), amount=1, unit="regions", min_distance=3)
+        take_within(ranked([pool([1.0])], 1), amount=1, costs=np.ones(1, int), min_distance=3)

@@ -115,13 +115,14 @@ class Trial:
 def curve(per_cycle, slope, total=1000):
     """Rows of a made-up run whose mIoU is `slope` times the square root of the budget."""
     budget = RunConfig().budget.model_copy(update={"start": 0.02, "per_cycle": per_cycle, "amount": 0.5})
-    spent, rows, cycle = query_size(budget, total, -1, 10**9), [], 0
-    amount = total_amount(budget, total)
+    pool = {"num_regions": total}
+    spent, rows, cycle = query_size(budget, pool, -1, 10**9), [], 0
+    amount = total_amount(budget, pool)
     while True:
         rows.append({"cycle": cycle, "budget": spent / total, "unit": 1 / total, "miou": slope * (spent / total) ** 0.5})
         if spent >= amount:
             return rows
-        spent += query_size(budget, total, cycle, amount - spent)
+        spent += query_size(budget, pool, cycle, amount - spent)
         cycle += 1
 
 

@@ -35,10 +35,10 @@ ACQUISITIONS: Mapping[str, Acquisition] = {
     "entropy": Acquisition(paper="Shannon, 1948; Settles, 2009", inputs="logits", pixel=_plain(entropy)),
     "bvsb": Acquisition(paper="best versus second best: Cai et al., CVPR 2021", inputs="logits", pixel=_plain(bvsb)),
     "one_vs_rest": Acquisition(paper="OREAL: Wu et al., WACV 2025", inputs="logits", pixel=_plain(one_vs_rest), aggregation="max"),
-    "ripu": Acquisition(paper="RIPU: Xie et al., CVPR 2022", inputs="logits", pixel=lambda logits, options: ripu(logits, options.radius)),
-    "equal": Acquisition(
-        paper="EquAL: Golestaneh and Kitani, BMVC 2020", inputs="transforms", views=summed_entropy, wants=MEAN_ENTROPY
+    "ripu": Acquisition(
+        paper="RIPU: Xie et al., CVPR 2022", inputs="logits", pixel=lambda logits, options: ripu(logits, options.radius), windowed=True
     ),
+    "equal": Acquisition(paper="EquAL: Golestaneh and Kitani, BMVC 2020", inputs="transforms", views=summed_entropy, wants=MEAN_ENTROPY),
     "disagreement": Acquisition(
         paper="mutual information over transforms, an extension of EquAL",
         inputs="transforms", views=mutual_information, wants=MEAN_P | MEAN_ENTROPY,

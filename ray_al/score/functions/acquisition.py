@@ -66,6 +66,7 @@ class Acquisition:
         attribution: how a region's score is divided among classes: not, to its dominant class, by each pixel's predicted class
             (`hard`), or by each pixel's probabilities (`soft`).
         weights: (C,) of the classes; None leaves the score as it is.
+        windowed: whether a pixel's score is that of the window around it already.
     """
 
     paper: str
@@ -76,6 +77,7 @@ class Acquisition:
     aggregation: str = "mean"
     attribution: Attribution = "none"
     weights: ClassWeights | None = None
+    windowed: bool = False
 
     @property
     def needs_model(self) -> bool:

@@ -1,0 +1,66 @@
+"""What each acquisition function costs beside entropy, per image, from decoded pixels to region scores: the column of `ray-al strategies`.
+
+python jobs/bench_strategies.py [--size 180 240]
+"""
+
+import argparse
+import time
+
+import numpy as np
+
+from ray_al.core.config import parse_config
+from ray_al.regions import open_regions
+from ray_al.score.functions import ACQUISITIONS
+from ray_al.score.region_scores import region_columns
+from ray_al.score.scorer import Scorer
+from ray_al.score.shards import ShardImage
+
+NUM_CLASSES, BATCH = 11, 4
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--size", type=int, nargs=2, default=(180, 240))
+    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    images = np.random.default_rng(0).integers(0, 256, (BATCH, *options.size, 3), dtype=np.uint8)
+    scorers = {name: open_scorer(name, options) for name, row in ACQUISITIONS.items() if row.needs_model}
+    seconds = {name: [] for name in scorers}
+    for turn in range(options.rounds + 1):  # one after the other in every round, so that a machine that slows down does so for all alike
+        for name, scorer in scorers.items():
+            start = time.perf_counter()
+            score(scorer, images)
+            if turn:
+                seconds[name].append((time.perf_counter() - start) / BATCH)
+    base = np.median(seconds["entropy"])
+    print(f"LR-ASPP {options.size[0]}x{options.size[1]}, grid 5x5, {options.threads} threads, batches of {BATCH}")
+    for name, values in sorted(seconds.items(), key=lambda item: np.median(item[1])):
+        strategy = scorers[name].strategy
+        passes = {"logits": 1, "transforms": 1 + len(strategy.transforms), "passes": strategy.passes.count}[ACQUISITIONS[name].inputs]
+        print(f"{name:22s} {passes:3d} passes {1e3 * np.median(values):8.2f} ms an image {np.median(values) / base:6.2f} times entropy")
+
+
+def open_scorer(name: str, options: argparse.Namespace) -> Scorer:
+    values = {
+        "data": {"image_size": list(options.size)},
+        "strategy": {"score": name, "passes": {"count": 10}},
+        "score": {"batch_size": BATCH, "threads": options.threads},
+    }
+    config = parse_config(values, source="bench")
+    return Scorer(config, config.strategy, NUM_CLASSES, [])
+
+
+def score(scorer: Scorer, images: np.ndarray) -> None:
+    """As a scoring task does, for native images of twice the size."""
+    maps = scorer.maps(images)
+    height, width = (2 * side for side in images.shape[1:3])
+    regions = open_regions(scorer.config.regions).of_image(height, width)
+    rest, none = np.arange(regions.num_regions), np.zeros(0, dtype=np.int64)
+    image = ShardImage(row={"height": height, "width": width}, rest=rest, taken=none)
+    for position in range(len(images)):
+        region_columns(maps, position, image, scorer, regions)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""What can be chosen, where it comes from and what it needs: the rows of `ray-al strategies`."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, get_args
+
+from ray_al.core.config import BudgetConfig
+from ray_al.label.cost import COSTS
+from ray_al.label.kinds import KINDS as LABEL_KINDS
+from ray_al.regions import KINDS as REGION_KINDS
+from ray_al.score.functions import ACQUISITIONS, Acquisition
+from ray_al.select import BATCH_RULES, BatchRule
+
+MEASURED: Mapping[str, float] = {}
+"""Seconds an image in times of entropy's, by `jobs/bench_strategies.py`."""
+
+REGION_PAPERS = {
+    "grid": "EquAL: Golestaneh and Kitani, BMVC 2020",
+    "image": "whole images",
+    "superpixels": "SEEDS: Van den Bergh et al., ECCV 2012; SLIC: Achanta et al., TPAMI 2012",
+    "pixels": "PixelPick: Shin et al., ICCV Workshops 2021",
+    "windows": "RIPU: Xie et al., CVPR 2022",
+}
+START_PAPERS = {
+    "random": "uniform, drawn from seed and region name",
+    "scored": "the untrained model's scores: EquAL",
+    "equal_per_image": "random, a region of every image, then a second of every image",
+    "kcenter": "k-center on the features of pretrained weights: Sener and Savarese, ICLR 2018",
+    "class_aware": "a random part trains a model, which chooses the rest balanced by class",
+}
+
+
+def list_strategies() -> list[dict[str, Any]]:
+    """A row a choice: `kind`, `name`, `paper`, `needs`, and of scores `cost`, the measured time of an image in times of entropy's."""
+    return list(_rows())
+
+
+def _rows() -> Iterator[dict[str, Any]]:
+    for name, function in ACQUISITIONS.items():
+        yield {"kind": "score", "name": name, "paper": function.paper, "needs": _function_needs(function), "cost": MEASURED.get(name)}
+    for name, rule in BATCH_RULES.items():
+        yield {"kind": "batch", "name": name, "paper": rule.paper, "needs": _rule_needs(rule), "cost": None}
+    for name in get_args(BudgetConfig.model_fields["start_rule"].annotation):
+        yield {"kind": "start", "name": name, "paper": START_PAPERS[name], "needs": "", "cost": None}
+    for name in REGION_KINDS:
+        needs = "a pass over the pool's images" if name == "superpixels" else ""
+        yield {"kind": "regions", "name": name, "paper": REGION_PAPERS[name], "needs": needs, "cost": None}
+    for name, kind in LABEL_KINDS.items():
+        yield {"kind": "label", "name": name, "paper": kind.paper, "needs": "", "cost": None}
+    for name, cost in COSTS.items():
+        yield {"kind": "unit", "name": name, "paper": cost.paper, "needs": "", "cost": None}
+
+
+def _function_needs(function: Acquisition) -> str:
+    passes = {"none": "no model", "logits": "1 pass", "transforms": "1 pass and 1 a transform", "passes": "strategy.passes.count passes"}
+    classes = ", classes of the whole pool" if function.attribution != "none" else ""
+    return passes[function.inputs] + classes
+
+
+def _rule_needs(rule: BatchRule) -> str:
+    if rule.needs == "scores":
+        return "scores"
+    parts = ["features" if rule.features else "", "classes" if rule.classes else ""]
+    return "of the best candidates: " + " and ".join(part for part in parts if part)
+
+
+def count_combinations() -> int:
+    """Pairs of score and batch rule that a run accepts."""
+    return sum(_goes_with(function, name) for function in ACQUISITIONS.values() for name in BATCH_RULES)
+
+
+def _goes_with(function: Acquisition, rule: str) -> bool:
+    return rule != "class_split" or function.attribution in ("hard", "soft")

@@ -1,0 +1,77 @@
+"""Whether a strategy can work with a run's regions, labels and model; found out before the run starts."""
+
+from ray_al.core.config import RunConfig
+from ray_al.core.errors import ConfigError
+from ray_al.core.types import START_CYCLE
+from ray_al.datasets.bits import check_num_classes
+from ray_al.models import build_model
+from ray_al.models.dropout import with_dropout
+from ray_al.models.features import feature_layer
+from ray_al.score.functions import find_acquisition
+from ray_al.score.transforms import check_transform
+from ray_al.select import BATCH_RULES
+
+
+def check_strategy(config: RunConfig, num_classes: int) -> None:
+    """Refuse combinations that fail only once a cycle is far.
+
+    Raises:
+        ConfigError: naming the key, the value and the remedy.
+    """
+    strategy, score = config.strategy, config.strategy.score
+    function = find_acquisition(score)
+    for name in strategy.transforms:
+        check_transform(name)
+    if strategy.batch.kind == "class_split" and function.attribution not in ("hard", "soft"):
+        raise ConfigError(f"strategy.batch.kind={strategy.batch.kind!r} shares a query out by classes, which {score!r} does not score; use clasp")
+    if config.regions.is_sparse and function.attribution != "none":
+        raise ConfigError(f"regions.kind={config.regions.kind!r}: {score!r} needs the classes of whole regions; use grid, image or superpixels")
+    _check_start(config, num_classes)
+    _check_labels(config, num_classes)
+    _check_network(config, num_classes)
+
+
+def _check_start(config: RunConfig, num_classes: int) -> None:
+    rule, start = config.budget.start_rule, config.budget.start
+    bounds = {"dense": config.label.max_clicks, "classes": num_classes, "dominant": 1}
+    if config.budget.unit == "clicks" and isinstance(start, int) and start < bounds[config.label.kind]:
+        setting = f"label.max_clicks={config.label.max_clicks}" if config.label.kind == "dense" else f"{num_classes} classes"
+        raise ConfigError(f"budget.start: {start} clicks are fewer than one region may cost ({setting}, reserved for each); raise it")
+    if rule == "class_aware" and config.regions.is_sparse:
+        raise ConfigError(f"budget.start_rule={rule!r}: regions.kind={config.regions.kind!r} has a region at every pixel; use random")
+    if rule == "equal_per_image" and config.regions.kind not in ("grid", "image"):
+        raise ConfigError(
+            f"budget.start_rule={rule!r} needs regions of which an image's size tells all; regions.kind={config.regions.kind!r}: use random"
+        )
+    if rule == "kcenter" and config.model.weights == "none":
+        raise ConfigError(
+            "budget.start_rule='kcenter' compares features of the untrained model, and model.weights is 'none'; set weights to 'backbone' or a file"
+        )
+
+
+def _check_labels(config: RunConfig, num_classes: int) -> None:
+    label = config.label
+    if label.kind != "dense":
+        check_num_classes(num_classes, label.kind)
+        if config.train.class_weights is not None:
+            raise ConfigError(f"train.class_weights: not with label.kind={label.kind!r}, whose pixels may have several classes; leave them out")
+    if label.sieve and label.kind != "dominant":
+        raise ConfigError(f"label.sieve: it doubts dominant labels, label.kind is {label.kind!r}; set it to false, or label.kind to dominant")
+
+
+def _check_network(config: RunConfig, num_classes: int) -> None:
+    """Named places and layers exist; building the network takes a moment, so only where one is named or needed."""
+    strategies = (config.strategy, config.strategy_at(START_CYCLE))
+    features = any(BATCH_RULES[strategy.batch.kind].features for strategy in strategies)
+    passes = config.strategy.passes
+    dropout = find_acquisition(config.strategy.score).inputs == "passes" and passes.kind == "dropout"
+    if not features and not dropout:
+        return
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        model = build_model(config.model, num_classes, load_weights=False)
+    if features:
+        feature_layer(model, config.strategy.feature_layer)
+    if dropout:
+        with_dropout(model, passes.places, passes.probability)

@@ -1,0 +1,202 @@
+"""Work over the pool: regions of images, scores, features; and which images lazy scoring leaves out."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ray_al.core.config import LazyConfig
+from ray_al.core.seeding import uniform_of
+from ray_al.core.types import FileRef, cycle_folder
+from ray_al.driver import decide as actions
+from ray_al.driver.budget import total_amount
+from ray_al.driver.choose import candidates_of, query_amount, rank_scores
+from ray_al.driver.context import Context, Done
+from ray_al.driver.pool import MANIFEST, read_table, shard_numbers, table_bytes
+from ray_al.driver.training import score_weights
+from ray_al.score.runner import run_shards
+from ray_al.score.shards import ShardResult, ShardTask, make_tasks
+
+MAX_LABELLED = 20_000
+"""Labelled regions whose features are compared with those of candidates; of more, so many are drawn by name."""
+
+
+def segment(context: Context, action: actions.Segment) -> Done:
+    """Compute the regions of every image, then the manifest and the budget that follow from their number."""
+    start, pool = time.monotonic(), context.pool
+    tasks = _tasks(context, "maps", 0, images=~pool.broken, regions_of=lambda start, stop: b"", done=set(context.state.map_parts), output="maps")
+    _run(context, tasks, "segment", "images_segmented", {})
+    counts = np.zeros(len(pool.manifest), dtype=np.int32)
+    for ref in context.state.map_parts.values():
+        if ref is not None:
+            table = read_table(context.storage, ref, ["image_index", "num_regions"])
+            counts[table.column("image_index").to_numpy()] = table.column("num_regions").to_numpy()
+    manifest = pool.manifest.set_column(pool.manifest.schema.get_field_index("num_regions"), "num_regions", pa.array(counts, pa.int32()))
+    ref = context.storage.put(f"maps/{MANIFEST}", table_bytes(manifest), attempt=context.state.term)
+    created = {**context.state.created, "num_regions": int(counts.sum())}
+    amount = total_amount(context.config.budget, created)
+    return "regions_computed", {
+        "manifest": ref.as_dict(),
+        "num_regions": created["num_regions"],
+        "amount": amount,
+        "seconds": time.monotonic() - start,
+    }
+
+
+def score(context: Context, action: actions.Score) -> Done:
+    """Score what may still be chosen, of all images or of those that lazy scoring picks."""
+    start, cycle, pool, state = time.monotonic(), action.cycle, context.pool, context.state
+    left = pool.images_left()
+    lazy = context.config.strategy.lazy if cycle > 0 else None
+    picked, check = lazy_images(context, cycle, lazy, left) if lazy else (left, np.zeros_like(left))
+    images = left & ~picked & ~check if action.rest else picked | check
+    tasks = _tasks(
+        context,
+        "scores",
+        cycle,
+        images=images,
+        regions_of=pool.shard_regions,
+        done=set(state.scores.get(cycle, {})),
+        output=f"{cycle_folder(cycle)}/scores",
+        first_shard=_num_shards(context) if action.rest else 0,
+    )
+    facts = _run(context, tasks, "score", "shards_scored", {"cycle": cycle})
+    before: Mapping[str, Any] = state.scored.get(cycle, {"num_images": 0, "seconds": 0.0, "work_seconds": 0.0})
+    event = {
+        "cycle": cycle,
+        "num_images": before["num_images"] + facts["num_images"],
+        "seconds": before["seconds"] + time.monotonic() - start,
+        "work_seconds": before["work_seconds"] + facts["work_seconds"],
+    }
+    if lazy:
+        event.update(
+            num_left=int(left.sum()), rest=action.rest, recall=before["recall"] if action.rest else _recall(context, cycle, picked, check, left)
+        )
+    return "pool_scored", event
+
+
+def extract(context: Context, action: actions.Extract) -> Done:
+    """Compute the features of the best candidates, and of labelled regions to compare them with."""
+    start, cycle, pool = time.monotonic(), action.cycle, context.pool
+    wanted = np.union1d(pool.numbers(candidates_of(context, cycle)), _labelled_numbers(context, cycle))
+    images = np.zeros(len(pool.manifest), dtype=bool)
+    images[np.unique(np.searchsorted(pool.offsets, wanted, side="right") - 1)] = True
+    tasks = _tasks(
+        context,
+        "features",
+        cycle,
+        images=images & ~pool.broken,
+        regions_of=lambda first, last: shard_numbers(wanted, int(pool.offsets[first]), int(pool.offsets[last])),
+        done=set(context.state.features.get(cycle, {})),
+        output=f"{cycle_folder(cycle)}/features",
+    )
+    facts = _run(context, tasks, "features", "shards_extracted", {"cycle": cycle})
+    return "features_extracted", {
+        "cycle": cycle,
+        "num_regions": len(wanted),
+        "num_images": facts["num_images"],
+        "seconds": time.monotonic() - start,
+    }
+
+
+def _labelled_numbers(context: Context, cycle: int) -> np.ndarray:
+    """Flat numbers of the labelled regions, at most `MAX_LABELLED`."""
+    parts = [read_table(context.storage, ref, ["image_index", "region"]) for ref in context.state.label_parts]
+    numbers = np.unique(np.concatenate([context.pool.numbers(part) for part in parts])) if parts else np.zeros(0, dtype=np.int64)
+    if len(numbers) > MAX_LABELLED:
+        drawn = uniform_of(context.config.seed, cycle, "labelled", len(numbers))
+        numbers = np.sort(numbers[np.argsort(drawn, kind="stable")[:MAX_LABELLED]])
+    return numbers
+
+
+def _num_shards(context: Context) -> int:
+    return -(-len(context.pool.manifest) // context.config.score.shard_size)
+
+
+def _tasks(context: Context, work: Any, cycle: int, **arguments: Any) -> list[ShardTask]:
+    state = context.state
+    return list(
+        make_tasks(
+            context.config,
+            len(context.pool.manifest),
+            work=work,
+            cycle=cycle,
+            seed=context.config.seed,
+            run_uri=context.storage.root,
+            manifest=FileRef.from_dict(state.created["manifest"]),
+            weights=score_weights(context, cycle) if work != "maps" else (),
+            maps=state.map_parts if context.pool.kind.needs_maps and work != "maps" else None,
+            attempt=state.term,
+            **arguments,
+        )
+    )
+
+
+def _run(context: Context, tasks: list[ShardTask], stage: str, kind: str, facts: dict[str, Any]) -> dict[str, Any]:
+    """Run the tasks; each part is recorded as it comes, so that no work is done twice."""
+    totals = {"num_images": 0, "work_seconds": 0.0}
+    num_done = 0
+    context.note(stage, 0, len(tasks))
+
+    def on_results(results: list[ShardResult]) -> None:
+        nonlocal num_done
+        totals["num_images"] += sum(result.num_images for result in results)
+        totals["work_seconds"] += sum(result.seconds for result in results)
+        num_done += len(results)
+        parts = [{"shard": r.shard, "file": r.file.as_dict() if r.file else None, "num_rows": r.num_rows} for r in results]
+        context.append(kind, {**facts, "parts": parts})
+        broken = [{"image_id": image_id, "error": error} for result in results for image_id, error in result.quarantined]
+        if broken:
+            context.quarantine(broken)
+        context.note(stage, num_done, len(tasks))
+
+    run_shards(tasks, context.config, on_results, should_stop=context.should_stop)
+    return totals
+
+
+def lazy_images(context: Context, cycle: int, lazy: LazyConfig, left: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The images whose last scores are highest, with all that were never scored; and the check sample of the others; bool (images,) each."""
+    highest = _last_scores(context, cycle)
+    unknown = left & np.isnan(highest)
+    known = np.flatnonzero(left & ~unknown)
+    order = known[np.argsort(-highest[known], kind="stable")]
+    picked = unknown.copy()
+    picked[order[: int(np.ceil(lazy.share * len(known)))]] = True
+    others = left & ~picked
+    drawn = uniform_of(context.config.seed, cycle, "lazy check", len(left))
+    return picked, others & (drawn < lazy.check)
+
+
+def _last_scores(context: Context, cycle: int) -> np.ndarray:
+    """Of each image, the highest score of a region that is left, when it was scored last; nan where it never was; float32 (images,)."""
+    highest = np.full(len(context.pool.manifest), np.nan, dtype=np.float32)
+    for earlier in sorted((number for number in context.state.scores if number < cycle), reverse=True):
+        seen = ~np.isnan(highest)
+        for ref in context.state.scores[earlier].values():
+            if ref is None:
+                continue
+            part = read_table(context.storage, ref, ["image_index", "region", "score"])
+            index, scores = part.column("image_index").to_numpy(), part.column("score").to_numpy()
+            keep = ~seen[index] & ~context.pool.is_chosen(part)
+            np.fmax.at(highest, index[keep], scores[keep])
+    return highest
+
+
+def _recall(context: Context, cycle: int, picked: np.ndarray, check: np.ndarray, left: np.ndarray) -> float | None:
+    """Estimated share of the query that a full pass would choose which lies in what was scored.
+
+    Of the regions chosen among what was scored, those of the check sample stand for the images that were left out, in the proportion
+    in which it was drawn. None without a check sample.
+    """
+    num_others = int((left & ~picked).sum())
+    num_check = int(check.sum())
+    if num_others == 0:
+        return 1.0
+    if num_check == 0:
+        return None
+    chosen = rank_scores(context, cycle, query_amount(context, cycle)).column("image_index").to_numpy()
+    in_check = int(check[chosen].sum())
+    missed = in_check * (num_others - num_check) / num_check
+    return len(chosen) / (len(chosen) + missed) if len(chosen) else 1.0

@@ -1,0 +1,139 @@
+"""Train the model of a cycle, or another member of its ensemble."""
+
+from typing import Any
+
+from ray_al.core.errors import RayALError
+from ray_al.core.seeding import seed_of
+from ray_al.core.types import START_CYCLE, FileRef, ImageFile, TrainPlan, TrainResult, cycle_folder
+from ray_al.driver import decide as actions
+from ray_al.driver.context import Context, Done
+from ray_al.driver.pool import read_table
+from ray_al.score.functions import find_acquisition
+from ray_al.train.trainer import Trainer
+
+KEPT = ("preview.npz",)
+"""Files of old checkpoints that stay: the report shows them."""
+
+
+def train(context: Context, action: actions.Train, trainer: Trainer) -> Done:
+    """Give out the plan and record the answer."""
+    cycle, state = action.cycle, context.state
+    if not is_untrained(context, cycle) and not state.label_parts:
+        raise RayALError(f"cycle {cycle}: not one label of the start set could be used; see the refused ones with `ray-al status`")
+    plan = _plan(context, cycle, action.member)
+    result = trainer.train(plan, progress=lambda done, total: context.note("train", done, total), should_stop=context.should_stop)
+    context.storage.remove(plan.progress)
+    if action.member:
+        return "member_trained", {"cycle": cycle, "member": action.member, **_files(result)}
+    _drop_old_checkpoints(context, cycle)
+    return "cycle_trained", {
+        "cycle": cycle,
+        **_files(result),
+        "metrics": {split: metrics.as_dict() for split, metrics in result.metrics.items()},
+        "labelled": {
+            "regions": state.labelled_regions,
+            "pixels": state.labelled_pixels,
+            "images": int(context.pool.labelled_images.sum()),
+            "clicks": state.labelled_clicks,
+            "cost": state.spent,
+        },
+        "class_pixels": list(result.class_pixels),
+        "losses": [list(pair) for pair in result.losses],
+        "num_images": result.num_images,
+        "evaluate_seconds": result.evaluate_seconds,
+    }
+
+
+def _files(result: TrainResult) -> dict[str, Any]:
+    return {
+        "files": {name: ref.as_dict() for name, ref in result.files.items()},
+        "num_steps": result.num_steps,
+        "train_seconds": result.train_seconds,
+    }
+
+
+def is_untrained(context: Context, cycle: int) -> bool:
+    """Whether the model of `cycle` is only built: nothing is labelled yet."""
+    return cycle == START_CYCLE and context.config.budget.start_rule != "class_aware"
+
+
+def _plan(context: Context, cycle: int, member: int) -> TrainPlan:
+    state, settings = context.state, context.config.train
+    previous = _previous_files(context, cycle, member) if settings.policy != "reset" else {}
+    folder = cycle_folder(cycle) + (f"/member-{member}" if member else "")
+    passes = context.config.strategy_at(cycle).passes
+    snapshots = passes.count if uses_passes(context, cycle) and passes.kind == "snapshots" else 0
+    return TrainPlan(
+        cycle=cycle,
+        attempt=state.term,
+        seed=seed_of("member", context.config.seed, member) if member else context.config.seed,
+        label_parts=state.label_parts,
+        output=f"{folder}/checkpoint",
+        progress=f"{folder}/progress.pt",
+        init=FileRef.from_dict(previous["model.pt"]) if "model.pt" in previous else None,
+        init_optimizer=FileRef.from_dict(previous["optimizer.pt"]) if "optimizer.pt" in previous and settings.policy == "continue" else None,
+        preview_images=_preview_images(context) if cycle > START_CYCLE and not member else (),
+        extra_epochs=settings.extra_epochs if _is_extra(context, cycle) else None,
+        splits=() if member else ("val",),
+        steps=0 if is_untrained(context, cycle) else None,
+        snapshots=snapshots,
+        sieve=_sieve(context, cycle),
+    )
+
+
+def _sieve(context: Context, cycle: int) -> FileRef | None:
+    """The model of the cycle before, where dominant labels are sieved."""
+    known = context.state.trained.get(cycle - 1)
+    if not context.config.label.sieve or known is None or is_untrained(context, cycle - 1):
+        return None
+    return FileRef.from_dict(known["files"]["model.pt"])
+
+
+def uses_passes(context: Context, cycle: int) -> bool:
+    return find_acquisition(context.config.strategy_at(cycle).score).inputs == "passes"
+
+
+def _previous_files(context: Context, cycle: int, member: int) -> Any:
+    known = context.state.members.get(cycle - 1, {}).get(member, {}) if member else context.state.trained.get(cycle - 1, {})
+    return known.get("files", {})
+
+
+def score_weights(context: Context, cycle: int) -> tuple[FileRef, ...]:
+    """The models that score in `cycle`; empty where there is none."""
+    if cycle not in context.state.trained:
+        return ()
+    files = context.state.trained[cycle]["files"]
+    names = ["model.pt", *sorted(name for name in files if name.startswith("snapshot-"))]
+    members = [data["files"]["model.pt"] for _, data in sorted(context.state.members.get(cycle, {}).items())]
+    return tuple(FileRef.from_dict(ref) for ref in [*(files[name] for name in names), *members])
+
+
+def _preview_images(context: Context) -> tuple[ImageFile, ...]:
+    """The images with most regions in the start set: what the report follows."""
+    start = read_table(context.storage, context.state.queries[0].file, ["image_id"]).column("image_id").to_pylist()
+    counts = {image_id: start.count(image_id) for image_id in set(start)}
+    chosen = sorted(counts, key=lambda image_id: (-counts[image_id], image_id))[: context.config.report.num_images]
+    uris = context.pool.manifest.column("uri")
+    return tuple(ImageFile(image_id=image_id, uri=uris[context.pool.index_of[image_id]].as_py()) for image_id in chosen)
+
+
+def _is_extra(context: Context, cycle: int) -> bool:
+    """Whether spending crossed another n-th of the budget since the last cycle (EquAL's extra epochs)."""
+    every, state = context.config.train.extra_every, context.state
+    if every is None or cycle <= START_CYCLE:
+        return False
+    before = state.trained.get(cycle - 1, {}).get("labelled", {}).get("cost", 0)
+    return int(state.spent / state.amount / every) > int(before / state.amount / every)
+
+
+def _drop_old_checkpoints(context: Context, cycle: int) -> None:
+    for known in (context.state.trained, *_by_member(context)):
+        for old, data in known.items():
+            if old <= cycle - context.config.cluster.keep_checkpoints:
+                for name, ref in data["files"].items():
+                    if name not in KEPT:
+                        context.storage.remove(ref["path"])
+
+
+def _by_member(context: Context) -> list[dict[int, Any]]:
+    return [{cycle: data} for cycle, members in context.state.members.items() for data in members.values()]

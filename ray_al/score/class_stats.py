@@ -1,0 +1,59 @@
+"""What functions that look at classes need to know of the whole pool, from the score parts alone."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from ray_al.core.config import StrategyConfig
+from ray_al.core.types import SCORE_SCHEMA
+from ray_al.score.functions import Acquisition, ClassStats, ScoreOptions
+from ray_al.score.functions.classes import final_scores
+from ray_al.score.shards import SCHEMA_METADATA
+
+Read = Callable[[], pa.Table]
+
+
+def pool_stats(parts: Sequence[Read], function: Acquisition, num_classes: int, iou: np.ndarray) -> ClassStats:
+    """One pass over the parts, in their order.
+
+    Args:
+        iou: of the validation set, float64 (num_classes,), nan where a class is absent.
+    """
+    sums, regions, pixels = np.zeros(num_classes), np.zeros(num_classes), np.zeros(num_classes)
+    low, high = np.inf, -np.inf
+    for read in parts:
+        part = read()
+        metadata = part.schema.metadata or {}
+        if SCHEMA_METADATA in metadata:
+            sums += np.frombuffer(metadata[SCHEMA_METADATA], dtype="<f8")
+        if not len(part):
+            continue
+        scores = part.column("score").to_numpy()
+        low, high = min(low, float(scores.min())), max(high, float(scores.max()))
+        if function.attribution == "dominant":
+            dominant = part.column("dominant").to_numpy()
+            regions += np.bincount(dominant, minlength=num_classes)
+            pixels += np.bincount(dominant, weights=part.column("num_pixels").to_numpy(), minlength=num_classes)
+    return ClassStats(
+        mean_probability=sums / max(sums.sum(), 1e-12),
+        dominant_regions=regions / max(regions.sum(), 1.0),
+        dominant_pixels=pixels / max(pixels.sum(), 1.0),
+        iou=iou,
+        score_min=low,
+        score_max=high,
+    )
+
+
+def final_parts(parts: Sequence[Read], function: Acquisition, strategy: StrategyConfig, stats: ClassStats) -> Iterator[pa.Table]:
+    """The parts with their final scores; `class_scores` stay, for rules that split a query by class."""
+    options = ScoreOptions(radius=strategy.radius, nu=strategy.nu)
+    place = SCORE_SCHEMA.get_field_index("score")
+    for read in parts:
+        part = read()
+        class_scores = None
+        if "class_scores" in part.column_names:
+            class_scores = part.column("class_scores").combine_chunks().flatten().to_numpy().reshape(len(part), -1).astype(np.float64)
+        dominant = part.column("dominant").to_numpy() if "dominant" in part.column_names else None
+        scores = final_scores(part.column("score").to_numpy().astype(np.float64), dominant, class_scores, stats, function, options)
+        yield part.set_column(place, "score", pa.array(scores, pa.float32())).replace_schema_metadata(None)

@@ -1,0 +1,74 @@
+"""The work `features`: what rules that look at many regions at once need of each candidate."""
+
+import functools
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from ray_al.core.config import RunConfig
+from ray_al.core.storage import Storage
+from ray_al.core.types import FileRef
+from ray_al.score.decode import batches
+from ray_al.score.pooling import BoxPooler
+from ray_al.score.region_scores import open_pooler, score_device, scorer_classes
+from ray_al.score.scorer import FeatureScorer
+from ray_al.score.shards import ShardImage, ShardTask, regions_of
+
+
+def feature_schema(num_features: int, num_classes: int) -> pa.Schema:
+    """Name of the region, its mean features and its mean class probabilities."""
+    return pa.schema(
+        [
+            ("image_index", pa.int64()),
+            ("image_id", pa.string()),
+            ("region", pa.int32()),
+            ("feature", pa.list_(pa.float32(), num_features)),
+            ("probability", pa.list_(pa.float32(), num_classes)),
+        ]
+    )
+
+
+def feature_table(task: ShardTask, config: RunConfig, images: Sequence[ShardImage]) -> tuple[pa.Table, list[tuple[str, str]]]:
+    """A row a wanted region, and (image_id, error) of broken images."""
+    scorer = load_feature_scorer(task.run_uri, task.weights, config.model_dump_json(), task.cycle)
+    broken: list[tuple[str, str]] = []
+    kept, features, probabilities = [], [], []
+    uris = [image.row["uri"] for image in images]
+    for members, pixels in batches(images, uris, config, scorer.batch_size, lambda image, error: broken.append((image.row["image_id"], error))):
+        probability_NCHW, feature_NDHW = scorer.feature_maps(pixels)
+        for position, image in enumerate(members):
+            mean = _mean(task, config, image)
+            kept.append(image)
+            features.append(mean(feature_NDHW[position]))
+            probabilities.append(mean(probability_NCHW[position]))
+    if not kept:
+        return feature_schema(1, 1).empty_table(), broken
+    lengths = [len(image.rest) for image in kept]
+    flat = np.concatenate(features).astype(np.float32), np.concatenate(probabilities).astype(np.float32)
+    columns = [
+        pa.array(np.repeat([image.row["image_index"] for image in kept], lengths), pa.int64()),
+        pa.array(np.repeat(np.array([image.row["image_id"] for image in kept], dtype=object), lengths), pa.string()),
+        pa.array(np.concatenate([image.rest for image in kept]), pa.int32()),
+        *(pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1]) for values in flat),
+    ]
+    return pa.table(columns, schema=feature_schema(flat[0].shape[1], flat[1].shape[1])), broken
+
+
+def _mean(task: ShardTask, config: RunConfig, image: ShardImage) -> Callable[[torch.Tensor], np.ndarray]:
+    """(K, h, w) -> the means over the wanted regions, float32 (R, K)."""
+    regions = regions_of(task, config, image)
+    if config.regions.is_sparse:
+        pooler = BoxPooler(regions.boxes_of(image.rest), *image.size)
+        return lambda values: np.asarray(pooler.mean(values))
+    whole = open_pooler(config.regions, regions, *image.size)
+    return lambda values: np.asarray(whole.mean(values))[image.rest]
+
+
+@functools.lru_cache(maxsize=1)
+def load_feature_scorer(run_uri: str, weights: tuple[FileRef, ...], config_json: str, cycle: int) -> FeatureScorer:
+    """Of the first model, where there are several."""
+    config = RunConfig.model_validate_json(config_json)
+    state = Storage(run_uri).read_ref(weights[0])
+    return FeatureScorer(config, config.strategy_at(cycle), scorer_classes(config), [state], device=score_device(config))

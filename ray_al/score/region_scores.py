@@ -1,0 +1,158 @@
+"""The work `scores`: one row a region that may still be chosen."""
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from ray_al.core.config import RegionsConfig, RunConfig
+from ray_al.core.errors import ConfigError
+from ray_al.core.seeding import uniform_of
+from ray_al.core.storage import Storage
+from ray_al.core.types import SCORE_SCHEMA, FileRef
+from ray_al.datasets import open_dataset
+from ray_al.regions import ImageRegions, open_regions
+from ray_al.regions.sparse import choose_apart, to_native
+from ray_al.score.decode import batches
+from ray_al.score.functions import Acquisition, class_maps, find_acquisition
+from ray_al.score.pooling import BoxPooler, LabelPooler
+from ray_al.score.scorer import Maps, Scorer
+from ray_al.score.shards import SCHEMA_METADATA, ShardImage, ShardTask, regions_of
+
+Columns = dict[str, np.ndarray]
+
+
+def score_table(task: ShardTask, config: RunConfig, images: Sequence[ShardImage]) -> tuple[pa.Table, list[tuple[str, str]]]:
+    """SCORE_SCHEMA with what the function adds (`dominant`, `class_scores`), and (image_id, error) of broken images.
+
+    The schema's metadata holds the sums of the class probabilities over the shard's pixels where the function asks for classes.
+    """
+    strategy = config.strategy_at(task.cycle)
+    function = find_acquisition(strategy.score)
+    if not function.needs_model:
+        rows = [_random_columns(task, config, image) for image in images]
+        return _table(images, rows, function, None), []
+    scorer = load_scorer(task.run_uri, task.weights, config.model_dump_json(), task.cycle, task.seed)
+    broken: list[tuple[str, str]] = []
+    kept: list[ShardImage] = []
+    rows = []
+    sums = np.zeros(scorer_classes(config)) if function.attribution != "none" else None
+    uris = [image.row["uri"] for image in images]
+    for members, pixels in batches(images, uris, config, scorer.batch_size, lambda image, error: broken.append((image.row["image_id"], error))):
+        maps = scorer.maps(pixels)
+        for position, image in enumerate(members):
+            kept.append(image)
+            rows.append(region_columns(maps, position, image, scorer, regions_of(task, config, image)))
+            if sums is not None and maps.probabilities is not None:
+                sums += maps.probabilities[position].double().mean((1, 2)).numpy(force=True)
+    return _table(kept, rows, function, sums), broken
+
+
+def region_columns(maps: Maps, position: int, image: ShardImage, scorer: Scorer, regions: ImageRegions) -> Columns:
+    """The values of one image's regions: of those left, or of sparse kinds the best candidates."""
+    settings, strategy, function = scorer.config.regions, scorer.strategy, scorer.acquisition
+    values = maps.values[position].float()
+    height, width = image.size
+    if settings.is_sparse:
+        return _best(settings, values.numpy(force=True), image, regions, averaged=function.windowed)
+    pooler = open_pooler(settings, regions, height, width)
+    aggregation = function.aggregation if strategy.aggregation == "auto" else strategy.aggregation
+    scores = pooler.pool(values, aggregation, strategy.top_share)
+    columns = {"region": image.rest, "score": scores[image.rest], "num_pixels": regions.num_pixels[image.rest]}
+    if maps.probabilities is None:
+        return columns
+    probabilities = maps.probabilities[position].float()
+    if function.attribution == "dominant":
+        return {**columns, "dominant": pooler.dominant(probabilities.argmax(0), len(probabilities))[image.rest]}
+    by_class = class_maps(values[None], probabilities[None], function.attribution)[0]
+    return {**columns, "class_scores": np.asarray(pooler.mean(by_class))[image.rest]}
+
+
+def _best(settings: RegionsConfig, values_HW: np.ndarray, image: ShardImage, regions: ImageRegions, *, averaged: bool = False) -> Columns:
+    """The candidates that an image of a sparse kind offers; `averaged`: values are those of windows already."""
+    if averaged and settings.kind == "windows":
+        native_HW = to_native(values_HW, *image.size)
+        ids, scores = choose_apart(native_HW, n=settings.per_image, radius=2 * settings.radius, taken=image.taken)
+    else:
+        ids, scores = open_regions(settings).best(values_HW, *image.size, taken=image.taken)
+    return {"region": ids, "score": scores, "num_pixels": box_pixels(regions.boxes_of(ids))}
+
+
+def box_pixels(boxes: np.ndarray) -> np.ndarray:
+    """int64 (R,) of boxes (R, 4)."""
+    sides = boxes[:, 2:].astype(np.int64) - boxes[:, :2]
+    return sides[:, 0] * sides[:, 1]
+
+
+def open_pooler(settings: RegionsConfig, regions: ImageRegions, height: int, width: int) -> BoxPooler | LabelPooler:
+    """What takes means over all regions of an image."""
+    if settings.kind == "superpixels":
+        assert regions.labels is not None
+        return LabelPooler(regions.labels)
+    return BoxPooler(regions.boxes, height, width)
+
+
+def _random_columns(task: ShardTask, config: RunConfig, image: ShardImage) -> Columns:
+    settings, regions = config.regions, regions_of(task, config, image)
+    height, width = image.size
+    number = height * width if settings.is_sparse else image.row["num_regions"]
+    drawn = uniform_of(task.seed, task.cycle, image.row["image_id"], number).astype(np.float32)
+    if settings.is_sparse:
+        return _best(settings, drawn.reshape(height, width), image, regions)
+    return {"region": image.rest, "score": drawn[image.rest], "num_pixels": regions.num_pixels[image.rest]}
+
+
+def _table(images: Sequence[ShardImage], rows: Sequence[Columns], function: Acquisition, sums: np.ndarray | None) -> pa.Table:
+    schema = score_schema(function, sums)
+    if not rows:
+        return schema.empty_table()
+    lengths = [len(row["region"]) for row in rows]
+    columns: Mapping[str, Any] = {
+        "image_index": np.repeat([image.row["image_index"] for image in images], lengths),
+        "image_id": np.repeat(np.array([image.row["image_id"] for image in images], dtype=object), lengths),
+        **{name: np.concatenate([row[name] for row in rows]) for name in rows[0] if name != "class_scores"},
+    }
+    arrays = [pa.array(columns[field.name], type=field.type) for field in schema if field.name != "class_scores"]
+    if "class_scores" in schema.names:
+        flat = np.concatenate([row["class_scores"] for row in rows]).astype(np.float32)
+        arrays.append(pa.FixedSizeListArray.from_arrays(pa.array(flat.ravel()), flat.shape[1]))
+    return pa.table(arrays, schema=schema)
+
+
+def score_schema(function: Acquisition, sums: np.ndarray | None) -> pa.Schema:
+    schema = SCORE_SCHEMA
+    if function.attribution == "dominant":
+        schema = schema.append(pa.field("dominant", pa.int16()))
+    elif function.attribution != "none" and sums is not None:
+        schema = schema.append(pa.field("class_scores", pa.list_(pa.float32(), len(sums))))
+    return schema if sums is None else schema.with_metadata({SCHEMA_METADATA: sums.astype("<f8").tobytes()})
+
+
+@functools.lru_cache(maxsize=4)
+def _num_classes(data_json: str) -> int:
+    from ray_al.core.config import DataConfig
+
+    return open_dataset(DataConfig.model_validate_json(data_json)).num_classes
+
+
+def scorer_classes(config: RunConfig) -> int:
+    """Number of classes of the run's data set."""
+    return _num_classes(config.data.model_dump_json())
+
+
+@functools.lru_cache(maxsize=1)
+def load_scorer(run_uri: str, weights: tuple[FileRef, ...], config_json: str, cycle: int, seed: int) -> Scorer:
+    """Cached by the digests of the weights: idle Ray workers serve many shards and cycles."""
+    config = RunConfig.model_validate_json(config_json)
+    if not weights:
+        raise ConfigError(f"strategy.score={config.strategy_at(cycle).score!r}: cycle {cycle} has no model; use a start rule without one")
+    storage = Storage(run_uri)
+    states = [storage.read_ref(ref) for ref in weights]
+    return Scorer(config, config.strategy_at(cycle), scorer_classes(config), states, seed=seed, cycle=cycle, device=score_device(config))
+
+
+def score_device(config: RunConfig) -> str:
+    return "cuda" if config.score.gpus_per_worker and torch.cuda.is_available() else "cpu"

@@ -1,0 +1,278 @@
+"""Whole runs of every family of strategies, region kinds, label kinds and start rules, in this process."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from ray_al.core.config import parse_config
+from ray_al.core.errors import ConfigError
+from ray_al.core.storage import Storage
+from ray_al.datasets.synthetic import write_synthetic
+from ray_al.driver.create import create_run
+from ray_al.driver.fork import fork_run, start_config
+from ray_al.driver.loop import run_loop
+from ray_al.driver.pool import read_table
+from ray_al.driver.verify import verify
+from ray_al.ledger import Journal, fold
+from ray_al.report.build import write_report
+from ray_al.sweep.replay import replay
+
+SETTINGS = {
+    "data": {"dataset": "synthetic", "image_size": [32, 48]},
+    "regions": {"rows": 2, "columns": 2},
+    "train": {"steps": 4, "batch_size": 2, "workers": 0, "threads": 1},
+    "score": {"workers": 0, "threads": 1, "batch_size": 2, "precision": "fp32", "shard_size": 3},
+    "budget": {"start": 4, "per_cycle": 4, "amount": 12},
+    "cluster": {"host": "process"},
+    "report": {"num_images": 1},
+}
+
+
+def tiny(num_classes: int) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, 8, 3, padding=1, stride=2), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.5), nn.Conv2d(8, num_classes, 1))
+
+
+def spread(logits: torch.Tensor) -> torch.Tensor:
+    """A user's own function: how even the probabilities are."""
+    return 1 - logits.softmax(1).std(1)
+
+
+def batch(kind, score="entropy", **settings):
+    return {"strategy": {"score": score, "feature_layer": "2", "batch": {"kind": kind, **settings}}}
+
+
+SUPERPIXELS = {"regions": {"kind": "superpixels", "count": 30}}
+CASES = {
+    "dropout": {"strategy": {"score": "bald", "passes": {"count": 3}}},
+    "ensemble": {"strategy": {"score": "vote_entropy", "passes": {"kind": "ensemble", "count": 3}}},
+    "snapshots": {"strategy": {"score": "balent", "passes": {"kind": "snapshots", "count": 3}}},
+    "disagreement": {"strategy": {"score": "disagreement", "transforms": ["mirror", "rotate90", "scale0.5"]}},
+    "class_balanced": {"strategy": {"score": "class_balanced"}},
+    "pixbal": {"strategy": {"score": "pixbal", "aggregation": "mean"}},
+    "validation_gap": {"strategy": {"score": "validation_gap"}},
+    "own": {"strategy": {"score": f"{__name__}:spread", "aggregation": "top_share"}},
+    "per_image": {"strategy": {"score": "entropy", "per_image": 1}},
+    "min_distance": {"strategy": {"score": "entropy", "min_distance": 70}},
+    "lazy": {"strategy": {"score": "entropy", "lazy": {"share": 0.4, "check": 0.5}}, "budget": {"start": 4, "per_cycle": 4, "amount": 20}},
+    "softmax": batch("softmax", beta=3),
+    "softrank": batch("softrank"),
+    "kcenter": batch("kcenter", "random"),
+    "badge": batch("badge"),
+    "clue": batch("clue", candidates=10),
+    "kmeans": batch("kmeans"),
+    "maxherding": batch("maxherding"),
+    "redal": batch("redal"),
+    "typiclust": batch("typiclust"),
+    "class_split": batch("class_split", "clasp", schedule="exponential"),
+    "start_scored": {"budget": {**SETTINGS["budget"], "start_rule": "scored"}},
+    "start_class_aware": {"budget": {**SETTINGS["budget"], "start_rule": "class_aware"}},
+    "start_equal_per_image": {"budget": {**SETTINGS["budget"], "start_rule": "equal_per_image"}},
+    "superpixels": {**SUPERPIXELS, "budget": {"start": "5 %", "per_cycle": "5 %", "amount": "15 %"}},
+    "superpixels_badge": {**SUPERPIXELS, **batch("badge")},
+    "dominant": {
+        **SUPERPIXELS,
+        "label": {"kind": "dominant", "sieve": True},
+        "budget": {"unit": "clicks", "start": 10, "per_cycle": 10, "amount": 30},
+        "strategy": {"score": "class_balanced"},
+    },
+    "classes": {
+        **SUPERPIXELS,
+        "label": {"kind": "classes"},
+        "budget": {"unit": "clicks", "start": 30, "per_cycle": 30, "amount": 90},
+        "strategy": {"score": "pixbal"},
+    },
+    "pixels": {"regions": {"kind": "pixels", "radius": 3, "per_image": 5}, "budget": {"start": 20, "per_cycle": 20, "amount": 60}},
+    "windows": {
+        "regions": {"kind": "windows", "radius": 2, "per_image": 5},
+        "budget": {"unit": "pixels", "start": "0.5 %", "per_cycle": "0.5 %", "amount": "1 %"},
+        "strategy": {"score": "ripu", "radius": 2},
+    },
+    "windows_kcenter": {
+        "regions": {"kind": "windows", "radius": 2, "per_image": 5},
+        "budget": {"start": 10, "per_cycle": 10, "amount": 30},
+        **batch("kcenter"),
+    },
+    "clicks": {"budget": {"unit": "clicks", "start": 120, "per_cycle": 60, "amount": 240}},
+    "images": {"regions": {"kind": "image"}, "budget": {"unit": "images", "start": 2, "per_cycle": 2, "amount": 6}},
+}
+TWO_PASSES = ("ensemble", "badge", "class_balanced", "lazy", "start_class_aware", "dominant", "windows_kcenter")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    root = tmp_path_factory.mktemp("strategies")
+    write_synthetic(str(root / "data"), num_images=8, seed=0)
+    return root
+
+
+def configure(root, changes, **score):
+    values = {name: {**section} for name, section in SETTINGS.items()}
+    values["data"]["root"] = str(root / "data")
+    values["model"] = {"name": f"{__name__}:tiny"}
+    for name, section in changes.items():
+        values[name] = {**values.get(name, {}), **section}
+    values["score"].update(score)
+    return parse_config(values, source="test")
+
+
+def state_of(run_dir):
+    return fold(Journal(Storage(run_dir)).events)
+
+
+def queries(run_dir):
+    return [Storage(run_dir).read(query.file.path) for query in state_of(run_dir).queries]
+
+
+@pytest.fixture(scope="module")
+def finished(root):
+    """Runs by the name of their case, made when first asked for."""
+    made: dict[str, str] = {}
+
+    def run(name):
+        if name not in made:
+            made[name] = create_run(configure(root, CASES[name]), str(root / name))
+            assert run_loop(made[name]).kind == "finished"
+        return made[name]
+
+    return run
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_run_spends_its_budget_verifies_and_reports(finished, name):
+    run_dir = finished(name)
+    state = state_of(run_dir)
+    assert verify(run_dir)["labelled_regions"] == state.labelled_regions > 0
+    assert state.reserved == 0
+    unspent = {"classes": 6, "windows": 25, "clicks": 100}.get(name, 0)  # what one more region would cost at most
+    assert state.amount - unspent <= state.spent <= state.amount
+    chosen = [row for query in state.queries for row in read_table(Storage(run_dir), query.file).to_pylist()]
+    assert len({(row["image_id"], row["region"]) for row in chosen}) == len(chosen)
+    assert np.isfinite([row["score"] for row in chosen]).all()
+    assert "outlines" in Storage(run_dir).read(write_report(run_dir, [1] * 6).rsplit("/", 1)[-1]).decode()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_sharding_changes_no_query(root, finished, name):
+    other = create_run(configure(root, CASES[name], shard_size=2), str(root / f"{name}-shards"))
+    run_loop(other)
+    assert queries(other) == queries(finished(name))
+
+
+def test_a_lazy_run_scores_fewer_images_and_says_what_it_missed(finished):
+    scored = state_of(finished("lazy")).scored
+    assert scored[0]["num_images"] == 8
+    later = [scored[cycle] for cycle in sorted(scored) if cycle > 0]
+    assert later
+    for event in later:
+        assert 0 < event["recall"] <= 1
+        assert (event["num_images"] < event["num_left"]) == (not event["rest"])
+
+
+@pytest.mark.parametrize("name", TWO_PASSES)
+def test_a_run_killed_after_any_event_chooses_the_same(root, finished, name, monkeypatch):
+    whole = finished(name)
+    num_events = len(Journal(Storage(whole)).events)
+    append = Journal.append
+    for event in range(3, num_events, 4):
+        killed = create_run(configure(root, CASES[name]), str(root / f"{name}-killed-{event}"))
+
+        def die(journal, kind, data, event=event):
+            if len(journal.events) == event:
+                raise KeyboardInterrupt
+            return append(journal, kind, data)
+
+        monkeypatch.setattr(Journal, "append", die)
+        with pytest.raises(KeyboardInterrupt):
+            run_loop(killed)
+        monkeypatch.setattr(Journal, "append", append)
+        assert run_loop(killed).kind == "finished"
+        assert queries(killed) == queries(whole)
+
+
+def test_the_members_of_an_ensemble_differ(finished):
+    state = state_of(finished("ensemble"))
+    digests = {state.trained[0]["files"]["model.pt"]["sha256"], *(m["files"]["model.pt"]["sha256"] for m in state.members[0].values())}
+    assert len(digests) == 3
+
+
+def test_snapshots_are_kept_beside_the_model(finished):
+    files = state_of(finished("snapshots")).trained[0]["files"]
+    assert [name for name in files if name.startswith("snapshot-")] == ["snapshot-01.pt", "snapshot-02.pt"]
+
+
+def test_regions_of_one_image_are_few_or_far_apart(finished):
+    for query in state_of(finished("per_image")).queries[1:]:
+        images = read_table(Storage(finished("per_image")), query.file).column("image_index").to_pylist()
+        assert len(set(images)) == len(images)
+    for query in state_of(finished("min_distance")).queries[1:]:
+        rows = read_table(Storage(finished("min_distance")), query.file).to_pylist()
+        for one in rows:  # cells are 48 x 64 pixels: only diagonal ones are 70 apart
+            same = [row["region"] for row in rows if row["image_index"] == one["image_index"]]
+            assert sorted(same) in ([0, 3], [1, 2], [same[0]])
+
+
+def test_dominant_and_class_labels_say_no_more_than_was_asked(finished):
+    for name, kind in (("dominant", "dominant"), ("classes", "classes")):
+        state = state_of(finished(name))
+        rows = [row for ref in state.label_parts for row in read_table(Storage(finished(name)), ref).to_pylist()]
+        assert {row["kind"] for row in rows} == {kind}
+        assert sum(row["clicks"] for row in rows) == state.labelled_clicks == state.spent
+        assert all(len(row["classes"]) <= 1 for row in rows) == (kind == "dominant")
+
+
+def test_a_fork_of_superpixels_has_its_own_budget(root, finished):
+    config = configure(root, CASES["superpixels"])
+    start = start_config(config)
+    assert start is not None
+    source = create_run(start, str(root / "fork-start"))
+    run_loop(source)
+    fork = fork_run(source, config, str(root / "fork"))
+    run_loop(fork)
+    verify(fork)
+    assert queries(fork) == queries(finished("superpixels"))
+
+
+def test_replay_chooses_what_the_run_chose(finished):
+    for name in ("badge", "class_balanced", "superpixels", "softmax"):
+        facts = replay(finished(name), [])
+        assert [row["overlap"] for row in facts["cycles"]] == [1.0] * len(facts["cycles"])
+    with pytest.raises(ConfigError, match="did not store"):
+        replay(finished("softmax"), ["strategy.batch.kind=badge"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"strategy": {"score": "entropie"}}, ["strategy.score 'entropie'", "entropy"]),
+        ({"strategy": {"score": "nowhere:f"}}, ["nowhere"]),
+        ({"strategy": {"score": "bald", "passes": {"places": ["9"]}}}, ["9"]),
+        ({"strategy": {"transforms": ["mirrow"]}}, ["mirrow"]),
+        (batch("class_split"), ["class_split", "clasp"]),
+        ({"strategy": {"batch": {"kind": "badge"}, "feature_layer": "7"}}, ["7"]),
+        ({"strategy": {"batch": {"kind": "badge"}}}, ["feature layer"]),
+        ({"regions": {"kind": "pixels"}, "strategy": {"score": "pixbal"}}, ["regions.kind='pixels'", "pixbal"]),
+        ({"label": {"sieve": True}}, ["label.sieve", "dense"]),
+        ({"label": {"kind": "classes"}, "train": {"class_weights": [1] * 6}}, ["train.class_weights", "classes"]),
+        ({"budget": {"unit": "clicks", "start": 10, "per_cycle": 10, "amount": "10 %"}}, ["budget.amount", "clicks"]),
+        ({"budget": {"unit": "clicks", "start": 90, "per_cycle": 60, "amount": 240}}, ["budget.start", "90", "label.max_clicks=100"]),
+        ({"budget": {**SETTINGS["budget"], "start_rule": "kcenter"}}, ["kcenter", "model.weights"]),
+        ({**SUPERPIXELS, "budget": {**SETTINGS["budget"], "start_rule": "equal_per_image"}}, ["equal_per_image", "superpixels"]),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_is_written(root, changes, words):
+    with pytest.raises(ConfigError) as error:
+        create_run(configure(root, changes), str(root / "refused"))
+    assert all(word in str(error.value) for word in words), str(error.value)
+    assert not (root / "refused").exists()
+
+
+def test_clicks_stand_in_the_curve(finished):
+    lines = Storage(finished("clicks")).read("curve.csv").decode().splitlines()
+    column = lines[0].split(",").index("labelled_clicks")
+    clicks = [int(line.split(",")[column]) for line in lines[1:]]
+    assert clicks == sorted(clicks)
+    assert clicks[-1] == state_of(finished("clicks")).spent
+    assert json.loads(Storage(finished("clicks")).read("status.json"))["stage"] == "finished"
