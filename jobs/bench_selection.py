@@ -17,8 +17,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ray_al.core.config import BatchConfig
 from ray_al.core.seeding import generator
+from ray_al.core.strategy import BatchConfig
 from ray_al.core.types import MANIFEST_SCHEMA, SCORE_SCHEMA
 from ray_al.regions.grid import Grid
 from ray_al.select import BATCH_RULES, Candidates, rank

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ray_al.core.config import BatchConfig, StrategyConfig
 from ray_al.core.errors import DataError, RayALError
+from ray_al.core.strategy import BatchConfig, StrategyConfig
 from ray_al.core.types import SCORE_SCHEMA, SEED_CYCLE, START_CYCLE, FileRef, cycle_folder
 from ray_al.datasets.images import read_image
 from ray_al.driver import decide as actions

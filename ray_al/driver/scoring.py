@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ray_al.core.config import LazyConfig
 from ray_al.core.seeding import uniform_of
+from ray_al.core.strategy import LazyConfig
 from ray_al.core.types import FileRef, cycle_folder
 from ray_al.driver import decide as actions
 from ray_al.driver.budget import total_amount

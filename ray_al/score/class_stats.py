@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import pyarrow as pa
 
-from ray_al.core.config import StrategyConfig
+from ray_al.core.strategy import StrategyConfig
 from ray_al.core.types import SCORE_SCHEMA
 from ray_al.score.functions import Acquisition, ClassStats, ScoreOptions
 from ray_al.score.functions.classes import final_scores

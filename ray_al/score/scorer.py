@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from ray_al.core.config import RunConfig, StrategyConfig
+from ray_al.core.config import RunConfig
+from ray_al.core.strategy import StrategyConfig
 from ray_al.models import build_model, images_to_tensor
 from ray_al.models.dropout import with_dropout
 from ray_al.models.features import FeatureNetwork, feature_layer

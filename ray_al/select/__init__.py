@@ -7,9 +7,9 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from ray_al.core.config import BatchConfig
 from ray_al.core.errors import ConfigError, RayALError
 from ray_al.core.seeding import generator
+from ray_al.core.strategy import BatchConfig
 from ray_al.select.badge import badge
 from ray_al.select.candidates import Candidates
 from ray_al.select.class_split import class_split

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from ray_al.core.config import Amount, Section, absolute, apply_setting, folder_of, make_absolute, parse_override, read_yaml, validate
+from ray_al.core.config import Amount, absolute, apply_setting, folder_of, make_absolute, parse_override, read_yaml, validate
+from ray_al.core.section import Section
 
 SPACES = ("grid", "choice", "range", "log_range", "int_range")
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ray_al.core.config import RunConfig, StrategyConfig
+from ray_al.core.config import RunConfig
+from ray_al.core.strategy import StrategyConfig
 from ray_al.datasets import open_dataset
 from ray_al.datasets.manifest import build_manifest
 from ray_al.driver.budget import query_size, total_amount

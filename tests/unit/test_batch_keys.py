@@ -2,9 +2,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from ray_al.core.config import BatchConfig
 from ray_al.core.errors import ConfigError
 from ray_al.core.seeding import seed_of, uniform_of
+from ray_al.core.strategy import BatchConfig
 from ray_al.core.types import SCORE_SCHEMA
 from ray_al.select import BATCH_RULES, list_batch_rules, rank
 from ray_al.select.noise import random_of, uniform_rows

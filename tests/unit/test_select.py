@@ -2,8 +2,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from ray_al.core.config import BatchConfig
 from ray_al.core.errors import ConfigError, RayALError
+from ray_al.core.strategy import BatchConfig
 from ray_al.core.types import SCORE_SCHEMA
 from ray_al.select import rank
 from ray_al.select.budget import take_within

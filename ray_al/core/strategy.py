@@ -1,0 +1,71 @@
+"""The `strategy` section of the configuration: how regions are scored, and how a query is chosen from the scores."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ray_al.core.section import Section
+
+BatchKind = Literal["topk", "power", "softmax", "softrank", "kcenter", "badge", "clue", "kmeans", "maxherding", "redal", "typiclust", "class_split"]
+
+
+class BatchConfig(Section):
+    kind: BatchKind = "topk"
+    beta: Annotated[float, Field(gt=0)] = 1.0
+    """Sharpness of `power`, `softmax` and `softrank`: of `power`, regions are drawn in proportion to score to the power of beta."""
+    schedule: Literal["constant", "exponential"] = "constant"
+    """`exponential`: beta grows a hundredfold from the first cycle to the last (ClaSP PE)."""
+    candidates: Annotated[int, Field(ge=1)] = 100_000
+    """Regions with the highest scores among which a rule that looks at all of them at once (features, ranks, classes) chooses."""
+    share_by_class: Annotated[float, Field(ge=0, le=1)] = 0.66
+    """Of `class_split`: the part of the query that is shared out equally among the classes."""
+
+
+class PassesConfig(Section):
+    """Several predictions of one image, for functions such as `bald`."""
+
+    kind: Literal["dropout", "ensemble", "snapshots"] = "dropout"
+    count: Annotated[int, Field(ge=2, le=1000)] = 10
+    probability: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Of dropout; default: the network's own, 0.5 in layers that are added."""
+    places: tuple[str, ...] | None = None
+    """Modules behind which dropout is added; default: the network's own layers, else behind its head's last hidden features."""
+
+
+class LazyConfig(Section):
+    """Score again only the images whose last scores can still reach the query, and a random check sample."""
+
+    share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Of the images with something left to query, those with the highest last scores are scored again."""
+    check: Annotated[float, Field(gt=0, le=1)] = 0.05
+    """Of the other images, drawn at random: from them the recall of the true query is estimated."""
+    min_recall: Annotated[float, Field(ge=0, le=1)] = 0.9
+    """Where the estimate falls below, the rest is scored too."""
+
+
+class StrategyConfig(Section):
+    score: str = "entropy"
+    """An acquisition function of `ray-al strategies`, or `package.module:function`: logits (N, C, H, W) to values (N, H, W)."""
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    """Logits are divided by it."""
+    aggregation: Literal["auto", "mean", "sum", "max", "top_share"] = "auto"
+    """From pixels to a region; `auto` is the function's own, mostly the mean."""
+    top_share: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """Of `aggregation: top_share`: the mean of this part of the region, the highest."""
+    transforms: Annotated[tuple[str, ...], Field(min_length=1)] = ("mirror",)
+    """Of `equal` and `disagreement`: mirror, flip, rotate90, rotate180, rotate270, scale0.5, …"""
+    passes: PassesConfig = PassesConfig()
+    radius: Annotated[int, Field(ge=1)] = 1
+    """Of `ripu`: the window is 2 * radius + 1 pixels wide."""
+    nu: Annotated[float, Field(ge=0)] = 6.0
+    """Of `pixbal`: how strongly frequent classes are held back."""
+    batch: BatchConfig = BatchConfig()
+    per_image: Annotated[int, Field(ge=1)] | None = None
+    """At most so many regions of one image in a query."""
+    min_distance: Annotated[float, Field(gt=0)] | None = None
+    """Native pixels between the centres of two regions of one image in a query."""
+    feature_layer: str | None = None
+    """Module whose output is pooled by region for rules that look at features; default: the input of the last convolution."""
+    lazy: LazyConfig | None = None
+    skip_void_by_ground_truth: bool = False
+    """EquAL's void filter. It looks at the ground truth of unlabelled regions: for reproducing the paper only."""
