@@ -1,7 +1,7 @@
 """Work over the pool: regions of images, scores, features; and which images lazy scoring leaves out."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from ray_al.driver.pool import MANIFEST, read_table, shard_numbers, table_bytes
 from ray_al.driver.training import score_weights
 from ray_al.score.runner import run_shards
 from ray_al.score.shards import ShardResult, ShardTask, make_tasks
+from ray_al.select.lazy import estimate_recall, last_scores, pick_images
 
 MAX_LABELLED = 20_000
 """Labelled regions whose features are compared with those of candidates; of more, so many are drawn by name."""
@@ -50,7 +51,7 @@ def score(context: Context, action: actions.Score) -> Done:
     start, cycle, pool, state = time.monotonic(), action.cycle, context.pool, context.state
     left = pool.images_left()
     lazy = context.config.strategy.lazy if cycle > 0 else None
-    picked, check = lazy_images(context, cycle, lazy, left) if lazy else (left, np.zeros_like(left))
+    picked, check = _lazy_images(context, cycle, lazy, left) if lazy else (left, np.zeros_like(left))
     images = left & ~picked & ~check if action.rest else picked | check
     tasks = _tasks(
         context,
@@ -71,9 +72,9 @@ def score(context: Context, action: actions.Score) -> Done:
         "work_seconds": before["work_seconds"] + facts["work_seconds"],
     }
     if lazy:
-        event.update(
-            num_left=int(left.sum()), rest=action.rest, recall=before["recall"] if action.rest else _recall(context, cycle, picked, check, left)
-        )
+        chosen = rank_scores(context, cycle, query_amount(context, cycle)).column("image_index").to_numpy()
+        recall = before["recall"] if action.rest else estimate_recall(chosen, picked, check, left)
+        event.update(num_left=int(left.sum()), rest=action.rest, recall=recall)
     return "pool_scored", event
 
 
@@ -156,47 +157,14 @@ def _run(context: Context, tasks: list[ShardTask], stage: str, kind: str, facts:
     return totals
 
 
-def lazy_images(context: Context, cycle: int, lazy: LazyConfig, left: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The images whose last scores are highest, with all that were never scored; and the check sample of the others; bool (images,) each."""
-    highest = _last_scores(context, cycle)
-    unknown = left & np.isnan(highest)
-    known = np.flatnonzero(left & ~unknown)
-    order = known[np.argsort(-highest[known], kind="stable")]
-    picked = unknown.copy()
-    picked[order[: int(np.ceil(lazy.share * len(known)))]] = True
-    others = left & ~picked
-    drawn = uniform_of(context.config.seed, cycle, "lazy check", len(left))
-    return picked, others & (drawn < lazy.check)
+def _lazy_images(context: Context, cycle: int, lazy: LazyConfig, left: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    earlier = sorted((number for number in context.state.scores if number < cycle), reverse=True)
+    highest = last_scores((_parts_left(context, number) for number in earlier), len(left))
+    return pick_images(highest, left, lazy, seed=context.config.seed, cycle=cycle)
 
 
-def _last_scores(context: Context, cycle: int) -> np.ndarray:
-    """Of each image, the highest score of a region that is left, when it was scored last; nan where it never was; float32 (images,)."""
-    highest = np.full(len(context.pool.manifest), np.nan, dtype=np.float32)
-    for earlier in sorted((number for number in context.state.scores if number < cycle), reverse=True):
-        seen = ~np.isnan(highest)
-        for ref in context.state.scores[earlier].values():
-            if ref is None:
-                continue
+def _parts_left(context: Context, cycle: int) -> Iterator[pa.Table]:
+    for ref in context.state.scores[cycle].values():
+        if ref is not None:
             part = read_table(context.storage, ref, ["image_index", "region", "score"])
-            index, scores = part.column("image_index").to_numpy(), part.column("score").to_numpy()
-            keep = ~seen[index] & ~context.pool.is_chosen(part)
-            np.fmax.at(highest, index[keep], scores[keep])
-    return highest
-
-
-def _recall(context: Context, cycle: int, picked: np.ndarray, check: np.ndarray, left: np.ndarray) -> float | None:
-    """Estimated share of the query that a full pass would choose which lies in what was scored.
-
-    Of the regions chosen among what was scored, those of the check sample stand for the images that were left out, in the proportion
-    in which it was drawn. None without a check sample.
-    """
-    num_others = int((left & ~picked).sum())
-    num_check = int(check.sum())
-    if num_others == 0:
-        return 1.0
-    if num_check == 0:
-        return None
-    chosen = rank_scores(context, cycle, query_amount(context, cycle)).column("image_index").to_numpy()
-    in_check = int(check[chosen].sum())
-    missed = in_check * (num_others - num_check) / num_check
-    return len(chosen) / (len(chosen) + missed) if len(chosen) else 1.0
+            yield part.filter(pa.array(~context.pool.is_chosen(part)))

@@ -1,0 +1,61 @@
+"""Lazy scoring: which images are scored again, and how much of the query that a full pass would choose is missed."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pyarrow as pa
+
+from ray_al.core.seeding import uniform_of
+from ray_al.core.strategy import LazyConfig
+
+
+def last_scores(parts: Iterable[Iterable[pa.Table]], num_images: int) -> np.ndarray:
+    """Of each image, the highest score of a region when it was scored last; nan where it never was; float32 (num_images,).
+
+    Args:
+        parts: the score parts of each earlier cycle, the latest cycle first, without regions that were chosen since.
+    """
+    highest = np.full(num_images, np.nan, dtype=np.float32)
+    for cycle in parts:
+        seen = ~np.isnan(highest)
+        for part in cycle:
+            images, scores = part.column("image_index").to_numpy(), part.column("score").to_numpy()
+            new = ~seen[images]
+            np.fmax.at(highest, images[new], scores[new])
+    return highest
+
+
+def pick_images(highest: np.ndarray, left: np.ndarray, lazy: LazyConfig, *, seed: int, cycle: int) -> tuple[np.ndarray, np.ndarray]:
+    """The images to score: those with the highest last scores and all that have none, and a check sample of the others.
+
+    Args:
+        highest: float32 (num_images,), see `last_scores`.
+        left: bool (num_images,), images with a region that may still be chosen.
+
+    Returns:
+        bool (num_images,) each, without overlap.
+    """
+    unknown = left & np.isnan(highest)
+    known = np.flatnonzero(left & ~unknown)
+    order = known[np.argsort(-highest[known], kind="stable")]
+    picked = unknown.copy()
+    picked[order[: int(np.ceil(lazy.share * len(known)))]] = True
+    drawn = uniform_of(seed, cycle, "lazy check", len(left))
+    return picked, left & ~picked & (drawn < lazy.check)
+
+
+def estimate_recall(chosen_images: np.ndarray, picked: np.ndarray, check: np.ndarray, left: np.ndarray) -> float | None:
+    """Estimated share of a full pass's query that lies in what was scored; None without a check sample.
+
+    Each region chosen in an image of the check sample stands for the images that were left out, in the proportion of the sample.
+
+    Args:
+        chosen_images: int (k,), the image of each region that was chosen among what was scored.
+    """
+    num_others, num_check = int((left & ~picked).sum()), int(check.sum())
+    if num_others == 0:
+        return 1.0
+    if num_check == 0:
+        return None
+    missed = int(check[chosen_images].sum()) * (num_others - num_check) / num_check
+    return len(chosen_images) / (len(chosen_images) + missed) if len(chosen_images) else 1.0
