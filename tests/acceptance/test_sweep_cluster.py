@@ -36,7 +36,7 @@ def table(place, name):
     return {row["trial"]: (row["state"], row["spent"], row["miou"], row["aubc"]) for row in facts["trials"]}
 
 
-PLAN = {"space": {"strategy.score": ["entropy", "equal"]}, "seeds": [0, 1]}
+PLAN = {"space": {"strategy.score": ["entropy"]}, "seeds": [0, 1]}
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def undisturbed(place):
     done = place.ray_al("sweep", write(place, "undisturbed", **PLAN), "--out", place.folder / "undisturbed")
     assert done.returncode == 0, done.stderr
     rows = table(place, "undisturbed")
-    assert len(rows) == 6
+    assert len(rows) == 4
     assert {state for state, *_ in rows.values()} == {"finished"}
     return rows
 
@@ -62,7 +62,7 @@ def test_the_first_model_of_a_seed_is_shared(place, undisturbed):
 def test_a_sweep_killed_at_three_moments_gives_the_same_table(place, undisturbed):
     folder = place.folder / "killed_sweep"
     process = place.start("sweep", write(place, "killed_sweep", **PLAN), "--out", folder)
-    for count in sorted(random.Random(1).sample(range(10, 100), 3)):
+    for count in sorted(random.Random(1).sample(range(10, 70), 3)):
         wait_for_events(folder, count, process)
         process.kill()
         process.wait()

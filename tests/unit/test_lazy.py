@@ -49,7 +49,7 @@ def test_the_estimate_is_right_on_average():
     left = np.ones(2000, bool)
     picked = np.arange(2000) < 800
     estimates, truths = [], []
-    for cycle in range(60):
+    for _ in range(60):
         true = rng.choice(2000, 400, replace=False, p=np.where(picked, 3.0, 1.0) / np.where(picked, 3.0, 1.0).sum())
         check = ~picked & (rng.random(2000) < 0.2)
         found = true[(picked | check)[true]]
