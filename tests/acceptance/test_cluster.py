@@ -20,8 +20,11 @@ def test_any_number_of_workers_chooses_the_same(place, expected, settings):
     assert place.run("-".join(settings), *settings) == expected
 
 
-def test_a_run_killed_at_five_moments_chooses_the_same(place, expected):
-    process = place.start(*place.new("killed"))
+def test_a_run_killed_at_five_moments_chooses_the_same(place):
+    """Of a strategy with two passes over the pool, for scores and for features."""
+    two_passes = "strategy.batch.kind=badge"
+    expected = place.run("alone-badge", "cluster.host=process", "score.workers=0", two_passes)
+    process = place.start(*place.new("killed", two_passes))
     for count in sorted(random.Random(0).sample(range(5, NUM_EVENTS - 6), 5)):
         place.wait_for_events("killed", count, process)
         process.kill()

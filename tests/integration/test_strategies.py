@@ -98,6 +98,8 @@ CASES = {
     "clicks": {"budget": {"unit": "clicks", "start": 120, "per_cycle": 60, "amount": 240}},
     "images": {"regions": {"kind": "image"}, "budget": {"unit": "images", "start": 2, "per_cycle": 2, "amount": 6}},
 }
+ON_RAY = ("dropout", "ensemble", "disagreement", "pixbal", "softrank", "badge", "class_split", "superpixels_badge", "dominant", "windows_kcenter")
+"""One of each family."""
 TWO_PASSES = ("ensemble", "badge", "class_balanced", "lazy", "start_class_aware", "dominant", "windows_kcenter")
 
 
@@ -190,6 +192,13 @@ def test_a_run_killed_after_any_event_chooses_the_same(root, finished, name, mon
         monkeypatch.setattr(Journal, "append", append)
         assert run_loop(killed).kind == "finished"
         assert queries(killed) == queries(whole)
+
+
+@pytest.mark.parametrize("name", ON_RAY)
+def test_scorers_on_ray_change_no_query(cluster, root, finished, name):
+    other = create_run(configure(root, CASES[name], workers=2), str(root / f"{name}-ray"))
+    assert run_loop(other).kind == "finished"
+    assert queries(other) == queries(finished(name))
 
 
 def test_the_members_of_an_ensemble_differ(finished):

@@ -33,6 +33,7 @@ def test_two_workers_train_two_plans_in_one_group(cluster, tmp_path):
     make_run(str(tmp_path / "b"), config)
     alone = LocalTrainer(config, str(tmp_path / "b")).train(make_plan(parts, 1))
     assert second.class_pixels == alone.class_pixels
+    assert second.metrics["val"].num_images == alone.metrics["val"].num_images
     assert second.losses[0][1] == pytest.approx(alone.losses[0][1], rel=0.2)
 
 

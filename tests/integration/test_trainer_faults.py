@@ -69,6 +69,7 @@ def test_a_worker_that_always_dies_fails_the_cycle(cluster, tmp_path):
     wait_until_free(cluster, "CPU", 4)
 
 
+@pytest.mark.slow
 def test_a_group_that_is_not_kept_frees_its_cpus_after_each_plan(cluster, tmp_path):
     config = make_config(workers=1, keep_workers=False)
     parts = make_run(str(tmp_path), config)
@@ -90,6 +91,7 @@ def test_a_stop_ends_training_between_two_steps(cluster, tmp_path):
     wait_until_free(cluster, "CPU", 4)
 
 
+@pytest.mark.slow
 def test_two_workers_evaluate_each_image_once_and_train_within_rounding(cluster, tmp_path):
     options = {"batch_norm": {"momentum": 0.1}, "steps": 1}
     (two,) = train(make_config(workers=2, **options), tmp_path / "a")
