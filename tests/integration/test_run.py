@@ -60,27 +60,6 @@ def test_a_run_ends_with_its_budget_spent_and_verifies(root):
     assert run_loop(run_dir).kind == "finished"
 
 
-@pytest.mark.parametrize("event", range(4, 24, 3))
-def test_a_run_killed_after_any_event_chooses_the_same(root, event, monkeypatch):
-    whole = create_run(configure(root), str(root / "whole"))
-    run_loop(whole)
-    killed = create_run(configure(root), str(root / "killed"))
-    append = Journal.append
-
-    def die(journal, kind, data):
-        if len(journal.events) == event:
-            raise KeyboardInterrupt
-        return append(journal, kind, data)
-
-    monkeypatch.setattr(Journal, "append", die)
-    with pytest.raises(KeyboardInterrupt):
-        run_loop(killed)
-    monkeypatch.setattr(Journal, "append", append)
-    assert run_loop(killed).kind == "finished"
-    assert queries(killed) == queries(whole)
-    verify(killed)
-
-
 def test_no_mask_of_an_unqueried_region_is_read(root, monkeypatch):
     read, seen = masks.read_mask, []
 
