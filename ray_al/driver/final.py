@@ -4,13 +4,14 @@ import json
 from collections.abc import Callable
 from typing import Any, Literal
 
+from ray_al.core.config import RunConfig
 from ray_al.core.errors import ConfigError
 from ray_al.core.storage import Storage
-from ray_al.core.types import Recipe, TrainPlan
+from ray_al.core.types import FileRef, Recipe, TrainPlan
 from ray_al.datasets import open_dataset
 from ray_al.driver.cluster import connect
 from ray_al.driver.loop import read_config
-from ray_al.ledger import Journal, fold
+from ray_al.ledger import Journal, State, fold
 from ray_al.train.trainer import open_trainer
 
 Kind = Literal["final", "upper_bound"]
@@ -41,6 +42,7 @@ def train_final(run_uri: str, kind: Kind, *, progress: Callable[[int, int], None
         all_masks=kind == "upper_bound",
         splits=tuple(split for split in ("val", "test") if split in dataset.splits),
         recipe=Recipe(**config.final.model_dump()),
+        sieve=_sieve(config, state) if kind == "final" else None,
     )
     storage.remove(f"{kind}/checkpoint")
     with connect(config.model_copy(update={"cluster": config.cluster.model_copy(update={"host": "process"})})):
@@ -61,6 +63,12 @@ def train_final(run_uri: str, kind: Kind, *, progress: Callable[[int, int], None
     storage.replace(f"{kind}/metrics.json", json.dumps(values, indent=1).encode())
     _write_share(storage)
     return dict(json.loads(storage.read(f"{kind}/metrics.json")))
+
+
+def _sieve(config: RunConfig, state: State) -> FileRef | None:
+    """The last cycle's model, where dominant labels are sieved."""
+    cycles = [cycle for cycle in state.trained if cycle >= 0]
+    return FileRef.from_dict(state.trained[max(cycles)]["files"]["model.pt"]) if config.label.sieve and cycles else None
 
 
 def _write_share(storage: Storage) -> None:

@@ -51,6 +51,8 @@ class Pool:
         self.broken = np.zeros(len(self.manifest), dtype=bool)
         self.opened = np.zeros(len(self.manifest), dtype=bool)
         self.labelled_images = np.zeros(len(self.manifest), dtype=bool)
+        self.regions_of = functools.lru_cache(maxsize=64)(self._regions_of)
+        """image_index -> the regions of that image."""
         for query in state.queries:
             self.choose(read_table(storage, query.file, ["image_index", "region"]))
         for part in state.label_parts:
@@ -107,14 +109,14 @@ class Pool:
             return np.packbits(~self.chosen[first:last]).tobytes()
         return shard_numbers(self.chosen_numbers, first, last)
 
-    def regions_of(self, image_index: int) -> ImageRegions:
-        """The regions of one image."""
+    def _regions_of(self, image_index: int) -> ImageRegions:
         height, width = (self.manifest.column(name)[image_index].as_py() for name in ("height", "width"))
         if not self.kind.needs_maps:
             return self.kind.of_image(height, width, None)
         ref = self.state.map_parts[image_index // self.config.score.shard_size]
         assert ref is not None  # an image without a map has no region to ask for
-        return self.kind.of_image(height, width, _read_maps(self.storage, ref).map(image_index))
+        regions: ImageRegions = self.kind.of_image(height, width, _read_maps(self.storage, ref).map(image_index))
+        return regions
 
 
 def shard_numbers(numbers: np.ndarray, first: int, last: int) -> bytes:

@@ -12,6 +12,7 @@ from ray_al.core.errors import ConfigError
 from ray_al.core.storage import Storage
 from ray_al.datasets.synthetic import write_synthetic
 from ray_al.driver.create import create_run
+from ray_al.driver.final import train_final
 from ray_al.driver.fork import fork_run, start_config
 from ray_al.driver.loop import run_loop
 from ray_al.driver.pool import read_table
@@ -230,6 +231,14 @@ def test_dominant_and_class_labels_say_no_more_than_was_asked(finished):
         assert {row["kind"] for row in rows} == {kind}
         assert sum(row["clicks"] for row in rows) == state.labelled_clicks == state.spent
         assert all(len(row["classes"]) <= 1 for row in rows) == (kind == "dominant")
+
+
+@pytest.mark.parametrize(("name", "kind"), [("dominant", "final"), ("classes", "upper_bound")])
+def test_final_models_train_on_the_same_kinds_of_labels(finished, name, kind):
+    values = train_final(finished(name), kind, progress=lambda done, total: None, should_stop=lambda: False)
+    assert values["num_steps"] == 4
+    assert 0 <= values["metrics"]["val"]["miou"] <= 1
+    assert values["num_images"] == (8 if kind == "upper_bound" else state_of(finished(name)).trained[2]["labelled"]["images"])
 
 
 def test_a_fork_of_superpixels_has_its_own_budget(root, finished):
