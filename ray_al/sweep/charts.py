@@ -57,7 +57,7 @@ def _curves(groups: list[dict[str, Any]], axis: str, title: str, log: bool) -> A
         from matplotlib.ticker import FuncFormatter, NullFormatter
 
         plot.set_xscale("log")
-        plot.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        plot.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.2g}"))
         plot.xaxis.set_minor_formatter(NullFormatter())
         plot.set_xticks(sorted({round(float(scale * value), 3) for group in groups for value in group["curves"][axis]["x"]})[:12])
     plot.set_xlabel(title + (" (%)" if axis == "share" else "") + (", log" if log else ""))

@@ -177,8 +177,13 @@ def group_runs(runs: Sequence[RunResult], begun: Sequence[tuple[str, str]] = (),
             alike.append(run)
         else:
             apart.append((run.uri, "not comparable: " + _differences(json.loads(json.dumps(recipe)), base)))
-    keys = sorted({key for run in alike for key in run.values if any(run.values.get(key) != other.values.get(key) for other in alike)})
+    keys = sorted(key for key in {key for run in alike for key in run.values} if len(_values_of(alike, key)) > 1)
     return Grouped(groups=tuple(_groups(alike, keys)), apart=tuple(apart), keys=tuple(keys))
+
+
+def _values_of(runs: Sequence[RunResult], key: str) -> set[str]:
+    """What the runs that have the key have there; a setting that a strategy does not look at is missing in its runs."""
+    return {json.dumps(run.values[key]) for run in runs if key in run.values}
 
 
 def _unfinished(run: RunResult) -> str:
@@ -200,7 +205,6 @@ def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
 
 
 def _groups(runs: Sequence[RunResult], keys: Sequence[str]) -> Iterator[Group]:
-    telling = [key for key in keys if len({json.dumps(run.values[key]) for run in runs if key in run.values}) > 1]
     by_setting: dict[str, list[RunResult]] = {}
     for run in runs:
         by_setting.setdefault(json.dumps([run.values.get(key) for key in keys]), []).append(run)
@@ -211,7 +215,7 @@ def _groups(runs: Sequence[RunResult], keys: Sequence[str]) -> Iterator[Group]:
             both = [run.uri for run in same if run.seed == repeated[0]]
             raise ConfigError(f"{both[0]} and {both[1]}: the same settings with the same seed {repeated[0]}; give one of them")
         yield Group(
-            label=_label({key: setting[key] for key in telling if key in setting}),
+            label=_label(setting),
             setting=setting,
             runs=tuple(sorted(same, key=lambda run: run.seed)),
         )
