@@ -66,7 +66,8 @@ class Tracker:
     def _tensorboard(self, step: int, numbers: Mapping[str, float], memory: dict[str, Any]) -> None:
         from tensorboardX import SummaryWriter
 
-        with SummaryWriter(self.storage.uri("tensorboard")) as writer:
+        # The file is named by the second: without a suffix, a cycle within the same second would replace the one before.
+        with SummaryWriter(self.storage.uri("tensorboard"), filename_suffix=f".{step}") as writer:
             for key, value in numbers.items():
                 writer.add_scalar(key, value, step)
 

@@ -15,16 +15,19 @@ ROOT = Path(__file__).parents[2]
 NUM_EVENTS = 40
 
 
-@pytest.mark.parametrize("settings", [["score.workers=1"], ["score.workers=3"], ["train.workers=1"]], ids=" ".join)
+SLOW = [pytest.param([setting], marks=pytest.mark.slow) for setting in ("score.workers=1", "train.workers=1")]
+
+
+@pytest.mark.parametrize("settings", [["score.workers=3"], *SLOW], ids=" ".join)
 def test_any_number_of_workers_chooses_the_same(place, expected, settings):
     assert place.run("-".join(settings), *settings) == expected
 
 
 def test_a_run_killed_at_five_moments_chooses_the_same(place):
     """Of a strategy with two passes over the pool, for scores and for features."""
-    two_passes = "strategy.batch.kind=badge"
-    expected = place.run("alone-badge", "cluster.host=process", "score.workers=0", two_passes)
-    process = place.start(*place.new("killed", two_passes))
+    settings = ("score.workers=0", "strategy.batch.kind=badge")
+    expected = place.run("alone-badge", "cluster.host=process", *settings)
+    process = place.start(*place.new("killed", *settings))
     for count in sorted(random.Random(0).sample(range(5, NUM_EVENTS - 6), 5)):
         place.wait_for_events("killed", count, process)
         process.kill()
@@ -55,7 +58,7 @@ def test_a_scorer_that_dies_is_replaced(place, expected):
 
 
 def test_a_second_driver_leaves_with_exit_code_3(place):
-    process = place.start(*place.new("held", "train.steps=100"))
+    process = place.start(*place.new("held", "train.steps=150", "budget.amount=8"))
     place.wait_for_events("held", 6, process)
     second = place.ray_al("resume", place.folder / "held")
     assert second.returncode == 3
@@ -77,11 +80,16 @@ def test_a_jobs_exit_code_follows_the_runs(place, expected):
     failed = submit(place, place.folder / "c.yaml", "--set", "train.stepz=1")
     assert failed.returncode == 1
     assert "did you mean 'steps'?" in failed.stdout + failed.stderr
+
+
+@pytest.mark.slow
+def test_a_job_writes_no_run_into_its_working_directory(place):
     relative = submit(place, "jobs/demo.yaml", "--out", "here")
     assert relative.returncode == 1
     assert "thrown away" in relative.stdout + relative.stderr
 
 
+@pytest.mark.slow
 def test_sigterm_ends_a_job_cleanly_between_two_steps(place, expected):
     arguments = [str(argument) for argument in place.new("stopped")[1:]]
     process = subprocess.Popen(

@@ -79,6 +79,7 @@ def wait_for_events(folder, count, process):
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_a_trial_that_dies_goes_on(place, undisturbed):
     folder = place.folder / "dying_trial"
     process = place.start("sweep", write(place, "dying_trial", **PLAN), "--out", folder)
@@ -119,26 +120,28 @@ while True:
 """
 
 
-def test_asha_stops_some_and_leaves_nothing_behind(place):
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_asha_stops_some_and_leaves_nothing_behind(place, workers):
     space = {"train.learning_rate": [1e-9, 1e-2], "budget.per_cycle": [4, 1]}
+    name = f"asha-{workers}"
     path = write(
         place,
-        "asha",
-        run={**FAST, "train.steps": 6, "train.workers": 1, "budget.start": "15 %", "budget.amount": "35 %"},
+        name,
+        run={**FAST, "train.steps": 6, "train.workers": workers, "budget.start": "15 %", "budget.amount": "35 %"},
         space=space,
         reference={"strategy.score": "random", "budget.per_cycle": 4},
         scheduler={"kind": "asha", "first": "15 %", "reduction": 2},
         limits={"at_once": 2},
     )
-    done = place.ray_al("sweep", path, "--out", place.folder / "asha")
+    done = place.ray_al("sweep", path, "--out", place.folder / name)
     assert done.returncode == 0, done.stderr
-    rows = json.loads(place.ray_al("status", place.folder / "asha", "--json").stdout)["trials"]
+    rows = json.loads(place.ray_al("status", place.folder / name, "--json").stdout)["trials"]
     stopped = [row for row in rows if row["state"] == "stopped"]
     assert {row["state"] for row in rows} == {"finished", "stopped"}
     assert stopped
     assert rows[0]["state"] == "finished"  # the reference is never stopped
     for row in stopped:
-        outcome = json.loads(Storage(str(place.folder / "asha")).read(f"outcomes/{row['trial']}.json"))
+        outcome = json.loads(Storage(str(place.folder / name)).read(f"outcomes/{row['trial']}.json"))
         assert any(outcome["budget"] == pytest.approx(0.15 * 2**k) for k in range(2))
     found = subprocess.run([sys.executable, "-c", FREE], env=place.env, capture_output=True, text=True, timeout=120)
     assert json.loads(found.stdout.splitlines()[-1]) == {"free": True, "groups": [], "actors": []}
@@ -153,6 +156,7 @@ def test_more_at_once_than_fit_is_refused_with_the_numbers(place):
     assert "limits.at_once=9: one run needs 1 CPUs" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_job_submits_a_sweep(place):
     ray = str(Path(sys.executable).parent / "ray")
     path = write(place, "sweep_job", space={"strategy.score": ["entropy"]})

@@ -274,7 +274,7 @@ def test_replay_chooses_what_the_run_chose(finished):
         ({"regions": {"kind": "pixels"}, "strategy": {"score": "pixbal"}}, ["regions.kind='pixels'", "pixbal"]),
         ({"label": {"sieve": True}}, ["label.sieve", "dense"]),
         ({"label": {"kind": "classes"}, "train": {"class_weights": [1] * 6}}, ["train.class_weights", "classes"]),
-        ({"budget": {"unit": "clicks", "start": 10, "per_cycle": 10, "amount": "10 %"}}, ["budget.amount", "clicks"]),
+        ({"budget": {"unit": "clicks", "start": 200, "per_cycle": 200, "amount": "10 %"}}, ["budget.amount", "clicks"]),
         ({"budget": {"unit": "clicks", "start": 90, "per_cycle": 60, "amount": 240}}, ["budget.start", "90", "label.max_clicks=100"]),
         ({"budget": {**SETTINGS["budget"], "start_rule": "kcenter"}}, ["kcenter", "model.weights"]),
         ({**SUPERPIXELS, "budget": {**SETTINGS["budget"], "start_rule": "equal_per_image"}}, ["equal_per_image", "superpixels"]),
