@@ -58,7 +58,7 @@ def test_a_scorer_that_dies_is_replaced(place, expected):
 
 
 def test_a_second_driver_leaves_with_exit_code_3(place):
-    process = place.start(*place.new("held", "train.steps=150", "budget.amount=8"))
+    process = place.start(*place.new("held", "cluster.host=process", "score.workers=0", "train.steps=150", "budget.amount=8"))
     place.wait_for_events("held", 6, process)
     second = place.ray_al("resume", place.folder / "held")
     assert second.returncode == 3

@@ -62,6 +62,7 @@ def test_a_worker_that_dies_goes_on_from_the_checkpoint_inside_the_cycle(cluster
     assert result.losses == alone.losses
 
 
+@pytest.mark.slow
 def test_a_worker_that_always_dies_fails_the_cycle(cluster, tmp_path):
     config = with_model(make_config(workers=1, max_failures=1), f"{__name__}:Dying", after=1, marker=None)
     with pytest.raises(RayALError, match=r"cycle 0: training failed 2 times \(train.max_failures is 1\)"):
