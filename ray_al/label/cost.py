@@ -13,9 +13,6 @@ from scipy import ndimage
 from ray_al.label.kinds import Label
 from ray_al.label.polygon import boundary_clicks
 
-MAX_CLICKS = 100
-"""Default of label.max_clicks: clicks after which an annotator leaves a dense label as it is, and what is reserved for one."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:

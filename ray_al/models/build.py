@@ -1,10 +1,8 @@
 """From a `ModelConfig` to a network, and the checks before a run starts."""
 
 import difflib
-import importlib
 import inspect
 import io
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,6 +10,7 @@ from torch import nn
 
 from ray_al.core.config import ModelConfig
 from ray_al.core.errors import ConfigError
+from ray_al.core.imports import import_function
 from ray_al.core.storage import read_uri
 
 TORCHVISION_NAMES = (
@@ -160,23 +159,10 @@ def _replace_last_convolutions(classifier: nn.Module, num_classes: int) -> None:
         setattr(classifier, name, nn.Conv2d(old.in_channels, num_classes, 1))
 
 
-def _import_function(name: str) -> Callable[..., Any]:
-    module_name, _, attribute = name.partition(":")
-    try:
-        function = getattr(importlib.import_module(module_name), attribute)
-    except ImportError as error:
-        raise ConfigError(f"model.name {name!r}: cannot import {module_name!r} ({error}); install its package or correct the name") from None
-    except AttributeError:
-        raise ConfigError(f"model.name {name!r}: {module_name} has no {attribute!r}; correct the part after the colon") from None
-    if not callable(function):
-        raise ConfigError(f"model.name {name!r}: {attribute} is a {type(function).__name__}; name a function or class that returns a torch module")
-    return function
-
-
 def _build_foreign(model: ModelConfig, num_classes: int) -> ForeignSegmenter:
     if model.weights in ("backbone", "full"):
         raise ConfigError(f"model.weights {model.weights!r}: only for torchvision's names; set pretrained weights of {model.name} in model.args")
-    function = _import_function(model.name)
+    function = import_function("model.name", model.name, wanted="a function or class that returns a torch module")
     arguments = dict(model.args)
     if "num_classes" in inspect.signature(function).parameters:
         arguments.setdefault("num_classes", num_classes)

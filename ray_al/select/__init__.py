@@ -77,11 +77,6 @@ BATCH_RULES: Mapping[str, BatchRule] = {
 }
 
 
-def list_batch_rules() -> list[dict[str, str]]:
-    """Name and source of every batch rule."""
-    return [{"name": name, "paper": rule.paper} for name, rule in BATCH_RULES.items()]
-
-
 def rank(
     parts: Iterable[pa.Table],
     *,

@@ -6,7 +6,7 @@ from ray_al.core.errors import ConfigError
 from ray_al.core.seeding import seed_of, uniform_of
 from ray_al.core.strategy import BatchConfig
 from ray_al.core.types import SCORE_SCHEMA
-from ray_al.select import BATCH_RULES, list_batch_rules, rank
+from ray_al.select import BATCH_RULES, rank
 from ray_al.select.noise import random_of, uniform_rows
 from ray_al.select.schedule import beta_at
 from ray_al.select.softmax import softmax_keys
@@ -101,7 +101,6 @@ def test_a_sharp_draw_is_topk(kind):
 def test_rules_on_candidates_do_not_rank():
     with pytest.raises(ConfigError, match="needs candidates"):
         ranked([pool([1.0])], 1, "badge")
-    assert [row["name"] for row in list_batch_rules()] == list(BATCH_RULES)
     assert all((rule.choose is None) == (rule.needs == "scores") for rule in BATCH_RULES.values())
 
 

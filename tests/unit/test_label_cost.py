@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from ray_al.label.cost import COSTS, MAX_CLICKS, Asked, clicks, clicks_upper_bound, polygon_clicks
+from ray_al.label.cost import COSTS, Asked, clicks, clicks_upper_bound, polygon_clicks
 from ray_al.label.kinds import KINDS
 from ray_al.label.polygon import boundary_clicks
 
 
-def asked(kind="dense", num_pixels=100, num_classes=5, cap=MAX_CLICKS, image_index=3, opened=frozenset()):
+def asked(kind="dense", num_pixels=100, num_classes=5, cap=100, image_index=3, opened=frozenset()):
     return Asked(kind=kind, num_pixels=num_pixels, num_classes=num_classes, cap=cap, image_index=image_index, opened=opened)
 
 

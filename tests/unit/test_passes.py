@@ -76,7 +76,7 @@ def batch(precision: str, side: int = 64) -> torch.Tensor:
     return images.bfloat16() if precision == "bf16" else images
 
 
-def check(model: nn.Module, images: torch.Tensor) -> StochasticNetwork:
+def check_passes(model: nn.Module, images: torch.Tensor) -> StochasticNetwork:
     """Passes equal whole forwards bit for bit, in any order and however often they are asked for."""
     stochastic = StochasticNetwork(model, SEED, CYCLE)
     with torch.inference_mode():
@@ -97,7 +97,7 @@ def check(model: nn.Module, images: torch.Tensor) -> StochasticNetwork:
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("name", ["lraspp_mobilenet_v3_large", "deeplabv3_mobilenet_v3_large"])
 def test_mobilenets(name, precision):
-    stochastic = check(network(name, precision), batch(precision))
+    stochastic = check_passes(network(name, precision), batch(precision))
     backbone = [module for key, module in stochastic.halves.back.named_modules() if key.startswith("backbone")]
     assert not backbone
 
@@ -110,18 +110,18 @@ def resnet(request):
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_resnets(resnet, precision):
-    check(network(resnet, precision), batch(precision, 32))
+    check_passes(network(resnet, precision), batch(precision, 32))
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("name", ["Skips", "Writes"])
 def test_networks_of_other_packages(name, precision):
-    check(network(name, precision), batch(precision))
+    check_passes(network(name, precision), batch(precision))
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_dropout_in_the_middle_of_a_network_that_works_in_place(precision):
-    stochastic = check(network("lraspp_mobilenet_v3_large", precision, ("backbone.3", "classifier.cbr", "backbone.0.0")), batch(precision))
+    stochastic = check_passes(network("lraspp_mobilenet_v3_large", precision, ("backbone.3", "classifier.cbr", "backbone.0.0")), batch(precision))
     assert precision != "reference" or stochastic.halves.back_writes
 
 
@@ -130,7 +130,7 @@ def test_a_network_that_cannot_be_traced_computes_whole_passes(precision, caplog
     model = network("Branches", precision)
     caplog.clear()
     with caplog.at_level(logging.WARNING):
-        stochastic = check(model, batch(precision))
+        stochastic = check_passes(model, batch(precision))
     assert stochastic.halves is None
     assert [record.message.startswith("every pass computes the whole network") for record in caplog.records] == [True]
 

@@ -1,12 +1,9 @@
 """A user's own pixel score, named `package.module:function`."""
 
-import importlib
-from collections.abc import Callable
-from typing import Any
-
 import torch
 
-from ray_al.core.errors import ConfigError, RayALError
+from ray_al.core.errors import RayALError
+from ray_al.core.imports import import_function
 from ray_al.score.functions.acquisition import Acquisition, ScoreOptions
 
 
@@ -16,7 +13,7 @@ def import_acquisition(name: str) -> Acquisition:
     Raises:
         ConfigError: it cannot be imported, is not there or cannot be called.
     """
-    function = _import(name)
+    function = import_function("strategy.score", name, wanted="a function of (N, C, H, W) logits that returns (N, H, W) scores")
 
     def pixel(logits_NCHW: torch.Tensor, options: ScoreOptions) -> torch.Tensor:
         return check_pixel_output(function(logits_NCHW), logits_NCHW, name)
@@ -41,19 +38,3 @@ def check_pixel_output(values: object, logits_NCHW: torch.Tensor, name: str) -> 
     if num_bad:
         raise RayALError(f"{name} returned nan or infinity for {num_bad} of {values.numel()} pixels; scores must be finite numbers")
     return values
-
-
-def _import(name: str) -> Callable[..., Any]:
-    module_name, _, attribute = name.partition(":")
-    if not attribute.isidentifier() or not all(part.isidentifier() for part in module_name.split(".")):
-        raise ConfigError(f"strategy.score {name!r}: not of the form package.module:function; correct the name")
-    try:
-        function = getattr(importlib.import_module(module_name), attribute)
-    except ImportError as error:
-        raise ConfigError(f"strategy.score {name!r}: cannot import {module_name!r} ({error}); install its package or correct the name") from None
-    except AttributeError:
-        raise ConfigError(f"strategy.score {name!r}: {module_name} has no {attribute!r}; correct the part after the colon") from None
-    if not callable(function):
-        message = f"strategy.score {name!r}: {attribute} is a {type(function).__name__} and cannot be called"
-        raise ConfigError(f"{message}; name a function of (N, C, H, W) logits that returns (N, H, W) scores")
-    return function  # type: ignore[no-any-return]

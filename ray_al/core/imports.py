@@ -1,0 +1,31 @@
+"""What a user names as `package.module:function`."""
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+from ray_al.core.errors import ConfigError
+
+
+def import_function(key: str, name: str, *, wanted: str) -> Callable[..., Any]:
+    """The function or class that the setting `key` names.
+
+    Args:
+        wanted: what it should be, for the message where it cannot be called.
+
+    Raises:
+        ConfigError: it cannot be imported, is not there or cannot be called; with key, name and remedy.
+    """
+    module_name, _, attribute = name.partition(":")
+    if not attribute.isidentifier() or not all(part.isidentifier() for part in module_name.split(".")):
+        raise ConfigError(f"{key} {name!r}: not of the form package.module:function; correct the name")
+    try:
+        function = getattr(importlib.import_module(module_name), attribute)
+    except ImportError as error:
+        raise ConfigError(f"{key} {name!r}: cannot import {module_name!r} ({error}); install its package or correct the name") from None
+    except AttributeError:
+        raise ConfigError(f"{key} {name!r}: {module_name} has no {attribute!r}; correct the part after the colon") from None
+    if not callable(function):
+        raise ConfigError(f"{key} {name!r}: {attribute} is a {type(function).__name__} and cannot be called; name {wanted}")
+    found: Callable[..., Any] = function
+    return found
