@@ -61,7 +61,7 @@ def score_pool(folder: str, options: argparse.Namespace) -> None:
         "regions": {"kind": "grid", "rows": 2, "columns": 2},
         "train": {"threads": 1},
         "strategy": {"score": "entropy"},
-        "score": {"workers": options.workers, "threads": 1, "batch_size": 8, "shard_size": 1000},
+        "score": {"workers": options.workers, "threads": 1, "batch_size": 64, "shard_size": 1000},
         "budget": {"start_rule": "scored", "start": 10, "per_cycle": 10, "amount": 20},
         "label": {"annotator": "files"},
         "cluster": {"host": "process"},

@@ -3,12 +3,14 @@
 python jobs/bench_scoring.py --root /data/camvid --size 180 240 --images 1500 [--model deeplabv3_resnet50] [--weights model.pt]
 
 All four from decoded images with the same number of threads; decoding is shown apart. Images beyond the data set's are its images again.
+Bare passes are made in two ways, all threads on one batch, and a batch a thread; (a) is the faster.
 """
 
 import argparse
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -110,40 +112,45 @@ class Bench:
         few = batch[: max(1, min(len(batch), self.options.images // 50))]
         in_process = self.config.model_copy(update={"score": self.config.score.model_copy(update={"workers": 0})})
         self.through(self.config, "warm", 0)  # starts the worker, fills its cache
-        seconds: dict[str, list[float]] = {name: [] for name in ("bare", "process", "ray", "equal")}
+        seconds: dict[str, list[float]] = {name: [] for name in ("bare, one batch", "bare, a batch a thread", "process", "ray", "equal")}
         for turn in range(ROUNDS):  # in turns, so that a machine that slows down does so for all alike
-            seconds["bare"].append(self.bare(batch))
+            seconds["bare, one batch"].append(self.bare(batch, threads=self.options.threads, lanes=1))
+            seconds["bare, a batch a thread"].append(self.bare(batch, threads=1, lanes=self.scorer.lanes))
             seconds["process"].append(self.through(in_process, f"process-{turn}", 1))
             seconds["ray"].append(self.through(self.config, f"ray-{turn}", 1))
+            torch.set_num_threads(self.options.threads)
             seconds["equal"].append(timed(lambda: [self.equal_way(image) for image in few]) / len(few))
         rates = {name: 1 / float(np.median(values)) for name, values in seconds.items()}
+        bare = max(rates["bare, one batch"], rates["bare, a batch a thread"])
         print(
             f"\n{self.score}, {self.options.model} {self.options.size[0]}x{self.options.size[1]}, {self.options.images} images, "
-            f"{torch.get_num_threads()} threads, {self.scorer.precision} on {self.device}, batches of {self.options.batch_size}"
+            f"{self.options.threads} threads, {self.scorer.precision} on {self.device}, batches of {self.options.batch_size}"
         )
         print(f"    decoding (PNG, resized, one thread)      {1 / decoding:8.1f} img/s")
-        print(f"(a) bare forward passes                      {rates['bare']:8.1f} img/s")
-        print(f"(b) scorer in one process, parts written     {rates['process']:8.1f} img/s   {rates['process'] / rates['bare']:5.2f} of (a)")
+        print(f"(a) bare forward passes, threads on a batch  {rates['bare, one batch']:8.1f} img/s")
+        print(f"    bare forward passes, a batch a thread    {rates['bare, a batch a thread']:8.1f} img/s")
+        print(f"(b) scorer in one process, parts written     {rates['process']:8.1f} img/s   {rates['process'] / bare:5.2f} of the faster (a)")
         print(f"(c) the same through Ray Data, 1 worker      {rates['ray']:8.1f} img/s   {rates['ray'] / rates['process']:5.2f} of (b)")
         print(f"(d) EquAL's way                              {rates['equal']:8.1f} img/s   (b) is {rates['process'] / rates['equal']:5.2f} times (d)")
         whole = 1 / (1 / rates["equal"] + decoding)
         print(f"    EquAL's way, decoding its image            {whole:8.1f} img/s   (b) is {rates['process'] / whole:5.2f} times that")
         print(f"    overlap of the top {SHARE:.0%} with fp32 at full resolution: {self.overlap(uris):.3f}", flush=True)
 
-    def bare(self, batch: np.ndarray) -> float:
-        """Seconds an image of nothing but the network's passes."""
+    def bare(self, batch: np.ndarray, *, threads: int, lanes: int) -> float:
+        """Seconds an image of nothing but the network's passes, `lanes` at a time with so many threads each."""
         tensor = self.scorer.network_input(batch)
         passes = 2 if self.score == "equal" else 1
-        rounds = max(1, self.options.images // len(batch))
+        rounds = max(1, self.options.images // (len(batch) * lanes))
 
         @torch.inference_mode()
-        def forward() -> None:
+        def forward(_: int) -> None:
             for _ in range(rounds * passes):
                 self.scorer.networks[0](tensor)
             if self.device == "cuda":
                 torch.cuda.synchronize()
 
-        return timed(forward) / (rounds * len(batch))
+        with ThreadPoolExecutor(lanes, initializer=torch.set_num_threads, initargs=(threads,)) as executor:
+            return timed(lambda: list(executor.map(forward, range(lanes)))) / (rounds * lanes * len(batch))
 
     def through(self, config: RunConfig, output: str, cycle: int) -> float:
         """Seconds an image of scoring tasks, results written."""

@@ -7,6 +7,7 @@ import argparse
 import time
 
 import numpy as np
+import torch
 
 from ray_al.core.config import parse_config
 from ray_al.regions import open_regions
@@ -22,8 +23,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=int, nargs=2, default=(180, 240))
     parser.add_argument("--rounds", type=int, default=12)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1, help="of a batch; scoring gives each batch one")
     options = parser.parse_args()
+    torch.set_num_threads(options.threads)
     images = np.random.default_rng(0).integers(0, 256, (BATCH, *options.size, 3), dtype=np.uint8)
     scorers = {name: open_scorer(name, options) for name, row in ACQUISITIONS.items() if row.needs_model}
     seconds = {name: [] for name in scorers}

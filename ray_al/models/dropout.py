@@ -4,7 +4,9 @@ Such masks are the consistent ones of Kirsch et al. (2019), BatchBALD: one mask 
 pool is scored (the section that says so was not confirmed).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import torch
 from torch import nn
@@ -16,11 +18,14 @@ from ray_al.models.layers import KeptWhole, candidate_layers, check_layer, last_
 
 DEFAULT_PROBABILITY = 0.5
 
+_pass: ContextVar[tuple[int, int, int] | None] = ContextVar("_pass", default=None)
+"""Seed, cycle and number of the pass that this thread computes."""
+
 
 class PassDropout(KeptWhole):
     """Dropout of whole channels whose mask follows from (seed, cycle, name, pass number) alone.
 
-    In evaluation mode it is off until `set_pass` gives it a number. In training mode it is the layer that it replaced, or an `nn.Dropout2d`.
+    In evaluation mode it is off but within `dropout_pass`. In training mode it is the layer that it replaced, or an `nn.Dropout2d`.
 
     Args:
         name: of the layer, one of its masks' seeds.
@@ -32,7 +37,6 @@ class PassDropout(KeptWhole):
         super().__init__()
         self.name, self.p = name, p
         self.in_training = nn.Dropout2d(p) if replaced is None else replaced
-        self.key: tuple[int, int, int] | None = None
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """The values with channels dropped and the rest divided by 1 - p; channels are axis 1 of (N, C, h, w), else the last axis."""
@@ -41,23 +45,27 @@ class PassDropout(KeptWhole):
         if self.training:
             output: torch.Tensor = self.in_training(values)
             return output
-        if self.key is None:
+        if _pass.get() is None:
             return values
         mask = self.mask(values.shape[1 if values.ndim == 4 else -1]).to(values)
         return values * (mask.view(-1, 1, 1) if values.ndim == 4 else mask)
 
     def mask(self, num_channels: int) -> torch.Tensor:
-        """float32 (C,): 0 where a channel is dropped, else 1 / (1 - p)."""
-        assert self.key is not None, "set_pass comes first"
-        kept = generator("dropout", *self.key, self.name).random(num_channels) >= self.p
+        """Within `dropout_pass`, float32 (C,): 0 where a channel is dropped, else 1 / (1 - p)."""
+        key = _pass.get()
+        assert key is not None, "only within dropout_pass"
+        kept = generator("dropout", *key, self.name).random(num_channels) >= self.p
         return torch.from_numpy(kept).float() / (1 - self.p)
 
 
-def set_pass(model: nn.Module, seed: int, cycle: int, number: int | None) -> None:
-    """Choose the masks of every `PassDropout` of a network; a pass number of None switches them off."""
-    for module in model.modules():
-        if isinstance(module, PassDropout):
-            module.key = None if number is None else (seed, cycle, number)
+@contextmanager
+def dropout_pass(seed: int, cycle: int, number: int | None) -> Iterator[None]:
+    """Switch every `PassDropout` on, with the masks of this pass, in the forwards of this thread; None switches them off."""
+    token = _pass.set(None if number is None else (seed, cycle, number))
+    try:
+        yield
+    finally:
+        _pass.reset(token)
 
 
 def own_dropouts(model: nn.Module) -> dict[str, nn.Module]:

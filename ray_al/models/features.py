@@ -1,5 +1,7 @@
 """Features of a network's inner layer beside its logits, for strategies that compare regions."""
 
+from contextvars import ContextVar
+
 import torch
 from torch import nn
 
@@ -7,21 +9,23 @@ from ray_al.core.errors import ConfigError
 from ray_al.models.build import ForeignSegmenter, Segmenter
 from ray_al.models.layers import KeptWhole, candidate_layers, check_layer, last_hidden_layer, put_behind
 
+_tapped: ContextVar[dict[str, torch.Tensor]] = ContextVar("_tapped")
+"""What the taps saw in the forward that this thread computes, by layer."""
+
 
 class FeatureTap(KeptWhole):
-    """Lets a layer's output pass and keeps a copy, as what comes next may work in place."""
+    """Lets a layer's output pass and hands a copy to the `FeatureNetwork` around it, as what comes next may work in place."""
 
     def __init__(self, layer: str) -> None:
         super().__init__()
         self.layer = layer
-        self.features: torch.Tensor | None = None
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """The values as they are, of shape (N, D, h, w)."""
         if not isinstance(values, torch.Tensor) or values.ndim != 4:
             seen = f"tensor of shape {tuple(values.shape)}" if isinstance(values, torch.Tensor) else type(values).__name__
             raise ConfigError(f"feature layer {self.layer!r}: its output is a {seen}; name a layer that gives (N, D, h, w)")
-        self.features = values.clone()
+        _tapped.get()[self.layer] = values.clone()
         return values
 
 
@@ -62,10 +66,12 @@ class FeatureNetwork(nn.Module):
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits (N, C, h, w) and features (N, D, h', w'), each at its own resolution, from images (N, 3, H, W)."""
-        logits = self.model(images)
-        # Looked up, not kept: preparing a network copies its modules.
-        tap = next((module for module in self.model.modules() if isinstance(module, FeatureTap)), None)
-        if tap is None or tap.features is None:
+        seen: dict[str, torch.Tensor] = {}
+        token = _tapped.set(seen)
+        try:
+            logits = self.model(images)
+        finally:
+            _tapped.reset(token)
+        if self.layer not in seen:
             raise ConfigError(f"feature layer {self.layer!r}: the network does not call it; name another layer")
-        features, tap.features = tap.features, None
-        return logits, features
+        return logits, seen[self.layer]

@@ -1,50 +1,71 @@
 """Images for the network: decoded ahead by threads, kept between cycles while they fit."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
+import torch
 
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import DataError
 from ray_al.datasets.cache import ByteCache
 from ray_al.datasets.images import read_image, resize_image
 
+
+class HasRow(Protocol):
+    """An image of a shard: its row of the manifest."""
+
+    @property
+    def row(self) -> Mapping[str, Any]:
+        """With `uri` and `image_id`."""
+
+
+Image = TypeVar("Image", bound=HasRow)
+Result = TypeVar("Result")
+
 _cache: ByteCache | None = None
 _cache_lock = threading.Lock()
 
 
-def batches(images: Sequence[Any], uris: Sequence[str], config: RunConfig, batch_size: int, on_error: Any) -> Iterator[tuple[list[Any], np.ndarray]]:
-    """Batches of decoded images, the next ones being decoded while the caller works.
+def map_batches(
+    images: Sequence[Image], config: RunConfig, batch_size: int, lanes: int, work: Callable[[list[Image], np.ndarray], list[Result]]
+) -> Iterator[tuple[list[Result], list[tuple[str, str]]]]:
+    """Decode and work on batches of images in threads, the next ones being decoded meanwhile; a few are in memory at any time.
 
-    A short batch is filled up with its last image, so that a value never depends on how many images came together.
+    A batch whose last images are missing or broken is filled up, so that a value never depends on how many images came together.
 
     Args:
-        images: whatever stands for an image; given back beside its pixels.
-        uris: where each lies.
-        on_error: told (image, message) of each that cannot be read.
+        images: of a shard.
+        batch_size: images that a call of `work` gets.
+        lanes: calls of `work` at a time, each with one thread of torch's.
+        work: from the images that could be read, at least one, and uint8 (batch_size, H, W, 3) at `data.image_size` to a result for each.
 
     Yields:
-        Up to `batch_size` images, and uint8 (batch_size, H, W, 3) at `data.image_size`.
+        For each batch, in order, its results, and (image_id, error) of its broken images.
     """
-    members: list[Any] = []
-    pixels: list[np.ndarray] = []
-    with ThreadPoolExecutor(config.score.threads) as executor:
-        decoded = [executor.submit(decode, uri, config) for uri in uris]
-        for image, future in zip(images, decoded, strict=True):
+    permits = threading.Semaphore(lanes)
+
+    def one(start: int) -> tuple[list[Result], list[tuple[str, str]]]:
+        members: list[Image] = []
+        pixels: list[np.ndarray] = []
+        broken: list[tuple[str, str]] = []
+        for image in images[start : start + batch_size]:
             try:
-                pixels.append(future.result())
+                pixels.append(decode(image.row["uri"], config))
             except DataError as error:
-                on_error(image, str(error))
-                continue
-            members.append(image)
-            if len(pixels) == batch_size:
-                yield members, np.stack(pixels)
-                members, pixels = [], []
-    if members:
-        yield members, np.stack(pixels + [pixels[-1]] * (batch_size - len(pixels)))
+                broken.append((image.row["image_id"], str(error)))
+            else:
+                members.append(image)
+        if not members:
+            return [], broken
+        filled = np.stack(pixels + [pixels[-1]] * (batch_size - len(pixels)))
+        with permits:
+            return work(members, filled), broken
+
+    with ThreadPoolExecutor(lanes + config.score.threads, initializer=torch.set_num_threads, initargs=(1,)) as executor:
+        yield from executor.map(one, range(0, len(images), batch_size))
 
 
 def decode(uri: str, config: RunConfig) -> np.ndarray:

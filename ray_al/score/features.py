@@ -10,7 +10,7 @@ import torch
 from ray_al.core.config import RunConfig
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
-from ray_al.score.decode import batches
+from ray_al.score.decode import map_batches
 from ray_al.score.pooling import BoxPooler
 from ray_al.score.region_scores import open_pooler, score_device, scorer_classes
 from ray_al.score.scorer import FeatureScorer
@@ -33,16 +33,20 @@ def feature_schema(num_features: int, num_classes: int) -> pa.Schema:
 def feature_table(task: ShardTask, config: RunConfig, images: Sequence[ShardImage]) -> tuple[pa.Table, list[tuple[str, str]]]:
     """A row a wanted region, and (image_id, error) of broken images."""
     scorer = load_feature_scorer(task.run_uri, task.weights, config.model_dump_json(), task.cycle)
+
+    def work(members: list[ShardImage], pixels: np.ndarray) -> list[tuple[ShardImage, np.ndarray, np.ndarray]]:
+        probability_NCHW, feature_NDHW = scorer.feature_maps(pixels)
+        means = [_mean(task, config, image) for image in members]
+        return [(image, mean(feature_NDHW[n]), mean(probability_NCHW[n])) for n, (image, mean) in enumerate(zip(members, means, strict=True))]
+
     broken: list[tuple[str, str]] = []
     kept, features, probabilities = [], [], []
-    uris = [image.row["uri"] for image in images]
-    for members, pixels in batches(images, uris, config, scorer.batch_size, lambda image, error: broken.append((image.row["image_id"], error))):
-        probability_NCHW, feature_NDHW = scorer.feature_maps(pixels)
-        for position, image in enumerate(members):
-            mean = _mean(task, config, image)
+    for results, errors in map_batches(images, config, scorer.batch_size, scorer.lanes, work):
+        broken += errors
+        for image, feature, probability in results:
             kept.append(image)
-            features.append(mean(feature_NDHW[position]))
-            probabilities.append(mean(probability_NCHW[position]))
+            features.append(feature)
+            probabilities.append(probability)
     if not kept:
         return feature_schema(1, 1).empty_table(), broken
     lengths = [len(image.rest) for image in kept]

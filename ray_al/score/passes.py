@@ -8,7 +8,7 @@ from torch import fx, nn
 
 from ray_al.core.errors import ConfigError
 from ray_al.models.build import ForeignSegmenter
-from ray_al.models.dropout import PassDropout, set_pass
+from ray_al.models.dropout import PassDropout, dropout_pass
 from ray_al.models.layers import root_of, trace
 
 logger = logging.getLogger(__name__)
@@ -37,8 +37,7 @@ class StochasticNetwork:
 
     def __init__(self, network: nn.Module, seed: int, cycle: int) -> None:
         self.network, self.seed, self.cycle = network, seed, cycle
-        self.dropouts = nn.ModuleList(module for module in network.modules() if isinstance(module, PassDropout))
-        if not self.dropouts:
+        if not any(isinstance(module, PassDropout) for module in network.modules()):
             raise ConfigError("dropout: the network has no layer that passes could differ by; give it some with with_dropout")
         self.halves = _halves(root_of(network))
 
@@ -53,11 +52,8 @@ class StochasticNetwork:
         """Logits (N, C, h, w) of one pass; the plain network's for None. May be called any number of times, in any order."""
         if self.halves is None or self.halves.back_writes:
             prefix = tuple(value.clone() if isinstance(value, torch.Tensor) else value for value in prefix)
-        set_pass(self.dropouts, self.seed, self.cycle, number)
-        try:
+        with dropout_pass(self.seed, self.cycle, number):
             output = self.network(*prefix) if self.halves is None else self.halves.back(*prefix)
-        finally:
-            set_pass(self.dropouts, self.seed, self.cycle, None)
         if self.halves is not None and isinstance(self.network, ForeignSegmenter):
             return self.network.logits_of(output)
         logits: torch.Tensor = output

@@ -1,8 +1,9 @@
 """A trained network made fast for scoring, without changing what is chosen."""
 
+import copy
 import logging
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import fx, nn
@@ -14,6 +15,11 @@ from ray_al.models.layers import replace_layer, root_of, trace
 logger = logging.getLogger(__name__)
 Precision = Literal["auto", "fp32", "bf16", "reference"]
 
+NARROW = 16
+"""Layers of at most so many channels at a network's start keep fp32: the rounding of their weights shifts all that comes behind them, and few
+channels average little of it out. LR-ASPP on CamVid, 360x480: rounding all weights moves the entropies of regions by 0.017 of their spread,
+0.008 without these layers, which cost 3 % more time in fp32; rounding all activations moves them by 0.004."""
+
 
 def resolve_precision(precision: Precision) -> Literal["fp32", "bf16", "reference"]:
     """`auto` is bf16 where the processor computes in it, else fp32."""
@@ -24,9 +30,10 @@ def resolve_precision(precision: Precision) -> Literal["fp32", "bf16", "referenc
 
 
 def prepare_network(model: nn.Module, precision: Literal["fp32", "bf16", "reference"], device: torch.device | str) -> nn.Module:
-    """Evaluation mode; unless `reference`: channels last, convolution and batch norm folded, bf16 weights where asked for.
+    """Evaluation mode; unless `reference`: channels last, convolution and batch norm folded, bf16 where asked for, from `NARROW` on.
 
-    On a CPU the activation behind a convolution is computed with it: LR-ASPP at 360x480 then scores 1.6 times as fast.
+    Its input is float32 at any precision. On a CPU the activation behind a convolution is computed
+    with it: LR-ASPP at 360x480 then scores 1.6 times as fast.
     A `PassDropout` stays where it is, and so does the layer whose features a `FeatureNetwork` gives.
     """
     if isinstance(model, FeatureNetwork):
@@ -36,9 +43,10 @@ def prepare_network(model: nn.Module, precision: Literal["fp32", "bf16", "refere
     if precision == "reference":
         return model
     model = _fold(model).to(memory_format=torch.channels_last)
-    model = model.to(torch.bfloat16) if precision == "bf16" else model
     if torch.device(device).type == "cpu" and torch.backends.mkldnn.is_available():
         _fuse_for_cpu(root_of(model))
+    if precision == "bf16":
+        _compute_in_bf16(root_of(model))
     return model
 
 
@@ -102,3 +110,40 @@ def _fuse_for_cpu(model: nn.Module) -> None:
         elif isinstance(module, nn.AdaptiveAvgPool2d) and module.output_size in (1, (1, 1)):
             replace_layer(model, node.target, _GlobalMean())
     model.recompile()
+
+
+def _compute_in_bf16(model: nn.Module) -> None:
+    """Change a network in place to compute in bf16, all but the narrow layers at the start of a traced one."""
+    if not isinstance(model, fx.GraphModule):
+        model.to(torch.bfloat16).register_forward_pre_hook(lambda _, inputs: tuple(_as_bf16(value) for value in inputs))
+        return
+    start = _narrow_start(model)
+    kept = {str(node.target): copy.deepcopy(model.get_submodule(str(node.target))) for node in start if node.op == "call_module"}
+    model.to(torch.bfloat16)
+    for name, layer in kept.items():
+        replace_layer(model, name, layer)
+    for node in start:
+        users = [user for user in node.users if user not in start]
+        if users:
+            with model.graph.inserting_after(node):
+                cast = model.graph.call_function(_as_bf16, (node,))
+            for user in users:
+                user.replace_input_with(node, cast)
+    model.recompile()
+
+
+def _narrow_start(model: fx.GraphModule) -> list[fx.Node]:
+    """The nodes before the first layer that has more than `NARROW` channels, or that is called again."""
+    modules = dict(model.named_modules())
+    targets = [node.target for node in model.graph.nodes if node.op == "call_module"]
+    start: list[fx.Node] = []
+    for node in model.graph.nodes:
+        parameters = list(modules[node.target].parameters()) if node.op == "call_module" else []
+        if node.op in ("get_attr", "output") or (parameters and targets.count(node.target) > 1) or any(len(p) > NARROW for p in parameters):
+            break
+        start.append(node)
+    return start
+
+
+def _as_bf16(value: Any) -> Any:
+    return value.to(torch.bfloat16) if isinstance(value, torch.Tensor) and value.is_floating_point() else value

@@ -16,7 +16,7 @@ from ray_al.core.types import SCORE_SCHEMA, FileRef
 from ray_al.datasets import open_dataset
 from ray_al.regions import ImageRegions, open_regions
 from ray_al.regions.sparse import choose_apart, to_native
-from ray_al.score.decode import batches
+from ray_al.score.decode import map_batches
 from ray_al.score.functions import Acquisition, class_maps, find_acquisition
 from ray_al.score.pooling import BoxPooler, LabelPooler
 from ray_al.score.scorer import Maps, Scorer
@@ -36,18 +36,25 @@ def score_table(task: ShardTask, config: RunConfig, images: Sequence[ShardImage]
         rows = [_random_columns(task, config, image) for image in images]
         return _table(images, rows, function, None), []
     scorer = load_scorer(task.run_uri, task.weights, config.model_dump_json(), task.cycle, task.seed)
-    broken: list[tuple[str, str]] = []
-    kept: list[ShardImage] = []
-    rows = []
-    sums = np.zeros(scorer_classes(config)) if function.attribution != "none" else None
-    uris = [image.row["uri"] for image in images]
-    for members, pixels in batches(images, uris, config, scorer.batch_size, lambda image, error: broken.append((image.row["image_id"], error))):
+
+    def work(members: list[ShardImage], pixels: np.ndarray) -> list[tuple[ShardImage, Columns, np.ndarray | None]]:
         maps = scorer.maps(pixels)
-        for position, image in enumerate(members):
+        columns = [region_columns(maps, n, image, scorer, regions_of(task, config, image)) for n, image in enumerate(members)]
+        if maps.probabilities is None:
+            return [(image, one, None) for image, one in zip(members, columns, strict=True)]
+        means = maps.probabilities[: len(members)].double().mean((2, 3)).numpy(force=True)
+        return list(zip(members, columns, means, strict=True))
+
+    broken: list[tuple[str, str]] = []
+    kept, rows = [], []
+    sums = np.zeros(scorer_classes(config)) if function.attribution != "none" else None
+    for results, errors in map_batches(images, config, scorer.batch_size, scorer.lanes, work):
+        broken += errors
+        for image, columns, mean in results:
             kept.append(image)
-            rows.append(region_columns(maps, position, image, scorer, regions_of(task, config, image)))
-            if sums is not None and maps.probabilities is not None:
-                sums += maps.probabilities[position].double().mean((1, 2)).numpy(force=True)
+            rows.append(columns)
+            if sums is not None and mean is not None:
+                sums += mean
     return _table(kept, rows, function, sums), broken
 
 

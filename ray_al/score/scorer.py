@@ -32,8 +32,15 @@ class Maps:
     probabilities: torch.Tensor | None
 
 
+GPU_LANES = 2
+"""Batches on a GPU at a time: one computes while the other's values are pooled."""
+
+
 class Scorer:
-    """Maps of one strategy's pixel scores.
+    """Maps of one strategy's pixel scores; any number of threads may share it.
+
+    On a CPU each batch is to be computed by one thread, with `lanes` of them beside each other (`decode.map_batches`): that keeps cores
+    busy where several threads on one small network wait for each other, and no value depends on their number.
 
     Args:
         config: of the run.
@@ -55,11 +62,11 @@ class Scorer:
         cycle: int = 0,
         device: str = "cpu",
     ) -> None:
-        torch.set_num_threads(config.score.threads)
         self.config, self.strategy, self.device = config, strategy, device
         self.acquisition: Acquisition = find_acquisition(strategy.score)
         self.options = ScoreOptions(radius=strategy.radius, nu=strategy.nu)
         self.precision = resolve_precision(config.score.precision)
+        self.lanes = config.score.threads if device == "cpu" else GPU_LANES
         self.batch_size = config.score.batch_size if isinstance(config.score.batch_size, int) else 4
         self.stochastic: StochasticNetwork | None = None
         states: Sequence[bytes | None] = weights or [None]
@@ -109,9 +116,8 @@ class Scorer:
         return torch.contiguous_format if self.precision == "reference" else torch.channels_last
 
     def network_input(self, images: np.ndarray) -> torch.Tensor:
-        """Normalised pixels (N, 3, H, W) in the precision of scoring."""
-        tensor = images_to_tensor(images, self.config.data.normalize, self.device, self._layout)
-        return tensor.to(torch.bfloat16) if self.precision == "bf16" else tensor
+        """Normalised pixels, float32 (N, 3, H, W)."""
+        return images_to_tensor(images, self.config.data.normalize, self.device, self._layout)
 
     def _scaled(self, network: nn.Module, tensor: torch.Tensor) -> torch.Tensor:
         return self._resized(network(tensor), self._score_size(tensor))

@@ -6,7 +6,7 @@ from ray_al.core.config import ModelConfig
 from ray_al.core.errors import ConfigError
 from ray_al.core.seeding import generator
 from ray_al.models import build_model
-from ray_al.models.dropout import PassDropout, dropout_places, set_pass, with_dropout
+from ray_al.models.dropout import PassDropout, dropout_pass, dropout_places, with_dropout
 
 
 def plain(num_classes: int = 3) -> nn.Module:
@@ -40,24 +40,24 @@ def lraspp():
 
 def test_a_mask_follows_from_its_names_alone():
     layer = PassDropout("a.b", 0.25).eval()
-    set_pass(layer, 7, 3, 2)
     kept = generator("dropout", 7, 3, 2, "a.b").random(400) >= 0.25
-    assert layer.mask(400).tolist() == pytest.approx([1 / 0.75 if keep else 0 for keep in kept])
+    with dropout_pass(7, 3, 2):
+        assert layer.mask(400).tolist() == pytest.approx([1 / 0.75 if keep else 0 for keep in kept])
+        first = layer.mask(64)
+        torch.manual_seed(99)
+        assert torch.equal(layer.mask(64), first)
     assert 250 < kept.sum() < 350
-    first = layer.mask(64)
     for seed, cycle, number, name in [(8, 3, 2, "a.b"), (7, 4, 2, "a.b"), (7, 3, 1, "a.b"), (7, 3, 2, "a.c")]:
         other = PassDropout(name, 0.25).eval()
-        set_pass(other, seed, cycle, number)
-        assert not torch.equal(other.mask(64), first)
-    torch.manual_seed(99)
-    assert torch.equal(layer.mask(64), first)
+        with dropout_pass(seed, cycle, number):
+            assert not torch.equal(other.mask(64), first)
 
 
 def test_a_mask_is_the_same_in_another_process():
     layer = PassDropout("head", 0.5)
-    set_pass(layer, 1, 0, 4)
-    # Written down from another process: a change of the seeding changes what every run queries.
-    assert layer.mask(12).tolist() == MASK
+    with dropout_pass(1, 0, 4):
+        # Written down from another process: a change of the seeding changes what every run queries.
+        assert layer.mask(12).tolist() == MASK
 
 
 MASK = [2.0, 0.0, 2.0, 0.0, 2.0, 2.0, 0.0, 2.0, 0.0, 0.0, 2.0, 2.0]
@@ -68,15 +68,16 @@ def test_whole_channels_are_dropped_alike_for_every_image_and_pixel(dtype):
     layer = PassDropout("x", 0.5).eval()
     images = torch.ones(3, 32, 4, 5, dtype=dtype).contiguous(memory_format=torch.channels_last)
     assert layer(images) is images
-    set_pass(layer, 0, 0, 0)
-    output = layer(images)
+    with dropout_pass(0, 0, 0):
+        output = layer(images)
+        assert torch.equal(layer(images[1:2]), output[1:2])
+        tokens = layer(torch.ones(3, 7, 32, dtype=dtype))
+        with dropout_pass(0, 0, None):
+            assert layer(images) is images
     assert output.dtype == dtype and output.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(output, output[:1, :, :1, :1].expand_as(output))
     assert set(output.unique().tolist()) == {0.0, 2.0}
-    assert torch.equal(layer(images[1:2]), output[1:2])
-    tokens = layer(torch.ones(3, 7, 32, dtype=dtype))
     assert torch.equal(tokens[0, 0], output[0, :, 0, 0])
-    set_pass(layer, 0, 0, None)
     assert layer(images) is images
 
 
@@ -84,8 +85,8 @@ def test_the_mean_over_passes_is_the_input():
     layer, images = PassDropout("x", 0.3).eval(), torch.rand(1, 50, 1, 1)
     total = torch.zeros_like(images)
     for number in range(200):
-        set_pass(layer, 0, 0, number)
-        total += layer(images)
+        with dropout_pass(0, 0, number):
+            total += layer(images)
     torch.testing.assert_close(total / 200, images, rtol=0.2, atol=0)
 
 
@@ -94,9 +95,9 @@ def test_training_keeps_the_replaced_layer():
     torch.manual_seed(5)
     expected = model(images)
     with_dropout(model, None, 0.5)
-    set_pass(model, 0, 0, 1)
     torch.manual_seed(5)
-    assert torch.equal(model(images), expected)
+    with dropout_pass(0, 0, 1):
+        assert torch.equal(model(images), expected)
 
 
 def test_own_layers_are_used_under_all_their_names():

@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from torch import nn
@@ -110,7 +112,7 @@ def test_other_precisions(precision):
     network = prepare_network(FeatureNetwork(model, "classifier.cbr"), precision, "cpu")
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     with torch.inference_mode():
-        found = network(images.to(dtype).contiguous(memory_format=torch.channels_last))
+        found = network(images.contiguous(memory_format=torch.channels_last))
     assert found[1].dtype == dtype
     spread = {"bf16": 0.1, "reference": 1e-4}[precision] * features.abs().max()
     torch.testing.assert_close(found[1].float(), features, rtol=0, atol=float(spread))
@@ -125,7 +127,21 @@ def test_features_are_not_kept_between_batches():
         copy = kept.clone()
         assert not torch.equal(network(second)[1], kept)
         assert torch.equal(kept, copy)
-    assert all(module.features is None for module in network.modules() if hasattr(module, "layer") and hasattr(module, "features"))
+
+
+def test_threads_do_not_take_each_others_features():
+    network = prepare_network(FeatureNetwork(build("Foreign"), "act"), "fp32", "cpu")
+    images = torch.randn(16, 1, 3, 8, 8)
+    with torch.inference_mode():
+        expected = [network(image)[1] for image in images]
+
+    @torch.inference_mode()
+    def features(number: int) -> torch.Tensor:
+        return network(images[number % len(images)])[1]
+
+    with ThreadPoolExecutor(4) as executor:
+        for number, found in enumerate(executor.map(features, range(10 * len(images)))):
+            assert torch.equal(found, expected[number % len(images)])
 
 
 def test_layers_that_cannot_be_used_are_refused():

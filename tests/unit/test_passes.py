@@ -9,7 +9,7 @@ from torch import nn
 from ray_al.core.config import ModelConfig
 from ray_al.core.errors import ConfigError
 from ray_al.models import build_model, set_batch_norm_momentum
-from ray_al.models.dropout import set_pass, with_dropout
+from ray_al.models.dropout import dropout_pass, with_dropout
 from ray_al.score.passes import StochasticNetwork, split_at_dropout
 from ray_al.score.prepare import prepare_network
 
@@ -63,7 +63,7 @@ def built(name: str, places: tuple[str, ...] | None) -> nn.Module:
     model = with_dropout(build_model(ModelConfig(name=f"{__name__}:{name}" if name[0].isupper() else name), 3), places, None)[0]
     set_batch_norm_momentum(model, 1.0)
     with torch.no_grad():
-        model.train()(batch("fp32", 32))
+        model.train()(batch(32))
     return model.eval()
 
 
@@ -71,9 +71,8 @@ def network(name: str, precision: str, places: tuple[str, ...] | None = None) ->
     return prepare_network(copy.deepcopy(built(name, places)), precision, "cpu")
 
 
-def batch(precision: str, side: int = 64) -> torch.Tensor:
-    images = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(1)).contiguous(memory_format=torch.channels_last)
-    return images.bfloat16() if precision == "bf16" else images
+def batch(side: int = 64) -> torch.Tensor:
+    return torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(1)).contiguous(memory_format=torch.channels_last)
 
 
 def check_passes(model: nn.Module, images: torch.Tensor) -> StochasticNetwork:
@@ -83,9 +82,8 @@ def check_passes(model: nn.Module, images: torch.Tensor) -> StochasticNetwork:
         plain = model(images.clone())
         expected = {None: plain}
         for number in range(3):
-            set_pass(model, SEED, CYCLE, number)
-            expected[number] = model(images.clone())
-        set_pass(model, SEED, CYCLE, None)
+            with dropout_pass(SEED, CYCLE, number):
+                expected[number] = model(images.clone())
         prefix = stochastic.prefix(images)
         for number in (2, None, 0, 1, 0, None, 2):
             assert torch.equal(stochastic.suffix(prefix, number), expected[number])
@@ -97,7 +95,7 @@ def check_passes(model: nn.Module, images: torch.Tensor) -> StochasticNetwork:
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("name", ["lraspp_mobilenet_v3_large", "deeplabv3_mobilenet_v3_large"])
 def test_mobilenets(name, precision):
-    stochastic = check_passes(network(name, precision), batch(precision))
+    stochastic = check_passes(network(name, precision), batch())
     backbone = [module for key, module in stochastic.halves.back.named_modules() if key.startswith("backbone")]
     assert not backbone
 
@@ -110,18 +108,18 @@ def resnet(request):
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_resnets(resnet, precision):
-    check_passes(network(resnet, precision), batch(precision, 32))
+    check_passes(network(resnet, precision), batch(32))
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("name", ["Skips", "Writes"])
 def test_networks_of_other_packages(name, precision):
-    check_passes(network(name, precision), batch(precision))
+    check_passes(network(name, precision), batch())
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_dropout_in_the_middle_of_a_network_that_works_in_place(precision):
-    stochastic = check_passes(network("lraspp_mobilenet_v3_large", precision, ("backbone.3", "classifier.cbr", "backbone.0.0")), batch(precision))
+    stochastic = check_passes(network("lraspp_mobilenet_v3_large", precision, ("backbone.3", "classifier.cbr", "backbone.0.0")), batch())
     assert precision != "reference" or stochastic.halves.back_writes
 
 
@@ -130,7 +128,7 @@ def test_a_network_that_cannot_be_traced_computes_whole_passes(precision, caplog
     model = network("Branches", precision)
     caplog.clear()
     with caplog.at_level(logging.WARNING):
-        stochastic = check_passes(model, batch(precision))
+        stochastic = check_passes(model, batch())
     assert stochastic.halves is None
     assert [record.message.startswith("every pass computes the whole network") for record in caplog.records] == [True]
 
@@ -148,7 +146,7 @@ def test_no_pass_number_is_the_network_without_any_dropout(name, precision):
     key = name.rpartition(":")[2]
     bare = build_model(ModelConfig(name=name), 3)
     bare.load_state_dict(built(key, None).state_dict())
-    stochastic, images = StochasticNetwork(network(key, precision), SEED, CYCLE), batch(precision)
+    stochastic, images = StochasticNetwork(network(key, precision), SEED, CYCLE), batch()
     with torch.inference_mode():
         expected = prepare_network(bare, precision, "cpu")(images)
         assert torch.equal(stochastic.suffix(stochastic.prefix(images), None), expected)
@@ -156,7 +154,7 @@ def test_no_pass_number_is_the_network_without_any_dropout(name, precision):
 
 def test_an_image_scores_the_same_in_any_batch():
     stochastic = StochasticNetwork(network("Skips", "fp32"), SEED, CYCLE)
-    images = batch("fp32")
+    images = batch()
     with torch.inference_mode():
         both = stochastic.suffix(stochastic.prefix(images), 1)
         turned = stochastic.suffix(stochastic.prefix(images.flip(0)), 1)

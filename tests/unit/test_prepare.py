@@ -57,3 +57,47 @@ def test_a_shared_convolution_keeps_both_of_its_activations():
     with torch.inference_mode():
         expected = model(images)
         torch.testing.assert_close(prepare_network(model, "fp32", "cpu")(images), expected)
+
+
+def test_bf16_spares_the_narrow_layers_at_the_start():
+    torch.manual_seed(0)
+    network = prepare_network(build_model(ModelConfig(name="lraspp_mobilenet_v3_large"), 3).eval(), "bf16", "cpu")
+    exact = [name for name, layer in network.named_parameters() if layer.dtype == torch.float32]
+    assert exact == [f"backbone.{layer}.{kind}" for layer in ("0.0", "1.block.0.0", "1.block.1.0") for kind in ("weight", "bias")]
+    with torch.inference_mode():
+        assert network(torch.randn(2, 3, 48, 64)).dtype == torch.bfloat16
+
+
+class Untraceable(nn.Module):
+    """Its way depends on a value."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 1)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.conv(images) if images.sum() < torch.inf else images
+
+
+class Skips(nn.Module):
+    """Its images and a shape are read again behind the narrow start."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.narrow, self.wide, self.last = nn.Conv2d(3, 8, 1), nn.Conv2d(8, 32, 1, stride=2), nn.Conv2d(35, 3, 1)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        size = images.shape[-2:]
+        wide = nn.functional.interpolate(self.wide(self.narrow(images)), size=size)
+        return self.last(torch.cat([wide, images], dim=1))
+
+
+@pytest.mark.parametrize("name", ["Untraceable", "Skips", "wrapped"])
+def test_bf16_of_any_network(name):
+    torch.manual_seed(0)
+    model, images = build_model(ModelConfig(name=f"{__name__}:{name}"), 3).eval(), torch.rand(2, 3, 48, 64)
+    with torch.inference_mode():
+        expected = model(images)
+        logits = prepare_network(model, "bf16", "cpu")(images)
+    assert logits.dtype == torch.bfloat16
+    torch.testing.assert_close(logits.float(), expected, rtol=0.05, atol=0.05 * float(expected.abs().max()))
