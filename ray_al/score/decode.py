@@ -1,8 +1,9 @@
 """Images for the network: decoded ahead by threads, kept between cycles while they fit."""
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -25,6 +26,9 @@ class HasRow(Protocol):
 Image = TypeVar("Image", bound=HasRow)
 Result = TypeVar("Result")
 
+AHEAD = 3
+"""Batches a lane that are decoded, computed or not yet taken."""
+
 _cache: ByteCache | None = None
 _cache_lock = threading.Lock()
 
@@ -45,27 +49,34 @@ def map_batches(
     Yields:
         For each batch, in order, its results, and (image_id, error) of its broken images.
     """
-    permits = threading.Semaphore(lanes)
 
-    def one(start: int) -> tuple[list[Result], list[tuple[str, str]]]:
-        members: list[Image] = []
+    def one(members: Sequence[Image], decoded: Sequence[Future[np.ndarray]]) -> tuple[list[Result], list[tuple[str, str]]]:
+        read: list[Image] = []
         pixels: list[np.ndarray] = []
         broken: list[tuple[str, str]] = []
-        for image in images[start : start + batch_size]:
+        for image, future in zip(members, decoded, strict=True):
             try:
-                pixels.append(decode(image.row["uri"], config))
+                pixels.append(future.result())
             except DataError as error:
                 broken.append((image.row["image_id"], str(error)))
             else:
-                members.append(image)
-        if not members:
-            return [], broken
-        filled = np.stack(pixels + [pixels[-1]] * (batch_size - len(pixels)))
-        with permits:
-            return work(members, filled), broken
+                read.append(image)
+        return work(read, np.stack(pixels + [pixels[-1]] * (batch_size - len(pixels)))) if read else [], broken
 
-    with ThreadPoolExecutor(lanes + config.score.threads, initializer=torch.set_num_threads, initargs=(1,)) as executor:
-        yield from executor.map(one, range(0, len(images), batch_size))
+    # Lanes keep to their work: threads that took turns at decoding and computing would find other cores' caches.
+    with (
+        ThreadPoolExecutor(config.score.threads) as readers,
+        ThreadPoolExecutor(lanes, initializer=torch.set_num_threads, initargs=(1,)) as workers,
+    ):
+        begun: deque[Future[tuple[list[Result], list[tuple[str, str]]]]] = deque()
+        for start in range(0, len(images), batch_size):
+            members = images[start : start + batch_size]
+            decoded = [readers.submit(decode, image.row["uri"], config) for image in members]
+            begun.append(workers.submit(one, members, decoded))
+            if len(begun) > AHEAD * lanes:
+                yield begun.popleft().result()
+        while begun:
+            yield begun.popleft().result()
 
 
 def decode(uri: str, config: RunConfig) -> np.ndarray:

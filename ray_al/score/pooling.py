@@ -23,21 +23,6 @@ def overlap_weights(starts: np.ndarray, ends: np.ndarray, size: int, cells: int)
     return torch.from_numpy((overlap / overlap.sum(1, keepdims=True)).astype(np.float32))
 
 
-def pool_boxes(values_NHW: torch.Tensor, boxes: np.ndarray, height: int, width: int) -> torch.Tensor:
-    """Fractional-area mean of each box: a cell counts by the part of it that the box covers.
-
-    Args:
-        values_NHW: values of images that are `height` x `width` native pixels, at any resolution.
-        boxes: int (R, 4), top, left, bottom, right in native pixels.
-
-    Returns:
-        float32 (N, R).
-    """
-    rows = overlap_weights(boxes[:, 0], boxes[:, 2], height, values_NHW.shape[1]).to(values_NHW.device)
-    columns = overlap_weights(boxes[:, 1], boxes[:, 3], width, values_NHW.shape[2]).to(values_NHW.device)
-    return torch.einsum("nhw,rh,rw->nr", values_NHW.float(), rows, columns)
-
-
 class Pooler(ABC):
     """Pools maps of one image into its regions; a cell counts by the area that a region covers of it.
 
@@ -119,10 +104,20 @@ class BoxPooler(Pooler):
         super().__init__()
         self.boxes, self.height, self.width = boxes.astype(np.int64), height, width
         self.num_pixels = (self.boxes[:, 2] - self.boxes[:, 0]) * (self.boxes[:, 3] - self.boxes[:, 1])
+        self._overlaps: dict[tuple[int, int, torch.device], tuple[torch.Tensor, torch.Tensor]] = {}
 
     def mean(self, values_CHW: torch.Tensor) -> np.ndarray:
         """Fractional-area means, float32 (R, C), by separable weights on the values' device."""
-        return pool_boxes(values_CHW, self.boxes, self.height, self.width).T.contiguous().cpu().numpy()
+        rows, columns = self._weights(values_CHW.shape[1], values_CHW.shape[2], values_CHW.device)
+        return torch.einsum("chw,rh,rw->rc", values_CHW.float(), rows, columns).contiguous().cpu().numpy()
+
+    def _weights(self, rows: int, columns: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        """`overlap_weights` of both axes, kept for the maps of that size to come."""
+        if (rows, columns, device) not in self._overlaps:
+            down = overlap_weights(self.boxes[:, 0], self.boxes[:, 2], self.height, rows)
+            across = overlap_weights(self.boxes[:, 1], self.boxes[:, 3], self.width, columns)
+            self._overlaps[rows, columns, device] = down.to(device), across.to(device)
+        return self._overlaps[rows, columns, device]
 
     def _measure(self, rows: int, columns: int) -> sparse.csr_matrix:
         down = _overlaps(self.boxes[:, 0], self.boxes[:, 2], self.height, rows)

@@ -68,7 +68,7 @@ def region_columns(maps: Maps, position: int, image: ShardImage, scorer: Scorer,
     pooler = open_pooler(settings, regions, height, width)
     aggregation = function.aggregation if strategy.aggregation == "auto" else strategy.aggregation
     scores = pooler.pool(values, aggregation, strategy.top_share)
-    columns = {"region": image.rest, "score": scores[image.rest], "num_pixels": regions.num_pixels[image.rest]}
+    columns = {"region": image.rest, "score": scores[image.rest], "num_pixels": pooler.num_pixels[image.rest]}
     if maps.probabilities is None:
         return columns
     probabilities = maps.probabilities[position].float()
@@ -99,7 +99,13 @@ def open_pooler(settings: RegionsConfig, regions: ImageRegions, height: int, wid
     if settings.kind == "superpixels":
         assert regions.labels is not None
         return LabelPooler(regions.labels)
-    return BoxPooler(regions.boxes, height, width)
+    return _grid_pooler(settings, height, width)
+
+
+@functools.lru_cache(maxsize=64)
+def _grid_pooler(settings: RegionsConfig, height: int, width: int) -> BoxPooler:
+    """Images of one size share their cells, and what is known of them."""
+    return BoxPooler(open_regions(settings).of_image(height, width).boxes, height, width)
 
 
 def _random_columns(task: ShardTask, config: RunConfig, image: ShardImage) -> Columns:

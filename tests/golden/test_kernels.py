@@ -20,7 +20,7 @@ from ray_al.score.functions import (
     list_acquisitions,
 )
 from ray_al.score.functions.balent import beta_entropy
-from ray_al.score.pooling import pool_boxes
+from ray_al.score.pooling import BoxPooler
 from ray_al.score.views import KINDS, Views
 
 OPTIONS = ScoreOptions()
@@ -331,7 +331,7 @@ def test_pooling_counts_cells_by_their_area():
     xs = ((np.arange(width * fine) + 0.5) / fine * columns / width).astype(int)
     dense = values[ys][:, xs]
     boxes = np.array([[0, 0, 23, 31], [0, 0, 5, 7], [7, 11, 12, 30], [22, 30, 23, 31]])
-    pooled = pool_boxes(torch.from_numpy(values)[None].float(), boxes, height, width)[0]
+    pooled = BoxPooler(boxes, height, width).mean(torch.from_numpy(values)[None].float())[:, 0]
     for box, value in zip(boxes, pooled, strict=True):
         top, left, bottom, right = box * fine
         assert value.item() == pytest.approx(dense[top:bottom, left:right].mean(), abs=0.02)

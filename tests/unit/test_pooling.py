@@ -6,7 +6,7 @@ import torch
 
 from ray_al.core.errors import ConfigError, RayALError
 from ray_al.regions import Grid
-from ray_al.score.pooling import BoxPooler, LabelPooler, pool_boxes
+from ray_al.score.pooling import BoxPooler, LabelPooler
 
 HEIGHT, WIDTH = 6, 10
 GRID = Grid(rows=2, columns=3)
@@ -80,12 +80,6 @@ def test_labels_of_a_grid_pool_as_its_boxes():
     for aggregation in ("mean", "sum", "max", "top_share"):
         assert box.pool(values, aggregation, 0.2) == pytest.approx(label.pool(values, aggregation, 0.2), abs=1e-5)
     assert box.dominant(ids, 3).tolist() == label.dominant(ids, 3).tolist()
-
-
-def test_box_means_are_the_bytes_of_pool_boxes():
-    boxes = GRID.boxes(HEIGHT, WIDTH)
-    values = torch.randn(1, 4, 7)
-    assert BoxPooler(boxes, HEIGHT, WIDTH).mean(values)[:, 0].tobytes() == pool_boxes(values, boxes, HEIGHT, WIDTH)[0].numpy().tobytes()
 
 
 def test_worked_by_hand():
