@@ -184,6 +184,7 @@ class ScoreConfig(Section):
     workers: Annotated[int, Field(ge=0)] = 1
     """Scoring tasks at a time on Ray Data; 0 scores in the host's process, without Ray."""
     threads: Annotated[int, Field(ge=1)] = 2
+    """On a CPU so many batches are computed side by side, a thread each; beside them as many threads decode."""
     batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     precision: Literal["auto", "fp32", "bf16", "reference"] = "auto"
     shard_size: Annotated[int, Field(ge=1)] = 64

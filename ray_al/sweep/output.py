@@ -57,7 +57,8 @@ def summary_rows(facts: dict[str, Any]) -> list[dict[str, Any]]:
         ):
             for suffix, key in (("", "mean"), ("_low", "low"), ("_high", "high")):
                 row[name + suffix] = values[key] if values else None
-        row.update(labelled_pixels=group["pixels"], opened_images=group["images"], seconds=group["seconds"])
+        row.update(labelled_pixels=group["pixels"], labelled_clicks=group["clicks"], opened_images=group["images"], seconds=group["seconds"])
+        row.update({f"labelled_share_{name}": share for name, share in group["labelled_classes"].items()})
         rows.append(row)
     return rows
 

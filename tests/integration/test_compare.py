@@ -35,9 +35,13 @@ def invoke(*arguments):
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
-def last_miou(run):
+def last_row(run):
     with Path(run, "curve.csv").open() as file:
-        return float(list(csv.DictReader(file))[-1]["miou"])
+        return list(csv.DictReader(file))[-1]
+
+
+def last_miou(run):
+    return float(last_row(run)["miou"])
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +64,9 @@ def test_groups_seeds_and_files(runs, tmp_path):
     rows = list(csv.DictReader((tmp_path / "out" / "summary.csv").open()))
     by_hand = [last_miou(runs[f"entropy-{seed}"]) for seed in range(3)]
     assert float(rows[1]["final_miou"]) == pytest.approx(sum(by_hand) / 3, rel=1e-4)
+    clicks = [float(last_row(runs[f"entropy-{seed}"])["labelled_clicks"]) for seed in range(3)]
+    assert float(rows[1]["labelled_clicks"]) == pytest.approx(sum(clicks) / 3, rel=1e-4)
+    assert sum(float(value) for name, value in rows[1].items() if name.startswith("labelled_share_")) == pytest.approx(1, abs=1e-4)
     # 4, 8 and 12 of 24 regions: a quarter lies halfway between the first two
     curve = [row for row in csv.DictReader((tmp_path / "out" / "curves.csv").open()) if (row["strategy"], row["axis"]) == ("entropy", "share")]
     assert float(rows[1]["miou_at_0.25"]) == pytest.approx((float(curve[0]["miou"]) + float(curve[1]["miou"])) / 2, rel=1e-4)
