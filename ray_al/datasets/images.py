@@ -68,6 +68,22 @@ def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.array(Image.fromarray(mask).resize((size[1], size[0]), Image.Resampling.NEAREST))
 
 
+def resize_scattered(mask: np.ndarray, size: tuple[int, int], labelled: np.ndarray) -> np.ndarray:
+    """Nearest neighbour, but a cell that would stay empty takes a label from within it: single pixels survive a smaller size.
+
+    Args:
+        mask: as of `resize_mask`.
+        labelled: bool (H, W), where it holds a label. Of several in an empty cell the first, row by row, counts.
+    """
+    resized, (height, width) = resize_mask(mask, size).copy(), labelled.shape
+    ys, xs = np.nonzero(labelled)
+    rows, columns = ys * size[0] // height, xs * size[1] // width
+    empty = ~resize_mask(labelled.astype(np.uint8), size).astype(bool)[rows, columns]
+    last_first = np.flatnonzero(empty)[::-1]
+    resized[rows[last_first], columns[last_first]] = mask[ys[last_first], xs[last_first]]
+    return resized
+
+
 def _nearest(old: int, new: int) -> np.ndarray:
     """Which of `old` positions Pillow takes for each of `new`, so that all kinds of masks are resized alike."""
     ramp = Image.fromarray(np.arange(old, dtype=np.int32)[None])

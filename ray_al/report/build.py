@@ -14,7 +14,7 @@ import yaml
 from ray_al.core.storage import Storage
 from ray_al.core.types import Box, FileRef
 from ray_al.datasets.compose import Part, compose_targets
-from ray_al.datasets.images import resize_mask
+from ray_al.datasets.images import resize_scattered
 from ray_al.ledger import Journal, State, fold
 from ray_al.regions.maps import MapPart, decode_map
 from ray_al.report.curve import curve_csv
@@ -187,7 +187,8 @@ def _read_maps(storage: Storage, ref: FileRef) -> MapPart:
 def _frame(cycle: int, preview: Mapping[str, np.ndarray], labels: list[_Labelled], size: tuple[int, int]) -> Frame:
     so_far = [one for one in labels if one.cycle <= cycle]
     shown = preview["image"].shape[:2]
-    bits = resize_mask(compose_targets([one.part for one in so_far], *size), shown)[..., 0]
+    native = compose_targets([one.part for one in so_far], *size)
+    bits = resize_scattered(native, shown, native[..., 0] != 0)[..., 0]
     return Frame(
         cycle=cycle,
         photo=preview["image"],

@@ -98,7 +98,8 @@ class CycleTrainer:
         size = plan.recipe.image_size or self.config.data.image_size
         if self.samples is None or self.samples.image_size != size:
             partial = self.config.label.kind != "dense"
-            self.samples = LabelledImages(self.storage, self.manifest, self.dataset, size, self.cache, partial=partial)
+            scattered = self.config.regions.is_sparse
+            self.samples = LabelledImages(self.storage, self.manifest, self.dataset, size, self.cache, partial=partial, scattered=scattered)
         self.samples.update(plan.label_parts, all_masks=plan.all_masks)
         if plan.sieve is not None:
             self.samples.sieve(self._probabilities(plan.sieve))

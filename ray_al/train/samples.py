@@ -14,7 +14,7 @@ from ray_al.datasets import Dataset
 from ray_al.datasets.bits import bits_of_ids
 from ray_al.datasets.cache import ByteCache
 from ray_al.datasets.compose import Part, compose_mask, compose_targets
-from ray_al.datasets.images import read_image, resize_image, resize_mask
+from ray_al.datasets.images import read_image, resize_image, resize_mask, resize_scattered
 from ray_al.datasets.masks import read_mask
 
 Probabilities = Callable[[np.ndarray], np.ndarray]
@@ -34,12 +34,28 @@ class LabelledImages:
         image_size: (height, width) in pixels of what `image` and `mask` return.
         cache: where decoded arrays are kept.
         partial: whether labels are sets of classes.
+        scattered: whether regions are so small that a smaller size would lose them.
     """
 
     def __init__(
-        self, storage: Storage, manifest: pa.Table, dataset: Dataset, image_size: tuple[int, int], cache: ByteCache, *, partial: bool = False
+        self,
+        storage: Storage,
+        manifest: pa.Table,
+        dataset: Dataset,
+        image_size: tuple[int, int],
+        cache: ByteCache,
+        *,
+        partial: bool = False,
+        scattered: bool = False,
     ) -> None:
-        self.storage, self.dataset, self.image_size, self.cache, self.partial = storage, dataset, image_size, cache, partial
+        self.storage, self.dataset, self.image_size, self.cache, self.partial, self.scattered = (
+            storage,
+            dataset,
+            image_size,
+            cache,
+            partial,
+            scattered,
+        )
         columns = ("image_index", "image_id", "uri", "mask_uri", "height", "width")
         rows = zip(*(manifest.column(name).to_pylist() for name in columns), strict=True)
         self._rows = {row[0]: dict(zip(columns, row, strict=True)) for row in rows}
@@ -96,7 +112,11 @@ class LabelledImages:
         key = ("labels", index, self._version(index), self.image_size)
         mask = self.cache.get(key)
         if mask is None:
-            mask = resize_mask(self._native_mask(index), self.image_size)
+            native = self._native_mask(index)
+            if self.scattered and not self._all_masks:
+                mask = resize_scattered(native, self.image_size, native[..., 0] != 0 if self.partial else native != IGNORE_INDEX)
+            else:
+                mask = resize_mask(native, self.image_size)
             self.cache.put(key, mask)
         return mask
 

@@ -4,6 +4,7 @@ import torch
 
 from ray_al.core.errors import DataError
 from ray_al.core.seeding import generator
+from ray_al.datasets.images import resize_mask, resize_scattered
 from ray_al.regions.pixels import best_pixels
 from ray_al.regions.sparse import to_native
 
@@ -84,3 +85,23 @@ def test_the_best_pixel_of_a_coarse_map_lies_in_its_best_cell():
     ids, _ = best_pixels(scores, 24, 32, n=1, radius=5, taken=NONE)
     y, x = divmod(int(ids[0]), 32)
     assert (y // 4, x // 4) == (2, 5)
+
+
+def test_single_labelled_pixels_survive_a_smaller_size():
+    rng = np.random.default_rng(0)
+    mask = np.full((36, 48), 255, np.uint8)
+    labelled = rng.random(mask.shape) < 0.02
+    mask[labelled] = rng.integers(0, 5, labelled.sum())
+    small = resize_scattered(mask, (12, 16), labelled)
+    cells = labelled.reshape(12, 3, 16, 3).any((1, 3))
+    assert ((small != 255) == cells).all() and cells.sum() > 20
+    blocks = mask.reshape(12, 3, 16, 3).transpose(0, 2, 1, 3).reshape(12, 16, 9)
+    assert (blocks == small[..., None]).any(-1).all()
+    bits = np.stack([np.where(labelled, 1 << mask.astype(np.int64) % 63, 0), np.zeros(mask.shape, np.int64)], axis=-1)
+    assert ((resize_scattered(bits, (12, 16), labelled)[..., 0] != 0) == cells).all()
+
+
+def test_where_all_is_labelled_the_nearest_label_counts():
+    mask = np.random.default_rng(0).integers(0, 5, (30, 41)).astype(np.uint8)
+    for size in ((12, 16), (30, 41), (60, 90)):
+        assert (resize_scattered(mask, size, np.ones(mask.shape, bool)) == resize_mask(mask, size)).all()
