@@ -48,14 +48,8 @@ class LabelledImages:
         partial: bool = False,
         scattered: bool = False,
     ) -> None:
-        self.storage, self.dataset, self.image_size, self.cache, self.partial, self.scattered = (
-            storage,
-            dataset,
-            image_size,
-            cache,
-            partial,
-            scattered,
-        )
+        self.storage, self.dataset, self.image_size, self.cache = storage, dataset, image_size, cache
+        self.partial, self.scattered = partial, scattered
         columns = ("image_index", "image_id", "uri", "mask_uri", "height", "width")
         rows = zip(*(manifest.column(name).to_pylist() for name in columns), strict=True)
         self._rows = {row[0]: dict(zip(columns, row, strict=True)) for row in rows}
