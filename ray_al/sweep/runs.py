@@ -215,14 +215,14 @@ def _groups(runs: Sequence[RunResult], keys: Sequence[str]) -> Iterator[Group]:
             both = [run.uri for run in same if run.seed == repeated[0]]
             raise ConfigError(f"{both[0]} and {both[1]}: the same settings with the same seed {repeated[0]}; give one of them")
         yield Group(
-            label=_label(setting),
+            label=group_label(setting),
             setting=setting,
             runs=tuple(sorted(same, key=lambda run: run.seed)),
         )
 
 
-def _label(setting: Mapping[str, Any]) -> str:
-    """`entropy-power-beta0.5`; a random draw has no batch rule worth naming."""
-    if setting.get("strategy.score") == "random":
+def group_label(setting: Mapping[str, Any]) -> str:
+    """`entropy-power-beta0.5`; of random scores the highest are a random draw, no rule worth naming."""
+    if setting.get("strategy.score") == "random" and setting.get("strategy.batch.kind", "topk") == "topk":
         setting = {key: value for key, value in setting.items() if not key.startswith("strategy.batch")}
     return group_name(setting)

@@ -8,6 +8,7 @@ from ray_al.driver.budget import query_size, total_amount
 from ray_al.sweep.config import Space, load_sweep
 from ray_al.sweep.plan import draw, fixed_settings, group_name, plan_trials
 from ray_al.sweep.resources import trial_resources
+from ray_al.sweep.runs import group_label
 from ray_al.sweep.schedule import open_scheduler, rungs_of
 from ray_al.sweep.trial import interpolate, is_crossed
 
@@ -164,3 +165,8 @@ def test_resources_of_a_run():
     many = trial_resources(config.model_copy(update={"train": train, "score": score}))
     assert many.host == {"CPU": 0.01}
     assert (many.cpus, many.gpus) == (4.01, 4.0)  # the group ends before scoring: both never hold GPUs at once
+
+
+def test_rules_on_random_scores_have_a_label_of_their_own():
+    assert group_label({"strategy.score": "random", "strategy.batch.kind": "topk"}) == "random"
+    assert group_label({"strategy.score": "random", "strategy.batch.kind": "kcenter"}) == "random-kcenter"
