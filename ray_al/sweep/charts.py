@@ -9,6 +9,10 @@ from ray_al.sweep.compare import AXES
 
 COLORS = ("#64748b", "#2563eb", "#f59e0b", "#059669", "#dc2626", "#7c3aed", "#0891b2", "#db2777", "#65a30d", "#92400e")
 """The reference first, in grey."""
+CHARACTER, AXIS = 0.085, 4.0
+"""Inches: the width of a letter at 9 points, and of the axis of ranks."""
+FEW = 6
+"""More strategies than these have no bands, and their legend stands beside the picture."""
 
 
 def charts(facts: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
@@ -19,7 +23,8 @@ def charts(facts: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
             continue
         yield (
             f"curve_{axis}",
-            f"mIoU against {title}; lines are means over seeds, bands 95 % bootstrap intervals",
+            f"mIoU against {title}; lines are means over seeds"
+            + (", bands 95 % bootstrap intervals" if len(groups) <= FEW else "; their intervals stand in the tables"),
             _curves(groups, axis, title, False),
         )
     yield "curve_share_log", "The same on a logarithmic budget axis", _curves(groups, "share", AXES["share"], True)
@@ -44,15 +49,28 @@ def _figure(width: float, height: float) -> tuple[Any, Any]:
     return figure, figure.subplots()
 
 
+def _style(index: int) -> dict[str, Any]:
+    """Of the line of a strategy; colours come again in dashes."""
+    return {"linewidth": 2, "color": COLORS[index % len(COLORS)], "linestyle": ("-", "--", ":", "-.")[index // len(COLORS) % 4]}
+
+
+def _legend(figure: Any, plot: Any, number: int) -> None:
+    if number <= FEW:
+        plot.legend(frameon=False, fontsize=9)
+    else:
+        figure.set_figwidth(11)
+        figure.legend(frameon=False, fontsize=9, loc="outside right upper")
+
+
 def _curves(groups: list[dict[str, Any]], axis: str, title: str, log: bool) -> Any:
     figure, plot = _figure(8, 4.2)
     scale = 100 if axis == "share" else 1
     for index, group in enumerate(groups):
-        curve, color = group["curves"][axis], COLORS[index % len(COLORS)]
+        curve, style = group["curves"][axis], _style(index)
         x = scale * np.asarray(curve["x"])
-        plot.plot(x, curve["mean"], marker="o", markersize=4, linewidth=2, color=color, label=f"{group['label']} (n={len(group['seeds'])})")
-        if curve["low"][0] is not None:
-            plot.fill_between(x, curve["low"], curve["high"], color=color, alpha=0.13, linewidth=0)
+        plot.plot(x, curve["mean"], marker="o", markersize=4, label=f"{group['label']} (n={len(group['seeds'])})", **style)
+        if curve["low"][0] is not None and len(groups) <= FEW:
+            plot.fill_between(x, curve["low"], curve["high"], color=style["color"], alpha=0.13, linewidth=0)
     if log:
         from matplotlib.ticker import FuncFormatter, NullFormatter
 
@@ -63,7 +81,7 @@ def _curves(groups: list[dict[str, Any]], axis: str, title: str, log: bool) -> A
     plot.set_xlabel(title + (" (%)" if axis == "share" else "") + (", log" if log else ""))
     plot.set_ylabel("validation mIoU")
     plot.grid(alpha=0.25)
-    plot.legend(frameon=False, fontsize=9)
+    _legend(figure, plot, len(groups))
     return figure
 
 
@@ -73,12 +91,12 @@ def _saved(groups: list[dict[str, Any]], reference: str) -> Any:
         if group["saved"]:
             curve = group["saved"]["curve"]
             values = [np.nan if value is None else 100 * value for value in curve["saved"]]
-            plot.plot(curve["miou"], values, linewidth=2, color=COLORS[index % len(COLORS)], label=group["label"])
+            plot.plot(curve["miou"], values, label=group["label"], **_style(index))
     plot.axhline(0, color="#64748b", linewidth=1)
     plot.set_xlabel("validation mIoU that both reach")
     plot.set_ylabel(f"labels saved against {reference} (%)")
     plot.grid(alpha=0.25)
-    plot.legend(frameon=False, fontsize=9)
+    _legend(figure, plot, len(groups))
     return figure
 
 
@@ -104,7 +122,8 @@ def _ranks(tests: dict[str, Any]) -> Any:
     labels, ranks, critical = tests["labels"], np.asarray(tests["ranks"]), tests["critical"]
     order = np.argsort(ranks)
     bars = list(_cliques(ranks[order], critical))
-    figure, plot = _figure(8, 1.3 + 0.28 * len(labels) + 0.14 * len(bars))
+    side = CHARACTER * (max(map(len, labels)) + len(" (10.00)") + 2)
+    figure, plot = _figure(AXIS + 2 * side, 1.3 + 0.28 * len(labels) + 0.14 * len(bars))
     top = 0.0
     plot.plot([1, len(labels)], [top, top], color="black", linewidth=1)
     for tick in range(1, len(labels) + 1):
@@ -127,7 +146,8 @@ def _ranks(tests: dict[str, Any]) -> Any:
         plot.text(
             edge + (-0.05 if left else 0.05), y, f"{labels[index]} ({ranks[index]:.2f})", ha="right" if left else "left", va="center", fontsize=9
         )
-    plot.set_xlim(0.2 - 0.25 * len(labels), len(labels) + 0.8 + 0.25 * len(labels))
+    beside = side * (len(labels) - 1) / AXIS
+    plot.set_xlim(1 - beside, len(labels) + beside)
     plot.axis("off")
     return figure
 
