@@ -82,9 +82,6 @@ class SettingSearch(Searcher):
     def save(self, checkpoint_path: str) -> None:
         """Nothing: a sweep goes on from its trials' files and ledgers, not from Tune's memory."""
 
-    def restore(self, checkpoint_path: str) -> None:
-        raise NotImplementedError("a sweep goes on from its trials' files and ledgers")
-
 
 def open_optuna(sweep: SweepConfig, known: list[tuple[dict[str, Any], float]]) -> Any:
     """Tune's OptunaSearch over the sweep's space.

@@ -92,6 +92,7 @@ def test_a_trial_that_dies_goes_on(place, undisturbed):
     assert table(place, "dying_trial") == undisturbed
 
 
+@pytest.mark.slow
 def test_a_trial_that_fails_says_why_and_the_others_finish(place):
     space = {"model.name": ["lraspp_mobilenet_v3_large", "tests.acceptance.failing:Failing"]}
     path = write(place, "failing", space=space, limits={"retries": 0})
