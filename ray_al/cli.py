@@ -1,12 +1,8 @@
 """The command line: parse, call one function, print."""
 
 import json
-import os
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +10,12 @@ import click
 
 from ray_al import __version__
 from ray_al.core.config import load_config
-from ray_al.core.errors import ConfigError, RayALError
+from ray_al.core.errors import ConfigError
 from ray_al.core.storage import Storage
+from ray_al.terminal import EXIT_INTERRUPTED, Group, progress, stop_on_signals
 
-EXIT_WAITING, EXIT_INTERRUPTED = 4, 130
+EXIT_WAITING = 4
 DEMO = Path(__file__).parent / "demo.yaml"
-
-
-class Group(click.Group):
-    """Prints our own errors as one line and ends with their exit code."""
-
-    def invoke(self, context: click.Context) -> Any:
-        try:
-            return super().invoke(context)
-        except RayALError as error:
-            click.echo(f"error: {error}", err=True)
-            context.exit(error.exit_code)
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -265,7 +251,7 @@ def datasets_check(config: str, overrides: tuple[str, ...], as_json: bool) -> No
 
     settings = load_config(config, overrides)
     dataset = open_dataset(settings.data)
-    with _progress() as show:
+    with progress() as show:
         facts = check_dataset(dataset, progress=lambda done, total: show(f"checked {done} of {total} files"))
     click.echo(json.dumps(facts, indent=1) if as_json else _readable(facts))
     sys.exit(0 if facts["ok"] else 1)
@@ -338,8 +324,8 @@ def _sweep(file: str | None, resume_dir: str | None, dry_run: bool, out: str | N
         resume_dir = create_sweep(settings, out or default_run_uri(settings.name))
         click.echo(f"sweep directory: {resume_dir}", err=True)
     assert resume_dir is not None
-    with _stop_on_signals() as stop, _progress() as show:
-        complete = run_sweep(resume_dir, show=lambda progress: show(progress_line(progress)), should_stop=stop.is_set)
+    with stop_on_signals() as stop, progress() as show:
+        complete = run_sweep(resume_dir, show=lambda runs: show(progress_line(runs)), should_stop=stop.is_set)
     facts = sweep_facts(resume_dir)
     click.echo(json.dumps(facts, indent=1) if as_json else sweep_text(facts))
     if not complete:
@@ -354,7 +340,7 @@ def _drive(run_dir: str, as_json: bool) -> int:
     from ray_al.driver.host import run as host_run
     from ray_al.driver.status import read_status
 
-    with _stop_on_signals() as stop, _progress() as show:
+    with stop_on_signals() as stop, progress() as show:
         outcome = host_run(run_dir, should_stop=stop.is_set, on_poll=lambda: show(_progress_line(run_dir)))
     facts = read_status(Storage(run_dir))
     facts["outcome"] = outcome.kind
@@ -376,7 +362,7 @@ def _final(run_dir: str, kind: Any, as_json: bool) -> None:
     from ray_al.driver.final import train_final
 
     _require_run(run_dir)
-    with _stop_on_signals() as stop, _progress() as show:
+    with stop_on_signals() as stop, progress() as show:
         values = train_final(run_dir, kind, progress=lambda done, total: show(f"step {done} of {total}"), should_stop=stop.is_set)
     miou = values["metrics"]["val"]["miou"]
     share = values.get("share_of_full_score")
@@ -418,46 +404,10 @@ def _progress_line(run_dir: str) -> str:
     return line + (f", {live['seconds_left']:.0f} s left" if live["seconds_left"] else "")
 
 
-def _readable(facts: Any, indent: int = 0) -> str:
+def _readable(facts: Any) -> str:
     import yaml
 
     return str(yaml.safe_dump(facts, sort_keys=False, default_flow_style=None, width=110)).rstrip()
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str], None]]:
-    """Progress on standard error: one line that changes on a terminal, one line a stage elsewhere."""
-    shown = [""]
-    on_terminal = sys.stderr.isatty()
-
-    def show(line: str) -> None:
-        key = line if on_terminal else line.split("/")[0].rstrip("0123456789 ")
-        if key == shown[0]:
-            return
-        shown[0] = key
-        click.echo(f"\r\x1b[K{line}" if on_terminal else line, err=True, nl=not on_terminal)
-
-    yield show
-    if on_terminal and shown[0]:
-        click.echo("", err=True)
-
-
-@contextmanager
-def _stop_on_signals() -> Iterator[threading.Event]:
-    """SIGINT and SIGTERM ask for a clean end between two steps; a second one ends at once."""
-    stop = threading.Event()
-
-    def handle(number: int, frame: Any) -> None:
-        if stop.is_set():
-            os._exit(EXIT_INTERRUPTED)
-        stop.set()
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ Unknown keys are refused with the nearest known one; every message names the key
 """
 
 import difflib
+import math
 import os
 import re
 import typing
@@ -130,6 +131,8 @@ class TrainConfig(Section):
     batch_size: Annotated[int, Field(ge=1)] = 8
     optimizer: Literal["sgd", "adam", "adamw"] = "adam"
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    warm_learning_rate: Annotated[float, Field(gt=0)] | None = None
+    """Of cycles that start from the last one's weights (`policy: finetune` or `continue`); None: `learning_rate`."""
     weight_decay: Annotated[float, Field(ge=0)] = 2e-4
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     schedule: Schedule = "poly"
@@ -161,6 +164,10 @@ class TrainConfig(Section):
             raise ValueError(
                 f"gpus_per_worker={self.gpus_per_worker} would let two trainers share one GPU; give 0.6 (and 0.4 to scorers) or a whole one"
             )
+        if self.warm_learning_rate is not None and self.policy == "reset":
+            raise ValueError(
+                f"warm_learning_rate={self.warm_learning_rate} has no effect with policy=reset; set policy to finetune or continue, or leave it out"
+            )
         if (self.extra_epochs is None) != (self.extra_every is None):
             raise ValueError("extra_epochs and extra_every go together; set both or neither")
         return self
@@ -187,7 +194,8 @@ class ScoreConfig(Section):
     """On a CPU so many batches are computed side by side, a thread each; beside them as many threads decode."""
     batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     precision: Literal["auto", "fp32", "bf16", "reference"] = "auto"
-    shard_size: Annotated[int, Field(ge=1)] = 64
+    shard_size: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    """Images of a task, the unit that is recorded, and done again after an interruption (see `RunConfig.shard_size`)."""
     gpus_per_worker: Annotated[float, Field(ge=0)] = 0.0
     max_quarantined: Annotated[float, Field(ge=0, le=1)] = 0.05
 
@@ -268,6 +276,16 @@ class RunConfig(Section):
     report: ReportConfig = ReportConfig()
     tracking: TrackingConfig = TrackingConfig()
     cluster: ClusterConfig = ClusterConfig()
+
+    def shard_size(self, num_images: int) -> int:
+        """`score.shard_size`, or what `auto` is for a pool: up to 256 images where they are small, so that lanes seldom run dry, fewer
+        where a task would take long or a worker would get less than four."""
+        if self.score.shard_size != "auto":
+            return self.score.shard_size
+        height, width = self.data.image_size
+        most = max(64, min(256, 2**25 // (height * width)))
+        even = num_images / (4 * max(1, self.score.workers))
+        return max(16, min(most, 16 * math.ceil(even / 16)))
 
     @model_validator(mode="after")
     def _train_has_a_length(self) -> "RunConfig":

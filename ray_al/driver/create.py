@@ -98,7 +98,7 @@ def create_run(config: RunConfig, out: str) -> str:
     # How many regions there are, and what a share of them is, superpixels tell once they are computed.
     unknown = kind.needs_maps and config.budget.unit == "regions"
     amount = 0 if unknown else total_amount(config.budget, sizes)
-    config = _resolve(config, dataset.num_classes)
+    config = _resolve(config, dataset.num_classes, len(manifest))
     config_bytes, manifest_bytes = config.to_yaml().encode(), table_bytes(manifest)
     storage.replace(CONFIG, config_bytes)
     storage.replace(MANIFEST, manifest_bytes)
@@ -129,13 +129,14 @@ def pool_digest(manifest: pa.Table) -> str:
     return digest.hexdigest()
 
 
-def _resolve(config: RunConfig, num_classes: int) -> RunConfig:
+def _resolve(config: RunConfig, num_classes: int, num_images: int) -> RunConfig:
     """Write down what `auto` means, so that a resumed run and another machine do the same."""
     on_gpu = config.score.gpus_per_worker > 0
     precision = config.score.precision
     if precision == "auto":
         precision = "bf16" if on_gpu else resolve_precision("auto")
-    config = config.model_copy(update={"score": config.score.model_copy(update={"precision": precision})})
+    resolved = {"precision": precision, "shard_size": config.shard_size(num_images)}
+    config = config.model_copy(update={"score": config.score.model_copy(update=resolved)})
     if config.score.batch_size == "auto":
         batch_size = GPU_BATCH_SIZE if on_gpu else measure_batch_size(config, num_classes)
         config = config.model_copy(update={"score": config.score.model_copy(update={"batch_size": batch_size})})

@@ -113,7 +113,7 @@ class Pool:
         height, width = (self.manifest.column(name)[image_index].as_py() for name in ("height", "width"))
         if not self.kind.needs_maps:
             return self.kind.of_image(height, width, None)
-        ref = self.state.map_parts[image_index // self.config.score.shard_size]
+        ref = self.state.map_parts[image_index // self.config.shard_size(len(self.manifest))]
         assert ref is not None  # an image without a map has no region to ask for
         regions: ImageRegions = self.kind.of_image(height, width, _read_maps(self.storage, ref).map(image_index))
         return regions

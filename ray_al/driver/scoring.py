@@ -113,7 +113,8 @@ def _labelled_numbers(context: Context, cycle: int) -> np.ndarray:
 
 
 def _num_shards(context: Context) -> int:
-    return -(-len(context.pool.manifest) // context.config.score.shard_size)
+    num_images = len(context.pool.manifest)
+    return -(-num_images // context.config.shard_size(num_images))
 
 
 def _tasks(context: Context, work: Any, cycle: int, **arguments: Any) -> list[ShardTask]:

@@ -4,7 +4,7 @@ from typing import Any
 
 from ray_al.core.errors import RayALError
 from ray_al.core.seeding import seed_of
-from ray_al.core.types import START_CYCLE, FileRef, ImageFile, TrainPlan, TrainResult, cycle_folder
+from ray_al.core.types import START_CYCLE, FileRef, ImageFile, Recipe, TrainPlan, TrainResult, cycle_folder
 from ray_al.driver import decide as actions
 from ray_al.driver.context import Context, Done
 from ray_al.driver.pool import read_table
@@ -62,6 +62,7 @@ def _plan(context: Context, cycle: int, member: int) -> TrainPlan:
     previous = _previous_files(context, cycle, member) if settings.policy != "reset" else {}
     folder = cycle_folder(cycle) + (f"/member-{member}" if member else "")
     passes = context.config.strategy_at(cycle).passes
+    trained_before = bool(previous) and not is_untrained(context, cycle - 1)
     snapshots = passes.count if uses_passes(context, cycle) and passes.kind == "snapshots" else 0
     return TrainPlan(
         cycle=cycle,
@@ -76,6 +77,7 @@ def _plan(context: Context, cycle: int, member: int) -> TrainPlan:
         extra_epochs=settings.extra_epochs if _is_extra(context, cycle) else None,
         splits=() if member else ("val",),
         steps=0 if is_untrained(context, cycle) else None,
+        recipe=Recipe(learning_rate=settings.warm_learning_rate if trained_before else None),
         snapshots=snapshots,
         sieve=_sieve(context, cycle),
     )

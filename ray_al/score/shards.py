@@ -96,7 +96,7 @@ def make_tasks(
         first_shard: number of the first shard; a second pass over the pool counts on.
         common: the other fields of `ShardTask`.
     """
-    size = config.score.shard_size
+    size = config.shard_size(num_images)
     for number, start in enumerate(range(0, num_images, size)):
         stop, shard = min(start + size, num_images), first_shard + number
         if shard not in done and images[start:stop].any():

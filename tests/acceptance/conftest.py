@@ -69,9 +69,12 @@ class Place:
         storage = Storage(str(self.folder / name))
         return [storage.read(query.file.path) for query in fold(Journal(storage).events).queries]
 
+    def num_events(self, name: str) -> int:
+        return len(list((self.folder / name / "journal").glob("0*.json")))
+
     def wait_for_events(self, name: str, count: int, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + 120
-        while len(list((self.folder / name / "journal").glob("0*.json"))) < count:
+        while self.num_events(name) < count:
             assert process.poll() is None, "the run ended too early"
             assert time.monotonic() < deadline
             time.sleep(0.005)

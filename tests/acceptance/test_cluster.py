@@ -12,7 +12,6 @@ import psutil
 import pytest
 
 ROOT = Path(__file__).parents[2]
-NUM_EVENTS = 40
 
 
 SLOW = [pytest.param([setting], marks=pytest.mark.slow) for setting in ("score.workers=1", "train.workers=1")]
@@ -23,18 +22,28 @@ def test_any_number_of_workers_chooses_the_same(place, expected, settings):
     assert place.run("-".join(settings), *settings) == expected
 
 
-def test_a_run_killed_at_five_moments_chooses_the_same(place):
-    """Of a strategy with two passes over the pool, for scores and for features."""
-    settings = ("score.workers=0", "strategy.batch.kind=badge")
-    expected = place.run("alone-badge", "cluster.host=process", *settings)
-    process = place.start(*place.new("killed", *settings))
-    for count in sorted(random.Random(0).sample(range(5, NUM_EVENTS - 6), 5)):
-        place.wait_for_events("killed", count, process)
+TWO_PASSES = {
+    **{rule: [f"strategy.batch.kind={rule}"] for rule in ("badge", "kcenter", "clue", "kmeans", "maxherding", "redal", "typiclust")},
+    "lazy": ["strategy.batch.kind=topk", "strategy.lazy={share: 0.4, check: 0.5, min_recall: 1}"],
+    "superpixels": ["regions={kind: superpixels, count: 12}", "strategy.batch.kind=kcenter"],
+    "windows": ["regions={kind: windows, radius: 2, per_image: 5}", "strategy.batch.kind=kcenter"],
+}
+"""Of strategies that go over the pool twice a cycle: for scores and features, or for the best and the rest."""
+
+
+@pytest.mark.parametrize("name", [name if name == "badge" else pytest.param(name, marks=pytest.mark.slow) for name in TWO_PASSES])
+def test_a_run_killed_at_five_moments_chooses_the_same(place, name):
+    settings = ("score.workers=0", *TWO_PASSES[name])
+    whole, killed = f"alone-{name}", f"killed-{name}"
+    expected = place.run(whole, "cluster.host=process", *settings)
+    process = place.start(*place.new(killed, *settings))
+    for count in sorted(random.Random(0).sample(range(5, place.num_events(whole) - 6), 5)):
+        place.wait_for_events(killed, count, process)
         process.kill()
         process.wait()
-        process = place.start("resume", place.folder / "killed")
+        process = place.start("resume", place.folder / killed)
     assert process.wait(280) == 0
-    assert place.queries("killed") == expected
+    assert place.queries(killed) == expected
 
 
 def test_a_driver_that_dies_restarts_and_goes_on(place, expected):

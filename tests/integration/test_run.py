@@ -1,10 +1,12 @@
 """Whole runs in this process, without Ray, on small synthetic scenes."""
 
+import io
 import json
 import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner
 from PIL import Image
 
@@ -197,6 +199,22 @@ def test_a_budget_in_pixels_and_power_sampling(root, policy):
     assert state.amount == round(0.3 * total)
     assert state.spent == state.labelled_pixels
     assert state.amount - 48 * 64 < state.spent <= state.amount
+
+
+def test_warm_trainings_have_a_learning_rate_of_their_own(root):
+    config = configure(
+        root,
+        train={"policy": "finetune", "learning_rate": 0.01, "warm_learning_rate": 1e-12, "weight_decay": 0},
+        budget={"start": 4, "per_cycle": 4, "amount": 12, "start_rule": "scored"},
+        cluster={"keep_checkpoints": 9},
+    )
+    run_dir = create_run(config, str(root / "run"))
+    run_loop(run_dir)
+    storage = Storage(run_dir)
+    files = {cycle: data["files"]["model.pt"]["path"] for cycle, data in fold(Journal(storage).events).trained.items()}
+    untrained, first, second = (torch.load(io.BytesIO(storage.read(files[cycle])), weights_only=True)["backbone.0.0.weight"] for cycle in (-1, 0, 1))
+    assert (first - untrained).abs().max() > 1e-3
+    assert (second - first).abs().max() < 1e-9
 
 
 def test_images_of_many_sizes_in_one_pool(root):

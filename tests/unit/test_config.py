@@ -17,6 +17,7 @@ from ray_al.core.errors import ConfigError
         ({"budget": {"start": 0.5, "amount": 0.1}}, ["start=0.5", "amount=0.1"]),
         ({"data": {"dataset": "camvid"}}, ["data.root"]),
         ({"train": {"gpus_per_worker": 0.5}}, ["gpus_per_worker=0.5", "0.6"]),
+        ({"train": {"warm_learning_rate": 0.01}}, ["warm_learning_rate=0.01", "policy=reset", "finetune"]),
         ({"name": "a/b"}, ["name", "a/b"]),
         ({"seed": "x"}, ["seed", "x"]),
     ],
@@ -49,6 +50,23 @@ def test_paths_are_relative_to_the_file_and_overrides_to_the_caller(tmp_path, mo
 def test_the_resolved_configuration_reads_back_the_same(tmp_path):
     (tmp_path / "c.yaml").write_text(RunConfig().to_yaml())
     assert load_config(str(tmp_path / "c.yaml")) == RunConfig()
+
+
+@pytest.mark.parametrize(
+    ("image_size", "workers", "num_images", "expected"),
+    [
+        ([180, 240], 1, 1500, 256),
+        ([360, 480], 1, 2_000_000, 194),
+        ([1024, 2048], 16, 2_000_000, 64),  # a task would take long
+        ([120, 160], 1, 367, 96),  # four tasks
+        ([120, 160], 8, 367, 16),
+        ([120, 160], 0, 10, 16),
+    ],
+)
+def test_tasks_are_long_for_large_pools_and_even_for_small_ones(image_size, workers, num_images, expected):
+    config = parse_config({"data": {"root": "x", "image_size": image_size}, "score": {"workers": workers}}, source="test")
+    assert config.shard_size(num_images) == expected
+    assert parse_config({"data": {"root": "x"}, "score": {"shard_size": 7}}, source="test").shard_size(num_images) == 7
 
 
 def test_missing_and_broken_files(tmp_path):
