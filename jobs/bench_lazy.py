@@ -46,7 +46,7 @@ def follow(run: str, lazy: LazyConfig) -> list[tuple[float, float, float]]:
             left, scored = pool.images_left(), pool.images_left()
             if known:
                 earlier = ([part.filter(pa.array(~pool.is_chosen(part)))] for part in known)
-                picked, check = pick_images(last_scores(earlier, len(left)), left, lazy, seed=config.seed, cycle=query.cycle)
+                picked, check = pick_images(last_scores(earlier, left), left, lazy, seed=config.seed, cycle=query.cycle)
                 scored = picked | check
                 images = chosen.column("image_index").to_numpy()
                 among = scores.filter(pa.array(scored[scores.column("image_index").to_numpy()])).sort_by([("score", "descending")])

@@ -298,8 +298,9 @@ def _run(config: str, out: str | None, overrides: tuple[str, ...], as_json: bool
     from ray_al.driver.create import check_places, create_run, default_run_uri
 
     settings = load_config(config, overrides)
-    check_places(settings, out, None)
-    run_dir = create_run(settings, out or default_run_uri(settings.name))
+    out = out or default_run_uri(settings.name)
+    check_places(settings, out)
+    run_dir = create_run(settings, out)
     click.echo(f"run directory: {run_dir}", err=True)
     return _drive(run_dir, as_json)
 
@@ -320,8 +321,9 @@ def _sweep(file: str | None, resume_dir: str | None, dry_run: bool, out: str | N
             facts = estimate(settings, trials)
             click.echo(json.dumps(facts, indent=1) if as_json else estimate_text(facts))
             return 0
-        check_places(trials[0].config, out, None)
-        resume_dir = create_sweep(settings, out or default_run_uri(settings.name))
+        out = out or default_run_uri(settings.name)
+        check_places(trials[0].config, out)
+        resume_dir = create_sweep(settings, out)
         click.echo(f"sweep directory: {resume_dir}", err=True)
     assert resume_dir is not None
     with stop_on_signals() as stop, progress() as show:
@@ -349,7 +351,8 @@ def _drive(run_dir: str, as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps(facts, indent=1))
     elif outcome.kind == "finished":
-        click.echo(f"finished: {outcome.detail}; mIoU {facts['miou']:.4f} with {facts['labelled_regions']} regions labelled")
+        miou = "no model was trained" if facts["miou"] is None else f"mIoU {facts['miou']:.4f}"
+        click.echo(f"finished: {outcome.detail}; {miou} with {facts['labelled_regions']} regions labelled")
         click.echo(f"report: {facts['report']}")
     elif outcome.kind == "waiting":
         click.echo(f"waiting for labels: put the masks into {outcome.detail}, then: ray-al resume {run_dir}")
@@ -387,9 +390,11 @@ def _write_report(run_dir: str) -> str:
 
 
 def _require_run(run_dir: str) -> Storage:
+    from ray_al.ledger import Journal
+
     storage = Storage(run_dir)
-    if not storage.exists("journal"):
-        raise ConfigError(f"{run_dir}: not a run directory (it has no journal); give one that `ray-al run` made")
+    if not storage.exists(Journal.FIRST):
+        raise ConfigError(f"{run_dir}: not a run directory (it has no {Journal.FIRST}); give one that `ray-al run` made")
     return storage
 
 

@@ -228,6 +228,12 @@ class FinalConfig(Section):
     schedule: Schedule | None = None
     image_size: tuple[Annotated[int, Field(ge=16)], Annotated[int, Field(ge=16)]] | None = None
 
+    @model_validator(mode="after")
+    def _one_length(self) -> "FinalConfig":
+        if self.steps is not None and self.epochs is not None:
+            raise ValueError(f"steps={self.steps} and epochs={self.epochs} are both set; keep one")
+        return self
+
 
 class ReportConfig(Section):
     num_images: Annotated[int, Field(ge=0, le=32)] = 4

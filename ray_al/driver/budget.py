@@ -4,9 +4,15 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-from ray_al.core.config import BudgetConfig
+import pyarrow as pa
+
+from ray_al.core.config import BudgetConfig, RunConfig
 from ray_al.core.errors import ConfigError
 from ray_al.core.types import SEED_CYCLE
+from ray_al.label.cost import clicks_upper_bound
+from ray_al.regions import open_regions
+
+UNBOUNDED = 1 << 62
 
 
 def pool_units(created: Mapping[str, Any], unit: str) -> int | None:
@@ -43,6 +49,51 @@ def total_amount(budget: BudgetConfig, created: Mapping[str, Any]) -> int:
             f"budget: start={budget.start} or amount={budget.amount} of {total} {budget.unit} is less than one; raise it, or write a count"
         )
     return amount
+
+
+def smallest_region(config: RunConfig, manifest: pa.Table) -> int | None:
+    """Native pixels of the pool's smallest region; None where only a pass over the images tells."""
+    kind = open_regions(config.regions)
+    if kind.needs_maps:
+        return None
+    if config.regions.is_sparse:
+        return (config.regions.radius + 1) ** 2 if config.regions.kind == "windows" else 1
+    sizes = set(zip(manifest.column("height").to_pylist(), manifest.column("width").to_pylist(), strict=True))
+    return min((int(kind.of_image(*size).num_pixels.min()) for size in sizes if kind.num_regions(*size)), default=None)
+
+
+def check_budget(config: RunConfig, created: Mapping[str, Any], manifest: pa.Table, num_classes: int) -> None:
+    """Refuse budgets of which a query could never pay for a region.
+
+    Args:
+        created: sizes of the pool: `num_images`, `num_regions`, `num_pixels`.
+
+    Raises:
+        ConfigError: naming the key, the value and what a region costs.
+    """
+    budget, smallest = config.budget, smallest_region(config, manifest)
+    if budget.unit == "regions" and open_regions(config.regions).needs_maps:
+        return  # shares of regions that are not known yet
+    amount = total_amount(budget, created)
+    region, why = 1, ""
+    if budget.unit == "pixels":
+        region = smallest or 1
+    elif budget.unit == "clicks":
+        region = clicks_upper_bound(config.label.kind, smallest or UNBOUNDED, num_classes, config.label.max_clicks)
+        why = f" with label.max_clicks={config.label.max_clicks}, refunded to what its label takes" if config.label.kind == "dense" else ""
+    sizes = {"start": query_size(budget, created, -1, UNBOUNDED)}
+    if budget.start_rule == "class_aware":
+        sizes = {"start (its random part)": query_size(budget, created, SEED_CYCLE, UNBOUNDED), "start (the rest)": sizes["start"]}
+    if sum(sizes.values()) > amount:
+        raise ConfigError(f"budget.start={budget.start}: {sum(sizes.values())} {budget.unit} are more than budget.amount, {amount}; lower it")
+    per_cycle = _whole(_exact(budget.per_cycle, pool_units(created, budget.unit), "per_cycle"))
+    if sum(sizes.values()) < amount and budget.unit != "clicks":  # of which later cycles reserve more than they plan to spend
+        sizes["per_cycle"] = per_cycle
+    for key, size in sizes.items():
+        if size < region:
+            raise ConfigError(
+                f"budget.{key}: {size} {budget.unit} pay for no region, for each of which {region} are reserved at least{why}; raise it"
+            )
 
 
 def query_size(budget: BudgetConfig, created: Mapping[str, Any], cycle: int, remaining: int) -> int:

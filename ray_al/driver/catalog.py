@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
 from ray_al.core.config import BudgetConfig
+from ray_al.driver.check_strategy import goes_with
 from ray_al.label.cost import COSTS
 from ray_al.label.kinds import KINDS as LABEL_KINDS
 from ray_al.regions import KINDS as REGION_KINDS
@@ -86,8 +87,4 @@ def _rule_needs(rule: BatchRule) -> str:
 
 def count_combinations() -> int:
     """Pairs of score and batch rule that a run accepts."""
-    return sum(_goes_with(function, name) for function in ACQUISITIONS.values() for name in BATCH_RULES)
-
-
-def _goes_with(function: Acquisition, rule: str) -> bool:
-    return rule != "class_split" or function.attribution in ("hard", "soft")
+    return sum(goes_with(function, score, rule) for score, function in ACQUISITIONS.items() for rule in BATCH_RULES)

@@ -7,7 +7,7 @@ from ray_al.datasets.bits import check_num_classes
 from ray_al.models import build_model
 from ray_al.models.dropout import with_dropout
 from ray_al.models.features import feature_layer
-from ray_al.score.functions import find_acquisition
+from ray_al.score.functions import Acquisition, find_acquisition
 from ray_al.score.transforms import check_transform
 from ray_al.select import BATCH_RULES
 
@@ -22,21 +22,58 @@ def check_strategy(config: RunConfig, num_classes: int) -> None:
     function = find_acquisition(score)
     for name in strategy.transforms:
         check_transform(name)
-    if strategy.batch.kind == "class_split" and function.attribution not in ("hard", "soft"):
-        raise ConfigError(f"strategy.batch.kind={strategy.batch.kind!r} shares a query out by classes, which {score!r} does not score; use clasp")
     if config.regions.is_sparse and function.attribution != "none":
         raise ConfigError(f"regions.kind={config.regions.kind!r}: {score!r} needs the classes of whole regions; use grid, image or superpixels")
-    _check_start(config, num_classes)
+    _check_scores(config, function)
+    _check_start(config)
     _check_labels(config, num_classes)
     _check_network(config, num_classes)
 
 
-def _check_start(config: RunConfig, num_classes: int) -> None:
-    rule, start = config.budget.start_rule, config.budget.start
-    bounds = {"dense": config.label.max_clicks, "classes": num_classes, "dominant": 1}
-    if config.budget.unit == "clicks" and isinstance(start, int) and start < bounds[config.label.kind]:
-        setting = f"label.max_clicks={config.label.max_clicks}" if config.label.kind == "dense" else f"{num_classes} classes"
-        raise ConfigError(f"budget.start: {start} clicks are fewer than one region may cost ({setting}, reserved for each); raise it")
+def goes_with(function: Acquisition, score: str, rule: str) -> bool:
+    """Whether a batch rule can take what a function scores."""
+    if rule == "class_split":
+        return function.attribution in ("hard", "soft")
+    return rule != "power" or score != "balent"
+
+
+def _check_scores(config: RunConfig, function: Acquisition) -> None:
+    strategy, score = config.strategy, config.strategy.score
+    if not goes_with(function, score, strategy.batch.kind):
+        if strategy.batch.kind == "power":
+            raise ConfigError(f"strategy.batch.kind='power': scores of {score!r} may be below 0 and have no power; use softmax or softrank")
+        raise ConfigError(f"strategy.batch.kind={strategy.batch.kind!r} shares a query out by classes, which {score!r} does not score; use clasp")
+    if strategy.aggregation not in ("auto", "mean") and function.attribution in ("hard", "soft"):
+        raise ConfigError(f"strategy.aggregation={strategy.aggregation!r}: {score!r} adds up means by class; leave it at auto")
+    if strategy.aggregation != "auto" and config.regions.is_sparse:
+        raise ConfigError(
+            f"strategy.aggregation={strategy.aggregation!r}: of regions.kind={config.regions.kind!r} a score is the pixel's or the window's mean; "
+            "leave it at auto"
+        )
+    _check_snapshots(config, function)
+    if strategy.lazy is not None and not function.needs_model:
+        raise ConfigError(f"strategy.lazy: {score!r} looks at no image, there is nothing to save; leave lazy out")
+    if strategy.lazy is not None and function.weights is not None:
+        raise ConfigError(
+            f"strategy.lazy: {score!r} weighs classes by what the model sees in the whole pool, of which lazy scoring sees a part; leave lazy out"
+        )
+
+
+def _check_snapshots(config: RunConfig, function: Acquisition) -> None:
+    passes, steps = config.strategy.passes, config.train.steps
+    if function.inputs != "passes" or passes.kind != "snapshots":
+        return
+    if steps is not None and passes.count - 1 > steps // 2:
+        raise ConfigError(
+            f"strategy.passes.count={passes.count}: snapshots are taken in the second half of a training, which has {steps // 2} of "
+            f"train.steps={steps}; lower the count or raise the steps"
+        )
+    if config.budget.start_rule == "scored":
+        raise ConfigError("budget.start_rule='scored': an untrained model has no snapshots to disagree; use another start rule, or dropout")
+
+
+def _check_start(config: RunConfig) -> None:
+    rule = config.budget.start_rule
     if rule == "class_aware" and config.regions.is_sparse:
         raise ConfigError(f"budget.start_rule={rule!r}: regions.kind={config.regions.kind!r} has a region at every pixel; use random")
     if rule == "equal_per_image" and config.regions.kind not in ("grid", "image"):

@@ -8,11 +8,12 @@ import numpy as np
 import pyarrow as pa
 
 from ray_al.core.errors import DataError, RayALError
+from ray_al.core.seeding import seed_of
 from ray_al.core.strategy import BatchConfig, StrategyConfig
 from ray_al.core.types import SCORE_SCHEMA, SEED_CYCLE, START_CYCLE, FileRef, cycle_folder
 from ray_al.datasets.images import read_image
 from ray_al.driver import decide as actions
-from ray_al.driver.budget import query_size
+from ray_al.driver.budget import query_size, smallest_region
 from ray_al.driver.context import Context, Done
 from ray_al.driver.pool import read_table, table_bytes
 from ray_al.label import simulated
@@ -70,19 +71,34 @@ def query_amount(context: Context, cycle: int) -> int:
 def choose_query(context: Context, cycle: int, amount: int) -> pa.Table:
     """The regions of `cycle` that `amount` pays: QUERY_SCHEMA.
 
-    Rank more and more candidates until the amount is spent: filters and costs that differ from region to region drop some.
+    Raises:
+        RayALError: a score or a feature is not a number, or the batch rule cannot take the scores.
     """
+    return _choose_within(context, cycle, amount, lambda k: _ranked(context, cycle, k), _skip(context, cycle))
+
+
+def choose_best(context: Context, cycle: int, amount: int) -> pa.Table:
+    """The regions with the highest scores that `amount` pays, whatever the batch rule: QUERY_SCHEMA."""
+
+    def ranked(k: int) -> pa.Table:
+        best = rank_scores(context, cycle, k)
+        return best.select(SCORE_SCHEMA.names).append_column("reason", pa.array(["topk"] * len(best), pa.string()))
+
+    return _choose_within(context, cycle, amount, ranked, None)
+
+
+def _choose_within(context: Context, cycle: int, amount: int, ranking: Callable[[int], pa.Table], skip: Callable[[Row], bool] | None) -> pa.Table:
+    """Rank more and more candidates until the amount is spent: filters and costs that differ from region to region drop some."""
     strategy, num_left = context.config.strategy_at(cycle), context.pool.num_left
-    filtered = _skip(context, cycle)
     k = min(num_left, amount // max(1, _smallest_cost(context)) + 1)
     while True:
-        ranked = _ranked(context, cycle, k)
+        ranked = ranking(k)
         query = take_within(
             ranked,
             amount=amount,
             costs=_costs(context, ranked),
-            opened=set(np.flatnonzero(context.pool.opened).tolist()) if context.config.budget.unit == "images" else None,
-            skip=filtered,
+            opened=set(np.flatnonzero(context.pool.labelled_images).tolist()) if context.config.budget.unit == "images" else None,
+            skip=skip,
             per_image=strategy.per_image,
             min_distance=strategy.min_distance,
             centre_of=lambda index, region: _centre(context, index, region),
@@ -94,11 +110,9 @@ def choose_query(context: Context, cycle: int, amount: int) -> pa.Table:
 
 def _smallest_cost(context: Context) -> int:
     """What a region costs at least, to know how many a query can hold."""
-    pool, unit = context.pool, context.config.budget.unit
-    if unit != "pixels" or pool.is_sparse or pool.kind.needs_maps:
+    if context.config.budget.unit != "pixels":
         return 1
-    sizes = set(zip(pool.manifest.column("height").to_pylist(), pool.manifest.column("width").to_pylist(), strict=True))
-    return min((int(pool.kind.of_image(*size, None).num_pixels.min()) for size in sizes if pool.kind.num_regions(*size)), default=1)
+    return smallest_region(context.config, context.pool.manifest) or 1
 
 
 def _costs(context: Context, ranked: pa.Table) -> np.ndarray:
@@ -156,7 +170,8 @@ def _ranked(context: Context, cycle: int, k: int) -> pa.Table:
     if cycle not in context.state.scored:
         ranking = equal_per_image if cycle == START_CYCLE and config.budget.start_rule == "equal_per_image" else random_start
         pool = context.pool
-        seed = config.seed if cycle == START_CYCLE else config.seed + cycle
+        # A seed set has draws of its own; a number added to the seed would give it those of another run's start set.
+        seed = config.seed if cycle == START_CYCLE else seed_of(config.seed, "seed set")
         return ranking(pool.manifest, pool.kind, k=k, seed=seed, remaining=~pool.chosen)
     if BATCH_RULES[strategy.batch.kind].needs == "candidates":
         return _from_candidates(context, cycle, strategy, k)
@@ -175,6 +190,10 @@ def _ranked(context: Context, cycle: int, k: int) -> pa.Table:
 def _from_candidates(context: Context, cycle: int, strategy: StrategyConfig, k: int) -> pa.Table:
     batch = strategy.batch
     table = candidates_of(context, cycle).sort_by([("image_id", "ascending"), ("region", "ascending")]).combine_chunks()
+    if cycle in context.state.extracted:
+        table = _with_features(context, cycle, table)
+    if not len(table):
+        return table.select(SCORE_SCHEMA.names).append_column("reason", pa.array([], pa.string()))
     keys, options = table.column("score").to_numpy().astype(np.float64), {}
     if batch.kind == "class_split":
         noise = _noise(context, cycle, batch, table)
@@ -193,17 +212,36 @@ def _noise(context: Context, cycle: int, batch: BatchConfig, table: pa.Table) ->
     return noise
 
 
+def _read_features(context: Context, cycle: int) -> pa.Table:
+    refs = [ref for _, ref in sorted(context.state.features[cycle].items()) if ref is not None]
+    return pa.concat_tables([read_table(context.storage, ref) for ref in refs])
+
+
+def _with_features(context: Context, cycle: int, table: pa.Table) -> pa.Table:
+    """The rows that the feature pass described: later queries of a cycle, and images found broken on the way, let others move up."""
+    refs = [ref for ref in context.state.features[cycle].values() if ref is not None]
+    parts = [read_table(context.storage, ref, ["image_index", "region"]) for ref in refs]
+    known = np.concatenate([context.pool.numbers(part) for part in parts]) if parts else np.zeros(0, dtype=np.int64)
+    return table.filter(pa.array(np.isin(context.pool.numbers(table), known))).combine_chunks()
+
+
 def _candidates(context: Context, cycle: int, table: pa.Table, keys: np.ndarray) -> Candidates:
-    """The candidates with the features that the feature pass gave them."""
+    """The candidates with the features that the feature pass gave them.
+
+    Raises:
+        RayALError: a feature or probability is not a number.
+    """
     empty = np.zeros((len(table), 0), dtype=np.float32)
     if cycle not in context.state.extracted:
         return Candidates.of(table=table, keys=keys, features=empty, probabilities=empty, labelled=empty[:0])
-    refs = [ref for _, ref in sorted(context.state.features[cycle].items()) if ref is not None]
-    known = pa.concat_tables([read_table(context.storage, ref) for ref in refs])
+    known = _read_features(context, cycle)
     numbers = context.pool.numbers(known)
     order = np.argsort(numbers, kind="stable")
     places = order[np.searchsorted(numbers[order], context.pool.numbers(table))]
     features, probabilities = _matrix(known, "feature"), _matrix(known, "probability")
+    wrong = int((~np.isfinite(features)).any(1).sum() + (~np.isfinite(probabilities)).any(1).sum())
+    if wrong:
+        raise RayALError(f"features of {wrong} regions are not finite; the model of cycle {cycle} diverged, lower train.learning_rate")
     labelled = features[np.setdiff1d(np.arange(len(known)), places)]
     return Candidates.of(table=table, keys=keys, features=features[places], probabilities=probabilities[places], labelled=labelled)
 
@@ -215,8 +253,9 @@ def _matrix(table: pa.Table, name: str) -> np.ndarray:
 
 
 def candidates_of(context: Context, cycle: int) -> pa.Table:
-    """The regions with the highest scores, as many as `strategy.batch.candidates`."""
-    ranked = rank_scores(context, cycle, context.config.strategy_at(cycle).batch.candidates)
+    """The regions with the highest scores, as many as `strategy.batch.candidates`, or as a query can hold where those are more."""
+    most = query_amount(context, cycle) // _smallest_cost(context)
+    ranked = rank_scores(context, cycle, max(context.config.strategy_at(cycle).batch.candidates, most))
     broken = context.pool.broken[ranked.column("image_index").to_numpy()]
     return ranked.filter(pa.array(~broken))
 

@@ -55,19 +55,19 @@ class Context:
         """Record broken images; stop where there are too many."""
         self.append("images_quarantined", {"images": broken})
         self.pool.quarantine(image["image_id"] for image in broken)
-        check_quarantine(self.state, self.config, len(self.pool.manifest))
+        check_quarantine(self.state.quarantined, self.config, len(self.pool.manifest))
 
 
-def check_quarantine(state: State, config: RunConfig, num_images: int) -> None:
+def check_quarantine(broken: Mapping[str, str], config: RunConfig, num_images: int) -> None:
     """Stop where more images are broken than `score.max_quarantined` allows.
 
     Raises:
         RayALError: with the list.
     """
     limit = config.score.max_quarantined * num_images
-    if len(state.quarantined) > limit:
-        listed = "; ".join(f"{image_id}: {error}" for image_id, error in list(state.quarantined.items())[:20])
+    if len(broken) > limit:
+        listed = "; ".join(f"{image_id}: {error}" for image_id, error in list(broken.items())[:20])
         raise RayALError(
-            f"{len(state.quarantined)} of {num_images} pool images cannot be read, more than score.max_quarantined="
+            f"{len(broken)} of {num_images} pool images cannot be read, more than score.max_quarantined="
             f"{config.score.max_quarantined} allows; mend them or raise it. {listed}"
         )

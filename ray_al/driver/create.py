@@ -13,8 +13,9 @@ from ray_al.core.storage import Storage, join_uri
 from ray_al.core.types import FileRef
 from ray_al.datasets import Dataset, check_start, open_dataset
 from ray_al.datasets.manifest import build_manifest
-from ray_al.driver.budget import total_amount
+from ray_al.driver.budget import check_budget, total_amount
 from ray_al.driver.check_strategy import check_strategy
+from ray_al.driver.context import check_quarantine
 from ray_al.driver.loop import CONFIG
 from ray_al.driver.pool import MANIFEST, table_bytes
 from ray_al.driver.track import check_tracking
@@ -23,7 +24,7 @@ from ray_al.models import check_model
 from ray_al.regions import open_regions
 from ray_al.score.calibrate import measure_batch_size
 from ray_al.score.prepare import resolve_precision
-from ray_al.train.schedule import check_train
+from ray_al.train.schedule import check_class_weights, check_train
 
 JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 GPU_BATCH_SIZE = 16
@@ -37,11 +38,11 @@ def default_run_uri(name: str) -> str:
     return join_uri(root if "://" in root else os.path.abspath(root), f"{name}-{stamp}")
 
 
-def check_places(config: RunConfig, out: str | None, given_root: str | None) -> None:
+def check_places(config: RunConfig, out: str) -> None:
     """Refuse places below a submitted job's working directory: they vanish with it."""
     if JOB_VARIABLE not in os.environ:
         return
-    for key, path in (("--out", out), ("data.root", config.data.root if given_root is None else given_root)):
+    for key, path in (("--out (or RAY_AL_RUNS)", out), ("data.root", config.data.root)):
         if path and "://" not in path and os.path.abspath(path).startswith(os.getcwd()):
             raise ConfigError(f"{key}: {path!r} lies in the job's working directory, a copy that is thrown away; give an absolute path or a URI")
 
@@ -57,9 +58,7 @@ def check_config(config: RunConfig) -> Dataset:
     dataset = open_dataset(config.data)
     check_start(dataset)
     check_model(config.model, dataset.num_classes)
-    weights = config.train.class_weights
-    if weights is not None and len(weights) != dataset.num_classes:
-        raise ConfigError(f"train.class_weights: {len(weights)} numbers for {dataset.num_classes} classes; give one a class")
+    check_class_weights(config.train, dataset.num_classes)
     masks = [image.mask_uri for image in dataset.splits["train"]]
     if config.label.annotator == "simulated" and None in masks:
         num_missing = masks.count(None)
@@ -81,20 +80,12 @@ def create_run(config: RunConfig, out: str) -> str:
     """
     storage = Storage(out)
     if storage.exists():
-        raise ConfigError(f"--out {out}: exists already; give a new directory, or go on with `ray-al resume {out}`")
+        begun = storage.exists(Journal.FIRST)
+        remedy = f"go on with `ray-al resume {out}`" if begun else "delete it, if it is the rest of a run that was ended while it was made"
+        raise ConfigError(f"--out {out}: exists already; give a new directory, or {remedy}")
     dataset = check_config(config)
+    manifest, broken, sizes = check_pool(config, dataset)
     kind = open_regions(config.regions)
-    manifest, unreadable = build_manifest(dataset.splits["train"], (lambda height, width: 0) if kind.needs_maps else kind.num_regions)
-    broken = dict(unreadable)
-    if not kind.needs_maps:
-        for row in manifest.select(["image_id", "height", "width", "num_regions"]).to_pylist():
-            if row["num_regions"] == 0 and row["image_id"] not in broken:
-                broken[row["image_id"]] = f"{row['height']}x{row['width']} pixels are fewer than the grid's cells"
-    sizes = {
-        "num_images": len(manifest),
-        "num_regions": sum(manifest.column("num_regions").to_pylist()),
-        "num_pixels": sum(h * w for h, w in zip(manifest.column("height").to_pylist(), manifest.column("width").to_pylist(), strict=True)),
-    }
     # How many regions there are, and what a share of them is, superpixels tell once they are computed.
     unknown = kind.needs_maps and config.budget.unit == "regions"
     amount = 0 if unknown else total_amount(config.budget, sizes)
@@ -118,6 +109,30 @@ def create_run(config: RunConfig, out: str) -> str:
     if broken:
         journal.append("images_quarantined", {"images": [{"image_id": image_id, "error": error} for image_id, error in broken.items()]})
     return storage.root
+
+
+def check_pool(config: RunConfig, dataset: Dataset) -> tuple[pa.Table, dict[str, str], dict[str, int]]:
+    """The manifest, what is wrong with images that cannot be used, and how many images, regions and pixels there are.
+
+    Raises:
+        ConfigError: the budget does not fit the pool.
+        RayALError: more images are broken than `score.max_quarantined` allows.
+    """
+    kind = open_regions(config.regions)
+    manifest, unreadable = build_manifest(dataset.splits["train"], (lambda height, width: 0) if kind.needs_maps else kind.num_regions)
+    broken = dict(unreadable)
+    if not kind.needs_maps:
+        for row in manifest.select(["image_id", "height", "width", "num_regions"]).to_pylist():
+            if row["num_regions"] == 0 and row["image_id"] not in broken:
+                broken[row["image_id"]] = f"{row['height']}x{row['width']} pixels are fewer than the grid's cells"
+    check_quarantine(broken, config, len(manifest))
+    sizes = {
+        "num_images": len(manifest),
+        "num_regions": sum(manifest.column("num_regions").to_pylist()),
+        "num_pixels": sum(h * w for h, w in zip(manifest.column("height").to_pylist(), manifest.column("width").to_pylist(), strict=True)),
+    }
+    check_budget(config, sizes, manifest, dataset.num_classes)
+    return manifest, broken, sizes
 
 
 def pool_digest(manifest: pa.Table) -> str:

@@ -46,7 +46,7 @@ def train_final(run_uri: str, kind: Kind, *, progress: Callable[[int, int], None
     )
     storage.remove(f"{kind}/checkpoint")
     with connect(config.model_copy(update={"cluster": config.cluster.model_copy(update={"host": "process"})})):
-        trainer = open_trainer(config, storage.root, state.term)
+        trainer = open_trainer(config, storage.root, state.term, kind=kind)
         try:
             result = trainer.train(plan, progress=progress, should_stop=should_stop)
         finally:

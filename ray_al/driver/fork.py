@@ -20,8 +20,12 @@ def start_config(config: RunConfig) -> RunConfig | None:
     """The run that ends with cycle 0's model of `config`: the same for all runs whose start does not depend on their strategy.
 
     None where it does: the start rule `scored` ranks by the strategy's own scores, and an ensemble or snapshots are trained with cycle 0.
+    None also where the whole budget, which a start run has not, tells what cycle 0 does: extra epochs come at shares of it, and clicks are
+    reserved from what is left of it.
     """
     if config.budget.start_rule == "scored" or _passes_are_models(config) or config.label.annotator != "simulated":
+        return None
+    if config.train.extra_every is not None or config.budget.unit == "clicks":
         return None
     values = config.model_dump(mode="json")
     values["name"] = "start"
@@ -42,7 +46,7 @@ def _passes_are_models(config: RunConfig) -> bool:
 def fork_run(source: str, config: RunConfig, out: str) -> str:
     """Write the new run `out` of `config`, with the events and files of `source` up to cycle 0's model, and return its root.
 
-    What `source` resolved at its start (batch size, precision) holds for the new run too. A fork that was cut short is a run that
+    What `source` resolved at its start (batch size, precision, shard size) holds for the new run too. A fork that was cut short is a run that
     has come less far.
 
     Raises:
@@ -56,7 +60,8 @@ def fork_run(source: str, config: RunConfig, out: str) -> str:
     if storage.exists():
         raise ConfigError(f"--out {out}: exists already; give a new directory, or go on with `ray-al resume {out}`")
     resolved = read_config(origin).score
-    score = config.score.model_copy(update={"batch_size": resolved.batch_size, "precision": resolved.precision})
+    same = {name: getattr(resolved, name) for name in ("batch_size", "precision", "shard_size")}
+    score = config.score.model_copy(update=same)
     config = RunConfig.model_validate(yaml.safe_load(config.model_copy(update={"score": score}).to_yaml()))
     created = dict(shared[0].data)
     later = next((event.data for event in shared if event.kind == "regions_computed"), None)

@@ -86,6 +86,7 @@ class _Loop:
                 if self.should_stop():
                     raise Interrupted
                 self.append(*performer.perform(action, self.state))
+                performer.tidy(action, self.state)
                 write_curve(self.storage, self.state)
                 if isinstance(action, Train):
                     self._tell()

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from ray_al.core.config import RunConfig
@@ -44,6 +45,12 @@ class Performer:
             actions.Finish: finish,
         }
         return table[type(action)](self.context, action)
+
+    def tidy(self, action: actions.Action, state: State) -> None:
+        """Remove what an action, now recorded, made needless."""
+        if isinstance(action, actions.Train) and not action.member:
+            self.context.state = state
+            training.drop_old_checkpoints(self.context, action.cycle)
 
     def _train(self, context: Context, action: actions.Train) -> Done:
         if self._trainer is None:
@@ -118,24 +125,27 @@ def collect(context: Context, action: actions.Collect) -> Done:
 
 
 def _received(context: Context, query: Query, labels: Labels, table: pa.Table, seconds: float) -> Done:
+    before = {(row["image_id"], row["region"]) for row in context.state.refused}
     rows = {(row["image_id"], row["region"]): row for row in table.select(["image_id", "region", "cost", "num_pixels"]).to_pylist()}
     given = labels.table.select(["image_id", "region", "clicks"]).to_pylist()
     queried = [rows[row["image_id"], row["region"]] for row in given]
-    by_clicks = context.config.budget.unit == "clicks"
-    ref = None
+    clicks, unit, ref = sum(row["clicks"] for row in given), context.config.budget.unit, None
+    # An image is paid with its first label: of those asked about, the first may stay unanswered.
+    images = np.unique(labels.table.column("image_index").to_numpy())
+    num_opened = int((~context.pool.labelled_images[images]).sum())
     if given:
         name = f"{cycle_folder(query.cycle + 1)}/labels/part-{len(context.state.label_parts):05d}.parquet"
         ref = context.storage.put(name, table_bytes(labels.table), attempt=context.state.term)
         context.pool.label(labels.table)
-    clicks = sum(row["clicks"] for row in given)
     return "labels_received", {
         "cycle": query.cycle,
         "part": ref.as_dict() if ref else None,
         "num_regions": len(given),
-        "cost": clicks if by_clicks else sum(row["cost"] for row in queried),
+        "cost": {"clicks": clicks, "images": num_opened}.get(unit, sum(row["cost"] for row in queried)),
         "num_pixels": sum(row["num_pixels"] for row in queried),
         "clicks": clicks,
         "refused": list(labels.refused),
+        "corrected": [[row["image_id"], row["region"]] for row in given if (row["image_id"], row["region"]) in before],
         "seconds": seconds,
         "term": context.state.term,
     }

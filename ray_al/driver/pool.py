@@ -1,4 +1,4 @@
-"""The pool: which regions were chosen, as bitmaps over the manifest (10 million images of 25 regions are 31 MB)."""
+"""The pool: which regions were chosen, a byte a region of the manifest (10 million images of 25 regions are 250 MB)."""
 
 import functools
 import io
@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ray_al.core.config import RunConfig
@@ -16,6 +17,7 @@ from ray_al.regions import ImageRegions, open_regions
 from ray_al.regions.maps import MapPart
 
 MANIFEST = "manifest.parquet"
+IMAGES_AT_A_TIME = 1 << 16
 
 
 def read_table(storage: Storage, ref: FileRef, columns: list[str] | None = None) -> pa.Table:
@@ -34,7 +36,7 @@ class Pool:
     """Which regions were chosen, and which images labelled. Rebuilt from the ledger whenever a host starts.
 
     Every region has a flat number, its image's offset plus its own; `spans` is how many numbers an image has. Kinds with few regions an
-    image keep a bitmap over them, sparse kinds (a region a pixel) the sorted flat numbers of what was chosen.
+    image keep an array over them, sparse kinds (a region a pixel) the sorted flat numbers of what was chosen.
     """
 
     def __init__(self, storage: Storage, state: State, config: RunConfig) -> None:
@@ -45,11 +47,9 @@ class Pool:
         sizes = (self.manifest.column(name).to_numpy().astype(np.int64) for name in ("height", "width"))
         self.spans = np.multiply(*sizes) if self.is_sparse else self.num_regions
         self.offsets = np.concatenate([[0], np.cumsum(self.spans, dtype=np.int64)])
-        self.index_of = {name: i for i, name in enumerate(self.manifest.column("image_id").to_pylist())}
         self.chosen = np.zeros(0 if self.is_sparse else self.offsets[-1], dtype=bool)
         self.chosen_numbers = np.zeros(0, dtype=np.int64)
         self.broken = np.zeros(len(self.manifest), dtype=bool)
-        self.opened = np.zeros(len(self.manifest), dtype=bool)
         self.labelled_images = np.zeros(len(self.manifest), dtype=bool)
         self.regions_of = functools.lru_cache(maxsize=64)(self._regions_of)
         """image_index -> the regions of that image."""
@@ -66,7 +66,6 @@ class Pool:
 
     def choose(self, table: pa.Table) -> None:
         """Never choose these regions again."""
-        self.opened[table.column("image_index").to_numpy()] = True
         if self.is_sparse:
             self.chosen_numbers = np.union1d(self.chosen_numbers, self.numbers(table))
         else:
@@ -82,11 +81,19 @@ class Pool:
 
     def quarantine(self, image_ids: Iterable[str]) -> None:
         """Take broken images out of what may be chosen."""
-        for image_id in image_ids:
-            index = self.index_of[image_id]
+        for index in self.indices_of(list(image_ids)):
             self.broken[index] = True
             if not self.is_sparse:
                 self.chosen[self.offsets[index] : self.offsets[index + 1]] = True
+
+    def indices_of(self, image_ids: list[str]) -> list[int]:
+        """The image_index of each name; a look through the manifest, as a table of millions of names would take gigabytes."""
+        if not image_ids:
+            return []
+        names = pa.array(image_ids, pa.string())
+        rows = np.flatnonzero(pc.is_in(self.manifest.column("image_id"), value_set=names))
+        found = dict(zip(self.manifest.column("image_id").take(pa.array(rows)).to_pylist(), rows.tolist(), strict=True))
+        return [found[image_id] for image_id in image_ids]
 
     @property
     def num_left(self) -> int:
@@ -99,8 +106,12 @@ class Pool:
         """bool (images,): those with a region that may still be chosen."""
         if self.is_sparse:
             return ~self.broken & (self.num_regions > 0)
-        left = np.concatenate([[0], np.cumsum(~self.chosen)])
-        return left[self.offsets[1:]] > left[self.offsets[:-1]]
+        left = np.zeros(len(self.manifest), dtype=bool)
+        for start in range(0, len(left), IMAGES_AT_A_TIME):
+            offsets = self.offsets[start : start + IMAGES_AT_A_TIME + 1]
+            counts = np.concatenate([[0], np.cumsum(~self.chosen[offsets[0] : offsets[-1]])])
+            left[start : start + len(offsets) - 1] = np.diff(counts[offsets - offsets[0]]) > 0
+        return left
 
     def shard_regions(self, start: int, stop: int) -> bytes:
         """What a scoring task is told of the images `start` to `stop`: a bit for each region that is left; of sparse kinds, the numbers taken."""

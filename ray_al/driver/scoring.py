@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ray_al.core.seeding import uniform_of
 from ray_al.core.strategy import LazyConfig
 from ray_al.core.types import FileRef, cycle_folder
 from ray_al.driver import decide as actions
 from ray_al.driver.budget import total_amount
-from ray_al.driver.choose import candidates_of, query_amount, rank_scores
+from ray_al.driver.choose import candidates_of, choose_best, query_amount
 from ray_al.driver.context import Context, Done
 from ray_al.driver.pool import MANIFEST, read_table, shard_numbers, table_bytes
 from ray_al.driver.training import score_weights
@@ -48,11 +49,13 @@ def segment(context: Context, action: actions.Segment) -> Done:
 
 def score(context: Context, action: actions.Score) -> Done:
     """Score what may still be chosen, of all images or of those that lazy scoring picks."""
-    start, cycle, pool, state = time.monotonic(), action.cycle, context.pool, context.state
-    left = pool.images_left()
+    start, cycle, pool = time.monotonic(), action.cycle, context.pool
     lazy = context.config.strategy.lazy if cycle > 0 else None
-    picked, check = _lazy_images(context, cycle, lazy, left) if lazy else (left, np.zeros_like(left))
-    images = left & ~picked & ~check if action.rest else picked | check
+    images = left = pool.images_left()
+    if lazy:
+        picked, check = _lazy_images(context, cycle, lazy, left)
+        images = left & ~picked & ~check if action.rest else left & (picked | check)
+    state = context.state
     tasks = _tasks(
         context,
         "scores",
@@ -72,8 +75,11 @@ def score(context: Context, action: actions.Score) -> Done:
         "work_seconds": before["work_seconds"] + facts["work_seconds"],
     }
     if lazy:
-        chosen = rank_scores(context, cycle, query_amount(context, cycle)).column("image_index").to_numpy()
-        recall = before["recall"] if action.rest else estimate_recall(chosen, picked, check, left)
+        recall = before.get("recall")
+        if not action.rest:
+            chosen = choose_best(context, cycle, query_amount(context, cycle)).column("image_index").to_numpy()
+            left = pool.images_left()  # without those that broke meanwhile
+            recall = estimate_recall(chosen, picked, check & left, left)
         event.update(num_left=int(left.sum()), rest=action.rest, recall=recall)
     return "pool_scored", event
 
@@ -148,20 +154,35 @@ def _run(context: Context, tasks: list[ShardTask], stage: str, kind: str, facts:
         totals["work_seconds"] += sum(result.seconds for result in results)
         num_done += len(results)
         parts = [{"shard": r.shard, "file": r.file.as_dict() if r.file else None, "num_rows": r.num_rows} for r in results]
-        context.append(kind, {**facts, "parts": parts})
         broken = [{"image_id": image_id, "error": error} for result in results for image_id, error in result.quarantined]
-        if broken:
+        if broken:  # first, as a part that is recorded is not worked on again
             context.quarantine(broken)
+        context.append(kind, {**facts, "parts": parts})
         context.note(stage, num_done, len(tasks))
 
-    run_shards(tasks, context.config, on_results, should_stop=context.should_stop)
+    run_shards(tasks, context.config, on_results)
     return totals
 
 
 def _lazy_images(context: Context, cycle: int, lazy: LazyConfig, left: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The images that are picked and the check sample, as they were recorded before the first of them was scored."""
+    if cycle not in context.state.picked:
+        _pick(context, cycle, lazy, left)
+    table = read_table(context.storage, context.state.picked[cycle])
+    picked, check = np.zeros_like(left), np.zeros_like(left)
+    for mask, wanted in ((picked, False), (check, True)):
+        mask[table.filter(pc.equal(table.column("check"), wanted)).column("image_index").to_numpy()] = True
+    return picked, check
+
+
+def _pick(context: Context, cycle: int, lazy: LazyConfig, left: np.ndarray) -> None:
     earlier = sorted((number for number in context.state.scores if number < cycle), reverse=True)
-    highest = last_scores((_parts_left(context, number) for number in earlier), len(left))
-    return pick_images(highest, left, lazy, seed=context.config.seed, cycle=cycle)
+    highest = last_scores((_parts_left(context, number) for number in earlier), left)
+    picked, check = pick_images(highest, left, lazy, seed=context.config.seed, cycle=cycle)
+    rows = np.flatnonzero(picked | check)
+    table = pa.table({"image_index": pa.array(rows, pa.int64()), "check": pa.array(check[rows])})
+    ref = context.storage.put(f"{cycle_folder(cycle)}/picked.parquet", table_bytes(table), attempt=context.state.term)
+    context.append("images_picked", {"cycle": cycle, "file": ref.as_dict(), "num_picked": int(picked.sum()), "num_check": int(check.sum())})
 
 
 def _parts_left(context: Context, cycle: int) -> Iterator[pa.Table]:

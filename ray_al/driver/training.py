@@ -25,7 +25,6 @@ def train(context: Context, action: actions.Train, trainer: Trainer) -> Done:
     context.storage.remove(plan.progress)
     if action.member:
         return "member_trained", {"cycle": cycle, "member": action.member, **_files(result)}
-    _drop_old_checkpoints(context, cycle)
     return "cycle_trained", {
         "cycle": cycle,
         **_files(result),
@@ -116,7 +115,8 @@ def _preview_images(context: Context) -> tuple[ImageFile, ...]:
     counts = {image_id: start.count(image_id) for image_id in set(start)}
     chosen = sorted(counts, key=lambda image_id: (-counts[image_id], image_id))[: context.config.report.num_images]
     uris = context.pool.manifest.column("uri")
-    return tuple(ImageFile(image_id=image_id, uri=uris[context.pool.index_of[image_id]].as_py()) for image_id in chosen)
+    indices = context.pool.indices_of(chosen)
+    return tuple(ImageFile(image_id=image_id, uri=uris[index].as_py()) for image_id, index in zip(chosen, indices, strict=True))
 
 
 def _is_extra(context: Context, cycle: int) -> bool:
@@ -128,7 +128,8 @@ def _is_extra(context: Context, cycle: int) -> bool:
     return int(state.spent / state.amount / every) > int(before / state.amount / every)
 
 
-def _drop_old_checkpoints(context: Context, cycle: int) -> None:
+def drop_old_checkpoints(context: Context, cycle: int) -> None:
+    """Remove those that no later cycle needs; called once the training of `cycle` is recorded, as until then it may need the last one's."""
     for known in (context.state.trained, *_by_member(context)):
         for old, data in known.items():
             if old <= cycle - context.config.cluster.keep_checkpoints:

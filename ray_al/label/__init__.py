@@ -13,7 +13,6 @@ class Labels:
     Attributes:
         table: LABEL_SCHEMA, possibly empty.
         refused: `{image_id, region, reason, final}`; `final` where no better answer can come.
-        seconds: time spent, or None where nobody measured it.
     """
 
     table: pa.Table

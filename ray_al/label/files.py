@@ -123,11 +123,11 @@ def _read_classes(data: bytes, class_names: Sequence[str]) -> tuple[int, ...]:
         raise DataError(f"not JSON ({error}); write a list of class names or ids, [] for nothing") from None
     if not isinstance(values, list):
         raise DataError(f"a {type(values).__name__}; write a list of class names or ids, [] for nothing")
-    ids = {class_names.index(value) if value in class_names else value for value in values}
+    ids = [class_names.index(value) if value in class_names else value for value in values]
     for value in ids:
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < len(class_names):
             raise DataError(f"class {value!r} is not known; ids are 0 to {len(class_names) - 1}, names: {', '.join(class_names)}")
-    return tuple(sorted(ids))
+    return tuple(sorted(set(ids)))
 
 
 def _read_mask(data: bytes, task: Mapping[str, Any], num_classes: int) -> np.ndarray:

@@ -25,6 +25,7 @@ EVENTS: Mapping[str, frozenset[str]] = {
         {"cycle", "files", "metrics", "labelled", "class_pixels", "num_steps", "num_images", "train_seconds", "evaluate_seconds"}
     ),
     "member_trained": frozenset({"cycle", "member", "files", "num_steps", "train_seconds"}),
+    "images_picked": frozenset({"cycle", "file", "num_picked", "num_check"}),
     "shards_scored": frozenset({"cycle", "parts"}),
     "pool_scored": frozenset({"cycle", "num_images", "seconds"}),
     "shards_extracted": frozenset({"cycle", "parts"}),

@@ -14,6 +14,9 @@ FOLDER = "journal"
 class Journal:
     """Append-only events below `journal/` of a run directory."""
 
+    FIRST = f"{FOLDER}/{0:08d}.json"
+    """What every run has: without its first event a directory is none yet."""
+
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
         self.events = self._read()

@@ -43,6 +43,7 @@ class State:
     map_parts: Mapping[int, FileRef | None] = field(default_factory=dict)
     trained: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
     members: Mapping[int, Mapping[int, Mapping[str, Any]]] = field(default_factory=dict)
+    picked: Mapping[int, FileRef] = field(default_factory=dict)
     scores: Mapping[int, Mapping[int, FileRef | None]] = field(default_factory=dict)
     scored: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
     features: Mapping[int, Mapping[int, FileRef | None]] = field(default_factory=dict)
@@ -123,8 +124,15 @@ def _labels_received(state: State, data: Mapping[str, Any]) -> State:
         labelled_clicks=state.labelled_clicks + data.get("clicks", 0),
         spent=state.spent + data["cost"],
         reserved=state.reserved - data["cost"],
-        refused=(*state.refused, *data["refused"]),
+        refused=_still_refused(state, data),
     )
+
+
+def _still_refused(state: State, data: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    """The last refusal of each region, until it has a label; events of earlier versions do not name what was corrected."""
+    corrected = {(image_id, region) for image_id, region in data.get("corrected", ())}
+    known = {(row["image_id"], row["region"]): row for row in (*state.refused, *data["refused"])}
+    return tuple(row for name, row in known.items() if name not in corrected)
 
 
 def _query_closed(state: State, data: Mapping[str, Any]) -> State:
@@ -156,6 +164,11 @@ def _regions_computed(state: State, data: Mapping[str, Any]) -> State:
     """From now on the manifest knows how many regions an image has, and the budget what it is a share of."""
     known = {key: data[key] for key in ("manifest", "num_regions", "amount")}
     return replace(state, created={**state.created, **known}, maps=data)
+
+
+def _images_picked(state: State, data: Mapping[str, Any]) -> State:
+    """What lazy scoring looks at in a cycle; images that break later change nothing of it."""
+    return replace(state, picked={**state.picked, data["cycle"]: FileRef.from_dict(data["file"])})
 
 
 def _shards_scored(state: State, data: Mapping[str, Any]) -> State:
@@ -199,6 +212,7 @@ _APPLY: Mapping[str, Callable[[State, Mapping[str, Any]], State]] = {
     "images_segmented": _images_segmented,
     "regions_computed": _regions_computed,
     "member_trained": _member_trained,
+    "images_picked": _images_picked,
     "shards_scored": _shards_scored,
     "shards_extracted": _shards_extracted,
     "features_extracted": _features_extracted,

@@ -41,7 +41,7 @@ class PassDropout(KeptWhole):
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """The values with channels dropped and the rest divided by 1 - p; channels are axis 1 of (N, C, h, w), else the last axis."""
         if not isinstance(values, torch.Tensor):
-            raise ConfigError(f"dropout behind {self.name!r}: its output is a {type(values).__name__}; name a layer that gives a tensor")
+            raise ConfigError(f"strategy.passes.places: the output of {self.name!r} is a {type(values).__name__}; name a layer that gives a tensor")
         if self.training:
             output: torch.Tensor = self.in_training(values)
             return output
@@ -88,7 +88,7 @@ def dropout_places(model: nn.Module) -> tuple[str, ...]:
     if isinstance(model, Segmenter):
         return (last_hidden_layer(model),)
     names = ", ".join(candidate_layers(model))
-    raise ConfigError(f"dropout: the network has no dropout layer; name the layers behind which to put one, such as {names}")
+    raise ConfigError(f"strategy.passes.places: the network has no dropout layer; name layers behind which to put one, such as {names}")
 
 
 def with_dropout(model: nn.Module, places: Sequence[str] | None, probability: float | None) -> tuple[nn.Module, str]:
@@ -108,9 +108,9 @@ def with_dropout(model: nn.Module, places: Sequence[str] | None, probability: fl
         ConfigError: unknown place, with the nearest names; no place known; a probability outside (0, 1).
     """
     if probability is not None and not 0 < probability < 1:
-        raise ConfigError(f"dropout probability {probability}: it must lie between 0 and 1, both excluded")
+        raise ConfigError(f"strategy.passes.probability: {probability}; it must lie between 0 and 1, both excluded")
     own = own_dropouts(model)
-    added = [check_layer(model, name) for name in dict.fromkeys(places or dropout_places(model)) if name not in own]
+    added = [check_layer(model, name, "strategy.passes.places") for name in dict.fromkeys(places or dropout_places(model)) if name not in own]
     used = _use_own(model, own, probability)
     chance = DEFAULT_PROBABILITY if probability is None else probability
     # Inner layers first: behind an outer one the names inside it change.

@@ -24,7 +24,7 @@ class FeatureTap(KeptWhole):
         """The values as they are, of shape (N, D, h, w)."""
         if not isinstance(values, torch.Tensor) or values.ndim != 4:
             seen = f"tensor of shape {tuple(values.shape)}" if isinstance(values, torch.Tensor) else type(values).__name__
-            raise ConfigError(f"feature layer {self.layer!r}: its output is a {seen}; name a layer that gives (N, D, h, w)")
+            raise ConfigError(f"strategy.feature_layer: the output of {self.layer!r} is a {seen}; name a layer that gives (N, D, h, w)")
         _tapped.get()[self.layer] = values.clone()
         return values
 
@@ -46,8 +46,8 @@ def feature_layer(model: nn.Module, name: str | None) -> str:
         return f"backbone.{[child for child, _ in model.backbone.named_children()][-1]}"
     if name is None:
         kind = f"model.name {model.name!r}" if isinstance(model, ForeignSegmenter) else type(model).__name__
-        raise ConfigError(f"{kind}: no feature layer is known for it; name one of it, such as {', '.join(candidate_layers(model))}")
-    return check_layer(model, name)
+        raise ConfigError(f"strategy.feature_layer: none is known for {kind}; name one of it, such as {', '.join(candidate_layers(model))}")
+    return check_layer(model, name, "strategy.feature_layer")
 
 
 class FeatureNetwork(nn.Module):
@@ -73,5 +73,5 @@ class FeatureNetwork(nn.Module):
         finally:
             _tapped.reset(token)
         if self.layer not in seen:
-            raise ConfigError(f"feature layer {self.layer!r}: the network does not call it; name another layer")
+            raise ConfigError(f"strategy.feature_layer: the network does not call {self.layer!r}; name another layer")
         return logits, seen[self.layer]

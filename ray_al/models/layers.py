@@ -58,8 +58,8 @@ def root_of(model: nn.Module) -> nn.Module:
     return model.network if isinstance(model, ForeignSegmenter) else model
 
 
-def check_layer(model: nn.Module, name: str) -> str:
-    """`name`, if it is a layer that is called.
+def check_layer(model: nn.Module, name: str, key: str) -> str:
+    """`name`, if it is a layer that is called; `key` is the setting that names it.
 
     Raises:
         ConfigError: naming the nearest layers.
@@ -68,7 +68,7 @@ def check_layer(model: nn.Module, name: str) -> str:
     if name in names:
         return name
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or candidate_layers(model)
-    raise ConfigError(f"layer {name!r}: the network has no such layer; name one of it, such as {', '.join(near)}")
+    raise ConfigError(f"{key}: the network has no layer {name!r}; name one of it, such as {', '.join(near)}")
 
 
 def candidate_layers(model: nn.Module) -> list[str]:
@@ -97,10 +97,6 @@ def replace_layer(root: nn.Module, name: str, layer: nn.Module) -> None:
 
 
 def put_behind(model: nn.Module, name: str, layer: nn.Module) -> None:
-    """Change `model` so that the output of the layer called `name` passes through `layer`.
-
-    Raises:
-        ConfigError: no such layer.
-    """
+    """Change `model` so that the output of the layer called `name` (see `check_layer`) passes through `layer`."""
     root = root_of(model)
-    replace_layer(root, check_layer(model, name), Followed(root.get_submodule(name), layer))
+    replace_layer(root, name, Followed(root.get_submodule(name), layer))

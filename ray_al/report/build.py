@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import yaml
 
+from ray_al.core.config import parse_config
 from ray_al.core.storage import Storage
 from ray_al.core.types import Box, FileRef
 from ray_al.datasets.compose import Part, compose_targets
@@ -153,7 +154,8 @@ class _Labelled:
 def _labelled(storage: Storage, state: State, sizes: Mapping[str, tuple[int, int]]) -> dict[str, list[_Labelled]]:
     """Every label of the images in `sizes` (native height and width)."""
     found: dict[str, list[_Labelled]] = {image_id: [] for image_id in sizes}
-    size = yaml.safe_load(storage.read("config.yaml"))["score"]["shard_size"]
+    config = parse_config(yaml.safe_load(storage.read("config.yaml")), source=storage.uri("config.yaml"))
+    size = config.shard_size(int(state.created["num_images"]))
     for ref in state.label_parts:
         folder = ref.path.split("/")[1]
         table = pq.read_table(io.BytesIO(storage.read_ref(ref)))

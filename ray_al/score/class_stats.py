@@ -53,7 +53,8 @@ def final_parts(parts: Sequence[Read], function: Acquisition, strategy: Strategy
         part = read()
         class_scores = None
         if "class_scores" in part.column_names:
-            class_scores = part.column("class_scores").combine_chunks().flatten().to_numpy().reshape(len(part), -1).astype(np.float64)
+            size = part.schema.field("class_scores").type.list_size
+            class_scores = part.column("class_scores").combine_chunks().flatten().to_numpy().reshape(-1, size).astype(np.float64)
         dominant = part.column("dominant").to_numpy() if "dominant" in part.column_names else None
         scores = final_scores(part.column("score").to_numpy().astype(np.float64), dominant, class_scores, stats, function, options)
         yield part.set_column(place, "score", pa.array(scores, pa.float32())).replace_schema_metadata(None)

@@ -38,7 +38,7 @@ class StochasticNetwork:
     def __init__(self, network: nn.Module, seed: int, cycle: int) -> None:
         self.network, self.seed, self.cycle = network, seed, cycle
         if not any(isinstance(module, PassDropout) for module in network.modules()):
-            raise ConfigError("dropout: the network has no layer that passes could differ by; give it some with with_dropout")
+            raise ConfigError("strategy.passes.kind=dropout: the network has no dropout layer to differ by; name layers in strategy.passes.places")
         self.halves = _halves(root_of(network))
 
     def prefix(self, images: torch.Tensor) -> tuple[Any, ...]:
@@ -82,7 +82,7 @@ def split_at_dropout(traced: fx.GraphModule) -> Halves:
     nodes = list(traced.graph.nodes)
     positions = [position for position, node in enumerate(nodes) if _drops(node, modules)]
     if not positions:
-        raise ConfigError("dropout: no dropout layer lies between images and logits; name another layer to put one behind")
+        raise ConfigError("strategy.passes.places: no dropout layer lies between images and logits; name another layer")
     writes = any(_works_in_place(node, modules) for node in nodes[positions[0] :])
     behind: set[fx.Node] = set()
     for position, node in enumerate(nodes):

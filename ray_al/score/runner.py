@@ -17,9 +17,10 @@ def run_shards(
     tasks: list[ShardTask],
     config: RunConfig,
     on_results: Callable[[list[ShardResult]], None],
-    should_stop: Callable[[], bool] | None = None,
 ) -> None:
     """Do `tasks` in this process (`score.workers: 0`) or on Ray Data; only names and digests of parts come back.
+
+    An exception of `on_results` ends the work. A return means that every task is done.
 
     Raises:
         RayALError: a task failed for another reason than a broken image.
@@ -33,8 +34,6 @@ def run_shards(
     rows = _dataset(tasks, config).iter_batches(batch_size=None, prefetch_batches=0)
     for batch in rows:
         on_results([pickle.loads(result) for result in batch["result"]])
-        if should_stop is not None and should_stop():
-            return
 
 
 def _dataset(tasks: list[ShardTask], config: RunConfig) -> Any:

@@ -72,17 +72,25 @@ class Scorer:
         self.stochastic: StochasticNetwork | None = None
         states: Sequence[bytes | None] = weights or [None]
         self.networks = [self._network(num_classes, state) for state in states]
-        if self.acquisition.inputs == "passes" and strategy.passes.kind == "dropout":
+        if self.drops:
             self.stochastic = StochasticNetwork(self.networks[0], seed, cycle)
 
+    @property
+    def drops(self) -> bool:
+        """Whether passes differ by dropout."""
+        return self.acquisition.inputs == "passes" and self.strategy.passes.kind == "dropout"
+
     def _network(self, num_classes: int, weights: bytes | None) -> nn.Module:
+        model, passes = self._loaded(num_classes, weights), self.strategy.passes
+        if self.drops:
+            model, _ = with_dropout(model, passes.places, passes.probability)
+        return prepare_network(model, self.precision, self.device)
+
+    def _loaded(self, num_classes: int, weights: bytes | None) -> nn.Module:
         model = build_model(self.config.model, num_classes, load_weights=False)
         if weights is not None:
             model.load_state_dict(torch.load(io.BytesIO(weights), map_location="cpu", weights_only=True))
-        passes = self.strategy.passes
-        if self.acquisition.inputs == "passes" and passes.kind == "dropout":
-            model, _ = with_dropout(model, passes.places, passes.probability)
-        return prepare_network(model, self.precision, self.device)
+        return model
 
     @torch.inference_mode()
     def maps(self, images: np.ndarray) -> Maps:
@@ -124,6 +132,7 @@ class Scorer:
         return self._resized(network(tensor), self._score_size(tensor))
 
     def _resized(self, logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        """As large as `size`, divided by the temperature."""
         resized = torch.nn.functional.interpolate(logits.float(), size=size, mode="bilinear", align_corners=False)
         return resized if self.strategy.temperature == 1 else resized / self.strategy.temperature
 
@@ -137,12 +146,12 @@ class Scorer:
 
 
 class FeatureScorer(Scorer):
-    """Class probabilities and the features of a named layer."""
+    """Class probabilities and the features of a named layer, of one pass whatever the score looks at."""
+
+    drops = False
 
     def _network(self, num_classes: int, weights: bytes | None) -> nn.Module:
-        model = build_model(self.config.model, num_classes, load_weights=False)
-        if weights is not None:
-            model.load_state_dict(torch.load(io.BytesIO(weights), map_location="cpu", weights_only=True))
+        model = self._loaded(num_classes, weights)
         layer = feature_layer(model, self.strategy.feature_layer)
         return prepare_network(FeatureNetwork(model, layer), self.precision, self.device)
 
@@ -150,5 +159,5 @@ class FeatureScorer(Scorer):
     def feature_maps(self, images: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """Probabilities (N, C, h, w) and features (N, D, h, w), float32, at the layer's own resolution."""
         logits, features = self.networks[0](self.network_input(images))
-        probabilities = torch.nn.functional.interpolate(logits.float(), size=features.shape[-2:], mode="bilinear", align_corners=False).softmax(1)
-        return probabilities, features.float()
+        height, width = features.shape[-2:]
+        return self._resized(logits, (height, width)).softmax(1), features.float()

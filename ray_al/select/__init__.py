@@ -37,7 +37,7 @@ class BatchRule:
         needs: `scores`: regions are taken in the order of their keys, which a stream of parts can give; `candidates`: the rule
             chooses among the best M regions, in memory.
         features: whether it reads the candidates' features.
-        classes: whether it reads the candidates' class probabilities.
+        classes: whether it reads class probabilities, or scores by class, of the candidates.
         keys: of a rule on scores.
         rerank: its second step, if any: keys of the best M regions, best first.
         choose: of a rule on candidates: `rule(candidates, *, k, rng, **options)` gives positions.

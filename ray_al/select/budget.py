@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ray_al.core.errors import ConfigError
 from ray_al.core.types import QUERY_SCHEMA
 
 CentreOf = Callable[[int, int], tuple[float, float]]
@@ -23,7 +22,7 @@ def take_within(
     skip: Callable[[dict[str, Any]], bool] | None = None,
     per_image: int | None = None,
     min_distance: float | None = None,
-    centre_of: CentreOf | None = None,
+    centre_of: CentreOf,
 ) -> pa.Table:
     """Walk the ranking and take each region that still fits; others are passed over.
 
@@ -31,7 +30,7 @@ def take_within(
         ranked: SCORE_SCHEMA with `reason`, best first.
         amount: what the query may cost.
         costs: int64 (rows,), what each region costs at most, in the budget's unit.
-        opened: images that cost nothing more, to which those of the query are added; given where the unit is images.
+        opened: images with a label, that cost nothing more, to which those of the query are added; given where the unit is images.
         skip: regions to pass over; asked only about regions that all other conditions allow.
         per_image: regions of one image at most.
         min_distance: native pixels that centres of two regions of one image must lie apart, at least.
@@ -39,12 +38,7 @@ def take_within(
 
     Returns:
         QUERY_SCHEMA; `rank` counts from 0.
-
-    Raises:
-        ConfigError: `min_distance` without `centre_of`.
     """
-    if min_distance is not None and centre_of is None:
-        raise ConfigError(f"min_distance={min_distance} needs centres of regions; this kind of region gives none, leave min_distance out")
     smallest = int(costs.min(initial=1 << 62)) if opened is None else 0
     spread = _Spread(per_image, min_distance, centre_of)
     positions: list[int] = []
@@ -69,7 +63,7 @@ def take_within(
 class _Spread:
     """How the regions taken so far lie in their images."""
 
-    def __init__(self, per_image: int | None, min_distance: float | None, centre_of: CentreOf | None) -> None:
+    def __init__(self, per_image: int | None, min_distance: float | None, centre_of: CentreOf) -> None:
         self.per_image, self.min_distance, self.centre_of = per_image, min_distance, centre_of
         self.taken: dict[int, list[int]] = defaultdict(list)
 
@@ -79,7 +73,7 @@ class _Spread:
             return self.per_image != 0
         if self.per_image is not None and len(others) >= self.per_image:
             return False
-        if self.min_distance is None or self.centre_of is None:
+        if self.min_distance is None:
             return True
         y, x = self.centre_of(image, region)
         centres = (self.centre_of(image, other) for other in others)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from ray_al.select.candidates import Candidates, fill_by_key
-from ray_al.select.space import Space, from_first
+from ray_al.select.space import Space, centred
 
 POOL = 1024
 """The farthest regions among which a pass picks."""
@@ -29,7 +29,7 @@ def kcenter(candidates: Candidates, *, k: int, rng: np.random.Generator, toleran
     num = len(candidates)
     if num == 0:
         return np.zeros(0, dtype=np.int64), 0.0
-    space = Space.of(np.concatenate(from_first(candidates.features, candidates.labelled)))
+    space = Space.of(np.concatenate(centred(candidates.features, candidates.labelled)))
     nearest = np.full(num, np.inf, dtype=np.float32)
     space.bring_closer(nearest, np.arange(num, len(space)))
     chosen: list[int] = []

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csc_array
 
-from ray_al.select.space import Space, from_first
+from ray_al.select.space import Space, centred, origin_of
 
 PROPOSALS = 32
 """Draws tried at a time."""
@@ -35,7 +35,8 @@ def kmeans(features: np.ndarray, *, num_clusters: int, rng: np.random.Generator,
         iterations: passes at most. With 1,000 clusters of 100,000 rows the start decides more than the tenth pass does.
     """
     mass = np.ones(len(features)) if weights is None or not np.any(weights) else weights.astype(np.float64)
-    (points,) = from_first(features)
+    origin = origin_of(features)
+    points = features.astype(np.float32) - origin
     centroids = points[kmeans_plus_plus(Space.of(points), k=num_clusters, rng=rng, weights=mass)]
     labels, squared = _assign(points, centroids)
     for _ in range(iterations):
@@ -44,7 +45,7 @@ def kmeans(features: np.ndarray, *, num_clusters: int, rng: np.random.Generator,
         labels, squared = _assign(points, centroids)
         if np.array_equal(labels, before):
             break
-    return Clusters(centroids=centroids + features[0].astype(np.float32), labels=labels)
+    return Clusters(centroids=centroids + origin, labels=labels)
 
 
 def kmeans_plus_plus(space: Space, *, k: int, rng: np.random.Generator, weights: np.ndarray, first: int | None = None) -> np.ndarray:
@@ -128,7 +129,7 @@ def _update(points: np.ndarray, labels: np.ndarray, squared: np.ndarray, mass: n
 
 def nearest_rows(points: np.ndarray, centroids: np.ndarray) -> np.ndarray:
     """For each centroid its nearest row of `points` that no centroid before it took, int64 (K,), K at most N."""
-    points, centroids = from_first(points, centroids)
+    points, centroids = centred(points, centroids)
     half = np.einsum("nd,nd->n", points, points) / 2
     best, value = np.zeros(len(centroids), dtype=np.int64), np.full(len(centroids), -np.inf)
     for start in range(0, len(points), BLOCK):

@@ -9,14 +9,18 @@ from ray_al.core.seeding import uniform_of
 from ray_al.core.strategy import LazyConfig
 
 
-def last_scores(parts: Iterable[Iterable[pa.Table]], num_images: int) -> np.ndarray:
+def last_scores(parts: Iterable[Iterable[pa.Table]], left: np.ndarray) -> np.ndarray:
     """Of each image, the highest score of a region when it was scored last; nan where it never was; float32 (num_images,).
 
     Args:
-        parts: the score parts of each earlier cycle, the latest cycle first, without regions that were chosen since.
+        parts: the score parts of each earlier cycle, the latest cycle first, without regions that were chosen since; older ones are
+            only read while an image that counts has no score.
+        left: bool (num_images,), images that count.
     """
-    highest = np.full(num_images, np.nan, dtype=np.float32)
+    highest = np.full(len(left), np.nan, dtype=np.float32)
     for cycle in parts:
+        if not np.isnan(highest[left]).any():
+            break
         seen = ~np.isnan(highest)
         for part in cycle:
             images, scores = part.column("image_index").to_numpy(), part.column("score").to_numpy()

@@ -7,7 +7,7 @@ K_ij = exp(-(d_ij / sigma)^2); not confirmed in the paper: no factor 1/2, as pub
 import numpy as np
 
 from ray_al.select.candidates import Candidates, fill_by_key
-from ray_al.select.space import BLOCK, Space, from_first
+from ray_al.select.space import BLOCK, Space, centred
 
 FIRST_BATCH = 64
 
@@ -25,7 +25,7 @@ def maxherding(candidates: Candidates, *, k: int, rng: np.random.Generator, num_
     if k == 0 or len(candidates) == 0:
         return np.zeros(0, dtype=np.int64)
     num = len(candidates)
-    space = Space.of(np.concatenate(from_first(candidates.features, candidates.labelled)))
+    space = Space.of(np.concatenate(centred(candidates.features, candidates.labelled)))
     points = np.sort(rng.choice(num, num_points, replace=False)) if num > num_points else np.arange(num)
     width = sigma or median_distance(space, points)
     covered = np.zeros(len(points), dtype=np.float32)

@@ -8,12 +8,25 @@ from collections.abc import Callable
 import numpy as np
 import pyarrow as pa
 
+from ray_al.core.errors import RayALError
 from ray_al.select.noise import gumbel_rows
+
+ROUNDING = 1e-5
+"""A score of 0 in exact arithmetic may lie so far below it."""
 
 
 def power_keys(part: pa.Table, beta: float, seed: int, cycle: int, num_regions_of: Callable[[int], int]) -> np.ndarray:
-    """float64 (rows,); noise is drawn from seed, cycle and region name. A score of 0 comes last."""
+    """float64 (rows,); noise is drawn from seed, cycle and region name. A score of 0 comes last.
+
+    Raises:
+        RayALError: a score is below 0, and has no power.
+    """
     scores = part.column("score").to_numpy().astype(np.float64)
+    if (scores < -ROUNDING).any():
+        raise RayALError(
+            f"strategy.batch.kind='power': {int((scores < -ROUNDING).sum())} scores are below 0, down to {scores.min():g}, and have no power; "
+            "use softmax or softrank"
+        )
     with np.errstate(divide="ignore"):
         keys: np.ndarray = np.log(scores.clip(0)) + gumbel_rows(part, "power", seed, cycle, num_regions_of) / beta
     return keys

@@ -13,7 +13,7 @@ def redal(
 
     This equals taking the highest product again and again, since within a cluster the order stays. Keys below 0 would grow by a
     multiplication, so that all keys are raised until the lowest finite one is 0 if it is below. Not confirmed: the number of
-    clusters (400 in D2ADA's version).
+    clusters (400 in D2ADA's version). From its 14,000th best on a cluster's regions tie, as decay^n is no longer a number.
 
     Returns:
         Positions, int64, in order of choice; the first k' are the answer for k'.

@@ -6,6 +6,7 @@ import numpy as np
 
 BLOCK = 4096
 """Rows at a time: a block's products stay in the cache."""
+MEDIAN_ROWS = 1001
 ROUNDING = 4e-6
 """Share of |x|^2 below which a squared distance is float32 rounding of 0."""
 
@@ -61,11 +62,18 @@ class Space:
                 np.minimum(nearest[rows], self.nearest(rows, picks[first : first + BLOCK]), out=nearest[rows])
 
 
-def from_first(features: np.ndarray, *others: np.ndarray) -> tuple[np.ndarray, ...]:
-    """All arrays minus the first row of the first, float32.
+def origin_of(features: np.ndarray) -> np.ndarray:
+    """The lower median of each dimension over evenly spaced rows, float32 (D,): a point that one far row does not move."""
+    rows = features[np.linspace(0, len(features) - 1, min(len(features), MEDIAN_ROWS)).astype(np.int64)]
+    origin: np.ndarray = np.sort(rows, axis=0)[(len(rows) - 1) // 2].astype(np.float32)
+    return origin
+
+
+def centred(features: np.ndarray, *others: np.ndarray) -> tuple[np.ndarray, ...]:
+    """All arrays minus `origin_of` the first, float32.
 
     Distances stay the same, a large common offset would cost their digits, and differences of whole numbers stay whole,
     so that equal distances stay equal.
     """
-    origin = features[0].astype(np.float32)
+    origin = origin_of(features)
     return tuple(array.astype(np.float32) - origin for array in (features, *others))

@@ -4,7 +4,7 @@ import numpy as np
 
 from ray_al.select.candidates import Candidates, fill_by_key
 from ray_al.select.kmeans import kmeans
-from ray_al.select.space import Space, from_first
+from ray_al.select.space import Space, centred
 
 MIN_SIZE = 5
 """Clusters of at most this many members come last."""
@@ -29,7 +29,7 @@ def typiclust(
     num = len(candidates)
     if k == 0 or num == 0:
         return np.zeros(0, dtype=np.int64)
-    features = np.concatenate(from_first(candidates.features, candidates.labelled))
+    features = np.concatenate(centred(candidates.features, candidates.labelled))
     labels = kmeans(features, num_clusters=min(k + len(features) - num, max_clusters), rng=rng, iterations=iterations).labels
     sizes, covered = np.bincount(labels), np.bincount(labels[num:], minlength=labels.max() + 1)
     clusters = np.lexsort((-sizes, covered, sizes <= MIN_SIZE))
@@ -52,7 +52,7 @@ def mean_distances(features: np.ndarray, num_neighbours: int) -> np.ndarray:
     num = len(features)
     count = min(num_neighbours, num // 2)
     means = np.zeros(num, dtype=np.float32)
-    space = Space.of(*from_first(features))
+    space = Space.of(*centred(features))
     pool = np.unique(np.linspace(0, num - 1, min(num, NEIGHBOUR_POOL)).astype(np.int64))
     for start in range(0, num if count else 0, BLOCK):
         rows = np.arange(start, min(start + BLOCK, num))

@@ -94,7 +94,7 @@ class LimitsConfig(Section):
     at_once: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     hours: Annotated[float, Field(gt=0)] | None = None
     labels: Annotated[int, Field(ge=1)] | None = None
-    """Labels, in the runs' budget unit, that all trials together may buy before no more are started."""
+    """Labels, in the runs' budget unit, that all trials of one `ray-al sweep` together may buy; then it ends, to be gone on with."""
     retries: Annotated[int, Field(ge=0)] = 3
     """How often a trial whose process died goes on."""
 

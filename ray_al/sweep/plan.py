@@ -16,7 +16,7 @@ from ray_al.core.config import RunConfig, apply_setting, parse_config
 from ray_al.core.errors import ConfigError
 from ray_al.core.seeding import generator
 from ray_al.core.storage import Storage, join_uri
-from ray_al.driver.create import check_config
+from ray_al.driver.create import check_config, check_pool
 from ray_al.score.functions import find_acquisition
 from ray_al.select import BATCH_RULES
 from ray_al.sweep.config import Space, SweepConfig
@@ -172,14 +172,19 @@ def plan_trials(sweep: SweepConfig) -> list[Trial]:
     """
     settings = fixed_settings(sweep)
     check_space(sweep)
-    groups = _groups(sweep, settings)
+    groups = _groups(settings)
     trials = [
         make_trial(sweep, setting, seed, index=index, group=group)
         for seed in sweep.seeds
         for index, (group, setting) in enumerate(zip(groups, settings, strict=True))
     ]
+    checked = set()
     for trial in trials[: len(settings)]:
-        check_config(trial.config)
+        dataset = check_config(trial.config)
+        looks = {"data", "regions", "label", "budget", "score"}
+        if (key := trial.config.model_dump_json(include=looks)) not in checked:  # it reads the size of every image
+            check_pool(trial.config, dataset)
+            checked.add(key)
     return trials
 
 
@@ -188,7 +193,7 @@ def make_trial(sweep: SweepConfig, setting: Setting, seed: int, *, index: int, g
     return Trial(name=name, group=group, index=index, seed=seed, setting=setting, config=make_config(sweep, setting, seed, name))
 
 
-def _groups(sweep: SweepConfig, settings: list[Setting]) -> list[str]:
+def _groups(settings: list[Setting]) -> list[str]:
     """A readable name a setting; numbered where two read alike."""
     names = [group_name(setting) for setting in settings]
     return [name if names.count(name) == 1 else f"{name}-{index}" for index, name in enumerate(names)]

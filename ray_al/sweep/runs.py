@@ -105,13 +105,13 @@ def read_runs(places: Sequence[str]) -> tuple[list[RunResult], list[tuple[str, s
             sweep = read_sweep(storage)
             varied |= set(sweep.space) | set(sweep.reference)
             uris += [run_uri(storage.root, trial.name) for trial in read_trials(storage)]
-        elif storage.exists("journal"):
+        elif storage.exists(Journal.FIRST):
             uris.append(storage.root)
         else:
-            raise ConfigError(f"{place}: neither a run directory (no journal) nor a sweep directory (no {FILE}); give one that ray-al made")
+            raise ConfigError(f"{place}: neither a run directory (no {Journal.FIRST}) nor a sweep directory (no {FILE}); give one that ray-al made")
     runs, apart = [], []
     for uri in dict.fromkeys(uris):
-        run = read_run(uri) if Storage(uri).exists("journal/00000000.json") else None
+        run = read_run(uri) if Storage(uri).exists(Journal.FIRST) else None
         if run is None or not run.rows:
             apart.append((uri, "has not trained a model yet"))
         else:

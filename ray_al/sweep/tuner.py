@@ -65,6 +65,11 @@ def _check_first_rung(sweep: SweepConfig, trials: list[Trial]) -> None:
     rungs = rungs_of(sweep)
     for trial in trials:
         start = trial.config.budget.start
+        if rungs and trial.config.budget.unit == "clicks":
+            raise ConfigError(
+                f"sweep {sweep.name}: scheduler.kind={sweep.scheduler.kind!r} compares trials at shares of the pool, which budget.unit=clicks does "
+                "not have; set scheduler.kind to none, or another unit"
+            )
         if rungs and isinstance(start, float) and start > rungs[0] + 1e-9:
             raise ConfigError(
                 f"sweep {sweep.name}: scheduler.first={rungs[0]}: trial {trial.name} starts with budget.start={start}, past it, and could never be "

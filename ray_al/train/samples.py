@@ -116,15 +116,16 @@ class LabelledImages:
 
     def sieve(self, probabilities: Probabilities) -> None:
         """Until the next `update`, believe labels of one class only where a model finds them likely (ASAL)."""
-        from ray_al.train.sieve import sieve
+        from ray_al.train.sieve import MIN_PIXELS, sieve
 
         for index in self._indices:
             target = self.mask(index).copy()
+            smallest = MIN_PIXELS * target[..., 0].size / (self._rows[index]["height"] * self._rows[index]["width"])
             likely = probabilities(self.image(index))
             for number in np.unique(target[..., 1][target[..., 0] != 0]):
                 inside = target[..., 1] == number
                 bits = int(target[..., 0][inside][0])
-                if bits.bit_count() == 1:
+                if bits.bit_count() == 1 and np.count_nonzero(inside) >= smallest:
                     keep = inside.copy()
                     keep[inside] = sieve(likely[bits.bit_length() - 1][inside])
                     target[inside & ~keep] = 0

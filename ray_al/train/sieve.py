@@ -2,6 +2,8 @@
 
 import numpy as np
 
+MIN_PIXELS = 512
+"""Native pixels of a region below which ASAL's code believes all of them."""
 NUM_POINTS = 20
 """Points that the sorted curve is thinned to, as in the script of ASAL's code; there it stands in for Kneedle's smoothing."""
 
@@ -14,7 +16,7 @@ def sieve(p_dominant: np.ndarray) -> np.ndarray:
 
     Source: ASAL (Kim et al., "Adaptive Superpixel for Active Learning in Semantic Segmentation", ICCV 2023). From its code: the curve is
     ascending, thinned from its lowest value on, a concave increasing one to Kneedle with S = 1; a pixel at the knee's value is kept;
-    without a knee all are. Its code only sieves regions of 512 pixels or more: the caller decides. Not confirmed: that the paper's
+    without a knee all are. Smaller regions than `MIN_PIXELS` the caller leaves as they are. Not confirmed: that the paper's
     results used these values; its text was not read.
 
     Args:

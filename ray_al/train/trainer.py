@@ -1,5 +1,6 @@
 """Who trains: the host's own process, or a group of Ray Train workers that lives as long as the run."""
 
+import hashlib
 import threading
 import time
 from collections.abc import Callable
@@ -7,7 +8,7 @@ from typing import Any, Protocol
 
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import RayALError
-from ray_al.core.storage import join_uri
+from ray_al.core.storage import Storage, join_uri
 from ray_al.core.types import TrainPlan, TrainResult
 from ray_al.train.loop import CycleTrainer, Progress, TrainStopped
 
@@ -58,8 +59,6 @@ class RayTrainer:
     """
 
     def __init__(self, config: RunConfig, run_uri: str, *, run_name: str) -> None:
-        from ray_al.core.storage import Storage
-
         self.config, self.run_uri, self.run_name = config, Storage(run_uri).root, run_name
         self._mailbox: Any = None
         self._thread: threading.Thread | None = None
@@ -179,8 +178,14 @@ def _text(error: BaseException) -> str:
     return " ".join(str(error).split())[-2000:] or type(error).__name__
 
 
-def open_trainer(config: RunConfig, run_uri: str, attempt: int) -> Trainer:
-    """The trainer that `train.workers` asks for; 0 trains in this process."""
+def open_trainer(config: RunConfig, run_uri: str, attempt: int, *, kind: str = "train") -> Trainer:
+    """The trainer that `train.workers` asks for; 0 trains in this process.
+
+    Args:
+        attempt: the driver's term.
+        kind: what is trained; with the run and the attempt it names the group on the cluster, where other runs have groups too.
+    """
     if config.train.workers == 0:
         return LocalTrainer(config, run_uri)
-    return RayTrainer(config, run_uri, run_name=f"train-{attempt}")
+    digest = hashlib.sha256(Storage(run_uri).root.encode()).hexdigest()[:12]
+    return RayTrainer(config, run_uri, run_name=f"{kind}-{digest}-{attempt}")

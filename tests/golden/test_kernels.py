@@ -169,7 +169,7 @@ def balent_reference(passes):
     b = (1 / mean - 1) * a
     joint = sum(m * stats.beta(c + 1, d).entropy() for m, c, d in zip(mean, a, b, strict=True)) + shannon(mean)
     value = (shannon(mean) + math.log(2)) / joint
-    return value if value >= 0 else 1 / value
+    return min(max(value if value >= 0 else 1 / value, -10.0), 10.0)
 
 
 @pytest.mark.parametrize("spread", [0.3, 1.0, 3.0])
@@ -188,6 +188,14 @@ def test_balent_orders_the_extremes():
     uniform = score_views("balent", [np.zeros((6, 3, 3))] * 4)
     assert (sure < uniform).all()
     assert torch.isfinite(score_views("balent", [one_hot, other] * 2)).all()
+
+
+def test_no_pixel_decides_the_balanced_entropy_of_a_region():
+    """At a margin of 20 a value of its own would be -1,431; 99 undecided pixels outweigh it."""
+    undecided, margin = np.zeros((2, 10, 10)), np.zeros((2, 10, 10))
+    undecided[0, 0, 0] = 20
+    margin[0] = 12
+    assert score_views("balent", [undecided] * 4).mean() > score_views("balent", [margin] * 4).mean() + 1
 
 
 @pytest.mark.parametrize(("a", "b"), [(1, 1), (2, 3), (0.5, 0.5), (1, 0.001), (1e4, 3e4)])

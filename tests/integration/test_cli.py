@@ -51,7 +51,18 @@ WRONG = {
     "budget beyond the pool": (["demo", "--set", "budget.amount=100000"], "budget.amount"),
     "class weights": (["demo", "--set", "train.class_weights=[1.0]"], "train.class_weights"),
     "not a run": (["resume", "none"], "not a run directory"),
+    "two lengths of the final model": (["demo", "--set", "final.steps=3", "--set", "final.epochs=2"], "final"),
 }
+
+
+def test_a_run_that_was_ended_while_it_was_made_is_named_as_such(tmp_path):
+    (tmp_path / "run" / "journal").mkdir(parents=True)
+    for command in ("resume", "status", "verify", "report", "log"):
+        result = invoke(command, str(tmp_path / "run"))
+        assert (result.exit_code, "not a run directory" in result.output) == (2, True)
+    again = invoke("demo", "--out", str(tmp_path / "run"))
+    assert again.exit_code == 2
+    assert "delete it" in again.output
 
 
 @pytest.mark.parametrize("kind", WRONG)

@@ -138,11 +138,68 @@ def test_people_label_in_two_parts(root):
         assert run_loop(run_dir).kind == "waiting"
         refused = fold(Journal(Storage(run_dir)).events).refused
         assert "id 99" in refused[-1]["reason"]
+        answer(tasks[1], value=98)
+        assert run_loop(run_dir).kind == "waiting"
+        (refused,) = fold(Journal(Storage(run_dir)).events).refused
+        assert "id 98" in refused["reason"]
         for task in tasks[1:]:
             answer(task)
         outcome = run_loop(run_dir)
+        assert not fold(Journal(Storage(run_dir)).events).refused
     assert outcome.kind == "finished"
     assert verify(run_dir)["labelled_regions"] == 6
+
+
+def test_an_image_is_paid_with_its_first_label(root):
+    """People answer a third of what they are asked; regions that cost nothing beside an unanswered one are no gift."""
+    shutil.move(root / "data" / "trainannot", root / "truth")
+    config = configure(
+        root, label={"annotator": "files", "share": 0.3}, regions={"rows": 3, "columns": 3}, strategy={"score": "random"},
+        budget={"unit": "images", "start": 3, "per_cycle": 1, "amount": 4},
+    )  # fmt: skip
+    run_dir = create_run(config, str(root / "run"))
+    storage = Storage(run_dir)
+    while (outcome := run_loop(run_dir)).kind == "waiting":
+        query = fold(Journal(storage).events).queries[-1]
+        costs = {(row["image_id"], row["region"]): row["cost"] for row in read_table(storage, query.file).to_pylist()}
+        tasks = json.loads(storage.read(f"{query.tasks}/tasks.json"))["tasks"]
+        tasks.sort(key=lambda task, costs=costs: costs[task["image_id"], task["region"]])
+        for task in tasks[: -(-len(tasks) * 3 // 10)]:
+            top, left, bottom, right = task["box"]
+            Image.open(root / "truth" / task["image_id"].split("/")[-1]).crop((left, top, right, bottom)).save(
+                f"{storage.root}/{query.tasks}/{task['answer']}"
+            )
+    assert outcome.kind == "finished"
+    verify(run_dir)
+    state = fold(Journal(storage).events)
+    images = {row["image_id"] for ref in state.label_parts for row in read_table(storage, ref, ["image_id"]).to_pylist()}
+    assert state.spent == len(images) <= 4
+
+
+def test_a_broken_image_is_known_before_its_part_is(root):
+    """Else a host that dies between the two would leave it out of the quarantine for ever."""
+    path = root / "data" / "train" / "00003.png"
+    path.write_bytes(path.read_bytes()[:800])
+    budget = {"start": 4, "per_cycle": 4, "amount": 12, "start_rule": "scored"}
+    run_dir = create_run(configure(root, score={"max_quarantined": 0.2}, budget=budget), str(root / "run"))
+    run_loop(run_dir)
+    kinds = [event.kind for event in Journal(Storage(run_dir)).events]
+    assert kinds[kinds.index("images_quarantined") + 1] == "shards_scored"
+
+
+def test_a_pool_of_broken_images_is_refused_before_anything_is_written(root):
+    for path in (root / "data" / "train").glob("*[1-6].png"):
+        path.write_bytes(b"no image")
+    with pytest.raises(RayALError, match="6 of 8 pool images cannot be read"):
+        create_run(configure(root), str(root / "run"))
+    assert not (root / "run").exists()
+
+
+def test_a_pixel_costs_a_click_and_needs_no_more_in_the_budget(root):
+    config = configure(root, regions={"kind": "pixels", "per_image": 5}, budget={"unit": "clicks", "start": 20, "per_cycle": 20, "amount": 40})
+    run_dir = create_run(config, str(root / "run"))
+    run_loop(run_dir)
+    assert verify(run_dir)["spent"] == 40
 
 
 def test_verify_names_a_changed_file(root):

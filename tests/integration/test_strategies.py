@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ray_al.core.config import parse_config
-from ray_al.core.errors import ConfigError
+from ray_al.core.errors import ConfigError, RayALError
 from ray_al.core.storage import Storage
 from ray_al.datasets.synthetic import write_synthetic
 from ray_al.driver.create import create_run
@@ -19,6 +19,8 @@ from ray_al.driver.pool import read_table
 from ray_al.driver.verify import verify
 from ray_al.ledger import Journal, fold
 from ray_al.report.build import write_report
+from ray_al.score import region_scores
+from ray_al.score.scorer import FeatureScorer
 from ray_al.sweep.replay import replay
 
 SETTINGS = {
@@ -45,6 +47,7 @@ def batch(kind, score="entropy", **settings):
     return {"strategy": {"score": score, "feature_layer": "2", "batch": {"kind": kind, **settings}}}
 
 
+SNAPSHOTS = {"score": "bald", "passes": {"kind": "snapshots", "count": 3}}
 SUPERPIXELS = {"regions": {"kind": "superpixels", "count": 30}}
 CASES = {
     "dropout": {"strategy": {"score": "bald", "passes": {"count": 3}}},
@@ -62,6 +65,12 @@ CASES = {
     "softrank": batch("softrank"),
     "kcenter": batch("kcenter", "random"),
     "badge": batch("badge"),
+    "dropout_kmeans": batch("kmeans", "bald"),
+    "lazy_pixels": {
+        "strategy": {"score": "entropy", "lazy": {"share": 0.4, "check": 0.5}},
+        "budget": {"unit": "pixels", "start": 0.125, "per_cycle": 0.125, "amount": 0.5},
+    },
+    "clicks_kcenter": {**batch("kcenter", candidates=10), "budget": {"unit": "clicks", "start": 120, "per_cycle": 60, "amount": 240}},
     "clue": batch("clue", candidates=10),
     "kmeans": batch("kmeans"),
     "maxherding": batch("maxherding"),
@@ -149,7 +158,7 @@ def test_a_run_spends_its_budget_verifies_and_reports(finished, name):
     state = state_of(run_dir)
     assert verify(run_dir)["labelled_regions"] == state.labelled_regions > 0
     assert state.reserved == 0
-    unspent = {"classes": 6, "windows": 25, "clicks": 100}.get(name, 0)  # what one more region would cost at most
+    unspent = {"classes": 6, "windows": 25, "clicks": 100, "clicks_kcenter": 100}.get(name, 0)  # what one more region would cost at most
     assert state.amount - unspent <= state.spent <= state.amount
     chosen = [row for query in state.queries for row in read_table(Storage(run_dir), query.file).to_pylist()]
     assert len({(row["image_id"], row["region"]) for row in chosen}) == len(chosen)
@@ -164,8 +173,9 @@ def test_sharding_changes_no_query(root, finished, name):
     assert queries(other) == queries(finished(name))
 
 
-def test_a_lazy_run_scores_fewer_images_and_says_what_it_missed(finished):
-    scored = state_of(finished("lazy")).scored
+@pytest.mark.parametrize("name", ["lazy", "lazy_pixels"])
+def test_a_lazy_run_scores_fewer_images_and_says_what_it_missed(finished, name):
+    scored = state_of(finished(name)).scored
     assert scored[0]["num_images"] == 8
     later = [scored[cycle] for cycle in sorted(scored) if cycle > 0]
     assert later
@@ -193,6 +203,89 @@ def test_a_run_killed_after_any_event_chooses_the_same(root, finished, name, mon
         monkeypatch.setattr(Journal, "append", append)
         assert run_loop(killed).kind == "finished"
         assert queries(killed) == queries(whole)
+
+
+def test_a_query_compares_the_features_of_its_own_candidates(finished):
+    """Later queries of a cycle let regions move up that were no candidates when features were computed."""
+    run_dir = finished("clicks_kcenter")
+    storage, state = Storage(run_dir), state_of(run_dir)
+    by_cycle = [query.cycle for query in state.queries if query.cycle >= 0]
+    assert len(by_cycle) > len(set(by_cycle))
+    for query in state.queries:
+        if query.cycle >= 0:
+            parts = [read_table(storage, ref, ["image_id", "region"]).to_pylist() for ref in state.features[query.cycle].values()]
+            known = {(row["image_id"], row["region"]) for part in parts for row in part}
+            assert {(row["image_id"], row["region"]) for row in read_table(storage, query.file).to_pylist()} <= known
+
+
+def test_images_that_break_change_nothing_of_what_lazy_scoring_picked(tmp_path, monkeypatch):
+    """When the rest is scored, no image is scored twice. 30 % of 17 images are 6, of 16 images 5."""
+    write_synthetic(str(tmp_path / "data"), num_images=17, seed=0)
+    lazy = {"score": "entropy", "lazy": {"share": 0.3, "check": 0.5, "min_recall": 1}}
+    changes = {"strategy": lazy, "score": {**SETTINGS["score"], "max_quarantined": 0.5}, "budget": {"start": 4, "per_cycle": 4, "amount": 16}}
+    decode, with_rest = region_scores.map_batches, 0
+    for number in range(3, 6):
+        run_dir, name = create_run(configure(tmp_path, changes), str(tmp_path / f"run-{number}")), f"train/{number:05d}.png"
+
+        def breaks(images, config, batch_size, lanes, work, run_dir=run_dir, name=name):
+            for results, broken in decode(images, config, batch_size, lanes, work):
+                lost = [one for one in results if one[0].row["image_id"] == name and 1 in state_of(run_dir).trained]
+                yield [one for one in results if one not in lost], broken + [(name, "gone") for _ in lost]
+
+        monkeypatch.setattr(region_scores, "map_batches", breaks)
+        assert run_loop(run_dir).kind == "finished"
+        verify(run_dir)
+        state = state_of(run_dir)
+        with_rest += any(event["rest"] for cycle, event in state.scored.items() if cycle > 0)
+        for cycle in state.scored:
+            parts = [read_table(Storage(run_dir), ref, ["image_id", "region"]) for ref in state.scores[cycle].values() if ref is not None]
+            rows = [(row["image_id"], row["region"]) for part in parts for row in part.to_pylist()]
+            assert len(rows) == len(set(rows))
+    assert with_rest == 3
+
+
+def test_the_last_checkpoint_stays_until_the_next_is_recorded(root, monkeypatch):
+    changes = {"train": {**SETTINGS["train"], "policy": "finetune"}, "cluster": {"host": "process", "keep_checkpoints": 1}}
+    run_dir = create_run(configure(root, changes), str(root / "kept"))
+    append = Journal.append
+
+    def die(journal, kind, data):
+        if kind == "cycle_trained" and data["cycle"] == 1:
+            raise KeyboardInterrupt
+        return append(journal, kind, data)
+
+    monkeypatch.setattr(Journal, "append", die)
+    with pytest.raises(KeyboardInterrupt):
+        run_loop(run_dir)
+    monkeypatch.setattr(Journal, "append", append)
+    assert run_loop(run_dir).kind == "finished"
+    kept = [
+        event.data["cycle"]
+        for event in Journal(Storage(run_dir)).events
+        if event.kind == "cycle_trained" and Storage(run_dir).exists(event.data["files"]["model.pt"]["path"])
+    ]
+    assert kept == [max(state_of(run_dir).trained)]
+
+
+def test_rules_by_class_end_where_nothing_is_left(root, tmp_path):
+    """Of a part in the second query of a cycle, and of the pool, whose last image is broken."""
+    clicks = {**SUPERPIXELS, "label": {"kind": "classes"}, "budget": {"unit": "clicks", "start": 30, "per_cycle": 60, "amount": 300}}
+    for name, strategy in (("pixbal", {"score": "pixbal"}), ("clasp", {"score": "clasp"})):
+        assert run_loop(create_run(configure(root, {**clicks, "strategy": strategy}), str(root / f"all-{name}"))).kind == "finished"
+    write_synthetic(str(tmp_path / "data"), num_images=4, seed=0)
+    path = tmp_path / "data" / "train" / "00003.png"
+    path.write_bytes(path.read_bytes()[:2000])
+    changes = {**batch("class_split", "clasp"), "budget": {"start": 4, "per_cycle": 4, "amount": 16}}
+    changes["score"] = {**SETTINGS["score"], "max_quarantined": 0.5}
+    assert run_loop(create_run(configure(tmp_path, changes), str(tmp_path / "run"))).kind == "finished"
+
+
+def test_features_that_are_no_numbers_end_the_run(root, monkeypatch):
+    run_dir = create_run(configure(root, batch("kmeans", "random")), str(root / "nan"))
+    maps = FeatureScorer.feature_maps
+    monkeypatch.setattr(FeatureScorer, "feature_maps", lambda scorer, images: tuple(values * np.nan for values in maps(scorer, images)))
+    with pytest.raises(RayALError, match=r"features of .* are not finite; the model of cycle 0 diverged"):
+        run_loop(run_dir)
 
 
 @pytest.mark.parametrize("name", ON_RAY)
@@ -253,6 +346,20 @@ def test_a_fork_of_superpixels_has_its_own_budget(root, finished):
     assert queries(fork) == queries(finished("superpixels"))
 
 
+def test_a_fork_has_a_report_where_sizes_were_left_to_be_chosen(root):
+    config = configure(root, SUPERPIXELS, shard_size="auto", batch_size="auto")
+    source = create_run(start_config(config), str(root / "auto-start"))
+    run_loop(source)
+    fork = fork_run(source, config, str(root / "auto-fork"))
+    run_loop(fork)
+    assert "outlines" in Storage(fork).read(write_report(fork, [1] * 6).rsplit("/", 1)[-1]).decode()
+
+
+@pytest.mark.parametrize("changes", [{"train": {"extra_epochs": 3, "extra_every": 0.5}}, CASES["clicks"]])
+def test_starts_that_the_whole_budget_decides_are_not_shared(root, changes):
+    assert start_config(configure(root, changes)) is None
+
+
 def test_replay_chooses_what_the_run_chose(finished):
     for name in ("badge", "class_balanced", "superpixels", "softmax"):
         facts = replay(finished(name), [])
@@ -270,13 +377,25 @@ def test_replay_chooses_what_the_run_chose(finished):
         ({"strategy": {"transforms": ["mirrow"]}}, ["mirrow"]),
         (batch("class_split"), ["class_split", "clasp"]),
         ({"strategy": {"batch": {"kind": "badge"}, "feature_layer": "7"}}, ["7"]),
-        ({"strategy": {"batch": {"kind": "badge"}}}, ["feature layer"]),
+        ({"strategy": {"batch": {"kind": "badge"}}}, ["strategy.feature_layer"]),
         ({"regions": {"kind": "pixels"}, "strategy": {"score": "pixbal"}}, ["regions.kind='pixels'", "pixbal"]),
         ({"label": {"sieve": True}}, ["label.sieve", "dense"]),
         ({"label": {"kind": "classes"}, "train": {"class_weights": [1] * 6}}, ["train.class_weights", "classes"]),
         ({"budget": {"unit": "clicks", "start": 200, "per_cycle": 200, "amount": "10 %"}}, ["budget.amount", "clicks"]),
         ({"budget": {"unit": "clicks", "start": 90, "per_cycle": 60, "amount": 240}}, ["budget.start", "90", "label.max_clicks=100"]),
+        ({"budget": {"unit": "clicks", "start": 200, "per_cycle": "2 %", "amount": 400}}, ["budget.per_cycle=0.02", "clicks"]),
+        ({"budget": {"unit": "pixels", "start": 100, "per_cycle": 9000, "amount": 20000}}, ["budget.start: 100", "3072"]),
+        ({"budget": {"unit": "pixels", "start": 9000, "per_cycle": 100, "amount": 20000}}, ["budget.per_cycle: 100", "3072"]),
+        ({"budget": {"start": 20, "per_cycle": 1, "amount": 0.25}}, ["budget.start=20", "budget.amount, 8"]),
+        ({"budget": {"start": 1, "per_cycle": 1, "amount": 4, "start_rule": "class_aware"}}, ["budget.start (the rest): 0"]),
         ({"budget": {**SETTINGS["budget"], "start_rule": "kcenter"}}, ["kcenter", "model.weights"]),
+        ({"strategy": {"score": "pixbal", "aggregation": "max"}}, ["strategy.aggregation='max'", "pixbal"]),
+        ({"regions": {"kind": "windows"}, "strategy": {"aggregation": "max"}}, ["strategy.aggregation='max'", "windows"]),
+        (batch("power", "balent"), ["balent", "softrank"]),
+        ({"strategy": {"score": "random", "lazy": {}}}, ["strategy.lazy", "random"]),
+        ({"strategy": {"score": "class_balanced", "lazy": {}}}, ["strategy.lazy", "class_balanced"]),
+        ({"strategy": {"score": "bald", "passes": {"kind": "snapshots", "count": 4}}}, ["strategy.passes.count=4", "train.steps=4"]),
+        ({"strategy": SNAPSHOTS, "budget": {**SETTINGS["budget"], "start_rule": "scored"}}, ["start_rule='scored'", "snapshots"]),
         ({**SUPERPIXELS, "budget": {**SETTINGS["budget"], "start_rule": "equal_per_image"}}, ["equal_per_image", "superpixels"]),
     ],
 )

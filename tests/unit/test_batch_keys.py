@@ -2,12 +2,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from ray_al.core.errors import ConfigError
+from ray_al.core.errors import ConfigError, RayALError
 from ray_al.core.seeding import seed_of, uniform_of
 from ray_al.core.strategy import BatchConfig
 from ray_al.core.types import SCORE_SCHEMA
 from ray_al.select import BATCH_RULES, rank
-from ray_al.select.noise import random_of, uniform_rows
+from ray_al.select.noise import random_of, uniform_at, uniform_rows
+from ray_al.select.power import power_keys
 from ray_al.select.schedule import beta_at
 from ray_al.select.softmax import softmax_keys
 from ray_al.select.softrank import softrank_keys
@@ -59,6 +60,12 @@ def test_many_generators_at_once_are_numpys_own(num):
     assert drawn.T.tolist() == [np.random.default_rng(seed).random(num).tolist() for seed in seeds]
 
 
+def test_few_images_with_many_regions_are_drawn_alike():
+    numbers = np.array([0, 899, 17, 899])
+    drawn = uniform_at(5, 3, ["a", "b"], np.array([0, 0, 1, 1]), numbers, 900)
+    assert drawn.tolist() == [uniform_of(5, 3, name, 900)[number] for name, number in zip("aabb", numbers, strict=True)]
+
+
 def test_images_drawn_in_blocks(monkeypatch):
     monkeypatch.setattr("ray_al.select.noise.DRAWS_AT_A_TIME", 12)
     table = pool(np.ones(60)).slice(3)
@@ -73,6 +80,11 @@ def test_keys_are_the_formulas():
         for i, row in enumerate(table.to_pylist()):
             gumbel = -np.log(-np.log(uniform_of(seed_of(9, rule), 4, row["image_id"], REGIONS)[row["region"]]))
             assert keys[i] == pytest.approx(base(i) + (gumbel if rule == "softmax" else gumbel / beta), rel=1e-12)
+
+
+def test_a_score_below_zero_has_no_power():
+    with pytest.raises(RayALError, match=r"strategy.batch.kind='power': 2 scores are below 0, down to -3, .*softrank"):
+        power_keys(pool([0.3, -1.0, 2.0, -1e-7, -3.0]), 1.0, 0, 0, lambda index: REGIONS)
 
 
 @pytest.mark.parametrize(

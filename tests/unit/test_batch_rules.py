@@ -8,14 +8,15 @@ from ray_al.core.errors import ConfigError
 from ray_al.core.types import SCORE_SCHEMA
 from ray_al.select import BATCH_RULES, Candidates, choose
 from ray_al.select.candidates import fill_by_key
+from ray_al.select.class_split import class_split
 from ray_al.select.clue import clue
 from ray_al.select.cluster_best import cluster_best, standardised
 from ray_al.select.kmeans import kmeans
 from ray_al.select.redal import redal
 
-RULES = {name: rule.choose for name, rule in BATCH_RULES.items() if rule.needs == "candidates"}
+RULES = {name: rule.choose for name, rule in BATCH_RULES.items() if rule.features}
 GREEDY = ["kcenter", "badge", "maxherding", "redal"]
-badge, maxherding, kcenter, typiclust, class_split = (RULES[n] for n in ("badge", "maxherding", "kcenter", "typiclust", "class_split"))
+badge, maxherding, kcenter, typiclust = (RULES[n] for n in ("badge", "maxherding", "kcenter", "typiclust"))
 kcenter_module = import_module("ray_al.select.kcenter")
 
 
@@ -256,9 +257,28 @@ def test_typiclust_against_loops(labelled):
 def test_typiclust_prefers_clusters_without_labels():
     features = np.concatenate([np.zeros((30, 5)), np.full((20, 5), 9.0)]) + 0.1 * rng().normal(size=(50, 5))
     candidates = make(num=50, features=features)
-    assert typiclust(candidates, k=1, rng=rng(), max_clusters=2)[0] < 50
+    assert typiclust(candidates, k=1, rng=rng(), max_clusters=2)[0] < 30
     covered = Candidates(**{**vars(candidates), "labelled": np.zeros((3, 5), dtype=np.float32)})
     assert typiclust(covered, k=1, rng=rng(), max_clusters=2)[0] >= 30
+
+
+@pytest.mark.parametrize("case", EDGES)
+def test_a_share_for_the_classes_fills_the_query(case):
+    candidates = EDGES[case]
+    scores = candidates.probabilities * np.abs(np.nan_to_num(candidates.keys, neginf=0))[:, None]
+    for k in (0, 1, 5, 59, 60, 100):
+        positions = class_split(candidates, k=k, rng=rng(), class_scores=scores)
+        assert positions.dtype == np.int64
+        assert len(positions) == len(set(positions.tolist())) == min(k, len(candidates))
+        assert all(0 <= position < len(candidates) for position in positions)
+
+
+@pytest.mark.parametrize("name", ["kcenter", "kmeans"])
+def test_one_far_row_does_not_hide_the_others(name):
+    """Distances count as 0 by the size of what they are differences of: a far first row must not be the origin."""
+    features = np.concatenate([np.full((1, 5), 3000.0), 20 * np.eye(5).repeat(12, axis=0)]) + 0.01 * rng().normal(size=(61, 5))
+    chosen = RULES[name](make(num=61, features=features), k=6, rng=rng())
+    assert {(position - 1) // 12 for position in chosen} == {-1, 0, 1, 2, 3, 4}
 
 
 def test_a_share_goes_to_the_classes_in_turn():
@@ -267,5 +287,3 @@ def test_a_share_goes_to_the_classes_in_turn():
     assert class_split(candidates, k=5, rng=rng(), share=0.6, class_scores=scores).tolist() == [0, 3, 1, 4, 5]
     assert class_split(candidates, k=3, rng=rng(), share=0.0, class_scores=scores).tolist() == [4, 5, 3]
     assert class_split(candidates, k=6, rng=rng(), share=1.0, class_scores=scores).tolist() == [0, 3, 1, 2, 4, 5]  # no class wants 4 or 5
-    p = candidates.probabilities.astype(np.float64)
-    assert class_split(candidates, k=1, rng=rng())[0] == np.argmax(-(p * np.log(p)).sum(axis=1) * p[:, 0])

@@ -146,14 +146,14 @@ def test_threads_do_not_take_each_others_features():
 
 def test_layers_that_cannot_be_used_are_refused():
     model = build("Foreign")
-    with pytest.raises(ConfigError, match="no feature layer is known for it; name one of it, such as conv, norm, act, head"):
+    with pytest.raises(ConfigError, match="strategy.feature_layer: none is known for .*; name one of it, such as conv, norm, act, head"):
         feature_layer(model, None)
-    with pytest.raises(ConfigError, match="layer 'heat': .* such as head"):
+    with pytest.raises(ConfigError, match="strategy.feature_layer: the network has no layer 'heat'; .* such as head"):
         feature_layer(model, "heat")
     for prepared in (False, True):
         network = FeatureNetwork(build("Foreign"), "unused")
         network = prepare_network(network, "fp32", "cpu") if prepared else network
-        with pytest.raises(ConfigError, match="does not call it"):
+        with pytest.raises(ConfigError, match="does not call 'unused'"):
             network(torch.zeros(1, 3, 8, 8))
-    with pytest.raises(ConfigError, match="feature layer 'backbone': its output is a OrderedDict"):
+    with pytest.raises(ConfigError, match="the output of 'backbone' is a OrderedDict"):
         FeatureNetwork(build("lraspp_mobilenet_v3_large"), "backbone")(torch.zeros(1, 3, 64, 64))

@@ -13,9 +13,18 @@ def part(images, scores):
 def test_the_last_score_of_an_image_is_its_highest_in_the_latest_cycle_that_scored_it():
     latest = [part([0, 0, 2], [0.25, 0.5, 0.125])]
     earlier = [part([0, 1], [4.0, 0.75]), part([1, 2], [1.0, 8.0])]
-    highest = last_scores([latest, earlier], 4)
+    highest = last_scores([latest, earlier], np.ones(4, bool))
     assert highest[:3].tolist() == [0.5, 1.0, 0.125]
     assert np.isnan(highest[3])
+
+
+def test_older_scores_are_only_read_for_images_without_later_ones():
+    def unreadable():
+        raise AssertionError("read")
+        yield
+
+    highest = last_scores([[part([0, 2], [0.5, 0.125])], unreadable()], np.array([True, False, True]))
+    assert highest[[0, 2]].tolist() == [0.5, 0.125]
 
 
 def test_the_highest_and_the_unknown_are_picked_and_the_check_sample_is_of_the_others():

@@ -163,7 +163,7 @@ def test_an_image_scores_the_same_in_any_batch():
 
 def test_networks_without_dropout_are_refused():
     torch.manual_seed(0)
-    with pytest.raises(ConfigError, match="with_dropout"):
+    with pytest.raises(ConfigError, match="strategy.passes.places"):
         StochasticNetwork(nn.Conv2d(3, 3, 1), SEED, CYCLE)
 
     class Unused(Skips):

@@ -2,11 +2,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from ray_al.core.errors import ConfigError, RayALError
+from ray_al.core.errors import RayALError
 from ray_al.core.strategy import BatchConfig
 from ray_al.core.types import SCORE_SCHEMA
 from ray_al.select import rank
 from ray_al.select.budget import take_within
+
+
+def corner(index, region):
+    return 0.0, 0.0
 
 
 def pool(scores):
@@ -61,10 +65,10 @@ def test_a_score_that_is_no_number_is_refused():
 
 def test_a_budget_in_pixels_takes_what_fits():
     table = ranked([pool([4.0, 3.0, 2.0, 1.0])], 4)
-    query = take_within(table, amount=24, costs=table["num_pixels"].to_numpy())
+    query = take_within(table, amount=24, costs=table["num_pixels"].to_numpy(), centre_of=corner)
     assert query["cost"].to_pylist() == [10, 11]
     assert query["rank"].to_pylist() == [0, 1]
-    skipped = take_within(table, amount=1, costs=np.ones(4, int), skip=lambda row: row["region"] == 0)
+    skipped = take_within(table, amount=1, costs=np.ones(4, int), skip=lambda row: row["region"] == 0, centre_of=corner)
     assert skipped["region"].to_pylist() == [1]
 
 
@@ -101,10 +105,10 @@ def costs_of(table, unit="regions"):
 
 def test_an_image_is_paid_once():
     table = ranked([pool([8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0])], 8)
-    query = take_within(table, amount=2, costs=costs_of(table), opened=set())
+    query = take_within(table, amount=2, costs=costs_of(table), opened=set(), centre_of=corner)
     assert names(query) == [*(("i000", region) for region in range(4)), ("i001", 0)]
     assert query["cost"].to_pylist() == [1, 0, 0, 0, 1]
-    assert take_within(table, amount=2, costs=costs_of(table), opened={0})["cost"].to_pylist() == [0, 0, 0, 0, 1, 0, 0, 0]
+    assert take_within(table, amount=2, costs=costs_of(table), opened={0}, centre_of=corner)["cost"].to_pylist() == [0, 0, 0, 0, 1, 0, 0, 0]
 
 
 @pytest.mark.parametrize("unit", ["regions", "pixels"])
@@ -126,11 +130,8 @@ def test_regions_of_one_image_are_few_and_far_apart(unit, limits):
 def test_only_what_may_be_taken_is_opened():
     asked = []
     table = ranked([pool([8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0])], 8)
-    query = take_within(table, amount=3, costs=costs_of(table), per_image=2, skip=lambda row: asked.append(row["region"]) or row["region"] == 1)
+    query = take_within(
+        table, amount=3, costs=costs_of(table), per_image=2, centre_of=corner, skip=lambda row: asked.append(row["region"]) or row["region"] == 1
+    )
     assert names(query) == [("i000", 0), ("i000", 2), ("i001", 0)]
     assert asked == [0, 1, 2, 0]  # not the fourth of an image that is full, nothing past the budget
-
-
-def test_distances_need_centres():
-    with pytest.raises(ConfigError, match="needs centres"):
-        take_within(ranked([pool([1.0])], 1), amount=1, costs=np.ones(1, int), min_distance=3)

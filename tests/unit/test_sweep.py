@@ -5,12 +5,13 @@ from click.testing import CliRunner
 from ray_al.cli import main
 from ray_al.core.config import RunConfig
 from ray_al.driver.budget import query_size, total_amount
+from ray_al.ledger import State
 from ray_al.sweep.config import Space, load_sweep
 from ray_al.sweep.plan import draw, fixed_settings, group_name, plan_trials
 from ray_al.sweep.resources import trial_resources
 from ray_al.sweep.runs import group_label
 from ray_al.sweep.schedule import open_scheduler, rungs_of
-from ray_al.sweep.trial import interpolate, is_crossed
+from ray_al.sweep.trial import budget_rows, interpolate, is_crossed
 
 BASE = {"data": {"num_images": 6, "image_size": [32, 32]}, "train": {"steps": 2}}
 
@@ -73,6 +74,11 @@ WRONG = {
     "a random search without a number": ({"space": {"train.steps": {"choice": [1]}}, "search": {"kind": "random"}}, "trials is missing"),
     "no first rung": ({"scheduler": {"kind": "asha"}}, "scheduler.first"),
     "a first rung before the start": ({"scheduler": {"kind": "asha", "first": 0.01}}, "scheduler.first"),
+    "shares of clicks": (
+        {"scheduler": {"kind": "asha", "first": 0.2}, "run": {**BASE, "budget": {"unit": "clicks", "start": 200, "per_cycle": 200, "amount": 400}}},
+        "budget.unit=clicks",
+    ),
+    "a budget beyond the pool": ({"space": {"budget.amount": [20, 100_000]}}, "budget.amount: 100000"),
     "people": ({"run": {**BASE, "label": {"annotator": "files"}}}, "label.annotator"),
     "unknown model": ({"space": {"model.name": ["fcn_resnet50", "fcn_resnet5"]}}, "fcn_resnet50"),
     "a key inside another": ({"space": {"strategy": [{"score": "entropy"}], "strategy.score": ["equal"]}}, "one holds the other"),
@@ -154,6 +160,16 @@ def test_trials_of_other_query_sizes_are_compared_at_the_rungs_budget(kind, tmp_
         # the coarse run has points at 6 % and 10 %: at 8 % it stands for the line between them
         assert recorded[0.08]["coarse"] == pytest.approx(0.55 * (0.06**0.5 + 0.1**0.5) / 2)
         assert recorded[0.08]["fine"] == pytest.approx(0.5 * 0.08**0.5)
+
+
+@pytest.mark.parametrize(("unit", "cost", "share"), [("regions", 2, 0.1), ("pixels", 30, 0.3), ("images", 2, 0.5), ("clicks", 10, 0.25)])
+def test_a_budget_is_a_share_of_the_pool_in_its_unit(unit, cost, share):
+    created = {"num_regions": 20, "num_pixels": 100, "num_images": 4, "unit": unit, "amount": 40}
+    metrics = {"val": {"miou": 0.5, "pixel_accuracy": 0.5, "iou": []}}
+    labelled = {"regions": 2, "pixels": 30, "images": 2, "clicks": 10, "cost": cost}
+    trained = {"cycle": 0, "metrics": metrics, "labelled": labelled, "class_pixels": [], "train_seconds": 1.0, "evaluate_seconds": 1.0}
+    (row,) = budget_rows(State(created={**created, "class_names": []}, trained={0: trained}))
+    assert row["budget"] == pytest.approx(share)
 
 
 def test_resources_of_a_run():

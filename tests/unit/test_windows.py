@@ -1,9 +1,13 @@
 import numpy as np
 import pytest
 
+from ray_al.core.config import parse_config
 from ray_al.core.errors import DataError
 from ray_al.core.seeding import generator
+from ray_al.core.types import FileRef
 from ray_al.regions.windows import Windows, best_windows, window_means
+from ray_al.score.region_scores import score_table
+from ray_al.score.shards import ShardImage, ShardTask
 
 NONE = np.empty(0, dtype=np.int64)
 
@@ -87,3 +91,20 @@ def test_scores_that_are_no_numbers_are_refused():
     scores[2, 2] = np.nan
     with pytest.raises(DataError, match="not finite"):
         best_windows(scores, 5, 5, n=1, radius=1, taken=NONE)
+
+
+def test_random_windows_do_not_favour_the_border():
+    """A mean of noise over a clipped window varies more than over a whole one: 16 % of the highest were clipped, of all 2 %."""
+    values = {"strategy": {"score": "random"}, "regions": {"kind": "windows", "radius": 1, "per_image": 50}}
+    config, none = parse_config(values, source="test"), np.zeros(0, dtype=np.int64)
+    rows = [{"image_index": i, "image_id": f"{i}.png", "height": 180, "width": 240, "num_regions": 4800} for i in range(40)]
+    images = [ShardImage(row=row, rest=none, taken=none) for row in rows]
+    task = ShardTask(
+        work="scores", shard=0, start=0, stop=40, images=b"", regions=b"", cycle=0, seed=0, run_uri="", manifest=FileRef.of("m", b""), weights=(),
+        output="", attempt=1,
+    )  # fmt: skip
+    table, _ = score_table(task, config, images)
+    y, x = np.divmod(table["region"].to_numpy(), 240)
+    clipped = (y == 0) | (y == 179) | (x == 0) | (x == 239)
+    assert len(table) == 2000
+    assert clipped.mean() < 0.03

@@ -28,7 +28,7 @@ class ScoreOptions:
 
 @dataclass(frozen=True)
 class ClassStats:
-    """The pool by class, as the present model sees it; float64.
+    """The pool by class, as the present model sees it; float64. Images whose regions are all labelled are no longer scored and not in it.
 
     Attributes:
         mean_probability: (C,) mean of p_c over all pixels.
