@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ray_al.core.config import RegionsConfig
-from ray_al.regions.base import ImageRegions, RegionKind, SizedKind, SparseKind, cut
+from ray_al.regions.base import ImageRegions, RegionKind, SizedKind, SparseKind
 from ray_al.regions.grid import Grid
 from ray_al.regions.pixels import Pixels
 from ray_al.regions.superpixels import Superpixels
@@ -24,4 +24,4 @@ def open_regions(config: RegionsConfig) -> Any:
     return KINDS[config.kind](config)
 
 
-__all__ = ["KINDS", "Grid", "ImageRegions", "Pixels", "RegionKind", "SizedKind", "SparseKind", "Superpixels", "Windows", "cut", "open_regions"]
+__all__ = ["KINDS", "Grid", "ImageRegions", "Pixels", "RegionKind", "SizedKind", "SparseKind", "Superpixels", "Windows", "open_regions"]

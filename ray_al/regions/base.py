@@ -1,6 +1,6 @@
 """What every region kind offers: a kind gives the regions of one image, and those give boxes, masks and ids."""
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -79,13 +79,3 @@ class SparseKind(RegionKind, Protocol):
 
     def best(self, scores_HW: np.ndarray, height: int, width: int, *, taken: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(ids int64 (n,), scores float32 (n,)) of an image's best regions, beside those `taken`; the best first."""
-
-
-def cut(array_HW: np.ndarray, regions: ImageRegions, region: int, fill: Any) -> np.ndarray:
-    """What `array_HW` (H, W, ...) holds in one region: a copy in the shape of the region's box, `fill` outside the region."""
-    box = regions.box(region)
-    values = array_HW[box.top : box.bottom, box.left : box.right].copy()
-    mask = regions.mask(region)
-    if mask is not None:
-        values[~mask] = fill
-    return values

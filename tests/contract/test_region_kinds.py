@@ -6,7 +6,7 @@ import pytest
 from ray_al.core.config import RegionsConfig
 from ray_al.core.errors import DataError
 from ray_al.core.seeding import generator
-from ray_al.regions import KINDS, cut, open_regions
+from ray_al.regions import KINDS, open_regions
 from ray_al.regions.connect import connect
 from ray_al.regions.maps import encode_map
 
@@ -127,31 +127,6 @@ def test_regions_are_the_same_whenever_they_are_made(name, size):
     assert one.boxes.tobytes() == other.boxes.tobytes()
     if one.labels is not None:
         assert one.labels.tobytes() == other.labels.tobytes()
-
-
-@every_kind
-def test_cut_keeps_the_region_and_fills_the_rest(name):
-    size = (9, 11)
-    regions = regions_of(name, size)
-    values = np.arange(99, dtype=np.uint8).reshape(size)
-    for region in range(0, len(regions.boxes), 3):
-        box, pixels = regions.box(region), pixels_of(regions, region, size)
-        part = cut(values, regions, region, 255)
-        expected = np.where(pixels, values, 255)[box.top : box.bottom, box.left : box.right]
-        assert part.dtype == np.uint8
-        assert (part == expected).all()
-        part[:] = 7
-    assert (values.ravel() == np.arange(99)).all()
-
-
-@every_kind
-def test_cut_takes_images_with_channels(name):
-    size = (9, 11)
-    regions = regions_of(name, size)
-    image = np.ones((*size, 3), dtype=np.uint8)
-    part, box = cut(image, regions, 0, 0), regions.box(0)
-    assert part.shape == (box.height, box.width, 3)
-    assert part.sum() == 3 * regions.num_pixels[0]
 
 
 @pytest.mark.parametrize("name", SPARSE)
