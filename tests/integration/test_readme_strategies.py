@@ -44,7 +44,7 @@ def configure(root, settings):
         regions["count"] = 30
     changed = {
         "data": {**SETTINGS["data"], "root": str(root / "data")},
-        "train": {**SETTINGS["train"], **values.get("train", {})},
+        "train": {**SETTINGS["train"], "steps": 6, **values.get("train", {})},
         "regions": regions,
         "budget": BUDGETS[regions.get("kind", "grid")],
     }

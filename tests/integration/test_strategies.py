@@ -11,6 +11,7 @@ from ray_al.core.config import parse_config
 from ray_al.core.errors import ConfigError, RayALError
 from ray_al.core.storage import Storage
 from ray_al.datasets.synthetic import write_synthetic
+from ray_al.driver.check_strategy import goes_with
 from ray_al.driver.create import create_run
 from ray_al.driver.final import train_final
 from ray_al.driver.fork import fork_run, start_config
@@ -20,7 +21,9 @@ from ray_al.driver.verify import verify
 from ray_al.ledger import Journal, fold
 from ray_al.report.build import write_report
 from ray_al.score import region_scores
+from ray_al.score.functions import ACQUISITIONS
 from ray_al.score.scorer import FeatureScorer
+from ray_al.select import BATCH_RULES
 from ray_al.sweep.replay import replay
 
 SETTINGS = {
@@ -413,3 +416,33 @@ def test_clicks_stand_in_the_curve(finished):
     assert clicks == sorted(clicks)
     assert clicks[-1] == state_of(finished("clicks")).spent
     assert json.loads(Storage(finished("clicks")).read("status.json"))["stage"] == "finished"
+
+
+KINDS = {
+    "grid": {"regions": {"rows": 2, "columns": 2}},
+    "image": {"regions": {"kind": "image"}},
+    "superpixels": SUPERPIXELS,
+    "pixels": {"regions": {"kind": "pixels", "radius": 3, "per_image": 5}},
+    "windows": {"regions": {"kind": "windows", "radius": 2, "per_image": 5}},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("score", ACQUISITIONS)
+def test_every_combination_runs(root, tmp_path, score, kind):
+    """Of score, batch rule and region kind: to the end, or refused before it begins."""
+    ran = 0
+    for rule in BATCH_RULES:
+        strategy = {"score": score, "feature_layer": "2", "passes": {"count": 2}, "batch": {"kind": rule, "candidates": 6}}
+        config = configure(root, {**KINDS[kind], "strategy": strategy, "budget": {"start": 2, "per_cycle": 2, "amount": 4}})
+        try:
+            run_dir = create_run(config, str(tmp_path / rule))
+        except ConfigError:
+            sparse = kind in ("pixels", "windows") and ACQUISITIONS[score].attribution != "none"
+            assert sparse or not goes_with(ACQUISITIONS[score], score, rule)
+            continue
+        assert run_loop(run_dir).kind == "finished"
+        assert verify(run_dir)["labelled_regions"] == 4
+        ran += 1
+    assert ran or kind in ("pixels", "windows")
