@@ -44,10 +44,10 @@ def main() -> None:
     parser.add_argument("--features", type=int, default=256)
     parser.add_argument("--picks", type=int, default=1_000)
     parser.add_argument("--exact", action="store_true", help="compare kcenter with one exact pick a pass (half a minute and more)")
-    parser.add_argument("--growth", type=int, nargs="*", help="only topk, for pools of so many images; default 100000 1000000")
+    parser.add_argument("--growth", type=int, nargs="*", help="only topk, for pools of so many images; default 100000 1000000 10000000")
     options = parser.parse_args()
     if options.growth is not None:
-        for images in options.growth or [100_000, 1_000_000]:
+        for images in options.growth or [100_000, 1_000_000, 10_000_000]:
             over_pool(images, options.regions, {"topk": topk})
         return
     over_pool(options.images, options.regions, {"topk": topk, "power": power, "class balance": class_balance, "softrank": softrank})
@@ -129,7 +129,11 @@ def ranked(folder: str, images: int, regions: int, *, kind: str) -> None:
     k = int(images * regions * SHARE)
     batch = BatchConfig.model_construct(kind=kind, beta=1.0)
     best = rank(read_parts(folder), k=k, batch=batch, seed=0, cycle=0, num_regions_of=lambda index: regions)
-    assert len(take_within(best, amount=k, costs=np.ones(len(best), dtype=np.int64))) == k
+    assert len(take_within(best, amount=k, costs=np.ones(len(best), dtype=np.int64), centre_of=centre)) == k
+
+
+def centre(index: int, region: int) -> tuple[float, float]:
+    raise AssertionError("regions may lie as near as they like")
 
 
 def class_balance(folder: str, images: int, regions: int) -> None:
@@ -142,7 +146,7 @@ def class_balance(folder: str, images: int, regions: int) -> None:
     )
     k = int(images * regions * SHARE)
     best = merge_topk(parts, k).append_column("reason", pa.array(["class balance"] * k))
-    assert len(take_within(best, amount=k, costs=np.ones(len(best), dtype=np.int64))) == k
+    assert len(take_within(best, amount=k, costs=np.ones(len(best), dtype=np.int64), centre_of=centre)) == k
 
 
 def _columns(folder: str, columns: list[str]) -> Iterator[pa.Table]:
@@ -174,7 +178,8 @@ def on_candidates(name: str, num: int, dimensions: int, picks: int) -> dict[str,
         radius = kcenter(candidates, k=picks, rng=rng)[1]
         return {"seconds": time.perf_counter() - begin, "radius": round(radius, 4)}
     rule = BATCH_RULES[name].choose
-    assert rule is not None and len(np.unique(rule(candidates, k=picks, rng=rng))) == picks
+    options = {"class_scores": candidates.probabilities * candidates.keys[:, None]} if name == "class_split" else {}
+    assert rule is not None and len(np.unique(rule(candidates, k=picks, rng=rng, **options))) == picks
     return {"seconds": time.perf_counter() - begin}
 
 
