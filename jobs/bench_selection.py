@@ -27,7 +27,8 @@ from ray_al.select.kcenter import kcenter
 from ray_al.select.start import equal_per_image, random_start
 from ray_al.select.topk import merge_topk
 
-LIMIT_S, LIMIT_GB = 60, 2.0
+LIMIT_S, LIMIT_GB, LIMIT_IMAGES = 60, 2.0, 1_000_000
+"""What a selection may take, for pools of so many images."""
 SHARE = 0.02
 """Regions of the pool that a query takes."""
 IMAGES_PER_PART = 4096
@@ -67,7 +68,7 @@ def over_pool(images: int, regions: int, rules: dict[str, Callable[[str, int, in
     with tempfile.TemporaryDirectory(prefix="bench_selection-") as folder:
         apart(write_scores, folder, images, regions)
         for name, rule in rules.items():
-            report(name, apart(rule, folder, images, regions), limit=True)
+            report(name, apart(rule, folder, images, regions), limit=images <= LIMIT_IMAGES)
 
 
 def apart(function: Callable[..., Any], *arguments: Any) -> tuple[float, float, Any]:
