@@ -19,6 +19,7 @@ from ray_al.core.errors import ConfigError
 from ray_al.core.section import Section
 from ray_al.core.storage import read_uri
 from ray_al.core.strategy import BatchConfig, StrategyConfig
+from ray_al.core.tracking import TrackingConfig
 from ray_al.core.types import START_CYCLE
 
 Model = typing.TypeVar("Model", bound=Section)
@@ -244,25 +245,6 @@ class ClusterConfig(Section):
     num_cpus: Annotated[int, Field(ge=1)] | None = None
     """Logical CPUs of a local cluster that ray_al starts itself; default: the machine's, at least 4."""
     keep_checkpoints: Annotated[int, Field(ge=1)] = 2
-
-
-class MlflowConfig(Section):
-    tracking_uri: str | None = None
-    """A server's or a database's URI; default: `mlflow.db` (SQLite) in the run's or sweep's directory."""
-    experiment: Annotated[str, Field(min_length=1)] = "ray_al"
-
-
-class WandbConfig(Section):
-    project: Annotated[str, Field(min_length=1)] = "ray_al"
-    mode: Literal["offline", "online"] = "offline"
-
-
-class TrackingConfig(Section):
-    """Where curves are shown elsewhere, cycle by cycle."""
-
-    tensorboard: bool = False
-    mlflow: MlflowConfig | None = None
-    wandb: WandbConfig | None = None
 
 
 class RunConfig(Section):

@@ -88,4 +88,4 @@ def _rule_needs(rule: BatchRule) -> str:
 
 def count_combinations() -> int:
     """Pairs of score and batch rule that a run accepts."""
-    return sum(goes_with(function, score, rule) for score, function in ACQUISITIONS.items() for rule in BATCH_RULES)
+    return sum(goes_with(function, rule) for function in ACQUISITIONS.values() for rule in BATCH_RULES)

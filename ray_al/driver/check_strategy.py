@@ -30,16 +30,16 @@ def check_strategy(config: RunConfig, num_classes: int) -> None:
     _check_network(config, num_classes)
 
 
-def goes_with(function: Acquisition, score: str, rule: str) -> bool:
+def goes_with(function: Acquisition, rule: str) -> bool:
     """Whether a batch rule can take what a function scores."""
     if rule == "class_split":
         return function.attribution in ("hard", "soft")
-    return rule != "power" or score != "balent"
+    return not (rule == "power" and function.signed)
 
 
 def _check_scores(config: RunConfig, function: Acquisition) -> None:
     strategy, score = config.strategy, config.strategy.score
-    if not goes_with(function, score, strategy.batch.kind):
+    if not goes_with(function, strategy.batch.kind):
         if strategy.batch.kind == "power":
             raise ConfigError(f"strategy.batch.kind='power': scores of {score!r} may be below 0 and have no power; use softmax or softrank")
         raise ConfigError(f"strategy.batch.kind={strategy.batch.kind!r} shares a query out by classes, which {score!r} does not score; use clasp")

@@ -212,16 +212,15 @@ def _noise(context: Context, cycle: int, batch: BatchConfig, table: pa.Table) ->
     return noise
 
 
-def _read_features(context: Context, cycle: int) -> pa.Table:
+def _read_features(context: Context, cycle: int, columns: list[str] | None = None) -> list[pa.Table]:
     refs = [ref for _, ref in sorted(context.state.features[cycle].items()) if ref is not None]
-    return pa.concat_tables([read_table(context.storage, ref) for ref in refs])
+    return [read_table(context.storage, ref, columns) for ref in refs]
 
 
 def _with_features(context: Context, cycle: int, table: pa.Table) -> pa.Table:
     """The rows that the feature pass described: later queries of a cycle, and images found broken on the way, let others move up."""
-    refs = [ref for ref in context.state.features[cycle].values() if ref is not None]
-    parts = [read_table(context.storage, ref, ["image_index", "region"]) for ref in refs]
-    known = np.concatenate([context.pool.numbers(part) for part in parts]) if parts else np.zeros(0, dtype=np.int64)
+    parts = _read_features(context, cycle, ["image_index", "region"])
+    known = np.concatenate([np.zeros(0, dtype=np.int64), *(context.pool.numbers(part) for part in parts)])
     return table.filter(pa.array(np.isin(context.pool.numbers(table), known))).combine_chunks()
 
 
@@ -234,7 +233,7 @@ def _candidates(context: Context, cycle: int, table: pa.Table, keys: np.ndarray)
     empty = np.zeros((len(table), 0), dtype=np.float32)
     if cycle not in context.state.extracted:
         return Candidates.of(table=table, keys=keys, features=empty, probabilities=empty, labelled=empty[:0])
-    known = _read_features(context, cycle)
+    known = pa.concat_tables(_read_features(context, cycle))
     numbers = context.pool.numbers(known)
     order = np.argsort(numbers, kind="stable")
     places = order[np.searchsorted(numbers[order], context.pool.numbers(table))]

@@ -10,9 +10,10 @@ from typing import Any
 import yaml
 from ray.tune import Stopper
 
-from ray_al.core.config import RunConfig, TrackingConfig, parse_config, validate
+from ray_al.core.config import RunConfig, parse_config, validate
 from ray_al.core.errors import ConfigError, RayALError
 from ray_al.core.storage import Storage
+from ray_al.core.tracking import TrackingConfig
 from ray_al.driver.cluster import connect
 from ray_al.driver.fork import start_config
 from ray_al.driver.track import check_tracking, default_tracking_uri

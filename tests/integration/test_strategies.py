@@ -141,6 +141,22 @@ def queries(run_dir):
     return [Storage(run_dir).read(query.file.path) for query in state_of(run_dir).queries]
 
 
+def run_killed(run_dir, monkeypatch, is_last):
+    """A run that ends before the event of which `is_last` is true is written, and goes on to its end."""
+    append = Journal.append
+
+    def die(journal, kind, data):
+        if is_last(journal, kind, data):
+            raise KeyboardInterrupt
+        return append(journal, kind, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "append", die)
+        with pytest.raises(KeyboardInterrupt):
+            run_loop(run_dir)
+    assert run_loop(run_dir).kind == "finished"
+
+
 @pytest.fixture(scope="module")
 def finished(root):
     """Runs by the name of their case, made when first asked for."""
@@ -191,20 +207,9 @@ def test_a_lazy_run_scores_fewer_images_and_says_what_it_missed(finished, name):
 def test_a_run_killed_after_any_event_chooses_the_same(root, finished, name, monkeypatch):
     whole = finished(name)
     num_events = len(Journal(Storage(whole)).events)
-    append = Journal.append
     for event in range(3, num_events, 4):
         killed = create_run(configure(root, CASES[name]), str(root / f"{name}-killed-{event}"))
-
-        def die(journal, kind, data, event=event):
-            if len(journal.events) == event:
-                raise KeyboardInterrupt
-            return append(journal, kind, data)
-
-        monkeypatch.setattr(Journal, "append", die)
-        with pytest.raises(KeyboardInterrupt):
-            run_loop(killed)
-        monkeypatch.setattr(Journal, "append", append)
-        assert run_loop(killed).kind == "finished"
+        run_killed(killed, monkeypatch, lambda journal, kind, data, event=event: len(journal.events) == event)
         assert queries(killed) == queries(whole)
 
 
@@ -250,18 +255,7 @@ def test_images_that_break_change_nothing_of_what_lazy_scoring_picked(tmp_path, 
 def test_the_last_checkpoint_stays_until_the_next_is_recorded(root, monkeypatch):
     changes = {"train": {**SETTINGS["train"], "policy": "finetune"}, "cluster": {"host": "process", "keep_checkpoints": 1}}
     run_dir = create_run(configure(root, changes), str(root / "kept"))
-    append = Journal.append
-
-    def die(journal, kind, data):
-        if kind == "cycle_trained" and data["cycle"] == 1:
-            raise KeyboardInterrupt
-        return append(journal, kind, data)
-
-    monkeypatch.setattr(Journal, "append", die)
-    with pytest.raises(KeyboardInterrupt):
-        run_loop(run_dir)
-    monkeypatch.setattr(Journal, "append", append)
-    assert run_loop(run_dir).kind == "finished"
+    run_killed(run_dir, monkeypatch, lambda journal, kind, data: kind == "cycle_trained" and data["cycle"] == 1)
     kept = [
         event.data["cycle"]
         for event in Journal(Storage(run_dir)).events
@@ -440,7 +434,7 @@ def test_every_combination_runs(root, tmp_path, score, kind):
             run_dir = create_run(config, str(tmp_path / rule))
         except ConfigError:
             sparse = kind in ("pixels", "windows") and ACQUISITIONS[score].attribution != "none"
-            assert sparse or not goes_with(ACQUISITIONS[score], score, rule)
+            assert sparse or not goes_with(ACQUISITIONS[score], rule)
             continue
         assert run_loop(run_dir).kind == "finished"
         assert verify(run_dir)["labelled_regions"] == 4

@@ -56,7 +56,7 @@ ACQUISITIONS: Mapping[str, Acquisition] = {
     "variation_ratio": Acquisition(paper="Freeman, 1965; Gal et al., ICML 2017", inputs="passes", views=variation_ratio, wants=VOTES),
     "expected_entropy": Acquisition(paper="mean entropy of passes", inputs="passes", views=expected_entropy, wants=MEAN_ENTROPY),
     "balent": Acquisition(
-        paper="BalEntAcq: Woo, ICLR 2023", inputs="passes", views=balanced_entropy, wants=frozenset({"mean_p", "var_p"})
+        paper="BalEntAcq: Woo, ICLR 2023", inputs="passes", views=balanced_entropy, wants=frozenset({"mean_p", "var_p"}), signed=True
     ),
     "class_balanced": Acquisition(
         paper="RevSpx: Cai et al., CVPR 2021", inputs="logits", pixel=_plain(bvsb), attribution="dominant", weights=region_balance

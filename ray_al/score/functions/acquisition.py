@@ -67,6 +67,7 @@ class Acquisition:
             (`hard`), or by each pixel's probabilities (`soft`).
         weights: (C,) of the classes; None leaves the score as it is.
         windowed: whether a pixel's score is that of the window around it already.
+        signed: whether scores may be below 0.
     """
 
     paper: str
@@ -78,6 +79,7 @@ class Acquisition:
     attribution: Attribution = "none"
     weights: ClassWeights | None = None
     windowed: bool = False
+    signed: bool = False
 
     @property
     def needs_model(self) -> bool:
