@@ -27,5 +27,9 @@ class RunHeldError(RayALError):
     exit_code = 3
 
 
+class DivergedError(RayALError):
+    """A loss, a weight or an output of a network that is not a finite number."""
+
+
 class VerifyError(RayALError):
     """The run directory contradicts itself."""

@@ -60,7 +60,7 @@ def train_final(run_uri: str, kind: Kind, *, progress: Callable[[int, int], None
         "train_seconds": result.train_seconds,
         "files": {name: ref.as_dict() for name, ref in result.files.items()},
     }
-    storage.replace(f"{kind}/metrics.json", json.dumps(values, indent=1).encode())
+    storage.replace(f"{kind}/metrics.json", json.dumps(values, indent=1, allow_nan=False).encode())
     _write_share(storage)
     return dict(json.loads(storage.read(f"{kind}/metrics.json")))
 
@@ -79,4 +79,4 @@ def _write_share(storage: Storage) -> None:
     values = {kind: json.loads(storage.read(path)) for kind, path in paths.items()}
     full = values["upper_bound"]["metrics"]["val"]["miou"]
     values["final"]["share_of_full_score"] = values["final"]["metrics"]["val"]["miou"] / full if full else None
-    storage.replace(paths["final"], json.dumps(values["final"], indent=1).encode())
+    storage.replace(paths["final"], json.dumps(values["final"], indent=1, allow_nan=False).encode())

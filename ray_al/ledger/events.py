@@ -59,7 +59,7 @@ class Event:
             "schema_version": self.schema_version,
             "data": dict(self.data),
         }
-        return json.dumps(values, indent=1).encode()
+        return json.dumps(values, indent=1, allow_nan=False).encode()
 
     @staticmethod
     def from_bytes(data: bytes, *, source: str) -> "Event":

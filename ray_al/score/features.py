@@ -75,4 +75,4 @@ def load_feature_scorer(run_uri: str, weights: tuple[FileRef, ...], config_json:
     """Of the first model, where there are several."""
     config = RunConfig.model_validate_json(config_json)
     state = Storage(run_uri).read_ref(weights[0])
-    return FeatureScorer(config, config.strategy_at(cycle), scorer_classes(config), [state], device=score_device(config))
+    return FeatureScorer(config, config.strategy_at(cycle), scorer_classes(config), [state], cycle=cycle, device=score_device(config))

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from ray_al.core.config import RunConfig
+from ray_al.core.errors import DivergedError
 from ray_al.core.strategy import StrategyConfig
 from ray_al.models import build_model, images_to_tensor
 from ray_al.models.dropout import with_dropout
@@ -49,6 +50,7 @@ class Scorer:
         num_classes: channels of the network.
         weights: state dicts as `torch.save` wrote them, one a model (several: an ensemble or snapshots); empty for an untrained network.
         seed: of the run; with `cycle` it settles what dropout drops.
+        cycle: whose model it is; named where its outputs are not finite.
         device: where to compute.
     """
 
@@ -63,7 +65,7 @@ class Scorer:
         cycle: int = 0,
         device: str = "cpu",
     ) -> None:
-        self.config, self.strategy, self.device = config, strategy, device
+        self.config, self.strategy, self.device, self.cycle = config, strategy, device, cycle
         self.acquisition: Acquisition = find_acquisition(strategy.score)
         self.options = ScoreOptions(radius=strategy.radius, nu=strategy.nu)
         self.precision = resolve_precision(config.score.precision)
@@ -132,9 +134,21 @@ class Scorer:
         return self._resized(network(tensor), self._score_size(tensor))
 
     def _resized(self, logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-        """As large as `size`, divided by the temperature."""
+        """As large as `size`, divided by the temperature.
+
+        Raises:
+            DivergedError: a logit is not finite. Scores that count votes would hide it.
+        """
+        self._check_finite(logits, "logits")
         resized = torch.nn.functional.interpolate(logits.float(), size=size, mode="bilinear", align_corners=False)
         return resized if self.strategy.temperature == 1 else resized / self.strategy.temperature
+
+    def _check_finite(self, values: torch.Tensor, what: str) -> None:
+        if not torch.isfinite(values).all():
+            raise DivergedError(
+                f"cycle {self.cycle}: the model diverged: its {what} are not finite on an image of the pool; lower train.learning_rate, "
+                "then start a new run (with score.precision=bf16 try fp32 first)"
+            )
 
     def _score_size(self, tensor: torch.Tensor) -> tuple[int, int]:
         """A quarter or half of the input's size (`reference`: all of it)."""
@@ -159,5 +173,6 @@ class FeatureScorer(Scorer):
     def feature_maps(self, images: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """Probabilities (N, C, h, w) and features (N, D, h, w), float32, at the layer's own resolution."""
         logits, features = self.networks[0](self.network_input(images))
+        self._check_finite(features, "features")
         height, width = features.shape[-2:]
         return self._resized(logits, (height, width)).softmax(1), features.float()

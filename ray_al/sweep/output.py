@@ -32,7 +32,7 @@ def write_comparison(facts: dict[str, Any], out: str) -> dict[str, str]:
         "summary.csv": _csv(summary_rows(facts)),
         "curves.csv": _csv(curve_rows(facts)),
         "table.tex": latex_table(facts),
-        "compare.json": json.dumps(facts, indent=1),
+        "compare.json": json.dumps(facts, indent=1, allow_nan=False),
         "compare.html": _page(facts, pictures),
     }
     for name, content in files.items():

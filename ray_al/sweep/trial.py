@@ -111,7 +111,7 @@ def outcome_file(name: str) -> str:
 
 def write_outcome(sweep_uri: str, name: str, **facts: Any) -> None:
     """Record that a trial failed or was stopped; a finished one's ledger says so itself."""
-    Storage(sweep_uri).replace(outcome_file(name), json.dumps(facts, indent=1).encode())
+    Storage(sweep_uri).replace(outcome_file(name), json.dumps(facts, indent=1, allow_nan=False).encode())
 
 
 def read_outcome(storage: Storage, name: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from ray_al.core.config import RunConfig
+from ray_al.core.errors import DivergedError
 from ray_al.core.types import ImageFile, Metrics
 from ray_al.datasets import Dataset
 from ray_al.datasets.images import read_image, resize_image
@@ -32,15 +33,27 @@ class Evaluator:
         self.config, self.dataset, self.cache, self.device = config, dataset, cache, device
 
     def evaluate(self, model: nn.Module, split: str, image_size: tuple[int, int], comm: Comm) -> Metrics:
-        """Metrics of `split` from one confusion matrix summed over the workers; images without a mask are left out."""
+        """Metrics of `split` from one confusion matrix summed over the workers; images without a mask are left out.
+
+        Raises:
+            DivergedError: logits are not finite. It is raised on every worker, after the sum that all of them wait for.
+        """
         files = [file for file in self.dataset.splits[split] if file.mask_uri]
         matrix = np.zeros((self.dataset.num_classes, self.dataset.num_classes + 1), dtype=np.int64)
+        num_broken = 0
         for file in files[comm.rank :: comm.world_size]:
             target = self._mask(str(file.mask_uri))
             logits = resize_logits(self._logits(model, self._image(file.uri, image_size)), target.shape)
+            num_broken += not bool(torch.isfinite(logits).all())
             matrix += confusion_matrix(logits.argmax(1)[0].to(torch.uint8).cpu().numpy(), target, self.dataset.num_classes)
-        total = comm.sum(torch.from_numpy(matrix).to(self.device)).cpu().numpy()
-        return metrics_from_confusion(total, len(files))
+        counts = torch.from_numpy(np.append(matrix.ravel(), num_broken)).to(self.device)
+        *total, num_broken = comm.sum(counts).cpu().numpy()
+        if num_broken:
+            raise DivergedError(
+                f"the model diverged: its logits are not finite on {num_broken} of {len(files)} images of the split {split!r}; "
+                "lower train.learning_rate, then start a new run"
+            )
+        return metrics_from_confusion(np.array(total).reshape(matrix.shape), len(files))
 
     def previews(self, model: nn.Module, files: tuple[ImageFile, ...], image_size: tuple[int, int]) -> bytes:
         """An npz with `image_i`, `prediction_i` (uint8) and `entropy_i` (float16, nats), all at `image_size`, and `image_ids`."""

@@ -1,6 +1,7 @@
 """One cycle's training, the same on one process and on many."""
 
 import io
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 from torch import nn
 
 from ray_al.core.config import RunConfig
-from ray_al.core.errors import DataError, RayALError
+from ray_al.core.errors import DataError, DivergedError, RayALError
 from ray_al.core.seeding import seed_of
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef, Metrics, TrainPlan, TrainResult
@@ -78,6 +79,7 @@ class CycleTrainer:
 
         Raises:
             DataError: nothing is labelled.
+            DivergedError: a loss, a weight or a prediction on the splits is not finite; nothing was written.
             TrainStopped: `should_stop` said so.
         """
         started = time.perf_counter()
@@ -86,6 +88,7 @@ class CycleTrainer:
         samples = self._samples(plan)
         cycle = _Cycle(self, plan, samples)
         cycle.train(wrap, progress, should_stop)
+        cycle.check_weights()
         trained = time.perf_counter()
         cycle.model.eval()
         splits = [split for split in plan.splits if cycle.total and self.dataset.splits.get(split)]
@@ -204,6 +207,23 @@ class _Cycle:
             self._save()
         self._settle_batch_norm()
 
+    def check_weights(self) -> None:
+        """Refuse a network that the last step spoiled, which no later loss would tell.
+
+        Raises:
+            DivergedError: a weight or a running statistic is not finite. All workers hold the same, so all of them raise it.
+        """
+        for name, tensor in self.model.state_dict().items():
+            if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+                raise self._diverged(f"after {self.total} steps {name!r} holds values that are not finite")
+
+    def _diverged(self, what: str) -> DivergedError:
+        first = "" if self.step else "; no step was made yet, so look at model.weights and at the images too"
+        return DivergedError(
+            f"cycle {self.plan.cycle}: the model diverged: {what}; lower the learning rate ({self.rate:g} now, train.learning_rate or "
+            f"train.warm_learning_rate), then start a new run{first}"
+        )
+
     def _keep_snapshot(self) -> None:
         """Weights at equal steps through the second half of the training; the last one is the model itself."""
         count = self.plan.snapshots
@@ -227,14 +247,16 @@ class _Cycle:
         if sums[5]:
             raise TrainStopped(f"cycle {self.plan.cycle}: training was stopped at step {self.step} of {self.total}")
         labelled, pairs = sums[1].clamp_min(1), sums[3].clamp_min(1)
+        value = sums[0] / labelled + self.config.prototype * sums[2] / pairs + self.config.consistency * sums[4] / self.batch_size
+        if not math.isfinite(known := float(value)):  # a sum over the workers, so all of them see it
+            raise self._diverged(f"the loss is {known} at step {self.step} of {self.total}")
         share = len(images) / self.batch_size
         labels = own.total / labelled + self.config.prototype * own.prototypes / pairs
         loss = (labels + self.config.consistency * share * consistency) * self.comm.world_size
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
-        value = sums[0] / labelled + self.config.prototype * sums[2] / pairs + self.config.consistency * sums[4] / self.batch_size
-        self.losses.append((self.step, float(value)))
+        self.losses.append((self.step, known))
 
     def _losses(self, model: nn.Module, images: torch.Tensor, target: torch.Tensor) -> tuple[Sums, torch.Tensor]:
         """What the labels say, summed, and the consistency loss."""
