@@ -24,7 +24,7 @@ def check_strategy(config: RunConfig, num_classes: int) -> None:
         check_transform(name)
     if config.regions.is_sparse and function.attribution != "none":
         raise ConfigError(f"regions.kind={config.regions.kind!r}: {score!r} needs the classes of whole regions; use grid, image or superpixels")
-    _check_scores(config, function)
+    check_scores(config, function)
     _check_start(config)
     _check_labels(config, num_classes)
     _check_network(config, num_classes)
@@ -37,7 +37,12 @@ def goes_with(function: Acquisition, rule: str) -> bool:
     return not (rule == "power" and function.signed)
 
 
-def _check_scores(config: RunConfig, function: Acquisition) -> None:
+def check_scores(config: RunConfig, function: Acquisition) -> None:
+    """Refuse a batch rule, an aggregation or a way of scoring that does not go with what `function` scores.
+
+    Raises:
+        ConfigError: naming the key, the value and the remedy.
+    """
     strategy, score = config.strategy, config.strategy.score
     if not goes_with(function, strategy.batch.kind):
         if strategy.batch.kind == "power":

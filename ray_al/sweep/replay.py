@@ -13,15 +13,21 @@ from ray_al.core.errors import ConfigError
 from ray_al.core.seeding import uniform_of
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
+from ray_al.datasets import open_dataset
+from ray_al.driver.check_strategy import check_scores
 from ray_al.driver.choose import choose_query
 from ray_al.driver.context import Context
 from ray_al.driver.loop import read_config
 from ray_al.driver.pool import read_table
-from ray_al.ledger import Journal, State, fold
-from ray_al.score.functions import list_acquisitions
+from ray_al.ledger import Event, Journal, State, fold
+from ray_al.score.functions import find_acquisition, list_acquisitions
 from ray_al.select import BATCH_RULES
 
 Name = tuple[str, int]
+
+CHOICE = ("score", "batch", "per_image", "min_distance", "skip_void_by_ground_truth")
+"""Keys of `strategy` that are read when a query is chosen from scores. Every other key, one that a later version adds included, may have
+changed the stored scores themselves, so replay refuses it."""
 
 
 class _Replay(Context):
@@ -68,19 +74,20 @@ def replay(run_uri: str, overrides: Sequence[str]) -> dict[str, Any]:
     storage = Storage(run_uri)
     config, events = read_config(storage), Journal(storage).events
     state = fold(events)
-    other = _other_config(config, state, overrides)
+    replayed = [event for event in events if _is_replayable(event, state)]
+    if not replayed:
+        raise ConfigError(f"{run_uri}: no cycle has stored scores and a query; replay a run that has come further")
+    other = _other_config(config, state, overrides, {event.data["cycle"] for event in replayed})
     classes = _class_pixels(storage, state)
     cycles = []
     before = State()
     for event in events:
-        if event.kind == "query_selected" and event.data["cycle"] in state.scores and event.data["cycle"] >= 0:
+        if _is_replayable(event, state):
             actual = read_table(storage, FileRef.from_dict(event.data["query"]))
             context = _Replay(storage, other, before, event.data["cycle"])
             chosen = choose_query(context, event.data["cycle"], sum(actual.column("cost").to_pylist()))
             cycles.append(_compare(event.data["cycle"], chosen, actual, classes, state))
         before = fold([event], before)
-    if not cycles:
-        raise ConfigError(f"{run_uri}: no cycle has stored scores and a query; replay a run that has come further")
     return {
         "run": storage.root,
         "strategy": other.strategy.model_dump(mode="json"),
@@ -105,7 +112,12 @@ def _compare(cycle: int, chosen: pa.Table, actual: pa.Table, classes: dict[Name,
     }
 
 
-def _other_config(config: RunConfig, state: State, overrides: Sequence[str]) -> RunConfig:
+def _is_replayable(event: Event, state: State) -> bool:
+    return event.kind == "query_selected" and event.data["cycle"] in state.scores and event.data["cycle"] >= 0
+
+
+def _other_config(config: RunConfig, state: State, overrides: Sequence[str], cycles: set[int]) -> RunConfig:
+    """The run's configuration with another way to choose; lazy scoring, which chooses no region, is left out."""
     values = config.model_dump(mode="json")
     for override in overrides:
         keys, value = parse_override(override)
@@ -113,16 +125,43 @@ def _other_config(config: RunConfig, state: State, overrides: Sequence[str]) -> 
             raise ConfigError(f"--set {override}: replay trains nothing, so it can change keys of `strategy` alone")
         apply_setting(values, ".".join(keys), value)
     other = parse_config(values, source="replay")
-    score, rule = other.strategy.score, other.strategy.batch.kind
+    _check_only_choice_changed(config, other)
+    other = other.model_copy(update={"strategy": other.strategy.model_copy(update={"lazy": None})})
+    check_scores(other, find_acquisition(other.strategy.score))
+    _check_features(config, other, state, cycles)
+    if other.strategy.skip_void_by_ground_truth and None in [image.mask_uri for image in open_dataset(config.data).splits["train"]]:
+        raise ConfigError("strategy.skip_void_by_ground_truth: it reads ground truth that this pool does not have; set it to false")
+    return other
+
+
+def _check_only_choice_changed(config: RunConfig, other: RunConfig) -> None:
+    before, after = config.strategy.model_dump(mode="json"), other.strategy.model_dump(mode="json")
+    score = other.strategy.score
     if score not in (config.strategy.score, "random"):
         stored = replayable(config.strategy.score)
         raise ConfigError(
             f"strategy.score={score!r} needs what this run did not store: it scored with {config.strategy.score!r}; "
             f"replay {' or '.join(stored['stored'])}, or run {score!r}"
         )
-    if BATCH_RULES[rule].features and not (state.extracted and score == config.strategy.score):
+    changed = [key for key in after if after[key] != before[key] and key not in CHOICE]
+    if changed:
+        raise ConfigError(
+            f"strategy.{changed[0]}={after[changed[0]]!r}: the stored scores were made with {before[changed[0]]!r}, and replay scores nothing "
+            f"anew; leave it as it is (replay can change {', '.join(CHOICE)}), or start a run with it"
+        )
+
+
+def _check_features(config: RunConfig, other: RunConfig, state: State, cycles: set[int]) -> None:
+    """A rule on features chooses from the candidates whose features the run stored, in every cycle that is replayed."""
+    rule, wanted, stored = other.strategy.batch.kind, other.strategy.batch.candidates, config.strategy.batch.candidates
+    if not BATCH_RULES[rule].features:
+        return
+    if other.strategy.score != config.strategy.score or not cycles <= state.extracted.keys():
         raise ConfigError(f"strategy.batch.kind={rule!r} needs features of the best candidates, which this run did not store; run it")
-    return other
+    if wanted > stored:
+        raise ConfigError(
+            f"strategy.batch.candidates={wanted}: this run stored features of the best {stored} candidates of a cycle; give at most {stored}"
+        )
 
 
 def _names(table: pa.Table) -> set[Name]:

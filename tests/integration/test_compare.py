@@ -9,10 +9,13 @@ from click.testing import CliRunner
 
 from ray_al.cli import main
 from ray_al.core.config import parse_config
+from ray_al.core.errors import ConfigError
 from ray_al.core.storage import Storage
+from ray_al.core.strategy import BatchConfig, StrategyConfig
 from ray_al.driver.create import create_run
-from ray_al.driver.loop import run_loop
-from ray_al.ledger import Journal
+from ray_al.driver.loop import read_config, run_loop
+from ray_al.ledger import Journal, State
+from ray_al.sweep.replay import CHOICE, _check_features
 
 VALUES = {
     "data": {"num_images": 6, "image_size": [32, 48]},
@@ -127,6 +130,55 @@ def test_wrong_use_of_replay(runs, setting, word):
     result = invoke("replay", runs["entropy-0"], "--set", setting)
     assert result.exit_code == 2
     assert word in result.output
+
+
+SCORED_OTHERWISE = {
+    "temperature": "20", "aggregation": "max", "top_share": "0.5", "transforms": "[flip]", "passes": "{kind: dropout, count: 3}", "radius": "9",
+    "nu": "0", "feature_layer": "nope", "lazy": "{share: 0.1}",
+}  # fmt: skip
+
+
+def test_each_setting_of_a_strategy_is_one_that_replay_takes_or_refuses():
+    assert set(StrategyConfig.model_fields) == {*CHOICE, *SCORED_OTHERWISE}
+
+
+@pytest.mark.parametrize("key", SCORED_OTHERWISE)
+def test_replay_refuses_what_changes_scores(runs, key):
+    result = invoke("replay", runs["entropy-0"], "--set", f"strategy.{key}={SCORED_OTHERWISE[key]}")
+    assert result.exit_code == 2
+    assert f"strategy.{key}=" in result.output and "the stored scores were made with" in result.output
+
+
+@pytest.mark.parametrize("rule", ["class_split", "kcenter"])
+def test_replay_refuses_rules_that_need_what_was_not_stored(runs, rule):
+    result = invoke("replay", runs["entropy-0"], "--set", f"strategy.batch.kind={rule}")
+    assert result.exit_code == 2
+    assert f"strategy.batch.kind='{rule}'" in result.output
+
+
+@pytest.mark.parametrize("setting", ["batch.kind=power", "batch.candidates=3", "per_image=1", "min_distance=1000", "skip_void_by_ground_truth=true"])
+def test_replay_takes_what_chooses_from_scores(runs, setting):
+    assert invoke("replay", runs["entropy-0"], "--set", f"strategy.{setting}").exit_code == 0
+
+
+def test_replay_of_rules_on_features_stays_among_the_candidates(tmp_path):
+    settings = {
+        "model": {"name": "test_diverged:sound"},
+        "strategy": {"score": "entropy", "batch": {"kind": "kmeans", "candidates": 10}, "feature_layer": "body"},
+    }
+    run = make(tmp_path, "kmeans", **settings)
+    assert invoke("replay", run, "--set", "strategy.batch.kind=kcenter").exit_code == 0
+    more = invoke("replay", run, "--set", "strategy.batch.candidates=11")
+    assert (more.exit_code, "at most 10" in more.output) == (2, True)
+
+
+def test_replay_takes_no_features_of_the_start_set_for_those_of_a_cycle(runs):
+    """The start rule kcenter extracts features once, before any model; the cycles of a top-k run have none."""
+    state = State(extracted={-1: {}}, scores={0: {}})
+    config = read_config(Storage(runs["entropy-0"]))
+    other = config.model_copy(update={"strategy": StrategyConfig(score="entropy", batch=BatchConfig(kind="kcenter"))})
+    with pytest.raises(ConfigError, match="did not store"):
+        _check_features(config, other, state, {0})
 
 
 def test_comparison_opens_no_image(runs, tmp_path):
