@@ -152,7 +152,12 @@ def _resolve(config: RunConfig, num_classes: int, num_images: int) -> RunConfig:
         precision = "bf16" if on_gpu else resolve_precision("auto")
     resolved = {"precision": precision, "shard_size": config.shard_size(num_images)}
     config = config.model_copy(update={"score": config.score.model_copy(update=resolved)})
-    if config.score.batch_size == "auto":
-        batch_size = GPU_BATCH_SIZE if on_gpu else measure_batch_size(config, num_classes)
-        config = config.model_copy(update={"score": config.score.model_copy(update={"batch_size": batch_size})})
+    config = config.model_copy(update={"score": config.score.model_copy(update={"batch_size": resolve_batch_size(config, num_classes)})})
     return RunConfig.model_validate(yaml.safe_load(config.to_yaml()))
+
+
+def resolve_batch_size(config: RunConfig, num_classes: int) -> int:
+    """`score.batch_size`, or what `auto` is for the strategy and the resolved precision of `config`, measured here."""
+    if config.score.batch_size != "auto":
+        return config.score.batch_size
+    return GPU_BATCH_SIZE if config.score.gpus_per_worker > 0 else measure_batch_size(config, num_classes)

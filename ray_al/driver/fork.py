@@ -9,6 +9,7 @@ from ray_al.core.errors import ConfigError
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
 from ray_al.driver.budget import total_amount
+from ray_al.driver.create import resolve_batch_size
 from ray_al.driver.loop import CONFIG, read_config
 from ray_al.driver.pool import MANIFEST
 from ray_al.ledger import Event, Journal
@@ -46,8 +47,9 @@ def _passes_are_models(config: RunConfig) -> bool:
 def fork_run(source: str, config: RunConfig, out: str) -> str:
     """Write the new run `out` of `config`, with the events and files of `source` up to cycle 0's model, and return its root.
 
-    What `source` resolved at its start (batch size, precision, shard size) holds for the new run too. A fork that was cut short is a run that
-    has come less far.
+    The precision and the shard size that `source` resolved hold for the new run too. The batch size of scoring does not: `source` may have
+    scored nothing, or by another function, so the new run takes the one that it would take alone. A fork that was cut short is a run
+    that has come less far.
 
     Raises:
         ConfigError: `out` exists, or `source` has not come to cycle 0's model.
@@ -60,9 +62,11 @@ def fork_run(source: str, config: RunConfig, out: str) -> str:
     if storage.exists():
         raise ConfigError(f"--out {out}: exists already; give a new directory, or go on with `ray-al resume {out}`")
     resolved = read_config(origin).score
-    same = {name: getattr(resolved, name) for name in ("batch_size", "precision", "shard_size")}
-    score = config.score.model_copy(update=same)
-    config = RunConfig.model_validate(yaml.safe_load(config.model_copy(update={"score": score}).to_yaml()))
+    score = config.score.model_copy(update={"precision": resolved.precision, "shard_size": resolved.shard_size})
+    config = config.model_copy(update={"score": score})
+    batch_size = resolve_batch_size(config, len(shared[0].data["class_names"]))
+    config = config.model_copy(update={"score": score.model_copy(update={"batch_size": batch_size})})
+    config = RunConfig.model_validate(yaml.safe_load(config.to_yaml()))
     created = dict(shared[0].data)
     later = next((event.data for event in shared if event.kind == "regions_computed"), None)
     amount = total_amount(config.budget, {**created, "num_regions": later["num_regions"]} if later else created)

@@ -93,8 +93,10 @@ class SchedulerConfig(Section):
 class LimitsConfig(Section):
     at_once: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     hours: Annotated[float, Field(gt=0)] | None = None
+    """Hours that one call of `ray-al sweep` may take, shared starts included; `--resume` has as many again."""
     labels: Annotated[int, Field(ge=1)] | None = None
-    """Labels, in the runs' budget unit, that all trials of one `ray-al sweep` together may buy; then it ends, to be gone on with."""
+    """New labels, in the runs' budget unit, that all runs of one call of `ray-al sweep` together may buy. A shared start counts once, and
+    what earlier calls bought does not count. The call ends once so many are bought; `--resume` goes on and may buy as many again."""
     retries: Annotated[int, Field(ge=0)] = 3
     """How often a trial whose process died goes on."""
 

@@ -16,10 +16,12 @@ from ray_al.core.storage import Storage
 from ray_al.core.tracking import TrackingConfig
 from ray_al.driver.cluster import connect
 from ray_al.driver.fork import start_config
+from ray_al.driver.lease import Lease
 from ray_al.driver.track import check_tracking, default_tracking_uri
 from ray_al.ledger import Journal, State, fold
 from ray_al.sweep.config import SweepConfig
 from ray_al.sweep.plan import Trial, plan_trials, read_trials, run_uri, start_digest, trial_file
+from ray_al.sweep.purse import Purse
 from ray_al.sweep.resources import runs_at_once, trial_resources
 from ray_al.sweep.schedule import open_scheduler, rungs_of
 from ray_al.sweep.trial import Reporter, budget_rows, host_trial, read_outcome, start_uri, write_outcome
@@ -94,17 +96,45 @@ def run_sweep(sweep_uri: str, *, show: Show = lambda progress: None, should_stop
 
     Raises:
         ConfigError: a run does not fit into the cluster.
+        RunHeldError: another process carries the sweep on; its trials would fail each other's.
     """
     storage = Storage(sweep_uri)
     sweep, trials = read_sweep(storage), read_trials(storage)
-    with connect(_largest_local(trials), num_cpus=_local_cpus(trials)), _quiet_tune():
+    with _held(storage), connect(_largest_local(trials), num_cpus=_local_cpus(trials)), _quiet_tune():
         at_once = runs_at_once([trial.config for trial in trials], sweep.limits.at_once)
-        starts = _starts(storage, trials)
+        begun, starts = time.monotonic(), _starts(storage, trials)
+        before = {digest: _spent(start_uri(storage.root, digest)) for digest in starts}
         if starts and not should_stop():
             _fit_starts(storage, starts, at_once, should_stop)
-        if not should_stop():
-            _fit_trials(storage, sweep, trials, at_once, show, should_stop)
+        bought = sum(_spent(start_uri(storage.root, digest)) - spent for digest, spent in before.items())
+        purse = Purse(sweep.limits.labels, {trial.name: _spent_before(storage, trial) for trial in trials}, bought)
+        seconds = None if sweep.limits.hours is None else sweep.limits.hours * 3600 - (time.monotonic() - begun)
+        if not should_stop() and not purse.is_empty and (seconds is None or seconds > 0):
+            _fit_trials(storage, sweep, trials, at_once, show, should_stop, purse, seconds)
     return is_complete(storage)
+
+
+@contextlib.contextmanager
+def _held(storage: Storage) -> Iterator[None]:
+    lease = Lease(storage).acquire()
+    try:
+        yield
+    finally:
+        lease.release()
+
+
+def _spent(uri: str) -> int:
+    """What a run has spent, in its budget's unit; 0 before its first event."""
+    storage = Storage(uri)
+    return fold(Journal(storage).events).spent if storage.exists(Journal.FIRST) else 0
+
+
+def _spent_before(storage: Storage, trial: Trial) -> int:
+    """What a trial has spent, or begins with: the labels of the start that it will be forked from are bought once, by that start."""
+    if _has_begun(storage, trial):
+        return _spent(run_uri(storage.root, trial.name))
+    start = start_config(trial.config)
+    return _spent(start_uri(storage.root, start_digest(start))) if start is not None else 0
 
 
 def is_complete(storage: Storage) -> bool:
@@ -123,10 +153,14 @@ def read_state(storage: Storage, trial: Trial) -> str:
     return str(outcome.get("state", "waiting" if state is None else "begun"))
 
 
+def _has_begun(storage: Storage, trial: Trial) -> bool:
+    """Whether the run of a trial has its first event."""
+    return Storage(run_uri(storage.root, trial.name)).exists(Journal.FIRST)
+
+
 def read_ledger(storage: Storage, trial: Trial) -> State | None:
     """The folded ledger of a trial's run; None before its first event."""
-    run = Storage(run_uri(storage.root, trial.name))
-    return fold(Journal(run).events) if run.exists("journal/00000000.json") else None
+    return fold(Journal(Storage(run_uri(storage.root, trial.name))).events) if _has_begun(storage, trial) else None
 
 
 def _largest_local(trials: list[Trial]) -> RunConfig:
@@ -171,7 +205,7 @@ def _starts(storage: Storage, trials: list[Trial]) -> dict[str, RunConfig]:
 
 def _is_finished(uri: str) -> bool:
     storage = Storage(uri)
-    return storage.exists("journal/00000000.json") and fold(Journal(storage).events).finished is not None
+    return storage.exists(Journal.FIRST) and fold(Journal(storage).events).finished is not None
 
 
 def _fit_starts(storage: Storage, starts: dict[str, RunConfig], at_once: int, should_stop: Callable[[], bool]) -> None:
@@ -193,7 +227,16 @@ def _fit_starts(storage: Storage, starts: dict[str, RunConfig], at_once: int, sh
     ).fit()
 
 
-def _fit_trials(storage: Storage, sweep: SweepConfig, trials: list[Trial], at_once: int, show: Show, should_stop: Callable[[], bool]) -> None:
+def _fit_trials(
+    storage: Storage,
+    sweep: SweepConfig,
+    trials: list[Trial],
+    at_once: int,
+    show: Show,
+    should_stop: Callable[[], bool],
+    purse: Purse,
+    seconds: float | None,
+) -> None:
     from ray import tune
 
     from ray_al.sweep.progress import ProgressCallback
@@ -242,8 +285,8 @@ def _fit_trials(storage: Storage, sweep: SweepConfig, trials: list[Trial], at_on
         retries=sweep.limits.retries,
         should_stop=should_stop,
         label="trials",
-        seconds=sweep.limits.hours * 3600 if sweep.limits.hours else None,
-        labels=sweep.limits.labels,
+        seconds=seconds,
+        purse=purse,
         callbacks=[ProgressCallback(progress, show), *_loggers(storage, sweep)],
     ).fit()
     for result in results:
@@ -293,17 +336,16 @@ def _known(storage: Storage, sweep: SweepConfig, trials: list[Trial]) -> list[tu
 class _Stops(Stopper):
     """Ends a sweep when somebody asks for it or when the labels that may be bought are."""
 
-    def __init__(self, should_stop: Callable[[], bool], labels: int | None) -> None:
-        self.should_stop, self.labels = should_stop, labels
-        self.bought: dict[str, int] = {}
+    def __init__(self, should_stop: Callable[[], bool], purse: Purse | None) -> None:
+        self.should_stop, self.purse = should_stop, purse
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        if "cost" in result:
-            self.bought[trial_id] = int(result["cost"])
+        if self.purse is not None and "cost" in result:
+            self.purse.report(result["config"]["name"], int(result["cost"]))
         return False
 
     def stop_all(self) -> bool:
-        return self.should_stop() or (self.labels is not None and sum(self.bought.values()) >= self.labels)
+        return self.should_stop() or (self.purse is not None and self.purse.is_empty)
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune keeps a copy, which nobody reads: a sweep goes on from its ledgers."""
@@ -323,7 +365,7 @@ def _tuner(
     search: Any = None,
     scheduler: Any = None,
     seconds: float | None = None,
-    labels: int | None = None,
+    purse: Purse | None = None,
     callbacks: list[Any] | None = None,
 ) -> Any:
     from ray import tune
@@ -344,7 +386,7 @@ def _tuner(
             name=f"{label}-{int(time.time())}",
             storage_path=storage.uri("tune"),
             failure_config=tune.FailureConfig(max_failures=retries),
-            stop=_Stops(should_stop, labels),
+            stop=_Stops(should_stop, purse),
             callbacks=callbacks,
             verbose=0,
         ),

@@ -5,7 +5,7 @@ from ray_al.core.errors import ConfigError
 from ray_al.core.storage import Storage
 from ray_al.driver.create import create_run
 from ray_al.driver.fork import fork_run, start_config
-from ray_al.driver.loop import run_loop
+from ray_al.driver.loop import read_config, run_loop
 from ray_al.driver.verify import verify
 from ray_al.ledger import Journal, fold
 
@@ -50,3 +50,16 @@ def test_a_fork_needs_a_trained_start_and_a_free_place(start, tmp_path):
     with pytest.raises(ConfigError, match="exists already"):
         fork_run(uri, config, uri)
     assert start_config(config.model_copy(update={"budget": config.budget.model_copy(update={"start_rule": "scored"})})) is None
+
+
+def test_a_fork_scores_with_the_batch_size_that_a_run_alone_would_take(start, tmp_path, monkeypatch):
+    """The start scores nothing, so nothing was measured for it."""
+    config, uri = start
+    config = config.model_copy(update={"score": config.score.model_copy(update={"batch_size": "auto"})})
+    uri = create_run(start_config(config), str(tmp_path / "unmeasured"))
+    run_loop(uri)
+    assert read_config(Storage(uri)).score.batch_size == 1
+    monkeypatch.setattr("ray_al.driver.create.measure_batch_size", lambda config, num_classes: 8 if config.strategy.score == "entropy" else 1)
+    forked, alone = fork_run(uri, config, str(tmp_path / "forked")), create_run(config, str(tmp_path / "alone"))
+    assert read_config(Storage(forked)).score == read_config(Storage(alone)).score
+    assert read_config(Storage(forked)).score.batch_size == 8
