@@ -16,6 +16,7 @@ from ray_al.core.config import RunConfig, apply_setting, parse_config
 from ray_al.core.errors import ConfigError
 from ray_al.core.seeding import generator
 from ray_al.core.storage import Storage, join_uri
+from ray_al.datasets import Dataset
 from ray_al.driver.create import check_config, check_pool
 from ray_al.score.functions import find_acquisition
 from ray_al.select import BATCH_RULES
@@ -63,9 +64,17 @@ def make_config(sweep: SweepConfig, setting: Setting, seed: int, name: str) -> R
     values.pop("tracking", None)  # Tune's callbacks do it
     shown = ", ".join(f"{key}={value!r}" for key, value in setting.items()) or "base"
     config = parse_config(values, source=f"sweep {sweep.name}, {shown}")
+    if config.strategy.lazy and not find_acquisition(config.strategy.score).needs_model and not _sets(setting, "strategy.lazy"):
+        # A score that looks at no image has nothing to save: what the base says of lazy scoring is meant for the others.
+        config = config.model_copy(update={"strategy": config.strategy.model_copy(update={"lazy": None})})
     if config.label.annotator != "simulated":
         raise ConfigError(f"sweep {sweep.name}: label.annotator={config.label.annotator!r}: a sweep cannot wait for people; use 'simulated'")
     return config
+
+
+def _sets(setting: Setting, key: str) -> bool:
+    """Whether a setting gives `key` itself, or a key inside it."""
+    return any(one == key or one.startswith(f"{key}.") for one in setting)
 
 
 def canonical(config: RunConfig) -> str:
@@ -180,12 +189,22 @@ def plan_trials(sweep: SweepConfig) -> list[Trial]:
     ]
     checked = set()
     for trial in trials[: len(settings)]:
-        dataset = check_config(trial.config)
+        dataset = _check(sweep, trial)
         looks = {"data", "regions", "label", "budget", "score"}
         if (key := trial.config.model_dump_json(include=looks)) not in checked:  # it reads the size of every image
             check_pool(trial.config, dataset)
             checked.add(key)
     return trials
+
+
+def _check(sweep: SweepConfig, trial: Trial) -> Dataset:
+    """`check_config`, whose message then says which trial cannot work."""
+    try:
+        return check_config(trial.config)
+    except ConfigError as error:
+        reference = " (the reference: `reference` of the sweep over its base)" if trial.index == 0 else ""
+        shown = ", ".join(f"{key}={value!r}" for key, value in trial.setting.items()) or "the base as it is"
+        raise ConfigError(f"sweep {sweep.name}, trial {trial.group}{reference} with {shown}: {error}") from None
 
 
 def make_trial(sweep: SweepConfig, setting: Setting, seed: int, *, index: int, group: str) -> Trial:

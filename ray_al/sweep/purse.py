@@ -14,8 +14,12 @@ class Purse:
     """
 
     def __init__(self, labels: int | None, before: Mapping[str, int], bought: int = 0) -> None:
-        self.labels, self.before, self.bought = labels, before, bought
+        self.labels, self.before, self.bought = labels, dict(before), bought
         self.spent: dict[str, int] = {}
+
+    def begin(self, trial: str, spent: int) -> None:
+        """A trial that was thought of in this session, and what it begins with."""
+        self.before[trial] = spent
 
     def report(self, trial: str, spent: int) -> None:
         self.spent[trial] = spent

@@ -259,11 +259,15 @@ def _fit_trials(
     if not planned and _settings_left(sweep, trials) == 0:
         return
 
+    def on_new(trial: Trial) -> None:
+        storage.replace(trial_file(trial.name), trial.to_bytes())
+        purse.begin(trial.name, _spent_before(storage, trial))
+
     search = SettingSearch(
         sweep,
         planned,
         arguments=_arguments,
-        on_new=lambda trial: storage.replace(trial_file(trial.name), trial.to_bytes()),
+        on_new=on_new,
         next_index=1 + max(trial.index for trial in trials),
         num_settings=_settings_left(sweep, trials),
         known=_known(storage, sweep, trials),

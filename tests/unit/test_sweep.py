@@ -4,6 +4,7 @@ from click.testing import CliRunner
 
 from ray_al.cli import main
 from ray_al.core.config import RunConfig
+from ray_al.core.errors import ConfigError
 from ray_al.driver.budget import query_size, total_amount
 from ray_al.ledger import State
 from ray_al.sweep.config import Space, load_sweep
@@ -200,3 +201,28 @@ def test_a_session_counts_the_labels_that_it_buys_itself():
     purse.report("suggested", 4)
     assert purse.is_empty
     assert not Purse(None, before={}).is_empty
+
+
+LAZY = {**BASE, "strategy": {"score": "entropy", "lazy": {"share": 0.5}}}
+
+
+def test_a_base_that_scores_lazily_is_swept_beside_random_scores(tmp_path):
+    trials = plan_trials(load_sweep(write(tmp_path, run=LAZY, space={"strategy.score": ["random", "entropy", "margin"]})))
+    assert {trial.config.strategy.score: trial.config.strategy.lazy is not None for trial in trials} == {
+        "random": False,
+        "entropy": True,
+        "margin": True,
+    }
+
+
+def test_a_setting_that_cannot_work_is_named(tmp_path):
+    message = refused(write(tmp_path, run=LAZY, space={"strategy.score": ["class_balanced"]}))
+    assert "trial class_balanced with strategy.score='class_balanced': strategy.lazy" in message
+    reference = {"strategy.score": "random", "strategy.lazy.share": 0.1}
+    assert "(the reference: `reference` of the sweep" in refused(write(tmp_path, run=LAZY, reference=reference))
+
+
+def refused(path):
+    with pytest.raises(ConfigError) as caught:
+        plan_trials(load_sweep(path))
+    return str(caught.value)
