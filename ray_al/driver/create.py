@@ -98,7 +98,7 @@ def create_run(config: RunConfig, out: str) -> str:
         "name": config.name,
         "manifest": FileRef.of(MANIFEST, manifest_bytes).as_dict(),
         "config": FileRef.of(CONFIG, config_bytes).as_dict(),
-        "pool": pool_digest(manifest),
+        "images": images_digest(manifest),
         **sizes,
         "unit": config.budget.unit,
         "amount": amount,
@@ -135,10 +135,11 @@ def check_pool(config: RunConfig, dataset: Dataset) -> tuple[pa.Table, dict[str,
     return manifest, broken, sizes
 
 
-def pool_digest(manifest: pa.Table) -> str:
-    """Names the pool by its images and their sizes; the manifest's own digest changes with the writer of its file."""
+def images_digest(manifest: pa.Table) -> str:
+    """Names a pool by its images and their sizes, however they are divided into regions; the manifest's own digest changes with the writer
+    of its file."""
     digest = hashlib.sha256()
-    for batch in manifest.select(["image_id", "height", "width", "num_regions"]).to_batches():
+    for batch in manifest.select(["image_id", "height", "width"]).to_batches():
         for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
             digest.update(repr(row).encode())
     return digest.hexdigest()

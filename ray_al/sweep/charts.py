@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ray_al.sweep.compare import AXES
+from ray_al.sweep.compare import AXES, SHARES
 
 COLORS = ("#64748b", "#2563eb", "#f59e0b", "#059669", "#dc2626", "#7c3aed", "#0891b2", "#db2777", "#65a30d", "#92400e")
 """The reference first, in grey."""
@@ -27,7 +27,8 @@ def charts(facts: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
             + (", bands 95 % bootstrap intervals" if len(groups) <= FEW else "; their intervals stand in the tables"),
             _curves(groups, axis, title, False),
         )
-    yield "curve_share_log", "The same on a logarithmic budget axis", _curves(groups, "share", AXES["share"], True)
+    axis = facts["axis"]
+    yield f"curve_{axis}_log", f"mIoU against {AXES[axis]} on a logarithmic axis", _curves(groups, axis, AXES[axis], True)
     if any(group["saved"] for group in groups):
         yield "labels_saved", f"Labels saved against {facts['reference']} at equal mIoU (mean curves)", _saved(groups, facts["reference"])
     if facts["tests"]:
@@ -64,7 +65,7 @@ def _legend(figure: Any, plot: Any, number: int) -> None:
 
 def _curves(groups: list[dict[str, Any]], axis: str, title: str, log: bool) -> Any:
     figure, plot = _figure(8, 4.2)
-    scale = 100 if axis == "share" else 1
+    scale = 100 if axis in SHARES else 1
     for index, group in enumerate(groups):
         curve, style = group["curves"][axis], _style(index)
         x = scale * np.asarray(curve["x"])
@@ -78,7 +79,7 @@ def _curves(groups: list[dict[str, Any]], axis: str, title: str, log: bool) -> A
         plot.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.2g}"))
         plot.xaxis.set_minor_formatter(NullFormatter())
         plot.set_xticks(sorted({round(float(scale * value), 3) for group in groups for value in group["curves"][axis]["x"]})[:12])
-    plot.set_xlabel(title + (" (%)" if axis == "share" else "") + (", log" if log else ""))
+    plot.set_xlabel(title + (" (%)" if axis in SHARES else "") + (", log" if log else ""))
     plot.set_ylabel("validation mIoU")
     plot.grid(alpha=0.25)
     _legend(figure, plot, len(groups))

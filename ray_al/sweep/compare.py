@@ -11,7 +11,14 @@ from ray_al.sweep.curves import aubc, labels_saved, value_at
 from ray_al.sweep.runs import Group, Grouped, RunResult
 from ray_al.sweep.stats import Interval, bootstrap_mean, mean_ranks, paired_p, penalty_matrix, resamples, seeds_needed
 
-AXES = {"share": "labelled share of the pool", "pixels": "labelled pixels", "clicks": "clicks", "images": "images opened"}
+AXES = {
+    "share": "labelled share of the pool",
+    "pixel_share": "labelled share of the pool's pixels",
+    "pixels": "labelled pixels",
+    "clicks": "clicks",
+    "images": "images opened",
+}
+SHARES = ("share", "pixel_share")
 RARE = 0.02
 """A class with less than this share of the reference's labelled pixels is rare."""
 SAVED_POINTS = 25
@@ -21,17 +28,19 @@ def compare(grouped: Grouped, *, at: Sequence[float] = (), reference: str | None
     """All facts of a comparison, ready for JSON.
 
     Args:
-        at: budgets (shares of the pool) at which mIoU is wanted; default: those of the curves' cycles.
+        at: budgets (shares of the pool, or clicks where those are compared) at which mIoU is wanted; default: those of the curves' cycles.
         reference: label of the strategy that labels are saved against; default: the random one.
 
     Raises:
         ConfigError: no such reference, or the curves have no budget in common.
     """
-    groups = list(grouped.groups)
+    groups, axis = list(grouped.groups), grouped.axis
     base = _reference(groups, reference)
+    if at and axis not in SHARES:
+        raise ConfigError(f"--at {at[0]:g}: these runs are compared by {AXES[axis]}, of which the pool has no share; leave --at out")
     if base is not None:
         groups.sort(key=lambda group: group is not base)
-    grid = common_grid(groups)
+    grid = common_grid(groups, axis)
     budgets = np.array(sorted(set(at))) if at else grid
     outside = [budget for budget in budgets if not grid[0] - 1e-9 <= budget <= grid[-1] + 1e-9]
     if outside:
@@ -40,13 +49,14 @@ def compare(grouped: Grouped, *, at: Sequence[float] = (), reference: str | None
     best_full = max((run.full for group in groups for run in group.runs if run.full is not None), default=None)
     return {
         "keys": list(grouped.keys),
+        "axis": axis,
         "apart": [{"run": uri, "reason": reason} for uri, reason in grouped.apart],
         "reference": base.label if base else None,
         "class_names": list(groups[0].runs[0].class_names),
         "rare_classes": rare,
         "grid": grid.tolist(),
-        "groups": [_group_facts(group, base, grid, budgets, rare, best_full) for group in groups],
-        **_tests(groups, grid),
+        "groups": [_group_facts(group, base, axis, grid, budgets, rare, best_full) for group in groups],
+        **_tests(groups, axis, grid),
     }
 
 
@@ -59,34 +69,34 @@ def _reference(groups: Sequence[Group], label: str | None) -> Group | None:
     raise ConfigError(f"--reference {label!r}: no such strategy; there are " + ", ".join(group.label for group in groups))
 
 
-def common_grid(groups: Sequence[Group]) -> np.ndarray:
-    """The budgets (shares) of all curves' points within what every curve covers; curves between their points are lines.
+def common_grid(groups: Sequence[Group], axis: str) -> np.ndarray:
+    """The budgets of all curves' points within what every curve covers; curves between their points are lines.
 
     Raises:
         ConfigError: the curves have no budget in common.
     """
-    curves = [run.curve("share")[0] for group in groups for run in group.runs]
+    curves = [run.curve(axis)[0] for group in groups for run in group.runs]
     low, high = max(x[0] for x in curves), min(x[-1] for x in curves)
     if low > high:
-        raise ConfigError(f"the curves have no budget in common: one starts at {low:g}, another ends at {high:g} of the pool")
+        raise ConfigError(f"the curves have no budget in common: one starts at {low:g}, another ends at {high:g} ({AXES[axis]})")
     points = np.concatenate([x[(x >= low - 1e-9) & (x <= high + 1e-9)] for x in curves])
     return np.unique(points.round(9))
 
 
-def on_grid(group: Group, grid: np.ndarray) -> np.ndarray:
+def on_grid(group: Group, axis: str, grid: np.ndarray) -> np.ndarray:
     """mIoU of each run at the budgets of `grid`, shape (num_seeds, num_budgets)."""
-    return np.stack([_on_grid(run, grid) for run in group.runs])
+    return np.stack([_on_grid(run, axis, grid) for run in group.runs])
 
 
-def _on_grid(run: RunResult, grid: np.ndarray) -> np.ndarray:
-    budgets, values = run.curve("share")
+def _on_grid(run: RunResult, axis: str, grid: np.ndarray) -> np.ndarray:
+    budgets, values = run.curve(axis)
     return value_at(budgets, values, np.clip(grid, budgets[0], budgets[-1]))
 
 
 def _group_facts(
-    group: Group, base: Group | None, grid: np.ndarray, budgets: np.ndarray, rare: Sequence[str], best_full: float | None
+    group: Group, base: Group | None, axis: str, grid: np.ndarray, budgets: np.ndarray, rare: Sequence[str], best_full: float | None
 ) -> dict[str, Any]:
-    values = on_grid(group, grid)
+    values = on_grid(group, axis, grid)
     finals = values[:, -1]
     own_full = [run.full for run in group.runs if run.full is not None]
     return {
@@ -94,15 +104,15 @@ def _group_facts(
         "setting": dict(group.setting),
         "seeds": list(group.seeds),
         "runs": [run.uri for run in group.runs],
-        "curves": {axis: _mean_curve(group, axis) for axis in AXES if all(run.has(axis) for run in group.runs)},
+        "curves": {one: _mean_curve(group, one, exact=one == axis) for one in _axes_of(group, axis)},
         "aubc": asdict(bootstrap_mean([aubc(grid, row) for row in values])),
         "aubc_log": asdict(bootstrap_mean([aubc(grid, row, log=True) for row in values])),
         "aubc_by_seed": [aubc(grid, row) for row in values],
-        "at": [{"budget": float(budget), **asdict(bootstrap_mean(on_grid(group, np.array([budget]))[:, 0]))} for budget in budgets],
+        "at": [{"budget": float(budget), **asdict(bootstrap_mean(on_grid(group, axis, np.array([budget]))[:, 0]))} for budget in budgets],
         "final": asdict(bootstrap_mean(finals)),
         "full_own": _share(finals, float(np.mean(own_full)) if own_full else None),
         "full_best": _share(finals, best_full),
-        "saved": _saved(group, base) if base is not None and group is not base else None,
+        "saved": _saved(group, base, axis) if base is not None and group is not base else None,
         "classes": _class_table(group),
         "rare_miou": _rare_miou(group, rare),
         "labelled_classes": _labelled_shares(group),
@@ -113,10 +123,15 @@ def _group_facts(
     }
 
 
-def _mean_curve(group: Group, axis: str) -> dict[str, list[Any]]:
-    """Mean over seeds with intervals, within what all of its seeds cover."""
+def _axes_of(group: Group, axis: str) -> list[str]:
+    """The axis of the comparison, and those that are no share of something and that all runs of the group counted."""
+    return [one for one in AXES if one == axis or (one not in SHARES and all(run.has(one) for run in group.runs))]
+
+
+def _mean_curve(group: Group, axis: str, *, exact: bool) -> dict[str, list[Any]]:
+    """Mean over seeds with intervals, within what all of its seeds cover; `exact`: at equal budgets, else cycle by cycle."""
     curves = [run.curve(axis) for run in group.runs]
-    if axis == "share":
+    if exact:
         low, high = max(x[0] for x, _ in curves), min(x[-1] for x, _ in curves)
         points = np.unique(np.clip(np.concatenate([x for x, _ in curves]), low, high).round(9))
         values = np.stack([value_at(x, y, np.clip(points, x[0], x[-1])) for x, y in curves])
@@ -137,13 +152,13 @@ def _share(finals: np.ndarray, full: float | None) -> dict[str, Any] | None:
     return {"full": full, **asdict(bootstrap_mean(finals / full))} if full else None
 
 
-def _saved(group: Group, base: Group) -> dict[str, Any]:
+def _saved(group: Group, base: Group, axis: str) -> dict[str, Any]:
     """Labels saved against the reference at equal mIoU, on mean curves; the interval from seeds drawn with replacement.
 
     The single figure is at the reference's final mean score, or the strategy's where that is lower. The interval ends are
     percentiles of the resamples in which both curves reach the score; `reached` is their share.
     """
-    (x, y), (base_x, base_y) = _seed_curves(group), _seed_curves(base)
+    (x, y), (base_x, base_y) = _seed_curves(group, axis), _seed_curves(base, axis)
     mean, base_mean = y.mean(axis=0), base_y.mean(axis=0)
     target = float(min(mean.max(), base_mean[-1]))
     targets = np.linspace(max(mean[0], base_mean[0]), min(mean.max(), base_mean.max()), SAVED_POINTS)
@@ -178,10 +193,10 @@ def _pair(num: int, num_base: int) -> np.ndarray:
     return resamples(num)[:1000] if num == num_base else resamples(num_base)[1000:2000]
 
 
-def _seed_curves(group: Group) -> tuple[np.ndarray, np.ndarray]:
-    """Budgets (shares) and mIoU, shape (num_seeds, num_budgets), of a group over what all of its seeds cover."""
-    points = np.array(_mean_curve(group, "share")["x"])
-    return points, on_grid(group, points)
+def _seed_curves(group: Group, axis: str) -> tuple[np.ndarray, np.ndarray]:
+    """Budgets and mIoU, shape (num_seeds, num_budgets), of a group over what all of its seeds cover."""
+    points = np.array(_mean_curve(group, axis, exact=True)["x"])
+    return points, on_grid(group, axis, points)
 
 
 def _finite(value: float) -> float | None:
@@ -217,7 +232,7 @@ def _rare_miou(group: Group, rare: Sequence[str]) -> dict[str, Any] | None:
     return asdict(bootstrap_mean(means)) if means else None
 
 
-def _tests(groups: Sequence[Group], grid: np.ndarray) -> dict[str, Any]:
+def _tests(groups: Sequence[Group], axis: str, grid: np.ndarray) -> dict[str, Any]:
     """Paired tests over the seeds that all groups share."""
     seeds = sorted(set.intersection(*(set(group.seeds) for group in groups)))
     matched = [Group(label=g.label, setting=g.setting, runs=tuple(run for run in g.runs if run.seed in seeds)) for g in groups]
@@ -227,7 +242,7 @@ def _tests(groups: Sequence[Group], grid: np.ndarray) -> dict[str, Any]:
     if len(seeds) < 2:
         facts["too_few"] = f"{len(seeds)} seed common to all strategies: no test over seeds is possible; run at least 3"
         return facts
-    values = [on_grid(group, grid) for group in matched]
+    values = [on_grid(group, axis, grid) for group in matched]
     scores = np.array([[aubc(grid, row) for row in rows] for rows in values])
     penalties, ranks = penalty_matrix(values), mean_ranks(scores.T)
     pairs = []

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from ray_al.core.storage import Storage
 from ray_al.report.pictures import svg
 from ray_al.sweep.charts import charts
-from ray_al.sweep.compare import interval_text
+from ray_al.sweep.compare import AXES, SHARES, interval_text
 
 PNG_DPI = 160
 
@@ -110,7 +110,7 @@ def _page(facts: dict[str, Any], pictures: list[dict[str, Any]]) -> str:
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["interval"] = interval_text
     template = environment.from_string(resources.files("ray_al.sweep").joinpath("compare.html.j2").read_text())
-    return template.render(facts=facts, pictures=pictures)
+    return template.render(facts=facts, pictures=pictures, axis_title=AXES[facts["axis"]], is_share=facts["axis"] in SHARES)
 
 
 def comparison_text(facts: dict[str, Any]) -> str:
@@ -123,6 +123,8 @@ def comparison_text(facts: dict[str, Any]) -> str:
             f"{group['label']:{width}s} {len(group['seeds']):5d}  {interval_text(group['final']):26s} {interval_text(group['aubc']):26s} {saved}"
         )
     lines += [f"set apart: {row['run']}: {row['reason']}" for row in facts["apart"]]
+    if facts["axis"] != "share":
+        lines.append(f"compared by {AXES[facts['axis']]}: what a share of the regions is differs from run to run")
     if facts["too_few"]:
         lines.append(facts["too_few"])
     return "\n".join(lines)

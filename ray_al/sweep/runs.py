@@ -10,7 +10,10 @@ import numpy as np
 
 from ray_al.core.errors import ConfigError
 from ray_al.core.storage import Storage
+from ray_al.core.types import FileRef
+from ray_al.driver.create import images_digest
 from ray_al.driver.loop import read_config
+from ray_al.driver.pool import read_table
 from ray_al.ledger import Journal, fold
 from ray_al.report.build import curve_rows
 from ray_al.sweep.plan import effective_values, group_name, read_trials, run_uri
@@ -39,9 +42,24 @@ RECIPE = ("data", "model", "train")
 RECIPE_KEYS = ("budget.unit", "budget.start", "budget.start_rule")
 
 
+COLUMNS = {
+    "share": "labelled_fraction",
+    "pixel_share": "labelled_pixels",
+    "pixels": "labelled_pixels",
+    "clicks": "labelled_clicks",
+    "images": "labelled_images",
+}
+"""Axes of a curve, and the column of `curve.csv` that each is made of."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunResult:
-    """One finished or unfinished run. `values` is its configuration with dotted keys, without what has no effect."""
+    """One finished or unfinished run.
+
+    Attributes:
+        values: its configuration with dotted keys, without what has no effect.
+        pool: digest of the pool's images, however they are divided into regions.
+    """
 
     uri: str
     seed: int
@@ -57,12 +75,12 @@ class RunResult:
 
     def has(self, axis: str) -> bool:
         """Whether the run counted that axis; runs of earlier versions counted no clicks."""
-        return axis == "share" or all(row[f"labelled_{axis}"] is not None for row in self.rows)
+        return all(row[COLUMNS[axis]] is not None for row in self.rows)
 
     def curve(self, axis: str) -> tuple[np.ndarray, np.ndarray]:
-        """Budgets and mIoU, shape (num_cycles,) each; `axis` is `share`, `pixels`, `clicks` or `images`."""
-        column = "labelled_fraction" if axis == "share" else f"labelled_{axis}"
-        return np.array([row[column] for row in self.rows], dtype=np.float64), np.array([row["miou"] for row in self.rows])
+        """Budgets and mIoU, shape (num_cycles,) each, along an axis of `COLUMNS`."""
+        budgets = np.array([row[COLUMNS[axis]] for row in self.rows], dtype=np.float64)
+        return budgets / self.num_pixels if axis == "pixel_share" else budgets, np.array([row["miou"] for row in self.rows])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,11 +103,18 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True)
 class Grouped:
-    """`apart` holds (run, reason)."""
+    """Runs that can be compared.
+
+    Attributes:
+        apart: (run, reason) of those that cannot.
+        keys: configuration keys in which the groups differ.
+        axis: the budget axis that means the same in all of them.
+    """
 
     groups: tuple[Group, ...]
     apart: tuple[tuple[str, str], ...]
     keys: tuple[str, ...]
+    axis: str = "share"
 
 
 def read_runs(places: Sequence[str]) -> tuple[list[RunResult], list[tuple[str, str]], set[str]]:
@@ -131,7 +156,7 @@ def read_run(uri: str) -> RunResult:
         uri=storage.root,
         seed=config.seed,
         values=values,
-        pool=state.created.get("pool", state.created["manifest"]["sha256"]),
+        pool=state.created.get("images") or images_digest(read_table(storage, FileRef.from_dict(state.created["manifest"]))),
         class_names=tuple(state.created["class_names"]),
         rows=tuple(curve_rows(state)),
         class_pixels=tuple(trained[-1]["class_pixels"]) if trained else (),
@@ -178,7 +203,18 @@ def group_runs(runs: Sequence[RunResult], begun: Sequence[tuple[str, str]] = (),
         else:
             apart.append((run.uri, "not comparable: " + _differences(json.loads(json.dumps(recipe)), base)))
     keys = sorted(key for key in {key for run in alike for key in run.values} if len(_values_of(alike, key)) > 1)
-    return Grouped(groups=tuple(_groups(alike, keys)), apart=tuple(apart), keys=tuple(keys))
+    return Grouped(groups=tuple(_groups(alike, keys)), apart=tuple(apart), keys=tuple(keys), axis=_axis(alike, keys))
+
+
+def _axis(runs: Sequence[RunResult], keys: Sequence[str]) -> str:
+    """The labelled share of the pool in the budget's unit, where that is a share of the same whole in all runs.
+
+    Where images are divided into other regions, or budgets are in other units, it is a share of something else in each run. All of them
+    spend pixels of the same images, or clicks where all count their budgets in clicks.
+    """
+    if not any(key == "budget.unit" or key.startswith("regions.") for key in keys):
+        return "share"
+    return "clicks" if {run.values["budget.unit"] for run in runs} == {"clicks"} else "pixel_share"
 
 
 def _values_of(runs: Sequence[RunResult], key: str) -> set[str]:

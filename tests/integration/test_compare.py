@@ -1,6 +1,7 @@
 """Comparison and replay of real tiny runs, made without Ray."""
 
 import csv
+import dataclasses
 import json
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from ray_al.driver.create import create_run
 from ray_al.driver.loop import read_config, run_loop
 from ray_al.ledger import Journal, State
 from ray_al.sweep.replay import CHOICE, _check_features
+from ray_al.sweep.runs import read_run
 
 VALUES = {
     "data": {"num_images": 6, "image_size": [32, 48]},
@@ -79,6 +81,31 @@ def test_groups_seeds_and_files(runs, tmp_path):
     assert page.count("<svg") == len(list((tmp_path / "out").glob("*.svg"))) == len(list((tmp_path / "out").glob("*.png")))
     assert "http://" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "").replace("http://creativecommons.org", "")
     assert r"\begin{tabular}" in (tmp_path / "out" / "table.tex").read_text()
+
+
+def test_runs_over_other_regions_are_compared_by_their_pixels(runs, tmp_path):
+    shares = {"start": 0.125, "per_cycle": 0.125, "amount": 0.5}
+    places = [make(tmp_path, f"{n}", score="random", regions={"rows": n, "columns": n}, budget=shares) for n in (2, 4)]
+    result = invoke("compare", *places, "--out", tmp_path / "out", "--json")
+    assert result.exit_code == 0, result.output
+    facts = json.loads(result.output)
+    assert (facts["axis"], facts["apart"], facts["keys"]) == ("pixel_share", [], ["regions.columns", "regions.rows"])
+    assert facts["grid"] == pytest.approx([0.125, 0.25, 0.375, 0.5])
+    assert "labelled share of the pool&#39;s pixels" in (tmp_path / "out" / "compare.html").read_text()
+    assert {"pixel_share", "pixels", "clicks", "images"} == set(facts["groups"][0]["curves"])
+
+
+def test_a_pool_of_earlier_versions_is_known_by_its_manifest(runs, monkeypatch):
+    new = read_run(runs["entropy-0"])
+    before = Journal._read
+
+    def without_digest(journal):
+        first, *rest = before(journal)
+        data = {key: value for key, value in first.data.items() if key != "images"}
+        return [dataclasses.replace(first, data={**data, "pool": "of images and regions"}), *rest]
+
+    monkeypatch.setattr(Journal, "_read", without_digest)
+    assert read_run(runs["entropy-0"]).pool == new.pool
 
 
 def test_other_query_sizes_are_compared_on_common_budgets(runs, tmp_path):
