@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ray_al.core.errors import ConfigError
+from ray_al.core.places import before_work
 from ray_al.core.storage import Storage
 from ray_al.driver.loop import read_config
 from ray_al.ledger import Journal, fold
@@ -92,6 +93,7 @@ class Grouped:
     keys: tuple[str, ...]
 
 
+@before_work()
 def read_runs(places: Sequence[str]) -> tuple[list[RunResult], list[tuple[str, str]], set[str]]:
     """The runs of run and sweep directories, those that have come to no model yet (with the reason), and the keys that a sweep varies.
 
