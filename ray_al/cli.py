@@ -10,7 +10,8 @@ import click
 
 from ray_al import __version__
 from ray_al.core.config import load_config
-from ray_al.core.errors import ConfigError
+from ray_al.core.errors import ConfigError, StorageError
+from ray_al.core.places import before_work
 from ray_al.core.storage import Storage
 from ray_al.terminal import EXIT_INTERRUPTED, Group, progress, stop_on_signals
 
@@ -83,7 +84,7 @@ def status(run_dir: str, as_json: bool) -> None:
     """
     from ray_al.driver.status import read_status
 
-    if Storage(run_dir).exists("sweep.yaml"):
+    if _open_place(run_dir).exists("sweep.yaml"):
         from ray_al.sweep.table import sweep_facts, sweep_text
 
         trials = sweep_facts(run_dir)
@@ -392,17 +393,28 @@ def _write_report(run_dir: str) -> str:
 def _require_run(run_dir: str) -> Storage:
     from ray_al.ledger import Journal
 
-    storage = Storage(run_dir)
+    storage = _open_place(run_dir)
     if not storage.exists(Journal.FIRST):
         raise ConfigError(f"{run_dir}: not a run directory (it has no {Journal.FIRST}); give one that `ray-al run` made")
     return storage
 
 
+def _open_place(place: str) -> Storage:
+    """The storage of a command's argument, once it has answered: what is wrong with a place is said before any work starts."""
+    with before_work():
+        storage = Storage(place)
+        storage.exists()
+        return storage
+
+
 def _progress_line(run_dir: str) -> str:
     storage = Storage(run_dir)
-    if not storage.exists("status.json"):
-        return "starting"
-    live = json.loads(storage.read("status.json"))
+    try:
+        if not storage.exists("status.json"):
+            return "starting"
+        live = json.loads(storage.read("status.json"))
+    except StorageError as error:  # the run may well go on; whoever drives it says what it meets
+        return f"progress is unknown: {error}"
     line = f"cycle {live['cycle']}: {live['stage']}"
     if live["total"]:
         line += f" {live['done']}/{live['total']}"

@@ -1,13 +1,12 @@
 """What this machine has, what it lacks and what to do."""
 
 import os
-import secrets
 import sys
 from collections.abc import Callable
 from typing import Any
 
 from ray_al.core.errors import StorageError
-from ray_al.core.storage import Storage, join_uri
+from ray_al.core.storage import Storage
 
 Finding = tuple[bool, str, str]
 
@@ -82,18 +81,10 @@ def _machine() -> Finding:
 
 
 def _storage(place: str) -> Finding:
-    """Writes a file, finds that it cannot be written twice, and removes it."""
-    name = f".doctor-{secrets.token_hex(6)}"
-    remedy = "give another place with --out or RAY_AL_RUNS: a disk, s3:// or gs://"
+    """What every run finds out before it begins."""
     try:
-        storage = Storage(place)
-        storage.create(f"{name}/probe", b"1")
-        try:
-            storage.create(f"{name}/probe", b"2")
-        except FileExistsError:
-            return True, "writable, refuses to overwrite", ""
-        finally:
-            storage.remove(name)
-        return False, f"{join_uri(place, name)} could be written twice", remedy
-    except (StorageError, OSError, ImportError) as error:
-        return False, f"{type(error).__name__}: {error}", remedy
+        Storage(place).probe()
+    except StorageError as error:
+        found, _, remedy = str(error).rpartition("; ")
+        return False, found, remedy
+    return True, "writable, refuses to overwrite", ""

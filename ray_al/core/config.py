@@ -16,6 +16,7 @@ import yaml
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from ray_al.core.errors import ConfigError
+from ray_al.core.places import before_work
 from ray_al.core.section import Section
 from ray_al.core.storage import read_uri
 from ray_al.core.strategy import BatchConfig, StrategyConfig
@@ -340,7 +341,9 @@ def read_yaml(path: str) -> dict[str, Any]:
         ConfigError: there is no such file, or it holds something else.
     """
     try:
-        values = yaml.safe_load(read_uri(path)) or {}
+        with before_work():
+            content = read_uri(path)
+        values = yaml.safe_load(content) or {}
     except (FileNotFoundError, IsADirectoryError):
         raise ConfigError(f"{path}: no such configuration file; give the path of a YAML file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -21,6 +21,10 @@ class StorageError(RayALError):
     """Storage that cannot do what a ledger needs, or a file that is not what its event says."""
 
 
+class StoreUnavailableError(StorageError):
+    """A store that does not answer now, and may answer later."""
+
+
 class RunHeldError(RayALError):
     """Another driver holds the run."""
 

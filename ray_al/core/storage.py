@@ -4,18 +4,28 @@ A file appears whole or not at all. `create` needs storage that can refuse to ov
 put-if-none-match on an object store; anything else is refused when the storage is opened.
 """
 
+import contextlib
+import errno
 import os
+import re
 import secrets
+import shutil
+import socket
+import time
 from pathlib import PurePosixPath
 from typing import Any
 
-import fsspec
-from fsspec.core import url_to_fs
-
 from ray_al.core.errors import StorageError
+from ray_al.core.places import is_status, open_place, protocol_of, told
+from ray_al.core.seeding import seed_of
 from ray_al.core.types import FileRef
 
 EXCLUSIVE_PROTOCOLS = frozenset({"file", "local", "s3", "s3a", "gs", "gcs", "memory"})
+CONFLICT_WAITS_S = (0.1, 0.3, 1.0, 3.0)
+LEFTOVER_AGE_S = 24 * 3600.0
+"""Of another host's temporary files: far more than a write takes, or than two clocks differ by."""
+_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV, errno.EMLINK})
+_TEMPORARY = re.compile(r"\..+\.(?:(?P<host>[0-9a-f]{8})-(?P<pid>\d+)-)?[0-9a-f]{12}\.tmp")
 
 
 def join_uri(root: str, *parts: str) -> str:
@@ -24,16 +34,19 @@ def join_uri(root: str, *parts: str) -> str:
 
 
 class Storage:
-    """The files below one root, a local path or an fsspec URI."""
+    """The files below one root, a local path or an fsspec URI.
+
+    Raises:
+        StorageError: also of every method, in one line: the place cannot be opened, reached, read or written.
+    """
 
     def __init__(self, root: str) -> None:
         self.root = root if "://" in root else os.path.abspath(root)
-        self.fs, self.base = url_to_fs(self.root)
-        protocol = self.fs.protocol if isinstance(self.fs.protocol, str) else self.fs.protocol[0]
-        if protocol not in EXCLUSIVE_PROTOCOLS:
-            known = ", ".join(sorted(EXCLUSIVE_PROTOCOLS))
-            raise StorageError(f"run directory {root!r}: {protocol!r} storage cannot refuse to overwrite a file; use one of {known}")
-        self.is_local = protocol in ("file", "local")
+        self.fs, base = open_place(self.root, protocols=EXCLUSIVE_PROTOCOLS)
+        self.base = base.rstrip("/")
+        self.is_local = protocol_of(self.root) in ("file", "local")
+        if not self.base:
+            raise StorageError(f"{root}: names no folder; give one below it")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Storage, (self.root,)
@@ -42,14 +55,19 @@ class Storage:
         return f"{self.base}/{name}" if name else self.base
 
     def uri(self, name: str) -> str:
-        return join_uri(self.root, name)
+        return join_uri(self.root, name) if name else self.root
 
     def exists(self, name: str = "") -> bool:
-        return bool(self.fs.exists(self.path(name)))
+        with told(self.uri(name)):
+            if self.is_local:
+                return _local_exists(self.path(name))
+            self.fs.invalidate_cache()
+            return bool(self.fs.exists(self.path(name)))
 
     def read(self, name: str) -> bytes:
         try:
-            return bytes(self.fs.cat_file(self.path(name)))
+            with told(self.uri(name), missing=True):
+                return bytes(self.fs.cat_file(self.path(name)))
         except FileNotFoundError:
             raise StorageError(f"{self.uri(name)}: the file is missing; restore it, then run the command again") from None
 
@@ -67,19 +85,21 @@ class Storage:
 
     def list(self, folder: str) -> list[str]:
         """Names of the files in `folder`, sorted; empty where it does not exist."""
-        self.fs.invalidate_cache()
-        if not self.fs.exists(self.path(folder)):
-            return []
-        paths = self.fs.ls(self.path(folder), detail=False)
+        with told(self.uri(folder)):
+            self.fs.invalidate_cache()
+            try:
+                paths = self.fs.ls(self.path(folder), detail=False)
+            except FileNotFoundError:
+                return []
         return sorted(PurePosixPath(path).name for path in paths)
 
     def replace(self, name: str, data: bytes) -> None:
         """Write `name`, replacing what is there in one step."""
-        if self.is_local:
-            temporary = self._write_temporary(name, data)
-            os.replace(temporary, self.path(name))
-        else:
-            self.fs.pipe_file(self.path(name), data)
+        with told(self.uri(name)):
+            if self.is_local:
+                _write_local(self.path(name), data, os.replace)
+            else:
+                self._put_object(self.path(name), data, mode="overwrite")
 
     def create(self, name: str, data: bytes) -> None:
         """Write `name` if nothing has that name.
@@ -87,15 +107,8 @@ class Storage:
         Raises:
             FileExistsError: something has.
         """
-        if not self.is_local:
-            self.fs.pipe_file(self.path(name), data, mode="create")
-            return
-        temporary = self._write_temporary(name, data)
-        try:
-            os.link(temporary, self.path(name))
-        finally:
-            os.unlink(temporary)
-        _sync_folder(os.path.dirname(self.path(name)))
+        with told(self.uri(name)):
+            self._create(self.path(name), data)
 
     def put(self, name: str, data: bytes, *, attempt: int) -> FileRef:
         """Write bulk data once, where no other attempt can spoil it.
@@ -115,18 +128,143 @@ class Storage:
         return FileRef.of(name, data)
 
     def remove(self, name: str) -> None:
-        if self.exists(name):
-            self.fs.rm(self.path(name), recursive=True)
+        """Remove a file, or a folder with all that is in it; nothing where there is none.
 
-    def _write_temporary(self, name: str, data: bytes) -> str:
-        path = self.path(name)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        temporary = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.{secrets.token_hex(6)}.tmp")
+        Each object is removed by its name: fsspec's `rm` expands patterns, and would take other runs' files along.
+        """
+        with told(self.uri(name)):
+            if self.is_local:
+                _remove_local(self.path(name))
+                return
+            self.fs.invalidate_cache()
+            for path in self.fs.find(self.path(name)):
+                with contextlib.suppress(FileNotFoundError):  # another one removed it
+                    self.fs.rm_file(path)
+
+    def probe(self) -> None:
+        """Find out, before anything is written, that files can be written here and that none is ever written over.
+
+        A store may ignore the condition of a write, and a client may leave it out; neither raises an error.
+
+        Raises:
+            StorageError: naming what is wrong; nothing is left.
+        """
+        path = self._probe_path()
+        with told(self.root):
+            try:
+                self._create(path, b"1")
+                self._create(path, b"2")
+            except FileExistsError:
+                return
+            finally:
+                self._remove_probe(path)
+        raise StorageError(
+            f"{self.root}: this store wrote over a file that it was told not to write over, so two drivers could spoil a run; use a disk, or a "
+            "store that heeds If-None-Match, and of s3fs 2024.12 or newer (`pip install 'ray_al[s3]'`)"
+        )
+
+    def remove_leftovers(self) -> None:
+        """Remove the temporary files that writers left which were killed; those of a living one stay."""
+        if not self.is_local:
+            return
+        with told(self.root):
+            found = [os.path.join(folder, name) for folder, _, names in os.walk(self.base) for name in names if _TEMPORARY.fullmatch(name)]
+            for path in found:
+                if _is_leftover(path):
+                    _unlink(path)
+
+    def _create(self, path: str, data: bytes) -> None:
+        if self.is_local:
+            _write_local(path, data, _link)
+        else:
+            self._put_object(path, data, mode="create")
+
+    def _put_object(self, path: str, data: bytes, *, mode: str) -> None:
+        """Put an object. A store tells in its own words that the name is taken; a conflict of two writers is to be tried again."""
+        for wait_s in (*CONFLICT_WAITS_S, None):
+            try:
+                self.fs.pipe_file(path, data, mode=mode)
+                return
+            except FileExistsError:
+                raise
+            except FileNotFoundError as error:
+                raise StorageError(f"{self.root}: there is no such bucket ({error}); create it, or correct the name") from error
+            except Exception as error:
+                if mode == "create" and is_status(error, 412):
+                    raise FileExistsError(path) from error
+                if wait_s is None or not is_status(error, 409):
+                    raise
+                time.sleep(wait_s)
+
+    def _probe_path(self) -> str:
+        """Beside a run directory, in which others may look for a run; on a disk in the folder that is there already."""
+        leaf = f"ray_al-probe-{secrets.token_hex(6)}"
+        if not self.is_local:
+            return f"{self.base}.{leaf}" if "/" in self.base.strip("/") else f"{self.base}/.{leaf}"
+        folder = self.base
+        while not os.path.lexists(folder):
+            folder = os.path.dirname(folder)
+        return f"{folder.rstrip('/')}/.{leaf}"
+
+    def _remove_probe(self, path: str) -> None:
+        if self.is_local:
+            _unlink(path)
+        elif self.fs.exists(path):
+            self.fs.rm_file(path)
+
+
+def _local_exists(path: str) -> bool:
+    """Unlike `os.path.exists`, does not call a folder missing that may not be looked into."""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+def _write_local(path: str, data: bytes, place: Any) -> None:
+    """Write a temporary file, synced, and have `place` (temporary, path) give it its name; nothing of it stays if that fails."""
+    folder, leaf = os.path.split(path)
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except FileExistsError:  # not `path` itself, which would be an answer
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), folder) from None
+    temporary = os.path.join(folder, f".{leaf}.{_host()}-{os.getpid()}-{secrets.token_hex(6)}.tmp")
+    try:
         with open(temporary, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        return temporary
+        place(temporary, path)
+    finally:
+        _unlink(temporary)
+    _sync_folder(folder)
+
+
+def _link(temporary: str, path: str) -> None:
+    """Give a file its second name, which fails where the name is taken."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        raise StorageError(
+            f"{path}: this disk has no hard links ({error.strerror}), without which it cannot refuse to overwrite a file; give a place on another one"
+        ) from error
+
+
+def _remove_local(path: str) -> None:
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    else:
+        _unlink(path)
+
+
+def _unlink(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 def _sync_folder(path: str) -> None:
@@ -137,10 +275,29 @@ def _sync_folder(path: str) -> None:
         os.close(descriptor)
 
 
+def _host() -> str:
+    """This host in a file's name."""
+    return f"{seed_of(socket.gethostname()):016x}"[-8:]
+
+
+def _is_leftover(path: str) -> bool:
+    """Whether nobody writes a temporary file any more: its process is gone, or its last byte is older than any write takes."""
+    import psutil
+
+    match = _TEMPORARY.fullmatch(os.path.basename(path))
+    if match is not None and match["host"] == _host():
+        return not psutil.pid_exists(int(match["pid"]))
+    try:
+        return time.time() - os.stat(path).st_mtime > LEFTOVER_AGE_S
+    except FileNotFoundError:
+        return False
+
+
 def read_uri(uri: str) -> bytes:
     """The bytes behind a path or fsspec URI."""
     if "://" not in uri:
         with open(uri, "rb") as file:
             return file.read()
-    with fsspec.open(uri, "rb") as stream:
-        return bytes(stream.read())
+    fs, path = open_place(uri)
+    with told(uri, missing=True):
+        return bytes(fs.cat_file(path))

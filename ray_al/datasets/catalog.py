@@ -4,10 +4,9 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from fsspec.core import url_to_fs
-
 from ray_al.core.config import DataConfig
 from ray_al.core.errors import ConfigError, DataError
+from ray_al.core.places import before_work, is_folder
 from ray_al.core.types import ImageFile
 from ray_al.datasets import camvid, cityscapes, folder, synthetic, voc
 from ray_al.datasets.images import read_image_size
@@ -49,6 +48,7 @@ class Dataset:
         return len(self.class_names)
 
 
+@before_work()
 def open_dataset(data: DataConfig) -> Dataset:
     """List the files of a data set; no image is opened.
 
@@ -87,8 +87,7 @@ def _root(data: DataConfig) -> str:
         synthetic.write_synthetic(root, num_images=data.num_images, seed=data.seed)
         return root
     assert data.root is not None  # the configuration demands it
-    fs, path = url_to_fs(data.root)
-    if not fs.isdir(path):
+    if not is_folder(data.root):
         raise ConfigError(f"data.root: no such folder {data.root!r}; give the folder that holds the images of dataset {data.dataset!r}")
     return data.root
 

@@ -9,6 +9,7 @@ import yaml
 
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import ConfigError
+from ray_al.core.places import before_work
 from ray_al.core.storage import Storage, join_uri
 from ray_al.core.types import FileRef
 from ray_al.datasets import Dataset, check_start, open_dataset
@@ -72,6 +73,7 @@ def check_config(config: RunConfig) -> Dataset:
     return dataset
 
 
+@before_work()
 def create_run(config: RunConfig, out: str) -> str:
     """Check everything, then write a new run directory and return its root.
 
@@ -83,6 +85,7 @@ def create_run(config: RunConfig, out: str) -> str:
         begun = storage.exists(Journal.FIRST)
         remedy = f"go on with `ray-al resume {out}`" if begun else "delete it, if it is the rest of a run that was ended while it was made"
         raise ConfigError(f"--out {out}: exists already; give a new directory, or {remedy}")
+    storage.probe()
     dataset = check_config(config)
     manifest, broken, sizes = check_pool(config, dataset)
     kind = open_regions(config.regions)

@@ -61,6 +61,7 @@ def fork_run(source: str, config: RunConfig, out: str) -> str:
         raise ConfigError(f"{source}: has not trained cycle 0 yet; go on with `ray-al resume {source}`")
     if storage.exists():
         raise ConfigError(f"--out {out}: exists already; give a new directory, or go on with `ray-al resume {out}`")
+    storage.probe()
     resolved = read_config(origin).score
     score = config.score.model_copy(update={"precision": resolved.precision, "shard_size": resolved.shard_size})
     config = config.model_copy(update={"score": score})

@@ -1,5 +1,6 @@
 """The loop, a plain function of a run directory. The driver actor, a Tune trial and the calling process host it alike."""
 
+import contextlib
 import os
 import socket
 from collections.abc import Callable, Mapping
@@ -9,6 +10,8 @@ from typing import Any
 import yaml
 
 from ray_al.core.config import RunConfig, parse_config
+from ray_al.core.errors import StorageError
+from ray_al.core.places import before_work
 from ray_al.core.storage import Storage
 from ray_al.driver.decide import Stop, Train, Wait, decide
 from ray_al.driver.lease import Lease
@@ -52,18 +55,27 @@ def run_loop(run_uri: str, *, should_stop: Callable[[], bool] = lambda: False, o
     """
     storage = Storage(run_uri)
     config = read_config(storage)
+    with before_work():
+        storage.remove_leftovers()
+        storage.probe()
     lease = Lease(storage).acquire()
     status = StatusFile(storage)
     try:
         return _Loop(storage, config, status, should_stop, on_trained).run()
     except (Interrupted, TrainStopped):
-        status.note(fold(Journal(storage).events), "interrupted")
+        _note_end(storage, status, "interrupted")
         return Outcome("interrupted")
     except BaseException:
-        status.note(fold(Journal(storage).events), "failed")
+        _note_end(storage, status, "failed")
         raise
     finally:
         lease.release()
+
+
+def _note_end(storage: Storage, status: StatusFile, stage: str) -> None:
+    """Say in `status.json` how the loop ended; a store that fails here has failed before, and that first failure is the one to be told."""
+    with contextlib.suppress(StorageError):
+        status.note(fold(Journal(storage).events), stage)
 
 
 class _Loop:

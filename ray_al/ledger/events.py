@@ -36,13 +36,19 @@ EVENTS: Mapping[str, frozenset[str]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """One fact of a run. `time` is UTC, ISO 8601."""
+    """One fact of a run.
+
+    Attributes:
+        time: UTC, ISO 8601.
+        writer: a random name of who appended it, so that no two appends have the same bytes; empty in journals of before.
+    """
 
     sequence: int
     kind: str
     time: str
     data: Mapping[str, Any]
     schema_version: int = SCHEMA_VERSION
+    writer: str = ""
 
     def __post_init__(self) -> None:
         if self.kind not in EVENTS:
@@ -57,6 +63,7 @@ class Event:
             "kind": self.kind,
             "time": self.time,
             "schema_version": self.schema_version,
+            **({"writer": self.writer} if self.writer else {}),
             "data": dict(self.data),
         }
         return json.dumps(values, indent=1, allow_nan=False).encode()
@@ -71,6 +78,7 @@ class Event:
                 time=values["time"],
                 data=values["data"],
                 schema_version=values["schema_version"],
+                writer=values.get("writer", ""),
             )
         except (ValueError, KeyError, TypeError) as error:
             raise StorageError(f"{source}: not a journal event ({error}); restore the file from a copy") from None

@@ -180,10 +180,13 @@ def _build_foreign(model: ModelConfig, num_classes: int) -> ForeignSegmenter:
 
 def _load_state(network: nn.Module, uri: str) -> None:
     try:
-        state = torch.load(io.BytesIO(read_uri(uri)), map_location="cpu", weights_only=True)
-        network.load_state_dict(state)
+        data = read_uri(uri)
     except FileNotFoundError:
         raise ConfigError(f"model.weights {uri!r}: no such file; give the path of a state dict, or none, backbone, full") from None
+    except OSError as error:
+        raise ConfigError(f"model.weights {uri!r}: cannot be read ({error}); give the path of a state dict, or none, backbone, full") from None
+    try:
+        network.load_state_dict(torch.load(io.BytesIO(data), map_location="cpu", weights_only=True))
     except Exception as error:  # torch.load answers a broken file with any error
         text = " ".join(str(error).split())[:300]
         message = f"model.weights {uri!r}: not a state dict of this model: {text}"

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ray_al.core.errors import ConfigError
+from ray_al.core.places import before_work
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
 from ray_al.driver.create import images_digest
@@ -117,6 +118,7 @@ class Grouped:
     axis: str = "share"
 
 
+@before_work()
 def read_runs(places: Sequence[str]) -> tuple[list[RunResult], list[tuple[str, str]], set[str]]:
     """The runs of run and sweep directories, those that have come to no model yet (with the reason), and the keys that a sweep varies.
 

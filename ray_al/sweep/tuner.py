@@ -12,6 +12,7 @@ from ray.tune import Stopper
 
 from ray_al.core.config import RunConfig, parse_config, validate
 from ray_al.core.errors import ConfigError, RayALError
+from ray_al.core.places import before_work
 from ray_al.core.storage import Storage
 from ray_al.core.tracking import TrackingConfig
 from ray_al.driver.cluster import connect
@@ -41,6 +42,7 @@ class Progress:
     started: float = field(default_factory=time.monotonic)
 
 
+@before_work()
 def create_sweep(sweep: SweepConfig, out: str) -> str:
     """Check every combination, then write a new sweep directory and return its root.
 
@@ -50,6 +52,7 @@ def create_sweep(sweep: SweepConfig, out: str) -> str:
     storage = Storage(out)
     if storage.exists():
         raise ConfigError(f"--out {out}: exists already; give a new directory, or go on with `ray-al sweep --resume {out}`")
+    storage.probe()
     rungs_of(sweep)
     trials = plan_trials(sweep)
     check_tracking(trials[0].config.model_copy(update={"tracking": _tracking(sweep)}))
@@ -80,6 +83,7 @@ def _check_first_rung(sweep: SweepConfig, trials: list[Trial]) -> None:
             )
 
 
+@before_work()
 def read_sweep(storage: Storage) -> SweepConfig:
     """The sweep of a sweep directory.
 

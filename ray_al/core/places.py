@@ -1,0 +1,192 @@
+"""Places: local paths and fsspec URIs. How each is opened, and what its errors mean in one line."""
+
+import contextlib
+import errno
+from collections.abc import Iterator
+from typing import Any
+
+import fsspec
+
+from ray_al.core.errors import ConfigError, RayALError, StorageError, StoreUnavailableError
+
+EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
+"""Protocol -> the extra of this package that brings what it needs."""
+
+_CREDENTIALS = (
+    "give credentials that may read and write there (of S3: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL); every node needs them"
+)
+_MAKE_SPACE = "make space, then run the command again (`ray-al resume` goes on with a run)"
+_DISK = {
+    errno.ENOSPC: ("no space is left there", _MAKE_SPACE),
+    errno.EDQUOT: ("the disk quota is used up", _MAKE_SPACE),
+    errno.EROFS: ("the file system is read-only", "give another place, or mount it for writing"),
+    errno.EACCES: ("permission is denied", "give another place, or change who may read and write there"),
+    errno.EPERM: ("permission is denied", "give another place, or change who may read and write there"),
+    errno.ENOENT: ("it is missing", "put it there, or correct the name"),
+    errno.ENOTDIR: ("a part of the path is a file, not a folder", "give another place"),
+    errno.EISDIR: ("it is a folder, a file was expected", "give another place"),
+    errno.ENAMETOOLONG: ("the name is too long", "give a shorter one"),
+    errno.ELOOP: ("its links lead round in a circle", "give another place"),
+}
+_UNREACHABLE = frozenset({
+    "EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError", "ConnectionClosedError", "ConnectionError", "ClientConnectorError",
+    "ServerDisconnectedError", "ServiceRequestError", "ServiceResponseError", "TransportError", "HTTPClientError", "gaierror",
+})  # fmt: skip
+_NO_CREDENTIALS = frozenset({
+    "NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "TokenRetrievalError", "SSOError", "ProfileNotFound",
+    "NoAuthTokenError", "DefaultCredentialsError", "RefreshError", "ClientAuthenticationError",
+})  # fmt: skip
+_STORE_CODES = frozenset({"NoSuchBucket", "ContainerNotFound"})
+RETRIED_STATUS = frozenset({408, 429, 500, 502, 503, 504})
+
+
+def open_place(place: str, *, protocols: frozenset[str] | None = None) -> tuple[Any, str]:
+    """fsspec's file system of a place, and the path in it.
+
+    Names are taken as they are: fsspec's own `open` and `url_to_fs` would read `::` as a chain of file systems, and `*`, `?` and `[` as patterns.
+
+    Args:
+        protocols: those that are allowed; None allows all.
+
+    Raises:
+        StorageError: the protocol is unknown or not allowed, its package is missing, or it cannot be opened from a URI.
+    """
+    protocol = protocol_of(place)
+    if protocols is not None and protocol not in protocols:
+        known = ", ".join(sorted(protocols))
+        raise StorageError(f"{place}: {protocol!r} storage cannot refuse to overwrite a file; use one of {known}")
+    if "::" in protocol:
+        raise StorageError(f"{place}: chains of file systems (::) are not supported; copy or unpack the files, and give the place where they lie")
+    try:
+        kind = fsspec.get_filesystem_class(protocol)
+        path = str(kind._strip_protocol(place))
+        return kind(**kind._get_kwargs_from_urls(place)), path
+    except ImportError as error:
+        text = " ".join(str(error).split())
+        remedy = f"pip install 'ray_al[{EXTRAS[protocol]}]'" if protocol in EXTRAS else "install that package"
+        raise StorageError(f"{place}: a package for {protocol}:// is missing on this machine ({text}); {remedy}") from None
+    except (TypeError, ValueError) as error:
+        if "not known" in str(error):
+            raise StorageError(f"{place}: unknown protocol {protocol!r}; give a path on a disk, s3:// or gs://") from None
+        raise StorageError(
+            f"{place}: {protocol}:// cannot be opened from a URI alone; copy or unpack the files, and give the place where they lie"
+        ) from None
+    except Exception as error:  # a client that asks for credentials as soon as it is made
+        raise storage_error(error, place) from error
+
+
+def protocol_of(place: str) -> str:
+    """`file` of a local path."""
+    return place.split("://", 1)[0] if "://" in place else "file"
+
+
+def is_folder(place: str) -> bool:
+    """Whether there is a folder.
+
+    Raises:
+        StorageError: the store cannot be asked.
+    """
+    fs, path = open_place(place)
+    with told(place):
+        try:
+            fs.info(path)
+        except FileNotFoundError as error:
+            if _kinds(error) & _UNREACHABLE:
+                raise StoreUnavailableError(_unreachable(place, error)) from error
+            return False
+        return bool(fs.isdir(path))
+
+
+@contextlib.contextmanager
+def told(place: str, *, missing: bool = False) -> Iterator[None]:
+    """Makes a StorageError, in one line, of whatever a store's client raises inside.
+
+    FileExistsError passes, as it is an answer; so does what shows a fault of our own.
+
+    Args:
+        missing: FileNotFoundError passes too, unless the whole bucket is missing.
+    """
+    try:
+        yield
+    except (RayALError, FileExistsError):
+        raise
+    except Exception as error:
+        if missing and isinstance(error, FileNotFoundError) and not _codes(error) & _STORE_CODES:
+            raise
+        if type(error).__module__ == "builtins" and not isinstance(error, OSError | ValueError | ImportError):
+            raise
+        raise storage_error(error, place) from error
+
+
+@contextlib.contextmanager
+def before_work() -> Iterator[None]:
+    """Around what is done before any work starts: storage that cannot be used is then wrong use, exit code 2."""
+    try:
+        yield
+    except StorageError as error:
+        raise ConfigError(str(error)) from error
+
+
+def storage_error(error: BaseException, place: str) -> StorageError:
+    """What an exception of a store or disk means: the place, what happened and what to do, in one line."""
+    kinds, status = _kinds(error), next((found for cause in _causes(error) if (found := http_status(cause)) is not None), None)
+    number = error.errno if isinstance(error, OSError) else None
+    if kinds & _NO_CREDENTIALS:
+        return StorageError(f"{place}: no usable credentials ({_text(error)}); {_CREDENTIALS}")
+    if _codes(error) & _STORE_CODES:
+        return StorageError(f"{place}: there is no such bucket ({_text(error)}); create it, or correct the name")
+    if status in (401, 403) or (isinstance(error, PermissionError) and number is None):
+        return StorageError(f"{place}: the store refuses access ({_text(error)}); {_CREDENTIALS}")
+    if status in RETRIED_STATUS:
+        return StoreUnavailableError(f"{place}: the store answers {status} ({_text(error)}); go on when it answers again")
+    if kinds & _UNREACHABLE or isinstance(error, TimeoutError):
+        return StoreUnavailableError(_unreachable(place, error))
+    if status is None and number in _DISK:
+        what, remedy = _DISK[number]
+        return StorageError(f"{place}: {what}; {remedy}")
+    return StorageError(f"{place}: {type(error).__name__}: {_text(error)}; correct the place, or give another one")
+
+
+def http_status(error: BaseException) -> int | None:
+    """The HTTP status that an exception of a store's client carries."""
+    response = getattr(error, "response", None)
+    if isinstance(response, dict):
+        return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0) or None
+    for value in (getattr(error, "status", None), getattr(error, "status_code", None), getattr(error, "code", None)):
+        if isinstance(value, int | str) and str(value).isdigit():
+            return int(value)
+    return None
+
+
+def is_status(error: BaseException, status: int) -> bool:
+    """Whether a store answered with this HTTP status."""
+    return any(http_status(cause) == status for cause in _causes(error))
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The exception and those that led to it."""
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__ or seen.__context__
+
+
+def _kinds(error: BaseException) -> set[str]:
+    """Names of the classes, as the packages that define them may be missing."""
+    return {kind.__name__ for cause in _causes(error) for kind in type(cause).__mro__}
+
+
+def _codes(error: BaseException) -> set[str]:
+    """The codes of a store's answers, such as `NoSuchBucket`."""
+    responses = [getattr(cause, "response", None) for cause in _causes(error)]
+    found = {str(response.get("Error", {}).get("Code")) for response in responses if isinstance(response, dict)}
+    return found | {str(getattr(cause, "error_code", None)) for cause in _causes(error)}
+
+
+def _unreachable(place: str, error: BaseException) -> str:
+    where = "AWS_ENDPOINT_URL and the network" if protocol_of(place) in ("s3", "s3a") else "the address and the network"
+    return f"{place}: the store cannot be reached ({_text(error)}); look at {where}, then run the command again"
+
+
+def _text(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__
