@@ -85,6 +85,6 @@ def _storage(place: str) -> Finding:
     try:
         Storage(place).probe()
     except StorageError as error:
-        found, _, remedy = str(error).rpartition("; ")
+        found, _, remedy = str(error).removeprefix(f"{place}: ").rpartition("; ")
         return False, found, remedy
     return True, "writable, refuses to overwrite", ""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import fsspec
+from fsspec.archive import AbstractArchiveFileSystem
 
 from ray_al.core.errors import ConfigError, RayALError, StorageError, StoreUnavailableError
 
@@ -22,7 +23,7 @@ _DISK = {
     errno.EROFS: ("the file system is read-only", "give another place, or mount it for writing"),
     errno.EACCES: ("permission is denied", "give another place, or change who may read and write there"),
     errno.EPERM: ("permission is denied", "give another place, or change who may read and write there"),
-    errno.ENOENT: ("it is missing", "put it there, or correct the name"),
+    errno.ENOENT: ("there is no such file or folder", "correct the name, or give another place"),
     errno.ENOTDIR: ("a part of the path is a file, not a folder", "give another place"),
     errno.EISDIR: ("it is a folder, a file was expected", "give another place"),
     errno.ENAMETOOLONG: ("the name is too long", "give a shorter one"),
@@ -55,12 +56,17 @@ def open_place(place: str, *, protocols: frozenset[str] | None = None) -> tuple[
     if protocols is not None and protocol not in protocols:
         known = ", ".join(sorted(protocols))
         raise StorageError(f"{place}: {protocol!r} storage cannot refuse to overwrite a file; use one of {known}")
+    unpack = "copy or unpack the files, and give the place where they lie"
     if "::" in protocol:
-        raise StorageError(f"{place}: chains of file systems (::) are not supported; copy or unpack the files, and give the place where they lie")
+        raise StorageError(f"{place}: chains of file systems (::) are not supported; {unpack}")
     try:
         kind = fsspec.get_filesystem_class(protocol)
+        if issubclass(kind, AbstractArchiveFileSystem):
+            raise StorageError(f"{place}: archives are not supported; {unpack}")
         path = str(kind._strip_protocol(place))
         return kind(**kind._get_kwargs_from_urls(place)), path
+    except StorageError:
+        raise
     except ImportError as error:
         text = " ".join(str(error).split())
         remedy = f"pip install 'ray_al[{EXTRAS[protocol]}]'" if protocol in EXTRAS else "install that package"
@@ -68,9 +74,7 @@ def open_place(place: str, *, protocols: frozenset[str] | None = None) -> tuple[
     except (TypeError, ValueError) as error:
         if "not known" in str(error):
             raise StorageError(f"{place}: unknown protocol {protocol!r}; give a path on a disk, s3:// or gs://") from None
-        raise StorageError(
-            f"{place}: {protocol}:// cannot be opened from a URI alone; copy or unpack the files, and give the place where they lie"
-        ) from None
+        raise StorageError(f"{place}: {protocol}:// cannot be opened from a URI alone; {unpack}") from None
     except Exception as error:  # a client that asks for credentials as soon as it is made
         raise storage_error(error, place) from error
 
@@ -119,12 +123,16 @@ def told(place: str, *, missing: bool = False) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def before_work() -> Iterator[None]:
-    """Around what is done before any work starts: storage that cannot be used is then wrong use, exit code 2."""
+def before_work(field: str = "") -> Iterator[None]:
+    """Around what is done before any work starts: storage that cannot be used is then wrong use, exit code 2.
+
+    Args:
+        field: the setting or option that names the place.
+    """
     try:
         yield
     except StorageError as error:
-        raise ConfigError(str(error)) from error
+        raise ConfigError(f"{field}: {error}" if field else str(error)) from error
 
 
 def storage_error(error: BaseException, place: str) -> StorageError:

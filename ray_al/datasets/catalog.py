@@ -87,7 +87,9 @@ def _root(data: DataConfig) -> str:
         synthetic.write_synthetic(root, num_images=data.num_images, seed=data.seed)
         return root
     assert data.root is not None  # the configuration demands it
-    if not is_folder(data.root):
+    with before_work("data.root"):
+        known = is_folder(data.root)
+    if not known:
         raise ConfigError(f"data.root: no such folder {data.root!r}; give the folder that holds the images of dataset {data.dataset!r}")
     return data.root
 

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ray_al.core.config import RunConfig
+from ray_al.core.parquet import read_parquet
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
 from ray_al.ledger import State
@@ -22,7 +23,7 @@ IMAGES_AT_A_TIME = 1 << 16
 
 def read_table(storage: Storage, ref: FileRef, columns: list[str] | None = None) -> pa.Table:
     """A Parquet file that an event names."""
-    return pq.read_table(io.BytesIO(storage.read_ref(ref)), columns=columns)
+    return read_parquet(storage.read_ref(ref), columns)
 
 
 def table_bytes(table: pa.Table) -> bytes:

@@ -6,11 +6,11 @@ from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from PIL import Image, UnidentifiedImageError
 from scipy.ndimage import find_objects
 
 from ray_al.core.errors import DataError
+from ray_al.core.parquet import read_parquet
 from ray_al.core.types import Box
 
 MAX_REGIONS = 1 << 16
@@ -118,7 +118,7 @@ class MapPart:
     """
 
     def __init__(self, data: bytes) -> None:
-        self.table = pq.read_table(pa.BufferReader(data), schema=MAP_SCHEMA)
+        self.table = read_parquet(data)
         self._row_of = {index: row for row, index in enumerate(self.table.column("image_index").to_pylist())}
 
     def __contains__(self, image_index: int) -> bool:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import yaml
 
 from ray_al.core.config import parse_config
+from ray_al.core.parquet import read_parquet
 from ray_al.core.storage import Storage
 from ray_al.core.types import Box, FileRef
 from ray_al.datasets.compose import Part, compose_targets
@@ -136,7 +136,7 @@ def _load_preview(storage: Storage, ref: FileRef) -> dict[str, dict[str, np.ndar
 
 def _sizes(storage: Storage, state: State, image_ids: list[str]) -> dict[str, tuple[int, int]]:
     data = storage.read_ref(FileRef.from_dict(state.created["manifest"]))
-    table = pq.read_table(io.BytesIO(data), columns=["image_id", "height", "width"]).to_pydict()
+    table = read_parquet(data, ["image_id", "height", "width"]).to_pydict()
     wanted = set(image_ids)
     rows = zip(table["image_id"], table["height"], table["width"], strict=True)
     return {image_id: (height, width) for image_id, height, width in rows if image_id in wanted}
@@ -158,7 +158,7 @@ def _labelled(storage: Storage, state: State, sizes: Mapping[str, tuple[int, int
     size = config.shard_size(int(state.created["num_images"]))
     for ref in state.label_parts:
         folder = ref.path.split("/")[1]
-        table = pq.read_table(io.BytesIO(storage.read_ref(ref)))
+        table = read_parquet(storage.read_ref(ref))
         wanted = ("image_index", "image_id", "region", "box", "kind", "mask", "classes")
         for row in table.select([name for name in wanted if name in table.column_names]).to_pylist():
             if row["image_id"] in found:

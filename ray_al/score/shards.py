@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ray_al.core.config import RunConfig
+from ray_al.core.parquet import read_parquet
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
 from ray_al.regions import ImageRegions, open_regions
@@ -166,7 +167,7 @@ def regions_of(task: ShardTask, config: RunConfig, image: ShardImage) -> ImageRe
 
 @functools.lru_cache(maxsize=2)
 def read_manifest(run_uri: str, manifest: FileRef) -> pa.Table:
-    return pq.read_table(io.BytesIO(Storage(run_uri).read_ref(manifest)))
+    return read_parquet(Storage(run_uri).read_ref(manifest))
 
 
 @functools.lru_cache(maxsize=2)

@@ -1,18 +1,17 @@
 """One cycle's training, the same on one process and on many."""
 
-import io
 import math
 import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import torch
 from torch import nn
 
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import DataError, DivergedError, RayALError
+from ray_al.core.parquet import read_parquet
 from ray_al.core.seeding import seed_of
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef, Metrics, TrainPlan, TrainResult
@@ -53,7 +52,7 @@ class CycleTrainer:
         self.storage = Storage(run_uri)
         self.dataset = open_dataset(config.data)
         check_class_weights(config.train, self.dataset.num_classes)
-        self.manifest = pq.read_table(io.BytesIO(self.storage.read("manifest.parquet")))
+        self.manifest = read_parquet(self.storage.read("manifest.parquet"))
         self.cache = ByteCache(int(config.data.cache_gb * 2**30))
         self.evaluator = Evaluator(config, self.dataset, self.cache, self.device)
         self.samples: LabelledImages | None = None

@@ -1,13 +1,12 @@
 """The labelled images of a run, read once and kept between cycles."""
 
-import io
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ray_al.core.errors import DataError
+from ray_al.core.parquet import read_parquet
 from ray_al.core.storage import Storage
 from ray_al.core.types import IGNORE_INDEX, Box, FileRef
 from ray_al.datasets import Dataset
@@ -76,7 +75,7 @@ class LabelledImages:
 
     def _read_part(self, ref: FileRef) -> None:
         wanted = ("image_index", "box", "kind", "mask", "classes")
-        table = pq.read_table(io.BytesIO(self.storage.read_ref(ref)))
+        table = read_parquet(self.storage.read_ref(ref))
         for row in table.select([name for name in wanted if name in table.column_names]).to_pylist():
             index = row["image_index"]
             if index not in self._rows:
