@@ -10,7 +10,7 @@ import click
 
 from ray_al import __version__
 from ray_al.core.config import load_config
-from ray_al.core.errors import ConfigError, StorageError
+from ray_al.core.errors import ConfigError
 from ray_al.core.places import before_work
 from ray_al.core.storage import Storage
 from ray_al.terminal import EXIT_INTERRUPTED, Group, progress, stop_on_signals
@@ -341,11 +341,12 @@ def _sweep(file: str | None, resume_dir: str | None, dry_run: bool, out: str | N
 def _drive(run_dir: str, as_json: bool) -> int:
     """Carry a run on, show its progress, and say how it ended."""
     from ray_al.driver.host import run as host_run
-    from ray_al.driver.status import read_status
+    from ray_al.driver.status import progress_line, read_status
 
+    storage = Storage(run_dir)
     with stop_on_signals() as stop, progress() as show:
-        outcome = host_run(run_dir, should_stop=stop.is_set, on_poll=lambda: show(_progress_line(run_dir)))
-    facts = read_status(Storage(run_dir))
+        outcome = host_run(run_dir, should_stop=stop.is_set, on_poll=lambda: show(progress_line(storage)))
+    facts = read_status(storage)
     facts["outcome"] = outcome.kind
     if outcome.kind == "finished":
         facts["report"] = _write_report(run_dir)
@@ -395,7 +396,8 @@ def _require_run(run_dir: str) -> Storage:
 
     storage = _open_place(run_dir)
     if not storage.exists(Journal.FIRST):
-        raise ConfigError(f"{run_dir}: not a run directory (it has no {Journal.FIRST}); give one that `ray-al run` made")
+        rest = "; the rest of a run that was ended while it was made is to be deleted, and the run started again" if storage.exists() else ""
+        raise ConfigError(f"{run_dir}: not a run directory (it has no {Journal.FIRST}); give one that `ray-al run` made{rest}")
     return storage
 
 
@@ -405,20 +407,6 @@ def _open_place(place: str) -> Storage:
         storage = Storage(place)
         storage.exists()
         return storage
-
-
-def _progress_line(run_dir: str) -> str:
-    storage = Storage(run_dir)
-    try:
-        if not storage.exists("status.json"):
-            return "starting"
-        live = json.loads(storage.read("status.json"))
-    except StorageError as error:  # the run may well go on; whoever drives it says what it meets
-        return f"progress is unknown: {error}"
-    line = f"cycle {live['cycle']}: {live['stage']}"
-    if live["total"]:
-        line += f" {live['done']}/{live['total']}"
-    return line + (f", {live['seconds_left']:.0f} s left" if live["seconds_left"] else "")
 
 
 def _readable(facts: Any) -> str:

@@ -16,14 +16,35 @@ EXIT_INTERRUPTED = 130
 
 
 class Group(click.Group):
-    """Prints our own errors as one line and ends with their exit code."""
+    """Prints our own errors as one line and ends with their exit code; an interruption is one line too."""
 
     def invoke(self, context: click.Context) -> Any:
         try:
-            return super().invoke(context)
+            with _interrupt_on_sigterm():
+                return super().invoke(context)
         except RayALError as error:
             click.echo(f"error: {error}", err=True)
             context.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            context.exit(EXIT_INTERRUPTED)
+
+
+@contextmanager
+def _interrupt_on_sigterm() -> Iterator[None]:
+    """SIGTERM does inside what Ctrl-C does: what is half made is cleared away before the process ends."""
+
+    def handle(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 @contextmanager

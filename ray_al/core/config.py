@@ -342,14 +342,24 @@ def read_yaml(path: str) -> dict[str, Any]:
     """
     try:
         with before_work():
-            content = read_uri(path)
-        values = yaml.safe_load(content) or {}
+            data = read_uri(path)
     except (FileNotFoundError, IsADirectoryError):
         raise ConfigError(f"{path}: no such configuration file; give the path of a YAML file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    return parse_yaml(data, source=path)
+
+
+def parse_yaml(data: bytes, *, source: str) -> dict[str, Any]:
+    """The keys and values in the bytes of a YAML file; none where it is empty.
+
+    Raises:
+        ConfigError: naming `source`, where they are no YAML or hold something else.
+    """
+    try:
+        values = yaml.safe_load(data) or {}
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{source}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
-        raise ConfigError(f"{path}: expected keys and values, found {type(values).__name__}")
+        raise ConfigError(f"{source}: expected keys and values, found {type(values).__name__}")
     return values
 
 

@@ -3,12 +3,16 @@
 import datetime
 import hashlib
 import os
+import secrets
+from collections.abc import Mapping
+from typing import Any
 
 import pyarrow as pa
 import yaml
 
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import ConfigError
+from ray_al.core.making import Kind, check_new, making
 from ray_al.core.places import before_work
 from ray_al.core.storage import Storage, join_uri
 from ray_al.core.types import FileRef
@@ -29,14 +33,18 @@ from ray_al.train.schedule import check_class_weights, check_train
 
 JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 GPU_BATCH_SIZE = 16
+RUN = Kind(noun="run", last=Journal.FIRST, go_on="ray-al resume")
 
 
 def default_run_uri(name: str) -> str:
-    """`$RAY_AL_RUNS`, else `./runs`, or `~/ray_al_runs` in a submitted job, whose working directory is thrown away."""
+    """A new name below `$RAY_AL_RUNS`, else `./runs`, or `~/ray_al_runs` in a submitted job, whose working directory is thrown away.
+
+    The name ends in random letters: runs are started in the same second, as by a loop over seeds, and on several machines.
+    """
     in_job = JOB_VARIABLE in os.environ
     root = os.environ.get("RAY_AL_RUNS") or (os.path.expanduser("~/ray_al_runs") if in_job else "runs")
     stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S")
-    return join_uri(root if "://" in root else os.path.abspath(root), f"{name}-{stamp}")
+    return join_uri(root if "://" in root else os.path.abspath(root), f"{name}-{stamp}-{secrets.token_hex(3)}")
 
 
 def check_places(config: RunConfig, out: str) -> None:
@@ -81,10 +89,7 @@ def create_run(config: RunConfig, out: str) -> str:
         ConfigError: something cannot work, or `out` exists; nothing was written.
     """
     storage = Storage(out)
-    if storage.exists():
-        begun = storage.exists(Journal.FIRST)
-        remedy = f"go on with `ray-al resume {out}`" if begun else "delete it, if it is the rest of a run that was ended while it was made"
-        raise ConfigError(f"--out {out}: exists already; give a new directory, or {remedy}")
+    check_new(storage, out, RUN)
     storage.probe()
     dataset = check_config(config)
     manifest, broken, sizes = check_pool(config, dataset)
@@ -94,9 +99,6 @@ def create_run(config: RunConfig, out: str) -> str:
     amount = 0 if unknown else total_amount(config.budget, sizes)
     config = _resolve(config, dataset.num_classes, len(manifest))
     config_bytes, manifest_bytes = config.to_yaml().encode(), table_bytes(manifest)
-    storage.replace(CONFIG, config_bytes)
-    storage.replace(MANIFEST, manifest_bytes)
-    journal = Journal(storage)
     created = {
         "name": config.name,
         "manifest": FileRef.of(MANIFEST, manifest_bytes).as_dict(),
@@ -108,10 +110,24 @@ def create_run(config: RunConfig, out: str) -> str:
         "class_names": list(dataset.class_names),
         "colors": [list(color) for color in dataset.colors],
     }
-    journal.append("run_created", created)
+    journal = begin_run(storage, out, {CONFIG: config_bytes, MANIFEST: manifest_bytes}, created)
     if broken:
         journal.append("images_quarantined", {"images": [{"image_id": image_id, "error": error} for image_id, error in broken.items()]})
     return storage.root
+
+
+def begin_run(storage: Storage, out: str, files: Mapping[str, bytes], created: Mapping[str, Any]) -> Journal:
+    """Write `files` and the first event, whose data is `created`, into a new directory: of several processes one alone does.
+
+    Raises:
+        ConfigError: another process was first; nothing of its run was touched.
+    """
+    with making(storage, out, RUN):
+        for name, data in files.items():
+            storage.create(name, data)
+        journal = Journal(storage)
+        journal.append("run_created", created)
+    return journal
 
 
 def check_pool(config: RunConfig, dataset: Dataset) -> tuple[pa.Table, dict[str, str], dict[str, int]]:

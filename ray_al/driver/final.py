@@ -1,6 +1,7 @@
 """What a run ends with: the final model on the selected regions, and the upper bound on all labels."""
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -8,10 +9,12 @@ from ray_al.core.config import RunConfig
 from ray_al.core.errors import ConfigError
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef, Recipe, TrainPlan
-from ray_al.datasets import open_dataset
+from ray_al.datasets import Dataset, open_dataset
 from ray_al.driver.cluster import connect
+from ray_al.driver.lease import STALE_S, Lease
 from ray_al.driver.loop import read_config
 from ray_al.ledger import Journal, State, fold
+from ray_al.report.metrics import read_metrics
 from ray_al.train.trainer import open_trainer
 
 Kind = Literal["final", "upper_bound"]
@@ -20,10 +23,12 @@ Kind = Literal["final", "upper_bound"]
 def train_final(run_uri: str, kind: Kind, *, progress: Callable[[int, int], None], should_stop: Callable[[], bool]) -> dict[str, Any]:
     """Train by the `final` section on the selected regions (`final`) or on every pool mask (`upper_bound`).
 
-    Writes `<kind>/checkpoint/` and `<kind>/metrics.json`, which it returns.
+    Writes `<kind>/checkpoint/` and `<kind>/metrics.json`, which it returns. The checkpoint of an earlier training stays until `metrics.json`
+    names the new one.
 
     Raises:
         ConfigError: nothing is labelled yet, or the pool has no masks for an upper bound.
+        RunHeldError: another process is at the same training.
     """
     storage = Storage(run_uri)
     config, state = read_config(storage), fold(Journal(storage).events)
@@ -32,9 +37,29 @@ def train_final(run_uri: str, kind: Kind, *, progress: Callable[[int, int], None
         raise ConfigError(f"{run_uri}: nothing is labelled yet; let the run label its start set first (`ray-al resume {run_uri}`)")
     if kind == "upper_bound" and any(image.mask_uri is None for image in dataset.splits["train"]):
         raise ConfigError(f"{run_uri}: an upper bound trains on every pool mask, and this pool has none; use `ray-al final`")
+    with Lease(storage, f"{kind}/lease.json", held=f"trains the {kind} model of this run; wait until it is done, or end it first").acquire():
+        files, values = _train(storage, config, state, dataset, kind, progress, should_stop)
+        with Lease(storage, "metrics.lease.json").acquire(patience_s=2 * STALE_S):  # the other kind's command writes the share, too
+            storage.replace(f"{kind}/metrics.json", json.dumps(values, indent=1, allow_nan=False).encode())
+            _write_share(storage)
+            values = dict(json.loads(storage.read(f"{kind}/metrics.json")))
+        _keep_only(storage, f"{kind}/checkpoint", files)
+    return values
+
+
+def _train(
+    storage: Storage,
+    config: RunConfig,
+    state: State,
+    dataset: Dataset,
+    kind: Kind,
+    progress: Callable[[int, int], None],
+    should_stop: Callable[[], bool],
+) -> tuple[list[FileRef], dict[str, Any]]:
+    """The files of the new checkpoint, which lie beside those of an earlier one, and what `metrics.json` is to say."""
     plan = TrainPlan(
         cycle=state.cycle,
-        attempt=state.term,
+        attempt=_next_attempt(storage, f"{kind}/checkpoint"),
         seed=config.seed,
         label_parts=state.label_parts if kind == "final" else (),
         output=f"{kind}/checkpoint",
@@ -44,7 +69,6 @@ def train_final(run_uri: str, kind: Kind, *, progress: Callable[[int, int], None
         recipe=Recipe(**config.final.model_dump()),
         sieve=_sieve(config, state) if kind == "final" else None,
     )
-    storage.remove(f"{kind}/checkpoint")
     with connect(config.model_copy(update={"cluster": config.cluster.model_copy(update={"host": "process"})})):
         trainer = open_trainer(config, storage.root, state.term, kind=kind)
         try:
@@ -52,7 +76,7 @@ def train_final(run_uri: str, kind: Kind, *, progress: Callable[[int, int], None
         finally:
             trainer.close()
     storage.remove(plan.progress)
-    values = {
+    return list(result.files.values()), {
         "kind": kind,
         "metrics": {split: metrics.as_dict() for split, metrics in result.metrics.items()},
         "num_steps": result.num_steps,
@@ -60,9 +84,19 @@ def train_final(run_uri: str, kind: Kind, *, progress: Callable[[int, int], None
         "train_seconds": result.train_seconds,
         "files": {name: ref.as_dict() for name, ref in result.files.items()},
     }
-    storage.replace(f"{kind}/metrics.json", json.dumps(values, indent=1, allow_nan=False).encode())
-    _write_share(storage)
-    return dict(json.loads(storage.read(f"{kind}/metrics.json")))
+
+
+def _next_attempt(storage: Storage, folder: str) -> int:
+    """A number under which no earlier training left a file."""
+    return 1 + max((int(name[8:]) for name in storage.list(folder) if re.fullmatch(r"attempt-\d+", name)), default=0)
+
+
+def _keep_only(storage: Storage, folder: str, files: list[FileRef]) -> None:
+    """Remove what earlier trainings left in `folder`, now that `metrics.json` names the new files."""
+    kept = {ref.path.removeprefix(f"{folder}/").split("/")[0] for ref in files}
+    for name in storage.list(folder):
+        if name not in kept:
+            storage.remove(f"{folder}/{name}")
 
 
 def _sieve(config: RunConfig, state: State) -> FileRef | None:
@@ -73,10 +107,9 @@ def _sieve(config: RunConfig, state: State) -> FileRef | None:
 
 def _write_share(storage: Storage) -> None:
     """Once both are there, the final metrics name their share of the full score."""
-    paths = {kind: f"{kind}/metrics.json" for kind in ("final", "upper_bound")}
-    if not all(storage.exists(path) for path in paths.values()):
+    final = read_metrics(storage, "final")
+    full = read_metrics(storage, "upper_bound")
+    if final is None or full is None:
         return
-    values = {kind: json.loads(storage.read(path)) for kind, path in paths.items()}
-    full = values["upper_bound"]["metrics"]["val"]["miou"]
-    values["final"]["share_of_full_score"] = values["final"]["metrics"]["val"]["miou"] / full if full else None
-    storage.replace(paths["final"], json.dumps(values["final"], indent=1, allow_nan=False).encode())
+    share = final["metrics"]["val"]["miou"] / full["metrics"]["val"]["miou"] if full["metrics"]["val"]["miou"] else None
+    storage.replace("final/metrics.json", json.dumps({**final, "share_of_full_score": share}, indent=1, allow_nan=False).encode())

@@ -6,14 +6,16 @@ import yaml
 
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import ConfigError
+from ray_al.core.making import check_new
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
 from ray_al.driver.budget import total_amount
-from ray_al.driver.create import resolve_batch_size
+from ray_al.driver.create import RUN, begin_run, resolve_batch_size
+from ray_al.driver.lease import Lease
 from ray_al.driver.loop import CONFIG, read_config
 from ray_al.driver.pool import MANIFEST
 from ray_al.ledger import Event, Journal
-from ray_al.ledger.events import file_refs
+from ray_al.ledger.events import file_refs, is_superseded
 from ray_al.score.functions import find_acquisition
 
 
@@ -52,16 +54,16 @@ def fork_run(source: str, config: RunConfig, out: str) -> str:
     that has come less far.
 
     Raises:
-        ConfigError: `out` exists, or `source` has not come to cycle 0's model.
+        ConfigError: `out` exists, or `source` has not come to cycle 0's model, or has it no more.
     """
     origin, storage = Storage(source), Storage(out)
     events = Journal(origin).events
     shared = list(_until_trained(events))
     if not shared or shared[-1].kind != "cycle_trained":
         raise ConfigError(f"{source}: has not trained cycle 0 yet; go on with `ray-al resume {source}`")
-    if storage.exists():
-        raise ConfigError(f"--out {out}: exists already; give a new directory, or go on with `ray-al resume {out}`")
+    check_new(storage, out, RUN)
     storage.probe()
+    copied = {event.sequence: _files(origin, event, shared) for event in shared[1:]}
     resolved = read_config(origin).score
     score = config.score.model_copy(update={"precision": resolved.precision, "shard_size": resolved.shard_size})
     config = config.model_copy(update={"score": score})
@@ -73,15 +75,30 @@ def fork_run(source: str, config: RunConfig, out: str) -> str:
     amount = total_amount(config.budget, {**created, "num_regions": later["num_regions"]} if later else created)
     config_bytes = config.to_yaml().encode()
     created.update(name=config.name, config=FileRef.of(CONFIG, config_bytes).as_dict(), unit=config.budget.unit, amount=amount)
-    storage.replace(CONFIG, config_bytes)
-    storage.replace(MANIFEST, origin.read(MANIFEST))
-    journal = Journal(storage)
-    journal.append("run_created", created)
-    for event in shared[1:]:
-        for ref in file_refs(event.data):
-            storage.put(ref.path, origin.read_ref(ref), attempt=0)
-        journal.append(event.kind, {**event.data, "amount": amount} if event.kind == "regions_computed" else event.data)
+    manifest_bytes = origin.read_ref(FileRef.from_dict(created["manifest"]))
+    journal = begin_run(storage, out, {CONFIG: config_bytes, MANIFEST: manifest_bytes}, created)
+    with Lease(storage).acquire():
+        for event in shared[1:]:
+            for ref in copied[event.sequence]:
+                storage.put(ref.path, origin.read_ref(ref), attempt=0)
+            journal.append(event.kind, {**event.data, "amount": amount} if event.kind == "regions_computed" else event.data)
     return storage.root
+
+
+def _files(origin: Storage, event: Event, shared: list[Event]) -> list[FileRef]:
+    """The files of an event that its copy needs; models that cycle 0's took the place of may be gone, and nothing asks for them.
+
+    Raises:
+        ConfigError: another one is gone.
+    """
+    refs = list(file_refs(event.data))
+    missing = [ref.path for ref in refs if not origin.exists(ref.path)]
+    if missing and not is_superseded(event, shared):
+        raise ConfigError(
+            f"{origin.uri(missing[0])}: is gone, and a run that begins with what this one has done needs it; a run that has come further keeps the "
+            "models of its last cluster.keep_checkpoints cycles alone: begin with one that has ended at cycle 0"
+        )
+    return [ref for ref in refs if ref.path not in missing]
 
 
 def _until_trained(events: list[Event]) -> Iterator[Event]:

@@ -1,6 +1,7 @@
 """Hosts of the loop: the calling process, and a named Ray actor that restarts and goes on from the journal."""
 
 import hashlib
+import secrets
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -48,13 +49,18 @@ class DriverActor:
 
     def __init__(self, run_uri: str) -> None:
         self.run_uri = run_uri
-        self.stop = threading.Event()
+        self._stops: dict[str, threading.Event] = {}
 
-    def run(self) -> Outcome:
-        return run_loop(self.run_uri, should_stop=self.stop.is_set)
+    def run(self, caller: str) -> Outcome:
+        """Carry the run on for `caller`; RunHeldError where the actor does so for another one already."""
+        return run_loop(self.run_uri, should_stop=self._stop(caller).is_set)
 
-    def request_stop(self) -> None:
-        self.stop.set()
+    def request_stop(self, caller: str) -> None:
+        """End what `caller` asked for, and nothing of others: whoever looks on may not stop a run."""
+        self._stop(caller).set()
+
+    def _stop(self, caller: str) -> threading.Event:
+        return self._stops.setdefault(caller, threading.Event())
 
 
 def _run_in_actor(run_uri: str, should_stop: Callable[[], bool], on_poll: Callable[[], None]) -> Outcome:
@@ -77,16 +83,21 @@ def _run_in_actor(run_uri: str, should_stop: Callable[[], bool], on_poll: Callab
         )
         .remote(run_uri)
     )
-    answer = actor.run.remote()
-    asked = False
+    caller = secrets.token_hex(8)
+    answer = actor.run.remote(caller)
     while not ray.wait([answer], timeout=POLL_S)[0]:
         on_poll()
-        if should_stop() and not asked:
-            actor.request_stop.remote()
-            asked = True
+        if should_stop():  # said again and again: an actor that was restarted since has forgotten it
+            actor.request_stop.remote(caller)
     try:
         outcome: Outcome = ray.get(answer)
         return outcome
+    except ray.exceptions.RayActorError as error:
+        raise RayALError(f"{run_uri}: the process of the driver has ended ({_first_line(error)}); go on with `ray-al resume {run_uri}`") from None
     except ray.exceptions.RayTaskError as error:
         cause = error.cause
         raise (cause if isinstance(cause, RayALError) else error) from None
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

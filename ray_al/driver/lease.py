@@ -1,96 +1,165 @@
 """Who holds a run. The journal's numbers are the safety; the lease only spares two drivers from finding out the hard way."""
 
 import json
+import logging
 import os
-import socket
+import secrets
 import threading
 import time
 from typing import Any
 
-from ray_al.core.errors import RunHeldError
+from ray_al.core.errors import RunHeldError, StorageError
+from ray_al.core.process import is_running, this_process
 from ray_al.core.storage import Storage
 
 NAME = "lease.json"
 HEARTBEAT_S = 5.0
 STALE_S = 20.0
 GRACE_S = 3.0
+CLOSE_S = 5.0
+TRIES = 5
+HELD = "holds this run; follow it with `ray-al status`, or end it before resuming"
+
+logger = logging.getLogger(__name__)
 
 
 class Lease:
-    """Held from `acquire` to `release`; renewed by a thread, so that it ends with its process."""
+    """Held from `acquire` to `release`; renewed by a thread, so that it ends with its process.
 
-    def __init__(self, storage: Storage) -> None:
-        self.storage = storage
-        self.holder = {"host": socket.gethostname(), "pid": os.getpid(), "started": _process_start(os.getpid())}
+    Args:
+        name: the file that says who holds it; a run has leases for other things too, as its final training.
+        held: what the holder does, and what others can do, for the message to them.
+    """
+
+    def __init__(self, storage: Storage, name: str = NAME, *, held: str = HELD) -> None:
+        self.storage, self.name, self.held = storage, name, held
+        self.holder = {**this_process(), "token": secrets.token_hex(8)}
         self._stopped = threading.Event()
         self._beats = 0
+        self._failing = False
         self._thread = threading.Thread(target=self._renew, daemon=True)
 
-    def acquire(self) -> "Lease":
-        """Take the run.
+    def acquire(self, *, patience_s: float = 0.0) -> "Lease":
+        """Take the lease.
+
+        Args:
+            patience_s: for how long to wait for a holder to end.
 
         Raises:
-            RunHeldError: a living driver holds it.
+            RunHeldError: a living process holds it; nothing was written.
         """
-        if self.storage.exists(NAME) and _is_alive(self.storage):
-            holder = _read(self.storage)
-            raise RunHeldError(
-                f"{self.storage.root}: the driver with process {holder['pid']} on {holder['host']} holds this run; "
-                "follow it with `ray-al status`, or end it before resuming"
-            )
-        self._write()
+        deadline = time.monotonic() + patience_s
+        while True:
+            try:
+                self._take()
+                break
+            except RunHeldError:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(0.2)
         self._thread.start()
         return self
 
     def release(self) -> None:
+        """Give it back, unless another process has taken it over in the meantime."""
         self._stopped.set()
-        self._thread.join()
-        self.storage.remove(NAME)
+        self._thread.join(CLOSE_S)
+        try:
+            if self._is_ours():
+                self.storage.remove(self.name)
+        except (StorageError, OSError) as error:  # how the work ended matters more
+            logger.warning("%s: not given back: %s", self.storage.uri(self.name), error)
+
+    def __enter__(self) -> "Lease":
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.release()
+
+    def _take(self) -> None:
+        for _ in range(TRIES):
+            try:
+                self.storage.create(self.name, self._content())
+                return
+            except FileExistsError:
+                self._remove_dead()
+        raise RunHeldError(f"{self.storage.root}: several processes try to take it at the same moment; try again")
+
+    def _remove_dead(self) -> None:
+        """Make room, where the holder is gone.
+
+        Raises:
+            RunHeldError: it lives.
+        """
+        before = _content(self.storage, self.name)
+        holder = _holder(before)
+        if _is_alive(self.storage, self.name, before, holder):
+            raise RunHeldError(f"{self.storage.root}: process {holder.get('pid')} on {holder.get('host')} {self.held}")
+        if _content(self.storage, self.name) == before:  # else another process was faster: look at that one
+            self.storage.remove(self.name)
 
     def _renew(self) -> None:
         while not self._stopped.wait(HEARTBEAT_S):
-            self._beats += 1
-            self._write()
+            try:
+                if not self._is_ours():
+                    logger.warning("%s: another process has taken this over", self.storage.uri(self.name))
+                    return
+                self._write()
+                self._failing = False
+            except Exception as error:  # storage fails in many ways, and mostly for a while: the next beat may succeed
+                if not self._failing:
+                    logger.warning("%s: the heartbeat fails, and is tried again: %s", self.storage.uri(self.name), error)
+                self._failing = True
+
+    def _is_ours(self) -> bool:
+        """Whether the file names no other holder; where it is gone or damaged, ours is written again."""
+        holder = _holder(_content(self.storage, self.name))
+        return not holder or holder.get("token") == self.holder["token"]
 
     def _write(self) -> None:
-        self.storage.replace(NAME, json.dumps({**self.holder, "beats": self._beats}).encode())
+        self._beats += 1
+        self.storage.replace(self.name, self._content())
+
+    def _content(self) -> bytes:
+        return json.dumps({**self.holder, "beats": self._beats}).encode()
 
 
-def _read(storage: Storage) -> dict[str, Any]:
-    return dict(json.loads(storage.read(NAME)))
+def _content(storage: Storage, name: str) -> bytes | None:
+    """The bytes of the file, readable or not; None where it is gone."""
+    try:
+        return storage.read(name) if storage.exists(name) else None
+    except StorageError:  # it went between the two
+        return None
 
 
-def _is_alive(storage: Storage) -> bool:
-    """On this host the process tells; elsewhere the heartbeat, watched for a while (clocks of two hosts are never compared)."""
-    holder = _read(storage)
-    if holder["host"] == socket.gethostname():
+def _holder(content: bytes | None) -> dict[str, Any]:
+    """Who holds it; empty where that cannot be read."""
+    try:
+        holder = json.loads(content or b"")
+    except (ValueError, RecursionError):
+        return {}
+    return holder if isinstance(holder, dict) else {}
+
+
+def _is_alive(storage: Storage, name: str, before: bytes | None, holder: dict[str, Any]) -> bool:
+    """On this machine the process tells; elsewhere the heartbeat, watched for a while (clocks of two machines are never compared)."""
+    if is_running(holder) is not None:
         return _outlives_grace(holder)
+    logger.warning("%s: watched for up to %.0f s, whether its holder lives", storage.uri(name), STALE_S)
     deadline = time.monotonic() + STALE_S
     while time.monotonic() < deadline:
         time.sleep(1)
-        if not storage.exists(NAME):
-            return False
-        if _read(storage) != holder:
-            return True
+        now = _content(storage, name)
+        if now != before:
+            return now is not None
     return False
 
 
 def _outlives_grace(holder: dict[str, Any]) -> bool:
     """A driver actor whose submitter was killed takes Ray a moment to end."""
     deadline = time.monotonic() + GRACE_S
-    while _process_start(holder["pid"]) == holder["started"]:
-        if time.monotonic() > deadline:
+    while is_running(holder):
+        if holder["pid"] == os.getpid() or time.monotonic() > deadline:
             return True
         time.sleep(0.1)
     return False
-
-
-def _process_start(pid: int) -> float | None:
-    """When a process of this host started; None where there is no such process. Tells a process from a later one of the same number."""
-    import psutil
-
-    try:
-        process = psutil.Process(pid)
-        return None if process.status() == psutil.STATUS_ZOMBIE else float(process.create_time())
-    except psutil.NoSuchProcess:
-        return None

@@ -1,16 +1,13 @@
 """The loop, a plain function of a run directory. The driver actor, a Tune trial and the calling process host it alike."""
 
-import contextlib
 import os
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
-from ray_al.core.config import RunConfig, parse_config
-from ray_al.core.errors import StorageError
+from ray_al.core.config import RunConfig, parse_config, parse_yaml
+from ray_al.core.errors import ConfigError, RunHeldError
 from ray_al.core.places import before_work
 from ray_al.core.storage import Storage
 from ray_al.driver.decide import Stop, Train, Wait, decide
@@ -38,8 +35,15 @@ class Interrupted(Exception):
 
 
 def read_config(storage: Storage) -> RunConfig:
-    """The resolved configuration of a run directory."""
-    return parse_config(yaml.safe_load(storage.read(CONFIG)), source=storage.uri(CONFIG))
+    """The resolved configuration of a run directory.
+
+    Raises:
+        ConfigError: the file is damaged.
+    """
+    values = parse_yaml(storage.read(CONFIG), source=storage.uri(CONFIG))
+    if not values:
+        raise ConfigError(f"{storage.uri(CONFIG)}: is empty, where a run keeps its settings; restore it from a copy")
+    return parse_config(values, source=storage.uri(CONFIG))
 
 
 def run_loop(run_uri: str, *, should_stop: Callable[[], bool] = lambda: False, on_trained: Callable[[State], None] = lambda state: None) -> Outcome:
@@ -58,24 +62,18 @@ def run_loop(run_uri: str, *, should_stop: Callable[[], bool] = lambda: False, o
     with before_work():
         storage.remove_leftovers()
         storage.probe()
-    lease = Lease(storage).acquire()
-    status = StatusFile(storage)
-    try:
-        return _Loop(storage, config, status, should_stop, on_trained).run()
-    except (Interrupted, TrainStopped):
-        _note_end(storage, status, "interrupted")
-        return Outcome("interrupted")
-    except BaseException:
-        _note_end(storage, status, "failed")
-        raise
-    finally:
-        lease.release()
-
-
-def _note_end(storage: Storage, status: StatusFile, stage: str) -> None:
-    """Say in `status.json` how the loop ended; a store that fails here has failed before, and that first failure is the one to be told."""
-    with contextlib.suppress(StorageError):
-        status.note(fold(Journal(storage).events), stage)
+    with Lease(storage).acquire():
+        loop = _Loop(storage, config, StatusFile(storage), should_stop, on_trained)
+        try:
+            return loop.run()
+        except (Interrupted, TrainStopped):
+            loop.end("interrupted")
+            return Outcome("interrupted")
+        except RunHeldError:
+            raise  # what the run is doing now, the other driver says
+        except BaseException:
+            loop.end("failed")
+            raise
 
 
 class _Loop:
@@ -109,6 +107,10 @@ class _Loop:
             return Outcome("waiting", self.storage.uri(action.tasks))
         self.note("finished", 0, 0)
         return Outcome("finished", action.reason)
+
+    def end(self, stage: str) -> None:
+        """Say in the status how the loop ended before its time."""
+        self.status.note(self.state, stage)
 
     def _tell(self) -> None:
         self.tracker(self.state)

@@ -2,22 +2,28 @@
 
 import datetime
 import json
+import logging
 import time
 from typing import Any
 
+from ray_al.core.errors import StorageError
+from ray_al.core.notes import read_note
 from ray_al.core.storage import Storage
 from ray_al.ledger import Journal, State, fold
 
 NAME = "status.json"
 INTERVAL_S = 0.5
 
+logger = logging.getLogger(__name__)
+
 
 class StatusFile:
-    """Writes progress at most twice a second."""
+    """Writes progress at most twice a second. Where it cannot be written the run goes on: nothing depends on it."""
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
         self._written, self._stage, self._since = 0.0, "", time.monotonic()
+        self._failing = False
 
     def note(self, state: State, stage: str, done: int = 0, total: int = 0) -> None:
         now = time.monotonic()
@@ -35,13 +41,38 @@ class StatusFile:
             "seconds_left": round(elapsed / done * (total - done), 1) if done and total else None,
             "updated_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         }
-        self.storage.replace(NAME, json.dumps(values).encode())
+        try:
+            self.storage.replace(NAME, json.dumps(values).encode())
+        except (StorageError, OSError) as error:
+            if not self._failing:
+                logger.warning("%s: not written: %s", self.storage.uri(NAME), error)
+            self._failing = True
+        else:
+            self._failing = False
+
+
+def read_live(storage: Storage) -> dict[str, Any]:
+    """What `status.json` says: `stage`, `cycle`, `done`, `total`, `seconds_left`, `updated_at`; empty where it says nothing that can be used."""
+    values = read_note(storage, NAME)
+    kinds: dict[str, Any] = {"stage": str, "cycle": int, "done": int, "total": int, "seconds_left": int | float | None, "updated_at": str}
+    return values if all(name in values and isinstance(values[name], kind) for name, kind in kinds.items()) else {}
+
+
+def progress_line(storage: Storage) -> str:
+    """One line about what a run is doing now."""
+    live = read_live(storage)
+    if not live:
+        return "starting"
+    line = f"cycle {live['cycle']}: {live['stage']}"
+    if live["total"]:
+        line += f" {live['done']}/{live['total']}"
+    return line + (f", {live['seconds_left']:.0f} s left" if live["seconds_left"] else "")
 
 
 def read_status(storage: Storage) -> dict[str, Any]:
     """The facts that `ray-al status --json` prints."""
     state = fold(Journal(storage).events)
-    live = json.loads(storage.read(NAME)) if storage.exists(NAME) else {}
+    live = read_live(storage)
     last = state.trained.get(max((cycle for cycle in state.trained if cycle >= 0), default=-2), {})
     waiting = bool(state.queries) and not state.queries[-1].closed and state.queries[-1].tasks is not None
     stage = "finished" if state.finished else live.get("stage", "created")

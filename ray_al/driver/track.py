@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ray_al.core.config import RunConfig
-from ray_al.core.errors import ConfigError
+from ray_al.core.errors import ConfigError, StorageError
+from ray_al.core.notes import read_note
 from ray_al.core.storage import Storage
 from ray_al.ledger import State
 from ray_al.report.build import curve_rows
@@ -41,13 +42,13 @@ class Tracker:
 
     def __init__(self, storage: Storage, config: RunConfig) -> None:
         self.storage, self.config = storage, config
-        self.memory: dict[str, Any] = json.loads(storage.read(NAME)) if storage.exists(NAME) else {}
+        self.memory: dict[str, dict[str, Any]] = {name: kept for name, kept in read_note(storage, NAME).items() if _is_memory(kept)}
 
     def __call__(self, state: State) -> None:
         tracking = self.config.tracking
         openers = {"tensorboard": tracking.tensorboard, "mlflow": tracking.mlflow, "wandb": tracking.wandb}
         for name in (name for name, asked in openers.items() if asked):
-            told = int(self.memory.get(name, {}).get("told", -1))
+            told = self.memory.get(name, {}).get("told", -1)
             rows = [row for row in curve_rows(state) if row["cycle"] > told]
             if rows:
                 self._tell(name, rows)
@@ -61,7 +62,10 @@ class Tracker:
                 memory["told"] = row["cycle"]
         except Exception as error:  # any of many kinds, by service and network
             logger.warning("tracking.%s: cycle %s was not logged: %s", name, rows[0]["cycle"], error)
-        self.storage.replace(NAME, json.dumps(self.memory).encode())
+        try:
+            self.storage.replace(NAME, json.dumps(self.memory).encode())
+        except (StorageError, OSError) as error:
+            logger.warning("%s: not written; what was logged may be logged again: %s", self.storage.uri(NAME), error)
 
     def _tensorboard(self, step: int, numbers: Mapping[str, float], memory: dict[str, Any]) -> None:
         from tensorboardX import SummaryWriter
@@ -106,6 +110,11 @@ class Tracker:
         )
         run.log(dict(numbers), step=step)
         run.finish()
+
+
+def _is_memory(kept: Any) -> bool:
+    """Whether this is what one service was told, as `_tell` keeps it."""
+    return isinstance(kept, dict) and isinstance(kept.get("told", -1), int) and isinstance(kept.get("run_id", ""), str)
 
 
 def default_tracking_uri(storage: Storage) -> str:

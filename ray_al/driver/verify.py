@@ -11,7 +11,7 @@ from ray_al.core.storage import Storage
 from ray_al.driver.loop import read_config
 from ray_al.driver.pool import Pool, read_table
 from ray_al.ledger import Event, Journal, State, fold
-from ray_al.ledger.events import file_refs
+from ray_al.ledger.events import file_refs, is_superseded
 from ray_al.score.functions import find_acquisition
 
 
@@ -36,16 +36,11 @@ def verify(run_uri: str) -> dict[str, Any]:
 def _check_event_files(storage: Storage, event: Event, events: list[Event]) -> int:
     num_files = 0
     for ref in file_refs(event.data):
-        if event.kind in ("cycle_trained", "member_trained") and not storage.exists(ref.path) and _is_superseded(event, events):
+        if is_superseded(event, events) and not storage.exists(ref.path):
             continue
         storage.read_ref(ref)
         num_files += 1
     return num_files
-
-
-def _is_superseded(event: Event, events: list[Event]) -> bool:
-    """Checkpoints of earlier cycles are dropped on purpose."""
-    return any(other.kind == "cycle_trained" and other.sequence > event.sequence for other in events)
 
 
 def _check_budget(events: list[Event]) -> State:

@@ -1,12 +1,13 @@
 """Events are facts in the past tense. One table lists them with the keys that each must have."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ray_al.core.errors import StorageError
 from ray_al.core.types import FileRef
+from ray_al.ledger.values import problem
 
 SCHEMA_VERSION = 1
 
@@ -56,6 +57,8 @@ class Event:
         missing = EVENTS[self.kind] - self.data.keys()
         if missing:
             raise StorageError(f"journal event {self.sequence} ({self.kind}): keys {sorted(missing)} are missing")
+        if wrong := problem(self.kind, self.data):
+            raise StorageError(f"journal event {self.sequence} ({self.kind}): {wrong}; restore the file from a copy")
 
     def to_bytes(self) -> bytes:
         values = {
@@ -72,6 +75,8 @@ class Event:
     def from_bytes(data: bytes, *, source: str) -> "Event":
         try:
             values = json.loads(data)
+            if not isinstance(values["data"], dict):
+                raise TypeError(f"data is {type(values['data']).__name__}")
             return Event(
                 sequence=values["sequence"],
                 kind=values["kind"],
@@ -80,7 +85,7 @@ class Event:
                 schema_version=values["schema_version"],
                 writer=values.get("writer", ""),
             )
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise StorageError(f"{source}: not a journal event ({error}); restore the file from a copy") from None
 
 
@@ -95,3 +100,9 @@ def file_refs(value: Any) -> Iterator[FileRef]:
     elif isinstance(value, list):
         for inner in value:
             yield from file_refs(inner)
+
+
+def is_superseded(event: Event, events: Iterable[Event]) -> bool:
+    """Whether the event names a checkpoint that may be gone, as one of a later cycle is there: old ones are dropped on purpose."""
+    trained = event.kind in ("cycle_trained", "member_trained")
+    return trained and any(other.kind == "cycle_trained" and other.sequence > event.sequence for other in events)

@@ -59,4 +59,13 @@ class Journal:
             if event.sequence != sequence or not name.startswith(f"{sequence:08d}"):
                 raise StorageError(f"{source}: expected event {sequence}, found {event.sequence}; an event is missing, restore it from a copy")
             events.append(event)
+        self._check_first(events)
         return events
+
+    def _check_first(self, events: list[Event]) -> None:
+        wrong = next((event for event in events if (event.kind == "run_created") != (event.sequence == 0)), None)
+        if wrong is not None:
+            raise StorageError(
+                f"{self.storage.uri(FOLDER)}: event {wrong.sequence} is {wrong.kind}, and a run begins with one run_created; "
+                "it is none, or of two runs; restore it from a copy, or delete it and run again"
+            )

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ray_al.core.errors import StorageError
 from ray_al.core.types import FileRef
 from ray_al.ledger.events import Event
 
@@ -70,10 +71,21 @@ class State:
 
 
 def fold(events: Iterable[Event], state: State | None = None) -> State:
-    """Apply `events` in order."""
+    """Apply `events` in order.
+
+    Raises:
+        StorageError: an event does not fit what came before it.
+    """
     state = state or State()
     for event in events:
-        state = replace(_APPLY[event.kind](state, event.data), updated_at=event.time)
+        try:
+            changed = _APPLY[event.kind](state, event.data)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise StorageError(
+                f"journal event {event.sequence} ({event.kind}): does not fit the events before it ({type(error).__name__}: {error}); "
+                "restore the journal from a copy"
+            ) from error
+        state = replace(changed, updated_at=event.time)
     return state
 
 
@@ -144,6 +156,9 @@ def _cycle_filled(state: State, data: Mapping[str, Any]) -> State:
 
 
 def _trained(state: State, data: Mapping[str, Any]) -> State:
+    names = state.created.get("class_names", ())
+    if any(len(metrics["iou"]) != len(names) for metrics in data["metrics"].values()):
+        raise ValueError(f"its IoU are not those of {len(names)} classes")
     return replace(state, trained={**state.trained, data["cycle"]: data})
 
 

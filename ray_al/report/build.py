@@ -2,15 +2,13 @@
 
 import functools
 import io
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import yaml
 
-from ray_al.core.config import parse_config
+from ray_al.core.config import parse_config, parse_yaml
 from ray_al.core.parquet import read_parquet
 from ray_al.core.storage import Storage
 from ray_al.core.types import Box, FileRef
@@ -21,6 +19,7 @@ from ray_al.regions.maps import MapPart, decode_map
 from ray_al.report.curve import curve_csv
 from ray_al.report.data import Frame, ImagePanel, ReportData
 from ray_al.report.html import render_report
+from ray_al.report.metrics import read_metrics
 from ray_al.report.pictures import outline_path, striped_ids
 
 
@@ -93,19 +92,14 @@ def write_report(run_uri: str, val_class_pixels: list[int]) -> str:
         labelled_class_pixels=trained[-1]["class_pixels"] if trained else [0] * len(val_class_pixels),
         val_class_pixels=val_class_pixels,
         images=_panels(storage, state),
-        config_yaml=storage.read("config.yaml").decode(),
+        config_yaml=storage.read("config.yaml").decode(errors="replace"),
         quarantine=[{"image_id": image_id, "error": error} for image_id, error in state.quarantined.items()],
         refused=[dict(refused) for refused in state.refused],
-        final=_metrics(storage, "final"),
-        upper_bound=_metrics(storage, "upper_bound"),
+        final=read_metrics(storage, "final"),
+        upper_bound=read_metrics(storage, "upper_bound"),
     )
     storage.replace("report.html", render_report(data).encode())
     return storage.uri("report.html")
-
-
-def _metrics(storage: Storage, kind: str) -> dict[str, Any] | None:
-    path = f"{kind}/metrics.json"
-    return json.loads(storage.read(path)) if storage.exists(path) else None
 
 
 def _panels(storage: Storage, state: State) -> list[ImagePanel]:
@@ -154,7 +148,7 @@ class _Labelled:
 def _labelled(storage: Storage, state: State, sizes: Mapping[str, tuple[int, int]]) -> dict[str, list[_Labelled]]:
     """Every label of the images in `sizes` (native height and width)."""
     found: dict[str, list[_Labelled]] = {image_id: [] for image_id in sizes}
-    config = parse_config(yaml.safe_load(storage.read("config.yaml")), source=storage.uri("config.yaml"))
+    config = parse_config(parse_yaml(storage.read("config.yaml"), source=storage.uri("config.yaml")), source=storage.uri("config.yaml"))
     size = config.shard_size(int(state.created["num_images"]))
     for ref in state.label_parts:
         folder = ref.path.split("/")[1]

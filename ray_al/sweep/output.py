@@ -10,6 +10,7 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from ray_al.core.storage import Storage
+from ray_al.driver.lease import STALE_S, Lease
 from ray_al.report.pictures import svg
 from ray_al.sweep.charts import charts
 from ray_al.sweep.compare import AXES, SHARES, interval_text
@@ -18,15 +19,15 @@ PNG_DPI = 160
 
 
 def write_comparison(facts: dict[str, Any], out: str) -> dict[str, str]:
-    """Write all files into the folder `out` and return their places by name."""
-    storage = Storage(out)
+    """Write all files into the folder `out` and return their places by name. Of two processes one writes after the other: nothing is mixed."""
+    contents: dict[str, bytes] = {}
     pictures = []
     for name, caption, figure in charts(facts):
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=PNG_DPI)
-        storage.replace(f"{name}.png", buffer.getvalue())
+        contents[f"{name}.png"] = buffer.getvalue()
         text = svg(figure)
-        storage.replace(f"{name}.svg", ('<?xml version="1.0" encoding="utf-8"?>\n' + text).encode())
+        contents[f"{name}.svg"] = ('<?xml version="1.0" encoding="utf-8"?>\n' + text).encode()
         pictures.append({"name": name, "caption": caption, "svg": Markup(text)})
     files = {
         "summary.csv": _csv(summary_rows(facts)),
@@ -35,8 +36,11 @@ def write_comparison(facts: dict[str, Any], out: str) -> dict[str, str]:
         "compare.json": json.dumps(facts, indent=1, allow_nan=False),
         "compare.html": _page(facts, pictures),
     }
-    for name, content in files.items():
-        storage.replace(name, content.encode())
+    contents.update((name, content.encode()) for name, content in files.items())
+    storage = Storage(out)
+    with Lease(storage, "compare.lease.json", held="writes a comparison there").acquire(patience_s=2 * STALE_S):
+        for name, data in contents.items():
+            storage.replace(name, data)
     return {name: storage.uri(name) for name in files}
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from ray_al.core.config import RunConfig, apply_setting, parse_config
+from ray_al.core.config import RunConfig, apply_setting, parse_config, parse_yaml
 from ray_al.core.errors import ConfigError
 from ray_al.core.seeding import generator
 from ray_al.core.storage import Storage, join_uri
@@ -45,7 +45,11 @@ class Trial:
 
     @staticmethod
     def from_bytes(data: bytes, *, source: str) -> "Trial":
-        values = yaml.safe_load(data)
+        values = parse_yaml(data, source=source)
+        kinds: dict[str, type] = {"name": str, "group": str, "index": int, "seed": int, "setting": dict, "config": dict}
+        wrong = sorted(name for name, kind in kinds.items() if not isinstance(values.get(name), kind))
+        if wrong or values.keys() - kinds.keys():
+            raise ConfigError(f"{source}: not a trial of a sweep ({', '.join(wrong) or 'it has other keys too'}); restore the file from a copy")
         config = parse_config(values.pop("config"), source=source)
         return Trial(config=config, **values)
 

@@ -17,6 +17,7 @@ from ray_al.driver.loop import read_config
 from ray_al.driver.pool import read_table
 from ray_al.ledger import Journal, fold
 from ray_al.report.build import curve_rows
+from ray_al.report.metrics import read_metrics
 from ray_al.sweep.plan import effective_values, group_name, read_trials, run_uri
 from ray_al.sweep.tuner import FILE, read_sweep
 
@@ -153,7 +154,7 @@ def read_run(uri: str) -> RunResult:
     config = read_config(storage)
     values = {key: value for key, value in _flat(effective_values(config, exclude=set(NO_EFFECT))) if key not in NO_EFFECT_KEYS}
     trained = [data for cycle, data in sorted(state.trained.items()) if cycle >= 0]
-    full = json.loads(storage.read("upper_bound/metrics.json")) if storage.exists("upper_bound/metrics.json") else None
+    full = read_metrics(storage, "upper_bound")
     return RunResult(
         uri=storage.root,
         seed=config.seed,

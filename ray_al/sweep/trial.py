@@ -7,6 +7,7 @@ from typing import Any
 
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import RunHeldError
+from ray_al.core.notes import read_note
 from ray_al.core.storage import Storage, join_uri
 from ray_al.driver.budget import pool_units
 from ray_al.driver.create import create_run
@@ -115,7 +116,9 @@ def write_outcome(sweep_uri: str, name: str, **facts: Any) -> None:
 
 
 def read_outcome(storage: Storage, name: str) -> dict[str, Any]:
-    return dict(json.loads(storage.read(outcome_file(name)))) if storage.exists(outcome_file(name)) else {}
+    """What `write_outcome` recorded; empty where it is damaged: the trial is then carried on."""
+    outcome = read_note(storage, outcome_file(name))
+    return outcome if outcome.get("state") in ("failed", "stopped") else {}
 
 
 def start_uri(sweep_uri: str, digest: str) -> str:

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
 from ray.tune import Stopper
 
-from ray_al.core.config import RunConfig, parse_config, validate
+from ray_al.core.config import RunConfig, parse_config, parse_yaml, validate
 from ray_al.core.errors import ConfigError, RayALError
+from ray_al.core.making import Kind, check_new, making
 from ray_al.core.places import before_work
 from ray_al.core.storage import Storage
 from ray_al.core.tracking import TrackingConfig
@@ -28,6 +28,8 @@ from ray_al.sweep.schedule import open_scheduler, rungs_of
 from ray_al.sweep.trial import Reporter, budget_rows, host_trial, read_outcome, start_uri, write_outcome
 
 FILE = "sweep.yaml"
+HELD = "carries this sweep on; follow it with `ray-al status`, or end it before resuming"
+SWEEP = Kind(noun="sweep", last=FILE, go_on="ray-al sweep --resume")
 Show = Callable[["Progress"], None]
 
 
@@ -50,8 +52,7 @@ def create_sweep(sweep: SweepConfig, out: str) -> str:
         ConfigError: something cannot work, or `out` exists; nothing was written.
     """
     storage = Storage(out)
-    if storage.exists():
-        raise ConfigError(f"--out {out}: exists already; give a new directory, or go on with `ray-al sweep --resume {out}`")
+    check_new(storage, out, SWEEP)
     storage.probe()
     rungs_of(sweep)
     trials = plan_trials(sweep)
@@ -61,9 +62,10 @@ def create_sweep(sweep: SweepConfig, out: str) -> str:
         from ray_al.sweep.search import open_optuna
 
         open_optuna(sweep, [])
-    for trial in trials:
-        storage.replace(trial_file(trial.name), trial.to_bytes())
-    storage.replace(FILE, sweep.to_yaml().encode())
+    with making(storage, out, SWEEP):
+        for trial in trials:
+            storage.create(trial_file(trial.name), trial.to_bytes())
+        storage.create(FILE, sweep.to_yaml().encode())
     return storage.root
 
 
@@ -92,7 +94,10 @@ def read_sweep(storage: Storage) -> SweepConfig:
     """
     if not storage.exists(FILE):
         raise ConfigError(f"{storage.root}: not a sweep directory (it has no {FILE}); give one that `ray-al sweep` made")
-    return validate(SweepConfig, yaml.safe_load(storage.read(FILE)), source=storage.uri(FILE))
+    values = parse_yaml(storage.read(FILE), source=storage.uri(FILE))
+    if not values:
+        raise ConfigError(f"{storage.uri(FILE)}: is empty, where a sweep keeps its settings; restore it from a copy")
+    return validate(SweepConfig, values, source=storage.uri(FILE))
 
 
 def run_sweep(sweep_uri: str, *, show: Show = lambda progress: None, should_stop: Callable[[], bool] = lambda: False) -> bool:
@@ -100,11 +105,17 @@ def run_sweep(sweep_uri: str, *, show: Show = lambda progress: None, should_stop
 
     Raises:
         ConfigError: a run does not fit into the cluster.
-        RunHeldError: another process carries the sweep on; its trials would fail each other's.
+        RunHeldError: another process carries it on.
     """
     storage = Storage(sweep_uri)
+    read_sweep(storage)  # before anything is written: that it is a sweep
+    with Lease(storage, held=HELD).acquire():
+        return _carry_on(storage, show, should_stop)
+
+
+def _carry_on(storage: Storage, show: Show, should_stop: Callable[[], bool]) -> bool:
     sweep, trials = read_sweep(storage), read_trials(storage)
-    with _held(storage), connect(_largest_local(trials), num_cpus=_local_cpus(trials)), _quiet_tune():
+    with connect(_largest_local(trials), num_cpus=_local_cpus(trials)), _quiet_tune():
         at_once = runs_at_once([trial.config for trial in trials], sweep.limits.at_once)
         begun, starts = time.monotonic(), _starts(storage, trials)
         before = {digest: _spent(start_uri(storage.root, digest)) for digest in starts}
@@ -116,15 +127,6 @@ def run_sweep(sweep_uri: str, *, show: Show = lambda progress: None, should_stop
         if not should_stop() and not purse.is_empty and (seconds is None or seconds > 0):
             _fit_trials(storage, sweep, trials, at_once, show, should_stop, purse, seconds)
     return is_complete(storage)
-
-
-@contextlib.contextmanager
-def _held(storage: Storage) -> Iterator[None]:
-    lease = Lease(storage).acquire()
-    try:
-        yield
-    finally:
-        lease.release()
 
 
 def _spent(uri: str) -> int:
@@ -413,7 +415,8 @@ def _start_file(digest: str) -> str:
 def _start(values: dict[str, Any], *, sweep_uri: str) -> None:
     """What the process of a start does."""
     storage, digest = Storage(sweep_uri), values["name"]
-    config = parse_config(yaml.safe_load(storage.read(_start_file(digest))), source=storage.uri(_start_file(digest)))
+    file = _start_file(digest)
+    config = parse_config(parse_yaml(storage.read(file), source=storage.uri(file)), source=storage.uri(file))
     host_trial(start_uri(sweep_uri, digest), config, start=None, rungs=[], report=_report)
 
 

@@ -24,7 +24,7 @@ from ray_al.train.evaluate import Evaluator
 from ray_al.train.losses import Sums, consistency_loss, label_sums, mirror_pair, resize_logits
 from ray_al.train.samples import LabelledImages, Probabilities
 from ray_al.train.schedule import batch_indices, check_class_weights, num_steps, rate_factor
-from ray_al.train.state import dump, make_optimizer, parse
+from ray_al.train.state import dump, make_optimizer, parse, seal, unseal
 
 Wrap = Callable[[nn.Module], nn.Module]
 Progress = Callable[[int, int], None]
@@ -317,13 +317,13 @@ class _Cycle:
             "optimizer": self.optimizer.state_dict(),
             "snapshots": self.snapshots,
         }
-        self.trainer.storage.replace(self.plan.progress, dump(state))
+        self.trainer.storage.replace(self.plan.progress, seal(dump(state)))
         self.saved_at = time.monotonic()
 
     def _resume(self) -> None:
         storage, name = self.trainer.storage, self.plan.progress
-        data = storage.read(name) if self.comm.rank == 0 and storage.exists(name) else None
-        data = self.comm.broadcast(data)
+        data = unseal(storage.read(name)) if self.comm.rank == 0 and storage.exists(name) else None
+        data = self.comm.broadcast(data)  # None too where the file is damaged: the cycle is then trained from its first step
         if data is None:
             return
         state = parse(data)

@@ -1,5 +1,6 @@
 """Weights and optimizers as bytes."""
 
+import hashlib
 import io
 from typing import Any
 
@@ -30,6 +31,18 @@ def dump(value: Any) -> bytes:
 def parse(data: bytes) -> Any:
     """What `dump` wrote, tensors on the CPU; runs no code from the file."""
     return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+
+
+def seal(data: bytes) -> bytes:
+    """`data` with its digest before it, for a file that no event names."""
+    return hashlib.sha256(data).digest() + data
+
+
+def unseal(sealed: bytes) -> bytes | None:
+    """What was sealed; None where the file was damaged since."""
+    size = hashlib.sha256().digest_size
+    digest, data = sealed[:size], sealed[size:]
+    return data if hashlib.sha256(data).digest() == digest else None
 
 
 def make_optimizer(model: nn.Module, train: TrainConfig, learning_rate: float) -> torch.optim.Optimizer:

@@ -109,7 +109,7 @@ def test_a_run_stops_before_it_records_a_diverged_model(kind, tmp_path):
 
 
 def test_events_are_json_that_other_readers_read():
-    event = Event(sequence=0, kind="cycle_filled", time="", data={"cycle": float("nan")})
+    event = Event(sequence=0, kind="cycle_filled", time="", data={"cycle": 1, "losses": [[0, float("nan")]]})
     with pytest.raises(ValueError, match="JSON"):
         event.to_bytes()
     json.loads(Event(sequence=0, kind="cycle_filled", time="", data={"cycle": 1}).to_bytes())

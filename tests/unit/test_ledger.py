@@ -7,8 +7,9 @@ from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
 from ray_al.ledger import Journal, fold
 
+FILE = {"path": "f", "size": 1, "sha256": "0"}
 CREATED = {
-    "name": "t", "manifest": {}, "config": {}, "num_images": 2, "num_regions": 8, "num_pixels": 800, "unit": "regions", "amount": 4,
+    "name": "t", "manifest": FILE, "config": FILE, "num_images": 2, "num_regions": 8, "num_pixels": 800, "unit": "regions", "amount": 4,
 }  # fmt: skip
 REF = FileRef.of("cycles/0000/start.parquet", b"x").as_dict()
 

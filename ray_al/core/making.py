@@ -1,0 +1,88 @@
+"""New directories, of which one process alone makes something whole: a run, a sweep."""
+
+import contextlib
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ray_al.core.errors import ConfigError
+from ray_al.core.notes import read_note
+from ray_al.core.process import is_running, this_process
+from ray_al.core.storage import Storage
+
+CLAIM = ".making.json"
+"""There while a directory is filled; it names the process that does it."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is made. A directory is a `noun` once it has the file `last`, which is written last; `go_on` is the command that then carries it on."""
+
+    noun: str
+    last: str
+    go_on: str
+
+
+def check_new(storage: Storage, out: str, kind: Kind) -> None:
+    """Refuse a directory that is there.
+
+    Raises:
+        ConfigError: with a remedy that fits what lies there.
+    """
+    if storage.exists():
+        raise ConfigError(f"--out {out}: {_what_is_there(storage, out, kind)}")
+
+
+@contextlib.contextmanager
+def making(storage: Storage, out: str, kind: Kind) -> Iterator[None]:
+    """Fill a new directory inside; `kind.last` must be written by the end.
+
+    One process at a time gets inside, and none where the directory is complete. Files that are created there (`Storage.create`) replace nothing.
+    Where the block fails or is interrupted before `kind.last` is written, what it wrote is removed.
+
+    Raises:
+        ConfigError: another process is making the directory, or has made it since `check_new`; it keeps all its files.
+    """
+    claim = json.dumps({**this_process(), "token": secrets.token_hex(8)}).encode()
+    try:
+        storage.create(CLAIM, claim)
+        if storage.exists(kind.last):
+            raise ConfigError(
+                f"--out {out}: another process has made a {kind.noun} there in the meantime; give a new directory, or go on with `{kind.go_on} {out}`"
+            )
+        yield
+    except FileExistsError:
+        raise ConfigError(f"--out {out}: {_what_is_there(storage, out, kind)}") from None
+    finally:
+        if storage.exists(CLAIM) and storage.read(CLAIM) == claim:
+            _leave(storage, kind)
+
+
+def _leave(storage: Storage, kind: Kind) -> None:
+    """Give the directory free. What is not complete goes first: the claim keeps others out until then."""
+    if not storage.exists(kind.last):
+        for name in storage.list(""):
+            if name != CLAIM:
+                storage.remove(name)
+    storage.remove(CLAIM)
+    if storage.is_local:
+        with contextlib.suppress(OSError):  # it holds what was made, or what another process has begun since
+            os.rmdir(storage.base)
+
+
+def _what_is_there(storage: Storage, out: str, kind: Kind) -> str:
+    maker = read_note(storage, CLAIM)  # before the look at `last`: it goes when `last` is there
+    if storage.exists(kind.last):
+        return f"exists already; give a new directory, or go on with `{kind.go_on} {out}`"
+    rest = f"the rest of a {kind.noun} that was ended while it was made"
+    if not maker:
+        return f"exists already; give a new directory, or delete it, if it is {rest}"
+    who = f"process {maker.get('pid')} on {maker.get('host')}"
+    running = is_running(maker)
+    if running:
+        return f"{who} is making a {kind.noun} there at this moment; give a new directory"
+    if running is None:
+        return f"{who} has begun to make a {kind.noun} there; give a new directory, or delete it once that process has ended"
+    return f"exists already, {rest} ({who}); delete it and start again, or give a new directory"
