@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from ray_al.core.config import BudgetConfig, RunConfig
 from ray_al.core.errors import ConfigError
+from ray_al.core.shares import exact
 from ray_al.core.types import SEED_CYCLE
 from ray_al.label.cost import clicks_upper_bound
 from ray_al.regions import open_regions
@@ -27,7 +28,7 @@ def _exact(value: int | float, total: int | None, key: str) -> Fraction:
         return Fraction(value)
     if total is None:
         raise ConfigError(f"budget.{key}={value}: a share of all clicks is not known before they are made; give a number of clicks")
-    return Fraction(str(value)) * total
+    return exact(value) * total
 
 
 def _whole(units: Fraction) -> int:
@@ -103,7 +104,7 @@ def query_size(budget: BudgetConfig, created: Mapping[str, Any], cycle: int, rem
     """
     total = pool_units(created, budget.unit)
     start, step = _exact(budget.start, total, "start"), _exact(budget.per_cycle, total, "per_cycle")
-    seed = start * Fraction(str(budget.seed_share)) if budget.start_rule == "class_aware" else Fraction(0)
+    seed = start * exact(budget.seed_share) if budget.start_rule == "class_aware" else Fraction(0)
     if cycle == SEED_CYCLE:
         return min(max(_whole(seed), 1), remaining)
     if cycle < 0:

@@ -110,8 +110,7 @@ def extract(context: Context, action: actions.Extract) -> Done:
 
 def _labelled_numbers(context: Context, cycle: int) -> np.ndarray:
     """Flat numbers of the labelled regions, at most `MAX_LABELLED`."""
-    parts = [read_table(context.storage, ref, ["image_index", "region"]) for ref in context.state.label_parts]
-    numbers = np.unique(np.concatenate([context.pool.numbers(part) for part in parts])) if parts else np.zeros(0, dtype=np.int64)
+    numbers = context.pool.labelled_numbers
     if len(numbers) > MAX_LABELLED:
         drawn = uniform_of(context.config.seed, cycle, "labelled", len(numbers))
         numbers = np.sort(numbers[np.argsort(drawn, kind="stable")[:MAX_LABELLED]])
