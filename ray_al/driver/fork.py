@@ -8,9 +8,9 @@ from ray_al.core.config import RunConfig
 from ray_al.core.errors import ConfigError
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
-from ray_al.driver.budget import total_amount
+from ray_al.driver.budget import check_budget, total_amount
 from ray_al.driver.loop import CONFIG, read_config
-from ray_al.driver.pool import MANIFEST
+from ray_al.driver.pool import MANIFEST, read_table
 from ray_al.ledger import Event, Journal
 from ray_al.ledger.events import file_refs
 from ray_al.score.functions import find_acquisition
@@ -50,7 +50,7 @@ def fork_run(source: str, config: RunConfig, out: str) -> str:
     has come less far.
 
     Raises:
-        ConfigError: `out` exists, or `source` has not come to cycle 0's model.
+        ConfigError: `out` exists, `source` has not come to cycle 0's model, or the budget does not fit the pool.
     """
     origin, storage = Storage(source), Storage(out)
     events = Journal(origin).events
@@ -65,7 +65,10 @@ def fork_run(source: str, config: RunConfig, out: str) -> str:
     config = RunConfig.model_validate(yaml.safe_load(config.model_copy(update={"score": score}).to_yaml()))
     created = dict(shared[0].data)
     later = next((event.data for event in shared if event.kind == "regions_computed"), None)
-    amount = total_amount(config.budget, {**created, "num_regions": later["num_regions"]} if later else created)
+    pool = {**created, "num_regions": later["num_regions"]} if later else created
+    amount = total_amount(config.budget, pool)
+    manifest = read_table(origin, FileRef.from_dict(later["manifest"] if later else created["manifest"]))
+    check_budget(config, pool, manifest, len(created["class_names"]))
     config_bytes = config.to_yaml().encode()
     created.update(name=config.name, config=FileRef.of(CONFIG, config_bytes).as_dict(), unit=config.budget.unit, amount=amount)
     storage.replace(CONFIG, config_bytes)
