@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 import pyarrow as pa
 
+from ray_al.core.arrays import is_among
 from ray_al.core.errors import DataError, RayALError
 from ray_al.core.seeding import seed_of
 from ray_al.core.strategy import BatchConfig, StrategyConfig
@@ -229,7 +230,7 @@ def _candidates(context: Context, cycle: int, table: pa.Table, keys: np.ndarray)
     order = np.argsort(numbers, kind="stable")
     places = order[np.searchsorted(numbers[order], context.pool.numbers(table))]
     features, probabilities = _matrix(known, "feature"), _matrix(known, "probability")
-    labelled = features[np.isin(numbers, context.pool.labelled_numbers)]
+    labelled = features[is_among(numbers, context.pool.labelled_numbers)]
     wrong = int((~np.isfinite(features)).any(1).sum() + (~np.isfinite(probabilities)).any(1).sum())
     if wrong:
         raise RayALError(f"features of {wrong} regions are not finite; the model of cycle {cycle} diverged, lower train.learning_rate")
@@ -250,7 +251,7 @@ def candidates_of(context: Context, cycle: int) -> pa.Table:
     """
     if cycle in context.state.extracted:
         described = np.sort(np.concatenate([np.zeros(0, dtype=np.int64), *map(context.pool.numbers, _read_features(context, cycle, NAMES))]))
-        return rank_scores(context, cycle, len(described), lambda part: np.isin(context.pool.numbers(part), described))
+        return rank_scores(context, cycle, len(described), lambda part: is_among(context.pool.numbers(part), described))
     most = query_amount(context, cycle) // max(1, _typical_cost(context))
     k = max(context.config.strategy_at(cycle).batch.candidates, most)
     return rank_scores(context, cycle, k, lambda part: _costs(context, part) <= context.state.remaining)

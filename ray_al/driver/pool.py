@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ray_al.core.arrays import is_among
 from ray_al.core.config import RunConfig
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
@@ -76,7 +77,7 @@ class Pool:
     def is_chosen(self, table: pa.Table) -> np.ndarray:
         """bool (rows,)."""
         numbers = self.numbers(table)
-        return np.isin(numbers, self.chosen_numbers) if self.is_sparse else self.chosen[numbers]
+        return is_among(numbers, self.chosen_numbers) if self.is_sparse else self.chosen[numbers]
 
     def label(self, table: pa.Table) -> None:
         """Count these regions, and their images, as labelled."""

@@ -131,10 +131,15 @@ def _is_extra(context: Context, cycle: int) -> bool:
 
 
 def drop_old_checkpoints(context: Context, cycle: int) -> None:
-    """Remove those that no later cycle needs; called once the training of `cycle` is recorded, as until then it may need the last one's."""
+    """Remove those that no later cycle needs; called once the training of `cycle` is recorded, as until then it may need the last one's.
+
+    Those of two cycles at a time, as a host may have died before it removed the first one's: to go through all of them at each cycle would
+    take the square of their number.
+    """
+    last = cycle - context.config.cluster.keep_checkpoints
     for known in (context.state.trained, *_by_member(context)):
         for old, data in known.items():
-            if old <= cycle - context.config.cluster.keep_checkpoints:
+            if last - 1 <= old <= last:
                 for name, ref in data["files"].items():
                     if name not in KEPT:
                         context.storage.remove(ref["path"])

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pyarrow as pa
 
+from ray_al.core.arrays import is_among
 from ray_al.core.types import QUERY_SCHEMA
 
 CostsOf = Callable[[pa.Table], np.ndarray]
@@ -53,12 +54,11 @@ class Basket:
         self._spread = _Spread(per_image, min_distance, boxes_of)
         self._rows: list[pa.Table] = []
         self._paid: list[np.ndarray] = []
-        self._taken: list[np.ndarray] = [np.zeros(0, dtype=np.int64)]
-        self._offered: list[np.ndarray] = [np.zeros(0, dtype=np.int64)]
+        self._taken = self._offered = np.zeros(0, dtype=np.int64)  # names, ascending
 
     @property
     def num_taken(self) -> int:
-        return sum(map(len, self._taken))
+        return len(self._taken)
 
     @property
     def is_full(self) -> bool:
@@ -72,19 +72,21 @@ class Basket:
     def costs(self, table: pa.Table) -> np.ndarray:
         """What each row would cost now, int64 (rows,)."""
         costs = self.costs_of(table)
-        return costs if self.opened is None else np.where(self.opened[table.column("image_index").to_numpy()], 0, costs)
+        if self.opened is not None:
+            costs[self.opened[table.column("image_index").to_numpy()]] = 0
+        return costs
 
     def allows(self, table: pa.Table) -> np.ndarray:
         """bool (rows,): regions that were not offered yet, that `left` pays for, and that lie well beside those taken."""
         costs = self.costs(table)
-        allowed = (costs <= self.left) & ~np.isin(_names(table), self._offered[-1])
+        allowed: np.ndarray = (costs <= self.left) & ~is_among(_names(table), self._offered)
         allowed &= self._spread.allow(table, allowed)
         self.cheapest = min(self.cheapest, int(costs[allowed].min(initial=NOTHING)))
         return allowed
 
     def is_taken(self, table: pa.Table) -> np.ndarray:
         """bool (rows,)."""
-        return np.isin(_names(table), np.concatenate(self._taken))
+        return is_among(_names(table), self._taken)
 
     def offer(self, ranked: pa.Table) -> None:
         """Walk the rows (SCORE_SCHEMA with `reason`), best first, and take each region that may go in."""
@@ -110,8 +112,8 @@ class Basket:
         rows = ranked.take(pa.array(positions, pa.int64()))
         self._rows.append(rows)
         self._paid.append(np.array(paid, dtype=np.int64))
-        self._taken.append(_names(rows))
-        self._offered = [np.unique(np.concatenate([self._offered[-1], _names(ranked)]))]
+        self._taken = np.union1d(self._taken, _names(rows))
+        self._offered = np.union1d(self._offered, _names(ranked))
 
     def query(self) -> pa.Table:
         """QUERY_SCHEMA; `rank` counts from 0 in the order in which regions were taken."""
@@ -133,6 +135,7 @@ class _Spread:
     def __init__(self, per_image: int | None, min_distance: float | None, boxes_of: BoxesOf) -> None:
         self.per_image, self.min_distance, self.boxes_of = per_image, min_distance, boxes_of
         self.taken: dict[int, list[int]] = defaultdict(list)
+        self._images: tuple[np.ndarray, np.ndarray] | None = None
 
     def allows(self, image: int, region: int) -> bool:
         others = self.taken.get(image)
@@ -148,17 +151,23 @@ class _Spread:
         if not self.taken:
             return allowed if self.per_image != 0 else np.zeros_like(among)
         images, regions = table.column("image_index").to_numpy(), table.column("region").to_numpy()
-        touched = np.fromiter(self.taken, dtype=np.int64, count=len(self.taken))
-        if self.per_image is not None:
-            full = touched[[len(self.taken[image]) >= self.per_image for image in touched.tolist()]]
-            allowed &= ~np.isin(images, full)
+        if self._images is None:
+            self._images = self._touched_and_full()
+        touched, full = self._images
+        allowed &= ~is_among(images, full)
         if self.min_distance is not None:
-            rows = np.flatnonzero(allowed & np.isin(images, touched))
+            rows = np.flatnonzero(allowed & is_among(images, touched))
             rows = rows[np.argsort(images[rows], kind="stable")]
             for group in np.split(rows, np.flatnonzero(np.diff(images[rows])) + 1):
                 if len(group):
                     allowed[group] = self._far(int(images[group[0]]), regions[group])
         return allowed
+
+    def _touched_and_full(self) -> tuple[np.ndarray, np.ndarray]:
+        """Images of which a region was taken, and those of them that give no more; ascending."""
+        touched = np.array(sorted(self.taken), dtype=np.int64)
+        counts = np.array([len(self.taken[image]) for image in touched.tolist()])
+        return touched, touched[counts >= (NOTHING if self.per_image is None else self.per_image)]
 
     def _far(self, image: int, regions: np.ndarray) -> np.ndarray:
         """bool (n,): regions whose centres lie far enough from all that were taken of the image."""
@@ -175,6 +184,7 @@ class _Spread:
     def add(self, image: int, region: int) -> None:
         if self.per_image is not None or self.min_distance is not None:
             self.taken[image].append(region)
+            self._images = None
 
 
 def _names(table: pa.Table) -> np.ndarray:
