@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from ray_al.select.budget import take_within
 
 from ray_al.core.seeding import generator
 from ray_al.core.strategy import BatchConfig
 from ray_al.core.types import MANIFEST_SCHEMA, SCORE_SCHEMA
 from ray_al.regions.grid import Grid
 from ray_al.select import BATCH_RULES, Candidates, rank
-from ray_al.select.budget import take_within
 from ray_al.select.kcenter import kcenter
 from ray_al.select.start import equal_per_image, random_start
 from ray_al.select.topk import merge_topk

@@ -8,7 +8,9 @@ import pyarrow as pa
 
 from ray_al.core.config import BudgetConfig, RunConfig
 from ray_al.core.errors import ConfigError
+from ray_al.core.shares import exact
 from ray_al.core.types import SEED_CYCLE
+from ray_al.driver.capacity import check_capacity
 from ray_al.label.cost import clicks_upper_bound
 from ray_al.regions import open_regions
 
@@ -27,7 +29,7 @@ def _exact(value: int | float, total: int | None, key: str) -> Fraction:
         return Fraction(value)
     if total is None:
         raise ConfigError(f"budget.{key}={value}: a share of all clicks is not known before they are made; give a number of clicks")
-    return Fraction(str(value)) * total
+    return exact(value) * total
 
 
 def _whole(units: Fraction) -> int:
@@ -51,35 +53,40 @@ def total_amount(budget: BudgetConfig, created: Mapping[str, Any]) -> int:
     return amount
 
 
-def smallest_region(config: RunConfig, manifest: pa.Table) -> int | None:
-    """Native pixels of the pool's smallest region; None where only a pass over the images tells."""
+def region_sizes(config: RunConfig, manifest: pa.Table) -> tuple[int, int] | None:
+    """Native pixels of the pool's smallest and largest region; None where only a pass over the images tells, or there is no region."""
     kind = open_regions(config.regions)
     if kind.needs_maps:
         return None
     if config.regions.is_sparse:
-        return (config.regions.radius + 1) ** 2 if config.regions.kind == "windows" else 1
-    sizes = set(zip(manifest.column("height").to_pylist(), manifest.column("width").to_pylist(), strict=True))
-    return min((int(kind.of_image(*size).num_pixels.min()) for size in sizes if kind.num_regions(*size)), default=None)
+        radius = config.regions.radius if config.regions.kind == "windows" else 0
+        return (radius + 1) ** 2, (2 * radius + 1) ** 2
+    shapes = manifest.group_by(["height", "width"]).aggregate([]).to_pylist()
+    pixels = [kind.of_image(**shape).num_pixels for shape in shapes if kind.num_regions(**shape)]
+    return (min(int(one.min()) for one in pixels), max(int(one.max()) for one in pixels)) if pixels else None
 
 
 def check_budget(config: RunConfig, created: Mapping[str, Any], manifest: pa.Table, num_classes: int) -> None:
-    """Refuse budgets of which a query could never pay for a region.
+    """Refuse budgets of which a query could never pay for a region, or could never be as large.
 
     Args:
         created: sizes of the pool: `num_images`, `num_regions`, `num_pixels`.
 
     Raises:
-        ConfigError: naming the key, the value and what a region costs.
+        ConfigError: naming the key, the value, and what a region costs or how many there can be.
     """
-    budget, smallest = config.budget, smallest_region(config, manifest)
-    if budget.unit == "regions" and open_regions(config.regions).needs_maps:
+    budget = config.budget
+    smallest, largest = region_sizes(config, manifest) or (None, None)
+    if budget.unit == "regions" and not created["num_regions"] and open_regions(config.regions).needs_maps:
         return  # shares of regions that are not known yet
     amount = total_amount(budget, created)
-    region, why = 1, ""
+    region, dearest, why = 1, 1, ""
     if budget.unit == "pixels":
-        region = smallest or 1
+        region, dearest = smallest or 1, largest or UNBOUNDED
     elif budget.unit == "clicks":
-        region = clicks_upper_bound(config.label.kind, smallest or UNBOUNDED, num_classes, config.label.max_clicks)
+        region, dearest = (
+            clicks_upper_bound(config.label.kind, size or UNBOUNDED, num_classes, config.label.max_clicks) for size in (smallest, largest)
+        )
         why = f" with label.max_clicks={config.label.max_clicks}, refunded to what its label takes" if config.label.kind == "dense" else ""
     sizes = {"start": query_size(budget, created, -1, UNBOUNDED)}
     if budget.start_rule == "class_aware":
@@ -94,6 +101,8 @@ def check_budget(config: RunConfig, created: Mapping[str, Any], manifest: pa.Tab
             raise ConfigError(
                 f"budget.{key}: {size} {budget.unit} pay for no region, for each of which {region} are reserved at least{why}; raise it"
             )
+    left = amount - sum(size for key, size in sizes.items() if key != "per_cycle")
+    check_capacity(config, {**sizes, "per_cycle": min(per_cycle, left)}, amount, manifest, dearest)
 
 
 def query_size(budget: BudgetConfig, created: Mapping[str, Any], cycle: int, remaining: int) -> int:
@@ -103,7 +112,7 @@ def query_size(budget: BudgetConfig, created: Mapping[str, Any], cycle: int, rem
     """
     total = pool_units(created, budget.unit)
     start, step = _exact(budget.start, total, "start"), _exact(budget.per_cycle, total, "per_cycle")
-    seed = start * Fraction(str(budget.seed_share)) if budget.start_rule == "class_aware" else Fraction(0)
+    seed = start * exact(budget.seed_share) if budget.start_rule == "class_aware" else Fraction(0)
     if cycle == SEED_CYCLE:
         return min(max(_whole(seed), 1), remaining)
     if cycle < 0:

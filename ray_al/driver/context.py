@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import RayALError
+from ray_al.core.shares import exact
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
 from ray_al.datasets import open_dataset
@@ -64,7 +65,7 @@ def check_quarantine(broken: Mapping[str, str], config: RunConfig, num_images: i
     Raises:
         RayALError: with the list.
     """
-    limit = config.score.max_quarantined * num_images
+    limit = exact(config.score.max_quarantined) * num_images
     if len(broken) > limit:
         listed = "; ".join(f"{image_id}: {error}" for image_id, error in list(broken.items())[:20])
         raise RayALError(

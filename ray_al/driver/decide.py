@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from ray_al.core.config import RunConfig
+from ray_al.core.shares import exact
 from ray_al.core.types import SEED_CYCLE, START_CYCLE
 from ray_al.driver.budget import query_size
 from ray_al.ledger import State
@@ -134,6 +135,19 @@ def planned_clicks(state: State, config: RunConfig, cycle: int) -> int:
     return sum(query_size(config.budget, state.created, earlier, state.amount) for earlier in range(first_cycle(config), cycle + 1))
 
 
+def clicks_aim(state: State, config: RunConfig, cycle: int) -> int:
+    """What is to be spent once the labels of the next query of `cycle` are in.
+
+    Labels that cost more than planned eat into the cycles after them: a cycle that would begin with less than half of its share aims at what
+    is planned for the next one, so that no cycle trains for next to nothing.
+    """
+    aim, step = planned_clicks(state, config, cycle), query_size(config.budget, state.created, cycle, state.amount)
+    if state.queries and state.queries[-1].cycle == cycle:  # its labels cost less than planned, see `is_short`
+        return aim
+    missing = step - 2 * (aim - state.spent)
+    return min(state.amount, aim + step * max(0, -(-missing // (2 * step))))
+
+
 def first_cycle(config: RunConfig) -> int:
     return SEED_CYCLE if config.budget.start_rule == "class_aware" else START_CYCLE
 
@@ -171,7 +185,7 @@ def misses_too_much(state: State, config: RunConfig, cycle: int) -> bool:
 def _label(state: State, config: RunConfig) -> Action:
     query = state.queries[-1]
     due = query.num_regions - query.refused
-    if query.collected_in_term and query.answered >= config.label.share * due:
+    if query.collected_in_term and query.answered >= exact(config.label.share) * due:
         return Close(query.cycle)
     if config.label.annotator == "simulated" or query.tasks is None:
         return Label(query.cycle)

@@ -9,11 +9,11 @@ from ray_al.core.errors import ConfigError
 from ray_al.core.making import check_new
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
-from ray_al.driver.budget import total_amount
+from ray_al.driver.budget import check_budget, total_amount
 from ray_al.driver.create import RUN, begin_run, resolve_batch_size
 from ray_al.driver.lease import Lease
 from ray_al.driver.loop import CONFIG, read_config
-from ray_al.driver.pool import MANIFEST
+from ray_al.driver.pool import MANIFEST, read_table
 from ray_al.ledger import Event, Journal
 from ray_al.ledger.events import file_refs, is_superseded
 from ray_al.score.functions import find_acquisition
@@ -54,7 +54,7 @@ def fork_run(source: str, config: RunConfig, out: str) -> str:
     that has come less far.
 
     Raises:
-        ConfigError: `out` exists, or `source` has not come to cycle 0's model, or has it no more.
+        ConfigError: `out` exists, `source` has not come to cycle 0's model or has it no more, or the budget does not fit the pool.
     """
     origin, storage = Storage(source), Storage(out)
     events = Journal(origin).events
@@ -72,7 +72,10 @@ def fork_run(source: str, config: RunConfig, out: str) -> str:
     config = RunConfig.model_validate(yaml.safe_load(config.to_yaml()))
     created = dict(shared[0].data)
     later = next((event.data for event in shared if event.kind == "regions_computed"), None)
-    amount = total_amount(config.budget, {**created, "num_regions": later["num_regions"]} if later else created)
+    pool = {**created, "num_regions": later["num_regions"]} if later else created
+    amount = total_amount(config.budget, pool)
+    manifest = read_table(origin, FileRef.from_dict(later["manifest"] if later else created["manifest"]))
+    check_budget(config, pool, manifest, len(created["class_names"]))
     config_bytes = config.to_yaml().encode()
     created.update(name=config.name, config=FileRef.of(CONFIG, config_bytes).as_dict(), unit=config.budget.unit, amount=amount)
     manifest_bytes = origin.read_ref(FileRef.from_dict(created["manifest"]))

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ray_al.core.arrays import is_among
 from ray_al.core.config import RunConfig
 from ray_al.core.parquet import read_parquet
 from ray_al.core.storage import Storage
@@ -52,12 +53,14 @@ class Pool:
         self.chosen_numbers = np.zeros(0, dtype=np.int64)
         self.broken = np.zeros(len(self.manifest), dtype=bool)
         self.labelled_images = np.zeros(len(self.manifest), dtype=bool)
+        self.labelled_numbers = np.zeros(0, dtype=np.int64)
+        """Flat numbers of the labelled regions, ascending."""
         self.regions_of = functools.lru_cache(maxsize=64)(self._regions_of)
         """image_index -> the regions of that image."""
         for query in state.queries:
             self.choose(read_table(storage, query.file, ["image_index", "region"]))
         for part in state.label_parts:
-            self.label(read_table(storage, part, ["image_index"]))
+            self.label(read_table(storage, part, ["image_index", "region"]))
         self.quarantine(state.quarantined)
 
     def numbers(self, table: pa.Table) -> np.ndarray:
@@ -75,10 +78,12 @@ class Pool:
     def is_chosen(self, table: pa.Table) -> np.ndarray:
         """bool (rows,)."""
         numbers = self.numbers(table)
-        return np.isin(numbers, self.chosen_numbers) if self.is_sparse else self.chosen[numbers]
+        return is_among(numbers, self.chosen_numbers) if self.is_sparse else self.chosen[numbers]
 
     def label(self, table: pa.Table) -> None:
+        """Count these regions, and their images, as labelled."""
         self.labelled_images[table.column("image_index").to_numpy()] = True
+        self.labelled_numbers = np.union1d(self.labelled_numbers, self.numbers(table))
 
     def quarantine(self, image_ids: Iterable[str]) -> None:
         """Take broken images out of what may be chosen."""

@@ -12,7 +12,7 @@ from ray_al.core.seeding import uniform_of
 from ray_al.core.strategy import LazyConfig
 from ray_al.core.types import FileRef, cycle_folder
 from ray_al.driver import decide as actions
-from ray_al.driver.budget import total_amount
+from ray_al.driver.budget import check_budget, total_amount
 from ray_al.driver.choose import candidates_of, choose_best, query_amount
 from ray_al.driver.context import Context, Done
 from ray_al.driver.pool import MANIFEST, read_table, shard_numbers, table_bytes
@@ -39,6 +39,7 @@ def segment(context: Context, action: actions.Segment) -> Done:
     ref = context.storage.put(f"maps/{MANIFEST}", table_bytes(manifest), attempt=context.state.term)
     created = {**context.state.created, "num_regions": int(counts.sum())}
     amount = total_amount(context.config.budget, created)
+    check_budget(context.config, created, manifest, context.dataset.num_classes)
     return "regions_computed", {
         "manifest": ref.as_dict(),
         "num_regions": created["num_regions"],
@@ -110,8 +111,7 @@ def extract(context: Context, action: actions.Extract) -> Done:
 
 def _labelled_numbers(context: Context, cycle: int) -> np.ndarray:
     """Flat numbers of the labelled regions, at most `MAX_LABELLED`."""
-    parts = [read_table(context.storage, ref, ["image_index", "region"]) for ref in context.state.label_parts]
-    numbers = np.unique(np.concatenate([context.pool.numbers(part) for part in parts])) if parts else np.zeros(0, dtype=np.int64)
+    numbers = context.pool.labelled_numbers
     if len(numbers) > MAX_LABELLED:
         drawn = uniform_of(context.config.seed, cycle, "labelled", len(numbers))
         numbers = np.sort(numbers[np.argsort(drawn, kind="stable")[:MAX_LABELLED]])

@@ -4,6 +4,7 @@ from typing import Any
 
 from ray_al.core.errors import RayALError
 from ray_al.core.seeding import seed_of
+from ray_al.core.shares import exact
 from ray_al.core.types import START_CYCLE, FileRef, ImageFile, Recipe, TrainPlan, TrainResult, cycle_folder
 from ray_al.driver import decide as actions
 from ray_al.driver.context import Context, Done
@@ -111,9 +112,9 @@ def score_weights(context: Context, cycle: int) -> tuple[FileRef, ...]:
 
 def _preview_images(context: Context) -> tuple[ImageFile, ...]:
     """The images with most regions in the start set: what the report follows."""
-    start = read_table(context.storage, context.state.queries[0].file, ["image_id"]).column("image_id").to_pylist()
-    counts = {image_id: start.count(image_id) for image_id in set(start)}
-    chosen = sorted(counts, key=lambda image_id: (-counts[image_id], image_id))[: context.config.report.num_images]
+    start = read_table(context.storage, context.state.queries[0].file, ["image_id"])
+    counts = start.group_by("image_id").aggregate([([], "count_all")]).sort_by([("count_all", "descending"), ("image_id", "ascending")])
+    chosen = counts.column("image_id").slice(0, context.config.report.num_images).to_pylist()
     uris = context.pool.manifest.column("uri")
     indices = context.pool.indices_of(chosen)
     return tuple(ImageFile(image_id=image_id, uri=uris[index].as_py()) for image_id, index in zip(chosen, indices, strict=True))
@@ -125,14 +126,20 @@ def _is_extra(context: Context, cycle: int) -> bool:
     if every is None or cycle <= START_CYCLE:
         return False
     before = state.trained.get(cycle - 1, {}).get("labelled", {}).get("cost", 0)
-    return int(state.spent / state.amount / every) > int(before / state.amount / every)
+    part = exact(every) * state.amount
+    return state.spent // part > before // part
 
 
 def drop_old_checkpoints(context: Context, cycle: int) -> None:
-    """Remove those that no later cycle needs; called once the training of `cycle` is recorded, as until then it may need the last one's."""
+    """Remove those that no later cycle needs; called once the training of `cycle` is recorded, as until then it may need the last one's.
+
+    Those of two cycles at a time, as a host may have died before it removed the first one's: to go through all of them at each cycle would
+    take the square of their number.
+    """
+    last = cycle - context.config.cluster.keep_checkpoints
     for known in (context.state.trained, *_by_member(context)):
         for old, data in known.items():
-            if old <= cycle - context.config.cluster.keep_checkpoints:
+            if last - 1 <= old <= last:
                 for name, ref in data["files"].items():
                     if name not in KEPT:
                         context.storage.remove(ref["path"])

@@ -4,7 +4,9 @@ import json
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
+from ray_al.core.arrays import is_among
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import StorageError, VerifyError
 from ray_al.core.storage import Storage
@@ -65,20 +67,22 @@ def _check_queries(storage: Storage, state: State, config: RunConfig) -> None:
             raise VerifyError(f"{storage.uri(query.file.path)}: a region was chosen twice")
         pool.choose(table)
         by_classes = find_acquisition(config.strategy_at(query.cycle).score).attribution != "none"
-        _check_scores(storage, state, query.cycle, table, finished_later=by_classes)
+        _check_scores(storage, state, pool, query.cycle, table, finished_later=by_classes)
 
 
-def _check_scores(storage: Storage, state: State, cycle: int, query: Any, *, finished_later: bool) -> None:
+def _check_scores(storage: Storage, state: State, pool: Pool, cycle: int, query: Any, *, finished_later: bool) -> None:
     """Every chosen region stands in the scores of its cycle, with the score that the query says.
 
     Scores of functions that look at the classes of the whole pool are finished when the query is chosen: there the region alone is checked.
     """
     scores: dict[tuple[str, int], float] = {}
+    wanted = np.sort(pool.numbers(query))
     for ref in state.scores.get(cycle, {}).values():
         if ref is not None:
-            part = read_table(storage, ref, ["image_id", "region", "score"]).to_pydict()
+            rows = read_table(storage, ref, ["image_index", "image_id", "region", "score"])
+            part = rows.filter(pa.array(is_among(pool.numbers(rows), wanted))).to_pydict()
             scores.update(zip(zip(part["image_id"], part["region"], strict=True), part["score"], strict=True))
-    if not scores:
+    if not any(state.scores.get(cycle, {}).values()):
         return
     for row in query.select(["image_id", "region", "score"]).to_pylist():
         known = scores.get((row["image_id"], row["region"]))

@@ -14,7 +14,7 @@ from ray_al.core.storage import Storage
 from ray_al.core.types import Box, FileRef
 from ray_al.datasets.compose import Part, compose_targets
 from ray_al.datasets.images import resize_scattered
-from ray_al.ledger import Journal, State, fold
+from ray_al.ledger import Journal, Query, State, fold
 from ray_al.regions.maps import MapPart, decode_map
 from ray_al.report.curve import curve_csv
 from ray_al.report.data import Frame, ImagePanel, ReportData
@@ -27,13 +27,16 @@ def curve_rows(state: State) -> list[dict[str, Any]]:
     """A row a trained cycle; keys are the columns of `curve.csv`."""
     rows = []
     names = state.created["class_names"]
+    queries: dict[int, list[Query]] = {}
+    for query in state.queries:
+        queries.setdefault(query.cycle, []).append(query)
     for cycle, data in sorted(state.trained.items()):
         if cycle < 0:
             continue
         metrics, labelled = data["metrics"]["val"], data["labelled"]
         scored = state.scored.get(cycle, {})
-        chosen = [query.select_seconds for query in state.queries if query.cycle == cycle]
-        answered = [query.label_seconds for query in state.queries if query.cycle == cycle - 1]
+        chosen = [query.select_seconds for query in queries.get(cycle, [])]
+        answered = [query.label_seconds for query in queries.get(cycle - 1, [])]
         seconds = {
             "train_seconds": data["train_seconds"] + sum(member["train_seconds"] for member in state.members.get(cycle, {}).values()),
             "evaluate_seconds": data["evaluate_seconds"],

@@ -38,6 +38,7 @@ class BatchRule:
             chooses among the best M regions, in memory.
         features: whether it reads the candidates' features.
         classes: whether it reads class probabilities, or scores by class, of the candidates.
+        depends_on_k: whether its answer for k regions does not begin with its answer for fewer.
         keys: of a rule on scores.
         rerank: its second step, if any: keys of the best M regions, best first.
         choose: of a rule on candidates: `rule(candidates, *, k, rng, **options)` gives positions.
@@ -47,13 +48,14 @@ class BatchRule:
     needs: Literal["scores", "candidates"] = "scores"
     features: bool = False
     classes: bool = False
+    depends_on_k: bool = False
     keys: Keys = score_keys
     rerank: Keys | None = None
     choose: Choose | None = None
 
 
-def _on_features(paper: str, choose: Choose, *, classes: bool = False) -> BatchRule:
-    return BatchRule(paper=paper, needs="candidates", features=True, classes=classes, choose=choose)
+def _on_features(paper: str, choose: Choose, *, classes: bool = False, depends_on_k: bool = False) -> BatchRule:
+    return BatchRule(paper=paper, needs="candidates", features=True, classes=classes, depends_on_k=depends_on_k, choose=choose)
 
 
 BATCH_RULES: Mapping[str, BatchRule] = {
@@ -63,15 +65,16 @@ BATCH_RULES: Mapping[str, BatchRule] = {
     "softrank": BatchRule(paper="Kirsch et al., TMLR 2023 (arXiv 2106.12059): in proportion to rank^-beta", rerank=softrank_keys),
     "kcenter": _on_features("Sener and Savarese, ICLR 2018 (arXiv 1708.00489): k-center greedy on features", kcenter_positions),
     "badge": _on_features("Ash et al., ICLR 2020 (arXiv 1906.03671): k-means++ on gradients of the last layer", badge, classes=True),
-    "clue": _on_features("Prabhu et al., ICCV 2021 (arXiv 2010.08666): nearest to entropy-weighted centroids", clue, classes=True),
-    "kmeans": _on_features("the highest score of each of k clusters of standardised features", cluster_best),
+    "clue": _on_features("Prabhu et al., ICCV 2021 (arXiv 2010.08666): nearest to entropy-weighted centroids", clue, classes=True, depends_on_k=True),
+    "kmeans": _on_features("the highest score of each of k clusters of standardised features", cluster_best, depends_on_k=True),
     "maxherding": _on_features("Bae et al., ECCV 2024 (arXiv 2407.12212): greedy coverage under a kernel", maxherding),
     "redal": _on_features("Wu et al., ICCV 2021 (arXiv 2107.11769): each next region of a cluster counts 0.95 times", redal),
-    "typiclust": _on_features("Hacohen et al., ICML 2022 (arXiv 2202.02794): most typical of the largest clusters", typiclust),
+    "typiclust": _on_features("Hacohen et al., ICML 2022 (arXiv 2202.02794): most typical of the largest clusters", typiclust, depends_on_k=True),
     "class_split": BatchRule(
         paper="ClaSP PE of nnActive, 2026: a share in equal parts to the classes, the rest by score",
         needs="candidates",
         classes=True,
+        depends_on_k=True,
         choose=class_split,
     ),
 }
@@ -86,11 +89,13 @@ def rank(
     cycle: int,
     num_regions_of: Callable[[int], int],
     num_candidates: int = 100_000,
+    allows: Callable[[pa.Table], np.ndarray] | None = None,
 ) -> pa.Table:
     """The best `k` regions of all parts in order; memory O(k + a part), for a rule with a second step O(k + M + a part).
 
     Args:
         num_candidates: M, the regions that a second step (softrank) looks at; at least k are taken.
+        allows: rows -> bool (rows,), which of them may be chosen; default: all. A second step ranks the others too.
 
     Returns:
         SCORE_SCHEMA with `key` and `reason`.
@@ -110,6 +115,8 @@ def rank(
                 raise RayALError(
                     f"{int(np.isnan(scores).sum())} scores are not numbers; the model of cycle {cycle} diverged, lower train.learning_rate"
                 )
+            if allows is not None and rule.rerank is None:
+                part = part.filter(pa.array(allows(part)))
             yield part.append_column("key", pa.array(rule.keys(part, batch.beta, seed, cycle, num_regions_of), pa.float64()))
 
     if rule.rerank is None:
@@ -117,7 +124,8 @@ def rank(
     else:
         best = merge_topk(with_keys(), max(k, num_candidates))
         keys = pa.array(rule.rerank(best, batch.beta, seed, cycle, num_regions_of), pa.float64())
-        ranked = merge_topk([best.set_column(best.schema.get_field_index("key"), "key", keys)], k)
+        best = best.set_column(best.schema.get_field_index("key"), "key", keys)
+        ranked = merge_topk([best if allows is None else best.filter(pa.array(allows(best)))], k)
     return ranked.append_column("reason", pa.array([batch.kind] * len(ranked), pa.string()))
 
 

@@ -38,6 +38,14 @@ class Candidates:
             labelled=labelled,
         )
 
+    def only(self, rows: np.ndarray, *, taken: np.ndarray) -> "Candidates":
+        """The candidates at positions `rows`, int (m,), ascending; those that `taken`, bool (M,), names count as labelled."""
+        if len(rows) == len(self):
+            return self
+        labelled = np.concatenate([self.labelled, self.features[taken]])
+        table = self.table.take(pa.array(rows))
+        return Candidates(table=table, keys=self.keys[rows], features=self.features[rows], probabilities=self.probabilities[rows], labelled=labelled)
+
     def __len__(self) -> int:
         return len(self.keys)
 

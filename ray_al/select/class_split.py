@@ -7,6 +7,7 @@ scenes have no background. Noise is the caller's: in `keys` and in `class_scores
 
 import numpy as np
 
+from ray_al.core.shares import exact
 from ray_al.select.candidates import Candidates, fill_by_key
 
 
@@ -25,7 +26,7 @@ def class_split(candidates: Candidates, *, k: int, rng: np.random.Generator, cla
     orders = np.argsort(-class_scores, axis=0, kind="stable")
     queues = [iter(order[: int((scores > 0).sum())].tolist()) for order, scores in zip(orders.T, class_scores.T, strict=True)]
     chosen: dict[int, None] = {}
-    target = min(round(share * k), len(candidates))
+    target = min(round(exact(share) * k), len(candidates))
     while queues and len(chosen) < target:
         going = []
         for queue in queues:

@@ -1,11 +1,13 @@
 """Lazy scoring: which images are scored again, and how much of the query that a full pass would choose is missed."""
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
 
 from ray_al.core.seeding import uniform_of
+from ray_al.core.shares import exact
 from ray_al.core.strategy import LazyConfig
 
 
@@ -43,7 +45,7 @@ def pick_images(highest: np.ndarray, left: np.ndarray, lazy: LazyConfig, *, seed
     known = np.flatnonzero(left & ~unknown)
     order = known[np.argsort(-highest[known], kind="stable")]
     picked = unknown.copy()
-    picked[order[: int(np.ceil(lazy.share * len(known)))]] = True
+    picked[order[: math.ceil(exact(lazy.share) * len(known))]] = True
     drawn = uniform_of(seed, cycle, "lazy check", len(left))
     return picked, left & ~picked & (drawn < lazy.check)
 

@@ -1,6 +1,6 @@
 """Start sets: rankings that need no model, the same for every strategy."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -14,24 +14,29 @@ from ray_al.select.topk import KEY_SCHEMA, merge_topk
 IMAGES_PER_PART = 4096
 
 Draw = Callable[[int, list[str], np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+Allows = Callable[[pa.Table], np.ndarray]
 
 
-def random_start(manifest: pa.Table, regions: Any, *, k: int, seed: int, remaining: np.ndarray) -> pa.Table:
+def random_start(manifest: pa.Table, regions: Any, *, k: int, seed: int, remaining: np.ndarray, allows: Allows | None = None) -> pa.Table:
     """A random ranking of `k` regions of the pool, drawn from the seed and the regions' names: the same for every strategy.
+
+    Args:
+        remaining: bool (regions of the pool,), those that may still be chosen.
+        allows: rows -> bool (rows,), which of these are ranked; default: all.
 
     Returns:
         SCORE_SCHEMA with `key` and `reason`, best first.
     """
-    return _ranking(manifest, regions, _at_random, k=k, seed=seed, remaining=remaining, reason="random start")
+    return _ranking(_parts(manifest, regions, _at_random, seed, remaining), k, allows, reason="random start")
 
 
-def equal_per_image(manifest: pa.Table, regions: Any, *, k: int, seed: int, remaining: np.ndarray) -> pa.Table:
+def equal_per_image(manifest: pa.Table, regions: Any, *, k: int, seed: int, remaining: np.ndarray, allows: Allows | None = None) -> pa.Table:
     """A random ranking in which every image gives a first region, in random order of the images, then every image a second, and so on.
 
     Returns:
         SCORE_SCHEMA with `key` and `reason`, best first; the key of round r lies in (-r, 1 - r).
     """
-    return _ranking(manifest, regions, _in_rounds, k=k, seed=seed, remaining=remaining, reason="equal per image")
+    return _ranking(_parts(manifest, regions, _in_rounds, seed, remaining), k, allows, reason="equal per image")
 
 
 def _at_random(seed: int, image_ids: list[str], counts: np.ndarray, image_of: np.ndarray, region: np.ndarray) -> np.ndarray:
@@ -49,8 +54,8 @@ def _in_rounds(seed: int, image_ids: list[str], counts: np.ndarray, image_of: np
     return keys
 
 
-def _ranking(manifest: pa.Table, regions: Any, draw: Draw, *, k: int, seed: int, remaining: np.ndarray, reason: str) -> pa.Table:
-    ranked = merge_topk(_parts(manifest, regions, draw, seed, remaining), k)
+def _ranking(parts: Iterable[pa.Table], k: int, allows: Allows | None, *, reason: str) -> pa.Table:
+    ranked = merge_topk(parts if allows is None else (part.filter(pa.array(allows(part))) for part in parts), k)
     return ranked.append_column("reason", pa.array([reason] * len(ranked), pa.string()))
 
 

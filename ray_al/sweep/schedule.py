@@ -10,6 +10,7 @@ from typing import Any
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
 from ray_al.core.errors import ConfigError
+from ray_al.core.shares import exact
 from ray_al.sweep.config import SweepConfig
 
 TIME, METRIC = "budget", "rung_miou"
@@ -61,11 +62,11 @@ def rungs_of(sweep: SweepConfig) -> list[float]:
     if not isinstance(first, float):
         raise ConfigError(f"sweep {sweep.name}: scheduler.first={first!r}: give the share of the pool at which trials are first compared, e.g. 4 %")
     if scheduler.kind == "asha":
-        rungs: list[float] = []
+        rungs: list[float] = []  # the very products that Tune compares with: the exact ones may be a last digit lower
         while first * scheduler.reduction ** len(rungs) <= 1:
             rungs.append(first * scheduler.reduction ** len(rungs))
         return rungs
-    return [first * number for number in range(1, min(MAX_MEDIAN_RUNGS, int(1 / first + 1e-9)) + 1)]
+    return [float(exact(first) * number) for number in range(1, min(MAX_MEDIAN_RUNGS, int(1 / exact(first))) + 1)]
 
 
 def open_scheduler(sweep: SweepConfig, *, reference: str, on_stop: OnStop) -> Any:

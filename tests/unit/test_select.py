@@ -6,11 +6,21 @@ from ray_al.core.errors import RayALError
 from ray_al.core.strategy import BatchConfig
 from ray_al.core.types import SCORE_SCHEMA
 from ray_al.select import rank
-from ray_al.select.budget import take_within
+from ray_al.select.basket import Basket
 
 
-def corner(index, region):
-    return 0.0, 0.0
+def take_within(ranked, *, amount, costs, centre_of=lambda image, region: (0.0, 0.0), opened=None, **options):
+    """What a basket takes of one ranking; `costs` are those of its rows."""
+    by_name = dict(zip(names(ranked), costs, strict=True))
+
+    def boxes_of(image, regions):
+        return np.array([[y, x, y, x] for y, x in (centre_of(image, region) for region in regions.tolist())], dtype=np.float64).reshape(-1, 4)
+
+    if opened is not None:
+        opened = np.isin(np.arange(1000), list(opened))
+    basket = Basket(amount, costs_of=lambda table: np.array([by_name[name] for name in names(table)]), boxes_of=boxes_of, opened=opened, **options)
+    basket.offer(ranked)
+    return basket.query()
 
 
 def pool(scores):
@@ -65,10 +75,10 @@ def test_a_score_that_is_no_number_is_refused():
 
 def test_a_budget_in_pixels_takes_what_fits():
     table = ranked([pool([4.0, 3.0, 2.0, 1.0])], 4)
-    query = take_within(table, amount=24, costs=table["num_pixels"].to_numpy(), centre_of=corner)
+    query = take_within(table, amount=24, costs=table["num_pixels"].to_numpy())
     assert query["cost"].to_pylist() == [10, 11]
     assert query["rank"].to_pylist() == [0, 1]
-    skipped = take_within(table, amount=1, costs=np.ones(4, int), skip=lambda row: row["region"] == 0, centre_of=corner)
+    skipped = take_within(table, amount=1, costs=np.ones(4, int), skip=lambda image, region: region == 0)
     assert skipped["region"].to_pylist() == [1]
 
 
@@ -105,10 +115,10 @@ def costs_of(table, unit="regions"):
 
 def test_an_image_is_paid_once():
     table = ranked([pool([8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0])], 8)
-    query = take_within(table, amount=2, costs=costs_of(table), opened=set(), centre_of=corner)
+    query = take_within(table, amount=2, costs=costs_of(table), opened=set())
     assert names(query) == [*(("i000", region) for region in range(4)), ("i001", 0)]
     assert query["cost"].to_pylist() == [1, 0, 0, 0, 1]
-    assert take_within(table, amount=2, costs=costs_of(table), opened={0}, centre_of=corner)["cost"].to_pylist() == [0, 0, 0, 0, 1, 0, 0, 0]
+    assert take_within(table, amount=2, costs=costs_of(table), opened={0})["cost"].to_pylist() == [0, 0, 0, 0, 1, 0, 0, 0]
 
 
 @pytest.mark.parametrize("unit", ["regions", "pixels"])
@@ -130,8 +140,6 @@ def test_regions_of_one_image_are_few_and_far_apart(unit, limits):
 def test_only_what_may_be_taken_is_opened():
     asked = []
     table = ranked([pool([8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0])], 8)
-    query = take_within(
-        table, amount=3, costs=costs_of(table), per_image=2, centre_of=corner, skip=lambda row: asked.append(row["region"]) or row["region"] == 1
-    )
+    query = take_within(table, amount=3, costs=costs_of(table), per_image=2, skip=lambda image, region: asked.append(region) or region == 1)
     assert names(query) == [("i000", 0), ("i000", 2), ("i001", 0)]
     assert asked == [0, 1, 2, 0]  # not the fourth of an image that is full, nothing past the budget

@@ -1,0 +1,124 @@
+"""Budgets in clicks: what labels cost shows only once they are there. A run's decisions and choices, with labels of drawn cost."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from bench import Bench
+
+from ray_al.driver import choose, perform
+from ray_al.driver import decide as actions
+from ray_al.driver.pool import read_table
+from ray_al.ledger import Event, fold
+
+CAP, STEP = 100, 500
+
+
+class Run(Bench):
+    """A run from its labelled start set on: the driver's own decisions and choices; models and labels are only said to be there."""
+
+    def __init__(self, amount, cost_of, *, start_spent=500, start_reserved=2000, step=STEP, **values):
+        budget = {"unit": "clicks", "start": step, "per_cycle": step, "amount": amount}
+        super().__init__({"budget": budget, "label": {"max_clicks": CAP}, **values})
+        start = replace(self.state.queries[0], cost=start_reserved, received_cost=start_spent)
+        scores = self.state.scores[0]
+        self.state = replace(self.state, created={**self.state.created, "amount": amount}, queries=(start,), spent=start_spent, scores={}, scored={})
+        self.scores, self.features, self.cost_of = scores, self.state.features[0], cost_of
+        self.state = replace(self.state, features={}, extracted={}, term=1)
+
+    def to_the_end(self):
+        for _ in range(2000):
+            action = actions.decide(self.state, self.config)
+            if isinstance(action, actions.Stop):
+                return self
+            self.step(action)
+            assert self.state.spent + self.state.reserved <= self.state.amount
+        raise AssertionError("the run does not end")
+
+    def step(self, action):
+        known = {actions.Train: self.train, actions.Score: self.score, actions.Extract: self.extract}
+        if type(action) in known:
+            known[type(action)](action.cycle)
+            return
+        acts = {actions.Select: choose.select, actions.Label: self.label, actions.Close: perform.close, actions.Finish: perform.finish}
+        kind, data = acts[type(action)](self, action)
+        self.state = fold([Event(sequence=0, kind=kind, time="", data=data)], self.state)
+
+    def train(self, cycle):
+        self.state = replace(self.state, trained={**self.state.trained, cycle: {}})
+
+    def score(self, cycle):
+        self.state = replace(self.state, scores={**self.state.scores, cycle: self.scores}, scored={**self.state.scored, cycle: {}})
+
+    def extract(self, cycle):
+        self.state = replace(self.state, features={**self.state.features, cycle: self.features}, extracted={**self.state.extracted, cycle: {}})
+
+    def label(self, context, action):
+        query = self.state.queries[-1]
+        table = read_table(self.storage, query.file)
+        costs = [min(cost, self.cost_of(query.cycle, row)) for row, cost in enumerate(table["cost"].to_pylist())]
+        self.pool.label(table)
+        facts = {"num_pixels": 1, "refused": [], "seconds": 0.0, "term": self.state.term, "part": None}
+        return "labels_received", {"cycle": query.cycle, "num_regions": len(table), "cost": sum(costs), "clicks": sum(costs), **facts}
+
+    @property
+    def spent_by_cycle(self):
+        cycles = sorted({query.cycle for query in self.state.queries})
+        return [sum(query.received_cost for query in self.state.queries if query.cycle == cycle) for cycle in cycles]
+
+    def cheapest_left(self):
+        parts = [part for part in choose.scored_parts(self, max(self.state.scored)) if len(part)]
+        return min((int(choose._costs(self, part).min()) for part in parts), default=1 << 62)
+
+
+@pytest.mark.parametrize("rule", ["topk", "kmeans"])
+@pytest.mark.parametrize(
+    ("name", "cost_of"),
+    [
+        ("dear after a cheap start", lambda cycle, row: 95),
+        ("cheap after a dear one", lambda cycle, row: 95 if cycle == 0 else 8),
+        ("turn by turn", lambda cycle, row: 90 if cycle % 2 else 10),
+        ("all that is reserved", lambda cycle, row: CAP),
+        ("next to nothing", lambda cycle, row: 40 + row % 20),
+    ],
+)
+def test_a_run_ends_only_where_the_rest_pays_for_no_region(rule, name, cost_of):
+    run = Run(8000, cost_of, strategy={"batch": {"kind": rule}}).to_the_end()
+    left = run.state.amount - run.state.spent
+    assert left < run.cheapest_left()
+    assert run.state.reserved == 0
+    assert run.state.finished == ("budget spent" if left == 0 else "nothing left that fits the budget")
+
+
+def test_no_cycle_trains_for_next_to_nothing():
+    """Where labels cost more than planned, later cycles are fewer, not smaller; the last may hold what is left."""
+    run = Run(8000, lambda cycle, row: 95).to_the_end()
+    assert len(run.spent_by_cycle) <= 2 + 8000 // STEP
+    assert min(run.spent_by_cycle[:-1]) >= STEP / 2
+
+
+def test_a_share_of_a_cycle_below_one_region_buys_one_region_a_cycle():
+    """A dense label reserves 100 clicks, a cycle plans 50."""
+    run = Run(600, lambda cycle, row: 60, step=50, start_spent=50, start_reserved=100).to_the_end()
+    assert run.state.amount - run.state.spent < CAP
+    assert all(query.num_regions == 1 for query in run.state.queries[1:])
+
+
+def test_a_cycle_spends_what_is_planned_where_labels_cost_what_they_did():
+    """Nothing changes there: each cycle's query reserves four times its share, as the start set's labels cost a quarter."""
+    run = Run(5000, lambda cycle, row: 25).to_the_end()
+    assert [query.cost for query in run.state.queries if query.cycle >= 0][:3] == [2000, 2000, 2000]
+    assert run.state.amount - run.state.spent < CAP
+
+
+def test_pixels_of_regions_larger_than_a_cycle_plans_are_bought_one_by_one():
+    """The small images are used up first: what is left are regions of which a cycle's share pays none."""
+    values = {"budget": {"unit": "pixels", "start": 400, "per_cycle": 400, "amount": 40_000}}
+    pool = Bench(values, sizes="mixed")
+    small = [part.filter(np.asarray(part["num_pixels"]) < 400) for part in choose.scored_parts(pool, 0)]
+    for part in small:
+        pool.pool.choose(part)
+    assert len(choose.choose_query(pool, 0, 400)) == 0
+    kind, data = choose.select(pool, actions.Select(0))
+    assert (kind, data["num_regions"]) == ("query_selected", 1)
+    assert data["cost"] > 400

@@ -1,0 +1,194 @@
+"""Every batch rule, in every unit of budget, with filters on and off, on drawn scores and features: the driver's own choice, no model, no Ray."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bench import NUM_LABELLED, Bench
+
+from ray_al.driver import choose
+from ray_al.driver.pool import read_table
+from ray_al.select import BATCH_RULES, fill
+
+QUERIES = json.loads((Path(__file__).parent / "queries.json").read_text())
+"""Digests of queries of `unit: regions` as the version before chose them, by pool, rule, seed, filter and number of regions."""
+RULES = sorted(BATCH_RULES)
+FILTERS = {"none": {}, "per_image": {"per_image": 1}, "min_distance": {"min_distance": 60.0}, "void": {"skip_void_by_ground_truth": True}}
+CELL, CAP, WANTED = 768, 100, 12
+"""Pixels of a cell of the pool `equal`, clicks reserved for one, and regions in a query."""
+PAYS = {"regions": WANTED, "pixels": WANTED * CELL + 100, "clicks": WANTED * CAP + 30}
+"""What pays for as many regions in each unit, and a rest that pays for none."""
+
+
+def bench(rule, unit="regions", filters=None, *, batch=None, label=None, score=None, **pool):
+    strategy = {"score": score or ("clasp" if rule == "class_split" else "entropy"), "batch": {"kind": rule, **(batch or {})}, **(filters or {})}
+    budget = {"unit": unit, "start": 5, "per_cycle": 5, "amount": 100}
+    values = {"seed": pool.get("seed", 0), "strategy": strategy, "budget": budget, "label": {"max_clicks": CAP, **(label or {})}}
+    return Bench(values, **pool)
+
+
+def names(query):
+    return list(zip(query["image_id"].to_pylist(), query["region"].to_pylist(), strict=True))
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """How many regions rules were asked for."""
+    numbers = []
+    for module, name in ((choose, "rank"), (fill, "choose")):
+        real = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *given, real=real, **options: numbers.append(options["k"]) or real(*given, **options))
+    return numbers
+
+
+@pytest.mark.parametrize("case", sorted({key.rsplit("-", 2)[0] for key in QUERIES}))
+def test_queries_in_regions_are_what_they_were(case):
+    kind, rule, seed = case.split("-")
+    for name in FILTERS if seed == "0" else ["none"]:
+        wanted = [number for number in (1, 7, 20) if f"{case}-{name}-{number}" in QUERIES]
+        pool = bench(rule, filters=FILTERS[name], kind=kind, sizes="mixed", seed=int(seed)) if wanted else None
+        for number in wanted:
+            query = pool.choose(number)
+            rows = list(zip(*(query[name].to_pylist() for name in ("image_id", "region", "rank", "cost", "reason")), strict=True))
+            assert hashlib.sha256(repr(rows).encode()).hexdigest()[:16] == QUERIES[f"{case}-{name}-{number}"]
+
+
+@pytest.mark.parametrize("name", FILTERS)
+@pytest.mark.parametrize("rule", RULES)
+def test_the_same_choice_in_every_unit(asked, rule, name):
+    """... of as many regions as are paid, and each time by as many questions."""
+    found = {}
+    for unit, amount in PAYS.items():
+        asked.clear()
+        query = bench(rule, unit, FILTERS[name]).choose(amount)
+        assert sum(query["cost"].to_pylist()) == amount - (0 if unit == "regions" else amount % {"pixels": CELL, "clicks": CAP}[unit])
+        found[unit] = names(query), tuple(asked)
+    assert len(set(found["regions"][0])) == WANTED
+    assert found["regions"] == found["pixels"] == found["clicks"]
+    assert found["regions"][1][0] == WANTED + fill.ONE_MORE
+    assert len(asked) == 1 if name == "none" else sum(asked) <= 20 * WANTED
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_whole_images_are_chosen_as_regions_are(asked, rule):
+    queries = []
+    for unit, amount in (("regions", WANTED), ("images", WANTED), ("pixels", WANTED * 96 * 128 + 5000), ("clicks", WANTED * CAP + 30)):
+        queries.append(names(bench(rule, unit, kind="image").choose(amount)))
+    assert queries == [queries[0]] * 4
+    assert asked == [WANTED + fill.ONE_MORE] * 4
+
+
+@pytest.mark.parametrize("rule", [rule for rule in RULES if rule != "class_split"])
+def test_broken_images_are_made_up_for_in_every_unit(asked, monkeypatch, rule):
+    """Where no scorer opened them: the query does, and asks for what they took away."""
+    broken = (3, 11, 12, 20, 27)
+    found = []
+    for unit, amount in PAYS.items():
+        pool = bench(rule, unit, score="random")
+        pool.broken_images = set(broken)
+        monkeypatch.setattr(choose, "read_image", pool.read_image)
+        asked.clear()
+        found.append(names(pool.choose(amount)))
+        assert not {f"i{index:04d}" for index in broken} & {image for image, _ in found[-1]}
+        assert len(found[-1]) == WANTED
+        assert sum(asked) <= 4 * (WANTED + 1)
+    assert found == [found[0]] * 3
+
+
+@pytest.mark.parametrize("unit", ["pixels", "clicks"])
+@pytest.mark.parametrize("name", FILTERS)
+@pytest.mark.parametrize("rule", RULES)
+def test_an_amount_is_spent_to_the_last_region_that_fits(asked, rule, name, unit):
+    """Cells of three sizes; of clicks, bounds that differ with the size."""
+    pool = bench(rule, unit, FILTERS[name], sizes="mixed", label={"max_clicks": 5000})
+    amount = 9999 if unit == "pixels" else 50_001
+    query = pool.choose(amount)
+    left = amount - sum(query["cost"].to_pylist())
+    assert 0 <= left < amount / 10
+    rest = pool.rest(query, **FILTERS[name])
+    assert left < choose._costs(pool, rest).min()
+    assert len(set(names(query))) == len(query)
+    assert sum(asked) <= 20 * len(query)
+    assert max(asked) <= 10 * len(query)
+
+
+@pytest.mark.parametrize("number", [5, 12, 30])
+@pytest.mark.parametrize("rule", RULES)
+def test_what_a_query_in_regions_costs_pays_for_the_same_query_in_pixels(rule, number):
+    """Cells of three sizes: how many are paid shows only once they are chosen."""
+    amount = sum(bench(rule, sizes="mixed").choose(number)["num_pixels"].to_pylist())
+    query = bench(rule, "pixels", sizes="mixed").choose(amount)
+    assert abs(len(query) - number) <= BATCH_RULES[rule].depends_on_k  # by another number of clusters, another one may be all that is paid
+    assert names(query) == names(bench(rule, sizes="mixed").choose(len(query)))
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_images_are_opened_as_many_as_are_paid(asked, rule):
+    """Of a grid: regions of an image that is open cost nothing."""
+    pool = bench(rule, "images")
+    query = pool.choose(6)
+    opened = {0, 1}  # those of the labelled regions
+    for image, cost in zip(query["image_index"].to_pylist(), query["cost"].to_pylist(), strict=True):
+        assert cost == (image not in opened)
+        opened.add(image)
+    assert len(opened) == 8
+    assert query["cost"].to_pylist()[-1] == 1
+    assert sum(asked) <= 12 * len(query)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_rest_that_pays_for_nothing_asks_for_nothing(asked, rule):
+    query = bench(rule, "pixels").choose(CELL - 1)
+    assert (len(query), len(asked)) == (0, 1 if BATCH_RULES[rule].needs == "scores" else 0)
+
+
+@pytest.mark.parametrize("candidates", [100, 100_000])
+def test_what_counts_as_labelled_is_labelled(candidates):
+    """The feature pass described more regions than the labelled ones and those that are still candidates."""
+    pool = bench("kcenter", "clicks", batch={"candidates": candidates})
+    first = pool.choose(PAYS["clicks"])
+    pool.pool.choose(first)
+    seen = []
+    real = choose.fill_from_candidates
+    choose.fill_from_candidates = lambda basket, given, **options: seen.append(len(given.labelled)) or real(basket, given, **options)
+    try:
+        pool.choose(300)
+        pool.pool.label(first.slice(0, 4))
+        pool.choose(300)
+    finally:
+        choose.fill_from_candidates = real
+    assert seen == [NUM_LABELLED, NUM_LABELLED + 4]
+
+
+def test_reading_scores_once_is_enough_where_all_regions_cost_the_same(monkeypatch):
+    reads = []
+    monkeypatch.setattr(choose, "scored_parts", lambda *given, real=choose.scored_parts: reads.append(given) or real(*given))
+    for rule in ("topk", "power", "softmax", "softrank"):
+        reads.clear()
+        bench(rule, "pixels").choose(PAYS["pixels"])
+        assert len(reads) == 1
+
+
+def test_the_start_set_is_the_same_in_every_unit():
+    for rule in ("random", "equal_per_image"):
+        found = []
+        for unit, amount in PAYS.items():
+            pool = bench("topk", unit)
+            budget = pool.config.budget.model_copy(update={"start_rule": rule})
+            pool.config = pool.config.model_copy(update={"budget": budget})
+            monkey = pool.read_image
+            real, choose.read_image = choose.read_image, monkey
+            try:
+                found.append(names(choose.choose_query(pool, -1, amount)))
+            finally:
+                choose.read_image = real
+        assert found == [found[0]] * 3
+        assert len(found[0]) == WANTED
+
+
+def test_the_bench_holds_what_it_says():
+    pool = bench("topk")
+    assert sum(len(read_table(pool.storage, ref)) for ref in pool.state.scores[0].values()) == 30 * 16 - NUM_LABELLED
+    assert np.array_equal(pool.pool.labelled_numbers, np.arange(NUM_LABELLED))
