@@ -15,9 +15,9 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from ray_al.core.errors import ConfigError
+from ray_al.core.errors import ConfigError, ReadError
+from ray_al.core.reading import ABSENT, read_uri
 from ray_al.core.section import Section
-from ray_al.core.storage import read_uri
 from ray_al.core.strategy import BatchConfig, StrategyConfig
 from ray_al.core.tracking import TrackingConfig
 from ray_al.core.types import START_CYCLE
@@ -341,7 +341,9 @@ def read_yaml(path: str) -> dict[str, Any]:
     """
     try:
         values = yaml.safe_load(read_uri(path)) or {}
-    except (FileNotFoundError, IsADirectoryError):
+    except ReadError as error:
+        raise ConfigError(str(error)) from None
+    except ABSENT:
         raise ConfigError(f"{path}: no such configuration file; give the path of a YAML file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None

@@ -9,10 +9,10 @@ import secrets
 from pathlib import PurePosixPath
 from typing import Any
 
-import fsspec
 from fsspec.core import url_to_fs
 
 from ray_al.core.errors import StorageError
+from ray_al.core.reading import ABSENT, retried
 from ray_al.core.types import FileRef
 
 EXCLUSIVE_PROTOCOLS = frozenset({"file", "local", "s3", "s3a", "gs", "gcs", "memory"})
@@ -49,8 +49,8 @@ class Storage:
 
     def read(self, name: str) -> bytes:
         try:
-            return bytes(self.fs.cat_file(self.path(name)))
-        except FileNotFoundError:
+            return retried(self.uri(name), lambda: bytes(self.fs.cat_file(self.path(name))))
+        except ABSENT:
             raise StorageError(f"{self.uri(name)}: the file is missing; restore it, then run the command again") from None
 
     def read_ref(self, ref: FileRef) -> bytes:
@@ -135,12 +135,3 @@ def _sync_folder(path: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def read_uri(uri: str) -> bytes:
-    """The bytes behind a path or fsspec URI."""
-    if "://" not in uri:
-        with open(uri, "rb") as file:
-            return file.read()
-    with fsspec.open(uri, "rb") as stream:
-        return bytes(stream.read())
