@@ -60,9 +60,13 @@ def read_image_size(uri: str) -> tuple[int, int]:
     """
     if "://" not in uri:
         # Where this fails, the whole file is read: that tells a fault of the disk from one of the file.
-        with contextlib.suppress(*_FAULTS), Image.open(uri) as image:
+        with contextlib.suppress(*_FAULTS, MemoryError), Image.open(uri) as image:
             return _size(image)
     data = read_data(uri)
+    return retried(uri, lambda: _header_size(data, uri), (MemoryError,))
+
+
+def _header_size(data: bytes, uri: str) -> tuple[int, int]:
     try:
         return _size(Image.open(io.BytesIO(data)))
     except _FAULTS as error:

@@ -85,5 +85,5 @@ def check_quarantine(broken: Mapping[str, str], config: RunConfig, num_images: i
     listed = "; ".join(f"{image_id}: {error}" for image_id, error in list(broken.items())[:20])
     more = f"; and {len(broken) - 20} more" if len(broken) > 20 else ""
     raise RayALError(
-        f"{len(broken)} of {num_images} pool images cannot be used, more than score.max_quarantined={limit} allows. {remedy}. {listed}{more}"
+        f"{len(broken)} of {num_images} pool images cannot be read or used, more than score.max_quarantined={limit} allows. {remedy}. {listed}{more}"
     )

@@ -85,7 +85,7 @@ def _train_usable(trainer: Trainer, plan: TrainPlan, pool: Pool, state: State, *
     Raises:
         RayALError: more are broken than `score.max_quarantined` allows.
     """
-    broken = {image_id: error for image_id, error in state.quarantined.items() if pool.indices_of([image_id])[0] in plan.left_out}
+    broken = dict(state.quarantined)
     while True:
         try:
             return plan, trainer.train(plan, **asked)
