@@ -28,7 +28,6 @@ from ray_al.driver.cluster import connect
 from ray_al.driver.pool import table_bytes
 from ray_al.models import build_model
 from ray_al.regions import open_regions
-from ray_al.score.decode import decode
 from ray_al.score.runner import run_shards
 from ray_al.score.scorer import Scorer
 from ray_al.score.shards import ShardTask, make_tasks
@@ -105,11 +104,14 @@ class Bench:
             )
         )  # fmt: skip
 
+    def _decode(self, uri: str) -> np.ndarray:
+        return resize_image(read_image(uri), self.config.data.image_size)
+
     def run(self) -> None:
         uris = [file.uri for file in self.files][: self.options.images]
         some = uris[:100]
-        decoding = timed(lambda: [resize_image(read_image(uri), self.config.data.image_size) for uri in some]) / len(some)
-        batch = np.stack([decode(uri, self.config) for uri in (uris * self.options.batch_size)[: self.options.batch_size]])
+        decoding = timed(lambda: [self._decode(uri) for uri in some]) / len(some)
+        batch = np.stack([self._decode(uri) for uri in (uris * self.options.batch_size)[: self.options.batch_size]])
         few = list(batch) * max(1, self.options.images // (10 * len(batch)))  # a tenth of the images takes long enough
         in_process = self.config.model_copy(update={"score": self.config.score.model_copy(update={"workers": 0})})
         self.through(self.config, "warm", 0)  # starts the worker, fills its cache
@@ -184,7 +186,7 @@ class Bench:
     def overlap(self, uris: list[str]) -> float:
         """Of the regions of the data set's own images, chosen by the reference precision and by ours."""
         ours = self._read("process-0")[: len(uris) * 25]
-        maps = [self.reference.maps(decode(uri, self.config)[None]).values[0] for uri in uris]
+        maps = [self.reference.maps(self._decode(uri)[None]).values[0] for uri in uris]
         boxes = open_regions(self.config.regions)
         full = [boxes_mean(values, boxes, row) for values, row in zip(maps, self.manifest.to_pylist(), strict=False)]
         k = int(len(ours) * SHARE)

@@ -82,7 +82,7 @@ def status(run_dir: str, as_json: bool) -> None:
 
     Example: ray-al status runs/first --json
     """
-    from ray_al.driver.status import read_status
+    from ray_al.driver.status import quarantine_lines, read_status
 
     if _open_place(run_dir).exists("sweep.yaml"):
         from ray_al.sweep.table import sweep_facts, sweep_text
@@ -101,6 +101,8 @@ def status(run_dir: str, as_json: bool) -> None:
     click.echo(f"mIoU: {'-' if facts['miou'] is None else format(facts['miou'], '.4f')}")
     if facts["tasks"]:
         click.echo(f"waiting for labels: put the masks into {facts['tasks']}, then: ray-al resume {run_dir}")
+    for line in quarantine_lines(facts):
+        click.echo(line)
     for image_id, error in facts["quarantine"].items():
         click.echo(f"quarantined {image_id}: {error}")
     for refused in facts["refused"]:
@@ -249,11 +251,16 @@ def datasets_check(config: str, overrides: tuple[str, ...], as_json: bool) -> No
     """
     from ray_al.datasets import open_dataset
     from ray_al.datasets.check import check_dataset
+    from ray_al.regions import too_small
 
     settings = load_config(config, overrides)
     dataset = open_dataset(settings.data)
     with progress() as show:
-        facts = check_dataset(dataset, progress=lambda done, total: show(f"checked {done} of {total} files"))
+        facts = check_dataset(
+            dataset,
+            progress=lambda done, total: show(f"checked {done} of {total} files"),
+            too_small=lambda height, width: too_small(settings.regions, height, width),
+        )
     click.echo(json.dumps(facts, indent=1) if as_json else _readable(facts))
     sys.exit(0 if facts["ok"] else 1)
 
@@ -341,7 +348,7 @@ def _sweep(file: str | None, resume_dir: str | None, dry_run: bool, out: str | N
 def _drive(run_dir: str, as_json: bool) -> int:
     """Carry a run on, show its progress, and say how it ended."""
     from ray_al.driver.host import run as host_run
-    from ray_al.driver.status import progress_line, read_status
+    from ray_al.driver.status import progress_line, quarantine_lines, read_status
 
     storage = Storage(run_dir)
     with stop_on_signals() as stop, progress() as show:
@@ -360,6 +367,9 @@ def _drive(run_dir: str, as_json: bool) -> int:
         click.echo(f"waiting for labels: put the masks into {outcome.detail}, then: ray-al resume {run_dir}")
     else:
         click.echo(f"interrupted; nothing is lost. Go on with: ray-al resume {run_dir}")
+    if not as_json:
+        for line in quarantine_lines(facts):
+            click.echo(line)
     return {"finished": 0, "waiting": EXIT_WAITING}.get(outcome.kind, EXIT_INTERRUPTED)
 
 
@@ -372,6 +382,8 @@ def _final(run_dir: str, kind: Any, as_json: bool) -> None:
     miou = values["metrics"]["val"]["miou"]
     share = values.get("share_of_full_score")
     text = f"mIoU {miou:.4f} on val" + (f", {share:.1%} of the full score" if share is not None else "")
+    left_out = values["left_out"]
+    text += f"; left out: {left_out} image(s) that cannot be used, see `ray-al status`" if left_out else ""
     click.echo(json.dumps(values, indent=1) if as_json else text)
 
 

@@ -17,8 +17,8 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from ray_al.core.errors import ConfigError
 from ray_al.core.places import before_work
+from ray_al.core.reading import ABSENT, read_uri
 from ray_al.core.section import Section
-from ray_al.core.storage import read_uri
 from ray_al.core.strategy import BatchConfig, StrategyConfig
 from ray_al.core.tracking import TrackingConfig
 from ray_al.core.types import START_CYCLE
@@ -343,7 +343,7 @@ def read_yaml(path: str) -> dict[str, Any]:
     try:
         with before_work():
             data = read_uri(path)
-    except (FileNotFoundError, IsADirectoryError):
+    except ABSENT:
         raise ConfigError(f"{path}: no such configuration file; give the path of a YAML file") from None
     return parse_yaml(data, source=path)
 

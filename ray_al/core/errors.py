@@ -1,4 +1,6 @@
-"""One tree of errors. Each says what happened, the value seen and what to do next, in one message, so that it pickles."""
+"""One tree of errors. Each says what happened, the value seen and what to do next, and survives pickling."""
+
+from collections.abc import Mapping
 
 
 class RayALError(Exception):
@@ -14,11 +16,30 @@ class ConfigError(RayALError):
 
 
 class DataError(RayALError):
-    """An image, a mask or a label that cannot be used."""
+    """An image, a mask or a label that cannot be used: it is broken, or surely missing."""
+
+
+class BrokenImagesError(DataError):
+    """Images of the pool that turned out unusable in the middle of work.
+
+    Args:
+        images: image_id -> what is wrong.
+    """
+
+    def __init__(self, images: Mapping[str, str]) -> None:
+        super().__init__(images)
+        self.images = images
+
+    def __str__(self) -> str:
+        return "; ".join(f"{image_id}: {error}" for image_id, error in self.images.items())
 
 
 class StorageError(RayALError):
     """Storage that cannot do what a ledger needs, or a file that is not what its event says."""
+
+
+class ReadError(StorageError):
+    """A file that could not be read just now. It may be whole, so that nothing is concluded about it."""
 
 
 class StoreUnavailableError(StorageError):

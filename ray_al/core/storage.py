@@ -17,6 +17,7 @@ from typing import Any
 
 from ray_al.core.errors import StorageError
 from ray_al.core.places import is_status, open_place, protocol_of, told
+from ray_al.core.reading import ABSENT, retried
 from ray_al.core.seeding import seed_of
 from ray_al.core.types import FileRef
 
@@ -66,9 +67,8 @@ class Storage:
 
     def read(self, name: str) -> bytes:
         try:
-            with told(self.uri(name), missing=True):
-                return bytes(self.fs.cat_file(self.path(name)))
-        except FileNotFoundError:
+            return retried(self.uri(name), lambda: bytes(self.fs.cat_file(self.path(name))))
+        except ABSENT:
             raise StorageError(f"{self.uri(name)}: the file is missing; restore it, then run the command again") from None
 
     def read_ref(self, ref: FileRef) -> bytes:
@@ -291,13 +291,3 @@ def _is_leftover(path: str) -> bool:
         return time.time() - os.stat(path).st_mtime > LEFTOVER_AGE_S
     except FileNotFoundError:
         return False
-
-
-def read_uri(uri: str) -> bytes:
-    """The bytes behind a path or fsspec URI."""
-    if "://" not in uri:
-        with open(uri, "rb") as file:
-            return file.read()
-    fs, path = open_place(uri)
-    with told(uri, missing=True):
-        return bytes(fs.cat_file(path))

@@ -140,6 +140,7 @@ class TrainPlan:
         output: folder, relative to the run, for `model.pt`, `optimizer.pt`, `preview.npz`.
         progress: path, relative to the run, of the checkpoint inside the cycle.
         preview_images: images of the pool whose prediction and entropy are stored for the report.
+        left_out: numbers of labelled images that cannot be used.
         all_masks: train on every pool mask instead of `label_parts` (the upper bound).
         extra_epochs: train this many epochs in place of the recipe's length (EquAL's, every n-th of the budget).
         splits: splits to evaluate on.
@@ -157,6 +158,7 @@ class TrainPlan:
     init: FileRef | None = None
     init_optimizer: FileRef | None = None
     preview_images: tuple[ImageFile, ...] = ()
+    left_out: tuple[int, ...] = ()
     all_masks: bool = False
     extra_epochs: int | None = None
     splits: tuple[str, ...] = ("val",)

@@ -9,18 +9,30 @@ from typing import Any
 import numpy as np
 
 from ray_al.core.errors import DataError
-from ray_al.core.storage import read_uri
 from ray_al.core.types import ImageFile
 from ray_al.datasets import masks
 from ray_al.datasets.catalog import Dataset
 from ray_al.datasets.images import read_image
+from ray_al.datasets.read import read_data
 
 
-def check_dataset(dataset: Dataset, *, threads: int = 4, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
-    """Counts, sizes and class shares by split, and what is broken, missing, mismatched or there twice.
+def check_dataset(
+    dataset: Dataset,
+    *,
+    threads: int = 4,
+    progress: Callable[[int, int], None] | None = None,
+    too_small: Callable[[int, int], str | None] = lambda height, width: None,
+) -> dict[str, Any]:
+    """Counts, sizes and class shares by split, and what is broken, missing, mismatched, too small or there twice.
+
+    Args:
+        too_small: says of a pool image's height and width why it has no region, or None.
 
     Returns:
         A JSON-able report with `ok`. A training split without any mask is a pool for people, and no fault.
+
+    Raises:
+        ReadError: a file could not be read just now, so that nothing can be said of it.
     """
     total = sum(len(images) for images in dataset.splits.values())
     done, digests, report = 0, Counter[str](), {"splits": {}, "duplicates": [], "ok": True}
@@ -35,7 +47,11 @@ def check_dataset(dataset: Dataset, *, threads: int = 4, progress: Callable[[int
                 names.setdefault(fact["digest"], []).append(fact["image_id"])
                 if progress is not None:
                     progress(done, total)
-        report["splits"][split] = _summary(facts, dataset)  # type: ignore[index]
+        summary = _summary(facts, dataset)
+        if split == "train":
+            reasons = ((fact["image_id"], too_small(*fact["size"])) for fact in facts if fact["size"])
+            summary["too_small"] = [f"{image_id}: {reason}" for image_id, reason in reasons if reason]
+        report["splits"][split] = summary  # type: ignore[index]
     report["duplicates"] = [names[digest] for digest, count in digests.items() if digest and count > 1]
     report["ok"] = not report["duplicates"] and all(_is_fine(summary, split) for split, summary in report["splits"].items())  # type: ignore[attr-defined]
     return report
@@ -52,9 +68,9 @@ def _look(image: ImageFile, dataset: Dataset) -> dict[str, Any]:
         "mismatch": None,
     }
     try:
-        fact["digest"] = hashlib.sha256(read_uri(image.uri)).hexdigest()
+        fact["digest"] = hashlib.sha256(read_data(image.uri)).hexdigest()
         fact["size"] = read_image(image.uri).shape[:2]
-    except (DataError, OSError) as error:
+    except DataError as error:
         fact["error"] = str(error)
     if image.mask_uri is None:
         return fact
@@ -87,4 +103,4 @@ def _is_fine(summary: dict[str, Any], split: str) -> bool:
     missing = len(summary["missing_masks"])
     if split == "train" and missing == summary["num_images"]:
         missing = 0
-    return not (missing or summary["unreadable"] or summary["mask_errors"] or summary["size_mismatches"])
+    return not (missing or summary["unreadable"] or summary["mask_errors"] or summary["size_mismatches"] or summary.get("too_small"))

@@ -1,12 +1,14 @@
 """Photographs: any mode and orientation to uint8 RGB."""
 
+import contextlib
 import io
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ray_al.core.errors import DataError
-from ray_al.core.storage import read_uri
+from ray_al.core.reading import retried
+from ray_al.datasets.read import read_data
 
 ORIENTATION = 0x0112
 TRANSPOSED = frozenset({5, 6, 7, 8})
@@ -21,12 +23,32 @@ def read_image(uri: str) -> np.ndarray:
 
     Raises:
         DataError: it is missing, broken or cut off.
+        ReadError: it could not be read just now, or memory did not suffice.
     """
+    data = read_data(uri)
+    return retried(uri, lambda: _decode(data, uri), (MemoryError,))
+
+
+def _decode(data: bytes, uri: str) -> np.ndarray:
     try:
-        image = ImageOps.exif_transpose(Image.open(io.BytesIO(read_uri(uri))))
+        image = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
         return np.array(image.convert("RGB"))
     except _FAULTS as error:
         raise DataError(f"{uri}: cannot be read as an image ({error}); replace or remove the file") from None
+
+
+def read_pool_image(uri: str, size: tuple[int, int]) -> np.ndarray:
+    """An image of the pool, of which the manifest knows the `size` (height, width): as `read_image`.
+
+    Raises:
+        DataError: also where the image is of another size, as its regions and labels would then lie on other pixels.
+        ReadError: as of `read_image`.
+    """
+    image = read_image(uri)
+    if image.shape[:2] != tuple(size):
+        found = f"{image.shape[0]}x{image.shape[1]} pixels, {size[0]}x{size[1]} when the run was made"
+        raise DataError(f"{uri}: the image has {found}; put the image of then back")
+    return image
 
 
 def read_image_size(uri: str) -> tuple[int, int]:
@@ -34,12 +56,19 @@ def read_image_size(uri: str) -> tuple[int, int]:
 
     Raises:
         DataError: there is no readable header.
+        ReadError: it could not be read just now.
     """
+    if "://" not in uri:
+        # Where this fails, the whole file is read: that tells a fault of the disk from one of the file.
+        with contextlib.suppress(*_FAULTS, MemoryError), Image.open(uri) as image:
+            return _size(image)
+    data = read_data(uri)
+    return retried(uri, lambda: _header_size(data, uri), (MemoryError,))
+
+
+def _header_size(data: bytes, uri: str) -> tuple[int, int]:
     try:
-        if "://" not in uri:
-            with Image.open(uri) as image:
-                return _size(image)
-        return _size(Image.open(io.BytesIO(read_uri(uri))))
+        return _size(Image.open(io.BytesIO(data)))
     except _FAULTS as error:
         raise DataError(f"{uri}: cannot be read as an image ({error}); replace or remove the file") from None
 

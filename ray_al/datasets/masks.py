@@ -8,8 +8,9 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ray_al.core.errors import DataError
-from ray_al.core.storage import read_uri
+from ray_al.core.reading import retried
 from ray_al.core.types import IGNORE_INDEX, Box
+from ray_al.datasets.read import read_data
 
 ID_MODES = frozenset({"L", "P", "1", "I", "I;16", "I;16B", "I;16L"})
 
@@ -41,9 +42,11 @@ def read_mask(uri: str, decoder: MaskDecoder, *, box: Box | None = None) -> np.n
         uint8 (H, W), 255 where there is no label.
 
     Raises:
-        DataError: unreadable, or an unknown id or colour: with file, value and number of pixels.
+        DataError: missing, broken, or with an unknown id or colour: with file, value and number of pixels.
+        ReadError: it could not be read just now, or memory did not suffice.
     """
-    values = _open(uri, decoder)
+    data = read_data(uri)
+    values = retried(uri, lambda: _open(data, uri, decoder), (MemoryError,))
     if box is not None:
         values = values[box.top : box.bottom, box.left : box.right]
     if decoder.encoding == "colors":
@@ -58,21 +61,23 @@ def read_mask_size(uri: str) -> tuple[int, int]:
 
     Raises:
         DataError: there is no readable header.
+        ReadError: it could not be read just now.
     """
+    data = read_data(uri)
     try:
         if uri.lower().endswith(".npy"):
-            return tuple(np.load(io.BytesIO(read_uri(uri)), mmap_mode=None).shape[:2])  # type: ignore[return-value]
-        with Image.open(uri if "://" not in uri else io.BytesIO(read_uri(uri))) as image:
+            return tuple(np.load(io.BytesIO(data), mmap_mode=None).shape[:2])  # type: ignore[return-value]
+        with Image.open(io.BytesIO(data)) as image:
             return image.size[1], image.size[0]
     except (OSError, UnidentifiedImageError, ValueError) as error:
         raise DataError(f"{uri}: cannot be read as a mask ({error}); replace the file") from None
 
 
-def _open(uri: str, decoder: MaskDecoder) -> np.ndarray:
+def _open(data: bytes, uri: str, decoder: MaskDecoder) -> np.ndarray:
     try:
         if uri.lower().endswith(".npy"):
-            return np.load(io.BytesIO(read_uri(uri)), allow_pickle=False)
-        image = Image.open(io.BytesIO(read_uri(uri)))
+            return np.load(io.BytesIO(data), allow_pickle=False)
+        image = Image.open(io.BytesIO(data))
         if image.format == "JPEG" and not decoder.nearest_color:
             raise DataError(f"{uri}: a mask in lossy JPEG has wrong values at borders; export PNG, or set data.nearest_color=true")
         if decoder.encoding == "colors":

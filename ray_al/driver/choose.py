@@ -9,15 +9,15 @@ import numpy as np
 import pyarrow as pa
 
 from ray_al.core.arrays import is_among
-from ray_al.core.errors import DataError, RayALError
+from ray_al.core.errors import RayALError
 from ray_al.core.seeding import seed_of
 from ray_al.core.strategy import BatchConfig, StrategyConfig
 from ray_al.core.types import SCORE_SCHEMA, SEED_CYCLE, START_CYCLE, FileRef, cycle_folder
-from ray_al.datasets.images import read_image
 from ray_al.driver import decide as actions
 from ray_al.driver.budget import query_size
 from ray_al.driver.context import Context, Done
 from ray_al.driver.pool import read_table, table_bytes
+from ray_al.driver.quarantine import quarantine_broken
 from ray_al.label import simulated
 from ray_al.label.cost import COSTS, Asked
 from ray_al.score.class_stats import final_parts, pool_stats
@@ -145,18 +145,13 @@ def _skip(context: Context, cycle: int) -> Skip | None:
     """Regions to pass over: void ones by EquAL's filter, and those of broken images where no scorer has opened them yet."""
     strategy = context.config.strategy_at(cycle)
     unopened = context.opens_images and not find_acquisition(strategy.score).needs_model
-    uris, names = context.pool.manifest.column("uri"), context.pool.manifest.column("image_id")
-    readable: dict[int, bool] = {}
+    opened: set[int] = set()
 
     def is_broken(index: int, region: int) -> bool:
-        if index not in readable:
-            try:
-                read_image(uris[index].as_py())
-                readable[index] = True
-            except DataError as error:
-                readable[index] = False
-                context.quarantine([{"image_id": names[index].as_py(), "error": str(error)}])
-        return not readable[index]
+        if index not in opened:
+            opened.add(index)
+            quarantine_broken(context, [index])
+        return bool(context.pool.broken[index])
 
     def is_void(index: int, region: int) -> bool:
         return simulated.is_void(context.truth, index, region)

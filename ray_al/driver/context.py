@@ -1,5 +1,6 @@
 """What the actions of one host of one run share."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -56,19 +57,33 @@ class Context:
         """Record broken images; stop where there are too many."""
         self.append("images_quarantined", {"images": broken})
         self.pool.quarantine(image["image_id"] for image in broken)
-        check_quarantine(self.state.quarantined, self.config, len(self.pool.manifest))
+        self.check_quarantine()
+
+    def check_quarantine(self) -> None:
+        """Stop where too many images are broken, as of `check_quarantine` below."""
+        check_quarantine(self.state.quarantined, self.config, len(self.pool.manifest), run_uri=self.storage.root)
 
 
-def check_quarantine(broken: Mapping[str, str], config: RunConfig, num_images: int) -> None:
-    """Stop where more images are broken than `score.max_quarantined` allows.
+def check_quarantine(broken: Mapping[str, str], config: RunConfig, num_images: int, *, run_uri: str | None = None) -> None:
+    """Stop where more images cannot be used than `score.max_quarantined` allows.
+
+    Args:
+        broken: image_id -> what is wrong and what to do.
+        run_uri: the run that they belong to; None while it is made.
 
     Raises:
-        RayALError: with the list.
+        RayALError: with the first 20 of them and both remedies.
     """
-    limit = exact(config.score.max_quarantined) * num_images
-    if len(broken) > limit:
-        listed = "; ".join(f"{image_id}: {error}" for image_id, error in list(broken.items())[:20])
-        raise RayALError(
-            f"{len(broken)} of {num_images} pool images cannot be read, more than score.max_quarantined="
-            f"{config.score.max_quarantined} allows; mend them or raise it. {listed}"
-        )
+    limit = config.score.max_quarantined
+    if len(broken) <= exact(limit) * num_images:
+        return
+    setting = f"--set score.max_quarantined={math.ceil(100 * len(broken) / num_images) / 100:g}"
+    if run_uri is None:
+        remedy = f"See to them, or do without them: {setting}"
+    else:
+        remedy = f"See to them, then `ray-al resume {run_uri}` takes them back, or do without them: `ray-al resume {run_uri} {setting}`"
+    listed = "; ".join(f"{image_id}: {error}" for image_id, error in list(broken.items())[:20])
+    more = f"; and {len(broken) - 20} more" if len(broken) > 20 else ""
+    raise RayALError(
+        f"{len(broken)} of {num_images} pool images cannot be read or used, more than score.max_quarantined={limit} allows. {remedy}. {listed}{more}"
+    )

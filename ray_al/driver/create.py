@@ -26,7 +26,7 @@ from ray_al.driver.pool import MANIFEST, table_bytes
 from ray_al.driver.track import check_tracking
 from ray_al.ledger import Journal
 from ray_al.models import check_model
-from ray_al.regions import open_regions
+from ray_al.regions import open_regions, too_small
 from ray_al.score.calibrate import measure_batch_size
 from ray_al.score.prepare import resolve_precision
 from ray_al.train.schedule import check_class_weights, check_train
@@ -141,9 +141,9 @@ def check_pool(config: RunConfig, dataset: Dataset) -> tuple[pa.Table, dict[str,
     manifest, unreadable = build_manifest(dataset.splits["train"], (lambda height, width: 0) if kind.needs_maps else kind.num_regions)
     broken = dict(unreadable)
     if not kind.needs_maps:
-        for row in manifest.select(["image_id", "height", "width", "num_regions"]).to_pylist():
-            if row["num_regions"] == 0 and row["image_id"] not in broken:
-                broken[row["image_id"]] = f"{row['height']}x{row['width']} pixels are fewer than the grid's cells"
+        for row in manifest.select(["image_id", "height", "width"]).to_pylist():
+            if row["image_id"] not in broken and (reason := too_small(config.regions, row["height"], row["width"])):
+                broken[row["image_id"]] = reason
     check_quarantine(broken, config, len(manifest))
     sizes = {
         "num_images": len(manifest),

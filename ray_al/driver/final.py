@@ -3,19 +3,25 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Literal
 
+import numpy as np
+
 from ray_al.core.config import RunConfig
-from ray_al.core.errors import ConfigError
+from ray_al.core.errors import BrokenImagesError, ConfigError
 from ray_al.core.storage import Storage
-from ray_al.core.types import FileRef, Recipe, TrainPlan
+from ray_al.core.types import FileRef, Recipe, TrainPlan, TrainResult
 from ray_al.datasets import Dataset, open_dataset
 from ray_al.driver.cluster import connect
+from ray_al.driver.context import check_quarantine
 from ray_al.driver.lease import STALE_S, Lease
 from ray_al.driver.loop import read_config
+from ray_al.driver.pool import Pool
+from ray_al.driver.quarantine import look
 from ray_al.ledger import Journal, State, fold
 from ray_al.report.metrics import read_metrics
-from ray_al.train.trainer import open_trainer
+from ray_al.train.trainer import Trainer, open_trainer
 
 Kind = Literal["final", "upper_bound"]
 
@@ -32,13 +38,13 @@ def train_final(run_uri: str, kind: Kind, *, progress: Callable[[int, int], None
     """
     storage = Storage(run_uri)
     config, state = read_config(storage), fold(Journal(storage).events)
-    dataset = open_dataset(config.data)
+    dataset, pool = open_dataset(config.data), Pool(storage, state, config)
     if kind == "final" and not state.label_parts:
         raise ConfigError(f"{run_uri}: nothing is labelled yet; let the run label its start set first (`ray-al resume {run_uri}`)")
     if kind == "upper_bound" and any(image.mask_uri is None for image in dataset.splits["train"]):
         raise ConfigError(f"{run_uri}: an upper bound trains on every pool mask, and this pool has none; use `ray-al final`")
     with Lease(storage, f"{kind}/lease.json", held=f"trains the {kind} model of this run; wait until it is done, or end it first").acquire():
-        files, values = _train(storage, config, state, dataset, kind, progress, should_stop)
+        files, values = _train(pool, state, dataset, kind, progress, should_stop)
         with Lease(storage, "metrics.lease.json").acquire(patience_s=2 * STALE_S):  # the other kind's command writes the share, too
             storage.replace(f"{kind}/metrics.json", json.dumps(values, indent=1, allow_nan=False).encode())
             _write_share(storage)
@@ -48,20 +54,16 @@ def train_final(run_uri: str, kind: Kind, *, progress: Callable[[int, int], None
 
 
 def _train(
-    storage: Storage,
-    config: RunConfig,
-    state: State,
-    dataset: Dataset,
-    kind: Kind,
-    progress: Callable[[int, int], None],
-    should_stop: Callable[[], bool],
+    pool: Pool, state: State, dataset: Dataset, kind: Kind, progress: Callable[[int, int], None], should_stop: Callable[[], bool]
 ) -> tuple[list[FileRef], dict[str, Any]]:
     """The files of the new checkpoint, which lie beside those of an earlier one, and what `metrics.json` is to say."""
+    storage, config = pool.storage, pool.config
     plan = TrainPlan(
         cycle=state.cycle,
         attempt=_next_attempt(storage, f"{kind}/checkpoint"),
         seed=config.seed,
         label_parts=state.label_parts if kind == "final" else (),
+        left_out=_still_broken(pool, kind),
         output=f"{kind}/checkpoint",
         progress=f"{kind}/progress.pt",
         all_masks=kind == "upper_bound",
@@ -72,7 +74,7 @@ def _train(
     with connect(config.model_copy(update={"cluster": config.cluster.model_copy(update={"host": "process"})})):
         trainer = open_trainer(config, storage.root, state.term, kind=kind)
         try:
-            result = trainer.train(plan, progress=progress, should_stop=should_stop)
+            plan, result = _train_usable(trainer, plan, pool, state, progress=progress, should_stop=should_stop)
         finally:
             trainer.close()
     storage.remove(plan.progress)
@@ -81,6 +83,7 @@ def _train(
         "metrics": {split: metrics.as_dict() for split, metrics in result.metrics.items()},
         "num_steps": result.num_steps,
         "num_images": result.num_images,
+        "left_out": len(plan.left_out),
         "train_seconds": result.train_seconds,
         "files": {name: ref.as_dict() for name, ref in result.files.items()},
     }
@@ -97,6 +100,28 @@ def _keep_only(storage: Storage, folder: str, files: list[FileRef]) -> None:
     for name in storage.list(folder):
         if name not in kept:
             storage.remove(f"{folder}/{name}")
+
+
+def _still_broken(pool: Pool, kind: Kind) -> tuple[int, ...]:
+    """Quarantined images that would be trained on; those that were mended since take part, though a run that is over does not record it."""
+    wanted = pool.broken & pool.labelled_images if kind == "final" else pool.broken
+    return tuple(index for index in np.flatnonzero(wanted).tolist() if look(pool, index) is not None)
+
+
+def _train_usable(trainer: Trainer, plan: TrainPlan, pool: Pool, state: State, **asked: Any) -> tuple[TrainPlan, TrainResult]:
+    """Train without the images that turn out broken; nothing is recorded of them, as another driver may hold the run.
+
+    Raises:
+        RayALError: more are broken than `score.max_quarantined` allows.
+    """
+    broken = dict(state.quarantined)
+    while True:
+        try:
+            return plan, trainer.train(plan, **asked)
+        except BrokenImagesError as error:
+            broken.update(error.images)
+            check_quarantine(broken, pool.config, len(pool.manifest), run_uri=pool.storage.root)
+            plan = replace(plan, left_out=tuple(sorted({*plan.left_out, *pool.indices_of(list(error.images))})))
 
 
 def _sieve(config: RunConfig, state: State) -> FileRef | None:

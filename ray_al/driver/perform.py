@@ -1,7 +1,9 @@
 """The one place that acts. Every action is safe to repeat: bulk is written first, then one event names it."""
 
+import functools
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,11 +12,12 @@ import pyarrow as pa
 from ray_al.core.config import RunConfig
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef, cycle_folder
-from ray_al.datasets.images import read_image
+from ray_al.datasets.images import read_pool_image
 from ray_al.driver import choose, scoring, training
 from ray_al.driver import decide as actions
 from ray_al.driver.context import Append, Context, Done, Note
 from ray_al.driver.pool import read_table, table_bytes
+from ray_al.driver.quarantine import begin_session, quarantine_broken, split_query
 from ray_al.label import Labels, files, simulated
 from ray_al.ledger import Query, State
 from ray_al.train.trainer import open_trainer
@@ -26,6 +29,10 @@ class Performer:
     def __init__(self, storage: Storage, config: RunConfig, state: State, append: Append, note: Note, should_stop: Callable[[], bool]) -> None:
         self.context = Context(storage, config, state, append, note, should_stop)
         self._trainer: Any = None
+
+    def begin(self) -> None:
+        """What a host does first: see what became of quarantined images."""
+        begin_session(self.context)
 
     def perform(self, action: actions.Action, state: State) -> Done:
         """Do what `action` says and return the event that records it."""
@@ -73,38 +80,47 @@ def label(context: Context, action: actions.Label) -> Done:
     if context.config.label.annotator == "files":
         return _request(context, query, table)
     settings = context.config.label
-    labels = simulated.annotate(table, context.truth, kind=settings.kind, max_clicks=settings.max_clicks)
+    usable, refused = split_query(context, table)
+    labels = simulated.annotate(usable, context.truth, kind=settings.kind, max_clicks=settings.max_clicks)
+    labels = replace(labels, refused=(*labels.refused, *refused))
     return _received(context, query, labels, table, time.monotonic() - start)
 
 
 def _request(context: Context, query: Query, table: pa.Table) -> Done:
     number = sum(one.cycle == query.cycle for one in context.state.queries)
     folder = f"{cycle_folder(query.cycle + 1)}/tasks" + (f"-{number}" if number > 1 else "")
-    uris = context.pool.manifest.column("uri")
+    quarantine_broken(context, np.unique(table.column("image_index").to_numpy()).tolist())
+    usable, refused = split_query(context, table)
+    read = _image_reader(context)
     num_tasks = files.write_tasks(
         context.storage,
         folder,
-        table,
-        read_image=lambda index: read_image(uris[index].as_py()),
+        usable,
+        read_image=read,
         regions_of=context.pool.regions_of,
-        propose=_proposer(context, query.cycle),
+        propose=_proposer(context, query.cycle, read),
         class_names=context.dataset.class_names,
         colors=context.dataset.colors,
         margin=context.config.label.margin,
         kind=context.config.label.kind,
     )
-    return "labels_requested", {"cycle": query.cycle, "tasks": folder, "num_tasks": num_tasks}
+    return "labels_requested", {"cycle": query.cycle, "tasks": folder, "num_tasks": num_tasks, "refused": refused}
 
 
-def _proposer(context: Context, cycle: int) -> Callable[[int], Any]:
+def _image_reader(context: Context) -> Callable[[int], np.ndarray]:
+    """image_index -> uint8 (H, W, 3); tasks come image by image, so that the last one is kept."""
+    uris, heights, widths = (context.pool.manifest.column(name) for name in ("uri", "height", "width"))
+    return functools.lru_cache(maxsize=1)(lambda index: read_pool_image(uris[index].as_py(), (heights[index].as_py(), widths[index].as_py())))
+
+
+def _proposer(context: Context, cycle: int, read: Callable[[int], np.ndarray]) -> Callable[[int], Any]:
     if cycle not in context.state.trained or training.is_untrained(context, cycle):
         return lambda index: None
     from ray_al.driver.proposals import Predictor
 
     weights = context.storage.read_ref(FileRef.from_dict(context.state.trained[cycle]["files"]["model.pt"]))
     predictor = Predictor(context.config, context.dataset.num_classes, weights)
-    uris = context.pool.manifest.column("uri")
-    return lambda index: predictor(read_image(uris[index].as_py()))
+    return lambda index: predictor(read(index))
 
 
 def collect(context: Context, action: actions.Collect) -> Done:

@@ -10,6 +10,7 @@ from ray_al.core.errors import StorageError
 from ray_al.core.notes import read_note
 from ray_al.core.storage import Storage
 from ray_al.ledger import Journal, State, fold
+from ray_al.report.left_out import labels_left_out
 
 NAME = "status.json"
 INTERVAL_S = 0.5
@@ -69,6 +70,26 @@ def progress_line(storage: Storage) -> str:
     return line + (f", {live['seconds_left']:.0f} s left" if live["seconds_left"] else "")
 
 
+def quarantine_lines(facts: dict[str, Any]) -> list[str]:
+    """What the terminal says, of the facts of `read_status`, about images that a run does without or that came back."""
+    lines = []
+    if facts["restored"]:
+        lines.append(f"back in the pool: {len(facts['restored'])} image(s) that were mended: {_some(facts['restored'])}")
+    if facts["quarantine"]:
+        lost = sum(facts["left_out"].values())
+        cost = f"; with them {lost} labelled region(s) that were paid for" if lost else ""
+        back = "" if facts["finished"] else ", and `ray-al resume` takes them back once they are mended"
+        lines.append(
+            f"left out: {len(facts['quarantine'])} of {facts['num_images']} pool images, which cannot be used{cost}; "
+            f"`ray-al status` says why{back}: {_some(list(facts['quarantine']))}"
+        )
+    return lines
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
+
+
 def read_status(storage: Storage) -> dict[str, Any]:
     """The facts that `ray-al status --json` prints."""
     state = fold(Journal(storage).events)
@@ -88,6 +109,9 @@ def read_status(storage: Storage) -> dict[str, Any]:
         "labelled_regions": state.labelled_regions,
         "quarantined": len(state.quarantined),
         "quarantine": dict(state.quarantined),
+        "left_out": labels_left_out(storage, state),
+        "restored": [image_id for image_id, term in state.restored.items() if term == state.term],
+        "num_images": state.created["num_images"],
         "refused": list(state.refused),
         "tasks": storage.uri(state.queries[-1].tasks or "") if waiting else None,
         "finished": state.finished,

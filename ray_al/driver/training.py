@@ -2,13 +2,16 @@
 
 from typing import Any
 
-from ray_al.core.errors import RayALError
+import numpy as np
+
+from ray_al.core.errors import BrokenImagesError, RayALError
 from ray_al.core.seeding import seed_of
 from ray_al.core.shares import exact
 from ray_al.core.types import START_CYCLE, FileRef, ImageFile, Recipe, TrainPlan, TrainResult, cycle_folder
 from ray_al.driver import decide as actions
 from ray_al.driver.context import Context, Done
 from ray_al.driver.pool import read_table
+from ray_al.report.left_out import labels_left_out
 from ray_al.score.functions import find_acquisition
 from ray_al.train.trainer import Trainer
 
@@ -21,9 +24,7 @@ def train(context: Context, action: actions.Train, trainer: Trainer) -> Done:
     cycle, state = action.cycle, context.state
     if not is_untrained(context, cycle) and not state.label_parts:
         raise RayALError(f"cycle {cycle}: not one label of the start set could be used; see the refused ones with `ray-al status`")
-    plan = _plan(context, cycle, action.member)
-    result = trainer.train(plan, progress=lambda done, total: context.note("train", done, total), should_stop=context.should_stop)
-    context.storage.remove(plan.progress)
+    result = _train_usable(context, action, trainer)
     if action.member:
         return "member_trained", {"cycle": cycle, "member": action.member, **_files(result)}
     return "cycle_trained", {
@@ -37,11 +38,31 @@ def train(context: Context, action: actions.Train, trainer: Trainer) -> Done:
             "clicks": state.labelled_clicks,
             "cost": state.spent,
         },
+        "left_out": _left_out(context),
         "class_pixels": list(result.class_pixels),
         "losses": [list(pair) for pair in result.losses],
         "num_images": result.num_images,
         "evaluate_seconds": result.evaluate_seconds,
     }
+
+
+def _train_usable(context: Context, action: actions.Train, trainer: Trainer) -> TrainResult:
+    """Train on the images that can be used: those that turn out broken are quarantined, and the cycle is trained without them from its start."""
+    while True:
+        plan = _plan(context, action.cycle, action.member)
+        try:
+            result = trainer.train(plan, progress=lambda done, total: context.note("train", done, total), should_stop=context.should_stop)
+        except BrokenImagesError as error:
+            context.quarantine([{"image_id": image_id, "error": reason} for image_id, reason in error.images.items()])
+            continue
+        context.storage.remove(plan.progress)
+        return result
+
+
+def _left_out(context: Context) -> dict[str, int]:
+    """Labelled images that cannot be used, and their labelled regions: paid for, and not trained on."""
+    counts = labels_left_out(context.storage, context.state)
+    return {"images": len(counts), "regions": sum(counts.values())}
 
 
 def _files(result: TrainResult) -> dict[str, Any]:
@@ -69,6 +90,7 @@ def _plan(context: Context, cycle: int, member: int) -> TrainPlan:
         attempt=state.term,
         seed=seed_of("member", context.config.seed, member) if member else context.config.seed,
         label_parts=state.label_parts,
+        left_out=tuple(np.flatnonzero(context.pool.broken & context.pool.labelled_images).tolist()),
         output=f"{folder}/checkpoint",
         progress=f"{folder}/progress.pt",
         init=FileRef.from_dict(previous["model.pt"]) if "model.pt" in previous else None,
@@ -111,10 +133,11 @@ def score_weights(context: Context, cycle: int) -> tuple[FileRef, ...]:
 
 
 def _preview_images(context: Context) -> tuple[ImageFile, ...]:
-    """The images with most regions in the start set: what the report follows."""
+    """The usable images with most regions in the start set: what the report follows."""
     start = read_table(context.storage, context.state.queries[0].file, ["image_id"])
     counts = start.group_by("image_id").aggregate([([], "count_all")]).sort_by([("count_all", "descending"), ("image_id", "ascending")])
-    chosen = counts.column("image_id").slice(0, context.config.report.num_images).to_pylist()
+    usable = [image_id for image_id in counts.column("image_id").to_pylist() if image_id not in context.state.quarantined]
+    chosen = usable[: context.config.report.num_images]
     uris = context.pool.manifest.column("uri")
     indices = context.pool.indices_of(chosen)
     return tuple(ImageFile(image_id=image_id, uri=uris[index].as_py()) for image_id, index in zip(chosen, indices, strict=True))

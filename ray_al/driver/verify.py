@@ -10,10 +10,12 @@ from ray_al.core.arrays import is_among
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import StorageError, VerifyError
 from ray_al.core.storage import Storage
+from ray_al.core.types import FileRef
 from ray_al.driver.loop import read_config
 from ray_al.driver.pool import Pool, read_table
 from ray_al.ledger import Event, Journal, State, fold
 from ray_al.ledger.events import file_refs, is_superseded
+from ray_al.report.left_out import labels_left_out
 from ray_al.score.functions import find_acquisition
 
 
@@ -28,6 +30,7 @@ def verify(run_uri: str) -> dict[str, Any]:
         events = Journal(storage).events
         num_files = sum(_check_event_files(storage, event, events) for event in events)
         state = _check_budget(events)
+        _check_quarantine(storage, events)
         _check_queries(storage, state, read_config(storage))
         _check_labels(storage, state)
     except StorageError as error:
@@ -55,6 +58,25 @@ def _check_budget(events: list[Event]) -> State:
                 f"of a budget of {state.amount} {state.created['unit']}"
             )
     return state
+
+
+def _check_quarantine(storage: Storage, events: list[Event]) -> None:
+    """No image is chosen while it is quarantined, none comes back that was not, and what a training left out is what it could not use."""
+    state = State()
+    for event in events:
+        where = f"journal event {event.sequence} ({event.kind})"
+        if event.kind == "images_restored" and (unknown := sorted(set(event.data["images"]) - state.quarantined.keys())):
+            raise VerifyError(f"{where}: {unknown[0]} comes back, and was not quarantined")
+        if event.kind == "query_selected" and state.quarantined:
+            names = read_table(storage, FileRef.from_dict(event.data["query"]), ["image_id"]).column("image_id").to_pylist()
+            if chosen := sorted(state.quarantined.keys() & set(names)):
+                raise VerifyError(f"{where}: {chosen[0]} is chosen, and was quarantined before")
+        if event.kind == "cycle_trained" and "left_out" in event.data:  # earlier versions did not write it
+            lost = labels_left_out(storage, state)
+            expected = {"images": len(lost), "regions": sum(lost.values())}
+            if event.data["left_out"] != expected:
+                raise VerifyError(f"{where}: left out {event.data['left_out']}, labels of quarantined images are {expected}")
+        state = fold([event], state)
 
 
 def _check_queries(storage: Storage, state: State, config: RunConfig) -> None:

@@ -53,7 +53,7 @@ def annotate(query: pa.Table, read: GroundTruth, *, kind: str, max_clicks: int) 
     for row in query.select(["image_index", "image_id", "region"]).to_pylist():
         try:
             truth = read(row["image_index"], row["region"])
-        except (DataError, OSError) as error:
+        except DataError as error:
             refused.append({"image_id": row["image_id"], "region": row["region"], "reason": str(error), "final": True})
             continue
         answer = KINDS[kind].answer(truth.ids, truth.region)
@@ -75,7 +75,7 @@ def is_void(read: GroundTruth, image_index: int, region: int) -> bool:
     """EquAL's void filter: most of the region's ground truth is void. It looks at labels that nobody paid for."""
     try:
         truth = read(image_index, region)
-    except (DataError, OSError):
+    except DataError:
         return False  # the annotator will refuse it and say why
     inside = truth.ids if truth.region is None else truth.ids[truth.region]
     return bool(np.mean(inside == IGNORE_INDEX) > 0.5)

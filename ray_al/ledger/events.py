@@ -15,6 +15,7 @@ EVENTS: Mapping[str, frozenset[str]] = {
     "run_created": frozenset({"name", "manifest", "config", "num_images", "num_regions", "num_pixels", "unit", "amount"}),
     "driver_started": frozenset({"term", "host", "pid"}),
     "images_quarantined": frozenset({"images"}),
+    "images_restored": frozenset({"images"}),
     "images_segmented": frozenset({"parts"}),
     "regions_computed": frozenset({"manifest", "num_regions", "amount", "seconds"}),
     "query_selected": frozenset({"cycle", "query", "num_regions", "num_pixels", "cost", "seconds"}),

@@ -29,7 +29,10 @@ class Query:
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """What is known of a run. Costs are in the budget's unit."""
+    """What is known of a run. Costs are in the budget's unit.
+
+    `quarantined`: image_id -> what is wrong with it; `restored`: image_id -> the term in which it came back.
+    """
 
     created: Mapping[str, Any] = field(default_factory=dict)
     term: int = 0
@@ -50,6 +53,7 @@ class State:
     features: Mapping[int, Mapping[int, FileRef | None]] = field(default_factory=dict)
     extracted: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
     quarantined: Mapping[str, str] = field(default_factory=dict)
+    restored: Mapping[str, int] = field(default_factory=dict)
     refused: tuple[Mapping[str, Any], ...] = ()
     filled: int | None = None
     finished: str | None = None
@@ -98,7 +102,15 @@ def _driver_started(state: State, data: Mapping[str, Any]) -> State:
 
 
 def _quarantined(state: State, data: Mapping[str, Any]) -> State:
-    return replace(state, quarantined={**state.quarantined, **{image["image_id"]: image["error"] for image in data["images"]}})
+    broken = {image["image_id"]: image["error"] for image in data["images"]}
+    restored = {image_id: term for image_id, term in state.restored.items() if image_id not in broken}
+    return replace(state, quarantined={**state.quarantined, **broken}, restored=restored)
+
+
+def _restored(state: State, data: Mapping[str, Any]) -> State:
+    back = dict.fromkeys(data["images"], state.term)
+    quarantined = {image_id: error for image_id, error in state.quarantined.items() if image_id not in back}
+    return replace(state, quarantined=quarantined, restored={**state.restored, **back})
 
 
 def _query_selected(state: State, data: Mapping[str, Any]) -> State:
@@ -113,7 +125,9 @@ def _query_selected(state: State, data: Mapping[str, Any]) -> State:
 
 
 def _labels_requested(state: State, data: Mapping[str, Any]) -> State:
-    return _change_query(state, data["cycle"], tasks=data["tasks"])
+    refused = data.get("refused", ())  # images that turned out broken when their tasks were written
+    state = _change_query(state, data["cycle"], tasks=data["tasks"], refused=state.queries[-1].refused + len(refused))
+    return replace(state, refused=(*state.refused, *refused))
 
 
 def _labels_received(state: State, data: Mapping[str, Any]) -> State:
@@ -218,6 +232,7 @@ _APPLY: Mapping[str, Callable[[State, Mapping[str, Any]], State]] = {
     "run_created": _created,
     "driver_started": _driver_started,
     "images_quarantined": _quarantined,
+    "images_restored": _restored,
     "query_selected": _query_selected,
     "labels_requested": _labels_requested,
     "labels_received": _labels_received,

@@ -11,7 +11,7 @@ from torch import nn
 from ray_al.core.config import ModelConfig
 from ray_al.core.errors import ConfigError
 from ray_al.core.imports import import_function
-from ray_al.core.storage import read_uri
+from ray_al.core.reading import ABSENT, read_uri
 
 TORCHVISION_NAMES = (
     "deeplabv3_mobilenet_v3_large",
@@ -181,10 +181,8 @@ def _build_foreign(model: ModelConfig, num_classes: int) -> ForeignSegmenter:
 def _load_state(network: nn.Module, uri: str) -> None:
     try:
         data = read_uri(uri)
-    except FileNotFoundError:
+    except ABSENT:
         raise ConfigError(f"model.weights {uri!r}: no such file; give the path of a state dict, or none, backbone, full") from None
-    except OSError as error:
-        raise ConfigError(f"model.weights {uri!r}: cannot be read ({error}); give the path of a state dict, or none, backbone, full") from None
     try:
         network.load_state_dict(torch.load(io.BytesIO(data), map_location="cpu", weights_only=True))
     except Exception as error:  # torch.load answers a broken file with any error

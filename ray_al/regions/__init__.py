@@ -24,4 +24,14 @@ def open_regions(config: RegionsConfig) -> Any:
     return KINDS[config.kind](config)
 
 
-__all__ = ["KINDS", "Grid", "ImageRegions", "Pixels", "RegionKind", "SizedKind", "SparseKind", "Superpixels", "Windows", "open_regions"]
+def too_small(config: RegionsConfig, height: int, width: int) -> str | None:
+    """Why an image of this size has no region; None where it has some. A grid alone can be too fine for an image."""
+    if config.kind != "grid" or open_regions(config).num_regions(height, width):
+        return None
+    return (
+        f"the image of {height}x{width} pixels is smaller than the grid of {config.rows}x{config.columns} cells; "
+        "lower regions.rows and regions.columns, or take the image out of the split"
+    )
+
+
+__all__ = ["KINDS", "Grid", "ImageRegions", "Pixels", "RegionKind", "SizedKind", "SparseKind", "Superpixels", "Windows", "open_regions", "too_small"]

@@ -19,6 +19,7 @@ from ray_al.regions.maps import MapPart, decode_map
 from ray_al.report.curve import curve_csv
 from ray_al.report.data import Frame, ImagePanel, ReportData
 from ray_al.report.html import render_report
+from ray_al.report.left_out import labels_left_out
 from ray_al.report.metrics import read_metrics
 from ray_al.report.pictures import outline_path, striped_ids
 
@@ -96,7 +97,7 @@ def write_report(run_uri: str, val_class_pixels: list[int]) -> str:
         val_class_pixels=val_class_pixels,
         images=_panels(storage, state),
         config_yaml=storage.read("config.yaml").decode(errors="replace"),
-        quarantine=[{"image_id": image_id, "error": error} for image_id, error in state.quarantined.items()],
+        quarantine=_quarantine(storage, state),
         refused=[dict(refused) for refused in state.refused],
         final=read_metrics(storage, "final"),
         upper_bound=read_metrics(storage, "upper_bound"),
@@ -105,19 +106,27 @@ def write_report(run_uri: str, val_class_pixels: list[int]) -> str:
     return storage.uri("report.html")
 
 
+def _quarantine(storage: Storage, state: State) -> list[dict[str, Any]]:
+    lost = labels_left_out(storage, state)
+    costs = {image_id: f"; {number} labelled regions of it are not trained on" for image_id, number in lost.items()}
+    return [{"image_id": image_id, "error": error + costs.get(image_id, "")} for image_id, error in state.quarantined.items()]
+
+
 def _panels(storage: Storage, state: State) -> list[ImagePanel]:
     """One panel an image that the run followed; a frame a cycle."""
     previews = {cycle: data["files"]["preview.npz"] for cycle, data in sorted(state.trained.items()) if cycle >= 0 and "preview.npz" in data["files"]}
     if not previews:
         return []
     followed = {cycle: _load_preview(storage, FileRef.from_dict(ref)) for cycle, ref in previews.items()}
-    image_ids = list(next(iter(followed.values())))
+    image_ids = list(dict.fromkeys(image_id for preview in followed.values() for image_id in preview))
     sizes = _sizes(storage, state, image_ids)
     labels = _labelled(storage, state, sizes)
     return [
         ImagePanel(
             image_id=image_id,
-            frames=[_frame(cycle, preview[image_id], labels[image_id], sizes[image_id]) for cycle, preview in followed.items()],
+            frames=[
+                _frame(cycle, preview[image_id], labels[image_id], sizes[image_id]) for cycle, preview in followed.items() if image_id in preview
+            ],
         )
         for image_id in image_ids
     ]

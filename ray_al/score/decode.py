@@ -12,7 +12,7 @@ import torch
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import DataError
 from ray_al.datasets.cache import ByteCache
-from ray_al.datasets.images import read_image, resize_image
+from ray_al.datasets.images import read_pool_image, resize_image
 
 
 class HasRow(Protocol):
@@ -20,7 +20,7 @@ class HasRow(Protocol):
 
     @property
     def row(self) -> Mapping[str, Any]:
-        """With `uri` and `image_id`."""
+        """With `uri`, `image_id`, `height` and `width`."""
 
 
 Image = TypeVar("Image", bound=HasRow)
@@ -48,6 +48,9 @@ def map_batches(
 
     Yields:
         For each batch, in order, its results, and (image_id, error) of its broken images.
+
+    Raises:
+        ReadError: an image could not be read just now; what has not begun then does not begin.
     """
 
     def one(members: Sequence[Image], decoded: Sequence[Future[np.ndarray]]) -> tuple[list[Result], list[tuple[str, str]]]:
@@ -69,28 +72,33 @@ def map_batches(
         ThreadPoolExecutor(lanes, initializer=torch.set_num_threads, initargs=(1,)) as workers,
     ):
         begun: deque[Future[tuple[list[Result], list[tuple[str, str]]]]] = deque()
-        for start in range(0, len(images), batch_size):
-            members = images[start : start + batch_size]
-            decoded = [readers.submit(decode, image.row["uri"], config) for image in members]
-            begun.append(workers.submit(one, members, decoded))
-            if len(begun) > AHEAD * lanes:
+        try:
+            for start in range(0, len(images), batch_size):
+                members = images[start : start + batch_size]
+                decoded = [readers.submit(decode, image.row, config) for image in members]
+                begun.append(workers.submit(one, members, decoded))
+                if len(begun) > AHEAD * lanes:
+                    yield begun.popleft().result()
+            while begun:
                 yield begun.popleft().result()
-        while begun:
-            yield begun.popleft().result()
+        finally:  # where a batch failed, the others are not waited for: a store that does not answer is asked again for a while for each image
+            for executor in (readers, workers):
+                executor.shutdown(wait=False, cancel_futures=True)
 
 
-def decode(uri: str, config: RunConfig) -> np.ndarray:
-    """uint8 (H, W, 3) at the size of scoring."""
+def decode(row: Mapping[str, Any], config: RunConfig) -> np.ndarray:
+    """uint8 (H, W, 3) at the size of scoring, of an image's row of the manifest."""
     global _cache
     limit = int(config.data.cache_gb * 2**30)
-    key = (uri, config.data.image_size)
+    size = (row["height"], row["width"])
+    key = (row["uri"], size, config.data.image_size)
     with _cache_lock:
         if _cache is None or _cache.limit_bytes != limit:
             _cache = ByteCache(limit)
         cache = _cache
         image = cache.get(key)
     if image is None:
-        image = resize_image(read_image(uri), config.data.image_size)
+        image = resize_image(read_pool_image(row["uri"], size), config.data.image_size)
         with _cache_lock:
             cache.put(key, image)
     return image

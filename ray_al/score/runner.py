@@ -23,6 +23,7 @@ def run_shards(
     An exception of `on_results` ends the work. A return means that every task is done.
 
     Raises:
+        ReadError: an image or a file of the run could not be read just now.
         RayALError: a task failed for another reason than a broken image.
     """
     if not tasks:
@@ -33,7 +34,11 @@ def run_shards(
         return
     rows = _dataset(tasks, config).iter_batches(batch_size=None, prefetch_batches=0)
     for batch in rows:
-        on_results([pickle.loads(result) for result in batch["result"]])
+        results = [pickle.loads(result) for result in batch["result"]]
+        for result in results:
+            if isinstance(result, RayALError):
+                raise result
+        on_results(results)
 
 
 def _dataset(tasks: list[ShardTask], config: RunConfig) -> Any:
@@ -57,15 +62,21 @@ def _dataset(tasks: list[ShardTask], config: RunConfig) -> Any:
 
 
 def score_batch(batch: dict[str, Any], config: RunConfig) -> dict[str, Any]:
-    """One row a task in, one row a result out; both pickled."""
+    """One row a task in, one row a result out; both pickled. An error of ours is a result too: Ray would wrap it."""
     results = []
     for data in batch["task"]:
         task = pickle.loads(data)
-        try:
-            results.append(pickle.dumps(work_shard(task, config)))
-        except MemoryError as error:
-            raise RayALError(f"shard {task.shard}: not enough memory ({error}); lower score.batch_size or data.cache_gb") from None
+        results.append(pickle.dumps(_result_or_error(task, config)))
     return {"result": np.array(results, dtype=object)}
+
+
+def _result_or_error(task: ShardTask, config: RunConfig) -> ShardResult | RayALError:
+    try:
+        return work_shard(task, config)
+    except RayALError as error:
+        return error
+    except MemoryError as error:
+        return RayALError(f"shard {task.shard}: not enough memory ({error}); lower score.batch_size or data.cache_gb")
 
 
 class ShardMapper:

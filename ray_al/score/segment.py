@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import DataError
-from ray_al.datasets.images import read_image
+from ray_al.datasets.images import read_pool_image
 from ray_al.regions import open_regions
 from ray_al.regions.maps import maps_table
 from ray_al.score.shards import ShardImage, ShardTask
@@ -19,7 +19,7 @@ def map_table(task: ShardTask, config: RunConfig, images: Sequence[ShardImage]) 
 
     def segment(image: ShardImage) -> np.ndarray | str:
         try:
-            labels: np.ndarray = kind.segment(read_image(image.row["uri"]))
+            labels: np.ndarray = kind.segment(read_pool_image(image.row["uri"], image.size))
         except DataError as error:
             return str(error)
         return labels

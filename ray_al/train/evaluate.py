@@ -1,6 +1,7 @@
 """Predictions at native size: metrics of a split, and previews for the report."""
 
 import io
+import logging
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from torch import nn
 
 from ray_al.core.config import RunConfig
-from ray_al.core.errors import DivergedError
+from ray_al.core.errors import DataError, DivergedError
 from ray_al.core.types import ImageFile, Metrics
 from ray_al.datasets import Dataset
 from ray_al.datasets.images import read_image, resize_image
@@ -17,6 +18,8 @@ from ray_al.models import images_to_tensor
 from ray_al.train.comm import Comm
 from ray_al.train.losses import resize_logits
 from ray_al.train.metrics import confusion_matrix, metrics_from_confusion
+
+logger = logging.getLogger(__name__)
 
 
 class Evaluator:
@@ -56,10 +59,18 @@ class Evaluator:
         return metrics_from_confusion(np.array(total).reshape(matrix.shape), len(files))
 
     def previews(self, model: nn.Module, files: tuple[ImageFile, ...], image_size: tuple[int, int]) -> bytes:
-        """An npz with `image_i`, `prediction_i` (uint8) and `entropy_i` (float16, nats), all at `image_size`, and `image_ids`."""
-        arrays: dict[str, np.ndarray] = {"image_ids": np.array([file.image_id for file in files])}
-        for i, file in enumerate(files):
-            image = self._image(file.uri, image_size)
+        """An npz with `image_i`, `prediction_i` (uint8) and `entropy_i` (float16, nats), all at `image_size`, and `image_ids`.
+
+        An image that cannot be used is not in it: a picture of the report is no reason to stop a run.
+        """
+        images = {}
+        for file in files:
+            try:
+                images[file.image_id] = self._image(file.uri, image_size)
+            except DataError as error:
+                logger.warning("no preview for the report: %s", error)
+        arrays: dict[str, np.ndarray] = {"image_ids": np.array(list(images))}
+        for i, image in enumerate(images.values()):
             log_p = resize_logits(self._logits(model, image), image_size).log_softmax(1)[0]
             arrays[f"image_{i}"] = image
             arrays[f"prediction_{i}"] = log_p.argmax(0).to(torch.uint8).cpu().numpy()

@@ -1,8 +1,10 @@
 """One cycle's training, the same on one process and on many."""
 
+import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ import torch
 from torch import nn
 
 from ray_al.core.config import RunConfig
-from ray_al.core.errors import DataError, DivergedError, RayALError
+from ray_al.core.errors import BrokenImagesError, DataError, DivergedError, RayALError
 from ray_al.core.parquet import read_parquet
 from ray_al.core.seeding import seed_of
 from ray_al.core.storage import Storage
@@ -26,6 +28,7 @@ from ray_al.train.samples import LabelledImages, Probabilities
 from ray_al.train.schedule import batch_indices, check_class_weights, num_steps, rate_factor
 from ray_al.train.state import dump, make_optimizer, parse, seal, unseal
 
+logger = logging.getLogger(__name__)
 Wrap = Callable[[nn.Module], nn.Module]
 Progress = Callable[[int, int], None]
 LOSSES_KEPT = 100
@@ -77,8 +80,10 @@ class CycleTrainer:
             The answer; only rank 0's names files and class pixels.
 
         Raises:
-            DataError: nothing is labelled.
+            BrokenImagesError: labelled images cannot be used; it names all of them.
+            DataError: nothing is labelled, or a validation image or mask cannot be used.
             DivergedError: a loss, a weight or a prediction on the splits is not finite; nothing was written.
+            ReadError: a file could not be read just now.
             TrainStopped: `should_stop` said so.
         """
         started = time.perf_counter()
@@ -86,7 +91,10 @@ class CycleTrainer:
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
         samples = self._samples(plan)
         cycle = _Cycle(self, plan, samples)
-        cycle.train(wrap, progress, should_stop)
+        with _names_broken(samples):
+            if plan.sieve is not None:
+                samples.sieve(self._probabilities(plan.sieve))
+            cycle.train(wrap, progress, should_stop)
         cycle.check_weights()
         trained = time.perf_counter()
         cycle.model.eval()
@@ -102,9 +110,7 @@ class CycleTrainer:
             partial = self.config.label.kind != "dense"
             scattered = self.config.regions.is_sparse
             self.samples = LabelledImages(self.storage, self.manifest, self.dataset, size, self.cache, partial=partial, scattered=scattered)
-        self.samples.update(plan.label_parts, all_masks=plan.all_masks)
-        if plan.sieve is not None:
-            self.samples.sieve(self._probabilities(plan.sieve))
+        self.samples.update(plan.label_parts, all_masks=plan.all_masks, left_out=plan.left_out)
         return self.samples
 
     def _probabilities(self, weights: FileRef) -> Probabilities:
@@ -156,6 +162,18 @@ class CycleTrainer:
         )
 
 
+@contextmanager
+def _names_broken(samples: LabelledImages) -> Iterator[None]:
+    """Where one labelled image turns out broken, look for all of them, so that the answer is the same from any worker."""
+    try:
+        yield
+    except DataError as error:
+        logger.warning("a labelled image cannot be used, the others are looked at: %s", error)
+        if broken := samples.find_broken():
+            raise BrokenImagesError(broken) from None
+        raise
+
+
 class _Cycle:
     """The state of one plan's training: network, optimizer, step and losses."""
 
@@ -167,6 +185,7 @@ class _Cycle:
         self.total = num_steps(plan, self.config, len(samples.indices), self.batch_size)
         if self.total and not samples.indices:
             message = f"cycle {plan.cycle}: no labelled region in {len(plan.label_parts)} label part(s)"
+            message += f", {len(plan.left_out)} labelled images cannot be used" if plan.left_out else ""
             raise DataError(f"{message}; label at least one region before training")
         self.model = self._build()
         self.optimizer = make_optimizer(self.model, self.config, self.rate)
@@ -303,7 +322,8 @@ class _Cycle:
     def _key(self) -> list[Any]:
         plan = self.plan
         parts = sorted(ref.sha256 for ref in plan.label_parts)
-        return [plan.cycle, plan.seed, parts, plan.all_masks, self.total, self.batch_size, list(self.samples.image_size)]
+        images = list(plan.left_out)
+        return [plan.cycle, plan.seed, parts, plan.all_masks, images, self.total, self.batch_size, list(self.samples.image_size)]
 
     def _save(self) -> None:
         interval = self.config.checkpoint_interval_s

@@ -3,6 +3,7 @@
 import threading
 from typing import Any, Literal
 
+from ray_al.core.errors import RayALError
 from ray_al.core.types import TrainPlan, TrainResult
 
 Seen = tuple[int, int, int]
@@ -18,7 +19,7 @@ class Mailbox:
         self._lock = threading.Lock()
         self._serial = 0
         self._plan: TrainPlan | None = None
-        self._answer: TrainResult | str | None = None
+        self._answer: TrainResult | RayALError | None = None
         self._progress: tuple[int, int] = (0, 0)
         self._starts = 0
         self._stopped = False
@@ -58,8 +59,8 @@ class Mailbox:
             if serial == self._serial:
                 self._error = message
 
-    def put_answer(self, serial: int, cycle: int, attempt: int, result: TrainResult | str) -> bool:
-        """Take a result (or the message of an error that no restart mends); False refuses a late one."""
+    def put_answer(self, serial: int, cycle: int, attempt: int, result: TrainResult | RayALError) -> bool:
+        """Take a result (or an error that no restart mends); False refuses a late one."""
         with self._lock:
             if self._plan is None or self._answer is not None or (serial, cycle, attempt) != (self._serial, self._plan.cycle, self._plan.attempt):
                 return False

@@ -1,6 +1,7 @@
 """The labelled images of a run, read once and kept between cycles."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pyarrow as pa
@@ -13,9 +14,10 @@ from ray_al.datasets import Dataset
 from ray_al.datasets.bits import bits_of_ids
 from ray_al.datasets.cache import ByteCache
 from ray_al.datasets.compose import Part, compose_mask, compose_targets
-from ray_al.datasets.images import read_image, resize_image, resize_mask, resize_scattered
+from ray_al.datasets.images import read_pool_image, resize_image, resize_mask, resize_scattered
 from ray_al.datasets.masks import read_mask
 
+THREADS = 8
 Probabilities = Callable[[np.ndarray], np.ndarray]
 """uint8 (H, W, 3) -> class probabilities, float32 (C, H, W)."""
 
@@ -59,8 +61,12 @@ class LabelledImages:
         self._all_masks = False
         self._indices: list[int] = []
 
-    def update(self, label_parts: Sequence[FileRef], *, all_masks: bool = False) -> None:
+    def update(self, label_parts: Sequence[FileRef], *, all_masks: bool = False, left_out: Sequence[int] = ()) -> None:
         """Read the label parts that are new; start afresh where `label_parts` is not a continuation of what was read.
+
+        Args:
+            all_masks: take the images that have a mask, in place of those with labels.
+            left_out: numbers of images that are not trained on.
 
         Raises:
             StorageError: a part is missing or not what the ledger recorded.
@@ -71,7 +77,8 @@ class LabelledImages:
             self._read_part(ref)
             self._parts.append(ref)
         self._all_masks, self._sieved = all_masks, {}
-        self._indices = sorted(index for index, row in self._rows.items() if row["mask_uri"]) if all_masks else sorted(self._labels)
+        known = (index for index, row in self._rows.items() if row["mask_uri"]) if all_masks else self._labels
+        self._indices = sorted(set(known) - set(left_out))
 
     def _read_part(self, ref: FileRef) -> None:
         wanted = ("image_index", "box", "kind", "mask", "classes")
@@ -86,17 +93,43 @@ class LabelledImages:
 
     @property
     def indices(self) -> list[int]:
-        """Numbers of the images with at least one labelled region, ascending."""
+        """Numbers of the images with at least one labelled region that are not left out, ascending."""
         return self._indices
 
     def image(self, index: int) -> np.ndarray:
-        """uint8 array of shape (height, width, 3) at `image_size`."""
+        """uint8 array of shape (height, width, 3) at `image_size`.
+
+        Raises:
+            DataError: the image cannot be used.
+            ReadError: it could not be read just now.
+        """
         key = ("image", index, self.image_size)
         image = self.cache.get(key)
         if image is None:
-            image = resize_image(read_image(self._rows[index]["uri"]), self.image_size)
+            image = resize_image(self._read(index), self.image_size)
             self.cache.put(key, image)
         return image
+
+    def _read(self, index: int) -> np.ndarray:
+        row = self._rows[index]
+        return read_pool_image(row["uri"], (row["height"], row["width"]))
+
+    def find_broken(self) -> dict[str, str]:
+        """image_id -> what is wrong, of all images that `indices` names and that cannot be used.
+
+        All are opened, whatever is cached: which image a worker meets first depends on how many workers there are.
+        """
+
+        def look(index: int) -> str | None:
+            try:
+                self._read(index)
+            except DataError as error:
+                return str(error)
+            return None
+
+        with ThreadPoolExecutor(THREADS) as executor:
+            answers = zip(self._indices, executor.map(look, self._indices), strict=True)
+            return {self._rows[index]["image_id"]: error for index, error in answers if error is not None}
 
     def mask(self, index: int) -> np.ndarray:
         """Labels at `image_size`, uint8 (height, width) or, of other kinds than dense, int64 (height, width, 2)."""

@@ -69,6 +69,7 @@ class RayTrainer:
         """Give out a plan and wait for its answer.
 
         Raises:
+            BrokenImagesError: labelled images cannot be used.
             RayALError: the cycle failed more often than `train.max_failures`, or cannot work.
             TrainStopped: `should_stop` said so.
         """
@@ -106,7 +107,7 @@ class RayTrainer:
             if isinstance(state["answer"], TrainResult):
                 return state["answer"]
             if state["answer"] is not None:
-                raise RayALError(state["answer"])
+                raise state["answer"]
             self._check_failures(plan, state["starts"], state["error"])
             if progress is not None and state["progress"] != told:
                 told = state["progress"]

@@ -45,13 +45,13 @@ def worker_loop(loop_config: dict[str, Any]) -> None:
         except TrainStopped:
             return
         except RayALError as error:  # a restart would meet it again
-            answer = str(error)
+            answer = error
         except Exception as error:
             ray.get(mailbox.failed.remote(serial, f"{type(error).__name__}: {error}"))
             raise
-        if rank == 0 or isinstance(answer, str):
+        if rank == 0 or isinstance(answer, RayALError):
             ray.get(mailbox.put_answer.remote(serial, plan.cycle, plan.attempt, answer))
-        if isinstance(answer, str):
+        if isinstance(answer, RayALError):
             return
         seen = (plan.cycle, plan.attempt, serial)
         if device.type == "cuda":

@@ -20,7 +20,7 @@ def images(tmp_path):
             path.write_bytes(b"no picture")
         else:
             Image.fromarray(np.full((20, 30, 3), number, np.uint8)).save(path)
-        made.append(SimpleNamespace(row={"uri": str(path), "image_id": str(number)}))
+        made.append(SimpleNamespace(row={"uri": str(path), "image_id": str(number), "height": 20, "width": 30}))
     return made
 
 

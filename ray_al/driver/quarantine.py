@@ -1,0 +1,81 @@
+"""Images that were quarantined, looked at again whenever a host starts: those that were mended come back."""
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ray_al.core.errors import DataError
+from ray_al.datasets.images import read_pool_image
+from ray_al.driver.context import Context
+from ray_al.driver.pool import Pool
+
+THREADS = 8
+
+
+def begin_session(context: Context) -> None:
+    """Take mended images back, and stop where too many images still cannot be used.
+
+    Raises:
+        ReadError: an image could not be read just now.
+        RayALError: more are quarantined than `score.max_quarantined` allows.
+    """
+    waiting = [index for index in context.pool.indices_of(list(context.state.quarantined)) if _has_regions(context, index)]
+    mended = []
+    # One after the other is slow in a pool of millions, of which thousands may be broken; and how far this is, is shown.
+    with ThreadPoolExecutor(THREADS) as executor:
+        for number, (index, error) in enumerate(zip(waiting, executor.map(lambda index: look(context.pool, index), waiting), strict=True)):
+            context.note("quarantine", number, len(waiting))
+            if error is None:
+                mended.append(context.pool.manifest.column("image_id")[index].as_py())
+    if mended:
+        context.append("images_restored", {"images": mended})
+        context.reload()
+    context.check_quarantine()
+
+
+def look(pool: Pool, index: int) -> str | None:
+    """What is wrong with an image of the pool, or None where it can be used."""
+    uri, *size = (pool.manifest.column(name)[index].as_py() for name in ("uri", "height", "width"))
+    try:
+        read_pool_image(uri, (size[0], size[1]))
+    except DataError as error:
+        return str(error)
+    return None
+
+
+def _has_regions(context: Context, index: int) -> bool:
+    """Whether an image has regions to come back with: one whose size was not known when the run was made has none, nor one without a map."""
+    pool, state = context.pool, context.state
+    if pool.kind.needs_maps and state.maps is None:
+        shard = index // context.config.shard_size(len(pool.manifest))
+        return bool(pool.manifest.column("height")[index].as_py()) and shard not in state.map_parts
+    return bool(pool.num_regions[index])
+
+
+def quarantine_broken(context: Context, indices: Iterable[int]) -> None:
+    """Open images that no scorer has opened, before people are asked about them."""
+    broken = []
+    for index in indices:
+        error = None if context.pool.broken[index] else look(context.pool, index)
+        if error is not None:
+            broken.append({"image_id": context.pool.manifest.column("image_id")[index].as_py(), "error": error})
+    if broken:
+        context.quarantine(broken)
+
+
+def split_query(context: Context, query: pa.Table) -> tuple[pa.Table, list[dict[str, Any]]]:
+    """The rows of a query whose images can be used, and a final refusal of each other row: nobody labels what cannot be trained on."""
+    broken = context.pool.broken[query.column("image_index").to_numpy()]
+    refused = [
+        {
+            "image_id": row["image_id"],
+            "region": row["region"],
+            "reason": f"the image is left out: {context.state.quarantined[row['image_id']]}",
+            "final": True,
+        }
+        for row in query.filter(pa.array(broken)).select(["image_id", "region"]).to_pylist()
+    ]
+    return query.filter(pa.array(np.logical_not(broken))), refused

@@ -1,0 +1,20 @@
+"""What a run does without: the labels of images that cannot be used."""
+
+import io
+from collections import Counter
+
+import pyarrow.parquet as pq
+
+from ray_al.core.storage import Storage
+from ray_al.ledger import State
+
+
+def labels_left_out(storage: Storage, state: State) -> dict[str, int]:
+    """How many labelled regions each quarantined image has, by its name; those without one are left out."""
+    if not state.quarantined:
+        return {}
+    counts: Counter[str] = Counter()
+    for ref in state.label_parts:
+        names = pq.read_table(io.BytesIO(storage.read_ref(ref)), columns=["image_id"]).column("image_id").to_pylist()
+        counts.update(name for name in names if name in state.quarantined)
+    return dict(counts)
