@@ -252,7 +252,7 @@ def datasets_check(config: str, overrides: tuple[str, ...], as_json: bool) -> No
     settings = load_config(config, overrides)
     dataset = open_dataset(settings.data)
     with progress() as show:
-        facts = check_dataset(dataset, progress=lambda done, total: show(f"checked {done} of {total} files"))
+        facts = check_dataset(dataset, progress=lambda done, total: show(f"checked {done} of {total} files"), annotator=settings.label.annotator)
     click.echo(json.dumps(facts, indent=1) if as_json else _readable(facts))
     sys.exit(0 if facts["ok"] else 1)
 

@@ -144,3 +144,14 @@ def read_uri(uri: str) -> bytes:
             return file.read()
     with fsspec.open(uri, "rb") as stream:
         return bytes(stream.read())
+
+
+def size_of_uri(uri: str) -> int:
+    """Bytes of a file, without reading it; -1 where there is none."""
+    try:
+        if "://" not in uri:
+            return os.stat(uri).st_size
+        fs, path = url_to_fs(uri)
+        return int(fs.info(path)["size"] or 0)
+    except FileNotFoundError:
+        return -1
