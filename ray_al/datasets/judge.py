@@ -21,9 +21,9 @@ def judge_masks(seen: Mapping[str, Sequence[Look]], dataset: Dataset, *, complet
     """
     findings, present = [], {}
     for split in ("train", "val"):
-        looks = [one for one in seen.get(split, ()) if one.counts is not None]
-        if looks:
-            counts = np.sum([one.counts for one in looks], axis=0)
+        looks = seen.get(split, ())
+        if masks := [one.counts for one in looks if one.counts is not None]:
+            counts = np.sum(masks, axis=0)
             present[split] = {number for number in range(dataset.num_classes) if counts[number]}
             void = frozenset().union(*(one.void_numbers for one in looks)) - dataset.void_ids
             share = int(counts[IGNORE_INDEX]) / max(1, int(counts.sum()))

@@ -62,7 +62,10 @@ def _walk(folder: str, above: frozenset[str]) -> Iterator[str]:
         return
     with os.scandir(folder) as entries:
         for entry in entries:
-            if os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir():
+            is_link = entry.is_symlink()
+            if is_link and not os.path.exists(entry.path) and not PurePosixPath(entry.name).suffix and not entry.name.startswith("."):
+                raise ConfigError(f"data.root: {entry.path} is a link that leads nowhere; mend it or remove it")
+            if os.path.isdir(entry.path) if is_link else entry.is_dir():
                 yield from _walk(entry.path, above | {real})
             else:
                 yield entry.path

@@ -208,9 +208,7 @@ def _from_ids(opened: OpenMask, decoder: MaskDecoder, source: str, values: np.nd
         )
     if opened.is_colored:
         if int(values.max()) <= 1:
-            raise DataError(
-                f"{source}: holds a flag for each class in a channel of its own; save class ids in one channel, as .argmax(-1) gives them"
-            )
+            raise DataError(f"{source}: holds a flag for each class in a channel; save class ids in one channel, as .argmax(-1) gives them")
         raise DataError(f"{source}: a colour mask, ids were expected; set data.mask_encoding=colors and data.colors")
     values = values[..., 0] if values.ndim == 3 else values
     counts = _count(values)

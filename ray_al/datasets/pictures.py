@@ -37,6 +37,8 @@ _BASE_CHANNELS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}
 
 # Pictures up to twice Pillow's limit are read on purpose; beyond it Pillow raises, and `decoding` says what to do.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# What Pillow warns of in damaged tags becomes an error where it matters.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 @dataclass(frozen=True, kw_only=True)
