@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from fsspec.core import url_to_fs
 
@@ -120,7 +119,7 @@ def open_dataset(data: DataConfig) -> Dataset:
 def _check_splits(data: DataConfig) -> None:
     for key in ("train_split", "val_split", "test_split"):
         name = getattr(data, key)
-        if not name.strip() or name.startswith(("/", "~")) or "://" in name or not {".", ".."}.isdisjoint(PurePosixPath(f"./{name}").parts):
+        if not name.strip() or name.startswith("~") or "://" in name or not {"", ".", ".."}.isdisjoint(name.split("/")):
             raise ConfigError(f"data.{key} {name!r}: give the name of a split, a folder or a list below data.root, without '..'")
 
 
