@@ -353,6 +353,8 @@ def _drive(run_dir: str, as_json: bool) -> int:
     elif outcome.kind == "finished":
         miou = "no model was trained" if facts["miou"] is None else f"mIoU {facts['miou']:.4f}"
         click.echo(f"finished: {outcome.detail}; {miou} with {facts['labelled_regions']} regions labelled")
+        if facts["refused"]:
+            click.echo(f"{len(facts['refused'])} regions could not be labelled; ray-al status {run_dir} gives the reasons")
         click.echo(f"report: {facts['report']}")
     elif outcome.kind == "waiting":
         click.echo(f"waiting for labels: put the masks into {outcome.detail}, then: ray-al resume {run_dir}")
