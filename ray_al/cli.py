@@ -259,6 +259,7 @@ def datasets_check(config: str, overrides: tuple[str, ...], as_json: bool) -> No
         facts = check_dataset(
             dataset,
             progress=lambda done, total: show(f"checked {done} of {total} files"),
+            annotator=settings.label.annotator,
             too_small=lambda height, width: too_small(settings.regions, height, width),
         )
     click.echo(json.dumps(facts, indent=1) if as_json else _readable(facts))
@@ -362,6 +363,8 @@ def _drive(run_dir: str, as_json: bool) -> int:
     elif outcome.kind == "finished":
         miou = "no model was trained" if facts["miou"] is None else f"mIoU {facts['miou']:.4f}"
         click.echo(f"finished: {outcome.detail}; {miou} with {facts['labelled_regions']} regions labelled")
+        if facts["refused"]:
+            click.echo(f"{len(facts['refused'])} regions could not be labelled; ray-al status {run_dir} gives the reasons")
         click.echo(f"report: {facts['report']}")
     elif outcome.kind == "waiting":
         click.echo(f"waiting for labels: put the masks into {outcome.detail}, then: ray-al resume {run_dir}")

@@ -71,6 +71,8 @@ class DataConfig(Section):
     mask_encoding: Literal["ids", "colors"] = "ids"
     ignore_ids: tuple[int, ...] = ()
     nearest_color: bool = False
+    allow: tuple[Literal["absent_class", "shared_images", "shifted_ids", "unmatched_names"], ...] = ()
+    """Findings of `ray-al datasets check` that are intended, so that a run begins in spite of them."""
     train_split: str = "train"
     val_split: str = "val"
     test_split: str = "test"

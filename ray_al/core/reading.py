@@ -1,6 +1,7 @@
 """Reading files: what is missing is told apart from what could not be read just now, which is tried again before it ends a run."""
 
 import logging
+import os
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -66,6 +67,21 @@ def read_uri(uri: str) -> bytes:
             return bytes(fs.cat_file(path))
 
     return retried(uri, fetch)
+
+
+def size_of_uri(uri: str) -> int:
+    """Bytes of a file, without reading it; -1 where there is none.
+
+    Raises:
+        ReadError: it could not be asked for just now.
+    """
+    try:
+        if "://" not in uri:
+            return retried(uri, lambda: os.stat(uri).st_size)
+        fs, path = open_place(uri)
+        return retried(uri, lambda: int(fs.info(path)["size"] or 0))
+    except ABSENT:
+        return -1
 
 
 def _read_path(path: str) -> bytes:

@@ -1,7 +1,6 @@
 """CamVid as EquAL uses it: train/ trainannot/ val/ valannot/ test/ testannot/, ids 0 to 10, 11 is void (Brostow et al., 2009)."""
 
-from ray_al.core.types import ImageFile
-from ray_al.datasets.listing import IMAGE_SUFFIXES, MASK_SUFFIXES, by_stem, list_files
+from ray_al.datasets.listing import IMAGE_SUFFIXES, MASK_SUFFIXES, Files, Split, match
 
 CLASS_NAMES = ("sky", "building", "pole", "road", "pavement", "tree", "sign_symbol", "fence", "car", "pedestrian", "bicyclist")
 COLORS = (
@@ -11,9 +10,6 @@ COLORS = (
 IGNORE_IDS = (11,)
 
 
-def list_split(root: str, split: str) -> tuple[ImageFile, ...]:
+def list_split(root: str, split: str) -> Split:
     """Images of `<split>/` with the masks of the same name in `<split>annot/`."""
-    masks = by_stem(list_files(root, f"{split}annot", MASK_SUFFIXES), f"{split}annot")
-    images = list_files(root, split, IMAGE_SUFFIXES)
-    stems = by_stem(images, split)
-    return tuple(ImageFile(image_id=path, uri=uri, mask_uri=masks.get(stem)) for (path, uri), stem in zip(images.items(), stems, strict=True))
+    return match(Files(root, split, IMAGE_SUFFIXES), Files(root, f"{split}annot", MASK_SUFFIXES))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from ray_al.core.types import ImageFile
-from ray_al.datasets.listing import list_files
+from ray_al.datasets.listing import Split, list_files, same_name, spare_masks
 
 CLASS_NAMES = (
     "road", "sidewalk", "building", "wall", "fence", "pole", "traffic_light", "traffic_sign", "vegetation", "terrain",
@@ -25,13 +25,15 @@ def uses_train_ids(root: str) -> bool:
     return any(path.endswith("_labelTrainIds.png") for path in list_files(root, "gtFine", PNG))
 
 
-def list_split(root: str, split: str) -> tuple[ImageFile, ...]:
-    """Images of leftImg8bit/<split>/<city>/ with their masks in gtFine/."""
-    masks = list_files(root, f"gtFine/{split}", PNG)
-    kinds = ("labelTrainIds", "labelIds") if any(path.endswith("_labelTrainIds.png") for path in masks) else ("labelIds",)
-    images = []
+def list_split(root: str, split: str) -> Split:
+    """Images of leftImg8bit/<split>/<city>/ with their masks in gtFine/, of the one kind that the whole data set is read with."""
+    kind = "labelTrainIds" if uses_train_ids(root) else "labelIds"
+    masks = {path: uri for path, uri in list_files(root, f"gtFine/{split}", PNG).items() if path.endswith(f"_{kind}.png")}
+    images: dict[str, list[ImageFile]] = {}
     for path, uri in list_files(root, f"leftImg8bit/{split}", PNG | {".jpg"}).items():
-        stem = path.removeprefix("leftImg8bit/").rsplit("_leftImg8bit", 1)[0]
-        mask = masks.get(f"gtFine/{stem}_gtFine_{kinds[0]}.png")
-        images.append(ImageFile(image_id=path, uri=uri, mask_uri=mask))
-    return tuple(images)
+        mask = "gtFine/" + path.removeprefix("leftImg8bit/").rsplit("_leftImg8bit", 1)[0] + f"_gtFine_{kind}.png"
+        images.setdefault(mask, []).append(ImageFile(image_id=path, uri=uri, mask_uri=masks.get(mask)))
+    findings = [same_name([file.uri for file in files]) for files in images.values() if len(files) > 1]
+    if spare := sorted(masks.keys() - images.keys()):
+        findings.append(spare_masks(spare, "gtFine"))
+    return Split(images=tuple(files[0] for files in images.values()), findings=tuple(findings))

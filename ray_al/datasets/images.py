@@ -1,40 +1,26 @@
-"""Photographs: any mode and orientation to uint8 RGB."""
-
-import contextlib
-import io
+"""Photographs: 8-bit pictures of any colour mode and orientation to uint8 RGB."""
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from ray_al.core.errors import DataError
 from ray_al.core.reading import retried
+from ray_al.datasets.pictures import Header, decoding, from_stream, open_picture, read_header
 from ray_al.datasets.read import read_data
 
-ORIENTATION = 0x0112
-TRANSPOSED = frozenset({5, 6, 7, 8})
-_FAULTS = (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError)
+WHAT = "an image"
+MODES = frozenset({"1", "L", "P", "LA", "PA", "RGB", "RGBA", "RGBX", "RGBa", "La", "CMYK", "YCbCr"})
 
 
 def read_image(uri: str) -> np.ndarray:
-    """Decode an image, turned as its EXIF data says.
-
-    Returns:
-        uint8 (H, W, 3).
+    """Decode an image file; see `decode_image`.
 
     Raises:
-        DataError: it is missing, broken or cut off.
+        DataError: it is missing, broken, or nothing that can be used.
         ReadError: it could not be read just now, or memory did not suffice.
     """
     data = read_data(uri)
-    return retried(uri, lambda: _decode(data, uri), (MemoryError,))
-
-
-def _decode(data: bytes, uri: str) -> np.ndarray:
-    try:
-        image = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
-        return np.array(image.convert("RGB"))
-    except _FAULTS as error:
-        raise DataError(f"{uri}: cannot be read as an image ({error}); replace or remove the file") from None
+    return retried(uri, lambda: decode_image(data, uri), (MemoryError,))
 
 
 def read_pool_image(uri: str, size: tuple[int, int]) -> np.ndarray:
@@ -51,33 +37,54 @@ def read_pool_image(uri: str, size: tuple[int, int]) -> np.ndarray:
     return image
 
 
-def read_image_size(uri: str) -> tuple[int, int]:
-    """(height, width) after EXIF rotation, from the header alone.
+def decode_image(data: bytes, source: str) -> np.ndarray:
+    """Decode an image, turned as its orientation says. Greyscale, palette and CMYK become RGB.
+
+    Returns:
+        uint8 (H, W, 3).
 
     Raises:
-        DataError: there is no readable header.
+        DataError: it is broken or cut off, or what it holds cannot become 8-bit RGB without loss: more than 8 bits or three channels,
+            several pages, transparent pixels.
+    """
+    header, image = open_picture(data, source, WHAT)
+    _check(header, source)
+    with decoding(source, WHAT):
+        if image.mode in ("LA", "PA", "RGBA", "RGBa", "La") or "transparency" in image.info:
+            num_clear = sum(image.convert("RGBA").getchannel("A").histogram()[:255])
+            if num_clear:
+                raise DataError(
+                    f"{source}: {num_clear} pixels are transparent, and nothing says what lies behind them; save it on a background, without "
+                    "transparency (a fourth channel that is none, such as infrared, cannot be used and must be removed)"
+                )
+        return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def read_image_size(uri: str) -> tuple[int, int]:
+    """(height, width) of the image as it is shown, from the header alone.
+
+    Raises:
+        DataError: there is no readable header, or it tells of something that `decode_image` refuses.
         ReadError: it could not be read just now.
     """
-    if "://" not in uri:
-        # Where this fails, the whole file is read: that tells a fault of the disk from one of the file.
-        with contextlib.suppress(*_FAULTS, MemoryError), Image.open(uri) as image:
-            return _size(image)
-    data = read_data(uri)
-    return retried(uri, lambda: _header_size(data, uri), (MemoryError,))
+    header = from_stream(uri, lambda stream: read_header(stream, uri, WHAT))
+    _check(header, uri)
+    return header.height, header.width
 
 
-def _header_size(data: bytes, uri: str) -> tuple[int, int]:
-    try:
-        return _size(Image.open(io.BytesIO(data)))
-    except _FAULTS as error:
-        raise DataError(f"{uri}: cannot be read as an image ({error}); replace or remove the file") from None
+def _check(header: Header, source: str) -> None:
+    if header.has_pages:
+        raise DataError(f"{source}: holds several pages or frames; save each as a file of its own")
+    if header.is_float:
+        raise DataError(f"{source}: holds floating-point or signed numbers of {header.bits} bits; {_SCALE}")
+    if header.bits > 8:
+        raise DataError(f"{source}: holds {header.bits} bits a channel; {_SCALE}")
+    if not header.known_channels or header.mode not in MODES:
+        kind = f"{header.channels} channels" if not header.known_channels else f"colours in the mode {header.mode}"
+        raise DataError(f"{source}: holds {kind}; only greyscale and RGB can be used: save the three channels that matter as 8-bit RGB")
 
 
-def _size(image: Image.Image) -> tuple[int, int]:
-    width, height = image.size
-    if image.format == "PNG" and "exif" not in image.info:  # Pillow would decode the whole picture to look behind it
-        return height, width
-    return (width, height) if image.getexif().get(ORIENTATION) in TRANSPOSED else (height, width)
+_SCALE = "only 8-bit images can be used: save it as 8-bit, with the range of values that matters stretched to 0 to 255"
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

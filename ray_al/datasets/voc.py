@@ -1,7 +1,6 @@
 """Pascal VOC (Everingham et al., 2010): JPEGImages, SegmentationClass (palette indices, border 255), ImageSets/Segmentation."""
 
-from ray_al.core.types import ImageFile
-from ray_al.datasets.listing import IMAGE_SUFFIXES, MASK_SUFFIXES, by_stem, list_files, read_lines
+from ray_al.datasets.listing import IMAGE_SUFFIXES, MASK_SUFFIXES, Files, Split, match, read_lines
 
 CLASS_NAMES = (
     "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
@@ -14,10 +13,9 @@ COLORS = (
 )  # fmt: skip
 
 
-def list_split(root: str, split: str) -> tuple[ImageFile, ...]:
+def list_split(root: str, split: str) -> Split:
     """Images that ImageSets/Segmentation/<split>.txt names."""
-    names = read_lines(root, f"ImageSets/Segmentation/{split}.txt") or []
-    images = by_stem(list_files(root, "JPEGImages", IMAGE_SUFFIXES), "JPEGImages")
-    masks = by_stem(list_files(root, "SegmentationClass", MASK_SUFFIXES), "SegmentationClass")
-    found = [(name, images[name]) for name in sorted(set(names)) if name in images]
-    return tuple(ImageFile(image_id=f"JPEGImages/{uri.rsplit('/', 1)[1]}", uri=uri, mask_uri=masks.get(name)) for name, uri in found)
+    name = f"ImageSets/Segmentation/{split}.txt"
+    wanted = read_lines(root, name)
+    images, masks = Files(root, "JPEGImages", IMAGE_SUFFIXES), Files(root, "SegmentationClass", MASK_SUFFIXES)
+    return match(images, masks, wanted or (), source=f"{root}/{name}")

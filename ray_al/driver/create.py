@@ -65,7 +65,6 @@ def check_config(config: RunConfig) -> Dataset:
     check_train(config)
     check_tracking(config)
     dataset = open_dataset(config.data)
-    check_start(dataset)
     check_model(config.model, dataset.num_classes)
     check_class_weights(config.train, dataset.num_classes)
     masks = [image.mask_uri for image in dataset.splits["train"]]
@@ -134,9 +133,10 @@ def check_pool(config: RunConfig, dataset: Dataset) -> tuple[pa.Table, dict[str,
     """The manifest, what is wrong with images that cannot be used, and how many images, regions and pixels there are.
 
     Raises:
-        ConfigError: the budget does not fit the pool.
+        ConfigError: the data set is not as it must be, or the budget does not fit the pool.
         RayALError: more images are broken than `score.max_quarantined` allows.
     """
+    check_start(dataset, pool_masks=config.label.annotator == "simulated")
     kind = open_regions(config.regions)
     manifest, unreadable = build_manifest(dataset.splits["train"], (lambda height, width: 0) if kind.needs_maps else kind.num_regions)
     broken = dict(unreadable)

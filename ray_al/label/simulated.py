@@ -1,5 +1,6 @@
 """The simulated annotator: it reads the ground truth of queried regions, and of nothing else."""
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +35,9 @@ def ground_truth(manifest: pa.Table, regions_of: Callable[[int], ImageRegions], 
     """The one door to the pool's masks."""
     mask_uris, heights, widths = (manifest.column(name) for name in ("mask_uri", "height", "width"))
 
+    # A mask that holds an unknown id anywhere counts its classes in another way: what lies in the box cannot be believed either.
+    strict = dataclasses.replace(decoder, whole=True)
+
     def read(image_index: int, region: int) -> Truth:
         uri, height, width = mask_uris[image_index].as_py(), heights[image_index].as_py(), widths[image_index].as_py()
         size = masks.read_mask_size(uri)
@@ -41,7 +45,7 @@ def ground_truth(manifest: pa.Table, regions_of: Callable[[int], ImageRegions], 
             raise DataError(f"{uri}: the mask is {size[0]}x{size[1]} pixels, its image {height}x{width}; export the mask at the image's size")
         regions = regions_of(image_index)
         box = regions.box(region)
-        return Truth(ids=masks.read_mask(uri, decoder, box=box), region=regions.mask(region), box=box)
+        return Truth(ids=masks.read_mask(uri, strict, box=box), region=regions.mask(region), box=box)
 
     return read
 

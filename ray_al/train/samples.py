@@ -180,6 +180,9 @@ class LabelledImages:
         row = self._rows[index]
         if self._all_masks:
             mask = read_mask(row["mask_uri"], self.dataset.decoder)
+            if mask.shape != (row["height"], row["width"]):
+                size, wanted = (f"{shape[0]}x{shape[1]}" for shape in (mask.shape, (row["height"], row["width"])))
+                raise DataError(f"{row['mask_uri']}: the mask is {size} pixels, its image {wanted}; export the mask at the image's size")
             mask = np.stack([bits_of_ids(mask), np.zeros(mask.shape, dtype=np.int64)], axis=-1) if self.partial else mask
         elif self.partial:
             mask = compose_targets(self._labels[index], row["height"], row["width"])

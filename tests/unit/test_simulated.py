@@ -1,0 +1,40 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image
+
+from ray_al.core.config import RegionsConfig
+from ray_al.core.errors import DataError
+from ray_al.core.types import MANIFEST_SCHEMA
+from ray_al.datasets.masks import MaskDecoder
+from ray_al.label.simulated import annotate, ground_truth
+from ray_al.regions import open_regions
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Two images of 8x12 in a grid of 2x2; the mask of the second counts from 1 and holds the id 3 in one corner alone."""
+    kind, rows = open_regions(RegionsConfig(rows=2, columns=2)), []
+    for index in range(2):
+        ids = np.ones((8, 12), np.uint8)
+        ids[6:, 9:] = 2 + index
+        path = tmp_path / f"{index}.png"
+        Image.fromarray(ids).save(path)
+        rows.append(dict(zip(MANIFEST_SCHEMA.names, (index, str(index), "", str(path), 8, 12, 4), strict=True)))
+    manifest = pa.Table.from_pylist(rows, schema=MANIFEST_SCHEMA)
+    return ground_truth(manifest, lambda index: kind.of_image(8, 12, None), MaskDecoder(num_classes=3))
+
+
+def test_a_mask_that_counts_in_another_way_is_not_believed_anywhere(read):
+    assert read(0, 0).ids.tolist() == np.ones((4, 6)).tolist()
+    for region in range(4):
+        with pytest.raises(DataError, match=r"1\.png: id 3 on 6 pixels is no class"):
+            read(1, region)
+
+
+def test_its_regions_are_refused_with_the_reason(read):
+    rows = [{"image_index": index, "image_id": str(index), "region": 0} for index in range(2)]
+    labels = annotate(pa.Table.from_pylist(rows), read, kind="dense", max_clicks=10)
+    assert labels.table["image_id"].to_pylist() == ["0"]
+    assert [(one["image_id"], one["final"]) for one in labels.refused] == [("1", True)]
+    assert "the ids here are 1, 3" in labels.refused[0]["reason"]
