@@ -47,6 +47,10 @@ class Storage:
     def exists(self, name: str = "") -> bool:
         return bool(self.fs.exists(self.path(name)))
 
+    def is_file(self, name: str) -> bool:
+        """Whether `name` can be read to its end: a folder, a pipe, a device or a broken link cannot."""
+        return bool(self.fs.isfile(self.path(name)))
+
     def read(self, name: str) -> bytes:
         try:
             return bytes(self.fs.cat_file(self.path(name)))

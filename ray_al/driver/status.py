@@ -58,6 +58,7 @@ def read_status(storage: Storage) -> dict[str, Any]:
         "quarantined": len(state.quarantined),
         "quarantine": dict(state.quarantined),
         "refused": list(state.refused),
+        "unlabelled_classes": state.unlabelled_classes,
         "tasks": storage.uri(state.queries[-1].tasks or "") if waiting else None,
         "finished": state.finished,
         "updated_at": max(state.updated_at, live.get("updated_at", "")),
