@@ -97,7 +97,8 @@ def _class_id(value: object, class_names: Sequence[str]) -> int:
 def _read_mask(data: bytes, place: Place, classes: Classes) -> np.ndarray:
     """Class ids of the region's box, uint8 (h, w), 255 for nothing."""
     header = _check_file(data)
-    window = _window(header, place)
+    window = _window(header, place)  # before anything is decompressed, however large the file says that it is
+    png.check_png_pixels(data)
     image = _open(data)
     values = np.asarray(image)
     inside = values[window]
@@ -114,7 +115,7 @@ def _check_file(data: bytes) -> png.PngHeader:
     """That the file is an undamaged PNG of 8-bit or indexed values."""
     if not png.is_png(data):
         raise DataError(f"{_found(data)}; {SAVE_IDS}")
-    header = png.check_png_pixels(data)
+    header = png.check_png(data)
     if header.color_type not in (png.GREYSCALE, png.INDEXED):
         mode = {png.RGB: "RGB", png.GREYSCALE_ALPHA: "LA", png.RGB_ALPHA: "RGBA"}[header.color_type]
         raise DataError(f"mode {mode}; {SAVE_IDS}")
