@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 import yaml
 
 from ray_al.core.config import parse_config
-from ray_al.core.errors import StorageError
 from ray_al.core.storage import Storage
 from ray_al.core.types import IGNORE_INDEX, Box, FileRef
 from ray_al.datasets.compose import Part, compose_mask, compose_targets
@@ -106,21 +105,8 @@ def write_report(run_uri: str, val_class_pixels: list[int]) -> str:
 
 
 def _metrics(storage: Storage, kind: str) -> dict[str, Any] | None:
-    """What a training of the final recipe measured.
-
-    Raises:
-        StorageError: the file is there and not what such a training writes.
-    """
     path = f"{kind}/metrics.json"
-    if not storage.exists(path):
-        return None
-    try:
-        values: dict[str, Any] = json.loads(storage.read(path))
-        float(values["metrics"]["val"]["miou"])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        remedy = f"make it again with `ray-al {kind.replace('_', '-')}`, or remove it"
-        raise StorageError(f"{storage.uri(path)}: cannot be read as the result of a training ({error!r}); {remedy}") from None
-    return values
+    return json.loads(storage.read(path)) if storage.exists(path) else None
 
 
 def _panels(storage: Storage, state: State) -> list[ImagePanel]:

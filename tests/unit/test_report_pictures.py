@@ -9,12 +9,10 @@ import pytest
 from matplotlib.legend import Legend
 from PIL import Image
 
-from ray_al.core.errors import StorageError
-from ray_al.core.storage import Storage
 from ray_al.core.types import Box
 from ray_al.datasets.compose import Part, compose_targets, encode_mask
 from ray_al.datasets.images import resize_scattered
-from ray_al.report.build import _metrics, _shown_labels
+from ray_al.report.build import _shown_labels
 from ray_al.report.data import Frame, ImagePanel, ReportData
 from ray_al.report.html import render_report
 from ray_al.report.pictures import ids_uri, shown, striped_ids
@@ -138,14 +136,6 @@ def test_strategies_of_any_names_are_compared(labels):
 
 def test_names_in_a_latex_table_are_no_commands():
     assert r"a\_b \& 50\% \#1 \$x\$ \textbackslash{}foo\{\}" in latex_table(facts([r"a_b & 50% #1 $x$ \foo{}"]))
-
-
-@pytest.mark.parametrize("content", [b"", b"null", b"[]", b"{}", b'{"metrics": {"val": null}}', b"\xff\xfe"])
-def test_a_damaged_result_is_named(tmp_path, content):
-    storage = Storage(str(tmp_path))
-    storage.replace("upper_bound/metrics.json", content)
-    with pytest.raises(StorageError, match=r"upper_bound/metrics.json: .*`ray-al upper-bound`"):
-        _metrics(storage, "upper_bound")
 
 
 def test_no_formula_warns():
