@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,14 +20,16 @@ from ray_al.datasets import open_dataset
 from ray_al.datasets.compose import decode_mask
 from ray_al.datasets.images import read_image, read_image_size
 from ray_al.datasets.masks import MaskDecoder, read_mask, read_mask_size
+from ray_al.driver import lease
 from ray_al.driver.create import create_run
-from ray_al.driver.loop import read_config
+from ray_al.driver.loop import read_config, run_loop
 from ray_al.driver.pool import read_table
 from ray_al.driver.status import read_status
 from ray_al.driver.verify import verify
 from ray_al.label import files
 from ray_al.label.answers import Classes
 from ray_al.ledger import Journal, fold
+from ray_al.ledger.events import file_refs
 from ray_al.regions.maps import MapRegions, decode_map, encode_map
 
 SIDE = (24, 40)
@@ -152,12 +155,12 @@ def _answers(root: Path) -> Iterator[Reader]:
 
 def _lists(root: Path) -> Iterator[Reader]:
     """Lists of a folder and of VOC's layout, and a configuration file."""
-    photo, mask = _encoded(np.zeros((*SIDE, 3), np.uint8), format="PNG"), _encoded(np.zeros(SIDE, np.uint8), format="PNG")
-    jpeg = _encoded(np.zeros((*SIDE, 3), np.uint8), format="JPEG")
+    rng = np.random.default_rng(2)
     for i in range(6):
-        _write(root / f"folder/images/a/{i}.png", photo)
+        photo, mask = rng.integers(0, 255, (*SIDE, 3), dtype=np.uint8), _encoded(rng.integers(0, 2, SIDE, dtype=np.uint8), format="PNG")
+        _write(root / f"folder/images/a/{i}.png", _encoded(photo, format="PNG"))
         _write(root / f"folder/masks/a/{i}.png", mask)
-        _write(root / f"voc/JPEGImages/{i}.jpg", jpeg)
+        _write(root / f"voc/JPEGImages/{i}.jpg", _encoded(photo, format="JPEG"))
         _write(root / f"voc/SegmentationClass/{i}.png", mask)
     names = {"folder": "a/{}", "voc": "{}"}
     for layout, below in (("folder", ""), ("voc", "ImageSets/Segmentation/")):
@@ -180,35 +183,51 @@ def tiny(num_classes: int) -> torch.nn.Module:
 
 
 def _records(root: Path) -> Iterator[Reader]:
-    """A run that has only been made, so that making it takes no time."""
+    """A run that waits for people, with a label taken in and one that is not yet: it has most kinds of files, and trains nothing."""
     settings = {
         "data": {"dataset": "folder", "root": str(root.parent / "lists/folder"), "class_names": ["a", "b"], "image_size": list(SIDE)},
         "regions": {"rows": 2, "columns": 2},
         "model": {"name": f"{__name__}:tiny"},
         "score": {"batch_size": 1, "precision": "fp32"},
-        "budget": {"start": 2, "per_cycle": 2, "amount": 8},
+        "budget": {"start": 4, "per_cycle": 2, "amount": 8},
+        "label": {"annotator": "files"},
         "train": {"steps": 1, "batch_size": 2},
+        "cluster": {"host": "process"},
     }
     storage = Storage(create_run(parse_config(settings, source="test"), str(root)))
-    _write(root / "status.json", b'{"stage": "train", "cycle": 0, "done": 1, "total": 2, "seconds_left": 1.5, "updated_at": "2026-01-01T00:00:00"}')
-    journal = Journal(storage)
-    journal.append("driver_started", {"term": 1, "host": "h", "pid": 1})
-    events = tuple(sorted((root / "journal").glob("*.json")))
-    manifest = next(iter(_refs(storage)))
+    assert run_loop(str(root)).kind == "waiting"
+    tasks = root / "cycles/0000/tasks"
+    ids = np.random.default_rng(3).integers(0, 2, (SIDE[0] // 2, SIDE[1] // 2), dtype=np.uint8)
+    _write(tasks / "task-00000.mask.png", _encoded(ids, format="PNG"))
+    assert run_loop(str(root)).kind == "waiting"
+    _write(tasks / "task-00001.mask.png", _encoded(ids, format="PNG"))
+    holder = {**lease.Lease(storage).holder, "pid": 1 << 22, "beats": 3}  # of a process that is gone
+    _write(root / "lease.json", json.dumps(holder).encode())
+    _write(root / "tracking.json", json.dumps({"mlflow": {"id": "x", "cycles": 2}}).encode())
+    events, parts = tuple(sorted((root / "journal").glob("*.json"))), tuple(sorted(root.rglob("*.parquet")))
     yield Reader("journal", events, lambda: fold(Journal(storage).events))
     yield Reader("status", (*events, root / "status.json"), lambda: read_status(storage)["stage"])
     yield Reader("run's configuration", (root / "config.yaml",), lambda: read_config(storage))
-    yield Reader("manifest", (root / "manifest.parquet",), lambda: read_table(storage, manifest).to_pylist(), exact=True)
-    yield Reader("verify", (*events, root / "config.yaml", root / "manifest.parquet"), lambda: verify(str(root)))
+    for ref in (ref for event in Journal(storage).events for ref in file_refs(event.data) if ref.path.endswith(".parquet")):
+        yield Reader(f"part {ref.path}", (root / ref.path,), lambda ref=ref: read_table(storage, ref).to_pylist(), exact=True)
+    yield Reader("verify", (*events, *parts, root / "config.yaml"), lambda: verify(str(root)))
+    notes = tuple(root / name for name in ("lease.json", "tracking.json", "status.json", "curve.csv"))
+    everything = (*events, *parts, *notes, root / "config.yaml", *sorted(tasks.iterdir()))
+    yield Reader("resume", everything, lambda: _resume(root))
 
 
-def _refs(storage: Storage) -> Iterator[Any]:
-    from ray_al.ledger.events import file_refs
-
-    for event in Journal(storage).events:
-        for ref in file_refs(event.data):
-            if ref.path.endswith(".parquet"):
-                yield ref
+def _resume(root: Path) -> str:
+    """How a copy of the run goes on."""
+    copy = root.parent / "copy"
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(root, copy)
+    before, lease.STALE_S, lease.GRACE_S = (lease.STALE_S, lease.GRACE_S), 0.05, 0.05  # the run of another host is not watched for long
+    try:
+        outcome = run_loop(str(copy)).kind
+        verify(str(copy))
+        return outcome
+    finally:
+        lease.STALE_S, lease.GRACE_S = before
 
 
 def _map(root: Path) -> Reader:
