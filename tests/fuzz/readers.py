@@ -53,9 +53,10 @@ class Reader:
     contents: Mapping[Path, bytes] = field(default_factory=dict)
 
 
-def all_readers(root: Path) -> list[Reader]:
-    """Every reader, with its files below `root`."""
+def all_readers(root: Path, *, sweeps: bool = False) -> list[Reader]:
+    """Every reader, with its files below `root`; that of `sweeps` takes seconds to import."""
     made = [*_pictures(root / "pictures"), *_answers(root / "answers"), *_lists(root / "lists"), *_records(root / "run"), _map(root)]
+    made += [_sweep(root / "sweep")] if sweeps else []
     return [Reader(one.name, one.files, one.read, one.exact, {path: path.read_bytes() for path in one.files}) for one in made]
 
 
@@ -234,3 +235,32 @@ def _map(root: Path) -> Reader:
     ids = (np.arange(SIDE[0] * SIDE[1]).reshape(SIDE) // 60).astype(np.int32)
     path = _write(root / "map.png", encode_map(ids))
     return Reader("map of regions", (path,), lambda: MapRegions(decode_map(path.read_bytes())).boxes)
+
+
+def _sweep(root: Path) -> Reader:
+    """A sweep of which one trial has begun and one has failed."""
+    from ray_al.sweep.config import load_sweep
+    from ray_al.sweep.plan import read_trials, run_uri
+    from ray_al.sweep.table import sweep_facts, sweep_text
+    from ray_al.sweep.trial import write_outcome
+    from ray_al.sweep.tuner import create_sweep, is_complete
+
+    run = {
+        "data": {"dataset": "folder", "root": str(root.parent / "lists/folder"), "class_names": ["a", "b"], "image_size": list(SIDE)},
+        "regions": {"rows": 2, "columns": 2},
+        "model": {"name": f"{__name__}:tiny"},
+        "score": {"batch_size": 1, "precision": "fp32"},
+        "budget": {"start": 4, "per_cycle": 2, "amount": 8},
+        "train": {"steps": 1, "batch_size": 2},
+    }
+    path = _write(root.parent / "sweep.yaml", json.dumps({"name": "s", "run": run, "space": {"strategy.score": ["entropy"]}, "seeds": [0]}).encode())
+    storage = Storage(create_sweep(load_sweep(str(path)), str(root)))
+    begun, failed = read_trials(storage)[:2]
+    create_run(begun.config, run_uri(storage.root, begun.name))
+    write_outcome(storage.root, failed.name, state="failed", error="out of memory")
+    files = tuple(sorted(file for file in root.rglob("*") if file.suffix in (".yaml", ".json")))
+
+    def read() -> tuple[str, bool]:
+        return sweep_text(sweep_facts(str(root))), is_complete(storage)
+
+    return Reader("sweep", files, read)
