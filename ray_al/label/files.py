@@ -44,6 +44,7 @@ def write_tasks(
     classes: Classes,
     margin: int,
     kind: str,
+    leave_out: Set[tuple[str, int]] = frozenset(),
 ) -> int:
     """Write one task a region of `query` and, last, the manifest that lists them. Safe to repeat.
 
@@ -52,12 +53,16 @@ def write_tasks(
         regions_of: image_index -> its regions.
         propose: image_index -> predicted ids uint8 (H, W), or None without a model.
         kind: what is asked: dense, dominant or classes.
+        leave_out: (image_id, region) of what is not asked about. The others keep the numbers that they have in the whole query, by which
+            `collect` knows their answers.
 
     Returns:
         The number of tasks.
     """
     tasks = []
     for name, row in tasks_of(query):
+        if (row["image_id"], row["region"]) in leave_out:
+            continue
         image, proposal, regions = read_image(row["image_index"]), propose(row["image_index"]), regions_of(row["image_index"])
         place = _place(regions, row["region"], (image.shape[0], image.shape[1]), margin)
         box, context, mask = place.box, place.context, place.region
@@ -117,7 +122,7 @@ def collect(
 
 
 def tasks_of(query: pa.Table) -> list[tuple[str, dict[str, Any]]]:
-    """(name, row of the query) of each task, in the order of their numbers."""
+    """(name, row) of each region of a whole query, in the order of their numbers."""
     rows = query.select(["image_index", "image_id", "region", "rank"]).to_pylist()
     return [(f"task-{number:05d}", row) for number, row in enumerate(sorted(rows, key=lambda row: (row["image_index"], row["region"])))]
 

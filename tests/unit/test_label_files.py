@@ -59,7 +59,7 @@ def tasks(tmp_path):
     return write(tmp_path)
 
 
-def write(tmp_path, kind="dense", part=False):
+def write(tmp_path, kind="dense", part=False, leave_out=frozenset()):
     storage = Storage(str(tmp_path))
     count = files.write_tasks(
         storage,
@@ -71,8 +71,9 @@ def write(tmp_path, kind="dense", part=False):
         classes=CLASSES,
         margin=5,
         kind=kind,
+        leave_out=leave_out,
     )
-    assert count == 3
+    assert count == 3 - len(leave_out)
     return storage
 
 
@@ -211,3 +212,10 @@ def test_a_region_mask_in_the_folder_is_not_read(tmp_path):
     tasks.replace("tasks/task-00000.region.png", b"damaged")
     (png,) = collect(tasks, part=True).table.column("mask").to_pylist()
     assert decode_mask(png).tolist() == np.where(np.broadcast_to(CORNER, (20, 30)), 1, 255).tolist()
+
+
+def test_what_is_left_out_moves_no_number(tmp_path):
+    tasks = write(tmp_path, leave_out={("i0", 1)})
+    assert [task["name"] for task in json.loads(tasks.read("tasks/tasks.json"))["tasks"]] == ["task-00001", "task-00002"]
+    good(tasks, "task-00001")
+    assert collect(tasks).table.column("image_id").to_pylist() == ["i1"]
