@@ -1,13 +1,17 @@
 """What people put into the folders of tasks that no cycle takes in: it is said, so that nobody believes that it counts."""
 
 import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ray_al.core.storage import Storage
 from ray_al.driver.loop import read_config
 from ray_al.driver.pool import read_table
-from ray_al.label.files import answer_name, tasks_of
+from ray_al.label.files import WRITTEN, answer_name, tasks_of
 from ray_al.ledger import Journal, Query, State, fold
 
+MEANT = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".npy", ".json")
+"""Endings of what people may take for an answer; project files of their tools are none."""
 Name = tuple[str, int]
 
 
@@ -37,15 +41,14 @@ def _digests(storage: Storage, state: State) -> dict[Name, str | None]:
 
 def _of_query(storage: Storage, query: Query, kind: str, digests: dict[Name, str | None], refused: set[Name]) -> list[str]:
     assert query.tasks is not None
-    files: dict[str, dict[str, str]] = {}
-    for file in storage.list(query.tasks):
-        files.setdefault(file.split(".")[0].lower(), {})[file.lower()] = file
-    said = []
-    for task, row in tasks_of(read_table(storage, query.file)):
-        name, expected = (row["image_id"], row["region"]), answer_name(task, kind)
-        of_task = files.get(task, {})
-        found = of_task.pop(expected, None)
-        said += [_strange(storage, query, other, expected) for key, other in sorted(of_task.items()) if _resembles(key, task, expected)]
+    files = {name.lower(): name for name in storage.list(query.tasks)}
+    tasks = tasks_of(read_table(storage, query.file))
+    said = [
+        f"{storage.uri(query.tasks)}/{name}: is not read; answers are named like {answer_name(tasks[0][0], kind)}"
+        for name in _strange(files, tasks, kind)
+    ]
+    for task, row in tasks:
+        name, found = (row["image_id"], row["region"]), files.get(answer_name(task, kind))
         if found is None:
             continue
         path = f"{query.tasks}/{found}"
@@ -57,11 +60,8 @@ def _of_query(storage: Storage, query: Query, kind: str, digests: dict[Name, str
     return said
 
 
-def _resembles(name: str, task: str, expected: str) -> bool:
-    """Whether a file (in small letters) was likely meant as an answer: a second one, or one of another format."""
-    return name.startswith(f"{task}.{expected.split('.')[1]}")
-
-
-def _strange(storage: Storage, query: Query, name: str, expected: str) -> str:
-    shown = name if name.isprintable() else ascii(name)
-    return f"{storage.uri(f'{query.tasks}/{shown}')}: is not read; the answer to this task is {expected}"
+def _strange(files: Mapping[str, str], tasks: Sequence[tuple[str, Any]], kind: str) -> list[str]:
+    """Files that were likely meant as answers: second ones, ones of another format, ones to tasks that are not there."""
+    ours = {name for task, _ in tasks for name in (answer_name(task, kind), *(f"{task}.{ending}" for ending in WRITTEN))}
+    names = [name for key, name in sorted(files.items()) if key.startswith("task-") and key.endswith(MEANT) and key not in ours]
+    return [name if name.isprintable() else ascii(name) for name in names]

@@ -28,6 +28,8 @@ from ray_al.regions import ImageRegions
 
 VERSION = 2
 MANIFEST = "tasks.json"
+WRITTEN = ("png", "proposal.png", "region.png")
+"""Endings of a task's own pictures."""
 PEOPLE_SCHEMA = LABEL_SCHEMA.append(pa.field("answer_sha256", pa.string()))
 """Labels of people also hold the digest of the file that gave them, so that a later change to it is noticed."""
 ANSWERS = {"dense": "mask.png", "dominant": "classes.json", "classes": "classes.json"}

@@ -126,19 +126,22 @@ def test_late_changed_and_second_answers_are_said_to_be_ignored(root):  # noqa: 
     put(run_dir, tasks[0]["answer"], Image.fromarray(ids_of(tasks[0])))
     put(run_dir, "task-00000.mask (2).png", Image.fromarray(ids_of(tasks[0], 1)))
     put(run_dir, "task-00001.mask.tif", Image.fromarray(ids_of(tasks[1])), format="TIFF")
+    put(run_dir, "task-00077.mask.png", Image.fromarray(ids_of(tasks[1])))
+    put(run_dir, "task-00002_mask.png", Image.fromarray(ids_of(tasks[2])))
+    put(run_dir, "task-00002.\udcff\x1b.png", Image.fromarray(ids_of(tasks[2])))
+    Storage(run_dir).replace(f"{FIRST}/task-00000.xcf", b"a project of a paint program")
     assert run_loop(run_dir).kind == "waiting"
     storage = Storage(run_dir)
     said = ignored_answers(storage)
-    assert len(said) == 2
-    assert "task-00000.mask (2).png: is not read; the answer to this task is task-00000.mask.png" in said[0]
-    assert "task-00001.mask.tif: is not read" in said[1]
+    names = ["task-00000.mask (2).png", "task-00001.mask.tif", r"'task-00002.\udcff\x1b.png'", "task-00002_mask.png", "task-00077.mask.png"]
+    assert said == [f"{storage.uri(FIRST)}/{name}: is not read; answers are named like task-00000.mask.png" for name in names]
     Journal(storage).append("query_closed", {"cycle": -1, "num_unanswered": 3, "refunded": 3})
     put(run_dir, tasks[0]["answer"], Image.fromarray(ids_of(tasks[0], 1)))
     put(run_dir, tasks[3]["answer"], Image.fromarray(ids_of(tasks[3])))
     said = ignored_answers(storage)
-    assert len(said) == 4
-    assert "task-00000.mask.png: was changed after it had been taken in" in said[1]
-    assert "task-00003.mask.png: came after its query was closed" in said[3]
+    assert len(said) == len(names) + 2
+    assert "task-00000.mask.png: was changed after it had been taken in" in said[-2]
+    assert "task-00003.mask.png: came after its query was closed" in said[-1]
 
 
 def test_a_query_without_a_mask_that_can_be_used_stops_the_run_until_they_are_mended(root):  # noqa: F811
