@@ -16,6 +16,8 @@ from ray_al.core.storage import Storage
 from ray_al.terminal import EXIT_INTERRUPTED, Group, progress, stop_on_signals
 
 EXIT_WAITING = 4
+SHOWN = 10
+"""Refused labels that the end of a run lists."""
 DEMO = Path(__file__).parent / "demo.yaml"
 
 
@@ -105,8 +107,7 @@ def status(run_dir: str, as_json: bool) -> None:
         click.echo(line)
     for image_id, error in facts["quarantine"].items():
         click.echo(f"quarantined {image_id}: {error}")
-    for refused in facts["refused"]:
-        click.echo(f"refused {refused['image_id']} region {refused['region']}: {refused['reason']}")
+    _say_labels(facts)
 
 
 @main.command()
@@ -348,6 +349,7 @@ def _sweep(file: str | None, resume_dir: str | None, dry_run: bool, out: str | N
 
 def _drive(run_dir: str, as_json: bool) -> int:
     """Carry a run on, show its progress, and say how it ended."""
+    from ray_al.driver.answers import ignored_answers
     from ray_al.driver.host import run as host_run
     from ray_al.driver.status import progress_line, quarantine_lines, read_status
 
@@ -356,6 +358,7 @@ def _drive(run_dir: str, as_json: bool) -> int:
         outcome = host_run(run_dir, should_stop=stop.is_set, on_poll=lambda: show(progress_line(storage)))
     facts = read_status(storage)
     facts["outcome"] = outcome.kind
+    facts["ignored_answers"] = ignored_answers(Storage(run_dir))
     if outcome.kind == "finished":
         facts["report"] = _write_report(run_dir)
     if as_json:
@@ -363,8 +366,6 @@ def _drive(run_dir: str, as_json: bool) -> int:
     elif outcome.kind == "finished":
         miou = "no model was trained" if facts["miou"] is None else f"mIoU {facts['miou']:.4f}"
         click.echo(f"finished: {outcome.detail}; {miou} with {facts['labelled_regions']} regions labelled")
-        if facts["refused"]:
-            click.echo(f"{len(facts['refused'])} regions could not be labelled; ray-al status {run_dir} gives the reasons")
         click.echo(f"report: {facts['report']}")
     elif outcome.kind == "waiting":
         click.echo(f"waiting for labels: put the masks into {outcome.detail}, then: ray-al resume {run_dir}")
@@ -373,7 +374,20 @@ def _drive(run_dir: str, as_json: bool) -> int:
     if not as_json:
         for line in quarantine_lines(facts):
             click.echo(line)
+        _say_labels(facts, most=SHOWN, more=f"ray-al status {run_dir}")
     return {"finished": 0, "waiting": EXIT_WAITING}.get(outcome.kind, EXIT_INTERRUPTED)
+
+
+def _say_labels(facts: dict[str, Any], *, most: int | None = None, more: str = "") -> None:
+    """Say which labels were refused or ignored, and which classes have none; `most` lines of each, and where there are `more`."""
+    refused = [f"refused {row['image_id']} region {row['region']}: {row['reason']}" for row in facts["refused"]]
+    for lines in (refused, [f"ignored {line}" for line in facts.get("ignored_answers", ())]):
+        for line in lines[:most]:
+            click.echo(line)
+        if most is not None and len(lines) > most:
+            click.echo(f"and {len(lines) - most} more {lines[0].split()[0]}; see the refused ones with: {more}")
+    if facts["unlabelled_classes"]:
+        click.echo(f"no label so far of: {', '.join(facts['unlabelled_classes'])}")
 
 
 def _final(run_dir: str, kind: Any, as_json: bool) -> None:

@@ -65,6 +65,10 @@ class Storage:
             self.fs.invalidate_cache()
             return bool(self.fs.exists(self.path(name)))
 
+    def is_file(self, name: str) -> bool:
+        """Whether `name` can be read to its end: a folder, a pipe, a device or a broken link cannot."""
+        return bool(self.fs.isfile(self.path(name)))
+
     def read(self, name: str) -> bytes:
         try:
             return retried(self.uri(name), lambda: bytes(self.fs.cat_file(self.path(name))))

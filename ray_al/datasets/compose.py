@@ -45,9 +45,20 @@ def compose_mask(parts: Iterable[tuple[Box, bytes]], height: int, width: int) ->
     mask = np.full((height, width), IGNORE_INDEX, dtype=np.uint8)
     for box, data in parts:
         values = decode_mask(data)
-        window = mask[box.top : box.bottom, box.left : box.right]
-        np.copyto(window, values, where=values != IGNORE_INDEX)
+        np.copyto(mask[box.top : box.bottom, box.left : box.right], values, where=values != IGNORE_INDEX)
     return mask
+
+
+def compose_numbered(parts: Iterable[tuple[Box, bytes]], height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """`compose_mask`, and the part that each label is from: int32 (height, width), from 1, and 0 where there is no label."""
+    mask = np.full((height, width), IGNORE_INDEX, dtype=np.uint8)
+    numbers = np.zeros((height, width), dtype=np.int32)
+    for number, (box, data) in enumerate(parts, start=1):
+        values = decode_mask(data)
+        place = slice(box.top, box.bottom), slice(box.left, box.right)
+        np.copyto(mask[place], values, where=values != IGNORE_INDEX)
+        np.copyto(numbers[place], number, where=values != IGNORE_INDEX)
+    return mask, numbers
 
 
 def compose_targets(parts: Iterable[Part], height: int, width: int) -> np.ndarray:

@@ -95,10 +95,10 @@ def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Nearest neighbour: uint8 (H, W), or any type (H, W, …), to `size`."""
+    """Nearest neighbour: any type (H, W) or (H, W, …) to `size`."""
     if mask.shape[:2] == tuple(size):
         return mask
-    if mask.ndim > 2:
+    if mask.ndim > 2 or mask.dtype != np.uint8:
         rows, columns = (_nearest(old, new) for old, new in zip(mask.shape[:2], size, strict=True))
         return mask[rows[:, None], columns[None, :]]
     return np.array(Image.fromarray(mask).resize((size[1], size[0]), Image.Resampling.NEAREST))
@@ -111,13 +111,41 @@ def resize_scattered(mask: np.ndarray, size: tuple[int, int], labelled: np.ndarr
         mask: as of `resize_mask`.
         labelled: bool (H, W), where it holds a label. Of several in an empty cell the first, row by row, counts.
     """
-    resized, (height, width) = resize_mask(mask, size).copy(), labelled.shape
-    ys, xs = np.nonzero(labelled)
-    rows, columns = ys * size[0] // height, xs * size[1] // width
-    empty = ~resize_mask(labelled.astype(np.uint8), size).astype(bool)[rows, columns]
-    last_first = np.flatnonzero(empty)[::-1]
-    resized[rows[last_first], columns[last_first]] = mask[ys[last_first], xs[last_first]]
-    return resized
+    empty = resize_mask(labelled.astype(np.uint8), size) == 0
+    return _fill_empty(resize_mask(mask, size), empty, mask, labelled)
+
+
+def resize_regions(mask: np.ndarray, size: tuple[int, int], numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Nearest neighbour, but a region of which it would leave nothing keeps the cells that it lies in and no other label takes.
+
+    Where regions that are smaller than a cell share it, the first of them, row by row, has it: a cell has one label.
+
+    Args:
+        mask: as of `resize_mask`.
+        numbers: integers (H, W), the region of each labelled pixel, from 1; 0 where there is no label.
+
+    Returns:
+        `mask` and `numbers` at `size`.
+    """
+    if mask.shape[:2] == tuple(size):
+        return mask, numbers
+    kept = resize_mask(numbers, size)
+    lost = np.bincount(numbers.ravel()) > 0
+    lost[kept] = False
+    lost[0] = False
+    if not lost.any():
+        return resize_mask(mask, size), kept
+    empty, labelled = kept == 0, lost[numbers]
+    return _fill_empty(resize_mask(mask, size), empty, mask, labelled), _fill_empty(kept, empty, numbers, labelled)
+
+
+def _fill_empty(resized: np.ndarray, empty: np.ndarray, mask: np.ndarray, labelled: np.ndarray) -> np.ndarray:
+    """`resized`, with the first labelled pixel of `mask` within each of its cells that is `empty`."""
+    rows, columns = (np.arange(old) * new // old for old, new in zip(labelled.shape, empty.shape, strict=True))
+    ys, xs = (places[::-1] for places in np.nonzero(labelled & empty[rows[:, None], columns[None, :]]))  # the last one first
+    filled = resized.copy()
+    filled[rows[ys], columns[xs]] = mask[ys, xs]
+    return filled
 
 
 def _nearest(old: int, new: int) -> np.ndarray:

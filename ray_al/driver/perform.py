@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from ray_al.core.config import RunConfig
+from ray_al.core.errors import RayALError
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef, cycle_folder
 from ray_al.datasets.images import read_pool_image
@@ -19,8 +20,11 @@ from ray_al.driver.context import Append, Context, Done, Note
 from ray_al.driver.pool import read_table, table_bytes
 from ray_al.driver.quarantine import begin_session, quarantine_broken, split_query
 from ray_al.label import Labels, files, simulated
+from ray_al.label.answers import Classes
 from ray_al.ledger import Query, State
 from ray_al.train.trainer import open_trainer
+
+SHOWN_REASONS = 5
 
 
 class Performer:
@@ -82,27 +86,48 @@ def label(context: Context, action: actions.Label) -> Done:
     settings = context.config.label
     usable, refused = split_query(context, table)
     labels = simulated.annotate(usable, context.truth, kind=settings.kind, max_clicks=settings.max_clicks)
+    _check_usable(context, labels)
     labels = replace(labels, refused=(*labels.refused, *refused))
     return _received(context, query, labels, table, time.monotonic() - start)
+
+
+def _check_usable(context: Context, labels: Labels) -> None:
+    """Stop where masks cannot be used for a reason that they all share, before a budget is spent on training with nothing new.
+
+    One region alone may have a bad mask of its own; two queries in a row, or a query of several regions, have not.
+
+    Raises:
+        RayALError: with the reasons; nothing was recorded, so that a resume reads the masks again.
+    """
+    queries = context.state.queries
+    repeated = len(labels.refused) > 1 or (len(queries) > 1 and not queries[-2].answered)
+    if len(labels.table) or not labels.refused or not repeated:
+        return
+    reasons = list(dict.fromkeys(refused["reason"] for refused in labels.refused))
+    listed = "; ".join(reasons[:SHOWN_REASONS]) + (f"; and {len(reasons) - SHOWN_REASONS} more" if len(reasons) > SHOWN_REASONS else "")
+    raise RayALError(
+        f"cycle {queries[-1].cycle + 1}: not one of the {len(labels.refused)} queried regions has a mask that can be used; "
+        f"mend the masks, then resume. {listed}"
+    )
 
 
 def _request(context: Context, query: Query, table: pa.Table) -> Done:
     number = sum(one.cycle == query.cycle for one in context.state.queries)
     folder = f"{cycle_folder(query.cycle + 1)}/tasks" + (f"-{number}" if number > 1 else "")
     quarantine_broken(context, np.unique(table.column("image_index").to_numpy()).tolist())
-    usable, refused = split_query(context, table)
+    _, refused = split_query(context, table)
     read = _image_reader(context)
     num_tasks = files.write_tasks(
         context.storage,
         folder,
-        usable,
+        table,
         read_image=read,
         regions_of=context.pool.regions_of,
         propose=_proposer(context, query.cycle, read),
-        class_names=context.dataset.class_names,
-        colors=context.dataset.colors,
+        classes=_classes(context),
         margin=context.config.label.margin,
         kind=context.config.label.kind,
+        leave_out={(row["image_id"], row["region"]) for row in refused},
     )
     return "labels_requested", {"cycle": query.cycle, "tasks": folder, "num_tasks": num_tasks, "refused": refused}
 
@@ -123,6 +148,10 @@ def _proposer(context: Context, cycle: int, read: Callable[[int], np.ndarray]) -
     return lambda index: predictor(read(index))
 
 
+def _classes(context: Context) -> Classes:
+    return Classes(names=context.dataset.class_names, colors=context.dataset.colors)
+
+
 def collect(context: Context, action: actions.Collect) -> Done:
     """Take in the answers of people."""
     start = time.monotonic()
@@ -134,8 +163,19 @@ def collect(context: Context, action: actions.Collect) -> Done:
         for ref in context.state.label_parts
         for row in read_table(context.storage, ref, ["image_id", "region"]).to_pylist()
     }
+    sizes = [context.pool.manifest.column(name) for name in ("height", "width")]
+    settings = context.config.label
     labels = files.collect(
-        context.storage, query.tasks, taken=taken, class_names=context.dataset.class_names, max_clicks=context.config.label.max_clicks
+        context.storage,
+        query.tasks,
+        table,
+        regions_of=context.pool.regions_of,
+        size_of=lambda index: (sizes[0][index].as_py(), sizes[1][index].as_py()),
+        taken=taken,
+        classes=_classes(context),
+        margin=settings.margin,
+        kind=settings.kind,
+        max_clicks=settings.max_clicks,
     )
     return _received(context, query, labels, table, time.monotonic() - start)
 
@@ -149,6 +189,8 @@ def _received(context: Context, query: Query, labels: Labels, table: pa.Table, s
     # An image is paid with its first label: of those asked about, the first may stay unanswered.
     images = np.unique(labels.table.column("image_index").to_numpy())
     num_opened = int((~context.pool.labelled_images[images]).sum())
+    cost = {"clicks": clicks, "images": num_opened}.get(unit, sum(row["cost"] for row in queried))
+    _check_cost(query, cost, unit)
     if given:
         name = f"{cycle_folder(query.cycle + 1)}/labels/part-{len(context.state.label_parts):05d}.parquet"
         ref = context.storage.put(name, table_bytes(labels.table), attempt=context.state.term)
@@ -157,7 +199,7 @@ def _received(context: Context, query: Query, labels: Labels, table: pa.Table, s
         "cycle": query.cycle,
         "part": ref.as_dict() if ref else None,
         "num_regions": len(given),
-        "cost": {"clicks": clicks, "images": num_opened}.get(unit, sum(row["cost"] for row in queried)),
+        "cost": cost,
         "num_pixels": sum(row["num_pixels"] for row in queried),
         "clicks": clicks,
         "refused": list(labels.refused),
@@ -165,6 +207,20 @@ def _received(context: Context, query: Query, labels: Labels, table: pa.Table, s
         "seconds": seconds,
         "term": context.state.term,
     }
+
+
+def _check_cost(query: Query, cost: int, unit: str) -> None:
+    """Before it is recorded: labels never cost more than was reserved for them.
+
+    Raises:
+        RayALError: they do; nothing was recorded.
+    """
+    left = query.cost - query.received_cost
+    if cost > left:
+        raise RayALError(
+            f"the labels of cycle {query.cycle + 1} cost {cost} {unit}, {left} were left of what was reserved for them; "
+            "this is a fault of ray_al, nothing was recorded: please report it with the run's config.yaml"
+        )
 
 
 def close(context: Context, action: actions.Close) -> Done:

@@ -113,6 +113,7 @@ def read_status(storage: Storage) -> dict[str, Any]:
         "restored": [image_id for image_id, term in state.restored.items() if term == state.term],
         "num_images": state.created["num_images"],
         "refused": list(state.refused),
+        "unlabelled_classes": state.unlabelled_classes,
         "tasks": storage.uri(state.queries[-1].tasks or "") if waiting else None,
         "finished": state.finished,
         "updated_at": max(state.updated_at, live.get("updated_at", "")),

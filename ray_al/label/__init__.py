@@ -11,7 +11,7 @@ class Labels:
     """What an annotator gave.
 
     Attributes:
-        table: LABEL_SCHEMA, possibly empty.
+        table: LABEL_SCHEMA, possibly empty and with further columns.
         refused: `{image_id, region, reason, final}`; `final` where no better answer can come.
     """
 

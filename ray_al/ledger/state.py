@@ -69,6 +69,13 @@ class State:
         return self.amount - self.spent - self.reserved
 
     @property
+    def unlabelled_classes(self) -> list[str]:
+        """Names of the classes of which the last training had no label; empty before the first."""
+        last = self.trained.get(max((cycle for cycle in self.trained if cycle >= 0), default=-2), {})
+        pixels = last.get("class_pixels") or ()
+        return [name for name, count in zip(self.created["class_names"], pixels, strict=False) if not count]
+
+    @property
     def cycle(self) -> int:
         """The cycle that the run is in."""
         return max(0, self.queries[-1].cycle + 1) if self.queries else 0

@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from scipy.ndimage import find_objects
 
 from ray_al.core.errors import DataError
@@ -92,9 +92,9 @@ def decode_map(data: bytes) -> np.ndarray:
         DataError: the bytes are no such map.
     """
     try:
-        image = Image.open(io.BytesIO(data))
+        image = Image.open(io.BytesIO(data), formats=("PNG",))
         image.load()
-    except (OSError, UnidentifiedImageError, SyntaxError) as error:
+    except Exception as error:  # a decoder may raise anything where a file is damaged
         raise DataError(f"a map of regions cannot be read ({error}); delete the part that holds it, it is made again") from None
     if image.mode != "I;16":
         raise DataError(f"a map of regions has mode {image.mode}, expected a 16-bit greyscale PNG; delete the part that holds it, it is made again")

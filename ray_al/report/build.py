@@ -11,8 +11,8 @@ import numpy as np
 from ray_al.core.config import parse_config, parse_yaml
 from ray_al.core.parquet import read_parquet
 from ray_al.core.storage import Storage
-from ray_al.core.types import Box, FileRef
-from ray_al.datasets.compose import Part, compose_targets
+from ray_al.core.types import IGNORE_INDEX, Box, FileRef
+from ray_al.datasets.compose import Part, compose_mask, compose_targets
 from ray_al.datasets.images import resize_scattered
 from ray_al.ledger import Journal, Query, State, fold
 from ray_al.regions.maps import MapPart, decode_map
@@ -95,6 +95,7 @@ def write_report(run_uri: str, val_class_pixels: list[int]) -> str:
         budget={"unit": state.created["unit"], "amount": state.amount, "spent": state.spent, "reserved": state.reserved},
         labelled_class_pixels=trained[-1]["class_pixels"] if trained else [0] * len(val_class_pixels),
         val_class_pixels=val_class_pixels,
+        unlabelled_classes=state.unlabelled_classes,
         images=_panels(storage, state),
         config_yaml=storage.read("config.yaml").decode(errors="replace"),
         quarantine=_quarantine(storage, state),
@@ -194,14 +195,23 @@ def _read_maps(storage: Storage, ref: FileRef) -> MapPart:
 
 def _frame(cycle: int, preview: Mapping[str, np.ndarray], labels: list[_Labelled], size: tuple[int, int]) -> Frame:
     so_far = [one for one in labels if one.cycle <= cycle]
-    shown = preview["image"].shape[:2]
-    native = compose_targets([one.part for one in so_far], *size)
-    bits = resize_scattered(native, shown, native[..., 0] != 0)[..., 0]
     return Frame(
         cycle=cycle,
         photo=preview["image"],
         prediction=preview["prediction"],
         entropy=preview["entropy"].astype(np.float32),
-        labels=striped_ids(bits),
+        labels=_shown_labels([one.part for one in so_far], size, preview["image"].shape[:2]),
         outlines=[(one.outline, one.cycle) for one in so_far],
     )
+
+
+def _shown_labels(parts: list[Part], size: tuple[int, int], shown: tuple[int, int]) -> np.ndarray:
+    """Class ids uint8 of an image of `size` native pixels, made as small as it is shown; sets of classes in stripes.
+
+    Dense labels are never taken for sets: these hold fewer classes, and eight times as many bytes a pixel.
+    """
+    if all(part.kind == "dense" for part in parts):
+        ids = compose_mask(((part.box, part.mask) for part in parts if part.mask is not None), *size)
+        return resize_scattered(ids, shown, ids != IGNORE_INDEX)
+    native = compose_targets(parts, *size)
+    return striped_ids(resize_scattered(native, shown, native[..., 0] != 0)[..., 0])

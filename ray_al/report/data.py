@@ -36,6 +36,7 @@ class ReportData:
     budget: dict[str, Any]
     labelled_class_pixels: list[int]
     val_class_pixels: list[int]
+    unlabelled_classes: list[str]
     images: list[ImagePanel]
     config_yaml: str
     quarantine: list[dict[str, Any]]

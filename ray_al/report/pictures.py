@@ -13,6 +13,10 @@ from ray_al.report.data import ReportData
 
 BLUE, ORANGE, GREY = "#2563eb", "#f59e0b", "#94a3b8"
 STRIPE = 3
+LONGEST = 40
+"""Letters of a name in a picture."""
+CLASS_WIDTH = 0.2
+"""Inches of the bars of a class, at least."""
 STAGES = ("train", "evaluate", "score", "select", "label")
 
 
@@ -24,11 +28,26 @@ def svg(figure: Any) -> str:
     return text[text.index("<svg") :]
 
 
+def set_style() -> None:
+    """What all pictures share. No text is a formula: names may hold any sign."""
+    from matplotlib import rcParams
+
+    rcParams.update({"svg.hashsalt": "ray_al", "svg.fonttype": "none", "font.size": 10, "text.parse_math": False})
+    rcParams.update({"axes.spines.top": False, "axes.spines.right": False})
+
+
+def shown(name: str) -> str:
+    """A name as it stands in a picture: without signs that cannot be drawn, and short enough to leave room for the picture."""
+    text = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in name)
+    text = text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+    return f"\N{ZERO WIDTH SPACE}{text}" if text.startswith("_") else text  # matplotlib leaves names with "_" out of legends
+
+
 def _figure(width: float, height: float, columns: int = 1) -> tuple[Any, Any]:
     from matplotlib import rcParams
     from matplotlib.figure import Figure
 
-    rcParams.update({"svg.hashsalt": "ray_al", "svg.fonttype": "none", "font.size": 10, "axes.spines.top": False, "axes.spines.right": False})
+    set_style()
     for key in ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"):
         rcParams[key] = "#64748b"
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -54,13 +73,13 @@ def learning_curve(data: ReportData) -> str:
 
 def class_bars(data: ReportData) -> str:
     """Class shares of the labelled set beside the validation set's."""
-    figure, (axis,) = _figure(10, 3.2)
+    figure, (axis,) = _figure(max(10, CLASS_WIDTH * len(data.class_names)), 3.2)
     positions = np.arange(len(data.class_names))
     sets = ((data.labelled_class_pixels, BLUE, "labelled set"), (data.val_class_pixels, GREY, "validation set"))
     for offset, (pixels, color, label) in zip((-0.2, 0.2), sets, strict=True):
         shares = 100 * np.asarray(pixels) / max(1, sum(pixels))
         axis.bar(positions + offset, shares, 0.4, color=color, label=label)
-    axis.set_xticks(positions, data.class_names, rotation=30, ha="right")
+    axis.set_xticks(positions, [shown(name) for name in data.class_names], rotation=30, ha="right")
     axis.set_ylabel("share of labelled pixels (%)")
     axis.legend(frameon=False)
     return svg(figure)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ray_al.report.pictures import set_style, shown
 from ray_al.sweep.compare import AXES, SHARES
 
 COLORS = ("#64748b", "#2563eb", "#f59e0b", "#059669", "#dc2626", "#7c3aed", "#0891b2", "#db2777", "#65a30d", "#92400e")
@@ -42,10 +43,9 @@ def charts(facts: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
 
 
 def _figure(width: float, height: float) -> tuple[Any, Any]:
-    from matplotlib import rcParams
     from matplotlib.figure import Figure
 
-    rcParams.update({"svg.hashsalt": "ray_al", "svg.fonttype": "none", "font.size": 10, "axes.spines.top": False, "axes.spines.right": False})
+    set_style()
     figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
     return figure, figure.subplots()
 
@@ -69,7 +69,7 @@ def _curves(groups: list[dict[str, Any]], axis: str, title: str, log: bool) -> A
     for index, group in enumerate(groups):
         curve, style = group["curves"][axis], _style(index)
         x = scale * np.asarray(curve["x"])
-        plot.plot(x, curve["mean"], marker="o", markersize=4, label=f"{group['label']} (n={len(group['seeds'])})", **style)
+        plot.plot(x, curve["mean"], marker="o", markersize=4, label=f"{shown(group['label'])} (n={len(group['seeds'])})", **style)
         if curve["low"][0] is not None and len(groups) <= FEW:
             plot.fill_between(x, curve["low"], curve["high"], color=style["color"], alpha=0.13, linewidth=0)
     if log:
@@ -92,17 +92,17 @@ def _saved(groups: list[dict[str, Any]], reference: str) -> Any:
         if group["saved"]:
             curve = group["saved"]["curve"]
             values = [np.nan if value is None else 100 * value for value in curve["saved"]]
-            plot.plot(curve["miou"], values, label=group["label"], **_style(index))
+            plot.plot(curve["miou"], values, label=shown(group["label"]), **_style(index))
     plot.axhline(0, color="#64748b", linewidth=1)
     plot.set_xlabel("validation mIoU that both reach")
-    plot.set_ylabel(f"labels saved against {reference} (%)")
+    plot.set_ylabel(f"labels saved against {shown(reference)} (%)")
     plot.grid(alpha=0.25)
     _legend(figure, plot, len(groups))
     return figure
 
 
 def _penalties(tests: dict[str, Any]) -> Any:
-    labels, wins = tests["labels"], np.asarray(tests["wins"])
+    labels, wins = [shown(label) for label in tests["labels"]], np.asarray(tests["wins"])
     size = 1.6 + 0.55 * len(labels)
     figure, plot = _figure(size + 1.5, size)
     image = plot.imshow(wins, cmap="Blues", vmin=0, vmax=1)
@@ -120,7 +120,7 @@ def _penalties(tests: dict[str, Any]) -> Any:
 
 def _ranks(tests: dict[str, Any]) -> Any:
     """A critical-difference picture (Demsar, 2006)."""
-    labels, ranks, critical = tests["labels"], np.asarray(tests["ranks"]), tests["critical"]
+    labels, ranks, critical = [shown(label) for label in tests["labels"]], np.asarray(tests["ranks"]), tests["critical"]
     order = np.argsort(ranks)
     bars = list(_cliques(ranks[order], critical))
     side = CHARACTER * (max(map(len, labels)) + len(" (10.00)") + 2)
@@ -130,10 +130,10 @@ def _ranks(tests: dict[str, Any]) -> Any:
     for tick in range(1, len(labels) + 1):
         plot.plot([tick, tick], [top, top + 0.12], color="black", linewidth=1)
         plot.text(tick, top + 0.18, str(tick), ha="center", va="bottom")
-    shown = min(critical, len(labels) - 1.0)
-    plot.plot([1, 1 + shown], [top + 0.75, top + 0.75], color="black", linewidth=2)
+    length = min(critical, len(labels) - 1.0)
+    plot.plot([1, 1 + length], [top + 0.75, top + 0.75], color="black", linewidth=2)
     note = f"critical difference {critical:.2f}" + (" (longer than the axis)" if critical > len(labels) - 1 else "")
-    plot.text(1 + shown / 2, top + 0.8, note, ha="center", va="bottom", fontsize=9)
+    plot.text(1 + length / 2, top + 0.8, note, ha="center", va="bottom", fontsize=9)
     for level, (first, last) in enumerate(bars):
         y = -0.16 - 0.14 * level
         plot.plot([ranks[order[first]] - 0.03, ranks[order[last]] + 0.03], [y, y], color="#dc2626", linewidth=3, solid_capstyle="round")

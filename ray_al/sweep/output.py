@@ -16,6 +16,13 @@ from ray_al.sweep.charts import charts
 from ray_al.sweep.compare import AXES, SHARES, interval_text
 
 PNG_DPI = 160
+LATEX = {
+    **{sign: rf"\{sign}" for sign in "_$%&#{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+}
+"""How signs of a name that LaTeX reads as commands are written."""
 
 
 def write_comparison(facts: dict[str, Any], out: str) -> dict[str, str]:
@@ -100,7 +107,7 @@ def latex_table(facts: dict[str, Any]) -> str:
             final = rf"\textbf{{{final}}}"
         saved = group["saved"]["value"] if group["saved"] else None
         shown = "--" if saved is None else rf"{100 * saved:.0f}\,\%"
-        label = group["label"].replace("_", r"\_")
+        label = "".join(LATEX.get(sign, sign) for sign in group["label"])
         lines.append(rf"{label} & {len(group['seeds'])} & {final} & {_latex(group['aubc'])} & {shown} \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 

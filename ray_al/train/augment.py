@@ -5,11 +5,19 @@ import numpy as np
 from ray_al.core.config import AugmentConfig
 from ray_al.core.seeding import seed_of
 from ray_al.core.types import IGNORE_INDEX
-from ray_al.datasets.images import resize_image, resize_mask
+from ray_al.datasets.images import resize_image, resize_mask, resize_regions
 
 
 def augment(
-    image: np.ndarray, mask: np.ndarray, config: AugmentConfig, *, seed: int, cycle: int, step: int, position: int
+    image: np.ndarray,
+    mask: np.ndarray,
+    config: AugmentConfig,
+    *,
+    seed: int,
+    cycle: int,
+    step: int,
+    position: int,
+    regions: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mirror, then scale and crop or pad back to the size that came in.
 
@@ -22,6 +30,7 @@ def augment(
         cycle: number of the cycle.
         step: number of the step in the cycle.
         position: place in the global batch.
+        regions: integers (H, W), the region of each label, from 1, and 0 where there is none: what is scaled down leaves something of each.
 
     Returns:
         Arrays of the same shapes; padded pixels have no label.
@@ -30,12 +39,14 @@ def augment(
     mirrored, share, down, right = rng.random(4)
     if config.mirror and mirrored < 0.5:
         image, mask = image[:, ::-1], mask[:, ::-1]
+        regions = None if regions is None else regions[:, ::-1]
     if config.scale is not None:
         low, high = config.scale
         height, width = mask.shape[:2]
         factor = low + (high - low) * share
         size = max(1, round(height * factor)), max(1, round(width * factor))
-        image, mask = resize_image(np.ascontiguousarray(image), size), resize_mask(np.ascontiguousarray(mask), size)
+        image, mask = resize_image(np.ascontiguousarray(image), size), np.ascontiguousarray(mask)
+        mask = resize_mask(mask, size) if regions is None else resize_regions(mask, size, regions)[0]
         image = _fit(image, (height, width), down, right, fill=0)
         mask = _fit(mask, (height, width), down, right, fill=IGNORE_INDEX if mask.ndim == 2 else 0)
     return np.ascontiguousarray(image), np.ascontiguousarray(mask)

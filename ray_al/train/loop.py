@@ -294,9 +294,12 @@ class _Cycle:
         batch = batch_indices(samples.indices, plan.seed, plan.cycle, step, self.batch_size)
         pairs = []
         for position in range(self.comm.rank, self.batch_size, self.comm.world_size):
-            image, mask = samples.image(batch[position]), samples.mask(batch[position])
+            index = batch[position]
+            image, mask = samples.image(index), samples.mask(index)
             if augmented:
-                image, mask = augment(image, mask, self.config.augment, seed=plan.seed, cycle=plan.cycle, step=step, position=position)
+                regions = None if self.config.augment.scale is None else samples.regions(index)
+                place = {"seed": plan.seed, "cycle": plan.cycle, "step": step, "position": position}
+                image, mask = augment(image, mask, self.config.augment, regions=regions, **place)
             pairs.append((image, mask))
         images = images_to_tensor(np.stack([pair[0] for pair in pairs]), self.trainer.config.data.normalize, self.device)
         return images, torch.from_numpy(np.stack([pair[1] for pair in pairs])).to(self.device).long()

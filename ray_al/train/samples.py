@@ -13,8 +13,8 @@ from ray_al.core.types import IGNORE_INDEX, Box, FileRef
 from ray_al.datasets import Dataset
 from ray_al.datasets.bits import bits_of_ids
 from ray_al.datasets.cache import ByteCache
-from ray_al.datasets.compose import Part, compose_mask, compose_targets
-from ray_al.datasets.images import read_pool_image, resize_image, resize_mask, resize_scattered
+from ray_al.datasets.compose import Part, compose_numbered, compose_targets
+from ray_al.datasets.images import read_pool_image, resize_image, resize_regions, resize_scattered
 from ray_al.datasets.masks import read_mask
 
 THREADS = 8
@@ -35,7 +35,7 @@ class LabelledImages:
         image_size: (height, width) in pixels of what `image` and `mask` return.
         cache: where decoded arrays are kept.
         partial: whether labels are sets of classes.
-        scattered: whether regions are so small that a smaller size would lose them.
+        scattered: whether all labels are single pixels or little more, so that each cell of a smaller size takes one from within it.
     """
 
     def __init__(
@@ -138,13 +138,28 @@ class LabelledImages:
         key = ("labels", index, self._version(index), self.image_size)
         mask = self.cache.get(key)
         if mask is None:
-            native = self._native_mask(index)
-            if self.scattered and not self._all_masks:
-                mask = resize_scattered(native, self.image_size, native[..., 0] != 0 if self.partial else native != IGNORE_INDEX)
-            else:
-                mask = resize_mask(native, self.image_size)
+            mask = self._resized(index)[0]
             self.cache.put(key, mask)
         return mask
+
+    def regions(self, index: int) -> np.ndarray:
+        """The number of the region of each label in `mask`, from 1, and 0 where there is none: integers (height, width)."""
+        if self.partial:
+            mask = self.mask(index)
+            return np.where(mask[..., 0] != 0, mask[..., 1], 0)
+        key = ("regions", index, self._version(index), self.image_size)
+        numbers = self.cache.get(key)
+        if numbers is None:
+            numbers = self._resized(index)[1]
+            self.cache.put(key, numbers)
+        return numbers
+
+    def _resized(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Labels and numbers of regions at `image_size`."""
+        mask, numbers = self._native_mask(index)
+        if self.scattered and not self._all_masks:
+            return resize_scattered(mask, self.image_size, numbers != 0), resize_scattered(numbers, self.image_size, numbers != 0)
+        return resize_regions(mask, self.image_size, numbers)
 
     def sieve(self, probabilities: Probabilities) -> None:
         """Until the next `update`, believe labels of one class only where a model finds them likely (ASAL)."""
@@ -176,20 +191,24 @@ class LabelledImages:
     def _version(self, index: int) -> int:
         return -1 if self._all_masks else len(self._labels[index])
 
-    def _native_mask(self, index: int) -> np.ndarray:
+    def _native_mask(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Labels in native pixels, and the region of each, from 1 (0: no label); whole masks have no regions."""
         row = self._rows[index]
         if self._all_masks:
             mask = read_mask(row["mask_uri"], self.dataset.decoder)
             if mask.shape != (row["height"], row["width"]):
                 size, wanted = (f"{shape[0]}x{shape[1]}" for shape in (mask.shape, (row["height"], row["width"])))
                 raise DataError(f"{row['mask_uri']}: the mask is {size} pixels, its image {wanted}; export the mask at the image's size")
-            mask = np.stack([bits_of_ids(mask), np.zeros(mask.shape, dtype=np.int64)], axis=-1) if self.partial else mask
+            numbers = np.zeros(mask.shape, dtype=np.int64)
+            mask = np.stack([bits_of_ids(mask), numbers], axis=-1) if self.partial else mask
         elif self.partial:
             mask = compose_targets(self._labels[index], row["height"], row["width"])
+            numbers = mask[..., 1]
         else:
-            mask = compose_mask(((part.box, part.mask) for part in self._labels[index] if part.mask is not None), row["height"], row["width"])
+            parts = ((part.box, part.mask) for part in self._labels[index] if part.mask is not None)
+            mask, numbers = compose_numbered(parts, row["height"], row["width"])
         self._pixels[index, self._version(index)] = _count_classes(mask, self.dataset.num_classes)
-        return mask
+        return mask, numbers
 
 
 def _count_classes(mask: np.ndarray, num_classes: int) -> np.ndarray:

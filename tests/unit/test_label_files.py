@@ -1,5 +1,7 @@
+import hashlib
 import io
 import json
+import os
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +12,9 @@ from ray_al.core.storage import Storage
 from ray_al.core.types import QUERY_SCHEMA, Box
 from ray_al.datasets.compose import decode_mask
 from ray_al.label import files
+from ray_al.label.answers import Classes
 
+CLASSES = Classes(names=("a", "b"), colors=((200, 0, 0), (0, 200, 0)))
 BOX = Box(top=10, left=20, bottom=30, right=50)
 CORNER = np.arange(20)[:, None] < 5
 
@@ -28,8 +32,26 @@ class Regions:
         return np.broadcast_to(CORNER, (20, 30)) if self.part else None
 
 
-def collect(storage, taken=frozenset()):
-    return files.collect(storage, "tasks", taken=set(taken), class_names=("a", "b"), max_clicks=100)
+def query():
+    rows = [
+        {"image_index": i, "image_id": f"i{i}", "region": 1, "score": 0.5, "num_pixels": 600, "rank": i, "reason": "", "cost": 1} for i in range(3)
+    ]
+    return pa.Table.from_pylist(rows, schema=QUERY_SCHEMA)
+
+
+def collect(storage, taken=frozenset(), kind="dense", part=False, classes=CLASSES):
+    return files.collect(
+        storage,
+        "tasks",
+        query(),
+        regions_of=lambda index: Regions(part),
+        size_of=lambda index: (60, 80),
+        taken=set(taken),
+        classes=classes,
+        margin=5,
+        kind=kind,
+        max_clicks=100,
+    )
 
 
 @pytest.fixture
@@ -37,24 +59,21 @@ def tasks(tmp_path):
     return write(tmp_path)
 
 
-def write(tmp_path, kind="dense", part=False):
+def write(tmp_path, kind="dense", part=False, leave_out=frozenset()):
     storage = Storage(str(tmp_path))
-    rows = [
-        {"image_index": i, "image_id": f"i{i}", "region": 1, "score": 0.5, "num_pixels": 600, "rank": i, "reason": "", "cost": 1} for i in range(3)
-    ]
     count = files.write_tasks(
         storage,
         "tasks",
-        pa.Table.from_pylist(rows, schema=QUERY_SCHEMA),
+        query(),
         read_image=lambda index: np.zeros((60, 80, 3), np.uint8),
         regions_of=lambda index: Regions(part),
         propose=lambda index: np.full((60, 80), index, np.uint8),
-        class_names=("a", "b"),
-        colors=((0, 0, 0), (1, 1, 1)),
+        classes=CLASSES,
         margin=5,
         kind=kind,
+        leave_out=leave_out,
     )
-    assert count == 3
+    assert count == 3 - len(leave_out)
     return storage
 
 
@@ -105,7 +124,7 @@ def test_only_the_regions_pixels_are_taken(tmp_path):
     tasks = write(tmp_path, part=True)
     assert decode_mask(tasks.read("tasks/task-00000.region.png")).tolist() == (np.broadcast_to(CORNER, (20, 30)) * 255).tolist()
     answer(tasks, "task-00000", np.ones((20, 30), np.uint8))
-    (png,) = collect(tasks).table.column("mask").to_pylist()
+    (png,) = collect(tasks, part=True).table.column("mask").to_pylist()
     assert decode_mask(png).tolist() == np.where(np.broadcast_to(CORNER, (20, 30)), 1, 255).tolist()
 
 
@@ -116,7 +135,7 @@ def test_only_the_regions_pixels_are_taken(tmp_path):
 def test_classes_are_named_in_json(tmp_path, kind, text, classes, clicks):
     tasks = write(tmp_path, kind, part=True)
     tasks.replace("tasks/task-00001.classes.json", text.encode())
-    (row,) = collect(tasks).table.to_pylist()
+    (row,) = collect(tasks, kind=kind, part=True).table.to_pylist()
     assert (row["image_id"], row["kind"], row["classes"], row["clicks"]) == ("i1", kind, classes, clicks)
     assert (decode_mask(row["mask"]) == np.where(np.broadcast_to(CORNER, (20, 30)), 255, 0)).all()
 
@@ -134,15 +153,69 @@ def test_classes_are_named_in_json(tmp_path, kind, text, classes, clicks):
 def test_wrong_classes_say_why(tmp_path, kind, text, words):
     tasks = write(tmp_path, kind)
     tasks.replace("tasks/task-00000.classes.json", text.encode())
-    (refused,) = collect(tasks).refused
+    (refused,) = collect(tasks, kind=kind).refused
     assert words in refused["reason"]
 
 
-def test_tasks_of_the_first_version_are_still_taken_in(tasks):
-    manifest = json.loads(tasks.read("tasks/tasks.json"))
-    manifest["version"] = 1
-    for task in manifest["tasks"]:
-        del task["kind"], task["region_mask"]
-    tasks.replace("tasks/tasks.json", json.dumps(manifest).encode())
+def test_tasks_json_is_not_read(tasks):
     answer(tasks, "task-00000", np.ones((20, 30), np.uint8))
-    assert collect(tasks).table.column("kind").to_pylist() == ["dense"]
+    tasks.replace("tasks/tasks.json", b"{}")
+    (row,) = collect(tasks).table.to_pylist()
+    assert (row["image_id"], row["region"], row["box"], row["kind"]) == ("i0", 1, [10, 20, 30, 50], "dense")
+
+
+def good(storage, name):
+    answer(storage, name, np.ones((20, 30), np.uint8))
+    return storage.read(f"tasks/{name}.mask.png")
+
+
+def test_what_is_no_file_is_refused_and_the_others_are_taken(tasks, tmp_path):
+    good(tasks, "task-00002")
+    os.mkfifo(tmp_path / "tasks/task-00000.mask.png")
+    (tmp_path / "tasks/task-00001.mask.png").mkdir()
+    labels = collect(tasks)
+    assert labels.table.column("image_id").to_pylist() == ["i2"]
+    assert all("no file that can be read" in row["reason"] and not row["final"] for row in labels.refused)
+    assert [row["image_id"] for row in labels.refused] == ["i0", "i1"]
+
+
+@pytest.mark.parametrize("target", ["nowhere", "task-00000.mask.png", "/dev/zero"])
+def test_links_that_lead_nowhere_are_refused(tasks, tmp_path, target):
+    (tmp_path / "tasks/task-00000.mask.png").symlink_to(target)
+    (refused,) = collect(tasks).refused
+    assert "a link that leads nowhere" in refused["reason"]
+
+
+def test_a_link_to_an_answer_is_an_answer(tasks, tmp_path):
+    (tmp_path / "elsewhere.png").write_bytes(good(tasks, "task-00001"))
+    (tmp_path / "tasks/task-00000.mask.png").symlink_to(tmp_path / "elsewhere.png")
+    assert collect(tasks).table.column("image_id").to_pylist() == ["i0", "i1"]
+
+
+def test_capitals_in_a_name_do_not_matter_but_two_answers_do(tasks):
+    tasks.replace("tasks/TASK-00001.mask.PNG", good(tasks, "task-00000"))
+    assert collect(tasks).table.column("image_id").to_pylist() == ["i0", "i1"]
+    tasks.replace("tasks/task-00000.Mask.png", tasks.read("tasks/task-00000.mask.png"))
+    labels = collect(tasks)
+    assert labels.table.column("image_id").to_pylist() == ["i1"]
+    assert "several files answer this task (task-00000.Mask.png, task-00000.mask.png)" in labels.refused[0]["reason"]
+
+
+def test_a_label_holds_the_digest_of_its_answer(tasks):
+    data = good(tasks, "task-00000")
+    assert collect(tasks).table.column("answer_sha256").to_pylist() == [hashlib.sha256(data).hexdigest()]
+
+
+def test_a_region_mask_in_the_folder_is_not_read(tmp_path):
+    tasks = write(tmp_path, part=True)
+    answer(tasks, "task-00000", np.ones((20, 30), np.uint8))
+    tasks.replace("tasks/task-00000.region.png", b"damaged")
+    (png,) = collect(tasks, part=True).table.column("mask").to_pylist()
+    assert decode_mask(png).tolist() == np.where(np.broadcast_to(CORNER, (20, 30)), 1, 255).tolist()
+
+
+def test_what_is_left_out_moves_no_number(tmp_path):
+    tasks = write(tmp_path, leave_out={("i0", 1)})
+    assert [task["name"] for task in json.loads(tasks.read("tasks/tasks.json"))["tasks"]] == ["task-00001", "task-00002"]
+    good(tasks, "task-00001")
+    assert collect(tasks).table.column("image_id").to_pylist() == ["i1"]

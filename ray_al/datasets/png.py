@@ -1,0 +1,84 @@
+"""What a PNG file says of itself that an image decoder does not look at: its checksums, and how its values are stored."""
+
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ray_al.core.errors import DataError
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+GREYSCALE, RGB, INDEXED, GREYSCALE_ALPHA, RGB_ALPHA = 0, 2, 3, 4, 6
+CHANNELS = {GREYSCALE: 1, RGB: 3, INDEXED: 1, GREYSCALE_ALPHA: 2, RGB_ALPHA: 4}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PngHeader:
+    """Height and width in pixels, bits a value (1, 2, 4, 8 or 16), and one of the colour types of `CHANNELS`."""
+
+    height: int
+    width: int
+    bits: int
+    color_type: int
+
+
+def is_png(data: bytes) -> bool:
+    return data.startswith(SIGNATURE)
+
+
+def check_png(data: bytes) -> PngHeader:
+    """Compare every checksum of a PNG file and return its header.
+
+    Pillow reads a file whose pixel data was changed without a word where the damage still decompresses.
+
+    Raises:
+        DataError: the file is cut off, or a chunk is not what its checksum says.
+    """
+    return _header(list(_chunks(data)))
+
+
+def check_png_pixels(data: bytes) -> PngHeader:
+    """`check_png`, and that the pixel data is complete and of the size that the header says.
+
+    It is decompressed once more for this, never beyond that size.
+
+    Raises:
+        DataError: as `check_png`, or the pixel data is damaged.
+    """
+    chunks = list(_chunks(data))
+    header = _header(chunks)
+    rows = header.height * ((header.width * header.bits * CHANNELS[header.color_type] + 7) // 8 + 1)
+    most = 2 * rows + 64  # an interlaced file has more and shorter rows
+    unpack = zlib.decompressobj()
+    try:
+        pixels = unpack.decompress(b"".join(content for kind, content in chunks if kind == b"IDAT"), most)
+    except zlib.error as error:
+        raise DataError(f"its pixel data is damaged ({error}); save it again") from None
+    if not unpack.eof or len(pixels) < header.height * header.width * header.bits * CHANNELS[header.color_type] // 8:
+        raise DataError(f"its pixel data ends before {header.height}x{header.width} pixels are there, or goes on behind them; save it again")
+    return header
+
+
+def _header(chunks: list[tuple[bytes, bytes]]) -> PngHeader:
+    headers = [content for kind, content in chunks if kind == b"IHDR"]
+    if chunks[0][0] != b"IHDR" or len(headers) != 1 or len(headers[0]) != 13:
+        raise DataError("the PNG file does not begin with its one header; save it again")
+    width, height, bits, color_type = struct.unpack(">IIBB", headers[0][:10])
+    if color_type not in CHANNELS or bits not in (1, 2, 4, 8, 16):
+        raise DataError(f"its PNG header names colour type {color_type} with {bits} bits, which do not exist; save it again")
+    return PngHeader(height=height, width=width, bits=bits, color_type=color_type)
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """(kind, content) of each chunk up to the last one."""
+    position, kind = len(SIGNATURE), b""
+    while kind != b"IEND":
+        length, kind = struct.unpack(">I4s", data[position : position + 8]) if len(data) >= position + 12 else (len(data), b"")
+        end = position + 8 + length
+        if len(data) < end + 4:
+            raise DataError("the PNG file is cut off, or a length in it is wrong; save it again")
+        content = data[position + 8 : end]
+        if zlib.crc32(content, zlib.crc32(kind)) != struct.unpack(">I", data[end : end + 4])[0]:
+            raise DataError(f"the PNG file is damaged: the checksum of its chunk {kind!r} is wrong; save it again")
+        yield kind, content
+        position = end + 4

@@ -1,0 +1,226 @@
+"""The files that people answer with, to labels. A file that could be read in two ways is refused, and the reason says what to do."""
+
+import io
+import json
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from ray_al.core.errors import DataError
+from ray_al.core.types import IGNORE_INDEX, Box
+from ray_al.datasets import png
+from ray_al.label.kinds import Label, dense
+
+ORIENTATION = 0x0112
+TURNED = range(2, 9)
+MAX_JSON = 1 << 20
+"""Bytes; a list of 255 names is far shorter."""
+SAVE_IDS = "save class ids as an 8-bit greyscale PNG, or an indexed PNG whose palette holds the classes' colours"
+SAVE_GREY = "save class ids as an 8-bit greyscale PNG"
+BLACK_AND_WHITE = (
+    "only 0 and 255, as a black-and-white mask has: 255 means that nothing can be said, so the white part would be lost. "
+    "Write the class's id in its place; if 0 and 255 are meant, save an indexed PNG with the classes' colours"
+)
+
+Color = tuple[int, int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a region lies, in native pixels: its box, the box of the picture that people see, and its mask (None where it fills its box)."""
+
+    box: Box
+    context: Box
+    region: np.ndarray | None
+
+    @property
+    def num_pixels(self) -> int:
+        return self.box.num_pixels if self.region is None else int(np.count_nonzero(self.region))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classes:
+    """Names and colours of the classes, by id."""
+
+    names: Sequence[str]
+    colors: Sequence[Color]
+
+
+def read_answer(data: bytes, kind: str, place: Place, classes: Classes) -> Label:
+    """The label that a file gives.
+
+    Args:
+        kind: what was asked: dense, dominant or classes.
+
+    Raises:
+        DataError: the file is damaged, can be read in two ways, or says what a region cannot be; without the file's name.
+    """
+    if kind == "dense":
+        return dense(_read_mask(data, place, classes), place.region)
+    ids = _read_classes(data, classes.names)
+    if kind == "dominant":
+        if len(ids) > 1:
+            raise DataError(f"{len(ids)} classes, the dominant one is asked for; name one")
+        return ids[0] if ids else IGNORE_INDEX
+    if len(ids) > place.num_pixels:
+        raise DataError(f"{len(ids)} classes in a region of {place.num_pixels} pixel(s); a pixel has one class, name no more than there are pixels")
+    return ids
+
+
+def _read_classes(data: bytes, class_names: Sequence[str]) -> tuple[int, ...]:
+    remedy = "write a list of class names or ids, [] for nothing"
+    if len(data) > MAX_JSON:
+        raise DataError(f"{len(data)} bytes; {remedy}")
+    try:
+        values = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"not JSON ({_short(error)}); {remedy}") from None
+    if not isinstance(values, list):
+        raise DataError(f"a {type(values).__name__}; {remedy}")
+    return tuple(sorted({_class_id(value, class_names) for value in values}))
+
+
+def _class_id(value: object, class_names: Sequence[str]) -> int:
+    """An id as it is; a name also where its accents are stored in another way than in the configuration."""
+    if isinstance(value, str):
+        same = [number for number, name in enumerate(class_names) if unicodedata.normalize("NFC", name) == unicodedata.normalize("NFC", value)]
+        if value in class_names or len(same) == 1:
+            return class_names.index(value) if value in class_names else same[0]
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < len(class_names):
+        raise DataError(f"class {_short(repr(value))} is not known; ids are 0 to {len(class_names) - 1}, names: {_short(', '.join(class_names))}")
+    return value
+
+
+def _read_mask(data: bytes, place: Place, classes: Classes) -> np.ndarray:
+    """Class ids of the region's box, uint8 (h, w), 255 for nothing."""
+    header = _check_file(data)
+    window = _window(header, place)  # before anything is decompressed, however large the file says that it is
+    png.check_png_pixels(data)
+    image = _open(data)
+    values = np.asarray(image)
+    inside = values[window]
+    _check_opaque(image, inside)
+    if header.color_type == png.INDEXED:
+        return _from_palette(inside, image.getpalette() or [], classes)
+    within = inside if place.region is None else inside[place.region]
+    if (within == IGNORE_INDEX).any() and set(np.unique(values).tolist()) == {0, IGNORE_INDEX}:
+        raise DataError(BLACK_AND_WHITE)
+    return _check_ids(inside, len(classes.names))
+
+
+def _check_file(data: bytes) -> png.PngHeader:
+    """That the file is an undamaged PNG of 8-bit or indexed values."""
+    if not png.is_png(data):
+        raise DataError(f"{_found(data)}; {SAVE_IDS}")
+    header = png.check_png(data)
+    if header.color_type not in (png.GREYSCALE, png.INDEXED):
+        mode = {png.RGB: "RGB", png.GREYSCALE_ALPHA: "LA", png.RGB_ALPHA: "RGBA"}[header.color_type]
+        raise DataError(f"mode {mode}; {SAVE_IDS}")
+    if header.color_type == png.GREYSCALE and header.bits != 8:
+        raise DataError(f"{header.bits}-bit greyscale, in which ids and shades of grey cannot be told apart; {SAVE_IDS}")
+    return header
+
+
+def _found(data: bytes) -> str:
+    """What a file that is no PNG is, for the message."""
+    if not data:
+        return "an empty file"
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            kind = image.format
+    except Exception:  # a decoder may raise anything where a file is damaged; here it only helps to name the file
+        return "not a readable image"
+    lossy = ", whose pixel values are not those that were drawn" if kind in ("JPEG", "MPO", "JPEG2000", "WEBP", "AVIF") else ""
+    return f"a {kind} file{lossy}"
+
+
+def _window(header: png.PngHeader, place: Place) -> tuple[slice, slice]:
+    """Where the region's box lies in the file."""
+    box, context = place.box, place.context
+    if (header.height, header.width) == (context.height, context.width):
+        top, left = box.top - context.top, box.left - context.left
+        return slice(top, top + box.height), slice(left, left + box.width)
+    if (header.height, header.width) == (box.height, box.width):
+        return slice(None), slice(None)
+    expected = f"{box.height}x{box.width} (the region) or {context.height}x{context.width} (the picture)"
+    raise DataError(f"{header.height}x{header.width} pixels, expected {expected}; export it at that size")
+
+
+def _open(data: bytes) -> Image.Image:
+    try:
+        image = Image.open(io.BytesIO(data), formats=("PNG",))
+        image.load()
+        orientation = image.getexif().get(ORIENTATION)
+        frames = getattr(image, "n_frames", 1)
+    except Exception as error:  # a decoder may raise anything where a file is damaged
+        raise DataError(f"not a readable image ({_short(error)}); save it again as PNG") from None
+    if frames > 1:
+        raise DataError(f"{frames} pictures in one file; save the mask alone")
+    if orientation in TURNED:
+        raise DataError(f"an orientation tag ({orientation}) that turns the picture; save it as it is seen, without the tag")
+    return image
+
+
+def _check_opaque(image: Image.Image, values: np.ndarray) -> None:
+    alpha = image.info.get("transparency", b"")  # an opacity for each index, or the one value that is transparent
+    transparent = [alpha] if isinstance(alpha, int) else [index for index, opacity in enumerate(alpha) if opacity != 255]
+    num_pixels = int(np.isin(values, transparent).sum())
+    if num_pixels:
+        raise DataError(f"{num_pixels} transparent pixels, which say nothing of a class; {SAVE_IDS}")
+
+
+def _from_palette(values: np.ndarray, palette: Sequence[int], classes: Classes) -> np.ndarray:
+    """Class ids of an indexed image: by the colours, and by the index only where the palette is the classes' own or a plain ramp of greys.
+
+    Index 255 with a colour of no class means nothing, as in greyscale masks. What the two ways tell differently is refused.
+    """
+    colors = [tuple(palette[i : i + 3]) for i in range(0, len(palette) - 2, 3)]
+    present, inverse = np.unique(values, return_inverse=True)
+    used = [int(value) for value in present]
+    if used[-1] >= len(colors):
+        raise DataError(f"index {used[-1]} of a palette of {len(colors)} colours; save it again, {SAVE_IDS}")
+    is_ramp = len(colors) > 1 and all(color == (i, i, i) for i, color in enumerate(colors))
+    is_own = [tuple(color) for color in classes.colors] == colors[: len(classes.colors)]
+    by_index = used if (is_ramp or is_own) and all(value < len(classes.names) or value == IGNORE_INDEX for value in used) else None
+    try:
+        by_color = [_class_of(value, colors[value], classes, int((values == value).sum())) for value in used]
+    except DataError:
+        if by_index is None:
+            raise
+        by_color = by_index
+    if by_index is not None and by_index != by_color:
+        raise DataError(f"the palette's greys are colours of classes, but not those of the ids; {SAVE_IDS}")
+    if is_ramp and used == [0, IGNORE_INDEX]:
+        raise DataError(BLACK_AND_WHITE)
+    return np.array(by_color, dtype=np.uint8)[inverse].reshape(values.shape)
+
+
+def _class_of(index: int, color: tuple[int, ...], classes: Classes, num_pixels: int) -> int:
+    found = [number for number, known in enumerate(classes.colors) if tuple(known) == color]
+    if len(found) > 1:
+        names = ", ".join(classes.names[number] for number in found)
+        raise DataError(
+            f"the palette's colour {color} on {num_pixels} pixels is that of several classes ({_short(names)}); save ids as 8-bit greyscale"
+        )
+    if found:
+        return found[0]
+    if index == IGNORE_INDEX:
+        return IGNORE_INDEX
+    raise DataError(
+        f"the palette's colour {color} on {num_pixels} pixels is no class's; use the colours in tasks.json, or save ids as 8-bit greyscale"
+    )
+
+
+def _check_ids(mask: np.ndarray, num_classes: int) -> np.ndarray:
+    unknown = mask[(mask >= num_classes) & (mask != IGNORE_INDEX)]
+    if unknown.size:
+        raise DataError(f"id {int(unknown[0])} on {unknown.size} pixels; ids are 0 to {num_classes - 1}, or {IGNORE_INDEX} for nothing")
+    return mask
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 200 else f"{text[:200]}…"

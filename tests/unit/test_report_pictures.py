@@ -1,0 +1,144 @@
+"""Reports and comparisons with any number of classes and any names."""
+
+import io
+import warnings
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pytest
+from matplotlib.legend import Legend
+from PIL import Image
+
+from ray_al.core.types import Box
+from ray_al.datasets.compose import Part, compose_targets, encode_mask
+from ray_al.datasets.images import resize_scattered
+from ray_al.report.build import _shown_labels
+from ray_al.report.data import Frame, ImagePanel, ReportData
+from ray_al.report.html import render_report
+from ray_al.report.pictures import ids_uri, shown, striped_ids
+from ray_al.sweep.charts import charts
+from ray_al.sweep.output import latex_table
+
+ODD = [r"cost $\foo$", "$", "_hidden", "a_b^c", "<b>&amp;</b>", "道路 🚗", "x" * 5000, "line\nbreak\x00\x1b", "=1+1", "%d {name}", r"\frac{"]
+
+
+def row(cycle, names, **changes):
+    stages = {f"{stage}_seconds": 1.0 for stage in ("train", "evaluate", "score", "select", "label", "cycle")}
+    return {"cycle": cycle, "labelled_fraction": 0.1, "cost": 4, "miou": 0.5, **{f"iou_{name}": 0.5 for name in names}, **stages, **changes}
+
+
+def page(names, *, rows=2, panels=(), **changes):
+    values = {
+        "name": "run",
+        "state": "finished",
+        "class_names": tuple(names),
+        "colors": tuple((i % 256, 7, 9) for i in range(len(names))),
+        "rows": [row(cycle, names) for cycle in range(rows)],
+        "budget": {"unit": "regions", "amount": 8, "spent": 4, "reserved": 0},
+        "labelled_class_pixels": list(range(len(names))),
+        "val_class_pixels": [3] * len(names),
+        "unlabelled_classes": list(names[:1]),
+        "images": list(panels),
+        "config_yaml": "",
+        "quarantine": [],
+        "refused": [],
+        "final": None,
+        "upper_bound": None,
+        **changes,
+    }
+    return render_report(ReportData(**values))
+
+
+def parts(num_classes, side=8):
+    """Dense parts over every class and void, in cells of `side` pixels."""
+    ids = np.arange(num_classes + 1, dtype=np.uint8)
+    ids[-1] = 255
+    boxes = [Box(top=0, left=side * i, bottom=side, right=side * (i + 1)) for i in range(len(ids))]
+    return [Part(box=box, kind="dense", mask=encode_mask(np.full((side, side), value, np.uint8))) for box, value in zip(boxes, ids, strict=True)]
+
+
+@pytest.mark.parametrize("num_classes", [2, 63, 64, 150, 255])
+def test_dense_labels_of_any_number_of_classes_are_shown(num_classes):
+    ids = _shown_labels(parts(num_classes), (8, 8 * (num_classes + 1)), (4, 4 * (num_classes + 1)))
+    assert ids[0, ::4].tolist() == [*range(num_classes), 255]
+    photo = np.zeros((*ids.shape, 3), np.uint8)
+    assert len(ids_uri(ids, [(i, 7, 9) for i in range(num_classes)], photo)) > 100
+
+
+def test_dense_labels_are_shown_as_sets_of_one_class_were():
+    rng = np.random.default_rng(0)
+    several = []
+    for _ in range(30):
+        top, left = (int(value) for value in rng.integers(0, 30, 2))
+        mask = rng.choice(np.array([0, 5, 62, 255], np.uint8), (3, 2))
+        several.append(Part(box=Box(top=top, left=left, bottom=top + 3, right=left + 2), kind="dense", mask=encode_mask(mask)))
+    native = compose_targets(several, 40, 40)
+    expected = striped_ids(resize_scattered(native, (9, 13), native[..., 0] != 0)[..., 0])
+    assert (_shown_labels(several, (40, 40), (9, 13)) == expected).all()
+    assert (_shown_labels([], (40, 40), (9, 13)) == 255).all()
+
+
+def test_a_page_of_many_classes():
+    ids = np.arange(70, dtype=np.uint8)[None]
+    frame = Frame(cycle=0, photo=np.zeros((1, 70, 3), np.uint8), prediction=ids, entropy=np.zeros((1, 70)), labels=ids, outlines=[])
+    text = page([f"class {i}" for i in range(70)], panels=[ImagePanel(image_id="a", frames=[frame])])
+    assert "No label so far of: class 0" in text
+
+
+@pytest.mark.filterwarnings("ignore:Glyph")
+def test_names_with_any_signs_are_drawn():
+    text = page(ODD)
+    assert "cost $\\foo$" in text
+    assert "&lt;b&gt;&amp;amp;&lt;/b&gt;" in text
+    for start in (position for position in range(len(text)) if text.startswith("<svg xmlns", position)):
+        ElementTree.fromstring(text[start : text.index("</svg>", start) + 6])
+
+
+def test_a_report_without_a_trained_cycle():
+    text = page(["a", "b"], rows=0, upper_bound={"metrics": {"val": {"miou": 0.7}}}, unlabelled_classes=[])
+    assert "0 cycles" in text
+    assert "all labels, same recipe: 0.7000" in text
+
+
+def test_names_in_pictures_are_short_and_stay_in_legends():
+    assert shown("road") == "road"
+    assert shown("x" * 41) == "x" * 39 + "…"
+    assert not shown("_a").startswith("_")
+    assert shown("a\nb\x00") == "a\ufffdb\ufffd"
+
+
+def facts(labels):
+    curve = {"x": [0.02, 0.04], "mean": [0.3, 0.4], "low": [0.2, 0.3], "high": [0.4, 0.5]}
+    saved = {"value": 0.1, "low": 0.0, "high": 0.2, "curve": {"miou": [0.3, 0.4], "saved": [0.1, 0.2]}}
+    number = {"mean": 0.5, "low": 0.4, "high": 0.6}
+    groups = [
+        {"label": label, "seeds": [0, 1], "curves": dict.fromkeys(("share", "cost"), curve), "saved": saved, "final": number, "aubc": number}
+        for label in labels
+    ]
+    size = len(labels)
+    tests = {"labels": list(labels), "wins": np.zeros((size, size)).tolist(), "ranks": list(range(1, size + 1)), "critical": 1.5}
+    return {"groups": groups, "reference": labels[0], "tests": tests}
+
+
+@pytest.mark.filterwarnings("ignore:Glyph")
+@pytest.mark.parametrize("labels", [ODD[:5], ODD])
+def test_strategies_of_any_names_are_compared(labels):
+    drawn = list(charts(facts(labels)))
+    assert {name for name, _, _ in drawn} >= {"curve_share", "labels_saved", "penalties", "ranks"}
+    for _, _, figure in drawn:
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=40)
+        assert max(Image.open(buffer).size) < 4000
+    saved = next(figure for name, _, figure in drawn if name == "labels_saved")
+    (legend,) = saved.findobj(Legend)
+    assert [text.get_text() for text in legend.get_texts()] == [shown(label) for label in labels]
+
+
+def test_names_in_a_latex_table_are_no_commands():
+    assert r"a\_b \& 50\% \#1 \$x\$ \textbackslash{}foo\{\}" in latex_table(facts([r"a_b & 50% #1 $x$ \foo{}"]))
+
+
+def test_no_formula_warns():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        page(["$a$", r"$\alpha$", "_b"])
