@@ -10,10 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
-from ray_al.core.config import RunConfig, apply_setting, parse_config
-from ray_al.core.errors import ConfigError
+from ray_al.core.config import RunConfig, apply_setting, parse_config, parse_yaml
+from ray_al.core.errors import ConfigError, StorageError
+from ray_al.core.plain import dump_yaml
 from ray_al.core.seeding import generator
 from ray_al.core.storage import Storage, join_uri
 from ray_al.driver.create import check_config, check_pool
@@ -40,13 +39,15 @@ class Trial:
 
     def to_bytes(self) -> bytes:
         values = {"name": self.name, "group": self.group, "index": self.index, "seed": self.seed, "setting": dict(self.setting)}
-        return yaml.safe_dump({**values, "config": self.config.model_dump(mode="json")}, sort_keys=False).encode()
+        return dump_yaml({**values, "config": self.config.model_dump(mode="json")}).encode()
 
     @staticmethod
     def from_bytes(data: bytes, *, source: str) -> "Trial":
-        values = yaml.safe_load(data)
-        config = parse_config(values.pop("config"), source=source)
-        return Trial(config=config, **values)
+        values = parse_yaml(data, source=source)
+        try:
+            return Trial(**{**values, "config": parse_config(values["config"], source=source)})
+        except (KeyError, TypeError, ValueError) as error:
+            raise StorageError(f"{source}: not a trial of a sweep ({error}); restore the file from a copy") from None
 
 
 def make_config(sweep: SweepConfig, setting: Setting, seed: int, name: str) -> RunConfig:

@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
 from ray.tune import Stopper
 
-from ray_al.core.config import RunConfig, parse_config, validate
+from ray_al.core.config import RunConfig, parse_config, parse_yaml, validate
 from ray_al.core.errors import ConfigError, RayALError
 from ray_al.core.storage import Storage
 from ray_al.core.tracking import TrackingConfig
@@ -86,7 +85,7 @@ def read_sweep(storage: Storage) -> SweepConfig:
     """
     if not storage.exists(FILE):
         raise ConfigError(f"{storage.root}: not a sweep directory (it has no {FILE}); give one that `ray-al sweep` made")
-    return validate(SweepConfig, yaml.safe_load(storage.read(FILE)), source=storage.uri(FILE))
+    return validate(SweepConfig, parse_yaml(storage.read(FILE), source=storage.uri(FILE)), source=storage.uri(FILE))
 
 
 def run_sweep(sweep_uri: str, *, show: Show = lambda progress: None, should_stop: Callable[[], bool] = lambda: False) -> bool:
@@ -363,7 +362,9 @@ def _start_file(digest: str) -> str:
 def _start(values: dict[str, Any], *, sweep_uri: str) -> None:
     """What the process of a start does."""
     storage, digest = Storage(sweep_uri), values["name"]
-    config = parse_config(yaml.safe_load(storage.read(_start_file(digest))), source=storage.uri(_start_file(digest)))
+    config = parse_config(
+        parse_yaml(storage.read(_start_file(digest)), source=storage.uri(_start_file(digest))), source=storage.uri(_start_file(digest))
+    )
     host_trial(start_uri(sweep_uri, digest), config, start=None, rungs=[], report=_report)
 
 
