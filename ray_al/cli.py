@@ -64,13 +64,17 @@ def run(config: str, out: str | None, overrides: tuple[str, ...], as_json: bool)
 
 
 @main.command()
-@_options(run_dir_argument, json_option)
-def resume(run_dir: str, as_json: bool) -> None:
-    """Go on with a run after a stop, a crash, or when people have labelled.
+@_options(run_dir_argument, set_option, json_option)
+def resume(run_dir: str, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Go on with a run after a stop, a crash, or when people have labelled; --set changes where it computes and reads.
 
-    Example: ray-al resume runs/first
+    Example: ray-al resume runs/first --set data.root=/mnt/camvid
     """
     _require_run(run_dir)
+    if overrides:
+        from ray_al.driver.settings import change_settings
+
+        change_settings(run_dir, overrides)
     sys.exit(_drive(run_dir, as_json))
 
 
@@ -377,7 +381,7 @@ def _write_report(run_dir: str) -> str:
     import numpy as np
 
     from ray_al.datasets import masks, open_dataset
-    from ray_al.driver.loop import read_config
+    from ray_al.ledger.config import read_config
     from ray_al.report.build import write_report
 
     config = read_config(Storage(run_dir))

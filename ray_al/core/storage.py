@@ -4,6 +4,7 @@ A file appears whole or not at all. `create` needs storage that can refuse to ov
 put-if-none-match on an object store; anything else is refused when the storage is opened.
 """
 
+import hashlib
 import os
 import secrets
 from pathlib import PurePosixPath
@@ -12,7 +13,7 @@ from typing import Any
 import fsspec
 from fsspec.core import url_to_fs
 
-from ray_al.core.errors import StorageError
+from ray_al.core.errors import ConfigError, StorageError
 from ray_al.core.types import FileRef
 
 EXCLUSIVE_PROTOCOLS = frozenset({"file", "local", "s3", "s3a", "gs", "gcs", "memory"})
@@ -144,3 +145,15 @@ def read_uri(uri: str) -> bytes:
             return file.read()
     with fsspec.open(uri, "rb") as stream:
         return bytes(stream.read())
+
+
+def read_digest(uri: str, *, key: str) -> str:
+    """The SHA-256 of the file behind a path or URI, in hexadecimal digits.
+
+    Raises:
+        ConfigError: it cannot be read; with `key`, the setting that names it.
+    """
+    try:
+        return hashlib.sha256(read_uri(uri)).hexdigest()
+    except OSError as error:
+        raise ConfigError(f"{key} {uri!r}: cannot be read ({error.strerror or error}); give the place of the file") from None

@@ -1,12 +1,13 @@
 """One row a layout, and how to open it."""
 
+import hashlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from fsspec.core import url_to_fs
 
-from ray_al.core.config import DataConfig
+from ray_al.core.config import DataConfig, RunConfig
 from ray_al.core.errors import ConfigError, DataError
 from ray_al.core.types import ImageFile
 from ray_al.datasets import camvid, cityscapes, folder, synthetic, voc
@@ -37,8 +38,9 @@ LAYOUTS: Mapping[str, Layout] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """Splits (`train` is the pool, `val`, and `test` where there is one), classes and how masks are read."""
+    """Splits (`train` is the pool, `val`, and `test` where there is one), classes and how masks are read; `root` holds the files."""
 
+    root: str
     class_names: tuple[str, ...]
     colors: Colors
     decoder: MaskDecoder
@@ -47,6 +49,10 @@ class Dataset:
     @property
     def num_classes(self) -> int:
         return len(self.class_names)
+
+    def digest(self, split: str) -> str:
+        """Names the images of a split, wherever they are."""
+        return hashlib.sha256("\n".join(image.image_id for image in self.splits[split]).encode()).hexdigest()
 
 
 def open_dataset(data: DataConfig) -> Dataset:
@@ -77,19 +83,32 @@ def open_dataset(data: DataConfig) -> Dataset:
             raise ConfigError(
                 f"data.root {root!r}: no images of split {name!r} in the layout {data.dataset!r}; correct data.root or data.{role}_split"
             )
-    return Dataset(class_names=class_names, colors=colors, decoder=decoder, splits=splits)
+    return Dataset(root=root, class_names=class_names, colors=colors, decoder=decoder, splits=splits)
+
+
+def data_root(data: DataConfig) -> str:
+    """Where the files of a data set are: `data.root`, or the folder in this user's cache that synthetic scenes are drawn into."""
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return data.root or os.path.join(cache, "ray_al", f"synthetic-{data.num_images}-{data.seed}")
+
+
+def with_root(config: RunConfig) -> RunConfig:
+    """`config` with `data.root` written out, so that workers elsewhere, of another environment, read where its driver reads."""
+    return config.model_copy(update={"data": config.data.model_copy(update={"root": data_root(config.data)})})
 
 
 def _root(data: DataConfig) -> str:
     if data.dataset == "synthetic":
-        cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-        root = data.root or os.path.join(cache, "ray_al", f"synthetic-{data.num_images}-{data.seed}")
+        root = data_root(data)
         synthetic.write_synthetic(root, num_images=data.num_images, seed=data.seed)
         return root
     assert data.root is not None  # the configuration demands it
     fs, path = url_to_fs(data.root)
     if not fs.isdir(path):
-        raise ConfigError(f"data.root: no such folder {data.root!r}; give the folder that holds the images of dataset {data.dataset!r}")
+        raise ConfigError(
+            f"data.root: no such folder {data.root!r}; give the folder that holds the images of dataset {data.dataset!r} "
+            "(of a run whose data have moved: ray-al resume RUN_DIR --set data.root=FOLDER)"
+        )
     return data.root
 
 

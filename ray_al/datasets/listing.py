@@ -22,6 +22,12 @@ def list_files(root: str, folder: str, suffixes: frozenset[str]) -> dict[str, st
     return found
 
 
+def place_prefix(root: str) -> str:
+    """What the URIs of all files below `root` begin with."""
+    base = url_to_fs(root)[1].rstrip("/")
+    return (root.split("://", 1)[0] + "://" if "://" in root else "") + base + "/"
+
+
 def by_stem(files: Mapping[str, str], folder: str) -> dict[str, str]:
     """Path below `folder` without its suffix -> URI."""
     return {str(PurePosixPath(path).relative_to(folder).with_suffix("")): uri for path, uri in files.items()}

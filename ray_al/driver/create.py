@@ -7,19 +7,19 @@ import os
 import pyarrow as pa
 import yaml
 
-from ray_al.core.config import RunConfig
+from ray_al.core.config import WEIGHTS, RunConfig
 from ray_al.core.errors import ConfigError
-from ray_al.core.storage import Storage, join_uri
+from ray_al.core.storage import Storage, join_uri, read_digest
 from ray_al.core.types import FileRef
 from ray_al.datasets import Dataset, check_start, open_dataset
-from ray_al.datasets.manifest import build_manifest
+from ray_al.datasets.manifest import build_manifest, relative_places
 from ray_al.driver.budget import check_budget, total_amount
 from ray_al.driver.check_strategy import check_strategy
 from ray_al.driver.context import check_quarantine
-from ray_al.driver.loop import CONFIG
 from ray_al.driver.pool import MANIFEST, table_bytes
 from ray_al.driver.track import check_tracking
 from ray_al.ledger import Journal
+from ray_al.ledger.config import CONFIG, config_facts
 from ray_al.models import check_model
 from ray_al.regions import open_regions
 from ray_al.score.calibrate import measure_batch_size
@@ -90,14 +90,16 @@ def create_run(config: RunConfig, out: str) -> str:
     unknown = kind.needs_maps and config.budget.unit == "regions"
     amount = 0 if unknown else total_amount(config.budget, sizes)
     config = _resolve(config, dataset.num_classes, len(manifest))
-    config_bytes, manifest_bytes = config.to_yaml().encode(), table_bytes(manifest)
-    storage.replace(CONFIG, config_bytes)
+    config_yaml, manifest_bytes = config.to_yaml(), table_bytes(relative_places(manifest, dataset.root))
+    storage.replace(CONFIG, config_yaml.encode())
     storage.replace(MANIFEST, manifest_bytes)
     journal = Journal(storage)
     created = {
         "name": config.name,
         "manifest": FileRef.of(MANIFEST, manifest_bytes).as_dict(),
-        "config": FileRef.of(CONFIG, config_bytes).as_dict(),
+        **config_facts(config_yaml),
+        **_weights_facts(config),
+        "val_digest": dataset.digest("val"),
         "pool": pool_digest(manifest),
         **sizes,
         "unit": config.budget.unit,
@@ -109,6 +111,11 @@ def create_run(config: RunConfig, out: str) -> str:
     if broken:
         journal.append("images_quarantined", {"images": [{"image_id": image_id, "error": error} for image_id, error in broken.items()]})
     return storage.root
+
+
+def _weights_facts(config: RunConfig) -> dict[str, str]:
+    """The digest of a file of weights, which may move later, and must then be the same."""
+    return {} if config.model.weights in WEIGHTS else {"weights_sha256": read_digest(config.model.weights, key="model.weights")}
 
 
 def check_pool(config: RunConfig, dataset: Dataset) -> tuple[pa.Table, dict[str, str], dict[str, int]]:

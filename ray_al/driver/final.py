@@ -9,9 +9,10 @@ from ray_al.core.errors import ConfigError
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef, Recipe, TrainPlan
 from ray_al.datasets import open_dataset
+from ray_al.datasets.catalog import with_root
 from ray_al.driver.cluster import connect
-from ray_al.driver.loop import read_config
 from ray_al.ledger import Journal, State, fold
+from ray_al.ledger.config import read_config
 from ray_al.train.trainer import open_trainer
 
 Kind = Literal["final", "upper_bound"]
@@ -26,7 +27,8 @@ def train_final(run_uri: str, kind: Kind, *, progress: Callable[[int, int], None
         ConfigError: nothing is labelled yet, or the pool has no masks for an upper bound.
     """
     storage = Storage(run_uri)
-    config, state = read_config(storage), fold(Journal(storage).events)
+    events = Journal(storage).events
+    config, state = with_root(read_config(storage, events)), fold(events)
     dataset = open_dataset(config.data)
     if kind == "final" and not state.label_parts:
         raise ConfigError(f"{run_uri}: nothing is labelled yet; let the run label its start set first (`ray-al resume {run_uri}`)")

@@ -7,11 +7,10 @@ import yaml
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import ConfigError
 from ray_al.core.storage import Storage
-from ray_al.core.types import FileRef
 from ray_al.driver.budget import total_amount
-from ray_al.driver.loop import CONFIG, read_config
 from ray_al.driver.pool import MANIFEST
 from ray_al.ledger import Event, Journal
+from ray_al.ledger.config import CONFIG, config_facts, read_config
 from ray_al.ledger.events import file_refs
 from ray_al.score.functions import find_acquisition
 
@@ -66,9 +65,9 @@ def fork_run(source: str, config: RunConfig, out: str) -> str:
     created = dict(shared[0].data)
     later = next((event.data for event in shared if event.kind == "regions_computed"), None)
     amount = total_amount(config.budget, {**created, "num_regions": later["num_regions"]} if later else created)
-    config_bytes = config.to_yaml().encode()
-    created.update(name=config.name, config=FileRef.of(CONFIG, config_bytes).as_dict(), unit=config.budget.unit, amount=amount)
-    storage.replace(CONFIG, config_bytes)
+    config_yaml = config.to_yaml()
+    created.update(name=config.name, unit=config.budget.unit, amount=amount, **config_facts(config_yaml))
+    storage.replace(CONFIG, config_yaml.encode())
     storage.replace(MANIFEST, origin.read(MANIFEST))
     journal = Journal(storage)
     journal.append("run_created", created)

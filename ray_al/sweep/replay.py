@@ -15,9 +15,9 @@ from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
 from ray_al.driver.choose import choose_query
 from ray_al.driver.context import Context
-from ray_al.driver.loop import read_config
 from ray_al.driver.pool import read_table
 from ray_al.ledger import Journal, State, fold
+from ray_al.ledger.config import read_config
 from ray_al.score.functions import list_acquisitions
 from ray_al.select import BATCH_RULES
 
@@ -66,7 +66,8 @@ def replay(run_uri: str, overrides: Sequence[str]) -> dict[str, Any]:
         ConfigError: a key outside `strategy`, or a function or rule that needs what was not stored.
     """
     storage = Storage(run_uri)
-    config, events = read_config(storage), Journal(storage).events
+    events = Journal(storage).events
+    config = read_config(storage, events)
     state = fold(events)
     other = _other_config(config, state, overrides)
     classes = _class_pixels(storage, state)

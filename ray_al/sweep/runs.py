@@ -10,8 +10,8 @@ import numpy as np
 
 from ray_al.core.errors import ConfigError
 from ray_al.core.storage import Storage
-from ray_al.driver.loop import read_config
 from ray_al.ledger import Journal, fold
+from ray_al.ledger.config import read_config
 from ray_al.report.build import curve_rows
 from ray_al.sweep.plan import effective_values, group_name, read_trials, run_uri
 from ray_al.sweep.tuner import FILE, read_sweep
@@ -122,8 +122,8 @@ def read_runs(places: Sequence[str]) -> tuple[list[RunResult], list[tuple[str, s
 def read_run(uri: str) -> RunResult:
     """One run directory as numbers; opens no image."""
     storage = Storage(uri)
-    state = fold(Journal(storage).events)
-    config = read_config(storage)
+    events = Journal(storage).events
+    state, config = fold(events), read_config(storage, events)
     values = {key: value for key, value in _flat(effective_values(config, exclude=set(NO_EFFECT))) if key not in NO_EFFECT_KEYS}
     trained = [data for cycle, data in sorted(state.trained.items()) if cycle >= 0]
     full = json.loads(storage.read("upper_bound/metrics.json")) if storage.exists("upper_bound/metrics.json") else None
