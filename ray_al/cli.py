@@ -1,6 +1,7 @@
 """The command line: parse, call one function, print."""
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from ray_al import __version__
 from ray_al.core.config import load_config
 from ray_al.core.errors import ConfigError
 from ray_al.core.storage import Storage
-from ray_al.terminal import EXIT_INTERRUPTED, Group, progress, stop_on_signals
+from ray_al.terminal import EXIT_INTERRUPTED, Group, place, progress, stop_on_signals
 
 EXIT_WAITING = 4
 DEMO = Path(__file__).parent / "demo.yaml"
@@ -25,6 +26,8 @@ def main() -> None:
 
     Example: ray-al demo
     """
+    if os.getcwd() not in sys.path:  # own modules, as `python -m` finds them; Ray's workers are told of the directory by Ray
+        sys.path.append(os.getcwd())
 
 
 def _options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -36,10 +39,12 @@ def _options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return apply
 
 
-run_dir_argument = click.argument("run_dir")
+run_dir_argument = click.argument("run_dir", callback=place)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print facts as JSON.")
 set_option = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting, e.g. --set train.steps=100.")
-out_option = click.option("--out", metavar="RUN_DIR", help="Where the run is written (new; a path or URI). Default: $RAY_AL_RUNS or ./runs.")
+out_option = click.option(
+    "--out", metavar="RUN_DIR", callback=place, help="Where the run is written (new; a path or URI). Default: $RAY_AL_RUNS or ./runs."
+)
 
 
 @main.command()
@@ -53,7 +58,7 @@ def demo(out: str | None, overrides: tuple[str, ...], as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("config")
+@click.argument("config", callback=place)
 @_options(out_option, set_option, json_option)
 def run(config: str, out: str | None, overrides: tuple[str, ...], as_json: bool) -> None:
     """Run active learning as the YAML file CONFIG says.
@@ -172,11 +177,13 @@ def report(run_dir: str, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("file", required=False)
+@click.argument("file", required=False, callback=place)
 @_options(
-    click.option("--resume", "resume_dir", metavar="SWEEP_DIR", help="Go on with a sweep where its runs' ledgers stand."),
+    click.option("--resume", "resume_dir", metavar="SWEEP_DIR", callback=place, help="Go on with a sweep where its runs' ledgers stand."),
     click.option("--dry-run", is_flag=True, help="Print the plan with its costs, and run nothing."),
-    click.option("--out", metavar="SWEEP_DIR", help="Where the sweep is written (new; a path or URI). Default: $RAY_AL_RUNS or ./runs."),
+    click.option(
+        "--out", metavar="SWEEP_DIR", callback=place, help="Where the sweep is written (new; a path or URI). Default: $RAY_AL_RUNS or ./runs."
+    ),
     set_option,
     json_option,
 )
@@ -193,9 +200,9 @@ def sweep(file: str | None, resume_dir: str | None, dry_run: bool, out: str | No
 
 
 @main.command()
-@click.argument("places", nargs=-1, required=True, metavar="RUN_DIR|SWEEP_DIR...")
+@click.argument("places", nargs=-1, required=True, metavar="RUN_DIR|SWEEP_DIR...", callback=place)
 @_options(
-    click.option("--out", required=True, metavar="DIR", help="Folder for compare.html, the CSV files, the table and the pictures."),
+    click.option("--out", required=True, metavar="DIR", callback=place, help="Folder for compare.html, the CSV files, the table and the pictures."),
     click.option("--at", multiple=True, metavar="SHARE", help="Give mIoU at this share of the pool, e.g. 0.08 or '8 %'; repeatable."),
     click.option("--reference", metavar="STRATEGY", help="Strategy that labels are saved against. Default: random."),
     click.option("--allow", multiple=True, metavar="KEY", help="Configuration key of the recipe that may differ, e.g. train.policy; repeatable."),
@@ -206,11 +213,15 @@ def compare(places: tuple[str, ...], out: str, at: tuple[str, ...], reference: s
 
     Example: ray-al compare runs/sweep --out runs/sweep/comparison
     """
-    from ray_al.core.config import parse_share
+    from ray_al.core.config import check_key, parse_share
+    from ray_al.core.storage import check_writable
     from ray_al.sweep.compare import compare as compare_groups
     from ray_al.sweep.output import comparison_text, write_comparison
     from ray_al.sweep.runs import group_runs, read_runs
 
+    check_writable(out, key="--out")
+    for key in allow:
+        check_key(key, name="--allow")
     shares = [parse_share(text, name="--at") for text in at]
     runs, begun, varied = read_runs(places)
     grouped = group_runs(runs, begun, varied=varied, allowed=allow)
@@ -243,7 +254,7 @@ def datasets() -> None:
 
 
 @datasets.command("check")
-@click.argument("config")
+@click.argument("config", callback=place)
 @_options(set_option, json_option)
 def datasets_check(config: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """Read every image and mask of CONFIG's data and count what is wrong (exit 1 if anything is).
@@ -281,7 +292,7 @@ def strategies(as_json: bool) -> None:
 
 
 @main.command()
-@_options(click.option("--storage", help="Also try this place for run directories."), json_option)
+@_options(click.option("--storage", callback=place, help="Also try this place for run directories."), json_option)
 def doctor(storage: str | None, as_json: bool) -> None:
     """Show what is there, what is missing and what to do.
 
@@ -397,6 +408,10 @@ def _require_run(run_dir: str) -> Storage:
     from ray_al.ledger import Journal
 
     storage = Storage(run_dir)
+    if storage.exists("sweep.yaml"):
+        raise ConfigError(
+            f"{run_dir}: a sweep directory; give one of its runs, below {run_dir}/runs, or go on with `ray-al sweep --resume {run_dir}`"
+        )
     if not storage.exists(Journal.FIRST):
         raise ConfigError(f"{run_dir}: not a run directory (it has no {Journal.FIRST}); give one that `ray-al run` made")
     return storage

@@ -495,13 +495,31 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 120 else f"{text[:100]}... ({len(text)} characters)"
 
 
+def check_key(key: str, *, name: str) -> None:
+    """Refuse a dotted key that no setting or section of a run has (ConfigError); `name` is what gave it."""
+    section: Any = RunConfig
+    parts = split_key(key)
+    for position, part in enumerate(parts):
+        known = list(section.model_fields) if section is not None else []
+        if part not in known:
+            near = difflib.get_close_matches(part, known, n=1, cutoff=0.5)
+            hint = f"did you mean {'.'.join([*parts[:position], near[0]])!r}?" if near else f"known keys: {', '.join(known) or 'none below it'}"
+            raise ConfigError(f"{name} {key!r}: no such setting; {hint}")
+        section = _section_of(section, part)
+
+
+def _section_of(section: Any, part: str) -> Any:
+    """The section that a field holds; None where it holds a value."""
+    kinds = leaves(section.model_fields[part].annotation)
+    return next((leaf for leaf in kinds if isinstance(leaf, type) and issubclass(leaf, Section)), None)
+
+
 def _known_keys(model: type[Section], location: list[str]) -> list[str]:
     """The keys of the section at `location`, whose parts are fields, and keys or kinds of what a field may hold."""
     section: Any = model
     for part in location:
-        field = section.model_fields.get(part)
-        if field is not None:
-            section = next((leaf for leaf in leaves(field.annotation) if isinstance(leaf, type) and issubclass(leaf, Section)), section)
+        if part in section.model_fields:
+            section = _section_of(section, part) or section
     return list(section.model_fields)
 
 

@@ -138,6 +138,29 @@ def _sync_folder(path: str) -> None:
         os.close(descriptor)
 
 
+def check_writable(place: str, *, key: str) -> None:
+    """Whether a folder can be written at a path of this machine's disks; places elsewhere tell when they are opened.
+
+    Raises:
+        ConfigError: with `key`, what names the place.
+    """
+    if "://" in place:
+        return
+    above = os.path.abspath(place)
+    try:
+        os.stat(above)
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{key} {place!r}: no folder can be there ({getattr(error, 'strerror', None) or error}); give another place") from None
+    while not os.path.lexists(above):
+        above = os.path.dirname(above)
+    if not os.path.isdir(above):
+        raise ConfigError(f"{key} {place!r}: {above} is no folder; give another place")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise ConfigError(f"{key} {place!r}: nothing may be written into {above}; change its permissions, or give another place")
+
+
 def read_uri(uri: str) -> bytes:
     """The bytes behind a path or fsspec URI."""
     if "://" not in uri:

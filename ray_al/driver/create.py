@@ -9,7 +9,7 @@ import yaml
 
 from ray_al.core.config import WEIGHTS, RunConfig
 from ray_al.core.errors import ConfigError
-from ray_al.core.storage import Storage, join_uri, read_digest
+from ray_al.core.storage import Storage, check_writable, join_uri, read_digest
 from ray_al.core.types import FileRef
 from ray_al.datasets import Dataset, check_start, open_dataset
 from ray_al.datasets.manifest import build_manifest, relative_places
@@ -34,16 +34,22 @@ def default_run_uri(name: str) -> str:
     """`$RAY_AL_RUNS`, else `./runs`, or `~/ray_al_runs` in a submitted job, whose working directory is thrown away."""
     in_job = JOB_VARIABLE in os.environ
     root = os.environ.get("RAY_AL_RUNS") or (os.path.expanduser("~/ray_al_runs") if in_job else "runs")
+    root = root if "://" in root else os.path.abspath(os.path.expanduser(root))
     stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S")
-    return join_uri(root if "://" in root else os.path.abspath(root), f"{name}-{stamp}")
+    return join_uri(root, f"{name}-{stamp}")
 
 
 def check_places(config: RunConfig, out: str) -> None:
-    """Refuse places below a submitted job's working directory: they vanish with it."""
+    """Refuse places that cannot be written, and those below a submitted job's working directory: they vanish with it.
+
+    Raises:
+        ConfigError: naming the place.
+    """
+    check_writable(out, key="--out (or RAY_AL_RUNS)")
     if JOB_VARIABLE not in os.environ:
         return
     for key, path in (("--out (or RAY_AL_RUNS)", out), ("data.root", config.data.root)):
-        if path and "://" not in path and os.path.abspath(path).startswith(os.getcwd()):
+        if path and "://" not in path and os.path.commonpath([os.path.abspath(path), os.getcwd()]) == os.getcwd():
             raise ConfigError(f"{key}: {path!r} lies in the job's working directory, a copy that is thrown away; give an absolute path or a URI")
 
 
