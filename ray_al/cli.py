@@ -75,7 +75,7 @@ def resume(run_dir: str, overrides: tuple[str, ...], as_json: bool) -> None:
 
     Example: ray-al resume runs/first --set data.root=/mnt/camvid
     """
-    _require_run(run_dir)
+    _require_writable(run_dir)
     if overrides:
         from ray_al.driver.settings import change_settings
 
@@ -171,7 +171,7 @@ def report(run_dir: str, as_json: bool) -> None:
 
     Example: ray-al report runs/first
     """
-    _require_run(run_dir)
+    _require_writable(run_dir)
     path = _write_report(run_dir)
     click.echo(json.dumps({"report": path}) if as_json else path)
 
@@ -379,7 +379,7 @@ def _drive(run_dir: str, as_json: bool) -> int:
 def _final(run_dir: str, kind: Any, as_json: bool) -> None:
     from ray_al.driver.final import train_final
 
-    _require_run(run_dir)
+    _require_writable(run_dir)
     with stop_on_signals() as stop, progress() as show:
         values = train_final(run_dir, kind, progress=lambda done, total: show(f"step {done} of {total}"), should_stop=stop.is_set)
     miou = values["metrics"]["val"]["miou"]
@@ -415,6 +415,13 @@ def _require_run(run_dir: str) -> Storage:
     if not storage.exists(Journal.FIRST):
         raise ConfigError(f"{run_dir}: not a run directory (it has no {Journal.FIRST}); give one that `ray-al run` made")
     return storage
+
+
+def _require_writable(run_dir: str) -> None:
+    from ray_al.core.storage import check_writable
+
+    _require_run(run_dir)
+    check_writable(run_dir, key="RUN_DIR")
 
 
 def _progress_line(run_dir: str) -> str:

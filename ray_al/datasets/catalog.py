@@ -100,7 +100,10 @@ def with_root(config: RunConfig) -> RunConfig:
 def _root(data: DataConfig) -> str:
     if data.dataset == "synthetic":
         root = data_root(data)
-        synthetic.write_synthetic(root, num_images=data.num_images, seed=data.seed)
+        try:
+            synthetic.write_synthetic(root, num_images=data.num_images, seed=data.seed)
+        except OSError as error:
+            raise ConfigError(f"data.root: synthetic scenes cannot be written into {root!r} ({error}); name another folder") from None
         return root
     assert data.root is not None  # the configuration demands it
     fs, path = url_to_fs(data.root)

@@ -138,6 +138,7 @@ def check_pool(config: RunConfig, dataset: Dataset) -> tuple[pa.Table, dict[str,
         for row in manifest.select(["image_id", "height", "width", "num_regions"]).to_pylist():
             if row["num_regions"] == 0 and row["image_id"] not in broken:
                 broken[row["image_id"]] = f"{row['height']}x{row['width']} pixels are fewer than the grid's cells"
+        _check_grid(config, len(broken) - len(unreadable), len(manifest))
     check_quarantine(broken, config, len(manifest))
     sizes = {
         "num_images": len(manifest),
@@ -146,6 +147,16 @@ def check_pool(config: RunConfig, dataset: Dataset) -> tuple[pa.Table, dict[str,
     }
     check_budget(config, sizes, manifest, dataset.num_classes)
     return manifest, broken, sizes
+
+
+def _check_grid(config: RunConfig, num_small: int, num_images: int) -> None:
+    """Refuse regions of which most images have none: the setting is wrong, not the images."""
+    regions = config.regions
+    if num_small > config.score.max_quarantined * num_images:
+        raise ConfigError(
+            f"regions.rows={regions.rows} and regions.columns={regions.columns}: {num_small} of {num_images} pool images have fewer pixels "
+            "than that on a side; lower them"
+        )
 
 
 def pool_digest(manifest: pa.Table) -> str:

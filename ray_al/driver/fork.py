@@ -72,6 +72,8 @@ def fork_run(source: str, config: RunConfig, out: str) -> str:
     journal = Journal(storage)
     journal.append("run_created", created)
     for event in shared[1:]:
+        if event.kind == "config_changed":  # of the source alone
+            continue
         for ref in file_refs(event.data):
             storage.put(ref.path, origin.read_ref(ref), attempt=0)
         journal.append(event.kind, {**event.data, "amount": amount} if event.kind == "regions_computed" else event.data)

@@ -19,6 +19,7 @@ from ray_al.sweep.tuner import FILE, read_sweep
 NO_EFFECT = ("name", "seed", "cluster", "report", "final", "tracking")
 """Sections that do not change what a run finds."""
 NO_EFFECT_KEYS = (
+    "data.root",  # the pool has a name of its own, wherever it lies
     "data.cache_gb",
     "label.annotator",
     "label.margin",

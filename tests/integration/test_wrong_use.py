@@ -175,3 +175,13 @@ def test_modules_of_the_working_directory_are_found(here, monkeypatch):
         with pytest.raises(ConfigError, match=word):
             import_function("strategy.score", name, wanted="a function")
     sys.modules.pop("mine_here")
+
+
+def test_a_grid_finer_than_the_images_is_a_wrong_setting(here):
+    refused(invoke("run", "c.yaml", "--set", "regions.rows=97", "--out", "run"), "regions.rows=97", "4 of 4 pool images", "lower")
+    assert not (here / "run").exists()
+
+
+def test_a_cache_that_cannot_be_written(here, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(here / "file"))
+    refused(invoke("run", "c.yaml", "--out", "run"), "data.root", "synthetic", "another folder")
