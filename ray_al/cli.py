@@ -399,7 +399,8 @@ def _write_report(run_dir: str) -> str:
     dataset = open_dataset(config.data)
     counts = np.zeros(256, dtype=np.int64)
     for image in dataset.splits["val"]:
-        assert image.mask_uri is not None  # checked before the run began
+        if image.mask_uri is None:
+            raise ConfigError(f"{image.uri}: this validation image has no mask any more; put it back")
         counts += np.bincount(masks.read_mask(image.mask_uri, dataset.decoder).ravel(), minlength=256)
     return write_report(run_dir, counts[: dataset.num_classes].tolist())
 

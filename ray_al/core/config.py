@@ -424,9 +424,9 @@ def parse_yaml(data: bytes | str, *, source: str) -> dict[str, Any]:
     return values
 
 
-def folder_of(path: str) -> str | None:
-    """The folder that paths inside the file `path` are relative to; None for a URI."""
-    return os.path.dirname(os.path.abspath(path)) if "://" not in path else None
+def folder_of(path: str) -> str:
+    """The folder, a path or URI, that paths inside the file `path` are relative to."""
+    return path.rsplit("/", 1)[0] if "://" in path else os.path.dirname(os.path.abspath(path))
 
 
 def apply_setting(values: dict[str, Any], key: str, value: Any, *, folder: str | None = None) -> None:
@@ -549,5 +549,9 @@ def make_absolute(values: dict[str, Any], folder: str | None) -> None:
 
 
 def absolute(path: str, folder: str) -> str:
-    """`path` as it is where it is a URI or absolute, else below `folder`."""
-    return path if "://" in path else os.path.normpath(os.path.join(folder, os.path.expanduser(path)))
+    """`path` as it is where it is a URI or absolute, else below `folder`, a path or URI."""
+    path = path if "://" in path else os.path.expanduser(path)
+    if "://" in path or os.path.isabs(path):
+        return path if "://" in path else os.path.normpath(path)
+    scheme, separator, place = folder.rpartition("://")
+    return scheme + separator + os.path.normpath(os.path.join(place, path))

@@ -51,8 +51,9 @@ class Dataset:
         return len(self.class_names)
 
     def digest(self, split: str) -> str:
-        """Names the images of a split, wherever they are."""
-        return hashlib.sha256("\n".join(image.image_id for image in self.splits[split]).encode()).hexdigest()
+        """Names the images of a split that have masks, wherever they are."""
+        names = [image.image_id for image in self.splits[split] if image.mask_uri is not None]
+        return hashlib.sha256("\n".join(names).encode()).hexdigest()
 
 
 def open_dataset(data: DataConfig) -> Dataset:

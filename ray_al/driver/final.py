@@ -11,6 +11,7 @@ from ray_al.core.types import FileRef, Recipe, TrainPlan
 from ray_al.datasets import open_dataset
 from ray_al.datasets.catalog import with_root
 from ray_al.driver.cluster import connect
+from ray_al.driver.context import check_validation
 from ray_al.ledger import Journal, State, fold
 from ray_al.ledger.config import read_config
 from ray_al.train.trainer import open_trainer
@@ -30,6 +31,7 @@ def train_final(run_uri: str, kind: Kind, *, progress: Callable[[int, int], None
     events = Journal(storage).events
     config, state = with_root(read_config(storage, events)), fold(events)
     dataset = open_dataset(config.data)
+    check_validation(dataset, state, config)
     if kind == "final" and not state.label_parts:
         raise ConfigError(f"{run_uri}: nothing is labelled yet; let the run label its start set first (`ray-al resume {run_uri}`)")
     if kind == "upper_bound" and any(image.mask_uri is None for image in dataset.splits["train"]):

@@ -10,6 +10,7 @@ from ray_al.core.storage import Storage, read_digest
 from ray_al.core.types import FileRef
 from ray_al.datasets import Dataset, check_start, open_dataset
 from ray_al.datasets.manifest import build_manifest
+from ray_al.driver.context import check_validation
 from ray_al.driver.lease import Lease
 from ray_al.driver.pool import read_table
 from ray_al.driver.track import check_tracking
@@ -128,8 +129,7 @@ def _check_moved_data(storage: Storage, config: RunConfig, state: State) -> None
     if names != known:
         raise ConfigError(f"{place}: its classes are {names}, the run's {known}; give the run's own data")
     check_start(dataset)
-    if state.created.get("val_digest", dataset.digest("val")) != dataset.digest("val"):
-        raise ConfigError(f"{place}: the validation images have other names than the run's; give the run's own data")
+    check_validation(dataset, state, config)
     pool = read_table(storage, FileRef.from_dict(state.created["manifest"]), ["image_id", "mask_uri", "height", "width"]).to_pylist()
     _check_moved_pool(place, {row["image_id"]: row for row in pool if row["image_id"] not in state.quarantined}, dataset, config)
 

@@ -155,7 +155,7 @@ def load_sweep(path: str, overrides: Iterable[str] = ()) -> SweepConfig:
     sweep = validate(SweepConfig, values, source=path)
     base: dict[str, Any] = {}
     if sweep.base is not None:
-        base_path = absolute(sweep.base, folder) if folder else sweep.base
+        base_path = absolute(sweep.base, folder)
         base = read_yaml(base_path)
         make_absolute(base, folder_of(base_path))
     for key, value in sweep.run.items():

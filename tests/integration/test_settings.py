@@ -106,7 +106,7 @@ def test_the_run_moves_with_or_without_its_data(waiting):
 def test_other_data_are_refused(waiting):
     run, data = str(waiting / "run"), waiting / "data"
     before = (waiting / "run" / "config.yaml").read_bytes()
-    cases = {"few": "pool images are not there", "other_val": "validation images", "other_sizes": "pixels, in the run", "no": "no such folder"}
+    cases = {"few": "pool images are not there", "other_val": "validation split", "other_sizes": "pixels, in the run", "no": "no such folder"}
     for name in list(cases)[:3]:
         shutil.copytree(data, waiting / name)
     (waiting / "few" / "train" / "00002.png").unlink()
@@ -118,6 +118,19 @@ def test_other_data_are_refused(waiting):
     assert (waiting / "run" / "config.yaml").read_bytes() == before
     assert not any(event.kind == "config_changed" for event in Journal(Storage(run)).events)
     assert not (waiting / "run" / "lease.json").exists()
+
+
+def test_validation_images_that_came_or_went_are_refused(waiting):
+    run, val, annot = str(waiting / "run"), waiting / "data" / "val", waiting / "data" / "valannot"
+    for path in (val / "00000.png", annot / "00000.png"):
+        path.rename(waiting / "kept.png")
+        refused(invoke("resume", run), "validation", "put them back")
+        (waiting / "kept.png").rename(path)
+    (waiting / "run" / "cycles" / "0000" / "tasks" / "task-00000.mask.png").write_bytes(b"")
+    for folder in (val, annot):
+        shutil.copy(folder / "00000.png", folder / "00009.png")
+    refused(invoke("resume", run), "validation")
+    refused(invoke("upper-bound", run), "validation")
 
 
 FIXED = {

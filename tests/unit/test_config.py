@@ -1,6 +1,9 @@
+import os
+
+import fsspec
 import pytest
 
-from ray_al.core.config import RunConfig, apply_setting, load_config, parse_config, parse_share
+from ray_al.core.config import RunConfig, absolute, apply_setting, load_config, parse_config, parse_share
 from ray_al.core.errors import ConfigError
 
 
@@ -181,3 +184,28 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path, monkeypatch, path):
 def test_a_share_lies_between_0_and_1(text):
     with pytest.raises(ConfigError, match="--at"):
         parse_share(text, name="--at")
+
+
+@pytest.mark.parametrize(
+    ("path", "folder", "expected"),
+    [
+        ("images", "/jobs", "/jobs/images"),
+        ("../images", "/jobs", "/images"),
+        ("/images/../x", "/jobs", "/x"),
+        ("s3://b/x", "/jobs", "s3://b/x"),
+        ("../images", "s3://b/jobs", "s3://b/images"),
+        ("/images", "s3://b/jobs", "/images"),
+        ("~/x", "s3://b/jobs", os.path.expanduser("~/x")),
+    ],
+)
+def test_a_place_is_relative_to_the_folder_of_its_file(path, folder, expected):
+    assert absolute(path, folder) == expected
+
+
+def test_a_file_in_a_bucket_names_places_beside_it():
+    memory = fsspec.filesystem("memory")
+    memory.pipe_file("/jobs/c.yaml", b"data: {dataset: camvid, root: ../images}\n")
+    try:
+        assert load_config("memory://jobs/c.yaml").data.root == "memory://images"
+    finally:
+        memory.rm("/jobs", recursive=True)
