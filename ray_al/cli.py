@@ -213,15 +213,16 @@ def compare(places: tuple[str, ...], out: str, at: tuple[str, ...], reference: s
 
     Example: ray-al compare runs/sweep --out runs/sweep/comparison
     """
-    from ray_al.core.config import check_key, parse_share
+    from ray_al.core.config import RunConfig, parse_share
     from ray_al.core.storage import check_writable
+    from ray_al.core.validation import check_key
     from ray_al.sweep.compare import compare as compare_groups
     from ray_al.sweep.output import comparison_text, write_comparison
     from ray_al.sweep.runs import group_runs, read_runs
 
     check_writable(out, key="--out")
     for key in allow:
-        check_key(key, name="--allow")
+        check_key(RunConfig, key, name="--allow")
     shares = [parse_share(text, name="--at") for text in at]
     runs, begun, varied = read_runs(places)
     grouped = group_runs(runs, begun, varied=varied, allowed=allow)

@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from ray_al.core.config import Amount, absolute, apply_setting, folder_of, make_absolute, parse_override, read_yaml, validate
+from ray_al.core.config import Amount, absolute, apply_setting, folder_of, make_absolute, parse_override, read_yaml
 from ray_al.core.plain import dump_yaml
 from ray_al.core.section import Section, Seed
+from ray_al.core.validation import validate
 
 SPACES = ("grid", "choice", "range", "log_range", "int_range")
 

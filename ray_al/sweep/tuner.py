@@ -9,10 +9,11 @@ from typing import Any
 
 from ray.tune import Stopper
 
-from ray_al.core.config import RunConfig, parse_config, parse_yaml, validate
+from ray_al.core.config import RunConfig, parse_config, parse_yaml
 from ray_al.core.errors import ConfigError, RayALError
 from ray_al.core.storage import Storage
 from ray_al.core.tracking import TrackingConfig
+from ray_al.core.validation import validate
 from ray_al.driver.cluster import connect
 from ray_al.driver.fork import start_config
 from ray_al.driver.track import check_tracking, default_tracking_uri

@@ -7,10 +7,11 @@ import pytest
 from click.testing import CliRunner
 
 from ray_al.cli import main
-from ray_al.core.config import check_key
+from ray_al.core.config import RunConfig, parse_config
 from ray_al.core.errors import ConfigError, StorageError
 from ray_al.core.imports import import_function
 from ray_al.core.storage import check_writable
+from ray_al.core.validation import check_key
 from ray_al.driver.create import JOB_VARIABLE, check_places, default_run_uri
 from ray_al.sweep.config import load_sweep
 from ray_al.sweep.plan import Trial, make_config
@@ -76,8 +77,6 @@ def test_home_and_the_variable(here, monkeypatch):
 
 
 def test_a_job_may_write_beside_its_directory(here, monkeypatch):
-    from ray_al.core.config import parse_config
-
     (here / "job").mkdir()
     monkeypatch.chdir(here / "job")
     monkeypatch.setenv(JOB_VARIABLE, "{}")
@@ -106,7 +105,7 @@ def test_settings_of_every_command(here, text):
         (["--allow", "trian.policy"], ["--allow 'trian.policy'", "did you mean 'train'"]),
         (["--allow", "train.polici"], ["did you mean 'train.policy'"]),
         (["--allow", "train.steps.x"], ["train.steps.x"]),
-        (["--allow", ""], ["empty"]),
+        (["--allow", ""], ["--allow ''", "known keys"]),
         (["--at", "nan"], ["--at"]),
         (["--at", "150%"], ["--at"]),
     ],
@@ -118,7 +117,7 @@ def test_options_of_compare(here, options, words):
 
 def test_keys_that_are_there():
     for key in ("train", "train.augment.scale", "strategy.lazy.share", "tracking.mlflow.experiment", "seed"):
-        check_key(key, name="--allow")
+        check_key(RunConfig, key, name="--allow")
 
 
 def test_a_sweep_shares_nothing_between_its_trials(tmp_path):

@@ -209,3 +209,10 @@ def test_a_file_in_a_bucket_names_places_beside_it():
         assert load_config("memory://jobs/c.yaml").data.root == "memory://images"
     finally:
         memory.rm("/jobs", recursive=True)
+
+
+def test_of_steps_and_epochs_the_last_one_counts(tmp_path):
+    (tmp_path / "c.yaml").write_text("train: {epochs: 5}\nmodel: {args: {train: {epochs: 1}}}\n")
+    assert load_config(str(tmp_path / "c.yaml"), ["train.steps=3"]).train.epochs is None
+    assert load_config(str(tmp_path / "c.yaml"), ["train.steps=null"]).train.epochs == 5
+    assert load_config(str(tmp_path / "c.yaml"), ["model.args={train: {steps: 2}}"]).model.args == {"train": {"epochs": 1, "steps": 2}}

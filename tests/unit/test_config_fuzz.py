@@ -4,10 +4,11 @@ import itertools
 
 import pytest
 
-from ray_al.core.config import RunConfig, apply_setting, load_config, parse_config, parse_yaml, validate
+from ray_al.core.config import RunConfig, apply_setting, load_config, parse_config, parse_yaml
 from ray_al.core.errors import ConfigError
 from ray_al.core.plain import dump_yaml
 from ray_al.core.section import Section, leaves
+from ray_al.core.validation import validate
 from ray_al.sweep.config import SweepConfig
 
 INF = float("inf")
