@@ -15,7 +15,7 @@ from ray_al.driver.lease import Lease
 from ray_al.driver.pool import read_table
 from ray_al.driver.track import check_tracking
 from ray_al.ledger import Event, Journal, State, fold
-from ray_al.ledger.config import CONFIG, config_facts, differences, read_config, recorded
+from ray_al.ledger.config import CONFIG, config_facts, differences, is_left_behind, read_config, recorded
 from ray_al.train.schedule import check_train
 
 CHANGEABLE = (
@@ -66,11 +66,10 @@ def change_settings(run_uri: str, overrides: Sequence[str]) -> None:
 
 
 def settle_config(storage: Storage, events: Sequence[Event]) -> None:
-    """Replace a `config.yaml` that says what the ledger recorded before its last change."""
-    *earlier, last = recorded(events)
-    there = FileRef.of(CONFIG, storage.read(CONFIG))
-    if there != FileRef.from_dict(last["config"]) and any(there == FileRef.from_dict(one["config"]) for one in earlier):
-        storage.replace(CONFIG, last["config_yaml"].encode())
+    """Write the `config.yaml` that a session recorded and did not come to write."""
+    records = recorded(events)
+    if is_left_behind(storage, records):
+        storage.replace(CONFIG, records[-1]["config_yaml"].encode())
 
 
 def changed_config(storage: Storage, events: Sequence[Event], overrides: Sequence[str]) -> RunConfig:

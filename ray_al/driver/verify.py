@@ -40,6 +40,7 @@ def _check_event_files(storage: Storage, event: Event, events: list[Event]) -> i
         raise VerifyError(f"journal event {event.sequence} ({event.kind}): its configuration is not the one that its digest names")
     for ref in file_refs(event.data):
         if ref.path == CONFIG:  # which later events may have changed: reading the configuration compares it with the last of them
+            storage.read(CONFIG)
             num_files += 1
             continue
         if event.kind in ("cycle_trained", "member_trained") and not storage.exists(ref.path) and _is_superseded(event, events):

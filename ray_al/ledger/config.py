@@ -28,17 +28,26 @@ def read_config(storage: Storage, events: Sequence[Event] | None = None) -> RunC
 
     Raises:
         ConfigError: `config.yaml` says something else than the ledger, or the directory is no run's.
-        StorageError: `config.yaml` is missing.
+        StorageError: `config.yaml` is missing, and the ledger, an earlier version's, has but its digest.
     """
     records = recorded(Journal(storage).events if events is None else events)
-    source, data = storage.uri(CONFIG), storage.read(CONFIG)
     if not records:
         raise ConfigError(f"{storage.root}: not a run directory (its journal is empty); give one that `ray-al run` made")
-    text = records[-1].get("config_yaml")
-    if not any(FileRef.from_dict(record["config"]) == FileRef.of(CONFIG, data) for record in records):
-        _refuse_changes(source, data, text)
-    # A file that says what an earlier event recorded is left from a session that ended before it could replace it: the ledger's word counts.
-    return parse_config(parse_yaml(data if text is None else text, source=source), source=source)
+    source, text = storage.uri(CONFIG), records[-1].get("config_yaml")
+    if text is None or not is_left_behind(storage, records):
+        data = storage.read(CONFIG)
+        if FileRef.of(CONFIG, data) != FileRef.from_dict(records[-1]["config"]):
+            _refuse_changes(source, data, text)
+        text = text or data
+    return parse_config(parse_yaml(text, source=source), source=source)
+
+
+def is_left_behind(storage: Storage, records: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a session ended between recording the configuration and writing `config.yaml`: it is missing, or says what was recorded before."""
+    if not storage.exists(CONFIG):
+        return True
+    there = FileRef.of(CONFIG, storage.read(CONFIG))
+    return there != FileRef.from_dict(records[-1]["config"]) and any(there == FileRef.from_dict(record["config"]) for record in records[:-1])
 
 
 def recorded(events: Sequence[Event]) -> list[Mapping[str, Any]]:
