@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -10,6 +11,7 @@ import torch
 import yaml
 from click.testing import CliRunner
 from PIL import Image
+from torch import nn
 
 from ray_al.cli import main
 from ray_al.core.config import ModelConfig, load_config
@@ -27,16 +29,21 @@ def invoke(*arguments):
     return CliRunner().invoke(main, list(arguments))
 
 
-CONFIG = """
+def linear(num_classes: int) -> nn.Module:
+    return nn.Conv2d(3, num_classes, 3, padding=1)
+
+
+CONFIG = f"""
 name: small
-data: {dataset: camvid, root: data, class_names: [sky, ground, building, tree, car, sign], image_size: [32, 48]}
-regions: {rows: 2, columns: 2}
-train: {steps: 1, batch_size: 2, workers: 0, threads: 1}
-score: {workers: 0, batch_size: 2, precision: fp32, threads: 1}
-budget: {start: 2, per_cycle: 2, amount: 4}
-label: {annotator: files}
-report: {num_images: 0}
-cluster: {host: process}
+model: {{name: "{__name__}:linear", weights: none}}
+data: {{dataset: camvid, root: data, class_names: [sky, ground, building, tree, car, sign], image_size: [32, 48]}}
+regions: {{rows: 2, columns: 2}}
+train: {{steps: 1, batch_size: 2, workers: 0, threads: 1}}
+score: {{workers: 0, batch_size: 2, precision: fp32, threads: 1}}
+budget: {{start: 2, per_cycle: 2, amount: 4}}
+label: {{annotator: files}}
+report: {{num_images: 0}}
+cluster: {{host: process}}
 """
 
 
@@ -176,8 +183,8 @@ def test_a_run_that_a_living_driver_holds_keeps_its_settings(waiting, monkeypatc
     refused(invoke("resume", str(waiting / "run"), "--set", "label.share=0.5"), "held", code=3)
 
 
-@pytest.mark.parametrize("earlier", [False, True])
-def test_a_whole_run_reads_its_data_where_they_are_now(tmp_path, earlier):
+@pytest.mark.parametrize(("earlier", "there"), [(False, "bucket"), (True, "file")])
+def test_a_whole_run_reads_its_data_where_they_are_now(tmp_path, earlier, there):
     write_synthetic(str(tmp_path / "data"), num_images=6, seed=0)
     (tmp_path / "c.yaml").write_text(CONFIG.replace("annotator: files", "annotator: simulated"))
     run = tmp_path / "run"
@@ -187,12 +194,18 @@ def test_a_whole_run_reads_its_data_where_they_are_now(tmp_path, earlier):
     if earlier:
         make_earlier(run, table, f"{tmp_path}/data/")
     assert invoke("verify", str(run)).exit_code == 0
-    (tmp_path / "data").rename(tmp_path / "moved")
-    done = invoke("resume", str(run), "--set", f"data.root={tmp_path / 'moved'}")
-    assert done.exit_code == 0, done.output
-    assert "with 4 regions labelled" in done.output
-    for command in ("verify", "report", "final", "upper-bound"):
-        assert invoke(command, str(run)).exit_code == 0
+    moved = "memory://moved" if there == "bucket" else str(tmp_path / "moved")
+    fsspec.filesystem("memory" if there == "bucket" else "file").put(str(tmp_path / "data"), moved, recursive=True)
+    shutil.rmtree(tmp_path / "data")
+    try:
+        done = invoke("resume", str(run), "--set", f"data.root={moved}")
+        assert done.exit_code == 0, done.output
+        assert "with 4 regions labelled" in done.output
+        for command in ("verify", "report") if earlier else ("verify", "final"):
+            assert invoke(command, str(run)).exit_code == 0
+    finally:
+        if there == "bucket":
+            fsspec.filesystem("memory").rm("/moved", recursive=True)
 
 
 def make_earlier(run, table, prefix):
@@ -211,9 +224,8 @@ def make_earlier(run, table, prefix):
 
 def test_weights_that_moved_are_named(tmp_path):
     write_synthetic(str(tmp_path / "data"), num_images=6, seed=0)
-    network = build_model(ModelConfig(), 6)
-    torch.save(network.state_dict(), tmp_path / "w.pt")
-    (tmp_path / "c.yaml").write_text(CONFIG + "model: {weights: w.pt}\n")
+    torch.save(build_model(ModelConfig(name=f"{__name__}:linear"), 6).state_dict(), tmp_path / "w.pt")
+    (tmp_path / "c.yaml").write_text(CONFIG.replace("weights: none", "weights: w.pt"))
     create_run(load_config(str(tmp_path / "c.yaml")), str(tmp_path / "run"))
     (tmp_path / "w.pt").rename(tmp_path / "moved.pt")
     (tmp_path / "other.pt").write_bytes(b"x")
