@@ -7,6 +7,7 @@ put-if-none-match on an object store; anything else is refused when the storage 
 import hashlib
 import os
 import secrets
+import tempfile
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -157,8 +158,10 @@ def check_writable(place: str, *, key: str) -> None:
         above = os.path.dirname(above)
     if not os.path.isdir(above):
         raise ConfigError(f"{key} {place!r}: {above} is no folder; give another place")
-    if not os.access(above, os.W_OK | os.X_OK):
-        raise ConfigError(f"{key} {place!r}: nothing may be written into {above}; change its permissions, or give another place")
+    try:
+        os.rmdir(tempfile.mkdtemp(prefix=".ray_al-", dir=above))
+    except OSError as error:
+        raise ConfigError(f"{key} {place!r}: {above} cannot be written ({error.strerror}); change its permissions, or give another place") from None
 
 
 def read_uri(uri: str) -> bytes:

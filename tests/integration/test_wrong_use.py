@@ -63,10 +63,16 @@ def test_a_place_where_no_run_can_be(here, place):
 
 
 def test_a_folder_that_may_not_be_written(here, monkeypatch):
-    monkeypatch.setattr("os.access", lambda path, mode: str(path) != str(here / "empty"))
-    refused(invoke("run", "c.yaml", "--out", "empty/run"), "--out", "empty", "permissions")
+    refused(invoke("run", "c.yaml", "--out", "/proc/none/run"), "--out", "/proc cannot be written")
     check_writable(str(here / "other" / "run"), key="--out")
     check_writable("s3://bucket/run", key="--out")
+    assert not (here / "other").exists()
+
+    def forbid(prefix, dir):
+        raise PermissionError(13, "Permission denied", dir)
+
+    monkeypatch.setattr("tempfile.mkdtemp", forbid)
+    refused(invoke("run", "c.yaml", "--out", "empty/run"), "--out", "empty", "permissions")
 
 
 def test_home_and_the_variable(here, monkeypatch):
