@@ -12,9 +12,9 @@ import pyarrow as pa
 
 from ray_al.core.storage import Storage
 from ray_al.core.strategy import LazyConfig
-from ray_al.driver.loop import read_config
 from ray_al.driver.pool import Pool, read_table
 from ray_al.ledger import Journal, State, fold
+from ray_al.ledger.config import read_config
 from ray_al.select.lazy import estimate_recall, last_scores, pick_images
 
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)

@@ -1,6 +1,7 @@
 """The command line: parse, call one function, print."""
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from ray_al.core.config import load_config
 from ray_al.core.errors import ConfigError
 from ray_al.core.places import before_work
 from ray_al.core.storage import Storage
-from ray_al.terminal import EXIT_INTERRUPTED, Group, progress, stop_on_signals
+from ray_al.terminal import EXIT_INTERRUPTED, Group, place, progress, stop_on_signals
 
 EXIT_WAITING = 4
 SHOWN = 10
@@ -28,6 +29,8 @@ def main() -> None:
 
     Example: ray-al demo
     """
+    if os.getcwd() not in sys.path:  # own modules, as `python -m` finds them; Ray's workers are told of the directory by Ray
+        sys.path.append(os.getcwd())
 
 
 def _options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -39,10 +42,12 @@ def _options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return apply
 
 
-run_dir_argument = click.argument("run_dir")
+run_dir_argument = click.argument("run_dir", callback=place)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print facts as JSON.")
 set_option = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting, e.g. --set train.steps=100.")
-out_option = click.option("--out", metavar="RUN_DIR", help="Where the run is written (new; a path or URI). Default: $RAY_AL_RUNS or ./runs.")
+out_option = click.option(
+    "--out", metavar="RUN_DIR", callback=place, help="Where the run is written (new; a path or URI). Default: $RAY_AL_RUNS or ./runs."
+)
 
 
 @main.command()
@@ -56,7 +61,7 @@ def demo(out: str | None, overrides: tuple[str, ...], as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("config")
+@click.argument("config", callback=place)
 @_options(out_option, set_option, json_option)
 def run(config: str, out: str | None, overrides: tuple[str, ...], as_json: bool) -> None:
     """Run active learning as the YAML file CONFIG says.
@@ -67,13 +72,17 @@ def run(config: str, out: str | None, overrides: tuple[str, ...], as_json: bool)
 
 
 @main.command()
-@_options(run_dir_argument, json_option)
-def resume(run_dir: str, as_json: bool) -> None:
-    """Go on with a run after a stop, a crash, or when people have labelled.
+@_options(run_dir_argument, set_option, json_option)
+def resume(run_dir: str, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Go on with a run after a stop, a crash, or when people have labelled; --set changes where it computes and reads.
 
-    Example: ray-al resume runs/first
+    Example: ray-al resume runs/first --set data.root=/mnt/camvid
     """
-    _require_run(run_dir)
+    _require_writable(run_dir)
+    if overrides:
+        from ray_al.driver.settings import change_settings
+
+        change_settings(run_dir, overrides)
     sys.exit(_drive(run_dir, as_json))
 
 
@@ -166,17 +175,19 @@ def report(run_dir: str, as_json: bool) -> None:
 
     Example: ray-al report runs/first
     """
-    _require_run(run_dir)
+    _require_writable(run_dir)
     path = _write_report(run_dir)
     click.echo(json.dumps({"report": path}) if as_json else path)
 
 
 @main.command()
-@click.argument("file", required=False)
+@click.argument("file", required=False, callback=place)
 @_options(
-    click.option("--resume", "resume_dir", metavar="SWEEP_DIR", help="Go on with a sweep where its runs' ledgers stand."),
+    click.option("--resume", "resume_dir", metavar="SWEEP_DIR", callback=place, help="Go on with a sweep where its runs' ledgers stand."),
     click.option("--dry-run", is_flag=True, help="Print the plan with its costs, and run nothing."),
-    click.option("--out", metavar="SWEEP_DIR", help="Where the sweep is written (new; a path or URI). Default: $RAY_AL_RUNS or ./runs."),
+    click.option(
+        "--out", metavar="SWEEP_DIR", callback=place, help="Where the sweep is written (new; a path or URI). Default: $RAY_AL_RUNS or ./runs."
+    ),
     set_option,
     json_option,
 )
@@ -193,9 +204,9 @@ def sweep(file: str | None, resume_dir: str | None, dry_run: bool, out: str | No
 
 
 @main.command()
-@click.argument("places", nargs=-1, required=True, metavar="RUN_DIR|SWEEP_DIR...")
+@click.argument("places", nargs=-1, required=True, metavar="RUN_DIR|SWEEP_DIR...", callback=place)
 @_options(
-    click.option("--out", required=True, metavar="DIR", help="Folder for compare.html, the CSV files, the table and the pictures."),
+    click.option("--out", required=True, metavar="DIR", callback=place, help="Folder for compare.html, the CSV files, the table and the pictures."),
     click.option("--at", multiple=True, metavar="SHARE", help="Give mIoU at this share of the pool, e.g. 0.08 or '8 %'; repeatable."),
     click.option("--reference", metavar="STRATEGY", help="Strategy that labels are saved against. Default: random."),
     click.option("--allow", multiple=True, metavar="KEY", help="Configuration key of the recipe that may differ, e.g. train.policy; repeatable."),
@@ -206,11 +217,16 @@ def compare(places: tuple[str, ...], out: str, at: tuple[str, ...], reference: s
 
     Example: ray-al compare runs/sweep --out runs/sweep/comparison
     """
-    from ray_al.core.config import parse_share
+    from ray_al.core.config import RunConfig, parse_share
+    from ray_al.core.storage import check_writable
+    from ray_al.core.validation import check_key
     from ray_al.sweep.compare import compare as compare_groups
     from ray_al.sweep.output import comparison_text, write_comparison
     from ray_al.sweep.runs import group_runs, read_runs
 
+    check_writable(out, key="--out")
+    for key in allow:
+        check_key(RunConfig, key, name="--allow")
     shares = [parse_share(text, name="--at") for text in at]
     runs, begun, varied = read_runs(places)
     grouped = group_runs(runs, begun, varied=varied, allowed=allow)
@@ -243,7 +259,7 @@ def datasets() -> None:
 
 
 @datasets.command("check")
-@click.argument("config")
+@click.argument("config", callback=place)
 @_options(set_option, json_option)
 def datasets_check(config: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """Read every image and mask of CONFIG's data and count what is wrong (exit 1 if anything is).
@@ -287,7 +303,7 @@ def strategies(as_json: bool) -> None:
 
 
 @main.command()
-@_options(click.option("--storage", help="Also try this place for run directories."), json_option)
+@_options(click.option("--storage", callback=place, help="Also try this place for run directories."), json_option)
 def doctor(storage: str | None, as_json: bool) -> None:
     """Show what is there, what is missing and what to do.
 
@@ -393,7 +409,7 @@ def _say_labels(facts: dict[str, Any], *, most: int | None = None, more: str = "
 def _final(run_dir: str, kind: Any, as_json: bool) -> None:
     from ray_al.driver.final import train_final
 
-    _require_run(run_dir)
+    _require_writable(run_dir)
     with stop_on_signals() as stop, progress() as show:
         values = train_final(run_dir, kind, progress=lambda done, total: show(f"step {done} of {total}"), should_stop=stop.is_set)
     miou = values["metrics"]["val"]["miou"]
@@ -408,14 +424,15 @@ def _write_report(run_dir: str) -> str:
     import numpy as np
 
     from ray_al.datasets import masks, open_dataset
-    from ray_al.driver.loop import read_config
+    from ray_al.ledger.config import read_config
     from ray_al.report.build import write_report
 
     config = read_config(Storage(run_dir))
     dataset = open_dataset(config.data)
     counts = np.zeros(256, dtype=np.int64)
     for image in dataset.splits["val"]:
-        assert image.mask_uri is not None  # checked before the run began
+        if image.mask_uri is None:
+            raise ConfigError(f"{image.uri}: this validation image has no mask any more; put it back")
         counts += np.bincount(masks.read_mask(image.mask_uri, dataset.decoder).ravel(), minlength=256)
     return write_report(run_dir, counts[: dataset.num_classes].tolist())
 
@@ -424,6 +441,10 @@ def _require_run(run_dir: str) -> Storage:
     from ray_al.ledger import Journal
 
     storage = _open_place(run_dir)
+    if storage.exists("sweep.yaml"):
+        raise ConfigError(
+            f"{run_dir}: a sweep directory; give one of its runs, below {run_dir}/runs, or go on with `ray-al sweep --resume {run_dir}`"
+        )
     if not storage.exists(Journal.FIRST):
         rest = "; the rest of a run that was ended while it was made is to be deleted, and the run started again" if storage.exists() else ""
         raise ConfigError(f"{run_dir}: not a run directory (it has no {Journal.FIRST}); give one that `ray-al run` made{rest}")
@@ -436,6 +457,13 @@ def _open_place(place: str) -> Storage:
         storage = Storage(place)
         storage.exists()
         return storage
+
+
+def _require_writable(run_dir: str) -> None:
+    from ray_al.core.storage import check_writable
+
+    _require_run(run_dir)
+    check_writable(run_dir, key="RUN_DIR")
 
 
 def _readable(facts: Any) -> str:

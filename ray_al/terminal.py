@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from ray_al.core.errors import RayALError
+from ray_al.core.errors import ConfigError, RayALError
 
 EXIT_INTERRUPTED = 130
 
@@ -45,6 +45,18 @@ def _interrupt_on_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+def place(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    """A place as it was meant: `~` is the home directory, and no text is no place."""
+    if isinstance(value, tuple):
+        return tuple(place(context, parameter, one) for one in value)
+    if value is None or "://" in value:
+        return value
+    if not value.strip():
+        name = parameter.human_readable_name if isinstance(parameter, click.Argument) else parameter.opts[0]
+        raise ConfigError(f"{name} is empty; give a place")
+    return os.path.expanduser(value)
 
 
 @contextmanager

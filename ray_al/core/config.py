@@ -3,38 +3,38 @@
 Unknown keys are refused with the nearest known one; every message names the key, the value seen and what to do.
 """
 
-import difflib
+import copy
 import math
 import os
 import re
-import typing
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from ray_al.core.errors import ConfigError
 from ray_al.core.places import before_work
+from ray_al.core.plain import dump_yaml, load_yaml
 from ray_al.core.reading import ABSENT, read_uri
-from ray_al.core.section import Section
+from ray_al.core.section import Count, Gpus, Number, Positive, Section, Seed, Weight
 from ray_al.core.strategy import BatchConfig, StrategyConfig
 from ray_al.core.tracking import TrackingConfig
 from ray_al.core.types import START_CYCLE
-
-Model = typing.TypeVar("Model", bound=Section)
+from ray_al.core.validation import validate
 
 
 def _amount(value: Any) -> Any:
     if isinstance(value, str) and (match := re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%\s*", value)):
         value = float(Fraction(match[1]) / 100)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError("give a whole number (a count) or a share such as 0.02 or '2 %'")
     if isinstance(value, float) and value > 1:
         raise ValueError("a share lies between 0 and 1; write a count without a decimal point")
     if value <= 0:
         raise ValueError("must be more than 0")
+    if value >= 2**63:
+        raise ValueError("is more than any pool has; lower it")
     return value
 
 
@@ -55,6 +55,24 @@ Amount = Annotated[int | float, BeforeValidator(_amount)]
 """A count (int), or a share of the whole (float up to 1, or a string with a percent sign)."""
 
 
+def _class_name(name: str) -> str:
+    if not name.strip():
+        raise ValueError("a class needs a name that can be seen; give one")
+    return name
+
+
+def _split_name(name: str) -> str:
+    if name.startswith("~") or {"", ".", ".."} & set(name.strip().split("/")):
+        raise ValueError("a split is named by a folder or list below data.root; give a name such as train or val")
+    return name
+
+
+ClassName = Annotated[str, AfterValidator(_class_name)]
+SplitName = Annotated[str, AfterValidator(_split_name)]
+Side = Annotated[int, Field(ge=16, le=2**14)]
+"""Pixels of an image's height or width, as the network sees it."""
+Byte = Annotated[int, Field(ge=0, le=255)]
+
 Schedule = Literal["constant", "poly", "cosine", "step"]
 """How the learning rate falls over a cycle; `step` divides it by ten every `train.schedule_step` epochs."""
 
@@ -63,24 +81,30 @@ class DataConfig(Section):
     """Which images. `image_size` is (height, width) for training and scoring; labels stay in native pixels."""
 
     dataset: Literal["camvid", "cityscapes", "voc", "folder", "synthetic"] = "synthetic"
-    root: str | None = None
-    image_size: tuple[Annotated[int, Field(ge=16)], Annotated[int, Field(ge=16)]] = (120, 160)
+    root: Annotated[str, Field(min_length=1)] | None = None
+    image_size: tuple[Side, Side] = (120, 160)
     normalize: Literal["imagenet", "none"] = "imagenet"
-    class_names: tuple[str, ...] | None = None
-    colors: tuple[tuple[int, int, int], ...] | None = None
+    class_names: Annotated[tuple[ClassName, ...], Field(min_length=1)] | None = None
+    colors: Annotated[tuple[tuple[Byte, Byte, Byte], ...], Field(min_length=1)] | None = None
     mask_encoding: Literal["ids", "colors"] = "ids"
-    ignore_ids: tuple[int, ...] = ()
+    ignore_ids: tuple[Byte, ...] = ()
     nearest_color: bool = False
     allow: tuple[Literal["absent_class", "shared_images", "shifted_ids", "unmatched_names"], ...] = ()
     """Findings of `ray-al datasets check` that are intended, so that a run begins in spite of them."""
-    train_split: str = "train"
-    val_split: str = "val"
-    test_split: str = "test"
-    cache_gb: Annotated[float, Field(ge=0)] = 2.0
-    num_images: Annotated[int, Field(ge=1)] = 48
+    train_split: SplitName = "train"
+    val_split: SplitName = "val"
+    test_split: SplitName = "test"
+    cache_gb: Annotated[float, Field(ge=0, le=1e6)] = 2.0
+    num_images: Annotated[int, Field(ge=1, le=1_000_000)] = 48
     """Images of the pool that the synthetic data set draws (and a third as many for validation)."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
     """Of the synthetic scenes alone: runs of different seeds see the same data."""
+
+    @model_validator(mode="after")
+    def _drawn_on_a_disk(self) -> "DataConfig":
+        if self.dataset == "synthetic" and self.root is not None and "://" in self.root:
+            raise ValueError(f"root={self.root!r}: synthetic scenes are drawn into a folder on a disk; give one, or leave root out")
+        return self
 
 
 class RegionsConfig(Section):
@@ -91,11 +115,11 @@ class RegionsConfig(Section):
     """How `superpixels` are found."""
     count: Annotated[int, Field(ge=1, le=60_000)] = 200
     """Superpixels wanted in an image; the method gives about as many."""
-    compactness: Annotated[float, Field(gt=0)] = 10.0
+    compactness: Positive = 10.0
     """Of SLIC: higher is squarer."""
-    per_image: Annotated[int, Field(ge=1)] = 10
+    per_image: Count = 10
     """Candidates that `pixels` and `windows` give an image and cycle."""
-    radius: Annotated[int, Field(ge=0)] = 1
+    radius: Annotated[int, Field(ge=0, le=10_000)] = 1
     """Of `pixels`: none is chosen closer to another. Of `windows`: they are 2 * radius + 1 pixels wide and never overlap."""
 
     @property
@@ -104,61 +128,71 @@ class RegionsConfig(Section):
         return self.kind in ("pixels", "windows")
 
 
+WEIGHTS = ("none", "backbone", "full")
+"""Values of `model.weights` that are no place."""
+
+
 class ModelConfig(Section):
     """`weights`: none, backbone, full (torchvision's), or the path or URI of a state dict."""
 
     name: str = "lraspp_mobilenet_v3_large"
-    weights: str = "none"
+    weights: Annotated[str, Field(min_length=1)] = "none"
     args: dict[str, Any] = Field(default_factory=dict)
 
 
 class AugmentConfig(Section):
     mirror: bool = True
-    scale: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] | None = None
+    scale: tuple[Annotated[float, Field(ge=0.01, le=100)], Annotated[float, Field(ge=0.01, le=100)]] | None = None
     """Range of a random scale, followed by a crop (or padding) back to `image_size`."""
+
+    @model_validator(mode="after")
+    def _low_to_high(self) -> "AugmentConfig":
+        if self.scale is not None and self.scale[0] > self.scale[1]:
+            raise ValueError(f"scale={list(self.scale)} has its lower end above its upper end; swap them")
+        return self
 
 
 class BatchNormConfig(Section):
     """Running statistics that lag behind the weights spoil short cycles: raise `momentum`, or set `reestimate_batches`."""
 
     momentum: Annotated[float, Field(gt=0, le=1)] | None = 0.1
-    reestimate_batches: Annotated[int, Field(ge=0)] = 0
+    reestimate_batches: Number = 0
     sync: bool = False
 
 
 class TrainConfig(Section):
     policy: Literal["reset", "finetune", "continue"] = "reset"
-    steps: Annotated[int, Field(ge=1)] | None = None
-    epochs: Annotated[int, Field(ge=1)] | None = None
-    extra_epochs: Annotated[int, Field(ge=1)] | None = None
+    steps: Annotated[int, Field(ge=1, le=10**9)] | None = None
+    epochs: Annotated[int, Field(ge=1, le=10**9)] | None = None
+    extra_epochs: Annotated[int, Field(ge=1, le=10**9)] | None = None
     extra_every: Annotated[float, Field(gt=0, le=1)] | None = None
-    batch_size: Annotated[int, Field(ge=1)] = 8
+    batch_size: Annotated[int, Field(ge=1, le=65_536)] = 8
     optimizer: Literal["sgd", "adam", "adamw"] = "adam"
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-    warm_learning_rate: Annotated[float, Field(gt=0)] | None = None
+    learning_rate: Positive = 1e-3
+    warm_learning_rate: Positive | None = None
     """Of cycles that start from the last one's weights (`policy: finetune` or `continue`); None: `learning_rate`."""
-    weight_decay: Annotated[float, Field(ge=0)] = 2e-4
+    weight_decay: Weight = 2e-4
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     schedule: Schedule = "poly"
-    schedule_step: Annotated[int, Field(ge=1)] = 20
+    schedule_step: Count = 20
     """Epochs after which `schedule: step` divides the learning rate by ten."""
     mirror_loss: bool = False
     """EquAL's pair: add the cross entropy of the mirrored image's prediction, mirrored back."""
-    consistency: Annotated[float, Field(ge=0)] = 0.0
+    consistency: Weight = 0.0
     """Weight of EquAL's self-consistency loss over all pixels, labelled or not."""
-    prototype: Annotated[float, Field(ge=0)] = 0.125
+    prototype: Weight = 0.125
     """Weight of the prototypical pixel loss (MulActSeg), where labels are sets of several classes (`label.kind: classes`)."""
-    class_weights: tuple[Annotated[float, Field(ge=0)], ...] | None = None
+    class_weights: Annotated[tuple[Weight, ...], Field(min_length=1)] | None = None
     batch_norm: BatchNormConfig = BatchNormConfig()
     augment: AugmentConfig = AugmentConfig()
     precision: Literal["fp32", "bf16"] = "fp32"
-    workers: Annotated[int, Field(ge=0)] | tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = 0
-    threads: Annotated[int, Field(ge=1)] = 2
-    gpus_per_worker: Annotated[float, Field(ge=0)] = 0.0
+    workers: Annotated[int, Field(ge=0, le=10_000)] | tuple[Annotated[int, Field(ge=1, le=10_000)], Annotated[int, Field(ge=1, le=10_000)]] = 0
+    threads: Annotated[int, Field(ge=1, le=1024)] = 2
+    gpus_per_worker: Gpus = 0.0
     backend: Literal["gloo", "nccl"] = "gloo"
     keep_workers: bool = True
-    max_failures: Annotated[int, Field(ge=0)] = 3
-    checkpoint_interval_s: Annotated[float, Field(ge=0)] = 60.0
+    max_failures: Number = 3
+    checkpoint_interval_s: Weight = 60.0
 
     @model_validator(mode="after")
     def _one_length(self) -> "TrainConfig":
@@ -174,6 +208,8 @@ class TrainConfig(Section):
             )
         if (self.extra_epochs is None) != (self.extra_every is None):
             raise ValueError("extra_epochs and extra_every go together; set both or neither")
+        if self.class_weights is not None and not any(self.class_weights):
+            raise ValueError("class_weights are all 0, and nothing would be learnt; give at least one class a weight")
         return self
 
 
@@ -183,24 +219,24 @@ class LabelConfig(Section):
     """What is asked of a region: a mask, its dominant class (one click), or the classes present (a click each)."""
     sieve: bool = False
     """Of `dominant`: train on those pixels alone that the last model finds likely (ASAL)."""
-    max_clicks: Annotated[int, Field(ge=1)] = 100
+    max_clicks: Count = 100
     """Of `dense` labels: what is reserved, and at most charged, for outlining one region."""
     share: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of a query that people must have answered before the run goes on."""
-    margin: Annotated[int, Field(ge=0)] = 32
+    margin: Number = 32
     """Pixels of context around a region in a labelling task."""
 
 
 class ScoreConfig(Section):
-    workers: Annotated[int, Field(ge=0)] = 1
+    workers: Annotated[int, Field(ge=0, le=10_000)] = 1
     """Scoring tasks at a time on Ray Data; 0 scores in the host's process, without Ray."""
-    threads: Annotated[int, Field(ge=1)] = 2
+    threads: Annotated[int, Field(ge=1, le=1024)] = 2
     """On a CPU so many batches are computed side by side, a thread each; beside them as many threads decode."""
-    batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    batch_size: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] = "auto"
     precision: Literal["auto", "fp32", "bf16", "reference"] = "auto"
-    shard_size: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    shard_size: Count | Literal["auto"] = "auto"
     """Images of a task, the unit that is recorded, and done again after an interruption (see `RunConfig.shard_size`)."""
-    gpus_per_worker: Annotated[float, Field(ge=0)] = 0.0
+    gpus_per_worker: Gpus = 0.0
     max_quarantined: Annotated[float, Field(ge=0, le=1)] = 0.05
 
 
@@ -225,12 +261,12 @@ class BudgetConfig(Section):
 class FinalConfig(Section):
     """Settings of `final` and `upper-bound` that differ from `train` and `data`."""
 
-    steps: Annotated[int, Field(ge=1)] | None = None
-    epochs: Annotated[int, Field(ge=1)] | None = None
-    batch_size: Annotated[int, Field(ge=1)] | None = None
-    learning_rate: Annotated[float, Field(gt=0)] | None = None
+    steps: Annotated[int, Field(ge=1, le=10**9)] | None = None
+    epochs: Annotated[int, Field(ge=1, le=10**9)] | None = None
+    batch_size: Annotated[int, Field(ge=1, le=65_536)] | None = None
+    learning_rate: Positive | None = None
     schedule: Schedule | None = None
-    image_size: tuple[Annotated[int, Field(ge=16)], Annotated[int, Field(ge=16)]] | None = None
+    image_size: tuple[Side, Side] | None = None
 
     @model_validator(mode="after")
     def _one_length(self) -> "FinalConfig":
@@ -245,16 +281,16 @@ class ReportConfig(Section):
 
 class ClusterConfig(Section):
     host: Literal["actor", "process"] = "actor"
-    num_cpus: Annotated[int, Field(ge=1)] | None = None
+    num_cpus: Annotated[int, Field(ge=1, le=4096)] | None = None
     """Logical CPUs of a local cluster that ray_al starts itself; default: the machine's, at least 4."""
-    keep_checkpoints: Annotated[int, Field(ge=1)] = 2
+    keep_checkpoints: Count = 2
 
 
 class RunConfig(Section):
     """Everything that a run depends on. `config.yaml` of a run directory holds it complete and resolved."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = "run"
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
     data: DataConfig = DataConfig()
     regions: RegionsConfig = RegionsConfig()
     model: ModelConfig = ModelConfig()
@@ -309,15 +345,34 @@ class RunConfig(Section):
         return StrategyConfig(score="random", **shared)
 
     def to_yaml(self) -> str:
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+        return dump_yaml(self.model_dump(mode="json"))
 
 
 def parse_override(text: str) -> tuple[list[str], Any]:
-    """`a.b=value` as (["a", "b"], value), the value read as YAML."""
+    """`a.b=value` as (["a", "b"], value), the value read as YAML.
+
+    Raises:
+        ConfigError: it is not of this form.
+    """
     key, separator, value = text.partition("=")
-    if not separator or not key:
+    if not separator or not key.strip():
         raise ConfigError(f"--set {text!r}: expected KEY=VALUE, for example --set train.steps=100")
-    return key.strip().split("."), yaml.safe_load(value)
+    try:
+        return split_key(key.strip()), load_yaml(value, source=f"--set {key.strip()}")
+    except ConfigError as error:
+        raise ConfigError(f"{error}; the value is {value!r}, and where it holds blanks or brackets the shell wants quotes round KEY=VALUE") from None
+
+
+def split_key(key: str) -> list[str]:
+    """The parts of a dotted key.
+
+    Raises:
+        ConfigError: one is empty.
+    """
+    parts = key.split(".")
+    if not all(parts):
+        raise ConfigError(f"key {key!r}: a part between its dots is empty; give a key such as train.steps")
+    return parts
 
 
 def load_config(path: str, overrides: Iterable[str] = ()) -> RunConfig:
@@ -346,44 +401,49 @@ def read_yaml(path: str) -> dict[str, Any]:
         with before_work():
             data = read_uri(path)
     except ABSENT:
-        raise ConfigError(f"{path}: no such configuration file; give the path of a YAML file") from None
+        raise ConfigError(f"{path!r}: no such configuration file; give the path of a YAML file") from None
+    except ValueError as error:
+        raise ConfigError(f"{path!r}: cannot be read ({error}); give the path of a YAML file") from None
     return parse_yaml(data, source=path)
 
 
-def parse_yaml(data: bytes, *, source: str) -> dict[str, Any]:
-    """The keys and values in the bytes of a YAML file; none where it is empty.
+def parse_yaml(data: bytes | str, *, source: str) -> dict[str, Any]:
+    """The keys and values that YAML text holds.
 
     Raises:
-        ConfigError: naming `source`, where they are no YAML or hold something else.
+        ConfigError: it is no YAML, or holds no keys.
     """
-    try:
-        values = yaml.safe_load(data) or {}
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{source}: not valid YAML: {' '.join(str(error).split())}") from None
+    values = load_yaml(data, source=source)
     if not isinstance(values, dict):
-        raise ConfigError(f"{source}: expected keys and values, found {type(values).__name__}")
+        found = "nothing" if values is None else f"a {type(values).__name__}"
+        raise ConfigError(f"{source}: expected keys and values, such as `name: first`, found {found}; write them, or give another file")
     return values
 
 
-def folder_of(path: str) -> str | None:
-    """The folder that paths inside the file `path` are relative to; None for a URI."""
-    return os.path.dirname(os.path.abspath(path)) if "://" not in path else None
+def folder_of(path: str) -> str:
+    """The folder, a path or URI, that paths inside the file `path` are relative to."""
+    return path.rsplit("/", 1)[0] if "://" in path else os.path.dirname(os.path.abspath(path))
 
 
 def apply_setting(values: dict[str, Any], key: str, value: Any, *, folder: str | None = None) -> None:
     """Set the dotted `key` in nested `values`; a mapping is merged into what is there. Paths are relative to `folder`."""
     changed: dict[str, Any] = {}
-    *sections, last = key.split(".")
+    *sections, last = split_key(key)
     inner = changed
     for section in sections:
         inner = inner.setdefault(section, {})
-    inner[last] = value
+    inner[last] = copy.deepcopy(value)
     make_absolute(changed, folder)
     _merge(values, changed)
+    _keep_one_length(values.get("train"), changed.get("train"))
 
 
 def parse_config(values: Mapping[str, Any], *, source: str) -> RunConfig:
-    """Check `values` and give every problem in one line each."""
+    """Check `values` and give every problem in one line each.
+
+    Raises:
+        ConfigError: as `validate`.
+    """
     values = dict(values)
     train = values.get("train")
     if isinstance(train, dict) and "steps" not in train and "epochs" not in train:
@@ -391,38 +451,13 @@ def parse_config(values: Mapping[str, Any], *, source: str) -> RunConfig:
     return validate(RunConfig, values, source=source)
 
 
-def validate(model: type[Model], values: Mapping[str, Any], *, source: str) -> Model:
-    """`values` as a `model`.
-
-    Raises:
-        ConfigError: every problem, with key, value seen and remedy, in one line.
-    """
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        problems = list(dict.fromkeys(_explain(model, problem) for problem in error.errors()))
-        raise ConfigError(f"{source}: " + "; ".join(problems)) from None
-
-
-def _explain(model: type[Section], problem: Any) -> str:
-    location = [str(part) for part in problem["loc"]]
-    key = ".".join(part for part in location if not re.search(r"[\[\]()]|^(int|float|tuple|literal)$", part))
-    if problem["type"] == "extra_forbidden":
-        known = _known_keys(model, location[:-1])
-        near = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else "known keys: " + ", ".join(known)
-        return f"unknown key {key!r} (value {problem['input']!r}); {hint}"
-    message = problem["msg"].removeprefix("Value error, ")
-    seen = "" if isinstance(problem["input"], dict) else f" (value {problem['input']!r})"
-    return f"{key}{seen}: {message}" if key else message
-
-
-def _known_keys(model: type[Section], location: list[str]) -> list[str]:
-    section: Any = model
-    for part in location:
-        annotation = section.model_fields[part].annotation
-        section = next((a for a in typing.get_args(annotation) or (annotation,) if isinstance(a, type) and issubclass(a, Section)), Section)
-    return list(section.model_fields)
+def _keep_one_length(train: Any, changed: Any) -> None:
+    """Of steps and epochs the one that was set last counts."""
+    if not isinstance(train, dict) or not isinstance(changed, dict):
+        return
+    for one, other in (("steps", "epochs"), ("epochs", "steps")):
+        if changed.get(one) is not None and other not in changed:
+            train.pop(other, None)
 
 
 def _merge(values: dict[str, Any], changed: Mapping[str, Any]) -> None:
@@ -434,22 +469,22 @@ def _merge(values: dict[str, Any], changed: Mapping[str, Any]) -> None:
             _merge(values[key], value)
         else:
             values[key] = value
-    if "train" in changed and isinstance(changed["train"], dict):
-        for one, other in (("steps", "epochs"), ("epochs", "steps")):
-            if one in changed["train"] and other not in changed["train"] and isinstance(values.get("train"), dict):
-                values["train"].pop(other, None)
 
 
 def make_absolute(values: dict[str, Any], folder: str | None) -> None:
     """Make the paths in `values` absolute, in place."""
     data = values.get("data")
-    if folder and isinstance(data, dict) and isinstance(data.get("root"), str):
+    if folder and isinstance(data, dict) and isinstance(data.get("root"), str) and data["root"]:
         data["root"] = absolute(data["root"], folder)
     model = values.get("model")
-    if folder and isinstance(model, dict) and isinstance(model.get("weights"), str) and model["weights"] not in ("none", "backbone", "full"):
+    if folder and isinstance(model, dict) and isinstance(model.get("weights"), str) and model["weights"] not in ("", *WEIGHTS):
         model["weights"] = absolute(model["weights"], folder)
 
 
 def absolute(path: str, folder: str) -> str:
-    """`path` as it is where it is a URI or absolute, else below `folder`."""
-    return path if "://" in path else os.path.normpath(os.path.join(folder, os.path.expanduser(path)))
+    """`path` as it is where it is a URI or absolute, else below `folder`, a path or URI."""
+    path = path if "://" in path else os.path.expanduser(path)
+    if "://" in path or os.path.isabs(path):
+        return path if "://" in path else os.path.normpath(path)
+    scheme, separator, place = folder.rpartition("://")
+    return scheme + separator + os.path.normpath(os.path.join(place, path))

@@ -20,12 +20,22 @@ def import_function(key: str, name: str, *, wanted: str) -> Callable[..., Any]:
     if not attribute.isidentifier() or not all(part.isidentifier() for part in module_name.split(".")):
         raise ConfigError(f"{key} {name!r}: not of the form package.module:function; correct the name")
     try:
-        function = getattr(importlib.import_module(module_name), attribute)
+        module = importlib.import_module(module_name)
     except ImportError as error:
-        raise ConfigError(f"{key} {name!r}: cannot import {module_name!r} ({error}); install its package or correct the name") from None
-    except AttributeError:
-        raise ConfigError(f"{key} {name!r}: {module_name} has no {attribute!r}; correct the part after the colon") from None
+        raise ConfigError(
+            f"{key} {name!r}: cannot import {module_name!r} ({error}); correct the name, install its package, or add the folder of your own "
+            "module to PYTHONPATH (on a cluster, on every node)"
+        ) from None
+    except Exception as error:  # whatever the module does while it is imported
+        raise ConfigError(f"{key} {name!r}: {module_name} fails while it is imported: {type(error).__name__}: {_line(error)}; mend it") from None
+    if not hasattr(module, attribute):
+        raise ConfigError(f"{key} {name!r}: {module_name} has no {attribute!r}; correct the part after the colon")
+    function = getattr(module, attribute)
     if not callable(function):
         raise ConfigError(f"{key} {name!r}: {attribute} is a {type(function).__name__} and cannot be called; name {wanted}")
     found: Callable[..., Any] = function
     return found
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300]

@@ -1,12 +1,13 @@
 """Reading files: what is missing is told apart from what could not be read just now, which is tried again before it ends a run."""
 
+import hashlib
 import logging
 import os
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from ray_al.core.errors import ReadError
+from ray_al.core.errors import ConfigError, ReadError, StorageError
 from ray_al.core.places import open_place
 
 logger = logging.getLogger(__name__)
@@ -67,6 +68,20 @@ def read_uri(uri: str) -> bytes:
             return bytes(fs.cat_file(path))
 
     return retried(uri, fetch)
+
+
+def read_digest(uri: str, *, key: str) -> str:
+    """The SHA-256 of the file behind a path or URI, in hexadecimal digits.
+
+    Raises:
+        ConfigError: it cannot be read; with `key`, the setting that names it.
+    """
+    try:
+        return hashlib.sha256(read_uri(uri)).hexdigest()
+    except ABSENT:
+        raise ConfigError(f"{key} {uri!r}: no such file; give the place of the file") from None
+    except StorageError as error:
+        raise ConfigError(f"{key} {uri!r}: {error}") from None
 
 
 def size_of_uri(uri: str) -> int:

@@ -1,9 +1,59 @@
 """What the parts of a configuration have in common."""
 
-from pydantic import BaseModel, ConfigDict
+import typing
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
+"""At least one."""
+
+Number = Annotated[int, Field(ge=0, le=2**31 - 1)]
+"""A count that may be zero."""
+
+Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
+
+Positive = Annotated[float, Field(gt=0, le=1e9)]
+
+Weight = Annotated[float, Field(ge=0, le=1e9)]
+"""A factor, or a length of time, that may be zero."""
+
+
+def _share_or_whole(value: float) -> float:
+    if value > 1 and value != int(value):
+        raise ValueError("of more than one GPU a process takes whole ones; give a share up to 1, or a whole number")
+    return value
+
+
+Gpus = Annotated[float, Field(ge=0, le=1000), AfterValidator(_share_or_whole)]
 
 
 class Section(BaseModel):
-    """A part of the configuration: frozen, and closed to unknown keys."""
+    """A part of the configuration: frozen, closed to unknown keys, its numbers finite."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_boolean_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """To Python, true is the number 1; to who wrote it, it is not."""
+        types = set(leaves(cls.model_fields[str(info.field_name)].annotation))
+        if types & {int, float} and not types & {bool, Any} and _holds_boolean(value):
+            raise ValueError("true and false are no numbers; give a number")
+        return value
+
+
+def leaves(annotation: Any) -> Iterator[Any]:
+    """The plain types of which an annotation is made."""
+    arguments = typing.get_args(annotation)
+    if typing.get_origin(annotation) is Annotated:
+        arguments = arguments[:1]
+    if not arguments:
+        yield annotation
+    for argument in arguments:
+        yield from leaves(argument)
+
+
+def _holds_boolean(value: Any) -> bool:
+    return isinstance(value, bool) or (isinstance(value, list | tuple) and any(map(_holds_boolean, value)))

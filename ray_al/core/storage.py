@@ -11,11 +11,12 @@ import re
 import secrets
 import shutil
 import socket
+import tempfile
 import time
 from pathlib import PurePosixPath
 from typing import Any
 
-from ray_al.core.errors import StorageError
+from ray_al.core.errors import ConfigError, StorageError
 from ray_al.core.places import is_status, open_place, protocol_of, told
 from ray_al.core.reading import ABSENT, retried
 from ray_al.core.seeding import seed_of
@@ -295,3 +296,28 @@ def _is_leftover(path: str) -> bool:
         return time.time() - os.stat(path).st_mtime > LEFTOVER_AGE_S
     except FileNotFoundError:
         return False
+
+
+def check_writable(place: str, *, key: str) -> None:
+    """Whether a folder can be written at a path of this machine's disks; places elsewhere tell when they are opened.
+
+    Raises:
+        ConfigError: with `key`, what names the place.
+    """
+    if "://" in place:
+        return
+    above = os.path.abspath(place)
+    try:
+        os.stat(above)
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{key} {place!r}: no folder can be there ({getattr(error, 'strerror', None) or error}); give another place") from None
+    while not os.path.lexists(above):
+        above = os.path.dirname(above)
+    if not os.path.isdir(above):
+        raise ConfigError(f"{key} {place!r}: {above} is no folder; give another place")
+    try:
+        os.rmdir(tempfile.mkdtemp(prefix=".ray_al-", dir=above))
+    except OSError as error:
+        raise ConfigError(f"{key} {place!r}: {above} cannot be written ({error.strerror}); change its permissions, or give another place") from None

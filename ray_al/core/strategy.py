@@ -4,18 +4,18 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ray_al.core.section import Section
+from ray_al.core.section import Count, Positive, Section, Weight
 
 BatchKind = Literal["topk", "power", "softmax", "softrank", "kcenter", "badge", "clue", "kmeans", "maxherding", "redal", "typiclust", "class_split"]
 
 
 class BatchConfig(Section):
     kind: BatchKind = "topk"
-    beta: Annotated[float, Field(gt=0)] = 1.0
+    beta: Positive = 1.0
     """Sharpness of `power`, `softmax` and `softrank`: of `power`, regions are drawn in proportion to score to the power of beta."""
     schedule: Literal["constant", "exponential"] = "constant"
     """`exponential`: beta grows a hundredfold from the first cycle to the last (ClaSP PE)."""
-    candidates: Annotated[int, Field(ge=1)] = 100_000
+    candidates: Count = 100_000
     """Regions with the highest scores among which a rule that looks at all of them at once (features, ranks, classes) chooses."""
     share_by_class: Annotated[float, Field(ge=0, le=1)] = 0.66
     """Of `class_split`: the part of the query that is shared out equally among the classes."""
@@ -28,7 +28,7 @@ class PassesConfig(Section):
     count: Annotated[int, Field(ge=2, le=1000)] = 10
     probability: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Of dropout; default: the network's own, 0.5 in layers that are added."""
-    places: tuple[str, ...] | None = None
+    places: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """Modules behind which dropout is added; default: the network's own layers, else behind its head's last hidden features."""
 
 
@@ -46,7 +46,7 @@ class LazyConfig(Section):
 class StrategyConfig(Section):
     score: str = "entropy"
     """An acquisition function of `ray-al strategies`, or `package.module:function`: logits (N, C, H, W) to values (N, H, W)."""
-    temperature: Annotated[float, Field(gt=0)] = 1.0
+    temperature: Annotated[float, Field(ge=1e-6, le=1e6)] = 1.0
     """Logits are divided by it."""
     aggregation: Literal["auto", "mean", "sum", "max", "top_share"] = "auto"
     """From pixels to a region; `auto` is the function's own, mostly the mean."""
@@ -55,16 +55,16 @@ class StrategyConfig(Section):
     transforms: Annotated[tuple[str, ...], Field(min_length=1)] = ("mirror",)
     """Of `equal` and `disagreement`: mirror, flip, rotate90, rotate180, rotate270, scale0.5, …"""
     passes: PassesConfig = PassesConfig()
-    radius: Annotated[int, Field(ge=1)] = 1
+    radius: Annotated[int, Field(ge=1, le=10_000)] = 1
     """Of `ripu`: the window is 2 * radius + 1 pixels wide."""
-    nu: Annotated[float, Field(ge=0)] = 6.0
+    nu: Weight = 6.0
     """Of `pixbal`: how strongly frequent classes are held back."""
     batch: BatchConfig = BatchConfig()
-    per_image: Annotated[int, Field(ge=1)] | None = None
+    per_image: Count | None = None
     """At most so many regions of one image in a query."""
-    min_distance: Annotated[float, Field(gt=0)] | None = None
+    min_distance: Positive | None = None
     """Native pixels between the centres of two regions of one image in a query."""
-    feature_layer: str | None = None
+    feature_layer: Annotated[str, Field(min_length=1)] | None = None
     """Module whose output is pooled by region for rules that look at features; default: the input of the last convolution."""
     lazy: LazyConfig | None = None
     skip_void_by_ground_truth: bool = False

@@ -8,7 +8,7 @@ from ray_al.core.section import Section
 
 
 class MlflowConfig(Section):
-    tracking_uri: str | None = None
+    tracking_uri: Annotated[str, Field(min_length=1)] | None = None
     """A server's or a database's URI; default: `mlflow.db` (SQLite) in the run's or sweep's directory."""
     experiment: Annotated[str, Field(min_length=1)] = "ray_al"
 

@@ -1,10 +1,11 @@
 """One row a layout, and how to open it."""
 
+import hashlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from ray_al.core.config import DataConfig
+from ray_al.core.config import DataConfig, RunConfig
 from ray_al.core.errors import ConfigError
 from ray_al.core.places import before_work, is_folder
 from ray_al.core.types import IGNORE_INDEX, ImageFile
@@ -58,12 +59,14 @@ class Dataset:
     """Splits (`train` is the pool, `val`, and `test` where there is one), classes and how masks are read.
 
     Attributes:
+        root: of the files.
         class_names: of the classes that are learnt; what `data.ignore_ids` names is none of them.
         void_ids: numbers in masks that are known to mean "no label"; of others it is only assumed.
         findings: what was wrong with the lists of files.
         allow: names of findings that are intended.
     """
 
+    root: str
     class_names: tuple[str, ...]
     colors: Colors
     decoder: MaskDecoder
@@ -76,6 +79,11 @@ class Dataset:
     def num_classes(self) -> int:
         return len(self.class_names)
 
+    def digest(self, split: str) -> str:
+        """Names the images of a split that have masks, wherever they are."""
+        names = [image.image_id for image in self.splits[split] if image.mask_uri is not None]
+        return hashlib.sha256("\n".join(names).encode()).hexdigest()
+
 
 @before_work()
 def open_dataset(data: DataConfig) -> Dataset:
@@ -85,7 +93,6 @@ def open_dataset(data: DataConfig) -> Dataset:
         ConfigError: a missing root, an empty split or a class table that cannot be, with the folder or key and the remedy.
     """
     layout = LAYOUTS[data.dataset]
-    _check_splits(data)
     root = _root(data)
     class_names, colors = _class_table(data, layout)
     decoder = _decoder(data, root, len(class_names), colors, layout)
@@ -106,6 +113,7 @@ def open_dataset(data: DataConfig) -> Dataset:
                 f"data.root {root!r}: no images of split {name!r} in the layout {data.dataset!r}; correct data.root or data.{role}_split{reasons}"
             )
     return Dataset(
+        root=root,
         class_names=tuple(class_names[number] for number in learnt),
         colors=tuple(colors[number] for number in learnt),
         decoder=decoder,
@@ -114,13 +122,6 @@ def open_dataset(data: DataConfig) -> Dataset:
         findings=tuple(findings),
         allow=frozenset(data.allow),
     )
-
-
-def _check_splits(data: DataConfig) -> None:
-    for key in ("train_split", "val_split", "test_split"):
-        name = getattr(data, key)
-        if not name.strip() or name.startswith("~") or "://" in name or not {"", ".", ".."}.isdisjoint(name.split("/")):
-            raise ConfigError(f"data.{key} {name!r}: give the name of a split, a folder or a list below data.root, without '..'")
 
 
 def _class_table(data: DataConfig, layout: Layout) -> tuple[tuple[str, ...], Colors]:
@@ -135,8 +136,6 @@ def _class_table(data: DataConfig, layout: Layout) -> tuple[tuple[str, ...], Col
         if data.colors or data.mask_encoding == "colors":
             raise ConfigError(f"data.colors: {len(colors)} colours for {len(class_names)} classes; give one a class, in their order")
         colors = tuple(_color(index) for index in range(len(class_names)))
-    if wrong := [color for color in colors if not all(0 <= value <= 255 for value in color)]:
-        raise ConfigError(f"data.colors: {list(wrong[0])}; red, green and blue lie between 0 and 255")
     if data.mask_encoding == "colors" and (twice := [color for color in colors if colors.count(color) > 1]):
         raise ConfigError(f"data.colors: {list(twice[0])} stands for several classes, which masks cannot tell apart then; give each its own colour")
     if data.nearest_color and data.mask_encoding == "ids":
@@ -144,17 +143,33 @@ def _class_table(data: DataConfig, layout: Layout) -> tuple[tuple[str, ...], Col
     return class_names, colors
 
 
+def data_root(data: DataConfig) -> str:
+    """Where the files of a data set are: `data.root`, or the folder in this user's cache that synthetic scenes are drawn into."""
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return data.root or os.path.join(cache, "ray_al", f"synthetic-{data.num_images}-{data.seed}")
+
+
+def with_root(config: RunConfig) -> RunConfig:
+    """`config` with `data.root` written out, so that workers elsewhere, of another environment, read where its driver reads."""
+    return config.model_copy(update={"data": config.data.model_copy(update={"root": data_root(config.data)})})
+
+
 def _root(data: DataConfig) -> str:
     if data.dataset == "synthetic":
-        cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-        root = data.root or os.path.join(cache, "ray_al", f"synthetic-{data.num_images}-{data.seed}")
-        synthetic.write_synthetic(root, num_images=data.num_images, seed=data.seed)
+        root = data_root(data)
+        try:
+            synthetic.write_synthetic(root, num_images=data.num_images, seed=data.seed)
+        except OSError as error:
+            raise ConfigError(f"data.root: synthetic scenes cannot be written into {root!r} ({error}); name another folder") from None
         return root
     assert data.root is not None  # the configuration demands it
     with before_work("data.root"):
         known = is_folder(data.root)
     if not known:
-        raise ConfigError(f"data.root: no such folder {data.root!r}; give the folder that holds the images of dataset {data.dataset!r}")
+        raise ConfigError(
+            f"data.root: no such folder {data.root!r}; give the folder that holds the images of dataset {data.dataset!r} "
+            "(of a run whose data have moved: ray-al resume RUN_DIR --set data.root=FOLDER)"
+        )
     return data.root
 
 

@@ -61,6 +61,11 @@ def list_files(root: str, folder: str, suffixes: frozenset[str]) -> dict[str, st
     return found
 
 
+def place_prefix(root: str) -> str:
+    """What the URIs of all files below `root` begin with."""
+    return (root if "://" in root else open_place(root)[1]).rstrip("/") + "/"
+
+
 def _walk(folder: str, above: frozenset[str]) -> Iterator[str]:
     """All files below `folder`; a link to a folder that lies above it leads round in a circle and is left out."""
     real = os.path.realpath(folder)

@@ -1,13 +1,18 @@
 """The pool's manifest: it gives each image a number that never changes."""
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ray_al.core.errors import DataError
 from ray_al.core.types import MANIFEST_SCHEMA, ImageFile
 from ray_al.datasets.images import read_image_size
+from ray_al.datasets.listing import place_prefix
+
+PLACES = ("uri", "mask_uri")
 
 
 def build_manifest(
@@ -39,3 +44,44 @@ def _size_or_error(image: ImageFile) -> tuple[int, int] | str:
         return read_image_size(image.uri)
     except DataError as error:
         return str(error)
+
+
+def relative_places(manifest: pa.Table, root: str) -> pa.Table:
+    """The manifest as it is stored: places below `root` without it, so that the data can move."""
+    prefix = place_prefix(root)
+    for name in PLACES:
+        column = manifest.column(name)
+        shortened = pc.utf8_slice_codeunits(column, len(prefix))
+        manifest = _with(manifest, name, pc.if_else(pc.starts_with(column, prefix), shortened, column))
+    return manifest
+
+
+def absolute_places(manifest: pa.Table, root: str) -> pa.Table:
+    """A stored manifest with places that can be opened, below the `root` that the data has now.
+
+    Manifests of earlier versions hold whole places, which begin with the root of their time.
+    """
+    prefix = (root if "://" in root else os.path.abspath(root)).rstrip("/") + "/"
+    old = _old_prefix(manifest)
+    for name in PLACES:
+        column = manifest.column(name)
+        inside = pc.starts_with(column, old) if old else pc.invert(_is_whole(column))
+        moved = pc.binary_join_element_wise(pa.scalar(prefix), pc.utf8_slice_codeunits(column, len(old)), pa.scalar(""))
+        manifest = _with(manifest, name, pc.if_else(inside, moved, column))
+    return manifest
+
+
+def _old_prefix(manifest: pa.Table) -> str:
+    """What all places of a manifest of an earlier version begin with; an image's name is its path below it."""
+    if not len(manifest) or not _is_whole(manifest.column("uri")[:1])[0].as_py():
+        return ""
+    uri, image_id = (manifest.column(name)[0].as_py() for name in ("uri", "image_id"))
+    return str(uri.removesuffix(image_id)) if uri.endswith(f"/{image_id}") else ""
+
+
+def _is_whole(places: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.or_(pc.starts_with(places, "/"), pc.match_substring(places, "://"))
+
+
+def _with(manifest: pa.Table, name: str, column: pa.ChunkedArray) -> pa.Table:
+    return manifest.set_column(manifest.schema.get_field_index(name), manifest.schema.field(name), column.cast(pa.string()))

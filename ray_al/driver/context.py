@@ -7,11 +7,11 @@ from typing import Any
 import pyarrow as pa
 
 from ray_al.core.config import RunConfig
-from ray_al.core.errors import RayALError
+from ray_al.core.errors import ConfigError, RayALError
 from ray_al.core.shares import exact
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
-from ray_al.datasets import open_dataset
+from ray_al.datasets import Dataset, open_dataset
 from ray_al.driver.pool import Pool, read_table
 from ray_al.label import simulated
 from ray_al.ledger import State
@@ -38,6 +38,7 @@ class Context:
         self.storage, self.config, self.state = storage, config, state
         self._append, self.note, self.should_stop = append, note, should_stop
         self.dataset = open_dataset(config.data)
+        check_validation(self.dataset, state, config)
         self.reload()
 
     def reload(self) -> None:
@@ -62,6 +63,20 @@ class Context:
     def check_quarantine(self) -> None:
         """Stop where too many images are broken, as of `check_quarantine` below."""
         check_quarantine(self.state.quarantined, self.config, len(self.pool.manifest), run_uri=self.storage.root)
+
+
+def check_validation(dataset: Dataset, state: State, config: RunConfig) -> None:
+    """Refuse other validation images than the run began with: its curve would go on with another measure.
+
+    Raises:
+        ConfigError: images or their masks came or went. Runs of earlier versions did not record them.
+    """
+    known = state.created.get("val_digest")
+    if known is not None and known != dataset.digest("val"):
+        raise ConfigError(
+            f"data.root={config.data.root}: the images and masks of the validation split {config.data.val_split!r} "
+            f"({len(dataset.splits['val'])} here) are not those that the run began with; put them back as they were, or begin a new run"
+        )
 
 
 def check_quarantine(broken: Mapping[str, str], config: RunConfig, num_images: int, *, run_uri: str | None = None) -> None:

@@ -8,23 +8,24 @@ from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
-import yaml
 
-from ray_al.core.config import RunConfig
+from ray_al.core.config import WEIGHTS, RunConfig
 from ray_al.core.errors import ConfigError
 from ray_al.core.making import Kind, check_new, making
 from ray_al.core.places import before_work
-from ray_al.core.storage import Storage, join_uri
+from ray_al.core.reading import read_digest
+from ray_al.core.shares import exact
+from ray_al.core.storage import Storage, check_writable, join_uri
 from ray_al.core.types import FileRef
 from ray_al.datasets import Dataset, check_start, open_dataset
-from ray_al.datasets.manifest import build_manifest
+from ray_al.datasets.manifest import build_manifest, relative_places
 from ray_al.driver.budget import check_budget, total_amount
 from ray_al.driver.check_strategy import check_strategy
 from ray_al.driver.context import check_quarantine
-from ray_al.driver.loop import CONFIG
 from ray_al.driver.pool import MANIFEST, table_bytes
 from ray_al.driver.track import check_tracking
 from ray_al.ledger import Journal
+from ray_al.ledger.config import CONFIG, config_facts
 from ray_al.models import check_model
 from ray_al.regions import open_regions, too_small
 from ray_al.score.calibrate import measure_batch_size
@@ -43,16 +44,22 @@ def default_run_uri(name: str) -> str:
     """
     in_job = JOB_VARIABLE in os.environ
     root = os.environ.get("RAY_AL_RUNS") or (os.path.expanduser("~/ray_al_runs") if in_job else "runs")
+    root = root if "://" in root else os.path.abspath(os.path.expanduser(root))
     stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S")
-    return join_uri(root if "://" in root else os.path.abspath(root), f"{name}-{stamp}-{secrets.token_hex(3)}")
+    return join_uri(root, f"{name}-{stamp}-{secrets.token_hex(3)}")
 
 
 def check_places(config: RunConfig, out: str) -> None:
-    """Refuse places below a submitted job's working directory: they vanish with it."""
+    """Refuse places that cannot be written, and those below a submitted job's working directory: they vanish with it.
+
+    Raises:
+        ConfigError: naming the place.
+    """
+    check_writable(out, key="--out (or RAY_AL_RUNS)")
     if JOB_VARIABLE not in os.environ:
         return
     for key, path in (("--out (or RAY_AL_RUNS)", out), ("data.root", config.data.root)):
-        if path and "://" not in path and os.path.abspath(path).startswith(os.getcwd()):
+        if path and "://" not in path and os.path.commonpath([os.path.abspath(path), os.getcwd()]) == os.getcwd():
             raise ConfigError(f"{key}: {path!r} lies in the job's working directory, a copy that is thrown away; give an absolute path or a URI")
 
 
@@ -97,11 +104,13 @@ def create_run(config: RunConfig, out: str) -> str:
     unknown = kind.needs_maps and config.budget.unit == "regions"
     amount = 0 if unknown else total_amount(config.budget, sizes)
     config = _resolve(config, dataset.num_classes, len(manifest))
-    config_bytes, manifest_bytes = config.to_yaml().encode(), table_bytes(manifest)
+    config_yaml, manifest_bytes = config.to_yaml(), table_bytes(relative_places(manifest, dataset.root))
     created = {
         "name": config.name,
         "manifest": FileRef.of(MANIFEST, manifest_bytes).as_dict(),
-        "config": FileRef.of(CONFIG, config_bytes).as_dict(),
+        **config_facts(config_yaml),
+        **_weights_facts(config),
+        "val_digest": dataset.digest("val"),
         "images": images_digest(manifest),
         **sizes,
         "unit": config.budget.unit,
@@ -109,10 +118,15 @@ def create_run(config: RunConfig, out: str) -> str:
         "class_names": list(dataset.class_names),
         "colors": [list(color) for color in dataset.colors],
     }
-    journal = begin_run(storage, out, {CONFIG: config_bytes, MANIFEST: manifest_bytes}, created)
+    journal = begin_run(storage, out, {CONFIG: config_yaml.encode(), MANIFEST: manifest_bytes}, created)
     if broken:
         journal.append("images_quarantined", {"images": [{"image_id": image_id, "error": error} for image_id, error in broken.items()]})
     return storage.root
+
+
+def _weights_facts(config: RunConfig) -> dict[str, str]:
+    """The digest of a file of weights, which may move later, and must then be the same."""
+    return {} if config.model.weights in WEIGHTS else {"weights_sha256": read_digest(config.model.weights, key="model.weights")}
 
 
 def begin_run(storage: Storage, out: str, files: Mapping[str, bytes], created: Mapping[str, Any]) -> Journal:
@@ -144,6 +158,7 @@ def check_pool(config: RunConfig, dataset: Dataset) -> tuple[pa.Table, dict[str,
         for row in manifest.select(["image_id", "height", "width"]).to_pylist():
             if row["image_id"] not in broken and (reason := too_small(config.regions, row["height"], row["width"])):
                 broken[row["image_id"]] = reason
+        _check_grid(config, {name: reason for name, reason in broken.items() if name not in dict(unreadable)}, len(manifest))
     check_quarantine(broken, config, len(manifest))
     sizes = {
         "num_images": len(manifest),
@@ -152,6 +167,21 @@ def check_pool(config: RunConfig, dataset: Dataset) -> tuple[pa.Table, dict[str,
     }
     check_budget(config, sizes, manifest, dataset.num_classes)
     return manifest, broken, sizes
+
+
+def _check_grid(config: RunConfig, small: Mapping[str, str], num_images: int) -> None:
+    """Refuse regions of which most images have none: the setting is wrong, not the images.
+
+    Args:
+        small: image_id -> why it has no region.
+    """
+    regions = config.regions
+    if len(small) > exact(config.score.max_quarantined) * num_images:
+        name, reason = next(iter(small.items()))
+        raise ConfigError(
+            f"regions.rows={regions.rows} and regions.columns={regions.columns}: {len(small)} of {num_images} pool images have no region then, more "
+            f"than score.max_quarantined={config.score.max_quarantined} allows. {name}: {reason}"
+        )
 
 
 def images_digest(manifest: pa.Table) -> str:
@@ -173,7 +203,7 @@ def _resolve(config: RunConfig, num_classes: int, num_images: int) -> RunConfig:
     resolved = {"precision": precision, "shard_size": config.shard_size(num_images)}
     config = config.model_copy(update={"score": config.score.model_copy(update=resolved)})
     config = config.model_copy(update={"score": config.score.model_copy(update={"batch_size": resolve_batch_size(config, num_classes)})})
-    return RunConfig.model_validate(yaml.safe_load(config.to_yaml()))
+    return RunConfig.model_validate(config.model_dump(mode="json"))
 
 
 def resolve_batch_size(config: RunConfig, num_classes: int) -> int:

@@ -13,13 +13,14 @@ from ray_al.core.errors import BrokenImagesError, ConfigError
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef, Recipe, TrainPlan, TrainResult
 from ray_al.datasets import Dataset, open_dataset
+from ray_al.datasets.catalog import with_root
 from ray_al.driver.cluster import connect
-from ray_al.driver.context import check_quarantine
+from ray_al.driver.context import check_quarantine, check_validation
 from ray_al.driver.lease import STALE_S, Lease
-from ray_al.driver.loop import read_config
 from ray_al.driver.pool import Pool
 from ray_al.driver.quarantine import look
 from ray_al.ledger import Journal, State, fold
+from ray_al.ledger.config import read_config
 from ray_al.report.metrics import read_metrics
 from ray_al.train.trainer import Trainer, open_trainer
 
@@ -37,8 +38,10 @@ def train_final(run_uri: str, kind: Kind, *, progress: Callable[[int, int], None
         RunHeldError: another process is at the same training.
     """
     storage = Storage(run_uri)
-    config, state = read_config(storage), fold(Journal(storage).events)
+    events = Journal(storage).events
+    config, state = with_root(read_config(storage, events)), fold(events)
     dataset, pool = open_dataset(config.data), Pool(storage, state, config)
+    check_validation(dataset, state, config)
     if kind == "final" and not state.label_parts:
         raise ConfigError(f"{run_uri}: nothing is labelled yet; let the run label its start set first (`ray-al resume {run_uri}`)")
     if kind == "upper_bound" and any(image.mask_uri is None for image in dataset.splits["train"]):

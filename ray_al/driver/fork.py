@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator
 
-import yaml
-
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import ConfigError
 from ray_al.core.making import check_new
@@ -12,9 +10,9 @@ from ray_al.core.types import FileRef
 from ray_al.driver.budget import check_budget, total_amount
 from ray_al.driver.create import RUN, begin_run, resolve_batch_size
 from ray_al.driver.lease import Lease
-from ray_al.driver.loop import CONFIG, read_config
 from ray_al.driver.pool import MANIFEST, read_table
 from ray_al.ledger import Event, Journal
+from ray_al.ledger.config import CONFIG, config_facts, read_config
 from ray_al.ledger.events import file_refs, is_superseded
 from ray_al.score.functions import find_acquisition
 
@@ -61,6 +59,7 @@ def fork_run(source: str, config: RunConfig, out: str) -> str:
     shared = list(_until_trained(events))
     if not shared or shared[-1].kind != "cycle_trained":
         raise ConfigError(f"{source}: has not trained cycle 0 yet; go on with `ray-al resume {source}`")
+    shared = [event for event in shared if event.kind != "config_changed"]  # which is of the source alone
     check_new(storage, out, RUN)
     storage.probe()
     copied = {event.sequence: _files(origin, event, shared) for event in shared[1:]}
@@ -69,17 +68,17 @@ def fork_run(source: str, config: RunConfig, out: str) -> str:
     config = config.model_copy(update={"score": score})
     batch_size = resolve_batch_size(config, len(shared[0].data["class_names"]))
     config = config.model_copy(update={"score": score.model_copy(update={"batch_size": batch_size})})
-    config = RunConfig.model_validate(yaml.safe_load(config.to_yaml()))
+    config = RunConfig.model_validate(config.model_dump(mode="json"))
     created = dict(shared[0].data)
     later = next((event.data for event in shared if event.kind == "regions_computed"), None)
     pool = {**created, "num_regions": later["num_regions"]} if later else created
     amount = total_amount(config.budget, pool)
     manifest = read_table(origin, FileRef.from_dict(later["manifest"] if later else created["manifest"]))
     check_budget(config, pool, manifest, len(created["class_names"]))
-    config_bytes = config.to_yaml().encode()
-    created.update(name=config.name, config=FileRef.of(CONFIG, config_bytes).as_dict(), unit=config.budget.unit, amount=amount)
+    config_yaml = config.to_yaml()
+    created.update(name=config.name, unit=config.budget.unit, amount=amount, **config_facts(config_yaml))
     manifest_bytes = origin.read_ref(FileRef.from_dict(created["manifest"]))
-    journal = begin_run(storage, out, {CONFIG: config_bytes, MANIFEST: manifest_bytes}, created)
+    journal = begin_run(storage, out, {CONFIG: config_yaml.encode(), MANIFEST: manifest_bytes}, created)
     with Lease(storage).acquire():
         for event in shared[1:]:
             for ref in copied[event.sequence]:

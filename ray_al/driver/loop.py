@@ -6,20 +6,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ray_al.core.config import RunConfig, parse_config, parse_yaml
-from ray_al.core.errors import ConfigError, RunHeldError
+from ray_al.core.errors import RunHeldError
 from ray_al.core.places import before_work
 from ray_al.core.storage import Storage
+from ray_al.datasets.catalog import with_root
 from ray_al.driver.decide import Stop, Train, Wait, decide
 from ray_al.driver.lease import Lease
 from ray_al.driver.perform import Performer
+from ray_al.driver.settings import settle_config
 from ray_al.driver.status import StatusFile
 from ray_al.driver.track import Tracker
 from ray_al.ledger import Journal, State, fold
+from ray_al.ledger.config import read_config
 from ray_al.report.build import write_curve
 from ray_al.train.loop import TrainStopped
-
-CONFIG = "config.yaml"
 
 
 @dataclass(frozen=True)
@@ -34,18 +34,6 @@ class Interrupted(Exception):
     """Somebody asked for a clean end; what was recorded stands."""
 
 
-def read_config(storage: Storage) -> RunConfig:
-    """The resolved configuration of a run directory.
-
-    Raises:
-        ConfigError: the file is damaged.
-    """
-    values = parse_yaml(storage.read(CONFIG), source=storage.uri(CONFIG))
-    if not values:
-        raise ConfigError(f"{storage.uri(CONFIG)}: is empty, where a run keeps its settings; restore it from a copy")
-    return parse_config(values, source=storage.uri(CONFIG))
-
-
 def run_loop(run_uri: str, *, should_stop: Callable[[], bool] = lambda: False, on_trained: Callable[[State], None] = lambda state: None) -> Outcome:
     """Carry a run on from where its journal stands, to its end.
 
@@ -58,12 +46,11 @@ def run_loop(run_uri: str, *, should_stop: Callable[[], bool] = lambda: False, o
         RayALError: the run failed; it can be resumed.
     """
     storage = Storage(run_uri)
-    config = read_config(storage)
     with before_work():
         storage.remove_leftovers()
         storage.probe()
     with Lease(storage).acquire():
-        loop = _Loop(storage, config, StatusFile(storage), should_stop, on_trained)
+        loop = _Loop(storage, StatusFile(storage), should_stop, on_trained)
         try:
             return loop.run()
         except (Interrupted, TrainStopped):
@@ -77,12 +64,12 @@ def run_loop(run_uri: str, *, should_stop: Callable[[], bool] = lambda: False, o
 
 
 class _Loop:
-    def __init__(
-        self, storage: Storage, config: RunConfig, status: StatusFile, should_stop: Callable[[], bool], on_trained: Callable[[State], None]
-    ) -> None:
-        self.storage, self.config, self.status, self.should_stop, self.on_trained = storage, config, status, should_stop, on_trained
-        self.tracker = Tracker(storage, config)
+    def __init__(self, storage: Storage, status: StatusFile, should_stop: Callable[[], bool], on_trained: Callable[[State], None]) -> None:
+        self.storage, self.status, self.should_stop, self.on_trained = storage, status, should_stop, on_trained
         self.journal = Journal(storage)
+        self.config = with_root(read_config(storage, self.journal.events))
+        settle_config(storage, self.journal.events)
+        self.tracker = Tracker(storage, self.config)
         self.state = fold(self.journal.events)
 
     def run(self) -> Outcome:

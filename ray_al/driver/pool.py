@@ -14,6 +14,8 @@ from ray_al.core.config import RunConfig
 from ray_al.core.parquet import read_parquet
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
+from ray_al.datasets.catalog import data_root
+from ray_al.datasets.manifest import absolute_places
 from ray_al.ledger import State
 from ray_al.regions import ImageRegions, open_regions
 from ray_al.regions.maps import MapPart
@@ -44,7 +46,7 @@ class Pool:
     def __init__(self, storage: Storage, state: State, config: RunConfig) -> None:
         self.storage, self.state, self.config = storage, state, config
         self.kind, self.is_sparse = open_regions(config.regions), config.regions.is_sparse
-        self.manifest = read_table(storage, FileRef.from_dict(state.created["manifest"]))
+        self.manifest = absolute_places(read_table(storage, FileRef.from_dict(state.created["manifest"])), data_root(config.data))
         self.num_regions = self.manifest.column("num_regions").to_numpy()
         sizes = (self.manifest.column(name).to_numpy().astype(np.int64) for name in ("height", "width"))
         self.spans = np.multiply(*sizes) if self.is_sparse else self.num_regions

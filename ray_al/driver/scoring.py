@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from ray_al.core.seeding import uniform_of
 from ray_al.core.strategy import LazyConfig
 from ray_al.core.types import FileRef, cycle_folder
+from ray_al.datasets.manifest import relative_places
 from ray_al.driver import decide as actions
 from ray_al.driver.budget import check_budget, total_amount
 from ray_al.driver.choose import candidates_of, choose_best, query_amount
@@ -36,7 +37,8 @@ def segment(context: Context, action: actions.Segment) -> Done:
             table = read_table(context.storage, ref, ["image_index", "num_regions"])
             counts[table.column("image_index").to_numpy()] = table.column("num_regions").to_numpy()
     manifest = pool.manifest.set_column(pool.manifest.schema.get_field_index("num_regions"), "num_regions", pa.array(counts, pa.int32()))
-    ref = context.storage.put(f"maps/{MANIFEST}", table_bytes(manifest), attempt=context.state.term)
+    stored = relative_places(manifest, context.dataset.root)
+    ref = context.storage.put(f"maps/{MANIFEST}", table_bytes(stored), attempt=context.state.term)
     created = {**context.state.created, "num_regions": int(counts.sum())}
     amount = total_amount(context.config.budget, created)
     check_budget(context.config, created, manifest, context.dataset.num_classes)

@@ -8,12 +8,12 @@ import pyarrow as pa
 
 from ray_al.core.arrays import is_among
 from ray_al.core.config import RunConfig
-from ray_al.core.errors import StorageError, VerifyError
+from ray_al.core.errors import ConfigError, StorageError, VerifyError
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
-from ray_al.driver.loop import read_config
 from ray_al.driver.pool import Pool, read_table
 from ray_al.ledger import Event, Journal, State, fold
+from ray_al.ledger.config import CONFIG, config_facts, read_config
 from ray_al.ledger.events import file_refs, is_superseded
 from ray_al.report.left_out import labels_left_out
 from ray_al.score.functions import find_acquisition
@@ -31,16 +31,23 @@ def verify(run_uri: str) -> dict[str, Any]:
         num_files = sum(_check_event_files(storage, event, events) for event in events)
         state = _check_budget(events)
         _check_quarantine(storage, events)
-        _check_queries(storage, state, read_config(storage))
+        _check_queries(storage, state, read_config(storage, events))
         _check_labels(storage, state)
-    except StorageError as error:
+    except (StorageError, ConfigError) as error:
         raise VerifyError(str(error)) from None
     return {"events": len(events), "files": num_files, "labelled_regions": state.labelled_regions, "spent": state.spent}
 
 
 def _check_event_files(storage: Storage, event: Event, events: list[Event]) -> int:
     num_files = 0
+    text = event.data.get("config_yaml")
+    if text is not None and config_facts(text)["config"] != event.data["config"]:
+        raise VerifyError(f"journal event {event.sequence} ({event.kind}): its configuration is not the one that its digest names")
     for ref in file_refs(event.data):
+        if ref.path == CONFIG:  # which later events may have changed: reading the configuration compares it with the last of them
+            storage.read(CONFIG)
+            num_files += 1
+            continue
         if is_superseded(event, events) and not storage.exists(ref.path):
             continue
         storage.read_ref(ref)
@@ -132,5 +139,5 @@ def _check_labels(storage: Storage, state: State) -> None:
 
 def describe(event: Event) -> str:
     """One line for `ray-al log`."""
-    shown = {key: value for key, value in event.data.items() if isinstance(value, int | float | str) and key not in ("sha256",)}
+    shown = {key: value for key, value in event.data.items() if isinstance(value, int | float | str) and key != "config_yaml"}
     return f"{event.sequence:5d}  {event.time}  {event.kind:20s} {json.dumps(shown)}"

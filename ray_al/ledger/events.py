@@ -13,6 +13,7 @@ SCHEMA_VERSION = 1
 
 EVENTS: Mapping[str, frozenset[str]] = {
     "run_created": frozenset({"name", "manifest", "config", "num_images", "num_regions", "num_pixels", "unit", "amount"}),
+    "config_changed": frozenset({"config", "config_yaml", "changes"}),
     "driver_started": frozenset({"term", "host", "pid"}),
     "images_quarantined": frozenset({"images"}),
     "images_restored": frozenset({"images"}),

@@ -104,6 +104,11 @@ def _created(state: State, data: Mapping[str, Any]) -> State:
     return replace(state, created=data)
 
 
+def _config_changed(state: State, data: Mapping[str, Any]) -> State:
+    """The new configuration; what a run is made of stays as it was created."""
+    return replace(state, created={**state.created, "config": data["config"], "config_yaml": data["config_yaml"]})
+
+
 def _driver_started(state: State, data: Mapping[str, Any]) -> State:
     return replace(state, term=int(data["term"]))
 
@@ -237,6 +242,7 @@ def _change_query(state: State, cycle: int, **changes: Any) -> State:
 
 _APPLY: Mapping[str, Callable[[State, Mapping[str, Any]], State]] = {
     "run_created": _created,
+    "config_changed": _config_changed,
     "driver_started": _driver_started,
     "images_quarantined": _quarantined,
     "images_restored": _restored,

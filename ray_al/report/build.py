@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from ray_al.core.config import parse_config, parse_yaml
 from ray_al.core.parquet import read_parquet
 from ray_al.core.storage import Storage
 from ray_al.core.types import IGNORE_INDEX, Box, FileRef
 from ray_al.datasets.compose import Part, compose_mask, compose_targets
 from ray_al.datasets.images import resize_scattered
 from ray_al.ledger import Journal, Query, State, fold
+from ray_al.ledger.config import read_config
 from ray_al.regions.maps import MapPart, decode_map
 from ray_al.report.curve import curve_csv
 from ray_al.report.data import Frame, ImagePanel, ReportData
@@ -161,7 +161,7 @@ class _Labelled:
 def _labelled(storage: Storage, state: State, sizes: Mapping[str, tuple[int, int]]) -> dict[str, list[_Labelled]]:
     """Every label of the images in `sizes` (native height and width)."""
     found: dict[str, list[_Labelled]] = {image_id: [] for image_id in sizes}
-    config = parse_config(parse_yaml(storage.read("config.yaml"), source=storage.uri("config.yaml")), source=storage.uri("config.yaml"))
+    config = read_config(storage)
     size = config.shard_size(int(state.created["num_images"]))
     for ref in state.label_parts:
         folder = ref.path.split("/")[1]

@@ -15,6 +15,8 @@ from ray_al.core.config import RunConfig
 from ray_al.core.parquet import read_parquet
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
+from ray_al.datasets.catalog import data_root
+from ray_al.datasets.manifest import absolute_places
 from ray_al.regions import ImageRegions, open_regions
 from ray_al.regions.maps import MapPart
 
@@ -137,7 +139,8 @@ def work_shard(task: ShardTask, config: RunConfig) -> ShardResult:
 
 def shard_images(task: ShardTask, config: RunConfig) -> Iterator[ShardImage]:
     """The images of a task with what is left or wanted of each; those with nothing are left out, but for `maps`."""
-    manifest = read_manifest(task.run_uri, task.manifest).slice(task.start, task.stop - task.start)
+    stored = read_manifest(task.run_uri, task.manifest).slice(task.start, task.stop - task.start)
+    manifest = absolute_places(stored, data_root(config.data))
     sparse = config.regions.is_sparse
     sizes = (manifest.column(name).to_numpy().astype(np.int64) for name in ("height", "width"))
     spans = np.multiply(*sizes) if sparse else manifest.column("num_regions").to_numpy()

@@ -13,13 +13,15 @@ FLIPPED_AXES = {"mirror": -1, "flip": -2}
 QUARTER_TURNS = {"rotate90": 1, "rotate180": 2, "rotate270": 3}
 """Anticlockwise."""
 SCALE = "scale"
+LEAST_FACTOR, MOST_FACTOR = 0.01, 8
+"""Beyond them nothing can be seen, or nothing fits into memory."""
 
 
 def check_transform(name: str) -> None:
     """Refuse what is no transform.
 
     Raises:
-        ConfigError: an unknown name, or a factor that is no number above 0.
+        ConfigError: an unknown name, or a factor that is no number or out of bounds.
     """
     if name not in FLIPPED_AXES and name not in QUARTER_TURNS:
         _factor(name)
@@ -79,7 +81,8 @@ def _factor(name: str) -> float:
         factor = float(name.removeprefix(SCALE)) if name.startswith(SCALE) else math.nan
     except ValueError:
         factor = math.nan
-    if not 0 < factor < math.inf:
+    if not LEAST_FACTOR <= factor <= MOST_FACTOR:
         known = ", ".join([*FLIPPED_AXES, *QUARTER_TURNS])
-        raise ConfigError(f"transform {name!r}: unknown; give one of {known}, or {SCALE}X with a factor above 0, like scale0.5")
+        factors = f"{SCALE}X with a factor from {LEAST_FACTOR} to {MOST_FACTOR}, like scale0.5"
+        raise ConfigError(f"strategy.transforms: {name!r} is no transform; give one of {known}, or {factors}")
     return factor

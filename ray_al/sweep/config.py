@@ -5,11 +5,12 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from ray_al.core.config import Amount, absolute, apply_setting, folder_of, make_absolute, parse_override, read_yaml, validate
-from ray_al.core.section import Section
+from ray_al.core.config import Amount, absolute, apply_setting, folder_of, make_absolute, parse_override, read_yaml
+from ray_al.core.plain import dump_yaml
+from ray_al.core.section import Section, Seed
+from ray_al.core.validation import validate
 
 SPACES = ("grid", "choice", "range", "log_range", "int_range")
 
@@ -63,8 +64,8 @@ class SearchConfig(Section):
     """How settings are taken from the space; `trials` is their number (each is run with every seed)."""
 
     kind: Literal["grid", "random", "optuna"] = "grid"
-    trials: Annotated[int, Field(ge=1)] | None = None
-    seed: Annotated[int, Field(ge=0)] = 0
+    trials: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    seed: Seed = 0
 
     @model_validator(mode="after")
     def _number(self) -> "SearchConfig":
@@ -86,18 +87,18 @@ class SchedulerConfig(Section):
 
     kind: Literal["none", "asha", "median"] = "none"
     first: Amount | None = None
-    reduction: Annotated[float, Field(gt=1)] = 2.0
-    min_trials: Annotated[int, Field(ge=2)] = 3
+    reduction: Annotated[float, Field(gt=1, le=1e6)] = 2.0
+    min_trials: Annotated[int, Field(ge=2, le=1_000_000)] = 3
 
 
 class LimitsConfig(Section):
-    at_once: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
-    hours: Annotated[float, Field(gt=0)] | None = None
+    at_once: Annotated[int, Field(ge=1, le=100_000)] | Literal["auto"] = "auto"
+    hours: Annotated[float, Field(gt=0, le=1e6)] | None = None
     """Hours that one call of `ray-al sweep` may take, shared starts included; `--resume` has as many again."""
-    labels: Annotated[int, Field(ge=1)] | None = None
+    labels: Annotated[int, Field(ge=1, le=2**62)] | None = None
     """New labels, in the runs' budget unit, that all runs of one call of `ray-al sweep` together may buy. A shared start counts once, and
     what earlier calls bought does not count. The call ends once so many are bought; `--resume` goes on and may buy as many again."""
-    retries: Annotated[int, Field(ge=0)] = 3
+    retries: Annotated[int, Field(ge=0, le=1000)] = 3
     """How often a trial whose process died goes on."""
 
 
@@ -105,10 +106,10 @@ class SweepConfig(Section):
     """A sweep; `base` (a file) and `run` (values over it) make the configuration that `space` varies."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = "sweep"
-    base: str | None = None
+    base: Annotated[str, Field(min_length=1)] | None = None
     run: dict[str, Any] = Field(default_factory=dict)
     space: dict[str, Annotated[Space, BeforeValidator(_space)]] = Field(default_factory=dict)
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
     reference: dict[str, Any] = Field(default_factory=lambda: {"strategy.score": "random", "strategy.batch.kind": "topk"})
     """Settings of the strategy that all are compared with; always in."""
     search: SearchConfig = SearchConfig()
@@ -144,7 +145,7 @@ class SweepConfig(Section):
         return self
 
     def to_yaml(self) -> str:
-        return yaml.safe_dump(json.loads(self.model_dump_json(exclude_none=True)), sort_keys=False)
+        return dump_yaml(json.loads(self.model_dump_json(exclude_none=True)))
 
 
 def load_sweep(path: str, overrides: Iterable[str] = ()) -> SweepConfig:
@@ -157,7 +158,7 @@ def load_sweep(path: str, overrides: Iterable[str] = ()) -> SweepConfig:
     sweep = validate(SweepConfig, values, source=path)
     base: dict[str, Any] = {}
     if sweep.base is not None:
-        base_path = absolute(sweep.base, folder) if folder else sweep.base
+        base_path = absolute(sweep.base, folder)
         base = read_yaml(base_path)
         make_absolute(base, folder_of(base_path))
     for key, value in sweep.run.items():

@@ -10,10 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from ray_al.core.config import RunConfig, apply_setting, parse_config, parse_yaml
 from ray_al.core.errors import ConfigError
+from ray_al.core.plain import dump_yaml
 from ray_al.core.seeding import generator
 from ray_al.core.storage import Storage, join_uri
 from ray_al.datasets import Dataset
@@ -41,7 +40,7 @@ class Trial:
 
     def to_bytes(self) -> bytes:
         values = {"name": self.name, "group": self.group, "index": self.index, "seed": self.seed, "setting": dict(self.setting)}
-        return yaml.safe_dump({**values, "config": self.config.model_dump(mode="json")}, sort_keys=False).encode()
+        return dump_yaml({**values, "config": self.config.model_dump(mode="json")}).encode()
 
     @staticmethod
     def from_bytes(data: bytes, *, source: str) -> "Trial":

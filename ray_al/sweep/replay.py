@@ -17,9 +17,9 @@ from ray_al.datasets import open_dataset
 from ray_al.driver.check_strategy import check_scores
 from ray_al.driver.choose import choose_query
 from ray_al.driver.context import Context
-from ray_al.driver.loop import read_config
 from ray_al.driver.pool import read_table
 from ray_al.ledger import Event, Journal, State, fold
+from ray_al.ledger.config import read_config
 from ray_al.score.functions import find_acquisition, list_acquisitions
 from ray_al.select import BATCH_RULES
 
@@ -72,7 +72,8 @@ def replay(run_uri: str, overrides: Sequence[str]) -> dict[str, Any]:
         ConfigError: a key outside `strategy`, or a function or rule that needs what was not stored.
     """
     storage = Storage(run_uri)
-    config, events = read_config(storage), Journal(storage).events
+    events = Journal(storage).events
+    config = read_config(storage, events)
     state = fold(events)
     replayed = [event for event in events if _is_replayable(event, state)]
     if not replayed:

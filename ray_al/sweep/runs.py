@@ -13,9 +13,9 @@ from ray_al.core.places import before_work
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
 from ray_al.driver.create import images_digest
-from ray_al.driver.loop import read_config
 from ray_al.driver.pool import read_table
 from ray_al.ledger import Journal, fold
+from ray_al.ledger.config import read_config
 from ray_al.report.build import curve_rows
 from ray_al.report.metrics import read_metrics
 from ray_al.sweep.plan import effective_values, group_name, read_trials, run_uri
@@ -24,6 +24,7 @@ from ray_al.sweep.tuner import FILE, read_sweep
 NO_EFFECT = ("name", "seed", "cluster", "report", "final", "tracking")
 """Sections that do not change what a run finds."""
 NO_EFFECT_KEYS = (
+    "data.root",  # the pool has a name of its own, wherever it lies
     "data.cache_gb",
     "label.annotator",
     "label.margin",
@@ -150,8 +151,8 @@ def read_runs(places: Sequence[str]) -> tuple[list[RunResult], list[tuple[str, s
 def read_run(uri: str) -> RunResult:
     """One run directory as numbers; opens no image."""
     storage = Storage(uri)
-    state = fold(Journal(storage).events)
-    config = read_config(storage)
+    events = Journal(storage).events
+    state, config = fold(events), read_config(storage, events)
     values = {key: value for key, value in _flat(effective_values(config, exclude=set(NO_EFFECT))) if key not in NO_EFFECT_KEYS}
     trained = [data for cycle, data in sorted(state.trained.items()) if cycle >= 0]
     full = read_metrics(storage, "upper_bound")

@@ -9,12 +9,13 @@ from typing import Any
 
 from ray.tune import Stopper
 
-from ray_al.core.config import RunConfig, parse_config, parse_yaml, validate
+from ray_al.core.config import RunConfig, parse_config, parse_yaml
 from ray_al.core.errors import ConfigError, RayALError
 from ray_al.core.making import Kind, check_new, making
 from ray_al.core.places import before_work
 from ray_al.core.storage import Storage
 from ray_al.core.tracking import TrackingConfig
+from ray_al.core.validation import validate
 from ray_al.driver.cluster import connect
 from ray_al.driver.fork import start_config
 from ray_al.driver.lease import Lease
@@ -94,10 +95,7 @@ def read_sweep(storage: Storage) -> SweepConfig:
     """
     if not storage.exists(FILE):
         raise ConfigError(f"{storage.root}: not a sweep directory (it has no {FILE}); give one that `ray-al sweep` made")
-    values = parse_yaml(storage.read(FILE), source=storage.uri(FILE))
-    if not values:
-        raise ConfigError(f"{storage.uri(FILE)}: is empty, where a sweep keeps its settings; restore it from a copy")
-    return validate(SweepConfig, values, source=storage.uri(FILE))
+    return validate(SweepConfig, parse_yaml(storage.read(FILE), source=storage.uri(FILE)), source=storage.uri(FILE))
 
 
 def run_sweep(sweep_uri: str, *, show: Show = lambda progress: None, should_stop: Callable[[], bool] = lambda: False) -> bool:

@@ -19,6 +19,7 @@ from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef, Metrics, TrainPlan, TrainResult
 from ray_al.datasets import open_dataset
 from ray_al.datasets.cache import ByteCache
+from ray_al.datasets.manifest import absolute_places
 from ray_al.models import build_model, images_to_tensor, set_batch_norm_momentum
 from ray_al.train.augment import augment
 from ray_al.train.comm import Comm
@@ -55,7 +56,7 @@ class CycleTrainer:
         self.storage = Storage(run_uri)
         self.dataset = open_dataset(config.data)
         check_class_weights(config.train, self.dataset.num_classes)
-        self.manifest = read_parquet(self.storage.read("manifest.parquet"))
+        self.manifest = absolute_places(read_parquet(self.storage.read("manifest.parquet")), self.dataset.root)
         self.cache = ByteCache(int(config.data.cache_gb * 2**30))
         self.evaluator = Evaluator(config, self.dataset, self.cache, self.device)
         self.samples: LabelledImages | None = None

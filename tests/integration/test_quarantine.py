@@ -17,11 +17,11 @@ from ray_al.core.config import parse_config
 from ray_al.core.errors import RayALError, ReadError, VerifyError
 from ray_al.core.storage import Storage
 from ray_al.datasets.synthetic import write_synthetic
-from ray_al.driver import loop
 from ray_al.driver.create import create_run
 from ray_al.driver.final import train_final
 from ray_al.driver.loop import run_loop
 from ray_al.driver.pool import read_table
+from ray_al.driver.settings import change_settings
 from ray_al.driver.verify import verify
 from ray_al.ledger import Journal, fold
 
@@ -156,7 +156,7 @@ def test_the_final_model_leaves_out_what_breaks_after_the_run(root):
         train_final(run_dir, "final", progress=lambda done, total: None, should_stop=lambda: False)
 
 
-def test_the_limit_holds_at_every_resume_and_both_remedies_work(root, monkeypatch):
+def test_the_limit_holds_at_every_resume_and_both_remedies_work(root):
     run_dir = make(root, score={"max_quarantined": 0.1}, budget={"start": 4, "per_cycle": 36, "amount": 40})
     until_trained(run_dir)
     paths = [path for path in sorted((root / "data" / "train").glob("*.png")) if f"train/{path.name}" not in start_images(run_dir)][:3]
@@ -167,12 +167,10 @@ def test_the_limit_holds_at_every_resume_and_both_remedies_work(root, monkeypatc
         with pytest.raises(RayALError, match=rf"pool images cannot be .* `ray-al resume {run_dir} --set score\.max_quarantined=0\.[23]`"):
             run_loop(run_dir)
     verify(run_dir)
-    raised = configure(root, score={"max_quarantined": 0.3}, budget={"start": 4, "per_cycle": 36, "amount": 40})
     copy = str(root / "raised")
     shutil.copytree(run_dir, copy)
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "read_config", lambda storage: raised)
-        assert run_loop(copy).kind == "finished"
+    change_settings(copy, ["score.max_quarantined=0.3"])
+    assert run_loop(copy).kind == "finished"
     assert state_of(copy).labelled_regions == 28
     for path, data in whole.items():
         path.write_bytes(data)

@@ -1,6 +1,9 @@
+import os
+
+import fsspec
 import pytest
 
-from ray_al.core.config import RunConfig, load_config, parse_config
+from ray_al.core.config import RunConfig, absolute, apply_setting, load_config, parse_config, parse_share
 from ray_al.core.errors import ConfigError
 
 
@@ -90,3 +93,125 @@ def test_missing_and_broken_files(tmp_path):
 )
 def test_when_the_training_group_is_kept(train, score, kept):
     assert parse_config({"train": train, "score": score}, source="c").keeps_group is kept
+
+
+def test_an_override_changes_its_key_alone(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("train: &recipe {steps: 300, batch_size: 8, learning_rate: 0.003}\nfinal: *recipe\n")
+    config = load_config(str(path), ["train.steps=5", "train.learning_rate=0.1", "train.momentum=0.5"])
+    assert (config.train.steps, config.train.learning_rate, config.train.momentum) == (5, 0.1, 0.5)
+    assert (config.final.steps, config.final.batch_size, config.final.learning_rate) == (300, 8, 0.003)
+
+
+def test_a_setting_shares_nothing_with_what_it_came_from():
+    values, section = {}, {"root": "images", "class_names": ["a", "b"]}
+    apply_setting(values, "data", section, folder="/here")
+    apply_setting(values, "data.train_split", "mine")
+    values["data"]["class_names"].append("c")
+    assert section == {"root": "images", "class_names": ["a", "b"]}
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("regions={kind:", ["--set regions", "not valid YAML", "'{kind:'", "quotes"]),
+        ("train.learning_rate=.inf", ["train.learning_rate", "inf", "finite"]),
+        ("budget.start=.nan", ["budget.start", "nan", "finite"]),
+        ("train.workers=true", ["train.workers", "True", "no numbers"]),
+        ("train.class_weights=[true, 1]", ["train.class_weights", "no numbers"]),
+        ("train.class_weights=[0, 0]", ["class_weights", "all 0"]),
+        ("train.augment.scale=[2, 0.5]", ["scale=[2.0, 0.5]", "swap"]),
+        ("train.extra_every=1.5", ["train.extra_every", "1.5"]),
+        ("train.gpus_per_worker=1.5", ["train.gpus_per_worker", "1.5", "whole"]),
+        ("data.cache_gb=1e300", ["data.cache_gb", "1e+300"]),
+        ("data.train_split=../..", ["data.train_split", "../.."]),
+        ("data.root=''", ["data.root"]),
+        ("data.class_names=[1, 2]", ["data.class_names", "quotes"]),
+        ("data.class_names=[]", ["data.class_names"]),
+        ("data.class_names=['']", ["data.class_names", "name"]),
+        ("data.colors=[[0, 0, 300]]", ["data.colors", "300"]),
+        ("train..steps=3", ["train..steps", "empty"]),
+        ("train=", ["train", "None", "keys with values"]),
+        ("seed=99999999999999999999999", ["seed", "64 bits"]),
+        ("train.steps={a: 1, a: 2}", ["--set train.steps", "twice"]),
+    ],
+)
+def test_an_override_that_cannot_be_meant_is_refused(tmp_path, override, words):
+    (tmp_path / "c.yaml").write_text("name: c\n")
+    with pytest.raises(ConfigError) as error:
+        load_config(str(tmp_path / "c.yaml"), [override])
+    for word in words:
+        assert word in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "read"),
+    [
+        ("train.learning_rate=1e-3", lambda config: config.train.learning_rate == 0.001),
+        ("data.class_names=[yes, no, on]", lambda config: config.data.class_names == ("yes", "no", "on")),
+        ("data.nearest_color=yes", lambda config: config.data.nearest_color is True),
+        ("train.steps=1_000", lambda config: config.train.steps == 1000),
+        ("train.steps=1e3", lambda config: config.train.steps == 1000),
+        ("name=2024-01-01", lambda config: config.name == "2024-01-01"),
+        ("name=007", lambda config: config.name == "007"),
+        ("seed=010", lambda config: config.seed == 10),
+        ("strategy.lazy=null", lambda config: config.strategy.lazy is None),
+        ("budget.start=2 %", lambda config: config.budget.start == 0.02),
+    ],
+)
+def test_an_override_is_read_as_it_is_meant(tmp_path, override, read):
+    (tmp_path / "c.yaml").write_text("name: c\n")
+    assert read(load_config(str(tmp_path / "c.yaml"), [override]))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "0", "false", "''", "- a", "text", "# only a comment\n", "train: {steps: 3}\ntrain: {steps: 4}\n"])
+def test_a_file_that_holds_no_settings_is_refused(tmp_path, text):
+    (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=r"c\.yaml"):
+        load_config(str(tmp_path / "c.yaml"))
+
+
+@pytest.mark.parametrize("path", ["", ".", "c.yaml/x", "x" * 300, "nosuch://c.yaml"])
+def test_a_file_that_cannot_be_read_is_refused(tmp_path, monkeypatch, path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "c.yaml").write_text("name: c\n")
+    with pytest.raises(ConfigError, match="configuration file|YAML file"):
+        load_config(path)
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "1e400", "-1", "2", "200%", "x", "", "1_0"])
+def test_a_share_lies_between_0_and_1(text):
+    with pytest.raises(ConfigError, match="--at"):
+        parse_share(text, name="--at")
+
+
+@pytest.mark.parametrize(
+    ("path", "folder", "expected"),
+    [
+        ("images", "/jobs", "/jobs/images"),
+        ("../images", "/jobs", "/images"),
+        ("/images/../x", "/jobs", "/x"),
+        ("s3://b/x", "/jobs", "s3://b/x"),
+        ("../images", "s3://b/jobs", "s3://b/images"),
+        ("/images", "s3://b/jobs", "/images"),
+        ("~/x", "s3://b/jobs", os.path.expanduser("~/x")),
+    ],
+)
+def test_a_place_is_relative_to_the_folder_of_its_file(path, folder, expected):
+    assert absolute(path, folder) == expected
+
+
+def test_a_file_in_a_bucket_names_places_beside_it():
+    memory = fsspec.filesystem("memory")
+    memory.pipe_file("/jobs/c.yaml", b"data: {dataset: camvid, root: ../images}\n")
+    try:
+        assert load_config("memory://jobs/c.yaml").data.root == "memory://images"
+    finally:
+        memory.rm("/jobs", recursive=True)
+
+
+def test_of_steps_and_epochs_the_last_one_counts(tmp_path):
+    (tmp_path / "c.yaml").write_text("train: {epochs: 5}\nmodel: {args: {train: {epochs: 1}}}\n")
+    assert load_config(str(tmp_path / "c.yaml"), ["train.steps=3"]).train.epochs is None
+    assert load_config(str(tmp_path / "c.yaml"), ["train.steps=null"]).train.epochs == 5
+    assert load_config(str(tmp_path / "c.yaml"), ["model.args={train: {steps: 2}}"]).model.args == {"train": {"epochs": 1, "steps": 2}}

@@ -79,3 +79,9 @@ def test_entropies_of_mirrored_images_are_theirs_bit_for_bit():
     views = Views(frozenset({"mean_entropy"}))
     add_transformed(views, "mirror", logits, (15, 17))
     assert torch.equal(views.mean_entropy, entropy(logits).flip(-1))
+
+
+@pytest.mark.parametrize("name", ["scale1e30", "scale100", "scale0.001", "scalenan", "scaleinf", "scale-1", "scale", "", "turn"])
+def test_what_is_no_transform_is_refused(name):
+    with pytest.raises(ConfigError, match=r"strategy\.transforms.*scale0\.5"):
+        check_transform(name)
