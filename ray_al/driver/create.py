@@ -12,7 +12,7 @@ import yaml
 
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import ConfigError
-from ray_al.core.making import Kind, check_new, making
+from ray_al.core.making import check_new, making
 from ray_al.core.storage import Storage, join_uri
 from ray_al.core.types import FileRef
 from ray_al.datasets import Dataset, check_start, open_dataset
@@ -23,7 +23,7 @@ from ray_al.driver.context import check_quarantine
 from ray_al.driver.loop import CONFIG
 from ray_al.driver.pool import MANIFEST, table_bytes
 from ray_al.driver.track import check_tracking
-from ray_al.ledger import Journal
+from ray_al.ledger import RUN, Journal
 from ray_al.models import check_model
 from ray_al.regions import open_regions
 from ray_al.score.calibrate import measure_batch_size
@@ -32,7 +32,6 @@ from ray_al.train.schedule import check_class_weights, check_train
 
 JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 GPU_BATCH_SIZE = 16
-RUN = Kind(noun="run", last=Journal.FIRST, go_on="ray-al resume")
 
 
 def default_run_uri(name: str) -> str:

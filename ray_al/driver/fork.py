@@ -10,11 +10,11 @@ from ray_al.core.making import check_new
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
 from ray_al.driver.budget import total_amount
-from ray_al.driver.create import RUN, begin_run
+from ray_al.driver.create import begin_run
 from ray_al.driver.lease import Lease
 from ray_al.driver.loop import CONFIG, read_config
 from ray_al.driver.pool import MANIFEST
-from ray_al.ledger import Event, Journal
+from ray_al.ledger import RUN, Event, Journal
 from ray_al.ledger.events import file_refs, is_superseded
 from ray_al.score.functions import find_acquisition
 
