@@ -126,6 +126,7 @@ class Lease:
 
 def _content(storage: Storage, name: str) -> bytes | None:
     """The bytes of the file, readable or not; None where it is gone."""
+    storage.fs.invalidate_cache(storage.path())  # another process may have written or removed it since its folder was listed
     try:
         return storage.read(name) if storage.exists(name) else None
     except StorageError:  # it went between the two

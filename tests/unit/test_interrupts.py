@@ -2,6 +2,9 @@
 
 import os
 import signal
+import subprocess
+import sys
+import time
 
 import pytest
 from click.testing import CliRunner
@@ -98,3 +101,21 @@ def test_whoever_looks_on_stops_nobody(monkeypatch):
     actor.request_stop("third")  # before its own call has begun, as the actor is still starting
     actor.run("third")
     assert stopped["run"]()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("send", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_a_signal_while_a_run_is_made_leaves_nothing(send, tmp_path):
+    (tmp_path / "c.yaml").write_text("{data: {dataset: synthetic, num_images: 400, root: data}, budget: {start: 2, per_cycle: 2, amount: 4}}")
+    command = [sys.executable, "-m", "ray_al.cli", "run", "c.yaml", "--out", "runs/x"]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler)
+    )
+    while not list(tmp_path.glob(".data-*/train/00020.png")):  # it draws its scenes
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(send)
+    assert process.communicate(timeout=60)[1].splitlines() == ["interrupted"]
+    assert process.returncode == 130
+    assert os.listdir(tmp_path) == ["c.yaml"]
