@@ -52,9 +52,8 @@ def making(storage: Storage, out: str, kind: Kind) -> Iterator[None]:
     try:
         storage.create(CLAIM, claim)
         if storage.exists(kind.last):
-            raise ConfigError(
-                f"--out {out}: another process has made a {kind.noun} there in the meantime; give a new directory, or go on with `{kind.go_on} {out}`"
-            )
+            message = f"another process has made a {kind.noun} there in the meantime; give a new directory"
+            raise ConfigError(f"--out {out}: {message}, or look at that one with `ray-al status {out}`")
         yield
     except FileExistsError:
         raise ConfigError(f"--out {out}: {_what_is_there(storage, out, kind)}") from None

@@ -16,6 +16,7 @@ NAME = "lease.json"
 HEARTBEAT_S = 5.0
 STALE_S = 20.0
 GRACE_S = 3.0
+LOOK_S = 1.0
 CLOSE_S = 5.0
 TRIES = 5
 HELD = "holds this run; follow it with `ray-al status`, or end it before resuming"
@@ -149,7 +150,7 @@ def _is_alive(storage: Storage, name: str, before: bytes | None, holder: dict[st
     logger.warning("%s: watched for up to %.0f s, whether its holder lives", storage.uri(name), STALE_S)
     deadline = time.monotonic() + STALE_S
     while time.monotonic() < deadline:
-        time.sleep(1)
+        time.sleep(LOOK_S)
         now = _content(storage, name)
         if now != before:
             return now is not None

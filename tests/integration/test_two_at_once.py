@@ -224,7 +224,7 @@ def test_of_two_sweeps_in_one_directory_one_is_made_and_one_carried_on(data, tmp
         return real(sweep)
 
     monkeypatch.setattr("ray_al.sweep.tuner.plan_trials", meanwhile)
-    with pytest.raises(ConfigError, match="another process has made a sweep there in the meantime.*ray-al sweep --resume"):
+    with pytest.raises(ConfigError, match="another process has made a sweep there in the meantime.*ray-al status"):
         create_sweep(sweeps[0], out)
     assert content(out) == seen[1]
     monkeypatch.setattr("ray_al.sweep.tuner.connect", lambda *arguments, **options: pytest.fail("went on"))

@@ -29,8 +29,9 @@ LONG = {
 CONFIG = "{data: {dataset: synthetic, num_images: 4, root: data}, budget: {start: 2, per_cycle: 2, amount: 4}}"
 
 
-@pytest.mark.parametrize("send", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
-@pytest.mark.parametrize("name", LONG)
+@pytest.mark.parametrize(
+    ("name", "send"), [*((name, signal.SIGINT) for name in LONG), *((name, signal.SIGTERM) for name in ("run, writing", "datasets check"))]
+)
 def test_a_signal_ends_every_command_in_one_line(name, send, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     synthetic.write_synthetic(str(tmp_path / "data"), num_images=4, seed=0)

@@ -22,7 +22,7 @@ def storage(tmp_path):
 
 @pytest.fixture
 def fast(monkeypatch):
-    for name, seconds in (("HEARTBEAT_S", 0.05), ("STALE_S", 2.0), ("GRACE_S", 0.2)):
+    for name, seconds in (("HEARTBEAT_S", 0.05), ("STALE_S", 2.0), ("GRACE_S", 0.2), ("LOOK_S", 0.1)):
         monkeypatch.setattr(module, name, seconds)
 
 

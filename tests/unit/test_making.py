@@ -39,7 +39,7 @@ def fill(storage, content=b"1"):
 def test_the_second_is_refused_and_touches_nothing(storage):
     check_new(storage, "new", KIND)  # as the second did, before the first began
     fill(storage)
-    with pytest.raises(ConfigError, match="another process has made a thing there in the meantime.*ray-al go-on new"):
+    with pytest.raises(ConfigError, match="another process has made a thing there in the meantime.*ray-al status new"):
         fill(storage, b"2")
     assert storage.list("") == ["first", "last"]
     assert storage.read("first") == b"1"

@@ -98,7 +98,7 @@ def test_a_value_of_another_type_anywhere_in_the_ledger_is_one_clear_message(run
         name = f"journal/{number:08d}.json"
         whole = json.loads(run.read(name))
         for path in list(leaves(whole))[1:]:
-            for other in (leaves, *rng.sample(OTHERS, 3)):
+            for other in (leaves, *rng.sample(OTHERS, 2)):
                 run.replace(name, json.dumps(changed(whole, path, other)).encode())
                 try:
                     look(run)
@@ -107,7 +107,7 @@ def test_a_value_of_another_type_anywhere_in_the_ledger_is_one_clear_message(run
                     assert "event" in str(error), (path, other)
                     assert "\n" not in str(error)
         run.replace(name, json.dumps(whole).encode())
-    assert found > 400
+    assert found > 250
 
 
 DAMAGE = {"empty": b"", "zeros": b"\0" * 300, "half": b'{"sequence": 3, "kind": "quer', "a list": b"[]", "a number": b"3", "bytes": bytes(range(256))}
