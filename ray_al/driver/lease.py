@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import secrets
 import threading
 import time
@@ -161,7 +160,7 @@ def _outlives_grace(holder: dict[str, Any]) -> bool:
     """A driver actor whose submitter was killed takes Ray a moment to end."""
     deadline = time.monotonic() + GRACE_S
     while is_running(holder):
-        if holder["pid"] == os.getpid() or time.monotonic() > deadline:
+        if time.monotonic() > deadline:
             return True
         time.sleep(0.1)
     return False

@@ -42,6 +42,11 @@ VALUES = {
 }
 
 
+@pytest.fixture(autouse=True)
+def no_grace(monkeypatch):
+    monkeypatch.setattr("ray_al.driver.lease.GRACE_S", 0.0)
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     root = tmp_path_factory.mktemp("two") / "data"

@@ -114,7 +114,7 @@ def test_a_process_that_ended_holds_nothing(storage, fast):
     start = time.monotonic()
     with Lease(storage).acquire():
         assert time.monotonic() - start < 5
-        with pytest.raises(RunHeldError):  # at once: it is this very process
+        with pytest.raises(RunHeldError):
             Lease(storage).acquire()
 
 
