@@ -121,7 +121,7 @@ def test_a_looker_on_is_refused_at_once(data, tmp_path):
         assert content(out) == before
 
 
-RULES = ["class_aware", *(pytest.param(rule, marks=pytest.mark.slow) for rule in ("kcenter", "random"))]
+RULES = ["class_aware", *(pytest.param(rule, marks=pytest.mark.slow) for rule in ("random", "equal_per_image"))]
 
 
 @pytest.mark.parametrize("rule", RULES)
