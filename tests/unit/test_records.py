@@ -26,7 +26,9 @@ from ray_al.sweep.trial import read_outcome
 from ray_al.sweep.tuner import read_sweep
 from ray_al.train.state import seal, unseal
 
-CONFIG = parse_config({"data": {"root": "x"}, "budget": {"start": 4, "per_cycle": 4, "amount": 12}, "cluster": {"host": "process"}}, source="test")
+CONFIG = parse_config(
+    {"data": {"root": "scenes", "num_images": 1}, "budget": {"start": 4, "per_cycle": 4, "amount": 12}, "cluster": {"host": "process"}}, source="test"
+)
 FILE = {"path": "a/b", "size": 1, "sha256": "0"}
 METRICS = {"miou": 0.5, "pixel_accuracy": 0.5, "iou": [0.5, None], "num_images": 1}
 EVENTS = [
@@ -57,6 +59,7 @@ OTHERS = (None, "x", [], {}, [1], {"a": 1}, 1.5, -7, True)
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # most of the time, otherwise
+    monkeypatch.chdir(tmp_path)
     storage = Storage(str(tmp_path / "run"))
     config = CONFIG.to_yaml().encode()
     journal = begin_run(storage, "run", {"config.yaml": config, "manifest.parquet": b"x"}, EVENTS[0][1])
