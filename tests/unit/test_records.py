@@ -26,9 +26,12 @@ from ray_al.sweep.trial import read_outcome
 from ray_al.sweep.tuner import read_sweep
 from ray_al.train.state import seal, unseal
 
-CONFIG = parse_config(
-    {"data": {"root": "scenes", "num_images": 1}, "budget": {"start": 4, "per_cycle": 4, "amount": 12}, "cluster": {"host": "process"}}, source="test"
-)
+VALUES = {
+    "data": {"root": "scenes", "num_images": 1},
+    "budget": {"start": 4, "per_cycle": 4, "amount": 12},
+    "cluster": {"host": "process"},
+}
+CONFIG = parse_config(VALUES, source="test")
 FILE = {"path": "a/b", "size": 1, "sha256": "0"}
 METRICS = {"miou": 0.5, "pixel_accuracy": 0.5, "iou": [0.5, None], "num_images": 1}
 EVENTS = [
