@@ -438,7 +438,8 @@ def _write_report(run_dir: str) -> str:
 
 
 def _require_run(run_dir: str) -> Storage:
-    from ray_al.ledger import Journal
+    from ray_al.core.making import unfinished
+    from ray_al.ledger import RUN, Journal
 
     storage = _open_place(run_dir)
     if storage.exists("sweep.yaml"):
@@ -446,7 +447,7 @@ def _require_run(run_dir: str) -> Storage:
             f"{run_dir}: a sweep directory; give one of its runs, below {run_dir}/runs, or go on with `ray-al sweep --resume {run_dir}`"
         )
     if not storage.exists(Journal.FIRST):
-        rest = "; the rest of a run that was ended while it was made is to be deleted, and the run started again" if storage.exists() else ""
+        rest = f" ({unfinished(storage, RUN)})" if storage.exists() else ""
         raise ConfigError(f"{run_dir}: not a run directory (it has no {Journal.FIRST}); give one that `ray-al run` made{rest}")
     return storage
 

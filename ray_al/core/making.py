@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from ray_al.core.storage import Storage
 
 CLAIM = ".making.json"
 """There while a directory is filled; it names the process that does it."""
+SETTLE_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ def check_new(storage: Storage, out: str, kind: Kind) -> None:
         ConfigError: with a remedy that fits what lies there.
     """
     if storage.exists():
+        _settle(storage)
         raise ConfigError(f"--out {out}: {_what_is_there(storage, out, kind)}")
 
 
@@ -49,9 +52,8 @@ def making(storage: Storage, out: str, kind: Kind) -> Iterator[None]:
     try:
         storage.create(CLAIM, claim)
         if storage.exists(kind.last):
-            raise ConfigError(
-                f"--out {out}: another process has made a {kind.noun} there in the meantime; give a new directory, or go on with `{kind.go_on} {out}`"
-            )
+            message = f"another process has made a {kind.noun} there in the meantime; give a new directory"
+            raise ConfigError(f"--out {out}: {message}, or look at that one with `ray-al status {out}`")
         yield
     except FileExistsError:
         raise ConfigError(f"--out {out}: {_what_is_there(storage, out, kind)}") from None
@@ -72,17 +74,30 @@ def _leave(storage: Storage, kind: Kind) -> None:
             os.rmdir(storage.base)
 
 
+def _settle(storage: Storage) -> None:
+    """Wait a moment where nothing lies in the directory yet: it appears before the claim does, and would be taken for somebody's rest."""
+    deadline = time.monotonic() + SETTLE_S
+    while all(name.startswith(f".{CLAIM}.") for name in storage.list("")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
 def _what_is_there(storage: Storage, out: str, kind: Kind) -> str:
-    maker = read_note(storage, CLAIM)  # before the look at `last`: it goes when `last` is there
+    rest = unfinished(storage, kind)  # before the look at `last`: the claim goes when `last` is there
     if storage.exists(kind.last):
         return f"exists already; give a new directory, or go on with `{kind.go_on} {out}`"
+    return f"exists already; give a new directory ({rest})"
+
+
+def unfinished(storage: Storage, kind: Kind) -> str:
+    """What a directory is that has no `kind.last`, and what to do with it."""
+    maker = read_note(storage, CLAIM)
     rest = f"the rest of a {kind.noun} that was ended while it was made"
     if not maker:
-        return f"exists already; give a new directory, or delete it, if it is {rest}"
+        return f"if it is {rest}, delete it and start again"
     who = f"process {maker.get('pid')} on {maker.get('host')}"
     running = is_running(maker)
     if running:
-        return f"{who} is making a {kind.noun} there at this moment; give a new directory"
+        return f"{who} is making a {kind.noun} there at this moment"
     if running is None:
-        return f"{who} has begun to make a {kind.noun} there; give a new directory, or delete it once that process has ended"
-    return f"exists already, {rest} ({who}); delete it and start again, or give a new directory"
+        return f"{who} has begun to make a {kind.noun} there; once that process has ended without it, delete the directory and start again"
+    return f"it is {rest}, by {who}: delete it and start again"

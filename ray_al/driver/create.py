@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from ray_al.core.config import WEIGHTS, RunConfig
 from ray_al.core.errors import ConfigError
-from ray_al.core.making import Kind, check_new, making
+from ray_al.core.making import check_new, making
 from ray_al.core.places import before_work
 from ray_al.core.reading import read_digest
 from ray_al.core.shares import exact
@@ -24,7 +24,7 @@ from ray_al.driver.check_strategy import check_strategy
 from ray_al.driver.context import check_quarantine
 from ray_al.driver.pool import MANIFEST, table_bytes
 from ray_al.driver.track import check_tracking
-from ray_al.ledger import Journal
+from ray_al.ledger import RUN, Journal
 from ray_al.ledger.config import CONFIG, config_facts
 from ray_al.models import check_model
 from ray_al.regions import open_regions, too_small
@@ -34,7 +34,6 @@ from ray_al.train.schedule import check_class_weights, check_train
 
 JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 GPU_BATCH_SIZE = 16
-RUN = Kind(noun="run", last=Journal.FIRST, go_on="ray-al resume")
 
 
 def default_run_uri(name: str) -> str:

@@ -9,7 +9,8 @@ from typing import Any
 from ray_al.core.errors import RayALError
 from ray_al.core.storage import Storage
 from ray_al.driver.cluster import connect
-from ray_al.driver.loop import Outcome, run_loop
+from ray_al.driver.loop import Outcome, read_config, run_loop
+from ray_al.ledger import Journal, fold
 from ray_al.ledger.config import read_config
 
 POLL_S = 0.25
@@ -22,7 +23,9 @@ def run(run_uri: str, *, should_stop: Callable[[], bool], on_poll: Callable[[], 
         should_stop: asked several times a second; True ends the run cleanly between two steps.
         on_poll: called as often, to show progress.
     """
-    config = read_config(Storage(run_uri))
+    storage = Storage(run_uri)
+    config = read_config(storage)
+    fold(Journal(storage).events)  # a ledger that is damaged is refused before Ray is started
     with connect(config):
         if config.cluster.host == "actor":
             return _run_in_actor(run_uri, should_stop, on_poll)

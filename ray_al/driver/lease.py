@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import secrets
 import threading
 import time
@@ -16,6 +15,7 @@ NAME = "lease.json"
 HEARTBEAT_S = 5.0
 STALE_S = 20.0
 GRACE_S = 3.0
+LOOK_S = 1.0
 CLOSE_S = 5.0
 TRIES = 5
 HELD = "holds this run; follow it with `ray-al status`, or end it before resuming"
@@ -126,6 +126,7 @@ class Lease:
 
 def _content(storage: Storage, name: str) -> bytes | None:
     """The bytes of the file, readable or not; None where it is gone."""
+    storage.fs.invalidate_cache(storage.path())  # another process may have written or removed it since its folder was listed
     try:
         return storage.read(name) if storage.exists(name) else None
     except StorageError:  # it went between the two
@@ -148,7 +149,7 @@ def _is_alive(storage: Storage, name: str, before: bytes | None, holder: dict[st
     logger.warning("%s: watched for up to %.0f s, whether its holder lives", storage.uri(name), STALE_S)
     deadline = time.monotonic() + STALE_S
     while time.monotonic() < deadline:
-        time.sleep(1)
+        time.sleep(LOOK_S)
         now = _content(storage, name)
         if now != before:
             return now is not None
@@ -159,7 +160,7 @@ def _outlives_grace(holder: dict[str, Any]) -> bool:
     """A driver actor whose submitter was killed takes Ray a moment to end."""
     deadline = time.monotonic() + GRACE_S
     while is_running(holder):
-        if holder["pid"] == os.getpid() or time.monotonic() > deadline:
+        if time.monotonic() > deadline:
             return True
         time.sleep(0.1)
     return False

@@ -17,6 +17,7 @@ from ray_al.report.build import curve_rows
 
 logger = logging.getLogger(__name__)
 NAME = "tracking.json"
+SERVICES = ("tensorboard", "mlflow", "wandb")
 Log = Callable[[int, Mapping[str, float]], None]
 
 
@@ -42,7 +43,8 @@ class Tracker:
 
     def __init__(self, storage: Storage, config: RunConfig) -> None:
         self.storage, self.config = storage, config
-        self.memory: dict[str, dict[str, Any]] = {name: kept for name, kept in read_note(storage, NAME).items() if _is_memory(kept)}
+        kept = read_note(storage, NAME)
+        self.memory: dict[str, dict[str, Any]] = {name: kept[name] for name in SERVICES if _is_memory(kept.get(name))}
 
     def __call__(self, state: State) -> None:
         tracking = self.config.tracking

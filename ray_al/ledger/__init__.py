@@ -1,7 +1,7 @@
 """The durable record of a run: events, their fold, and the journal that holds them."""
 
 from ray_al.ledger.events import Event
-from ray_al.ledger.journal import Journal
+from ray_al.ledger.journal import RUN, Journal
 from ray_al.ledger.state import Query, State, fold
 
-__all__ = ["Event", "Journal", "Query", "State", "fold"]
+__all__ = ["RUN", "Event", "Journal", "Query", "State", "fold"]

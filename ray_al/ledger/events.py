@@ -79,6 +79,8 @@ class Event:
             values = json.loads(data)
             if not isinstance(values["data"], dict):
                 raise TypeError(f"data is {type(values['data']).__name__}")
+            if not isinstance(values["sequence"], int) or not isinstance(values["time"], str):
+                raise TypeError(f"sequence is {values['sequence']!r}, time {values['time']!r}")
             return Event(
                 sequence=values["sequence"],
                 kind=values["kind"],

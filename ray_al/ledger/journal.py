@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ray_al.core.errors import RunHeldError, StorageError
+from ray_al.core.making import Kind
 from ray_al.core.storage import Storage
 from ray_al.ledger.events import Event
 
@@ -69,3 +70,7 @@ class Journal:
                 f"{self.storage.uri(FOLDER)}: event {wrong.sequence} is {wrong.kind}, and a run begins with one run_created; "
                 "it is none, or of two runs; restore it from a copy, or delete it and run again"
             )
+
+
+RUN = Kind(noun="run", last=Journal.FIRST, go_on="ray-al resume")
+"""A directory is a run once it has its first event."""

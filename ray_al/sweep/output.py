@@ -27,6 +27,7 @@ LATEX = {
 
 def write_comparison(facts: dict[str, Any], out: str) -> dict[str, str]:
     """Write all files into the folder `out` and return their places by name. Of two processes one writes after the other: nothing is mixed."""
+    storage = Storage(out)
     contents: dict[str, bytes] = {}
     pictures = []
     for name, caption, figure in charts(facts):
@@ -44,7 +45,6 @@ def write_comparison(facts: dict[str, Any], out: str) -> dict[str, str]:
         "compare.html": _page(facts, pictures),
     }
     contents.update((name, content.encode()) for name, content in files.items())
-    storage = Storage(out)
     with Lease(storage, "compare.lease.json", held="writes a comparison there").acquire(patience_s=2 * STALE_S):
         for name, data in contents.items():
             storage.replace(name, data)

@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -74,6 +75,24 @@ def test_a_second_driver_leaves_with_exit_code_3(place):
     assert "holds this run" in second.stderr
     assert process.wait(280) == 0
     assert place.queries("held")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("send", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_a_looker_on_stops_nobody(place, send):
+    """Another command joins the driver actor of a run, in the same cluster, and is ended at a moment of its own."""
+    name = f"looked-{send.name}"
+    process = place.start(*place.new(name, "train.steps=400", "budget.amount=8"))
+    place.wait_for_events(name, 4, process)
+    for seconds in (1, 4, None):
+        second = place.start("resume", place.folder / name)
+        if seconds is not None:
+            time.sleep(seconds)
+            second.send_signal(send)
+        assert second.wait(120) in ((3,) if seconds is None else (3, 130, -send))
+        assert process.poll() is None
+    assert process.wait(280) == 0
+    assert place.queries(name)
 
 
 def submit(place, *arguments):

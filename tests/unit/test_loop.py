@@ -113,6 +113,22 @@ def test_resuming_inside_a_cycle_changes_no_byte(tmp_path):
     assert not Storage(str(tmp_path / "b")).exists("cycles/0000/progress.pt")
 
 
+@pytest.mark.parametrize("change", [lambda data: b"", lambda data: data[:-9], lambda data: data[:5000] + bytes([data[5000] ^ 1]) + data[5001:]])
+def test_a_damaged_checkpoint_inside_a_cycle_is_passed_over(tmp_path, change):
+    config, storage = make_config(checkpoint_interval_s=0), Storage(str(tmp_path / "b"))
+    whole = train(str(tmp_path / "a"), config)
+    parts = make_run(storage.root, config)
+    calls = iter([False] * 3 + [True])
+    with pytest.raises(TrainStopped):
+        LocalTrainer(config, storage.root).train(make_plan(parts), should_stop=lambda: next(calls))
+    name = make_plan(parts).progress
+    storage.replace(name, change(storage.read(name)))
+    seen = []
+    again = LocalTrainer(config, storage.root).train(make_plan(parts), lambda step, total: seen.append(step))
+    assert seen[0] == 1
+    assert again.files["model.pt"].sha256 == whole.files["model.pt"].sha256
+
+
 def test_snapshots_survive_a_stop_inside_a_cycle(tmp_path):
     config = make_config(checkpoint_interval_s=0, steps=8)
     whole = train(str(tmp_path / "a"), config, snapshots=3)

@@ -2,18 +2,22 @@
 
 import json
 import os
+import re
 import signal
 import threading
 
 import pytest
+from click.testing import CliRunner
 from test_ledger import CREATED
 
+from ray_al.cli import main
+from ray_al.core import making as making_module
 from ray_al.core.errors import ConfigError
 from ray_al.core.making import CLAIM, Kind, check_new, making
 from ray_al.core.process import this_process
 from ray_al.core.storage import Storage
-from ray_al.driver.create import RUN, begin_run, default_run_uri
-from ray_al.ledger import Journal
+from ray_al.driver.create import begin_run, default_run_uri
+from ray_al.ledger import RUN, Journal
 
 KIND = Kind(noun="thing", last="last", go_on="ray-al go-on")
 
@@ -35,7 +39,7 @@ def fill(storage, content=b"1"):
 def test_the_second_is_refused_and_touches_nothing(storage):
     check_new(storage, "new", KIND)  # as the second did, before the first began
     fill(storage)
-    with pytest.raises(ConfigError, match="another process has made a thing there in the meantime.*ray-al go-on new"):
+    with pytest.raises(ConfigError, match="another process has made a thing there in the meantime.*ray-al status new"):
         fill(storage, b"2")
     assert storage.list("") == ["first", "last"]
     assert storage.read("first") == b"1"
@@ -47,7 +51,7 @@ def test_while_one_makes_it_the_other_is_told_so_and_never_to_delete_it(storage)
     with making(storage, "new", KIND):
         storage.create("first", b"1")
         for refused in (lambda: fill(storage), lambda: check_new(storage, "new", KIND)):
-            with pytest.raises(ConfigError, match=f"process {os.getpid()} on .* is making a thing there at this moment; give a new directory$"):
+            with pytest.raises(ConfigError, match=f"process {os.getpid()} on .* is making a thing there at this moment.$"):
                 refused()
         storage.create("last", b"1")
     assert storage.list("") == ["first", "last"]
@@ -63,6 +67,14 @@ def test_what_is_cut_short_leaves_nothing(tmp_path, error):
     fill(storage)
 
 
+def test_a_directory_whose_claim_is_still_being_written_is_nobodys_rest(tmp_path):
+    storage = Storage(str(tmp_path))
+    (tmp_path / f".{CLAIM}.0a.tmp").write_bytes(b"{")
+    threading.Timer(0.2, storage.create, (CLAIM, json.dumps(this_process()).encode())).start()
+    with pytest.raises(ConfigError, match="is making a thing there at this moment"):
+        check_new(storage, "new", KIND)
+
+
 def test_a_failure_after_the_last_file_keeps_what_was_made(tmp_path):
     storage = Storage(str(tmp_path / "new"))
     with pytest.raises(KeyboardInterrupt), making(storage, "new", KIND):
@@ -74,13 +86,13 @@ def test_a_failure_after_the_last_file_keeps_what_was_made(tmp_path):
 def test_the_rest_of_a_killed_maker_is_named_as_such(storage):
     dead = {**this_process(), "ticks": 1.0}
     storage.create(CLAIM, json.dumps(dead).encode())
-    with pytest.raises(ConfigError, match="the rest of a thing that was ended while it was made.*delete it and start again"):
+    with pytest.raises(ConfigError, match="it is the rest of a thing that was ended while it was made.*: delete it and start again"):
         check_new(storage, "new", KIND)
     storage.replace(CLAIM, json.dumps({**dead, "machine": "another"}).encode())
-    with pytest.raises(ConfigError, match="has begun to make a thing there.*once that process has ended"):
+    with pytest.raises(ConfigError, match="has begun to make a thing there; once that process has ended"):
         check_new(storage, "new", KIND)
     storage.replace(CLAIM, b"{")
-    with pytest.raises(ConfigError, match="delete it, if it is the rest"):
+    with pytest.raises(ConfigError, match="if it is the rest of a thing .* delete it"):
         check_new(storage, "new", KIND)
 
 
@@ -129,7 +141,8 @@ def begin_and_die(out, steps):
     os._exit(0)
 
 
-def test_a_run_killed_at_any_moment_while_it_is_made_is_a_run_or_can_be_deleted_as_told(tmp_path):
+def test_a_run_killed_at_any_moment_while_it_is_made_is_a_run_or_can_be_deleted_as_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(making_module, "SETTLE_S", 0.0)
     states, exit_code = [], -signal.SIGKILL
     while exit_code == -signal.SIGKILL:
         out = str(tmp_path / str(len(states)))
@@ -149,3 +162,17 @@ def test_default_names_of_one_second_are_not_the_same(monkeypatch):
     names = {default_run_uri("x") for _ in range(100)}
     assert len(names) == 100
     assert all(name.startswith("s3://bucket/runs/x-") for name in names)
+
+
+@pytest.mark.parametrize("command", ["resume", "status", "verify", "report", "log", "final", "replay"])
+def test_commands_say_what_a_directory_without_a_first_event_is(tmp_path, command):
+    storage = Storage(str(tmp_path / "run"))
+    for claim, word in (
+        (this_process(), "is making a run there at this moment"),
+        ({**this_process(), "ticks": 1.0}, "it is the rest of a run that was ended while it was made.*delete it and start again"),
+    ):
+        storage.replace(CLAIM, json.dumps(claim).encode())
+        done = CliRunner().invoke(main, [command, storage.root])
+        assert done.exit_code == 2
+        assert re.search(word, done.output), done.output
+        assert "\n" not in done.output.strip()
