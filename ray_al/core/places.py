@@ -38,7 +38,7 @@ _NO_CREDENTIALS = frozenset({
     "NoAuthTokenError", "DefaultCredentialsError", "RefreshError", "ClientAuthenticationError",
 })  # fmt: skip
 _STORE_CODES = frozenset({"NoSuchBucket", "ContainerNotFound"})
-RETRIED_STATUS = frozenset({408, 429, 500, 502, 503, 504})
+RETRIED_STATUS = frozenset({408, 409, 429, 500, 502, 503, 504})
 
 
 def open_place(place: str, *, protocols: frozenset[str] | None = None) -> tuple[Any, str]:
