@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -99,6 +100,14 @@ def is_folder(place: str) -> bool:
                 raise StoreUnavailableError(_unreachable(place, error)) from error
             return False
         return bool(fs.isdir(path))
+
+
+def make_folders(path: str) -> None:
+    """Make a local folder and those above it; a file in their way is no answer to whether something exists, as FileExistsError would be."""
+    try:
+        os.makedirs(path, exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path) from None
 
 
 @contextlib.contextmanager

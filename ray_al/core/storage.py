@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from ray_al.core.errors import StorageError
-from ray_al.core.places import is_status, open_place, protocol_of, told
+from ray_al.core.places import is_status, make_folders, open_place, protocol_of, told
 from ray_al.core.seeding import seed_of
 from ray_al.core.types import FileRef
 
@@ -58,11 +58,15 @@ class Storage:
         return join_uri(self.root, name) if name else self.root
 
     def exists(self, name: str = "") -> bool:
+        """Whether there is a file, or a folder; on an object store a folder is there while a file is below it."""
+        path = self.path(name)
         with told(self.uri(name)):
             if self.is_local:
-                return _local_exists(self.path(name))
+                return _local_exists(path)
             self.fs.invalidate_cache()
-            return bool(self.fs.exists(self.path(name)))
+            if not self.fs.exists(path):
+                return False
+            return not self.fs.isdir(path) or any(any(files) for _, _, files in self.fs.walk(path))  # an empty name marks a folder
 
     def read(self, name: str) -> bytes:
         try:
@@ -225,10 +229,7 @@ def _local_exists(path: str) -> bool:
 def _write_local(path: str, data: bytes, place: Any) -> None:
     """Write a temporary file, synced, and have `place` (temporary, path) give it its name; nothing of it stays if that fails."""
     folder, leaf = os.path.split(path)
-    try:
-        os.makedirs(folder, exist_ok=True)
-    except FileExistsError:  # not `path` itself, which would be an answer
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), folder) from None
+    make_folders(folder)
     temporary = os.path.join(folder, f".{leaf}.{_host()}-{os.getpid()}-{secrets.token_hex(6)}.tmp")
     try:
         with open(temporary, "wb") as file:

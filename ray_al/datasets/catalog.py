@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ray_al.core.config import DataConfig
 from ray_al.core.errors import ConfigError, DataError
-from ray_al.core.places import before_work, is_folder
+from ray_al.core.places import before_work, is_folder, told
 from ray_al.core.types import ImageFile
 from ray_al.datasets import camvid, cityscapes, folder, synthetic, voc
 from ray_al.datasets.images import read_image_size
@@ -81,17 +81,25 @@ def open_dataset(data: DataConfig) -> Dataset:
 
 
 def _root(data: DataConfig) -> str:
-    if data.dataset == "synthetic":
-        cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-        root = data.root or os.path.join(cache, "ray_al", f"synthetic-{data.num_images}-{data.seed}")
-        synthetic.write_synthetic(root, num_images=data.num_images, seed=data.seed)
-        return root
-    assert data.root is not None  # the configuration demands it
+    """Where the data set lies, once it is there; synthetic scenes are written if need be.
+
+    Raises:
+        ConfigError: there is no such folder, or it can be neither read nor, for synthetic scenes, written.
+    """
     with before_work("data.root"):
+        if data.dataset == "synthetic" and "://" not in (data.root or ""):
+            cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+            root = data.root or os.path.join(cache, "ray_al", f"synthetic-{data.num_images}-{data.seed}")
+            with told(root):
+                synthetic.write_synthetic(root, num_images=data.num_images, seed=data.seed)
+            return root
+        assert data.root is not None  # the configuration demands it
         known = is_folder(data.root)
-    if not known:
-        raise ConfigError(f"data.root: no such folder {data.root!r}; give the folder that holds the images of dataset {data.dataset!r}")
-    return data.root
+    if known:
+        return data.root
+    if data.dataset == "synthetic":
+        raise ConfigError(f"data.root: no such folder {data.root!r}; synthetic scenes are written to a disk alone, give a path there or leave it out")
+    raise ConfigError(f"data.root: no such folder {data.root!r}; give the folder that holds the images of dataset {data.dataset!r}")
 
 
 def _decoder(data: DataConfig, root: str, num_classes: int, colors: Colors, layout: Layout) -> MaskDecoder:

@@ -69,7 +69,7 @@ class Weed:
     def stop(self) -> None:
         self.process.terminate()
         try:
-            self.process.wait(20)
+            self.process.wait(3)  # to the end it takes ten seconds; nothing on it is to be kept
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()

@@ -1,13 +1,16 @@
 """What the errors of stores mean, with exceptions as their clients raise them; no client is needed for it."""
 
+import errno
 import pickle
 import sys
 
 import pytest
 
+from ray_al.core.config import DataConfig
 from ray_al.core.errors import ConfigError, StorageError, StoreUnavailableError
 from ray_al.core.places import before_work, is_folder, open_place, storage_error, told
 from ray_al.core.storage import EXCLUSIVE_PROTOCOLS, Storage, read_uri
+from ray_al.datasets import open_dataset
 from ray_al.datasets.listing import IMAGE_SUFFIXES, list_files, read_lines
 
 PLACE = "s3://bucket/x"
@@ -123,3 +126,32 @@ def test_files_with_odd_names_are_listed_and_read(tmp_path, root):
     assert is_folder(storage.root)
     assert not is_folder(f"{storage.root}/none")
     storage.remove("")
+
+
+@pytest.mark.parametrize(
+    ("root", "words"),
+    [
+        ("memory://none", "synthetic scenes are written to a disk alone"),
+        ("{file}/data", "a file, not a folder"),
+        ("{file}", "a file, not a folder"),
+    ],
+)
+def test_synthetic_scenes_that_cannot_be_written_are_wrong_use(tmp_path, monkeypatch, root, words):
+    (tmp_path / "file").write_text("x")
+    monkeypatch.chdir(tmp_path)
+    data = DataConfig(dataset="synthetic", root=root.format(file=tmp_path / "file"), image_size=(16, 16), num_images=1)
+    with pytest.raises(ConfigError, match=f"data.root: .*{words}"):
+        open_dataset(data)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_disk_that_is_full_keeps_no_half_of_the_synthetic_scenes(tmp_path, monkeypatch):
+    monkeypatch.setattr("ray_al.datasets.synthetic.draw_scene", full_disk)
+    data = DataConfig(dataset="synthetic", root=str(tmp_path / "data"), image_size=(16, 16), num_images=1)
+    with pytest.raises(ConfigError, match="data.root: .*/data: no space is left"):
+        open_dataset(data)
+    assert list(tmp_path.iterdir()) == []
+
+
+def full_disk(*arguments):
+    raise OSError(errno.ENOSPC, "No space left on device")
