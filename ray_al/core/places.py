@@ -25,7 +25,7 @@ _DISK = {
     errno.EACCES: ("permission is denied", "give another place, or change who may read and write there"),
     errno.EPERM: ("permission is denied", "give another place, or change who may read and write there"),
     errno.ENOENT: ("there is no such file or folder", "correct the name, or give another place"),
-    errno.ENOTDIR: ("a part of the path is a file, not a folder", "give another place"),
+    errno.ENOTDIR: ("a part of the path is no folder", "give another place"),
     errno.EISDIR: ("it is a folder, a file was expected", "give another place"),
     errno.ENAMETOOLONG: ("the name is too long", "give a shorter one"),
     errno.ELOOP: ("its links lead round in a circle", "give another place"),
@@ -65,6 +65,8 @@ def open_place(place: str, *, protocols: frozenset[str] | None = None) -> tuple[
         if issubclass(kind, AbstractArchiveFileSystem):
             raise StorageError(f"{place}: archives are not supported; {unpack}")
         path = str(kind._strip_protocol(place))
+        if protocol == "memory":  # which roots its paths unless they hold `::`
+            path = f"/{path.strip('/')}"
         return kind(**kind._get_kwargs_from_urls(place)), path
     except StorageError:
         raise

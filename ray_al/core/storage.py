@@ -95,7 +95,8 @@ class Storage:
                 paths = self.fs.ls(self.path(folder), detail=False)
             except FileNotFoundError:
                 return []
-        return sorted(PurePosixPath(path).name for path in paths)
+        own = self.path(folder)  # where a store keeps a mark of an empty folder
+        return sorted(PurePosixPath(path).name for path in paths if path.rstrip("/") != own)
 
     def replace(self, name: str, data: bytes) -> None:
         """Write `name`, replacing what is there in one step."""

@@ -132,8 +132,8 @@ def test_files_with_odd_names_are_listed_and_read(tmp_path, root):
     ("root", "words"),
     [
         ("memory://none", "synthetic scenes are written to a disk alone"),
-        ("{file}/data", "a file, not a folder"),
-        ("{file}", "a file, not a folder"),
+        ("{file}/data", "a part of the path is no folder"),
+        ("{file}", "a part of the path is no folder"),
     ],
 )
 def test_synthetic_scenes_that_cannot_be_written_are_wrong_use(tmp_path, monkeypatch, root, words):
@@ -155,3 +155,11 @@ def test_a_disk_that_is_full_keeps_no_half_of_the_synthetic_scenes(tmp_path, mon
 
 def full_disk(*arguments):
     raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_memory_path_with_colons_is_the_one_that_was_written():
+    fs, path = open_place("memory://odd-colons/a::b")
+    assert path == "/odd-colons/a::b"
+    fs.pipe_file(path, b"1")
+    assert read_uri("memory://odd-colons/a::b") == b"1"
+    fs.rm_file(path)
