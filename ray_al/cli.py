@@ -209,6 +209,7 @@ def compare(places: tuple[str, ...], out: str, at: tuple[str, ...], reference: s
     from ray_al.sweep.runs import group_runs, read_runs
 
     shares = [parse_share(text, name="--at") for text in at]
+    _open_place(out)
     runs, begun, varied = read_runs(places)
     grouped = group_runs(runs, begun, varied=varied, allowed=allow)
     facts = compare_groups(grouped, at=shares, reference=reference)

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -73,7 +74,7 @@ def open_place(place: str, *, protocols: frozenset[str] | None = None) -> tuple[
     except ImportError as error:
         text = " ".join(str(error).split())
         remedy = f"pip install 'ray_al[{EXTRAS[protocol]}]'" if protocol in EXTRAS else "install that package"
-        raise StorageError(f"{place}: a package for {protocol}:// is missing on this machine ({text}); {remedy}") from None
+        raise StorageError(f"{place}: a package for {protocol}:// is missing on {socket.gethostname()} ({text}); {remedy}") from None
     except (TypeError, ValueError) as error:
         if "not known" in str(error):
             raise StorageError(f"{place}: unknown protocol {protocol!r}; give a path on a disk, s3:// or gs://") from None
@@ -151,7 +152,7 @@ def storage_error(error: BaseException, place: str) -> StorageError:
     kinds, status = _kinds(error), next((found for cause in _causes(error) if (found := http_status(cause)) is not None), None)
     number = error.errno if isinstance(error, OSError) else None
     if kinds & _NO_CREDENTIALS:
-        return StorageError(f"{place}: no usable credentials ({_text(error)}); {_CREDENTIALS}")
+        return StorageError(f"{place}: no usable credentials on {socket.gethostname()} ({_text(error)}); {_CREDENTIALS}")
     if _codes(error) & _STORE_CODES:
         return StorageError(f"{place}: there is no such bucket ({_text(error)}); create it, or correct the name")
     if status in (401, 403) or (isinstance(error, PermissionError) and number is None):
