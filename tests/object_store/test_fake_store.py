@@ -78,8 +78,8 @@ def test_a_store_that_forbids_says_so(fake):
 def test_a_store_that_is_too_busy_may_answer_later(fake, monkeypatch):
     fake.fault = lambda method, path: "500"
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    with pytest.raises(StoreUnavailableError, match="s3://bucket/x: the store answers 500"):
-        read_uri("s3://bucket/x")
+    with pytest.raises(StoreUnavailableError, match="s3://bucket/runs/a/x: the store answers 500"):
+        Storage(RUN).list("x")
 
 
 def test_names_are_taken_as_they_are(fake):
