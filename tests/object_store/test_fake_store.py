@@ -5,9 +5,15 @@ from servers import FakeStore, lead_to, running, times
 
 from ray_al.core.errors import StorageError, StoreUnavailableError
 from ray_al.core.storage import Storage, read_uri
+from ray_al.core.types import FileRef
 from ray_al.ledger import Journal
 
 RUN = "s3://bucket/runs/a"
+REF = FileRef.of("config.yaml", b"x").as_dict()
+CREATED = {
+    "name": "t", "manifest": REF, "config": REF, "num_images": 2, "num_regions": 8, "num_pixels": 800, "unit": "regions", "amount": 4,
+    "class_names": ["a"], "colors": [[0, 0, 0]],
+}  # fmt: skip
 
 
 def test_a_refusal_that_does_not_name_the_condition_is_a_refusal(fake):
@@ -35,7 +41,7 @@ def test_a_conflict_that_lasts_is_an_error_in_one_line(fake, monkeypatch):
 def test_an_event_whose_answer_was_lost_is_ours(fake, fault):
     journal = Journal(Storage(RUN))
     fake.fault = times(fault, "PUT", "00000000.json")
-    journal.append("run_finished", {"reason": "x"})
+    journal.append("run_created", CREATED)
     assert [request for request in fake.requests if request.startswith("PUT")] == ["PUT /bucket/runs/a/journal/00000000.json"] * 2
     assert journal.append("run_finished", {"reason": "x"}).sequence == 1
     assert len(Journal(Storage(RUN)).events) == 2
