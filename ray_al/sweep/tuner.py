@@ -99,8 +99,9 @@ def run_sweep(sweep_uri: str, *, show: Show = lambda progress: None, should_stop
     Raises:
         ConfigError: a run does not fit into the cluster.
     """
-    storage = Storage(sweep_uri)
-    sweep, trials = read_sweep(storage), read_trials(storage)
+    with before_work():
+        storage = Storage(sweep_uri)
+        sweep, trials = read_sweep(storage), read_trials(storage)
     with connect(_largest_local(trials), num_cpus=_local_cpus(trials)), _quiet_tune():
         at_once = runs_at_once([trial.config for trial in trials], sweep.limits.at_once)
         starts = _starts(storage, trials)

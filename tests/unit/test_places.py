@@ -5,7 +5,9 @@ import pickle
 import sys
 
 import pytest
+from click.testing import CliRunner
 
+from ray_al.cli import main
 from ray_al.core.config import DataConfig
 from ray_al.core.errors import ConfigError, StorageError, StoreUnavailableError
 from ray_al.core.places import before_work, is_folder, open_place, storage_error, told
@@ -163,3 +165,41 @@ def test_a_memory_path_with_colons_is_the_one_that_was_written():
     fs.pipe_file(path, b"1")
     assert read_uri("memory://odd-colons/a::b") == b"1"
     fs.rm_file(path)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["run", "{config}", "--out", "{place}"],
+        ["run", "{place}/c.yaml", "--out", "{folder}/new"],
+        ["run", "{config}", "--set", "data.dataset=camvid", "--set", "data.root={place}", "--out", "{folder}/new"],
+        ["run", "{config}", "--set", "model.weights={place}", "--out", "{folder}/new"],
+        ["datasets", "check", "{config}", "--set", "data.dataset=camvid", "--set", "data.root={place}"],
+        ["sweep", "--resume", "{place}"],
+        ["sweep", "{sweep}", "--out", "{place}"],
+        ["compare", "{place}", "--out", "{folder}/new"],
+        ["compare", "{folder}", "--out", "{place}"],
+        *([name, "{place}"] for name in ("resume", "status", "log", "verify", "final", "upper-bound", "report", "replay")),
+    ],
+    ids=" ".join,
+)
+def test_every_command_refuses_a_place_that_cannot_be_opened(bare, tmp_path, monkeypatch, command):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "c.yaml").write_text("data: {dataset: synthetic, num_images: 1, image_size: [32, 48]}\n")
+    (tmp_path / "s.yaml").write_text("name: s\nbase: c.yaml\nseeds: [0]\nspace: {strategy.score: [entropy]}\n")
+    names = {"config": tmp_path / "c.yaml", "sweep": tmp_path / "s.yaml", "place": "gs://bucket/x", "folder": tmp_path}
+    done = CliRunner().invoke(main, [part.format(**names) for part in command])
+    assert done.exit_code == 2, done.output
+    (line,) = done.output.splitlines()
+    assert "gs://bucket/x" in line
+    assert "pip install 'ray_al[gcs]'" in line
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_default_place_that_cannot_be_opened_is_refused(bare, tmp_path, monkeypatch):
+    monkeypatch.setenv("RAY_AL_RUNS", "gs://bucket/runs")
+    (tmp_path / "c.yaml").write_text("data: {dataset: synthetic, num_images: 1, image_size: [32, 48]}\n")
+    done = CliRunner().invoke(main, ["run", str(tmp_path / "c.yaml")])
+    assert done.exit_code == 2
+    assert "gs://bucket/runs/run-" in done.output
+    assert "pip install 'ray_al[gcs]'" in done.output
