@@ -54,10 +54,10 @@ def run_loop(run_uri: str, *, should_stop: Callable[[], bool] = lambda: False, o
         RayALError: the run failed; it can be resumed.
     """
     storage = Storage(run_uri)
-    config = read_config(storage)
     with before_work():
         storage.remove_leftovers()
         storage.probe()
+        config = read_config(storage)
     lease = Lease(storage).acquire()
     status = StatusFile(storage)
     try:
