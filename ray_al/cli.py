@@ -228,6 +228,7 @@ def compare(places: tuple[str, ...], out: str, at: tuple[str, ...], reference: s
     for key in allow:
         check_key(RunConfig, key, name="--allow")
     shares = [parse_share(text, name="--at") for text in at]
+    _open_place(out)
     runs, begun, varied = read_runs(places)
     grouped = group_runs(runs, begun, varied=varied, allowed=allow)
     facts = compare_groups(grouped, at=shares, reference=reference)

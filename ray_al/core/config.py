@@ -100,12 +100,6 @@ class DataConfig(Section):
     seed: Seed = 0
     """Of the synthetic scenes alone: runs of different seeds see the same data."""
 
-    @model_validator(mode="after")
-    def _drawn_on_a_disk(self) -> "DataConfig":
-        if self.dataset == "synthetic" and self.root is not None and "://" in self.root:
-            raise ValueError(f"root={self.root!r}: synthetic scenes are drawn into a folder on a disk; give one, or leave root out")
-        return self
-
 
 class RegionsConfig(Section):
     kind: Literal["grid", "image", "superpixels", "pixels", "windows"] = "grid"

@@ -2,6 +2,8 @@
 
 import contextlib
 import errno
+import os
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,7 +26,7 @@ _DISK = {
     errno.EACCES: ("permission is denied", "give another place, or change who may read and write there"),
     errno.EPERM: ("permission is denied", "give another place, or change who may read and write there"),
     errno.ENOENT: ("there is no such file or folder", "correct the name, or give another place"),
-    errno.ENOTDIR: ("a part of the path is a file, not a folder", "give another place"),
+    errno.ENOTDIR: ("a part of the path is no folder", "give another place"),
     errno.EISDIR: ("it is a folder, a file was expected", "give another place"),
     errno.ENAMETOOLONG: ("the name is too long", "give a shorter one"),
     errno.ELOOP: ("its links lead round in a circle", "give another place"),
@@ -38,7 +40,7 @@ _NO_CREDENTIALS = frozenset({
     "NoAuthTokenError", "DefaultCredentialsError", "RefreshError", "ClientAuthenticationError",
 })  # fmt: skip
 _STORE_CODES = frozenset({"NoSuchBucket", "ContainerNotFound"})
-RETRIED_STATUS = frozenset({408, 429, 500, 502, 503, 504})
+RETRIED_STATUS = frozenset({408, 409, 429, 500, 502, 503, 504})
 
 
 def open_place(place: str, *, protocols: frozenset[str] | None = None) -> tuple[Any, str]:
@@ -64,13 +66,15 @@ def open_place(place: str, *, protocols: frozenset[str] | None = None) -> tuple[
         if issubclass(kind, AbstractArchiveFileSystem):
             raise StorageError(f"{place}: archives are not supported; {unpack}")
         path = str(kind._strip_protocol(place))
+        if protocol == "memory":  # which roots its paths unless they hold `::`
+            path = f"/{path.strip('/')}"
         return kind(**kind._get_kwargs_from_urls(place)), path
     except StorageError:
         raise
     except ImportError as error:
         text = " ".join(str(error).split())
         remedy = f"pip install 'ray_al[{EXTRAS[protocol]}]'" if protocol in EXTRAS else "install that package"
-        raise StorageError(f"{place}: a package for {protocol}:// is missing on this machine ({text}); {remedy}") from None
+        raise StorageError(f"{place}: a package for {protocol}:// is missing on {socket.gethostname()} ({text}); {remedy}") from None
     except (TypeError, ValueError) as error:
         if "not known" in str(error):
             raise StorageError(f"{place}: unknown protocol {protocol!r}; give a path on a disk, s3:// or gs://") from None
@@ -99,6 +103,14 @@ def is_folder(place: str) -> bool:
                 raise StoreUnavailableError(_unreachable(place, error)) from error
             return False
         return bool(fs.isdir(path))
+
+
+def make_folders(path: str) -> None:
+    """Make a local folder and those above it; a file in their way is no answer to whether something exists, as FileExistsError would be."""
+    try:
+        os.makedirs(path, exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path) from None
 
 
 @contextlib.contextmanager
@@ -140,7 +152,7 @@ def storage_error(error: BaseException, place: str) -> StorageError:
     kinds, status = _kinds(error), next((found for cause in _causes(error) if (found := http_status(cause)) is not None), None)
     number = error.errno if isinstance(error, OSError) else None
     if kinds & _NO_CREDENTIALS:
-        return StorageError(f"{place}: no usable credentials ({_text(error)}); {_CREDENTIALS}")
+        return StorageError(f"{place}: no usable credentials on {socket.gethostname()} ({_text(error)}); {_CREDENTIALS}")
     if _codes(error) & _STORE_CODES:
         return StorageError(f"{place}: there is no such bucket ({_text(error)}); create it, or correct the name")
     if status in (401, 403) or (isinstance(error, PermissionError) and number is None):

@@ -17,7 +17,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from ray_al.core.errors import ConfigError, StorageError
-from ray_al.core.places import is_status, open_place, protocol_of, told
+from ray_al.core.places import is_status, make_folders, open_place, protocol_of, told
 from ray_al.core.reading import ABSENT, retried
 from ray_al.core.seeding import seed_of
 from ray_al.core.types import FileRef
@@ -60,11 +60,15 @@ class Storage:
         return join_uri(self.root, name) if name else self.root
 
     def exists(self, name: str = "") -> bool:
+        """Whether there is a file, or a folder; on an object store a folder is there while a file is below it."""
+        path = self.path(name)
         with told(self.uri(name)):
             if self.is_local:
-                return _local_exists(self.path(name))
+                return _local_exists(path)
             self.fs.invalidate_cache()
-            return bool(self.fs.exists(self.path(name)))
+            if not self.fs.exists(path):
+                return False
+            return not self.fs.isdir(path) or any(any(files) for _, _, files in self.fs.walk(path))  # an empty name marks a folder
 
     def is_file(self, name: str) -> bool:
         """Whether `name` can be read to its end: a folder, a pipe, a device or a broken link cannot."""
@@ -96,7 +100,8 @@ class Storage:
                 paths = self.fs.ls(self.path(folder), detail=False)
             except FileNotFoundError:
                 return []
-        return sorted(PurePosixPath(path).name for path in paths)
+        own = self.path(folder)  # where a store keeps a mark of an empty folder
+        return sorted(PurePosixPath(path).name for path in paths if path.rstrip("/") != own)
 
     def replace(self, name: str, data: bytes) -> None:
         """Write `name`, replacing what is there in one step."""
@@ -114,6 +119,21 @@ class Storage:
         """
         with told(self.uri(name)):
             self._create(self.path(name), data)
+
+    def create_own(self, name: str, data: bytes) -> None:
+        """`create`, of data that nobody else writes: it holds a random name.
+
+        A store may take a file and lose its answer; the client then tries again and is told that the name is taken. What stands there tells
+        whose it is.
+
+        Raises:
+            FileExistsError: something else has the name.
+        """
+        try:
+            self.create(name, data)
+        except FileExistsError:
+            if self.read(name) != data:
+                raise
 
     def put(self, name: str, data: bytes, *, attempt: int) -> FileRef:
         """Write bulk data once, where no other attempt can spoil it.
@@ -157,7 +177,8 @@ class Storage:
         path = self._probe_path()
         with told(self.root):
             try:
-                self._create(path, b"1")
+                with contextlib.suppress(FileExistsError):  # the name is ours alone: a first answer was lost
+                    self._create(path, b"1")
                 self._create(path, b"2")
             except FileExistsError:
                 return
@@ -230,10 +251,7 @@ def _local_exists(path: str) -> bool:
 def _write_local(path: str, data: bytes, place: Any) -> None:
     """Write a temporary file, synced, and have `place` (temporary, path) give it its name; nothing of it stays if that fails."""
     folder, leaf = os.path.split(path)
-    try:
-        os.makedirs(folder, exist_ok=True)
-    except FileExistsError:  # not `path` itself, which would be an answer
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), folder) from None
+    make_folders(folder)
     temporary = os.path.join(folder, f".{leaf}.{_host()}-{os.getpid()}-{secrets.token_hex(6)}.tmp")
     try:
         with open(temporary, "wb") as file:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ray_al.core.config import DataConfig, RunConfig
 from ray_al.core.errors import ConfigError
-from ray_al.core.places import before_work, is_folder
+from ray_al.core.places import before_work, is_folder, told
 from ray_al.core.types import IGNORE_INDEX, ImageFile
 from ray_al.datasets import camvid, cityscapes, folder, synthetic, voc
 from ray_al.datasets.findings import Finding
@@ -155,22 +155,26 @@ def with_root(config: RunConfig) -> RunConfig:
 
 
 def _root(data: DataConfig) -> str:
-    if data.dataset == "synthetic":
-        root = data_root(data)
-        try:
-            synthetic.write_synthetic(root, num_images=data.num_images, seed=data.seed)
-        except OSError as error:
-            raise ConfigError(f"data.root: synthetic scenes cannot be written into {root!r} ({error}); name another folder") from None
-        return root
-    assert data.root is not None  # the configuration demands it
+    """Where the data set lies, once it is there; synthetic scenes are written if need be.
+
+    Raises:
+        ConfigError: there is no such folder, or it can be neither read nor, for synthetic scenes, written.
+    """
+    root = data_root(data)
     with before_work("data.root"):
-        known = is_folder(data.root)
-    if not known:
-        raise ConfigError(
-            f"data.root: no such folder {data.root!r}; give the folder that holds the images of dataset {data.dataset!r} "
-            "(of a run whose data have moved: ray-al resume RUN_DIR --set data.root=FOLDER)"
-        )
-    return data.root
+        if data.dataset == "synthetic" and "://" not in root:
+            with told(root):
+                synthetic.write_synthetic(root, num_images=data.num_images, seed=data.seed)
+            return root
+        known = is_folder(root)
+    if known:
+        return root
+    if data.dataset == "synthetic":
+        raise ConfigError(f"data.root: no such folder {root!r}; synthetic scenes are written to a disk alone, give a path there or leave it out")
+    raise ConfigError(
+        f"data.root: no such folder {root!r}; give the folder that holds the images of dataset {data.dataset!r} "
+        "(of a run whose data have moved: ray-al resume RUN_DIR --set data.root=FOLDER)"
+    )
 
 
 def _decoder(data: DataConfig, root: str, num_names: int, colors: Colors, layout: Layout) -> MaskDecoder:

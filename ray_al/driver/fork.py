@@ -8,9 +8,8 @@ from ray_al.core.making import check_new
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
 from ray_al.driver.budget import check_budget, total_amount
-from ray_al.driver.create import RUN, begin_run, resolve_batch_size
+from ray_al.driver.create import begin_run, resolve_batch_size
 from ray_al.driver.lease import Lease
-from ray_al.driver.loop import CONFIG, read_config
 from ray_al.driver.pool import MANIFEST, read_table
 from ray_al.ledger import RUN, Event, Journal
 from ray_al.ledger.config import CONFIG, config_facts, read_config

@@ -9,7 +9,7 @@ from typing import Any
 from ray_al.core.errors import RayALError
 from ray_al.core.storage import Storage
 from ray_al.driver.cluster import connect
-from ray_al.driver.loop import Outcome, read_config, run_loop
+from ray_al.driver.loop import Outcome, run_loop
 from ray_al.ledger import Journal, fold
 from ray_al.ledger.config import read_config
 

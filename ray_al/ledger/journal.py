@@ -28,28 +28,21 @@ class Journal:
         """Record a fact.
 
         The file is named by its number alone: with the kind in the name, two drivers could both find "their" name free.
-        A store may take an event and lose the answer; the client then tries again and is told that the name is taken. Only what stands there
-        tells whose event it is.
 
         Raises:
             RunHeldError: another driver appended in the meantime; nothing was written.
         """
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
         event = Event(sequence=len(self.events), kind=kind, time=now, data=data, writer=self.writer)
-        name, content = f"{FOLDER}/{event.sequence:08d}.json", event.to_bytes()
         try:
-            self.storage.create(name, content)
+            self.storage.create_own(f"{FOLDER}/{event.sequence:08d}.json", event.to_bytes())
         except FileExistsError:
-            if self.storage.read(name) != content:
-                raise self._held(event) from None
+            raise RunHeldError(
+                f"{self.storage.root}: another driver appended event {event.sequence} of this run; it goes on, this one stops. "
+                "Follow it with `ray-al status`"
+            ) from None
         self.events.append(event)
         return event
-
-    def _held(self, event: Event) -> RunHeldError:
-        return RunHeldError(
-            f"{self.storage.root}: another driver appended event {event.sequence} of this run; it goes on, this one stops. "
-            "Follow it with `ray-al status`"
-        )
 
     def _read(self) -> list[Event]:
         names = [name for name in self.storage.list(FOLDER) if name.endswith(".json") and not name.startswith(".")]

@@ -106,7 +106,8 @@ def run_sweep(sweep_uri: str, *, show: Show = lambda progress: None, should_stop
         RunHeldError: another process carries it on.
     """
     storage = Storage(sweep_uri)
-    read_sweep(storage)  # before anything is written: that it is a sweep
+    with before_work():
+        read_sweep(storage)  # before anything is written: that it is a sweep
     with Lease(storage, held=HELD).acquire():
         return _carry_on(storage, show, should_stop)
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ray_al.core.config import RunConfig
-from ray_al.core.errors import RayALError
+from ray_al.core.errors import RayALError, StoreUnavailableError
 from ray_al.train.comm import Comm, LocalComm, TorchComm
 from ray_al.train.loop import CycleTrainer, TrainStopped
 
@@ -44,11 +44,11 @@ def worker_loop(loop_config: dict[str, Any]) -> None:
             answer: Any = cycles.run(plan, wrap=_wrap(world_size, device), progress=told, should_stop=stop)
         except TrainStopped:
             return
-        except RayALError as error:  # a restart would meet it again
-            answer = error
         except Exception as error:
-            ray.get(mailbox.failed.remote(serial, f"{type(error).__name__}: {error}"))
-            raise
+            if not isinstance(error, RayALError) or isinstance(error, StoreUnavailableError):
+                ray.get(mailbox.failed.remote(serial, f"{type(error).__name__}: {error}"))
+                raise
+            answer = error  # a restart would meet it again
         if rank == 0 or isinstance(answer, RayALError):
             ray.get(mailbox.put_answer.remote(serial, plan.cycle, plan.attempt, answer))
         if isinstance(answer, RayALError):

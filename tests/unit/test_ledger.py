@@ -1,11 +1,12 @@
 import os
+from types import SimpleNamespace
 
 import pytest
 
 from ray_al.core.errors import RunHeldError, StorageError
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
-from ray_al.ledger import Journal, fold
+from ray_al.ledger import Event, Journal, fold
 
 FILE = {"path": "f", "size": 1, "sha256": "0"}
 CREATED = {
@@ -55,6 +56,39 @@ def test_two_drivers_one_wins(tmp_path):
     with pytest.raises(RunHeldError, match="another driver"):
         second.append("run_finished", {"reason": "x"})
     assert [event.kind for event in Journal(Storage(str(tmp_path))).events] == ["run_created"]
+
+
+def test_an_append_whose_answer_was_lost_is_ours(tmp_path, monkeypatch):
+    """A store, or NFS, that did what it was told, lost the answer, and refuses the second try."""
+    create = Storage.create
+
+    def create_and_lose(storage, name, data):
+        create(storage, name, data)
+        raise FileExistsError(name)
+
+    journal = Journal(Storage(str(tmp_path)))
+    with monkeypatch.context() as patch:
+        patch.setattr(Storage, "create", create_and_lose)
+        journal.append("run_created", CREATED)
+    assert journal.append("run_finished", {"reason": "x"}).sequence == 1
+    assert Journal(Storage(str(tmp_path))).events == journal.events
+
+
+def test_an_equal_event_of_another_driver_is_not_ours(tmp_path, monkeypatch):
+    """The same fact within the same millisecond: only the writer's name differs."""
+    now = SimpleNamespace(isoformat=lambda timespec: "2026-01-01T00:00:00.000+00:00")
+    stub = SimpleNamespace(UTC=None, datetime=SimpleNamespace(now=lambda zone: now))
+    monkeypatch.setattr("ray_al.ledger.journal.datetime", stub)
+    first, second = Journal(Storage(str(tmp_path))), Journal(Storage(str(tmp_path)))
+    first.append("run_finished", {"reason": "x"})
+    with pytest.raises(RunHeldError):
+        second.append("run_finished", {"reason": "x"})
+
+
+def test_events_of_before_have_no_writer(tmp_path):
+    old = Event(sequence=0, kind="run_finished", time="t", data={"reason": "x"}).to_bytes()
+    assert b"writer" not in old
+    assert Event.from_bytes(old, source="here").to_bytes() == old
 
 
 def test_a_temporary_file_of_a_killed_writer_is_ignored(tmp_path):
