@@ -41,9 +41,8 @@ def select(context: Context, action: actions.Select) -> Done:
     amount, remaining = query_amount(context, cycle), context.state.remaining
     query = choose_query(context, cycle, amount)
     earlier = sum(one.cycle == cycle for one in context.state.queries)
-    if (
-        len(query) == 0 and not earlier and amount < remaining
-    ):  # a cycle's share may be less than a region costs, of which the rest of the budget pays one
+    if len(query) == 0 and not earlier and amount < remaining:
+        # A cycle's share may be less than a region costs, while what remains of the budget pays for one.
         query = choose_query(context, cycle, remaining, limit=1)
     if len(query) == 0:
         return ("cycle_filled", {"cycle": cycle}) if earlier else ("run_finished", {"reason": "nothing left that fits the budget"})
