@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from ray_al.select.budget import take_within
 
 from ray_al.core.seeding import generator
 from ray_al.core.strategy import BatchConfig
 from ray_al.core.types import MANIFEST_SCHEMA, SCORE_SCHEMA
 from ray_al.regions.grid import Grid
 from ray_al.select import BATCH_RULES, Candidates, rank
+from ray_al.select.basket import Basket
+from ray_al.select.fill import Allows, Order, fill_in_order
 from ray_al.select.kcenter import kcenter
 from ray_al.select.start import equal_per_image, random_start
 from ray_al.select.topk import merge_topk
@@ -129,11 +130,17 @@ def softrank(folder: str, images: int, regions: int) -> None:
 def ranked(folder: str, images: int, regions: int, *, kind: str) -> None:
     k = int(images * regions * SHARE)
     batch = BatchConfig.model_construct(kind=kind, beta=1.0)
-    best = rank(read_parts(folder), k=k, batch=batch, seed=0, cycle=0, num_regions_of=lambda index: regions)
-    assert len(take_within(best, amount=k, costs=np.ones(len(best), dtype=np.int64), centre_of=centre)) == k
+    fill(lambda k, allows: rank(read_parts(folder), k=k, batch=batch, seed=0, cycle=0, num_regions_of=lambda index: regions, allows=allows), k)
 
 
-def centre(index: int, region: int) -> tuple[float, float]:
+def fill(order: Order, amount: int) -> None:
+    """A query of so many regions, each of which costs 1 and may lie anywhere."""
+    basket = Basket(amount, costs_of=lambda table: np.ones(len(table), dtype=np.int64), boxes_of=no_boxes)
+    fill_in_order(basket, order, typical_cost=1)
+    assert len(basket.query()) == amount
+
+
+def no_boxes(index: int, regions: np.ndarray) -> np.ndarray:
     raise AssertionError("regions may lie as near as they like")
 
 
@@ -141,13 +148,16 @@ def class_balance(folder: str, images: int, regions: int) -> None:
     """score * exp(-share of the regions with the same dominant class): a pass for the histogram, a pass for the keys."""
     counts = sum(np.bincount(part.column("dominant").to_numpy(), minlength=NUM_CLASSES) for part in _columns(folder, ["dominant"]))
     weights = np.exp(-counts / np.sum(counts))
-    parts = (
-        part.append_column("key", pa.array(part.column("score").to_numpy() * weights[part.column("dominant").to_numpy()]))
-        for part in read_parts(folder, "dominant")
-    )
-    k = int(images * regions * SHARE)
-    best = merge_topk(parts, k).append_column("reason", pa.array(["class balance"] * k))
-    assert len(take_within(best, amount=k, costs=np.ones(len(best), dtype=np.int64), centre_of=centre)) == k
+
+    def order(k: int, allows: Allows) -> pa.Table:
+        allowed = (part.filter(pa.array(allows(part))) for part in read_parts(folder, "dominant"))
+        parts = (
+            part.append_column("key", pa.array(part.column("score").to_numpy() * weights[part.column("dominant").to_numpy()])) for part in allowed
+        )
+        best = merge_topk(parts, k)
+        return best.append_column("reason", pa.array(["class balance"] * len(best), pa.string()))
+
+    fill(order, int(images * regions * SHARE))
 
 
 def _columns(folder: str, columns: list[str]) -> Iterator[pa.Table]:

@@ -38,10 +38,12 @@ def select(context: Context, action: actions.Select) -> Done:
     """Choose the query, write it, and reserve what it costs at most."""
     start, cycle = time.monotonic(), action.cycle
     context.note("select", 0, 1)
-    query = choose_query(context, cycle, query_amount(context, cycle))
+    amount, remaining = query_amount(context, cycle), context.state.remaining
+    query = choose_query(context, cycle, amount)
     earlier = sum(one.cycle == cycle for one in context.state.queries)
-    if len(query) == 0 and not earlier:  # a cycle's share may be less than a region costs, of which the rest of the budget pays one
-        query = choose_query(context, cycle, context.state.remaining, limit=1)
+    if len(query) == 0 and not earlier and amount < remaining:
+        # A cycle's share may be less than a region costs, while what remains of the budget pays for one.
+        query = choose_query(context, cycle, remaining, limit=1)
     if len(query) == 0:
         return ("cycle_filled", {"cycle": cycle}) if earlier else ("run_finished", {"reason": "nothing left that fits the budget"})
     name = {START_CYCLE: "cycles/0000/start", SEED_CYCLE: f"{cycle_folder(SEED_CYCLE)}/start"}.get(cycle, f"{cycle_folder(cycle)}/query")

@@ -127,7 +127,7 @@ def is_short(state: State, config: RunConfig) -> bool:
     Clicks are reserved as an upper bound: the last of the budget would else go in ever smaller queries, each with a training of its own.
     """
     cycle = state.queries[-1].cycle
-    return config.budget.unit == "clicks" and state.filled != cycle and state.remaining > 0 and state.spent < planned_clicks(state, config, cycle)
+    return config.budget.unit == "clicks" and state.filled != cycle and state.remaining > 0 and state.spent < clicks_aim(state, config, cycle)
 
 
 def planned_clicks(state: State, config: RunConfig, cycle: int) -> int:
@@ -136,16 +136,15 @@ def planned_clicks(state: State, config: RunConfig, cycle: int) -> int:
 
 
 def clicks_aim(state: State, config: RunConfig, cycle: int) -> int:
-    """What is to be spent once the labels of the next query of `cycle` are in.
+    """What is to be spent once the labels of `cycle` are in.
 
     Labels that cost more than planned eat into the cycles after them: a cycle that would begin with less than half of its share aims at what
     is planned for the next one, so that no cycle trains for next to nothing.
     """
-    aim, step = planned_clicks(state, config, cycle), query_size(config.budget, state.created, cycle, state.amount)
-    if state.queries and state.queries[-1].cycle == cycle:  # its labels cost less than planned, see `is_short`
-        return aim
-    missing = step - 2 * (aim - state.spent)
-    return min(state.amount, aim + step * max(0, -(-missing // (2 * step))))
+    planned, step = planned_clicks(state, config, cycle), query_size(config.budget, state.created, cycle, state.amount)
+    before = state.spent - sum(query.received_cost for query in state.queries if query.cycle == cycle)
+    missing = step - 2 * (planned - before)
+    return min(state.amount, planned + step * max(0, -(-missing // (2 * step))))
 
 
 def first_cycle(config: RunConfig) -> int:

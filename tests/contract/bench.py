@@ -12,7 +12,7 @@ from ray_al.core.storage import Storage
 from ray_al.core.types import LABEL_SCHEMA, MANIFEST_SCHEMA, QUERY_SCHEMA, SCORE_SCHEMA, Box, FileRef
 from ray_al.driver import choose
 from ray_al.driver.context import Context
-from ray_al.driver.pool import MANIFEST, Pool, table_bytes
+from ray_al.driver.pool import MANIFEST, Pool, read_table, table_bytes
 from ray_al.label.simulated import Truth
 from ray_al.ledger import Query, State
 from ray_al.regions import open_regions
@@ -39,13 +39,17 @@ class Bench(Context):
     def quarantine(self, broken: list[dict[str, str]]) -> None:
         self.pool.quarantine(image["image_id"] for image in broken)
 
+    def read_scores(self, ref: FileRef) -> pa.Table:
+        return _read(self.storage, ref)
+
     def choose(self, amount: int) -> pa.Table:
         """The query of cycle 0 that `amount` pays."""
         return choose.choose_query(self, 0, amount)
 
-    def rest(self, query: pa.Table, *, per_image: int = 0, min_distance: float = 0.0, skip_void_by_ground_truth: bool = False) -> pa.Table:
-        """The regions that could still have been taken beside those of `query`, by rules written anew."""
+    def rest(self, query: pa.Table, left: int, *, per_image: int = 0, min_distance: float = 0.0, skip_void_by_ground_truth: bool = False) -> pa.Table:
+        """The regions that `left` would still have paid for beside those of `query`, by rules written anew."""
         rows = pa.concat_tables(choose.scored_parts(self, 0))
+        rows = rows.filter(pa.array(choose._costs(self, rows) <= left))
         taken = list(zip(query["image_index"].to_pylist(), query["region"].to_pylist(), strict=True))
         allowed = []
         for image, region in zip(rows["image_index"].to_pylist(), rows["region"].to_pylist(), strict=True):
@@ -55,12 +59,17 @@ class Bench(Context):
             near = any(np.hypot(*(centre[region] - centre[other])) < min_distance for other in same)
             is_void = skip_void_by_ground_truth and (self.truth(image, region).ids == 255).all()
             allowed.append(region not in same and not near and not is_void and not (per_image and len(same) >= per_image))
-        return rows.filter(pa.array(allowed))
+        return rows.filter(pa.array(allowed, pa.bool_()))
 
     def read_image(self, uri: str) -> np.ndarray:
         if int(uri) in self.broken_images:
             raise DataError(f"{uri}: broken")
         return np.zeros((1, 1, 3), dtype=np.uint8)
+
+
+@cache
+def _read(storage: Storage, ref: FileRef) -> pa.Table:
+    return read_table(storage, ref)
 
 
 @cache

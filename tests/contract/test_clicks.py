@@ -79,7 +79,8 @@ class Run(Bench):
         ("cheap after a dear one", lambda cycle, row: 95 if cycle == 0 else 8),
         ("turn by turn", lambda cycle, row: 90 if cycle % 2 else 10),
         ("all that is reserved", lambda cycle, row: CAP),
-        ("next to nothing", lambda cycle, row: 40 + row % 20),
+        ("about half", lambda cycle, row: 40 + row % 20),
+        ("dear, and cheap at last", lambda cycle, row: 95 if cycle < 8 else 2),
     ],
 )
 def test_a_run_ends_only_where_the_rest_pays_for_no_region(rule, name, cost_of):
@@ -87,6 +88,7 @@ def test_a_run_ends_only_where_the_rest_pays_for_no_region(rule, name, cost_of):
     left = run.state.amount - run.state.spent
     assert left < run.cheapest_left()
     assert run.state.reserved == 0
+    assert len(run.state.trained) <= 2 + 2 * 8000 // STEP
     assert run.state.finished == ("budget spent" if left == 0 else "nothing left that fits the budget")
 
 

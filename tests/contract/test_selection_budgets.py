@@ -47,7 +47,7 @@ def asked(monkeypatch):
 def test_queries_in_regions_are_what_they_were(case):
     kind, rule, seed = case.split("-")
     for name in FILTERS if seed == "0" else ["none"]:
-        wanted = [number for number in (1, 7, 20) if f"{case}-{name}-{number}" in QUERIES]
+        wanted = [number for number in (7, 20) if f"{case}-{name}-{number}" in QUERIES]
         pool = bench(rule, filters=FILTERS[name], kind=kind, sizes="mixed", seed=int(seed)) if wanted else None
         for number in wanted:
             query = pool.choose(number)
@@ -107,14 +107,13 @@ def test_an_amount_is_spent_to_the_last_region_that_fits(asked, rule, name, unit
     query = pool.choose(amount)
     left = amount - sum(query["cost"].to_pylist())
     assert 0 <= left < amount / 10
-    rest = pool.rest(query, **FILTERS[name])
-    assert left < choose._costs(pool, rest).min()
+    assert len(pool.rest(query, left, **FILTERS[name])) == 0
     assert len(set(names(query))) == len(query)
     assert sum(asked) <= 20 * len(query)
     assert max(asked) <= 10 * len(query)
 
 
-@pytest.mark.parametrize("number", [5, 12, 30])
+@pytest.mark.parametrize("number", [5, 30])
 @pytest.mark.parametrize("rule", RULES)
 def test_what_a_query_in_regions_costs_pays_for_the_same_query_in_pixels(rule, number):
     """Cells of three sizes: how many are paid shows only once they are chosen."""
