@@ -30,7 +30,7 @@ SETTINGS = {
     "data": {"dataset": "synthetic", "image_size": [32, 48], "cache_gb": 0},
     "model": {"name": f"{__name__}:tiny"},
     "regions": {"rows": 2, "columns": 2},
-    "train": {"steps": 8, "batch_size": 2, "workers": 0, "threads": 1},
+    "train": {"steps": 5, "batch_size": 2, "workers": 0, "threads": 1},
     "strategy": {"score": "entropy"},
     "score": {"workers": 0, "threads": 1, "batch_size": 2, "precision": "fp32", "shard_size": 3, "max_quarantined": 0.3},
     "budget": {"start": 6, "per_cycle": 4, "amount": 14},
@@ -313,7 +313,6 @@ def test_journals_of_before_still_fold_and_verify(root):
         values["data"].pop("left_out", None)
         path.write_text(json.dumps(values))
     verify(run_dir)
-    assert CliRunner().invoke(main, ["report", run_dir]).exit_code == 0
 
 
 @pytest.mark.slow
