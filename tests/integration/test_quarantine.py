@@ -115,6 +115,9 @@ def test_an_image_that_breaks_after_it_was_labelled_is_left_out_and_said_and_com
     assert state.trained[1]["num_images"] == state.trained[1]["labelled"]["images"] - 1
     output = CliRunner().invoke(main, ["status", run_dir]).output
     assert f"left out: 1 of 10 pool images, which cannot be used; with them {lost} labelled region(s)" in output
+    log = CliRunner().invoke(main, ["log", run_dir]).output
+    assert f'images_quarantined   {{"images": ["{image_id}"]}}' in log
+    assert f'"left_out": {{"images": 1, "regions": {lost}}}' in log
     path.write_bytes(whole)
     result = CliRunner().invoke(main, ["resume", run_dir])
     assert result.exit_code == 0, result.output
