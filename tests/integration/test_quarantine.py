@@ -238,6 +238,7 @@ def test_people_are_not_asked_about_images_that_cannot_be_used(root):
     verify(run_dir)
 
 
+@pytest.mark.slow
 def test_a_region_whose_image_is_quarantined_is_not_bought(root):
     """Of an image that breaks between two sessions, the query being open."""
     run_dir = make(root)
@@ -254,7 +255,7 @@ def test_a_region_whose_image_is_quarantined_is_not_bought(root):
     verify(run_dir)
 
 
-@pytest.mark.parametrize("stage", ["train", "score"])
+@pytest.mark.parametrize("stage", ["train", pytest.param("score", marks=pytest.mark.slow)])
 def test_a_disk_that_fails_ends_the_run_and_quarantines_nothing(root, monkeypatch, stage):
     expected = make(root, "undisturbed")
     run_loop(expected)
@@ -307,6 +308,7 @@ def test_verify_sees_what_a_ledger_says_of_images_that_cannot_be(root):
             verify(str(copy))
 
 
+@pytest.mark.slow
 def test_journals_of_before_still_fold_and_verify(root):
     """They know no images that come back, and do not say what a training left out."""
     run_dir = make(root, score={"max_quarantined": 0.5})
