@@ -23,6 +23,7 @@ from ray_al.driver.budget import check_budget, total_amount
 from ray_al.driver.check_strategy import check_strategy
 from ray_al.driver.context import check_quarantine
 from ray_al.driver.pool import MANIFEST, table_bytes
+from ray_al.driver.quarantine import NO_REGIONS
 from ray_al.driver.track import check_tracking
 from ray_al.ledger import RUN, Journal
 from ray_al.ledger.config import CONFIG, config_facts
@@ -119,7 +120,7 @@ def create_run(config: RunConfig, out: str) -> str:
     }
     journal = begin_run(storage, out, {CONFIG: config_yaml.encode(), MANIFEST: manifest_bytes}, created)
     if broken:
-        journal.append("images_quarantined", {"images": [{"image_id": image_id, "error": error} for image_id, error in broken.items()]})
+        journal.append("images_quarantined", {"images": [{"image_id": image_id, "error": error + NO_REGIONS} for image_id, error in broken.items()]})
     return storage.root
 
 

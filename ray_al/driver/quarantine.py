@@ -13,6 +13,7 @@ from ray_al.driver.context import Context
 from ray_al.driver.pool import Pool
 
 THREADS = 8
+NO_REGIONS = "; it has no regions in this run, which goes on without it; a new run takes it once it is mended"
 
 
 def begin_session(context: Context) -> None:
@@ -24,12 +25,15 @@ def begin_session(context: Context) -> None:
     """
     waiting = [index for index in context.pool.indices_of(list(context.state.quarantined)) if _has_regions(context, index)]
     mended = []
-    # One after the other is slow in a pool of millions, of which thousands may be broken; and how far this is, is shown.
-    with ThreadPoolExecutor(THREADS) as executor:
+    # Of a pool of millions thousands may be broken: they are read side by side, how far this is is shown, and a wish to stop is heeded.
+    executor = ThreadPoolExecutor(THREADS)
+    try:
         for number, (index, error) in enumerate(zip(waiting, executor.map(lambda index: look(context.pool, index), waiting), strict=True)):
             context.note("quarantine", number, len(waiting))
             if error is None:
                 mended.append(context.pool.manifest.column("image_id")[index].as_py())
+    finally:
+        executor.shutdown(cancel_futures=True)
     if mended:
         context.append("images_restored", {"images": mended})
         context.reload()

@@ -17,6 +17,7 @@ from ray_al.driver.budget import check_budget, total_amount
 from ray_al.driver.choose import candidates_of, choose_best, query_amount
 from ray_al.driver.context import Context, Done
 from ray_al.driver.pool import MANIFEST, read_table, shard_numbers, table_bytes
+from ray_al.driver.quarantine import NO_REGIONS
 from ray_al.driver.training import score_weights
 from ray_al.score.runner import run_shards
 from ray_al.score.shards import ShardResult, ShardTask, make_tasks
@@ -156,7 +157,8 @@ def _run(context: Context, tasks: list[ShardTask], stage: str, kind: str, facts:
         totals["work_seconds"] += sum(result.seconds for result in results)
         num_done += len(results)
         parts = [{"shard": r.shard, "file": r.file.as_dict() if r.file else None, "num_rows": r.num_rows} for r in results]
-        broken = [{"image_id": image_id, "error": error} for result in results for image_id, error in result.quarantined]
+        note = NO_REGIONS if kind == "images_segmented" else ""
+        broken = [{"image_id": image_id, "error": error + note} for result in results for image_id, error in result.quarantined]
         if broken:  # first, as a part that is recorded is not worked on again
             context.quarantine(broken)
         context.append(kind, {**facts, "parts": parts})

@@ -78,7 +78,7 @@ def quarantine_lines(facts: dict[str, Any]) -> list[str]:
     if facts["quarantine"]:
         lost = sum(facts["left_out"].values())
         cost = f"; with them {lost} labelled region(s) that were paid for" if lost else ""
-        back = "" if facts["finished"] else ", and `ray-al resume` takes them back once they are mended"
+        back = "" if facts["finished"] else ", and `ray-al resume` takes back what is mended"
         lines.append(
             f"left out: {len(facts['quarantine'])} of {facts['num_images']} pool images, which cannot be used{cost}; "
             f"`ray-al status` says why{back}: {_some(list(facts['quarantine']))}"

@@ -139,5 +139,7 @@ def _check_labels(storage: Storage, state: State) -> None:
 
 def describe(event: Event) -> str:
     """One line for `ray-al log`."""
-    shown = {key: value for key, value in event.data.items() if isinstance(value, int | float | str) and key != "config_yaml"}
+    shown = {key: value for key, value in event.data.items() if (isinstance(value, int | float | str) and key != "config_yaml") or key == "left_out"}
+    if event.kind in ("images_quarantined", "images_restored"):
+        shown["images"] = [image if isinstance(image, str) else image["image_id"] for image in event.data["images"]]
     return f"{event.sequence:5d}  {event.time}  {event.kind:20s} {json.dumps(shown)}"
