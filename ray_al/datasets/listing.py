@@ -17,6 +17,8 @@ from ray_al.datasets.findings import Finding, listed
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 MASK_SUFFIXES = IMAGE_SUFFIXES | {".npy"}
+SIDECARS = frozenset({"", ".csv", ".db", ".html", ".ini", ".json", ".md", ".txt", ".xml", ".yaml", ".yml"})
+"""Suffixes of files that usually lie among pictures and are none."""
 _BOUNDARY = re.compile(r"\s*[,;]\s*|\s+")
 _BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
@@ -29,10 +31,10 @@ class Split:
     findings: tuple[Finding, ...] = ()
 
 
-def list_files(root: str, folder: str, suffixes: frozenset[str]) -> dict[str, str]:
+def list_files(root: str, folder: str, suffixes: frozenset[str] | None = None) -> dict[str, str]:
     """Path relative to `root` -> URI of every file below `folder`, sorted; empty where the folder does not exist.
 
-    Folders that are links are followed.
+    Folders that are links are followed. Without `suffixes` every file is listed, hidden ones apart.
 
     Raises:
         ConfigError: a folder cannot be read.
@@ -46,7 +48,7 @@ def list_files(root: str, folder: str, suffixes: frozenset[str]) -> dict[str, st
         found = {}
         for path in sorted(paths):
             name = PurePosixPath(path)
-            if name.suffix.lower() in suffixes and not name.name.startswith("."):
+            if (suffixes is None or name.suffix.lower() in suffixes) and not name.name.startswith("."):
                 found[path.removeprefix(f"{base}/")] = f"{scheme}{path}"
         return found
     except (FileNotFoundError, NotADirectoryError):
@@ -97,7 +99,15 @@ class Files:
 
     def __init__(self, root: str, folder: str, suffixes: frozenset[str], *, below: str = "") -> None:
         self.folder, self.suffixes = folder, suffixes
-        self.uris = list_files(root, f"{folder}/{below}".rstrip("/"), suffixes)
+        self.uris: dict[str, str] = {}
+        self.unread: list[str] = []
+        """Files of kinds that are not read, though they may be pictures."""
+        for path, uri in list_files(root, f"{folder}/{below}".rstrip("/")).items():
+            suffix = PurePosixPath(path).suffix.lower()
+            if suffix in suffixes:
+                self.uris[path] = uri
+            elif suffix not in SIDECARS:
+                self.unread.append(path)
         self._by_path: dict[str, str] = {}
         self._by_stem: dict[str, list[str]] = {}
         for path in self.uris:
@@ -143,6 +153,7 @@ def match(images: Files, masks: Files, wanted: Sequence[str] | None = None, *, s
     spare = [path for stem, paths in masks.stems() if not images.of_stem(stem) for path in paths if path not in used]
     if spare and all(mask is None or masks.stem(mask) == images.stem(path) for path, mask in pairs.items()):  # else a list pairs them
         findings.append(spare_masks(spare, masks.folder))
+    findings += [_unread_files(group) for group in (images, masks) if group.unread]
     files = (ImageFile(image_id=path, uri=images.uris[path], mask_uri=None if mask is None else masks.uris[mask]) for path, mask in pairs.items())
     return Split(images=tuple(sorted(files, key=lambda file: file.image_id)), findings=tuple(findings))
 
@@ -195,6 +206,11 @@ def spare_masks(paths: Sequence[str], folder: str) -> Finding:
     """Masks that nothing will read."""
     words = "a mask has the name of its image, but for the suffix (or both stand in one line of a list)"
     return Finding(name="spare_masks", severity="warning", message=f"{len(paths)} masks below {folder}/ belong to no image: {listed(paths)}; {words}")
+
+
+def _unread_files(files: Files) -> Finding:
+    words = f"are passed over: {listed(files.unread)}; what is read are {', '.join(sorted(files.suffixes))}"
+    return Finding(name="unread_files", severity="warning", message=f"{len(files.unread)} files below {files.folder}/ {words}")
 
 
 def _stem(path: str) -> str:

@@ -1,5 +1,6 @@
 """Masks as people have them, to class ids. Every mask of the project is opened by `open_mask_bytes`."""
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -256,7 +257,7 @@ def _from_colors(opened: OpenMask, decoder: MaskDecoder, source: str, values: np
     counts = _count(_packed(opened, values))
     table = {red << 16 | green << 8 | blue: number for number, (red, green, blue) in enumerate(decoder.colors)}
     if decoder.nearest_color and (strange := [color for color in counts if color not in table]):
-        nearest = _nearest(strange, decoder.colors)
+        nearest = _nearest(strange, decoder.colors, [table[color] for color in counts if color in table])
         table.update({color: number for color, number in zip(strange, nearest, strict=True) if number >= 0})
     unknown = [color for color in counts if color not in table]
     if unknown:
@@ -279,21 +280,23 @@ def _packed(opened: OpenMask, values: np.ndarray) -> np.ndarray:
     return red << 16 | green << 8 | blue
 
 
-def _nearest(packed: list[int], colors: tuple[tuple[int, int, int], ...]) -> list[int]:
-    """The number of the nearest of `colors` to each packed colour that lies near one, or near the line between two; else -1.
+def _nearest(packed: list[int], colors: tuple[tuple[int, int, int], ...], present: list[int]) -> list[int]:
+    """The number of the nearest of `colors` to each packed colour that lies near one, or near the line between two that occur; else -1.
 
     Smoothing and lossy formats mix the colours of neighbours; what is no such mixture is another colour, such as that of a border.
+    `present` are the numbers whose own colours occur.
     """
     points = np.array([(value >> 16, value >> 8 & 255, value & 255) for value in packed], dtype=np.float64)
     table = np.array(colors, dtype=np.float64)
     to_classes = ((points[:, None] - table) ** 2).sum(-1)
-    least = to_classes.min(1)
-    for first in range(len(table)):
-        for second in range(first):
-            line = table[second] - table[first]
-            along = np.clip((points - table[first]) @ line / max(1.0, line @ line), 0, 1)
-            least = np.minimum(least, ((points - table[first] - along[:, None] * line) ** 2).sum(1))
-    return np.where(least <= NEAR**2, to_classes.argmin(1), -1).tolist()  # type: ignore[no-any-return]
+    nearest, least = to_classes.argmin(1), to_classes.min(1)
+    far = least > NEAR**2
+    occurring = sorted({*present, *nearest[~far].tolist()})
+    for first, second in itertools.combinations(occurring, 2):
+        line = table[second] - table[first]
+        along = np.clip((points[far] - table[first]) @ line / max(1.0, line @ line), 0, 1)
+        least[far] = np.minimum(least[far], ((points[far] - table[first] - along[:, None] * line) ** 2).sum(1))
+    return [int(number) if distance <= NEAR**2 else -1 for number, distance in zip(nearest, least, strict=True)]
 
 
 def _unknown_color(color: int, counts: dict[int, int], decoder: MaskDecoder, source: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 
 from ray_al.core.config import RunConfig
-from ray_al.core.errors import RayALError
+from ray_al.core.errors import ConfigError, RayALError
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
 from ray_al.datasets import open_dataset
@@ -36,6 +36,11 @@ class Context:
         self.storage, self.config, self.state = storage, config, state
         self._append, self.note, self.should_stop = append, note, should_stop
         self.dataset = open_dataset(config.data)
+        if list(self.dataset.class_names) != state.created["class_names"]:
+            raise ConfigError(
+                f"{storage.root}: the run began with the classes {state.created['class_names']}, its data set now has "
+                f"{list(self.dataset.class_names)} (a class in data.ignore_ids is none); begin a new run"
+            )
         self.reload()
 
     def reload(self) -> None:
