@@ -3,6 +3,7 @@
 import io
 import re
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -234,16 +235,21 @@ def _orientation_in(block: bytes) -> int | None:
 
 
 def _png_without_pixels(stream: BinaryIO) -> bytes:
-    """All chunks of a PNG but those of its pixels, as a file that ends properly; whether it is cut off, decoding will tell."""
-    kept = [stream.read(8)]
+    """All chunks of a PNG but those of its pixels, as a file that ends properly; whether it is cut off, decoding will tell.
+
+    Behind the pixels Pillow looks at no checksum, and stops at what is no chunk: so does this.
+    """
+    kept, is_behind = [stream.read(8)], False
     while len(head := stream.read(8)) == 8:
         size, kind = int.from_bytes(head[:4], "big") + 4, head[4:]
-        if kind == b"IEND":
+        if kind == b"IEND" or (is_behind and not kind.isalpha()):
             break
         if kind in (b"IDAT", b"fdAT"):
             stream.seek(size, io.SEEK_CUR)
+            is_behind = True
         elif len(body := stream.read(size)) == size:
-            kept += [head, body]
+            checksum = zlib.crc32(kind + body[:-4]).to_bytes(4, "big") if is_behind else body[-4:]
+            kept += [head, body[:-4], checksum]
         else:
             break
     return b"".join(kept) + _PNG_END
