@@ -230,8 +230,9 @@ def _unknown_id(unknown: list[int], counts: dict[int, int], decoder: MaskDecoder
     known = f"0 to {decoder.num_classes - 1}" if decoder.id_map is None else "a class of the data set's table"
     return (
         f"{source}: id {unknown[0]} on {counts[unknown[0]]} pixels is no class ({known}) and not ignored; the ids here are {listed}. Where they are "
-        "grey levels of classes, set data.mask_encoding=colors and data.colors to these levels, e.g. [[0,0,0],[128,128,128]]; where they count from "
-        "1, put a name for 0 in front of data.class_names and 0 into data.ignore_ids; add an id to data.ignore_ids only if it means 'no label'"
+        "grey levels of classes, set data.mask_encoding=colors and data.colors to these levels, e.g. [[0,0,0],[128,128,128]]; where all masks, also "
+        "those of the other splits, count from 1, put a name for 0 in front of data.class_names and 0 into data.ignore_ids; add an id to "
+        "data.ignore_ids only if it means 'no label'"
     )
 
 

@@ -123,6 +123,11 @@ def test_ids_that_count_from_1_in_the_pool_alone(tmp_path):
     assert both(opened(make(tmp_path, ids=(1, 2, 3), val_ids=(0, 1, 2)))) == {"unusable_masks"}
 
 
+def test_the_remedy_for_ids_from_1_where_the_pool_alone_counts_so(tmp_path):
+    settings = {"class_names": ("unlabelled", *NAMES), "ignore_ids": (0,)}
+    assert both(opened(make(tmp_path, ids=(1, 2, 3), val_ids=(0, 1, 2)), **settings)) == {"shifted_ids"}
+
+
 def test_classes_of_the_pool_alone_are_mentioned(tmp_path):
     report = check_dataset(opened(make(tmp_path, ids=(0, 1, 2), val_ids=(0, 1))))
     assert [one["name"] for one in report["findings"]] == ["classes_differ"]
