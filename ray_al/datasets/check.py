@@ -175,7 +175,8 @@ def _same_bytes(pool: Sequence[ImageFile], validation: Sequence[Look], executor:
     alike: list[ImageFile] = []
     for start in range(0, len(pool), IMAGES_AT_A_TIME):  # a future for each of millions would take gigabytes
         block = pool[start : start + IMAGES_AT_A_TIME]
-        sizes = executor.map(lambda image: size_of_uri(image.uri), block)
+        look_up = executor.map if "://" in block[0].uri else map
+        sizes = look_up(lambda image: size_of_uri(image.uri), block)
         alike += (image for image, size in zip(block, sizes, strict=True) if size in wanted)
     alike = _evenly(alike, MAX_COMPARED)
     digests = executor.map(_digest, alike)

@@ -2,11 +2,11 @@
 
 import codecs
 import os
+import posixpath
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
@@ -17,7 +17,7 @@ from ray_al.datasets.findings import Finding, listed
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 MASK_SUFFIXES = IMAGE_SUFFIXES | {".npy"}
-SIDECARS = frozenset({"", ".csv", ".db", ".html", ".ini", ".json", ".md", ".txt", ".xml", ".yaml", ".yml"})
+SIDECARS = frozenset({".csv", ".db", ".html", ".ini", ".json", ".md", ".txt", ".xml", ".yaml", ".yml"})
 """Suffixes of files that usually lie among pictures and are none."""
 _BOUNDARY = re.compile(r"\s*[,;]\s*|\s+")
 _BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
@@ -47,8 +47,7 @@ def list_files(root: str, folder: str, suffixes: frozenset[str] | None = None) -
         paths = _walk(start, frozenset()) if isinstance(fs, LocalFileSystem) else fs.find(start)
         found = {}
         for path in sorted(paths):
-            name = PurePosixPath(path)
-            if (suffixes is None or name.suffix.lower() in suffixes) and not name.name.startswith("."):
+            if (suffixes is None or _suffix(path) in suffixes) and not posixpath.basename(path).startswith("."):
                 found[path.removeprefix(f"{base}/")] = f"{scheme}{path}"
         return found
     except (FileNotFoundError, NotADirectoryError):
@@ -65,7 +64,7 @@ def _walk(folder: str, above: frozenset[str]) -> Iterator[str]:
     with os.scandir(folder) as entries:
         for entry in entries:
             is_link = entry.is_symlink()
-            if is_link and not os.path.exists(entry.path) and not PurePosixPath(entry.name).suffix and not entry.name.startswith("."):
+            if is_link and not os.path.exists(entry.path) and not _suffix(entry.name) and not entry.name.startswith("."):
                 raise ConfigError(f"data.root: {entry.path} is a link that leads nowhere; mend it or remove it")
             if os.path.isdir(entry.path) if is_link else entry.is_dir():
                 yield from _walk(entry.path, above | {real})
@@ -103,7 +102,7 @@ class Files:
         self.unread: list[str] = []
         """Files of kinds that are not read, though they may be pictures."""
         for path, uri in list_files(root, f"{folder}/{below}".rstrip("/")).items():
-            suffix = PurePosixPath(path).suffix.lower()
+            suffix = _suffix(path)
             if suffix in suffixes:
                 self.uris[path] = uri
             elif suffix not in SIDECARS:
@@ -111,13 +110,13 @@ class Files:
         self._by_path: dict[str, str] = {}
         self._by_stem: dict[str, list[str]] = {}
         for path in self.uris:
-            inner = _normal(str(PurePosixPath(path).relative_to(folder)))
+            inner = _normal(path.removeprefix(f"{folder}/"))
             self._by_path[inner] = path
             self._by_stem.setdefault(_stem(inner), []).append(path)
 
     def stem(self, path: str) -> str:
         """What a mask has in common with its image."""
-        return _stem(_normal(str(PurePosixPath(path).relative_to(self.folder))))
+        return _stem(_normal(path.removeprefix(f"{self.folder}/")))
 
     def of_stem(self, stem: str) -> list[str]:
         """The files that differ in their suffix alone, sorted."""
@@ -134,7 +133,7 @@ class Files:
             return [self._by_path[name]]
         if found := self.of_stem(name):
             return found
-        return self.of_stem(_stem(name)) if PurePosixPath(name).suffix.lower() in self.suffixes else []
+        return self.of_stem(_stem(name)) if _suffix(name) in self.suffixes else []
 
 
 def match(images: Files, masks: Files, wanted: Sequence[str] | None = None, *, source: str = "") -> Split:
@@ -214,8 +213,12 @@ def _unread_files(files: Files) -> Finding:
 
 
 def _stem(path: str) -> str:
-    return str(PurePosixPath(path).with_suffix(""))
+    return posixpath.splitext(path)[0]
+
+
+def _suffix(path: str) -> str:
+    return posixpath.splitext(path)[1].lower()
 
 
 def _normal(path: str) -> str:
-    return unicodedata.normalize("NFC", path)
+    return path if path.isascii() else unicodedata.normalize("NFC", path)
