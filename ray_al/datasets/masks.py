@@ -1,6 +1,5 @@
 """Masks as people have them, to class ids. Every mask of the project is opened by `open_mask_bytes`."""
 
-import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,13 +9,12 @@ from PIL import Image
 from ray_al.core.errors import DataError
 from ray_al.core.types import IGNORE_INDEX, Box
 from ray_al.datasets.arrays import MAGIC, decode_npy, read_npy_header
+from ray_al.datasets.nearest import nearest_numbers
 from ray_al.datasets.pictures import Header, decoding, open_picture, open_stream, read_bytes, read_header
 
 WHAT = "a mask"
 ID_MODES = frozenset({"L", "P", "1", "I", "I;16", "I;16B", "I;16L"})
 COLOR_MODES = frozenset({"RGB", "RGBX", "CMYK", "YCbCr"})
-NEAR = 64
-"""How far, in RGB, a colour may lie from those of two classes, or from the line between them, to be taken for the nearer one."""
 _CLEAR = "paint what is transparent in the colour (or with the id) of its class, and save the mask without transparency"
 
 
@@ -255,17 +253,22 @@ def _from_colors(opened: OpenMask, decoder: MaskDecoder, source: str, values: np
         raise DataError(f"{source}: {opened.num_clear} pixels are transparent, which says nothing about their class; {_CLEAR}")
     if values.ndim == 2 and values.size and not 0 <= int(values.min()) <= int(values.max()) <= 255:
         raise DataError(f"{source}: numbers from {values.min()} to {values.max()}, colours of 8 bits were expected; set data.mask_encoding=ids")
-    counts = _count(_packed(opened, values))
+    packed = _packed(opened, values)
     table = {red << 16 | green << 8 | blue: number for number, (red, green, blue) in enumerate(decoder.colors)}
-    if decoder.nearest_color and (strange := [color for color in counts if color not in table]):
-        nearest = _nearest(strange, decoder.colors, [table[color] for color in counts if color in table])
-        table.update({color: number for color, number in zip(strange, nearest, strict=True) if number >= 0})
+    counts = _count(packed)
     unknown = [color for color in counts if color not in table]
+    if unknown and decoder.nearest_color:
+        rgb = np.stack([packed >> 16, packed >> 8 & 255, packed & 255], axis=-1).astype(np.uint8)
+        numbers, strange = nearest_numbers(rgb, decoder.colors, is_lossy=opened.is_lossy)
+        unknown = list(_count(packed[strange]))
+    elif not unknown:
+        numbers = _look_up(packed, list(counts), [table[color] for color in counts])
     if unknown:
         raise DataError(_unknown_color(max(unknown, key=counts.__getitem__), counts, decoder, source))
-    ids = [decoder.class_of(table[color]) for color in counts]
-    void = frozenset(table[color] for color, class_id in zip(counts, ids, strict=True) if class_id == IGNORE_INDEX)
-    return DecodedMask(ids=_look_up(_packed(opened, values), list(counts), ids), void_numbers=void)  # type: ignore[arg-type]
+    present = np.unique(numbers).tolist()
+    ids = [decoder.class_of(number) for number in present]
+    void = frozenset(number for number, class_id in zip(present, ids, strict=True) if class_id == IGNORE_INDEX)
+    return DecodedMask(ids=_look_up(numbers, present, ids), void_numbers=void)  # type: ignore[arg-type]
 
 
 def _packed(opened: OpenMask, values: np.ndarray) -> np.ndarray:
@@ -279,25 +282,6 @@ def _packed(opened: OpenMask, values: np.ndarray) -> np.ndarray:
         return grey << 16 | grey << 8 | grey
     red, green, blue = (values[..., channel].astype(np.int64) for channel in range(3))
     return red << 16 | green << 8 | blue
-
-
-def _nearest(packed: list[int], colors: tuple[tuple[int, int, int], ...], present: list[int]) -> list[int]:
-    """The number of the nearest of `colors` to each packed colour that lies near one, or near the line between two that occur; else -1.
-
-    Smoothing and lossy formats mix the colours of neighbours; what is no such mixture is another colour, such as that of a border.
-    `present` are the numbers whose own colours occur.
-    """
-    points = np.array([(value >> 16, value >> 8 & 255, value & 255) for value in packed], dtype=np.float64)
-    table = np.array(colors, dtype=np.float64)
-    to_classes = ((points[:, None] - table) ** 2).sum(-1)
-    nearest, least = to_classes.argmin(1), to_classes.min(1)
-    far = least > NEAR**2
-    occurring = sorted({*present, *nearest[~far].tolist()})
-    for first, second in itertools.combinations(occurring, 2):
-        line = table[second] - table[first]
-        along = np.clip((points[far] - table[first]) @ line / max(1.0, line @ line), 0, 1)
-        least[far] = np.minimum(least[far], ((points[far] - table[first] - along[:, None] * line) ** 2).sum(1))
-    return [int(number) if distance <= NEAR**2 else -1 for number, distance in zip(nearest, least, strict=True)]
 
 
 def _unknown_color(color: int, counts: dict[int, int], decoder: MaskDecoder, source: str) -> str:

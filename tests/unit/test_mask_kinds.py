@@ -197,3 +197,26 @@ def test_damaged_files_are_refused_or_read_as_a_picture(kind, tmp_path):
                 read(str(path))
             except DataError as error:
                 assert "x.png" in str(error)
+
+
+@pytest.mark.parametrize("how", ["smooth", "JPEG"])
+def test_a_border_does_not_become_a_third_class(how, tmp_path):
+    """Half red and half blue is the colour of the third class, which occurs nowhere."""
+    colors = ((255, 0, 0), (0, 0, 255), (128, 0, 128))
+    ids = np.zeros((48, 64), np.uint8)
+    ids[:, 21:] = 1
+    ids[30:41, 7:50] ^= 1
+    picture = Image.fromarray(np.array(colors, np.uint8)[ids])
+    if how == "smooth":
+        picture = picture.resize((128, 96), Image.Resampling.BICUBIC).resize((64, 48), Image.Resampling.BILINEAR)
+    data = saved(picture, *(("PNG",) if how == "smooth" else ("JPEG",)), **({} if how == "smooth" else {"quality": 90}))
+    found = read_mask(write(tmp_path, data), MaskDecoder(num_classes=3, encoding="colors", colors=colors, nearest_color=True))
+    assert set(np.unique(found)) == {0, 1}
+    assert (found != ids).mean() < 0.02
+
+
+def test_white_specks_are_no_lossy_noise_in_a_png(tmp_path):
+    painted = PAINTED.copy()
+    painted[5, 5] = 255
+    with pytest.raises(DataError, match=r"\(255, 255, 255\) on 1 pixels"):
+        read_mask(write(tmp_path, saved(Image.fromarray(painted), "PNG")), NEAREST)
