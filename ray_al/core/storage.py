@@ -147,11 +147,11 @@ def read_uri(uri: str) -> bytes:
 
 
 def size_of_uri(uri: str) -> int:
-    """Bytes of a file, without reading it; -1 where there is none."""
+    """Bytes of a file, without reading it; -1 where that cannot be told."""
     try:
         if "://" not in uri:
             return os.stat(uri).st_size
         fs, path = url_to_fs(uri)
         return int(fs.info(path)["size"] or 0)
-    except FileNotFoundError:
+    except OSError:
         return -1

@@ -258,8 +258,7 @@ def _from_colors(opened: OpenMask, decoder: MaskDecoder, source: str, values: np
     counts = _count(packed)
     unknown = [color for color in counts if color not in table]
     if unknown and decoder.nearest_color:
-        rgb = np.stack([packed >> 16, packed >> 8 & 255, packed & 255], axis=-1).astype(np.uint8)
-        numbers, strange = nearest_numbers(rgb, decoder.colors, is_lossy=opened.is_lossy)
+        numbers, strange = nearest_numbers(packed, decoder.colors, is_lossy=opened.is_lossy)
         unknown = list(_count(packed[strange]))
     elif not unknown:
         numbers = _look_up(packed, list(counts), [table[color] for color in counts])
@@ -272,15 +271,15 @@ def _from_colors(opened: OpenMask, decoder: MaskDecoder, source: str, values: np
 
 
 def _packed(opened: OpenMask, values: np.ndarray) -> np.ndarray:
-    """Colours as int64, a byte a channel; numbers become the colours of the palette, or grey levels."""
+    """Colours as int32, a byte a channel; numbers become the colours of the palette, or grey levels."""
     if values.ndim == 2 and opened.palette is not None:
         palette = np.zeros((256, 3), dtype=np.uint8)
         palette[: len(opened.palette)] = opened.palette
         values = palette[values]
     if values.ndim == 2:
-        grey = values.astype(np.int64) * opened.grey_step
+        grey = values.astype(np.int32) * opened.grey_step
         return grey << 16 | grey << 8 | grey
-    red, green, blue = (values[..., channel].astype(np.int64) for channel in range(3))
+    red, green, blue = (values[..., channel].astype(np.int32) for channel in range(3))
     return red << 16 | green << 8 | blue
 
 

@@ -17,42 +17,44 @@ MAX_STRAY_SHARE = 0.001
 """Share of a lossy mask's pixels whose colours may lie anywhere."""
 
 
-def nearest_numbers(colors_HW3: np.ndarray, table: tuple[tuple[int, int, int], ...], *, is_lossy: bool) -> tuple[np.ndarray, np.ndarray]:
+def nearest_numbers(packed_HW: np.ndarray, table: tuple[tuple[int, int, int], ...], *, is_lossy: bool) -> tuple[np.ndarray, np.ndarray]:
     """The number of the class of each pixel.
 
     Certain pixels lie in an area of their class; any other is of that certain class around it whose colour is the nearest.
 
     Args:
-        colors_HW3: uint8.
+        packed_HW: colours as whole numbers, red << 16 | green << 8 | blue.
         table: a colour a class.
         is_lossy: whether a few pixels may have any colour.
 
     Returns:
-        int64 (H, W), and bool (H, W): which pixels have another colour than classes and their mixtures.
+        uint8 (H, W), and bool (H, W): which pixels have another colour than classes and their mixtures.
     """
     classes = np.array(table, dtype=np.float64)
-    packed = (colors_HW3.astype(np.int64) << (16, 8, 0)).sum(-1)
-    present, inverse = np.unique(packed, return_inverse=True)
+    present, inverse = np.unique(packed_HW, return_inverse=True)
+    inverse = inverse.reshape(packed_HW.shape)
     points = np.stack([present >> 16, present >> 8 & 255, present & 255], axis=-1).astype(np.float64)
     squares = ((points[:, None] - classes) ** 2).sum(-1)
-    inverse = inverse.reshape(packed.shape)
-    numbers, distances = squares.argmin(1)[inverse], squares.min(1)[inverse]
-    certain = _certain(numbers, distances <= SURE**2)
-    strange = _is_strange(points, squares.min(1), classes[np.unique(numbers[distances <= NEAR**2])])[inverse]
+    nearest, least = squares.argmin(1).astype(np.uint8), squares.min(1)
+    strange = _is_strange(points, least, classes[np.unique(nearest[least <= NEAR**2])])[inverse]
     if is_lossy and strange.mean() <= MAX_STRAY_SHARE:
         strange = np.zeros_like(strange)
-    best, least = numbers.copy(), np.full(numbers.shape, np.inf)
+    numbers = nearest[inverse]
+    certain = _certain(numbers, (least <= SURE**2)[inverse])
+    rest = np.flatnonzero(~certain)
+    colors, best, distance = inverse.ravel()[rest], numbers.ravel()[rest], np.full(len(rest), np.inf)
     for number in np.unique(numbers[certain]):
-        around = ndimage.maximum_filter(certain & (numbers == number), size=REACH)
-        nearer = around & ~certain & (squares[:, number][inverse] < least)
-        best[nearer], least[nearer] = number, squares[:, number][inverse][nearer]
-    return best, strange
+        around = ndimage.maximum_filter(certain & (numbers == number), size=REACH).ravel()[rest]
+        nearer = around & (squares[colors, number] < distance)
+        best[nearer], distance[nearer] = number, squares[colors[nearer], number]
+    numbers.ravel()[rest] = best
+    return numbers, strange
 
 
 def _certain(numbers: np.ndarray, is_near: np.ndarray) -> np.ndarray:
     """bool (H, W): near a class, as are enough of the neighbours."""
     height, width = numbers.shape
-    padded = np.pad(np.where(is_near, numbers, -1), 1, constant_values=-1)
+    padded = np.pad(np.where(is_near, numbers.astype(np.int16), np.int16(-1)), 1, constant_values=-1)
     alike = np.zeros(numbers.shape, dtype=np.uint8)
     for row, column in itertools.product(range(3), range(3)):
         if (row, column) != (1, 1):

@@ -187,12 +187,12 @@ def test_damaged_files_are_refused_or_read_as_a_picture(kind, tmp_path):
 
     whole = npy(IDS) if kind == "npy" else saved(Image.fromarray(PAINTED if kind == "JPEG" else BIG), kind)
     rng, path = np.random.default_rng(len(kind)), tmp_path / "x.png"
-    for turn in range(60):
+    for turn in range(9 if kind == "JPEG" else 30):  # a JPEG of a damaged size is a large picture
         data = bytearray(whole[: rng.integers(0, len(whole))] if turn % 3 == 0 else whole)
         for position in rng.integers(0, max(1, min(len(data), 300)), 4 if data else 0):
             data[position] = rng.integers(0, 256)
         path.write_bytes(bytes(data))
-        for read in (read_image, read_image_size, lambda uri: read_mask(uri, NEAREST), lambda uri: read_mask(uri, PLAIN), read_mask_size):
+        for read in (read_image, read_image_size, lambda uri: read_mask(uri, NEAREST), read_mask_size):
             try:
                 read(str(path))
             except DataError as error:
