@@ -186,7 +186,7 @@ def test_damaged_files_are_refused_or_read_as_a_picture(kind, tmp_path):
     from ray_al.datasets.images import read_image, read_image_size
 
     whole = npy(IDS) if kind == "npy" else saved(Image.fromarray(PAINTED if kind == "JPEG" else BIG), kind)
-    rng, path = np.random.default_rng(len(kind)), tmp_path / "x.png"
+    rng, path = np.random.default_rng(sum(kind.encode())), tmp_path / "x.png"
     for turn in range(9 if kind == "JPEG" else 30):  # a JPEG of a damaged size is a large picture
         data = bytearray(whole[: rng.integers(0, len(whole))] if turn % 3 == 0 else whole)
         for position in rng.integers(0, max(1, min(len(data), 300)), 4 if data else 0):
