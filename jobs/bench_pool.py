@@ -57,7 +57,14 @@ def write_pool(root: Path, count: int) -> None:
 
 def score_pool(folder: str, options: argparse.Namespace) -> None:
     values = {
-        "data": {"dataset": "folder", "root": f"{folder}/data", "class_names": ["one", "other"], "image_size": [HEIGHT, WIDTH], "cache_gb": 0.2},
+        "data": {
+            "dataset": "folder",
+            "root": f"{folder}/data",
+            "class_names": ["one", "other"],
+            "image_size": [HEIGHT, WIDTH],
+            "cache_gb": 0.2,
+            "allow": ["shared_images"],  # a few pictures are all that there is
+        },
         "regions": {"kind": "grid", "rows": 2, "columns": 2},
         "train": {"threads": 1},
         "strategy": {"score": "entropy"},

@@ -1,6 +1,7 @@
 """Look at images and masks and say what is wrong: all of them for `ray-al datasets check`, as many as a run can afford before it begins."""
 
 import hashlib
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,8 +19,11 @@ from ray_al.datasets.judge import judge_masks
 from ray_al.datasets.masks import decode_mask
 from ray_al.datasets.read import read_data
 
+logger = logging.getLogger(__name__)
+
 NUM_POOL_MASKS = 256
 """Masks of the pool that a run looks at before it begins; the others are looked at when a region of theirs is labelled."""
+IMAGES_AT_A_TIME = 1 << 16
 MAX_COMPARED = 10_000
 """Images of the pool that a run compares with validation images of the same number of bytes."""
 
@@ -58,7 +62,8 @@ def check_start(dataset: Dataset, *, pool_masks: bool = False, threads: int = 4)
     """What a run looks at before it begins.
 
     All of the validation split, which every cycle reads; of the pool the lists, its masks' samples where `pool_masks` will be read, and
-    whether validation images are among its images. The pool's headers are read with its manifest; its pixels when an image is opened.
+    whether validation images are among its images. The pool's headers are read with its manifest; its pixels when an image is opened. The
+    test split is read by `ray-al final` alone. Warnings are logged.
 
     Raises:
         ConfigError: an error that `data.allow` does not name, as `check_dataset` finds it.
@@ -74,6 +79,9 @@ def check_start(dataset: Dataset, *, pool_masks: bool = False, threads: int = 4)
             findings += wrong  # fewer are refused one by one, when a region of theirs is to be labelled
         findings += judge_masks(seen, dataset, complete=len(seen.get("train", [])) == len(dataset.splits["train"]))
         findings += _shared(dataset, _same_bytes(dataset.splits["train"], seen["val"], executor))
+    for finding in dataset.findings:
+        if finding.severity == "warning":
+            logger.warning("%s", finding.message)
     errors = [finding.message for finding in findings if finding.severity == "error" and finding.name not in dataset.allow]
     if errors:
         raise ConfigError("; ".join(dict.fromkeys(errors)))
@@ -115,8 +123,8 @@ def check_dataset(
     small = [f"{image_id}: {reason}" for image_id, reason in reasons if reason]
     findings = list(dataset.findings)
     for split, looks in seen.items():
-        optional = split != "val" and (annotator == "files" or (annotator is None and all(one.image.mask_uri is None for one in looks)))
-        findings += [*_image_findings(split, looks), *_mask_findings(split, looks, optional=optional)]
+        people = annotator == "files" or (annotator is None and all(one.image.mask_uri is None for one in looks))
+        findings += [*_image_findings(split, looks), *_mask_findings(split, looks, people=people)]
     findings += [
         *judge_masks(seen, dataset, complete=True),
         *_shared(dataset, _across(seen)),
@@ -139,17 +147,17 @@ def _image_findings(split: str, looks: Sequence[Look]) -> list[Finding]:
     return [_several("unreadable_images", f"images of the split {split!r} cannot be used", errors, len(looks))] if errors else []
 
 
-def _mask_findings(split: str, looks: Sequence[Look], *, optional: bool = False) -> list[Finding]:
-    """`optional`: whether the split may have images without masks, and nothing reads those that there are."""
+def _mask_findings(split: str, looks: Sequence[Look], *, people: bool = False) -> list[Finding]:
+    """`people`: whether people label the pool, so that nothing reads its masks. A test image without a mask is left out of the test."""
     findings = []
     missing = [one.image.uri for one in looks if one.image.mask_uri is None]
-    if missing and not optional:
+    if missing and (split == "val" or (split == "train" and not people)):
         remedy = "add it, or take the image out of the split" if split != "train" else "add it, or set label.annotator=files to have people label"
         words = "validation image has no mask" if split == "val" else "image has no mask"
         findings.append(Finding(name="missing_masks", severity="error", message=f"{listed(missing)}: this {words}; {remedy}"))
     if errors := [one.mask_error for one in looks if one.mask_error]:
         found = _several("unusable_masks", f"masks of the split {split!r} cannot be used", errors, len(looks))
-        findings.append(Finding(name=found.name, severity="warning" if optional else "error", message=found.message))
+        findings.append(Finding(name=found.name, severity="warning" if people and split == "train" else "error", message=found.message))
     return findings
 
 
@@ -181,8 +189,13 @@ def _same_bytes(pool: Sequence[ImageFile], validation: Sequence[Look], executor:
     """Pool and validation images with the same content. Only files of the same number of bytes are read, and no more than MAX_COMPARED."""
     names = {one.digest: one.image.image_id for one in validation if one.digest}
     wanted = {one.num_bytes for one in validation}
-    sizes = executor.map(lambda image: size_of_uri(image.uri), pool)
-    alike = _evenly([image for image, size in zip(pool, sizes, strict=True) if size in wanted], MAX_COMPARED)
+    alike: list[ImageFile] = []
+    for start in range(0, len(pool), IMAGES_AT_A_TIME):  # a future for each of millions would take gigabytes
+        block = pool[start : start + IMAGES_AT_A_TIME]
+        look_up = executor.map if "://" in block[0].uri else map
+        sizes = look_up(lambda image: size_of_uri(image.uri), block)
+        alike += (image for image, size in zip(block, sizes, strict=True) if size in wanted)
+    alike = _evenly(alike, MAX_COMPARED)
     digests = executor.map(_digest, alike)
     return [(image.image_id, names[digest]) for image, digest in zip(alike, digests, strict=True) if digest in names]
 

@@ -10,6 +10,8 @@ from ray_al.datasets.findings import Finding, Look
 
 MIN_VOID_SHARE = 0.001
 """Share of pixels without a label below which they hide no class, where several classes occur."""
+MIN_ODD_SHARE = 0.2
+"""Share of pixels with an ignored number from which it is odd that the other split has none."""
 
 
 def judge_masks(seen: Mapping[str, Sequence[Look]], dataset: Dataset, *, complete: bool) -> list[Finding]:
@@ -19,18 +21,22 @@ def judge_masks(seen: Mapping[str, Sequence[Look]], dataset: Dataset, *, complet
         seen: by split.
         complete: whether all masks of the pool were looked at.
     """
-    findings, present = [], {}
+    findings: list[Finding] = []
+    present: dict[str, set[int]] = {}
+    void: dict[str, frozenset[int]] = {}
+    share: dict[str, float] = {}
     for split in ("train", "val"):
         looks = seen.get(split, ())
         if masks := [one.counts for one in looks if one.counts is not None]:
             counts = np.sum(masks, axis=0)
             present[split] = {number for number in range(dataset.num_classes) if counts[number]}
-            void = frozenset().union(*(one.void_numbers for one in looks)) - dataset.void_ids
-            share = int(counts[IGNORE_INDEX]) / max(1, int(counts.sum()))
-            if void and _hides_a_class(present[split], void, share, dataset.num_classes, complete or split == "val"):
-                findings.append(_absent_class(split, present[split], sorted(void), share, dataset))
+            void[split] = frozenset().union(*(one.void_numbers for one in looks))
+            share[split] = int(counts[IGNORE_INDEX]) / max(1, int(counts.sum()))
+            doubtful = void[split] - dataset.void_ids
+            if doubtful and _hides_a_class(present[split], doubtful, share[split], dataset.num_classes, complete or split == "val"):
+                findings.append(_absent_class(split, present[split], sorted(doubtful), share[split], dataset))
     if len(present) == 2:
-        findings += _differ(present["train"], present["val"], dataset, complete)
+        findings += [*_differ(present["train"], present["val"], dataset, complete), *_void_of_one_split(void, share)]
     return findings
 
 
@@ -54,19 +60,27 @@ def _absent_class(split: str, present: set[int], void: list[int], share: float, 
     )
 
 
+def _void_of_one_split(void: Mapping[str, frozenset[int]], share: Mapping[str, float]) -> list[Finding]:
+    """An ignored number that fills much of one split and never occurs in the other means something else in one of them."""
+    for split, other in (("train", "val"), ("val", "train")):
+        numbers = sorted(void[split] - void[other] - {IGNORE_INDEX})
+        if numbers and share[split] >= MIN_ODD_SHARE:
+            ignored = ", ".join(map(str, numbers))
+            return [_shifted(f"the ignored {ignored} fills {share[split]:.1%} of the masks of {split!r} and never occurs in those of {other!r}")]
+    return []
+
+
+def _shifted(words: str) -> Finding:
+    remedy = "they seem to count from different numbers; let both count alike, or, if they are right, set data.allow=[shifted_ids]"
+    return Finding(name="shifted_ids", severity="error", message=f"{words}: {remedy}")
+
+
 def _differ(pool: set[int], validation: set[int], dataset: Dataset, complete: bool) -> list[Finding]:
     if pool == validation:
         return []
     for step in (1, -1):
         if len(pool) > 1 and pool == {number + step for number in validation}:
-            return [
-                Finding(
-                    name="shifted_ids",
-                    severity="error",
-                    message=f"the pool's masks hold the ids {sorted(pool)}, those of validation {sorted(validation)}: they seem to count "
-                    "from different numbers; let both count from 0, or, if they are right, set data.allow=[shifted_ids]",
-                )
-            ]
+            return [_shifted(f"the pool's masks hold the ids {sorted(pool)}, those of validation {sorted(validation)}")]
     if not complete:
         return []
     only = {"the pool": pool - validation, "validation": validation - pool}

@@ -2,11 +2,11 @@
 
 import codecs
 import os
+import posixpath
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from fsspec.implementations.local import LocalFileSystem
 
@@ -19,6 +19,8 @@ from ray_al.datasets.findings import Finding, listed
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 MASK_SUFFIXES = IMAGE_SUFFIXES | {".npy"}
+SIDECARS = frozenset({".csv", ".db", ".html", ".ini", ".json", ".md", ".txt", ".xml", ".yaml", ".yml"})
+"""Suffixes of files that usually lie among pictures and are none."""
 _BOUNDARY = re.compile(r"\s*[,;]\s*|\s+")
 _BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
@@ -31,10 +33,10 @@ class Split:
     findings: tuple[Finding, ...] = ()
 
 
-def list_files(root: str, folder: str, suffixes: frozenset[str]) -> dict[str, str]:
+def list_files(root: str, folder: str, suffixes: frozenset[str] | None = None) -> dict[str, str]:
     """Path relative to `root` -> URI of every file below `folder`, sorted; empty where the folder does not exist.
 
-    Folders that are links are followed.
+    Folders that are links are followed. Without `suffixes` every file is listed, hidden ones apart.
 
     Raises:
         ConfigError: a folder cannot be read.
@@ -54,8 +56,7 @@ def list_files(root: str, folder: str, suffixes: frozenset[str]) -> dict[str, st
         raise ConfigError(f"data.root: the folder {error.filename or start} may not be read; correct its permissions") from None
     found = {}
     for path in paths:
-        name = PurePosixPath(path)
-        if name.suffix.lower() in suffixes and not name.name.startswith("."):
+        if (suffixes is None or _suffix(path) in suffixes) and not posixpath.basename(path).startswith("."):
             relative = path.removeprefix(f"{base}/")
             found[relative] = join_uri(root, relative) if "://" in root else path
     return found
@@ -74,7 +75,7 @@ def _walk(folder: str, above: frozenset[str]) -> Iterator[str]:
     with os.scandir(folder) as entries:
         for entry in entries:
             is_link = entry.is_symlink()
-            if is_link and not os.path.exists(entry.path) and not PurePosixPath(entry.name).suffix and not entry.name.startswith("."):
+            if is_link and not os.path.exists(entry.path) and not _suffix(entry.name) and not entry.name.startswith("."):
                 raise ConfigError(f"data.root: {entry.path} is a link that leads nowhere; mend it or remove it")
             if os.path.isdir(entry.path) if is_link else entry.is_dir():
                 yield from _walk(entry.path, above | {real})
@@ -108,17 +109,25 @@ class Files:
 
     def __init__(self, root: str, folder: str, suffixes: frozenset[str], *, below: str = "") -> None:
         self.folder, self.suffixes = folder, suffixes
-        self.uris = list_files(root, f"{folder}/{below}".rstrip("/"), suffixes)
+        self.uris: dict[str, str] = {}
+        self.unread: list[str] = []
+        """Files of kinds that are not read, though they may be pictures."""
+        for path, uri in list_files(root, f"{folder}/{below}".rstrip("/")).items():
+            suffix = _suffix(path)
+            if suffix in suffixes:
+                self.uris[path] = uri
+            elif suffix not in SIDECARS:
+                self.unread.append(path)
         self._by_path: dict[str, str] = {}
         self._by_stem: dict[str, list[str]] = {}
         for path in self.uris:
-            inner = _normal(str(PurePosixPath(path).relative_to(folder)))
+            inner = _normal(path.removeprefix(f"{folder}/"))
             self._by_path[inner] = path
             self._by_stem.setdefault(_stem(inner), []).append(path)
 
     def stem(self, path: str) -> str:
         """What a mask has in common with its image."""
-        return _stem(_normal(str(PurePosixPath(path).relative_to(self.folder))))
+        return _stem(_normal(path.removeprefix(f"{self.folder}/")))
 
     def of_stem(self, stem: str) -> list[str]:
         """The files that differ in their suffix alone, sorted."""
@@ -135,7 +144,7 @@ class Files:
             return [self._by_path[name]]
         if found := self.of_stem(name):
             return found
-        return self.of_stem(_stem(name)) if PurePosixPath(name).suffix.lower() in self.suffixes else []
+        return self.of_stem(_stem(name)) if _suffix(name) in self.suffixes else []
 
 
 def match(images: Files, masks: Files, wanted: Sequence[str] | None = None, *, source: str = "") -> Split:
@@ -154,6 +163,7 @@ def match(images: Files, masks: Files, wanted: Sequence[str] | None = None, *, s
     spare = [path for stem, paths in masks.stems() if not images.of_stem(stem) for path in paths if path not in used]
     if spare and all(mask is None or masks.stem(mask) == images.stem(path) for path, mask in pairs.items()):  # else a list pairs them
         findings.append(spare_masks(spare, masks.folder))
+    findings += [_unread_files(group) for group in (images, masks) if group.unread]
     files = (ImageFile(image_id=path, uri=images.uris[path], mask_uri=None if mask is None else masks.uris[mask]) for path, mask in pairs.items())
     return Split(images=tuple(sorted(files, key=lambda file: file.image_id)), findings=tuple(findings))
 
@@ -208,9 +218,18 @@ def spare_masks(paths: Sequence[str], folder: str) -> Finding:
     return Finding(name="spare_masks", severity="warning", message=f"{len(paths)} masks below {folder}/ belong to no image: {listed(paths)}; {words}")
 
 
+def _unread_files(files: Files) -> Finding:
+    words = f"are passed over: {listed(files.unread)}; what is read are {', '.join(sorted(files.suffixes))}"
+    return Finding(name="unread_files", severity="warning", message=f"{len(files.unread)} files below {files.folder}/ {words}")
+
+
 def _stem(path: str) -> str:
-    return str(PurePosixPath(path).with_suffix(""))
+    return posixpath.splitext(path)[0]
+
+
+def _suffix(path: str) -> str:
+    return posixpath.splitext(path)[1].lower()
 
 
 def _normal(path: str) -> str:
-    return unicodedata.normalize("NFC", path)
+    return path if path.isascii() else unicodedata.normalize("NFC", path)

@@ -11,14 +11,13 @@ from ray_al.core.errors import DataError
 from ray_al.core.reading import retried
 from ray_al.core.types import IGNORE_INDEX, Box
 from ray_al.datasets.arrays import MAGIC, decode_npy, read_npy_header
+from ray_al.datasets.nearest import nearest_numbers
 from ray_al.datasets.pictures import Header, decoding, from_stream, open_picture, read_header
 from ray_al.datasets.read import read_data
 
 WHAT = "a mask"
 ID_MODES = frozenset({"L", "P", "1", "I", "I;16", "I;16B", "I;16L"})
 COLOR_MODES = frozenset({"RGB", "RGBX", "CMYK", "YCbCr"})
-NEAR = 64
-"""How far, in RGB, a colour may lie from those of two classes, or from the line between them, to be taken for the nearer one."""
 _CLEAR = "paint what is transparent in the colour (or with the id) of its class, and save the mask without transparency"
 
 
@@ -238,8 +237,9 @@ def _unknown_id(unknown: list[int], counts: dict[int, int], decoder: MaskDecoder
     known = f"0 to {decoder.num_classes - 1}" if decoder.id_map is None else "a class of the data set's table"
     return (
         f"{source}: id {unknown[0]} on {counts[unknown[0]]} pixels is no class ({known}) and not ignored; the ids here are {listed}. Where they are "
-        "grey levels of classes, set data.mask_encoding=colors and data.colors to these levels, e.g. [[0,0,0],[128,128,128]]; where they count from "
-        "1, put a name for 0 in front of data.class_names and 0 into data.ignore_ids; add an id to data.ignore_ids only if it means 'no label'"
+        "grey levels of classes, set data.mask_encoding=colors and data.colors to these levels, e.g. [[0,0,0],[128,128,128]]; where all masks, also "
+        "those of the other splits, count from 1, put a name for 0 in front of data.class_names and 0 into data.ignore_ids; add an id to "
+        "data.ignore_ids only if it means 'no label'"
     )
 
 
@@ -262,47 +262,34 @@ def _from_colors(opened: OpenMask, decoder: MaskDecoder, source: str, values: np
         raise DataError(f"{source}: {opened.num_clear} pixels are transparent, which says nothing about their class; {_CLEAR}")
     if values.ndim == 2 and values.size and not 0 <= int(values.min()) <= int(values.max()) <= 255:
         raise DataError(f"{source}: numbers from {values.min()} to {values.max()}, colours of 8 bits were expected; set data.mask_encoding=ids")
-    counts = _count(_packed(opened, values))
+    packed = _packed(opened, values)
     table = {red << 16 | green << 8 | blue: number for number, (red, green, blue) in enumerate(decoder.colors)}
-    if decoder.nearest_color and (strange := [color for color in counts if color not in table]):
-        nearest = _nearest(strange, decoder.colors)
-        table.update({color: number for color, number in zip(strange, nearest, strict=True) if number >= 0})
+    counts = _count(packed)
     unknown = [color for color in counts if color not in table]
+    if unknown and decoder.nearest_color:
+        numbers, strange = nearest_numbers(packed, decoder.colors, is_lossy=opened.is_lossy)
+        unknown = list(_count(packed[strange]))
+    elif not unknown:
+        numbers = _look_up(packed, list(counts), [table[color] for color in counts])
     if unknown:
         raise DataError(_unknown_color(max(unknown, key=counts.__getitem__), counts, decoder, source))
-    ids = [decoder.class_of(table[color]) for color in counts]
-    void = frozenset(table[color] for color, class_id in zip(counts, ids, strict=True) if class_id == IGNORE_INDEX)
-    return DecodedMask(ids=_look_up(_packed(opened, values), list(counts), ids), void_numbers=void)  # type: ignore[arg-type]
+    present = np.unique(numbers).tolist()
+    ids = [decoder.class_of(number) for number in present]
+    void = frozenset(number for number, class_id in zip(present, ids, strict=True) if class_id == IGNORE_INDEX)
+    return DecodedMask(ids=_look_up(numbers, present, ids), void_numbers=void)  # type: ignore[arg-type]
 
 
 def _packed(opened: OpenMask, values: np.ndarray) -> np.ndarray:
-    """Colours as int64, a byte a channel; numbers become the colours of the palette, or grey levels."""
+    """Colours as int32, a byte a channel; numbers become the colours of the palette, or grey levels."""
     if values.ndim == 2 and opened.palette is not None:
         palette = np.zeros((256, 3), dtype=np.uint8)
         palette[: len(opened.palette)] = opened.palette
         values = palette[values]
     if values.ndim == 2:
-        grey = values.astype(np.int64) * opened.grey_step
+        grey = values.astype(np.int32) * opened.grey_step
         return grey << 16 | grey << 8 | grey
-    red, green, blue = (values[..., channel].astype(np.int64) for channel in range(3))
+    red, green, blue = (values[..., channel].astype(np.int32) for channel in range(3))
     return red << 16 | green << 8 | blue
-
-
-def _nearest(packed: list[int], colors: tuple[tuple[int, int, int], ...]) -> list[int]:
-    """The number of the nearest of `colors` to each packed colour that lies near one, or near the line between two; else -1.
-
-    Smoothing and lossy formats mix the colours of neighbours; what is no such mixture is another colour, such as that of a border.
-    """
-    points = np.array([(value >> 16, value >> 8 & 255, value & 255) for value in packed], dtype=np.float64)
-    table = np.array(colors, dtype=np.float64)
-    to_classes = ((points[:, None] - table) ** 2).sum(-1)
-    least = to_classes.min(1)
-    for first in range(len(table)):
-        for second in range(first):
-            line = table[second] - table[first]
-            along = np.clip((points - table[first]) @ line / max(1.0, line @ line), 0, 1)
-            least = np.minimum(least, ((points - table[first] - along[:, None] * line) ** 2).sum(1))
-    return np.where(least <= NEAR**2, to_classes.argmin(1), -1).tolist()  # type: ignore[no-any-return]
 
 
 def _unknown_color(color: int, counts: dict[int, int], decoder: MaskDecoder, source: str) -> str:

@@ -4,6 +4,7 @@ import contextlib
 import io
 import re
 import warnings
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from ray_al.core.errors import DataError
 from ray_al.core.reading import retried
+from ray_al.datasets.png import check_png, is_png
 from ray_al.datasets.read import read_data
 
 Result = TypeVar("Result")
@@ -138,6 +140,11 @@ def open_picture(data: bytes, source: str, what: str) -> tuple[Header, Image.Ima
     Raises:
         DataError: it is broken or cut off.
     """
+    if is_png(data):
+        try:
+            check_png(data)
+        except DataError as error:  # Pillow reads damaged pixels without a word where they still decompress
+            raise DataError(f"{source}: cannot be read as {what} ({error}); replace or remove the file") from None
     with decoding(source, what):
         stream = io.BytesIO(data)
         image = _open(stream, data[:32], source)
@@ -226,16 +233,21 @@ def _orientation_in(block: bytes) -> int | None:
 
 
 def _png_without_pixels(stream: BinaryIO) -> bytes:
-    """All chunks of a PNG but those of its pixels, as a file that ends properly; whether it is cut off, decoding will tell."""
-    kept = [stream.read(8)]
+    """All chunks of a PNG but those of its pixels, as a file that ends properly; whether it is cut off, decoding will tell.
+
+    Behind the pixels Pillow looks at no checksum, and stops at what is no chunk: so does this.
+    """
+    kept, is_behind = [stream.read(8)], False
     while len(head := stream.read(8)) == 8:
         size, kind = int.from_bytes(head[:4], "big") + 4, head[4:]
-        if kind == b"IEND":
+        if kind == b"IEND" or (is_behind and not kind.isalpha()):
             break
         if kind in (b"IDAT", b"fdAT"):
             stream.seek(size, io.SEEK_CUR)
+            is_behind = True
         elif len(body := stream.read(size)) == size:
-            kept += [head, body]
+            checksum = zlib.crc32(kind + body[:-4]).to_bytes(4, "big") if is_behind else body[-4:]
+            kept += [head, body[:-4], checksum]
         else:
             break
     return b"".join(kept) + _PNG_END

@@ -38,6 +38,11 @@ class Context:
         self.storage, self.config, self.state = storage, config, state
         self._append, self.note, self.should_stop = append, note, should_stop
         self.dataset = open_dataset(config.data)
+        if list(self.dataset.class_names) != state.created["class_names"]:
+            raise ConfigError(
+                f"{storage.root}: the run began with the classes {state.created['class_names']}, its data set now has "
+                f"{list(self.dataset.class_names)} (a class in data.ignore_ids is none); begin a new run"
+            )
         check_validation(self.dataset, state, config)
         self.reload()
 

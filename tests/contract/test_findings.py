@@ -124,6 +124,11 @@ def test_ids_that_count_from_1_in_the_pool_alone(tmp_path):
     assert both(opened(make(tmp_path, ids=(1, 2, 3), val_ids=(0, 1, 2)))) == {"unusable_masks"}
 
 
+def test_the_remedy_for_ids_from_1_where_the_pool_alone_counts_so(tmp_path):
+    settings = {"class_names": ("unlabelled", *NAMES), "ignore_ids": (0,)}
+    assert both(opened(make(tmp_path, ids=(1, 2, 3), val_ids=(0, 1, 2)), **settings)) == {"shifted_ids"}
+
+
 def test_classes_of_the_pool_alone_are_mentioned(tmp_path):
     report = check_dataset(opened(make(tmp_path, ids=(0, 1, 2), val_ids=(0, 1))))
     assert [one["name"] for one in report["findings"]] == ["classes_differ"]
@@ -345,3 +350,22 @@ def test_shared_pictures_are_found_in_a_bucket(tmp_path):
         assert both(opened("memory://findings")) == {"shared_images"}
     finally:
         memory.rm("/findings", recursive=True)
+
+
+def test_pictures_of_kinds_that_are_not_read_are_mentioned(tmp_path, caplog):
+    root = make(tmp_path)
+    for path in ("images/train/a.heic", "images/train/b.GIF", "images/train/Thumbs.db", "images/train/.hidden.heic", "masks/val/c.jp2"):
+        (root / path).write_bytes(b"x")
+    dataset = opened(root)
+    check_start(dataset)
+    assert [one.name for one in dataset.findings] == ["unread_files"] * 2
+    assert "2 files below images/ are passed over: images/train/a.heic, images/train/b.GIF" in caplog.text
+
+
+def test_a_test_image_may_have_no_mask(tmp_path):
+    root = make(tmp_path)
+    for number in range(2):
+        put(root / "images" / "test" / f"{number}.png", seed=number + 70)
+    assert both(opened(root)) == set()
+    mask(root / "masks" / "test" / "0.png", (0, 7))
+    assert not check_dataset(opened(root))["ok"]

@@ -343,24 +343,22 @@ def test_what_breaks_is_left_out_alike_after_a_kill_at_every_event(root, strateg
         shutil.rmtree(copy)
 
 
-def on_ray(root, run_dir, name, monkeypatch, *, train: int, score: int):
+def on_ray(root, run_dir, name, *, train: int, score: int):
     """A copy of the run that goes on with so many workers."""
     copy = str(root / name)
     shutil.copytree(run_dir, copy)
-    config = configure(root, train={"workers": train}, score={"workers": score}, cluster={"keep_checkpoints": 9})
-    monkeypatch.setattr(loop, "read_config", lambda storage: config)
+    change_settings(copy, [f"train.workers={train}", f"score.workers={score}", "cluster.keep_checkpoints=9"])
     return copy
 
 
 @pytest.mark.slow
-def test_workers_on_ray_leave_out_the_same_images(cluster, root, monkeypatch):
+def test_workers_on_ray_leave_out_the_same_images(cluster, root):
     run_dir = make(root, cluster={"keep_checkpoints": 9})
     until_trained(run_dir)
     for name in sorted({*start_images(run_dir)})[:2]:
         cut(root / "data" / name)
-    copies = [on_ray(root, run_dir, f"workers-{n}", monkeypatch, train=n, score=n) for n in (0, 1, 2)]
-    for n, copy in enumerate(copies):
-        monkeypatch.setattr(loop, "read_config", lambda storage, n=n: configure(root, train={"workers": n}, score={"workers": n}))
+    copies = [on_ray(root, run_dir, f"workers-{n}", train=n, score=n) for n in (0, 1, 2)]
+    for copy in copies:
         assert run_loop(copy).kind == "finished"
     states = [state_of(copy) for copy in copies]
     assert states[0].quarantined == states[1].quarantined == states[2].quarantined
@@ -371,11 +369,11 @@ def test_workers_on_ray_leave_out_the_same_images(cluster, root, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("train", "score"), [(0, 1), (1, 0)])
-def test_a_file_that_workers_cannot_read_ends_the_run_with_one_message(cluster, root, monkeypatch, train, score):
+def test_a_file_that_workers_cannot_read_ends_the_run_with_one_message(cluster, root, train, score):
     """A link to itself is a file that no process can open, and no sure answer that there is none."""
     run_dir = make(root)
     until_trained(run_dir)
-    copy = on_ray(root, run_dir, "copy", monkeypatch, train=train, score=score)
+    copy = on_ray(root, run_dir, "copy", train=train, score=score)
     path = root / "data" / (start_images(run_dir)[0] if train else "train/00007.png")
     whole = path.read_bytes()
     path.unlink()

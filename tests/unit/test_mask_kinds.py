@@ -186,14 +186,37 @@ def test_damaged_files_are_refused_or_read_as_a_picture(kind, tmp_path):
     from ray_al.datasets.images import read_image, read_image_size
 
     whole = npy(IDS) if kind == "npy" else saved(Image.fromarray(PAINTED if kind == "JPEG" else BIG), kind)
-    rng, path = np.random.default_rng(len(kind)), tmp_path / "x.png"
-    for turn in range(60):
+    rng, path = np.random.default_rng(sum(kind.encode())), tmp_path / "x.png"
+    for turn in range(9 if kind == "JPEG" else 30):  # a JPEG of a damaged size is a large picture
         data = bytearray(whole[: rng.integers(0, len(whole))] if turn % 3 == 0 else whole)
         for position in rng.integers(0, max(1, min(len(data), 300)), 4 if data else 0):
             data[position] = rng.integers(0, 256)
         path.write_bytes(bytes(data))
-        for read in (read_image, read_image_size, lambda uri: read_mask(uri, NEAREST), lambda uri: read_mask(uri, PLAIN), read_mask_size):
+        for read in (read_image, read_image_size, lambda uri: read_mask(uri, NEAREST), read_mask_size):
             try:
                 read(str(path))
             except DataError as error:
                 assert "x.png" in str(error)
+
+
+@pytest.mark.parametrize("how", ["smooth", "JPEG"])
+def test_a_border_does_not_become_a_third_class(how, tmp_path):
+    """Half red and half blue is the colour of the third class, which occurs nowhere."""
+    colors = ((255, 0, 0), (0, 0, 255), (128, 0, 128))
+    ids = np.zeros((48, 64), np.uint8)
+    ids[:, 21:] = 1
+    ids[30:41, 7:50] ^= 1
+    picture = Image.fromarray(np.array(colors, np.uint8)[ids])
+    if how == "smooth":
+        picture = picture.resize((128, 96), Image.Resampling.BICUBIC).resize((64, 48), Image.Resampling.BILINEAR)
+    data = saved(picture, *(("PNG",) if how == "smooth" else ("JPEG",)), **({} if how == "smooth" else {"quality": 90}))
+    found = read_mask(write(tmp_path, data), MaskDecoder(num_classes=3, encoding="colors", colors=colors, nearest_color=True))
+    assert set(np.unique(found)) == {0, 1}
+    assert (found != ids).mean() < 0.02
+
+
+def test_white_specks_are_no_lossy_noise_in_a_png(tmp_path):
+    painted = PAINTED.copy()
+    painted[5, 5] = 255
+    with pytest.raises(DataError, match=r"\(255, 255, 255\) on 1 pixels"):
+        read_mask(write(tmp_path, saved(Image.fromarray(painted), "PNG")), NEAREST)

@@ -222,7 +222,9 @@ def test_a_photograph_with_a_preview_behind_it_is_one_picture(tmp_path):
 
 
 def test_a_picture_that_is_too_large_is_no_damaged_one(tmp_path):
-    path = write(tmp_path, "x.png", saved(Image.new("1", (14_000, 13_000)), "PNG"))
+    small = saved(Image.new("1", (6, 4)), "PNG")
+    header = struct.pack(">II", 14_000, 13_000) + small[24:29]
+    path = write(tmp_path, "x.png", small[:8] + chunk(b"IHDR", header) + small[33:])
     for read in (read_image_size, read_image, read_mask_size, lambda uri: read_mask(uri, RIGHT)):
         with pytest.raises(DataError, match=r"x\.png.*too large.*182000000.*tiles"):
             read(path)
