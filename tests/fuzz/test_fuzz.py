@@ -76,5 +76,6 @@ def test_damaged_files_are_refused_or_read_right(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_many_damaged_files_are_refused_or_read_right(tmp_path):
     assert fuzz(tmp_path, MANY, sweeps=True) == {}
