@@ -50,7 +50,7 @@ def making(storage: Storage, out: str, kind: Kind) -> Iterator[None]:
     """
     claim = json.dumps({**this_process(), "token": secrets.token_hex(8)}).encode()
     try:
-        storage.create(CLAIM, claim)
+        storage.create_own(CLAIM, claim)
         if storage.exists(kind.last):
             message = f"another process has made a {kind.noun} there in the meantime; give a new directory"
             raise ConfigError(f"--out {out}: {message}, or look at that one with `ray-al status {out}`")

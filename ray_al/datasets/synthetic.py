@@ -25,26 +25,29 @@ def write_synthetic(root: str, *, num_images: int, seed: int) -> None:
     """Write `num_images` for the pool and a third as many for validation; what stands is left as it is."""
     if os.path.isdir(root):
         return
-    folder = os.path.dirname(os.path.abspath(root))
-    make_folders(folder)
-    temporary = tempfile.mkdtemp(dir=folder)
+    parent = os.path.dirname(os.path.abspath(root))
+    make_folders(parent)
+    temporary = tempfile.mkdtemp(dir=parent, prefix=f".{os.path.basename(root)}-")
     try:
-        _write_splits(temporary, num_images, seed)
-        os.rename(temporary, root)
-    except BaseException as error:
-        shutil.rmtree(temporary)
-        if not (isinstance(error, OSError) and os.path.isdir(root)):  # else another process was first; its files are the same
-            raise
+        _write_scenes(temporary, num_images, seed)
+        try:
+            os.rename(temporary, root)
+        except OSError:
+            if not os.path.isdir(root):
+                raise
+            # Another process was first; its files are the same.
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)  # gone already where it was renamed
 
 
-def _write_splits(root: str, num_images: int, seed: int) -> None:
+def _write_scenes(folder: str, num_images: int, seed: int) -> None:
     for split, count in (("train", num_images), ("val", max(4, num_images // 3))):
-        os.makedirs(f"{root}/{split}")
-        os.makedirs(f"{root}/{split}annot")
+        os.makedirs(f"{folder}/{split}")
+        os.makedirs(f"{folder}/{split}annot")
         for number in range(count):
             image, mask = draw_scene(seed, split, number)
-            Image.fromarray(image).save(f"{root}/{split}/{number:05d}.png")
-            Image.fromarray(mask).save(f"{root}/{split}annot/{number:05d}.png")
+            Image.fromarray(image).save(f"{folder}/{split}/{number:05d}.png")
+            Image.fromarray(mask).save(f"{folder}/{split}annot/{number:05d}.png")
 
 
 def draw_scene(seed: int, split: str, number: int) -> tuple[np.ndarray, np.ndarray]:

@@ -105,9 +105,10 @@ def run_sweep(sweep_uri: str, *, show: Show = lambda progress: None, should_stop
         ConfigError: a run does not fit into the cluster.
         RunHeldError: another process carries it on.
     """
-    storage = Storage(sweep_uri)
     with before_work():
+        storage = Storage(sweep_uri)
         read_sweep(storage)  # before anything is written: that it is a sweep
+        storage.probe()
     with Lease(storage, held=HELD).acquire():
         return _carry_on(storage, show, should_stop)
 
