@@ -3,6 +3,7 @@
 import datetime
 import hashlib
 import os
+from collections.abc import Callable
 
 import pyarrow as pa
 import yaml
@@ -28,6 +29,7 @@ from ray_al.train.schedule import check_class_weights, check_train
 
 JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 GPU_BATCH_SIZE = 16
+Prepare = Callable[[RunConfig], Callable[[], None]]
 
 
 def default_run_uri(name: str) -> str:
@@ -72,8 +74,12 @@ def check_config(config: RunConfig) -> Dataset:
     return dataset
 
 
-def create_run(config: RunConfig, out: str) -> str:
+def create_run(config: RunConfig, out: str, *, prepare: Prepare = lambda config: lambda: None) -> str:
     """Check everything, then write a new run directory and return its root.
+
+    Args:
+        prepare: called once the configuration is right, to begin what takes a while (connecting to a cluster); what it returns is called before
+            anything is written, and may refuse.
 
     Raises:
         ConfigError: something cannot work, or `out` exists; nothing was written.
@@ -84,12 +90,14 @@ def create_run(config: RunConfig, out: str) -> str:
         remedy = f"go on with `ray-al resume {out}`" if begun else "delete it, if it is the rest of a run that was ended while it was made"
         raise ConfigError(f"--out {out}: exists already; give a new directory, or {remedy}")
     dataset = check_config(config)
+    ready = prepare(config)
     manifest, broken, sizes = check_pool(config, dataset)
     kind = open_regions(config.regions)
     # How many regions there are, and what a share of them is, superpixels tell once they are computed.
     unknown = kind.needs_maps and config.budget.unit == "regions"
     amount = 0 if unknown else total_amount(config.budget, sizes)
     config = _resolve(config, dataset.num_classes, len(manifest))
+    ready()
     config_bytes, manifest_bytes = config.to_yaml().encode(), table_bytes(manifest)
     storage.replace(CONFIG, config_bytes)
     storage.replace(MANIFEST, manifest_bytes)

@@ -17,7 +17,14 @@ from ray_al.train.trainer import open_trainer
 Kind = Literal["final", "upper_bound"]
 
 
-def train_final(run_uri: str, kind: Kind, *, progress: Callable[[int, int], None], should_stop: Callable[[], bool]) -> dict[str, Any]:
+def train_final(
+    run_uri: str,
+    kind: Kind,
+    *,
+    progress: Callable[[int, int], None],
+    should_stop: Callable[[], bool],
+    waiting: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
     """Train by the `final` section on the selected regions (`final`) or on every pool mask (`upper_bound`).
 
     Writes `<kind>/checkpoint/` and `<kind>/metrics.json`, which it returns.
@@ -45,10 +52,11 @@ def train_final(run_uri: str, kind: Kind, *, progress: Callable[[int, int], None
         sieve=_sieve(config, state) if kind == "final" else None,
     )
     storage.remove(f"{kind}/checkpoint")
-    with connect(config.model_copy(update={"cluster": config.cluster.model_copy(update={"host": "process"})})):
+    alone = {"cluster": config.cluster.model_copy(update={"host": "process"}), "score": config.score.model_copy(update={"workers": 0})}
+    with connect(config.model_copy(update=alone), should_stop=should_stop):
         trainer = open_trainer(config, storage.root, state.term, kind=kind)
         try:
-            result = trainer.train(plan, progress=progress, should_stop=should_stop)
+            result = trainer.train(plan, progress=progress, should_stop=should_stop, waiting=waiting)
         finally:
             trainer.close()
     storage.remove(plan.progress)

@@ -1,38 +1,54 @@
-"""Hosts of the loop: the calling process, and a named Ray actor that restarts and goes on from the journal."""
+"""Hosts of the loop: the calling process, and a named Ray actor that is started again where it dies and goes on from the journal."""
 
 import hashlib
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
-from ray_al.core.errors import RayALError
+from ray_al.core.config import RunConfig
+from ray_al.core.errors import ClusterError, Interrupted, RayALError
 from ray_al.core.storage import Storage
-from ray_al.driver.cluster import connect
+from ray_al.driver.cluster import NAMESPACE, HeadWatch, connect
 from ray_al.driver.loop import Outcome, read_config, run_loop
+from ray_al.ledger import Journal
 
 POLL_S = 0.25
+SAY_S = 10.0
+"""Waits of this length are told."""
+HEAD_LOST_S = 60.0
+"""How long a cluster's head may be gone before the run ends."""
+MAX_DEATHS = 3
+"""Of the driver, in a row, without anything new in the journal."""
+OnPoll = Callable[[str], None]
 
 
-def run(run_uri: str, *, should_stop: Callable[[], bool], on_poll: Callable[[], None] = lambda: None) -> Outcome:
+def run(run_uri: str, *, should_stop: Callable[[], bool], on_poll: OnPoll = lambda waiting: None) -> Outcome:
     """Carry on the run in the host that its configuration names.
 
     Args:
         should_stop: asked several times a second; True ends the run cleanly between two steps.
-        on_poll: called as often, to show progress.
+        on_poll: called as often, to show progress; told what the driver itself is waited for, if it is.
+
+    Raises:
+        RayALError: the run failed, or its cluster did; it can be resumed.
     """
     config = read_config(Storage(run_uri))
-    with connect(config):
-        if config.cluster.host == "actor":
-            return _run_in_actor(run_uri, should_stop, on_poll)
-        return _run_in_process(run_uri, should_stop, on_poll)
+    try:
+        with connect(config, should_stop=should_stop):
+            if config.cluster.host == "actor":
+                return _run_in_actor(run_uri, config, should_stop, on_poll)
+            return _run_in_process(run_uri, should_stop, on_poll)
+    except Interrupted:
+        return Outcome("interrupted")
 
 
-def _run_in_process(run_uri: str, should_stop: Callable[[], bool], on_poll: Callable[[], None]) -> Outcome:
+def _run_in_process(run_uri: str, should_stop: Callable[[], bool], on_poll: OnPoll) -> Outcome:
     done = threading.Event()
 
     def poll() -> None:
         while not done.wait(POLL_S):
-            on_poll()
+            on_poll("")
 
     thread = threading.Thread(target=poll, daemon=True)
     thread.start()
@@ -44,7 +60,7 @@ def _run_in_process(run_uri: str, should_stop: Callable[[], bool], on_poll: Call
 
 
 class DriverActor:
-    """Hosts `run_loop`. Restarted by Ray when it dies; nothing that matters lives in its memory."""
+    """Hosts `run_loop`. Started again where it dies; nothing that matters lives in its memory."""
 
     def __init__(self, run_uri: str) -> None:
         self.run_uri = run_uri
@@ -53,34 +69,56 @@ class DriverActor:
     def run(self) -> Outcome:
         return run_loop(self.run_uri, should_stop=self.stop.is_set)
 
+    def is_there(self) -> bool:
+        return True
+
     def request_stop(self) -> None:
         self.stop.set()
 
 
-def _run_in_actor(run_uri: str, should_stop: Callable[[], bool], on_poll: Callable[[], None]) -> Outcome:
+def _run_in_actor(run_uri: str, config: RunConfig, should_stop: Callable[[], bool], on_poll: OnPoll) -> Outcome:
+    """Start the driver as often as it dies, unless it does so again and again without getting any further."""
     import ray
 
-    from ray_al.driver.cluster import NAMESPACE
+    deaths, known = 0, _num_facts(run_uri)
+    while True:
+        try:
+            with HeadWatch() as head:
+                return _follow(_start_actor(run_uri), config, head, should_stop, on_poll)
+        except ray.exceptions.RayActorError as error:
+            facts = _num_facts(run_uri)
+            deaths, known = (deaths + 1 if facts == known else 1), facts
+            if deaths >= MAX_DEATHS:
+                raise RayALError(
+                    f"the driver's process died {deaths} times without getting any further; the last time: {' '.join(str(error).split())[:500]}. "
+                    f"Look for what ends it (memory, the model's own code), then: ray-al resume {run_uri}"
+                ) from None
+        if should_stop():
+            return Outcome("interrupted")
+        time.sleep(POLL_S)
+
+
+def _num_facts(run_uri: str) -> int:
+    """How many events the run has beside the starts of its drivers."""
+    return sum(event.kind != "driver_started" for event in Journal(Storage(run_uri)).events)
+
+
+def _start_actor(run_uri: str) -> Any:
+    import ray
 
     name = "driver-" + hashlib.sha256(Storage(run_uri).root.encode()).hexdigest()[:16]
-    actor: Any = (
-        ray.remote(DriverActor)
-        .options(
-            name=name,
-            namespace=NAMESPACE,
-            get_if_exists=True,
-            num_cpus=0,
-            max_restarts=-1,
-            max_task_retries=-1,
-            max_concurrency=4,
-            scheduling_strategy="DEFAULT",
-        )
-        .remote(run_uri)
-    )
-    answer = actor.run.remote()
+    options = {"name": name, "namespace": NAMESPACE, "get_if_exists": True, "num_cpus": 0, "max_concurrency": 4, "scheduling_strategy": "DEFAULT"}
+    return ray.remote(DriverActor).options(**options).remote(run_uri)
+
+
+def _follow(actor: Any, config: RunConfig, head: HeadWatch, should_stop: Callable[[], bool], on_poll: OnPoll) -> Outcome:
+    """Wait for the driver's answer, and tell what it is waited for."""
+    import ray
+
+    started, there, answer = time.monotonic(), actor.is_there.remote(), actor.run.remote()
     asked = False
     while not ray.wait([answer], timeout=POLL_S)[0]:
-        on_poll()
+        on_poll(_waiting(there, started, config, head))
         if should_stop() and not asked:
             actor.request_stop.remote()
             asked = True
@@ -90,3 +128,27 @@ def _run_in_actor(run_uri: str, should_stop: Callable[[], bool], on_poll: Callab
     except ray.exceptions.RayTaskError as error:
         cause = error.cause
         raise (cause if isinstance(cause, RayALError) else error) from None
+
+
+def _waiting(there: Any, started: float, config: RunConfig, head: HeadWatch) -> str:
+    """What is waited for instead of the run itself; empty where nothing is.
+
+    Raises:
+        ClusterError: it has been waited for long enough.
+    """
+    import ray
+
+    gone = head.gone_s()
+    if gone > HEAD_LOST_S:
+        raise ClusterError(f"the head of the cluster has been gone for {gone:.0f} s; what is recorded stands, resume on a cluster that works")
+    if gone > SAY_S:
+        return f"waiting for the head of the cluster, gone for {gone:.0f} s"
+    waited = time.monotonic() - started
+    if waited < SAY_S or ray.wait([there], timeout=0)[0]:
+        return ""
+    limit = config.cluster.start_timeout_s
+    if waited > limit:
+        raise ClusterError(
+            f"the cluster did not start the run's driver within cluster.start_timeout_s={limit:g} s; look at `ray status`, then resume"
+        )
+    return f"waiting for the cluster to start the driver, {waited:.0f} s"

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from ray_al.core.config import RunConfig, parse_config
+from ray_al.core.errors import Interrupted
 from ray_al.core.storage import Storage
 from ray_al.driver.decide import Stop, Train, Wait, decide
 from ray_al.driver.lease import Lease
@@ -17,7 +18,6 @@ from ray_al.driver.status import StatusFile
 from ray_al.driver.track import Tracker
 from ray_al.ledger import Journal, State, fold
 from ray_al.report.build import write_curve
-from ray_al.train.loop import TrainStopped
 
 CONFIG = "config.yaml"
 
@@ -28,10 +28,6 @@ class Outcome:
 
     kind: str
     detail: str = ""
-
-
-class Interrupted(Exception):
-    """Somebody asked for a clean end; what was recorded stands."""
 
 
 def read_config(storage: Storage) -> RunConfig:
@@ -56,7 +52,7 @@ def run_loop(run_uri: str, *, should_stop: Callable[[], bool] = lambda: False, o
     status = StatusFile(storage)
     try:
         return _Loop(storage, config, status, should_stop, on_trained).run()
-    except (Interrupted, TrainStopped):
+    except Interrupted:
         status.note(fold(Journal(storage).events), "interrupted")
         return Outcome("interrupted")
     except BaseException:
@@ -84,7 +80,7 @@ class _Loop:
         try:
             while not isinstance(action := decide(self.state, self.config), Stop | Wait):
                 if self.should_stop():
-                    raise Interrupted
+                    raise Interrupted("interrupted")
                 self.append(*performer.perform(action, self.state))
                 performer.tidy(action, self.state)
                 write_curve(self.storage, self.state)
@@ -106,7 +102,7 @@ class _Loop:
         self.state = fold([self.journal.append(kind, data)], self.state)
         return self.state
 
-    def note(self, stage: str, done: int, total: int) -> None:
+    def note(self, stage: str, done: int, total: int, waiting: str = "") -> None:
         if self.should_stop():
-            raise Interrupted
-        self.status.note(self.state, stage, done, total)
+            raise Interrupted("interrupted")
+        self.status.note(self.state, stage, done, total, waiting)

@@ -21,7 +21,12 @@ def train(context: Context, action: actions.Train, trainer: Trainer) -> Done:
     if not is_untrained(context, cycle) and not state.label_parts:
         raise RayALError(f"cycle {cycle}: not one label of the start set could be used; see the refused ones with `ray-al status`")
     plan = _plan(context, cycle, action.member)
-    result = trainer.train(plan, progress=lambda done, total: context.note("train", done, total), should_stop=context.should_stop)
+    result = trainer.train(
+        plan,
+        progress=lambda done, total: context.note("train", done, total),
+        should_stop=context.should_stop,
+        waiting=lambda text: context.note("train", 0, 0, text),
+    )
     context.storage.remove(plan.progress)
     if action.member:
         return "member_trained", {"cycle": cycle, "member": action.member, **_files(result)}

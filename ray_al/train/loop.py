@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from ray_al.core.config import RunConfig
-from ray_al.core.errors import DataError, RayALError
+from ray_al.core.errors import DataError, Interrupted
 from ray_al.core.seeding import seed_of
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef, Metrics, TrainPlan, TrainResult
@@ -31,10 +31,8 @@ Progress = Callable[[int, int], None]
 LOSSES_KEPT = 100
 
 
-class TrainStopped(RayALError):
+class TrainStopped(Interrupted):
     """Training ended because it was asked to."""
-
-    exit_code = 130
 
 
 class CycleTrainer:
