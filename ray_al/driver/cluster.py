@@ -16,8 +16,10 @@ from ray_al.driver.resources import check_fits, living_nodes
 NAMESPACE = "ray_al"
 ANSWER_S = 5.0
 """How long a head may take to take a connection."""
-CONNECT_S = 60.0
-"""How long Ray may take to start here, or to attach."""
+START_S = 120.0
+"""How long Ray may take to start on this machine, however busy it is."""
+ATTACH_S = 30.0
+"""How long it may take to attach to a cluster."""
 
 
 def needs_ray(config: RunConfig) -> bool:
@@ -83,7 +85,7 @@ class Connection:
             return
         import ray
 
-        if self._done.wait(0 if self._error is not None else CONNECT_S):
+        if self._done.wait(0 if self._error is not None else START_S):
             ray.shutdown()
         self._closed.set()
         self._thread = None
@@ -98,12 +100,13 @@ class Connection:
 
     def _wait(self, config: RunConfig) -> None:
         if self._thread is not None:
-            deadline = time.monotonic() + CONNECT_S
+            limit = ATTACH_S if os.environ.get("RAY_ADDRESS") else START_S
+            deadline = time.monotonic() + limit
             while not self._done.wait(0.1) and time.monotonic() < deadline:
                 if self.should_stop():
                     raise Interrupted("interrupted while Ray started")
             if self._error is None and not self._done.is_set():
-                self._error = TimeoutError(f"no connection within {CONNECT_S:.0f} s")
+                self._error = TimeoutError(f"no connection within {limit:.0f} s")
             if self._error is not None:
                 raise _explained(self._error) from self._error
         check_fits(config)
@@ -118,18 +121,26 @@ def check_address(address: str) -> None:
     """
     if address in ("", "local", "auto"):
         return
-    host, separator, port = address.rpartition(":")
-    if "://" in address or not separator or not port.isdigit():
+    host, _, port = address.rpartition(":")
+    if "://" in address or not host or not port.isdigit():
         raise ConfigError(
             f"RAY_ADDRESS={address}: give the address of the cluster's head as HOST:PORT (the port of `ray start --head`, 6379 unless set); "
             "ray:// and http:// are not supported here. From outside a cluster, use `ray job submit`"
         )
+    if (reason := _refusal(address)) is not None:
+        raise ClusterError(
+            f"RAY_ADDRESS={address}: no cluster answers there ({reason}); start it, give another address, or unset RAY_ADDRESS to use this machine"
+        )
+
+
+def _refusal(address: str) -> str | None:
+    """Why nothing takes a connection at HOST:PORT; None where something does."""
+    host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
     except (OSError, OverflowError) as error:
-        raise ClusterError(
-            f"RAY_ADDRESS={address}: no cluster answers there ({error}); start it, give another address, or unset RAY_ADDRESS to use this machine"
-        ) from None
+        return str(error)
+    return None
 
 
 def init_ray(num_cpus: int) -> None:
@@ -147,20 +158,20 @@ def init_ray(num_cpus: int) -> None:
     options: dict[str, Any] = {"namespace": NAMESPACE, "log_to_driver": False, "logging_level": logging.ERROR}
     # The dashboard stays on: Train's clean-up of placement groups asks it whether a controller lives.
     local = {"num_cpus": num_cpus, "include_dashboard": True, "dashboard_port": 0}
-    address = os.environ.get("RAY_ADDRESS")
-    if address == "local":
-        ray.init(**local, **options)
-        return
-    if address:
-        use_token()
-        ray.init(**options)
-        return
-    try:
-        ray.init(**local, **options)
-    except ValueError:  # Ray's word that a cluster runs here, whose CPUs are not ours to set
-        ray.init(**options)
-    except ConnectionError:  # the cluster that `ray start` left a note of is gone
+    address = os.environ.get("RAY_ADDRESS") or find_started()
+    if address in (None, "local"):
         ray.init(address="local", **local, **options)
+        return
+    use_token()
+    ray.init(**options)
+
+
+def find_started() -> str | None:
+    """The address of the cluster that `ray start` started on this machine; None where there is none, or where its note is all that is left."""
+    from ray._private.services import find_bootstrap_address
+
+    address: str | None = find_bootstrap_address(None)
+    return address if address and _refusal(address) is None else None
 
 
 def use_token() -> None:

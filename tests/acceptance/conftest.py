@@ -44,6 +44,8 @@ class Place:
     def __init__(self, folder: Path, address: str, dashboard: str) -> None:
         self.folder, self.address, self.dashboard = folder, address, dashboard
         self.env = {**os.environ, "RAY_ADDRESS": address, "PYTHONPATH": str(ROOT)}
+        self.env_of_ray = {**self.env, "RAY_AUTH_MODE": "token"}
+        """Ray's own commands show a token only where they are told to."""
 
     def command(self, *arguments: object) -> list[str]:
         return [sys.executable, "-m", "ray_al.cli", *map(str, arguments)]

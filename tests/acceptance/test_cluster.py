@@ -79,7 +79,7 @@ def test_a_second_driver_leaves_with_exit_code_3(place):
 def submit(place, *arguments):
     ray = str(Path(sys.executable).parent / "ray")
     command = [ray, "job", "submit", "--address", place.dashboard, "--working-dir", str(ROOT), "--", "python", "jobs/run.py", *map(str, arguments)]
-    return subprocess.run(command, env=place.env, capture_output=True, text=True, timeout=280)
+    return subprocess.run(command, env=place.env_of_ray, capture_output=True, text=True, timeout=280)
 
 
 def test_a_jobs_exit_code_follows_the_runs(place, expected):
