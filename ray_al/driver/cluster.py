@@ -18,6 +18,8 @@ ANSWER_S = 5.0
 """How long a head may take to take a connection."""
 START_S = 120.0
 """How long Ray may take to start on this machine, however busy it is."""
+KEPT = 8
+"""Processes of a private cluster that are kept beside one a CPU."""
 ATTACH_S = 30.0
 """How long it may take to attach to a cluster."""
 
@@ -157,13 +159,22 @@ def init_ray(num_cpus: int) -> None:
     logging.getLogger("ray").setLevel(logging.ERROR)
     options: dict[str, Any] = {"namespace": NAMESPACE, "log_to_driver": False, "logging_level": logging.ERROR}
     # The dashboard stays on: Train's clean-up of placement groups asks it whether a controller lives.
-    local = {"num_cpus": num_cpus, "include_dashboard": True, "dashboard_port": 0}
+    # Ray ends idle processes beyond a limit within a second; those of scorers, and those that have imported ahead, are needed again.
+    keep = {"num_workers_soft_limit": num_cpus + KEPT}
+    local = {"num_cpus": num_cpus, "include_dashboard": True, "dashboard_port": 0, "_system_config": keep}
     address = os.environ.get("RAY_ADDRESS") or find_started()
     if address in (None, "local"):
         ray.init(address="local", **local, **options)
         return
     use_token()
     ray.init(**options)
+
+
+def is_private() -> bool:
+    """Whether this process started the cluster that it is connected to."""
+    from ray._private.worker import global_worker
+
+    return bool(global_worker.node is not None and global_worker.node.is_head())
 
 
 def find_started() -> str | None:

@@ -96,8 +96,8 @@ def create_run(config: RunConfig, out: str, *, prepare: Prepare = lambda config:
     # How many regions there are, and what a share of them is, superpixels tell once they are computed.
     unknown = kind.needs_maps and config.budget.unit == "regions"
     amount = 0 if unknown else total_amount(config.budget, sizes)
+    ready()  # before speeds are measured, which other work would disturb
     config = _resolve(config, dataset.num_classes, len(manifest))
-    ready()
     config_bytes, manifest_bytes = config.to_yaml().encode(), table_bytes(manifest)
     storage.replace(CONFIG, config_bytes)
     storage.replace(MANIFEST, manifest_bytes)

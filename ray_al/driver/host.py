@@ -9,8 +9,9 @@ from typing import Any
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import ClusterError, Interrupted, RayALError
 from ray_al.core.storage import Storage
-from ray_al.driver.cluster import NAMESPACE, HeadWatch, connect
+from ray_al.driver.cluster import NAMESPACE, HeadWatch, connect, is_private, needs_ray
 from ray_al.driver.loop import Outcome, read_config, run_loop
+from ray_al.driver.warm import warm_up
 from ray_al.ledger import Journal
 
 POLL_S = 0.25
@@ -38,6 +39,8 @@ def run(run_uri: str, *, should_stop: Callable[[], bool], on_poll: OnPoll = lamb
         with connect(config, should_stop=should_stop):
             if config.cluster.host == "actor":
                 return _run_in_actor(run_uri, config, should_stop, on_poll)
+            if needs_ray(config) and is_private():
+                warm_up(config)
             return _run_in_process(run_uri, should_stop, on_poll)
     except Interrupted:
         return Outcome("interrupted")
@@ -81,10 +84,13 @@ def _run_in_actor(run_uri: str, config: RunConfig, should_stop: Callable[[], boo
     import ray
 
     deaths, known = 0, _num_facts(run_uri)
+    actor = _start_actor(run_uri)
+    if is_private():
+        warm_up(config)  # while the driver starts
     while True:
         try:
             with HeadWatch() as head:
-                return _follow(_start_actor(run_uri), config, head, should_stop, on_poll)
+                return _follow(actor, config, head, should_stop, on_poll)
         except ray.exceptions.RayActorError as error:
             facts = _num_facts(run_uri)
             deaths, known = (deaths + 1 if facts == known else 1), facts
@@ -96,6 +102,7 @@ def _run_in_actor(run_uri: str, config: RunConfig, should_stop: Callable[[], boo
         if should_stop():
             return Outcome("interrupted")
         time.sleep(POLL_S)
+        actor = _start_actor(run_uri)
 
 
 def _num_facts(run_uri: str) -> int:

@@ -3,10 +3,9 @@
 import os
 from typing import Any
 
+from ray._common.constants import RAY_WARN_BLOCKING_GET_INSIDE_ASYNC_ENV_VAR
 from ray.train.v2._internal import constants
 from ray.train.v2._internal.execution.callback import ControllerCallback
-
-ADDRESS = "RAY_ADDRESS"
 
 
 class Introduce(ControllerCallback):
@@ -21,16 +20,26 @@ class Introduce(ControllerCallback):
         ray.get_actor(self.mailbox, namespace=self.namespace).set_controller.remote(ray.get_runtime_context().current_actor)
 
 
-def name_cluster() -> None:
-    """Have Train's helpers know this cluster by its address.
+def share_environment() -> None:
+    """Have Train's processes share this one's address of the cluster, and its way of waiting for threads.
 
-    The one that frees the group of a dead controller asks for the machine's only cluster, and fails where there are two. It lives longer than
-    its controller, so the address travels as an environment variable from the actor that hosts the run; a run that its caller's process hosts
-    ends as a whole.
+    The helper that frees the group of a dead controller asks for the machine's only cluster, and fails where there are two. It lives longer than
+    its controller, so the address comes from the actor that hosts the run; a run that its caller's process hosts ends as a whole. Workers load
+    torch, which reads OpenMP's setting once, before anything of this package.
     """
     import ray
 
     context = ray.get_runtime_context()
     if context.get_actor_id() is not None:
-        os.environ[ADDRESS] = context.gcs_address
-        constants.ENV_VARS_TO_PROPAGATE.add(ADDRESS)
+        os.environ["RAY_ADDRESS"] = context.gcs_address
+        constants.ENV_VARS_TO_PROPAGATE.add("RAY_ADDRESS")
+    constants.ENV_VARS_TO_PROPAGATE.add("OMP_WAIT_POLICY")
+
+
+def training_environment(*, in_actor: bool) -> dict[str, str]:
+    """The variables of Train's processes, as Train will ask for them, after `share_environment` in an actor or in this process."""
+    import ray
+
+    variables = {name: os.environ[name] for name in {*constants.ENV_VARS_TO_PROPAGATE, "OMP_WAIT_POLICY"} if name in os.environ}
+    variables.setdefault(RAY_WARN_BLOCKING_GET_INSIDE_ASYNC_ENV_VAR, constants.DEFAULT_RAY_WARN_BLOCKING_GET_INSIDE_ASYNC_VALUE)
+    return {**variables, **({"RAY_ADDRESS": ray.get_runtime_context().gcs_address} if in_actor else {})}

@@ -202,9 +202,9 @@ class RayTrainer:
         try:
             from ray.data._internal.cluster_autoscaler.default_autoscaling_coordinator import get_or_create_autoscaling_coordinator
 
-            from ray_al.train.controller import name_cluster
+            from ray_al.train.controller import share_environment
 
-            name_cluster()
+            share_environment()
             if isinstance(self.config.train.workers, tuple):
                 # Ray ties what counts free resources to the node that asks for it first: this one, without which the run is lost anyway.
                 get_or_create_autoscaling_coordinator()

@@ -51,6 +51,7 @@ def test_a_driver_that_dies_again_and_again_is_given_up(monkeypatch, facts, foll
     counts = iter(facts)
     monkeypatch.setattr(host, "HeadWatch", contextlib.nullcontext)
     monkeypatch.setattr(host, "_start_actor", lambda uri: None)
+    monkeypatch.setattr(host, "is_private", lambda: False)
     monkeypatch.setattr(host, "_num_facts", lambda uri: next(counts))
     monkeypatch.setattr(host, "_follow", die)
     monkeypatch.setattr(host, "POLL_S", 0)
@@ -67,6 +68,7 @@ def test_a_stop_ends_a_driver_that_dies_again_and_again(monkeypatch):
 
     monkeypatch.setattr(host, "HeadWatch", contextlib.nullcontext)
     monkeypatch.setattr(host, "_start_actor", lambda uri: None)
+    monkeypatch.setattr(host, "is_private", lambda: False)
     monkeypatch.setattr(host, "_num_facts", lambda uri: 1)
     monkeypatch.setattr(host, "_follow", die)
     assert host._run_in_actor("run", None, lambda: True, lambda waiting: None).kind == "interrupted"
