@@ -17,8 +17,8 @@ from ray_al.ledger import Journal
 POLL_S = 0.25
 SAY_S = 10.0
 """Waits of this length are told."""
-HEAD_LOST_S = 60.0
-"""How long a cluster's head may be gone before the run ends."""
+HEAD_LOST_S = 45.0
+"""How long a cluster's head may be gone before the run ends; Ray itself ends the process after a minute, with words of its own."""
 MAX_DEATHS = 3
 """Of the driver, in a row, without anything new in the journal."""
 OnPoll = Callable[[str], None]
@@ -149,7 +149,7 @@ def _waiting(there: Any, started: float, config: RunConfig, head: HeadWatch) -> 
     if gone > HEAD_LOST_S:
         raise ClusterError(f"the head of the cluster has been gone for {gone:.0f} s; what is recorded stands, resume on a cluster that works")
     if gone > SAY_S:
-        return f"waiting for the head of the cluster, gone for {gone:.0f} s"
+        return f"waiting for the head of the cluster, gone for {gone // SAY_S * SAY_S:.0f} s"
     waited = time.monotonic() - started
     if waited < SAY_S or ray.wait([there], timeout=0)[0]:
         return ""
@@ -158,4 +158,4 @@ def _waiting(there: Any, started: float, config: RunConfig, head: HeadWatch) -> 
         raise ClusterError(
             f"the cluster did not start the run's driver within cluster.start_timeout_s={limit:g} s; look at `ray status`, then resume"
         )
-    return f"waiting for the cluster to start the driver, {waited:.0f} s"
+    return f"waiting for the cluster to start the driver, {waited // SAY_S * SAY_S:.0f} s"

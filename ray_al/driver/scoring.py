@@ -167,7 +167,8 @@ def _run(context: Context, tasks: list[ShardTask], stage: str, kind: str, facts:
         if context.should_stop():
             raise Interrupted("interrupted while the pool was worked on")
         if silent_s > SAY_S:
-            context.note(stage, num_done, len(tasks), f"{stage}: {num_done} of {len(tasks)} shards, the next is waited for since {silent_s:.0f} s")
+            waited = silent_s // SAY_S * SAY_S
+            context.note(stage, num_done, len(tasks), f"{stage} {num_done} of {len(tasks)}, waiting for the next shard, {waited:.0f} s")
 
     run_shards(tasks, context.config, on_results, watch)
     return totals

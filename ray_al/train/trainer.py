@@ -16,7 +16,7 @@ from ray_al.train.loop import CycleTrainer, Progress, TrainStopped
 POLL_SECONDS = 0.05
 CLOSE_SECONDS = 60.0
 END_SECONDS = 5.0
-ASK_SECONDS = 60.0
+ASK_SECONDS = 120.0
 ELASTIC_SECONDS = 150.0
 """After a loss, an elastic group tries its old size in vain for a minute, then starts smaller; one that takes longer starts no more."""
 SAY_SECONDS = 10.0
@@ -175,7 +175,7 @@ class RayTrainer:
         workers, limit = self.config.train.workers, self.config.cluster.start_timeout_s
         if silent_s < SAY_SECONDS:
             return
-        tell(f"waiting for {workers} training workers to start, {silent_s:.0f} s")
+        tell(f"waiting for {workers} training workers to start, {silent_s // SAY_SECONDS * SAY_SECONDS:.0f} s")
         if silent_s > ELASTIC_SECONDS and self._lived and isinstance(workers, tuple):
             raise _GroupLost(f"no workers were started anew for {ELASTIC_SECONDS:.0f} s")
         if silent_s > limit:
