@@ -21,7 +21,7 @@ root = sys.argv[1]
 module.ELASTIC_SECONDS = 60.0
 cluster = Cluster()
 cluster.add_node(num_cpus=0)
-nodes = [cluster.add_node(num_cpus=0.5, object_store_memory=150 << 20) for _ in range(2)]
+nodes = [cluster.add_node(num_cpus=1, object_store_memory=150 << 20) for _ in range(2)]
 ray.init(address=cluster.address, namespace="ray_al_test", log_to_driver=False)
 
 @ray.remote(num_cpus=0)
@@ -30,7 +30,7 @@ def count_here():
 
 doomed = nodes[1]
 ray.get(count_here.options(scheduling_strategy=NodeAffinitySchedulingStrategy(doomed.node_id, soft=False)).remote())
-config = make_config(workers=(1, 2), steps=3000)
+config = make_config(workers=(1, 3), steps=3000)
 parts = make_run(root, config)
 trainer = open_trainer(config, root, 1)
 killed = []

@@ -117,3 +117,17 @@ def test_a_signal_ends_a_command_with_130_and_one_line(command, number):
     assert process.returncode == 130
     assert errors.startswith("interrupted")
     assert len(errors.splitlines()) == 1
+
+
+def test_what_is_waited_for_is_shown_until_it_comes(tmp_path):
+    from ray_al.cli import _progress_line
+    from ray_al.core.storage import Storage
+    from ray_al.driver.status import StatusFile
+    from ray_al.ledger import State
+
+    status = StatusFile(Storage(str(tmp_path)))
+    status.note(State(), "train", 0, 0, "waiting for 2 training workers to start, 10 s")
+    assert _progress_line(str(tmp_path)).endswith(": waiting for 2 training workers to start, 10 s")
+    status.note(State(), "train", 1, 4)
+    status.note(State(), "train", 4, 4)
+    assert _progress_line(str(tmp_path)).endswith(": train 4/4")
