@@ -107,7 +107,7 @@ class RayTrainer:
         return result
 
     def close(self) -> None:
-        """End the group and its mailbox; what does not end when it is told to is killed."""
+        """End the group and its mailbox."""
         import ray
 
         if self._mailbox is None:
@@ -117,9 +117,9 @@ class RayTrainer:
         if self._thread is not None:
             self._thread.join(CLOSE_SECONDS if self._lived and not self._is_lost else 0)
             if self._thread.is_alive() and self._controller is not None:
-                self._controller.abort.remote()  # gives back what the group holds
+                # Heeded at once, or after this try to place the group, which takes a minute at most; killed, it would leave its place taken.
+                self._controller.abort.remote()
                 self._thread.join(END_SECONDS)
-                ray.kill(self._controller)
         ray.kill(self._mailbox)
         self._mailbox = self._thread = self._controller = None
 
@@ -194,11 +194,13 @@ class RayTrainer:
         name = f"mailbox-{self.run_name}-{self._groups}"
         self._errors, self._lived, self._is_lost = [], False, False
         self._mailbox = start_mailbox(name)
-        self._thread = threading.Thread(target=self._fit, args=(name, f"{self.run_name}-{self._groups}"), daemon=True, name="ray-al-fit")
+        arguments = (name, f"{self.run_name}-{self._groups}", self._errors)
+        self._thread = threading.Thread(target=self._fit, args=arguments, daemon=True, name="ray-al-fit")
         self._groups += 1
         self._thread.start()
 
-    def _fit(self, mailbox: str, name: str) -> None:
+    def _fit(self, mailbox: str, name: str, errors: list[BaseException]) -> None:
+        """Start a group and wait for its end; `errors` are this group's own, as the next one may have started by then."""
         try:
             from ray.data._internal.cluster_autoscaler.default_autoscaling_coordinator import get_or_create_autoscaling_coordinator
 
@@ -210,7 +212,7 @@ class RayTrainer:
                 get_or_create_autoscaling_coordinator()
             self._torch_trainer(mailbox, name).fit()
         except BaseException as error:  # raised by the thread that waits in train()
-            self._errors.append(error)
+            errors.append(error)
 
     def _torch_trainer(self, mailbox: str, name: str) -> Any:
         import ray

@@ -49,7 +49,7 @@ def train(config, root, *, plans=1, **options):
 
 
 def wait_until_free(ray, name, amount):
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while ray.available_resources().get(name, 0) < amount:
         assert time.monotonic() < deadline, ray.available_resources()
         time.sleep(0.2)
