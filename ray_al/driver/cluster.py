@@ -159,11 +159,12 @@ def init_ray(num_cpus: int) -> None:
     logging.getLogger("ray").setLevel(logging.ERROR)
     options: dict[str, Any] = {"namespace": NAMESPACE, "log_to_driver": False, "logging_level": logging.ERROR}
     # The dashboard stays on: Train's clean-up of placement groups asks it whether a controller lives.
-    # Ray ends idle processes beyond a limit within a second; those of scorers, and those that have imported ahead, are needed again.
+    # Ray ends idle processes beyond a limit within a second; those of scorers are needed again, with all that they have read.
     keep = {"num_workers_soft_limit": num_cpus + KEPT}
     local = {"num_cpus": num_cpus, "include_dashboard": True, "dashboard_port": 0, "_system_config": keep}
     address = os.environ.get("RAY_ADDRESS") or find_started()
     if address in (None, "local"):
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # a process less: nobody takes this machine's only node away
         ray.init(address="local", **local, **options)
         return
     use_token()

@@ -3,7 +3,6 @@
 import os
 from typing import Any
 
-from ray._common.constants import RAY_WARN_BLOCKING_GET_INSIDE_ASYNC_ENV_VAR
 from ray.train.v2._internal import constants
 from ray.train.v2._internal.execution.callback import ControllerCallback
 
@@ -34,12 +33,3 @@ def share_environment() -> None:
         os.environ["RAY_ADDRESS"] = context.gcs_address
         constants.ENV_VARS_TO_PROPAGATE.add("RAY_ADDRESS")
     constants.ENV_VARS_TO_PROPAGATE.add("OMP_WAIT_POLICY")
-
-
-def training_environment(*, in_actor: bool) -> dict[str, str]:
-    """The variables of Train's processes, as Train will ask for them, after `share_environment` in an actor or in this process."""
-    import ray
-
-    variables = {name: os.environ[name] for name in {*constants.ENV_VARS_TO_PROPAGATE, "OMP_WAIT_POLICY"} if name in os.environ}
-    variables.setdefault(RAY_WARN_BLOCKING_GET_INSIDE_ASYNC_ENV_VAR, constants.DEFAULT_RAY_WARN_BLOCKING_GET_INSIDE_ASYNC_VALUE)
-    return {**variables, **({"RAY_ADDRESS": ray.get_runtime_context().gcs_address} if in_actor else {})}
