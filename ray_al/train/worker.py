@@ -27,7 +27,10 @@ def worker_loop(loop_config: dict[str, Any]) -> None:
     config = RunConfig.model_validate(loop_config["config"])
     context = ray.train.get_context()
     rank, world_size = context.get_world_rank(), context.get_world_size()
-    mailbox = ray.get_actor(loop_config["mailbox"], namespace=loop_config["namespace"])
+    try:
+        mailbox = ray.get_actor(loop_config["mailbox"], namespace=loop_config["namespace"])
+    except ValueError:  # lost: the host has another mailbox and another group by now, and this one ends
+        return
     if rank == 0:
         threading.Thread(target=_beat, args=(mailbox,), daemon=True, name="ray-al-beat").start()
     comm: Comm = TorchComm() if world_size > 1 else LocalComm()
@@ -48,7 +51,7 @@ def worker_loop(loop_config: dict[str, Any]) -> None:
             answer: Any = cycles.run(plan, wrap=_wrap(world_size, device), progress=told, should_stop=stop)
         except TrainStopped:
             return
-        except ray.exceptions.RayActorError:  # the mailbox is lost; the host ends this group and makes another
+        except ray.exceptions.RayActorError:  # the mailbox is lost; started again, every worker of this group finds that out
             raise
         except RayALError as error:  # a restart would meet it again
             answer = str(error)
