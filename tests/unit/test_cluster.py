@@ -131,3 +131,16 @@ def test_what_is_waited_for_is_shown_until_it_comes(tmp_path):
     status.note(State(), "train", 1, 4)
     status.note(State(), "train", 4, 4)
     assert _progress_line(str(tmp_path)).endswith(": train 4/4")
+
+
+def test_the_note_of_a_cluster_that_is_gone_is_passed_over(monkeypatch):
+    from ray._private import services
+
+    from ray_al.driver.cluster import find_started
+
+    noted = ["127.0.0.1:1"]
+    monkeypatch.setattr(services, "find_bootstrap_address", lambda temporary: noted[0])
+    assert find_started() is None
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        noted[0] = f"127.0.0.1:{server.getsockname()[1]}"
+        assert find_started() == noted[0]
