@@ -5,8 +5,10 @@ python jobs/bench_cycle.py [--cycles 5] [--workers 1]
 
 import argparse
 import datetime
+import json
 import statistics
 import tempfile
+import time
 
 from ray_al.core.config import RunConfig, parse_config
 from ray_al.core.storage import Storage
@@ -23,10 +25,15 @@ def main() -> None:
     options = parser.parse_args()
     folder = tempfile.mkdtemp(prefix="bench_cycle-")
     costs = {}
+    begun = time.time()
     with connect(configure(folder, options, keep_workers=True)):
+        connected = time.time()
         for name, keep_workers in (("warm group", True), ("fit() a cycle", False)):
             run_dir = create_run(configure(folder, options, keep_workers=keep_workers), f"{folder}/{name.replace(' ', '_')}")
-            run(run_dir, should_stop=lambda: False)
+            steps: list[float] = []
+            run(run_dir, should_stop=lambda: False, on_poll=lambda waiting, run_dir=run_dir, steps=steps: watch(run_dir, steps))
+            if keep_workers:
+                print(f"Ray started within {connected - begun:.1f} s; {phases(Journal(Storage(run_dir)).events, steps[0])}", flush=True)
             costs[name] = overheads(Journal(Storage(run_dir)).events)
             listed = ", ".join(f"{seconds:.2f}" for seconds in costs[name])
             print(f"{name:14s} first cycle {costs[name][0]:.1f} s, later cycles {listed[listed.index(',') + 2 :]} s", flush=True)
@@ -44,6 +51,31 @@ def configure(folder: str, options: argparse.Namespace, *, keep_workers: bool) -
         "budget": {"start": 16, "per_cycle": 16, "amount": 16 * options.cycles},
     }
     return parse_config(values, source="bench")
+
+
+def watch(run_dir: str, steps: list[float]) -> None:
+    """Note when a training step is first told of."""
+    storage = Storage(run_dir)
+    if not steps and storage.exists("status.json"):
+        live = json.loads(storage.read("status.json"))
+        if live["stage"] == "train" and live["done"]:
+            steps.append(time.time())
+
+
+def phases(events: list[Event], step: float) -> str:
+    """Where the time goes before the first step, and before the first scores."""
+    first: dict[str, float] = {}
+    for event in events:
+        first.setdefault(event.kind, _time(event))
+    moments = {
+        "driver": first["driver_started"],
+        "start set labelled": first["labels_received"],
+        "first step": step,
+        "cycle 0 trained": first["cycle_trained"],
+        "pool scored": first["pool_scored"],
+    }
+    made = first["run_created"]
+    return "seconds after the run was made: " + ", ".join(f"{name} {moment - made:.1f}" for name, moment in moments.items())
 
 
 def overheads(events: list[Event]) -> list[float]:

@@ -322,14 +322,16 @@ def doctor(storage: str | None, as_json: bool) -> None:
 
 
 def _run(config: str, out: str | None, overrides: tuple[str, ...], as_json: bool) -> int:
+    from ray_al.driver.cluster import connection
     from ray_al.driver.create import check_places, create_run, default_run_uri
 
     settings = load_config(config, overrides)
     out = out or default_run_uri(settings.name)
     check_places(settings, out)
-    run_dir = create_run(settings, out)
-    click.echo(f"run directory: {run_dir}", err=True)
-    return _drive(run_dir, as_json)
+    with connection() as link:
+        run_dir = create_run(settings, out, prepare=link.start)
+        click.echo(f"run directory: {run_dir}", err=True)
+        return _drive(run_dir, as_json)
 
 
 def _sweep(file: str | None, resume_dir: str | None, dry_run: bool, out: str | None, overrides: tuple[str, ...], as_json: bool) -> int:
@@ -372,7 +374,7 @@ def _drive(run_dir: str, as_json: bool) -> int:
 
     storage = Storage(run_dir)
     with stop_on_signals() as stop, progress() as show:
-        outcome = host_run(run_dir, should_stop=stop.is_set, on_poll=lambda: show(progress_line(storage)))
+        outcome = host_run(run_dir, should_stop=stop.is_set, on_poll=lambda waiting: show(waiting or progress_line(storage)))
     facts = read_status(storage)
     facts["outcome"] = outcome.kind
     facts["ignored_answers"] = ignored_answers(Storage(run_dir))
@@ -412,7 +414,7 @@ def _final(run_dir: str, kind: Any, as_json: bool) -> None:
 
     _require_writable(run_dir)
     with stop_on_signals() as stop, progress() as show:
-        values = train_final(run_dir, kind, progress=lambda done, total: show(f"step {done} of {total}"), should_stop=stop.is_set)
+        values = train_final(run_dir, kind, progress=lambda done, total: show(f"step {done} of {total}"), should_stop=stop.is_set, waiting=show)
     miou = values["metrics"]["val"]["miou"]
     share = values.get("share_of_full_score")
     text = f"mIoU {miou:.4f} on val" + (f", {share:.1%} of the full score" if share is not None else "")

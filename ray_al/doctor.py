@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from ray_al.core.errors import StorageError
+from ray_al.core.errors import RayALError, StorageError
 from ray_al.core.storage import Storage
 
 Finding = tuple[bool, str, str]
@@ -70,7 +70,13 @@ def _ray() -> Finding:
 
 
 def _cluster() -> Finding:
-    address = os.environ.get("RAY_ADDRESS")
+    from ray_al.driver.cluster import check_address
+
+    address = os.environ.get("RAY_ADDRESS", "")
+    try:
+        check_address(address)
+    except RayALError as error:
+        return False, str(error), "start that cluster, or unset RAY_ADDRESS"
     return True, f"RAY_ADDRESS={address}" if address else "RAY_ADDRESS is not set: a running one is used, else a local one is started", ""
 
 

@@ -10,9 +10,11 @@ from typing import Any
 
 import click
 
-from ray_al.core.errors import ConfigError, RayALError
+from ray_al.core.errors import ConfigError, Interrupted, RayALError
 
 EXIT_INTERRUPTED = 130
+STOP_S = 8.0
+"""How long a command may take to end cleanly after the first signal."""
 
 
 class Group(click.Group):
@@ -20,31 +22,17 @@ class Group(click.Group):
 
     def invoke(self, context: click.Context) -> Any:
         try:
-            with _interrupt_on_sigterm():
+            with ends_on_signals():
                 return super().invoke(context)
-        except RayALError as error:
-            click.echo(f"error: {error}", err=True)
-            context.exit(error.exit_code)
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             context.exit(EXIT_INTERRUPTED)
-
-
-@contextmanager
-def _interrupt_on_sigterm() -> Iterator[None]:
-    """SIGTERM does inside what Ctrl-C does: what is half made is cleared away before the process ends."""
-
-    def handle(number: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, handle)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+        except Interrupted as error:
+            click.echo(str(error), err=True)
+            context.exit(error.exit_code)
+        except RayALError as error:
+            click.echo(f"error: {error}", err=True)
+            context.exit(error.exit_code)
 
 
 def place(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
@@ -78,16 +66,59 @@ def progress() -> Iterator[Callable[[str], None]]:
 
 
 @contextmanager
-def stop_on_signals() -> Iterator[threading.Event]:
-    """SIGINT and SIGTERM ask for a clean end between two steps; a second one ends at once."""
-    stop = threading.Event()
+def ends_on_signals() -> Iterator[None]:
+    """SIGINT and SIGTERM end the command: by KeyboardInterrupt, and in any case `STOP_S` after the first, or at the second.
 
-    def handle(number: int, frame: Any) -> None:
-        if stop.is_set():
+    Python runs its handlers between two steps of the main thread alone, which may be long inside a library's call: so a thread hears of each
+    signal too, through the file descriptor that Python writes to at once. Nothing that was recorded is lost by an end at any moment.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    known = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    caught = threading.Event()
+    thread = threading.Thread(target=_end_late, args=(reader, caught), daemon=True, name="ray-al-signals")
+    thread.start()
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(known)
+        if not caught.is_set():  # else the thread also sees to it that the process ends
+            os.close(writer)
+            thread.join()
+            os.close(reader)
+
+
+def _end_late(reader: int, signalled: threading.Event) -> None:
+    """End the process after the first of our signals, unless `reader` ends before."""
+    import select
+
+    deadline: float | None = None
+    while True:
+        ready, _, _ = select.select([reader], [], [], deadline)
+        numbers = os.read(reader, 64) if ready else None
+        if numbers == b"":
+            return
+        caught = sum(number in (signal.SIGINT, signal.SIGTERM) for number in numbers or b"")
+        if numbers is None or caught > 1 or (caught and deadline is not None):
+            sys.stderr.write("interrupted; nothing that was recorded is lost\n")
+            sys.stderr.flush()
             os._exit(EXIT_INTERRUPTED)
-        stop.set()
+        if caught:
+            signalled.set()
+            deadline = STOP_S
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+
+@contextmanager
+def stop_on_signals() -> Iterator[threading.Event]:
+    """SIGINT and SIGTERM ask for a clean end between two steps."""
+    stop = threading.Event()
+    before = {number: signal.signal(number, lambda number, frame: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield stop
     finally:

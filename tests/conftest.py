@@ -1,6 +1,9 @@
 import os
+import secrets
 
-os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+# As on every user's machine that has started Ray before: a token is there, and every cluster asks for it.
+os.environ.pop("RAY_AUTH_MODE", None)
+os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
 os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
 os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")  # tests talk to loopback alone

@@ -278,6 +278,8 @@ class ClusterConfig(Section):
     num_cpus: Annotated[int, Field(ge=1, le=4096)] | None = None
     """Logical CPUs of a local cluster that ray_al starts itself; default: the machine's, at least 4."""
     keep_checkpoints: Count = 2
+    start_timeout_s: Annotated[float, Field(gt=0, le=1e6)] = 900.0
+    """Seconds that a run waits for processes which the cluster does not start (no room, no nodes yet) before it ends with the reason."""
 
 
 class RunConfig(Section):

@@ -15,6 +15,16 @@ class ConfigError(RayALError):
     exit_code = 2
 
 
+class Interrupted(RayALError):
+    """Somebody asked for a clean end; what was recorded stands."""
+
+    exit_code = 130
+
+
+class ClusterError(RayALError):
+    """A cluster that does not answer, does not start what a run needs, or was lost; the run can be resumed."""
+
+
 class DataError(RayALError):
     """An image, a mask or a label that cannot be used: it is broken, or surely missing."""
 

@@ -17,7 +17,8 @@ from ray_al.label import simulated
 from ray_al.ledger import State
 
 Append = Callable[[str, Mapping[str, Any]], State]
-Note = Callable[[str, int, int], None]
+Note = Callable[..., None]
+"""Of (stage, done, total, waiting=""): progress, and what it waits for."""
 Done = tuple[str, Mapping[str, Any]]
 """Kind and data of the event that records an action."""
 
@@ -27,7 +28,7 @@ class Context:
 
     Args:
         append: records an event and returns the new state.
-        note: tells (stage, done, total) for progress.
+        note: tells (stage, done, total) for progress, and what is waited for.
         should_stop: whether somebody asked for a clean end.
     """
 

@@ -4,7 +4,7 @@ import datetime
 import hashlib
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -35,6 +35,7 @@ from ray_al.train.schedule import check_class_weights, check_train
 
 JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 GPU_BATCH_SIZE = 16
+Prepare = Callable[[RunConfig], Callable[[], None]]
 
 
 def default_run_uri(name: str) -> str:
@@ -88,8 +89,12 @@ def check_config(config: RunConfig) -> Dataset:
 
 
 @before_work()
-def create_run(config: RunConfig, out: str) -> str:
+def create_run(config: RunConfig, out: str, *, prepare: Prepare = lambda config: lambda: None) -> str:
     """Check everything, then write a new run directory and return its root.
+
+    Args:
+        prepare: called once the configuration is right, to begin what takes a while (connecting to a cluster); what it returns is called before
+            anything is written, and may refuse.
 
     Raises:
         ConfigError: something cannot work, or `out` exists; nothing was written.
@@ -98,11 +103,13 @@ def create_run(config: RunConfig, out: str) -> str:
     check_new(storage, out, RUN)
     storage.probe()
     dataset = check_config(config)
+    ready = prepare(config)
     manifest, broken, sizes = check_pool(config, dataset)
     kind = open_regions(config.regions)
     # How many regions there are, and what a share of them is, superpixels tell once they are computed.
     unknown = kind.needs_maps and config.budget.unit == "regions"
     amount = 0 if unknown else total_amount(config.budget, sizes)
+    ready()  # before speeds are measured, which other work would disturb
     config = _resolve(config, dataset.num_classes, len(manifest))
     config_yaml, manifest_bytes = config.to_yaml(), table_bytes(relative_places(manifest, dataset.root))
     created = {

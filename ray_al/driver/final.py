@@ -27,7 +27,14 @@ from ray_al.train.trainer import Trainer, open_trainer
 Kind = Literal["final", "upper_bound"]
 
 
-def train_final(run_uri: str, kind: Kind, *, progress: Callable[[int, int], None], should_stop: Callable[[], bool]) -> dict[str, Any]:
+def train_final(
+    run_uri: str,
+    kind: Kind,
+    *,
+    progress: Callable[[int, int], None],
+    should_stop: Callable[[], bool],
+    waiting: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
     """Train by the `final` section on the selected regions (`final`) or on every pool mask (`upper_bound`).
 
     Writes `<kind>/checkpoint/` and `<kind>/metrics.json`, which it returns. The checkpoint of an earlier training stays until `metrics.json`
@@ -36,6 +43,7 @@ def train_final(run_uri: str, kind: Kind, *, progress: Callable[[int, int], None
     Raises:
         ConfigError: nothing is labelled yet, or the pool has no masks for an upper bound.
         RunHeldError: another process is at the same training.
+        Interrupted: `should_stop` said so.
     """
     storage = Storage(run_uri)
     events = Journal(storage).events
@@ -47,7 +55,7 @@ def train_final(run_uri: str, kind: Kind, *, progress: Callable[[int, int], None
     if kind == "upper_bound" and any(image.mask_uri is None for image in dataset.splits["train"]):
         raise ConfigError(f"{run_uri}: an upper bound trains on every pool mask, and this pool has none; use `ray-al final`")
     with Lease(storage, f"{kind}/lease.json", held=f"trains the {kind} model of this run; wait until it is done, or end it first").acquire():
-        files, values = _train(pool, state, dataset, kind, progress, should_stop)
+        files, values = _train(pool, state, dataset, kind, progress=progress, should_stop=should_stop, waiting=waiting)
         with Lease(storage, "metrics.lease.json").acquire(patience_s=2 * STALE_S):  # the other kind's command writes the share, too
             storage.replace(f"{kind}/metrics.json", json.dumps(values, indent=1, allow_nan=False).encode())
             _write_share(storage)
@@ -56,10 +64,12 @@ def train_final(run_uri: str, kind: Kind, *, progress: Callable[[int, int], None
     return values
 
 
-def _train(
-    pool: Pool, state: State, dataset: Dataset, kind: Kind, progress: Callable[[int, int], None], should_stop: Callable[[], bool]
-) -> tuple[list[FileRef], dict[str, Any]]:
-    """The files of the new checkpoint, which lie beside those of an earlier one, and what `metrics.json` is to say."""
+def _train(pool: Pool, state: State, dataset: Dataset, kind: Kind, **asked: Any) -> tuple[list[FileRef], dict[str, Any]]:
+    """The files of the new checkpoint, which lie beside those of an earlier one, and what `metrics.json` is to say.
+
+    Args:
+        asked: what `Trainer.train` takes beside a plan.
+    """
     storage, config = pool.storage, pool.config
     plan = TrainPlan(
         cycle=state.cycle,
@@ -74,10 +84,11 @@ def _train(
         recipe=Recipe(**config.final.model_dump()),
         sieve=_sieve(config, state) if kind == "final" else None,
     )
-    with connect(config.model_copy(update={"cluster": config.cluster.model_copy(update={"host": "process"})})):
+    alone = {"cluster": config.cluster.model_copy(update={"host": "process"}), "score": config.score.model_copy(update={"workers": 0})}
+    with connect(config.model_copy(update=alone), should_stop=asked["should_stop"]):
         trainer = open_trainer(config, storage.root, state.term, kind=kind)
         try:
-            plan, result = _train_usable(trainer, plan, pool, state, progress=progress, should_stop=should_stop)
+            plan, result = _train_usable(trainer, plan, pool, state, **asked)
         finally:
             trainer.close()
     storage.remove(plan.progress)

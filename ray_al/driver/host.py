@@ -1,43 +1,61 @@
-"""Hosts of the loop: the calling process, and a named Ray actor that restarts and goes on from the journal."""
+"""Hosts of the loop: the calling process, and a named Ray actor that is started again where it dies and goes on from the journal."""
 
 import hashlib
 import secrets
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
-from ray_al.core.errors import RayALError
+from ray_al.core.config import RunConfig
+from ray_al.core.errors import ClusterError, Interrupted, RayALError
 from ray_al.core.storage import Storage
-from ray_al.driver.cluster import connect
+from ray_al.driver.cluster import NAMESPACE, HeadWatch, connect, is_private, needs_ray
 from ray_al.driver.loop import Outcome, run_loop
+from ray_al.driver.warm import warm_up
 from ray_al.ledger import Journal, fold
 from ray_al.ledger.config import read_config
 
 POLL_S = 0.25
+SAY_S = 10.0
+"""Waits of this length are told."""
+HEAD_LOST_S = 45.0
+"""How long a cluster's head may be gone before the run ends; Ray itself ends the process after a minute, with words of its own."""
+MAX_DEATHS = 3
+"""Of the driver, in a row, without anything new in the journal."""
+OnPoll = Callable[[str], None]
 
 
-def run(run_uri: str, *, should_stop: Callable[[], bool], on_poll: Callable[[], None] = lambda: None) -> Outcome:
+def run(run_uri: str, *, should_stop: Callable[[], bool], on_poll: OnPoll = lambda waiting: None) -> Outcome:
     """Carry on the run in the host that its configuration names.
 
     Args:
         should_stop: asked several times a second; True ends the run cleanly between two steps.
-        on_poll: called as often, to show progress.
+        on_poll: called as often, to show progress; told what the driver itself is waited for, if it is.
+
+    Raises:
+        RayALError: the run failed, or its cluster did; it can be resumed.
     """
     storage = Storage(run_uri)
     config = read_config(storage)
     fold(Journal(storage).events)  # a ledger that is damaged is refused before Ray is started
-    with connect(config):
-        if config.cluster.host == "actor":
-            return _run_in_actor(run_uri, should_stop, on_poll)
-        return _run_in_process(run_uri, should_stop, on_poll)
+    try:
+        with connect(config, should_stop=should_stop):
+            if config.cluster.host == "actor":
+                return _run_in_actor(run_uri, config, should_stop, on_poll)
+            if needs_ray(config) and is_private():
+                warm_up(config)
+            return _run_in_process(run_uri, should_stop, on_poll)
+    except Interrupted:
+        return Outcome("interrupted")
 
 
-def _run_in_process(run_uri: str, should_stop: Callable[[], bool], on_poll: Callable[[], None]) -> Outcome:
+def _run_in_process(run_uri: str, should_stop: Callable[[], bool], on_poll: OnPoll) -> Outcome:
     done = threading.Event()
 
     def poll() -> None:
         while not done.wait(POLL_S):
-            on_poll()
+            on_poll("")
 
     thread = threading.Thread(target=poll, daemon=True)
     thread.start()
@@ -49,7 +67,7 @@ def _run_in_process(run_uri: str, should_stop: Callable[[], bool], on_poll: Call
 
 
 class DriverActor:
-    """Hosts `run_loop`. Restarted by Ray when it dies; nothing that matters lives in its memory."""
+    """Hosts `run_loop`. Started again where it dies; nothing that matters lives in its memory."""
 
     def __init__(self, run_uri: str) -> None:
         self.run_uri = run_uri
@@ -59,6 +77,9 @@ class DriverActor:
         """Carry the run on for `caller`; RunHeldError where the actor does so for another one already."""
         return run_loop(self.run_uri, should_stop=self._stop(caller).is_set)
 
+    def is_there(self) -> bool:
+        return True
+
     def request_stop(self, caller: str) -> None:
         """End what `caller` asked for, and nothing of others: whoever looks on may not stop a run."""
         self._stop(caller).set()
@@ -67,41 +88,84 @@ class DriverActor:
         return self._stops.setdefault(caller, threading.Event())
 
 
-def _run_in_actor(run_uri: str, should_stop: Callable[[], bool], on_poll: Callable[[], None]) -> Outcome:
+def _run_in_actor(run_uri: str, config: RunConfig, should_stop: Callable[[], bool], on_poll: OnPoll) -> Outcome:
+    """Start the driver as often as it dies, unless it does so again and again without getting any further."""
     import ray
 
-    from ray_al.driver.cluster import NAMESPACE
+    deaths, known = 0, _num_facts(run_uri)
+    actor = _start_actor(run_uri)
+    if is_private():
+        warm_up(config)  # while the driver starts
+    while True:
+        try:
+            with HeadWatch() as head:
+                return _follow(actor, config, head, should_stop, on_poll)
+        except ray.exceptions.RayActorError as error:
+            facts = _num_facts(run_uri)
+            deaths, known = (deaths + 1 if facts == known else 1), facts
+            if deaths >= MAX_DEATHS:
+                raise RayALError(
+                    f"the driver's process died {deaths} times without getting any further; the last time: {' '.join(str(error).split())[:500]}. "
+                    f"Look for what ends it (memory, the model's own code), then: ray-al resume {run_uri}"
+                ) from None
+        if should_stop():
+            return Outcome("interrupted")
+        time.sleep(POLL_S)
+        actor = _start_actor(run_uri)
+
+
+def _num_facts(run_uri: str) -> int:
+    """How many events the run has beside the starts of its drivers."""
+    return sum(event.kind != "driver_started" for event in Journal(Storage(run_uri)).events)
+
+
+def _start_actor(run_uri: str) -> Any:
+    import ray
 
     name = "driver-" + hashlib.sha256(Storage(run_uri).root.encode()).hexdigest()[:16]
-    actor: Any = (
-        ray.remote(DriverActor)
-        .options(
-            name=name,
-            namespace=NAMESPACE,
-            get_if_exists=True,
-            num_cpus=0,
-            max_restarts=-1,
-            max_task_retries=-1,
-            max_concurrency=4,
-            scheduling_strategy="DEFAULT",
-        )
-        .remote(run_uri)
-    )
+    options = {"name": name, "namespace": NAMESPACE, "get_if_exists": True, "num_cpus": 0, "max_concurrency": 4, "scheduling_strategy": "DEFAULT"}
+    return ray.remote(DriverActor).options(**options).remote(run_uri)
+
+
+def _follow(actor: Any, config: RunConfig, head: HeadWatch, should_stop: Callable[[], bool], on_poll: OnPoll) -> Outcome:
+    """Wait for the driver's answer, and tell what it is waited for."""
+    import ray
+
     caller = secrets.token_hex(8)
-    answer = actor.run.remote(caller)
+    started, there, answer = time.monotonic(), actor.is_there.remote(), actor.run.remote(caller)
+    asked = False
     while not ray.wait([answer], timeout=POLL_S)[0]:
-        on_poll()
-        if should_stop():  # said again and again: an actor that was restarted since has forgotten it
+        on_poll(_waiting(there, started, config, head))
+        if should_stop() and not asked:
             actor.request_stop.remote(caller)
+            asked = True
     try:
         outcome: Outcome = ray.get(answer)
         return outcome
-    except ray.exceptions.RayActorError as error:
-        raise RayALError(f"{run_uri}: the process of the driver has ended ({_first_line(error)}); go on with `ray-al resume {run_uri}`") from None
     except ray.exceptions.RayTaskError as error:
         cause = error.cause
         raise (cause if isinstance(cause, RayALError) else error) from None
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+def _waiting(there: Any, started: float, config: RunConfig, head: HeadWatch) -> str:
+    """What is waited for instead of the run itself; empty where nothing is.
+
+    Raises:
+        ClusterError: it has been waited for long enough.
+    """
+    import ray
+
+    gone = head.gone_s()
+    if gone > HEAD_LOST_S:
+        raise ClusterError(f"the head of the cluster has been gone for {gone:.0f} s; what is recorded stands, resume on a cluster that works")
+    if gone > SAY_S:
+        return f"waiting for the head of the cluster, gone for {gone // SAY_S * SAY_S:.0f} s"
+    waited = time.monotonic() - started
+    if waited < SAY_S or ray.wait([there], timeout=0)[0]:
+        return ""
+    limit = config.cluster.start_timeout_s
+    if waited > limit:
+        raise ClusterError(
+            f"the cluster did not start the run's driver within cluster.start_timeout_s={limit:g} s; look at `ray status`, then resume"
+        )
+    return f"waiting for the cluster to start the driver, {waited // SAY_S * SAY_S:.0f} s"

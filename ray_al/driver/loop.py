@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ray_al.core.errors import RunHeldError
+from ray_al.core.errors import Interrupted, RunHeldError
 from ray_al.core.places import before_work
 from ray_al.core.storage import Storage
 from ray_al.datasets.catalog import with_root
@@ -19,7 +19,6 @@ from ray_al.driver.track import Tracker
 from ray_al.ledger import Journal, State, fold
 from ray_al.ledger.config import read_config
 from ray_al.report.build import write_curve
-from ray_al.train.loop import TrainStopped
 
 
 @dataclass(frozen=True)
@@ -28,10 +27,6 @@ class Outcome:
 
     kind: str
     detail: str = ""
-
-
-class Interrupted(Exception):
-    """Somebody asked for a clean end; what was recorded stands."""
 
 
 def run_loop(run_uri: str, *, should_stop: Callable[[], bool] = lambda: False, on_trained: Callable[[State], None] = lambda state: None) -> Outcome:
@@ -53,7 +48,7 @@ def run_loop(run_uri: str, *, should_stop: Callable[[], bool] = lambda: False, o
         loop = _Loop(storage, StatusFile(storage), should_stop, on_trained)
         try:
             return loop.run()
-        except (Interrupted, TrainStopped):
+        except Interrupted:
             loop.end("interrupted")
             return Outcome("interrupted")
         except RunHeldError:
@@ -82,7 +77,7 @@ class _Loop:
             performer.begin()
             while not isinstance(action := decide(self.state, self.config), Stop | Wait):
                 if self.should_stop():
-                    raise Interrupted
+                    raise Interrupted("interrupted")
                 self.append(*performer.perform(action, self.state))
                 performer.tidy(action, self.state)
                 write_curve(self.storage, self.state)
@@ -108,7 +103,7 @@ class _Loop:
         self.state = fold([self.journal.append(kind, data)], self.state)
         return self.state
 
-    def note(self, stage: str, done: int, total: int) -> None:
+    def note(self, stage: str, done: int, total: int, waiting: str = "") -> None:
         if self.should_stop():
-            raise Interrupted
-        self.status.note(self.state, stage, done, total)
+            raise Interrupted("interrupted")
+        self.status.note(self.state, stage, done, total, waiting)

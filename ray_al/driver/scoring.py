@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ray_al.core.errors import Interrupted
 from ray_al.core.seeding import uniform_of
 from ray_al.core.strategy import LazyConfig
 from ray_al.core.types import FileRef, cycle_folder
@@ -23,6 +24,8 @@ from ray_al.score.runner import run_shards
 from ray_al.score.shards import ShardResult, ShardTask, make_tasks
 from ray_al.select.lazy import estimate_recall, last_scores, pick_images
 
+SAY_S = 30.0
+"""A shard that takes longer is told of; the cluster may have no room for a scorer."""
 MAX_LABELLED = 20_000
 """Labelled regions whose features are compared with those of candidates; of more, so many are drawn by name."""
 
@@ -164,7 +167,14 @@ def _run(context: Context, tasks: list[ShardTask], stage: str, kind: str, facts:
         context.append(kind, {**facts, "parts": parts})
         context.note(stage, num_done, len(tasks))
 
-    run_shards(tasks, context.config, on_results)
+    def watch(silent_s: float) -> None:
+        if context.should_stop():
+            raise Interrupted("interrupted while the pool was worked on")
+        if silent_s > SAY_S:
+            waited = silent_s // SAY_S * SAY_S
+            context.note(stage, num_done, len(tasks), f"{stage} {num_done} of {len(tasks)}, waiting for the next shard, {waited:.0f} s")
+
+    run_shards(tasks, context.config, on_results, watch)
     return totals
 
 

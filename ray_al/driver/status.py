@@ -26,9 +26,10 @@ class StatusFile:
         self._written, self._stage, self._since = 0.0, "", time.monotonic()
         self._failing = False
 
-    def note(self, state: State, stage: str, done: int = 0, total: int = 0) -> None:
+    def note(self, state: State, stage: str, done: int = 0, total: int = 0, waiting: str = "") -> None:
+        """Tell how far a stage is, and what it is `waiting` for, if it is."""
         now = time.monotonic()
-        if stage == self._stage and done != total and now - self._written < INTERVAL_S:
+        if stage == self._stage and (done != total or waiting) and now - self._written < INTERVAL_S:
             return
         if stage != self._stage or done == 0:
             self._stage, self._since = stage, now
@@ -39,6 +40,7 @@ class StatusFile:
             "cycle": state.cycle,
             "done": done,
             "total": total,
+            "waiting": waiting,
             "seconds_left": round(elapsed / done * (total - done), 1) if done and total else None,
             "updated_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         }
@@ -64,6 +66,8 @@ def progress_line(storage: Storage) -> str:
     live = read_live(storage)
     if not live:
         return "starting"
+    if live.get("waiting"):
+        return f"cycle {live['cycle']}: {live['waiting']}"
     line = f"cycle {live['cycle']}: {live['stage']}"
     if live["total"]:
         line += f" {live['done']}/{live['total']}"
@@ -103,6 +107,7 @@ def read_status(storage: Storage) -> dict[str, Any]:
         "cycle": state.cycle,
         "done": live.get("done", 0) if not state.finished else 0,
         "total": live.get("total", 0) if not state.finished else 0,
+        "waiting": live.get("waiting", "") if not state.finished else "",
         "seconds_left": live.get("seconds_left") if not state.finished else None,
         "budget": {"unit": state.created["unit"], "amount": state.amount, "spent": state.spent, "reserved": state.reserved},
         "miou": last["metrics"]["val"]["miou"] if last.get("metrics") else None,

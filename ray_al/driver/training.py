@@ -51,7 +51,12 @@ def _train_usable(context: Context, action: actions.Train, trainer: Trainer) -> 
     while True:
         plan = _plan(context, action.cycle, action.member)
         try:
-            result = trainer.train(plan, progress=lambda done, total: context.note("train", done, total), should_stop=context.should_stop)
+            result = trainer.train(
+                plan,
+                progress=lambda done, total: context.note("train", done, total),
+                should_stop=context.should_stop,
+                waiting=lambda text: context.note("train", 0, 0, text),
+            )
         except BrokenImagesError as error:
             context.quarantine([{"image_id": image_id, "error": reason} for image_id, reason in error.images.items()])
             continue

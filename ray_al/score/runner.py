@@ -1,44 +1,108 @@
 """The Ray Data shell: shards mapped over the cluster, results as they come."""
 
 import pickle
-from collections.abc import Callable
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from ray_al.core.config import RunConfig
-from ray_al.core.errors import RayALError
+from ray_al.core.errors import ClusterError, RayALError
 from ray_al.score.shards import ShardResult, ShardTask, work_shard
 
 NO_PROGRESS_TIMEOUT_S = 1800
+POLL_S = 0.25
+LOOK_S = 60.0
+"""How often a cluster is asked whether a scorer runs, where none has answered for long."""
 
 
 def run_shards(
     tasks: list[ShardTask],
     config: RunConfig,
     on_results: Callable[[list[ShardResult]], None],
+    watch: Callable[[float], None] = lambda silent_s: None,
 ) -> None:
     """Do `tasks` in this process (`score.workers: 0`) or on Ray Data; only names and digests of parts come back.
 
-    An exception of `on_results` ends the work. A return means that every task is done.
+    An exception of `on_results` or `watch` ends the work. A return means that every task is done.
+
+    Args:
+        watch: called several times a second while results are waited for, with the seconds since the last; here between two tasks.
 
     Raises:
         ReadError: an image or a file of the run could not be read just now.
         RayALError: a task failed for another reason than a broken image.
+        ClusterError: the cluster started no scorer within `cluster.start_timeout_s`.
     """
     if not tasks:
         return
     if config.score.workers == 0:
         for task in tasks:
+            watch(0.0)
             on_results([work_shard(task, config)])
         return
-    rows = _dataset(tasks, config).iter_batches(batch_size=None, prefetch_batches=0)
-    for batch in rows:
+    for batch in _watched(_dataset(tasks, config), config, watch):
         results = [pickle.loads(result) for result in batch["result"]]
         for result in results:
             if isinstance(result, RayALError):
                 raise result
         on_results(results)
+
+
+def _watched(dataset: Any, config: RunConfig, watch: Callable[[float], None]) -> Iterator[dict[str, Any]]:
+    """The batches of `dataset`, read by a thread: reading blocks, and nobody could stop it or hear that nothing comes."""
+    results: queue.Queue[Any] = queue.Queue()
+    ended = threading.Event()
+    whole = object()
+
+    def read() -> None:
+        try:
+            for batch in dataset.iter_batches(batch_size=None, prefetch_batches=0):
+                results.put(batch)
+                if ended.is_set():
+                    return
+            results.put(whole)
+        except BaseException as error:  # raised by the thread that waits
+            results.put(error)
+
+    threading.Thread(target=read, daemon=True, name="ray-al-score").start()
+    try:
+        while (found := _next(results, config, watch)) is not whole:
+            if isinstance(found, BaseException):
+                raise found
+            yield found
+    finally:
+        ended.set()
+
+
+def _next(results: "queue.Queue[Any]", config: RunConfig, watch: Callable[[float], None]) -> Any:
+    start, limit = time.monotonic(), config.cluster.start_timeout_s
+    look = limit
+    while True:
+        try:
+            return results.get(timeout=POLL_S)
+        except queue.Empty:
+            silent_s = time.monotonic() - start
+        watch(silent_s)
+        if silent_s > look and not _scores():
+            raise ClusterError(
+                f"no scorer started within cluster.start_timeout_s={limit:g} s; look at `ray status` for what takes the CPUs and GPUs, "
+                "free them or add nodes, then resume"
+            )
+        look = max(look, silent_s + LOOK_S) if silent_s > look else look
+
+
+def _scores() -> bool:
+    """Whether a scorer of this job is at work."""
+    import ray
+    from ray.util.state import list_tasks
+
+    job = ray.get_runtime_context().get_job_id()
+    running = list_tasks(filters=[("job_id", "=", job), ("state", "=", "RUNNING")], limit=1000)
+    return any("MapBatches" in (task.name or "") for task in running)
 
 
 def _dataset(tasks: list[ShardTask], config: RunConfig) -> Any:

@@ -14,13 +14,13 @@ from ray_al.datasets.manifest import build_manifest
 from ray_al.driver.budget import query_size, total_amount
 from ray_al.driver.decide import num_members
 from ray_al.driver.fork import start_config
+from ray_al.driver.resources import run_resources
 from ray_al.models import build_model
 from ray_al.regions import open_regions
 from ray_al.score.functions import find_acquisition
 from ray_al.select import BATCH_RULES
 from ray_al.sweep.config import SweepConfig
 from ray_al.sweep.plan import Trial, start_digest
-from ray_al.sweep.resources import trial_resources
 
 TIMED_STEPS = 3
 
@@ -52,7 +52,7 @@ def estimate(sweep: SweepConfig, trials: list[Trial]) -> dict[str, Any]:
         step, forward = costs[key]
         rows.append({"trial": trial.name, "cycles": cycles, "steps": steps, "passes": passes, "seconds": steps * step + passes * forward})
     more = (sweep.search.trials or 0) * len(sweep.seeds) if sweep.search.kind == "optuna" else 0
-    need = max(trial_resources(trial.config).cpus for trial in trials)
+    need = max(run_resources(trial.config).cpus for trial in trials)
     at_once = sweep.limits.at_once if sweep.limits.at_once != "auto" else max(1, int((os.cpu_count() or 1) / need))
     factor = 1 + more / len(rows)
     return {

@@ -19,12 +19,13 @@ from ray_al.core.validation import validate
 from ray_al.driver.cluster import connect
 from ray_al.driver.fork import start_config
 from ray_al.driver.lease import Lease
+from ray_al.driver.resources import run_resources
 from ray_al.driver.track import check_tracking, default_tracking_uri
 from ray_al.ledger import Journal, State, fold
 from ray_al.sweep.config import SweepConfig
 from ray_al.sweep.plan import Trial, plan_trials, read_trials, run_uri, start_digest, trial_file
 from ray_al.sweep.purse import Purse
-from ray_al.sweep.resources import runs_at_once, trial_resources
+from ray_al.sweep.resources import runs_at_once
 from ray_al.sweep.schedule import open_scheduler, rungs_of
 from ray_al.sweep.trial import Reporter, budget_rows, host_trial, read_outcome, start_uri, write_outcome
 
@@ -115,7 +116,7 @@ def run_sweep(sweep_uri: str, *, show: Show = lambda progress: None, should_stop
 
 def _carry_on(storage: Storage, show: Show, should_stop: Callable[[], bool]) -> bool:
     sweep, trials = read_sweep(storage), read_trials(storage)
-    with connect(_largest_local(trials), num_cpus=_local_cpus(trials)), _quiet_tune():
+    with connect(_largest_local(trials), num_cpus=_local_cpus(trials), should_stop=should_stop), _quiet_tune():
         at_once = runs_at_once([trial.config for trial in trials], sweep.limits.at_once)
         begun, starts = time.monotonic(), _starts(storage, trials)
         before = {digest: _spent(start_uri(storage.root, digest)) for digest in starts}
@@ -177,7 +178,7 @@ def _largest_local(trials: list[Trial]) -> RunConfig:
 
 def _local_cpus(trials: list[Trial]) -> int:
     """CPUs of a cluster that the sweep starts itself: the machine's, or what one run needs."""
-    need = max(trial_resources(trial.config).cpus for trial in trials)
+    need = max(run_resources(trial.config).cpus for trial in trials)
     configured = max((trial.config.cluster.num_cpus or 0) for trial in trials)
     return configured or max(os.cpu_count() or 1, int(-(-need // 1)))
 
@@ -220,7 +221,7 @@ def _fit_starts(storage: Storage, starts: dict[str, RunConfig], at_once: int, sh
 
     for digest, config in starts.items():
         storage.replace(_start_file(digest), config.to_yaml().encode())
-    resources = trial_resources(next(iter(starts.values())))
+    resources = run_resources(next(iter(starts.values())))
     _tuner(
         storage,
         resources.host,
@@ -283,7 +284,7 @@ def _fit_trials(
         if states.get(name) != "finished":
             write_outcome(storage.root, name, state="stopped", budget=budget)
 
-    resources = [trial_resources(trial.config).host for trial in trials]
+    resources = [run_resources(trial.config).host for trial in trials]
     host = {key: max(resource.get(key, 0) for resource in resources) for resource in resources for key in resource}
     results = _tuner(
         storage,

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from ray_al.core.config import RunConfig
-from ray_al.core.errors import BrokenImagesError, DataError, DivergedError, RayALError
+from ray_al.core.errors import BrokenImagesError, DataError, DivergedError, Interrupted
 from ray_al.core.parquet import read_parquet
 from ray_al.core.seeding import seed_of
 from ray_al.core.storage import Storage
@@ -35,10 +35,8 @@ Progress = Callable[[int, int], None]
 LOSSES_KEPT = 100
 
 
-class TrainStopped(RayALError):
+class TrainStopped(Interrupted):
     """Training ended because it was asked to."""
-
-    exit_code = 130
 
 
 class CycleTrainer:

@@ -1,5 +1,6 @@
 """Who trains: the host's own process, or a group of Ray Train workers that lives as long as the run."""
 
+import contextlib
 import hashlib
 import threading
 import time
@@ -7,20 +8,29 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from ray_al.core.config import RunConfig
-from ray_al.core.errors import RayALError
+from ray_al.core.errors import ClusterError, RayALError
 from ray_al.core.storage import Storage, join_uri
 from ray_al.core.types import TrainPlan, TrainResult
 from ray_al.train.loop import CycleTrainer, Progress, TrainStopped
 
 POLL_SECONDS = 0.05
 CLOSE_SECONDS = 60.0
+END_SECONDS = 5.0
+ASK_SECONDS = 120.0
+ELASTIC_SECONDS = 150.0
+"""After a loss, an elastic group tries its old size in vain for a minute, then starts smaller; one that takes longer starts no more."""
+SAY_SECONDS = 10.0
+"""Waits of this length are told."""
+TRAIN_START_SECONDS = 60.0
+"""How long Ray Train tries to place a group before it tries again."""
 Stop = Callable[[], bool]
+Tell = Callable[[str], None]
 
 
 class Trainer(Protocol):
     """What the driver asks to train."""
 
-    def train(self, plan: TrainPlan, progress: Progress | None = None, should_stop: Stop | None = None) -> TrainResult:
+    def train(self, plan: TrainPlan, progress: Progress | None = None, should_stop: Stop | None = None, waiting: Tell | None = None) -> TrainResult:
         """Train one plan."""
 
     def close(self) -> None:
@@ -34,7 +44,7 @@ class LocalTrainer:
         self.config, self.run_uri = config, run_uri
         self._cycles: CycleTrainer | None = None
 
-    def train(self, plan: TrainPlan, progress: Progress | None = None, should_stop: Stop | None = None) -> TrainResult:
+    def train(self, plan: TrainPlan, progress: Progress | None = None, should_stop: Stop | None = None, waiting: Tell | None = None) -> TrainResult:
         """Train one plan; TrainStopped where `should_stop` says so."""
         import torch
 
@@ -63,25 +73,36 @@ class RayTrainer:
         self._mailbox: Any = None
         self._thread: threading.Thread | None = None
         self._errors: list[BaseException] = []
+        self._controller: Any = None
+        self._lived = self._is_lost = False
         self._groups = 0
 
-    def train(self, plan: TrainPlan, progress: Progress | None = None, should_stop: Stop | None = None) -> TrainResult:
-        """Give out a plan and wait for its answer.
+    def train(self, plan: TrainPlan, progress: Progress | None = None, should_stop: Stop | None = None, waiting: Tell | None = None) -> TrainResult:
+        """Give out a plan and wait for its answer. A group whose mailbox is lost, or an elastic one that Ray starts no more, is replaced.
 
         Raises:
             BrokenImagesError: labelled images cannot be used.
             RayALError: the cycle failed more often than `train.max_failures`, or cannot work.
+            ClusterError: no group gave a sign of life for `cluster.start_timeout_s`.
             TrainStopped: `should_stop` said so.
         """
         import ray
 
-        self._start()
-        serial = ray.get(self._mailbox.put_plan.remote(plan))
-        try:
-            result = self._wait(plan, serial, progress, should_stop)
-        except BaseException:
-            self.close()
-            raise
+        stop, tell = should_stop or _never, waiting or _unheard
+        for lost in range(self.config.train.max_failures + 1):
+            try:
+                self._start()
+                serial = self._ask(self._mailbox.put_plan.remote(plan), plan, stop)
+                result = self._wait(plan, serial, progress, stop, tell)
+                break
+            except (ray.exceptions.RayActorError, _GroupLost) as error:
+                self._is_lost = True
+                self.close()
+                if lost == self.config.train.max_failures:
+                    raise ClusterError(f"cycle {plan.cycle}: the training group was lost {lost + 1} times; the last time: {_text(error)}") from error
+            except BaseException:
+                self.close()
+                raise
         if not self.config.keeps_group:
             self.close()
         return result
@@ -92,37 +113,77 @@ class RayTrainer:
 
         if self._mailbox is None:
             return
-        ray.get(self._mailbox.stop.remote())
+        with contextlib.suppress(ray.exceptions.RayActorError, ray.exceptions.GetTimeoutError):  # a mailbox that is lost tells nobody
+            ray.get(self._mailbox.stop.remote(), timeout=END_SECONDS)
         if self._thread is not None:
-            self._thread.join(CLOSE_SECONDS)
+            self._thread.join(CLOSE_SECONDS if self._lived and not self._is_lost else 0)
+            if self._thread.is_alive() and self._controller is not None:
+                # Heeded at once, or after this try to place the group, which takes a minute at most; killed, it would leave its place taken.
+                self._controller.abort.remote()
+                self._thread.join(END_SECONDS)
         ray.kill(self._mailbox)
-        self._mailbox = self._thread = None
+        self._mailbox = self._thread = self._controller = None
 
-    def _wait(self, plan: TrainPlan, serial: int, progress: Progress | None, should_stop: Stop | None) -> TrainResult:
+    def _ask(self, ref: Any, plan: TrainPlan, stop: Stop) -> Any:
+        """The mailbox's answer, which takes milliseconds where the cluster works.
+
+        Raises:
+            ClusterError: there was none within `ASK_SECONDS`.
+            TrainStopped: `stop` said so.
+        """
         import ray
 
+        deadline = time.monotonic() + ASK_SECONDS
+        while not ray.wait([ref], timeout=POLL_SECONDS)[0]:
+            if stop():
+                raise TrainStopped(f"cycle {plan.cycle}: training was stopped while its mailbox did not answer")
+            if time.monotonic() > deadline:
+                raise ClusterError(f"cycle {plan.cycle}: the mailbox of the training group did not answer for {ASK_SECONDS:.0f} s; resume the run")
+        return ray.get(ref)
+
+    def _wait(self, plan: TrainPlan, serial: int, progress: Progress | None, stop: Stop, tell: Tell) -> TrainResult:
         told = (0, 0)
         while True:
-            state = ray.get(self._mailbox.get_answer.remote(serial))
+            if self._controller is None:
+                self._controller = self._ask(self._mailbox.get_controller.remote(), plan, stop)
+            state = self._ask(self._mailbox.get_answer.remote(serial), plan, stop)
+            self._lived = state["lived"]
             if isinstance(state["answer"], TrainResult):
                 return state["answer"]
             if state["answer"] is not None:
                 raise state["answer"]
             self._check_failures(plan, state["starts"], state["error"])
+            self._check_silence(plan, state["silent_s"], tell)
             if progress is not None and state["progress"] != told:
                 told = state["progress"]
                 progress(*told)
-            if should_stop is not None and should_stop():
+            if stop():
                 raise TrainStopped(f"cycle {plan.cycle}: training was stopped at step {told[0]} of {told[1]}")
             time.sleep(POLL_SECONDS)
 
     def _check_failures(self, plan: TrainPlan, starts: int, error: str) -> None:
         if self._errors:
             raise RayALError(f"cycle {plan.cycle}: the training group ended: {_text(self._errors[0])}") from self._errors[0]
+        if self._thread is not None and not self._thread.is_alive():
+            raise _GroupLost("its workers ended without an answer")
         limit = self.config.train.max_failures
         if starts - 1 > limit:
             message = f"cycle {plan.cycle}: training failed {starts - 1} times (train.max_failures is {limit})"
             raise RayALError(f"{message}; last error: {error or 'a worker process died'}")
+
+    def _check_silence(self, plan: TrainPlan, silent_s: float, tell: Tell) -> None:
+        """Tell of a group that gives no sign of life, and give up on it in the end."""
+        workers, limit = self.config.train.workers, self.config.cluster.start_timeout_s
+        if silent_s < SAY_SECONDS:
+            return
+        tell(f"waiting for {workers} training workers to start, {silent_s // SAY_SECONDS * SAY_SECONDS:.0f} s")
+        if silent_s > ELASTIC_SECONDS and self._lived and isinstance(workers, tuple):
+            raise _GroupLost(f"no workers were started anew for {ELASTIC_SECONDS:.0f} s")
+        if silent_s > limit:
+            raise ClusterError(
+                f"cycle {plan.cycle}: no group of training workers (train.workers={workers}) started within cluster.start_timeout_s={limit:g} s; "
+                "look at `ray status` for what takes the CPUs and GPUs, free them or add nodes, then resume"
+            )
 
     def _start(self) -> None:
         if self._thread is not None and self._thread.is_alive():
@@ -132,17 +193,27 @@ class RayTrainer:
         if self._mailbox is not None:
             self.close()
         name = f"mailbox-{self.run_name}-{self._groups}"
-        self._errors = []
+        self._errors, self._lived, self._is_lost = [], False, False
         self._mailbox = start_mailbox(name)
-        self._thread = threading.Thread(target=self._fit, args=(name, f"{self.run_name}-{self._groups}"), daemon=True, name="ray-al-fit")
+        arguments = (name, f"{self.run_name}-{self._groups}", self._errors)
+        self._thread = threading.Thread(target=self._fit, args=arguments, daemon=True, name="ray-al-fit")
         self._groups += 1
         self._thread.start()
 
-    def _fit(self, mailbox: str, name: str) -> None:
+    def _fit(self, mailbox: str, name: str, errors: list[BaseException]) -> None:
+        """Start a group and wait for its end; `errors` are this group's own, as the next one may have started by then."""
         try:
+            from ray.data._internal.cluster_autoscaler.default_autoscaling_coordinator import get_or_create_autoscaling_coordinator
+
+            from ray_al.train.controller import share_environment
+
+            share_environment()
+            if isinstance(self.config.train.workers, tuple):
+                # Ray ties what counts free resources to the node that asks for it first: this one, without which the run is lost anyway.
+                get_or_create_autoscaling_coordinator()
             self._torch_trainer(mailbox, name).fit()
         except BaseException as error:  # raised by the thread that waits in train()
-            self._errors.append(error)
+            errors.append(error)
 
     def _torch_trainer(self, mailbox: str, name: str) -> Any:
         import ray
@@ -150,17 +221,19 @@ class RayTrainer:
         from ray.train import RunConfig as TrainRunConfig
         from ray.train.torch import TorchConfig, TorchTrainer
 
+        from ray_al.train.controller import Introduce
         from ray_al.train.worker import worker_loop
 
-        train = self.config.train
+        train, namespace = self.config.train, ray.get_runtime_context().namespace
         gpus = train.gpus_per_worker
         resources = {"CPU": 1, "GPU": gpus} if gpus else {"CPU": 0.5}
         workers = train.workers if isinstance(train.workers, int) else tuple(train.workers)
+        starts = int(self.config.cluster.start_timeout_s / TRAIN_START_SECONDS)  # Train counts each try to place the group as a failure
         loop_config = {
             "config": self.config.model_dump(mode="json"),
             "run_uri": self.run_uri,
             "mailbox": mailbox,
-            "namespace": ray.get_runtime_context().namespace,
+            "namespace": namespace,
         }
         return TorchTrainer(
             worker_loop,
@@ -170,9 +243,22 @@ class RayTrainer:
             run_config=TrainRunConfig(
                 name=name,
                 storage_path=join_uri(self.run_uri, ".ray_train"),
-                failure_config=FailureConfig(max_failures=-1, controller_failure_limit=3, max_preemption_failures=-1),
+                failure_config=FailureConfig(max_failures=-1, controller_failure_limit=3 + starts, max_preemption_failures=-1),
+                callbacks=[Introduce(mailbox, namespace)],
             ),
         )
+
+
+class _GroupLost(RayALError):
+    """A group that cannot go on, where another one may."""
+
+
+def _never() -> bool:
+    return False
+
+
+def _unheard(waiting: str) -> None:
+    return None
 
 
 def _text(error: BaseException) -> str:

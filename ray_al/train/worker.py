@@ -1,5 +1,6 @@
 """The loop of a Ray Train worker: ask for a plan, train it, answer, until told to stop."""
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +15,7 @@ from ray_al.train.loop import CycleTrainer, TrainStopped
 
 POLL_SECONDS = 0.05
 PROGRESS_SECONDS = 0.5
+BEAT_SECONDS = 2.0
 
 
 def worker_loop(loop_config: dict[str, Any]) -> None:
@@ -25,7 +27,12 @@ def worker_loop(loop_config: dict[str, Any]) -> None:
     config = RunConfig.model_validate(loop_config["config"])
     context = ray.train.get_context()
     rank, world_size = context.get_world_rank(), context.get_world_size()
-    mailbox = ray.get_actor(loop_config["mailbox"], namespace=loop_config["namespace"])
+    try:
+        mailbox = ray.get_actor(loop_config["mailbox"], namespace=loop_config["namespace"])
+    except ValueError:  # lost: the host has another mailbox and another group by now, and this one ends
+        return
+    if rank == 0:
+        threading.Thread(target=_beat, args=(mailbox,), daemon=True, name="ray-al-beat").start()
     comm: Comm = TorchComm() if world_size > 1 else LocalComm()
     device = _device(config)
     cycles: CycleTrainer | None = None
@@ -44,6 +51,8 @@ def worker_loop(loop_config: dict[str, Any]) -> None:
             answer: Any = cycles.run(plan, wrap=_wrap(world_size, device), progress=told, should_stop=stop)
         except TrainStopped:
             return
+        except ray.exceptions.RayActorError:  # the mailbox is lost; started again, every worker of this group finds that out
+            raise
         except Exception as error:
             if not isinstance(error, RayALError) or isinstance(error, StoreUnavailableError):
                 ray.get(mailbox.failed.remote(serial, f"{type(error).__name__}: {error}"))
@@ -56,6 +65,13 @@ def worker_loop(loop_config: dict[str, Any]) -> None:
         seen = (plan.cycle, plan.attempt, serial)
         if device.type == "cuda":
             torch.cuda.empty_cache()  # the scorer takes the GPU over
+
+
+def _beat(mailbox: Any) -> None:
+    """Tell that this group lives, as long as its process does: a step, or reading images, may take minutes."""
+    while True:
+        mailbox.beat.remote()
+        time.sleep(BEAT_SECONDS)
 
 
 def _next_plan(mailbox: Any, seen: tuple[int, int, int] | None) -> Any:

@@ -1,5 +1,6 @@
 """A cluster as `ray start` makes it, on ports of its own, and the command line as a user calls it."""
 
+import json
 import os
 import signal
 import socket
@@ -44,6 +45,8 @@ class Place:
     def __init__(self, folder: Path, address: str, dashboard: str) -> None:
         self.folder, self.address, self.dashboard = folder, address, dashboard
         self.env = {**os.environ, "RAY_ADDRESS": address, "PYTHONPATH": str(ROOT)}
+        self.env_of_ray = {**self.env, "RAY_AUTH_MODE": "token"}
+        """Ray's own commands show a token only where they are told to."""
 
     def command(self, *arguments: object) -> list[str]:
         return [sys.executable, "-m", "ray_al.cli", *map(str, arguments)]
@@ -78,6 +81,14 @@ class Place:
             assert process.poll() is None, "the run ended too early"
             assert time.monotonic() < deadline
             time.sleep(0.005)
+
+    def wait_for_status(self, name: str, stage: str, process: subprocess.Popen[bytes]) -> None:
+        """Wait until the run is in the midst of `stage`."""
+        path, deadline = self.folder / name / "status.json", time.monotonic() + 200
+        while not path.exists() or (live := json.loads(path.read_text()))["stage"] != stage or not live["done"]:
+            assert process.poll() is None, "the run ended too early"
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
 
 
 @pytest.fixture(scope="session")

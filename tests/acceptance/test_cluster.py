@@ -57,6 +57,39 @@ def test_a_driver_that_dies_restarts_and_goes_on(place, expected):
     assert place.queries("driver") == expected
 
 
+OTHER = "import ray, time; ray.init(address='local', num_cpus=1, log_to_driver=False); print('ready', flush=True); time.sleep(280)"
+GROUPS = """
+import time, ray
+from ray.util.state import list_placement_groups
+ray.init(log_to_driver=False)
+deadline = time.monotonic() + 120
+while True:
+    states = [group.state for group in list_placement_groups()]
+    if (states.count("REMOVED"), states.count("CREATED")) == (1, 1) or time.monotonic() > deadline:
+        print(states)
+        break
+    time.sleep(0.5)
+"""
+
+
+@pytest.mark.slow
+def test_a_dead_drivers_group_is_freed_beside_another_cluster(place):
+    """Ray Train's helper looks for the machine's only cluster, unless it is told which one is its own."""
+    alone = {key: value for key, value in place.env.items() if key != "RAY_ADDRESS"}
+    other = subprocess.Popen([sys.executable, "-c", OTHER], env=alone, stdout=subprocess.PIPE, text=True)
+    assert other.stdout.readline() == "ready\n"
+    process = place.start(*place.new("beside", "train.workers=1", "train.steps=100000"))
+    try:
+        place.wait_for_status("beside", "train", process)
+        os.kill(json.loads((place.folder / "beside" / "lease.json").read_text())["pid"], signal.SIGKILL)
+        found = subprocess.run([sys.executable, "-c", GROUPS], env=place.env_of_ray, capture_output=True, text=True, timeout=200)
+        assert sorted(found.stdout.replace("'", "").strip("[]\n").split(", ")) == ["CREATED", "REMOVED"], found.stdout + found.stderr
+    finally:
+        process.terminate()
+        assert process.wait(30) == 130
+        other.kill()
+
+
 def test_a_scorer_that_dies_is_replaced(place, expected):
     process = place.start(*place.new("scorer", "score.shard_size=1"))
     place.wait_for_events("scorer", 9, process)
@@ -98,7 +131,7 @@ def test_a_looker_on_stops_nobody(place, send):
 def submit(place, *arguments):
     ray = str(Path(sys.executable).parent / "ray")
     command = [ray, "job", "submit", "--address", place.dashboard, "--working-dir", str(ROOT), "--", "python", "jobs/run.py", *map(str, arguments)]
-    return subprocess.run(command, env=place.env, capture_output=True, text=True, timeout=280)
+    return subprocess.run(command, env=place.env_of_ray, capture_output=True, text=True, timeout=280)
 
 
 def test_a_jobs_exit_code_follows_the_runs(place, expected):

@@ -144,7 +144,7 @@ def test_asha_stops_some_and_leaves_nothing_behind(place, workers):
     for row in stopped:
         outcome = json.loads(Storage(str(place.folder / name)).read(f"outcomes/{row['trial']}.json"))
         assert any(outcome["budget"] == pytest.approx(0.15 * 2**k) for k in range(2))
-    found = subprocess.run([sys.executable, "-c", FREE], env=place.env, capture_output=True, text=True, timeout=120)
+    found = subprocess.run([sys.executable, "-c", FREE], env=place.env_of_ray, capture_output=True, text=True, timeout=120)
     assert json.loads(found.stdout.splitlines()[-1]) == {"free": True, "groups": [], "actors": []}
     assert not [
         process for process in psutil.process_iter(["cmdline"]) if any("ray::" in part and "_trial" in part for part in process.info["cmdline"] or [])
@@ -163,6 +163,6 @@ def test_a_job_submits_a_sweep(place):
     path = write(place, "sweep_job", space={"strategy.score": ["entropy"]})
     arguments = ["--working-dir", str(ROOT), "--", "python", "jobs/sweep.py", path, "--out", place.folder / "sweep_job"]
     command = [ray, "job", "submit", "--address", place.dashboard, *map(str, arguments)]
-    done = subprocess.run(command, env=place.env, capture_output=True, text=True, timeout=280)
+    done = subprocess.run(command, env=place.env_of_ray, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert {row[0] for row in table(place, "sweep_job").values()} == {"finished"}

@@ -10,7 +10,7 @@ from test_loop import make_config, make_plan, make_run, tiny
 from torch import nn
 
 from ray_al.core.config import RunConfig
-from ray_al.core.errors import RayALError
+from ray_al.core.errors import ClusterError, RayALError
 from ray_al.train.loop import TrainStopped
 from ray_al.train.trainer import LocalTrainer, open_trainer
 
@@ -49,7 +49,7 @@ def train(config, root, *, plans=1, **options):
 
 
 def wait_until_free(ray, name, amount):
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while ray.available_resources().get(name, 0) < amount:
         assert time.monotonic() < deadline, ray.available_resources()
         time.sleep(0.2)
@@ -82,6 +82,64 @@ def test_a_group_that_is_not_kept_frees_its_cpus_after_each_plan(cluster, tmp_pa
     for cycle in range(2):
         assert trainer.train(make_plan(parts, cycle)).cycle == cycle
         wait_until_free(cluster, "CPU", 4)
+
+
+@pytest.mark.slow
+def test_a_group_whose_mailbox_dies_is_replaced(cluster, tmp_path):
+    killed = []
+
+    def kill(done, total):
+        if not killed:
+            killed.append(done)
+            cluster.kill(trainer._mailbox)
+
+    config = make_config(workers=2, steps=400)
+    parts = make_run(str(tmp_path), config)
+    trainer = open_trainer(config, str(tmp_path), 1)
+    try:
+        assert trainer.train(make_plan(parts, 0), progress=kill).num_steps == 400
+        assert trainer._groups == 2
+    finally:
+        trainer.close()
+    assert killed
+    wait_until_free(cluster, "CPU", 4)
+
+
+@pytest.mark.slow
+def test_a_group_that_finds_no_room_is_told_of_and_given_up(cluster, tmp_path):
+    @cluster.remote(num_cpus=4)
+    class Hog:
+        def ready(self):
+            return True
+
+    hog, told = Hog.remote(), []
+    cluster.get(hog.ready.remote())
+    config = make_config(workers=1)
+    config = config.model_copy(update={"cluster": config.cluster.model_copy(update={"start_timeout_s": 15})})
+    start = time.monotonic()
+    with pytest.raises(ClusterError, match=r"no group of training workers \(train.workers=1\) started within cluster.start_timeout_s=15"):
+        train(config, tmp_path, waiting=told.append)
+    assert time.monotonic() - start < 60
+    assert "waiting for 1 training workers to start" in told[0]
+    cluster.kill(hog)
+    wait_until_free(cluster, "CPU", 4)
+
+
+@pytest.mark.slow
+def test_a_stop_is_heeded_while_no_group_can_start(cluster, tmp_path):
+    @cluster.remote(num_cpus=4)
+    class Hog:
+        def ready(self):
+            return True
+
+    hog = Hog.remote()
+    cluster.get(hog.ready.remote())
+    start = time.monotonic()
+    with pytest.raises(TrainStopped):
+        train(make_config(workers=1), tmp_path, should_stop=lambda: time.monotonic() - start > 5)
+    assert time.monotonic() - start < 15
+    cluster.kill(hog)
+    wait_until_free(cluster, "CPU", 4)
 
 
 def test_a_stop_ends_training_between_two_steps(cluster, tmp_path):

@@ -6,11 +6,11 @@ from ray_al.cli import main
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import ConfigError
 from ray_al.driver.budget import query_size, total_amount
+from ray_al.driver.resources import run_resources
 from ray_al.ledger import State
 from ray_al.sweep.config import Space, load_sweep
 from ray_al.sweep.plan import draw, fixed_settings, group_name, plan_trials
 from ray_al.sweep.purse import Purse
-from ray_al.sweep.resources import trial_resources
 from ray_al.sweep.runs import group_label
 from ray_al.sweep.schedule import open_scheduler, rungs_of
 from ray_al.sweep.trial import budget_rows, interpolate, is_crossed
@@ -176,11 +176,11 @@ def test_a_budget_is_a_share_of_the_pool_in_its_unit(unit, cost, share):
 
 def test_resources_of_a_run():
     config = RunConfig()
-    alone = trial_resources(config.model_copy(update={"score": config.score.model_copy(update={"workers": 0})}))
+    alone = run_resources(config.model_copy(update={"score": config.score.model_copy(update={"workers": 0})}))
     assert (alone.host, alone.cpus, alone.gpus) == ({"CPU": 2.0}, 2.0, 0.0)
     train = config.train.model_copy(update={"workers": 4, "gpus_per_worker": 1.0})
     score = config.score.model_copy(update={"workers": 2, "gpus_per_worker": 1.0})
-    many = trial_resources(config.model_copy(update={"train": train, "score": score}))
+    many = run_resources(config.model_copy(update={"train": train, "score": score}))
     assert many.host == {"CPU": 0.01}
     assert (many.cpus, many.gpus) == (4.01, 4.0)  # the group ends before scoring: both never hold GPUs at once
 

@@ -1,0 +1,34 @@
+"""What importing the package sets for the libraries that it loads."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.mark.parametrize(("own", "expected"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_wait_without_spinning_unless_the_user_says_so(own, expected):
+    env = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"} | ({"OMP_WAIT_POLICY": own} if own else {})
+    code = "import ray_al, os; print(os.environ['OMP_WAIT_POLICY'])"
+    assert subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stdout.strip() == expected
+
+
+def test_training_workers_get_it_before_they_load_torch(monkeypatch):
+    import ray
+    from ray.train.v2._internal import constants
+
+    from ray_al.train.controller import share_environment
+
+    class Context:
+        gcs_address = "10.0.0.1:6379"
+
+        def get_actor_id(self):
+            return "actor"
+
+    monkeypatch.setattr(ray, "get_runtime_context", Context)
+    monkeypatch.setattr(constants, "ENV_VARS_TO_PROPAGATE", set())
+    monkeypatch.setenv("RAY_ADDRESS", "")
+    share_environment()
+    variables = constants.get_env_vars_to_propagate()
+    assert variables == {"OMP_WAIT_POLICY": os.environ["OMP_WAIT_POLICY"], "RAY_ADDRESS": "10.0.0.1:6379"}
