@@ -11,4 +11,5 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from ray_al.cli import main  # noqa: E402
 
 if __name__ == "__main__":
-    main(["sweep", *sys.argv[1:]])
+    sys.argv.insert(1, "sweep")
+    main()

@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,10 +20,13 @@ STOP_S = 8.0
 class Group(click.Group):
     """Prints our own errors as one line and ends with their exit code; an interruption is one line too."""
 
+    def main(self, args: Sequence[str] | None = None, **extra: Any) -> Any:
+        with ends_on_signals(process=args is None):  # called with arguments, a command is a part of some other program
+            return super().main(args, **extra)
+
     def invoke(self, context: click.Context) -> Any:
         try:
-            with ends_on_signals():
-                return super().invoke(context)
+            return super().invoke(context)
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             context.exit(EXIT_INTERRUPTED)
@@ -66,8 +69,11 @@ def progress() -> Iterator[Callable[[str], None]]:
 
 
 @contextmanager
-def ends_on_signals() -> Iterator[None]:
+def ends_on_signals(*, process: bool) -> Iterator[None]:
     """SIGINT and SIGTERM end the command: by KeyboardInterrupt, and in any case `STOP_S` after the first, or at the second.
+
+    Args:
+        process: whether the process ends with the command, so that its end after a signal is seen to as well.
 
     Python runs its handlers between two steps of the main thread alone, which may be long inside a library's call: so a thread hears of each
     signal too, through the file descriptor that Python writes to at once. Nothing that was recorded is lost by an end at any moment.
@@ -88,7 +94,7 @@ def ends_on_signals() -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(known)
-        if not caught.is_set():  # else the thread also sees to it that the process ends
+        if not (process and caught.is_set()):  # else the thread also sees to it that the process ends
             os.close(writer)
             thread.join()
             os.close(reader)

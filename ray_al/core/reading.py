@@ -1,5 +1,6 @@
 """Reading files: what is missing is told apart from what could not be read just now, which is tried again before it ends a run."""
 
+import errno
 import hashlib
 import logging
 import os
@@ -100,5 +101,10 @@ def size_of_uri(uri: str) -> int:
 
 
 def _read_path(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return file.read()
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise FileNotFoundError(error.errno, error.strerror, path) from None  # no disk holds a file of such a name

@@ -4,7 +4,8 @@ import pytest
 from servers import FakeStore, lead_to, running, times
 
 from ray_al.core.errors import StorageError, StoreUnavailableError
-from ray_al.core.storage import Storage, read_uri
+from ray_al.core.reading import read_uri
+from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
 from ray_al.ledger import Journal
 

@@ -175,7 +175,7 @@ def test_a_file_that_holds_no_settings_is_refused(tmp_path, text):
 def test_a_file_that_cannot_be_read_is_refused(tmp_path, monkeypatch, path):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "c.yaml").write_text("name: c\n")
-    with pytest.raises(ConfigError, match="configuration file|YAML file"):
+    with pytest.raises(ConfigError, match="configuration file|YAML file|unknown protocol"):
         load_config(path)
 
 

@@ -21,7 +21,7 @@ LONG = {
     "demo": (["demo", "--out", "new"], "ray_al.driver.create.check_pool"),
     "sweep": (["sweep", "s.yaml", "--out", "new"], "ray_al.sweep.plan.check_pool"),
     "sweep, writing": (["sweep", "s.yaml", "--out", "new"], "ray_al.sweep.tuner.trial_file"),
-    "datasets check": (["datasets", "check", "c.yaml"], "ray_al.datasets.check._look"),
+    "datasets check": (["datasets", "check", "c.yaml"], "ray_al.datasets.check.look"),
     "compare": (["compare", "new", "--out", "new"], "ray_al.sweep.runs.read_runs"),
     "strategies": (["strategies"], "ray_al.driver.catalog.list_strategies"),
     "doctor": (["doctor"], "ray_al.doctor.diagnose"),
@@ -40,8 +40,8 @@ def test_a_signal_ends_every_command_in_one_line(name, send, tmp_path, monkeypat
     before = sorted(os.listdir(tmp_path))
     arguments, place = LONG[name]
     monkeypatch.setattr(place, lambda *arguments, **options: os.kill(os.getpid(), send) or signal.pause())
-    if place.endswith("_look"):  # in threads, as it is meant to be; signals come to the main thread
-        monkeypatch.setattr(place, lambda *arguments: os.kill(os.getpid(), send))
+    if place.endswith(".look"):  # in threads, as it is meant to be; signals come to the main thread
+        monkeypatch.setattr(place, lambda *arguments, **options: os.kill(os.getpid(), send))
     monkeypatch.setattr(signal, "pause", lambda: pytest.fail("the signal was not heeded"))
     handler = signal.getsignal(signal.SIGTERM)
     done = CliRunner().invoke(main, arguments)

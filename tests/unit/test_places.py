@@ -11,7 +11,8 @@ from ray_al.cli import main
 from ray_al.core.config import DataConfig
 from ray_al.core.errors import ConfigError, StorageError, StoreUnavailableError
 from ray_al.core.places import before_work, is_folder, open_place, storage_error, told
-from ray_al.core.storage import EXCLUSIVE_PROTOCOLS, Storage, read_uri
+from ray_al.core.reading import read_uri
+from ray_al.core.storage import EXCLUSIVE_PROTOCOLS, Storage
 from ray_al.datasets import open_dataset
 from ray_al.datasets.listing import IMAGE_SUFFIXES, list_files, read_lines
 

@@ -5,7 +5,8 @@ import pickle
 import pytest
 
 from ray_al.core.errors import StorageError
-from ray_al.core.storage import Storage, read_uri
+from ray_al.core.reading import read_uri
+from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
 
 
