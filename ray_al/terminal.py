@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,9 +20,10 @@ STOP_S = 8.0
 class Group(click.Group):
     """Prints our own errors as one line and ends with their exit code; an interruption is one line too."""
 
-    def main(self, args: Sequence[str] | None = None, **extra: Any) -> Any:
-        with ends_on_signals(process=args is None):  # called with arguments, a command is a part of some other program
-            return super().main(args, **extra)
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        called = bool(arguments) or options.get("args") is not None
+        with ends_on_signals(process=not called):  # called with arguments, a command is a part of some other program
+            return super().main(*arguments, **options)
 
     def invoke(self, context: click.Context) -> Any:
         try:

@@ -1,10 +1,8 @@
 """What a run does without: the labels of images that cannot be used."""
 
-import io
 from collections import Counter
 
-import pyarrow.parquet as pq
-
+from ray_al.core.parquet import read_parquet
 from ray_al.core.storage import Storage
 from ray_al.ledger import State
 
@@ -15,6 +13,6 @@ def labels_left_out(storage: Storage, state: State) -> dict[str, int]:
         return {}
     counts: Counter[str] = Counter()
     for ref in state.label_parts:
-        names = pq.read_table(io.BytesIO(storage.read_ref(ref)), columns=["image_id"]).column("image_id").to_pylist()
+        names = read_parquet(storage.read_ref(ref), ["image_id"]).column("image_id").to_pylist()
         counts.update(name for name in names if name in state.quarantined)
     return dict(counts)

@@ -61,8 +61,8 @@ class Bench(Context):
             allowed.append(region not in same and not near and not is_void and not (per_image and len(same) >= per_image))
         return rows.filter(pa.array(allowed, pa.bool_()))
 
-    def read_image(self, uri: str) -> np.ndarray:
-        if int(uri) in self.broken_images:
+    def read_image(self, uri: str, size: tuple[int, int]) -> np.ndarray:
+        if int(uri.rsplit("/", 1)[-1]) in self.broken_images:
             raise DataError(f"{uri}: broken")
         return np.zeros((1, 1, 3), dtype=np.uint8)
 

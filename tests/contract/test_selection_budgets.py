@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from bench import NUM_LABELLED, Bench
 
-from ray_al.driver import choose
+from ray_al.driver import choose, quarantine
 from ray_al.driver.pool import read_table
 from ray_al.select import BATCH_RULES, fill
 
@@ -88,7 +88,7 @@ def test_broken_images_are_made_up_for_in_every_unit(asked, monkeypatch, rule):
     for unit, amount in PAYS.items():
         pool = bench(rule, unit, score="random")
         pool.broken_images = set(broken)
-        monkeypatch.setattr(choose, "read_image", pool.read_image)
+        monkeypatch.setattr(quarantine, "read_pool_image", pool.read_image)
         asked.clear()
         found.append(names(pool.choose(amount)))
         assert not {f"i{index:04d}" for index in broken} & {image for image, _ in found[-1]}
@@ -170,19 +170,15 @@ def test_reading_scores_once_is_enough_where_all_regions_cost_the_same(monkeypat
         assert len(reads) == 1
 
 
-def test_the_start_set_is_the_same_in_every_unit():
+def test_the_start_set_is_the_same_in_every_unit(monkeypatch):
     for rule in ("random", "equal_per_image"):
         found = []
         for unit, amount in PAYS.items():
             pool = bench("topk", unit)
             budget = pool.config.budget.model_copy(update={"start_rule": rule})
             pool.config = pool.config.model_copy(update={"budget": budget})
-            monkey = pool.read_image
-            real, choose.read_image = choose.read_image, monkey
-            try:
-                found.append(names(choose.choose_query(pool, -1, amount)))
-            finally:
-                choose.read_image = real
+            monkeypatch.setattr(quarantine, "read_pool_image", pool.read_image)
+            found.append(names(choose.choose_query(pool, -1, amount)))
         assert found == [found[0]] * 3
         assert len(found[0]) == WANTED
 

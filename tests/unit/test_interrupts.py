@@ -18,7 +18,7 @@ LONG = {
     "run": (["run", "c.yaml", "--out", "new"], "ray_al.driver.create.measure_batch_size"),
     "run, reading the pool": (["run", "c.yaml", "--out", "new"], "ray_al.driver.create.build_manifest"),
     "run, writing": (["run", "c.yaml", "--out", "new", "--set", "score.batch_size=2"], "ray_al.driver.create.Journal.append"),
-    "demo": (["demo", "--out", "new"], "ray_al.driver.create.check_pool"),
+    "demo": (["demo", "--out", "new", "--set", "cluster.host=process", "--set", "score.workers=0"], "ray_al.driver.create.check_pool"),
     "sweep": (["sweep", "s.yaml", "--out", "new"], "ray_al.sweep.plan.check_pool"),
     "sweep, writing": (["sweep", "s.yaml", "--out", "new"], "ray_al.sweep.tuner.trial_file"),
     "datasets check": (["datasets", "check", "c.yaml"], "ray_al.datasets.check.look"),
@@ -26,7 +26,10 @@ LONG = {
     "strategies": (["strategies"], "ray_al.driver.catalog.list_strategies"),
     "doctor": (["doctor"], "ray_al.doctor.diagnose"),
 }
-CONFIG = "{data: {dataset: synthetic, num_images: 4, root: data}, budget: {start: 2, per_cycle: 2, amount: 4}}"
+CONFIG = (
+    "{data: {dataset: synthetic, num_images: 4, root: data}, budget: {start: 2, per_cycle: 2, amount: 4}, cluster: {host: process}, "
+    "score: {workers: 0}}"
+)
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,10 @@ from ray_al.core.errors import ConfigError, RayALError, StorageError
 from ray_al.core.storage import Storage
 from ray_al.driver.create import begin_run
 from ray_al.driver.decide import decide
-from ray_al.driver.loop import read_config
 from ray_al.driver.status import StatusFile, progress_line, read_status
 from ray_al.driver.track import Tracker
 from ray_al.ledger import Event, Journal, State, fold
+from ray_al.ledger.config import config_facts, read_config
 from ray_al.report.build import curve_rows
 from ray_al.report.metrics import read_metrics
 from ray_al.sweep.plan import Trial
@@ -64,8 +64,9 @@ def run(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # most of the time, otherwise
     monkeypatch.chdir(tmp_path)
     storage = Storage(str(tmp_path / "run"))
-    config = CONFIG.to_yaml().encode()
-    journal = begin_run(storage, "run", {"config.yaml": config, "manifest.parquet": b"x"}, EVENTS[0][1])
+    monkeypatch.setattr("ray_al.driver.status.labels_left_out", lambda storage, state: {})  # there are no files of labels
+    text = CONFIG.to_yaml()
+    journal = begin_run(storage, "run", {"config.yaml": text.encode(), "manifest.parquet": b"x"}, {**EVENTS[0][1], **config_facts(text)})
     for kind, data in EVENTS[1:]:
         journal.append(kind, data)
     return storage

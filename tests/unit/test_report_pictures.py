@@ -112,7 +112,7 @@ def facts(labels):
     ]
     size = len(labels)
     tests = {"labels": list(labels), "wins": np.zeros((size, size)).tolist(), "ranks": list(range(1, size + 1)), "critical": 1.5}
-    return {"groups": groups, "reference": labels[0], "tests": tests}
+    return {"groups": groups, "axis": "share", "reference": labels[0], "tests": tests}
 
 
 @pytest.mark.filterwarnings("ignore:Glyph")

@@ -12,7 +12,8 @@ from ray_al.driver.settings import settle_config
 from ray_al.ledger import Journal, fold
 from ray_al.ledger.config import CONFIG, config_facts, read_config
 
-CREATED = {"name": "r", "manifest": {}, "num_images": 1, "num_regions": 1, "num_pixels": 1, "unit": "regions", "amount": 1}
+MANIFEST = {"path": "manifest.parquet", "size": 1, "sha256": "0"}
+CREATED = {"name": "r", "manifest": MANIFEST, "num_images": 1, "num_regions": 1, "num_pixels": 1, "unit": "regions", "amount": 1}
 
 
 @pytest.fixture(params=["now", "earlier version"])
