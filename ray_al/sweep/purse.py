@@ -1,16 +1,16 @@
-"""What a session of a sweep may buy."""
+"""What one call of a sweep may buy."""
 
 from collections.abc import Mapping
 
 
 class Purse:
-    """The labels that one session of a sweep may buy. Trials report what they spent since their own start, however long ago that was.
+    """The labels that one call of `ray-al sweep` may buy. Trials report what they spent since their own start, however long ago that was.
 
     Args:
         labels: how many may be bought; None for any number.
-        before: what each trial had spent when the session began, by name. A trial that is still to be forked from a shared start has
+        before: what each trial had spent when the call began, by name. A trial that is still to be forked from a shared start has
             spent what the start cost.
-        bought: labels that the session's shared starts have bought already.
+        bought: labels that the shared starts of this call have bought already.
     """
 
     def __init__(self, labels: int | None, before: Mapping[str, int], bought: int = 0) -> None:
@@ -18,7 +18,7 @@ class Purse:
         self.spent: dict[str, int] = {}
 
     def begin(self, trial: str, spent: int) -> None:
-        """A trial that was thought of in this session, and what it begins with."""
+        """A trial that was thought of in this call, and what it begins with."""
         self.before[trial] = spent
 
     def report(self, trial: str, spent: int) -> None:

@@ -146,7 +146,7 @@ def labelled(data, tmp_path, monkeypatch):
     weights = {"bytes": b"first", "miou": 0.5}
 
     class Trainer:
-        def train(self, plan, progress, should_stop):
+        def train(self, plan, **asked):
             if isinstance(weights["bytes"], BaseException):
                 raise weights["bytes"]
             ref = Storage(out).put(f"{plan.output}/model.pt", weights["bytes"], attempt=plan.attempt)

@@ -189,4 +189,4 @@ def test_a_grid_finer_than_the_images_is_a_wrong_setting(here):
 
 def test_a_cache_that_cannot_be_written(here, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(here / "file"))
-    refused(invoke("run", "c.yaml", "--out", "run"), "data.root", "synthetic", "another folder")
+    refused(invoke("run", "c.yaml", "--out", "run"), "data.root", "synthetic", "another place")
