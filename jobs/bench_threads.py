@@ -12,11 +12,11 @@ import time
 WAITS: dict[str, dict[str, str]] = {
     "default": {},
     "OMP_WAIT_POLICY=passive": {"OMP_WAIT_POLICY": "passive"},
-    "GOMP_SPINCOUNT=1000": {"GOMP_SPINCOUNT": "1000"},
+    **{f"GOMP_SPINCOUNT={count}": {"GOMP_SPINCOUNT": str(count)} for count in (1_000, 10_000, 100_000, 1_000_000)},
     "one thread": {},
 }
 STEP = """
-import statistics, sys, time, torch
+import statistics, sys, time, torch  # before ray_al, which makes a choice of its own
 from ray_al.core.config import ModelConfig
 from ray_al.models import build_model
 steps, threads = map(int, sys.argv[1:])

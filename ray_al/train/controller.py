@@ -32,4 +32,4 @@ def share_environment() -> None:
     if context.get_actor_id() is not None:
         os.environ["RAY_ADDRESS"] = context.gcs_address
         constants.ENV_VARS_TO_PROPAGATE.add("RAY_ADDRESS")
-    constants.ENV_VARS_TO_PROPAGATE.add("OMP_WAIT_POLICY")
+    constants.ENV_VARS_TO_PROPAGATE.update(("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"))

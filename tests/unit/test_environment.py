@@ -6,11 +6,15 @@ import sys
 
 import pytest
 
+NAMES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 
-@pytest.mark.parametrize(("own", "expected"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
-def test_threads_wait_without_spinning_unless_the_user_says_so(own, expected):
-    env = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"} | ({"OMP_WAIT_POLICY": own} if own else {})
-    code = "import ray_al, os; print(os.environ['OMP_WAIT_POLICY'])"
+
+@pytest.mark.parametrize(
+    ("own", "expected"), [({}, "None 10000"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE None"), ({"GOMP_SPINCOUNT": "7"}, "None 7")]
+)
+def test_threads_spin_for_a_short_while_unless_the_user_says_otherwise(own, expected):
+    env = {key: value for key, value in os.environ.items() if key not in NAMES} | own
+    code = f"import ray_al, os; print(*(os.environ.get(name) for name in {NAMES}))"
     assert subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stdout.strip() == expected
 
 
@@ -31,4 +35,6 @@ def test_training_workers_get_it_before_they_load_torch(monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "")
     share_environment()
     variables = constants.get_env_vars_to_propagate()
-    assert variables == {"OMP_WAIT_POLICY": os.environ["OMP_WAIT_POLICY"], "RAY_ADDRESS": "10.0.0.1:6379"}
+    own = {name: os.environ[name] for name in NAMES if name in os.environ}
+    assert own
+    assert variables == {**own, "RAY_ADDRESS": "10.0.0.1:6379"}
