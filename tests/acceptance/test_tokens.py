@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import CONFIG, PORTS, ROOT, free_ports
+from common import CONFIG, PORTS, ROOT, free_ports
 
 from ray_al.datasets.synthetic import write_synthetic
 

@@ -8,7 +8,7 @@ import time
 
 import psutil
 import pytest
-from conftest import CONFIG, ROOT
+from common import CONFIG, ROOT
 
 from ray_al.datasets.synthetic import write_synthetic
 

@@ -22,6 +22,7 @@ from ray_al.datasets.synthetic import write_synthetic
 from ray_al.doctor import diagnose
 from ray_al.driver.create import create_run
 from ray_al.driver.loop import run_loop
+from ray_al.driver.settings import change_settings
 from ray_al.driver.verify import verify
 from ray_al.ledger import Journal, fold
 from ray_al.ledger.events import EVENTS
@@ -47,7 +48,7 @@ CASES = {
     "people": {"label": {"annotator": "files", "share": 0.5}, "budget": {"start": 4, "per_cycle": 2, "amount": 6}},
     "broken": {"score": {"max_quarantined": 0.5}},
 }
-KILLED: dict[str, set[str]] = {name: set() for name in CASES}
+KILLED: dict[str, set[str]] = {name: set() for name in (*CASES, "mended")}
 """By case, the kinds of events before which a driver was killed."""
 
 
@@ -151,10 +152,41 @@ def _die():
     raise KeyboardInterrupt
 
 
+def test_a_driver_killed_before_images_come_back_or_settings_change_is_resumed(folder, weed):
+    data = folder / "mended"
+    shutil.copytree(folder / "data", data)
+    broken = {path: path.read_bytes() for path in sorted((data / "train").glob("*.png"))[:2]}
+    for path, content in broken.items():
+        path.write_bytes(content[:800])
+    places = {"dataset": "camvid", "root": str(data), "class_names": ["a", "b", "c", "d", "e", "f"]}
+    config = configure(folder, {"data": places, "score": {"max_quarantined": 0.5}})
+    runs = [create_run(config, out) for out in (str(folder / "mended-whole"), "s3://bucket/runs/mended")]
+    for run in runs:
+        run_loop(run, should_stop=lambda run=run: 0 in fold(Journal(Storage(run)).events).scored)
+    for path, content in broken.items():
+        path.write_bytes(content)
+    whole, out = runs
+    change_settings(whole, ["score.max_quarantined=0.4"])
+    run_loop(whole)
+
+    append, first = Journal.append, first_of_each(KILLED["mended"])
+    wanted = ("images_restored", "config_changed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Journal, "append", lambda journal, kind, data: _die() if kind in wanted and first(kind) else append(journal, kind, data))
+        for session in (lambda: change_settings(out, ["score.max_quarantined=0.4"]), lambda: run_loop(out)):
+            with pytest.raises(KeyboardInterrupt):
+                session()
+            session()
+    assert KILLED["mended"] == set(wanted)
+    assert queries(out) == queries(whole)
+    assert Storage(out).read("config.yaml").count(b"max_quarantined: 0.4") == 1
+    verify(out)
+
+
 def test_every_kind_of_event_was_killed_before():
     """Of the test above."""
     met = set().union(*KILLED.values())
-    if len([name for name in KILLED if KILLED[name]]) < len(CASES):
+    if not all(KILLED.values()):
         pytest.skip("not every case was run")
     assert met == set(EVENTS)
 
