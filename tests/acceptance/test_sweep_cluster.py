@@ -121,7 +121,8 @@ while True:
 """
 
 
-@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 1])
 def test_asha_stops_some_and_leaves_nothing_behind(place, workers):
     space = {"train.learning_rate": [1e-9, 1e-2], "budget.per_cycle": [4, 1]}
     name = f"asha-{workers}"
