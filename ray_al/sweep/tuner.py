@@ -23,8 +23,8 @@ from ray_al.driver.resources import run_resources
 from ray_al.driver.track import check_tracking, default_tracking_uri
 from ray_al.ledger import Journal, State, fold
 from ray_al.sweep.config import SweepConfig
+from ray_al.sweep.label_limit import LabelLimit
 from ray_al.sweep.plan import Trial, plan_trials, read_trials, run_uri, start_digest, trial_file
-from ray_al.sweep.purse import Purse
 from ray_al.sweep.resources import runs_at_once
 from ray_al.sweep.schedule import open_scheduler, rungs_of
 from ray_al.sweep.trial import Reporter, budget_rows, host_trial, read_outcome, start_uri, write_outcome
@@ -123,10 +123,10 @@ def _carry_on(storage: Storage, show: Show, should_stop: Callable[[], bool]) -> 
         if starts and not should_stop():
             _fit_starts(storage, starts, at_once, should_stop)
         bought = sum(_spent(start_uri(storage.root, digest)) - spent for digest, spent in before.items())
-        purse = Purse(sweep.limits.labels, {trial.name: _spent_before(storage, trial) for trial in trials}, bought)
+        label_limit = LabelLimit(sweep.limits.labels, {trial.name: _spent_before(storage, trial) for trial in trials}, bought)
         seconds = None if sweep.limits.hours is None else sweep.limits.hours * 3600 - (time.monotonic() - begun)
-        if not should_stop() and not purse.is_empty and (seconds is None or seconds > 0):
-            _fit_trials(storage, sweep, trials, at_once, show, should_stop, purse, seconds)
+        if not should_stop() and not label_limit.is_reached and (seconds is None or seconds > 0):
+            _fit_trials(storage, sweep, trials, at_once, show, should_stop, label_limit, seconds)
     return is_complete(storage)
 
 
@@ -241,7 +241,7 @@ def _fit_trials(
     at_once: int,
     show: Show,
     should_stop: Callable[[], bool],
-    purse: Purse,
+    label_limit: LabelLimit,
     seconds: float | None,
 ) -> None:
     from ray import tune
@@ -268,7 +268,7 @@ def _fit_trials(
 
     def on_new(trial: Trial) -> None:
         storage.replace(trial_file(trial.name), trial.to_bytes())
-        purse.begin(trial.name, _spent_before(storage, trial))
+        label_limit.begin(trial.name, _spent_before(storage, trial))
 
     search = SettingSearch(
         sweep,
@@ -297,7 +297,7 @@ def _fit_trials(
         should_stop=should_stop,
         label="trials",
         seconds=seconds,
-        purse=purse,
+        label_limit=label_limit,
         callbacks=[ProgressCallback(progress, show), *_loggers(storage, sweep)],
     ).fit()
     for result in results:
@@ -347,16 +347,16 @@ def _known(storage: Storage, sweep: SweepConfig, trials: list[Trial]) -> list[tu
 class _Stops(Stopper):
     """Ends a sweep when somebody asks for it or when the labels that may be bought are."""
 
-    def __init__(self, should_stop: Callable[[], bool], purse: Purse | None) -> None:
-        self.should_stop, self.purse = should_stop, purse
+    def __init__(self, should_stop: Callable[[], bool], label_limit: LabelLimit | None) -> None:
+        self.should_stop, self.label_limit = should_stop, label_limit
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        if self.purse is not None and "cost" in result:
-            self.purse.report(result["config"]["name"], int(result["cost"]))
+        if self.label_limit is not None and "cost" in result:
+            self.label_limit.report(result["config"]["name"], int(result["cost"]))
         return False
 
     def stop_all(self) -> bool:
-        return self.should_stop() or (self.purse is not None and self.purse.is_empty)
+        return self.should_stop() or (self.label_limit is not None and self.label_limit.is_reached)
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune keeps a copy, which nobody reads: a sweep goes on from its ledgers."""
@@ -376,7 +376,7 @@ def _tuner(
     search: Any = None,
     scheduler: Any = None,
     seconds: float | None = None,
-    purse: Purse | None = None,
+    label_limit: LabelLimit | None = None,
     callbacks: list[Any] | None = None,
 ) -> Any:
     from ray import tune
@@ -397,7 +397,7 @@ def _tuner(
             name=f"{label}-{int(time.time())}",
             storage_path=storage.uri("tune"),
             failure_config=tune.FailureConfig(max_failures=retries),
-            stop=_Stops(should_stop, purse),
+            stop=_Stops(should_stop, label_limit),
             callbacks=callbacks,
             verbose=0,
         ),

@@ -9,8 +9,8 @@ from ray_al.driver.budget import query_size, total_amount
 from ray_al.driver.resources import run_resources
 from ray_al.ledger import State
 from ray_al.sweep.config import Space, load_sweep
+from ray_al.sweep.label_limit import LabelLimit
 from ray_al.sweep.plan import draw, fixed_settings, group_name, plan_trials
-from ray_al.sweep.purse import Purse
 from ray_al.sweep.runs import group_label
 from ray_al.sweep.schedule import open_scheduler, rungs_of
 from ray_al.sweep.trial import budget_rows, interpolate, is_crossed
@@ -191,16 +191,16 @@ def test_rules_on_random_scores_have_a_label_of_their_own():
 
 
 def test_a_session_counts_the_labels_that_it_buys_itself():
-    purse = Purse(24, before={"begun": 16, "finished": 40, "forked": 4}, bought=4)
+    label_limit = LabelLimit(24, before={"begun": 16, "finished": 40, "forked": 4}, bought=4)
     for trial, spent in (("finished", 4), ("finished", 40), ("begun", 12), ("begun", 16), ("forked", 4)):
-        purse.report(trial, spent)  # a scheduler is told all rows again
-    assert not purse.is_empty
-    purse.report("forked", 16)
-    purse.report("begun", 20)
-    assert not purse.is_empty  # 4 of the start, 12 and 4
-    purse.report("suggested", 4)
-    assert purse.is_empty
-    assert not Purse(None, before={}).is_empty
+        label_limit.report(trial, spent)  # a scheduler is told all rows again
+    assert not label_limit.is_reached
+    label_limit.report("forked", 16)
+    label_limit.report("begun", 20)
+    assert not label_limit.is_reached  # 4 of the start, 12 and 4
+    label_limit.report("suggested", 4)
+    assert label_limit.is_reached
+    assert not LabelLimit(None, before={}).is_reached
 
 
 LAZY = {**BASE, "strategy": {"score": "entropy", "lazy": {"share": 0.5}}}

@@ -1,9 +1,9 @@
-"""What one call of a sweep may buy."""
+"""How many labels one call of a sweep may buy."""
 
 from collections.abc import Mapping
 
 
-class Purse:
+class LabelLimit:
     """The labels that one call of `ray-al sweep` may buy. Trials report what they spent since their own start, however long ago that was.
 
     Args:
@@ -25,6 +25,6 @@ class Purse:
         self.spent[trial] = spent
 
     @property
-    def is_empty(self) -> bool:
+    def is_reached(self) -> bool:
         new = sum(max(0, spent - self.before.get(trial, 0)) for trial, spent in self.spent.items())
         return self.labels is not None and self.bought + new >= self.labels
