@@ -58,7 +58,7 @@ def making(storage: Storage, out: str, kind: Kind) -> Iterator[None]:
     except FileExistsError:
         raise ConfigError(f"--out {out}: {_what_is_there(storage, out, kind)}") from None
     finally:
-        if storage.exists(CLAIM) and storage.read(CLAIM) == claim:
+        if storage.read_if_there(CLAIM) == claim:
             _leave(storage, kind)
 
 

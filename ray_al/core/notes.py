@@ -16,9 +16,10 @@ def read_note(storage: Storage, name: str) -> dict[str, Any]:
     A file that is damaged is named in a warning. What the values of the mapping are is for the caller to check.
     """
     try:
-        if not storage.exists(name):
+        data = storage.read_if_there(name)
+        if data is None:
             return {}
-        values = json.loads(storage.read(name))
+        values = json.loads(data)
     except (StorageError, OSError, ValueError, RecursionError) as error:
         logger.warning("%s: passed over, as it cannot be read: %s", storage.uri(name), error)
         return {}

@@ -75,10 +75,17 @@ class Storage:
         return bool(self.fs.isfile(self.path(name)))
 
     def read(self, name: str) -> bytes:
+        data = self.read_if_there(name)
+        if data is None:
+            raise StorageError(f"{self.uri(name)}: the file is missing; restore it, then run the command again")
+        return data
+
+    def read_if_there(self, name: str) -> bytes | None:
+        """The content of a file that another process may remove at any moment; None where there is no such file."""
         try:
             return retried(self.uri(name), lambda: bytes(self.fs.cat_file(self.path(name))))
         except ABSENT:
-            raise StorageError(f"{self.uri(name)}: the file is missing; restore it, then run the command again") from None
+            return None
 
     def read_ref(self, ref: FileRef) -> bytes:
         """The content that `ref` names.
@@ -132,7 +139,7 @@ class Storage:
         try:
             self.create(name, data)
         except FileExistsError:
-            if self.read(name) != data:
+            if self.read_if_there(name) != data:
                 raise
 
     def put(self, name: str, data: bytes, *, attempt: int) -> FileRef:

@@ -91,11 +91,13 @@ class Lease:
         Raises:
             RunHeldError: it lives.
         """
-        before = _content(self.storage, self.name)
+        before = self.storage.read_if_there(self.name)
+        if before is None:  # given back since
+            return
         holder = _holder(before)
         if _is_alive(self.storage, self.name, before, holder):
             raise RunHeldError(f"{self.storage.root}: process {holder.get('pid')} on {holder.get('host')} {self.held}")
-        if _content(self.storage, self.name) == before:  # else another process was faster: look at that one
+        if self.storage.read_if_there(self.name) == before:  # else another process was faster: look at that one
             self.storage.remove(self.name)
 
     def _renew(self) -> None:
@@ -113,7 +115,7 @@ class Lease:
 
     def _is_ours(self) -> bool:
         """Whether the file names no other holder; where it is gone or damaged, ours is written again."""
-        holder = _holder(_content(self.storage, self.name))
+        holder = _holder(self.storage.read_if_there(self.name))
         return not holder or holder.get("token") == self.holder["token"]
 
     def _write(self) -> None:
@@ -122,15 +124,6 @@ class Lease:
 
     def _content(self) -> bytes:
         return json.dumps({**self.holder, "beats": self._beats}).encode()
-
-
-def _content(storage: Storage, name: str) -> bytes | None:
-    """The bytes of the file, readable or not; None where it is gone."""
-    storage.fs.invalidate_cache(storage.path())  # another process may have written or removed it since its folder was listed
-    try:
-        return storage.read(name) if storage.exists(name) else None
-    except StorageError:  # it went between the two
-        return None
 
 
 def _holder(content: bytes | None) -> dict[str, Any]:
@@ -142,7 +135,7 @@ def _holder(content: bytes | None) -> dict[str, Any]:
     return holder if isinstance(holder, dict) else {}
 
 
-def _is_alive(storage: Storage, name: str, before: bytes | None, holder: dict[str, Any]) -> bool:
+def _is_alive(storage: Storage, name: str, before: bytes, holder: dict[str, Any]) -> bool:
     """On this machine the process tells; elsewhere the heartbeat, watched for a while (clocks of two machines are never compared)."""
     if is_running(holder) is not None:
         return _outlives_grace(holder)
@@ -150,7 +143,7 @@ def _is_alive(storage: Storage, name: str, before: bytes | None, holder: dict[st
     deadline = time.monotonic() + STALE_S
     while time.monotonic() < deadline:
         time.sleep(LOOK_S)
-        now = _content(storage, name)
+        now = storage.read_if_there(name)
         if now != before:
             return now is not None
     return False

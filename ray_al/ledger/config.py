@@ -44,9 +44,10 @@ def read_config(storage: Storage, events: Sequence[Event] | None = None) -> RunC
 
 def is_left_behind(storage: Storage, records: Sequence[Mapping[str, Any]]) -> bool:
     """Whether a session ended between recording the configuration and writing `config.yaml`: it is missing, or says what was recorded before."""
-    if not storage.exists(CONFIG):
+    data = storage.read_if_there(CONFIG)
+    if data is None:
         return True
-    there = FileRef.of(CONFIG, storage.read(CONFIG))
+    there = FileRef.of(CONFIG, data)
     return there != FileRef.from_dict(records[-1]["config"]) and any(there == FileRef.from_dict(record["config"]) for record in records[:-1])
 
 

@@ -344,8 +344,8 @@ class _Cycle:
 
     def _resume(self) -> None:
         storage, name = self.trainer.storage, self.plan.progress
-        data = unseal(storage.read(name)) if self.comm.rank == 0 and storage.exists(name) else None
-        data = self.comm.broadcast(data)  # None too where the file is damaged: the cycle is then trained from its first step
+        sealed = storage.read_if_there(name) if self.comm.rank == 0 else None
+        data = self.comm.broadcast(None if sealed is None else unseal(sealed))  # None too where it is damaged: the cycle is then trained anew
         if data is None:
             return
         state = parse(data)

@@ -144,3 +144,19 @@ def test_whoever_is_patient_gets_it_after_the_holder(storage, fast):
     with Lease(storage, "x.json").acquire(patience_s=10):
         pass
     assert not storage.exists("x.json")
+
+
+def test_a_lease_that_is_given_back_just_then_is_free(storage, fast, monkeypatch):
+    """Between the write that finds the name taken and the look at who holds it; nobody waits for a heartbeat then."""
+    create, others = storage.create, [b"{}"]
+
+    def taken_once(name, data):
+        if others:
+            others.pop()
+            raise FileExistsError(name)
+        create(name, data)
+
+    monkeypatch.setattr(storage, "create", taken_once)
+    monkeypatch.setattr(module, "STALE_S", 3600.0)
+    with Lease(storage).acquire():
+        assert json.loads(storage.read(NAME))["pid"] == this_process()["pid"]

@@ -176,3 +176,28 @@ def test_commands_say_what_a_directory_without_a_first_event_is(tmp_path, comman
         assert done.exit_code == 2
         assert re.search(word, done.output), done.output
         assert "\n" not in done.output.strip()
+
+
+class Vanishing(Storage):
+    """A directory whose claim another process gives up each time after a look at whether it is there."""
+
+    def exists(self, name=""):
+        there = super().exists(name)
+        if name == CLAIM:
+            self.remove(CLAIM)
+        return there
+
+    def create(self, name, data):
+        try:
+            super().create(name, data)
+        except FileExistsError:
+            self.remove(name)
+            raise
+
+
+def test_a_claim_that_goes_at_any_moment_is_somebody_elses(tmp_path):
+    storage = Vanishing(str(tmp_path / "new"))
+    storage.replace(CLAIM, b"another's")
+    with pytest.raises(ConfigError, match="exists already"), making(storage, "new", KIND):
+        raise AssertionError("two are inside")
+    assert storage.list("") == []
