@@ -74,7 +74,7 @@ class _Loop:
         self.append("driver_started", {"term": self.state.term + 1, "host": socket.gethostname(), "pid": os.getpid()})
         performer = Performer(self.storage, self.config, self.state, self.append, self.note, self.should_stop)
         try:
-            performer.begin()
+            performer.begin(action)
             while not isinstance(action := decide(self.state, self.config), Stop | Wait):
                 if self.should_stop():
                     raise Interrupted("interrupted")

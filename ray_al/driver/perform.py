@@ -22,9 +22,11 @@ from ray_al.driver.quarantine import begin_session, quarantine_broken, split_que
 from ray_al.label import Labels, files, simulated
 from ray_al.label.answers import Classes
 from ray_al.ledger import Query, State
-from ray_al.train.trainer import open_trainer
+from ray_al.train.trainer import Trainer, open_trainer
 
 SHOWN_REASONS = 5
+LEAD_TO_TRAINING = (actions.Segment, actions.Select, actions.Label, actions.Train)
+"""What a host may begin with where training comes before any scoring; with people, their answers come first."""
 
 
 class Performer:
@@ -32,10 +34,17 @@ class Performer:
 
     def __init__(self, storage: Storage, config: RunConfig, state: State, append: Append, note: Note, should_stop: Callable[[], bool]) -> None:
         self.context = Context(storage, config, state, append, note, should_stop)
-        self._trainer: Any = None
+        self._trainer: Trainer | None = None
 
-    def begin(self) -> None:
-        """What a host does first: see what became of quarantined images."""
+    def begin(self, action: actions.Action) -> None:
+        """What a host does first: see what became of quarantined images, and start the group that trains while the first labels are made.
+
+        Args:
+            action: what comes next.
+        """
+        config = self.context.config
+        if config.label.annotator == "simulated" and config.keeps_group and isinstance(action, LEAD_TO_TRAINING):
+            self._open_trainer().start()
         begin_session(self.context)
 
     def perform(self, action: actions.Action, state: State) -> Done:
@@ -64,9 +73,12 @@ class Performer:
             training.drop_old_checkpoints(self.context, action.cycle)
 
     def _train(self, context: Context, action: actions.Train) -> Done:
+        return training.train(context, action, self._open_trainer())
+
+    def _open_trainer(self) -> Trainer:
         if self._trainer is None:
-            self._trainer = open_trainer(context.config, context.storage.root, context.state.term)
-        return training.train(context, action, self._trainer)
+            self._trainer = open_trainer(self.context.config, self.context.storage.root, self.context.state.term)
+        return self._trainer
 
     def close(self) -> None:
         """End the training workers."""

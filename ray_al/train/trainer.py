@@ -30,6 +30,9 @@ Tell = Callable[[str], None]
 class Trainer(Protocol):
     """What the driver asks to train."""
 
+    def start(self) -> None:
+        """Begin to start the processes that train, which takes seconds; nobody waits for them before the first plan."""
+
     def train(self, plan: TrainPlan, progress: Progress | None = None, should_stop: Stop | None = None, waiting: Tell | None = None) -> TrainResult:
         """Train one plan."""
 
@@ -43,6 +46,9 @@ class LocalTrainer:
     def __init__(self, config: RunConfig, run_uri: str) -> None:
         self.config, self.run_uri = config, run_uri
         self._cycles: CycleTrainer | None = None
+
+    def start(self) -> None:
+        """Nothing is to be started."""
 
     def train(self, plan: TrainPlan, progress: Progress | None = None, should_stop: Stop | None = None, waiting: Tell | None = None) -> TrainResult:
         """Train one plan; TrainStopped where `should_stop` says so."""
@@ -60,7 +66,7 @@ class LocalTrainer:
 
 
 class RayTrainer:
-    """Trains on a group of Ray Train workers, started with the first plan and kept for the next ones.
+    """Trains on a group of Ray Train workers, started before or with the first plan and kept for the next ones.
 
     Args:
         config: of the run.
@@ -77,6 +83,22 @@ class RayTrainer:
         self._lived = self._is_lost = False
         self._groups = 0
 
+    def start(self) -> None:
+        """Begin to start a group, where none is alive."""
+        if self._thread is not None and self._thread.is_alive():
+            return
+        from ray_al.train.mailbox import start_mailbox
+
+        if self._mailbox is not None:
+            self.close()
+        name = f"mailbox-{self.run_name}-{self._groups}"
+        self._errors, self._lived, self._is_lost = [], False, False
+        self._mailbox = start_mailbox(name)
+        arguments = (name, f"{self.run_name}-{self._groups}", self._errors)
+        self._thread = threading.Thread(target=self._fit, args=arguments, daemon=True, name="ray-al-fit")
+        self._groups += 1
+        self._thread.start()
+
     def train(self, plan: TrainPlan, progress: Progress | None = None, should_stop: Stop | None = None, waiting: Tell | None = None) -> TrainResult:
         """Give out a plan and wait for its answer. A group whose mailbox is lost, or an elastic one that Ray starts no more, is replaced.
 
@@ -91,7 +113,7 @@ class RayTrainer:
         stop, tell = should_stop or _never, waiting or _unheard
         for lost in range(self.config.train.max_failures + 1):
             try:
-                self._start()
+                self.start()
                 serial = self._ask(self._mailbox.put_plan.remote(plan), plan, stop)
                 result = self._wait(plan, serial, progress, stop, tell)
                 break
@@ -115,6 +137,8 @@ class RayTrainer:
             return
         with contextlib.suppress(ray.exceptions.RayActorError, ray.exceptions.GetTimeoutError):  # a mailbox that is lost tells nobody
             ray.get(self._mailbox.stop.remote(), timeout=END_SECONDS)
+            if self._controller is None:  # started, and not waited for yet
+                self._controller = ray.get(self._mailbox.get_controller.remote(), timeout=END_SECONDS)
         if self._thread is not None:
             self._thread.join(CLOSE_SECONDS if self._lived and not self._is_lost else 0)
             if self._thread.is_alive() and self._controller is not None:
@@ -184,21 +208,6 @@ class RayTrainer:
                 f"cycle {plan.cycle}: no group of training workers (train.workers={workers}) started within cluster.start_timeout_s={limit:g} s; "
                 "look at `ray status` for what takes the CPUs and GPUs, free them or add nodes, then resume"
             )
-
-    def _start(self) -> None:
-        if self._thread is not None and self._thread.is_alive():
-            return
-        from ray_al.train.mailbox import start_mailbox
-
-        if self._mailbox is not None:
-            self.close()
-        name = f"mailbox-{self.run_name}-{self._groups}"
-        self._errors, self._lived, self._is_lost = [], False, False
-        self._mailbox = start_mailbox(name)
-        arguments = (name, f"{self.run_name}-{self._groups}", self._errors)
-        self._thread = threading.Thread(target=self._fit, args=arguments, daemon=True, name="ray-al-fit")
-        self._groups += 1
-        self._thread.start()
 
     def _fit(self, mailbox: str, name: str, errors: list[BaseException]) -> None:
         """Start a group and wait for its end; `errors` are this group's own, as the next one may have started by then."""

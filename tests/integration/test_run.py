@@ -16,11 +16,13 @@ from ray_al.core.errors import RayALError, VerifyError
 from ray_al.core.storage import Storage
 from ray_al.datasets import masks
 from ray_al.datasets.synthetic import write_synthetic
+from ray_al.driver import perform
 from ray_al.driver.create import create_run
 from ray_al.driver.loop import run_loop
 from ray_al.driver.pool import read_table
 from ray_al.driver.verify import verify
 from ray_al.ledger import Journal, fold
+from ray_al.train.trainer import LocalTrainer
 
 SETTINGS = {
     "data": {"dataset": "synthetic", "image_size": [32, 48]},
@@ -60,6 +62,47 @@ def test_a_run_ends_with_its_budget_spent_and_verifies(root):
     assert verify(run_dir)["labelled_regions"] == 12
     assert len((root / "run" / "curve.csv").read_text().splitlines()) == 4
     assert run_loop(run_dir).kind == "finished"
+
+
+class Watched(LocalTrainer):
+    """Notes at which event it is started, and by which it is closed."""
+
+    def __init__(self, config, run_uri, seen):
+        super().__init__(config, run_uri)
+        self.seen = seen
+
+    def start(self):
+        self.seen.append(("start", Journal(Storage(self.run_uri)).events[-1].kind))
+
+    def close(self):
+        self.seen.append(("close", Journal(Storage(self.run_uri)).events[-1].kind))
+        super().close()
+
+
+@pytest.mark.parametrize(
+    ("changes", "seen"),
+    [
+        ({}, [("start", "driver_started"), ("close", "run_finished")]),
+        ({"label": {"annotator": "files"}}, []),
+        ({"train": {"keep_workers": False}}, [("close", "run_finished")]),
+    ],
+)
+def test_the_group_that_trains_starts_beside_the_first_labels(root, monkeypatch, changes, seen):
+    """Not where people label: it would keep its CPUs while nobody trains."""
+    watched = []
+    monkeypatch.setattr(perform, "open_trainer", lambda config, uri, attempt: Watched(config, uri, watched))
+    run_loop(create_run(configure(root, **changes), str(root / "run")))
+    assert watched == seen
+
+
+def test_a_host_that_begins_with_scoring_starts_no_group(root, monkeypatch):
+    watched = []
+    monkeypatch.setattr(perform, "open_trainer", lambda config, uri, attempt: Watched(config, uri, watched))
+    run_dir = create_run(configure(root), str(root / "run"))
+    run_loop(run_dir, should_stop=lambda: bool(fold(Journal(Storage(run_dir)).events).trained))
+    watched.clear()
+    run_loop(run_dir)
+    assert watched == [("close", "run_finished")]
 
 
 def test_no_mask_of_an_unqueried_region_is_read(root, monkeypatch):
