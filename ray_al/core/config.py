@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from ray_al.core.errors import ConfigError
+from ray_al.core.family import Family
 from ray_al.core.places import before_work
 from ray_al.core.plain import dump_yaml, load_yaml
 from ray_al.core.reading import ABSENT, read_uri
@@ -22,6 +23,7 @@ from ray_al.core.strategy import BatchConfig, StrategyConfig
 from ray_al.core.tracking import TrackingConfig
 from ray_al.core.types import START_CYCLE
 from ray_al.core.validation import validate
+from ray_al.core.variants import BACKBONES, HEADS, STORES, VIEWS, Backbone, Head, Model, Store, View
 
 
 def _amount(value: Any) -> Any:
@@ -126,12 +128,58 @@ WEIGHTS = ("none", "backbone", "full")
 """Values of `model.weights` that are no place."""
 
 
-class ModelConfig(Section):
-    """`weights`: none, backbone, full (torchvision's), or the path or URI of a state dict."""
+class ModelConfig(Model):
+    """A whole segmentation network by its name."""
 
+    kind: Literal["network"] = "network"
     name: str = "lraspp_mobilenet_v3_large"
     weights: Annotated[str, Field(min_length=1)] = "none"
+    """none, backbone, full (torchvision's), or the path or URI of a state dict."""
     args: dict[str, Any] = Field(default_factory=dict)
+    frozen: bool = False
+    """Whether the backbone of a torchvision network keeps its weights, so that its features are computed once."""
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether all of the backbone keeps its weights."""
+        return self.frozen
+
+
+class ComposedConfig(Model):
+    """A backbone that gives feature maps, and a head that makes logits of them."""
+
+    kind: Literal["composed"] = "composed"
+    backbone: Annotated[Backbone, BACKBONES]
+    head: Annotated[Head, HEADS] = Field(default_factory=lambda: HEADS.parse({"kind": "fpn"}), validate_default=False)
+    weights: Annotated[str, Field(min_length=1)] = "none"
+    """Of the backbone: none, backbone (its package's pretrained ones), or the path or URI of a state dict."""
+    frozen: bool | Annotated[int, Field(ge=1, le=1000)] = True
+    """true: the backbone keeps its weights, and its features are computed once; a number: so many of its stages do."""
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether all of the backbone keeps its weights."""
+        return self.frozen is True
+
+
+MODELS = Family(
+    "model",
+    Model,
+    {"network": "ray_al.core.config:ModelConfig", "composed": "ray_al.core.config:ComposedConfig"},
+    default="network",
+)
+
+
+class FeaturesConfig(Section):
+    """Features of a frozen backbone: which views of an image are trained on, and where features are kept."""
+
+    views: tuple[Annotated[View, VIEWS], ...] = Field(
+        default_factory=lambda: tuple(VIEWS.parse({"kind": kind}) for kind in ("mirror", "crop", "crop")), validate_default=False
+    )
+    """Beside the image itself; each is drawn for each image once."""
+    store: Annotated[Store, STORES] = Field(default_factory=lambda: STORES.parse({"kind": "files"}), validate_default=False)
+    batch_size: Annotated[int, Field(ge=1, le=4096)] = 8
+    """Images that pass the backbone together."""
 
 
 class AugmentConfig(Section):
@@ -289,7 +337,8 @@ class RunConfig(Section):
     seed: Seed = 0
     data: DataConfig = DataConfig()
     regions: RegionsConfig = RegionsConfig()
-    model: ModelConfig = ModelConfig()
+    model: Annotated[ModelConfig | ComposedConfig, MODELS] = ModelConfig()
+    features: FeaturesConfig = Field(default_factory=FeaturesConfig)
     train: TrainConfig = TrainConfig(steps=200)
     strategy: StrategyConfig = StrategyConfig()
     label: LabelConfig = LabelConfig()

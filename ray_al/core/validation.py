@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from ray_al.core.errors import ConfigError
 from ray_al.core.plain import plain
-from ray_al.core.section import Section, leaves
+from ray_al.core.section import Section, leaves, shown
 
 Model = TypeVar("Model", bound=Section)
 
@@ -34,9 +34,9 @@ def _explain(model: type[Section], problem: Any) -> str:
         known = _known_keys(model, location[:-1])
         near = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else "known keys: " + ", ".join(known)
-        return f"unknown key {key!r} (value {_shown(problem['input'])}); {hint}"
+        return f"unknown key {key!r} (value {shown(problem['input'])}); {hint}"
     message = problem["msg"].removeprefix("Value error, ") + _HINTS.get(problem["type"], "")
-    seen = "" if isinstance(problem["input"], dict) else f" (value {_shown(problem['input'])})"
+    seen = "" if isinstance(problem["input"], dict) else f" (value {shown(problem['input'])})"
     return f"{key}{seen}: {message}" if key else message
 
 
@@ -48,11 +48,6 @@ _HINTS = {
     "finite_number": "; give one",
 }
 """What pydantic's messages leave to be guessed."""
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 120 else f"{text[:100]}... ({len(text)} characters)"
 
 
 def check_key(model: type[Section], key: str, *, name: str) -> None:

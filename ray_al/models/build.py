@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from ray_al.core.config import ModelConfig
+from ray_al.core.config import ComposedConfig, ModelConfig
 from ray_al.core.errors import ConfigError
 from ray_al.core.imports import import_function
 from ray_al.core.reading import ABSENT, read_uri
+from ray_al.models.composed import build_composed
 
 TORCHVISION_NAMES = (
     "deeplabv3_mobilenet_v3_large",
@@ -71,7 +72,7 @@ def list_models() -> tuple[str, ...]:
     return TORCHVISION_NAMES
 
 
-def build_model(model: ModelConfig, num_classes: int, *, load_weights: bool = True) -> nn.Module:
+def build_model(model: ModelConfig | ComposedConfig, num_classes: int, *, load_weights: bool = True) -> nn.Module:
     """Build a network; the caller seeds torch first.
 
     Args:
@@ -85,6 +86,8 @@ def build_model(model: ModelConfig, num_classes: int, *, load_weights: bool = Tr
     Raises:
         ConfigError: unknown name, function that cannot be imported or called, or weights that do not load.
     """
+    if isinstance(model, ComposedConfig):
+        return build_composed(model, num_classes, load_weights=load_weights)
     if ":" in model.name:
         network: nn.Module = _build_foreign(model, num_classes)
     else:
@@ -95,12 +98,15 @@ def build_model(model: ModelConfig, num_classes: int, *, load_weights: bool = Tr
     return network
 
 
-def check_model(model: ModelConfig, num_classes: int) -> None:
+def check_model(model: ModelConfig | ComposedConfig, num_classes: int) -> None:
     """Find out before a run starts whether `build_model` will work, downloads included.
 
     Raises:
         ConfigError: naming the key, the value and the remedy.
     """
+    if isinstance(model, ComposedConfig):
+        build_composed(model, num_classes)
+        return
     if ":" not in model.name and model.weights == "none":
         _check_name(model.name)
         return

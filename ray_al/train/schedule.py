@@ -27,7 +27,7 @@ def check_train(config: RunConfig) -> None:
     for key, size in sizes.items():
         if size < workers:
             raise ConfigError(f"{key}: {size} is fewer than the {workers} workers of train.workers; raise it to {workers} or more")
-        if "deeplab" in config.model.name.lower() and size < 2 * workers:
+        if config.model.kind == "network" and "deeplab" in config.model.name.lower() and size < 2 * workers:
             message = f"{key}: {size} over {workers} worker(s) leaves one image to a worker, which DeepLab's pooling branch cannot normalise"
             raise ConfigError(f"{message}; raise it to {2 * workers} or more")
     if isinstance(train.workers, tuple) and train.workers[0] > train.workers[1]:

@@ -1,0 +1,107 @@
+"""What the variants of each family promise: the rest of the code asks them, and never compares their kinds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ray_al.core.family import Family
+from ray_al.core.section import Section
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class MapSize:
+    """A feature map of one image: `channels` x `height` x `width` cells."""
+
+    channels: int
+    height: int
+    width: int
+
+    @property
+    def num_values(self) -> int:
+        return self.channels * self.height * self.width
+
+
+class Model(Section):
+    """A segmentation network."""
+
+    kind: str
+
+
+class Backbone(Section):
+    """A network that gives feature maps."""
+
+    kind: str
+
+    def build(self, weights: str) -> "nn.Module":
+        """A module whose forward turns images (N, 3, H, W) into a tuple of maps (N, c, h, w), from fine to coarse.
+
+        Args:
+            weights: `none`, `backbone` (the package's own pretrained ones) or the path or URI of a
+                state dict.
+
+        Raises:
+            ConfigError: unknown network or layer, or weights that do not fit; with key and remedy.
+        """
+        raise NotImplementedError
+
+
+class Head(Section):
+    """What turns feature maps into logits."""
+
+    kind: str
+
+    def build(self, channels: Sequence[int], num_classes: int) -> "nn.Module":
+        """A module whose forward turns a tuple of maps (N, c, h, w) into logits (N, C, h', w').
+
+        Args:
+            channels: c of each map, from fine to coarse.
+            num_classes: C.
+
+        Raises:
+            ConfigError: it cannot work on such maps.
+        """
+        raise NotImplementedError
+
+
+class View(Section):
+    """A change to an image whose features are computed once and trained on again and again."""
+
+    kind: str
+
+    def draw(self, name: str, size: tuple[int, int]) -> Any:
+        """The `ViewDraw` (features/geometry.py) of this view for the image called `name`.
+
+        It follows from `name` and the view's settings alone, so that every run shares it.
+        """
+        raise NotImplementedError
+
+
+class Store(Section):
+    """Where features are kept."""
+
+    kind: str
+
+    def open(self, run_uri: str) -> Any:
+        """The open store (features/store.py) for a run, or None where nothing is kept."""
+        raise NotImplementedError
+
+
+BACKBONES = Family(
+    "model.backbone",
+    Backbone,
+    {"torchvision": "ray_al.models.backbones.torchvision:TorchvisionBackbone"},
+)
+HEADS = Family("model.head", Head, {"fpn": "ray_al.models.heads.fpn:FpnHead"})
+VIEWS = Family(
+    "features.views",
+    View,
+    {"mirror": "ray_al.features.views.mirror:MirrorView", "crop": "ray_al.features.views.crop:CropView"},
+)
+STORES = Family(
+    "features.store",
+    Store,
+    {"files": "ray_al.features.stores.files:FileStore", "none": "ray_al.features.stores.none:NoStore"},
+)

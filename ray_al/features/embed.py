@@ -1,0 +1,56 @@
+"""Images through a frozen backbone."""
+
+import functools
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from ray_al.core.config import RunConfig
+from ray_al.features.layout import MapLayout
+from ray_al.models.composed import Maps, build_backbone
+from ray_al.models.prepare import images_to_tensor
+
+
+class Embedder:
+    """Computes records of feature maps.
+
+    Every batch has the same number of images, the last one being filled up, and one thread computes
+    it, so that a record never depends on which images came together, nor on who computes it.
+
+    Args:
+        config: of the run; its model is frozen.
+        device: where to compute.
+    """
+
+    def __init__(self, config: RunConfig, device: torch.device | str = "cpu") -> None:
+        assert config.model.kind == "composed"
+        self.config, self.device = config, torch.device(device)
+        self.backbone = build_backbone(config.model).eval().to(self.device)
+        self.batch_size = config.features.batch_size
+        self.layout = MapLayout.of(self._maps(np.zeros((1, *config.data.image_size, 3), dtype=np.uint8)))
+
+    def records(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """uint16 (N, num_values) of images, uint8 (H, W, 3) each, at `data.image_size`."""
+        parts = [np.zeros((0, self.layout.num_values), dtype=np.uint16)]
+        for start in range(0, len(images), self.batch_size):
+            members = list(images[start : start + self.batch_size])
+            filled = members + [members[-1]] * (self.batch_size - len(members))
+            parts.append(self.layout.pack(self._maps(np.stack(filled)))[: len(members)])
+        return np.concatenate(parts)
+
+    @torch.inference_mode()
+    def _maps(self, images: np.ndarray) -> Maps:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            maps: Maps = self.backbone(images_to_tensor(images, self.config.data.normalize, self.device))
+        finally:
+            torch.set_num_threads(threads)
+        return maps
+
+
+@functools.lru_cache(maxsize=2)
+def load_embedder(config_json: str, device: str) -> Embedder:
+    """Kept by a process for all its shards and cycles."""
+    return Embedder(RunConfig.model_validate_json(config_json), device)

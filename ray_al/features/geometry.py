@@ -1,0 +1,63 @@
+"""Where each pixel of a view comes from, so that labels follow an image's changes exactly."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+
+@dataclass(frozen=True)
+class ViewDraw:
+    """One drawn change: scale, cut a window, mirror, change brightness and colour.
+
+    Attributes:
+        size: height and width of the image and of the view, in pixels.
+        scale: sides of the scaled image over those of the image, at least 1.
+        top: first row of the window in the scaled image.
+        left: first column.
+        mirror: whether left and right change places, after the cut.
+        contrast: factor of the difference to the image's mean.
+        shift: added to red, green and blue, in grey levels.
+    """
+
+    size: tuple[int, int]
+    scale: float = 1.0
+    top: int = 0
+    left: int = 0
+    mirror: bool = False
+    contrast: float = 1.0
+    shift: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    def apply(self, image: np.ndarray) -> np.ndarray:
+        """The view, uint8 (H, W, 3), of an image, uint8 (H, W, 3)."""
+        height, width = self.size
+        if self.scale != 1:
+            scaled = Image.fromarray(image).resize(self._scaled_size()[::-1], Image.Resampling.BILINEAR)
+            image = np.asarray(scaled)[self.top : self.top + height, self.left : self.left + width]
+        if self.mirror:
+            image = image[:, ::-1]
+        if self.contrast != 1 or any(self.shift):
+            mean = image.mean()
+            values = (image - mean) * self.contrast + mean + np.array(self.shift)
+            image = values.clip(0, 255).round().astype(np.uint8)
+        return np.ascontiguousarray(image)
+
+    def source_index(self) -> np.ndarray:
+        """Of each pixel of the view the flat number of the image's pixel it shows, int32 (H, W).
+
+        `labels.ravel()[source_index]` are the labels of the view.
+        """
+        height, width = self.size
+        scaled = self._scaled_size()
+        rows = _nearest(np.arange(self.top, self.top + height), scaled[0], height)
+        columns = _nearest(np.arange(self.left, self.left + width), scaled[1], width)
+        index = (rows[:, None] * width + columns[None]).astype(np.int32)
+        return np.ascontiguousarray(index[:, ::-1] if self.mirror else index)
+
+    def _scaled_size(self) -> tuple[int, int]:
+        return round(self.size[0] * self.scale), round(self.size[1] * self.scale)
+
+
+def _nearest(positions: np.ndarray, scaled: int, size: int) -> np.ndarray:
+    """The pixel of `size` whose middle lies nearest to the middles of `positions` among `scaled`."""
+    return np.minimum(((positions + 0.5) * size / scaled).astype(np.int64), size - 1)

@@ -1,0 +1,1 @@
+"""Places where features are kept, a file each."""

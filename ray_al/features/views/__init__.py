@@ -1,0 +1,1 @@
+"""Changes to an image whose features are kept, a file each."""

@@ -1,0 +1,1 @@
+"""Networks that give feature maps, a file each."""
