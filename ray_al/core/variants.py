@@ -84,9 +84,17 @@ class Store(Section):
 
     kind: str
 
+    def keeps(self, num_passes: int) -> bool:
+        """Whether it is worth keeping the features of a pool that a run passes over `num_passes` times."""
+        return True
+
     def open(self, run_uri: str) -> Any:
-        """The open store (features/store.py) for a run, or None where nothing is kept."""
+        """The open store (`RecordStore` in features/store.py) for a run, or None where nothing is kept."""
         raise NotImplementedError
+
+    def below(self, folder: str) -> "Store":
+        """This store for runs that share what is below `folder`, unless it has a place of its own."""
+        return self
 
 
 BACKBONES = Family(
