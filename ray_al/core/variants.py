@@ -72,7 +72,7 @@ class View(Section):
     kind: str
 
     def draw(self, name: str, size: tuple[int, int]) -> Any:
-        """The `ViewDraw` (features/geometry.py) of this view for the image called `name`.
+        """The `ViewDraw` (features/geometry.py), or what does the same, of this view for the image called `name`.
 
         It follows from `name` and the view's settings alone, so that every run shares it.
         """
@@ -106,7 +106,11 @@ HEADS = Family("model.head", Head, {"fpn": "ray_al.models.heads.fpn:FpnHead"})
 VIEWS = Family(
     "features.views",
     View,
-    {"mirror": "ray_al.features.views.mirror:MirrorView", "crop": "ray_al.features.views.crop:CropView"},
+    {
+        "mirror": "ray_al.features.views.mirror:MirrorView",
+        "crop": "ray_al.features.views.crop:CropView",
+        "color": "ray_al.features.views.color:ColorView",
+    },
 )
 STORES = Family(
     "features.store",
