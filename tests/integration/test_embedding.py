@@ -255,7 +255,7 @@ def test_the_store_may_move_and_grow(root, reference):
 
 
 @pytest.mark.slow
-def test_a_fork_takes_over_what_is_stored_and_makes_what_is_not(root):
+def test_a_fork_takes_over_what_is_stored_and_makes_what_is_not(root, reference):
     start = make(root, "start", budget={"start": 6, "per_cycle": 4, "amount": 10}, features={"store": {"kind": "files", "least_passes": 1}})
     until_trained(start)
     config = read_config(Storage(make(root, "model")))
