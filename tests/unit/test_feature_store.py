@@ -160,6 +160,17 @@ def test_a_file_under_the_name_of_another_one_is_damaged(tmp_path, caplog):
     assert store.names("a") == {"a/first"} and store.names("b") == set()
 
 
+def test_no_damaged_byte_is_taken_for_a_record(tmp_path, caplog):
+    records = np.arange(2 * NUM_VALUES, dtype=np.uint16).reshape(2, NUM_VALUES)
+    ShardFiles(str(tmp_path), 1).write("a/b", records, np.array([True, True]))
+    whole = (tmp_path / "a" / "b.npy").read_bytes()
+    for position in range(len(whole)):
+        data = bytearray(whole)
+        data[position] ^= 1
+        (tmp_path / "a" / "b.npy").write_bytes(data)
+        assert ShardFiles(str(tmp_path), 1).read("a/b", [0, 1], NUM_VALUES) is None
+
+
 def test_a_file_is_read_by_numpy_alone(tmp_path):
     records = np.arange(2 * NUM_VALUES, dtype=np.uint16).reshape(2, NUM_VALUES)
     ShardFiles(str(tmp_path), 1).write("a/b", records, np.array([True, False]))
