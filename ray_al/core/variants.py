@@ -88,6 +88,13 @@ class Store(Section):
         """Whether it is worth keeping the features of a pool that a run passes over `num_passes` times."""
         return True
 
+    def check(self) -> None:
+        """Refuse a place of its own that cannot be used.
+
+        Raises:
+            ConfigError: with key and remedy.
+        """
+
     def open(self, run_uri: str) -> Any:
         """The open store (`RecordStore` in features/store.py) for a run, or None where nothing is kept."""
         raise NotImplementedError

@@ -74,6 +74,8 @@ def check_config(config: RunConfig) -> Dataset:
     check_tracking(config)
     dataset = open_dataset(config.data)
     check_model(config.model, dataset.num_classes)
+    if config.model.is_frozen:
+        config.features.store.check()
     check_class_weights(config.train, dataset.num_classes)
     masks = [image.mask_uri for image in dataset.splits["train"]]
     if config.label.annotator == "simulated" and None in masks:

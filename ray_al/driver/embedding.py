@@ -24,6 +24,8 @@ def embed(context: Context, action: actions.Embed) -> Done:
     """Store the features of the pool, shard by shard; what stands, whoever made it, is left as it is."""
     start, source = time.monotonic(), _source(context)
     plan = plan_of(context.config, source, len(source.rows))
+    if source.store is not None:
+        source.store.tidy()
     tasks = [_task(context, source, plan, shard) for shard in range(plan.num_shards) if shard not in context.state.embedded_shards]
     facts = run_tasks(context, tasks, "embed", "shards_embedded", {}, part_of=_part)
     return "pool_embedded", {

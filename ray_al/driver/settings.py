@@ -91,6 +91,8 @@ def changed_config(storage: Storage, events: Sequence[Event], overrides: Sequenc
         _check_key(key, before, after)
     check_train(after)
     check_tracking(after)
+    if after.model.is_frozen and any(key.startswith("features.store") for key in changed):
+        after.features.store.check()
     state = fold(events)
     if "model.weights" in changed:
         _check_weights(after, state)

@@ -78,6 +78,10 @@ class ShardFiles(RecordStore):
         """As `RecordStore.names`."""
         return {f"{folder}/{leaf.removesuffix(SUFFIX)}" for leaf in self.storage.list(folder) if leaf.endswith(SUFFIX)}
 
+    def tidy(self) -> None:
+        """As `RecordStore.tidy`."""
+        self.storage.remove_leftovers()
+
     def free_bytes(self) -> int | None:
         """As `RecordStore.free_bytes`; of a disk, at the deepest folder that is there."""
         if not self.storage.is_local:

@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
+from tiny_backbones import OPEN
 
 from ray_al.core.config import parse_config
 from ray_al.core.errors import RayALError
@@ -22,6 +24,7 @@ from ray_al.driver.verify import verify
 from ray_al.features import shards as shards_module
 from ray_al.ledger import Journal, fold
 from ray_al.ledger.config import read_config
+from ray_al.sweep.trial import host_trial, share_features
 
 HERE = Path(__file__).parent
 SETTINGS = {
@@ -135,6 +138,45 @@ def test_queries_are_the_same_whatever_the_store_is(root, reference):
     again = finish(make(root, "shared", features=shared))
     assert (queries(again), weights(again)) == expected
     assert {path: path.stat().st_ino for path in (Path(reference) / "features").rglob("*.npy")} == inodes
+
+
+@pytest.mark.slow
+def test_a_store_of_ones_own(root, reference):
+    run_dir = finish(make(root, features={"store": {"kind": "tiny_backbones:OwnStore"}}))
+    assert queries(run_dir) == queries(reference)
+    assert set(state_of(run_dir).embedded_shards.values()) <= set(OPEN.shards)
+    assert not files(run_dir)
+
+
+@pytest.mark.slow
+def test_runs_of_a_sweep_share_what_is_stored(root, reference):
+    rows, names = [], ("starts/a", "runs/b", "runs/c")
+    config = read_config(Storage(reference))
+    config = config.model_copy(update={"data": config.data.model_copy(update={"root": str(root / "data")})})
+    for name in names:
+        shared = share_features(config, str(root / "sweep"))
+        start = None if name == names[0] else str(root / "sweep" / names[0])
+        host_trial(str(root / "sweep" / name), shared, start=start, rungs=[], report=rows.append)
+    runs = [str(root / "sweep" / name) for name in names]
+    assert all(queries(run_dir) == queries(reference) and not files(run_dir) for run_dir in runs)
+    assert files(root / "sweep") == files(reference)
+
+
+@pytest.mark.slow
+def test_a_whole_sweep_shares_what_is_stored(root, reference):
+    values = read_config(Storage(reference)).model_dump(mode="json", exclude={"name", "seed"})
+    values["data"]["root"] = str(root / "data")
+    file, out = root / "sweep.yaml", root / "sweep"
+    file.write_text(yaml.safe_dump({"name": "s", "run": values, "seeds": [0], "space": {"strategy.score": ["entropy", "margin"]}}))
+    command = [sys.executable, "-m", "ray_al.cli", "sweep", str(file), "--out", str(out)]
+    paths = os.pathsep.join([str(HERE.parent / "unit"), str(HERE.parents[1])])
+    ended = subprocess.run(command, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True, timeout=280)
+    assert ended.returncode == 0, ended.stderr
+    runs = sorted((out / "runs").iterdir())
+    assert len(runs) == 3 and not any(files(run_dir) for run_dir in runs)
+    folders = {name.split("/")[0] for name in files(out)}
+    assert len(folders) == 4
+    assert all(state_of(str(run_dir)).embedded["num_images"] == 10 for run_dir in runs)
 
 
 @pytest.mark.parametrize("loss", ["half", pytest.param("all", marks=pytest.mark.slow), pytest.param("damaged", marks=pytest.mark.slow)])
