@@ -58,7 +58,7 @@ def configure(folder: str, options: argparse.Namespace, **data: Any) -> RunConfi
             **data,
         },
         "model": {"kind": "composed", "backbone": {"kind": "torchvision"}},
-        "features": {"store": {"kind": "files", "limit_gb": options.limit_gb}, "views": [{"kind": "mirror"}]},
+        "features": {"store": {"kind": "files", "limit_gb": options.limit_gb}, "views": []},
         "regions": {"kind": "grid", "rows": 2, "columns": 2},
         "train": {"threads": 1},
         "strategy": {"score": "entropy"},

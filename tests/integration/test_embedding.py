@@ -17,7 +17,7 @@ from ray_al.core.errors import RayALError
 from ray_al.core.storage import Storage
 from ray_al.datasets.synthetic import write_synthetic
 from ray_al.driver.create import create_run
-from ray_al.driver.fork import fork_run
+from ray_al.driver.fork import fork_run, start_config
 from ray_al.driver.loop import run_loop
 from ray_al.driver.settings import change_settings
 from ray_al.driver.verify import verify
@@ -150,16 +150,15 @@ def test_a_store_of_ones_own(root, reference):
 
 @pytest.mark.slow
 def test_runs_of_a_sweep_share_what_is_stored(root, reference):
-    rows, names = [], ("starts/a", "runs/b", "runs/c")
     config = read_config(Storage(reference))
     config = config.model_copy(update={"data": config.data.model_copy(update={"root": str(root / "data")})})
-    for name in names:
-        shared = share_features(config, str(root / "sweep"))
-        start = None if name == names[0] else str(root / "sweep" / names[0])
-        host_trial(str(root / "sweep" / name), shared, start=start, rungs=[], report=rows.append)
-    runs = [str(root / "sweep" / name) for name in names]
-    assert all(queries(run_dir) == queries(reference) and not files(run_dir) for run_dir in runs)
-    assert files(root / "sweep") == files(reference)
+    sweep, (start, *runs) = str(root / "sweep"), [str(root / "sweep" / name) for name in ("starts/a", "runs/b", "runs/c")]
+    host_trial(start, share_features(start_config(config), sweep), start=None, rungs=[], report=lambda row: None)
+    for run_dir in runs:
+        host_trial(run_dir, share_features(config, sweep), start=start, rungs=[], report=lambda row: None)
+    assert not any(files(run_dir) for run_dir in (start, *runs))
+    assert all(queries(run_dir) == queries(reference) for run_dir in runs)
+    assert files(sweep) == files(reference)
 
 
 @pytest.mark.slow
