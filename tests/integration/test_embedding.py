@@ -20,6 +20,7 @@ from ray_al.driver.create import create_run
 from ray_al.driver.fork import fork_run, start_config
 from ray_al.driver.loop import run_loop
 from ray_al.driver.settings import change_settings
+from ray_al.driver.status import read_live
 from ray_al.driver.verify import verify
 from ray_al.features import shards as shards_module
 from ray_al.ledger import Journal, fold
@@ -204,6 +205,7 @@ def test_a_run_that_was_killed_in_the_stage_does_the_rest(root, reference, monke
 
     def dies(source, store, shard, views, threads=1):
         if len(done) == 2:
+            assert read_live(Storage(run_dir))["stage"] == "embed"
             raise KeyboardInterrupt
         done.append(shard)
         return real(source, store, shard, views, threads)
