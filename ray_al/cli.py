@@ -304,15 +304,19 @@ def strategies(as_json: bool) -> None:
 
 
 @main.command()
-@_options(click.option("--storage", callback=place, help="Also try this place for run directories."), json_option)
-def doctor(storage: str | None, as_json: bool) -> None:
+@_options(
+    click.option("--storage", callback=place, help="Also try this place for run directories."),
+    click.option("--config", "file", metavar="FILE", callback=place, help="Also count what a run of this configuration keeps of a frozen backbone."),
+    json_option,
+)
+def doctor(storage: str | None, file: str | None, as_json: bool) -> None:
     """Show what is there, what is missing and what to do.
 
     Example: ray-al doctor --storage s3://bucket/runs
     """
     from ray_al.doctor import diagnose
 
-    checks = diagnose(storage)
+    checks = diagnose(storage, load_config(file) if file is not None else None)
     if as_json:
         click.echo(json.dumps(checks, indent=1))
     else:
@@ -347,7 +351,7 @@ def _sweep(file: str | None, resume_dir: str | None, dry_run: bool, out: str | N
         if dry_run:
             from ray_al.sweep.estimate import estimate, estimate_text
 
-            facts = estimate(settings, trials)
+            facts = estimate(settings, trials, out or default_run_uri(settings.name))
             click.echo(json.dumps(facts, indent=1) if as_json else estimate_text(facts))
             return 0
         out = out or default_run_uri(settings.name)

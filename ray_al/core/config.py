@@ -524,6 +524,10 @@ def make_absolute(values: dict[str, Any], folder: str | None) -> None:
     model = values.get("model")
     if folder and isinstance(model, dict) and isinstance(model.get("weights"), str) and model["weights"] not in ("", *WEIGHTS):
         model["weights"] = absolute(model["weights"], folder)
+    features = values.get("features")
+    store = features.get("store") if isinstance(features, dict) else None
+    if folder and isinstance(store, dict) and isinstance(store.get("root"), str) and store["root"]:
+        store["root"] = absolute(store["root"], folder)
 
 
 def absolute(path: str, folder: str) -> str:

@@ -23,6 +23,7 @@ CHANGEABLE = (
     "data.root",
     "data.cache_gb",
     "model.weights",
+    "features.store",
     "train.workers",
     "train.threads",
     "train.gpus_per_worker",

@@ -40,7 +40,7 @@ NO_EFFECT_KEYS = (
     "train.max_failures",
     "train.threads",
 )
-RECIPE = ("data", "model", "train")
+RECIPE = ("data", "model", "features", "train")
 """Sections in which runs must agree: the images that count, and how a model is made from labels."""
 RECIPE_KEYS = ("budget.unit", "budget.start", "budget.start_rule")
 
