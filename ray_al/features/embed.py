@@ -39,6 +39,11 @@ class Embedder:
             parts.append(self.layout.pack(self._maps(np.stack(filled)))[: len(members)])
         return np.concatenate(parts)
 
+    def maps(self, images: torch.Tensor) -> Maps:
+        """Maps (N, c, h, w) in bf16, as records hold them, of normalised images (N, 3, h, w) of any size."""
+        maps: Maps = self.backbone(images)
+        return tuple(one.to(torch.bfloat16) for one in maps)
+
     @torch.inference_mode()
     def _maps(self, images: np.ndarray) -> Maps:
         threads = torch.get_num_threads()

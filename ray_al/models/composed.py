@@ -43,9 +43,26 @@ class ComposedNetwork(nn.Module):
         logits: torch.Tensor = self.head(maps)
         return logits
 
+    def head_network(self) -> "HeadNetwork":
+        """The head alone, which shares its weights with this network."""
+        return HeadNetwork(self.head)
+
     def forward(self, inputs: torch.Tensor | Maps) -> torch.Tensor:
         """Logits (N, C, h, w) from images (N, 3, H, W), or from their maps."""
         return self.logits(inputs if isinstance(inputs, tuple) else self.maps(inputs))
+
+
+class HeadNetwork(nn.Module):
+    """A head whose layers have the names that they have in the whole network."""
+
+    def __init__(self, head: nn.Module) -> None:
+        super().__init__()
+        self.head = head
+
+    def forward(self, maps: Maps) -> torch.Tensor:
+        """Logits (N, C, h, w) from maps (N, c, h, w)."""
+        logits: torch.Tensor = self.head(maps)
+        return logits
 
 
 def build_composed(model: ComposedConfig, num_classes: int, *, load_weights: bool = True) -> ComposedNetwork:

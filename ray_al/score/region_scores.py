@@ -16,9 +16,11 @@ from ray_al.core.types import SCORE_SCHEMA, FileRef
 from ray_al.datasets import open_dataset
 from ray_al.regions import ImageRegions, open_regions
 from ray_al.regions.sparse import choose_apart, to_native
-from ray_al.score.decode import map_batches
+from ray_al.score.batches import map_batches
 from ray_al.score.functions import Acquisition, class_maps, find_acquisition
+from ray_al.score.inputs import Inputs
 from ray_al.score.pooling import BoxPooler, LabelPooler
+from ray_al.score.readers import open_reader
 from ray_al.score.scorer import Maps, Scorer
 from ray_al.score.shards import SCHEMA_METADATA, ShardImage, ShardTask, regions_of
 
@@ -37,8 +39,10 @@ def score_table(task: ShardTask, config: RunConfig, images: Sequence[ShardImage]
         return _table(images, rows, function, None), []
     scorer = load_scorer(task.run_uri, task.weights, config.model_dump_json(), task.cycle, task.seed)
 
-    def work(members: list[ShardImage], pixels: np.ndarray) -> list[tuple[ShardImage, Columns, np.ndarray | None]]:
-        maps = scorer.maps(pixels)
+    reader = open_reader(task, config, scorer.form, scorer.transforms)
+
+    def work(members: list[ShardImage], inputs: Inputs) -> list[tuple[ShardImage, Columns, np.ndarray | None]]:
+        maps = scorer.maps(inputs)
         columns = [region_columns(maps, n, image, scorer, regions_of(task, config, image)) for n, image in enumerate(members)]
         if maps.probabilities is None:
             return [(image, one, None) for image, one in zip(members, columns, strict=True)]
@@ -48,7 +52,7 @@ def score_table(task: ShardTask, config: RunConfig, images: Sequence[ShardImage]
     broken: list[tuple[str, str]] = []
     kept, rows = [], []
     sums = np.zeros(scorer_classes(config)) if function.attribution != "none" else None
-    for results, errors in map_batches(images, config, scorer.batch_size, scorer.lanes, work):
+    for results, errors in map_batches(images, reader, scorer.batch_size, scorer.lanes, work):
         broken += errors
         for image, columns, mean in results:
             kept.append(image)

@@ -23,6 +23,7 @@ from ray_al.models import build_model
 from ray_al.regions import open_regions
 from ray_al.score.class_stats import final_parts, pool_stats
 from ray_al.score.functions import ACQUISITIONS, ScoreOptions
+from ray_al.score.inputs import Pixels
 from ray_al.score.scorer import Scorer
 from ray_al.score.shards import make_tasks, work_shard
 from ray_al.score.views import Views
@@ -79,6 +80,10 @@ def states(root, config):
     return [(root / f"model-{number}.pt").read_bytes() for number in range(3 if several else 1)]
 
 
+def pixels(scorer, images):
+    return Pixels(images, scorer.config.data.normalize, scorer.form)
+
+
 def score_of(name, logits):
     row = ACQUISITIONS[name]
     if row.pixel is not None:
@@ -104,9 +109,9 @@ def test_a_map_does_not_depend_on_the_batch(root, name, passes):
     config = configure(root, name, passes=passes)
     scorer = Scorer(config, config.strategy, NUM_CLASSES, states(root, config))
     images = np.random.default_rng(0).integers(0, 255, (3, 32, 48, 3), np.uint8)
-    together = scorer.maps(images)
-    backwards = scorer.maps(images[::-1].copy())
-    alone = [scorer.maps(np.stack([image] * 3)).values[0] for image in images]
+    together = scorer.maps(pixels(scorer, images))
+    backwards = scorer.maps(pixels(scorer, images[::-1].copy()))
+    alone = [scorer.maps(pixels(scorer, np.stack([image] * 3))).values[0] for image in images]
     assert together.values.shape[0] == 3
     assert torch.isfinite(together.values).all()
     assert (together.probabilities is not None) == (ACQUISITIONS[name].attribution != "none")
@@ -125,7 +130,8 @@ def test_close_to_the_reference_precision(root, name):
     means = []
     for precision in ("fp32", "reference"):
         config = configure(root, name, precision=precision)
-        means.append(Scorer(config, config.strategy, NUM_CLASSES, states(root, config)).maps(images).values.mean((1, 2)))
+        scorer = Scorer(config, config.strategy, NUM_CLASSES, states(root, config))
+        means.append(scorer.maps(pixels(scorer, images)).values.mean((1, 2)))
     assert torch.allclose(means[0], means[1], rtol=0.05, atol=0.005)
 
 
