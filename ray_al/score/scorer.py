@@ -11,7 +11,7 @@ from torch import nn
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import DivergedError
 from ray_al.core.strategy import StrategyConfig
-from ray_al.models import build_model, images_to_tensor
+from ray_al.models import build_model, images_to_tensor, load_trained
 from ray_al.models.dropout import with_dropout
 from ray_al.models.features import FeatureNetwork, feature_layer
 from ray_al.score.functions import Acquisition, ScoreOptions, find_acquisition
@@ -91,7 +91,7 @@ class Scorer:
     def _loaded(self, num_classes: int, weights: bytes | None) -> nn.Module:
         model = build_model(self.config.model, num_classes, load_weights=False)
         if weights is not None:
-            model.load_state_dict(torch.load(io.BytesIO(weights), map_location="cpu", weights_only=True))
+            load_trained(model, torch.load(io.BytesIO(weights), map_location="cpu", weights_only=True))
         return model
 
     @torch.inference_mode()
