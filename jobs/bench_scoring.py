@@ -26,7 +26,7 @@ from ray_al.datasets.images import read_image, resize_image
 from ray_al.datasets.manifest import build_manifest
 from ray_al.driver.cluster import connect
 from ray_al.driver.pool import table_bytes
-from ray_al.models import build_model
+from ray_al.models import build_model, trained_state
 from ray_al.regions import open_regions
 from ray_al.score.inputs import Pixels
 from ray_al.score.runner import run_shards
@@ -79,7 +79,7 @@ class Bench:
         self.num_classes, self.files = dataset.num_classes, dataset.splits["train"]
         torch.manual_seed(0)
         model = build_model(self.config.model, self.num_classes)
-        state = Path(options.weights).read_bytes() if options.weights else dump(dict(model.state_dict()))
+        state = Path(options.weights).read_bytes() if options.weights else dump(trained_state(model))
         self.weights = storage.put("model.pt", state, attempt=1)
         self.manifest = self._manifest()
         self.scorer = Scorer(self.config, self.config.strategy, self.num_classes, [state], device=self.device)

@@ -141,8 +141,13 @@ class ModelConfig(Model):
 
     @property
     def is_frozen(self) -> bool:
-        """Whether all of the backbone keeps its weights."""
+        """As `Model.is_frozen`."""
         return self.frozen
+
+    @property
+    def min_images(self) -> int:
+        """As `Model.min_images`: batch norm in DeepLab's pooling branch sees one value of an image and channel."""
+        return 2 if "deeplab" in self.name.lower() else 1
 
 
 class ComposedConfig(Model):
@@ -158,8 +163,13 @@ class ComposedConfig(Model):
 
     @property
     def is_frozen(self) -> bool:
-        """Whether all of the backbone keeps its weights."""
+        """As `Model.is_frozen`."""
         return self.frozen is True
+
+    @property
+    def min_images(self) -> int:
+        """As `Model.min_images`."""
+        return self.head.min_images
 
 
 MODELS = Family(

@@ -73,7 +73,8 @@ def check_config(config: RunConfig) -> Dataset:
     check_train(config)
     check_tracking(config)
     dataset = open_dataset(config.data)
-    check_model(config.model, dataset.num_classes)
+    for size in dict.fromkeys((config.data.image_size, config.final.image_size or config.data.image_size)):
+        check_model(config.model, dataset.num_classes, size)
     check_class_weights(config.train, dataset.num_classes)
     masks = [image.mask_uri for image in dataset.splits["train"]]
     if config.label.annotator == "simulated" and None in masks:

@@ -8,8 +8,9 @@ import torch
 
 from ray_al.core.config import RunConfig
 from ray_al.features.layout import MapLayout
-from ray_al.models.composed import Maps, build_backbone
+from ray_al.models.build import build_backbone
 from ray_al.models.prepare import images_to_tensor
+from ray_al.models.split import Maps
 
 
 class Embedder:
@@ -24,7 +25,6 @@ class Embedder:
     """
 
     def __init__(self, config: RunConfig, device: torch.device | str = "cpu") -> None:
-        assert config.model.kind == "composed"
         self.config, self.device = config, torch.device(device)
         self.backbone = build_backbone(config.model).eval().to(self.device)
         self.batch_size = config.features.batch_size

@@ -10,10 +10,10 @@ from torch import nn
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import DivergedError
 from ray_al.core.strategy import StrategyConfig
-from ray_al.models import build_model
+from ray_al.models import build_model, load_trained
 from ray_al.models.dropout import with_dropout
 from ray_al.models.features import FeatureNetwork, feature_layer
-from ray_al.models.state import is_split, load_trained
+from ray_al.models.split import SplitNetwork
 from ray_al.score.functions import Acquisition, ScoreOptions, find_acquisition
 from ray_al.score.inputs import Form, Inputs, NetworkInput
 from ray_al.score.passes import StochasticNetwork
@@ -109,10 +109,7 @@ class Scorer:
 
     def _computed(self, model: nn.Module) -> nn.Module:
         """The part that is computed for every batch: of a frozen network its head."""
-        if not is_split(model):
-            return model
-        head: nn.Module = model.head_network()  # type: ignore[operator]
-        return head
+        return model.head_network() if isinstance(model, SplitNetwork) and model.is_frozen else model
 
     @torch.inference_mode()
     def maps(self, inputs: Inputs) -> Maps:

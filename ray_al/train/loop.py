@@ -20,7 +20,7 @@ from ray_al.core.types import FileRef, Metrics, TrainPlan, TrainResult
 from ray_al.datasets import open_dataset
 from ray_al.datasets.cache import ByteCache
 from ray_al.datasets.manifest import absolute_places
-from ray_al.models import build_model, images_to_tensor, set_batch_norm_momentum
+from ray_al.models import build_model, images_to_tensor, load_trained, set_batch_norm_momentum, trained_state
 from ray_al.train.augment import augment
 from ray_al.train.comm import Comm
 from ray_al.train.evaluate import Evaluator
@@ -115,7 +115,7 @@ class CycleTrainer:
     def _probabilities(self, weights: FileRef) -> Probabilities:
         """Class probabilities of single images by an earlier model, at the size that came in."""
         model = build_model(self.config.model, self.dataset.num_classes, load_weights=False).to(self.device)
-        model.load_state_dict(parse(self.storage.read_ref(weights)))
+        load_trained(model, parse(self.storage.read_ref(weights)))
         model.eval()
 
         @torch.inference_mode()
@@ -127,7 +127,7 @@ class CycleTrainer:
         return predict
 
     def _write(self, cycle: "_Cycle", plan: TrainPlan, samples: LabelledImages) -> dict[str, FileRef]:
-        contents = {"model.pt": dump(dict(cycle.model.state_dict()))}
+        contents = {"model.pt": dump(trained_state(cycle.model))}
         if self.config.train.policy == "continue":
             contents["optimizer.pt"] = dump(cycle.optimizer.state_dict())
         if plan.preview_images:
@@ -203,7 +203,7 @@ class _Cycle:
         torch.manual_seed(seed_of("weights", plan.seed, plan.cycle))
         model = build_model(trainer.config.model, trainer.dataset.num_classes, load_weights=plan.init is None)
         if plan.init is not None:
-            model.load_state_dict(parse(trainer.storage.read_ref(plan.init)))
+            load_trained(model, parse(trainer.storage.read_ref(plan.init)))
         set_batch_norm_momentum(model, self.config.batch_norm.momentum)
         if self.config.batch_norm.sync and self.device.type == "cuda":
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
@@ -246,7 +246,7 @@ class _Cycle:
         count = self.plan.snapshots
         wanted = {self.total - (self.total // 2) * (count - number) // count: number for number in range(1, count)}
         if self.step in wanted and self.comm.rank == 0:
-            self.snapshots[f"snapshot-{wanted[self.step]:02d}.pt"] = dump(dict(self.model.state_dict()))
+            self.snapshots[f"snapshot-{wanted[self.step]:02d}.pt"] = dump(trained_state(self.model))
 
     def _step(self, model: nn.Module, stop: bool) -> None:
         images, target = self._batch(self.step)
@@ -307,10 +307,11 @@ class _Cycle:
         count = self.config.batch_norm.reestimate_batches
         layers = [module for module in self.model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
         if count:
-            for layer in layers:
-                layer.reset_running_stats()
-            set_batch_norm_momentum(self.model, None)
             self.model.train()
+            for layer in layers:
+                if layer.training:  # those of a frozen backbone are not
+                    layer.reset_running_stats()
+            set_batch_norm_momentum(self.model, None)
             with torch.no_grad():
                 for step in range(count):
                     torch.manual_seed(seed_of("settle", self.plan.seed, self.plan.cycle, step, self.comm.rank))
@@ -335,7 +336,7 @@ class _Cycle:
             "key": self._key(),
             "step": self.step,
             "losses": self.losses,
-            "model": dict(self.model.state_dict()),
+            "model": trained_state(self.model),
             "optimizer": self.optimizer.state_dict(),
             "snapshots": self.snapshots,
         }
@@ -351,6 +352,6 @@ class _Cycle:
         state = parse(data)
         if state["key"] != self._key():
             return
-        self.model.load_state_dict(state["model"])
+        load_trained(self.model, state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.losses, self.snapshots = state["step"], [tuple(pair) for pair in state["losses"]], state["snapshots"]

@@ -27,9 +27,10 @@ def check_train(config: RunConfig) -> None:
     for key, size in sizes.items():
         if size < workers:
             raise ConfigError(f"{key}: {size} is fewer than the {workers} workers of train.workers; raise it to {workers} or more")
-        if config.model.kind == "network" and "deeplab" in config.model.name.lower() and size < 2 * workers:
-            message = f"{key}: {size} over {workers} worker(s) leaves one image to a worker, which DeepLab's pooling branch cannot normalise"
-            raise ConfigError(f"{message}; raise it to {2 * workers} or more")
+        least = config.model.min_images * workers
+        if size < least:
+            message = f"{key}: {size} over {workers} worker(s) leaves one image to a worker, which the head's pooling branch cannot normalise"
+            raise ConfigError(f"{message}; raise it to {least} or more")
     if isinstance(train.workers, tuple) and train.workers[0] > train.workers[1]:
         raise ConfigError(f"train.workers: {list(train.workers)} has its minimum above its maximum; swap them")
     if train.batch_norm.sync and not train.gpus_per_worker:
