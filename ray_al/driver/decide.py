@@ -38,6 +38,11 @@ class Segment:
 
 
 @dataclass(frozen=True)
+class Embed:
+    """Fill the store with what the frozen backbone makes of the pool."""
+
+
+@dataclass(frozen=True)
 class Train:
     """Train the model of a cycle; `member` above 0: another one of its ensemble."""
 
@@ -82,7 +87,7 @@ class Stop:
     reason: str
 
 
-Action = Segment | Label | Collect | Close | Train | Score | Extract | Select | Finish | Wait | Stop
+Action = Segment | Embed | Label | Collect | Close | Train | Score | Extract | Select | Finish | Wait | Stop
 
 
 def decide(state: State, config: RunConfig) -> Action:
@@ -96,6 +101,8 @@ def decide(state: State, config: RunConfig) -> Action:
     if state.queries and is_short(state, config):
         return Select(state.queries[-1].cycle)
     cycle = state.queries[-1].cycle + 1 if state.queries else first_cycle(config)
+    if needs_embedding(state, config, cycle):
+        return Embed()
     if needs_model(config, cycle) and cycle not in state.trained:
         return _train(state, config, cycle)
     if cycle >= 0 and state.remaining <= 0:
@@ -169,6 +176,25 @@ def num_members(config: RunConfig, cycle: int) -> int:
 def needs_scores(config: RunConfig, cycle: int) -> bool:
     """Whether the pool is scored before the query of `cycle` is chosen; some kinds' regions are known from a pass over the pool alone."""
     return cycle >= 0 or needs_model(config, cycle) or config.regions.is_sparse or needs_maps(config)
+
+
+def needs_embedding(state: State, config: RunConfig, cycle: int) -> bool:
+    """Whether `cycle` begins with filling the store of a frozen backbone's features: where something then reads them, and they are worth it."""
+    if not config.model.is_frozen or state.embedded is not None or (cycle >= 0 and state.remaining <= 0):
+        return False
+    reads = needs_model(config, cycle) or needs_scores(config, cycle) or needs_features(config, cycle)
+    return reads and config.features.store.keeps(num_passes(state, config))
+
+
+def num_passes(state: State, config: RunConfig) -> int:
+    """How often the run will still pass over its pool, to score it: once a query while there is budget left."""
+    left, passes = state.remaining, 0
+    cycle = state.queries[-1].cycle + 1 if state.queries else first_cycle(config)
+    while left > 0:
+        passes += needs_scores(config, cycle)
+        left -= query_size(config.budget, state.created, cycle, left)
+        cycle += 1
+    return passes
 
 
 def needs_features(config: RunConfig, cycle: int) -> bool:

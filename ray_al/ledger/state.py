@@ -31,7 +31,8 @@ class Query:
 class State:
     """What is known of a run. Costs are in the budget's unit.
 
-    `quarantined`: image_id -> what is wrong with it; `restored`: image_id -> the term in which it came back.
+    `quarantined`: image_id -> what is wrong with it; `restored`: image_id -> the term in which it came back. `embedded_shards`: shard -> what
+    the store of features calls it; `embedded`: the event that all of them are there, until some are outdated.
     """
 
     created: Mapping[str, Any] = field(default_factory=dict)
@@ -45,6 +46,8 @@ class State:
     reserved: int = 0
     maps: Mapping[str, Any] | None = None
     map_parts: Mapping[int, FileRef | None] = field(default_factory=dict)
+    embedded_shards: Mapping[int, str] = field(default_factory=dict)
+    embedded: Mapping[str, Any] | None = None
     trained: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
     members: Mapping[int, Mapping[int, Mapping[str, Any]]] = field(default_factory=dict)
     picked: Mapping[int, FileRef] = field(default_factory=dict)
@@ -207,6 +210,19 @@ def _regions_computed(state: State, data: Mapping[str, Any]) -> State:
     return replace(state, created={**state.created, **known}, maps=data)
 
 
+def _shards_embedded(state: State, data: Mapping[str, Any]) -> State:
+    return replace(state, embedded_shards={**state.embedded_shards, **{part["shard"]: part["name"] for part in data["parts"]}})
+
+
+def _pool_embedded(state: State, data: Mapping[str, Any]) -> State:
+    return replace(state, embedded=data)
+
+
+def _features_outdated(state: State, data: Mapping[str, Any]) -> State:
+    gone = set(data["shards"])
+    return replace(state, embedded=None, embedded_shards={shard: name for shard, name in state.embedded_shards.items() if shard not in gone})
+
+
 def _images_picked(state: State, data: Mapping[str, Any]) -> State:
     """What lazy scoring looks at in a cycle; images that break later change nothing of it."""
     return replace(state, picked={**state.picked, data["cycle"]: FileRef.from_dict(data["file"])})
@@ -254,6 +270,9 @@ _APPLY: Mapping[str, Callable[[State, Mapping[str, Any]], State]] = {
     "cycle_trained": _trained,
     "images_segmented": _images_segmented,
     "regions_computed": _regions_computed,
+    "shards_embedded": _shards_embedded,
+    "pool_embedded": _pool_embedded,
+    "features_outdated": _features_outdated,
     "member_trained": _member_trained,
     "images_picked": _images_picked,
     "shards_scored": _shards_scored,
