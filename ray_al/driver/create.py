@@ -31,7 +31,8 @@ from ray_al.models import check_model
 from ray_al.regions import open_regions, too_small
 from ray_al.score.calibrate import measure_batch_size
 from ray_al.score.prepare import resolve_precision
-from ray_al.train.schedule import check_class_weights, check_train
+from ray_al.train.class_weights import check_class_weights
+from ray_al.train.schedule import check_train
 
 JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 GPU_BATCH_SIZE = 16

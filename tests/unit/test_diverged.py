@@ -1,6 +1,7 @@
 """A model that diverged is found where its losses, weights and outputs arise, whatever scores it."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from ray_al.score.inputs import Pixels
 from ray_al.score.scorer import FeatureScorer, Scorer
 from ray_al.train.comm import LocalComm
 from ray_al.train.evaluate import Evaluator
+from ray_al.train.feed import ImageFeed
 
 
 class Net(nn.Module):
@@ -96,8 +98,9 @@ def test_evaluation_does_not_take_nan_for_class_0(tmp_path):
     config = config_of(tmp_path, model="broken")
     dataset = open_dataset(config.data)
     evaluator = Evaluator(config, dataset, ByteCache(0), torch.device("cpu"))
+    feed = ImageFeed(config, dataset, SimpleNamespace(image_size=(32, 48)), ByteCache(0), torch.device("cpu"))
     with pytest.raises(DivergedError, match=r"not finite on 4 of 4 images of the split 'val'"):
-        evaluator.evaluate(broken(6).eval(), "val", (32, 48), LocalComm())
+        evaluator.evaluate(broken(6).eval(), "val", feed, LocalComm())
 
 
 HUGE = {"optimizer": "sgd", "learning_rate": 1e9, "steps": 1}
