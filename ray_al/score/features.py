@@ -13,8 +13,8 @@ from ray_al.core.types import FileRef
 from ray_al.score.batches import map_batches
 from ray_al.score.inputs import Inputs
 from ray_al.score.pooling import BoxPooler
-from ray_al.score.readers import open_reader
-from ray_al.score.region_scores import open_pooler, score_device, scorer_classes
+from ray_al.score.readers import open_reader, score_device
+from ray_al.score.region_scores import open_pooler, scorer_classes
 from ray_al.score.scorer import FeatureScorer
 from ray_al.score.shards import ShardImage, ShardTask, regions_of
 

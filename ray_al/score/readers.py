@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
+import torch
 
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import DataError
 from ray_al.core.types import FileRef
 from ray_al.datasets.catalog import data_root
 from ray_al.datasets.manifest import absolute_places
-from ray_al.features.embed import load_embedder
 from ray_al.features.source import FeatureSource, pool_source
 from ray_al.score.decode import decode
 from ray_al.score.inputs import Features, Form, Inputs, Pixels
@@ -101,8 +101,7 @@ class FeatureReader(Reader[ImageFeatures]):
         self.config, self.form, self.source = config, form, source
         self.threads, self.group = config.score.threads, config.features.batch_size
         self.layout = source.layout
-        mirror = source.mirror_view
-        known = {} if mirror is None else {"mirror": mirror}
+        known = {"mirror": source.mirror_view}
         self.views = {name: known[name] for name in transforms if name in known}
         rest = [name for name in transforms if name not in known]
         self.pixels = PixelReader(config, form) if rest else None
@@ -139,7 +138,7 @@ class FeatureReader(Reader[ImageFeatures]):
             self.form,
             views={name: np.stack([item.views[name] for item in items]) for name in self.views},
             pixels=self.pixels.batch(pixels) if self.pixels is not None else None,
-            backbone=load_embedder(self.config.model_dump_json(), self.form.device).maps,
+            backbone=self.source.embedder.maps,
         )
 
 
@@ -154,13 +153,18 @@ def open_reader(task: ShardTask, config: RunConfig, form: Form, transforms: Sequ
     """
     if not config.model.is_frozen:
         return PixelReader(config, form)
-    source = _open_source(task.run_uri, task.manifest, config.model_dump_json(), form.device)
+    source = load_pool_source(config.model_dump_json(), task.run_uri, task.manifest)
     return FeatureReader(config, form, source, transforms)
 
 
-@functools.lru_cache(maxsize=2)
-def _open_source(run_uri: str, manifest: FileRef, config_json: str, device: str) -> FeatureSource:
-    """Kept by a process for all its shards and cycles."""
+@functools.lru_cache(maxsize=1)
+def load_pool_source(config_json: str, run_uri: str, manifest: FileRef) -> FeatureSource:
+    """The pool's features, kept by a process for all its shards and cycles."""
     config = RunConfig.model_validate_json(config_json)
-    places = absolute_places(read_manifest(run_uri, manifest), data_root(config.data))
-    return pool_source(config, run_uri, places, device)
+    rows = absolute_places(read_manifest(run_uri, manifest), data_root(config.data))
+    return pool_source(config, run_uri, rows, score_device(config))
+
+
+def score_device(config: RunConfig) -> str:
+    """Where the pool is worked on."""
+    return "cuda" if config.score.gpus_per_worker and torch.cuda.is_available() else "cpu"

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 
 from ray_al.core.config import RegionsConfig, RunConfig
 from ray_al.core.errors import ConfigError
@@ -20,7 +19,7 @@ from ray_al.score.batches import map_batches
 from ray_al.score.functions import Acquisition, class_maps, find_acquisition
 from ray_al.score.inputs import Inputs
 from ray_al.score.pooling import BoxPooler, LabelPooler
-from ray_al.score.readers import open_reader
+from ray_al.score.readers import open_reader, score_device
 from ray_al.score.scorer import Maps, Scorer
 from ray_al.score.shards import SCHEMA_METADATA, ShardImage, ShardTask, regions_of
 
@@ -170,7 +169,3 @@ def load_scorer(run_uri: str, weights: tuple[FileRef, ...], config_json: str, cy
     storage = Storage(run_uri)
     states = [storage.read_ref(ref) for ref in weights]
     return Scorer(config, config.strategy_at(cycle), scorer_classes(config), states, seed=seed, cycle=cycle, device=score_device(config))
-
-
-def score_device(config: RunConfig) -> str:
-    return "cuda" if config.score.gpus_per_worker and torch.cuda.is_available() else "cpu"
