@@ -141,8 +141,13 @@ class ModelConfig(Model):
 
     @property
     def is_frozen(self) -> bool:
-        """Whether all of the backbone keeps its weights."""
+        """As `Model.is_frozen`."""
         return self.frozen
+
+    @property
+    def min_images(self) -> int:
+        """As `Model.min_images`: batch norm in DeepLab's pooling branch sees one value of an image and channel."""
+        return 2 if "deeplab" in self.name.lower() else 1
 
 
 class ComposedConfig(Model):
@@ -158,8 +163,13 @@ class ComposedConfig(Model):
 
     @property
     def is_frozen(self) -> bool:
-        """Whether all of the backbone keeps its weights."""
+        """As `Model.is_frozen`."""
         return self.frozen is True
+
+    @property
+    def min_images(self) -> int:
+        """As `Model.min_images`."""
+        return self.head.min_images
 
 
 MODELS = Family(
@@ -202,6 +212,16 @@ class BatchNormConfig(Section):
     sync: bool = False
 
 
+class BalancedWeights(Section):
+    """Rare classes weigh more: the loss of a labelled pixel is multiplied by (share of its class + 0.001) to the power of -`balanced`."""
+
+    balanced: Annotated[float, Field(gt=0, le=2)] = 0.5
+
+
+def _balanced(value: Any) -> Any:
+    return {} if value == "balanced" else value
+
+
 class TrainConfig(Section):
     policy: Literal["reset", "finetune", "continue"] = "reset"
     steps: Annotated[int, Field(ge=1, le=10**9)] | None = None
@@ -224,7 +244,16 @@ class TrainConfig(Section):
     """Weight of EquAL's self-consistency loss over all pixels, labelled or not."""
     prototype: Weight = 0.125
     """Weight of the prototypical pixel loss (MulActSeg), where labels are sets of several classes (`label.kind: classes`)."""
-    class_weights: Annotated[tuple[Weight, ...], Field(min_length=1)] | None = None
+    class_weights: Annotated[BalancedWeights | Annotated[tuple[Weight, ...], Field(min_length=1)] | None, BeforeValidator(_balanced)] = None
+    """A number for each class, or `balanced` (`{balanced: 0.5}`): from the labelled pixels of each cycle."""
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the steps over which the learning rate rises to its full value; `schedule` has the others."""
+    clip_gradients: Positive | None = None
+    """Gradients whose norm over all weights is larger are scaled down to it."""
+    pixels_per_step: Count | None = None
+    """At most so many labelled pixels of a batch are drawn for the loss, which spares a small head most of a step; None: all."""
+    mirror_test: bool = False
+    """Whether a model is evaluated by the mean of its softmax on the image and, mirrored back, on the mirrored one."""
     batch_norm: BatchNormConfig = BatchNormConfig()
     augment: AugmentConfig = AugmentConfig()
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -250,7 +279,7 @@ class TrainConfig(Section):
             )
         if (self.extra_epochs is None) != (self.extra_every is None):
             raise ValueError("extra_epochs and extra_every go together; set both or neither")
-        if self.class_weights is not None and not any(self.class_weights):
+        if isinstance(self.class_weights, tuple) and not any(self.class_weights):
             raise ValueError("class_weights are all 0, and nothing would be learnt; give at least one class a weight")
         return self
 

@@ -31,7 +31,8 @@ from ray_al.models import check_model
 from ray_al.regions import open_regions, too_small
 from ray_al.score.calibrate import measure_batch_size
 from ray_al.score.prepare import resolve_precision
-from ray_al.train.schedule import check_class_weights, check_train
+from ray_al.train.class_weights import check_class_weights
+from ray_al.train.schedule import check_train
 
 JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 GPU_BATCH_SIZE = 16
@@ -73,7 +74,8 @@ def check_config(config: RunConfig) -> Dataset:
     check_train(config)
     check_tracking(config)
     dataset = open_dataset(config.data)
-    check_model(config.model, dataset.num_classes)
+    for size in dict.fromkeys((config.data.image_size, config.final.image_size or config.data.image_size)):
+        check_model(config.model, dataset.num_classes, size)
     check_class_weights(config.train, dataset.num_classes)
     masks = [image.mask_uri for image in dataset.splits["train"]]
     if config.label.annotator == "simulated" and None in masks:
