@@ -1,5 +1,6 @@
 """One cycle's training, the same on one process and on many."""
 
+import json
 import logging
 import math
 import time
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ray_al.core.config import RunConfig
+from ray_al.core.config import RunConfig, TrainConfig
 from ray_al.core.errors import BrokenImagesError, DataError, DivergedError, Interrupted
 from ray_al.core.parquet import read_parquet
 from ray_al.core.seeding import seed_of
@@ -56,7 +57,6 @@ class CycleTrainer:
         check_class_weights(config.train, self.dataset.num_classes)
         self.manifest = absolute_places(read_parquet(self.storage.read("manifest.parquet")), self.dataset.root)
         self.cache = ByteCache(int(config.data.cache_gb * 2**30))
-        self.evaluator = Evaluator(config, self.dataset, self.cache, self.device)
         self.samples: LabelledImages | None = None
 
     def run(
@@ -89,7 +89,9 @@ class CycleTrainer:
         torch.set_num_threads(self.config.train.threads)
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
         samples = self._samples(plan)
-        cycle = _Cycle(self, plan, samples)
+        config = self.config.with_recipe(plan.recipe)
+        evaluator = Evaluator(config, self.dataset, self.cache, self.device)
+        cycle = _Cycle(self, plan, samples, config.train)
         with _names_broken(samples):
             if plan.sieve is not None:
                 samples.sieve(self._probabilities(plan.sieve))
@@ -98,8 +100,8 @@ class CycleTrainer:
         trained = time.perf_counter()
         cycle.model.eval()
         splits = [split for split in plan.splits if cycle.total and self.dataset.splits.get(split)]
-        metrics = {split: self.evaluator.evaluate(cycle.model, split, samples.image_size, self.comm) for split in splits}
-        files = self._write(cycle, plan, samples) if self.comm.rank == 0 else {}
+        metrics = {split: evaluator.evaluate(cycle.model, split, samples.image_size, self.comm) for split in splits}
+        files = self._write(cycle, evaluator) if self.comm.rank == 0 else {}
         self.comm.barrier()
         return self._result(cycle, samples, metrics, files, trained - started, time.perf_counter() - trained)
 
@@ -126,12 +128,16 @@ class CycleTrainer:
 
         return predict
 
-    def _write(self, cycle: "_Cycle", plan: TrainPlan, samples: LabelledImages) -> dict[str, FileRef]:
+    def _write(self, cycle: "_Cycle", evaluator: Evaluator) -> dict[str, FileRef]:
+        plan, samples = cycle.plan, cycle.samples
+        if not plan.keeps_model:
+            self.storage.remove(plan.progress)
+            return {}
         contents = {"model.pt": dump(dict(cycle.model.state_dict()))}
-        if self.config.train.policy == "continue":
+        if cycle.config.policy == "continue":
             contents["optimizer.pt"] = dump(cycle.optimizer.state_dict())
         if plan.preview_images:
-            contents["preview.npz"] = self.evaluator.previews(cycle.model, plan.preview_images, samples.image_size)
+            contents["preview.npz"] = evaluator.previews(cycle.model, plan.preview_images, samples.image_size)
         contents.update(cycle.snapshots)
         files = {name: self.storage.put(f"{plan.output}/{name}", data, attempt=plan.attempt) for name, data in contents.items()}
         self.storage.remove(plan.progress)
@@ -176,11 +182,10 @@ def _names_broken(samples: LabelledImages) -> Iterator[None]:
 class _Cycle:
     """The state of one plan's training: network, optimizer, step and losses."""
 
-    def __init__(self, trainer: CycleTrainer, plan: TrainPlan, samples: LabelledImages) -> None:
+    def __init__(self, trainer: CycleTrainer, plan: TrainPlan, samples: LabelledImages, config: TrainConfig) -> None:
         self.trainer, self.plan, self.samples = trainer, plan, samples
-        self.config, self.comm, self.device = trainer.config.train, trainer.comm, trainer.device
-        self.batch_size = plan.recipe.batch_size or self.config.batch_size
-        self.rate = plan.recipe.learning_rate or self.config.learning_rate
+        self.config, self.comm, self.device = config, trainer.comm, trainer.device
+        self.batch_size, self.rate = config.batch_size, config.learning_rate
         self.total = num_steps(plan, self.config, len(samples.indices), self.batch_size)
         if self.total and not samples.indices:
             message = f"cycle {plan.cycle}: no labelled region in {len(plan.label_parts)} label part(s)"
@@ -251,9 +256,7 @@ class _Cycle:
     def _step(self, model: nn.Module, stop: bool) -> None:
         images, target = self._batch(self.step)
         torch.manual_seed(seed_of("step", self.plan.seed, self.plan.cycle, self.step, self.comm.rank))
-        factor = rate_factor(
-            self.config, self.plan.recipe.schedule or self.config.schedule, self.step, self.total, len(self.samples.indices), self.batch_size
-        )
+        factor = rate_factor(self.config, self.config.schedule, self.step, self.total, len(self.samples.indices), self.batch_size)
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate * factor
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.config.precision == "bf16"):
@@ -325,7 +328,8 @@ class _Cycle:
         plan = self.plan
         parts = sorted(ref.sha256 for ref in plan.label_parts)
         images = list(plan.left_out)
-        return [plan.cycle, plan.seed, parts, plan.all_masks, images, self.total, self.batch_size, list(self.samples.image_size)]
+        recipe = json.dumps(dict(plan.recipe.train), sort_keys=True)
+        return [plan.cycle, plan.seed, parts, plan.all_masks, images, self.total, self.batch_size, list(self.samples.image_size), recipe]
 
     def _save(self) -> None:
         interval = self.config.checkpoint_interval_s

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from ray_al.core.config import FinalConfig, RunConfig, TrainConfig
+from ray_al.core.config import RunConfig, TrainConfig
 from ray_al.core.errors import ConfigError
 from ray_al.core.seeding import generator
 from ray_al.core.types import TrainPlan
@@ -23,7 +23,8 @@ def check_train(config: RunConfig) -> None:
     """
     train = config.train
     workers = max_workers(train)
-    sizes = {"train.batch_size": train.batch_size, "final.batch_size": _final_batch(config.final, train)}
+    final = config.with_recipe(config.final.recipe).train
+    sizes = {"train.batch_size": train.batch_size, "final.batch_size": final.batch_size}
     for key, size in sizes.items():
         if size < workers:
             raise ConfigError(f"{key}: {size} is fewer than the {workers} workers of train.workers; raise it to {workers} or more")
@@ -32,34 +33,30 @@ def check_train(config: RunConfig) -> None:
             raise ConfigError(f"{message}; raise it to {2 * workers} or more")
     if isinstance(train.workers, tuple) and train.workers[0] > train.workers[1]:
         raise ConfigError(f"train.workers: {list(train.workers)} has its minimum above its maximum; swap them")
-    if train.batch_norm.sync and not train.gpus_per_worker:
-        raise ConfigError("train.batch_norm.sync: true needs GPUs (train.gpus_per_worker is 0); set it to false")
+    if (train.batch_norm.sync or final.batch_norm.sync) and not train.gpus_per_worker:
+        key = "train" if train.batch_norm.sync else "final.train"
+        raise ConfigError(f"{key}.batch_norm.sync: true needs GPUs (train.gpus_per_worker is 0); set it to false")
     if train.backend == "nccl" and not train.gpus_per_worker:
         raise ConfigError("train.backend: 'nccl' needs GPUs (train.gpus_per_worker is 0); set it to 'gloo'")
 
 
-def _final_batch(final: FinalConfig, train: TrainConfig) -> int:
-    return final.batch_size or train.batch_size
-
-
-def check_class_weights(train: TrainConfig, num_classes: int) -> None:
-    """Refuse class weights of another length than the data set's classes (ConfigError)."""
+def check_class_weights(train: TrainConfig, num_classes: int, *, key: str = "train") -> None:
+    """Refuse class weights of another length than the data set's classes (ConfigError); `key` names the section."""
     if train.class_weights is not None and len(train.class_weights) != num_classes:
-        raise ConfigError(f"train.class_weights: {len(train.class_weights)} values, the data set has {num_classes} classes; give one a class")
+        raise ConfigError(f"{key}.class_weights: {len(train.class_weights)} values, the data set has {num_classes} classes; give one a class")
 
 
 def num_steps(plan: TrainPlan, train: TrainConfig, num_images: int, batch_size: int) -> int:
-    """Steps of a cycle: the plan's, its extra epochs, its recipe's length, else the configuration's."""
+    """Steps of a plan: its own, its extra epochs, else those of its recipe, which `train` follows."""
     if plan.steps is not None:
         return plan.steps
     epoch = math.ceil(num_images / batch_size)
     if plan.extra_epochs is not None:
         return plan.extra_epochs * epoch
-    for length in (plan.recipe, train):
-        if length.steps is not None:
-            return length.steps
-        if length.epochs is not None:
-            return length.epochs * epoch
+    if train.steps is not None:
+        return train.steps
+    if train.epochs is not None:
+        return train.epochs * epoch
     raise ConfigError("train: neither steps nor epochs is set; set one")
 
 
