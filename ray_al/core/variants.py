@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ray_al.core.family import Family
 from ray_al.core.section import Section
@@ -28,12 +28,26 @@ class Model(Section):
     """A segmentation network."""
 
     kind: str
+    weights: str
+    """none, or which weights it starts from."""
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether all of the backbone keeps its weights, so that its features are computed once."""
+        raise NotImplementedError
+
+    @property
+    def min_images(self) -> int:
+        """Images that a training worker's part of a batch needs at least."""
+        raise NotImplementedError
 
 
 class Backbone(Section):
     """A network that gives feature maps."""
 
     kind: str
+    probe_side: ClassVar[int] = 64
+    """Pixels of the side of a square image that passes through it, with which it is asked for the channels of its maps."""
 
     def build(self, weights: str) -> "nn.Module":
         """A module whose forward turns images (N, 3, H, W) into a tuple of maps (N, c, h, w), from fine to coarse.
@@ -52,6 +66,13 @@ class Head(Section):
     """What turns feature maps into logits."""
 
     kind: str
+    hidden_layer: ClassVar[str | None] = None
+    """Name, inside the module, of the layer whose output the last one reads: there dropout is put and features of regions are taken.
+
+    None where it is not known; settings must then name a layer.
+    """
+    min_images: ClassVar[int] = 1
+    """Images that a training worker's part of a batch needs at least; two where batch norm sees one value of an image and channel."""
 
     def build(self, channels: Sequence[int], num_classes: int) -> "nn.Module":
         """A module whose forward turns a tuple of maps (N, c, h, w) into logits (N, C, h', w').

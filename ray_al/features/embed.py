@@ -10,8 +10,9 @@ import torch
 
 from ray_al.core.config import RunConfig
 from ray_al.features.layout import MapLayout
-from ray_al.models.composed import Maps, build_backbone
+from ray_al.models.build import build_backbone
 from ray_al.models.prepare import images_to_tensor
+from ray_al.models.split import Maps
 
 FORMAT = 1
 """Changes whenever other code makes other records of the same settings, weights and images."""
@@ -29,7 +30,6 @@ class Embedder:
     """
 
     def __init__(self, config: RunConfig, device: torch.device | str = "cpu") -> None:
-        assert config.model.kind == "composed"
         self.config, self.device = config, torch.device(device)
         self.backbone = build_backbone(config.model).eval().to(self.device)
         self.batch_size = config.features.batch_size
@@ -63,6 +63,11 @@ class Embedder:
             filled = members + [members[-1]] * (self.batch_size - len(members))
             parts.append(self.layout.pack(self._maps(np.stack(filled)))[: len(members)])
         return np.concatenate(parts)
+
+    def maps(self, images: torch.Tensor) -> Maps:
+        """Maps (N, c, h, w) in bf16, as records hold them, of normalised images (N, 3, h, w) of any size."""
+        maps: Maps = self.backbone(images)
+        return tuple(one.to(torch.bfloat16) for one in maps)
 
     @torch.inference_mode()
     def _maps(self, images: np.ndarray) -> Maps:

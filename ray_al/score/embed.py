@@ -1,19 +1,14 @@
 """The work `embed`: what a frozen backbone makes of a shard's images goes into the store."""
 
-import functools
 import time
 
 import numpy as np
 
 from ray_al.core.config import RunConfig
-from ray_al.core.types import FileRef
-from ray_al.datasets.catalog import data_root
-from ray_al.datasets.manifest import absolute_places
 from ray_al.features.fill import fill_shard
-from ray_al.features.source import FeatureSource, pool_source
-from ray_al.score.region_scores import score_device
+from ray_al.score.readers import load_pool_source
 from ray_al.score.scorer import GPU_LANES
-from ray_al.score.shards import ShardResult, ShardTask, read_manifest
+from ray_al.score.shards import ShardResult, ShardTask
 
 
 def embed_shards(task: ShardTask, config: RunConfig) -> ShardResult:
@@ -41,11 +36,3 @@ def embed_shards(task: ShardTask, config: RunConfig) -> ShardResult:
         quarantined=tuple((str(source.shards.row(number)["image_id"]), error) for number, error in new),
         names=tuple(source.name(shard, task.views[0]) for shard in shards),
     )
-
-
-@functools.lru_cache(maxsize=1)
-def load_pool_source(config_json: str, run_uri: str, manifest: FileRef) -> FeatureSource:
-    """The pool's features, kept by a process for all its shards and cycles."""
-    config = RunConfig.model_validate_json(config_json)
-    rows = absolute_places(read_manifest(run_uri, manifest), data_root(config.data))
-    return pool_source(config, run_uri, rows, score_device(config))

@@ -15,7 +15,7 @@ from ray_al.driver.create import create_run
 from ray_al.driver.loop import run_loop
 from ray_al.ledger import Journal, fold
 from ray_al.ledger.config import read_config
-from ray_al.score.embed import load_pool_source
+from ray_al.score.readers import load_pool_source
 
 NUM_IMAGES = 20_000
 HEIGHT, WIDTH = 16, 24
