@@ -3,7 +3,9 @@
 import errno
 import logging
 import os
+from concurrent.futures import ThreadPoolExecutor
 
+import fsspec
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from PIL import Image
 
 from ray_al.core.config import parse_config
 from ray_al.core.errors import DataError, StorageError
+from ray_al.core.reading import stamp_of_uri
 from ray_al.datasets import open_dataset
 from ray_al.datasets.manifest import build_manifest
 from ray_al.datasets.synthetic import write_synthetic
@@ -117,6 +120,44 @@ def test_two_writers_write_the_same_bytes(scenes, tmp_path):
         fill_shard(source, source.store, 1, [0, 2], threads)
     first, second = ({path.relative_to(tmp_path / name): path.read_bytes() for path in (tmp_path / name).rglob("*.npy")} for name in ("a", "b"))
     assert first == second and len(first) == 2
+
+
+def test_writers_and_readers_at_the_same_time_do_not_disturb_each_other(scenes, tmp_path, caplog):
+    config = configure(scenes, store={"kind": "files", "root": str(tmp_path / "kept")})
+    expected = computed(config, tmp_path, range(7), 1)
+    sources = [fresh(pool(config, tmp_path / f"run-{number}")) for number in range(4)]
+
+    def work(source: FeatureSource) -> np.ndarray:
+        for shard in range(len(source.shards)):
+            fill_shard(source, source.store, shard, [0, 1])
+        return source.records(range(7), 1)
+
+    with ThreadPoolExecutor(len(sources)) as executor:
+        assert all(np.array_equal(records, expected) for records in executor.map(work, sources))
+    assert not caplog.text
+    assert len([path for path in (tmp_path / "kept").rglob("*") if path.is_file()]) == 6
+
+
+def test_what_a_killed_writer_left_is_removed(tmp_path):
+    store = ShardFiles(str(tmp_path), 1)
+    store.write("a/b", np.zeros((1, NUM_VALUES), dtype=np.uint16), np.array([True]))
+    (path,) = tmp_path.rglob("*.npy")
+    left = path.with_name(f".{path.name}.0123456789ab.tmp")
+    left.write_bytes(b"half")
+    os.utime(left, (0, 0))
+    store.tidy()
+    assert list(tmp_path.rglob("*")) == [path.parent, path]
+    assert store.names("a") == {"a/b"}
+
+
+def test_a_stamp_changes_with_its_file(tmp_path):
+    for uri in (str(tmp_path / "one"), f"memory://stamps-{tmp_path.name}/one"):
+        seen = [stamp_of_uri(uri)]
+        for data in (b"a", b"bb", b"longer"):
+            with fsspec.open(uri, "wb") as file:
+                file.write(data)
+            seen.append(stamp_of_uri(uri))
+        assert seen[0] == "" and len(set(seen)) == 4
 
 
 @pytest.mark.parametrize(
