@@ -78,7 +78,7 @@ class FeatureSource:
         views = enumerate(self.config.features.views, start=1)
         return next((n for n, view in views if view.draw("", mirrored.size) == mirrored), self.num_views)
 
-    @property
+    @functools.cached_property
     def embedder(self) -> Embedder:
         """What computes records; made when it is first needed."""
         return load_embedder(self.config.model_dump_json(), self.device)

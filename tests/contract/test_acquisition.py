@@ -122,9 +122,9 @@ def batch(scorer, images):
     if not scorer.config.model.is_frozen:
         return pixels
     embedder = load_embedder(scorer.config.model_dump_json(), "cpu")
-    mirrored = embedder.records(list(images[:, :, ::-1]))
+    mirrored = list(embedder.records(list(images[:, :, ::-1])))
     return Features(
-        embedder.records(list(images)),
+        list(embedder.records(list(images))),
         embedder.layout,
         scorer.form,
         views={"mirror": mirrored},
