@@ -1,11 +1,12 @@
 """What to do next: a pure function of the state and the configuration."""
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 from ray_al.core.config import RunConfig
 from ray_al.core.shares import exact
 from ray_al.core.types import SEED_CYCLE, START_CYCLE
-from ray_al.driver.budget import query_size
+from ray_al.driver.budget import final_budgets, query_size
 from ray_al.ledger import State
 from ray_al.score.functions import find_acquisition
 from ray_al.select import BATCH_RULES
@@ -51,6 +52,13 @@ class Train:
 
 
 @dataclass(frozen=True)
+class Measure:
+    """Train fresh models by the final recipe on the labels of a cycle, and evaluate them."""
+
+    cycle: int
+
+
+@dataclass(frozen=True)
 class Score:
     """Score the pool; `rest`: what lazy scoring left out."""
 
@@ -87,7 +95,11 @@ class Stop:
     reason: str
 
 
-Action = Segment | Embed | Label | Collect | Close | Train | Score | Extract | Select | Finish | Wait | Stop
+Action = Segment | Embed | Label | Collect | Close | Train | Measure | Score | Extract | Select | Finish | Wait | Stop
+
+
+NOTHING_LEFT = "nothing left that fits the budget"
+CLOSE = Fraction(1, 10)
 
 
 def decide(state: State, config: RunConfig) -> Action:
@@ -105,8 +117,12 @@ def decide(state: State, config: RunConfig) -> Action:
         return Embed()
     if needs_model(config, cycle) and cycle not in state.trained:
         return _train(state, config, cycle)
+    if cycle not in state.measured and budget_to_measure(state, config, cycle) is not None:
+        return Measure(cycle)
     if cycle >= 0 and state.remaining <= 0:
         return Finish("budget spent")
+    if state.filled == cycle:
+        return Finish(NOTHING_LEFT)
     return _choose(state, config, cycle)
 
 
@@ -126,6 +142,27 @@ def _choose(state: State, config: RunConfig, cycle: int) -> Action:
     if needs_features(config, cycle) and cycle not in state.extracted:
         return Extract(cycle)
     return Select(cycle)
+
+
+def budget_to_measure(state: State, config: RunConfig, cycle: int) -> int | None:
+    """The highest of `final.budgets`, in units, at which the labels of `cycle` are measured; None where that is none of them.
+
+    A budget belongs to the first cycle whose labels reach it, and to the last cycle where none does. What a query could not spend, since no
+    region was as small, is no reason to wait for the next one: so a budget counts as reached where less than `CLOSE` of a query is missing.
+    """
+    if cycle < 0 or not config.final.budgets:
+        return None
+    budgets = final_budgets(config, state.created)
+    before = _reached(state, config, cycle - 1)
+    reached = max(budgets) if state.remaining <= 0 or state.filled == cycle else _reached(state, config, cycle)
+    return max((budget for budget in budgets if before < budget <= reached), default=None)
+
+
+def _reached(state: State, config: RunConfig, cycle: int) -> Fraction:
+    """What the labels of `cycle` count as, in units: what they cost, and a little more."""
+    if cycle < 0:
+        return Fraction(0)
+    return state.trained[cycle]["labelled"]["cost"] + CLOSE * query_size(config.budget, state.created, cycle - 1, state.amount)
 
 
 def is_short(state: State, config: RunConfig) -> bool:

@@ -1,6 +1,7 @@
 """Features of a frozen backbone over the pool: fill the store, notice what no longer holds."""
 
 import time
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from ray_al.driver.context import Context, Done
 from ray_al.driver.scoring import run_tasks
 from ray_al.features.plan import StorePlan, plan_store
 from ray_al.features.source import FeatureSource, pool_source
+from ray_al.features.store import RecordStore
 from ray_al.score.functions import find_acquisition
 from ray_al.score.shards import ShardResult, ShardTask
 
@@ -21,7 +23,7 @@ MIRROR = "mirror"
 def embed(context: Context, action: actions.Embed) -> Done:
     """Store the features of the pool, shard by shard; what stands, whoever made it, is left as it is."""
     start, source = time.monotonic(), _source(context)
-    plan = plan_of(context.config, source)
+    plan = plan_of(context.config, source, len(source.rows))
     tasks = [_task(context, source, plan, shard) for shard in range(plan.num_shards) if shard not in context.state.embedded_shards]
     facts = run_tasks(context, tasks, "embed", "shards_embedded", {}, part_of=_part)
     return "pool_embedded", {
@@ -35,12 +37,12 @@ def embed(context: Context, action: actions.Embed) -> Done:
     }
 
 
-def plan_of(config: RunConfig, source: FeatureSource) -> StorePlan:
-    """What of the pool the store keeps."""
+def plan_of(config: RunConfig, source: FeatureSource, num_images: int) -> StorePlan:
+    """What of a pool of `num_images` the store keeps."""
     store = source.store
     return plan_store(
         limit_bytes=store.limit_bytes if store else 0,
-        num_images=len(source.rows),
+        num_images=num_images,
         shard_size=source.shards.size,
         record_bytes=source.record_bytes,
         needed=[0, source.mirror_view] if asks_for_mirror(config) else [0],
@@ -60,22 +62,23 @@ def drop_outdated(context: Context) -> None:
     Their files are gone from the store, or images of theirs were mended, replaced or moved.
     """
     state = context.state
-    if not state.embedded_shards:
+    source = _source(context) if state.embedded_shards else None
+    if source is None or source.store is None:
         return
-    source = _source(context)
-    outdated = _gone(context, source) | _changed(context, source)
+    plan = plan_of(context.config, source, len(source.rows))
+    outdated = _gone(context, source, source.store, plan.views) | _changed(context, source)
     if state.embedded is not None and state.embedded.get("root") != context.dataset.root:
         outdated = set(state.embedded_shards)  # files elsewhere may have other times of change
-    if outdated:
+    grown = state.embedded is not None and plan.num_shards > len(state.embedded_shards)
+    if outdated or grown:
         context.append("features_outdated", {"shards": sorted(outdated)})
 
 
-def _gone(context: Context, source: FeatureSource) -> set[int]:
+def _gone(context: Context, source: FeatureSource, store: RecordStore, views: Sequence[int]) -> set[int]:
     recorded, gone = context.state.embedded_shards, set[int]()
-    for view in plan_of(context.config, source).views if source.store else ():
-        assert source.store is not None
+    for view in views:
         folder = source.folder(view)
-        standing = source.store.names(folder)
+        standing = store.names(folder)
         gone |= {shard for shard, name in recorded.items() if f"{folder}/{name.rpartition('/')[2]}" not in standing}
     return gone
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ray_al.core.errors import Interrupted
-from ray_al.core.seeding import uniform_of
+from ray_al.core.seeding import seed_of, uniform_of
 from ray_al.core.strategy import LazyConfig
 from ray_al.core.types import FileRef, cycle_folder
 from ray_al.datasets.manifest import relative_places
@@ -116,10 +116,10 @@ def extract(context: Context, action: actions.Extract) -> Done:
 
 
 def _labelled_numbers(context: Context, cycle: int) -> np.ndarray:
-    """Flat numbers of the labelled regions, at most `MAX_LABELLED`."""
+    """Flat numbers of the labelled regions, at most `MAX_LABELLED`: of more, those with the lowest draws."""
     numbers = context.pool.labelled_numbers
     if len(numbers) > MAX_LABELLED:
-        drawn = uniform_of(context.config.seed, cycle, "labelled", len(numbers))
+        drawn = uniform_of(seed_of("labelled", context.config.seed, cycle), numbers)
         numbers = np.sort(numbers[np.argsort(drawn, kind="stable")[:MAX_LABELLED]])
     return numbers
 

@@ -14,6 +14,9 @@ from ray_al.models.build import build_backbone
 from ray_al.models.prepare import images_to_tensor
 from ray_al.models.split import Maps
 
+FORMAT = 1
+"""Changes whenever other code makes other records of the same settings, weights and images."""
+
 
 class Embedder:
     """Computes records of feature maps.
@@ -41,6 +44,7 @@ class Embedder:
     def digest(self) -> str:
         """Names all that a record of an image follows from beside the image: weights, their network, and how pixels reach it."""
         facts = {
+            "format": FORMAT,
             "model": self.config.model.model_dump(mode="json", exclude={"weights", "head"}),
             "state": _state_digest(self.backbone),
             "image_size": self.config.data.image_size,

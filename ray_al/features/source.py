@@ -179,7 +179,9 @@ class FeatureSource:
         A split beside the pool has no stage that fills the store, and is read as a whole by whoever
         evaluates on it.
         """
-        if self.split == POOL or self._failed or self.embedder.device.type != self.embedder.stored_device:
+        fits = len(self.rows) * self.record_bytes <= store.limit_bytes
+        rounds_alike = self.embedder.device.type == self.embedder.stored_device
+        if self.split == POOL or self._failed or not fits or not rounds_alike:
             return {}
         try:
             fill_shard(self, store, shard, [view])

@@ -31,6 +31,8 @@ EVENTS: Mapping[str, frozenset[str]] = {
         {"cycle", "files", "metrics", "labelled", "class_pixels", "num_steps", "num_images", "train_seconds", "evaluate_seconds"}
     ),
     "member_trained": frozenset({"cycle", "member", "files", "num_steps", "train_seconds"}),
+    "model_measured": frozenset({"cycle", "repeat", "metrics", "num_steps", "num_images", "train_seconds", "evaluate_seconds"}),
+    "models_measured": frozenset({"cycle", "budget", "mious", "miou", "spread", "seconds"}),
     "images_picked": frozenset({"cycle", "file", "num_picked", "num_check"}),
     "shards_scored": frozenset({"cycle", "parts"}),
     "pool_scored": frozenset({"cycle", "num_images", "seconds"}),

@@ -31,6 +31,7 @@ class Query:
 class State:
     """What is known of a run. Costs are in the budget's unit.
 
+    `repeats`: cycle -> repeat -> a model that was measured; `measured`: cycle -> what all of its repeats are together;
     `quarantined`: image_id -> what is wrong with it; `restored`: image_id -> the term in which it came back. `embedded_shards`: shard -> what
     the store of features calls it; `embedded`: the event that all of them are there, until some are outdated.
     """
@@ -50,6 +51,8 @@ class State:
     embedded: Mapping[str, Any] | None = None
     trained: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
     members: Mapping[int, Mapping[int, Mapping[str, Any]]] = field(default_factory=dict)
+    repeats: Mapping[int, Mapping[int, Mapping[str, Any]]] = field(default_factory=dict)
+    measured: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
     picked: Mapping[int, FileRef] = field(default_factory=dict)
     scores: Mapping[int, Mapping[int, FileRef | None]] = field(default_factory=dict)
     scored: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
@@ -184,10 +187,30 @@ def _cycle_filled(state: State, data: Mapping[str, Any]) -> State:
     return replace(state, filled=data["cycle"])
 
 
-def _trained(state: State, data: Mapping[str, Any]) -> State:
+def _check_classes(state: State, data: Mapping[str, Any]) -> None:
     names = state.created.get("class_names", ())
     if any(len(metrics["iou"]) != len(names) for metrics in data["metrics"].values()):
         raise ValueError(f"its IoU are not those of {len(names)} classes")
+
+
+def _model_measured(state: State, data: Mapping[str, Any]) -> State:
+    _check_classes(state, data)
+    cycle = data["cycle"]
+    if cycle not in state.trained:
+        raise ValueError(f"cycle {cycle} is measured and was not trained")
+    return replace(state, repeats={**state.repeats, cycle: {**state.repeats.get(cycle, {}), data["repeat"]: data}})
+
+
+def _models_measured(state: State, data: Mapping[str, Any]) -> State:
+    cycle = data["cycle"]
+    known = [one["metrics"]["val"]["miou"] for _, one in sorted(state.repeats.get(cycle, {}).items())]
+    if data["mious"] != known:
+        raise ValueError(f"its mIoU are {data['mious']}, those of the models that were measured {known}")
+    return replace(state, measured={**state.measured, cycle: data})
+
+
+def _trained(state: State, data: Mapping[str, Any]) -> State:
+    _check_classes(state, data)
     return replace(state, trained={**state.trained, data["cycle"]: data})
 
 
@@ -274,6 +297,8 @@ _APPLY: Mapping[str, Callable[[State, Mapping[str, Any]], State]] = {
     "pool_embedded": _pool_embedded,
     "features_outdated": _features_outdated,
     "member_trained": _member_trained,
+    "model_measured": _model_measured,
+    "models_measured": _models_measured,
     "images_picked": _images_picked,
     "shards_scored": _shards_scored,
     "shards_extracted": _shards_extracted,

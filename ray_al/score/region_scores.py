@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from ray_al.core.config import RegionsConfig, RunConfig
 from ray_al.core.errors import ConfigError
-from ray_al.core.seeding import uniform_of
+from ray_al.core.seeding import seed_of, uniform_of
 from ray_al.core.storage import Storage
 from ray_al.core.types import SCORE_SCHEMA, FileRef
 from ray_al.datasets import open_dataset
@@ -24,6 +24,9 @@ from ray_al.score.scorer import Maps, Scorer
 from ray_al.score.shards import SCHEMA_METADATA, ShardImage, ShardTask, regions_of
 
 Columns = dict[str, np.ndarray]
+
+RANDOM_SCORES = "random scores"
+"""Purpose of the random strategy's draws; replay makes them again from the names of regions."""
 
 
 def score_table(task: ShardTask, config: RunConfig, images: Sequence[ShardImage]) -> tuple[pa.Table, list[tuple[str, str]]]:
@@ -114,12 +117,12 @@ def _grid_pooler(settings: RegionsConfig, height: int, width: int) -> BoxPooler:
 def _random_columns(task: ShardTask, config: RunConfig, image: ShardImage) -> Columns:
     settings, regions = config.regions, regions_of(task, config, image)
     height, width = image.size
-    number = height * width if settings.is_sparse else image.row["num_regions"]
-    drawn = uniform_of(task.seed, task.cycle, image.row["image_id"], number).astype(np.float32)
+    numbers = np.arange(height * width) if settings.is_sparse else image.rest
+    scores = uniform_of(seed_of(RANDOM_SCORES, task.seed, task.cycle, image.row["image_id"]), numbers).astype(np.float32)
     if settings.is_sparse:
         # Means of noise over windows would favour those that the border clips: fewer values vary more.
-        return _best(settings, drawn.reshape(height, width), image, regions, averaged=True)
-    return {"region": image.rest, "score": drawn[image.rest], "num_pixels": regions.num_pixels[image.rest]}
+        return _best(settings, scores.reshape(height, width), image, regions, averaged=True)
+    return {"region": image.rest, "score": scores, "num_pixels": regions.num_pixels[image.rest]}
 
 
 def _table(images: Sequence[ShardImage], rows: Sequence[Columns], function: Acquisition, sums: np.ndarray | None) -> pa.Table:
