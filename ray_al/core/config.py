@@ -23,7 +23,7 @@ from ray_al.core.strategy import BatchConfig, StrategyConfig
 from ray_al.core.tracking import TrackingConfig
 from ray_al.core.types import START_CYCLE
 from ray_al.core.validation import validate
-from ray_al.core.variants import BACKBONES, HEADS, STORES, VIEWS, Backbone, Head, Model, Store, View
+from ray_al.core.variants import BACKBONES, HEADS, SEMI, STORES, VIEWS, Backbone, Head, Model, Semi, Store, View
 
 
 def _amount(value: Any) -> Any:
@@ -212,9 +212,36 @@ def _balanced(value: Any) -> Any:
     return {} if value == "balanced" else value
 
 
+class AutoSteps(Section):
+    """Steps follow the labels: the rate stays high until the labels are learnt, then falls as `schedule` says."""
+
+    max: Count = 1000
+    """Steps in all, at most."""
+    learnt: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    """Labels are learnt where the mean loss on labelled pixels is this part of a guess's, the logarithm of the number of classes."""
+    window: Count = 50
+    """The mean is taken over so many steps, and no training is shorter."""
+    decay: Annotated[float, Field(gt=0, le=10)] = 0.5
+    """Steps with a falling rate, over those before them."""
+
+    @model_validator(mode="after")
+    def _window_fits(self) -> "AutoSteps":
+        if self.window * (1 + self.decay) > self.max:
+            raise ValueError(f"window={self.window} steps and their decay={self.decay:g} are more than max={self.max}; raise max or lower window")
+        return self
+
+
+def _auto(value: Any) -> Any:
+    return {} if value == "auto" else value
+
+
+Steps = Annotated[Annotated[int, Field(ge=1, le=10**9)] | AutoSteps | None, BeforeValidator(_auto)]
+"""A number of steps, or `auto` (or the keys of `AutoSteps`): as many as the labels ask for."""
+
+
 class TrainConfig(Section):
     policy: Literal["reset", "finetune", "continue"] = "reset"
-    steps: Annotated[int, Field(ge=1, le=10**9)] | None = None
+    steps: Steps = None
     epochs: Annotated[int, Field(ge=1, le=10**9)] | None = None
     extra_epochs: Annotated[int, Field(ge=1, le=10**9)] | None = None
     extra_every: Annotated[float, Field(gt=0, le=1)] | None = None
@@ -242,6 +269,8 @@ class TrainConfig(Section):
     """Gradients whose norm over all weights is larger are scaled down to it."""
     pixels_per_step: Count | None = None
     """At most so many labelled pixels of a batch are drawn for the loss, which spares a small head most of a step; None: all."""
+    semi: Annotated[Semi, SEMI] | None = None
+    """How pixels without a label are learnt from; None: not at all. Needs a frozen backbone."""
     mirror_test: bool = False
     """Whether a model is evaluated by the mean of its softmax on the image and, mirrored back, on the mirrored one."""
     batch_norm: BatchNormConfig = BatchNormConfig()
@@ -322,7 +351,7 @@ class BudgetConfig(Section):
 class FinalConfig(Section):
     """Settings of `final` and `upper-bound` that differ from `train` and `data`."""
 
-    steps: Annotated[int, Field(ge=1, le=10**9)] | None = None
+    steps: Steps = None
     epochs: Annotated[int, Field(ge=1, le=10**9)] | None = None
     batch_size: Annotated[int, Field(ge=1, le=65_536)] | None = None
     learning_rate: Positive | None = None

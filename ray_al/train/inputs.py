@@ -35,10 +35,13 @@ class Batch(NamedTuple):
     Attributes:
         inputs: N images; of a pair 2N, the mirrored ones in the second half.
         labels: as of `LabelledImages.mask`, stacked: (N, H, W) or (N, H, W, 2).
+        origins: of features in drawn views, of each image which of its pixels each pixel shows,
+            as of `ViewDraw.source_index`; None for an image as it is.
     """
 
     inputs: Inputs
     labels: np.ndarray
+    origins: Sequence[np.ndarray | None] = ()
 
 
 class BatchMaker(Protocol):
@@ -83,9 +86,9 @@ class ImageBatches:
 
     def paired(self, places: Places, step: int) -> Batch:
         """As `BatchMaker.paired`."""
-        images, labels = self.drawn(places, step)
-        assert isinstance(images, torch.Tensor)
-        return Batch(torch.cat([images, images.flip(3)]), labels)
+        batch = self.drawn(places, step)
+        assert isinstance(batch.inputs, torch.Tensor)
+        return batch._replace(inputs=torch.cat([batch.inputs, batch.inputs.flip(3)]))
 
     def plain(self, places: Places) -> Batch:
         """As `BatchMaker.plain`."""
@@ -141,8 +144,9 @@ class FeatureBatches:
     def drawn(self, places: Places, step: int) -> Batch:
         """As `BatchMaker.drawn`: each image by one of its views."""
         shown = [(index, self._view(step, position)) for position, index in places.items()]
-        labels = np.stack([self._labels(index, view) for index, view in shown])
-        return Batch(self._maps(shown), labels)
+        origins = [self.source.draw(index, view).source_index() if view else None for index, view in shown]
+        labels = [_gathered(self.samples.mask(index), origin) for (index, _), origin in zip(shown, origins, strict=True)]
+        return Batch(self._maps(shown), np.stack(labels), origins)
 
     def paired(self, places: Places, step: int) -> Batch:
         """As `BatchMaker.paired`, of the images as they are: a pair is two of their views."""
@@ -159,16 +163,8 @@ class FeatureBatches:
         return Batch(maps, np.stack([self.samples.mask(index) for index in indices]))
 
     def _view(self, step: int, position: int) -> int:
-        rng = generator("view", self.plan.seed, self.plan.cycle, step, position)
+        rng = generator("which view", self.plan.seed, self.plan.cycle, step, position)
         return int(rng.integers(self.source.num_views))
-
-    def _labels(self, index: int, view: int) -> np.ndarray:
-        mask = self.samples.mask(index)
-        if view == 0:
-            return mask
-        pixels = mask.reshape(-1, *mask.shape[2:])
-        labels: np.ndarray = pixels[self.source.draw(index, view).source_index()]
-        return labels
 
     def _maps(self, shown: Sequence[tuple[int, int]]) -> Maps:
         """Maps of (number, view) pairs; views are looked up together, as a source answers one view at a time."""
@@ -178,3 +174,8 @@ class FeatureBatches:
             records = self.source.records(numbers, view)
             rows.update({(index, view): record for index, record in zip(numbers, records, strict=True)})
         return self.source.layout.unpack([rows[pair] for pair in shown], self.device)
+
+
+def _gathered(mask: np.ndarray, origin: np.ndarray | None) -> np.ndarray:
+    """The labels of a view, whose pixels show the pixels `origin` of the image."""
+    return mask if origin is None else mask.reshape(-1, *mask.shape[2:])[origin]

@@ -1,6 +1,5 @@
 """How long a cycle trains, in which order, and at which rate."""
 
-import math
 from dataclasses import fields
 
 import numpy as np
@@ -8,7 +7,7 @@ import numpy as np
 from ray_al.core.config import FinalConfig, RunConfig, TrainConfig
 from ray_al.core.errors import ConfigError
 from ray_al.core.seeding import generator
-from ray_al.core.types import Recipe, TrainPlan
+from ray_al.core.types import Recipe
 from ray_al.features.geometry import ViewDraw
 
 
@@ -69,38 +68,6 @@ def with_recipe(train: TrainConfig, recipe: Recipe) -> TrainConfig:
     if "steps" in changes or "epochs" in changes:
         changes = {"steps": None, "epochs": None, **changes}
     return train.model_copy(update=changes)
-
-
-def num_steps(plan: TrainPlan, train: TrainConfig, num_images: int, batch_size: int) -> int:
-    """Steps of a cycle: the plan's, its extra epochs, its recipe's length, else the configuration's."""
-    if plan.steps is not None:
-        return plan.steps
-    epoch = math.ceil(num_images / batch_size)
-    if plan.extra_epochs is not None:
-        return plan.extra_epochs * epoch
-    for length in (plan.recipe, train):
-        if length.steps is not None:
-            return length.steps
-        if length.epochs is not None:
-            return length.epochs * epoch
-    raise ConfigError("train: neither steps nor epochs is set; set one")
-
-
-def rate_factor(train: TrainConfig, step: int, total: int, num_images: int, batch_size: int) -> float:
-    """What the learning rate is multiplied by at `step` of `total`: a linear rise to 1, then the schedule over the steps that are left."""
-    rise, schedule = int(train.warmup * total), train.schedule
-    if step < rise:
-        return (step + 1) / rise
-    if schedule != "step":
-        step, total = step - rise, total - rise
-    if schedule == "poly":
-        return (1 - step / total) ** 0.9
-    if schedule == "cosine":
-        return 0.5 * (1 + math.cos(math.pi * step / total))
-    if schedule == "step":
-        epoch = step // math.ceil(num_images / batch_size)
-        return 0.1 ** (epoch // train.schedule_step)
-    return 1.0
 
 
 def batch_indices(indices: list[int], seed: int, cycle: int, step: int, batch_size: int) -> list[int]:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from ray_al.core.config import BalancedWeights, LabelConfig, RunConfig, TrainConfig, parse_config
+from ray_al.core.config import AutoSteps, BalancedWeights, LabelConfig, RunConfig, TrainConfig, parse_config
 from ray_al.core.errors import BrokenImagesError, ConfigError
 from ray_al.core.storage import Storage
 from ray_al.core.types import LABEL_SCHEMA, MANIFEST_SCHEMA, FileRef, Recipe, TrainPlan
@@ -22,9 +22,10 @@ from ray_al.features.source import FeatureSource
 from ray_al.train import check_train
 from ray_al.train.class_weights import balanced_weights
 from ray_al.train.inputs import FeatureBatches
+from ray_al.train.length import Length, rate_factor
 from ray_al.train.loop import CycleTrainer, TrainStopped
 from ray_al.train.losses import label_sums, resize_logits
-from ray_al.train.schedule import rate_factor, with_recipe
+from ray_al.train.schedule import with_recipe
 from ray_al.train.targets import AllPixels, DrawnPixels, labelled_pixels, sample_logits, share_out
 from ray_al.train.trainer import LocalTrainer
 
@@ -353,7 +354,7 @@ def test_balanced_weights_have_mean_one_over_the_labelled_pixels():
 
 def test_rates_rise_then_follow_the_schedule():
     train = TrainConfig(steps=10, warmup=0.2, schedule="cosine")
-    factors = [rate_factor(train, step, 10, 4, 2) for step in range(10)]
+    factors = [rate_factor(train, Length(10, 2), step, 4, 2) for step in range(10)]
     assert factors[:3] == pytest.approx([0.5, 1.0, 1.0])
     assert factors[6] == pytest.approx(0.5)
     assert factors[9] < 0.05
@@ -384,3 +385,59 @@ def test_what_features_cannot_do_is_refused(changes, key):
 
 def test_a_mirrored_view_lets_features_do_what_images_do():
     check_train(configure(mirror_loss=True, consistency=1.0, mirror_test=True))
+
+
+AUTO = {"max": 12, "window": 4, "learnt": 0.9, "decay": 0.5}
+
+
+def test_steps_follow_the_labels():
+    rule = AutoSteps(max=30, window=4, learnt=0.5, decay=0.5)
+    length = Length(rule, num_classes=2)
+    losses = [0.7, 0.6, 0.5, 0.2]
+    for count in range(1, 4):
+        length.look(losses[:count])
+        assert (length.settled, length.total) == (None, 30)
+    length.look(losses)
+    assert length.settled is None  # the mean is .5, half of a guess's is .35
+    length.look([*losses, 0.05])
+    assert (length.settled, length.total) == (5, 7)
+    length.look([*losses, 0.05, 9.0])
+    assert (length.settled, length.total) == (5, 7)
+    bounded = Length(rule, num_classes=2)
+    for count in range(1, 30):
+        bounded.look([1.0] * count)
+    assert (bounded.settled, bounded.total) == (20, 30)
+
+
+def test_the_rate_falls_once_the_labels_are_learnt():
+    train = TrainConfig(steps=AutoSteps(max=30, window=4, decay=0.5), warmup=0.5, schedule="cosine")
+    length = Length(train.steps, num_classes=2)
+    assert [rate_factor(train, length, step, 4, 2) for step in (0, 1, 2, 19)] == [0.5, 1.0, 1.0, 1.0]
+    length.settle(10)
+    assert [rate_factor(train, length, step, 4, 2) for step in (10, 14)] == pytest.approx([1.0, 0.5 * (1 + np.cos(0.8 * np.pi))])
+    assert rate_factor(train, length, 12, 4, 2) == pytest.approx(0.5 * (1 + np.cos(0.4 * np.pi)))
+
+
+def test_a_training_that_follows_its_labels_resumes_to_the_same_byte(tmp_path):
+    config = configure(steps=AUTO, checkpoint_interval_s=0, schedule="cosine", learning_rate=0.05)
+    whole = train(tmp_path / "a", config, snapshots=2)
+    assert 6 <= whole.num_steps <= 12
+    assert len(whole.losses) == whole.num_steps
+    assert len([name for name in whole.files if name.startswith("snapshot-")]) == 1
+    for stop_at in (2, whole.num_steps - 1):
+        root = str(tmp_path / f"b{stop_at}")
+        parts = make_run(root, config)
+        calls = iter([False] * stop_at + [True])
+        with pytest.raises(TrainStopped):
+            LocalTrainer(config, root).train(make_plan(parts, snapshots=2), should_stop=lambda calls=calls: next(calls))
+        again = LocalTrainer(config, root).train(make_plan(parts, snapshots=2))
+        assert again.files["model.pt"].sha256 == whole.files["model.pt"].sha256
+        assert again.num_steps == whole.num_steps
+
+
+def test_auto_stands_for_the_rule_s_defaults():
+    assert TrainConfig(steps="auto").steps == AutoSteps()
+    with pytest.raises(ConfigError, match="train.steps.*window=900"):
+        configure(steps={"window": 900})
+    with pytest.raises(ConfigError, match="train.steps.*'automatic'"):
+        configure(steps="automatic")
