@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from ray_al.core.errors import ConfigError
 from ray_al.core.family import Family
@@ -208,8 +208,22 @@ class BalancedWeights(Section):
     balanced: Annotated[float, Field(gt=0, le=2)] = 0.5
 
 
+def _kind_of(value: Any) -> str:
+    """Which of the alternatives of a setting is given: a rule with keys, or plain values."""
+    return "(rule)" if isinstance(value, Mapping | Section) else "(plain)"
+
+
 def _balanced(value: Any) -> Any:
+    if isinstance(value, str) and value != "balanced":
+        raise ValueError("give balanced, {balanced: 0.5} with another exponent, or a list with a number for each class")
     return {} if value == "balanced" else value
+
+
+ClassWeights = Annotated[
+    Annotated[BalancedWeights, Tag("(rule)")] | Annotated[tuple[Weight, ...], Field(min_length=1), Tag("(plain)")],
+    Discriminator(_kind_of),
+    BeforeValidator(_balanced),
+]
 
 
 class AutoSteps(Section):
@@ -232,16 +246,22 @@ class AutoSteps(Section):
 
 
 def _auto(value: Any) -> Any:
+    if isinstance(value, str) and value != "auto" and not value.replace("_", "").isdecimal():
+        raise ValueError("give a number of steps, auto, or the keys of its rule such as {max: 1000}")
     return {} if value == "auto" else value
 
 
-Steps = Annotated[Annotated[int, Field(ge=1, le=10**9)] | AutoSteps | None, BeforeValidator(_auto)]
+Steps = Annotated[
+    Annotated[AutoSteps, Tag("(rule)")] | Annotated[int, Field(ge=1, le=10**9), Tag("(plain)")],
+    Discriminator(_kind_of),
+    BeforeValidator(_auto),
+]
 """A number of steps, or `auto` (or the keys of `AutoSteps`): as many as the labels ask for."""
 
 
 class TrainConfig(Section):
     policy: Literal["reset", "finetune", "continue"] = "reset"
-    steps: Steps = None
+    steps: Steps | None = None
     epochs: Annotated[int, Field(ge=1, le=10**9)] | None = None
     extra_epochs: Annotated[int, Field(ge=1, le=10**9)] | None = None
     extra_every: Annotated[float, Field(gt=0, le=1)] | None = None
@@ -261,7 +281,7 @@ class TrainConfig(Section):
     """Weight of EquAL's self-consistency loss over all pixels, labelled or not."""
     prototype: Weight = 0.125
     """Weight of the prototypical pixel loss (MulActSeg), where labels are sets of several classes (`label.kind: classes`)."""
-    class_weights: Annotated[BalancedWeights | Annotated[tuple[Weight, ...], Field(min_length=1)] | None, BeforeValidator(_balanced)] = None
+    class_weights: ClassWeights | None = None
     """A number for each class, or `balanced` (`{balanced: 0.5}`): from the labelled pixels of each cycle."""
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the steps over which the learning rate rises to its full value; `schedule` has the others."""
@@ -351,7 +371,7 @@ class BudgetConfig(Section):
 class FinalConfig(Section):
     """Settings of `final` and `upper-bound` that differ from `train` and `data`."""
 
-    steps: Steps = None
+    steps: Steps | None = None
     epochs: Annotated[int, Field(ge=1, le=10**9)] | None = None
     batch_size: Annotated[int, Field(ge=1, le=65_536)] | None = None
     learning_rate: Positive | None = None

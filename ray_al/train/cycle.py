@@ -114,7 +114,7 @@ class Cycle:
         if not self.total:
             return
         self.class_weights = class_weights(self.config, self.samples, self.comm, self.device)
-        self.batches.prepare(self._steps_left(), paired=self.is_paired)
+        self.batches.prepare(self._steps_left(), paired=self.is_paired, plain=self.config.semi is not None)
         model = wrap(self.model)
         model.train()
         while self.step < self.total:

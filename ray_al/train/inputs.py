@@ -47,8 +47,14 @@ class Batch(NamedTuple):
 class BatchMaker(Protocol):
     """Makes the batches of one plan."""
 
-    def prepare(self, steps: Iterable[tuple[int, Places]], *, paired: bool) -> None:
-        """Told beforehand what the steps will ask for, each with its number."""
+    def prepare(self, steps: Iterable[tuple[int, Places]], *, paired: bool, plain: bool) -> None:
+        """Told beforehand what the steps will ask for, each with its number.
+
+        Args:
+            steps: number, and places.
+            paired: whether they ask for pairs.
+            plain: whether they ask for images as they are too.
+        """
 
     def drawn(self, places: Places, step: int) -> Batch:
         """Images changed at random; the changes follow from seed, cycle, step and place."""
@@ -66,7 +72,7 @@ class ImageBatches:
     def __init__(self, config: RunConfig, samples: LabelledImages, plan: TrainPlan, device: torch.device) -> None:
         self.config, self.samples, self.plan, self.device = config, samples, plan, device
 
-    def prepare(self, steps: Iterable[tuple[int, Places]], *, paired: bool) -> None:
+    def prepare(self, steps: Iterable[tuple[int, Places]], *, paired: bool, plain: bool) -> None:
         """Nothing: images are decoded when they are met."""
 
     def drawn(self, places: Places, step: int) -> Batch:
@@ -115,25 +121,25 @@ class FeatureBatches:
         config = source.config
         self.chunk, self.cache_bytes = config.features.batch_size, config.data.cache_gb * 2**30
 
-    def prepare(self, steps: Iterable[tuple[int, Places]], *, paired: bool) -> None:
+    def prepare(self, steps: Iterable[tuple[int, Places]], *, paired: bool, plain: bool) -> None:
         """Have the source look up what the steps need in full batches, where memory holds all of it.
 
         A step alone asks for few images of a view, and the backbone computes full batches only.
         """
-        wanted = self._wanted(steps, paired)
+        wanted = self._wanted(steps, paired, plain)
         for view in sorted({view for view, _ in wanted}):
             numbers = sorted(index for other, index in wanted if other == view)
             for start in range(0, len(numbers), self.chunk):
                 self.source.records(numbers[start : start + self.chunk], view)
 
-    def _wanted(self, steps: Iterable[tuple[int, Places]], paired: bool) -> set[tuple[int, int]]:
+    def _wanted(self, steps: Iterable[tuple[int, Places]], paired: bool, plain: bool) -> set[tuple[int, int]]:
         """The (view, number) pairs that the steps need; none where they need more than memory holds."""
         mirror, record_bytes = self.source.mirror_view, 2 * self.source.layout.num_values
         all_pairs = len(self.samples.indices) * (2 if paired else self.source.num_views)
         wanted: set[tuple[int, int]] = set()
         for step, places in steps:
             for position, index in places.items():
-                views = (0, mirror) if paired else (self._view(step, position),)
+                views = [0, mirror] if paired else [self._view(step, position), *([0] if plain else [])]
                 wanted.update((view, index) for view in views if view is not None)
             if len(wanted) * record_bytes > self.cache_bytes:
                 return set()

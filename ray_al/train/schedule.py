@@ -39,6 +39,10 @@ def check_train(config: RunConfig) -> None:
         raise ConfigError("train.backend: 'nccl' needs GPUs (train.gpus_per_worker is 0); set it to 'gloo'")
     if config.model.is_frozen:
         _check_features(config)
+    elif train.semi is not None:
+        raise ConfigError(
+            f"train.semi: {train.semi.kind!r} compares views of cached features, and model.frozen is not true; set it, or leave semi out"
+        )
 
 
 def _check_features(config: RunConfig) -> None:
@@ -49,10 +53,14 @@ def _check_features(config: RunConfig) -> None:
             f"train.augment.scale: {list(train.augment.scale)} changes images, and a frozen backbone (model.frozen) is trained on features of "
             "fixed views; leave it out, and set features.views"
         )
+    paired = {"mirror_loss": train.mirror_loss, "consistency": train.consistency}
+    for key, value in paired.items():
+        if value and train.semi is not None:
+            raise ConfigError(f"train.semi: {train.semi.kind!r} learns from drawn views, and train.{key}={value} from pairs of fixed ones; keep one")
     mirrored = ViewDraw(size=config.data.image_size, mirror=True)
     if any(view.draw("", mirrored.size) == mirrored for view in config.features.views):
         return
-    for key, value in {"mirror_loss": train.mirror_loss, "consistency": train.consistency, "mirror_test": train.mirror_test}.items():
+    for key, value in {**paired, "mirror_test": train.mirror_test}.items():
         if value:
             raise ConfigError(f"train.{key}: {value} needs the mirrored image, which features.views lacks; add {{kind: mirror}} to features.views")
 

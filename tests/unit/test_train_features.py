@@ -13,7 +13,7 @@ from ray_al.core.config import AutoSteps, BalancedWeights, LabelConfig, RunConfi
 from ray_al.core.errors import BrokenImagesError, ConfigError
 from ray_al.core.storage import Storage
 from ray_al.core.types import LABEL_SCHEMA, MANIFEST_SCHEMA, FileRef, Recipe, TrainPlan
-from ray_al.core.variants import Backbone
+from ray_al.core.variants import Backbone, Head
 from ray_al.datasets import open_dataset
 from ray_al.datasets.compose import encode_mask
 from ray_al.datasets.images import read_image
@@ -26,8 +26,10 @@ from ray_al.train.length import Length, rate_factor
 from ray_al.train.loop import CycleTrainer, TrainStopped
 from ray_al.train.losses import label_sums, resize_logits
 from ray_al.train.schedule import with_recipe
+from ray_al.train.semi.pseudo_labels import PseudoLabels
 from ray_al.train.targets import AllPixels, DrawnPixels, labelled_pixels, sample_logits, share_out
 from ray_al.train.trainer import LocalTrainer
+from ray_al.train.unlabelled import Unlabelled
 
 
 class TinyBackbone(Backbone):
@@ -51,9 +53,32 @@ class TinyMaps(nn.Module):
         return fine, self.coarse(fine)
 
 
-def configure(root: str = "", **train) -> RunConfig:
-    data = {"dataset": "synthetic", "num_images": 6, "image_size": [32, 48], **({"root": root} if root else {})}
-    model = {"kind": "composed", "backbone": {"kind": f"{__name__}:TinyBackbone"}, "head": {"kind": "fpn", "width": 8}}
+class PlainHead(Head):
+    """Without batch norm or dropout, so that workers differ by the order of their sums alone."""
+
+    kind: str
+
+    def build(self, channels, num_classes: int) -> nn.Module:
+        """As `Head.build`."""
+        return PlainLogits(channels[0], num_classes)
+
+
+class PlainLogits(nn.Module):
+    def __init__(self, channels: int, num_classes: int) -> None:
+        super().__init__()
+        self.classifier = nn.Conv2d(channels, num_classes, 1)
+
+    def forward(self, maps: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        return self.classifier(maps[0])
+
+
+FPN = {"kind": "fpn", "width": 8}
+PLAIN = {"kind": f"{__name__}:PlainHead"}
+
+
+def configure(head=FPN, **train) -> RunConfig:
+    data = {"dataset": "synthetic", "num_images": 6, "image_size": [32, 48]}
+    model = {"kind": "composed", "backbone": {"kind": f"{__name__}:TinyBackbone"}, "head": head}
     values = {"steps": 6, "batch_size": 4, "threads": 1, "learning_rate": 0.01, **train}
     features = {"store": {"kind": "none"}, "batch_size": 2}
     return parse_config({"data": data, "model": model, "train": values, "features": features}, source="test")
@@ -102,6 +127,7 @@ RECIPES = {
         "class_weights": "balanced",
         "batch_norm": {"reestimate_batches": 2},
     },
+    "semi": {"semi": {"kind": "pseudo_labels", "start": 0.2, "pixels": 500}, "pixels_per_step": 300},
     "pair": {"mirror_loss": True, "consistency": 1.0, "mirror_test": True, "pixels_per_step": 300},
 }
 
@@ -174,7 +200,7 @@ def test_settling_batch_norm_leaves_the_backbone_alone(tmp_path):
     backbone = dict(kept[0].backbone.named_buffers())
     assert all(not (name.endswith("running_mean") and value.any()) for name, value in backbone.items())
     head = dict(kept[0].head.named_buffers())
-    assert all(value == 3 for name, value in head.items() if name.endswith("num_batches_tracked"))
+    assert {int(value) for name, value in head.items() if name.endswith("num_batches_tracked")} == {3}
 
 
 class AloneComm:
@@ -269,11 +295,11 @@ def test_features_are_looked_up_in_full_batches_where_memory_holds_them(tmp_path
     real = FeatureSource.records
     monkeypatch.setattr(FeatureSource, "records", lambda self, numbers, view: asked.append(len(numbers)) or real(self, numbers, view))
     batches = make_batches(str(tmp_path), configure())
-    batches.prepare(((step, {0: 0, 1: 1, 2: 2, 3: 3}) for step in range(50)), paired=False)
+    batches.prepare(((step, {0: 0, 1: 1, 2: 2, 3: 3}) for step in range(50)), paired=False, plain=False)
     assert asked == [2] * 8  # four images of four views
     asked.clear()
     batches.cache_bytes = 100
-    batches.prepare(((step, {0: 0}) for step in range(50)), paired=False)
+    batches.prepare(((step, {0: 0}) for step in range(50)), paired=False, plain=False)
     assert asked == []
 
 
@@ -374,6 +400,7 @@ def test_a_recipe_changes_the_settings_of_its_plan():
         ({"mirror_loss": True}, "train.mirror_loss"),
         ({"consistency": 1.0}, "train.consistency"),
         ({"mirror_test": True}, "train.mirror_test"),
+        ({"semi": {"kind": "pseudo_labels"}, "mirror_loss": True}, "train.semi"),
     ],
 )
 def test_what_features_cannot_do_is_refused(changes, key):
@@ -441,3 +468,48 @@ def test_auto_stands_for_the_rule_s_defaults():
         configure(steps={"window": 900})
     with pytest.raises(ConfigError, match="train.steps.*'automatic'"):
         configure(steps="automatic")
+
+
+def test_of_each_class_the_surest_predictions_are_believed():
+    rng = np.random.default_rng(0)
+    confidence = np.concatenate([rng.uniform(0.9, 1, 1000), rng.uniform(0.4, 0.6, 100)])
+    classes = np.repeat([0, 2], [1000, 100])
+    probabilities = np.zeros((1100, 3), dtype=np.float32)
+    probabilities[:, 1] = (1 - confidence) / 3
+    probabilities[np.arange(1100), 2 - classes] = (1 - confidence) * 2 / 3
+    probabilities[np.arange(1100), classes] = confidence
+    labels = PseudoLabels(share=0.25).label(torch.from_numpy(probabilities), lambda counts: counts).numpy()
+    for name in (0, 2):
+        believed = labels[classes == name] == name
+        assert 0 < believed.sum() <= 0.25 * len(believed) + 1
+        assert confidence[classes == name][believed].min() >= confidence[classes == name][~believed].max() - 1 / 256
+    assert set(labels) == {0, 2, 255}
+    halves = [torch.from_numpy(probabilities[i::2]) for i in (0, 1)]
+    seen = []
+    for half in halves:
+        PseudoLabels(share=0.25).label(half, lambda counts: seen.append(counts) or counts)
+    together = [PseudoLabels(share=0.25).label(half, lambda counts: sum(seen)).numpy() for half in halves]
+    assert np.array_equal(together[0], labels[0::2])
+    assert np.array_equal(together[1], labels[1::2])
+
+
+def test_pseudo_labels_come_from_the_same_pixel_of_the_image(tmp_path):
+    """A network that says of each pixel which one it is gives each drawn pixel of a view its origin."""
+    config = configure(semi={"kind": "pseudo_labels"})
+    batches = make_batches(str(tmp_path), config)
+    asked = Unlabelled(config.train.semi, make_plan([]), batches, AloneComm())
+    places = {0: 0, 1: 1, 2: 2, 3: 3}
+    for step in range(3):
+        batch = batches.drawn(places, step)
+        images, pixels, origins = asked._draw(batch, places, step, share=50)
+        assert np.bincount(images).tolist() == [50] * 4
+        for image, pixel, origin in zip(images, pixels, origins, strict=True):
+            assert batch.labels[image].ravel()[pixel] == 255
+            view = batches.source.draw(places[image], batches._view(step, image))
+            assert view.source_index().ravel()[pixel] == origin
+
+
+def test_semi_needs_a_frozen_backbone():
+    config = configure(semi={"kind": "pseudo_labels"})
+    with pytest.raises(ConfigError, match="train.semi.*model.frozen"):
+        check_train(config.model_copy(update={"model": config.model.model_copy(update={"frozen": False})}))

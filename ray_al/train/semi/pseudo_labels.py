@@ -26,7 +26,7 @@ class PseudoLabels(Semi):
 
     kind: Literal["pseudo_labels"] = "pseudo_labels"
     share: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """Of the pixels predicted as each class this part is believed, the most confident ones."""
+    """Of the pixels predicted as each class this part is believed, the surest ones; those of the highest confidence always."""
     start: Annotated[float, Field(ge=0, lt=1)] = 0.3
     """Part of the steps before the first that uses them: an untrained network knows nothing."""
 
