@@ -96,7 +96,7 @@ def _check_labels(config: RunConfig, num_classes: int) -> None:
     label = config.label
     if label.kind != "dense":
         check_num_classes(num_classes, label.kind)
-        if config.train.class_weights is not None:
+        if label.kind == "classes" and config.train.class_weights is not None:
             raise ConfigError(f"train.class_weights: not with label.kind={label.kind!r}, whose pixels may have several classes; leave them out")
     if label.sieve and label.kind != "dominant":
         raise ConfigError(f"label.sieve: it doubts dominant labels, label.kind is {label.kind!r}; set it to false, or label.kind to dominant")
