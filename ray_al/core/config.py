@@ -4,6 +4,7 @@ Unknown keys are refused with the nearest known one; every message names the key
 """
 
 import copy
+import itertools
 import math
 import os
 import re
@@ -21,7 +22,7 @@ from ray_al.core.reading import ABSENT, read_uri
 from ray_al.core.section import Count, Gpus, Number, Positive, Section, Seed, Weight
 from ray_al.core.strategy import BatchConfig, StrategyConfig
 from ray_al.core.tracking import TrackingConfig
-from ray_al.core.types import START_CYCLE
+from ray_al.core.types import START_CYCLE, Recipe
 from ray_al.core.validation import validate
 from ray_al.core.variants import BACKBONES, HEADS, SEMI, STORES, VIEWS, Backbone, Head, Model, Semi, Store, View
 
@@ -141,8 +142,13 @@ class ModelConfig(Model):
 
     @property
     def is_frozen(self) -> bool:
-        """Whether all of the backbone keeps its weights."""
+        """As `Model.is_frozen`."""
         return self.frozen
+
+    @property
+    def min_images(self) -> int:
+        """As `Model.min_images`: batch norm in DeepLab's pooling branch sees one value of an image and channel."""
+        return 2 if "deeplab" in self.name.lower() else 1
 
 
 class ComposedConfig(Model):
@@ -158,8 +164,13 @@ class ComposedConfig(Model):
 
     @property
     def is_frozen(self) -> bool:
-        """Whether all of the backbone keeps its weights."""
+        """As `Model.is_frozen`."""
         return self.frozen is True
+
+    @property
+    def min_images(self) -> int:
+        """As `Model.min_images`."""
+        return self.head.min_images
 
 
 MODELS = Family(
@@ -368,9 +379,22 @@ class BudgetConfig(Section):
         return self
 
 
-class FinalConfig(Section):
-    """Settings of `final` and `upper-bound` that differ from `train` and `data`."""
+GROUP_KEYS = ("workers", "threads", "gpus_per_worker", "backend", "keep_workers", "max_failures", "checkpoint_interval_s")
+"""Of `train`: what holds for the processes that train, whichever model they are at."""
+CYCLE_KEYS = ("policy", "warm_learning_rate", "extra_epochs", "extra_every")
+"""Of `train`: how a cycle follows the one before it. Final and measured models begin anew."""
+DEFAULT_REPEATS = 3
 
+
+class FinalConfig(Section):
+    """The models that are measured: of `final`, `upper-bound`, and beside a run's own at the named budgets."""
+
+    budgets: tuple[Amount, ...] = ()
+    """Ascending, at most `budget.amount`, in `budget.unit`: where a run also trains fresh models on what is labelled then."""
+    repeats: Count | None = None
+    """Models that are trained, of which mean and spread are told; default: 3 where budgets are named, else 1."""
+    train: dict[str, Any] = Field(default_factory=dict)
+    """Keys of `train` that differ from the models that choose."""
     steps: Steps | None = None
     epochs: Annotated[int, Field(ge=1, le=10**9)] | None = None
     batch_size: Annotated[int, Field(ge=1, le=65_536)] | None = None
@@ -379,10 +403,41 @@ class FinalConfig(Section):
     image_size: tuple[Side, Side] | None = None
 
     @model_validator(mode="after")
-    def _one_length(self) -> "FinalConfig":
+    def _one_value_a_key(self) -> "FinalConfig":
         if self.steps is not None and self.epochs is not None:
             raise ValueError(f"steps={self.steps} and epochs={self.epochs} are both set; keep one")
+        own = {key: getattr(self, key) for key in FINAL_KEYS if getattr(self, key) is not None}
+        for key in self.train:
+            if key in own:
+                raise ValueError(f"{key}={own[key]} and train.{key}={self.train[key]} are both set; keep one")
+            if key in GROUP_KEYS:
+                raise ValueError(f"train.{key}={self.train[key]}: the same processes train all models; set train.{key} of the run")
+            if key in CYCLE_KEYS:
+                raise ValueError(f"train.{key}={self.train[key]}: these models begin anew and follow no other; leave it out")
         return self
+
+    @model_validator(mode="after")
+    def _budgets_ascend(self) -> "FinalConfig":
+        for one, other in itertools.pairwise(self.budgets):
+            if type(one) is type(other) and one >= other:
+                raise ValueError(f"budgets={list(self.budgets)} do not ascend: {other} comes after {one}; sort them, each once")
+        return self
+
+    @property
+    def num_repeats(self) -> int:
+        """Models that are trained where one is asked for."""
+        return self.repeats if self.repeats is not None else DEFAULT_REPEATS if self.budgets else 1
+
+    @property
+    def recipe(self) -> Recipe:
+        """How these models are trained, where it differs from the models that choose."""
+        values = self.model_dump(mode="json")
+        own = {key: values[key] for key in FINAL_KEYS if values[key] is not None}
+        return Recipe(train={"policy": "reset", "warm_learning_rate": None, **own, **self.train}, image_size=self.image_size)
+
+
+FINAL_KEYS = ("steps", "epochs", "batch_size", "learning_rate", "schedule")
+"""Keys of `train` that `final` has itself."""
 
 
 class ReportConfig(Section):
@@ -434,6 +489,32 @@ class RunConfig(Section):
         if self.data.dataset != "synthetic" and self.data.root is None:
             raise ValueError(f"data.root is missing; dataset {self.data.dataset!r} needs the folder or URI of its images")
         return self
+
+    @model_validator(mode="after")
+    def _final_can_train(self) -> "RunConfig":
+        try:
+            self.with_recipe(self.final.recipe)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+        largest = max((budget for budget in self.final.budgets if type(budget) is type(self.budget.amount)), default=0)
+        if largest > self.budget.amount:
+            raise ValueError(f"final.budgets: {largest} is more than budget.amount={self.budget.amount}, which is never reached; leave it out")
+        return self
+
+    def with_recipe(self, recipe: Recipe) -> "RunConfig":
+        """The configuration with which a plan of this recipe trains.
+
+        Raises:
+            ConfigError: the recipe holds an unknown key or a wrong value of `train`.
+        """
+        data = self.data if recipe.image_size is None else self.data.model_copy(update={"image_size": recipe.image_size})
+        if not recipe.train:
+            return self.model_copy(update={"data": data})
+        values = self.train.model_dump(mode="json")
+        _override(values, recipe.train)
+        _keep_one_length(values, dict(recipe.train))
+        train = validate(TrainConfig, values, source="final.train")
+        return self.model_copy(update={"data": data, "train": train})
 
     @property
     def keeps_group(self) -> bool:
@@ -549,6 +630,9 @@ def apply_setting(values: dict[str, Any], key: str, value: Any, *, folder: str |
     make_absolute(changed, folder)
     _merge(values, changed)
     _keep_one_length(values.get("train"), changed.get("train"))
+    final, changed_final = values.get("final"), changed.get("final")
+    if isinstance(final, dict) and isinstance(changed_final, dict):
+        _keep_one_length(final.get("train"), changed_final.get("train"))
 
 
 def parse_config(values: Mapping[str, Any], *, source: str) -> RunConfig:
@@ -573,6 +657,17 @@ def _keep_one_length(train: Any, changed: Any) -> None:
             train.pop(other, None)
 
 
+def _override(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    """Set `changes` in `values`, of sections key by key; a variant of another kind takes the place of the whole section."""
+    for key, value in changes.items():
+        known = values.get(key)
+        same = isinstance(known, dict) and isinstance(value, Mapping) and value.get("kind", known.get("kind")) == known.get("kind")
+        if isinstance(known, dict) and isinstance(value, Mapping) and same:
+            _override(known, value)
+        else:
+            values[key] = copy.deepcopy(value)
+
+
 def _merge(values: dict[str, Any], changed: Mapping[str, Any]) -> None:
     for key, value in changed.items():
         if isinstance(value, dict) and isinstance(values.get(key), dict):
@@ -592,6 +687,10 @@ def make_absolute(values: dict[str, Any], folder: str | None) -> None:
     model = values.get("model")
     if folder and isinstance(model, dict) and isinstance(model.get("weights"), str) and model["weights"] not in ("", *WEIGHTS):
         model["weights"] = absolute(model["weights"], folder)
+    features = values.get("features")
+    store = features.get("store") if isinstance(features, dict) else None
+    if folder and isinstance(store, dict) and isinstance(store.get("root"), str) and store["root"]:
+        store["root"] = absolute(store["root"], folder)
 
 
 def absolute(path: str, folder: str) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ray_al.core.family import Family
 from ray_al.core.section import Count, Positive, Section
@@ -29,12 +29,26 @@ class Model(Section):
     """A segmentation network."""
 
     kind: str
+    weights: str
+    """none, or which weights it starts from."""
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether all of the backbone keeps its weights, so that its features are computed once."""
+        raise NotImplementedError
+
+    @property
+    def min_images(self) -> int:
+        """Images that a training worker's part of a batch needs at least."""
+        raise NotImplementedError
 
 
 class Backbone(Section):
     """A network that gives feature maps."""
 
     kind: str
+    probe_side: ClassVar[int] = 64
+    """Pixels of the side of a square image that passes through it, with which it is asked for the channels of its maps."""
 
     def build(self, weights: str) -> "nn.Module":
         """A module whose forward turns images (N, 3, H, W) into a tuple of maps (N, c, h, w), from fine to coarse.
@@ -53,6 +67,13 @@ class Head(Section):
     """What turns feature maps into logits."""
 
     kind: str
+    hidden_layer: ClassVar[str | None] = None
+    """Name, inside the module, of the layer whose output the last one reads: there dropout is put and features of regions are taken.
+
+    None where it is not known; settings must then name a layer.
+    """
+    min_images: ClassVar[int] = 1
+    """Images that a training worker's part of a batch needs at least; two where batch norm sees one value of an image and channel."""
 
     def build(self, channels: Sequence[int], num_classes: int) -> "nn.Module":
         """A module whose forward turns a tuple of maps (N, c, h, w) into logits (N, C, h', w').
@@ -73,7 +94,7 @@ class View(Section):
     kind: str
 
     def draw(self, name: str, size: tuple[int, int]) -> Any:
-        """The `ViewDraw` (features/geometry.py) of this view for the image called `name`.
+        """The `ViewDraw` (features/geometry.py), or what does the same, of this view for the image called `name`.
 
         It follows from `name` and the view's settings alone, so that every run shares it.
         """
@@ -111,9 +132,17 @@ class Store(Section):
 
     kind: str
 
+    def keeps(self, num_passes: int) -> bool:
+        """Whether it is worth keeping the features of a pool that a run passes over `num_passes` times."""
+        return True
+
     def open(self, run_uri: str) -> Any:
-        """The open store (features/store.py) for a run, or None where nothing is kept."""
+        """The open store (`RecordStore` in features/store.py) for a run, or None where nothing is kept."""
         raise NotImplementedError
+
+    def below(self, folder: str) -> "Store":
+        """This store for runs that share what is below `folder`, unless it has a place of its own."""
+        return self
 
 
 BACKBONES = Family(
@@ -125,7 +154,11 @@ HEADS = Family("model.head", Head, {"fpn": "ray_al.models.heads.fpn:FpnHead"})
 VIEWS = Family(
     "features.views",
     View,
-    {"mirror": "ray_al.features.views.mirror:MirrorView", "crop": "ray_al.features.views.crop:CropView"},
+    {
+        "mirror": "ray_al.features.views.mirror:MirrorView",
+        "crop": "ray_al.features.views.crop:CropView",
+        "color": "ray_al.features.views.color:ColorView",
+    },
 )
 STORES = Family(
     "features.store",

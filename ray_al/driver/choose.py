@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 
@@ -44,7 +45,7 @@ def select(context: Context, action: actions.Select) -> Done:
         # A cycle's share may be less than a region costs, while what remains of the budget pays for one.
         query = choose_query(context, cycle, remaining, limit=1)
     if len(query) == 0:
-        return ("cycle_filled", {"cycle": cycle}) if earlier else ("run_finished", {"reason": "nothing left that fits the budget"})
+        return _no_query(context, cycle, earlier)
     name = {START_CYCLE: "cycles/0000/start", SEED_CYCLE: f"{cycle_folder(SEED_CYCLE)}/start"}.get(cycle, f"{cycle_folder(cycle)}/query")
     name += f"-{earlier + 1}.parquet" if earlier else ".parquet"
     ref = context.storage.put(name, table_bytes(query), attempt=context.state.term)
@@ -57,6 +58,13 @@ def select(context: Context, action: actions.Select) -> Done:
         "cost": sum(query.column("cost").to_pylist()),
         "seconds": time.monotonic() - start,
     }
+
+
+def _no_query(context: Context, cycle: int, earlier: int) -> Done:
+    """Nothing fits: the cycle has had its queries, or is the last one; its labels may still have to be measured."""
+    if earlier or actions.budget_to_measure(replace(context.state, filled=cycle), context.config, cycle) is not None:
+        return "cycle_filled", {"cycle": cycle}
+    return "run_finished", {"reason": actions.NOTHING_LEFT}
 
 
 def query_amount(context: Context, cycle: int) -> int:

@@ -14,12 +14,12 @@ class Predictor:
     def __init__(self, config: RunConfig, num_classes: int, weights: bytes) -> None:
         import torch
 
-        from ray_al.models import build_model
+        from ray_al.models import build_model, load_trained
 
         torch.set_num_threads(config.score.threads)
         self.config = config
         self.model = build_model(config.model, num_classes, load_weights=False)
-        self.model.load_state_dict(torch.load(io.BytesIO(weights), weights_only=True))
+        load_trained(self.model, torch.load(io.BytesIO(weights), map_location="cpu", weights_only=True))
         self.model.eval()
 
     def __call__(self, image: np.ndarray) -> np.ndarray:

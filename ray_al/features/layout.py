@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from ray_al.core.variants import MapSize
-from ray_al.models.composed import Maps
+from ray_al.models.split import Maps
 
 
 @dataclass(frozen=True)

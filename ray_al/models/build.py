@@ -2,17 +2,19 @@
 
 import difflib
 import inspect
-import io
 from typing import Any
 
 import torch
 from torch import nn
 
-from ray_al.core.config import ComposedConfig, ModelConfig
+from ray_al.core.config import WEIGHTS, ComposedConfig, ModelConfig
 from ray_al.core.errors import ConfigError
 from ray_al.core.imports import import_function
-from ray_al.core.reading import ABSENT, read_uri
-from ray_al.models.composed import build_composed
+from ray_al.core.seeding import seed_of
+from ray_al.models.composed import build_composed, build_composed_backbone, check_composed
+from ray_al.models.foreign import ForeignSegmenter
+from ray_al.models.segmenter import Segmenter, SegmenterBackbone
+from ray_al.models.weights import load_state
 
 TORCHVISION_NAMES = (
     "deeplabv3_mobilenet_v3_large",
@@ -22,49 +24,6 @@ TORCHVISION_NAMES = (
     "fcn_resnet50",
     "lraspp_mobilenet_v3_large",
 )
-
-
-class Segmenter(nn.Module):
-    """A network of torchvision's without its last interpolation and its auxiliary head."""
-
-    def __init__(self, network: nn.Module, *, takes_all_features: bool) -> None:
-        super().__init__()
-        self.backbone = network.get_submodule("backbone")
-        self.classifier = network.get_submodule("classifier")
-        self.takes_all_features = takes_all_features
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits of shape (N, C, h, w) at the head's resolution, from images of shape (N, 3, H, W)."""
-        features = self.backbone(images)
-        return self.classifier(features if self.takes_all_features else features["out"])
-
-
-class ForeignSegmenter(nn.Module):
-    """A network of another package, its output reduced to the logits."""
-
-    def __init__(self, network: nn.Module, name: str) -> None:
-        super().__init__()
-        self.network = network
-        self.name = name
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits of shape (N, C, h, w), from images of shape (N, 3, H, W)."""
-        return self.logits_of(self.network(images))
-
-    def logits_of(self, output: Any) -> torch.Tensor:
-        """The logits in an output of the network: a tensor, a dict with `out`, or an object with `logits`.
-
-        Raises:
-            ConfigError: none of these, or not of shape (N, C, h, w).
-        """
-        if isinstance(output, dict) and "out" in output:
-            output = output["out"]
-        elif not isinstance(output, torch.Tensor):
-            output = getattr(output, "logits", output)
-        if not isinstance(output, torch.Tensor) or output.ndim != 4:
-            message = f"model.name {self.name!r}: its output is a {type(output).__name__}"
-            raise ConfigError(f"{message}; give a (N, C, h, w) tensor, a dict with 'out', or .logits")
-        return output
 
 
 def list_models() -> tuple[str, ...]:
@@ -78,7 +37,8 @@ def build_model(model: ModelConfig | ComposedConfig, num_classes: int, *, load_w
     Args:
         model: name, weights and arguments.
         num_classes: number of output channels.
-        load_weights: False leaves out `model.weights`, for a network whose state dict is loaded next.
+        load_weights: False leaves out `model.weights`, for a network whose state dict is loaded next; a frozen backbone, which no
+            checkpoint holds, gets them all the same.
 
     Returns:
         A module whose forward turns (N, 3, H, W) images into (N, C, h, w) logits at the head's resolution.
@@ -93,24 +53,47 @@ def build_model(model: ModelConfig | ComposedConfig, num_classes: int, *, load_w
     else:
         _check_name(model.name)
         network = _build_torchvision(model, num_classes, load_weights)
-    if load_weights and model.weights not in ("none", "backbone", "full"):
-        _load_state(network, model.weights)
+    if load_weights and model.weights not in WEIGHTS:
+        load_state(network, model.weights)
+    if isinstance(network, Segmenter) and model.is_frozen:
+        network.backbone.load_state_dict(build_backbone(model).get_submodule("backbone").state_dict())
     return network
 
 
-def check_model(model: ModelConfig | ComposedConfig, num_classes: int) -> None:
+def build_backbone(model: ModelConfig | ComposedConfig) -> nn.Module:
+    """The backbone of a frozen model with its weights: images (N, 3, H, W) -> a tuple of maps, from fine to coarse.
+
+    Without pretrained weights it is random, and follows from its settings alone.
+
+    Raises:
+        ConfigError: as `build_model`.
+    """
+    if isinstance(model, ComposedConfig):
+        return build_composed_backbone(model)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_of("backbone", model.name, sorted(model.args.items())))
+        network = _build_torchvision(model, 2, load_weights=True)
+    if model.weights not in WEIGHTS:
+        load_state(network.backbone, model.weights, prefix="backbone.")
+    return SegmenterBackbone(network.backbone, network.keys)
+
+
+def check_model(model: ModelConfig | ComposedConfig, num_classes: int, size: tuple[int, int] = (64, 64)) -> None:
     """Find out before a run starts whether `build_model` will work, downloads included.
+
+    Args:
+        size: height and width of the run's images; they must pass through a composed network.
 
     Raises:
         ConfigError: naming the key, the value and the remedy.
     """
-    if isinstance(model, ComposedConfig):
-        build_composed(model, num_classes)
-        return
-    if ":" not in model.name and model.weights == "none":
-        _check_name(model.name)
-        return
     with torch.random.fork_rng(devices=[]):
+        if isinstance(model, ComposedConfig):
+            check_composed(model, num_classes, size)
+            return
+        if ":" not in model.name and model.weights == "none":
+            _check_name(model.name)
+            return
         network = build_model(model, num_classes)
     if ":" in model.name:
         _check_output(network, model.name, num_classes)
@@ -154,7 +137,7 @@ def _build_torchvision(model: ModelConfig, num_classes: int, load_weights: bool)
         raise ConfigError(f"model.args {model.args!r}: {model.name} cannot be built: {error}; correct model.args or model.weights") from None
     if full:
         _replace_last_convolutions(network.classifier, num_classes)
-    return Segmenter(network, takes_all_features=model.name.startswith("lraspp"))
+    return Segmenter(network, takes_all_features=model.name.startswith("lraspp"), is_frozen=model.is_frozen)
 
 
 def _replace_last_convolutions(classifier: nn.Module, num_classes: int) -> None:
@@ -166,6 +149,11 @@ def _replace_last_convolutions(classifier: nn.Module, num_classes: int) -> None:
 
 
 def _build_foreign(model: ModelConfig, num_classes: int) -> ForeignSegmenter:
+    if model.is_frozen:
+        message = f"model.frozen: {model.name} is a whole network of another package, whose backbone is not known"
+        raise ConfigError(
+            f"{message}; set it to false, or give a backbone of your own (model.kind=composed, model.backbone.kind=package.module:Class)"
+        )
     if model.weights in ("backbone", "full"):
         raise ConfigError(f"model.weights {model.weights!r}: only for torchvision's names; set pretrained weights of {model.name} in model.args")
     function = import_function("model.name", model.name, wanted="a function or class that returns a torch module")
@@ -182,16 +170,3 @@ def _build_foreign(model: ModelConfig, num_classes: int) -> ForeignSegmenter:
     if not isinstance(network, nn.Module):
         raise ConfigError(f"model.name {model.name!r}: returned a {type(network).__name__}; it must return a torch module")
     return ForeignSegmenter(network, model.name)
-
-
-def _load_state(network: nn.Module, uri: str) -> None:
-    try:
-        data = read_uri(uri)
-    except ABSENT:
-        raise ConfigError(f"model.weights {uri!r}: no such file; give the path of a state dict, or none, backbone, full") from None
-    try:
-        network.load_state_dict(torch.load(io.BytesIO(data), map_location="cpu", weights_only=True))
-    except Exception as error:  # torch.load answers a broken file with any error
-        text = " ".join(str(error).split())[:300]
-        message = f"model.weights {uri!r}: not a state dict of this model: {text}"
-        raise ConfigError(f"{message}; save it with torch.save(model.state_dict(), path)") from None

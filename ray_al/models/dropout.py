@@ -13,8 +13,9 @@ from torch import nn
 
 from ray_al.core.errors import ConfigError
 from ray_al.core.seeding import generator
-from ray_al.models.build import Segmenter
-from ray_al.models.layers import KeptWhole, candidate_layers, check_layer, last_hidden_layer, put_behind, replace_layer, root_of
+from ray_al.models.layers import KeptWhole, candidate_layers, check_layer, put_behind, replace_layer, root_of
+from ray_al.models.split import SplitNetwork
+from ray_al.models.state import FROZEN_PREFIX, is_split
 
 DEFAULT_PROBABILITY = 0.5
 
@@ -69,9 +70,10 @@ def dropout_pass(seed: int, cycle: int, number: int | None) -> Iterator[None]:
 
 
 def own_dropouts(model: nn.Module) -> dict[str, nn.Module]:
-    """The dropout layers a network was built with, by each of their names; one with p = 0 is none."""
+    """The dropout layers a network was built with, by each of their names; one with p = 0 is none, nor is one of a frozen backbone."""
     modules = root_of(model).named_modules(remove_duplicate=False)
-    return {name: module for name, module in modules if isinstance(module, nn.Dropout | nn.Dropout2d) and module.p > 0}
+    found = {name: module for name, module in modules if isinstance(module, nn.Dropout | nn.Dropout2d) and module.p > 0}
+    return {name: module for name, module in found.items() if not (is_split(model) and name.startswith(FROZEN_PREFIX))}
 
 
 def dropout_places(model: nn.Module) -> tuple[str, ...]:
@@ -80,13 +82,13 @@ def dropout_places(model: nn.Module) -> tuple[str, ...]:
     LR-ASPP: behind `classifier.cbr`, so that the branch of the low features has none.
 
     Raises:
-        ConfigError: a network of another package without dropout layers.
+        ConfigError: a network without dropout layers whose hidden layer is not known.
     """
     own = tuple(own_dropouts(model))
     if own:
         return own
-    if isinstance(model, Segmenter):
-        return (last_hidden_layer(model),)
+    if isinstance(model, SplitNetwork) and model.hidden_layer is not None:
+        return (model.hidden_layer,)
     names = ", ".join(candidate_layers(model))
     raise ConfigError(f"strategy.passes.places: the network has no dropout layer; name layers behind which to put one, such as {names}")
 

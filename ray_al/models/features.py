@@ -6,8 +6,9 @@ import torch
 from torch import nn
 
 from ray_al.core.errors import ConfigError
-from ray_al.models.build import ForeignSegmenter, Segmenter
-from ray_al.models.layers import KeptWhole, candidate_layers, check_layer, last_hidden_layer, put_behind
+from ray_al.models.foreign import ForeignSegmenter
+from ray_al.models.layers import KeptWhole, candidate_layers, check_layer, put_behind
+from ray_al.models.split import COARSEST, SplitNetwork
 
 _tapped: ContextVar[dict[str, torch.Tensor]] = ContextVar("_tapped")
 """What the taps saw in the forward that this thread computes, by layer."""
@@ -34,16 +35,14 @@ def feature_layer(model: nn.Module, name: str | None) -> str:
 
     Args:
         model: from `build_model`.
-        name: of a layer; `backbone` is the last layer of a torchvision network's backbone, which pretrained weights make useful
-            before anything is trained; None the head's last hidden layer (`classifier.cbr` of LR-ASPP, else what the last 1x1 convolution reads).
+        name: of a layer; `backbone` is the coarsest map of the network's backbone, which pretrained weights make useful before
+            anything is trained; None the head's last hidden layer (`classifier.cbr` of LR-ASPP, else what the last 1x1 convolution reads).
 
     Raises:
-        ConfigError: unknown name, with the nearest ones; no name for a network of another package.
+        ConfigError: unknown name, with the nearest ones; no name where the network does not tell its hidden layer.
     """
-    if name is None and isinstance(model, Segmenter):
-        return last_hidden_layer(model)
-    if name == "backbone" and isinstance(model, Segmenter):
-        return f"backbone.{[child for child, _ in model.backbone.named_children()][-1]}"
+    if isinstance(model, SplitNetwork):
+        name = {None: model.hidden_layer, "backbone": COARSEST}.get(name, name)
     if name is None:
         kind = f"model.name {model.name!r}" if isinstance(model, ForeignSegmenter) else type(model).__name__
         raise ConfigError(f"strategy.feature_layer: none is known for {kind}; name one of it, such as {', '.join(candidate_layers(model))}")

@@ -7,7 +7,8 @@ import torch
 from torch import fx, nn
 
 from ray_al.core.errors import ConfigError
-from ray_al.models.build import ForeignSegmenter, Segmenter
+from ray_al.models.foreign import ForeignSegmenter
+from ray_al.models.state import FROZEN_PREFIX, is_split
 
 NUM_CANDIDATES = 12
 
@@ -62,31 +63,30 @@ def check_layer(model: nn.Module, name: str, key: str) -> str:
     """`name`, if it is a layer that is called; `key` is the setting that names it.
 
     Raises:
-        ConfigError: naming the nearest layers.
+        ConfigError: naming the nearest layers; a layer of a frozen backbone, which is not called where features are read.
     """
     names = [known for known, module in root_of(model).named_modules() if known and _is_called(module)]
-    if name in names:
+    known = [name for name in names if not _is_frozen(model, name)]
+    if name in known:
         return name
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or candidate_layers(model)
-    raise ConfigError(f"{key}: the network has no layer {name!r}; name one of it, such as {', '.join(near)}")
+    near = ", ".join(difflib.get_close_matches(name, known, n=3, cutoff=0.5) or candidate_layers(model))
+    if name in names:
+        raise ConfigError(f"{key}: {name!r} lies in the frozen backbone, whose features are computed once; name a layer of the head, such as {near}")
+    raise ConfigError(f"{key}: the network has no layer {name!r}; name one of it, such as {near}")
+
+
+def _is_frozen(model: nn.Module, name: str) -> bool:
+    return is_split(model) and f"{name}.".startswith(FROZEN_PREFIX)
 
 
 def candidate_layers(model: nn.Module) -> list[str]:
     """Some names to choose from: the last layers of the upper two levels."""
     names = [name for name, module in root_of(model).named_modules() if name.count(".") < 2 and name and _is_called(module)]
-    return names[-NUM_CANDIDATES:]
+    return [name for name in names if not _is_frozen(model, name)][-NUM_CANDIDATES:]
 
 
 def _is_called(module: nn.Module) -> bool:
     return type(module).forward is not nn.Module.forward  # a ModuleList has none of its own
-
-
-def last_hidden_layer(model: Segmenter) -> str:
-    """The last layer of a torchvision head with hidden channels: of LR-ASPP `classifier.cbr`, else what its last 1x1 convolution reads."""
-    if model.takes_all_features:
-        return "classifier.cbr"
-    hidden = [name for name, layer in list(model.classifier.named_children())[:-1] if not isinstance(layer, nn.Dropout | KeptWhole)]
-    return f"classifier.{hidden[-1]}"
 
 
 def replace_layer(root: nn.Module, name: str, layer: nn.Module) -> None:

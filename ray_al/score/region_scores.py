@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 
 from ray_al.core.config import RegionsConfig, RunConfig
 from ray_al.core.errors import ConfigError
@@ -16,9 +15,11 @@ from ray_al.core.types import SCORE_SCHEMA, FileRef
 from ray_al.datasets import open_dataset
 from ray_al.regions import ImageRegions, open_regions
 from ray_al.regions.sparse import choose_apart, to_native
-from ray_al.score.decode import map_batches
+from ray_al.score.batches import map_batches
 from ray_al.score.functions import Acquisition, class_maps, find_acquisition
+from ray_al.score.inputs import Inputs
 from ray_al.score.pooling import BoxPooler, LabelPooler
+from ray_al.score.readers import open_reader, score_device
 from ray_al.score.scorer import Maps, Scorer
 from ray_al.score.shards import SCHEMA_METADATA, ShardImage, ShardTask, regions_of
 
@@ -40,8 +41,10 @@ def score_table(task: ShardTask, config: RunConfig, images: Sequence[ShardImage]
         return _table(images, rows, function, None), []
     scorer = load_scorer(task.run_uri, task.weights, config.model_dump_json(), task.cycle, task.seed)
 
-    def work(members: list[ShardImage], pixels: np.ndarray) -> list[tuple[ShardImage, Columns, np.ndarray | None]]:
-        maps = scorer.maps(pixels)
+    reader = open_reader(task, config, scorer.form, scorer.transforms)
+
+    def work(members: list[ShardImage], inputs: Inputs) -> list[tuple[ShardImage, Columns, np.ndarray | None]]:
+        maps = scorer.maps(inputs)
         columns = [region_columns(maps, n, image, scorer, regions_of(task, config, image)) for n, image in enumerate(members)]
         if maps.probabilities is None:
             return [(image, one, None) for image, one in zip(members, columns, strict=True)]
@@ -51,7 +54,7 @@ def score_table(task: ShardTask, config: RunConfig, images: Sequence[ShardImage]
     broken: list[tuple[str, str]] = []
     kept, rows = [], []
     sums = np.zeros(scorer_classes(config)) if function.attribution != "none" else None
-    for results, errors in map_batches(images, config, scorer.batch_size, scorer.lanes, work):
+    for results, errors in map_batches(images, reader, scorer.batch_size, scorer.lanes, work):
         broken += errors
         for image, columns, mean in results:
             kept.append(image)
@@ -169,7 +172,3 @@ def load_scorer(run_uri: str, weights: tuple[FileRef, ...], config_json: str, cy
     storage = Storage(run_uri)
     states = [storage.read_ref(ref) for ref in weights]
     return Scorer(config, config.strategy_at(cycle), scorer_classes(config), states, seed=seed, cycle=cycle, device=score_device(config))
-
-
-def score_device(config: RunConfig) -> str:
-    return "cuda" if config.score.gpus_per_worker and torch.cuda.is_available() else "cpu"

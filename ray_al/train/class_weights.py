@@ -12,11 +12,11 @@ LEAST_SHARE = 1e-3
 """Added to each class's share of the labelled pixels, so that a class of few pixels does not outweigh all others."""
 
 
-def check_class_weights(train: TrainConfig, num_classes: int) -> None:
-    """Refuse class weights of another length than the data set's classes (ConfigError)."""
+def check_class_weights(train: TrainConfig, num_classes: int, *, key: str = "train") -> None:
+    """Refuse class weights of another length than the data set's classes (ConfigError); `key` names the section."""
     weights = train.class_weights
     if isinstance(weights, tuple) and len(weights) != num_classes:
-        raise ConfigError(f"train.class_weights: {len(weights)} values, the data set has {num_classes} classes; give one a class")
+        raise ConfigError(f"{key}.class_weights: {len(weights)} values, the data set has {num_classes} classes; give one a class")
 
 
 def class_weights(train: TrainConfig, samples: LabelledImages, comm: Comm, device: torch.device) -> torch.Tensor | None:

@@ -1,5 +1,6 @@
 """The training of one plan: network, optimizer, steps."""
 
+import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ray_al.core.config import RunConfig
+from ray_al.core.config import RunConfig, TrainConfig
 from ray_al.core.errors import DataError, DivergedError, Interrupted
 from ray_al.core.seeding import generator, seed_of
 from ray_al.core.storage import Storage
@@ -23,7 +24,7 @@ from ray_al.train.inputs import Batch, BatchMaker, Places, as_float
 from ray_al.train.length import Length, num_steps, rate_factor
 from ray_al.train.losses import Sums, consistency_loss, split_pair
 from ray_al.train.samples import LabelledImages
-from ray_al.train.schedule import batch_indices, with_recipe
+from ray_al.train.schedule import batch_indices
 from ray_al.train.state import dump, make_optimizer, parse, seal, unseal
 from ray_al.train.targets import AllPixels, DrawnPixels, Targets, labelled_pixels, share_out
 from ray_al.train.unlabelled import Unlabelled
@@ -62,11 +63,12 @@ class Cycle:
         plan: what is trained.
         samples: its labels.
         batches: what makes its batches.
+        config: the settings of training, the plan's recipe among them.
     """
 
-    def __init__(self, workplace: Workplace, plan: TrainPlan, samples: LabelledImages, batches: BatchMaker) -> None:
+    def __init__(self, workplace: Workplace, plan: TrainPlan, samples: LabelledImages, batches: BatchMaker, config: TrainConfig) -> None:
         self.workplace, self.plan, self.samples, self.batches = workplace, plan, samples, batches
-        self.config = with_recipe(workplace.config.train, plan.recipe)
+        self.config = config
         self.comm, self.device = workplace.comm, workplace.device
         self.batch_size, self.rate = self.config.batch_size, self.config.learning_rate
         self.is_paired = self.config.mirror_loss or self.config.consistency > 0
@@ -284,7 +286,8 @@ class Cycle:
         parts = sorted(ref.sha256 for ref in plan.label_parts)
         images = list(plan.left_out)
         lengths = [self.length.asked, self.batch_size, list(self.samples.image_size)]
-        return [plan.cycle, plan.seed, parts, plan.all_masks, images, *lengths]
+        recipe = json.dumps(dict(plan.recipe.train), sort_keys=True)
+        return [plan.cycle, plan.seed, parts, plan.all_masks, images, *lengths, recipe]
 
     def _save(self) -> None:
         interval = self.config.checkpoint_interval_s

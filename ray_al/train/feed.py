@@ -55,7 +55,7 @@ class ImageFeed:
 
     def batches(self, plan: TrainPlan) -> BatchMaker:
         """As `Feed.batches`."""
-        return ImageBatches(self.config, self.samples, plan, self.device)
+        return ImageBatches(self.config.with_recipe(plan.recipe), self.samples, plan, self.device)
 
     def pool(self, indices: Sequence[int]) -> Iterator[Inputs]:
         """As `Feed.pool`."""

@@ -9,17 +9,16 @@ from ray_al.core.types import TrainPlan
 
 
 def num_steps(plan: TrainPlan, train: TrainConfig, num_images: int, batch_size: int) -> int | AutoSteps:
-    """Steps of a cycle: the plan's, its extra epochs, else those of its settings."""
+    """Steps of a plan: its own, its extra epochs, else those of its recipe, which `train` follows."""
     if plan.steps is not None:
         return plan.steps
     epoch = math.ceil(num_images / batch_size)
     if plan.extra_epochs is not None:
         return plan.extra_epochs * epoch
-    for length in (plan.recipe, train):
-        if length.steps is not None:
-            return length.steps
-        if length.epochs is not None:
-            return length.epochs * epoch
+    if train.steps is not None:
+        return train.steps
+    if train.epochs is not None:
+        return train.epochs * epoch
     raise ConfigError("train: neither steps nor epochs is set; set one")
 
 

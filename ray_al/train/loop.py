@@ -52,7 +52,6 @@ class CycleTrainer:
         check_class_weights(config.train, self.dataset.num_classes)
         self.manifest = absolute_places(read_parquet(self.storage.read("manifest.parquet")), self.dataset.root)
         self.cache = ByteCache(int(config.data.cache_gb * 2**30))
-        self.evaluator = Evaluator(config, self.dataset, self.cache, self.device)
         self.samples: LabelledImages | None = None
         self.feed: Feed
 
@@ -86,7 +85,9 @@ class CycleTrainer:
         torch.set_num_threads(self.config.train.threads)
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
         samples = self._samples(plan)
-        cycle = Cycle(self, plan, samples, self.feed.batches(plan))
+        config = self.config.with_recipe(plan.recipe)
+        evaluator = Evaluator(config, self.dataset, self.cache, self.device)
+        cycle = Cycle(self, plan, samples, self.feed.batches(plan), config.train)
         with _names_broken(samples):
             if plan.sieve is not None:
                 samples.sieve(self._probabilities(plan.sieve, samples))
@@ -95,8 +96,8 @@ class CycleTrainer:
         trained = time.perf_counter()
         cycle.model.eval()
         splits = [split for split in plan.splits if cycle.total and self.dataset.splits.get(split)]
-        metrics = {split: self.evaluator.evaluate(cycle.model, split, self.feed, self.comm) for split in splits}
-        files = self._write(cycle, plan, samples) if self.comm.rank == 0 else {}
+        metrics = {split: evaluator.evaluate(cycle.model, split, self.feed, self.comm) for split in splits}
+        files = self._write(cycle, evaluator) if self.comm.rank == 0 else {}
         self.comm.barrier()
         return self._result(cycle, samples, metrics, files, trained - started, time.perf_counter() - trained)
 
@@ -129,12 +130,16 @@ class CycleTrainer:
 
         return predict
 
-    def _write(self, cycle: Cycle, plan: TrainPlan, samples: LabelledImages) -> dict[str, FileRef]:
+    def _write(self, cycle: Cycle, evaluator: Evaluator) -> dict[str, FileRef]:
+        plan, samples = cycle.plan, cycle.samples
+        if not plan.keeps_model:
+            self.storage.remove(plan.progress)
+            return {}
         contents = {"model.pt": dump(trained_state(cycle.model))}
-        if self.config.train.policy == "continue":
+        if cycle.config.policy == "continue":
             contents["optimizer.pt"] = dump(cycle.optimizer.state_dict())
         if plan.preview_images:
-            contents["preview.npz"] = self.evaluator.previews(cycle.model, self._numbers(plan.preview_images), samples, self.feed)
+            contents["preview.npz"] = evaluator.previews(cycle.model, self._numbers(plan.preview_images), samples, self.feed)
         contents.update(cycle.snapshots)
         files = {name: self.storage.put(f"{plan.output}/{name}", data, attempt=plan.attempt) for name, data in contents.items()}
         self.storage.remove(plan.progress)

@@ -25,7 +25,6 @@ from ray_al.train.inputs import FeatureBatches
 from ray_al.train.length import Length, rate_factor
 from ray_al.train.loop import CycleTrainer, TrainStopped
 from ray_al.train.losses import label_sums, resize_logits
-from ray_al.train.schedule import with_recipe
 from ray_al.train.semi.pseudo_labels import PseudoLabels
 from ray_al.train.targets import AllPixels, DrawnPixels, labelled_pixels, sample_logits, share_out
 from ray_al.train.trainer import LocalTrainer
@@ -221,7 +220,7 @@ class AloneComm:
 
 def test_a_plan_of_one_step_on_other_sizes_and_all_masks(tmp_path):
     config = configure()
-    result = train(tmp_path, config, all_masks=True, recipe=Recipe(steps=1, image_size=(48, 64)))
+    result = train(tmp_path, config, all_masks=True, recipe=Recipe(train={"steps": 1}, image_size=(48, 64)))
     assert (result.num_images, result.num_steps) == (6, 1)
     assert result.metrics["val"].num_images > 0
 
@@ -351,7 +350,7 @@ def test_three_workers_draw_the_pixels_of_one(tmp_path):
     def drawn(rank: int, size: int, added=None):
         trainer = CycleTrainer(config, str(tmp_path), AloneComm(rank, size, added), "cpu")
         samples = trainer._samples(make_plan(parts))
-        cycle = Cycle(trainer, make_plan(parts), samples, trainer.feed.batches(make_plan(parts)))
+        cycle = Cycle(trainer, make_plan(parts), samples, trainer.feed.batches(make_plan(parts)), config.train)
         places = cycle._places(2)
         labels = cycle.batches.drawn(places, 2).labels
         counts = [len(one) for one in labelled_pixels(labels)]
@@ -384,13 +383,6 @@ def test_rates_rise_then_follow_the_schedule():
     assert factors[:3] == pytest.approx([0.5, 1.0, 1.0])
     assert factors[6] == pytest.approx(0.5)
     assert factors[9] < 0.05
-
-
-def test_a_recipe_changes_the_settings_of_its_plan():
-    train = TrainConfig(epochs=3, batch_size=8)
-    assert with_recipe(train, Recipe()) == train
-    changed = with_recipe(train, Recipe(steps=9, learning_rate=0.5))
-    assert (changed.steps, changed.epochs, changed.learning_rate, changed.batch_size) == (9, None, 0.5, 8)
 
 
 @pytest.mark.parametrize(

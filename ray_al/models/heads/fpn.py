@@ -5,7 +5,7 @@ the sum from coarse to fine), with depthwise 3x3 smoothing and the image's mean 
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +20,7 @@ class FpnHead(Head):
     """A pyramid over all maps; logits come at the finest one."""
 
     kind: Literal["fpn"] = "fpn"
+    hidden_layer: ClassVar[str] = "smooth.0"
     width: Count = 64
     """Channels of the pyramid."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1

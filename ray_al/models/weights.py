@@ -1,0 +1,81 @@
+"""State dicts from files that a user names."""
+
+import io
+
+import torch
+from torch import nn
+
+from ray_al.core.errors import ConfigError
+from ray_al.core.reading import ABSENT, read_uri
+
+
+def load_state(network: nn.Module, uri: str, *, prefix: str = "") -> None:
+    """Load a whole state dict into `network`; with a prefix, the part of it whose names begin so.
+
+    Raises:
+        ConfigError: no such file, no state dict, or one of another network.
+    """
+    state = read_state(uri)
+    part = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+    try:
+        network.load_state_dict(part)
+    except RuntimeError as error:
+        raise _refused(uri, error) from None
+
+
+def read_state(uri: str) -> dict[str, torch.Tensor]:
+    """The tensors of a state dict by their names.
+
+    Raises:
+        ConfigError: no such file, or no state dict.
+    """
+    try:
+        data = read_uri(uri)
+    except ABSENT:
+        raise ConfigError(f"model.weights {uri!r}: no such file; give the path of a state dict, or none, backbone, full") from None
+    try:
+        state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load answers a broken file with any error
+        raise _refused(uri, error) from None
+    if not isinstance(state, dict) or not all(isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in state.items()):
+        raise _refused(uri, TypeError(f"it holds a {type(state).__name__}, and not tensors by their names"))
+    return dict(state)
+
+
+def _refused(uri: str, error: Exception) -> ConfigError:
+    text = " ".join(str(error).split())[:300]
+    message = f"model.weights {uri!r}: not a state dict of this model: {text}"
+    return ConfigError(f"{message}; save it with torch.save(model.state_dict(), path)")
+
+
+def load_backbone_state(network: nn.Module, uri: str, needed: set[str] | None = None) -> None:
+    """Load a state dict into a backbone.
+
+    Where a file has all names that are needed, tensors are found by them. Other packages name the same
+    layers otherwise: tensors are then matched in their order, each with the same last part of its name
+    and the same shape. What is not needed, as the classifier of a network that is cut, may be missing
+    and may be another's.
+
+    Args:
+        network: with all its layers in the order in which files hold them.
+        uri: path or URI of the state dict.
+        needed: keys of the network's state dict that are used; None: all.
+
+    Raises:
+        ConfigError: no such file, no state dict, or one of another network.
+    """
+    given, own = read_state(uri), network.state_dict()
+    wanted = set(own) if needed is None else needed
+    pairs = {key: key for key in own} if wanted <= set(given) else dict(zip(own, given, strict=False))
+    for key in (key for key in own if key in wanted):
+        other = pairs.get(key)
+        if other is None:
+            raise _misfit(uri, f"it ends before {key}, after {len(given)} tensors")
+        mine, theirs = tuple(own[key].shape), tuple(given[other].shape)
+        if mine != theirs or key.rsplit(".", 1)[-1] != other.rsplit(".", 1)[-1]:
+            raise _misfit(uri, f"{other} {theirs} does not fit {key} {mine}")
+    network.load_state_dict({key: given[pairs[key]] for key in wanted}, strict=False)
+
+
+def _misfit(uri: str, what: str) -> ConfigError:
+    return ConfigError(f"model.weights {uri!r}: not weights of this backbone: {what}; give weights of the network that model.backbone names")
