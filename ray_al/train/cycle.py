@@ -221,9 +221,8 @@ class Cycle:
         semi = self.config.semi
         if semi is None or not semi.is_active(self.step, self.total):
             return []
-        unlabelled = Unlabelled(semi, self.plan, self.batches, self.comm)
-        each = -(-semi.pixels // self.batch_size)
-        sums = unlabelled.sums(self.model, logits, batch, self._places(self.step), self.step, each)
+        unlabelled = Unlabelled(semi, self.plan, self.batches, self.comm, self.batch_size)
+        sums = unlabelled.sums(self.model, logits, batch, self._places(self.step), self.step, self.class_weights)
         return [Part(semi.weight, *sums)]
 
     def _steps_left(self) -> Iterator[tuple[int, Places]]:

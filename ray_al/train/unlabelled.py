@@ -21,12 +21,17 @@ class Unlabelled:
         plan: what is trained.
         batches: what makes its batches.
         comm: the other workers.
+        batch_size: images of the global batch.
     """
 
-    def __init__(self, semi: Semi, plan: TrainPlan, batches: BatchMaker, comm: Comm) -> None:
+    def __init__(self, semi: Semi, plan: TrainPlan, batches: BatchMaker, comm: Comm, batch_size: int) -> None:
         self.semi, self.plan, self.batches, self.comm = semi, plan, batches, comm
+        self.share = -(-semi.pixels // batch_size)
+        """Pixels that each image gives."""
 
-    def sums(self, model: nn.Module, logits: torch.Tensor, batch: Batch, places: Places, step: int, share: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def sums(
+        self, model: nn.Module, logits: torch.Tensor, batch: Batch, places: Places, step: int, class_weights: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Cross entropy summed over the pixels whose prediction is believed, and their number, two scalars.
 
         Args:
@@ -35,10 +40,10 @@ class Unlabelled:
             batch: a drawn one.
             places: its images.
             step: number of the step.
-            share: pixels that each image gives.
+            class_weights: shape (C,), or None, as for labelled pixels.
         """
         size = (batch.labels.shape[1], batch.labels.shape[2])
-        images, pixels, origins = self._draw(batch, places, step, share)
+        images, pixels, origins = self._draw(batch, places, step)
         where = [torch.from_numpy(one).to(logits.device) for one in (images, pixels, origins)]
         is_training = model.training
         model.eval()
@@ -48,17 +53,17 @@ class Unlabelled:
             labels = self.semi.label(probabilities, self.comm.sum)
         model.train(is_training)
         values = sample_logits(logits, where[0], where[1], size)
-        total = F.cross_entropy(values, labels, ignore_index=IGNORE_INDEX, reduction="sum")
+        total = F.cross_entropy(values, labels, weight=class_weights, ignore_index=IGNORE_INDEX, reduction="sum")
         return total, (labels != IGNORE_INDEX).sum().float()
 
-    def _draw(self, batch: Batch, places: Places, step: int, share: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _draw(self, batch: Batch, places: Places, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Pixels without a label: image of the batch, flat number in the view, flat number in the image."""
         images, pixels, origins = [], [], []
         everything = np.arange(batch.labels[0].size if batch.labels.ndim == 3 else batch.labels[0, ..., 0].size)
         for row, (place, labelled) in enumerate(zip(places, labelled_pixels(batch.labels), strict=True)):
             free = np.delete(everything, labelled)
             rng = generator("unlabelled", self.plan.seed, self.plan.cycle, step, place)
-            drawn = rng.choice(free, min(share, len(free)), replace=False, shuffle=False)
+            drawn = rng.choice(free, min(self.share, len(free)), replace=False, shuffle=False)
             origin = batch.origins[row]
             images.append(np.full(len(drawn), row))
             pixels.append(drawn)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from ray_al.core.config import AutoSteps, BalancedWeights, LabelConfig, RunConfig, TrainConfig, parse_config
+from ray_al.core.config import AutoSteps, BalancedWeights, FinalConfig, LabelConfig, RunConfig, TrainConfig, parse_config
 from ray_al.core.errors import BrokenImagesError, ConfigError
 from ray_al.core.storage import Storage
 from ray_al.core.types import LABEL_SCHEMA, MANIFEST_SCHEMA, FileRef, Recipe, TrainPlan
@@ -487,13 +487,13 @@ def test_of_each_class_the_surest_predictions_are_believed():
 
 def test_pseudo_labels_come_from_the_same_pixel_of_the_image(tmp_path):
     """A network that says of each pixel which one it is gives each drawn pixel of a view its origin."""
-    config = configure(semi={"kind": "pseudo_labels"})
+    config = configure(semi={"kind": "pseudo_labels", "pixels": 200})
     batches = make_batches(str(tmp_path), config)
-    asked = Unlabelled(config.train.semi, make_plan([]), batches, AloneComm())
+    asked = Unlabelled(config.train.semi, make_plan([]), batches, AloneComm(), 4)
     places = {0: 0, 1: 1, 2: 2, 3: 3}
     for step in range(3):
         batch = batches.drawn(places, step)
-        images, pixels, origins = asked._draw(batch, places, step, share=50)
+        images, pixels, origins = asked._draw(batch, places, step)
         assert np.bincount(images).tolist() == [50] * 4
         for image, pixel, origin in zip(images, pixels, origins, strict=True):
             assert batch.labels[image].ravel()[pixel] == 255
@@ -505,3 +505,26 @@ def test_semi_needs_a_frozen_backbone():
     config = configure(semi={"kind": "pseudo_labels"})
     with pytest.raises(ConfigError, match="train.semi.*model.frozen"):
         check_train(config.model_copy(update={"model": config.model.model_copy(update={"frozen": False})}))
+
+
+def test_the_final_section_takes_the_recipe_s_keys():
+    config = configure(steps="auto", class_weights="balanced")
+    final = FinalConfig(steps=AutoSteps(max=500), train={"class_weights": [1] * 6, "semi": {"kind": "pseudo_labels", "share": 0.2}})
+    settings = config.with_recipe(final.recipe).train
+    assert settings.steps == AutoSteps(max=500)
+    assert settings.class_weights == (1.0,) * 6
+    assert settings.semi == PseudoLabels(share=0.2)
+    assert config.with_recipe(FinalConfig(steps=7).recipe).train.steps == 7
+    assert config.with_recipe(FinalConfig(epochs=7).recipe).train.steps is None
+
+
+@pytest.mark.parametrize("sets", [False, True])
+def test_a_batch_without_a_labelled_pixel_has_no_loss_and_no_gradient(sets):
+    labels = np.zeros((2, 4, 6, 2), dtype=np.int64) if sets else np.full((2, 4, 6), 255, dtype=np.uint8)
+    logits = torch.randn(2, 3, 2, 3, requires_grad=True)
+    sums = DrawnPixels(labels, labelled_pixels(labels), torch.device("cpu")).sums(logits, torch.ones(3))
+    sums.total.backward()
+    assert (sums.total.item(), sums.labelled.item()) == (0, 0)
+    assert logits.grad.eq(0).all()
+    believed = PseudoLabels().label(torch.zeros(0, 3), lambda counts: counts)
+    assert believed.shape == (0,)
