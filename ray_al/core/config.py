@@ -242,11 +242,11 @@ class AutoSteps(Section):
 
     max: Count = 1000
     """Steps in all, at most."""
-    learnt: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    learnt: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Labels are learnt where the mean loss on labelled pixels is this part of a guess's, the logarithm of the number of classes."""
     window: Count = 50
     """The mean is taken over so many steps, and no training is shorter."""
-    decay: Annotated[float, Field(gt=0, le=10)] = 0.5
+    decay: Annotated[float, Field(gt=0, le=10)] = 1.0
     """Steps with a falling rate, over those before them."""
 
     @model_validator(mode="after")

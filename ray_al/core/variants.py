@@ -106,12 +106,12 @@ class Semi(Section):
 
     kind: str
     weight: Positive = 1.0
-    """Factor of the cross entropy on these pixels, which is a mean over them as that of labels is over the labelled ones."""
+    """Factor of the cross entropy on these pixels, which is a mean over all that are drawn, believed or not."""
     pixels: Count = 8000
-    """Pixels without a label that are drawn from a batch."""
+    """Pixels that are drawn from a batch; those without a label are looked at."""
 
-    def is_active(self, step: int, total: int) -> bool:
-        """Whether step `step` of `total` looks at pixels without a label."""
+    def is_active(self, done: float) -> bool:
+        """Whether pixels without a label are looked at once this part of the steps is done."""
         raise NotImplementedError
 
     def label(self, probabilities: "torch.Tensor", add: "Callable[[torch.Tensor], torch.Tensor]") -> "torch.Tensor":

@@ -219,7 +219,7 @@ class Cycle:
 
     def _unlabelled(self, logits: torch.Tensor, batch: Batch) -> list[Part]:
         semi = self.config.semi
-        if semi is None or not semi.is_active(self.step, self.total):
+        if semi is None or not semi.is_active(self.length.done(self.step)):
             return []
         unlabelled = Unlabelled(semi, self.plan, self.batches, self.comm, self.batch_size)
         sums = unlabelled.sums(self.model, logits, batch, self._places(self.step), self.step, self.class_weights)

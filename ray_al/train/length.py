@@ -64,6 +64,10 @@ class Length:
         assert self.rule is not None
         self.settled, self.total = step, step + max(1, int(step * self.rule.decay))
 
+    def done(self, step: int) -> float:
+        """The part of the steps that lies before `step`; 0 as long as their number is not known."""
+        return 0.0 if self.rule is not None and self.settled is None else step / self.total
+
     @property
     def asked(self) -> int | str:
         """What was asked for: equal for equal lengths."""

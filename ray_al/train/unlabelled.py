@@ -32,7 +32,10 @@ class Unlabelled:
     def sums(
         self, model: nn.Module, logits: torch.Tensor, batch: Batch, places: Places, step: int, class_weights: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Cross entropy summed over the pixels whose prediction is believed, and their number, two scalars.
+        """Cross entropy summed over the pixels whose prediction is believed, and the number of pixels drawn, two scalars.
+
+        The loss is a mean over all that were drawn, labelled ones and those of no believed prediction among them: where
+        nearly all pixels have a label, the few others (void) count for little.
 
         Args:
             model: the network itself.
@@ -54,16 +57,15 @@ class Unlabelled:
         model.train(is_training)
         values = sample_logits(logits, where[0], where[1], size)
         total = F.cross_entropy(values, labels, weight=class_weights, ignore_index=IGNORE_INDEX, reduction="sum")
-        return total, (labels != IGNORE_INDEX).sum().float()
+        return total, torch.tensor(float(len(places) * self.share), device=logits.device)
 
     def _draw(self, batch: Batch, places: Places, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Pixels without a label: image of the batch, flat number in the view, flat number in the image."""
+        """Of the drawn pixels those without a label: image of the batch, flat number in the view, flat number in the image."""
         images, pixels, origins = [], [], []
-        everything = np.arange(batch.labels[0].size if batch.labels.ndim == 3 else batch.labels[0, ..., 0].size)
+        count = batch.labels.shape[1] * batch.labels.shape[2]
         for row, (place, labelled) in enumerate(zip(places, labelled_pixels(batch.labels), strict=True)):
-            free = np.delete(everything, labelled)
             rng = generator("unlabelled", self.plan.seed, self.plan.cycle, step, place)
-            drawn = rng.choice(free, min(self.share, len(free)), replace=False, shuffle=False)
+            drawn = np.setdiff1d(rng.integers(count, size=self.share), labelled)
             origin = batch.origins[row]
             images.append(np.full(len(drawn), row))
             pixels.append(drawn)

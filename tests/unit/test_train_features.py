@@ -432,7 +432,9 @@ def test_the_rate_falls_once_the_labels_are_learnt():
     train = TrainConfig(steps=AutoSteps(max=30, window=4, decay=0.5), warmup=0.5, schedule="cosine")
     length = Length(train.steps, num_classes=2)
     assert [rate_factor(train, length, step, 4, 2) for step in (0, 1, 2, 19)] == [0.5, 1.0, 1.0, 1.0]
+    assert length.done(9) == 0
     length.settle(10)
+    assert length.done(9) == 9 / 15
     assert [rate_factor(train, length, step, 4, 2) for step in (10, 14)] == pytest.approx([1.0, 0.5 * (1 + np.cos(0.8 * np.pi))])
     assert rate_factor(train, length, 12, 4, 2) == pytest.approx(0.5 * (1 + np.cos(0.4 * np.pi)))
 
@@ -494,7 +496,7 @@ def test_pseudo_labels_come_from_the_same_pixel_of_the_image(tmp_path):
     for step in range(3):
         batch = batches.drawn(places, step)
         images, pixels, origins = asked._draw(batch, places, step)
-        assert np.bincount(images).tolist() == [50] * 4
+        assert all(10 < count <= 50 for count in np.bincount(images, minlength=4))  # half of each image is labelled
         for image, pixel, origin in zip(images, pixels, origins, strict=True):
             assert batch.labels[image].ravel()[pixel] == 255
             view = batches.source.draw(places[image], batches._view(step, image))

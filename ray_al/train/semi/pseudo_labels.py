@@ -30,9 +30,9 @@ class PseudoLabels(Semi):
     start: Annotated[float, Field(ge=0, lt=1)] = 0.3
     """Part of the steps before the first that uses them: an untrained network knows nothing."""
 
-    def is_active(self, step: int, total: int) -> bool:
+    def is_active(self, done: float) -> bool:
         """As `Semi.is_active`."""
-        return step >= self.start * total
+        return done >= self.start
 
     def label(self, probabilities: torch.Tensor, add: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
         """As `Semi.label`."""
