@@ -2,12 +2,12 @@
 
 import os
 import time
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 
-from ray_al.core.config import RunConfig
+from ray_al.core.config import AutoSteps, RunConfig, TrainConfig
 from ray_al.core.strategy import StrategyConfig
 from ray_al.datasets import open_dataset
 from ray_al.datasets.manifest import build_manifest
@@ -17,12 +17,15 @@ from ray_al.driver.feature_costs import REMEDY, FeatureCosts, feature_costs
 from ray_al.driver.fork import start_config
 from ray_al.driver.resources import run_resources
 from ray_al.models import build_model
+from ray_al.models.composed import ComposedNetwork
+from ray_al.models.state import is_split
 from ray_al.regions import open_regions
 from ray_al.score.functions import find_acquisition
 from ray_al.select import BATCH_RULES
 from ray_al.sweep.config import SweepConfig
 from ray_al.sweep.plan import Trial, start_digest
 from ray_al.sweep.trial import share_features
+from ray_al.train.inputs import Inputs
 
 TIMED_STEPS = 3
 
@@ -101,11 +104,16 @@ def _count_work(config: RunConfig, counted: tuple[dict[str, int], int, int], sha
         left -= query_size(config.budget, pool, cycles - 1, left)
         cycles += 1
     per_image = _num_passes(config.strategy)
-    steps_of_cycle = (
-        config.train.steps if config.train.steps is not None else (config.train.epochs or 1) * max(1, num_images // config.train.batch_size)
-    )
+    steps_of_cycle = _most_steps(config.train, num_images)
     trained = (cycles - int(shared)) * num_members(config, 0)
     return trained * steps_of_cycle, trained * num_val + (cycles - 1) * num_images * per_image, cycles
+
+
+def _most_steps(train: TrainConfig, num_images: int) -> int:
+    """Steps of a cycle; of a length that follows the labels the most there can be."""
+    if isinstance(train.steps, AutoSteps):
+        return train.steps.max
+    return train.steps if train.steps is not None else (train.epochs or 1) * max(1, num_images // train.batch_size)
 
 
 def _num_passes(strategy: StrategyConfig) -> int:
@@ -120,15 +128,19 @@ def _measure(config: RunConfig, num_classes: int) -> tuple[float, float]:
     torch.set_num_threads(config.train.threads)
     model = build_model(config.model.model_copy(update={"weights": "none"}), num_classes)
     images = torch.rand(config.train.batch_size, 3, *config.data.image_size)
+    inputs: Inputs = images
+    if is_split(model):  # a frozen backbone sees each image once
+        with torch.no_grad():
+            inputs = cast(ComposedNetwork, model.eval()).maps(images)
     times = []
     for _ in range(TIMED_STEPS + 1):
         begin = time.perf_counter()
         model.train()
-        model(images).mean().backward()
+        model(inputs).mean().backward()
         middle = time.perf_counter()
         with torch.inference_mode():
-            model.eval()(images)
-        times.append((middle - begin, (time.perf_counter() - middle) / len(images)))
+            model.eval()(inputs)
+        times.append((middle - begin, (time.perf_counter() - middle) / config.train.batch_size))
     steps, passes = zip(*times[1:], strict=True)
     return min(steps), min(passes)
 
