@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from ray_al.core.errors import ConfigError
 from ray_al.core.family import Family
@@ -150,6 +150,12 @@ class ModelConfig(Model):
         return 2 if "deeplab" in self.name.lower() else 1
 
 
+def _all_or_stages(value: Any) -> bool | int:
+    if isinstance(value, int) and value >= 0:
+        return value if value else False
+    raise ValueError("give true, false, or the number of stages that keep their weights")
+
+
 class ComposedConfig(Model):
     """A backbone that gives feature maps, and a head that makes logits of them."""
 
@@ -158,8 +164,15 @@ class ComposedConfig(Model):
     head: Annotated[Head, HEADS] = Field(default_factory=lambda: HEADS.parse({"kind": "fpn"}), validate_default=False)
     weights: Annotated[str, Field(min_length=1)] = "none"
     """Of the backbone: none, backbone (its package's pretrained ones), or the path or URI of a state dict."""
-    frozen: bool | Annotated[int, Field(ge=1, le=1000)] = True
+    frozen: Annotated[bool | int, BeforeValidator(_all_or_stages)] = True
     """true: the backbone keeps its weights, and its features are computed once; a number: so many of its stages do."""
+
+    @field_validator("weights")
+    @classmethod
+    def _of_the_backbone_alone(cls, weights: str) -> str:
+        if weights == "full":
+            raise ValueError("nobody has published weights of a composed network as a whole; give backbone, none or a file")
+        return weights
 
     @property
     def is_frozen(self) -> bool:
@@ -526,14 +539,21 @@ def _merge(values: dict[str, Any], changed: Mapping[str, Any]) -> None:
             values[key] = value
 
 
+PLACES = (("data", "root"), ("model", "weights"), ("features", "store", "root"))
+"""Settings that are paths or URIs."""
+
+
 def make_absolute(values: dict[str, Any], folder: str | None) -> None:
     """Make the paths in `values` absolute, in place."""
-    data = values.get("data")
-    if folder and isinstance(data, dict) and isinstance(data.get("root"), str) and data["root"]:
-        data["root"] = absolute(data["root"], folder)
-    model = values.get("model")
-    if folder and isinstance(model, dict) and isinstance(model.get("weights"), str) and model["weights"] not in ("", *WEIGHTS):
-        model["weights"] = absolute(model["weights"], folder)
+    if not folder:
+        return
+    for *sections, key in PLACES:
+        section: Any = values
+        for name in sections:
+            section = section.get(name) if isinstance(section, dict) else None
+        place = section.get(key) if isinstance(section, dict) else None
+        if isinstance(place, str) and place and not (key == "weights" and place in WEIGHTS):
+            section[key] = absolute(place, folder)
 
 
 def absolute(path: str, folder: str) -> str:
