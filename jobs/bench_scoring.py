@@ -28,6 +28,7 @@ from ray_al.driver.cluster import connect
 from ray_al.driver.pool import table_bytes
 from ray_al.models import build_model, trained_state
 from ray_al.regions import open_regions
+from ray_al.score.inputs import Pixels
 from ray_al.score.runner import run_shards
 from ray_al.score.scorer import Scorer
 from ray_al.score.shards import ShardTask, make_tasks
@@ -148,7 +149,7 @@ class Bench:
 
     def bare(self, batch: np.ndarray, *, threads: int, lanes: int) -> float:
         """Seconds an image of nothing but the network's passes, `lanes` at a time with so many threads each."""
-        tensor = self.scorer.network_input(batch)
+        tensor = Pixels(batch, self.config.data.normalize, self.scorer.form).plain()
         passes = 2 if self.score == "equal" else 1
         rounds = max(1, self.options.images // (len(batch) * lanes))
 
@@ -186,7 +187,7 @@ class Bench:
     def overlap(self, uris: list[str]) -> float:
         """Of the regions of the data set's own images, chosen by the reference precision and by ours."""
         ours = self._read("process-0")[: len(uris) * 25]
-        maps = [self.reference.maps(self._decode(uri)[None]).values[0] for uri in uris]
+        maps = [self.reference.maps(Pixels(self._decode(uri)[None], self.config.data.normalize, self.reference.form)).values[0] for uri in uris]
         boxes = open_regions(self.config.regions)
         full = [boxes_mean(values, boxes, row) for values, row in zip(maps, self.manifest.to_pylist(), strict=False)]
         k = int(len(ours) * SHARE)

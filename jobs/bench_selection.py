@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from ray_al.core.seeding import generator
 from ray_al.core.strategy import BatchConfig
-from ray_al.core.types import MANIFEST_SCHEMA, SCORE_SCHEMA
+from ray_al.core.types import MANIFEST_SCHEMA, SCORE_SCHEMA, START_CYCLE
 from ray_al.regions.grid import Grid
 from ray_al.select import BATCH_RULES, Candidates, rank
 from ray_al.select.basket import Basket
@@ -130,7 +130,7 @@ def softrank(folder: str, images: int, regions: int) -> None:
 def ranked(folder: str, images: int, regions: int, *, kind: str) -> None:
     k = int(images * regions * SHARE)
     batch = BatchConfig.model_construct(kind=kind, beta=1.0)
-    fill(lambda k, allows: rank(read_parts(folder), k=k, batch=batch, seed=0, cycle=0, num_regions_of=lambda index: regions, allows=allows), k)
+    fill(lambda k, allows: rank(read_parts(folder), k=k, batch=batch, seed=0, cycle=0, allows=allows), k)
 
 
 def fill(order: Order, amount: int) -> None:
@@ -173,7 +173,7 @@ def start_set(start: Callable[..., pa.Table], images: int, regions: int) -> None
     manifest = pa.table([pa.array(columns[field.name]).cast(field.type) for field in MANIFEST_SCHEMA], schema=MANIFEST_SCHEMA)
     k = int(images * regions * SHARE)
     grid = Grid(rows=1, columns=regions)
-    assert len(start(manifest, grid, k=k, seed=0, remaining=np.ones(images * regions, dtype=bool))) == k
+    assert len(start(manifest, grid, k=k, seed=0, cycle=START_CYCLE, remaining=np.ones(images * regions, dtype=bool))) == k
 
 
 def on_candidates(name: str, num: int, dimensions: int, picks: int) -> dict[str, Any]:

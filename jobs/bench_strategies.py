@@ -12,6 +12,7 @@ import torch
 from ray_al.core.config import parse_config
 from ray_al.regions import open_regions
 from ray_al.score.functions import ACQUISITIONS
+from ray_al.score.inputs import Pixels
 from ray_al.score.region_scores import region_columns
 from ray_al.score.scorer import Scorer
 from ray_al.score.shards import ShardImage
@@ -55,7 +56,7 @@ def open_scorer(name: str, options: argparse.Namespace) -> Scorer:
 
 def score(scorer: Scorer, images: np.ndarray) -> None:
     """As a scoring task does, for native images of twice the size."""
-    maps = scorer.maps(images)
+    maps = scorer.maps(Pixels(images, scorer.config.data.normalize, scorer.form))
     height, width = (2 * side for side in images.shape[1:3])
     regions = open_regions(scorer.config.regions).of_image(height, width)
     rest, none = np.arange(regions.num_regions), np.zeros(0, dtype=np.int64)

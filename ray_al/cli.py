@@ -93,7 +93,7 @@ def status(run_dir: str, as_json: bool) -> None:
 
     Example: ray-al status runs/first --json
     """
-    from ray_al.driver.status import quarantine_lines, read_status
+    from ray_al.driver.status import measured_line, quarantine_lines, read_status
 
     if _open_place(run_dir).exists("sweep.yaml"):
         from ray_al.sweep.table import sweep_facts, sweep_text
@@ -110,6 +110,8 @@ def status(run_dir: str, as_json: bool) -> None:
     click.echo(f"{facts['run']}: {facts['stage']}, cycle {facts['cycle']}")
     click.echo(f"budget: {budget['spent']} of {budget['amount']} {budget['unit']} spent, {budget['reserved']} reserved")
     click.echo(f"mIoU: {'-' if facts['miou'] is None else format(facts['miou'], '.4f')}")
+    if line := measured_line(facts):
+        click.echo(line)
     if facts["tasks"]:
         click.echo(f"waiting for labels: put the masks into {facts['tasks']}, then: ray-al resume {run_dir}")
     for line in quarantine_lines(facts):
@@ -151,7 +153,7 @@ def verify(run_dir: str, as_json: bool) -> None:
 @main.command()
 @_options(run_dir_argument, json_option)
 def final(run_dir: str, as_json: bool) -> None:
-    """Train the final model on the regions that a run selected.
+    """Train the final model, or final.repeats of them, on the regions that a run selected.
 
     Example: ray-al final runs/first
     """
@@ -208,11 +210,18 @@ def sweep(file: str | None, resume_dir: str | None, dry_run: bool, out: str | No
 @_options(
     click.option("--out", required=True, metavar="DIR", callback=place, help="Folder for compare.html, the CSV files, the table and the pictures."),
     click.option("--at", multiple=True, metavar="SHARE", help="Give mIoU at this share of the pool, e.g. 0.08 or '8 %'; repeatable."),
+    click.option(
+        "--measure",
+        type=click.Choice(["miou", "final_miou"]),
+        help="Compare the models that choose, or those that are measured. Default: the second where every run has them.",
+    ),
     click.option("--reference", metavar="STRATEGY", help="Strategy that labels are saved against. Default: random."),
     click.option("--allow", multiple=True, metavar="KEY", help="Configuration key of the recipe that may differ, e.g. train.policy; repeatable."),
     json_option,
 )
-def compare(places: tuple[str, ...], out: str, at: tuple[str, ...], reference: str | None, allow: tuple[str, ...], as_json: bool) -> None:
+def compare(
+    places: tuple[str, ...], out: str, at: tuple[str, ...], measure: str | None, reference: str | None, allow: tuple[str, ...], as_json: bool
+) -> None:
     """Compare runs over seeds: curves with intervals, labels saved, paired tests; from ledgers alone.
 
     Example: ray-al compare runs/sweep --out runs/sweep/comparison
@@ -222,7 +231,7 @@ def compare(places: tuple[str, ...], out: str, at: tuple[str, ...], reference: s
     from ray_al.core.validation import check_key
     from ray_al.sweep.compare import compare as compare_groups
     from ray_al.sweep.output import comparison_text, write_comparison
-    from ray_al.sweep.runs import group_runs, read_runs
+    from ray_al.sweep.runs import choose_measure, group_runs, read_runs
 
     check_writable(out, key="--out")
     for key in allow:
@@ -230,8 +239,9 @@ def compare(places: tuple[str, ...], out: str, at: tuple[str, ...], reference: s
     shares = [parse_share(text, name="--at") for text in at]
     _open_place(out)
     runs, begun, varied = read_runs(places)
+    measure, runs = choose_measure(runs, measure)
     grouped = group_runs(runs, begun, varied=varied, allowed=allow)
-    facts = compare_groups(grouped, at=shares, reference=reference)
+    facts = compare_groups(grouped, measure=measure, at=shares, reference=reference)
     files = write_comparison(facts, out)
     click.echo(json.dumps({**facts, "files": files}, indent=1) if as_json else f"{comparison_text(facts)}\npage: {files['compare.html']}")
 
@@ -304,15 +314,19 @@ def strategies(as_json: bool) -> None:
 
 
 @main.command()
-@_options(click.option("--storage", callback=place, help="Also try this place for run directories."), json_option)
-def doctor(storage: str | None, as_json: bool) -> None:
+@_options(
+    click.option("--storage", callback=place, help="Also try this place for run directories."),
+    click.option("--config", "file", metavar="FILE", callback=place, help="Also count what a run of this configuration keeps of a frozen backbone."),
+    json_option,
+)
+def doctor(storage: str | None, file: str | None, as_json: bool) -> None:
     """Show what is there, what is missing and what to do.
 
     Example: ray-al doctor --storage s3://bucket/runs
     """
     from ray_al.doctor import diagnose
 
-    checks = diagnose(storage)
+    checks = diagnose(storage, load_config(file) if file is not None else None)
     if as_json:
         click.echo(json.dumps(checks, indent=1))
     else:
@@ -347,7 +361,7 @@ def _sweep(file: str | None, resume_dir: str | None, dry_run: bool, out: str | N
         if dry_run:
             from ray_al.sweep.estimate import estimate, estimate_text
 
-            facts = estimate(settings, trials)
+            facts = estimate(settings, trials, out or default_run_uri(settings.name))
             click.echo(json.dumps(facts, indent=1) if as_json else estimate_text(facts))
             return 0
         out = out or default_run_uri(settings.name)
@@ -370,7 +384,7 @@ def _drive(run_dir: str, as_json: bool) -> int:
     """Carry a run on, show its progress, and say how it ended."""
     from ray_al.driver.answers import ignored_answers
     from ray_al.driver.host import run as host_run
-    from ray_al.driver.status import progress_line, quarantine_lines, read_status
+    from ray_al.driver.status import measured_line, progress_line, quarantine_lines, read_status
 
     storage = Storage(run_dir)
     with stop_on_signals() as stop, progress() as show:
@@ -385,6 +399,8 @@ def _drive(run_dir: str, as_json: bool) -> int:
     elif outcome.kind == "finished":
         miou = "no model was trained" if facts["miou"] is None else f"mIoU {facts['miou']:.4f}"
         click.echo(f"finished: {outcome.detail}; {miou} with {facts['labelled_regions']} regions labelled")
+        if line := measured_line(facts):
+            click.echo(line)
         click.echo(f"report: {facts['report']}")
     elif outcome.kind == "waiting":
         click.echo(f"waiting for labels: put the masks into {outcome.detail}, then: ray-al resume {run_dir}")
@@ -415,9 +431,9 @@ def _final(run_dir: str, kind: Any, as_json: bool) -> None:
     _require_writable(run_dir)
     with stop_on_signals() as stop, progress() as show:
         values = train_final(run_dir, kind, progress=lambda done, total: show(f"step {done} of {total}"), should_stop=stop.is_set, waiting=show)
-    miou = values["metrics"]["val"]["miou"]
+    spread = "" if values["spread"] is None else f" ± {values['spread']:.4f} ({len(values['mious'])} models)"
     share = values.get("share_of_full_score")
-    text = f"mIoU {miou:.4f} on val" + (f", {share:.1%} of the full score" if share is not None else "")
+    text = f"mIoU {values['miou']:.4f}{spread} on val" + (f", {share:.1%} of the full score" if share is not None else "")
     left_out = values["left_out"]
     text += f"; left out: {left_out} image(s) that cannot be used, see `ray-al status`" if left_out else ""
     click.echo(json.dumps(values, indent=1) if as_json else text)

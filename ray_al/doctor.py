@@ -5,17 +5,19 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from ray_al.core.config import RunConfig
 from ray_al.core.errors import RayALError, StorageError
 from ray_al.core.storage import Storage
 
 Finding = tuple[bool, str, str]
 
 
-def diagnose(storage: str | None = None) -> list[dict[str, Any]]:
+def diagnose(storage: str | None = None, config: RunConfig | None = None) -> list[dict[str, Any]]:
     """One row a check: `check`, `ok`, `found`, and `remedy` where it is not ok.
 
     Args:
         storage: a place for run directories to try beside the default one.
+        config: of a run whose features are to be counted.
     """
     places = [os.environ.get("RAY_AL_RUNS") or os.path.abspath("runs"), *([storage] if storage else [])]
     checks: list[tuple[str, Callable[[], Finding]]] = [
@@ -28,6 +30,8 @@ def diagnose(storage: str | None = None) -> list[dict[str, Any]]:
         ("machine", _machine),
         *((f"storage {place}", lambda place=place: _storage(place)) for place in places),  # type: ignore[misc]
     ]
+    if config is not None:
+        checks.append(("features", lambda: _features(config, places[-1])))
     rows = []
     for name, check in checks:
         ok, found, remedy = check()
@@ -94,3 +98,22 @@ def _storage(place: str) -> Finding:
         found, _, remedy = str(error).removeprefix(f"{place}: ").rpartition("; ")
         return False, found, remedy
     return True, "writable, refuses to overwrite", ""
+
+
+def _features(config: RunConfig, place: str) -> Finding:
+    """What a run below `place` would keep."""
+    from ray_al.datasets import open_dataset
+    from ray_al.driver.budget import total_amount
+    from ray_al.driver.create import check_pool
+    from ray_al.driver.feature_costs import REMEDY, feature_costs
+
+    try:
+        dataset = open_dataset(config.data)
+        sizes = check_pool(config, dataset)[2]
+        if not sizes["num_regions"]:  # superpixels are counted once they are computed
+            sizes["num_regions"] = sizes["num_images"] * config.regions.count
+        created = {**sizes, "amount": total_amount(config.budget, sizes)}
+        costs = feature_costs(config, created, len(dataset.splits["val"]), place)
+    except RayALError as error:
+        return False, str(error), "correct the configuration"
+    return (True, "the network is not frozen, nothing is kept", "") if costs is None else (costs.fits, costs.text, REMEDY)

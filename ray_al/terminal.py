@@ -22,14 +22,27 @@ class Group(click.Group):
 
     def main(self, *arguments: Any, **options: Any) -> Any:
         called = bool(arguments) or options.get("args") is not None
-        with ends_on_signals(process=not called):  # called with arguments, a command is a part of some other program
-            return super().main(*arguments, **options)
+        try:
+            with ends_on_signals(process=not called):  # called with arguments, a command is a part of some other program
+                return super().main(*arguments, **options)
+        except KeyboardInterrupt:  # while our handlers were put in place or taken back
+            if called:
+                raise
+            _say_interrupted()
+            sys.exit(EXIT_INTERRUPTED)
+
+    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
+        try:
+            return super().make_context(*arguments, **options)
+        except KeyboardInterrupt:
+            _say_interrupted()
+            raise click.exceptions.Exit(EXIT_INTERRUPTED) from None
 
     def invoke(self, context: click.Context) -> Any:
         try:
             return super().invoke(context)
         except KeyboardInterrupt:
-            click.echo("interrupted", err=True)
+            _say_interrupted()
             context.exit(EXIT_INTERRUPTED)
         except Interrupted as error:
             click.echo(str(error), err=True)
@@ -37,6 +50,16 @@ class Group(click.Group):
         except RayALError as error:
             click.echo(f"error: {error}", err=True)
             context.exit(error.exit_code)
+
+
+def _say_interrupted() -> None:
+    """Say it in one line, and have Python forget it.
+
+    Where the interrupt came while text was executed (a dataclass is made so), Python remembers it as one that nobody caught, though we did, and
+    ends the process by SIGINT in place of its exit code. It forgets when it next executes text.
+    """
+    exec("")
+    click.echo("interrupted", err=True)
 
 
 def place(context: click.Context, parameter: click.Parameter, value: Any) -> Any:

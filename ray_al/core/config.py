@@ -4,6 +4,7 @@ Unknown keys are refused with the nearest known one; every message names the key
 """
 
 import copy
+import itertools
 import math
 import os
 import re
@@ -21,7 +22,7 @@ from ray_al.core.reading import ABSENT, read_uri
 from ray_al.core.section import Count, Gpus, Number, Positive, Section, Seed, Weight
 from ray_al.core.strategy import BatchConfig, StrategyConfig
 from ray_al.core.tracking import TrackingConfig
-from ray_al.core.types import START_CYCLE
+from ray_al.core.types import START_CYCLE, Recipe
 from ray_al.core.validation import validate
 from ray_al.core.variants import BACKBONES, HEADS, STORES, VIEWS, Backbone, Head, Model, Store, View
 
@@ -225,6 +226,16 @@ class BatchNormConfig(Section):
     sync: bool = False
 
 
+class BalancedWeights(Section):
+    """Rare classes weigh more: the loss of a labelled pixel is multiplied by (share of its class + 0.001) to the power of -`balanced`."""
+
+    balanced: Annotated[float, Field(gt=0, le=2)] = 0.5
+
+
+def _balanced(value: Any) -> Any:
+    return {} if value == "balanced" else value
+
+
 class TrainConfig(Section):
     policy: Literal["reset", "finetune", "continue"] = "reset"
     steps: Annotated[int, Field(ge=1, le=10**9)] | None = None
@@ -247,7 +258,16 @@ class TrainConfig(Section):
     """Weight of EquAL's self-consistency loss over all pixels, labelled or not."""
     prototype: Weight = 0.125
     """Weight of the prototypical pixel loss (MulActSeg), where labels are sets of several classes (`label.kind: classes`)."""
-    class_weights: Annotated[tuple[Weight, ...], Field(min_length=1)] | None = None
+    class_weights: Annotated[BalancedWeights | Annotated[tuple[Weight, ...], Field(min_length=1)] | None, BeforeValidator(_balanced)] = None
+    """A number for each class, or `balanced` (`{balanced: 0.5}`): from the labelled pixels of each cycle."""
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the steps over which the learning rate rises to its full value; `schedule` has the others."""
+    clip_gradients: Positive | None = None
+    """Gradients whose norm over all weights is larger are scaled down to it."""
+    pixels_per_step: Count | None = None
+    """At most so many labelled pixels of a batch are drawn for the loss, which spares a small head most of a step; None: all."""
+    mirror_test: bool = False
+    """Whether a model is evaluated by the mean of its softmax on the image and, mirrored back, on the mirrored one."""
     batch_norm: BatchNormConfig = BatchNormConfig()
     augment: AugmentConfig = AugmentConfig()
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -273,7 +293,7 @@ class TrainConfig(Section):
             )
         if (self.extra_epochs is None) != (self.extra_every is None):
             raise ValueError("extra_epochs and extra_every go together; set both or neither")
-        if self.class_weights is not None and not any(self.class_weights):
+        if isinstance(self.class_weights, tuple) and not any(self.class_weights):
             raise ValueError("class_weights are all 0, and nothing would be learnt; give at least one class a weight")
         return self
 
@@ -323,9 +343,22 @@ class BudgetConfig(Section):
         return self
 
 
-class FinalConfig(Section):
-    """Settings of `final` and `upper-bound` that differ from `train` and `data`."""
+GROUP_KEYS = ("workers", "threads", "gpus_per_worker", "backend", "keep_workers", "max_failures", "checkpoint_interval_s")
+"""Of `train`: what holds for the processes that train, whichever model they are at."""
+CYCLE_KEYS = ("policy", "warm_learning_rate", "extra_epochs", "extra_every")
+"""Of `train`: how a cycle follows the one before it. Final and measured models begin anew."""
+DEFAULT_REPEATS = 3
 
+
+class FinalConfig(Section):
+    """The models that are measured: of `final`, `upper-bound`, and beside a run's own at the named budgets."""
+
+    budgets: tuple[Amount, ...] = ()
+    """Ascending, at most `budget.amount`, in `budget.unit`: where a run also trains fresh models on what is labelled then."""
+    repeats: Count | None = None
+    """Models that are trained, of which mean and spread are told; default: 3 where budgets are named, else 1."""
+    train: dict[str, Any] = Field(default_factory=dict)
+    """Keys of `train` that differ from the models that choose."""
     steps: Annotated[int, Field(ge=1, le=10**9)] | None = None
     epochs: Annotated[int, Field(ge=1, le=10**9)] | None = None
     batch_size: Annotated[int, Field(ge=1, le=65_536)] | None = None
@@ -334,10 +367,40 @@ class FinalConfig(Section):
     image_size: tuple[Side, Side] | None = None
 
     @model_validator(mode="after")
-    def _one_length(self) -> "FinalConfig":
+    def _one_value_a_key(self) -> "FinalConfig":
         if self.steps is not None and self.epochs is not None:
             raise ValueError(f"steps={self.steps} and epochs={self.epochs} are both set; keep one")
+        own = {key: getattr(self, key) for key in FINAL_KEYS if getattr(self, key) is not None}
+        for key in self.train:
+            if key in own:
+                raise ValueError(f"{key}={own[key]} and train.{key}={self.train[key]} are both set; keep one")
+            if key in GROUP_KEYS:
+                raise ValueError(f"train.{key}={self.train[key]}: the same processes train all models; set train.{key} of the run")
+            if key in CYCLE_KEYS:
+                raise ValueError(f"train.{key}={self.train[key]}: these models begin anew and follow no other; leave it out")
         return self
+
+    @model_validator(mode="after")
+    def _budgets_ascend(self) -> "FinalConfig":
+        for one, other in itertools.pairwise(self.budgets):
+            if type(one) is type(other) and one >= other:
+                raise ValueError(f"budgets={list(self.budgets)} do not ascend: {other} comes after {one}; sort them, each once")
+        return self
+
+    @property
+    def num_repeats(self) -> int:
+        """Models that are trained where one is asked for."""
+        return self.repeats if self.repeats is not None else DEFAULT_REPEATS if self.budgets else 1
+
+    @property
+    def recipe(self) -> Recipe:
+        """How these models are trained, where it differs from the models that choose."""
+        own = {key: getattr(self, key) for key in FINAL_KEYS if getattr(self, key) is not None}
+        return Recipe(train={"policy": "reset", "warm_learning_rate": None, **own, **self.train}, image_size=self.image_size)
+
+
+FINAL_KEYS = ("steps", "epochs", "batch_size", "learning_rate", "schedule")
+"""Keys of `train` that `final` has itself."""
 
 
 class ReportConfig(Section):
@@ -389,6 +452,32 @@ class RunConfig(Section):
         if self.data.dataset != "synthetic" and self.data.root is None:
             raise ValueError(f"data.root is missing; dataset {self.data.dataset!r} needs the folder or URI of its images")
         return self
+
+    @model_validator(mode="after")
+    def _final_can_train(self) -> "RunConfig":
+        try:
+            self.with_recipe(self.final.recipe)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+        largest = max((budget for budget in self.final.budgets if type(budget) is type(self.budget.amount)), default=0)
+        if largest > self.budget.amount:
+            raise ValueError(f"final.budgets: {largest} is more than budget.amount={self.budget.amount}, which is never reached; leave it out")
+        return self
+
+    def with_recipe(self, recipe: Recipe) -> "RunConfig":
+        """The configuration with which a plan of this recipe trains.
+
+        Raises:
+            ConfigError: the recipe holds an unknown key or a wrong value of `train`.
+        """
+        data = self.data if recipe.image_size is None else self.data.model_copy(update={"image_size": recipe.image_size})
+        if not recipe.train:
+            return self.model_copy(update={"data": data})
+        values = self.train.model_dump(mode="json")
+        _override(values, recipe.train)
+        _keep_one_length(values, dict(recipe.train))
+        train = validate(TrainConfig, values, source="final.train")
+        return self.model_copy(update={"data": data, "train": train})
 
     @property
     def keeps_group(self) -> bool:
@@ -504,6 +593,9 @@ def apply_setting(values: dict[str, Any], key: str, value: Any, *, folder: str |
     make_absolute(changed, folder)
     _merge(values, changed)
     _keep_one_length(values.get("train"), changed.get("train"))
+    final, changed_final = values.get("final"), changed.get("final")
+    if isinstance(final, dict) and isinstance(changed_final, dict):
+        _keep_one_length(final.get("train"), changed_final.get("train"))
 
 
 def parse_config(values: Mapping[str, Any], *, source: str) -> RunConfig:
@@ -526,6 +618,17 @@ def _keep_one_length(train: Any, changed: Any) -> None:
     for one, other in (("steps", "epochs"), ("epochs", "steps")):
         if changed.get(one) is not None and other not in changed:
             train.pop(other, None)
+
+
+def _override(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    """Set `changes` in `values`, of sections key by key; a variant of another kind takes the place of the whole section."""
+    for key, value in changes.items():
+        known = values.get(key)
+        same = isinstance(known, dict) and isinstance(value, Mapping) and value.get("kind", known.get("kind")) == known.get("kind")
+        if isinstance(known, dict) and isinstance(value, Mapping) and same:
+            _override(known, value)
+        else:
+            values[key] = copy.deepcopy(value)
 
 
 def _merge(values: dict[str, Any], changed: Mapping[str, Any]) -> None:

@@ -100,6 +100,27 @@ def size_of_uri(uri: str) -> int:
         return -1
 
 
+def stamp_of_uri(uri: str) -> str:
+    """What changes when a file is replaced: its size and what its disk or store says of its content or last change; empty where there is none.
+
+    Raises:
+        ReadError: it could not be asked for just now.
+    """
+    try:
+        if "://" not in uri:
+            stat = retried(uri, lambda: os.stat(uri))
+            return f"{stat.st_size} {stat.st_mtime_ns}"
+        fs, path = open_place(uri)
+        info = retried(uri, lambda: fs.info(path))
+    except ABSENT:
+        return ""
+    return f"{info.get('size')} {next((info[key] for key in _MARKS if info.get(key)), '')}"
+
+
+_MARKS = ("ETag", "etag", "md5Hash", "generation", "LastModified", "updated", "last_modified", "mtime", "created")
+"""What file systems of fsspec call a digest of an object, or the time of its last change; digests come first."""
+
+
 def _read_path(path: str) -> bytes:
     try:
         with open(path, "rb") as file:

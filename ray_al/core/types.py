@@ -116,13 +116,14 @@ class FileRef:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What a plan trains with, where it differs from the configuration's `train` and `data` sections."""
+    """What a plan trains with, where it differs from the configuration.
 
-    steps: int | None = None
-    epochs: int | None = None
-    batch_size: int | None = None
-    learning_rate: float | None = None
-    schedule: str | None = None
+    Attributes:
+        train: keys of the section `train` with their values, sections below it as mappings.
+        image_size: in place of `data.image_size`.
+    """
+
+    train: Mapping[str, Any] = field(default_factory=dict)
     image_size: tuple[int, int] | None = None
 
 
@@ -145,6 +146,8 @@ class TrainPlan:
         extra_epochs: train this many epochs in place of the recipe's length (EquAL's, every n-th of the budget).
         splits: splits to evaluate on.
         steps: overrides the recipe's length; 0 only builds and stores the model.
+        recipe: what differs from the configuration; `RunConfig.with_recipe` applies it.
+        keeps_model: whether a checkpoint is written; a model that is only measured leaves no file.
         snapshots: store so many states of the second half of the training, the final one among them.
         sieve: weights of the model that tells which pixels of a dominant label to believe.
     """
@@ -164,6 +167,7 @@ class TrainPlan:
     splits: tuple[str, ...] = ("val",)
     steps: int | None = None
     recipe: Recipe = field(default_factory=Recipe)
+    keeps_model: bool = True
     snapshots: int = 0
     sieve: FileRef | None = None
 

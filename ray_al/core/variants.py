@@ -93,7 +93,7 @@ class View(Section):
     kind: str
 
     def draw(self, name: str, size: tuple[int, int]) -> Any:
-        """The `ViewDraw` (features/geometry.py) of this view for the image called `name`.
+        """The `ViewDraw` (features/geometry.py), or what does the same, of this view for the image called `name`.
 
         It follows from `name` and the view's settings alone, so that every run shares it.
         """
@@ -105,9 +105,17 @@ class Store(Section):
 
     kind: str
 
+    def keeps(self, num_passes: int) -> bool:
+        """Whether it is worth keeping the features of a pool that a run passes over `num_passes` times."""
+        return True
+
     def open(self, run_uri: str) -> Any:
-        """The open store (features/store.py) for a run, or None where nothing is kept."""
+        """The open store (`RecordStore` in features/store.py) for a run, or None where nothing is kept."""
         raise NotImplementedError
+
+    def below(self, folder: str) -> "Store":
+        """This store for runs that share what is below `folder`, unless it has a place of its own."""
+        return self
 
 
 BACKBONES = Family(
@@ -130,7 +138,11 @@ HEADS = Family(
 VIEWS = Family(
     "features.views",
     View,
-    {"mirror": "ray_al.features.views.mirror:MirrorView", "crop": "ray_al.features.views.crop:CropView"},
+    {
+        "mirror": "ray_al.features.views.mirror:MirrorView",
+        "crop": "ray_al.features.views.crop:CropView",
+        "color": "ray_al.features.views.color:ColorView",
+    },
 )
 STORES = Family(
     "features.store",

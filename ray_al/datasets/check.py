@@ -58,12 +58,13 @@ def _look_at_mask(uri: str, dataset: Dataset, size: tuple[int, int] | None) -> d
     return {"counts": np.bincount(mask.ids.ravel(), minlength=256), "void_numbers": mask.void_numbers}
 
 
-def check_start(dataset: Dataset, *, pool_masks: bool = False, threads: int = 4) -> None:
+def check_start(dataset: Dataset, *, pool_masks: bool = False, test: bool = False, threads: int = 4) -> None:
     """What a run looks at before it begins.
 
     All of the validation split, which every cycle reads; of the pool the lists, its masks' samples where `pool_masks` will be read, and
     whether validation images are among its images. The pool's headers are read with its manifest; its pixels when an image is opened. The
-    test split is read by `ray-al final` alone. Warnings are logged.
+    test split is read by `ray-al final` and by models that are measured: where `test` says so, its masked images are looked at too. Warnings
+    are logged.
 
     Raises:
         ConfigError: an error that `data.allow` does not name, as `check_dataset` finds it.
@@ -74,6 +75,9 @@ def check_start(dataset: Dataset, *, pool_masks: bool = False, threads: int = 4)
             sample = _evenly([image for image in dataset.splits["train"] if image.mask_uri], NUM_POOL_MASKS)
             seen["train"] = list(executor.map(lambda image: look(image, dataset, whole=False), sample))
         findings = [*dataset.findings, *_image_findings("val", seen["val"]), *_mask_findings("val", seen["val"])]
+        tested = [image for image in dataset.splits.get("test", ()) if test and image.mask_uri]
+        looked = list(executor.map(lambda image: look(image, dataset), tested))
+        findings += [*_image_findings("test", looked), *_mask_findings("test", looked)]
         wrong = _mask_findings("train", seen.get("train", []))
         if sum(one.mask_error is not None for one in seen.get("train", [])) * 2 > len(seen.get("train", [])):
             findings += wrong  # fewer are refused one by one, when a region of theirs is to be labelled

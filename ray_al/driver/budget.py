@@ -1,5 +1,6 @@
 """Amounts of a budget, from counts and shares to whole units."""
 
+import itertools
 from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
@@ -28,7 +29,7 @@ def _exact(value: int | float, total: int | None, key: str) -> Fraction:
     if isinstance(value, int):
         return Fraction(value)
     if total is None:
-        raise ConfigError(f"budget.{key}={value}: a share of all clicks is not known before they are made; give a number of clicks")
+        raise ConfigError(f"{key}={value}: a share of all clicks is not known before they are made; give a number of clicks")
     return exact(value) * total
 
 
@@ -43,7 +44,7 @@ def total_amount(budget: BudgetConfig, created: Mapping[str, Any]) -> int:
         ConfigError: it is more than the pool, or less than one unit.
     """
     total = pool_units(created, budget.unit)
-    amount, start = (_whole(_exact(value, total, key)) for key, value in (("amount", budget.amount), ("start", budget.start)))
+    amount, start = (_whole(_exact(value, total, f"budget.{key}")) for key, value in (("amount", budget.amount), ("start", budget.start)))
     if total is not None and amount > total:
         raise ConfigError(f"budget.amount: {amount} {budget.unit} are more than the pool's {total}; lower it")
     if amount < 1 or start < 1:
@@ -51,6 +52,37 @@ def total_amount(budget: BudgetConfig, created: Mapping[str, Any]) -> int:
             f"budget: start={budget.start} or amount={budget.amount} of {total} {budget.unit} is less than one; raise it, or write a count"
         )
     return amount
+
+
+def final_budgets(config: RunConfig, created: Mapping[str, Any]) -> tuple[int, ...]:
+    """`final.budgets` in units."""
+    total = pool_units(created, config.budget.unit)
+    return tuple(_whole(_exact(value, total, "final.budgets")) for value in config.final.budgets)
+
+
+def check_final_budgets(config: RunConfig, created: Mapping[str, Any], amount: int) -> None:
+    """Refuse budgets at which no model can be measured.
+
+    Args:
+        amount: the whole budget in units.
+
+    Raises:
+        ConfigError: naming the value and what it would have to be.
+    """
+    units, unit = final_budgets(config, created), config.budget.unit
+    named = list(config.final.budgets)
+    if any(one >= other for one, other in itertools.pairwise(units)):
+        raise ConfigError(f"final.budgets: {named} are {list(units)} {unit}, which do not ascend; give each once, in ascending order")
+    if units and units[-1] > amount:
+        raise ConfigError(
+            f"final.budgets: {named[-1]} is {units[-1]} {unit}, more than budget.amount, {amount}; leave it out, or raise budget.amount"
+        )
+    start = _whole(_exact(config.budget.start, pool_units(created, unit), "budget.start"))
+    if units and units[0] < start:
+        raise ConfigError(
+            f"final.budgets: {named[0]} is {units[0]} {unit}, less than budget.start, {start}, with which the first model is trained; "
+            "leave it out, or lower budget.start"
+        )
 
 
 def region_sizes(config: RunConfig, manifest: pa.Table) -> tuple[int, int] | None:
@@ -80,6 +112,7 @@ def check_budget(config: RunConfig, created: Mapping[str, Any], manifest: pa.Tab
     if budget.unit == "regions" and not created["num_regions"] and open_regions(config.regions).needs_maps:
         return  # shares of regions that are not known yet
     amount = total_amount(budget, created)
+    check_final_budgets(config, created, amount)
     region, dearest, why = 1, 1, ""
     if budget.unit == "pixels":
         region, dearest = smallest or 1, largest or UNBOUNDED
@@ -93,7 +126,7 @@ def check_budget(config: RunConfig, created: Mapping[str, Any], manifest: pa.Tab
         sizes = {"start (its random part)": query_size(budget, created, SEED_CYCLE, UNBOUNDED), "start (the rest)": sizes["start"]}
     if sum(sizes.values()) > amount:
         raise ConfigError(f"budget.start={budget.start}: {sum(sizes.values())} {budget.unit} are more than budget.amount, {amount}; lower it")
-    per_cycle = _whole(_exact(budget.per_cycle, pool_units(created, budget.unit), "per_cycle"))
+    per_cycle = _whole(_exact(budget.per_cycle, pool_units(created, budget.unit), "budget.per_cycle"))
     if sum(sizes.values()) < amount and budget.unit != "clicks":  # of which later cycles reserve more than they plan to spend
         sizes["per_cycle"] = per_cycle
     for key, size in sizes.items():
@@ -111,7 +144,7 @@ def query_size(budget: BudgetConfig, created: Mapping[str, Any], cycle: int, rem
     Sizes are differences of a rounded running total, so that rounding never adds up to a cycle more or less.
     """
     total = pool_units(created, budget.unit)
-    start, step = _exact(budget.start, total, "start"), _exact(budget.per_cycle, total, "per_cycle")
+    start, step = _exact(budget.start, total, "budget.start"), _exact(budget.per_cycle, total, "budget.per_cycle")
     seed = start * exact(budget.seed_share) if budget.start_rule == "class_aware" else Fraction(0)
     if cycle == SEED_CYCLE:
         return min(max(_whole(seed), 1), remaining)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 
@@ -10,7 +11,6 @@ import pyarrow as pa
 
 from ray_al.core.arrays import is_among
 from ray_al.core.errors import RayALError
-from ray_al.core.seeding import seed_of
 from ray_al.core.strategy import BatchConfig, StrategyConfig
 from ray_al.core.types import SCORE_SCHEMA, SEED_CYCLE, START_CYCLE, FileRef, cycle_folder
 from ray_al.driver import decide as actions
@@ -45,7 +45,7 @@ def select(context: Context, action: actions.Select) -> Done:
         # A cycle's share may be less than a region costs, while what remains of the budget pays for one.
         query = choose_query(context, cycle, remaining, limit=1)
     if len(query) == 0:
-        return ("cycle_filled", {"cycle": cycle}) if earlier else ("run_finished", {"reason": "nothing left that fits the budget"})
+        return _no_query(context, cycle, earlier)
     name = {START_CYCLE: "cycles/0000/start", SEED_CYCLE: f"{cycle_folder(SEED_CYCLE)}/start"}.get(cycle, f"{cycle_folder(cycle)}/query")
     name += f"-{earlier + 1}.parquet" if earlier else ".parquet"
     ref = context.storage.put(name, table_bytes(query), attempt=context.state.term)
@@ -58,6 +58,13 @@ def select(context: Context, action: actions.Select) -> Done:
         "cost": sum(query.column("cost").to_pylist()),
         "seconds": time.monotonic() - start,
     }
+
+
+def _no_query(context: Context, cycle: int, earlier: int) -> Done:
+    """Nothing fits: the cycle has had its queries, or is the last one; its labels may still have to be measured."""
+    if earlier or actions.budget_to_measure(replace(context.state, filled=cycle), context.config, cycle) is not None:
+        return "cycle_filled", {"cycle": cycle}
+    return "run_finished", {"reason": actions.NOTHING_LEFT}
 
 
 def query_amount(context: Context, cycle: int) -> int:
@@ -166,9 +173,7 @@ def _start_order(context: Context, cycle: int, k: int, allows: Allows) -> pa.Tab
     """The best `k` regions of a start set that needs no scores."""
     config, pool = context.config, context.pool
     ranking = equal_per_image if cycle == START_CYCLE and config.budget.start_rule == "equal_per_image" else random_start
-    # A seed set has draws of its own; a number added to the seed would give it those of another run's start set.
-    seed = config.seed if cycle == START_CYCLE else seed_of(config.seed, "seed set")
-    return ranking(pool.manifest, pool.kind, k=k, seed=seed, remaining=~pool.chosen, allows=allows)
+    return ranking(pool.manifest, pool.kind, k=k, seed=config.seed, cycle=cycle, remaining=~pool.chosen, allows=allows)
 
 
 def _scored_order(context: Context, cycle: int, k: int, allows: Allows) -> pa.Table:
@@ -180,7 +185,6 @@ def _scored_order(context: Context, cycle: int, k: int, allows: Allows) -> pa.Ta
         batch=batch.model_copy(update={"beta": beta_at(batch.beta, batch.schedule, max(cycle, 0), _num_cycles(context))}),
         seed=context.config.seed,
         cycle=cycle,
-        num_regions_of=lambda index: int(context.pool.spans[index]),
         num_candidates=batch.candidates,
         allows=allows,
     )
@@ -203,7 +207,7 @@ def _fill_from_candidates(context: Context, cycle: int, strategy: StrategyConfig
 def _noise(context: Context, cycle: int, batch: BatchConfig, table: pa.Table) -> np.ndarray:
     """exp(Gumbel(0, 1/beta)) a region: the order of score * noise is that of power sampling, and zero stays zero."""
     beta = beta_at(batch.beta, batch.schedule, max(cycle, 0), _num_cycles(context))
-    drawn = gumbel_rows(table, "class_split", context.config.seed, cycle, lambda index: int(context.pool.spans[index]))
+    drawn = gumbel_rows(table, "class_split", context.config.seed, cycle)
     noise: np.ndarray = np.exp(drawn / beta)
     return noise
 

@@ -31,7 +31,8 @@ from ray_al.models import check_model
 from ray_al.regions import open_regions, too_small
 from ray_al.score.calibrate import measure_batch_size
 from ray_al.score.prepare import resolve_precision
-from ray_al.train.schedule import check_class_weights, check_train
+from ray_al.train.class_weights import check_class_weights
+from ray_al.train.schedule import check_train
 
 JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 GPU_BATCH_SIZE = 16
@@ -76,6 +77,7 @@ def check_config(config: RunConfig) -> Dataset:
     for size in dict.fromkeys((config.data.image_size, config.final.image_size or config.data.image_size)):
         check_model(config.model, dataset.num_classes, size)
     check_class_weights(config.train, dataset.num_classes)
+    check_class_weights(config.with_recipe(config.final.recipe).train, dataset.num_classes, key="final.train")
     masks = [image.mask_uri for image in dataset.splits["train"]]
     if config.label.annotator == "simulated" and None in masks:
         num_missing = masks.count(None)
@@ -158,7 +160,7 @@ def check_pool(config: RunConfig, dataset: Dataset) -> tuple[pa.Table, dict[str,
         ConfigError: the data set is not as it must be, or the budget does not fit the pool.
         RayALError: more images are broken than `score.max_quarantined` allows.
     """
-    check_start(dataset, pool_masks=config.label.annotator == "simulated")
+    check_start(dataset, pool_masks=config.label.annotator == "simulated", test=bool(config.final.budgets))
     kind = open_regions(config.regions)
     manifest, unreadable = build_manifest(dataset.splits["train"], (lambda height, width: 0) if kind.needs_maps else kind.num_regions)
     broken = dict(unreadable)

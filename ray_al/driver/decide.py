@@ -1,11 +1,12 @@
 """What to do next: a pure function of the state and the configuration."""
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 from ray_al.core.config import RunConfig
 from ray_al.core.shares import exact
 from ray_al.core.types import SEED_CYCLE, START_CYCLE
-from ray_al.driver.budget import query_size
+from ray_al.driver.budget import final_budgets, query_size
 from ray_al.ledger import State
 from ray_al.score.functions import find_acquisition
 from ray_al.select import BATCH_RULES
@@ -38,11 +39,23 @@ class Segment:
 
 
 @dataclass(frozen=True)
+class Embed:
+    """Fill the store with what the frozen backbone makes of the pool."""
+
+
+@dataclass(frozen=True)
 class Train:
     """Train the model of a cycle; `member` above 0: another one of its ensemble."""
 
     cycle: int
     member: int = 0
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Train fresh models by the final recipe on the labels of a cycle, and evaluate them."""
+
+    cycle: int
 
 
 @dataclass(frozen=True)
@@ -82,7 +95,11 @@ class Stop:
     reason: str
 
 
-Action = Segment | Label | Collect | Close | Train | Score | Extract | Select | Finish | Wait | Stop
+Action = Segment | Embed | Label | Collect | Close | Train | Measure | Score | Extract | Select | Finish | Wait | Stop
+
+
+NOTHING_LEFT = "nothing left that fits the budget"
+CLOSE = Fraction(1, 10)
 
 
 def decide(state: State, config: RunConfig) -> Action:
@@ -96,10 +113,16 @@ def decide(state: State, config: RunConfig) -> Action:
     if state.queries and is_short(state, config):
         return Select(state.queries[-1].cycle)
     cycle = state.queries[-1].cycle + 1 if state.queries else first_cycle(config)
+    if needs_embedding(state, config, cycle):
+        return Embed()
     if needs_model(config, cycle) and cycle not in state.trained:
         return _train(state, config, cycle)
+    if cycle not in state.measured and budget_to_measure(state, config, cycle) is not None:
+        return Measure(cycle)
     if cycle >= 0 and state.remaining <= 0:
         return Finish("budget spent")
+    if state.filled == cycle:
+        return Finish(NOTHING_LEFT)
     return _choose(state, config, cycle)
 
 
@@ -119,6 +142,27 @@ def _choose(state: State, config: RunConfig, cycle: int) -> Action:
     if needs_features(config, cycle) and cycle not in state.extracted:
         return Extract(cycle)
     return Select(cycle)
+
+
+def budget_to_measure(state: State, config: RunConfig, cycle: int) -> int | None:
+    """The highest of `final.budgets`, in units, at which the labels of `cycle` are measured; None where that is none of them.
+
+    A budget belongs to the first cycle whose labels reach it, and to the last cycle where none does. What a query could not spend, since no
+    region was as small, is no reason to wait for the next one: so a budget counts as reached where less than `CLOSE` of a query is missing.
+    """
+    if cycle < 0 or not config.final.budgets:
+        return None
+    budgets = final_budgets(config, state.created)
+    before = _reached(state, config, cycle - 1)
+    reached = max(budgets) if state.remaining <= 0 or state.filled == cycle else _reached(state, config, cycle)
+    return max((budget for budget in budgets if before < budget <= reached), default=None)
+
+
+def _reached(state: State, config: RunConfig, cycle: int) -> Fraction:
+    """What the labels of `cycle` count as, in units: what they cost, and a little more."""
+    if cycle < 0:
+        return Fraction(0)
+    return state.trained[cycle]["labelled"]["cost"] + CLOSE * query_size(config.budget, state.created, cycle - 1, state.amount)
 
 
 def is_short(state: State, config: RunConfig) -> bool:
@@ -169,6 +213,25 @@ def num_members(config: RunConfig, cycle: int) -> int:
 def needs_scores(config: RunConfig, cycle: int) -> bool:
     """Whether the pool is scored before the query of `cycle` is chosen; some kinds' regions are known from a pass over the pool alone."""
     return cycle >= 0 or needs_model(config, cycle) or config.regions.is_sparse or needs_maps(config)
+
+
+def needs_embedding(state: State, config: RunConfig, cycle: int) -> bool:
+    """Whether `cycle` begins with filling the store of a frozen backbone's features: where something then reads them, and they are worth it."""
+    if not config.model.is_frozen or state.embedded is not None or (cycle >= 0 and state.remaining <= 0):
+        return False
+    reads = needs_model(config, cycle) or needs_scores(config, cycle) or needs_features(config, cycle)
+    return reads and config.features.store.keeps(num_passes(state, config))
+
+
+def num_passes(state: State, config: RunConfig) -> int:
+    """How often the run will still pass over its pool, to score it: once a query while there is budget left."""
+    left, passes = state.remaining, 0
+    cycle = state.queries[-1].cycle + 1 if state.queries else first_cycle(config)
+    while left > 0:
+        passes += needs_scores(config, cycle)
+        left -= query_size(config.budget, state.created, cycle, left)
+        cycle += 1
+    return passes
 
 
 def needs_features(config: RunConfig, cycle: int) -> bool:

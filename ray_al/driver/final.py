@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -11,17 +11,18 @@ import numpy as np
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import BrokenImagesError, ConfigError
 from ray_al.core.storage import Storage
-from ray_al.core.types import FileRef, Recipe, TrainPlan, TrainResult
+from ray_al.core.types import FileRef, TrainPlan, TrainResult
 from ray_al.datasets import Dataset, open_dataset
 from ray_al.datasets.catalog import with_root
 from ray_al.driver.cluster import connect
 from ray_al.driver.context import check_quarantine, check_validation
 from ray_al.driver.lease import STALE_S, Lease
+from ray_al.driver.measure import measured_facts, measured_splits, repeat_seed, summary
 from ray_al.driver.pool import Pool
 from ray_al.driver.quarantine import look
 from ray_al.ledger import Journal, State, fold
 from ray_al.ledger.config import read_config
-from ray_al.report.metrics import read_metrics
+from ray_al.report.metrics import mean_miou, read_metrics
 from ray_al.train.trainer import Trainer, open_trainer
 
 Kind = Literal["final", "upper_bound"]
@@ -38,7 +39,8 @@ def train_final(
     """Train by the `final` section on the selected regions (`final`) or on every pool mask (`upper_bound`).
 
     Writes `<kind>/checkpoint/` and `<kind>/metrics.json`, which it returns. The checkpoint of an earlier training stays until `metrics.json`
-    names the new one.
+    names the new one. Of several models (`final.repeats`) the first one's checkpoint is kept, whichever is best: to choose one by its
+    score on the validation images would make that score too high.
 
     Raises:
         ConfigError: nothing is labelled yet, or the pool has no masks for an upper bound.
@@ -71,35 +73,56 @@ def _train(pool: Pool, state: State, dataset: Dataset, kind: Kind, **asked: Any)
         asked: what `Trainer.train` takes beside a plan.
     """
     storage, config = pool.storage, pool.config
-    plan = TrainPlan(
+    plan = _plan(pool, state, dataset, kind)
+    alone = {"cluster": config.cluster.model_copy(update={"host": "process"}), "score": config.score.model_copy(update={"workers": 0})}
+    with connect(config.model_copy(update=alone), should_stop=asked["should_stop"]):
+        trainer = open_trainer(config, storage.root, state.term, kind=kind)
+        try:
+            results = []
+            for repeat in range(config.final.num_repeats):
+                plan = replace(plan, seed=repeat_seed(config, repeat), keeps_model=repeat == 0)
+                plan, result = _train_usable(trainer, plan, pool, state, **_of_repeat(config, repeat, **asked))
+                results.append(result)
+        finally:
+            trainer.close()
+    storage.remove(plan.progress)
+    return list(results[0].files.values()), {"kind": kind, "left_out": len(plan.left_out), **_facts(results)}
+
+
+def _plan(pool: Pool, state: State, dataset: Dataset, kind: Kind) -> TrainPlan:
+    config = pool.config
+    return TrainPlan(
         cycle=state.cycle,
-        attempt=_next_attempt(storage, f"{kind}/checkpoint"),
+        attempt=_next_attempt(pool.storage, f"{kind}/checkpoint"),
         seed=config.seed,
         label_parts=state.label_parts if kind == "final" else (),
         left_out=_still_broken(pool, kind),
         output=f"{kind}/checkpoint",
         progress=f"{kind}/progress.pt",
         all_masks=kind == "upper_bound",
-        splits=tuple(split for split in ("val", "test") if split in dataset.splits),
-        recipe=Recipe(**config.final.model_dump()),
+        splits=measured_splits(dataset),
+        recipe=config.final.recipe,
         sieve=_sieve(config, state) if kind == "final" else None,
     )
-    alone = {"cluster": config.cluster.model_copy(update={"host": "process"}), "score": config.score.model_copy(update={"workers": 0})}
-    with connect(config.model_copy(update=alone), should_stop=asked["should_stop"]):
-        trainer = open_trainer(config, storage.root, state.term, kind=kind)
-        try:
-            plan, result = _train_usable(trainer, plan, pool, state, **asked)
-        finally:
-            trainer.close()
-    storage.remove(plan.progress)
-    return list(result.files.values()), {
-        "kind": kind,
-        "metrics": {split: metrics.as_dict() for split, metrics in result.metrics.items()},
-        "num_steps": result.num_steps,
-        "num_images": result.num_images,
-        "left_out": len(plan.left_out),
-        "train_seconds": result.train_seconds,
-        "files": {name: ref.as_dict() for name, ref in result.files.items()},
+
+
+def _of_repeat(config: RunConfig, repeat: int, *, progress: Callable[[int, int], None], **asked: Any) -> dict[str, Any]:
+    """What `Trainer.train` is asked for one of several models, whose steps count on."""
+    count = config.final.num_repeats
+    return {"progress": lambda done, total: progress(repeat * total + done, count * total), **asked}
+
+
+def _facts(results: Sequence[TrainResult]) -> dict[str, Any]:
+    """`metrics` and `files` are those of the first model; `models` has the metrics of each, `miou` and `spread` are of all of them."""
+    first = results[0]
+    return {
+        "metrics": {split: metrics.as_dict() for split, metrics in first.metrics.items()},
+        "num_steps": first.num_steps,
+        "num_images": first.num_images,
+        "train_seconds": sum(result.train_seconds for result in results),
+        "files": {name: ref.as_dict() for name, ref in first.files.items()},
+        **summary([result.metrics["val"].miou for result in results]),
+        "models": [measured_facts(result) for result in results],
     }
 
 
@@ -150,5 +173,5 @@ def _write_share(storage: Storage) -> None:
     full = read_metrics(storage, "upper_bound")
     if final is None or full is None:
         return
-    share = final["metrics"]["val"]["miou"] / full["metrics"]["val"]["miou"] if full["metrics"]["val"]["miou"] else None
+    share = mean_miou(final) / mean_miou(full) if mean_miou(full) else None
     storage.replace("final/metrics.json", json.dumps({**final, "share_of_full_score": share}, indent=1, allow_nan=False).encode())

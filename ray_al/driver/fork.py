@@ -2,16 +2,17 @@
 
 from collections.abc import Iterator
 
-from ray_al.core.config import RunConfig
+from ray_al.core.config import FinalConfig, RunConfig
 from ray_al.core.errors import ConfigError
 from ray_al.core.making import check_new
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
 from ray_al.driver.budget import check_budget, total_amount
 from ray_al.driver.create import begin_run, resolve_batch_size
+from ray_al.driver.decide import budget_to_measure
 from ray_al.driver.lease import Lease
 from ray_al.driver.pool import MANIFEST, read_table
-from ray_al.ledger import RUN, Event, Journal
+from ray_al.ledger import RUN, Event, Journal, fold
 from ray_al.ledger.config import CONFIG, config_facts, read_config
 from ray_al.ledger.events import file_refs, is_superseded
 from ray_al.score.functions import find_acquisition
@@ -35,9 +36,15 @@ def start_config(config: RunConfig) -> RunConfig | None:
     if config.budget.start_rule == "kcenter":
         values["strategy"]["batch"] = {"candidates": config.strategy.batch.candidates}
     values["budget"] = {**values["budget"], "amount": values["budget"]["start"], "per_cycle": values["budget"]["start"]}
+    values["final"]["budgets"] = [budget for budget in config.final.budgets if _is_of_start(budget, config)]
     values["cluster"]["host"] = "process"
     values.pop("tracking")
     return RunConfig.model_validate(values)
+
+
+def _is_of_start(budget: int | float, config: RunConfig) -> bool:
+    """Whether the start run measures at one of `final.budgets`; at one that is not written as the start set's size is, each run does so itself."""
+    return type(budget) is type(config.budget.start) and budget <= config.budget.start
 
 
 def _passes_are_models(config: RunConfig) -> bool:
@@ -63,7 +70,8 @@ def fork_run(source: str, config: RunConfig, out: str) -> str:
     check_new(storage, out, RUN)
     storage.probe()
     copied = {event.sequence: _files(origin, event, shared) for event in shared[1:]}
-    resolved = read_config(origin).score
+    theirs = read_config(origin, events)
+    resolved = theirs.score
     score = config.score.model_copy(update={"precision": resolved.precision, "shard_size": resolved.shard_size})
     config = config.model_copy(update={"score": score})
     batch_size = resolve_batch_size(config, len(shared[0].data["class_names"]))
@@ -84,7 +92,21 @@ def fork_run(source: str, config: RunConfig, out: str) -> str:
             for ref in copied[event.sequence]:
                 storage.put(ref.path, origin.read_ref(ref), attempt=0)
             journal.append(event.kind, {**event.data, "amount": amount} if event.kind == "regions_computed" else event.data)
+        _copy_measured(journal, events, theirs.final, config)
     return storage.root
+
+
+def _copy_measured(journal: Journal, source: list[Event], theirs: FinalConfig, config: RunConfig) -> None:
+    """The models that the source measured on cycle 0's labels, where the new run would measure the same ones.
+
+    They leave no file. Where the copy is cut short, the new run measures what is missing.
+    """
+    budget = budget_to_measure(fold(journal.events), config, 0)
+    if budget is None or (theirs.recipe, theirs.num_repeats) != (config.final.recipe, config.final.num_repeats):
+        return
+    for event in source:
+        if event.kind in ("model_measured", "models_measured") and event.data["cycle"] == 0:
+            journal.append(event.kind, {**event.data, "budget": budget} if event.kind == "models_measured" else event.data)
 
 
 def _files(origin: Storage, event: Event, shared: list[Event]) -> list[FileRef]:

@@ -10,7 +10,7 @@ from ray_al.core.errors import Interrupted, RunHeldError
 from ray_al.core.places import before_work
 from ray_al.core.storage import Storage
 from ray_al.datasets.catalog import with_root
-from ray_al.driver.decide import Stop, Train, Wait, decide
+from ray_al.driver.decide import Measure, Stop, Train, Wait, decide
 from ray_al.driver.lease import Lease
 from ray_al.driver.perform import Performer
 from ray_al.driver.settings import settle_config
@@ -81,7 +81,7 @@ class _Loop:
                 self.append(*performer.perform(action, self.state))
                 performer.tidy(action, self.state)
                 write_curve(self.storage, self.state)
-                if isinstance(action, Train):
+                if isinstance(action, Train | Measure):
                     self._tell()
         finally:
             performer.close()
@@ -96,7 +96,8 @@ class _Loop:
         self.status.note(self.state, stage)
 
     def _tell(self) -> None:
-        self.tracker(self.state)
+        coming = decide(self.state, self.config)
+        self.tracker(self.state, left_out=coming.cycle if isinstance(coming, Measure) else None)
         self.on_trained(self.state)
 
     def append(self, kind: str, data: Mapping[str, Any]) -> State:

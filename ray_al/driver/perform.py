@@ -14,7 +14,7 @@ from ray_al.core.errors import RayALError
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef, cycle_folder
 from ray_al.datasets.images import read_pool_image
-from ray_al.driver import choose, scoring, training
+from ray_al.driver import choose, embedding, measure, scoring, training
 from ray_al.driver import decide as actions
 from ray_al.driver.context import Append, Context, Done, Note
 from ray_al.driver.pool import read_table, table_bytes
@@ -25,7 +25,7 @@ from ray_al.ledger import Query, State
 from ray_al.train.trainer import Trainer, open_trainer
 
 SHOWN_REASONS = 5
-LEAD_TO_TRAINING = (actions.Segment, actions.Select, actions.Label, actions.Train)
+LEAD_TO_TRAINING = (actions.Segment, actions.Embed, actions.Select, actions.Label, actions.Train, actions.Measure)
 """What a host may begin with where training comes before any scoring; with people, their answers come first."""
 
 
@@ -46,6 +46,7 @@ class Performer:
         if config.label.annotator == "simulated" and config.keeps_group and isinstance(action, LEAD_TO_TRAINING):
             self._open_trainer().start()
         begin_session(self.context)
+        embedding.drop_outdated(self.context)
 
     def perform(self, action: actions.Action, state: State) -> Done:
         """Do what `action` says and return the event that records it."""
@@ -55,10 +56,12 @@ class Performer:
             self.context.reload()
         table: Mapping[type, Callable[[Context, Any], Done]] = {
             actions.Segment: scoring.segment,
+            actions.Embed: embedding.embed,
             actions.Label: label,
             actions.Collect: collect,
             actions.Close: close,
             actions.Train: self._train,
+            actions.Measure: self._measure,
             actions.Score: scoring.score,
             actions.Extract: scoring.extract,
             actions.Select: choose.select,
@@ -74,6 +77,9 @@ class Performer:
 
     def _train(self, context: Context, action: actions.Train) -> Done:
         return training.train(context, action, self._open_trainer())
+
+    def _measure(self, context: Context, action: actions.Measure) -> Done:
+        return measure.measure(context, action, self._open_trainer())
 
     def _open_trainer(self) -> Trainer:
         if self._trainer is None:

@@ -1,7 +1,7 @@
 """Work over the pool: regions of images, scores, features; and which images lazy scoring leaves out."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ray_al.core.errors import Interrupted
-from ray_al.core.seeding import uniform_of
+from ray_al.core.seeding import seed_of, uniform_of
 from ray_al.core.strategy import LazyConfig
 from ray_al.core.types import FileRef, cycle_folder
 from ray_al.datasets.manifest import relative_places
@@ -34,7 +34,7 @@ def segment(context: Context, action: actions.Segment) -> Done:
     """Compute the regions of every image, then the manifest and the budget that follow from their number."""
     start, pool = time.monotonic(), context.pool
     tasks = _tasks(context, "maps", 0, images=~pool.broken, regions_of=lambda start, stop: b"", done=set(context.state.map_parts), output="maps")
-    _run(context, tasks, "segment", "images_segmented", {})
+    run_tasks(context, tasks, "segment", "images_segmented", {})
     counts = np.zeros(len(pool.manifest), dtype=np.int32)
     for ref in context.state.map_parts.values():
         if ref is not None:
@@ -73,7 +73,7 @@ def score(context: Context, action: actions.Score) -> Done:
         output=f"{cycle_folder(cycle)}/scores",
         first_shard=_num_shards(context) if action.rest else 0,
     )
-    facts = _run(context, tasks, "score", "shards_scored", {"cycle": cycle})
+    facts = run_tasks(context, tasks, "score", "shards_scored", {"cycle": cycle})
     before: Mapping[str, Any] = state.scored.get(cycle, {"num_images": 0, "seconds": 0.0, "work_seconds": 0.0})
     event = {
         "cycle": cycle,
@@ -106,7 +106,7 @@ def extract(context: Context, action: actions.Extract) -> Done:
         done=set(context.state.features.get(cycle, {})),
         output=f"{cycle_folder(cycle)}/features",
     )
-    facts = _run(context, tasks, "features", "shards_extracted", {"cycle": cycle})
+    facts = run_tasks(context, tasks, "features", "shards_extracted", {"cycle": cycle})
     return "features_extracted", {
         "cycle": cycle,
         "num_regions": len(wanted),
@@ -116,10 +116,10 @@ def extract(context: Context, action: actions.Extract) -> Done:
 
 
 def _labelled_numbers(context: Context, cycle: int) -> np.ndarray:
-    """Flat numbers of the labelled regions, at most `MAX_LABELLED`."""
+    """Flat numbers of the labelled regions, at most `MAX_LABELLED`: of more, those with the lowest draws."""
     numbers = context.pool.labelled_numbers
     if len(numbers) > MAX_LABELLED:
-        drawn = uniform_of(context.config.seed, cycle, "labelled", len(numbers))
+        drawn = uniform_of(seed_of("labelled", context.config.seed, cycle), numbers)
         numbers = np.sort(numbers[np.argsort(drawn, kind="stable")[:MAX_LABELLED]])
     return numbers
 
@@ -148,8 +148,27 @@ def _tasks(context: Context, work: Any, cycle: int, **arguments: Any) -> list[Sh
     )
 
 
-def _run(context: Context, tasks: list[ShardTask], stage: str, kind: str, facts: dict[str, Any]) -> dict[str, Any]:
-    """Run the tasks; each part is recorded as it comes, so that no work is done twice."""
+def _file_part(result: ShardResult) -> dict[str, Any]:
+    return {"shard": result.shard, "file": result.file.as_dict() if result.file else None, "num_rows": result.num_rows}
+
+
+def run_tasks(
+    context: Context,
+    tasks: list[ShardTask],
+    stage: str,
+    kind: str,
+    facts: dict[str, Any],
+    *,
+    part_of: Callable[[ShardResult], dict[str, Any]] = _file_part,
+) -> dict[str, Any]:
+    """Run the tasks; each part is recorded as it comes, so that no work is done twice.
+
+    Args:
+        stage: what the status says.
+        kind: of the events that record parts.
+        facts: of each of these events, beside its parts.
+        part_of: what such an event says of a task.
+    """
     totals = {"num_images": 0, "work_seconds": 0.0}
     num_done = 0
     context.note(stage, 0, len(tasks))
@@ -159,12 +178,11 @@ def _run(context: Context, tasks: list[ShardTask], stage: str, kind: str, facts:
         totals["num_images"] += sum(result.num_images for result in results)
         totals["work_seconds"] += sum(result.seconds for result in results)
         num_done += len(results)
-        parts = [{"shard": r.shard, "file": r.file.as_dict() if r.file else None, "num_rows": r.num_rows} for r in results]
         note = NO_REGIONS if kind == "images_segmented" else ""
         broken = [{"image_id": image_id, "error": error + note} for result in results for image_id, error in result.quarantined]
         if broken:  # first, as a part that is recorded is not worked on again
             context.quarantine(broken)
-        context.append(kind, {**facts, "parts": parts})
+        context.append(kind, {**facts, "parts": [part_of(result) for result in results]})
         context.note(stage, num_done, len(tasks))
 
     def watch(silent_s: float) -> None:

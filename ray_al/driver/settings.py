@@ -11,18 +11,21 @@ from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
 from ray_al.datasets import Dataset, check_start, open_dataset
 from ray_al.datasets.manifest import build_manifest
+from ray_al.driver.budget import check_final_budgets
 from ray_al.driver.context import check_validation
 from ray_al.driver.lease import Lease
 from ray_al.driver.pool import read_table
 from ray_al.driver.track import check_tracking
 from ray_al.ledger import Event, Journal, State, fold
 from ray_al.ledger.config import CONFIG, config_facts, differences, is_left_behind, read_config, recorded
+from ray_al.train.class_weights import check_class_weights
 from ray_al.train.schedule import check_train
 
 CHANGEABLE = (
     "data.root",
     "data.cache_gb",
     "model.weights",
+    "features.store",
     "train.workers",
     "train.threads",
     "train.gpus_per_worker",
@@ -91,6 +94,7 @@ def changed_config(storage: Storage, events: Sequence[Event], overrides: Sequenc
     check_train(after)
     check_tracking(after)
     state = fold(events)
+    _check_final(after, state)
     if "model.weights" in changed:
         _check_weights(after, state)
     if "data.root" in changed:
@@ -112,6 +116,14 @@ def _check_key(key: str, before: RunConfig, after: RunConfig) -> None:
         raise ConfigError(
             f"--set {key}={after.model.weights}: the run began with {before.model.weights!r}; a file's place may change, not what is in it"
         )
+
+
+def _check_final(config: RunConfig, state: State) -> None:
+    """What `final` names can be trained, and is a part of the run's budget."""
+    num_classes = len(state.created["class_names"])
+    check_class_weights(config.with_recipe(config.final.recipe).train, num_classes, key="final.train")
+    if state.amount:  # else it is known once the regions are
+        check_final_budgets(config, state.created, state.amount)
 
 
 def _check_weights(config: RunConfig, state: State) -> None:

@@ -94,6 +94,25 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
 
 
+def last_measured(state: State) -> dict[str, Any] | None:
+    """Of the models that were measured last: cycle, budget, mIoU of each, their mean and spread; None before the first."""
+    if not state.measured:
+        return None
+    data = state.measured[max(state.measured)]
+    return {key: data[key] for key in ("cycle", "budget", "mious", "miou", "spread")}
+
+
+def measured_line(facts: dict[str, Any]) -> str | None:
+    """What the terminal says of the models that were measured last, of the facts of `read_status`."""
+    measured = facts["measured"]
+    if measured is None:
+        return None
+    spread = "" if measured["spread"] is None else f" ± {measured['spread']:.4f}"
+    number = len(measured["mious"])
+    models = "1 model" if number == 1 else f"{number} models"
+    return f"measured: mIoU {measured['miou']:.4f}{spread} of {models} on the labels of cycle {measured['cycle']}"
+
+
 def read_status(storage: Storage) -> dict[str, Any]:
     """The facts that `ray-al status --json` prints."""
     state = fold(Journal(storage).events)
@@ -111,6 +130,7 @@ def read_status(storage: Storage) -> dict[str, Any]:
         "seconds_left": live.get("seconds_left") if not state.finished else None,
         "budget": {"unit": state.created["unit"], "amount": state.amount, "spent": state.spent, "reserved": state.reserved},
         "miou": last["metrics"]["val"]["miou"] if last.get("metrics") else None,
+        "measured": last_measured(state),
         "labelled_regions": state.labelled_regions,
         "quarantined": len(state.quarantined),
         "quarantine": dict(state.quarantined),

@@ -5,7 +5,7 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ray_al.core.config import RunConfig
@@ -14,6 +14,7 @@ from ray_al.core.notes import read_note
 from ray_al.core.storage import Storage
 from ray_al.ledger import State
 from ray_al.report.build import curve_rows
+from ray_al.report.curve import MEASURED_COLUMNS
 
 logger = logging.getLogger(__name__)
 NAME = "tracking.json"
@@ -46,14 +47,18 @@ class Tracker:
         kept = read_note(storage, NAME)
         self.memory: dict[str, dict[str, Any]] = {name: kept[name] for name in SERVICES if _is_memory(kept.get(name))}
 
-    def __call__(self, state: State) -> None:
+    def __call__(self, state: State, *, left_out: int | None = None) -> None:
+        """Log what is new.
+
+        Args:
+            left_out: a cycle whose models are still to be measured, and which is logged with them.
+        """
         tracking = self.config.tracking
         openers = {"tensorboard": tracking.tensorboard, "mlflow": tracking.mlflow, "wandb": tracking.wandb}
         for name in (name for name, asked in openers.items() if asked):
-            told = self.memory.get(name, {}).get("told", -1)
-            rows = [row for row in curve_rows(state) if row["cycle"] > told]
-            if rows:
-                self._tell(name, rows)
+            rows = [row for row in curve_rows(state) if row["cycle"] != left_out]
+            if news := list(_news(rows, self.memory.get(name, {}))):
+                self._tell(name, news)
 
     def _tell(self, name: str, rows: list[dict[str, Any]]) -> None:
         memory = self.memory.setdefault(name, {})
@@ -61,7 +66,9 @@ class Tracker:
             for row in rows:
                 numbers = {key: float(value) for key, value in row.items() if isinstance(value, int | float)}
                 getattr(self, f"_{name}")(row["cycle"], numbers, memory)
-                memory["told"] = row["cycle"]
+                memory["told"] = max(row["cycle"], memory.get("told", -1))
+                if "final_miou" in numbers:
+                    memory["measured"] = row["cycle"]
         except Exception as error:  # any of many kinds, by service and network
             logger.warning("tracking.%s: cycle %s was not logged: %s", name, rows[0]["cycle"], error)
         try:
@@ -116,7 +123,17 @@ class Tracker:
 
 def _is_memory(kept: Any) -> bool:
     """Whether this is what one service was told, as `_tell` keeps it."""
-    return isinstance(kept, dict) and isinstance(kept.get("told", -1), int) and isinstance(kept.get("run_id", ""), str)
+    cycles = ("told", "measured")
+    return isinstance(kept, dict) and all(isinstance(kept.get(key, -1), int) for key in cycles) and isinstance(kept.get("run_id", ""), str)
+
+
+def _news(rows: list[dict[str, Any]], memory: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The rows that a service was not told, and of the others what was measured since: the last cycle's models may be measured late."""
+    for row in rows:
+        if row["cycle"] > memory.get("told", -1):
+            yield row
+        elif row["final_miou"] is not None and row["cycle"] > memory.get("measured", -1):
+            yield {key: row[key] for key in ("cycle", *MEASURED_COLUMNS)}
 
 
 def default_tracking_uri(storage: Storage) -> str:

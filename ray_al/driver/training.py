@@ -1,5 +1,6 @@
 """Train the model of a cycle, or another member of its ensemble."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,13 @@ def train(context: Context, action: actions.Train, trainer: Trainer) -> Done:
     cycle, state = action.cycle, context.state
     if not is_untrained(context, cycle) and not state.label_parts:
         raise RayALError(f"cycle {cycle}: not one label of the start set could be used; see the refused ones with `ray-al status`")
-    result = _train_usable(context, action, trainer)
+    result = train_usable(
+        context,
+        lambda: _plan(context, cycle, action.member),
+        trainer,
+        progress=lambda done, total: context.note("train", done, total),
+        waiting=lambda text: context.note("train", 0, 0, text),
+    )
     if action.member:
         return "member_trained", {"cycle": cycle, "member": action.member, **_files(result)}
     return "cycle_trained", {
@@ -38,7 +45,7 @@ def train(context: Context, action: actions.Train, trainer: Trainer) -> Done:
             "clicks": state.labelled_clicks,
             "cost": state.spent,
         },
-        "left_out": _left_out(context),
+        "left_out": count_left_out(context),
         "class_pixels": list(result.class_pixels),
         "losses": [list(pair) for pair in result.losses],
         "num_images": result.num_images,
@@ -46,17 +53,16 @@ def train(context: Context, action: actions.Train, trainer: Trainer) -> Done:
     }
 
 
-def _train_usable(context: Context, action: actions.Train, trainer: Trainer) -> TrainResult:
-    """Train on the images that can be used: those that turn out broken are quarantined, and the cycle is trained without them from its start."""
+def train_usable(context: Context, make_plan: Callable[[], TrainPlan], trainer: Trainer, **told: Any) -> TrainResult:
+    """Train on the images that can be used: those that turn out broken are quarantined, and the plan is made anew, without them.
+
+    Args:
+        told: `progress` and `waiting`, as `Trainer.train` takes them.
+    """
     while True:
-        plan = _plan(context, action.cycle, action.member)
+        plan = make_plan()
         try:
-            result = trainer.train(
-                plan,
-                progress=lambda done, total: context.note("train", done, total),
-                should_stop=context.should_stop,
-                waiting=lambda text: context.note("train", 0, 0, text),
-            )
+            result = trainer.train(plan, should_stop=context.should_stop, **told)
         except BrokenImagesError as error:
             context.quarantine([{"image_id": image_id, "error": reason} for image_id, reason in error.images.items()])
             continue
@@ -64,7 +70,12 @@ def _train_usable(context: Context, action: actions.Train, trainer: Trainer) -> 
         return result
 
 
-def _left_out(context: Context) -> dict[str, int]:
+def left_out_images(context: Context) -> tuple[int, ...]:
+    """Numbers of the labelled images that cannot be used."""
+    return tuple(np.flatnonzero(context.pool.broken & context.pool.labelled_images).tolist())
+
+
+def count_left_out(context: Context) -> dict[str, int]:
     """Labelled images that cannot be used, and their labelled regions: paid for, and not trained on."""
     counts = labels_left_out(context.storage, context.state)
     return {"images": len(counts), "regions": sum(counts.values())}
@@ -95,7 +106,7 @@ def _plan(context: Context, cycle: int, member: int) -> TrainPlan:
         attempt=state.term,
         seed=seed_of("member", context.config.seed, member) if member else context.config.seed,
         label_parts=state.label_parts,
-        left_out=tuple(np.flatnonzero(context.pool.broken & context.pool.labelled_images).tolist()),
+        left_out=left_out_images(context),
         output=f"{folder}/checkpoint",
         progress=f"{folder}/progress.pt",
         init=FileRef.from_dict(previous["model.pt"]) if "model.pt" in previous else None,
@@ -104,7 +115,7 @@ def _plan(context: Context, cycle: int, member: int) -> TrainPlan:
         extra_epochs=settings.extra_epochs if _is_extra(context, cycle) else None,
         splits=() if member else ("val",),
         steps=0 if is_untrained(context, cycle) else None,
-        recipe=Recipe(learning_rate=settings.warm_learning_rate if trained_before else None),
+        recipe=Recipe(train={"learning_rate": settings.warm_learning_rate}) if settings.warm_learning_rate and trained_before else Recipe(),
         snapshots=snapshots,
         sieve=_sieve(context, cycle),
     )

@@ -11,6 +11,7 @@ from ray_al.core.config import RunConfig
 from ray_al.core.errors import ConfigError, StorageError, VerifyError
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
+from ray_al.driver.measure import summary
 from ray_al.driver.pool import Pool, read_table
 from ray_al.ledger import Event, Journal, State, fold
 from ray_al.ledger.config import CONFIG, config_facts, read_config
@@ -31,6 +32,7 @@ def verify(run_uri: str) -> dict[str, Any]:
         num_files = sum(_check_event_files(storage, event, events) for event in events)
         state = _check_budget(events)
         _check_quarantine(storage, events)
+        _check_measured(events)
         _check_queries(storage, state, read_config(storage, events))
         _check_labels(storage, state)
     except (StorageError, ConfigError) as error:
@@ -78,11 +80,26 @@ def _check_quarantine(storage: Storage, events: list[Event]) -> None:
             names = read_table(storage, FileRef.from_dict(event.data["query"]), ["image_id"]).column("image_id").to_pylist()
             if chosen := sorted(state.quarantined.keys() & set(names)):
                 raise VerifyError(f"{where}: {chosen[0]} is chosen, and was quarantined before")
-        if event.kind == "cycle_trained" and "left_out" in event.data:  # earlier versions did not write it
+        if event.kind in ("cycle_trained", "model_measured") and "left_out" in event.data:  # earlier versions did not write it
             lost = labels_left_out(storage, state)
             expected = {"images": len(lost), "regions": sum(lost.values())}
             if event.data["left_out"] != expected:
                 raise VerifyError(f"{where}: left out {event.data['left_out']}, labels of quarantined images are {expected}")
+        state = fold([event], state)
+
+
+def _check_measured(events: list[Event]) -> None:
+    """What is told of measured models together follows from each of them, and the labels had reached the budget by then or never did."""
+    state = State()
+    for event in events:
+        if event.kind == "models_measured":
+            where = f"journal event {event.sequence} ({event.kind})"
+            expected = summary(event.data["mious"])
+            if any(event.data[key] != value for key, value in expected.items()):
+                told = {key: event.data[key] for key in expected}
+                raise VerifyError(f"{where}: says {told}, of its models follows {expected}")
+            if not 0 < event.data["budget"] <= state.amount:
+                raise VerifyError(f"{where}: was measured at {event.data['budget']} of a budget of {state.amount} {state.created['unit']}")
         state = fold([event], state)
 
 
@@ -140,6 +157,8 @@ def _check_labels(storage: Storage, state: State) -> None:
 def describe(event: Event) -> str:
     """One line for `ray-al log`."""
     shown = {key: value for key, value in event.data.items() if (isinstance(value, int | float | str) and key != "config_yaml") or key == "left_out"}
+    if event.kind == "model_measured":
+        shown["miou"] = event.data["metrics"]["val"]["miou"]
     if event.kind in ("images_quarantined", "images_restored"):
         shown["images"] = [image if isinstance(image, str) else image["image_id"] for image in event.data["images"]]
     return f"{event.sequence:5d}  {event.time}  {event.kind:20s} {json.dumps(shown)}"

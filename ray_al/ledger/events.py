@@ -19,6 +19,9 @@ EVENTS: Mapping[str, frozenset[str]] = {
     "images_restored": frozenset({"images"}),
     "images_segmented": frozenset({"parts"}),
     "regions_computed": frozenset({"manifest", "num_regions", "amount", "seconds"}),
+    "shards_embedded": frozenset({"parts"}),
+    "pool_embedded": frozenset({"num_images", "views", "num_bytes", "seconds"}),
+    "features_outdated": frozenset({"shards"}),
     "query_selected": frozenset({"cycle", "query", "num_regions", "num_pixels", "cost", "seconds"}),
     "labels_requested": frozenset({"cycle", "tasks", "num_tasks"}),
     "labels_received": frozenset({"cycle", "part", "num_regions", "num_pixels", "cost", "refused", "seconds", "term"}),
@@ -28,6 +31,8 @@ EVENTS: Mapping[str, frozenset[str]] = {
         {"cycle", "files", "metrics", "labelled", "class_pixels", "num_steps", "num_images", "train_seconds", "evaluate_seconds"}
     ),
     "member_trained": frozenset({"cycle", "member", "files", "num_steps", "train_seconds"}),
+    "model_measured": frozenset({"cycle", "repeat", "metrics", "num_steps", "num_images", "train_seconds", "evaluate_seconds"}),
+    "models_measured": frozenset({"cycle", "budget", "mious", "miou", "spread", "seconds"}),
     "images_picked": frozenset({"cycle", "file", "num_picked", "num_check"}),
     "shards_scored": frozenset({"cycle", "parts"}),
     "pool_scored": frozenset({"cycle", "num_images", "seconds"}),

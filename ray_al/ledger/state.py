@@ -31,7 +31,9 @@ class Query:
 class State:
     """What is known of a run. Costs are in the budget's unit.
 
-    `quarantined`: image_id -> what is wrong with it; `restored`: image_id -> the term in which it came back.
+    `repeats`: cycle -> repeat -> a model that was measured; `measured`: cycle -> what all of its repeats are together;
+    `quarantined`: image_id -> what is wrong with it; `restored`: image_id -> the term in which it came back. `embedded_shards`: shard -> what
+    the store of features calls it; `embedded`: the event that all of them are there, until some are outdated.
     """
 
     created: Mapping[str, Any] = field(default_factory=dict)
@@ -45,8 +47,12 @@ class State:
     reserved: int = 0
     maps: Mapping[str, Any] | None = None
     map_parts: Mapping[int, FileRef | None] = field(default_factory=dict)
+    embedded_shards: Mapping[int, str] = field(default_factory=dict)
+    embedded: Mapping[str, Any] | None = None
     trained: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
     members: Mapping[int, Mapping[int, Mapping[str, Any]]] = field(default_factory=dict)
+    repeats: Mapping[int, Mapping[int, Mapping[str, Any]]] = field(default_factory=dict)
+    measured: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
     picked: Mapping[int, FileRef] = field(default_factory=dict)
     scores: Mapping[int, Mapping[int, FileRef | None]] = field(default_factory=dict)
     scored: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
@@ -181,10 +187,30 @@ def _cycle_filled(state: State, data: Mapping[str, Any]) -> State:
     return replace(state, filled=data["cycle"])
 
 
-def _trained(state: State, data: Mapping[str, Any]) -> State:
+def _check_classes(state: State, data: Mapping[str, Any]) -> None:
     names = state.created.get("class_names", ())
     if any(len(metrics["iou"]) != len(names) for metrics in data["metrics"].values()):
         raise ValueError(f"its IoU are not those of {len(names)} classes")
+
+
+def _model_measured(state: State, data: Mapping[str, Any]) -> State:
+    _check_classes(state, data)
+    cycle = data["cycle"]
+    if cycle not in state.trained:
+        raise ValueError(f"cycle {cycle} is measured and was not trained")
+    return replace(state, repeats={**state.repeats, cycle: {**state.repeats.get(cycle, {}), data["repeat"]: data}})
+
+
+def _models_measured(state: State, data: Mapping[str, Any]) -> State:
+    cycle = data["cycle"]
+    known = [one["metrics"]["val"]["miou"] for _, one in sorted(state.repeats.get(cycle, {}).items())]
+    if data["mious"] != known:
+        raise ValueError(f"its mIoU are {data['mious']}, those of the models that were measured {known}")
+    return replace(state, measured={**state.measured, cycle: data})
+
+
+def _trained(state: State, data: Mapping[str, Any]) -> State:
+    _check_classes(state, data)
     return replace(state, trained={**state.trained, data["cycle"]: data})
 
 
@@ -205,6 +231,19 @@ def _regions_computed(state: State, data: Mapping[str, Any]) -> State:
     """From now on the manifest knows how many regions an image has, and the budget what it is a share of."""
     known = {key: data[key] for key in ("manifest", "num_regions", "amount")}
     return replace(state, created={**state.created, **known}, maps=data)
+
+
+def _shards_embedded(state: State, data: Mapping[str, Any]) -> State:
+    return replace(state, embedded_shards={**state.embedded_shards, **{part["shard"]: part["name"] for part in data["parts"]}})
+
+
+def _pool_embedded(state: State, data: Mapping[str, Any]) -> State:
+    return replace(state, embedded=data)
+
+
+def _features_outdated(state: State, data: Mapping[str, Any]) -> State:
+    gone = set(data["shards"])
+    return replace(state, embedded=None, embedded_shards={shard: name for shard, name in state.embedded_shards.items() if shard not in gone})
 
 
 def _images_picked(state: State, data: Mapping[str, Any]) -> State:
@@ -254,7 +293,12 @@ _APPLY: Mapping[str, Callable[[State, Mapping[str, Any]], State]] = {
     "cycle_trained": _trained,
     "images_segmented": _images_segmented,
     "regions_computed": _regions_computed,
+    "shards_embedded": _shards_embedded,
+    "pool_embedded": _pool_embedded,
+    "features_outdated": _features_outdated,
     "member_trained": _member_trained,
+    "model_measured": _model_measured,
+    "models_measured": _models_measured,
     "images_picked": _images_picked,
     "shards_scored": _shards_scored,
     "shards_extracted": _shards_extracted,

@@ -30,6 +30,10 @@ KINDS: Mapping[str, Kind] = {
     "pid": int,
     "images_quarantined.images": [{"image_id": str, "error": str}],
     "parts": PARTS,
+    "shards_embedded.parts": [{"shard": int, "name": str}],
+    "pool_embedded.views": [int],
+    "pool_embedded.num_bytes": int,
+    "features_outdated.shards": [int],
     "seconds": NUMBER,
     "cycle": int,
     "query": FILE,
@@ -46,6 +50,12 @@ KINDS: Mapping[str, Kind] = {
     "train_seconds": NUMBER,
     "evaluate_seconds": NUMBER,
     "member": int,
+    "repeat": int,
+    "budget": int,
+    "mious": [NUMBER],
+    "miou": NUMBER,
+    "spread": (None, NUMBER),
+    "model_measured.metrics": {},
     "file": FILE,
     "num_picked": int,
     "num_check": int,
@@ -70,13 +80,12 @@ def _kind_of(event: str, key: str) -> Kind:
 
 def _trained_problem(event: str, data: Mapping[str, Any]) -> str | None:
     """Of the mappings whose keys are names: files by name, metrics by split."""
-    if event not in ("cycle_trained", "member_trained"):
-        return None
-    needed: Kind = {"model.pt": FILE}
-    checks = [("files", data["files"], needed), *((f"files.{name}", ref, FILE) for name, ref in data["files"].items())]
-    if event == "cycle_trained":
+    checks: list[tuple[str, Any, Kind]] = []
+    if event in ("cycle_trained", "member_trained"):
+        checks = [("files", data["files"], {"model.pt": FILE}), *((f"files.{name}", ref, FILE) for name, ref in data["files"].items())]
+    if event in ("cycle_trained", "model_measured"):
         metric: Kind = {"miou": NUMBER, "pixel_accuracy": NUMBER, "iou": [(None, NUMBER)]}
-        needed = {"val": metric} if data["cycle"] >= 0 else {}
+        needed: Kind = {"val": metric} if data["cycle"] >= 0 else {}
         checks += [("metrics", data["metrics"], needed), *((f"metrics.{split}", values, metric) for split, values in data["metrics"].items())]
     return next((text for key, value, kind in checks if (text := _problem(value, kind, key))), None)
 

@@ -2,7 +2,7 @@
 
 import functools
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +35,7 @@ def curve_rows(state: State) -> list[dict[str, Any]]:
         if cycle < 0:
             continue
         metrics, labelled = data["metrics"]["val"], data["labelled"]
-        scored = state.scored.get(cycle, {})
+        scored, measured = state.scored.get(cycle, {}), state.measured.get(cycle, {})
         chosen = [query.select_seconds for query in queries.get(cycle, [])]
         answered = [query.label_seconds for query in queries.get(cycle - 1, [])]
         seconds = {
@@ -60,9 +60,31 @@ def curve_rows(state: State) -> list[dict[str, Any]]:
                 **seconds,
                 "cycle_seconds": sum(value or 0.0 for value in seconds.values()),
                 "images_per_second": scored["num_images"] / scored["seconds"] if scored.get("seconds") else None,
+                "final_miou": measured.get("miou"),
+                "final_spread": measured.get("spread"),
+                "measure_seconds": measured.get("seconds"),
             }
         )
     return rows
+
+
+def measured_rows(state: State) -> list[dict[str, Any]]:
+    """The rows of `curve_rows` whose models were measured, with the means of these models' metrics in place of the choosing model's."""
+    names, rows = state.created["class_names"], []
+    for row in curve_rows(state):
+        if row["final_miou"] is None:
+            continue
+        metrics = [model["metrics"]["val"] for _, model in sorted(state.repeats[row["cycle"]].items())]
+        ious = zip(*(one["iou"] for one in metrics), strict=True)
+        means = {f"iou_{name}": _mean(values) for name, values in zip(names, ious, strict=True)}
+        rows.append({**row, "miou": row["final_miou"], "pixel_accuracy": _mean([one["pixel_accuracy"] for one in metrics]), **means})
+    return rows
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """Over what is known; None where nothing is."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
 
 
 def _fraction(labelled: Mapping[str, Any], created: Mapping[str, Any]) -> float:
@@ -100,11 +122,17 @@ def write_report(run_uri: str, val_class_pixels: list[int]) -> str:
         config_yaml=storage.read("config.yaml").decode(errors="replace"),
         quarantine=_quarantine(storage, state),
         refused=[dict(refused) for refused in state.refused],
+        measured=[_measured(state, cycle) for cycle in sorted(state.measured)],
         final=read_metrics(storage, "final"),
         upper_bound=read_metrics(storage, "upper_bound"),
     )
     storage.replace("report.html", render_report(data).encode())
     return storage.uri("report.html")
+
+
+def _measured(state: State, cycle: int) -> dict[str, Any]:
+    test = [model["metrics"]["test"]["miou"] for model in state.repeats[cycle].values() if "test" in model["metrics"]]
+    return {**state.measured[cycle], "test": float(np.mean(test)) if test else None}
 
 
 def _quarantine(storage: Storage, state: State) -> list[dict[str, Any]]:

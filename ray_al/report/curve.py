@@ -5,13 +5,16 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+MEASURED_COLUMNS = ("final_miou", "final_spread", "measure_seconds")
+"""Of the models that were measured on a cycle's labels; empty where none were."""
+
 
 def curve_columns(class_names: Sequence[str]) -> list[str]:
     """Names of the columns, in order."""
     labelled = [f"labelled_{unit}" for unit in ("regions", "pixels", "images", "clicks")]
     head = ["cycle", *labelled, "labelled_fraction", "cost", "miou", "pixel_accuracy"]
     tail = ["train_seconds", "evaluate_seconds", "score_seconds", "select_seconds", "label_seconds", "cycle_seconds", "images_per_second"]
-    return [*head, *(f"iou_{name}" for name in class_names), *tail]
+    return [*head, *(f"iou_{name}" for name in class_names), *tail, *MEASURED_COLUMNS]
 
 
 def curve_csv(rows: Sequence[Mapping[str, Any]], class_names: Sequence[str]) -> str:

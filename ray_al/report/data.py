@@ -41,5 +41,7 @@ class ReportData:
     config_yaml: str
     quarantine: list[dict[str, Any]]
     refused: list[dict[str, Any]]
+    measured: list[dict[str, Any]]
+    """Of each measured cycle, in order: cycle, budget, `mious`, `miou`, `spread`, and `test`, the mean mIoU on the test split or None."""
     final: dict[str, Any] | None
     upper_bound: dict[str, Any] | None

@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from ray_al.report import pictures
 from ray_al.report.data import ImagePanel, ReportData
+from ray_al.report.metrics import mean_miou
 
 
 def render_report(data: ReportData) -> str:
@@ -23,6 +24,7 @@ def render_report(data: ReportData) -> str:
     return template.render(
         data=data,
         last=data.rows[-1] if data.rows else None,
+        best_known=_best_known(data),
         full=_miou(data.upper_bound),
         final=_miou(data.final),
         charts=charts,
@@ -31,8 +33,17 @@ def render_report(data: ReportData) -> str:
     )
 
 
+def _best_known(data: ReportData) -> float | None:
+    """mIoU to compare with that of all labels: of the final model, else of the models measured last, else of the last cycle's."""
+    if data.final is not None:
+        return mean_miou(data.final)
+    if data.measured:
+        return float(data.measured[-1]["miou"])
+    return float(data.rows[-1]["miou"]) if data.rows else None
+
+
 def _miou(values: dict[str, Any] | None) -> float | None:
-    return values["metrics"]["val"]["miou"] if values else None
+    return mean_miou(values) if values else None
 
 
 def _panel(panel: ImagePanel, data: ReportData) -> dict[str, Any]:

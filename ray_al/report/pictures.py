@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,14 +10,15 @@ from PIL import Image
 
 from ray_al.core.types import IGNORE_INDEX, Box
 from ray_al.report.data import ReportData
+from ray_al.report.metrics import mean_miou
 
-BLUE, ORANGE, GREY = "#2563eb", "#f59e0b", "#94a3b8"
+BLUE, ORANGE, GREY, GREEN = "#2563eb", "#f59e0b", "#94a3b8", "#059669"
 STRIPE = 3
 LONGEST = 40
 """Letters of a name in a picture."""
 CLASS_WIDTH = 0.2
 """Inches of the bars of a class, at least."""
-STAGES = ("train", "evaluate", "score", "select", "label")
+STAGES = {"train": BLUE, "evaluate": "#60a5fa", "score": ORANGE, "select": "#10b981", "label": GREY}
 
 
 def svg(figure: Any) -> str:
@@ -55,20 +56,29 @@ def _figure(width: float, height: float, columns: int = 1) -> tuple[Any, Any]:
 
 
 def learning_curve(data: ReportData) -> str:
-    """mIoU against the labelled share and against cost."""
+    """mIoU against the labelled share and against cost: of the models that choose, and of those that are measured, with their spread."""
     figure, axes = _figure(10, 3.6, 2)
     miou = [row["miou"] for row in data.rows]
-    full = data.upper_bound["metrics"]["val"]["miou"] if data.upper_bound else None
+    full = mean_miou(data.upper_bound) if data.upper_bound else None
     xs = ([100 * row["labelled_fraction"] for row in data.rows], [row["cost"] for row in data.rows])
     for axis, x, label in zip(axes, xs, ("labelled share of the pool (%)", f"cost ({data.budget['unit']})"), strict=True):
-        axis.plot(x, miou, marker="o", color=BLUE, linewidth=2)
+        axis.plot(x, miou, marker="o", color=BLUE, linewidth=2, label="models that choose")
         if full is not None:
             axis.axhline(full, color=ORANGE, linestyle="--")
             axis.annotate("all labels", (x[0], full), color=ORANGE, va="bottom")
+        if data.measured:
+            _measured_line(axis, x, data.rows)
+            axis.legend(frameon=False, loc="lower right")
         axis.set_xlabel(label)
         axis.set_ylabel("validation mIoU")
         axis.grid(alpha=0.25)
     return svg(figure)
+
+
+def _measured_line(axis: Any, x: Sequence[float], rows: Sequence[Mapping[str, Any]]) -> None:
+    known = [(place, row["final_miou"], row["final_spread"] or 0.0) for place, row in zip(x, rows, strict=True) if row["final_miou"] is not None]
+    places, means, spreads = zip(*known, strict=True)
+    axis.errorbar(places, means, yerr=spreads, marker="s", capsize=4, color=GREEN, linewidth=2, label="measured models")
 
 
 def class_bars(data: ReportData) -> str:
@@ -90,14 +100,15 @@ def stage_times(data: ReportData) -> str:
     figure, (axis,) = _figure(10, 3.0)
     cycles = [row["cycle"] for row in data.rows]
     bottom = np.zeros(len(cycles))
-    for stage, color in zip(STAGES, (BLUE, "#60a5fa", ORANGE, "#10b981", GREY), strict=True):
+    stages = {**STAGES, "measure": GREEN} if data.measured else STAGES
+    for stage, color in stages.items():
         seconds = np.array([row[f"{stage}_seconds"] or 0.0 for row in data.rows])
         axis.bar(cycles, seconds, bottom=bottom, label=stage, color=color)
         bottom += seconds
     axis.set_xticks(cycles)
     axis.set_xlabel("cycle")
     axis.set_ylabel("seconds")
-    figure.legend(frameon=False, ncols=len(STAGES), loc="outside upper center")
+    figure.legend(frameon=False, ncols=len(stages), loc="outside upper center")
     return svg(figure)
 
 

@@ -7,7 +7,9 @@ import numpy as np
 import torch
 
 from ray_al.core.config import RunConfig
+from ray_al.features.embed import load_embedder
 from ray_al.score.functions import find_acquisition
+from ray_al.score.inputs import Features, Inputs, Pixels
 from ray_al.score.scorer import Scorer
 
 CANDIDATES = (1, 2, 4, 8)
@@ -25,10 +27,21 @@ def measure_batch_size(config: RunConfig, num_classes: int) -> int:
 
 
 def _speed(scorer: Scorer, batch_size: int) -> float:
-    images = np.random.default_rng(0).integers(0, 256, (batch_size, *scorer.config.data.image_size, 3), dtype=np.uint8)
-    scorer.maps(images)
+    inputs = _noise(scorer, batch_size)
+    scorer.maps(inputs)
     start, count = time.perf_counter(), 0
     while time.perf_counter() - start < SECONDS_EACH:
-        scorer.maps(images)
+        scorer.maps(inputs)
         count += batch_size
     return count / (time.perf_counter() - start)
+
+
+def _noise(scorer: Scorer, batch_size: int) -> Inputs:
+    config, form = scorer.config, scorer.form
+    images = np.random.default_rng(0).integers(0, 256, (batch_size, *config.data.image_size, 3), dtype=np.uint8)
+    pixels = Pixels(images, config.data.normalize, form)
+    if not config.model.is_frozen:
+        return pixels
+    embedder = load_embedder(config.model_dump_json(), form.device)
+    records = embedder.records(list(images))
+    return Features(records, embedder.layout, form, views={"mirror": records}, pixels=pixels, backbone=embedder.maps)

@@ -10,9 +10,11 @@ import torch
 from ray_al.core.config import RunConfig
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
-from ray_al.score.decode import map_batches
+from ray_al.score.batches import map_batches
+from ray_al.score.inputs import Inputs
 from ray_al.score.pooling import BoxPooler
-from ray_al.score.region_scores import open_pooler, score_device, scorer_classes
+from ray_al.score.readers import open_reader, score_device
+from ray_al.score.region_scores import open_pooler, scorer_classes
 from ray_al.score.scorer import FeatureScorer
 from ray_al.score.shards import ShardImage, ShardTask, regions_of
 
@@ -34,14 +36,16 @@ def feature_table(task: ShardTask, config: RunConfig, images: Sequence[ShardImag
     """A row a wanted region, and (image_id, error) of broken images."""
     scorer = load_feature_scorer(task.run_uri, task.weights, config.model_dump_json(), task.cycle)
 
-    def work(members: list[ShardImage], pixels: np.ndarray) -> list[tuple[ShardImage, np.ndarray, np.ndarray]]:
-        probability_NCHW, feature_NDHW = scorer.feature_maps(pixels)
+    reader = open_reader(task, config, scorer.form)
+
+    def work(members: list[ShardImage], inputs: Inputs) -> list[tuple[ShardImage, np.ndarray, np.ndarray]]:
+        probability_NCHW, feature_NDHW = scorer.feature_maps(inputs)
         means = [_mean(task, config, image) for image in members]
         return [(image, mean(feature_NDHW[n]), mean(probability_NCHW[n])) for n, (image, mean) in enumerate(zip(members, means, strict=True))]
 
     broken: list[tuple[str, str]] = []
     kept, features, probabilities = [], [], []
-    for results, errors in map_batches(images, config, scorer.batch_size, scorer.lanes, work):
+    for results, errors in map_batches(images, reader, scorer.batch_size, scorer.lanes, work):
         broken += errors
         for image, feature, probability in results:
             kept.append(image)

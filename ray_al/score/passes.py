@@ -1,4 +1,4 @@
-"""Many stochastic passes over a batch of images, what they have in common computed once."""
+"""Many stochastic passes over a batch, what they have in common computed once."""
 
 import logging
 from typing import Any, NamedTuple
@@ -10,12 +10,13 @@ from ray_al.core.errors import ConfigError
 from ray_al.models.build import ForeignSegmenter
 from ray_al.models.dropout import PassDropout, dropout_pass
 from ray_al.models.layers import root_of, trace
+from ray_al.score.inputs import NetworkInput
 
 logger = logging.getLogger(__name__)
 
 
 class Halves(NamedTuple):
-    """A graph cut at its dropout layers: `back(*front(images))` is the whole."""
+    """A graph cut at its dropout layers: `back(*front(input))` is the whole."""
 
     front: fx.GraphModule
     back: fx.GraphModule
@@ -32,7 +33,7 @@ class StochasticNetwork:
         cycle: of the scores.
 
     Raises:
-        ConfigError: the network has no `PassDropout` on the way from images to logits.
+        ConfigError: the network has no `PassDropout` on the way from its input to the logits.
     """
 
     def __init__(self, network: nn.Module, seed: int, cycle: int) -> None:
@@ -41,23 +42,29 @@ class StochasticNetwork:
             raise ConfigError("strategy.passes.kind=dropout: the network has no dropout layer to differ by; name layers in strategy.passes.places")
         self.halves = _halves(root_of(network))
 
-    def prefix(self, images: torch.Tensor) -> tuple[Any, ...]:
-        """What all passes over images of shape (N, 3, H, W) share; to be handed to `suffix` unread."""
+    def prefix(self, given: NetworkInput) -> tuple[Any, ...]:
+        """What all passes over a batch share; to be handed to `suffix` unread."""
         if self.halves is None:
-            return (images,)
-        shared: tuple[Any, ...] = self.halves.front(images)
+            return (given,)
+        shared: tuple[Any, ...] = self.halves.front(given)
         return shared
 
     def suffix(self, prefix: tuple[Any, ...], number: int | None) -> torch.Tensor:
         """Logits (N, C, h, w) of one pass; the plain network's for None. May be called any number of times, in any order."""
         if self.halves is None or self.halves.back_writes:
-            prefix = tuple(value.clone() if isinstance(value, torch.Tensor) else value for value in prefix)
+            prefix = _copied(prefix)
         with dropout_pass(self.seed, self.cycle, number):
             output = self.network(*prefix) if self.halves is None else self.halves.back(*prefix)
         if self.halves is not None and isinstance(self.network, ForeignSegmenter):
             return self.network.logits_of(output)
         logits: torch.Tensor = output
         return logits
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_copied(one) for one in value)
+    return value.clone() if isinstance(value, torch.Tensor) else value
 
 
 def _halves(root: nn.Module) -> Halves | None:

@@ -146,4 +146,6 @@ def _narrow_start(model: fx.GraphModule) -> list[fx.Node]:
 
 
 def _as_bf16(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_as_bf16(one) for one in value)
     return value.to(torch.bfloat16) if isinstance(value, torch.Tensor) and value.is_floating_point() else value

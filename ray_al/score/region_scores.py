@@ -6,23 +6,27 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 
 from ray_al.core.config import RegionsConfig, RunConfig
 from ray_al.core.errors import ConfigError
-from ray_al.core.seeding import uniform_of
+from ray_al.core.seeding import seed_of, uniform_of
 from ray_al.core.storage import Storage
 from ray_al.core.types import SCORE_SCHEMA, FileRef
 from ray_al.datasets import open_dataset
 from ray_al.regions import ImageRegions, open_regions
 from ray_al.regions.sparse import choose_apart, to_native
-from ray_al.score.decode import map_batches
+from ray_al.score.batches import map_batches
 from ray_al.score.functions import Acquisition, class_maps, find_acquisition
+from ray_al.score.inputs import Inputs
 from ray_al.score.pooling import BoxPooler, LabelPooler
+from ray_al.score.readers import open_reader, score_device
 from ray_al.score.scorer import Maps, Scorer
 from ray_al.score.shards import SCHEMA_METADATA, ShardImage, ShardTask, regions_of
 
 Columns = dict[str, np.ndarray]
+
+RANDOM_SCORES = "random scores"
+"""Purpose of the random strategy's draws; replay makes them again from the names of regions."""
 
 
 def score_table(task: ShardTask, config: RunConfig, images: Sequence[ShardImage]) -> tuple[pa.Table, list[tuple[str, str]]]:
@@ -37,8 +41,10 @@ def score_table(task: ShardTask, config: RunConfig, images: Sequence[ShardImage]
         return _table(images, rows, function, None), []
     scorer = load_scorer(task.run_uri, task.weights, config.model_dump_json(), task.cycle, task.seed)
 
-    def work(members: list[ShardImage], pixels: np.ndarray) -> list[tuple[ShardImage, Columns, np.ndarray | None]]:
-        maps = scorer.maps(pixels)
+    reader = open_reader(task, config, scorer.form, scorer.transforms)
+
+    def work(members: list[ShardImage], inputs: Inputs) -> list[tuple[ShardImage, Columns, np.ndarray | None]]:
+        maps = scorer.maps(inputs)
         columns = [region_columns(maps, n, image, scorer, regions_of(task, config, image)) for n, image in enumerate(members)]
         if maps.probabilities is None:
             return [(image, one, None) for image, one in zip(members, columns, strict=True)]
@@ -48,7 +54,7 @@ def score_table(task: ShardTask, config: RunConfig, images: Sequence[ShardImage]
     broken: list[tuple[str, str]] = []
     kept, rows = [], []
     sums = np.zeros(scorer_classes(config)) if function.attribution != "none" else None
-    for results, errors in map_batches(images, config, scorer.batch_size, scorer.lanes, work):
+    for results, errors in map_batches(images, reader, scorer.batch_size, scorer.lanes, work):
         broken += errors
         for image, columns, mean in results:
             kept.append(image)
@@ -111,12 +117,12 @@ def _grid_pooler(settings: RegionsConfig, height: int, width: int) -> BoxPooler:
 def _random_columns(task: ShardTask, config: RunConfig, image: ShardImage) -> Columns:
     settings, regions = config.regions, regions_of(task, config, image)
     height, width = image.size
-    number = height * width if settings.is_sparse else image.row["num_regions"]
-    drawn = uniform_of(task.seed, task.cycle, image.row["image_id"], number).astype(np.float32)
+    numbers = np.arange(height * width) if settings.is_sparse else image.rest
+    scores = uniform_of(seed_of(RANDOM_SCORES, task.seed, task.cycle, image.row["image_id"]), numbers).astype(np.float32)
     if settings.is_sparse:
         # Means of noise over windows would favour those that the border clips: fewer values vary more.
-        return _best(settings, drawn.reshape(height, width), image, regions, averaged=True)
-    return {"region": image.rest, "score": drawn[image.rest], "num_pixels": regions.num_pixels[image.rest]}
+        return _best(settings, scores.reshape(height, width), image, regions, averaged=True)
+    return {"region": image.rest, "score": scores, "num_pixels": regions.num_pixels[image.rest]}
 
 
 def _table(images: Sequence[ShardImage], rows: Sequence[Columns], function: Acquisition, sums: np.ndarray | None) -> pa.Table:
@@ -166,7 +172,3 @@ def load_scorer(run_uri: str, weights: tuple[FileRef, ...], config_json: str, cy
     storage = Storage(run_uri)
     states = [storage.read_ref(ref) for ref in weights]
     return Scorer(config, config.strategy_at(cycle), scorer_classes(config), states, seed=seed, cycle=cycle, device=score_device(config))
-
-
-def score_device(config: RunConfig) -> str:
-    return "cuda" if config.score.gpus_per_worker and torch.cuda.is_available() else "cpu"

@@ -1,23 +1,24 @@
-"""The scorer of one process: images in, maps of scores (and class probabilities, or features) out."""
+"""The scorer of one process: batches in, maps of scores (and class probabilities, or features) out."""
 
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import nn
 
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import DivergedError
 from ray_al.core.strategy import StrategyConfig
-from ray_al.models import build_model, images_to_tensor, load_trained
+from ray_al.models import build_model, load_trained
 from ray_al.models.dropout import with_dropout
 from ray_al.models.features import FeatureNetwork, feature_layer
+from ray_al.models.split import SplitNetwork
 from ray_al.score.functions import Acquisition, ScoreOptions, find_acquisition
+from ray_al.score.inputs import Form, Inputs, NetworkInput
 from ray_al.score.passes import StochasticNetwork
 from ray_al.score.prepare import prepare_network, resolve_precision
-from ray_al.score.transforms import add_transformed, apply
+from ray_al.score.transforms import add_transformed
 from ray_al.score.views import Views
 
 LARGE_SIDE = 160
@@ -41,7 +42,7 @@ GPU_LANES = 2
 class Scorer:
     """Maps of one strategy's pixel scores; any number of threads may share it.
 
-    On a CPU each batch is to be computed by one thread, with `lanes` of them beside each other (`decode.map_batches`): that keeps cores
+    On a CPU each batch is to be computed by one thread, with `lanes` of them beside each other (`batches.map_batches`): that keeps cores
     busy where several threads on one small network wait for each other, and no value depends on their number.
 
     Args:
@@ -82,11 +83,23 @@ class Scorer:
         """Whether passes differ by dropout."""
         return self.acquisition.inputs == "passes" and self.strategy.passes.kind == "dropout"
 
+    @property
+    def transforms(self) -> tuple[str, ...]:
+        """Of images, that the function looks at beside the images themselves."""
+        return self.strategy.transforms if self.acquisition.inputs == "transforms" else ()
+
+    @property
+    def form(self) -> Form:
+        """How its networks want their input."""
+        layout = torch.contiguous_format if self.precision == "reference" else torch.channels_last
+        dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
+        return Form(device=self.device, memory_format=layout, dtype=dtype)
+
     def _network(self, num_classes: int, weights: bytes | None) -> nn.Module:
         model, passes = self._loaded(num_classes, weights), self.strategy.passes
         if self.drops:
             model, _ = with_dropout(model, passes.places, passes.probability)
-        return prepare_network(model, self.precision, self.device)
+        return prepare_network(self._computed(model), self.precision, self.device)
 
     def _loaded(self, num_classes: int, weights: bytes | None) -> nn.Module:
         model = build_model(self.config.model, num_classes, load_weights=False)
@@ -94,44 +107,39 @@ class Scorer:
             load_trained(model, torch.load(io.BytesIO(weights), map_location="cpu", weights_only=True))
         return model
 
+    def _computed(self, model: nn.Module) -> nn.Module:
+        """The part that is computed for every batch: of a frozen network its head."""
+        return model.head_network() if isinstance(model, SplitNetwork) and model.is_frozen else model
+
     @torch.inference_mode()
-    def maps(self, images: np.ndarray) -> Maps:
-        """Scores of uint8 images (N, H, W, 3); a value depends on its own image alone."""
+    def maps(self, inputs: Inputs) -> Maps:
+        """Scores of a batch of images; a value depends on its own image alone."""
         function = self.acquisition
         if function.inputs == "logits":
             assert function.pixel is not None
-            logits = self._scaled(self.networks[0], self.network_input(images))
+            logits = self._scaled(self.networks[0], inputs.plain())
             return Maps(function.pixel(logits, self.options), logits.softmax(1) if function.attribution != "none" else None)
         assert function.views is not None
-        return Maps(function.views(self.views(images)), None)
+        return Maps(function.views(self.views(inputs)), None)
 
-    def views(self, images: np.ndarray) -> Views:
+    def views(self, inputs: Inputs) -> Views:
         """What the passes over the batch say together."""
-        views, tensor = Views(self.acquisition.wants), self.network_input(images)
+        views, plain = Views(self.acquisition.wants), inputs.plain()
         if self.acquisition.inputs == "transforms":
-            views.add(self._scaled(self.networks[0], tensor))
-            for name in self.strategy.transforms:
-                changed = apply(name, tensor).contiguous(memory_format=self._layout)
-                add_transformed(views, name, self._scaled(self.networks[0], changed), self._score_size(tensor))
+            views.add(self._scaled(self.networks[0], plain))
+            for name in self.transforms:
+                add_transformed(views, name, self._scaled(self.networks[0], inputs.transformed(name)), self.score_size)
         elif self.stochastic is not None:
-            prefix = self.stochastic.prefix(tensor)
+            prefix = self.stochastic.prefix(plain)
             for number in range(self.strategy.passes.count):
-                views.add(self._resized(self.stochastic.suffix(prefix, number), self._score_size(tensor)))
+                views.add(self._resized(self.stochastic.suffix(prefix, number), self.score_size))
         else:
             for network in self.networks:
-                views.add(self._scaled(network, tensor))
+                views.add(self._scaled(network, plain))
         return views
 
-    @property
-    def _layout(self) -> torch.memory_format:
-        return torch.contiguous_format if self.precision == "reference" else torch.channels_last
-
-    def network_input(self, images: np.ndarray) -> torch.Tensor:
-        """Normalised pixels, float32 (N, 3, H, W)."""
-        return images_to_tensor(images, self.config.data.normalize, self.device, self._layout)
-
-    def _scaled(self, network: nn.Module, tensor: torch.Tensor) -> torch.Tensor:
-        return self._resized(network(tensor), self._score_size(tensor))
+    def _scaled(self, network: nn.Module, given: NetworkInput) -> torch.Tensor:
+        return self._resized(network(given), self.score_size)
 
     def _resized(self, logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
         """As large as `size`, divided by the temperature.
@@ -140,7 +148,9 @@ class Scorer:
             DivergedError: a logit is not finite. Scores that count votes would hide it.
         """
         self._check_finite(logits, "logits")
-        resized = torch.nn.functional.interpolate(logits.float(), size=size, mode="bilinear", align_corners=False)
+        resized = logits.float()
+        if tuple(logits.shape[-2:]) != size:
+            resized = torch.nn.functional.interpolate(resized, size=size, mode="bilinear", align_corners=False)
         return resized if self.strategy.temperature == 1 else resized / self.strategy.temperature
 
     def _check_finite(self, values: torch.Tensor, what: str) -> None:
@@ -150,9 +160,10 @@ class Scorer:
                 "then start a new run (with score.precision=bf16 try fp32 first)"
             )
 
-    def _score_size(self, tensor: torch.Tensor) -> tuple[int, int]:
-        """A quarter or half of the input's size (`reference`: all of it)."""
-        height, width = tensor.shape[-2:]
+    @property
+    def score_size(self) -> tuple[int, int]:
+        """A quarter or half of the images' size (`reference`: all of it)."""
+        height, width = self.config.data.image_size
         factor = 4 if min(height, width) >= LARGE_SIDE else 2
         if self.precision == "reference":
             factor = 1
@@ -167,12 +178,12 @@ class FeatureScorer(Scorer):
     def _network(self, num_classes: int, weights: bytes | None) -> nn.Module:
         model = self._loaded(num_classes, weights)
         layer = feature_layer(model, self.strategy.feature_layer)
-        return prepare_network(FeatureNetwork(model, layer), self.precision, self.device)
+        return prepare_network(FeatureNetwork(self._computed(model), layer), self.precision, self.device)
 
     @torch.inference_mode()
-    def feature_maps(self, images: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    def feature_maps(self, inputs: Inputs) -> tuple[torch.Tensor, torch.Tensor]:
         """Probabilities (N, C, h, w) and features (N, D, h, w), float32, at the layer's own resolution."""
-        logits, features = self.networks[0](self.network_input(images))
+        logits, features = self.networks[0](inputs.plain())
         self._check_finite(features, "features")
         height, width = features.shape[-2:]
         return self._resized(logits, (height, width)).softmax(1), features.float()

@@ -20,7 +20,7 @@ from ray_al.datasets.manifest import absolute_places
 from ray_al.regions import ImageRegions, open_regions
 from ray_al.regions.maps import MapPart
 
-Work = Literal["maps", "scores", "features"]
+Work = Literal["maps", "scores", "features", "embed"]
 SCHEMA_METADATA = b"probability_sums"
 
 
@@ -29,12 +29,14 @@ class ShardTask:
     """Work on the manifest rows `start` to `stop`.
 
     Attributes:
-        work: `maps` computes regions, `scores` scores what may still be chosen, `features` describes given regions.
+        work: `maps` computes regions, `scores` scores what may still be chosen, `features` describes given regions, `embed` stores what a frozen
+            backbone makes of the images; its shards are those of the store.
         images: a bit for each image of the shard that is worked on.
         regions: of `scores`: a bit for each region that is left, or of sparse kinds the numbers of those that are taken;
             of `features`: the numbers of those wanted (int64, counted from the shard's first region).
         weights: one file a model.
         maps: the shard's region maps, of kinds that have them.
+        views: of `embed`: those to store.
     """
 
     work: Work
@@ -51,11 +53,15 @@ class ShardTask:
     output: str
     attempt: int
     maps: FileRef | None = None
+    views: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShardResult:
-    """What came of a task: the part, or None where nothing was left, seconds of work, and (image_id, error) of broken images."""
+    """What came of a task: the part, or None where nothing was left, seconds of work, and (image_id, error) of broken images.
+
+    Of `embed` also what the store calls the shard (its view 0), and the bytes of all its views.
+    """
 
     shard: int
     file: FileRef | None
@@ -63,6 +69,8 @@ class ShardResult:
     num_images: int
     seconds: float
     quarantined: tuple[tuple[str, str], ...] = ()
+    name: str = ""
+    num_bytes: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,10 +118,13 @@ def make_tasks(
 
 def work_shard(task: ShardTask, config: RunConfig) -> ShardResult:
     """Do a task and write its part; the same bytes wherever and however often it runs."""
+    from ray_al.score.embed import embed_shard
     from ray_al.score.features import feature_table
     from ray_al.score.region_scores import score_table
     from ray_al.score.segment import map_table
 
+    if task.work == "embed":
+        return embed_shard(task, config)
     began = time.perf_counter()
     tables: Mapping[Work, Callable[..., tuple[pa.Table, list[tuple[str, str]]]]] = {
         "maps": map_table,

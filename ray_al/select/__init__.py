@@ -24,7 +24,7 @@ from ray_al.select.softrank import softrank_keys
 from ray_al.select.topk import merge_topk, score_keys
 from ray_al.select.typiclust import typiclust
 
-Keys = Callable[[pa.Table, float, int, int, Callable[[int], int]], np.ndarray]
+Keys = Callable[[pa.Table, float, int, int], np.ndarray]
 Choose = Callable[..., np.ndarray]
 
 
@@ -87,7 +87,6 @@ def rank(
     batch: BatchConfig,
     seed: int,
     cycle: int,
-    num_regions_of: Callable[[int], int],
     num_candidates: int = 100_000,
     allows: Callable[[pa.Table], np.ndarray] | None = None,
 ) -> pa.Table:
@@ -117,20 +116,20 @@ def rank(
                 )
             if allows is not None and rule.rerank is None:
                 part = part.filter(pa.array(allows(part)))
-            yield part.append_column("key", pa.array(rule.keys(part, batch.beta, seed, cycle, num_regions_of), pa.float64()))
+            yield part.append_column("key", pa.array(rule.keys(part, batch.beta, seed, cycle), pa.float64()))
 
     if rule.rerank is None:
         ranked = merge_topk(with_keys(), k)
     else:
         best = merge_topk(with_keys(), max(k, num_candidates))
-        keys = pa.array(rule.rerank(best, batch.beta, seed, cycle, num_regions_of), pa.float64())
+        keys = pa.array(rule.rerank(best, batch.beta, seed, cycle), pa.float64())
         best = best.set_column(best.schema.get_field_index("key"), "key", keys)
         ranked = merge_topk([best if allows is None else best.filter(pa.array(allows(best)))], k)
     return ranked.append_column("reason", pa.array([batch.kind] * len(ranked), pa.string()))
 
 
 def choose(candidates: Candidates, *, kind: str, k: int, seed: int, cycle: int, **options: Any) -> pa.Table:
-    """At most `k` candidates by a rule on candidates, in order of choice; draws come from (seed, cycle, rule).
+    """At most `k` candidates by a rule on candidates, in order of choice; draws come from rule, seed and cycle.
 
     Returns:
         SCORE_SCHEMA with `key` and `reason`.
@@ -141,6 +140,6 @@ def choose(candidates: Candidates, *, kind: str, k: int, seed: int, cycle: int, 
     rule = BATCH_RULES[kind]
     if rule.choose is None:
         raise ConfigError(f"batch rule {kind!r} ranks scores and chooses nothing among candidates; call rank()")
-    positions = rule.choose(candidates, k=k, rng=generator(seed, cycle, kind), **options)
+    positions = rule.choose(candidates, k=k, rng=generator(kind, seed, cycle), **options)
     chosen = candidates.table.append_column("key", pa.array(candidates.keys, pa.float64())).take(pa.array(positions, pa.int64()))
     return chosen.append_column("reason", pa.array([kind] * len(chosen), pa.string()))

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import numpy as np
 import pyarrow as pa
 
-from ray_al.core.seeding import uniform_of
+from ray_al.core.seeding import seed_of, uniform_of
 from ray_al.core.shares import exact
 from ray_al.core.strategy import LazyConfig
 
@@ -46,7 +46,7 @@ def pick_images(highest: np.ndarray, left: np.ndarray, lazy: LazyConfig, *, seed
     order = known[np.argsort(-highest[known], kind="stable")]
     picked = unknown.copy()
     picked[order[: math.ceil(exact(lazy.share) * len(known))]] = True
-    drawn = uniform_of(seed, cycle, "lazy check", len(left))
+    drawn = uniform_of(seed_of("lazy check", seed, cycle), np.arange(len(left)))
     return picked, left & ~picked & (drawn < lazy.check)
 
 

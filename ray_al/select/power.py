@@ -3,8 +3,6 @@
 Kirsch et al., "Stochastic Batch Acquisition", TMLR 2023 (arXiv 2106.12059), section 3. beta to infinity is top-k.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 import pyarrow as pa
 
@@ -15,8 +13,8 @@ ROUNDING = 1e-5
 """A score of 0 in exact arithmetic may lie so far below it."""
 
 
-def power_keys(part: pa.Table, beta: float, seed: int, cycle: int, num_regions_of: Callable[[int], int]) -> np.ndarray:
-    """float64 (rows,); noise is drawn from seed, cycle and region name. A score of 0 comes last.
+def power_keys(part: pa.Table, beta: float, seed: int, cycle: int) -> np.ndarray:
+    """float64 (rows,); noise is drawn from seed, cycle, image and region. A score of 0 comes last.
 
     Raises:
         RayALError: a score is below 0, and has no power.
@@ -28,5 +26,5 @@ def power_keys(part: pa.Table, beta: float, seed: int, cycle: int, num_regions_o
             "use softmax or softrank"
         )
     with np.errstate(divide="ignore"):
-        keys: np.ndarray = np.log(scores.clip(0)) + gumbel_rows(part, "power", seed, cycle, num_regions_of) / beta
+        keys: np.ndarray = np.log(scores.clip(0)) + gumbel_rows(part, "power", seed, cycle) / beta
     return keys

@@ -4,16 +4,14 @@ Kirsch et al., "Stochastic Batch Acquisition", TMLR 2023 (arXiv 2106.12059), sec
 memory of the paper, no public code was read. beta to infinity is top-k.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 import pyarrow as pa
 
 from ray_al.select.noise import gumbel_rows
 
 
-def softmax_keys(part: pa.Table, beta: float, seed: int, cycle: int, num_regions_of: Callable[[int], int]) -> np.ndarray:
-    """float64 (rows,); noise is drawn from seed, cycle and region name. Any score, of either sign, will do."""
+def softmax_keys(part: pa.Table, beta: float, seed: int, cycle: int) -> np.ndarray:
+    """float64 (rows,); noise is drawn from seed, cycle, image and region. Any score, of either sign, will do."""
     scores = part.column("score").to_numpy().astype(np.float64)
-    keys: np.ndarray = beta * scores + gumbel_rows(part, "softmax", seed, cycle, num_regions_of)
+    keys: np.ndarray = beta * scores + gumbel_rows(part, "softmax", seed, cycle)
     return keys

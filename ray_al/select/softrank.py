@@ -5,16 +5,14 @@ of parts never has it: the rule is a second step on the M best regions of a top-
 Regions past M are never drawn; without that cut, ln(N / M) / ln(N) of the first draws would fall there at beta = 1.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 import pyarrow as pa
 
 from ray_al.select.noise import gumbel_rows
 
 
-def softrank_keys(best: pa.Table, beta: float, seed: int, cycle: int, num_regions_of: Callable[[int], int]) -> np.ndarray:
-    """float64 (M,) for the M best regions of the pool, best first; noise is drawn from seed, cycle and region name."""
+def softrank_keys(best: pa.Table, beta: float, seed: int, cycle: int) -> np.ndarray:
+    """float64 (M,) for the M best regions of the pool, best first; noise is drawn from seed, cycle, image and region."""
     ranks = np.arange(1, len(best) + 1)
-    keys: np.ndarray = gumbel_rows(best, "softrank", seed, cycle, num_regions_of) / beta - np.log(ranks)
+    keys: np.ndarray = gumbel_rows(best, "softrank", seed, cycle) / beta - np.log(ranks)
     return keys

@@ -1,57 +1,61 @@
 """Start sets: rankings that need no model, the same for every strategy."""
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from ray_al.core.types import START_CYCLE
-from ray_al.select.noise import uniform_at
+from ray_al.core.seeding import keys_of, uniform_of
 from ray_al.select.topk import KEY_SCHEMA, merge_topk
 
 IMAGES_PER_PART = 4096
 
-Draw = Callable[[int, list[str], np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+Draw = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+"""(uint64 keys of the rows' streams, the images' positions, ascending, regions) -> keys of the ranking, float64 (rows,)."""
+KeysOf = Callable[[list[str]], np.ndarray]
 Allows = Callable[[pa.Table], np.ndarray]
 
 
-def random_start(manifest: pa.Table, regions: Any, *, k: int, seed: int, remaining: np.ndarray, allows: Allows | None = None) -> pa.Table:
-    """A random ranking of `k` regions of the pool, drawn from the seed and the regions' names: the same for every strategy.
+def random_start(manifest: pa.Table, regions: Any, *, k: int, seed: int, cycle: int, remaining: np.ndarray, allows: Allows | None = None) -> pa.Table:
+    """A random ranking of `k` regions of the pool, drawn from seed, cycle, image and region: the same for every strategy.
 
     Args:
+        cycle: START_CYCLE, or SEED_CYCLE for the part of a start set that trains the model which chooses the rest.
         remaining: bool (regions of the pool,), those that may still be chosen.
         allows: rows -> bool (rows,), which of these are ranked; default: all.
 
     Returns:
         SCORE_SCHEMA with `key` and `reason`, best first.
     """
-    return _ranking(_parts(manifest, regions, _at_random, seed, remaining), k, allows, reason="random start")
+    keys_at = partial(keys_of, "start set", seed, cycle)
+    return _ranking(_parts(manifest, regions, _at_random, keys_at, remaining), k, allows, reason="random start")
 
 
-def equal_per_image(manifest: pa.Table, regions: Any, *, k: int, seed: int, remaining: np.ndarray, allows: Allows | None = None) -> pa.Table:
+def equal_per_image(
+    manifest: pa.Table, regions: Any, *, k: int, seed: int, cycle: int, remaining: np.ndarray, allows: Allows | None = None
+) -> pa.Table:
     """A random ranking in which every image gives a first region, in random order of the images, then every image a second, and so on.
 
     Returns:
         SCORE_SCHEMA with `key` and `reason`, best first; the key of round r lies in (-r, 1 - r).
     """
-    return _ranking(_parts(manifest, regions, _in_rounds, seed, remaining), k, allows, reason="equal per image")
+    keys_at = partial(keys_of, "equal per image", seed, cycle)
+    return _ranking(_parts(manifest, regions, _in_rounds, keys_at, remaining), k, allows, reason="equal per image")
 
 
-def _at_random(seed: int, image_ids: list[str], counts: np.ndarray, image_of: np.ndarray, region: np.ndarray) -> np.ndarray:
-    return uniform_at(seed, START_CYCLE, image_ids, image_of, region, counts.max(initial=0))
+def _at_random(keys: np.ndarray, image_of: np.ndarray, region: np.ndarray) -> np.ndarray:
+    return uniform_of(keys, region)
 
 
-def _in_rounds(seed: int, image_ids: list[str], counts: np.ndarray, image_of: np.ndarray, region: np.ndarray) -> np.ndarray:
+def _in_rounds(keys: np.ndarray, image_of: np.ndarray, region: np.ndarray) -> np.ndarray:
     # The order within the image and that between images are drawn apart: else images with many regions would come first in a round.
-    num = 2 * counts.max(initial=0)
-    within = uniform_at(seed, START_CYCLE, image_ids, image_of, region, num)
-    between = uniform_at(seed, START_CYCLE, image_ids, image_of, counts[image_of] + region, num)
+    within, between = uniform_of(keys, 2 * region), uniform_of(keys, 2 * region + 1)
     rounds: np.ndarray = np.empty(len(region))
     rounds[np.lexsort((-within, image_of))] = np.arange(len(region)) - np.searchsorted(image_of, image_of)
-    keys: np.ndarray = between - rounds
-    return keys
+    ranking: np.ndarray = between - rounds
+    return ranking
 
 
 def _ranking(parts: Iterable[pa.Table], k: int, allows: Allows | None, *, reason: str) -> pa.Table:
@@ -59,7 +63,7 @@ def _ranking(parts: Iterable[pa.Table], k: int, allows: Allows | None, *, reason
     return ranked.append_column("reason", pa.array([reason] * len(ranked), pa.string()))
 
 
-def _parts(manifest: pa.Table, regions: Any, draw: Draw, seed: int, remaining: np.ndarray) -> Iterator[pa.Table]:
+def _parts(manifest: pa.Table, regions: Any, draw: Draw, keys_at: KeysOf, remaining: np.ndarray) -> Iterator[pa.Table]:
     pixels_of = lru_cache(maxsize=4096)(regions.num_pixels)
     offset = 0
     for start in range(0, len(manifest), IMAGES_PER_PART):
@@ -67,17 +71,19 @@ def _parts(manifest: pa.Table, regions: Any, draw: Draw, seed: int, remaining: n
         counts = images.column("num_regions").to_numpy().astype(np.int64)
         left = remaining[offset : offset + counts.sum()]
         offset += counts.sum()
-        yield _part(images, counts, left, pixels_of, draw, seed)
+        yield _part(images, counts, left, pixels_of, draw, keys_at)
 
 
-def _part(images: pa.Table, counts: np.ndarray, left: np.ndarray, pixels_of: Callable[[int, int], np.ndarray], draw: Draw, seed: int) -> pa.Table:
+def _part(
+    images: pa.Table, counts: np.ndarray, left: np.ndarray, pixels_of: Callable[[int, int], np.ndarray], draw: Draw, keys_at: KeysOf
+) -> pa.Table:
     """KEY_SCHEMA of the regions `left`, bool (sum of counts,), of some images."""
     rows = np.flatnonzero(left)
     image_of = np.repeat(np.arange(len(counts)), counts)[rows]
     region = rows - (np.cumsum(counts) - counts)[image_of]
     sizes = zip(images.column("height").to_pylist(), images.column("width").to_pylist(), counts, strict=True)
     pixels = np.concatenate([np.zeros(0, dtype=np.int64), *(pixels_of(height, width) for height, width, count in sizes if count)])[rows]
-    keys = draw(seed, images.column("image_id").to_pylist(), counts, image_of, region)
+    keys = draw(keys_at(images.column("image_id").to_pylist())[image_of], image_of, region)
     taken = images.select(["image_index", "image_id"]).take(pa.array(image_of))
     columns = (region, keys, pixels, keys)
     arrays = [pa.array(column).cast(field.type) for column, field in zip(columns, list(KEY_SCHEMA)[2:], strict=True)]

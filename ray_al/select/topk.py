@@ -1,6 +1,6 @@
 """Associative, deterministic top-k: the same for any split into parts."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +12,7 @@ SPARE_ROWS = 1 << 18
 """Rows kept beyond 2 k before they are sorted: sorting after every part would cost parts x k."""
 
 
-def score_keys(part: pa.Table, beta: float, seed: int, cycle: int, num_regions_of: Callable[[int], int]) -> np.ndarray:
+def score_keys(part: pa.Table, beta: float, seed: int, cycle: int) -> np.ndarray:
     """The scores themselves, float64 (rows,)."""
     keys: np.ndarray = part.column("score").to_numpy().astype(np.float64)
     return keys

@@ -24,10 +24,15 @@ RARE = 0.02
 SAVED_POINTS = 25
 
 
-def compare(grouped: Grouped, *, at: Sequence[float] = (), reference: str | None = None) -> dict[str, Any]:
+MEASURES = {"miou": "models that choose", "final_miou": "measured models"}
+"""What strategies are compared by, and whose it is."""
+
+
+def compare(grouped: Grouped, *, measure: str = "miou", at: Sequence[float] = (), reference: str | None = None) -> dict[str, Any]:
     """All facts of a comparison, ready for JSON.
 
     Args:
+        measure: one of `MEASURES`; the rows of the runs hold it as their `miou`.
         at: budgets (shares of the pool, or clicks where those are compared) at which mIoU is wanted; default: those of the curves' cycles.
         reference: label of the strategy that labels are saved against; default: the random one.
 
@@ -50,6 +55,7 @@ def compare(grouped: Grouped, *, at: Sequence[float] = (), reference: str | None
     return {
         "keys": list(grouped.keys),
         "axis": axis,
+        "measure": measure,
         "apart": [{"run": uri, "reason": reason} for uri, reason in grouped.apart],
         "reference": base.label if base else None,
         "class_names": list(groups[0].runs[0].class_names),
@@ -119,7 +125,7 @@ def _group_facts(
         "pixels": float(np.mean([run.rows[-1]["labelled_pixels"] for run in group.runs])),
         "images": float(np.mean([run.rows[-1]["labelled_images"] for run in group.runs])),
         "clicks": float(np.mean([run.rows[-1]["labelled_clicks"] for run in group.runs])) if all(run.has("clicks") for run in group.runs) else None,
-        "seconds": float(np.mean([sum(row["cycle_seconds"] for row in run.rows) for run in group.runs])),
+        "seconds": float(np.mean([run.seconds for run in group.runs])),
     }
 
 

@@ -13,6 +13,7 @@ from ray_al.datasets import open_dataset
 from ray_al.datasets.manifest import build_manifest
 from ray_al.driver.budget import query_size, total_amount
 from ray_al.driver.decide import num_members
+from ray_al.driver.feature_costs import REMEDY, FeatureCosts, feature_costs
 from ray_al.driver.fork import start_config
 from ray_al.driver.resources import run_resources
 from ray_al.models import build_model
@@ -21,20 +22,25 @@ from ray_al.score.functions import find_acquisition
 from ray_al.select import BATCH_RULES
 from ray_al.sweep.config import SweepConfig
 from ray_al.sweep.plan import Trial, start_digest
+from ray_al.sweep.trial import share_features
 
 TIMED_STEPS = 3
 
 
-def estimate(sweep: SweepConfig, trials: list[Trial]) -> dict[str, Any]:
-    """Trials, training steps, forward passes, and seconds.
+def estimate(sweep: SweepConfig, trials: list[Trial], place: str) -> dict[str, Any]:
+    """Trials, training steps, forward passes, seconds, and bytes of features.
 
     Steps and passes are counted; a step and a pass are timed on this machine with random images. Reading, resizing and
     evaluating beyond the pass are not in it. Settings that Optuna has still to suggest are counted as the reference.
+
+    Args:
+        place: where the sweep will be written.
     """
     costs: dict[str, tuple[float, float]] = {}
     pools: dict[str, tuple[dict[str, int], int, int]] = {}
     rows: list[dict[str, Any]] = []
     starts: set[str] = set()
+    stored: dict[tuple[str, int], FeatureCosts] = {}
     for trial in trials:
         config = trial.config
         data = f"{config.data}{config.regions}{config.budget.unit}"
@@ -50,6 +56,10 @@ def estimate(sweep: SweepConfig, trials: list[Trial]) -> dict[str, Any]:
         if key not in costs:
             costs[key] = _measure(config, pool[2])
         step, forward = costs[key]
+        created = {**pool[0], "amount": total_amount(config.budget, pool[0])}
+        features = feature_costs(share_features(config, place), created, pool[1], place)
+        if features is not None:
+            stored[f"{config.model.model_dump_json(exclude={'head'})}{config.features}{data}", features.num_images] = features
         rows.append({"trial": trial.name, "cycles": cycles, "steps": steps, "passes": passes, "seconds": steps * step + passes * forward})
     more = (sweep.search.trials or 0) * len(sweep.seeds) if sweep.search.kind == "optuna" else 0
     need = max(run_resources(trial.config).cpus for trial in trials)
@@ -62,6 +72,8 @@ def estimate(sweep: SweepConfig, trials: list[Trial]) -> dict[str, Any]:
         "steps": round(sum(row["steps"] for row in rows) * factor),
         "passes": round(sum(row["passes"] for row in rows) * factor),
         "seconds": sum(row["seconds"] for row in rows) * factor / at_once,
+        "features": [costs.as_dict() for costs in stored.values()],
+        "features_text": [costs.text + ("" if costs.fits else f" -> {REMEDY}") for costs in stored.values()],
         "plan": rows,
     }
 
@@ -127,4 +139,4 @@ def estimate_text(facts: dict[str, Any]) -> str:
     lines = [f"{'trial':{width}s} {'cycles':>7s} {'steps':>8s} {'passes':>9s} {'minutes':>8s}"]
     lines += [f"{r['trial']:{width}s} {r['cycles']:7d} {r['steps']:8d} {r['passes']:9d} {r['seconds'] / 60:8.1f}" for r in facts["plan"]]
     total = f"{facts['trials']} trials, {facts['at_once']} at once: {facts['steps']} training steps, {facts['passes']} forward passes"
-    return "\n".join([*lines, f"{total}, about {facts['seconds'] / 60:.0f} minutes on this machine"])
+    return "\n".join([*lines, *facts["features_text"], f"{total}, about {facts['seconds'] / 60:.0f} minutes on this machine"])

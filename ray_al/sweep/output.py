@@ -13,7 +13,7 @@ from ray_al.core.storage import Storage
 from ray_al.driver.lease import STALE_S, Lease
 from ray_al.report.pictures import svg
 from ray_al.sweep.charts import charts
-from ray_al.sweep.compare import AXES, SHARES, interval_text
+from ray_al.sweep.compare import AXES, MEASURES, SHARES, interval_text
 
 PNG_DPI = 160
 LATEX = {
@@ -55,7 +55,7 @@ def summary_rows(facts: dict[str, Any]) -> list[dict[str, Any]]:
     """A row a strategy; `_low` and `_high` are ends of 95 % intervals, empty where unknown."""
     rows = []
     for group in facts["groups"]:
-        row: dict[str, Any] = {"strategy": group["label"], "seeds": len(group["seeds"])}
+        row: dict[str, Any] = {"strategy": group["label"], "seeds": len(group["seeds"]), "measure": facts["measure"]}
         for name, values in (
             ("final_miou", group["final"]),
             ("aubc", group["aubc"]),
@@ -121,7 +121,9 @@ def _page(facts: dict[str, Any], pictures: list[dict[str, Any]]) -> str:
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["interval"] = interval_text
     template = environment.from_string(resources.files("ray_al.sweep").joinpath("compare.html.j2").read_text())
-    return template.render(facts=facts, pictures=pictures, axis_title=AXES[facts["axis"]], is_share=facts["axis"] in SHARES)
+    return template.render(
+        facts=facts, pictures=pictures, axis_title=AXES[facts["axis"]], measure_title=MEASURES[facts["measure"]], is_share=facts["axis"] in SHARES
+    )
 
 
 def comparison_text(facts: dict[str, Any]) -> str:
@@ -133,6 +135,8 @@ def comparison_text(facts: dict[str, Any]) -> str:
         lines.append(
             f"{group['label']:{width}s} {len(group['seeds']):5d}  {interval_text(group['final']):26s} {interval_text(group['aubc']):26s} {saved}"
         )
+    if facts["measure"] != "miou":
+        lines.append(f"mIoU is that of the {MEASURES[facts['measure']]}; that of the models that choose: --measure miou")
     lines += [f"set apart: {row['run']}: {row['reason']}" for row in facts["apart"]]
     if facts["axis"] != "share":
         lines.append(f"compared by {AXES[facts['axis']]}: what a share of the regions is differs from run to run")

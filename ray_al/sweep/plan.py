@@ -86,8 +86,13 @@ def canonical(config: RunConfig) -> str:
 
 
 def effective_values(config: RunConfig, *, exclude: set[str]) -> dict[str, Any]:
-    """The configuration as plain values, without the settings of the strategy that its function and rule do not look at."""
+    """The configuration as plain values, without the settings that nothing looks at: those of the strategy beside its function and rule, those of
+    features of a network that is not frozen, and where features are kept."""
     values = config.model_dump(mode="json", exclude=exclude)
+    if config.model.is_frozen:
+        del values["features"]["store"]
+    else:
+        del values["features"]
     strategy = values["strategy"]
     function = find_acquisition(strategy["score"])
     if function.inputs == "none" and BATCH_RULES[strategy["batch"]["kind"]].needs == "scores":

@@ -10,7 +10,6 @@ from PIL import Image
 
 from ray_al.core.config import RunConfig, apply_setting, parse_config, parse_override
 from ray_al.core.errors import ConfigError
-from ray_al.core.seeding import uniform_of
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
 from ray_al.datasets import open_dataset
@@ -21,7 +20,9 @@ from ray_al.driver.pool import read_table
 from ray_al.ledger import Event, Journal, State, fold
 from ray_al.ledger.config import read_config
 from ray_al.score.functions import find_acquisition, list_acquisitions
+from ray_al.score.region_scores import RANDOM_SCORES
 from ray_al.select import BATCH_RULES
+from ray_al.select.noise import uniform_rows
 
 Name = tuple[str, int]
 
@@ -44,13 +45,8 @@ class _Replay(Context):
         return self._random(part) if self.config.strategy.score == "random" else part
 
     def _random(self, part: pa.Table) -> pa.Table:
-        drawn: dict[str, np.ndarray] = {}
-        scores = []
-        for row in part.select(["image_index", "image_id", "region"]).to_pylist():
-            if row["image_id"] not in drawn:
-                drawn[row["image_id"]] = uniform_of(self.config.seed, self.cycle, row["image_id"], int(self.pool.spans[row["image_index"]]))
-            scores.append(drawn[row["image_id"]][row["region"]])
-        return part.set_column(part.schema.get_field_index("score"), "score", pa.array(scores, pa.float32()))
+        scores = uniform_rows(part, RANDOM_SCORES, self.config.seed, self.cycle).astype(np.float32)
+        return part.set_column(part.schema.get_field_index("score"), "score", pa.array(scores))
 
 
 def replayable(stored: str) -> dict[str, list[str]]:

@@ -3,11 +3,12 @@
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from ray_al.core.config import GROUP_KEYS, RunConfig
 from ray_al.core.errors import ConfigError
 from ray_al.core.places import before_work
 from ray_al.core.storage import Storage
@@ -16,8 +17,8 @@ from ray_al.driver.create import images_digest
 from ray_al.driver.pool import read_table
 from ray_al.ledger import Journal, fold
 from ray_al.ledger.config import read_config
-from ray_al.report.build import curve_rows
-from ray_al.report.metrics import read_metrics
+from ray_al.report.build import curve_rows, measured_rows
+from ray_al.report.metrics import mean_miou, read_metrics
 from ray_al.sweep.plan import effective_values, group_name, read_trials, run_uri
 from ray_al.sweep.tuner import FILE, read_sweep
 
@@ -40,7 +41,7 @@ NO_EFFECT_KEYS = (
     "train.max_failures",
     "train.threads",
 )
-RECIPE = ("data", "model", "train")
+RECIPE = ("data", "model", "features", "train")
 """Sections in which runs must agree: the images that count, and how a model is made from labels."""
 RECIPE_KEYS = ("budget.unit", "budget.start", "budget.start_rule")
 
@@ -62,6 +63,10 @@ class RunResult:
     Attributes:
         values: its configuration with dotted keys, without what has no effect.
         pool: digest of the pool's images, however they are divided into regions.
+        rows: of `curve.csv`.
+        measured: those of them whose models were measured, with the metrics of these.
+        recipe: how measured models are trained, with dotted keys.
+        seconds: of all cycles, without the models that are only measured.
     """
 
     uri: str
@@ -70,6 +75,9 @@ class RunResult:
     pool: str
     class_names: tuple[str, ...]
     rows: tuple[Mapping[str, Any], ...]
+    measured: tuple[Mapping[str, Any], ...]
+    recipe: Mapping[str, Any]
+    seconds: float
     class_pixels: tuple[int, ...]
     num_pixels: int
     num_images: int
@@ -162,13 +170,42 @@ def read_run(uri: str) -> RunResult:
         values=values,
         pool=state.created.get("images") or images_digest(read_table(storage, FileRef.from_dict(state.created["manifest"]))),
         class_names=tuple(state.created["class_names"]),
-        rows=tuple(curve_rows(state)),
+        rows=(rows := tuple(curve_rows(state))),
+        measured=tuple(measured_rows(state)),
+        recipe=_final_recipe(config),
+        seconds=sum(row["cycle_seconds"] for row in rows),
         class_pixels=tuple(trained[-1]["class_pixels"]) if trained else (),
         num_pixels=state.created["num_pixels"],
         num_images=state.created["num_images"],
         finished=state.finished is not None,
-        full=full["metrics"]["val"]["miou"] if full else None,
+        full=mean_miou(full) if full else None,
     )
+
+
+def _final_recipe(config: RunConfig) -> dict[str, Any]:
+    """What the scores of measured models depend on, beside what all models of the run do."""
+    final = config.with_recipe(config.final.recipe)
+    train = final.train.model_dump(mode="json", exclude=set(GROUP_KEYS))
+    return {**dict(_flat(train, "final.train.")), "final.image_size": list(final.data.image_size)}
+
+
+def choose_measure(runs: Sequence[RunResult], measure: str | None) -> tuple[str, list[RunResult]]:
+    """What runs are compared by, and the runs with that as their mIoU.
+
+    Args:
+        measure: `miou` of the models that choose, `final_miou` of those that are measured; None: the second where every finished run has it.
+
+    Raises:
+        ConfigError: a run was never measured.
+    """
+    bare = [run.uri for run in runs if run.finished and not run.measured]
+    if measure is None:
+        measure = "miou" if bare or not any(run.finished for run in runs) else "final_miou"
+    if measure == "miou":
+        return measure, list(runs)
+    if bare:
+        raise ConfigError(f"--measure final_miou: {bare[0]} has no measured models; name final.budgets in new runs, or give --measure miou")
+    return measure, [replace(run, rows=run.measured, values={**run.values, **run.recipe}) if run.finished else run for run in runs]
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -234,7 +271,7 @@ def _recipe(run: RunResult, free: set[str]) -> dict[str, Any]:
     kept = {
         key: value
         for key, value in run.values.items()
-        if (key.split(".")[0] in RECIPE or key in RECIPE_KEYS) and not any(key == one or key.startswith(one + ".") for one in free)
+        if (key.split(".")[0] in (*RECIPE, "final") or key in RECIPE_KEYS) and not any(key == one or key.startswith(one + ".") for one in free)
     }
     return {**kept, "pool": run.pool[:12]}
 

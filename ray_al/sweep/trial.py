@@ -42,6 +42,14 @@ def host_trial(uri: str, config: RunConfig, *, start: str | None, rungs: Sequenc
     _patiently(lambda: run_loop(uri, on_trained=told))
 
 
+def share_features(config: RunConfig, sweep_uri: str) -> RunConfig:
+    """`config` with its features below the sweep's directory, unless it names a place of its own."""
+    if not config.model.is_frozen:
+        return config
+    store = config.features.store.below(sweep_uri)
+    return config.model_copy(update={"features": config.features.model_copy(update={"store": store})})
+
+
 def _has_begun(storage: Storage) -> bool:
     return storage.exists(Journal.FIRST)
 

@@ -27,7 +27,7 @@ from ray_al.sweep.label_limit import LabelLimit
 from ray_al.sweep.plan import Trial, plan_trials, read_trials, run_uri, start_digest, trial_file
 from ray_al.sweep.resources import runs_at_once
 from ray_al.sweep.schedule import open_scheduler, rungs_of
-from ray_al.sweep.trial import Reporter, budget_rows, host_trial, read_outcome, start_uri, write_outcome
+from ray_al.sweep.trial import Reporter, budget_rows, host_trial, read_outcome, share_features, start_uri, write_outcome
 
 FILE = "sweep.yaml"
 HELD = "carries this sweep on; follow it with `ray-al status`, or end it before resuming"
@@ -418,7 +418,7 @@ def _start(values: dict[str, Any], *, sweep_uri: str) -> None:
     storage, digest = Storage(sweep_uri), values["name"]
     file = _start_file(digest)
     config = parse_config(parse_yaml(storage.read(file), source=storage.uri(file)), source=storage.uri(file))
-    host_trial(start_uri(sweep_uri, digest), config, start=None, rungs=[], report=_report)
+    host_trial(start_uri(sweep_uri, digest), share_features(config, sweep_uri), start=None, rungs=[], report=_report)
 
 
 def _trial(values: dict[str, Any], *, sweep_uri: str, rungs: list[float]) -> None:
@@ -432,7 +432,7 @@ def _trial(values: dict[str, Any], *, sweep_uri: str, rungs: list[float]) -> Non
     start = start_config(trial.config)
     shared = start_uri(sweep_uri, start_digest(start)) if start is not None else None
     try:
-        host_trial(run_uri(sweep_uri, trial.name), trial.config, start=shared, rungs=rungs, report=_report)
+        host_trial(run_uri(sweep_uri, trial.name), share_features(trial.config, sweep_uri), start=shared, rungs=rungs, report=_report)
     except RayALError as error:  # it would fail again: no retry, and the others go on
         write_outcome(sweep_uri, trial.name, state="failed", error=str(error))
 

@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from ray_al.core.types import IGNORE_INDEX
 from ray_al.train.partial import partial_cross_entropy_sum, prototype_loss_sum
@@ -69,10 +68,10 @@ def consistency_loss(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return F.mse_loss(a, b.detach()) + F.mse_loss(b, a.detach())
 
 
-def mirror_pair(model: nn.Module, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits of the images and, mirrored back, of the mirrored images.
+def split_pair(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits of images and, mirrored back, of the mirrored images, from those of both: (2N, C, h, w) to twice (N, C, h, w).
 
-    One forward pass over both: DistributedDataParallel allows one before each backward pass.
+    Both are of one forward pass: DistributedDataParallel allows one before each backward pass.
     """
-    a, b = model(torch.cat([images, images.flip(3)])).chunk(2)
+    a, b = logits.chunk(2)
     return a, b.flip(3)

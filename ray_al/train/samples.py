@@ -18,8 +18,8 @@ from ray_al.datasets.images import read_pool_image, resize_image, resize_regions
 from ray_al.datasets.masks import read_mask
 
 THREADS = 8
-Probabilities = Callable[[np.ndarray], np.ndarray]
-"""uint8 (H, W, 3) -> class probabilities, float32 (C, H, W)."""
+Probabilities = Callable[[int], np.ndarray]
+"""Number of an image -> class probabilities at the size of the labels, float32 (C, H, W)."""
 
 
 class LabelledImages:
@@ -168,7 +168,7 @@ class LabelledImages:
         for index in self._indices:
             target = self.mask(index).copy()
             smallest = MIN_PIXELS * target[..., 0].size / (self._rows[index]["height"] * self._rows[index]["width"])
-            likely = probabilities(self.image(index))
+            likely = probabilities(index)
             for number in np.unique(target[..., 1][target[..., 0] != 0]):
                 inside = target[..., 1] == number
                 bits = int(target[..., 0][inside][0])

@@ -2,6 +2,7 @@
 
 import io
 import itertools
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -14,18 +15,23 @@ from ray_al.core.config import parse_config
 from ray_al.core.errors import ConfigError
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef, ImageFile
+from ray_al.core.variants import Backbone
 from ray_al.datasets.images import read_image, resize_image
 from ray_al.datasets.manifest import build_manifest
 from ray_al.datasets.synthetic import write_synthetic
 from ray_al.driver.check_strategy import check_strategy
 from ray_al.driver.pool import shard_numbers, table_bytes
+from ray_al.features.embed import load_embedder
 from ray_al.models import build_model
+from ray_al.models.state import load_trained, trained_state
 from ray_al.regions import open_regions
 from ray_al.score.class_stats import final_parts, pool_stats
 from ray_al.score.functions import ACQUISITIONS, ScoreOptions
+from ray_al.score.inputs import Features, Pixels
 from ray_al.score.scorer import Scorer
 from ray_al.score.shards import make_tasks, work_shard
 from ray_al.score.views import Views
+from ray_al.train.state import dump
 
 NUM_CLASSES, NUM_IMAGES = 6, 5
 WITH_MODEL = [name for name, row in ACQUISITIONS.items() if row.needs_model]
@@ -44,11 +50,40 @@ def tiny(num_classes: int) -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, 8, 3, padding=1, stride=2), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.5), nn.Conv2d(8, num_classes, 1))
 
 
-def configure(root, score, kind="grid", passes="dropout", **changes):
+class TinyBackbone(Backbone):
+    """Two convolutions: maps of a quarter and an eighth of the image's sides."""
+
+    kind: Literal["test_acquisition:TinyBackbone"] = "test_acquisition:TinyBackbone"
+
+    def build(self, weights: str) -> nn.Module:
+        return TwoMaps()
+
+
+class TwoMaps(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fine, self.coarse = nn.Conv2d(3, 8, 4, stride=4), nn.Conv2d(8, 8, 2, stride=2)
+
+    def forward(self, images):
+        fine = self.fine(images).relu()
+        return fine, self.coarse(fine).relu()
+
+
+MODELS = {
+    "network": {"name": f"{__name__}:tiny"},
+    "frozen": {
+        "kind": "composed",
+        "backbone": {"kind": f"{__name__}:TinyBackbone"},
+        "head": {"kind": "fpn", "width": 8, "dropout": 0.5},
+    },
+}
+
+
+def configure(root, score, kind="grid", passes="dropout", model="network", **changes):
     values = {
         "data": {"root": str(root / "data"), "image_size": [32, 48]},
         "regions": {"kind": kind, **KINDS[kind]},
-        "model": {"name": f"{__name__}:tiny"},
+        "model": MODELS[model],
         "strategy": {"score": score, "passes": {"kind": passes, "count": 3}, "transforms": ["mirror", "rotate90", "scale0.5"]},
         "score": {"batch_size": 3, "precision": "fp32", "workers": 0, "threads": 1, "shard_size": 2, **changes},
     }
@@ -65,18 +100,37 @@ def supported():
 def root(tmp_path_factory):
     root = tmp_path_factory.mktemp("scores")
     write_synthetic(str(root / "data"), num_images=NUM_IMAGES, seed=0)
-    for number in range(3):
+    for name, number in itertools.product(MODELS, range(3)):
         torch.manual_seed(number)
         buffer = io.BytesIO()
-        torch.save(build_model(configure(root, "entropy").model, NUM_CLASSES).state_dict(), buffer)
-        (root / f"model-{number}.pt").write_bytes(buffer.getvalue())
+        network = build_model(configure(root, "entropy", model=name).model, NUM_CLASSES)
+        torch.save(trained_state(network), buffer)
+        (root / f"{name}-{number}.pt").write_bytes(buffer.getvalue())
     return root
 
 
 def states(root, config):
     """Weights of the models that the function takes."""
     several = ACQUISITIONS[config.strategy.score].inputs == "passes" and config.strategy.passes.kind == "ensemble"
-    return [(root / f"model-{number}.pt").read_bytes() for number in range(3 if several else 1)]
+    name = "frozen" if config.model.is_frozen else "network"
+    return [(root / f"{name}-{number}.pt").read_bytes() for number in range(3 if several else 1)]
+
+
+def batch(scorer, images):
+    """What the scorer takes, of uint8 (N, H, W, 3)."""
+    pixels = Pixels(images, scorer.config.data.normalize, scorer.form)
+    if not scorer.config.model.is_frozen:
+        return pixels
+    embedder = load_embedder(scorer.config.model_dump_json(), "cpu")
+    mirrored = embedder.records(list(images[:, :, ::-1]))
+    return Features(
+        embedder.records(list(images)),
+        embedder.layout,
+        scorer.form,
+        views={"mirror": mirrored},
+        pixels=pixels,
+        backbone=embedder.maps,
+    )
 
 
 def score_of(name, logits):
@@ -99,14 +153,15 @@ def test_pixels_score_higher_where_the_prediction_is_less_sure(name):
 
 
 @pytest.mark.parametrize("passes", PASSES)
+@pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("name", WITH_MODEL)
-def test_a_map_does_not_depend_on_the_batch(root, name, passes):
-    config = configure(root, name, passes=passes)
+def test_a_map_does_not_depend_on_the_batch(root, name, model, passes):
+    config = configure(root, name, passes=passes, model=model)
     scorer = Scorer(config, config.strategy, NUM_CLASSES, states(root, config))
     images = np.random.default_rng(0).integers(0, 255, (3, 32, 48, 3), np.uint8)
-    together = scorer.maps(images)
-    backwards = scorer.maps(images[::-1].copy())
-    alone = [scorer.maps(np.stack([image] * 3)).values[0] for image in images]
+    together = scorer.maps(batch(scorer, images))
+    backwards = scorer.maps(batch(scorer, images[::-1].copy()))
+    alone = [scorer.maps(batch(scorer, np.stack([image] * 3))).values[0] for image in images]
     assert together.values.shape[0] == 3
     assert torch.isfinite(together.values).all()
     assert (together.probabilities is not None) == (ACQUISITIONS[name].attribution != "none")
@@ -125,14 +180,32 @@ def test_close_to_the_reference_precision(root, name):
     means = []
     for precision in ("fp32", "reference"):
         config = configure(root, name, precision=precision)
-        means.append(Scorer(config, config.strategy, NUM_CLASSES, states(root, config)).maps(images).values.mean((1, 2)))
+        scorer = Scorer(config, config.strategy, NUM_CLASSES, states(root, config))
+        means.append(scorer.maps(batch(scorer, images)).values.mean((1, 2)))
     assert torch.allclose(means[0], means[1], rtol=0.05, atol=0.005)
+
+
+@pytest.mark.parametrize("name", [name for name in WITH_MODEL if name not in NOT_SMOOTH])
+def test_features_score_as_their_images_do_within_the_rounding_of_bf16(root, name):
+    """Features are kept with 8 bits of precision: scores move by less than a hundredth of their range."""
+    config = configure(root, name, model="frozen")
+    model = {**MODELS["frozen"], "frozen": False}
+    network = build_model(config.model, NUM_CLASSES)
+    load_trained(network, torch.load(io.BytesIO(states(root, config)[0]), weights_only=True))
+    whole = parse_config({**config.model_dump(mode="json"), "model": model}, source="test")
+    found = Scorer(config, config.strategy, NUM_CLASSES, states(root, config))
+    expected = Scorer(whole, whole.strategy, NUM_CLASSES, [dump(dict(network.state_dict()))])
+    images = np.random.default_rng(0).integers(0, 255, (3, 32, 48, 3), np.uint8)
+    ours, theirs = found.maps(batch(found, images)).values, expected.maps(batch(expected, images)).values
+    assert not torch.equal(ours, theirs)
+    assert (ours - theirs).abs().max() < 0.01 * (theirs.max() - theirs.min())
 
 
 def run_shards(root, config, *, cycle=3, remaining=None):
     """The score parts of a cycle, as tables, and their files."""
     settings, kind = config.strategy, open_regions(config.regions)
-    storage = Storage(str(root / f"run-{settings.score}-{config.regions.kind}-{settings.passes.kind}-{config.score.shard_size}-{cycle}"))
+    parts = (settings.score, config.regions.kind, settings.passes.kind, config.model.kind, config.score.shard_size, cycle)
+    storage = Storage(str(root / "-".join(map(str, ("run", *parts)))))
     images = [ImageFile(image_id=f"train/{path.name}", uri=str(path)) for path in sorted((root / "data" / "train").glob("*.png"))]
     manifest, _ = build_manifest(images, (lambda height, width: 0) if kind.needs_maps else kind.num_regions)
     weights = tuple(storage.put(f"model-{n}.pt", state, attempt=1) for n, state in enumerate(states(root, config)))
@@ -170,11 +243,12 @@ def rows(tables):
     return [{name: row.get(name) for name in names} for table in tables for row in table.to_pylist()]
 
 
+@pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize(("name", "kind"), supported())
-def test_scores_of_any_sharding_are_the_same_finite_and_complete(root, name, kind):
-    config = configure(root, name, kind)
+def test_scores_of_any_sharding_are_the_same_finite_and_complete(root, name, kind, model):
+    config = configure(root, name, kind, model=model)
     tables, _ = run_shards(root, config)
-    other, _ = run_shards(root, configure(root, name, kind, shard_size=3))
+    other, _ = run_shards(root, configure(root, name, kind, model=model, shard_size=3))
     found = rows(tables)
     assert found == rows(other)
     assert np.isfinite([row["score"] for row in found]).all()

@@ -7,7 +7,7 @@ from ray_al.core.seeding import seed_of, uniform_of
 from ray_al.core.strategy import BatchConfig
 from ray_al.core.types import SCORE_SCHEMA
 from ray_al.select import BATCH_RULES, rank
-from ray_al.select.noise import random_of, uniform_at, uniform_rows
+from ray_al.select.noise import gumbel_rows, uniform_rows
 from ray_al.select.power import power_keys
 from ray_al.select.schedule import beta_at
 from ray_al.select.softmax import softmax_keys
@@ -26,7 +26,7 @@ def pool(scores):
 
 def ranked(parts, k, kind, beta=1.0, cycle=2, **options):
     batch = BatchConfig.model_construct(kind=kind, beta=beta)
-    return rank(parts, k=k, batch=batch, seed=1, cycle=cycle, num_regions_of=lambda index: REGIONS, **options)
+    return rank(parts, k=k, batch=batch, seed=1, cycle=cycle, **options)
 
 
 def names(table):
@@ -43,48 +43,40 @@ def test_the_same_choice_for_any_parts_and_row_order(kind, shard):
     assert names(ranked(parts, 37, kind)) == names(ranked([whole], 37, kind))
 
 
+def drawn_for(purpose, row, *, seed, cycle):
+    """The draw of a row, found alone."""
+    return uniform_of(seed_of(purpose, seed, cycle, row["image_id"]), np.array([row["region"]])).item()
+
+
 def test_noise_belongs_to_the_name():
     whole = pool(np.ones(40))
     some = whole.take(pa.array([37, 3, 38, 2, 1]))
-    drawn = uniform_rows(some, 5, 3, lambda index: REGIONS)
-    expected = [uniform_of(5, 3, row["image_id"], REGIONS)[row["region"]] for row in some.to_pylist()]
-    assert drawn.tolist() == expected
-    assert len(uniform_rows(whole.slice(0, 0), 5, 3, lambda index: REGIONS)) == 0
+    drawn = uniform_rows(some, "power", 5, 3)
+    assert drawn.tolist() == [drawn_for("power", row, seed=5, cycle=3) for row in some.to_pylist()]
+    assert len(uniform_rows(whole.slice(0, 0), "power", 5, 3)) == 0
 
 
-@pytest.mark.parametrize("num", [0, 1, 26])
-def test_many_generators_at_once_are_numpys_own(num):
-    rng = np.random.default_rng(0)
-    seeds = [0, 1, 2**32 - 1, 2**32, 2**63 - 1, *rng.integers(0, 2**63, 200).tolist(), *rng.integers(0, 2**20, 20).tolist()]
-    drawn = random_of(np.array(seeds, dtype=np.uint64), num)
-    assert drawn.T.tolist() == [np.random.default_rng(seed).random(num).tolist() for seed in seeds]
-
-
-def test_few_images_with_many_regions_are_drawn_alike():
-    numbers = np.array([0, 899, 17, 899])
-    drawn = uniform_at(5, 3, ["a", "b"], np.array([0, 0, 1, 1]), numbers, 900)
-    assert drawn.tolist() == [uniform_of(5, 3, name, 900)[number] for name, number in zip("aabb", numbers, strict=True)]
-
-
-def test_images_drawn_in_blocks(monkeypatch):
-    monkeypatch.setattr("ray_al.select.noise.DRAWS_AT_A_TIME", 12)
-    table = pool(np.ones(60)).slice(3)
-    expected = [uniform_of(5, 3, row["image_id"], 7)[row["region"]] for row in table.to_pylist()]
-    assert uniform_rows(table, 5, 3, lambda index: REGIONS + index % 4).tolist() == expected
+def test_no_two_rules_seeds_or_cycles_share_noise():
+    whole = pool(np.ones(40))
+    drawn = [uniform_rows(whole, *key) for key in (("power", 5, 3), ("softmax", 5, 3), ("power", 6, 3), ("power", 5, 4))]
+    assert len(np.unique(drawn)) == 4 * 40
+    keys = {kind: BATCH_RULES[kind].keys(whole, 1.0, 5, 3) for kind in ("power", "softmax")}
+    assert keys["power"].tolist() == gumbel_rows(whole, "power", 5, 3).tolist()
+    assert keys["softmax"].tolist() == (1 + gumbel_rows(whole, "softmax", 5, 3)).tolist()
 
 
 def test_keys_are_the_formulas():
     table, beta = pool([0.3, -1.0, 2.0, 0.0, 0.7]), 3.0
     for rule, base in (("softmax", lambda i: beta * table["score"][i].as_py()), ("softrank", lambda i: -np.log(i + 1))):
-        keys = {"softmax": softmax_keys, "softrank": softrank_keys}[rule](table, beta, 9, 4, lambda index: REGIONS)
+        keys = {"softmax": softmax_keys, "softrank": softrank_keys}[rule](table, beta, 9, 4)
         for i, row in enumerate(table.to_pylist()):
-            gumbel = -np.log(-np.log(uniform_of(seed_of(9, rule), 4, row["image_id"], REGIONS)[row["region"]]))
+            gumbel = -np.log(-np.log(drawn_for(rule, row, seed=9, cycle=4)))
             assert keys[i] == pytest.approx(base(i) + (gumbel if rule == "softmax" else gumbel / beta), rel=1e-12)
 
 
 def test_a_score_below_zero_has_no_power():
     with pytest.raises(RayALError, match=r"strategy.batch.kind='power': 2 scores are below 0, down to -3, .*softrank"):
-        power_keys(pool([0.3, -1.0, 2.0, -1e-7, -3.0]), 1.0, 0, 0, lambda index: REGIONS)
+        power_keys(pool([0.3, -1.0, 2.0, -1e-7, -3.0]), 1.0, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +85,7 @@ def test_a_score_below_zero_has_no_power():
 )
 def test_draws_in_proportion(keys_of, beta, weights):
     table = pool([1.3, 0.9, 0.4, 0.1])
-    first = [keys_of(table, beta, 1, cycle, lambda index: REGIONS).argmax() for cycle in range(3000)]
+    first = [keys_of(table, beta, 1, cycle).argmax() for cycle in range(3000)]
     assert np.abs(np.bincount(first, minlength=4) / 3000 - weights / weights.sum()).max() < 0.03
 
 

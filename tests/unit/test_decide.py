@@ -2,10 +2,10 @@ from dataclasses import replace
 
 import pytest
 
-from ray_al.core.config import parse_config
+from ray_al.core.config import FeaturesConfig, parse_config
 from ray_al.core.types import FileRef
 from ray_al.driver.budget import query_size, total_amount
-from ray_al.driver.decide import Close, Collect, Extract, Finish, Label, Score, Segment, Select, Stop, Train, Wait, decide
+from ray_al.driver.decide import Close, Collect, Embed, Extract, Finish, Label, Score, Segment, Select, Stop, Train, Wait, decide
 from ray_al.ledger import Query, State
 
 REF = FileRef.of("q", b"")
@@ -18,7 +18,12 @@ WINDOWS = parse_config({"regions": {"kind": "windows"}}, source="test")
 ENSEMBLE = parse_config({"strategy": {"score": "bald", "passes": {"kind": "ensemble", "count": 3}}}, source="test")
 LAZY = parse_config({"strategy": {"lazy": {"min_recall": 0.9}}}, source="test")
 FILES = parse_config({"label": {"annotator": "files", "share": 0.5}}, source="test")
-NEW = State(created={"amount": 12}, term=1)
+FROZEN = parse_config(
+    {"model": {"kind": "composed", "backbone": {"kind": "torchvision"}}, "budget": {"start": 2, "per_cycle": 5, "amount": 12}}, source="test"
+)
+UNSTORED = FROZEN.model_copy(update={"features": FeaturesConfig(store={"kind": "none"})})
+FROZEN_WINDOWS = FROZEN.model_copy(update={"regions": WINDOWS.regions})
+NEW = State(created={"amount": 12, "num_regions": 100}, term=1)
 OPEN = replace(NEW, queries=(Query(cycle=-1, file=REF, num_regions=4, cost=4),), reserved=4)
 
 
@@ -56,6 +61,16 @@ REQUESTED = with_query(OPEN, tasks="t")
         (with_query(CLOSED, cycle=-2), AWARE, Train(-1)),
         (replace(with_query(CLOSED, cycle=-2), trained={-1: {}}), AWARE, Score(-1)),
         (replace(with_query(CLOSED, cycle=-2), trained={-1: {}}, scored={-1: {}}), AWARE, Select(-1)),
+        (NEW, FROZEN, Select(-1)),
+        (CLOSED, FROZEN, Embed()),
+        (replace(CLOSED, embedded={}), FROZEN, Train(0)),
+        (CLOSED, UNSTORED, Train(0)),
+        (TRAINED, FROZEN, Embed()),
+        (replace(TRAINED, spent=7), FROZEN, Score(0)),
+        (replace(TRAINED, spent=12), FROZEN, Finish("budget spent")),
+        (OPEN, FROZEN, Label(-1)),
+        (NEW, FROZEN_WINDOWS, Embed()),
+        (replace(NEW, embedded={}), FROZEN_WINDOWS, Score(-1)),
         (NEW, SUPERPIXELS, Segment()),
         (replace(NEW, maps={}), SUPERPIXELS, Score(-1)),
         (replace(NEW, maps={}, scored={-1: {}}), SUPERPIXELS, Select(-1)),

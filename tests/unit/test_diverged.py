@@ -1,6 +1,7 @@
 """A model that diverged is found where its losses, weights and outputs arise, whatever scores it."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,9 +18,11 @@ from ray_al.driver.loop import run_loop
 from ray_al.ledger import Journal
 from ray_al.ledger.events import Event
 from ray_al.score.functions import ACQUISITIONS
+from ray_al.score.inputs import Pixels
 from ray_al.score.scorer import FeatureScorer, Scorer
 from ray_al.train.comm import LocalComm
 from ray_al.train.evaluate import Evaluator
+from ray_al.train.feed import ImageFeed
 
 
 class Net(nn.Module):
@@ -70,27 +73,34 @@ def config_of(folder, *, model, score="entropy", **train):
     )
 
 
+def black(scorer):
+    return Pixels(np.zeros((2, 32, 48, 3), dtype=np.uint8), "imagenet", scorer.form)
+
+
 @pytest.mark.parametrize("model", ["broken", "overflowing"])
 @pytest.mark.parametrize("score", [name for name, function in ACQUISITIONS.items() if function.needs_model])
 def test_no_function_scores_logits_that_are_not_finite(score, model, tmp_path):
     config = config_of(tmp_path, model=model, score=score)
     with pytest.raises(DivergedError, match="cycle 3: the model diverged: its logits are not finite"):
-        Scorer(config, config.strategy, 6, [], cycle=3).maps(np.zeros((2, 32, 48, 3), dtype=np.uint8))
+        scorer = Scorer(config, config.strategy, 6, [], cycle=3)
+        scorer.maps(black(scorer))
 
 
 def test_no_features_of_a_diverged_model(tmp_path):
     config = config_of(tmp_path, model="broken")
     strategy = config.strategy.model_copy(update={"feature_layer": "body"})
     with pytest.raises(DivergedError):
-        FeatureScorer(config, strategy, 6, []).feature_maps(np.zeros((2, 32, 48, 3), dtype=np.uint8))
+        scorer = FeatureScorer(config, strategy, 6, [])
+        scorer.feature_maps(black(scorer))
 
 
 def test_evaluation_does_not_take_nan_for_class_0(tmp_path):
     config = config_of(tmp_path, model="broken")
     dataset = open_dataset(config.data)
     evaluator = Evaluator(config, dataset, ByteCache(0), torch.device("cpu"))
+    feed = ImageFeed(config, dataset, SimpleNamespace(image_size=(32, 48)), ByteCache(0), torch.device("cpu"))
     with pytest.raises(DivergedError, match=r"not finite on 4 of 4 images of the split 'val'"):
-        evaluator.evaluate(broken(6).eval(), "val", (32, 48), LocalComm())
+        evaluator.evaluate(broken(6).eval(), "val", feed, LocalComm())
 
 
 HUGE = {"optimizer": "sgd", "learning_rate": 1e9, "steps": 1}

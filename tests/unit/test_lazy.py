@@ -37,6 +37,8 @@ def test_the_highest_and_the_unknown_are_picked_and_the_check_sample_is_of_the_o
     assert not (check & (picked | ~left)).any()
     again = pick_images(highest, left, LazyConfig(share=0.3, check=0.2), seed=0, cycle=5)[1]
     assert (again != check).any()
+    more = pick_images(highest[:90], left[:90], LazyConfig(share=0.3, check=0.2), seed=0, cycle=4)[1]
+    assert more[:63].tolist() == check[:63].tolist()  # an image's draw is its own, however many there are
     assert pick_images(highest, left, LazyConfig(share=1.0, check=1.0), seed=0, cycle=4)[1].sum() == 0
 
 

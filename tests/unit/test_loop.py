@@ -179,7 +179,7 @@ def test_the_sieve_believes_fewer_pixels_until_the_next_update(tmp_path):
     samples = trainer._cycles.samples
     whole = sum(int((samples.mask(index)[..., 0] != 0).sum()) for index in samples.indices)
     likely = np.linspace(0, 1, 32 * 48, dtype=np.float32).reshape(1, 32, 48).repeat(6, axis=0) ** 0.2
-    samples.sieve(lambda image: likely)
+    samples.sieve(lambda index: likely)
     kept = sum(int((samples.mask(index)[..., 0] != 0).sum()) for index in samples.indices)
     assert 0 < kept < whole
     again = trainer.train(make_plan([part], 1, sieve=first.files["model.pt"]))
@@ -249,7 +249,7 @@ def test_length_and_schedules():
     assert num_steps(plan, TrainConfig(epochs=3), 5, 4) == 6
     assert num_steps(make_plan([], extra_epochs=2), TrainConfig(steps=9), 5, 4) == 4
     assert num_steps(make_plan([], steps=0), TrainConfig(steps=9), 5, 4) == 0
-    factors = {name: rate_factor(TrainConfig(schedule_step=2), name, 5, 10, 4, 2) for name in ("constant", "poly", "cosine", "step")}
+    factors = {name: rate_factor(TrainConfig(schedule_step=2, schedule=name), 5, 10, 4, 2) for name in ("constant", "poly", "cosine", "step")}
     assert factors == pytest.approx({"constant": 1.0, "poly": 0.5**0.9, "cosine": 0.5, "step": 0.1})
 
 

@@ -10,6 +10,7 @@ import fsspec
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from PIL import Image
 from torch import nn
 
@@ -27,7 +28,9 @@ from ray_al.datasets.synthetic import write_synthetic
 from ray_al.label.simulated import annotate, ground_truth, is_void
 from ray_al.models import build_model
 from ray_al.regions import open_regions, too_small
-from ray_al.score.decode import map_batches
+from ray_al.score.batches import map_batches
+from ray_al.score.inputs import Form
+from ray_al.score.readers import PixelReader
 
 DECODER = MaskDecoder(num_classes=3)
 FAULTS = {
@@ -254,6 +257,7 @@ class Row:
 def test_a_shard_ends_where_an_image_cannot_be_read_and_does_not_wait_for_the_others(files, broken_disk):
     failed = broken_disk(files / "image.png", FAULTS["disk"])
     config = parse_config({"data": {"image_size": [16, 24]}, "score": {"threads": 1}}, source="test")
+    reader = PixelReader(config, Form(device="cpu", memory_format=torch.channels_last, dtype=torch.float32))
     with pytest.raises(ReadError, match="could not be read"):
-        list(map_batches([Row(str(files / "image.png"))] * 200, config, 2, 1, lambda members, pixels: members))
+        list(map_batches([Row(str(files / "image.png"))] * 200, reader, 2, 1, lambda members, inputs: members))
     assert len(failed) < 10 * (len(reading.READ_WAITS_S) + 1)

@@ -23,7 +23,16 @@ ODD = [r"cost $\foo$", "$", "_hidden", "a_b^c", "<b>&amp;</b>", "道路 🚗", "
 
 def row(cycle, names, **changes):
     stages = {f"{stage}_seconds": 1.0 for stage in ("train", "evaluate", "score", "select", "label", "cycle")}
-    return {"cycle": cycle, "labelled_fraction": 0.1, "cost": 4, "miou": 0.5, **{f"iou_{name}": 0.5 for name in names}, **stages, **changes}
+    return {
+        "cycle": cycle,
+        "labelled_fraction": 0.1,
+        "cost": 4,
+        "miou": 0.5,
+        "final_miou": None,
+        **{f"iou_{name}": 0.5 for name in names},
+        **stages,
+        **changes,
+    }
 
 
 def page(names, *, rows=2, panels=(), **changes):
@@ -41,6 +50,7 @@ def page(names, *, rows=2, panels=(), **changes):
         "config_yaml": "",
         "quarantine": [],
         "refused": [],
+        "measured": [],
         "final": None,
         "upper_bound": None,
         **changes,

@@ -32,7 +32,7 @@ def pool(scores):
 
 
 def ranked(parts, k, **batch):
-    return rank(parts, k=k, batch=BatchConfig(**batch), seed=1, cycle=2, num_regions_of=lambda index: 4)
+    return rank(parts, k=k, batch=BatchConfig(**batch), seed=1, cycle=2)
 
 
 def names(table):
@@ -63,7 +63,7 @@ def test_power_draws_in_proportion_to_the_score():
     table = pool([1.0, 2.0, 3.0, 4.0])
     counts = np.zeros(4)
     for cycle in range(4000):
-        best = rank([table], k=1, batch=BatchConfig(kind="power"), seed=0, cycle=cycle, num_regions_of=lambda index: 4)
+        best = rank([table], k=1, batch=BatchConfig(kind="power"), seed=0, cycle=cycle)
         counts[best["region"][0].as_py()] += 1
     assert np.abs(counts / 4000 - np.array([0.1, 0.2, 0.3, 0.4])).max() < 0.03
 

@@ -1,11 +1,14 @@
 """Features in files, beside the run or in a folder that several runs share."""
 
+import functools
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ray_al.core.section import Positive
+from ray_al.core.section import Count, Positive
+from ray_al.core.storage import join_uri
 from ray_al.core.variants import Store
+from ray_al.features.files import ShardFiles
 
 
 class FileStore(Store):
@@ -15,7 +18,24 @@ class FileStore(Store):
     root: Annotated[str, Field(min_length=1)] | None = None
     """A folder, path or URI, that several runs may share; default: `features` in the run directory."""
     limit_gb: Positive = 20.0
-    """At most so much is kept; what is beyond is computed where it is needed."""
+    """At most so much of a pool is kept; what is beyond is computed where it is needed."""
+    least_passes: Count = 2
+    """A run that passes over its pool fewer times computes features where they are needed."""
 
-    def open(self, run_uri: str) -> None:
+    def keeps(self, num_passes: int) -> bool:
+        """As `Store.keeps`."""
+        return num_passes >= self.least_passes
+
+    def open(self, run_uri: str) -> ShardFiles:
         """As `Store.open`."""
+        return _open(self.root or join_uri(run_uri, "features"), int(self.limit_gb * 2**30))
+
+    def below(self, folder: str) -> "FileStore":
+        """As `Store.below`."""
+        return self.model_copy(update={"root": self.root or join_uri(folder, "features")})
+
+
+@functools.lru_cache(maxsize=4)
+def _open(root: str, limit_bytes: int) -> ShardFiles:
+    """One a process and place, so that each record is verified once."""
+    return ShardFiles(root, limit_bytes)

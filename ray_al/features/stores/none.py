@@ -10,5 +10,9 @@ class NoStore(Store):
 
     kind: Literal["none"] = "none"
 
+    def keeps(self, num_passes: int) -> bool:
+        """As `Store.keeps`."""
+        return False
+
     def open(self, run_uri: str) -> None:
         """As `Store.open`."""

@@ -4,10 +4,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from ray_al.core.config import parse_config
-from ray_al.score.decode import map_batches
+from ray_al.score.batches import map_batches
+from ray_al.score.inputs import Form
+from ray_al.score.readers import PixelReader
 
 
 @pytest.fixture
@@ -24,11 +27,13 @@ def images(tmp_path):
     return made
 
 
-def config(threads):
-    return parse_config({"data": {"image_size": [16, 24]}, "score": {"threads": threads}}, source="test")
+def reader(threads):
+    config = parse_config({"data": {"image_size": [16, 24]}, "score": {"threads": threads}}, source="test")
+    return PixelReader(config, Form(device="cpu", memory_format=torch.channels_last, dtype=torch.float32))
 
 
-def seen(members, pixels):
+def seen(members, inputs):
+    pixels = inputs.images
     assert pixels.shape == (4, 16, 24, 3) and pixels.dtype == np.uint8
     assert (pixels[len(members) :] == pixels[len(members) - 1]).all()
     return [(image.row["image_id"], int(pixels[position].max())) for position, image in enumerate(members)]
@@ -36,7 +41,7 @@ def seen(members, pixels):
 
 @pytest.mark.parametrize("lanes", [1, 3])
 def test_batches_come_in_order_filled_up_and_without_broken_images(images, lanes):
-    results, broken = zip(*map_batches(images, config(lanes), 4, lanes, seen), strict=True)
+    results, broken = zip(*map_batches(images, reader(lanes), 4, lanes, seen), strict=True)
     assert results == ([("0", 0), ("1", 1), ("2", 2)], [("4", 4), ("5", 5), ("6", 6), ("7", 7)], [])
     assert [[image_id for image_id, _ in errors] for errors in broken] == [["3"], [], ["8", "9"]]
     assert all("png" in message for errors in broken for _, message in errors)
@@ -45,7 +50,7 @@ def test_batches_come_in_order_filled_up_and_without_broken_images(images, lanes
 def test_no_more_than_the_lanes_work_at_a_time(images):
     busy, most, lock = 0, 0, threading.Lock()
 
-    def work(members, pixels):
+    def work(members, inputs):
         nonlocal busy, most
         with lock:
             busy += 1
@@ -55,18 +60,18 @@ def test_no_more_than_the_lanes_work_at_a_time(images):
             busy -= 1
         return members
 
-    assert len(list(map_batches(images[:3] * 12, config(2), 2, 2, work))) == 18
+    assert len(list(map_batches(images[:3] * 12, reader(2), 2, 2, work))) == 18
     assert most == 2
 
 
 def test_what_goes_wrong_in_a_batch_ends_the_shard(images):
     done = []
 
-    def work(members, pixels):
+    def work(members, inputs):
         done.append(members)
         time.sleep(0.02)
         raise ValueError("wrong")
 
     with pytest.raises(ValueError, match="wrong"):
-        list(map_batches(images[:3] * 40, config(1), 1, 1, work))
+        list(map_batches(images[:3] * 40, reader(1), 1, 1, work))
     assert len(done) < 20

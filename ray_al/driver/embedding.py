@@ -1,0 +1,120 @@
+"""Features of a frozen backbone over the pool: fill the store, notice what no longer holds."""
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from ray_al.core.config import RunConfig
+from ray_al.core.types import FileRef
+from ray_al.driver import decide as actions
+from ray_al.driver.context import Context, Done
+from ray_al.driver.scoring import run_tasks
+from ray_al.features.plan import StorePlan, plan_store
+from ray_al.features.source import FeatureSource, pool_source
+from ray_al.features.store import RecordStore
+from ray_al.score.functions import find_acquisition
+from ray_al.score.shards import ShardResult, ShardTask
+
+MIRROR = "mirror"
+"""The transform (score/transforms.py) whose features are those of a view."""
+
+
+def embed(context: Context, action: actions.Embed) -> Done:
+    """Store the features of the pool, shard by shard; what stands, whoever made it, is left as it is."""
+    start, source = time.monotonic(), _source(context)
+    plan = plan_of(context.config, source, len(source.rows))
+    tasks = [_task(context, source, plan, shard) for shard in range(plan.num_shards) if shard not in context.state.embedded_shards]
+    facts = run_tasks(context, tasks, "embed", "shards_embedded", {}, part_of=_part)
+    return "pool_embedded", {
+        "num_images": plan.num_images,
+        "views": list(plan.views),
+        "num_bytes": plan.num_bytes,
+        "num_shards": plan.num_shards,
+        "root": context.dataset.root,
+        "seconds": time.monotonic() - start,
+        "work_seconds": facts["work_seconds"],
+    }
+
+
+def plan_of(config: RunConfig, source: FeatureSource, num_images: int) -> StorePlan:
+    """What of a pool of `num_images` the store keeps."""
+    store = source.store
+    return plan_store(
+        limit_bytes=store.limit_bytes if store else 0,
+        num_images=num_images,
+        shard_size=source.shards.size,
+        record_bytes=source.record_bytes,
+        needed=[0, source.mirror_view] if asks_for_mirror(config) else [0],
+        trained=range(source.num_views),
+    )
+
+
+def asks_for_mirror(config: RunConfig) -> bool:
+    """Whether each pass over the pool looks at the mirrored images too."""
+    strategy = config.strategy
+    return find_acquisition(strategy.score).inputs == "transforms" and MIRROR in strategy.transforms
+
+
+def drop_outdated(context: Context) -> None:
+    """Have shards stored again that the run counts as stored and that will not be found.
+
+    Their files are gone from the store, or images of theirs were mended, replaced or moved.
+    """
+    state = context.state
+    source = _source(context) if state.embedded_shards else None
+    if source is None or source.store is None:
+        return
+    plan = plan_of(context.config, source, len(source.rows))
+    outdated = _gone(context, source, source.store, plan.views) | _changed(context, source)
+    if state.embedded is not None and state.embedded.get("root") != context.dataset.root:
+        outdated = set(state.embedded_shards)  # files elsewhere may have other times of change
+    grown = state.embedded is not None and plan.num_shards > len(state.embedded_shards)
+    if outdated or grown:
+        context.append("features_outdated", {"shards": sorted(outdated)})
+
+
+def _gone(context: Context, source: FeatureSource, store: RecordStore, views: Sequence[int]) -> set[int]:
+    recorded, gone = context.state.embedded_shards, set[int]()
+    for view in views:
+        folder = source.folder(view)
+        standing = store.names(folder)
+        gone |= {shard for shard, name in recorded.items() if f"{folder}/{name.rpartition('/')[2]}" not in standing}
+    return gone
+
+
+def _changed(context: Context, source: FeatureSource) -> set[int]:
+    """Shards with images that are or were left out and whose files have changed since."""
+    recorded = context.state.embedded_shards
+    named = [*context.state.quarantined, *context.state.restored]
+    shards = {index // source.shards.size for index in context.pool.indices_of(named)}
+    return {shard for shard in shards & recorded.keys() if source.name(shard, 0) != recorded[shard]}
+
+
+def _source(context: Context) -> FeatureSource:
+    """Of the driver, which computes no more than the sizes of maps, and leaves a GPU to others."""
+    return pool_source(context.config, context.storage.root, context.pool.manifest)
+
+
+def _task(context: Context, source: FeatureSource, plan: StorePlan, shard: int) -> ShardTask:
+    numbers = source.shards.numbers(shard)
+    return ShardTask(
+        work="embed",
+        shard=shard,
+        start=numbers.start,
+        stop=numbers.stop,
+        images=np.packbits(~context.pool.broken[numbers.start : numbers.stop]).tobytes(),
+        regions=b"",
+        cycle=context.state.cycle,
+        seed=context.config.seed,
+        run_uri=context.storage.root,
+        manifest=FileRef.from_dict(context.state.created["manifest"]),
+        weights=(),
+        output="",
+        attempt=context.state.term,
+        views=plan.views,
+    )
+
+
+def _part(result: ShardResult) -> dict[str, object]:
+    return {"shard": result.shard, "name": result.name, "num_images": result.num_images, "num_bytes": result.num_bytes}

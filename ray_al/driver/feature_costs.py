@@ -1,0 +1,83 @@
+"""What the features of a frozen backbone take of a disk, counted before a run."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ray_al.core.config import RunConfig
+from ray_al.driver.decide import num_passes
+from ray_al.driver.embedding import plan_of
+from ray_al.features.source import POOL, FeatureSource
+from ray_al.ledger import State
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureCosts:
+    """Of a run, or of runs that share them.
+
+    Attributes:
+        num_images: of the pool whose features are stored; the others are computed where they are
+            needed.
+        num_views: of each of these.
+        image_bytes: of all these views of one image.
+        num_bytes: in all, with one view of each validation image.
+        free_bytes: what the place has room for; None where nobody knows.
+    """
+
+    num_images: int
+    num_views: int
+    image_bytes: int
+    num_bytes: int
+    free_bytes: int | None
+
+    @property
+    def fits(self) -> bool:
+        """Whether there is room for them."""
+        return self.free_bytes is None or self.num_bytes <= self.free_bytes
+
+    @property
+    def text(self) -> str:
+        """For people."""
+        if not self.num_bytes:
+            return "features of the frozen backbone are computed where they are needed, none is stored"
+        room = "" if self.free_bytes is None else f"; {_size(self.free_bytes)} are free"
+        views = f"{self.num_views} view{'s' if self.num_views > 1 else ''}"
+        return f"features of {self.num_images} pool images take {_size(self.num_bytes)}, {_size(self.image_bytes)} an image in {views}{room}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """For machines."""
+        return asdict(self)
+
+
+REMEDY = "lower features.store.limit_gb, or set features.store.root to a place with more room"
+
+
+def feature_costs(config: RunConfig, created: dict[str, int], num_val: int, run_uri: str) -> FeatureCosts | None:
+    """What a run at `run_uri` will store; None of a network that is not frozen.
+
+    Args:
+        config: of the run.
+        created: sizes of the pool, `num_images`, `num_regions` and `num_pixels`, and the budget's
+            `amount`.
+        num_val: images of the validation split.
+        run_uri: need not be there.
+    """
+    if not config.model.is_frozen:
+        return None
+    source = FeatureSource(config, run_uri, POOL, ())
+    if source.store is None or not config.features.store.keeps(num_passes(State(created=created), config)):
+        return FeatureCosts(num_images=0, num_views=0, image_bytes=0, num_bytes=0, free_bytes=None)
+    plan = plan_of(config, source, created["num_images"])
+    return FeatureCosts(
+        num_images=plan.num_images,
+        num_views=len(plan.views),
+        image_bytes=len(plan.views) * source.record_bytes,
+        num_bytes=plan.num_bytes + num_val * source.record_bytes,
+        free_bytes=source.store.free_bytes(),
+    )
+
+
+def _size(num_bytes: int) -> str:
+    value, units = float(num_bytes), ["bytes", "kB", "MB", "GB", "TB"]
+    while value >= 1000 and len(units) > 1:
+        value, units = value / 1000, units[1:]
+    return f"{value:.3g} {units[0]}"

@@ -1,0 +1,95 @@
+"""Measure what the labels of a cycle are worth: fresh models by the final recipe, several of them."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ray_al.core.config import RunConfig
+from ray_al.core.seeding import seed_of
+from ray_al.core.types import FileRef, TrainPlan, TrainResult, cycle_folder
+from ray_al.datasets import Dataset
+from ray_al.driver import decide as actions
+from ray_al.driver.context import Context, Done
+from ray_al.driver.training import count_left_out, left_out_images, train_usable
+from ray_al.train.trainer import Trainer
+
+
+def measure(context: Context, action: actions.Measure, trainer: Trainer) -> Done:
+    """Train and evaluate the models of a cycle that are not measured yet, then sum them up.
+
+    Each model is recorded as it comes, so that an interruption loses none that is done. No model
+    is kept: what the run chooses does not depend on them.
+    """
+    cycle, count = action.cycle, context.config.final.num_repeats
+    for repeat in range(count):
+        if repeat not in context.state.repeats.get(cycle, {}):
+            context.append("model_measured", _measure_one(context, cycle, repeat, trainer))
+    budget = actions.budget_to_measure(context.state, context.config, cycle)
+    assert budget is not None
+    done = [data for _, data in sorted(context.state.repeats[cycle].items())]
+    seconds = sum(data["train_seconds"] + data["evaluate_seconds"] for data in done)
+    scores = summary([data["metrics"]["val"]["miou"] for data in done])
+    return "models_measured", {"cycle": cycle, "budget": budget, **scores, "seconds": seconds}
+
+
+def summary(mious: Sequence[float]) -> dict[str, Any]:
+    """`mious`, their mean `miou`, and their `spread`: the sample standard deviation, None of one."""
+    spread = float(np.std(mious, ddof=1)) if len(mious) > 1 else None
+    return {"mious": list(mious), "miou": float(np.mean(mious)), "spread": spread}
+
+
+def repeat_seed(config: RunConfig, repeat: int) -> int:
+    """The seed of a measured model; where a run names no repeats, of its one final model its own."""
+    if config.final.num_repeats == 1 and not config.final.budgets:
+        return config.seed
+    return seed_of("measured", config.seed, repeat)
+
+
+def measured_splits(dataset: Dataset) -> tuple[str, ...]:
+    """The splits that a measured model is evaluated on; the test split is recorded, never used."""
+    masked = [name for name, files in dataset.splits.items() if any(file.mask_uri for file in files)]
+    return tuple(name for name in ("val", "test") if name in masked)
+
+
+def _measure_one(context: Context, cycle: int, repeat: int, trainer: Trainer) -> Mapping[str, Any]:
+    count = context.config.final.num_repeats
+    result = train_usable(
+        context,
+        partial(_plan, context, cycle, repeat),
+        trainer,
+        progress=lambda done, total: context.note("measure", repeat * total + done, count * total),
+        waiting=lambda text: context.note("measure", 0, 0, text),
+    )
+    return {"cycle": cycle, "repeat": repeat, **measured_facts(result), "left_out": count_left_out(context)}
+
+
+def measured_facts(result: TrainResult) -> dict[str, Any]:
+    """What is recorded of a model that was measured."""
+    return {
+        "metrics": {split: metrics.as_dict() for split, metrics in result.metrics.items()},
+        "num_steps": result.num_steps,
+        "num_images": result.num_images,
+        "train_seconds": result.train_seconds,
+        "evaluate_seconds": result.evaluate_seconds,
+    }
+
+
+def _plan(context: Context, cycle: int, repeat: int) -> TrainPlan:
+    config, state = context.config, context.state
+    folder = f"{cycle_folder(cycle)}/measured-{repeat}"
+    model = FileRef.from_dict(state.trained[cycle]["files"]["model.pt"])
+    return TrainPlan(
+        cycle=cycle,
+        attempt=state.term,
+        seed=repeat_seed(config, repeat),
+        label_parts=state.label_parts,
+        left_out=left_out_images(context),
+        output=f"{folder}/checkpoint",
+        progress=f"{folder}/progress.pt",
+        splits=measured_splits(context.dataset),
+        recipe=config.final.recipe,
+        keeps_model=False,
+        sieve=model if config.label.sieve else None,
+    )

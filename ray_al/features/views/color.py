@@ -1,0 +1,29 @@
+"""The whole image in another light: its contrast and its colours changed, nothing moved."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ray_al.core.section import Weight
+from ray_al.core.seeding import generator
+from ray_al.core.variants import View
+from ray_al.features.geometry import ViewDraw
+
+
+class ColorView(View):
+    """Contrast and colours, as `crop` changes them."""
+
+    kind: Literal["color"] = "color"
+    contrast: Annotated[float, Field(ge=0, lt=1)] = 0.3
+    """The contrast changes by a factor between 1 - contrast and 1 + contrast."""
+    shift: Weight = 25.0
+    """Each colour changes by at most so many grey levels."""
+
+    def draw(self, name: str, size: tuple[int, int]) -> ViewDraw:
+        """As `View.draw`."""
+        rng = generator("view", self.model_dump_json(), name)
+        return ViewDraw(
+            size=size,
+            contrast=float(rng.uniform(1 - self.contrast, 1 + self.contrast)),
+            shift=tuple(rng.uniform(-self.shift, self.shift, 3).tolist()),
+        )

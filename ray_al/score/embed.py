@@ -1,0 +1,37 @@
+"""The work `embed`: what a frozen backbone makes of a shard's images goes into the store."""
+
+import time
+
+import numpy as np
+
+from ray_al.core.config import RunConfig
+from ray_al.features.fill import fill_shard
+from ray_al.score.readers import load_pool_source
+from ray_al.score.scorer import GPU_LANES
+from ray_al.score.shards import ShardResult, ShardTask
+
+
+def embed_shard(task: ShardTask, config: RunConfig) -> ShardResult:
+    """Store the task's views of its images; what stands is left as it is.
+
+    All images of the shard are stored, whatever the run left out before, so that every run writes the
+    same bytes; broken are those that this run did not know of.
+    """
+    began = time.perf_counter()
+    source = load_pool_source(config.model_dump_json(), task.run_uri, task.manifest)
+    assert source.store is not None
+    threads = config.score.threads if source.device == "cpu" else GPU_LANES
+    shard = task.start // source.shards.size
+    filled = fill_shard(source, source.store, shard, task.views, threads)
+    known = ~np.unpackbits(np.frombuffer(task.images, dtype=np.uint8), count=task.stop - task.start).astype(bool)
+    broken = [(number, error) for number, error in filled.broken if not known[number - task.start]]
+    return ShardResult(
+        shard=task.shard,
+        file=None,
+        num_rows=task.stop - task.start,
+        num_images=filled.num_images,
+        seconds=time.perf_counter() - began,
+        quarantined=tuple((str(source.shards.row(number)["image_id"]), error) for number, error in broken),
+        name=source.name(shard, task.views[0]),
+        num_bytes=filled.num_bytes,
+    )

@@ -1,0 +1,108 @@
+"""A batch of images as a network takes it: their pixels, or the features of a frozen backbone."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+
+from ray_al.features.layout import MapLayout
+from ray_al.models import images_to_tensor
+from ray_al.models.composed import Maps
+from ray_al.score.transforms import apply
+
+NetworkInput = torch.Tensor | Maps
+"""Images (N, 3, H, W), or their feature maps (N, c, h, w) from fine to coarse."""
+Normalize = Literal["imagenet", "none"]
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a prepared network wants its input.
+
+    Attributes:
+        device: where it computes.
+        memory_format: of its convolutions.
+        dtype: of feature maps; images are float32 at any precision.
+    """
+
+    device: str
+    memory_format: torch.memory_format
+    dtype: torch.dtype
+
+
+class Inputs(ABC):
+    """A batch of images; what is made of one never depends on the others."""
+
+    @abstractmethod
+    def plain(self) -> NetworkInput:
+        """The images as they are."""
+
+    @abstractmethod
+    def transformed(self, name: str) -> NetworkInput:
+        """The images after a transform of `score/transforms.py`."""
+
+
+class Pixels(Inputs):
+    """Decoded images.
+
+    Args:
+        images: uint8 (N, H, W, 3).
+        normalize: `data.normalize`.
+        form: how the network wants them.
+    """
+
+    def __init__(self, images: np.ndarray, normalize: Normalize, form: Form) -> None:
+        self.images, self.normalize, self.form = images, normalize, form
+
+    def plain(self) -> torch.Tensor:
+        """Normalised pixels, float32 (N, 3, H, W)."""
+        form = self.form
+        return images_to_tensor(self.images, self.normalize, form.device, form.memory_format)
+
+    def transformed(self, name: str) -> torch.Tensor:
+        """As `plain`; turned images have other sides."""
+        return apply(name, self.plain()).contiguous(memory_format=self.form.memory_format)
+
+
+class Features(Inputs):
+    """Feature maps that a frozen backbone made of images.
+
+    Args:
+        records: uint16 (N, num_values), of the images as they are.
+        layout: of the records.
+        form: how the head wants the maps.
+        views: records of transformed images by the transform's name, as far as there are any.
+        pixels: the images themselves, for transforms that `views` lack; None where there are none.
+        backbone: normalised images (N, 3, h, w) of any size -> their maps in bf16.
+    """
+
+    def __init__(
+        self,
+        records: np.ndarray,
+        layout: MapLayout,
+        form: Form,
+        *,
+        views: Mapping[str, np.ndarray],
+        pixels: Pixels | None = None,
+        backbone: Callable[[torch.Tensor], Maps],
+    ) -> None:
+        self.records, self.layout, self.form = records, layout, form
+        self.views, self.pixels, self.backbone = views, pixels, backbone
+
+    def plain(self) -> Maps:
+        """Maps (N, c, h, w), from fine to coarse."""
+        return self._formed(self.layout.unpack(self.records, self.form.device))
+
+    def transformed(self, name: str) -> Maps:
+        """From the records of a view, or through the backbone."""
+        if name in self.views:
+            return self._formed(self.layout.unpack(self.views[name], self.form.device))
+        assert self.pixels is not None, f"the images are needed to {name} them"
+        return self._formed(self.backbone(self.pixels.transformed(name)))
+
+    def _formed(self, maps: Maps) -> Maps:
+        form = self.form
+        return tuple(one.to(form.dtype).contiguous(memory_format=form.memory_format) for one in maps)

@@ -1,0 +1,170 @@
+"""How the images of a shard come to a scorer: decoded, or as features of a frozen backbone."""
+
+import functools
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+import torch
+
+from ray_al.core.config import RunConfig
+from ray_al.core.errors import DataError
+from ray_al.core.types import FileRef
+from ray_al.datasets.catalog import data_root
+from ray_al.datasets.manifest import absolute_places
+from ray_al.features.source import FeatureSource, pool_source
+from ray_al.score.decode import decode
+from ray_al.score.inputs import Features, Form, Inputs, Pixels
+from ray_al.score.shards import ShardTask, read_manifest
+
+
+class HasRow(Protocol):
+    """An image of a shard: its row of the manifest."""
+
+    @property
+    def row(self) -> Mapping[str, Any]:
+        """With `image_index`, `uri`, `image_id`, `height` and `width`."""
+
+
+Item = TypeVar("Item")
+
+
+class Reader(ABC, Generic[Item]):
+    """Reads single images, and makes batches of what was read.
+
+    Attributes:
+        threads: how many threads may read at a time.
+        group: images that are best read together.
+    """
+
+    threads: int
+    group: int
+
+    @abstractmethod
+    def read(self, images: Sequence[HasRow]) -> list[Item | DataError]:
+        """What is needed of each image, or why it cannot be used.
+
+        Raises:
+            ReadError: one could not be read just now.
+        """
+
+    @abstractmethod
+    def batch(self, items: Sequence[Item]) -> Inputs:
+        """The input of a network."""
+
+
+class PixelReader(Reader[np.ndarray]):
+    """Decodes images: uint8 (H, W, 3) at `data.image_size`."""
+
+    group = 1
+
+    def __init__(self, config: RunConfig, form: Form) -> None:
+        self.config, self.form, self.threads = config, form, config.score.threads
+
+    def read(self, images: Sequence[HasRow]) -> list[np.ndarray | DataError]:
+        """As `Reader.read`."""
+        return [self._one(image) for image in images]
+
+    def _one(self, image: HasRow) -> np.ndarray | DataError:
+        try:
+            return decode(image.row, self.config)
+        except DataError as error:
+            return error
+
+    def batch(self, items: Sequence[np.ndarray]) -> Pixels:
+        """As `Reader.batch`."""
+        return Pixels(np.stack(list(items)), self.config.data.normalize, self.form)
+
+
+@dataclass(frozen=True)
+class ImageFeatures:
+    """Of one image: its record, those of its views by the transform's name, and where needed its pixels."""
+
+    record: np.ndarray
+    views: Mapping[str, np.ndarray]
+    pixels: np.ndarray | None
+
+
+class FeatureReader(Reader[ImageFeatures]):
+    """Reads features; opens an image only for transforms that no view stands for.
+
+    Args:
+        config: of the run; its model is frozen.
+        form: how the head wants maps.
+        source: of the pool's features.
+        transforms: names of those that the scorer asks for.
+    """
+
+    def __init__(self, config: RunConfig, form: Form, source: FeatureSource, transforms: Sequence[str]) -> None:
+        self.config, self.form, self.source = config, form, source
+        self.threads, self.group = config.score.threads, config.features.batch_size
+        self.layout = source.layout
+        known = {"mirror": source.mirror_view}
+        self.views = {name: known[name] for name in transforms if name in known}
+        rest = [name for name in transforms if name not in known]
+        self.pixels = PixelReader(config, form) if rest else None
+
+    def read(self, images: Sequence[HasRow]) -> list[ImageFeatures | DataError]:
+        """As `Reader.read`."""
+        try:
+            return list(self._read(images))
+        except DataError as error:
+            if len(images) == 1:
+                return [error]
+        return [answer for image in images for answer in self.read([image])]
+
+    def _read(self, images: Sequence[HasRow]) -> list[ImageFeatures]:
+        numbers = [image.row["image_index"] for image in images]
+        records = self.source.records(numbers, 0)
+        views = {name: self.source.records(numbers, view) for name, view in self.views.items()}
+        pixels = None if self.pixels is None else [decode(image.row, self.config) for image in images]
+        return [
+            ImageFeatures(
+                record=records[n],
+                views={name: rows[n] for name, rows in views.items()},
+                pixels=None if pixels is None else pixels[n],
+            )
+            for n in range(len(images))
+        ]
+
+    def batch(self, items: Sequence[ImageFeatures]) -> Features:
+        """As `Reader.batch`."""
+        pixels = [item.pixels for item in items if item.pixels is not None]
+        return Features(
+            np.stack([item.record for item in items]),
+            self.layout,
+            self.form,
+            views={name: np.stack([item.views[name] for item in items]) for name in self.views},
+            pixels=self.pixels.batch(pixels) if self.pixels is not None else None,
+            backbone=self.source.embedder.maps,
+        )
+
+
+def open_reader(task: ShardTask, config: RunConfig, form: Form, transforms: Sequence[str] = ()) -> Reader[Any]:
+    """What reads the pool's images for a network of the run.
+
+    Args:
+        task: of a shard of the pool.
+        config: of the run.
+        form: how the network wants its input.
+        transforms: names of those that the scorer asks for.
+    """
+    if not config.model.is_frozen:
+        return PixelReader(config, form)
+    source = load_pool_source(config.model_dump_json(), task.run_uri, task.manifest)
+    return FeatureReader(config, form, source, transforms)
+
+
+@functools.lru_cache(maxsize=1)
+def load_pool_source(config_json: str, run_uri: str, manifest: FileRef) -> FeatureSource:
+    """The pool's features, kept by a process for all its shards and cycles."""
+    config = RunConfig.model_validate_json(config_json)
+    rows = absolute_places(read_manifest(run_uri, manifest), data_root(config.data))
+    return pool_source(config, run_uri, rows, score_device(config))
+
+
+def score_device(config: RunConfig) -> str:
+    """Where the pool is worked on."""
+    return "cuda" if config.score.gpus_per_worker and torch.cuda.is_available() else "cpu"

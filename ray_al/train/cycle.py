@@ -1,0 +1,295 @@
+"""The training of one plan: network, optimizer, steps."""
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import nn
+
+from ray_al.core.config import RunConfig, TrainConfig
+from ray_al.core.errors import DataError, DivergedError, Interrupted
+from ray_al.core.seeding import generator, seed_of
+from ray_al.core.storage import Storage
+from ray_al.core.types import TrainPlan
+from ray_al.datasets import Dataset
+from ray_al.models import build_model, set_batch_norm_momentum
+from ray_al.models.state import load_trained, trained_state
+from ray_al.train.class_weights import class_weights
+from ray_al.train.comm import Comm
+from ray_al.train.inputs import Batch, BatchMaker, Places, as_float
+from ray_al.train.losses import Sums, consistency_loss, split_pair
+from ray_al.train.samples import LabelledImages
+from ray_al.train.schedule import batch_indices, num_steps, rate_factor
+from ray_al.train.state import dump, make_optimizer, parse, seal, unseal
+from ray_al.train.targets import AllPixels, DrawnPixels, Targets, labelled_pixels, share_out
+
+Wrap = Callable[[nn.Module], nn.Module]
+Progress = Callable[[int, int], None]
+
+
+class TrainStopped(Interrupted):
+    """Training ended because it was asked to."""
+
+
+class Workplace(Protocol):
+    """What the plans of a run have in common."""
+
+    config: RunConfig
+    storage: Storage
+    dataset: Dataset
+    comm: Comm
+    device: torch.device
+
+
+class Cycle:
+    """The state of one plan's training: network, optimizer, step and losses.
+
+    Args:
+        workplace: of the run.
+        plan: what is trained.
+        samples: its labels.
+        batches: what makes its batches.
+        config: the settings of training, the plan's recipe among them.
+    """
+
+    def __init__(self, workplace: Workplace, plan: TrainPlan, samples: LabelledImages, batches: BatchMaker, config: TrainConfig) -> None:
+        self.workplace, self.plan, self.samples, self.batches = workplace, plan, samples, batches
+        self.config = config
+        self.comm, self.device = workplace.comm, workplace.device
+        self.batch_size, self.rate = self.config.batch_size, self.config.learning_rate
+        self.is_paired = self.config.mirror_loss or self.config.consistency > 0
+        self.total = num_steps(plan, self.config, len(samples.indices), self.batch_size)
+        if self.total and not samples.indices:
+            raise self._unlabelled()
+        self.model = self._build()
+        self.optimizer = make_optimizer(self.model, self.config, self.rate)
+        if plan.init_optimizer is not None:
+            self.optimizer.load_state_dict(parse(workplace.storage.read_ref(plan.init_optimizer)))
+        self.class_weights: torch.Tensor | None = None
+        self.step = 0
+        self.losses: list[tuple[int, float]] = []
+        self.snapshots: dict[str, bytes] = {}
+        self.saved_at = time.monotonic()
+        self._resume()
+
+    def _unlabelled(self) -> DataError:
+        plan = self.plan
+        message = f"cycle {plan.cycle}: no labelled region in {len(plan.label_parts)} label part(s)"
+        message += f", {len(plan.left_out)} labelled images cannot be used" if plan.left_out else ""
+        return DataError(f"{message}; label at least one region before training")
+
+    def _build(self) -> nn.Module:
+        plan, workplace = self.plan, self.workplace
+        torch.manual_seed(seed_of("weights", plan.seed, plan.cycle))
+        model_config, num_classes = workplace.config.model, workplace.dataset.num_classes
+        model = build_model(model_config, num_classes, load_weights=plan.init is None)
+        if plan.init is not None:
+            load_trained(model, parse(workplace.storage.read_ref(plan.init)))
+        set_batch_norm_momentum(model, self.config.batch_norm.momentum)
+        if self.config.batch_norm.sync and self.device.type == "cuda":
+            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        return model.to(self.device)
+
+    def train(self, wrap: Wrap, progress: Progress | None, should_stop: Callable[[], bool] | None) -> None:
+        """Run the steps that are left, then settle the running statistics."""
+        if not self.total:
+            return
+        self.class_weights = class_weights(self.config, self.samples, self.comm, self.device)
+        self.batches.prepare(self._steps_left(), paired=self.is_paired)
+        model = wrap(self.model)
+        model.train()
+        while self.step < self.total:
+            self._step(model, should_stop is not None and should_stop())
+            self.step += 1
+            if progress is not None and self.comm.rank == 0:
+                progress(self.step, self.total)
+            self._keep_snapshot()
+            self._save()
+        self._settle_batch_norm()
+
+    def check_weights(self) -> None:
+        """Refuse a network that the last step spoiled, which no later loss would tell.
+
+        Raises:
+            DivergedError: a weight or a running statistic is not finite. All workers hold the same,
+                so all of them raise it.
+        """
+        for name, tensor in self.model.state_dict().items():
+            if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+                what = f"after {self.total} steps {name!r} holds values that are not finite"
+                raise self._diverged(what)
+
+    def _diverged(self, what: str) -> DivergedError:
+        first = "; no step was made yet, so look at model.weights and at the images too"
+        return DivergedError(
+            f"cycle {self.plan.cycle}: the model diverged: {what}; lower the learning rate "
+            f"({self.rate:g} now, train.learning_rate or train.warm_learning_rate), "
+            f"then start a new run{'' if self.step else first}"
+        )
+
+    def _keep_snapshot(self) -> None:
+        """Weights at equal steps through the second half of the training; the last one is the model itself."""
+        count, half = self.plan.snapshots, self.total // 2
+        wanted = {self.total - half * (count - number) // count: number for number in range(1, count)}
+        if self.step in wanted and self.comm.rank == 0:
+            name = f"snapshot-{wanted[self.step]:02d}.pt"
+            self.snapshots[name] = dump(trained_state(self.model))
+
+    def _step(self, model: nn.Module, stop: bool) -> None:
+        batch, targets = self._batch(self.step)
+        torch.manual_seed(seed_of("step", self.plan.seed, self.plan.cycle, self.step, self.comm.rank))
+        num_images = len(self.samples.indices)
+        factor = rate_factor(self.config, self.step, self.total, num_images, self.batch_size)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate * factor
+        with self._autocast():
+            own, consistency = self._losses(model, batch, targets)
+        loss = self._joined(own, consistency, len(batch.labels), stop)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if self.config.clip_gradients is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_gradients)
+        self.optimizer.step()
+
+    def _autocast(self) -> torch.autocast:
+        is_bf16 = self.config.precision == "bf16"
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=is_bf16)
+
+    def _joined(self, own: Sums, consistency: torch.Tensor, num_images: int, stop: bool) -> torch.Tensor:
+        """The loss of the global batch, by this worker's part; its gradients are averaged over the workers.
+
+        Raises:
+            DivergedError: it is not finite. A sum over the workers, so all of them see it.
+            TrainStopped: a worker said so.
+        """
+        terms = [own.total.detach(), own.labelled, own.prototypes.detach(), own.pairs]
+        terms += [consistency.detach() * num_images, torch.tensor(float(stop), device=self.device)]
+        sums = self.comm.sum(torch.stack([term.float() for term in terms]))
+        if sums[5]:
+            message = f"training was stopped at step {self.step} of {self.total}"
+            raise TrainStopped(f"cycle {self.plan.cycle}: {message}")
+        config = self.config
+        labelled, pairs = sums[1].clamp_min(1), sums[3].clamp_min(1)
+        value = sums[0] / labelled + config.prototype * sums[2] / pairs
+        value = value + config.consistency * sums[4] / self.batch_size
+        if not math.isfinite(known := float(value)):
+            raise self._diverged(f"the loss is {known} at step {self.step} of {self.total}")
+        self.losses.append((self.step, known))
+        share = num_images / self.batch_size
+        labels = own.total / labelled + config.prototype * own.prototypes / pairs
+        return (labels + config.consistency * share * consistency) * self.comm.world_size
+
+    def _losses(self, model: nn.Module, batch: Batch, targets: Targets) -> tuple[Sums, torch.Tensor]:
+        """What the labels say, summed, and the consistency loss."""
+        zero = torch.zeros((), device=self.device)
+        inputs = batch.inputs if self.config.precision == "bf16" else as_float(batch.inputs)
+        logits = model(inputs)
+        if not self.is_paired:
+            return targets.sums(logits, self.class_weights), zero
+        a, b = split_pair(logits)
+        sums = targets.sums(a, self.class_weights)
+        if self.config.mirror_loss:
+            mirrored = targets.sums(b, self.class_weights)
+            prototypes = sums.prototypes + mirrored.prototypes
+            sums = sums._replace(total=sums.total + mirrored.total, prototypes=prototypes)
+        if not self.config.consistency:
+            return sums, zero
+        return sums, consistency_loss(targets.dense(a), targets.dense(b))
+
+    def _steps_left(self) -> Iterator[tuple[int, Places]]:
+        return ((step, self._places(step)) for step in range(self.step, self.total))
+
+    def _places(self, step: int) -> Places:
+        """This worker's places in the global batch of a step, and their images."""
+        plan, comm = self.plan, self.comm
+        batch = batch_indices(self.samples.indices, plan.seed, plan.cycle, step, self.batch_size)
+        return {place: batch[place] for place in range(comm.rank, self.batch_size, comm.world_size)}
+
+    def _batch(self, step: int) -> tuple[Batch, Targets]:
+        places = self._places(step)
+        make = self.batches.paired if self.is_paired else self.batches.drawn
+        batch = make(places, step)
+        limit = self.config.pixels_per_step
+        if limit is None:
+            return batch, AllPixels(torch.from_numpy(batch.labels).to(self.device).long())
+        drawn = self._draw_pixels(batch.labels, places, step, limit)
+        return batch, DrawnPixels(batch.labels, drawn, self.device)
+
+    def _draw_pixels(self, labels: np.ndarray, places: Places, step: int, limit: int) -> list[np.ndarray]:
+        """Of each image some labelled pixels, the same ones whatever the number of workers."""
+        labelled = labelled_pixels(labels)
+        own = list(places)
+        counts = torch.zeros(self.batch_size, dtype=torch.int64)
+        counts[own] = torch.tensor([len(one) for one in labelled])
+        shares = share_out(self.comm.sum(counts.to(self.device)).cpu().numpy(), limit)
+        drawn = []
+        for place, pixels in zip(own, labelled, strict=True):
+            if shares[place] < len(pixels):
+                rng = generator("pixels", self.plan.seed, self.plan.cycle, step, place)
+                pixels = rng.choice(pixels, shares[place], replace=False, shuffle=False)
+            drawn.append(pixels)
+        return drawn
+
+    def _settle_batch_norm(self) -> None:
+        count = self.config.batch_norm.reestimate_batches
+        if count:
+            self.model.train()
+            for module in self.model.modules():  # those of a frozen backbone stay in evaluation mode
+                if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training:
+                    module.reset_running_stats()
+            set_batch_norm_momentum(self.model, None)
+            with torch.no_grad():
+                for step in range(count):
+                    plan = self.plan
+                    torch.manual_seed(seed_of("settle", plan.seed, plan.cycle, step, self.comm.rank))
+                    batch = self.batches.plain(self._places(step))
+                    self.model(as_float(batch.inputs))
+            set_batch_norm_momentum(self.model, self.config.batch_norm.momentum)
+        if self.comm.world_size > 1:
+            trained = trained_state(self.model)
+            for name, buffer in self.model.named_buffers():
+                if buffer.is_floating_point() and name in trained:
+                    buffer.copy_(self.comm.sum(buffer) / self.comm.world_size)
+
+    def _key(self) -> list[Any]:
+        plan = self.plan
+        parts = sorted(ref.sha256 for ref in plan.label_parts)
+        images = list(plan.left_out)
+        lengths = [self.total, self.batch_size, list(self.samples.image_size)]
+        recipe = json.dumps(dict(plan.recipe.train), sort_keys=True)
+        return [plan.cycle, plan.seed, parts, plan.all_masks, images, *lengths, recipe]
+
+    def _save(self) -> None:
+        interval = self.config.checkpoint_interval_s
+        is_early = time.monotonic() - self.saved_at < interval
+        if self.comm.rank or self.step == self.total or is_early:
+            return
+        state = {
+            "key": self._key(),
+            "step": self.step,
+            "losses": self.losses,
+            "model": trained_state(self.model),
+            "optimizer": self.optimizer.state_dict(),
+            "snapshots": self.snapshots,
+        }
+        self.workplace.storage.replace(self.plan.progress, seal(dump(state)))
+        self.saved_at = time.monotonic()
+
+    def _resume(self) -> None:
+        storage, name = self.workplace.storage, self.plan.progress
+        sealed = storage.read_if_there(name) if self.comm.rank == 0 else None
+        # None too where it is damaged: the cycle is then trained anew
+        data = self.comm.broadcast(None if sealed is None else unseal(sealed))
+        if data is None:
+            return
+        state = parse(data)
+        if state["key"] != self._key():
+            return
+        load_trained(self.model, state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.snapshots = state["step"], state["snapshots"]
+        self.losses = [tuple(pair) for pair in state["losses"]]

@@ -1,0 +1,133 @@
+"""What a network is fed with: images, or where its backbone is frozen, cached features of them."""
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from ray_al.core.config import RunConfig
+from ray_al.core.types import TrainPlan
+from ray_al.datasets import Dataset
+from ray_al.datasets.cache import ByteCache
+from ray_al.datasets.images import read_image, resize_image
+from ray_al.features.source import FeatureSource, pool_source, split_source
+from ray_al.models import images_to_tensor
+from ray_al.train.inputs import BatchMaker, FeatureBatches, ImageBatches, Inputs, as_float
+from ray_al.train.samples import LabelledImages
+
+
+class Feed(Protocol):
+    """Inputs of one run at one image size, the same for every plan."""
+
+    def batches(self, plan: TrainPlan) -> BatchMaker:
+        """What makes the batches of a plan."""
+
+    def pool(self, indices: Sequence[int]) -> Iterator[Inputs]:
+        """Inputs of images of the pool, one at a time, by their numbers in the manifest."""
+
+    def split(self, split: str, positions: Sequence[int], *, mirrored: bool = False) -> Iterator[Inputs]:
+        """Inputs of images of a split, or of the mirrored images, one at a time."""
+
+
+class ImageFeed:
+    """Decoded images at the size of `samples`.
+
+    Args:
+        config: of the run.
+        dataset: its splits.
+        samples: what reads images of the pool.
+        cache: where decoded images are kept.
+        device: where the network lies.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        dataset: Dataset,
+        samples: LabelledImages,
+        cache: ByteCache,
+        device: torch.device,
+    ) -> None:
+        self.config, self.dataset, self.samples = config, dataset, samples
+        self.cache, self.device = cache, device
+
+    def batches(self, plan: TrainPlan) -> BatchMaker:
+        """As `Feed.batches`."""
+        return ImageBatches(self.config.with_recipe(plan.recipe), self.samples, plan, self.device)
+
+    def pool(self, indices: Sequence[int]) -> Iterator[Inputs]:
+        """As `Feed.pool`."""
+        return (self._tensor(self.samples.image(index)) for index in indices)
+
+    def split(self, split: str, positions: Sequence[int], *, mirrored: bool = False) -> Iterator[Inputs]:
+        """As `Feed.split`."""
+        for position in positions:
+            images = self._tensor(self._image(self.dataset.splits[split][position].uri))
+            yield images.flip(3) if mirrored else images
+
+    def _tensor(self, image: np.ndarray) -> torch.Tensor:
+        return images_to_tensor(image[None], self.config.data.normalize, self.device)
+
+    def _image(self, uri: str) -> np.ndarray:
+        key = ("file", uri, self.samples.image_size)
+        image = self.cache.get(key)
+        if image is None:
+            image = resize_image(read_image(uri), self.samples.image_size)
+            self.cache.put(key, image)
+        return image
+
+
+class FeatureFeed:
+    """Feature maps of a frozen backbone, of images at the size of `samples`.
+
+    Args:
+        config: of the run.
+        run_uri: the run directory.
+        manifest: of the pool, its places whole.
+        dataset: its splits.
+        samples: the labels.
+        device: where the network lies.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        run_uri: str,
+        manifest: pa.Table,
+        dataset: Dataset,
+        samples: LabelledImages,
+        device: torch.device,
+    ) -> None:
+        data = config.data.model_copy(update={"image_size": samples.image_size})
+        self.config = config.model_copy(update={"data": data})
+        self.run_uri, self.dataset, self.samples, self.device = run_uri, dataset, samples, device
+        self._pool = pool_source(self.config, run_uri, manifest, str(device))
+        self._splits: dict[str, FeatureSource] = {}
+
+    def batches(self, plan: TrainPlan) -> BatchMaker:
+        """As `Feed.batches`."""
+        return FeatureBatches(self._pool, self.samples, plan, self.device)
+
+    def pool(self, indices: Sequence[int]) -> Iterator[Inputs]:
+        """As `Feed.pool`."""
+        return self._one_by_one(self._pool, indices, view=0)
+
+    def split(self, split: str, positions: Sequence[int], *, mirrored: bool = False) -> Iterator[Inputs]:
+        """As `Feed.split`."""
+        if split not in self._splits:
+            source = split_source(self.config, self.run_uri, self.dataset, split, str(self.device))
+            self._splits[split] = source
+        source = self._splits[split]
+        view = source.mirror_view if mirrored else 0
+        assert view is not None, "checked before the run: check_train"
+        return self._one_by_one(source, positions, view)
+
+    def _one_by_one(self, source: FeatureSource, numbers: Sequence[int], view: int) -> Iterator[Inputs]:
+        """Looked up in full batches of the backbone, given out singly."""
+        chunk = self.config.features.batch_size
+        for start in range(0, len(numbers), chunk):
+            records = source.records(numbers[start : start + chunk], view)
+            for record in records:
+                yield as_float(source.layout.unpack(record[None], self.device))

@@ -1,0 +1,179 @@
+"""Models that choose and models that are measured, in whole runs without Ray."""
+
+import csv
+import json
+import statistics
+
+import pytest
+from click.testing import CliRunner
+from torch import nn
+
+from ray_al.cli import main
+from ray_al.core.config import parse_config
+from ray_al.core.storage import Storage
+from ray_al.datasets.synthetic import write_synthetic
+from ray_al.driver.create import create_run
+from ray_al.driver.fork import fork_run, start_config
+from ray_al.driver.loop import run_loop
+from ray_al.driver.verify import verify
+from ray_al.ledger import Journal, fold
+
+
+def linear(num_classes: int) -> nn.Module:
+    return nn.Conv2d(3, num_classes, 3, padding=1)
+
+
+VALUES = {
+    "model": {"name": f"{__name__}:linear"},
+    "data": {"dataset": "synthetic", "image_size": [24, 32]},
+    "regions": {"rows": 2, "columns": 2},
+    "train": {"steps": 1, "batch_size": 2, "learning_rate": 0.05, "threads": 1},
+    "strategy": {"score": "entropy"},
+    "score": {"workers": 0, "threads": 1, "batch_size": 2, "precision": "fp32", "shard_size": 3},
+    "budget": {"start": 4, "per_cycle": 4, "amount": 12},
+    "cluster": {"host": "process"},
+    "report": {"num_images": 0},
+    "final": {"budgets": [4, 12], "repeats": 2, "train": {"steps": 3}},
+}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    root = str(tmp_path_factory.mktemp("synthetic") / "data")
+    write_synthetic(root, num_images=8, seed=0)
+    return root
+
+
+def configure(root, **changes):
+    values = {name: {**section} for name, section in VALUES.items()}
+    values["data"]["root"] = root
+    for name, section in changes.items():
+        values[name] = {**values.get(name, {}), **section} if isinstance(section, dict) else section
+    return parse_config(values, source="test")
+
+
+def events_of(run, kind):
+    return [event.data for event in Journal(Storage(run)).events if event.kind == kind]
+
+
+def state_of(run):
+    return fold(Journal(Storage(run)).events)
+
+
+def rows_of(run):
+    return list(csv.DictReader(Storage(run).read("curve.csv").decode().splitlines()))
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(main, list(arguments))
+
+
+@pytest.fixture(scope="module")
+def measured(data, tmp_path_factory):
+    run = create_run(configure(data), str(tmp_path_factory.mktemp("measured") / "run"))
+    run_loop(run)
+    return run
+
+
+def test_fresh_models_are_measured_at_the_named_budgets(measured):
+    models = events_of(measured, "model_measured")
+    assert [(one["cycle"], one["repeat"]) for one in models] == [(0, 0), (0, 1), (2, 0), (2, 1)]
+    assert {one["num_steps"] for one in models} == {3}
+    assert {one["num_steps"] for one in events_of(measured, "cycle_trained")} == {1}
+    first, last = events_of(measured, "models_measured")
+    assert (first["cycle"], first["budget"], last["cycle"], last["budget"]) == (0, 4, 2, 12)
+    assert first["mious"] == [one["metrics"]["val"]["miou"] for one in models[:2]]
+    assert first["mious"][0] != first["mious"][1]
+    assert first["miou"] == pytest.approx(statistics.mean(first["mious"]))
+    assert first["spread"] == pytest.approx(statistics.stdev(first["mious"]))
+    kinds = [event.kind for event in Journal(Storage(measured)).events]
+    assert kinds[-2:] == ["models_measured", "run_finished"]
+    verify(measured)
+
+
+def test_no_measured_model_leaves_a_file(measured):
+    files = [path for path in Storage(measured).list("cycles/0000") if "measured" in path]
+    assert files == []
+
+
+def test_the_curve_holds_both_models(measured):
+    rows = rows_of(measured)
+    (first, last) = events_of(measured, "models_measured")
+    assert [row["final_miou"] for row in rows] == [f"{first['miou']:.6g}", "", f"{last['miou']:.6g}"]
+    assert [row["final_spread"] for row in rows] == [f"{first['spread']:.6g}", "", f"{last['spread']:.6g}"]
+    assert [bool(row["measure_seconds"]) for row in rows] == [True, False, True]
+
+
+def test_what_is_measured_changes_nothing_of_what_is_chosen(measured, data, tmp_path):
+    alone = create_run(configure(data, final={"budgets": []}), str(tmp_path / "run"))
+    run_loop(alone)
+    queries = [[Storage(run).read(query.file.path) for query in state_of(run).queries] for run in (alone, measured)]
+    assert queries[0] == queries[1]
+    shared = {"cycle", "labelled_regions", "miou", "pixel_accuracy", "final_miou"}
+    rows = [[{key: row[key] for key in shared} for row in rows_of(run)] for run in (alone, measured)]
+    assert rows[0] == [{**row, "final_miou": ""} for row in rows[1]]
+    assert not events_of(alone, "model_measured")
+
+
+def test_a_stop_between_two_models_loses_none_that_is_done(measured, data, tmp_path, monkeypatch):
+    run = create_run(configure(data), str(tmp_path / "run"))
+    assert run_loop(run, should_stop=lambda: bool(state_of(run).repeats)).kind == "interrupted"
+    assert [one["repeat"] for one in events_of(run, "model_measured")] == [0]
+    assert not events_of(run, "models_measured")
+    verify(run)
+    run_loop(run)
+    drop = ("train_seconds", "evaluate_seconds")
+    facts = [[{key: one[key] for key in one if key not in drop} for one in events_of(place, "model_measured")] for place in (run, measured)]
+    assert facts[0] == facts[1]
+
+
+def test_a_fork_takes_over_what_its_start_measured(data, tmp_path, measured):
+    config = configure(data)
+    start = start_config(config)
+    assert start is not None
+    assert start.final.budgets == (4,)
+    source = create_run(start, str(tmp_path / "start"))
+    run_loop(source)
+    fork = fork_run(source, config, str(tmp_path / "fork"))
+    assert len(events_of(fork, "model_measured")) == 2
+    run_loop(fork)
+    assert events_of(fork, "models_measured")[0]["seconds"] == events_of(source, "models_measured")[0]["seconds"]
+    mious = [[one["mious"] for one in events_of(run, "models_measured")] for run in (fork, measured)]
+    assert mious[0] == mious[1]
+    verify(fork)
+    for changed in ({"budgets": [12]}, {"train": {"steps": 2}}, {"repeats": 3}):
+        other = fork_run(source, configure(data, final=changed), str(tmp_path / f"fork-{'-'.join(changed)}"))
+        assert not events_of(other, "model_measured")
+
+
+def test_status_log_and_report_show_what_was_measured(measured):
+    last = events_of(measured, "models_measured")[-1]
+    facts = json.loads(invoke("status", measured, "--json").output)
+    assert facts["measured"] == {key: last[key] for key in ("cycle", "budget", "mious", "miou", "spread")}
+    line = f"measured: mIoU {last['miou']:.4f} ± {last['spread']:.4f} of 2 models on the labels of cycle 2"
+    assert line in invoke("status", measured).output
+    log = invoke("log", measured).output
+    assert log.count("model_measured") == 4
+    assert f'"miou": {last["miou"]}' in log
+    assert invoke("report", measured).exit_code == 0
+    page = Storage(measured).read("report.html").decode()
+    assert "Measured models" in page
+    assert f"{last['miou']:.4f} &plusmn; {last['spread']:.4f}" in page
+
+
+def test_final_and_upper_bound_train_as_many_models_by_the_same_rule(data, tmp_path):
+    run = create_run(configure(data), str(tmp_path / "run"))
+    run_loop(run)
+    for command in ("final", "upper-bound"):
+        result = invoke(command, run)
+        assert result.exit_code == 0, result.output
+        assert "(2 models) on val" in result.output
+    final, full = (json.loads(Storage(run).read(f"{kind}/metrics.json")) for kind in ("final", "upper_bound"))
+    assert final["mious"] == events_of(run, "models_measured")[-1]["mious"]
+    assert final["spread"] == pytest.approx(statistics.stdev(final["mious"]))
+    assert final["share_of_full_score"] == pytest.approx(final["miou"] / full["miou"])
+    assert final["metrics"] == final["models"][0]["metrics"]
+    assert [list(final["files"]), len(final["models"]), final["num_steps"]] == [["model.pt"], 2, 3]
+    page = invoke("report", run)
+    assert page.exit_code == 0
+    assert f"all labels, same recipe: {full['miou']:.4f}" in Storage(run).read("report.html").decode()

@@ -1,0 +1,379 @@
+"""Training on the features of a frozen backbone: the same promises as for images, and the recipe that learns from little."""
+
+import io
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from torch import nn
+
+from ray_al.core.config import BalancedWeights, LabelConfig, RunConfig, TrainConfig, parse_config
+from ray_al.core.errors import BrokenImagesError, ConfigError
+from ray_al.core.storage import Storage
+from ray_al.core.types import LABEL_SCHEMA, MANIFEST_SCHEMA, FileRef, Recipe, TrainPlan
+from ray_al.core.variants import Backbone
+from ray_al.datasets import open_dataset
+from ray_al.datasets.compose import encode_mask
+from ray_al.datasets.images import read_image
+from ray_al.datasets.masks import read_mask
+from ray_al.features.source import FeatureSource
+from ray_al.train import check_train
+from ray_al.train.class_weights import balanced_weights
+from ray_al.train.inputs import FeatureBatches
+from ray_al.train.loop import CycleTrainer, TrainStopped
+from ray_al.train.losses import label_sums, resize_logits
+from ray_al.train.schedule import rate_factor
+from ray_al.train.targets import AllPixels, DrawnPixels, labelled_pixels, sample_logits, share_out
+from ray_al.train.trainer import LocalTrainer
+
+
+class TinyBackbone(Backbone):
+    """Two maps, at strides 4 and 8."""
+
+    kind: str
+
+    def build(self, weights: str) -> nn.Module:
+        """As `Backbone.build`."""
+        return TinyMaps()
+
+
+class TinyMaps(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fine = nn.Sequential(nn.Conv2d(3, 8, 5, 4, 2), nn.BatchNorm2d(8), nn.ReLU())
+        self.coarse = nn.Sequential(nn.Conv2d(8, 12, 3, 2, 1), nn.BatchNorm2d(12), nn.ReLU())
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        fine = self.fine(images)
+        return fine, self.coarse(fine)
+
+
+def configure(root: str = "", **train) -> RunConfig:
+    data = {"dataset": "synthetic", "num_images": 6, "image_size": [32, 48], **({"root": root} if root else {})}
+    model = {"kind": "composed", "backbone": {"kind": f"{__name__}:TinyBackbone"}, "head": {"kind": "fpn", "width": 8}}
+    values = {"steps": 6, "batch_size": 4, "threads": 1, "learning_rate": 0.01, **train}
+    features = {"store": {"kind": "none"}, "batch_size": 2}
+    return parse_config({"data": data, "model": model, "train": values, "features": features}, source="test")
+
+
+def parquet(rows: list[dict], schema: pa.Schema) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), buffer)
+    return buffer.getvalue()
+
+
+def make_run(root: str, config: RunConfig, kind: str = "dense", classes=None) -> list[FileRef]:
+    """A run directory with a manifest, and the left halves of images 0 to 3 labelled."""
+    dataset, storage = open_dataset(config.data), Storage(root)
+    rows, labels = [], []
+    for index, file in enumerate(dataset.splits["train"]):
+        height, width = read_image(file.uri).shape[:2]
+        values = (index, file.image_id, file.uri, file.mask_uri, height, width, 2)
+        rows.append(dict(zip(MANIFEST_SCHEMA.names, values, strict=True)))
+        half = read_mask(file.mask_uri, dataset.decoder)[:, : width // 2]
+        png = encode_mask(np.ascontiguousarray(half)) if kind == "dense" else None
+        row = (index, file.image_id, 0, [0, 0, height, width // 2], kind, png, classes, 1, "test", 0.0)
+        labels.append(dict(zip(LABEL_SCHEMA.names, row, strict=True)))
+    storage.replace("manifest.parquet", parquet(rows, MANIFEST_SCHEMA))
+    return [storage.put("labels/part-0.parquet", parquet(labels[:4], LABEL_SCHEMA), attempt=0)]
+
+
+def make_plan(parts, cycle: int = 0, **changes) -> TrainPlan:
+    values = {"output": f"cycles/{cycle:04d}/checkpoint", "progress": f"cycles/{cycle:04d}/progress.pt", **changes}
+    return TrainPlan(cycle=cycle, attempt=1, seed=0, label_parts=tuple(parts), **values)
+
+
+def train(root, config: RunConfig, **plan):
+    parts = make_run(str(root), config)
+    return LocalTrainer(config, str(root)).train(make_plan(parts, **plan))
+
+
+RECIPES = {
+    "plain": {},
+    "recipe": {
+        "optimizer": "adamw",
+        "warmup": 0.4,
+        "schedule": "cosine",
+        "clip_gradients": 1.0,
+        "pixels_per_step": 300,
+        "class_weights": "balanced",
+        "batch_norm": {"reestimate_batches": 2},
+    },
+    "pair": {"mirror_loss": True, "consistency": 1.0, "mirror_test": True, "pixels_per_step": 300},
+}
+
+
+def test_a_checkpoint_holds_the_head_alone_and_scores_without_the_image(tmp_path):
+    config = configure()
+    files = open_dataset(config.data).splits["train"][:2]
+    result = train(tmp_path, config, preview_images=files, snapshots=2)
+    state = torch.load(io.BytesIO(Storage(str(tmp_path)).read_ref(result.files["model.pt"])), weights_only=True)
+    assert state and all(name.startswith("head.") for name in state)
+    assert set(result.files) == {"model.pt", "preview.npz", "snapshot-01.pt"}
+    assert result.metrics["val"].num_images > 0
+    preview = np.load(io.BytesIO(Storage(str(tmp_path)).read_ref(result.files["preview.npz"])))
+    assert preview["image_1"].shape == (32, 48, 3)
+    assert preview["prediction_1"].shape == preview["entropy_1"].shape == (32, 48)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_resuming_inside_a_cycle_changes_no_byte(tmp_path, recipe):
+    config = configure(checkpoint_interval_s=0, **RECIPES[recipe])
+    whole = train(tmp_path / "a", config)
+    parts = make_run(str(tmp_path / "b"), config)
+    calls = iter([False] * 3 + [True])
+    with pytest.raises(TrainStopped):
+        LocalTrainer(config, str(tmp_path / "b")).train(make_plan(parts), should_stop=lambda: next(calls))
+    seen = []
+    again = LocalTrainer(config, str(tmp_path / "b")).train(make_plan(parts), lambda step, total: seen.append(step))
+    assert seen == [4, 5, 6]
+    assert again.files["model.pt"].sha256 == whole.files["model.pt"].sha256
+    assert again.losses == whole.losses
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_torch_distributed_with_one_worker_gives_the_same_bytes(tmp_path, recipe):
+    import torch.distributed as dist
+
+    from ray_al.train.comm import TorchComm
+
+    config = configure(**RECIPES[recipe])
+    alone = train(tmp_path / "a", config)
+    parts = make_run(str(tmp_path / "b"), config)
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        ddp = torch.nn.parallel.DistributedDataParallel
+        result = CycleTrainer(config, str(tmp_path / "b"), TorchComm(), "cpu").run(make_plan(parts), wrap=ddp)
+    finally:
+        dist.destroy_process_group()
+    assert result.files["model.pt"].sha256 == alone.files["model.pt"].sha256
+    assert result.metrics == alone.metrics
+
+
+def test_cold_warm_and_without_memory_give_equal_bytes(tmp_path):
+    config = configure()
+    parts = make_run(str(tmp_path / "a"), config)
+    warm = LocalTrainer(config, str(tmp_path / "a"))
+    first, second = warm.train(make_plan(parts)), warm.train(make_plan(parts, 1))
+    cold = train(tmp_path / "b", config, cycle=1)
+    data = config.data.model_copy(update={"cache_gb": 0.0})
+    forgetful = train(tmp_path / "c", config.model_copy(update={"data": data}), cycle=1)
+    assert second.files["model.pt"].sha256 == cold.files["model.pt"].sha256 != first.files["model.pt"].sha256
+    assert forgetful.files["model.pt"].sha256 == cold.files["model.pt"].sha256
+
+
+def test_settling_batch_norm_leaves_the_backbone_alone(tmp_path):
+    config = configure(batch_norm={"reestimate_batches": 3})
+    parts = make_run(str(tmp_path), config)
+    trainer = CycleTrainer(config, str(tmp_path), AloneComm(), "cpu")
+    kept = []
+    trainer.run(make_plan(parts), wrap=lambda model: kept.append(model) or model)
+    backbone = dict(kept[0].backbone.named_buffers())
+    assert all(not (name.endswith("running_mean") and value.any()) for name, value in backbone.items())
+    head = dict(kept[0].head.named_buffers())
+    assert all(value == 3 for name, value in head.items() if name.endswith("num_batches_tracked"))
+
+
+class AloneComm:
+    """One worker; its `sum` adds what others would have given, where a test says so."""
+
+    def __init__(self, rank: int = 0, world_size: int = 1, added: torch.Tensor | None = None) -> None:
+        self.rank, self.world_size, self.added = rank, world_size, added
+
+    def sum(self, tensor):
+        return tensor if self.added is None else tensor + self.added
+
+    def broadcast(self, value):
+        return value
+
+    def barrier(self):
+        return None
+
+
+def test_a_plan_of_one_step_on_other_sizes_and_all_masks(tmp_path):
+    config = configure()
+    result = train(tmp_path, config, all_masks=True, recipe=Recipe(train={"steps": 1}, image_size=(48, 64)))
+    assert (result.num_images, result.num_steps) == (6, 1)
+    assert result.metrics["val"].num_images > 0
+
+
+@pytest.mark.parametrize("pixels", [None, 200])
+def test_sets_of_classes_are_trained_on(tmp_path, pixels):
+    config = configure(prototype=0.5, pixels_per_step=pixels).model_copy(update={"label": LabelConfig(kind="classes")})
+    parts = make_run(str(tmp_path), config, "classes", [1, 3])
+    result = LocalTrainer(config, str(tmp_path)).train(make_plan(parts))
+    assert all(np.isfinite(loss) for _, loss in result.losses)
+    assert result.losses[-1][1] < result.losses[0][1]
+
+
+def test_dominant_labels_are_sieved_by_an_earlier_head(tmp_path):
+    config = configure().model_copy(update={"label": LabelConfig(kind="dominant", sieve=True)})
+    parts = make_run(str(tmp_path), config, "dominant", [1])
+    trainer = LocalTrainer(config, str(tmp_path))
+    first = trainer.train(make_plan(parts))
+    again = trainer.train(make_plan(parts, 1, sieve=first.files["model.pt"]))
+    assert again.num_steps == 6
+
+
+def test_all_broken_images_are_named(tmp_path):
+    config = configure(steps=1)
+    parts = make_run(str(tmp_path / "run"), config)
+    trainer = CycleTrainer(config, str(tmp_path / "run"), AloneComm(), "cpu")
+    uris = trainer.manifest.column("uri").to_pylist()
+    for name in ("0", "1"):
+        path = tmp_path / f"{name}.png"
+        path.write_bytes(b"no picture")
+        uris[int(name)] = str(path)
+    place = trainer.manifest.schema.get_field_index("uri")
+    trainer.manifest = trainer.manifest.set_column(place, "uri", pa.array(uris))
+    with pytest.raises(BrokenImagesError) as caught:
+        trainer.run(make_plan(parts))
+    assert len(caught.value.images) == 2
+
+
+def make_batches(root: str, config: RunConfig, comm=None) -> FeatureBatches:
+    parts = make_run(root, config)
+    trainer = CycleTrainer(config, root, comm or AloneComm(), "cpu")
+    trainer._samples(make_plan(parts))
+    batches = trainer.feed.batches(make_plan(parts))
+    assert isinstance(batches, FeatureBatches)
+    return batches
+
+
+def test_labels_follow_the_views(tmp_path):
+    batches = make_batches(str(tmp_path), configure())
+    seen = set()
+    for step in range(6):
+        batch = batches.drawn({0: 0, 1: 1}, step)
+        for position, index in ((0, 0), (1, 1)):
+            view = batches._view(step, position)
+            seen.add(view)
+            mask = batches.samples.mask(index)
+            wanted = mask.ravel()[batches.source.draw(index, view).source_index()]
+            assert np.array_equal(batch.labels[position], wanted)
+            record = batches.source.records([index], view)
+            maps = batches.source.layout.unpack(record)
+            assert all(torch.equal(a[position], b[0]) for a, b in zip(batch.inputs, maps, strict=True))
+    assert len(seen) > 2
+    pair = batches.paired({0: 0, 1: 1}, 0)
+    mirrored = batches.source.layout.unpack(batches.source.records([1], batches.source.mirror_view))
+    assert torch.equal(pair.inputs[0][3], mirrored[0][0])
+    assert np.array_equal(pair.labels[1], batches.samples.mask(1))
+
+
+def test_features_are_looked_up_in_full_batches_where_memory_holds_them(tmp_path, monkeypatch):
+    asked = []
+    real = FeatureSource.records
+    monkeypatch.setattr(FeatureSource, "records", lambda self, numbers, view: asked.append(len(numbers)) or real(self, numbers, view))
+    batches = make_batches(str(tmp_path), configure())
+    batches.prepare(((step, {0: 0, 1: 1, 2: 2, 3: 3}) for step in range(50)), paired=False)
+    assert asked == [2] * 8  # four images of four views
+    asked.clear()
+    batches.cache_bytes = 100
+    batches.prepare(((step, {0: 0}) for step in range(50)), paired=False)
+    assert asked == []
+
+
+def test_sampled_logits_are_those_of_the_whole_resize():
+    logits = torch.randn(3, 5, 7, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).float().requires_grad_()
+    size = (20, 31)
+    images = torch.tensor([0, 0, 1, 2, 2, 2])
+    pixels = torch.tensor([0, 619, 30, 589, 310, 17])
+    values = sample_logits(logits, images, pixels, size)
+    whole = resize_logits(logits, size).flatten(2)
+    torch.testing.assert_close(values, whole[images, :, pixels])
+    weights = torch.randn(values.shape, generator=torch.Generator().manual_seed(1))
+    ours = torch.autograd.grad((values * weights).sum(), logits)[0]
+    theirs = torch.autograd.grad((whole[images, :, pixels] * weights).sum(), logits)[0]
+    torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("partial", [False, True])
+def test_drawing_every_labelled_pixel_gives_the_whole_loss(partial):
+    rng = np.random.default_rng(0)
+    labels = rng.choice([0, 1, 2, 255], (2, 8, 12)).astype(np.uint8)
+    if partial:
+        bits, regions = rng.choice([0, 1, 3, 6], (2, 2, 2)), np.arange(1, 5).reshape(2, 2)
+        bits, regions = bits.repeat(4, 1).repeat(6, 2), np.stack([regions] * 2).repeat(4, 1).repeat(6, 2)
+        labels = np.stack([bits, regions], axis=-1)
+    logits = torch.randn(2, 3, 4, 6, generator=torch.Generator().manual_seed(0))
+    weights = None if partial else torch.tensor([1.0, 2.0, 0.5])
+    drawn = DrawnPixels(labels, labelled_pixels(labels), torch.device("cpu")).sums(logits, weights)
+    whole = AllPixels(torch.from_numpy(labels).long()).sums(logits, weights)
+    assert [float(a) for a in drawn] == pytest.approx([float(b) for b in whole], rel=1e-5)
+    assert whole == label_sums(resize_logits(logits, (8, 12)), torch.from_numpy(labels).long(), weights)
+
+
+def test_pixels_are_shared_out_by_the_labelled_ones_of_each_image():
+    counts = np.array([10, 0, 1000, 1, 500])
+    assert share_out(counts, 2000) is counts
+    for limit in (1, 7, 100, 1510):
+        shares = share_out(counts, limit)
+        assert shares.sum() == limit
+        assert (shares <= counts).all() and (shares >= 0).all()
+
+
+def test_three_workers_draw_the_pixels_of_one(tmp_path):
+    from ray_al.train.cycle import Cycle
+
+    config = configure(pixels_per_step=100)
+    parts = make_run(str(tmp_path), config)
+
+    def drawn(rank: int, size: int, added=None):
+        trainer = CycleTrainer(config, str(tmp_path), AloneComm(rank, size, added), "cpu")
+        samples = trainer._samples(make_plan(parts))
+        cycle = Cycle(trainer, make_plan(parts), samples, trainer.feed.batches(make_plan(parts)), config.train)
+        places = cycle._places(2)
+        labels = cycle.batches.drawn(places, 2).labels
+        counts = [len(one) for one in labelled_pixels(labels)]
+        pixels = [] if added is None and size > 1 else cycle._draw_pixels(labels, places, 2, 100)
+        return dict(zip(places, counts, strict=True)), dict(zip(places, pixels, strict=False))
+
+    counts, alone = drawn(0, 1)
+    assert sum(map(len, alone.values())) == 100
+    together = {}
+    for rank in range(3):
+        others = torch.tensor([0 if place % 3 == rank else counts[place] for place in range(4)])
+        together.update(drawn(rank, 3, others)[1])
+    assert all(np.array_equal(alone[place], together[place]) for place in alone)
+
+
+def test_balanced_weights_have_mean_one_over_the_labelled_pixels():
+    pixels = np.array([900, 90, 10, 0])
+    weights = balanced_weights(pixels, 0.5)
+    assert (weights * pixels).sum() / 1000 == pytest.approx(1)
+    assert weights[2] / weights[0] == pytest.approx(((0.9 + 0.001) / (0.01 + 0.001)) ** 0.5)
+    config = TrainConfig(steps=1, class_weights="balanced")
+    assert config.class_weights == BalancedWeights(balanced=0.5)
+    assert TrainConfig(steps=1, class_weights={"balanced": 1}).class_weights == BalancedWeights(balanced=1.0)
+    assert TrainConfig(steps=1, class_weights=[1, 2]).class_weights == (1.0, 2.0)
+
+
+def test_rates_rise_then_follow_the_schedule():
+    train = TrainConfig(steps=10, warmup=0.2, schedule="cosine")
+    factors = [rate_factor(train, step, 10, 4, 2) for step in range(10)]
+    assert factors[:3] == pytest.approx([0.5, 1.0, 1.0])
+    assert factors[6] == pytest.approx(0.5)
+    assert factors[9] < 0.05
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"augment": {"scale": [0.5, 2]}}, "train.augment.scale"),
+        ({"mirror_loss": True}, "train.mirror_loss"),
+        ({"consistency": 1.0}, "train.consistency"),
+        ({"mirror_test": True}, "train.mirror_test"),
+    ],
+)
+def test_what_features_cannot_do_is_refused(changes, key):
+    config = configure(**changes)
+    without = config.features.model_copy(update={"views": config.features.views[1:]})
+    with pytest.raises(ConfigError, match=key):
+        check_train(config.model_copy(update={"features": without}))
+
+
+def test_a_mirrored_view_lets_features_do_what_images_do():
+    check_train(configure(mirror_loss=True, consistency=1.0, mirror_test=True))
