@@ -24,7 +24,7 @@ class TorchvisionBackbone(Backbone):
     kind: Literal["torchvision"] = "torchvision"
     name: str = "mobilenet_v2"
     layers: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
-    """Names of the layers whose outputs are the maps, from fine to coarse; None: see `last_layers`."""
+    """Names of the layers whose outputs are the maps; None: see `last_layers`."""
 
     def build(self, weights: str) -> nn.Module:
         """As `Backbone.build`."""
