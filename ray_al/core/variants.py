@@ -155,9 +155,20 @@ class Store(Section):
 BACKBONES = Family(
     "model.backbone",
     Backbone,
-    {"torchvision": "ray_al.models.backbones.torchvision:TorchvisionBackbone"},
+    {
+        "torchvision": "ray_al.models.backbones.torchvision:TorchvisionBackbone",
+        "timm": "ray_al.models.backbones.timm:TimmBackbone",
+    },
 )
-HEADS = Family("model.head", Head, {"fpn": "ray_al.models.heads.fpn:FpnHead"})
+HEADS = Family(
+    "model.head",
+    Head,
+    {
+        "fpn": "ray_al.models.heads.fpn:FpnHead",
+        "lraspp": "ray_al.models.heads.lraspp:LrasppHead",
+        "linear": "ray_al.models.heads.linear:LinearHead",
+    },
+)
 VIEWS = Family(
     "features.views",
     View,

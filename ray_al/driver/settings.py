@@ -4,8 +4,9 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ray_al.core.config import WEIGHTS, RunConfig, apply_setting, parse_config, parse_override
+from ray_al.core.config import RunConfig, apply_setting, parse_config, parse_override
 from ray_al.core.errors import ConfigError
+from ray_al.core.model import WEIGHTS
 from ray_al.core.reading import read_digest
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
