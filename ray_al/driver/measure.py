@@ -62,6 +62,7 @@ def _measure_one(context: Context, cycle: int, repeat: int, trainer: Trainer) ->
         progress=lambda done, total: context.note("measure", repeat * total + done, count * total),
         waiting=lambda text: context.note("measure", 0, 0, text),
     )
+    context.storage.remove(_folder(cycle, repeat))
     return {"cycle": cycle, "repeat": repeat, **measured_facts(result), "left_out": count_left_out(context)}
 
 
@@ -76,9 +77,12 @@ def measured_facts(result: TrainResult) -> dict[str, Any]:
     }
 
 
+def _folder(cycle: int, repeat: int) -> str:
+    return f"{cycle_folder(cycle)}/measured-{repeat}"
+
+
 def _plan(context: Context, cycle: int, repeat: int) -> TrainPlan:
-    config, state = context.config, context.state
-    folder = f"{cycle_folder(cycle)}/measured-{repeat}"
+    config, state, folder = context.config, context.state, _folder(cycle, repeat)
     model = FileRef.from_dict(state.trained[cycle]["files"]["model.pt"])
     return TrainPlan(
         cycle=cycle,

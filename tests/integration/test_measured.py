@@ -13,16 +13,22 @@ from torch import nn
 
 from ray_al.cli import main
 from ray_al.core.config import parse_config
-from ray_al.core.errors import ConfigError, VerifyError
+from ray_al.core.errors import ConfigError, Interrupted, VerifyError
 from ray_al.core.storage import Storage
+from ray_al.core.types import FileRef
 from ray_al.datasets.synthetic import write_synthetic
 from ray_al.driver.create import create_run
+from ray_al.driver.final import train_final
 from ray_al.driver.fork import fork_run, start_config
 from ray_al.driver.loop import run_loop
 from ray_al.driver.pool import read_table
 from ray_al.driver.verify import verify
 from ray_al.ledger import Journal, fold
+from ray_al.sweep.config import load_sweep
+from ray_al.sweep.estimate import estimate, estimate_text
+from ray_al.sweep.plan import plan_trials
 from ray_al.sweep.runs import choose_measure, group_runs, read_run
+from ray_al.sweep.trial import host_trial
 
 
 def linear(num_classes: int) -> nn.Module:
@@ -98,8 +104,7 @@ def test_fresh_models_are_measured_at_the_named_budgets(measured):
 
 
 def test_no_measured_model_leaves_a_file(measured):
-    files = [path for path in Storage(measured).list("cycles/0000") if "measured" in path]
-    assert files == []
+    assert not list(Path(measured).rglob("measured-*"))
 
 
 def test_the_curve_holds_both_models(measured):
@@ -301,6 +306,25 @@ def test_compare_takes_the_measured_models_where_every_run_has_them(data, tmp_pa
         choose_measure([*numbers, read_run(bare)], "final_miou")
 
 
+def test_a_sweep_counts_measured_models_and_its_trials_share_those_of_their_start(data, tmp_path):
+    config = configure(data)
+    start = start_config(config)
+    host_trial(str(tmp_path / "start"), start, start=None, rungs=[], report=lambda row: None)
+    rows = []
+    host_trial(str(tmp_path / "trial"), config, start=str(tmp_path / "start"), rungs=[], report=rows.append)
+    assert [row["cycle"] for row in rows] == [0, 1, 2]
+    shared = events_of(str(tmp_path / "start"), "model_measured")
+    assert events_of(str(tmp_path / "trial"), "model_measured")[:2] == shared
+    values = {**VALUES, "data": {**VALUES["data"], "root": data}}
+    (tmp_path / "s.yaml").write_text(json.dumps({"name": "s", "run": values, "space": {"strategy.score": ["entropy"]}, "seeds": [0]}))
+    sweep = load_sweep(str(tmp_path / "s.yaml"))
+    facts = estimate(sweep, plan_trials(sweep))
+    # Three cycles of one step; two models of three steps at each of two budgets, of which the second trial shares the first.
+    assert [row["steps"] for row in facts["plan"]] == [3 + 12, 2 + 6]
+    assert [row["measured_steps"] for row in facts["plan"]] == [12, 6]
+    assert "18 steps of the plan are those of measured models" in estimate_text(facts)
+
+
 class Log:
     """What a service would be told."""
 
@@ -332,3 +356,25 @@ def test_trackers_hear_of_last_labels_that_are_measured_late(data, tmp_path, mon
     cycle = max(state_of(run).trained)
     assert [step for step, _ in log.told] == [*range(cycle + 1), cycle]
     assert log.told[-1][1].keys() == {"cycle", "final_miou", "final_spread", "measure_seconds"}
+
+
+def test_a_final_training_that_was_stopped_goes_on_with_the_next_model(data, tmp_path):
+    run = create_run(configure(data, final={"repeats": 3}), str(tmp_path / "run"))
+    run_loop(run)
+    storage = Storage(run)
+
+    def train(kind, should_stop=lambda: False):
+        told = []
+        values = train_final(run, kind, progress=lambda done, total: told.append((done, total)), should_stop=should_stop)
+        return values, told
+
+    with pytest.raises(Interrupted):
+        train("final", lambda: len(json.loads(storage.read("final/models.json"))["models"]) == 2 if storage.exists("final/models.json") else False)
+    values, told = train("final")
+    assert told == [(7, 9), (8, 9), (9, 9)]
+    assert values["mious"] == events_of(run, "models_measured")[-1]["mious"]
+    assert sorted(storage.list("final")) == ["checkpoint", "metrics.json"]
+    storage.read_ref(FileRef.from_dict(values["files"]["model.pt"]))
+    assert train("final")[1][0] == (1, 9)
+    storage.replace("final/models.json", b"[1")
+    assert train("final")[1][0] == (1, 9)
