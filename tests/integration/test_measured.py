@@ -13,7 +13,7 @@ from torch import nn
 
 from ray_al.cli import main
 from ray_al.core.config import parse_config
-from ray_al.core.errors import ConfigError, Interrupted, VerifyError
+from ray_al.core.errors import ConfigError, DivergedError, Interrupted, VerifyError
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
 from ray_al.datasets.synthetic import write_synthetic
@@ -22,6 +22,7 @@ from ray_al.driver.final import train_final
 from ray_al.driver.fork import fork_run, start_config
 from ray_al.driver.loop import run_loop
 from ray_al.driver.pool import read_table
+from ray_al.driver.settings import change_settings
 from ray_al.driver.verify import verify
 from ray_al.ledger import Journal, fold
 from ray_al.sweep.config import load_sweep
@@ -286,10 +287,12 @@ def test_compare_takes_the_measured_models_where_every_run_has_them(data, tmp_pa
         return run
 
     runs = [make(f"{score}-{seed}", seed=seed, strategy={"score": score}) for score in ("random", "entropy") for seed in (0, 1)]
-    result = invoke("compare", *runs, "--out", str(tmp_path / "out"), "--json")
+    result = invoke("compare", *runs, "--out", str(tmp_path / "out"), "--json", "--allow", "final.train.steps")
     assert result.exit_code == 0, result.output
     facts = json.loads(result.output)
     assert facts["measure"] == "final_miou"
+    refused = invoke("compare", *runs, "--out", str(tmp_path / "no"), "--allow", "final.train.stepz")
+    assert (refused.exit_code, "did you mean 'train.steps'" in refused.output) == (2, True)
     by_hand = [events_of(run, "models_measured")[-1]["miou"] for run in runs[2:]]
     assert facts["groups"][1]["final"]["mean"] == pytest.approx(statistics.mean(by_hand))
     assert len(facts["grid"]) == 2
@@ -301,6 +304,7 @@ def test_compare_takes_the_measured_models_where_every_run_has_them(data, tmp_pa
     _, others = choose_measure([*numbers, read_run(longer)], None)
     ((uri, reason),) = group_runs(others, varied=set()).apart
     assert (uri, "final.train.steps is 4" in reason) == (longer, True)
+    assert not group_runs([*others[:3], others[-1]], varied=set(), allowed=["final.train.steps"]).apart
     assert choose_measure([*numbers, read_run(bare)], None)[0] == "miou"
     with pytest.raises(ConfigError, match="bare has no measured models"):
         choose_measure([*numbers, read_run(bare)], "final_miou")
@@ -378,3 +382,23 @@ def test_a_final_training_that_was_stopped_goes_on_with_the_next_model(data, tmp
     assert train("final")[1][0] == (1, 9)
     storage.replace("final/models.json", b"[1")
     assert train("final")[1][0] == (1, 9)
+
+
+def test_a_measured_model_that_diverges_is_no_reason_for_a_new_run(data, tmp_path):
+    """Where the recipe changes, the models of a cycle begin anew, so that no mean is one of two recipes."""
+    values = {"final": {"budgets": [4, 12], "repeats": 2, "train": {}}, "train": {"optimizer": "sgd"}}
+    run = create_run(configure(data, **values), str(tmp_path / "run"))
+    run_loop(run, should_stop=lambda: bool(state_of(run).repeats))
+    change_settings(run, ["final.train.steps=30", "final.train.learning_rate=1e9"])
+    assert state_of(run).repeats == {}
+    with pytest.raises(
+        DivergedError, match=r"of the models to be measured, number 1 of 2, with a learning rate of 1e\+09.*final.train.learning_rate=1e\+08"
+    ):
+        run_loop(run)
+    change_settings(run, ["final.train.learning_rate=0.01"])
+    assert run_loop(run).kind == "finished"
+    assert [one["num_steps"] for one in events_of(run, "model_measured")] == [1, 30, 30, 30, 30]
+    assert [one["mious"] for one in events_of(run, "models_measured")] == [
+        [model["metrics"]["val"]["miou"] for model in models.values()] for models in state_of(run).repeats.values()
+    ]
+    verify(run)
