@@ -280,6 +280,7 @@ def test_the_test_split_is_recorded(tmp_path):
     assert list(events_of(run, "cycle_trained")[0]["metrics"]) == ["val"]
 
 
+@pytest.mark.slow
 def test_compare_takes_the_measured_models_where_every_run_has_them(data, tmp_path):
     def make(name, **changes):
         run = create_run(configure(data, name=name, **changes), str(tmp_path / name))
