@@ -9,9 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from ray_al.core.config import WEIGHTS, RunConfig
+from ray_al.core.config import RunConfig
 from ray_al.core.errors import ConfigError
 from ray_al.core.making import check_new, making
+from ray_al.core.model import WEIGHTS
 from ray_al.core.places import before_work
 from ray_al.core.reading import read_digest
 from ray_al.core.shares import exact
