@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from ray_al.core.errors import ConfigError
-from ray_al.core.family import Family
+from ray_al.core.model import MODELS, WEIGHTS, ComposedConfig, ModelConfig
 from ray_al.core.places import before_work
 from ray_al.core.plain import dump_yaml, load_yaml
 from ray_al.core.reading import ABSENT, read_uri
@@ -24,7 +24,7 @@ from ray_al.core.strategy import BatchConfig, StrategyConfig
 from ray_al.core.tracking import TrackingConfig
 from ray_al.core.types import START_CYCLE, Recipe
 from ray_al.core.validation import validate
-from ray_al.core.variants import BACKBONES, HEADS, SEMI, STORES, VIEWS, Backbone, Head, Model, Semi, Store, View
+from ray_al.core.variants import SEMI, STORES, VIEWS, Semi, Store, View
 
 
 def _amount(value: Any) -> Any:
@@ -123,62 +123,6 @@ class RegionsConfig(Section):
     def is_sparse(self) -> bool:
         """Whether an image has too many regions to list: scoring gives its best candidates alone."""
         return self.kind in ("pixels", "windows")
-
-
-WEIGHTS = ("none", "backbone", "full")
-"""Values of `model.weights` that are no place."""
-
-
-class ModelConfig(Model):
-    """A whole segmentation network by its name."""
-
-    kind: Literal["network"] = "network"
-    name: str = "lraspp_mobilenet_v3_large"
-    weights: Annotated[str, Field(min_length=1)] = "none"
-    """none, backbone, full (torchvision's), or the path or URI of a state dict."""
-    args: dict[str, Any] = Field(default_factory=dict)
-    frozen: bool = False
-    """Whether the backbone of a torchvision network keeps its weights, so that its features are computed once."""
-
-    @property
-    def is_frozen(self) -> bool:
-        """As `Model.is_frozen`."""
-        return self.frozen
-
-    @property
-    def min_images(self) -> int:
-        """As `Model.min_images`: batch norm in DeepLab's pooling branch sees one value of an image and channel."""
-        return 2 if "deeplab" in self.name.lower() else 1
-
-
-class ComposedConfig(Model):
-    """A backbone that gives feature maps, and a head that makes logits of them."""
-
-    kind: Literal["composed"] = "composed"
-    backbone: Annotated[Backbone, BACKBONES]
-    head: Annotated[Head, HEADS] = Field(default_factory=lambda: HEADS.parse({"kind": "fpn"}), validate_default=False)
-    weights: Annotated[str, Field(min_length=1)] = "none"
-    """Of the backbone: none, backbone (its package's pretrained ones), or the path or URI of a state dict."""
-    frozen: bool | Annotated[int, Field(ge=1, le=1000)] = True
-    """true: the backbone keeps its weights, and its features are computed once; a number: so many of its stages do."""
-
-    @property
-    def is_frozen(self) -> bool:
-        """As `Model.is_frozen`."""
-        return self.frozen is True
-
-    @property
-    def min_images(self) -> int:
-        """As `Model.min_images`."""
-        return self.head.min_images
-
-
-MODELS = Family(
-    "model",
-    Model,
-    {"network": "ray_al.core.config:ModelConfig", "composed": "ray_al.core.config:ComposedConfig"},
-    default="network",
-)
 
 
 class FeaturesConfig(Section):
@@ -679,18 +623,21 @@ def _merge(values: dict[str, Any], changed: Mapping[str, Any]) -> None:
             values[key] = value
 
 
+PLACES = (("data", "root"), ("model", "weights"), ("features", "store", "root"))
+"""Settings that are paths or URIs."""
+
+
 def make_absolute(values: dict[str, Any], folder: str | None) -> None:
     """Make the paths in `values` absolute, in place."""
-    data = values.get("data")
-    if folder and isinstance(data, dict) and isinstance(data.get("root"), str) and data["root"]:
-        data["root"] = absolute(data["root"], folder)
-    model = values.get("model")
-    if folder and isinstance(model, dict) and isinstance(model.get("weights"), str) and model["weights"] not in ("", *WEIGHTS):
-        model["weights"] = absolute(model["weights"], folder)
-    features = values.get("features")
-    store = features.get("store") if isinstance(features, dict) else None
-    if folder and isinstance(store, dict) and isinstance(store.get("root"), str) and store["root"]:
-        store["root"] = absolute(store["root"], folder)
+    if not folder:
+        return
+    for *sections, key in PLACES:
+        section: Any = values
+        for name in sections:
+            section = section.get(name) if isinstance(section, dict) else None
+        place = section.get(key) if isinstance(section, dict) else None
+        if isinstance(place, str) and place and not (key == "weights" and place in WEIGHTS):
+            section[key] = absolute(place, folder)
 
 
 def absolute(path: str, folder: str) -> str:

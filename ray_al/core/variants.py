@@ -136,6 +136,13 @@ class Store(Section):
         """Whether it is worth keeping the features of a pool that a run passes over `num_passes` times."""
         return True
 
+    def check(self) -> None:
+        """Refuse a place of its own that cannot be used.
+
+        Raises:
+            ConfigError: with key and remedy.
+        """
+
     def open(self, run_uri: str) -> Any:
         """The open store (`RecordStore` in features/store.py) for a run, or None where nothing is kept."""
         raise NotImplementedError
@@ -148,9 +155,20 @@ class Store(Section):
 BACKBONES = Family(
     "model.backbone",
     Backbone,
-    {"torchvision": "ray_al.models.backbones.torchvision:TorchvisionBackbone"},
+    {
+        "torchvision": "ray_al.models.backbones.torchvision:TorchvisionBackbone",
+        "timm": "ray_al.models.backbones.timm:TimmBackbone",
+    },
 )
-HEADS = Family("model.head", Head, {"fpn": "ray_al.models.heads.fpn:FpnHead"})
+HEADS = Family(
+    "model.head",
+    Head,
+    {
+        "fpn": "ray_al.models.heads.fpn:FpnHead",
+        "lraspp": "ray_al.models.heads.lraspp:LrasppHead",
+        "linear": "ray_al.models.heads.linear:LinearHead",
+    },
+)
 VIEWS = Family(
     "features.views",
     View,

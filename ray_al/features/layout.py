@@ -33,7 +33,7 @@ class MapLayout:
 
     def unpack(self, records: np.ndarray | Sequence[np.ndarray], device: torch.device | str = "cpu") -> Maps:
         """Maps (N, c, h, w) in bf16, channels last, of records, uint16 (N, num_values)."""
-        rows = torch.from_numpy(np.stack(list(records))).view(torch.bfloat16).to(device)
+        rows = torch.from_numpy(records if isinstance(records, np.ndarray) else np.stack(records)).view(torch.bfloat16).to(device)
         maps, start = [], 0
         for size in self.sizes:
             part = rows[:, start : start + size.num_values]

@@ -12,7 +12,7 @@ from ray_al.score.functions import find_acquisition
 from ray_al.score.inputs import Features, Inputs, Pixels
 from ray_al.score.scorer import Scorer
 
-CANDIDATES = (1, 2, 4, 8)
+CANDIDATES = (1, 2, 4, 8, 16)
 SECONDS_EACH = 0.5
 
 
@@ -43,5 +43,5 @@ def _noise(scorer: Scorer, batch_size: int) -> Inputs:
     if not config.model.is_frozen:
         return pixels
     embedder = load_embedder(config.model_dump_json(), form.device)
-    records = embedder.records(list(images))
+    records = list(embedder.records(list(images)))
     return Features(records, embedder.layout, form, views={"mirror": records}, pixels=pixels, backbone=embedder.maps)

@@ -1,7 +1,7 @@
 """A batch of images as a network takes it: their pixels, or the features of a frozen backbone."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -71,7 +71,7 @@ class Features(Inputs):
     """Feature maps that a frozen backbone made of images.
 
     Args:
-        records: uint16 (N, num_values), of the images as they are.
+        records: N of the images as they are, uint16 (num_values,) each.
         layout: of the records.
         form: how the head wants the maps.
         views: records of transformed images by the transform's name, as far as there are any.
@@ -81,11 +81,11 @@ class Features(Inputs):
 
     def __init__(
         self,
-        records: np.ndarray,
+        records: Sequence[np.ndarray],
         layout: MapLayout,
         form: Form,
         *,
-        views: Mapping[str, np.ndarray],
+        views: Mapping[str, Sequence[np.ndarray]],
         pixels: Pixels | None = None,
         backbone: Callable[[torch.Tensor], Maps],
     ) -> None:

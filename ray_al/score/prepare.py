@@ -75,7 +75,7 @@ class _PointwiseConv(nn.Module):
         self.settings = (list(conv.padding), list(conv.stride), list(conv.dilation), conv.groups, activation)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        output: torch.Tensor = torch.ops.mkldnn._convolution_pointwise(images, self.weight, self.bias, *self.settings, [], "")
+        output: torch.Tensor = torch.ops.mkldnn._convolution_pointwise.default(images, self.weight, self.bias, *self.settings, [], "")
         return output
 
 
@@ -118,6 +118,13 @@ def _compute_in_bf16(model: nn.Module) -> None:
         model.to(torch.bfloat16).register_forward_pre_hook(lambda _, inputs: tuple(_as_bf16(value) for value in inputs))
         return
     start = _narrow_start(model)
+    exact = [node for node in start if node.op == "placeholder"] if _has_weights(model, start) else []
+    for node in exact:  # feature maps come in bf16
+        with model.graph.inserting_after(node):
+            cast = model.graph.call_function(_as_fp32, (node,))
+        node.replace_all_uses_with(cast)
+        cast.args = (node,)
+        start.append(cast)
     kept = {str(node.target): copy.deepcopy(model.get_submodule(str(node.target))) for node in start if node.op == "call_module"}
     model.to(torch.bfloat16)
     for name, layer in kept.items():
@@ -145,7 +152,19 @@ def _narrow_start(model: fx.GraphModule) -> list[fx.Node]:
     return start
 
 
+def _has_weights(model: fx.GraphModule, nodes: list[fx.Node]) -> bool:
+    return any(node.op == "call_module" and any(True for _ in model.get_submodule(str(node.target)).parameters()) for node in nodes)
+
+
 def _as_bf16(value: Any) -> Any:
+    return _as(value, torch.bfloat16)
+
+
+def _as_fp32(value: Any) -> Any:
+    return _as(value, torch.float32)
+
+
+def _as(value: Any, dtype: torch.dtype) -> Any:
     if isinstance(value, tuple):
-        return tuple(_as_bf16(one) for one in value)
-    return value.to(torch.bfloat16) if isinstance(value, torch.Tensor) and value.is_floating_point() else value
+        return tuple(_as(one, dtype) for one in value)
+    return value.to(dtype) if isinstance(value, torch.Tensor) and value.is_floating_point() else value

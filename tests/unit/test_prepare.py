@@ -3,7 +3,7 @@ import torch
 from test_models import Wrapped, small
 from torch import nn
 
-from ray_al.core.config import ModelConfig
+from ray_al.core.model import ModelConfig
 from ray_al.models import build_model
 from ray_al.models.build import ForeignSegmenter
 from ray_al.models.dropout import PassDropout, with_dropout
@@ -101,3 +101,24 @@ def test_bf16_of_any_network(name):
         logits = prepare_network(model, "bf16", "cpu")(images)
     assert logits.dtype == torch.bfloat16
     torch.testing.assert_close(logits.float(), expected, rtol=0.05, atol=0.05 * float(expected.abs().max()))
+
+
+class Narrow(nn.Module):
+    """A head of few channels, whose layers stay in fp32 and whose maps come in bf16."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fine, self.coarse = nn.Conv2d(8, 3, 1), nn.Conv2d(8, 3, 1)
+
+    def forward(self, maps: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+        coarse = nn.functional.interpolate(self.coarse(maps[1]), size=maps[0].shape[-2:])
+        return self.fine(maps[0]) + coarse
+
+
+def test_narrow_heads_take_maps_in_bf16():
+    torch.manual_seed(0)
+    head, maps = Narrow().eval(), tuple(torch.rand(2, 8, side, side) for side in (8, 4))
+    with torch.inference_mode():
+        expected = head(maps)
+        logits = prepare_network(head, "bf16", "cpu")(tuple(one.bfloat16() for one in maps))
+    torch.testing.assert_close(logits.float(), expected, rtol=0.02, atol=0.02)

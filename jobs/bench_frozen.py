@@ -1,0 +1,285 @@
+"""What a frozen backbone saves: scoring from its kept features, and whole cycles with the curves they give.
+
+python jobs/bench_frozen.py
+python jobs/bench_frozen.py --data.dataset camvid --data.root /data/camvid --model.weights mobilenet_v2.pth --json bench.json
+
+The first part scores a pool by kept features in this process, parts written, beside nothing but the
+forward passes of the same network, backbone and head, from decoded images. Both are prepared alike,
+at the same precision. The passes are made in two ways, all threads on one batch and a batch a thread;
+the faster one counts. All take turns, and rates and ratios are medians over these.
+
+The second part runs the same cycles twice, with the backbone frozen and with the same network trained
+end to end, from the same weights and for as many steps. A cycle is its training, evaluation, scoring
+and selection. What the features cost once is told apart. Without options the data are synthetic and
+the weights random: seconds then mean something, mIoUs nothing.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ray_al.core.config import RunConfig, parse_config
+from ray_al.core.storage import Storage
+from ray_al.core.types import FileRef
+from ray_al.datasets import open_dataset
+from ray_al.datasets.images import read_image, resize_image
+from ray_al.datasets.manifest import build_manifest
+from ray_al.datasets.synthetic import write_synthetic
+from ray_al.driver.create import create_run
+from ray_al.driver.loop import run_loop
+from ray_al.driver.pool import table_bytes
+from ray_al.features.fill import fill_shard
+from ray_al.ledger import Journal, fold
+from ray_al.models import build_model, trained_state
+from ray_al.regions import open_regions
+from ray_al.report.build import curve_rows
+from ray_al.score.inputs import Pixels
+from ray_al.score.prepare import prepare_network
+from ray_al.score.readers import load_pool_source
+from ray_al.score.runner import run_shards
+from ray_al.score.scorer import Scorer
+from ray_al.score.shards import ShardTask, make_tasks
+from ray_al.train.state import dump
+
+ROUNDS = 5
+SYNTHETIC_IMAGES = 48
+
+
+def main() -> None:
+    options = parse_arguments()
+    with tempfile.TemporaryDirectory() as folder:
+        if options.dataset == "synthetic":
+            options.root = f"{folder}/data"
+            write_synthetic(options.root, num_images=SYNTHETIC_IMAGES, seed=0)
+        found: dict[str, Any] = {"device": device_of(options)}
+        if "scoring" in options.parts:
+            found["scoring"] = [bench_scoring(options, score, folder) for score in options.scores]
+        if "cycles" in options.parts:
+            found["cycles"] = bench_cycles(options, folder)
+    if options.json:
+        Path(options.json).write_text(json.dumps(found, indent=1) + "\n")
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data.dataset", dest="dataset", default="synthetic")
+    parser.add_argument("--data.root", dest="root", help="of another data set than synthetic")
+    parser.add_argument("--data.image_size", dest="size", type=int, nargs=2, default=(180, 240))
+    parser.add_argument("--model.weights", dest="weights", default="none", help="of the backbone")
+    parser.add_argument("--model.backbone.name", dest="backbone", default="mobilenet_v2")
+    parser.add_argument("--regions", type=int, nargs=2, default=(5, 5), help="rows and columns")
+    parser.add_argument("--parts", nargs="+", choices=("scoring", "cycles"), default=["scoring", "cycles"])
+    parser.add_argument("--scores", nargs="+", default=["entropy", "equal"], help="of the first part")
+    parser.add_argument("--score", default="class_balanced", help="of the second part")
+    parser.add_argument("--images", type=int, default=360, help="at most so many are scored")
+    parser.add_argument("--cycles", type=int, default=4)
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--learning-rate", type=float, default=0.015, help="of the head alone")
+    parser.add_argument("--end-to-end-learning-rate", type=float, default=0.001)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--batch-size", type=int, default=8, help="of scoring")
+    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--gpu", action="store_true")
+    parser.add_argument("--json", help="a file for the numbers")
+    return parser.parse_args()
+
+
+def configure(options: argparse.Namespace, folder: str, score: str, *, frozen: bool) -> RunConfig:
+    rate = options.learning_rate if frozen else options.end_to_end_learning_rate
+    gpus = float(options.gpu)
+    values = {
+        "data": {
+            "dataset": options.dataset,
+            "root": str(Path(options.root).resolve()),
+            "image_size": list(options.size),
+        },
+        "model": {
+            "kind": "composed",
+            "backbone": {"kind": "torchvision", "name": options.backbone},
+            "weights": options.weights,
+            "frozen": frozen,
+        },
+        "features": {"store": {"kind": "files", "root": f"{folder}/features"}},
+        "regions": {"rows": options.regions[0], "columns": options.regions[1]},
+        "train": {
+            "steps": options.steps,
+            "optimizer": "adamw",
+            "learning_rate": rate,
+            "weight_decay": 0.01,
+            "schedule": "cosine",
+            "warmup": 0.1,
+            "clip_gradients": 5,
+            "class_weights": "balanced",
+            "pixels_per_step": 8000,
+            "threads": options.threads,
+            "gpus_per_worker": gpus,
+        },
+        "strategy": {"score": score},
+        "score": {
+            "workers": 0,
+            "threads": options.threads,
+            "batch_size": options.batch_size,
+            "gpus_per_worker": gpus,
+            "precision": "bf16" if options.gpu else options.precision,
+        },
+        "budget": {"start": 0.02, "per_cycle": 0.02, "amount": 0.02 * options.cycles},
+        "cluster": {"host": "process"},
+    }
+    return parse_config(values, source="command line")
+
+
+class Pool:
+    """The images of a data set in a run directory, with an untrained head and all features."""
+
+    def __init__(self, config: RunConfig, root: str, num_images: int) -> None:
+        self.config, self.storage = config, Storage(root)
+        dataset = open_dataset(config.data)
+        self.num_classes = dataset.num_classes
+        files = dataset.splits["train"][:num_images]
+        self.table, _ = build_manifest(files, open_regions(config.regions).num_regions)
+        self.manifest = self.storage.put("manifest.parquet", table_bytes(self.table), attempt=1)
+        torch.manual_seed(0)
+        self.network = build_model(config.model, self.num_classes)
+        self.state = dump(trained_state(self.network))
+        self.weights: FileRef = self.storage.put("model.pt", self.state, attempt=1)
+        source = load_pool_source(config.model_dump_json(), root, self.manifest)
+        views = (0, source.mirror_view)
+        assert source.store is not None
+        store = source.store
+        self.embed_seconds = timed(lambda: [fill_shard(source, store, shard, views, config.score.threads) for shard in range(len(source.shards))]) / (
+            len(views) * len(self.table)
+        )
+        self.record_bytes = source.record_bytes
+
+    def tasks(self, output: str) -> list[ShardTask]:
+        offsets = np.concatenate([[0], np.cumsum(self.table.column("num_regions").to_numpy())])
+        return list(
+            make_tasks(
+                self.config,
+                len(self.table),
+                work="scores",
+                images=np.ones(len(self.table), bool),
+                regions_of=lambda start, stop: np.packbits(np.ones(offsets[stop] - offsets[start], bool)).tobytes(),
+                done=set(),
+                cycle=1,
+                seed=0,
+                run_uri=self.storage.root,
+                manifest=self.manifest,
+                weights=(self.weights,),
+                output=output,
+                attempt=1,
+            )
+        )
+
+    def score_seconds(self, output: str) -> float:
+        """Seconds an image of scoring from features, parts written."""
+        tasks = self.tasks(output)
+        return timed(lambda: run_shards(tasks, self.config, lambda results: None)) / len(self.table)
+
+    def images(self, count: int) -> np.ndarray:
+        """Decoded, uint8 (count, H, W, 3)."""
+        uris, size = self.table.column("uri").to_pylist(), self.config.data.image_size
+        images = [resize_image(read_image(uri), size) for uri in uris[:count]]
+        return np.stack((images * count)[:count])
+
+
+def bench_scoring(options: argparse.Namespace, score: str, folder: str) -> dict[str, Any]:
+    """Images a second of both sides, and what the features take."""
+    config = configure(options, folder, score, frozen=True)
+    pool = Pool(config, f"{folder}/{score}", options.images)
+    scorer = Scorer(config, config.strategy, pool.num_classes, [pool.state], device=device_of(options))
+    network = prepare_network(pool.network, scorer.precision, scorer.device)
+    pixels = Pixels(pool.images(options.batch_size), config.data.normalize, scorer.form).plain()
+    passes = 1 + len(scorer.transforms)
+    pool.score_seconds("warm")
+
+    def bare(threads: int, lanes: int) -> float:
+        """Seconds an image of the network's passes, `lanes` at a time with so many threads each."""
+        rounds = max(1, len(pool.table) // (len(pixels) * lanes))
+
+        @torch.inference_mode()
+        def forward(_: int) -> None:
+            for _ in range(rounds * passes):
+                network(pixels)
+            if options.gpu:
+                torch.cuda.synchronize()
+
+        with ThreadPoolExecutor(lanes, initializer=torch.set_num_threads, initargs=(threads,)) as executor:
+            seconds = timed(lambda: list(executor.map(forward, range(lanes))))
+        return seconds / (rounds * lanes * len(pixels))
+
+    bares, ours = [], []
+    for turn in range(ROUNDS):  # in turns, so that a machine that slows down does so for all alike
+        both = [bare(options.threads, 1), bare(1, scorer.lanes)]
+        ours.append(pool.score_seconds(f"turn-{turn}"))
+        bares.append(min(both))
+    found = {
+        "score": score,
+        "num_images": len(pool.table),
+        "precision": scorer.precision,
+        "bare_images_per_second": 1 / float(np.median(bares)),
+        "cached_images_per_second": 1 / float(np.median(ours)),
+        "ratio": float(np.median(np.array(bares) / np.array(ours))),
+        "record_bytes": pool.record_bytes,
+        "embed_seconds_per_view": pool.embed_seconds,
+    }
+    print(
+        f"{score}, {options.backbone} {options.size[0]}x{options.size[1]}, {scorer.precision} on "
+        f"{scorer.device}, {len(pool.table)} images: bare passes {found['bare_images_per_second']:.1f} "
+        f"images/s, from features {found['cached_images_per_second']:.1f}, ratio {found['ratio']:.2f}; "
+        f"a view of an image takes {pool.record_bytes / 1e3:.0f} kB, {1e3 * pool.embed_seconds:.1f} ms once",
+        flush=True,
+    )
+    return found
+
+
+def bench_cycles(options: argparse.Namespace, folder: str) -> dict[str, Any]:
+    """The curve and the seconds of each cycle, frozen and end to end."""
+    found: dict[str, Any] = {}
+    for name, frozen in (("frozen", True), ("end_to_end", False)):
+        config = configure(options, f"{folder}/{name}", options.score, frozen=frozen)
+        run_dir = create_run(config, f"{folder}/{name}/run")
+        start = time.perf_counter()
+        run_loop(run_dir)
+        seconds = time.perf_counter() - start
+        state = fold(Journal(Storage(run_dir)).events)
+        rows = curve_rows(state)
+        found[name] = {
+            "mious": [row["miou"] for row in rows],
+            "cycle_seconds": [row["cycle_seconds"] for row in rows if row["score_seconds"]],
+            "embed_seconds": 0.0 if state.embedded is None else state.embedded["seconds"],
+            "run_seconds": seconds,
+        }
+        curve = " ".join(f"{row['miou']:.3f}" for row in rows)
+        print(
+            f"{name.replace('_', ' ')}, {options.steps} steps a cycle: mIoU {curve}; a cycle "
+            f"{np.median(found[name]['cycle_seconds']):.1f} s, features once "
+            f"{found[name]['embed_seconds']:.1f} s, the run {seconds:.1f} s",
+            flush=True,
+        )
+    frozen_s, trained_s = (float(np.median(found[name]["cycle_seconds"])) for name in ("frozen", "end_to_end"))
+    found["ratio"] = trained_s / frozen_s
+    print(f"a cycle of the frozen network is {found['ratio']:.1f} times as fast")
+    return found
+
+
+def device_of(options: argparse.Namespace) -> str:
+    return "cuda" if options.gpu else "cpu"
+
+
+def timed(function: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    main()
