@@ -222,7 +222,7 @@ class Cycle:
         if semi is None or not semi.is_active(self.length.done(self.step)):
             return []
         unlabelled = Unlabelled(semi, self.plan, self.batches, self.comm, self.batch_size)
-        sums = unlabelled.sums(self.model, logits, batch, self._places(self.step), self.step, self.class_weights)
+        sums = unlabelled.sums(self.model, logits, batch, self._places(self.step), self.step)
         return [Part(semi.weight, *sums)]
 
     def _steps_left(self) -> Iterator[tuple[int, Places]]:

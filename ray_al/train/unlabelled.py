@@ -29,13 +29,12 @@ class Unlabelled:
         self.share = -(-semi.pixels // batch_size)
         """Pixels that each image gives."""
 
-    def sums(
-        self, model: nn.Module, logits: torch.Tensor, batch: Batch, places: Places, step: int, class_weights: torch.Tensor | None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def sums(self, model: nn.Module, logits: torch.Tensor, batch: Batch, places: Places, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Cross entropy summed over the pixels whose prediction is believed, and the number of pixels drawn, two scalars.
 
         The loss is a mean over all that were drawn, labelled ones and those of no believed prediction among them: where
-        nearly all pixels have a label, the few others (void) count for little.
+        nearly all pixels have a label, the few others (void) count for little. No class weights: thresholds by class balance
+        the classes already, and wrong predictions of a rare class would weigh most.
 
         Args:
             model: the network itself.
@@ -43,7 +42,6 @@ class Unlabelled:
             batch: a drawn one.
             places: its images.
             step: number of the step.
-            class_weights: shape (C,), or None, as for labelled pixels.
         """
         size = (batch.labels.shape[1], batch.labels.shape[2])
         images, pixels, origins = self._draw(batch, places, step)
@@ -56,7 +54,7 @@ class Unlabelled:
             labels = self.semi.label(probabilities, self.comm.sum)
         model.train(is_training)
         values = sample_logits(logits, where[0], where[1], size)
-        total = F.cross_entropy(values, labels, weight=class_weights, ignore_index=IGNORE_INDEX, reduction="sum")
+        total = F.cross_entropy(values, labels, ignore_index=IGNORE_INDEX, reduction="sum")
         return total, torch.tensor(float(len(places) * self.share), device=logits.device)
 
     def _draw(self, batch: Batch, places: Places, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
