@@ -403,3 +403,20 @@ def test_a_measured_model_that_diverges_is_no_reason_for_a_new_run(data, tmp_pat
         [model["metrics"]["val"]["miou"] for model in models.values()] for models in state_of(run).repeats.values()
     ]
     verify(run)
+
+
+def test_models_on_the_features_of_a_frozen_backbone_are_measured(data, tmp_path):
+    model = {"kind": "composed", "backbone": {"kind": "tiny_backbones:TinyBackbone"}, "weights": "none"}
+    values = {
+        **VALUES,
+        "data": {**VALUES["data"], "root": data},
+        "model": model,
+        "final": {**VALUES["final"], "train": {"steps": 3, "mirror_test": True}},
+    }
+    run = create_run(parse_config(values, source="test"), str(tmp_path / "run"))
+    assert run_loop(run).kind == "finished"
+    assert [one["cycle"] for one in events_of(run, "models_measured")] == [0, 2]
+    assert (
+        train_final(run, "final", progress=lambda *steps: None, should_stop=lambda: False)["mious"] == events_of(run, "models_measured")[-1]["mious"]
+    )
+    verify(run)
