@@ -17,7 +17,7 @@ WAITS: dict[str, dict[str, str]] = {
 }
 STEP = """
 import statistics, sys, time, torch  # before ray_al, which makes a choice of its own
-from ray_al.core.config import ModelConfig
+from ray_al.core.model import ModelConfig
 from ray_al.models import build_model
 steps, threads = map(int, sys.argv[1:])
 torch.set_num_threads(threads)

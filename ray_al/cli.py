@@ -235,7 +235,7 @@ def compare(
 
     check_writable(out, key="--out")
     for key in allow:
-        check_key(RunConfig, key, name="--allow")
+        check_key(RunConfig, key.removeprefix("final.") if key.startswith("final.train.") else key, name="--allow")
     shares = [parse_share(text, name="--at") for text in at]
     _open_place(out)
     runs, begun, varied = read_runs(places)

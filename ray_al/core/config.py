@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from ray_al.core.errors import ConfigError
-from ray_al.core.family import Family
+from ray_al.core.model import MODELS, WEIGHTS, ComposedConfig, ModelConfig
 from ray_al.core.places import before_work
 from ray_al.core.plain import dump_yaml, load_yaml
 from ray_al.core.reading import ABSENT, read_uri
@@ -24,7 +24,7 @@ from ray_al.core.strategy import BatchConfig, StrategyConfig
 from ray_al.core.tracking import TrackingConfig
 from ray_al.core.types import START_CYCLE, Recipe
 from ray_al.core.validation import validate
-from ray_al.core.variants import BACKBONES, HEADS, STORES, VIEWS, Backbone, Head, Model, Store, View
+from ray_al.core.variants import SEMI, STORES, VIEWS, Semi, Store, View
 
 
 def _amount(value: Any) -> Any:
@@ -125,62 +125,6 @@ class RegionsConfig(Section):
         return self.kind in ("pixels", "windows")
 
 
-WEIGHTS = ("none", "backbone", "full")
-"""Values of `model.weights` that are no place."""
-
-
-class ModelConfig(Model):
-    """A whole segmentation network by its name."""
-
-    kind: Literal["network"] = "network"
-    name: str = "lraspp_mobilenet_v3_large"
-    weights: Annotated[str, Field(min_length=1)] = "none"
-    """none, backbone, full (torchvision's), or the path or URI of a state dict."""
-    args: dict[str, Any] = Field(default_factory=dict)
-    frozen: bool = False
-    """Whether the backbone of a torchvision network keeps its weights, so that its features are computed once."""
-
-    @property
-    def is_frozen(self) -> bool:
-        """As `Model.is_frozen`."""
-        return self.frozen
-
-    @property
-    def min_images(self) -> int:
-        """As `Model.min_images`: batch norm in DeepLab's pooling branch sees one value of an image and channel."""
-        return 2 if "deeplab" in self.name.lower() else 1
-
-
-class ComposedConfig(Model):
-    """A backbone that gives feature maps, and a head that makes logits of them."""
-
-    kind: Literal["composed"] = "composed"
-    backbone: Annotated[Backbone, BACKBONES]
-    head: Annotated[Head, HEADS] = Field(default_factory=lambda: HEADS.parse({"kind": "fpn"}), validate_default=False)
-    weights: Annotated[str, Field(min_length=1)] = "none"
-    """Of the backbone: none, backbone (its package's pretrained ones), or the path or URI of a state dict."""
-    frozen: bool | Annotated[int, Field(ge=1, le=1000)] = True
-    """true: the backbone keeps its weights, and its features are computed once; a number: so many of its stages do."""
-
-    @property
-    def is_frozen(self) -> bool:
-        """As `Model.is_frozen`."""
-        return self.frozen is True
-
-    @property
-    def min_images(self) -> int:
-        """As `Model.min_images`."""
-        return self.head.min_images
-
-
-MODELS = Family(
-    "model",
-    Model,
-    {"network": "ray_al.core.config:ModelConfig", "composed": "ray_al.core.config:ComposedConfig"},
-    default="network",
-)
-
-
 class FeaturesConfig(Section):
     """Features of a frozen backbone: which views of an image are trained on, and where features are kept."""
 
@@ -219,13 +163,60 @@ class BalancedWeights(Section):
     balanced: Annotated[float, Field(gt=0, le=2)] = 0.5
 
 
+def _kind_of(value: Any) -> str:
+    """Which of the alternatives of a setting is given: a rule with keys, or plain values."""
+    return "(rule)" if isinstance(value, Mapping | Section) else "(plain)"
+
+
 def _balanced(value: Any) -> Any:
+    if isinstance(value, str) and value != "balanced":
+        raise ValueError("give balanced, {balanced: 0.5} with another exponent, or a list with a number for each class")
     return {} if value == "balanced" else value
+
+
+ClassWeights = Annotated[
+    Annotated[BalancedWeights, Tag("(rule)")] | Annotated[tuple[Weight, ...], Field(min_length=1), Tag("(plain)")],
+    Discriminator(_kind_of),
+    BeforeValidator(_balanced),
+]
+
+
+class AutoSteps(Section):
+    """Steps follow the labels: the rate stays high until the labels are learnt, then falls as `schedule` says."""
+
+    max: Count = 1000
+    """Steps in all, at most."""
+    learnt: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """Labels are learnt where the mean loss on labelled pixels is this part of a guess's, the logarithm of the number of classes."""
+    window: Count = 50
+    """The mean is taken over so many steps, and no training is shorter."""
+    decay: Annotated[float, Field(gt=0, le=10)] = 1.0
+    """Steps with a falling rate, over those before them."""
+
+    @model_validator(mode="after")
+    def _window_fits(self) -> "AutoSteps":
+        if self.window * (1 + self.decay) > self.max:
+            raise ValueError(f"window={self.window} steps and their decay={self.decay:g} are more than max={self.max}; raise max or lower window")
+        return self
+
+
+def _auto(value: Any) -> Any:
+    if isinstance(value, str) and value != "auto" and not value.replace("_", "").isdecimal():
+        raise ValueError("give a number of steps, auto, or the keys of its rule such as {max: 1000}")
+    return {} if value == "auto" else value
+
+
+Steps = Annotated[
+    Annotated[AutoSteps, Tag("(rule)")] | Annotated[int, Field(ge=1, le=10**9), Tag("(plain)")],
+    Discriminator(_kind_of),
+    BeforeValidator(_auto),
+]
+"""A number of steps, or `auto` (or the keys of `AutoSteps`): as many as the labels ask for."""
 
 
 class TrainConfig(Section):
     policy: Literal["reset", "finetune", "continue"] = "reset"
-    steps: Annotated[int, Field(ge=1, le=10**9)] | None = None
+    steps: Steps | None = None
     epochs: Annotated[int, Field(ge=1, le=10**9)] | None = None
     extra_epochs: Annotated[int, Field(ge=1, le=10**9)] | None = None
     extra_every: Annotated[float, Field(gt=0, le=1)] | None = None
@@ -245,7 +236,7 @@ class TrainConfig(Section):
     """Weight of EquAL's self-consistency loss over all pixels, labelled or not."""
     prototype: Weight = 0.125
     """Weight of the prototypical pixel loss (MulActSeg), where labels are sets of several classes (`label.kind: classes`)."""
-    class_weights: Annotated[BalancedWeights | Annotated[tuple[Weight, ...], Field(min_length=1)] | None, BeforeValidator(_balanced)] = None
+    class_weights: ClassWeights | None = None
     """A number for each class, or `balanced` (`{balanced: 0.5}`): from the labelled pixels of each cycle."""
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the steps over which the learning rate rises to its full value; `schedule` has the others."""
@@ -253,6 +244,8 @@ class TrainConfig(Section):
     """Gradients whose norm over all weights is larger are scaled down to it."""
     pixels_per_step: Count | None = None
     """At most so many labelled pixels of a batch are drawn for the loss, which spares a small head most of a step; None: all."""
+    semi: Annotated[Semi, SEMI] | None = None
+    """How pixels without a label are learnt from; None: not at all. Needs a frozen backbone."""
     mirror_test: bool = False
     """Whether a model is evaluated by the mean of its softmax on the image and, mirrored back, on the mirrored one."""
     batch_norm: BatchNormConfig = BatchNormConfig()
@@ -346,7 +339,7 @@ class FinalConfig(Section):
     """Models that are trained, of which mean and spread are told; default: 3 where budgets are named, else 1."""
     train: dict[str, Any] = Field(default_factory=dict)
     """Keys of `train` that differ from the models that choose."""
-    steps: Annotated[int, Field(ge=1, le=10**9)] | None = None
+    steps: Steps | None = None
     epochs: Annotated[int, Field(ge=1, le=10**9)] | None = None
     batch_size: Annotated[int, Field(ge=1, le=65_536)] | None = None
     learning_rate: Positive | None = None
@@ -382,7 +375,8 @@ class FinalConfig(Section):
     @property
     def recipe(self) -> Recipe:
         """How these models are trained, where it differs from the models that choose."""
-        own = {key: getattr(self, key) for key in FINAL_KEYS if getattr(self, key) is not None}
+        values = self.model_dump(mode="json")
+        own = {key: values[key] for key in FINAL_KEYS if values[key] is not None}
         return Recipe(train={"policy": "reset", "warm_learning_rate": None, **own, **self.train}, image_size=self.image_size)
 
 
@@ -629,18 +623,21 @@ def _merge(values: dict[str, Any], changed: Mapping[str, Any]) -> None:
             values[key] = value
 
 
+PLACES = (("data", "root"), ("model", "weights"), ("features", "store", "root"))
+"""Settings that are paths or URIs."""
+
+
 def make_absolute(values: dict[str, Any], folder: str | None) -> None:
     """Make the paths in `values` absolute, in place."""
-    data = values.get("data")
-    if folder and isinstance(data, dict) and isinstance(data.get("root"), str) and data["root"]:
-        data["root"] = absolute(data["root"], folder)
-    model = values.get("model")
-    if folder and isinstance(model, dict) and isinstance(model.get("weights"), str) and model["weights"] not in ("", *WEIGHTS):
-        model["weights"] = absolute(model["weights"], folder)
-    features = values.get("features")
-    store = features.get("store") if isinstance(features, dict) else None
-    if folder and isinstance(store, dict) and isinstance(store.get("root"), str) and store["root"]:
-        store["root"] = absolute(store["root"], folder)
+    if not folder:
+        return
+    for *sections, key in PLACES:
+        section: Any = values
+        for name in sections:
+            section = section.get(name) if isinstance(section, dict) else None
+        place = section.get(key) if isinstance(section, dict) else None
+        if isinstance(place, str) and place and not (key == "weights" and place in WEIGHTS):
+            section[key] = absolute(place, folder)
 
 
 def absolute(path: str, folder: str) -> str:

@@ -1,10 +1,11 @@
 """Families of variants: a variant is one class, which is its own settings; `kind` tells which."""
 
 import difflib
-from collections.abc import Mapping
-from typing import Any, Generic, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin
 
 from pydantic import GetCoreSchemaHandler
+from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, core_schema
 
 from ray_al.core.errors import ConfigError
@@ -55,17 +56,40 @@ class Family(Generic[Variant]):
             return value
         if not isinstance(value, Mapping):
             raise ValueError("give keys with values, such as {kind: " + next(iter(self.kinds)) + "}")
-        kind = value.get("kind", self.default)
-        if not isinstance(kind, str):
-            raise ValueError(f"its kind is {shown(kind)}; give one of {', '.join(self.kinds)}")
+        kind = self.kind_of(value)
+        if kind is None:
+            raise ValueError(f"its kind is {shown(value.get('kind'))}; give one of {', '.join(self.kinds)}")
         try:
             variant = self.find(kind)
         except ConfigError as error:
             raise ValueError(str(error).removeprefix(f"{self.key}.")) from None
         return variant.model_validate({**value, "kind": kind})
 
+    def kind_of(self, value: Any) -> str | None:
+        """The kind that plain values name."""
+        kind = value.get("kind", self.default) if isinstance(value, Mapping) else None
+        return kind if isinstance(kind, str) else None
+
+    def owners(self, key: str) -> list[str]:
+        """The built-in kinds that have a setting of this name."""
+        return [kind for kind in self.kinds if key in self.find(kind).model_fields]
+
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(
             self.parse,
             serialization=core_schema.plain_serializer_function_ser_schema(lambda variant, info: variant.model_dump(mode=info.mode), info_arg=True),
         )
+
+
+def family_of(field: FieldInfo) -> Family[Any] | None:
+    """The family of which a field holds a variant, or a list of variants."""
+    found = [item for item in field.metadata if isinstance(item, Family)] + list(_families(field.annotation))
+    return found[0] if found else None
+
+
+def _families(annotation: Any) -> Iterator[Family[Any]]:
+    arguments = get_args(annotation)
+    if get_origin(annotation) is Annotated:
+        yield from (item for item in arguments[1:] if isinstance(item, Family))
+    for argument in arguments:
+        yield from _families(argument)

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 
 from ray_al.core.errors import ConfigError
+from ray_al.core.family import family_of
 from ray_al.core.plain import plain
 from ray_al.core.section import Section, leaves, shown
 
@@ -20,24 +22,49 @@ def validate(model: type[Model], values: Mapping[str, Any], *, source: str) -> M
     Raises:
         ConfigError: every problem, with key, value seen and remedy, in one line.
     """
+    given = plain(dict(values), source=source)
     try:
-        return model.model_validate(plain(dict(values), source=source))
+        return model.model_validate(given)
     except ValidationError as error:
-        problems = list(dict.fromkeys(_explain(model, problem) for problem in error.errors()))
+        problems = list(dict.fromkeys(_explain(model, given, problem) for problem in error.errors()))
         raise ConfigError(f"{source}: " + "; ".join(problems)) from None
 
 
-def _explain(model: type[Section], problem: Any) -> str:
+def _explain(model: type[Section], values: Any, problem: Any) -> str:
     location = [str(part) for part in problem["loc"]]
     key = ".".join(part for part in location if not re.search(r"[\[\]()]|^(int|float|tuple|literal)$", part))
     if problem["type"] == "extra_forbidden":
-        known = _known_keys(model, location[:-1])
-        near = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else "known keys: " + ", ".join(known)
-        return f"unknown key {key!r} (value {shown(problem['input'])}); {hint}"
+        return f"unknown key {key!r} (value {shown(problem['input'])}); {_hint(model, values, location)}"
     message = problem["msg"].removeprefix("Value error, ") + _HINTS.get(problem["type"], "")
     seen = "" if isinstance(problem["input"], dict) else f" (value {shown(problem['input'])})"
     return f"{key}{seen}: {message}" if key else message
+
+
+def _hint(model: type[Section], values: Any, location: list[str]) -> str:
+    """What to do about the unknown key at the end of `location`."""
+    section, family, value, last = model, None, values, location[-1]
+    for part in location[:-1]:
+        if part in section.model_fields:
+            field = section.model_fields[part]
+            family, value = family_of(field), _inside(value, part)
+            section = _section_of(field) or section
+        else:
+            value = _inside(value, part)
+        if family is not None and (kind := family.kind_of(value)) is not None:
+            section = family.find(kind)
+    known = list(section.model_fields)
+    near = difflib.get_close_matches(last, known, n=1, cutoff=0.5)
+    owners = family.owners(last) if family is not None else []
+    if family is not None and owners:
+        others = " or ".join(map(repr, owners))
+        return f"it is a setting of kind {others}, and this one is {family.kind_of(value)!r}: leave it out, or set kind to {owners[0]!r}"
+    return f"did you mean {near[0]!r}?" if near else "known keys: " + ", ".join(known)
+
+
+def _inside(value: Any, part: str) -> Any:
+    if isinstance(value, Mapping):
+        return value.get(part)
+    return value[int(part)] if isinstance(value, list | tuple) and part.isdigit() and int(part) < len(value) else value
 
 
 _HINTS = {
@@ -52,27 +79,26 @@ _HINTS = {
 
 def check_key(model: type[Section], key: str, *, name: str) -> None:
     """Refuse a dotted key that no setting or section of `model` has (ConfigError); `name` is what gave it."""
-    section: Any = model
+    sections = [model]
     parts = key.split(".")
     for position, part in enumerate(parts):
-        known = list(section.model_fields) if section is not None else []
+        known = list(dict.fromkeys(field for section in sections for field in section.model_fields))
         if part not in known:
             near = difflib.get_close_matches(part, known, n=1, cutoff=0.5)
             hint = f"did you mean {'.'.join([*parts[:position], near[0]])!r}?" if near else f"known keys: {', '.join(known) or 'none below it'}"
             raise ConfigError(f"{name} {key!r}: no such setting; {hint}")
-        section = _section_of(section, part)
+        sections = [inner for section in sections if part in section.model_fields for inner in _sections_of(section.model_fields[part])]
 
 
-def _section_of(section: Any, part: str) -> Any:
-    """The section that a field holds; None where it holds a value."""
-    kinds = leaves(section.model_fields[part].annotation)
-    return next((leaf for leaf in kinds if isinstance(leaf, type) and issubclass(leaf, Section)), None)
+def _sections_of(field: FieldInfo) -> list[type[Section]]:
+    """The sections that a field may hold: one, or the built-in variants of a family; none where it holds a value."""
+    family = family_of(field)
+    if family is not None:
+        return [family.find(kind) for kind in family.kinds]
+    section = _section_of(field)
+    return [section] if section is not None else []
 
 
-def _known_keys(model: type[Section], location: list[str]) -> list[str]:
-    """The keys of the section at `location`, whose parts are fields, and keys or kinds of what a field may hold."""
-    section: Any = model
-    for part in location:
-        if part in section.model_fields:
-            section = _section_of(section, part) or section
-    return list(section.model_fields)
+def _section_of(field: FieldInfo) -> type[Section] | None:
+    """The first section that a field may hold; None where it holds a value."""
+    return next((leaf for leaf in leaves(field.annotation) if isinstance(leaf, type) and issubclass(leaf, Section)), None)

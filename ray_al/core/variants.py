@@ -1,13 +1,14 @@
 """What the variants of each family promise: the rest of the code asks them, and never compares their kinds."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ray_al.core.family import Family
-from ray_al.core.section import Section
+from ray_al.core.section import Count, Positive, Section
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
 
@@ -100,6 +101,32 @@ class View(Section):
         raise NotImplementedError
 
 
+class Semi(Section):
+    """What a network with a frozen backbone learns from pixels that nobody labelled."""
+
+    kind: str
+    weight: Positive = 1.0
+    """Factor of the cross entropy on these pixels, which is a mean over all that are drawn, believed or not."""
+    pixels: Count = 8000
+    """Pixels that are drawn from a batch; those without a label are looked at."""
+
+    def is_active(self, done: float) -> bool:
+        """Whether pixels without a label are looked at once this part of the steps is done."""
+        raise NotImplementedError
+
+    def label(self, probabilities: "torch.Tensor", add: "Callable[[torch.Tensor], torch.Tensor]") -> "torch.Tensor":
+        """The labels that are believed.
+
+        Args:
+            probabilities: float32 (P, C), what the network says of pixels without a label.
+            add: the sum of a tensor over the workers; all of them call this method at the same step.
+
+        Returns:
+            int64 (P,) class ids, 255 where none is believed.
+        """
+        raise NotImplementedError
+
+
 class Store(Section):
     """Where features are kept."""
 
@@ -108,6 +135,13 @@ class Store(Section):
     def keeps(self, num_passes: int) -> bool:
         """Whether it is worth keeping the features of a pool that a run passes over `num_passes` times."""
         return True
+
+    def check(self) -> None:
+        """Refuse a place of its own that cannot be used.
+
+        Raises:
+            ConfigError: with key and remedy.
+        """
 
     def open(self, run_uri: str) -> Any:
         """The open store (`RecordStore` in features/store.py) for a run, or None where nothing is kept."""
@@ -121,9 +155,20 @@ class Store(Section):
 BACKBONES = Family(
     "model.backbone",
     Backbone,
-    {"torchvision": "ray_al.models.backbones.torchvision:TorchvisionBackbone"},
+    {
+        "torchvision": "ray_al.models.backbones.torchvision:TorchvisionBackbone",
+        "timm": "ray_al.models.backbones.timm:TimmBackbone",
+    },
 )
-HEADS = Family("model.head", Head, {"fpn": "ray_al.models.heads.fpn:FpnHead"})
+HEADS = Family(
+    "model.head",
+    Head,
+    {
+        "fpn": "ray_al.models.heads.fpn:FpnHead",
+        "lraspp": "ray_al.models.heads.lraspp:LrasppHead",
+        "linear": "ray_al.models.heads.linear:LinearHead",
+    },
+)
 VIEWS = Family(
     "features.views",
     View,
@@ -138,3 +183,4 @@ STORES = Family(
     Store,
     {"files": "ray_al.features.stores.files:FileStore", "none": "ray_al.features.stores.none:NoStore"},
 )
+SEMI = Family("train.semi", Semi, {"pseudo_labels": "ray_al.train.semi.pseudo_labels:PseudoLabels"})

@@ -10,6 +10,7 @@ from ray_al.models.features import feature_layer
 from ray_al.score.functions import Acquisition, find_acquisition
 from ray_al.score.transforms import check_transform
 from ray_al.select import BATCH_RULES
+from ray_al.train.length import least_span
 
 
 def check_strategy(config: RunConfig, num_classes: int) -> None:
@@ -68,9 +69,9 @@ def _check_snapshots(config: RunConfig, function: Acquisition) -> None:
     passes, steps = config.strategy.passes, config.train.steps
     if function.inputs != "passes" or passes.kind != "snapshots":
         return
-    if steps is not None and passes.count - 1 > steps // 2:
+    if steps is not None and passes.count - 1 > (span := least_span(steps)):
         raise ConfigError(
-            f"strategy.passes.count={passes.count}: snapshots are taken in the second half of a training, which has {steps // 2} of "
+            f"strategy.passes.count={passes.count}: snapshots are taken in the last part of a training, which has {span} or more steps of "
             f"train.steps={steps}; lower the count or raise the steps"
         )
     if config.budget.start_rule == "scored":
@@ -95,7 +96,7 @@ def _check_labels(config: RunConfig, num_classes: int) -> None:
     label = config.label
     if label.kind != "dense":
         check_num_classes(num_classes, label.kind)
-        if config.train.class_weights is not None:
+        if label.kind == "classes" and config.train.class_weights is not None:
             raise ConfigError(f"train.class_weights: not with label.kind={label.kind!r}, whose pixels may have several classes; leave them out")
     if label.sieve and label.kind != "dominant":
         raise ConfigError(f"label.sieve: it doubts dominant labels, label.kind is {label.kind!r}; set it to false, or label.kind to dominant")

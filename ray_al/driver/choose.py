@@ -17,7 +17,7 @@ from ray_al.driver import decide as actions
 from ray_al.driver.budget import query_size
 from ray_al.driver.context import Context, Done
 from ray_al.driver.pool import read_table, table_bytes
-from ray_al.driver.quarantine import quarantine_broken
+from ray_al.driver.quarantine import quarantine_broken, unchanged_since_stored
 from ray_al.label import simulated
 from ray_al.label.cost import COSTS, Asked
 from ray_al.score.class_stats import final_parts, pool_stats
@@ -151,15 +151,18 @@ def _bounds(context: Context, sizes: Sequence[int]) -> list[int]:
 
 
 def _skip(context: Context, cycle: int) -> Skip | None:
-    """Regions to pass over: void ones by EquAL's filter, and those of broken images where no scorer has opened them yet."""
+    """Regions to pass over: void ones by EquAL's filter, and those of broken images where no scorer has opened them."""
     strategy = context.config.strategy_at(cycle)
-    unopened = context.opens_images and not find_acquisition(strategy.score).needs_model
+    unread = context.config.model.is_frozen or not find_acquisition(strategy.score).needs_model
+    unopened = context.opens_images and unread
+    is_unchanged = unchanged_since_stored(context) if unopened else None
     opened: set[int] = set()
 
     def is_broken(index: int, region: int) -> bool:
         if index not in opened:
             opened.add(index)
-            quarantine_broken(context, [index])
+            if is_unchanged is None or not is_unchanged(index):
+                quarantine_broken(context, [index])
         return bool(context.pool.broken[index])
 
     def is_void(index: int, region: int) -> bool:

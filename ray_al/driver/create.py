@@ -9,9 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from ray_al.core.config import WEIGHTS, RunConfig
+from ray_al.core.config import RunConfig
 from ray_al.core.errors import ConfigError
 from ray_al.core.making import check_new, making
+from ray_al.core.model import WEIGHTS
 from ray_al.core.places import before_work
 from ray_al.core.reading import read_digest
 from ray_al.core.shares import exact
@@ -76,6 +77,8 @@ def check_config(config: RunConfig) -> Dataset:
     dataset = open_dataset(config.data)
     for size in dict.fromkeys((config.data.image_size, config.final.image_size or config.data.image_size)):
         check_model(config.model, dataset.num_classes, size)
+    if config.model.is_frozen:
+        config.features.store.check()
     check_class_weights(config.train, dataset.num_classes)
     check_class_weights(config.with_recipe(config.final.recipe).train, dataset.num_classes, key="final.train")
     masks = [image.mask_uri for image in dataset.splits["train"]]

@@ -16,6 +16,9 @@ from ray_al.features.store import RecordStore
 from ray_al.score.functions import find_acquisition
 from ray_al.score.shards import ShardResult, ShardTask
 
+TASKS_A_WORKER = 4
+MOST_SHARDS = 16
+"""Of a task; what it has written stands, whatever becomes of the rest."""
 MIRROR = "mirror"
 """The transform (score/transforms.py) whose features are those of a view."""
 
@@ -24,8 +27,9 @@ def embed(context: Context, action: actions.Embed) -> Done:
     """Store the features of the pool, shard by shard; what stands, whoever made it, is left as it is."""
     start, source = time.monotonic(), _source(context)
     plan = plan_of(context.config, source, len(source.rows))
-    tasks = [_task(context, source, plan, shard) for shard in range(plan.num_shards) if shard not in context.state.embedded_shards]
-    facts = run_tasks(context, tasks, "embed", "shards_embedded", {}, part_of=_part)
+    if source.store is not None:
+        source.store.tidy()
+    facts = run_tasks(context, _tasks(context, source, plan), "embed", "shards_embedded", {}, parts_of=_parts)
     return "pool_embedded", {
         "num_images": plan.num_images,
         "views": list(plan.views),
@@ -96,14 +100,31 @@ def _source(context: Context) -> FeatureSource:
     return pool_source(context.config, context.storage.root, context.pool.manifest)
 
 
-def _task(context: Context, source: FeatureSource, plan: StorePlan, shard: int) -> ShardTask:
-    numbers = source.shards.numbers(shard)
+def _tasks(context: Context, source: FeatureSource, plan: StorePlan) -> list[ShardTask]:
+    """Of the shards that are not recorded, each a run of neighbours: several, so that the journal
+    of a large pool stays short, and few enough for every worker to get some."""
+    at_once = plan.num_shards // (TASKS_A_WORKER * max(1, context.config.score.workers))
+    at_once = max(1, min(MOST_SHARDS, at_once))
+    tasks: list[ShardTask] = []
+    group: list[int] = []
+    for shard in range(plan.num_shards + 1):
+        is_due = shard < plan.num_shards and shard not in context.state.embedded_shards
+        if group and (not is_due or len(group) == at_once):
+            tasks.append(_task(context, source, plan, group))
+            group = []
+        if is_due:
+            group.append(shard)
+    return tasks
+
+
+def _task(context: Context, source: FeatureSource, plan: StorePlan, shards: list[int]) -> ShardTask:
+    start, stop = source.shards.numbers(shards[0]).start, source.shards.numbers(shards[-1]).stop
     return ShardTask(
         work="embed",
-        shard=shard,
-        start=numbers.start,
-        stop=numbers.stop,
-        images=np.packbits(~context.pool.broken[numbers.start : numbers.stop]).tobytes(),
+        shard=shards[0],
+        start=start,
+        stop=stop,
+        images=np.packbits(~context.pool.broken[start:stop]).tobytes(),
         regions=b"",
         cycle=context.state.cycle,
         seed=context.config.seed,
@@ -116,5 +137,5 @@ def _task(context: Context, source: FeatureSource, plan: StorePlan, shard: int) 
     )
 
 
-def _part(result: ShardResult) -> dict[str, object]:
-    return {"shard": result.shard, "name": result.name, "num_images": result.num_images, "num_bytes": result.num_bytes}
+def _parts(result: ShardResult) -> list[dict[str, object]]:
+    return [{"shard": shard, "name": name} for shard, name in enumerate(result.names, start=result.shard)]

@@ -1,8 +1,9 @@
 """What a run ends with: the final model on the selected regions, and the upper bound on all labels."""
 
+import hashlib
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import BrokenImagesError, ConfigError
+from ray_al.core.notes import read_note
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef, TrainPlan, TrainResult
 from ray_al.datasets import Dataset, open_dataset
@@ -26,6 +28,8 @@ from ray_al.report.metrics import mean_miou, read_metrics
 from ray_al.train.trainer import Trainer, open_trainer
 
 Kind = Literal["final", "upper_bound"]
+DONE = "models.json"
+"""Of several models those that are done, until `metrics.json` tells of all."""
 
 
 def train_final(
@@ -60,6 +64,7 @@ def train_final(
         files, values = _train(pool, state, dataset, kind, progress=progress, should_stop=should_stop, waiting=waiting)
         with Lease(storage, "metrics.lease.json").acquire(patience_s=2 * STALE_S):  # the other kind's command writes the share, too
             storage.replace(f"{kind}/metrics.json", json.dumps(values, indent=1, allow_nan=False).encode())
+            storage.remove(f"{kind}/{DONE}")
             _write_share(storage)
             values = dict(json.loads(storage.read(f"{kind}/metrics.json")))
         _keep_only(storage, f"{kind}/checkpoint", files)
@@ -78,15 +83,36 @@ def _train(pool: Pool, state: State, dataset: Dataset, kind: Kind, **asked: Any)
     with connect(config.model_copy(update=alone), should_stop=asked["should_stop"]):
         trainer = open_trainer(config, storage.root, state.term, kind=kind)
         try:
-            results = []
-            for repeat in range(config.final.num_repeats):
-                plan = replace(plan, seed=repeat_seed(config, repeat), keeps_model=repeat == 0)
-                plan, result = _train_usable(trainer, plan, pool, state, **_of_repeat(config, repeat, **asked))
-                results.append(result)
+            models = _train_models(trainer, plan, pool, state, kind, **asked)
         finally:
             trainer.close()
     storage.remove(plan.progress)
-    return list(results[0].files.values()), {"kind": kind, "left_out": len(plan.left_out), **_facts(results)}
+    return [FileRef.from_dict(ref) for ref in models[0]["files"].values()], {"kind": kind, **_facts(models)}
+
+
+def _train_models(trainer: Trainer, plan: TrainPlan, pool: Pool, state: State, kind: Kind, **asked: Any) -> list[dict[str, Any]]:
+    """What is known of each model; those that an interrupted command had done for the same plan are taken over."""
+    storage, config = pool.storage, pool.config
+    models = _done_before(storage, kind, plan)
+    for repeat in range(len(models), config.final.num_repeats):
+        plan = replace(plan, seed=repeat_seed(config, repeat), keeps_model=repeat == 0)
+        plan, result = _train_usable(trainer, plan, pool, state, **_of_repeat(config, repeat, **asked))
+        files = {name: ref.as_dict() for name, ref in result.files.items()}
+        models.append({**measured_facts(result), "left_out": len(plan.left_out), "files": files})
+        storage.replace(f"{kind}/{DONE}", json.dumps({"plan": _digest(plan), "models": models}, allow_nan=False).encode())
+    return models[: config.final.num_repeats]
+
+
+def _done_before(storage: Storage, kind: Kind, plan: TrainPlan) -> list[dict[str, Any]]:
+    note = read_note(storage, f"{kind}/{DONE}")
+    models = note.get("models", []) if note.get("plan") == _digest(plan) else []
+    return list(models) if models and all(storage.exists(ref["path"]) for ref in models[0]["files"].values()) else []
+
+
+def _digest(plan: TrainPlan) -> str:
+    """Names what all models of a plan are trained on and how."""
+    alike = replace(plan, attempt=0, seed=0, keeps_model=True)
+    return hashlib.sha256(repr(alike).encode()).hexdigest()
 
 
 def _plan(pool: Pool, state: State, dataset: Dataset, kind: Kind) -> TrainPlan:
@@ -112,17 +138,15 @@ def _of_repeat(config: RunConfig, repeat: int, *, progress: Callable[[int, int],
     return {"progress": lambda done, total: progress(repeat * total + done, count * total), **asked}
 
 
-def _facts(results: Sequence[TrainResult]) -> dict[str, Any]:
+def _facts(models: list[dict[str, Any]]) -> dict[str, Any]:
     """`metrics` and `files` are those of the first model; `models` has the metrics of each, `miou` and `spread` are of all of them."""
-    first = results[0]
+    first = models[0]
     return {
-        "metrics": {split: metrics.as_dict() for split, metrics in first.metrics.items()},
-        "num_steps": first.num_steps,
-        "num_images": first.num_images,
-        "train_seconds": sum(result.train_seconds for result in results),
-        "files": {name: ref.as_dict() for name, ref in first.files.items()},
-        **summary([result.metrics["val"].miou for result in results]),
-        "models": [measured_facts(result) for result in results],
+        **{key: first[key] for key in ("metrics", "num_steps", "num_images", "left_out")},
+        "train_seconds": sum(model["train_seconds"] for model in models),
+        "files": first["files"],
+        **summary([model["metrics"]["val"]["miou"] for model in models]),
+        "models": [{key: value for key, value in model.items() if key != "files"} for model in models],
     }
 
 

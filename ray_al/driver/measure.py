@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ray_al.core.config import RunConfig
+from ray_al.core.errors import DivergedError
 from ray_al.core.seeding import seed_of
 from ray_al.core.types import FileRef, TrainPlan, TrainResult, cycle_folder
 from ray_al.datasets import Dataset
@@ -55,14 +56,28 @@ def measured_splits(dataset: Dataset) -> tuple[str, ...]:
 
 def _measure_one(context: Context, cycle: int, repeat: int, trainer: Trainer) -> Mapping[str, Any]:
     count = context.config.final.num_repeats
-    result = train_usable(
-        context,
-        partial(_plan, context, cycle, repeat),
-        trainer,
-        progress=lambda done, total: context.note("measure", repeat * total + done, count * total),
-        waiting=lambda text: context.note("measure", 0, 0, text),
-    )
+    try:
+        result = train_usable(
+            context,
+            partial(_plan, context, cycle, repeat),
+            trainer,
+            progress=lambda done, total: context.note("measure", repeat * total + done, count * total),
+            waiting=lambda text: context.note("measure", 0, 0, text),
+        )
+    except DivergedError as error:
+        raise _with_remedy(error, context, repeat) from None
+    context.storage.remove(_folder(cycle, repeat))
     return {"cycle": cycle, "repeat": repeat, **measured_facts(result), "left_out": count_left_out(context)}
+
+
+def _with_remedy(error: DivergedError, context: Context, repeat: int) -> DivergedError:
+    """What happened, and a remedy that needs no new run: nothing depends on measured models."""
+    what = str(error).partition(";")[0]
+    rate = context.config.with_recipe(context.config.final.recipe).train.learning_rate
+    return DivergedError(
+        f"{what} (of the models to be measured, number {repeat + 1} of {context.config.final.num_repeats}, with a learning rate of {rate:g}); "
+        f"lower it and go on: `ray-al resume {context.storage.root} --set final.train.learning_rate={rate / 10:g}`"
+    )
 
 
 def measured_facts(result: TrainResult) -> dict[str, Any]:
@@ -76,9 +91,12 @@ def measured_facts(result: TrainResult) -> dict[str, Any]:
     }
 
 
+def _folder(cycle: int, repeat: int) -> str:
+    return f"{cycle_folder(cycle)}/measured-{repeat}"
+
+
 def _plan(context: Context, cycle: int, repeat: int) -> TrainPlan:
-    config, state = context.config, context.state
-    folder = f"{cycle_folder(cycle)}/measured-{repeat}"
+    config, state, folder = context.config, context.state, _folder(cycle, repeat)
     model = FileRef.from_dict(state.trained[cycle]["files"]["model.pt"])
     return TrainPlan(
         cycle=cycle,

@@ -1,6 +1,6 @@
 """Images that were quarantined, looked at again whenever a host starts: those that were mended come back."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -11,6 +11,7 @@ from ray_al.core.errors import DataError
 from ray_al.datasets.images import read_pool_image
 from ray_al.driver.context import Context
 from ray_al.driver.pool import Pool
+from ray_al.features.source import pool_source
 
 THREADS = 8
 NO_REGIONS = "; it has no regions in this run, which goes on without it; a new run takes it once it is mended"
@@ -68,6 +69,20 @@ def quarantine_broken(context: Context, indices: Iterable[int]) -> None:
             broken.append({"image_id": context.pool.manifest.column("image_id")[index].as_py(), "error": error})
     if broken:
         context.quarantine(broken)
+
+
+def unchanged_since_stored(context: Context) -> Callable[[int], bool]:
+    """Tells of an image whether its file is what it was when the features of its shard were stored, so that it need not be opened."""
+    recorded = context.state.embedded_shards
+    if not recorded:
+        return lambda index: False
+    shards = pool_source(context.config, context.storage.root, context.pool.manifest).shards
+
+    def is_unchanged(index: int) -> bool:
+        shard = index // shards.size
+        return shard in recorded and recorded[shard].rpartition("/")[2] == shards.digest(shard)
+
+    return is_unchanged
 
 
 def split_query(context: Context, query: pa.Table) -> tuple[pa.Table, list[dict[str, Any]]]:

@@ -148,8 +148,8 @@ def _tasks(context: Context, work: Any, cycle: int, **arguments: Any) -> list[Sh
     )
 
 
-def _file_part(result: ShardResult) -> dict[str, Any]:
-    return {"shard": result.shard, "file": result.file.as_dict() if result.file else None, "num_rows": result.num_rows}
+def _file_parts(result: ShardResult) -> list[dict[str, Any]]:
+    return [{"shard": result.shard, "file": result.file.as_dict() if result.file else None, "num_rows": result.num_rows}]
 
 
 def run_tasks(
@@ -159,7 +159,7 @@ def run_tasks(
     kind: str,
     facts: dict[str, Any],
     *,
-    part_of: Callable[[ShardResult], dict[str, Any]] = _file_part,
+    parts_of: Callable[[ShardResult], list[dict[str, Any]]] = _file_parts,
 ) -> dict[str, Any]:
     """Run the tasks; each part is recorded as it comes, so that no work is done twice.
 
@@ -167,7 +167,7 @@ def run_tasks(
         stage: what the status says.
         kind: of the events that record parts.
         facts: of each of these events, beside its parts.
-        part_of: what such an event says of a task.
+        parts_of: what such an event says of a task.
     """
     totals = {"num_images": 0, "work_seconds": 0.0}
     num_done = 0
@@ -182,7 +182,7 @@ def run_tasks(
         broken = [{"image_id": image_id, "error": error + note} for result in results for image_id, error in result.quarantined]
         if broken:  # first, as a part that is recorded is not worked on again
             context.quarantine(broken)
-        context.append(kind, {**facts, "parts": [part_of(result) for result in results]})
+        context.append(kind, {**facts, "parts": [part for result in results for part in parts_of(result)]})
         context.note(stage, num_done, len(tasks))
 
     def watch(silent_s: float) -> None:

@@ -4,8 +4,9 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ray_al.core.config import WEIGHTS, RunConfig, apply_setting, parse_config, parse_override
+from ray_al.core.config import RunConfig, apply_setting, parse_config, parse_override
 from ray_al.core.errors import ConfigError
+from ray_al.core.model import WEIGHTS
 from ray_al.core.reading import read_digest
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
@@ -17,7 +18,7 @@ from ray_al.driver.lease import Lease
 from ray_al.driver.pool import read_table
 from ray_al.driver.track import check_tracking
 from ray_al.ledger import Event, Journal, State, fold
-from ray_al.ledger.config import CONFIG, config_facts, differences, is_left_behind, read_config, recorded
+from ray_al.ledger.config import CONFIG, MISSING, config_facts, differences, is_left_behind, read_config, recorded
 from ray_al.train.class_weights import check_class_weights
 from ray_al.train.schedule import check_train
 
@@ -61,7 +62,7 @@ def change_settings(run_uri: str, overrides: Sequence[str]) -> None:
     try:
         journal = Journal(storage)
         before, after = read_config(storage, journal.events), changed_config(storage, journal.events, overrides)
-        changes = {key: [old, new] for key, old, new in _changes(before, after)}
+        changes = {key: [None if one is MISSING else one for one in values] for key, *values in _changes(before, after)}
         if changes:
             journal.append("config_changed", {**config_facts(after.to_yaml()), "changes": changes})
         settle_config(storage, journal.events)
@@ -93,6 +94,8 @@ def changed_config(storage: Storage, events: Sequence[Event], overrides: Sequenc
         _check_key(key, before, after)
     check_train(after)
     check_tracking(after)
+    if after.model.is_frozen and any(key.startswith("features.store") for key in changed):
+        after.features.store.check()
     state = fold(events)
     _check_final(after, state)
     if "model.weights" in changed:

@@ -1,6 +1,7 @@
 """Shards of features as .npy files, each record with its digest."""
 
 import contextlib
+import functools
 import hashlib
 import io
 import logging
@@ -77,6 +78,10 @@ class ShardFiles(RecordStore):
         """As `RecordStore.names`."""
         return {f"{folder}/{leaf.removesuffix(SUFFIX)}" for leaf in self.storage.list(folder) if leaf.endswith(SUFFIX)}
 
+    def tidy(self) -> None:
+        """As `RecordStore.tidy`."""
+        self.storage.remove_leftovers()
+
     def free_bytes(self) -> int | None:
         """As `RecordStore.free_bytes`; of a disk, at the deepest folder that is there."""
         if not self.storage.is_local:
@@ -134,15 +139,23 @@ def _read_rows(path: str, rows: Sequence[int], num_values: int) -> list[np.void]
 
 def _rows_of(file: BinaryIO, rows: Sequence[int], num_values: int, size: int) -> Iterator[np.void]:
     kind = row_type(num_values)
-    if np.lib.format.read_magic(file) != (1, 0):
-        raise ValueError("no .npy file of version 1.0")
-    shape, _, found = np.lib.format.read_array_header_1_0(file)
-    start = file.tell()
-    if found != kind or len(shape) != 1 or size != start + shape[0] * kind.itemsize:
-        raise ValueError(f"{size} bytes, rows of {found} where {kind} is expected")
+    head = _head(kind, 0)
+    count, rest = divmod(size - len(head), kind.itemsize)
+    # The head is compared, not parsed: numpy's parser answers damaged text with errors of many kinds.
+    if count < 0 or rest or file.read(len(head)) != _head(kind, count):
+        raise ValueError(f"its {size} bytes are no rows of {kind.itemsize} behind their head")
     for row in rows:
         value = np.empty(1, dtype=kind)
-        file.seek(start + row * kind.itemsize)
-        if row >= shape[0] or file.readinto(value.view(np.uint8)) != kind.itemsize:  # type: ignore[attr-defined]
-            raise ValueError(f"row {row} of {shape[0]} is cut off")
+        file.seek(len(head) + row * kind.itemsize)
+        if row >= count or file.readinto(value.view(np.uint8)) != kind.itemsize:  # type: ignore[attr-defined]
+            raise ValueError(f"row {row} of {count} is cut off")
         yield value[0]
+
+
+@functools.lru_cache(maxsize=64)
+def _head(kind: np.dtype, count: int) -> bytes:
+    """What numpy writes before `count` rows; it is padded, and as long for any count."""
+    buffer = io.BytesIO()
+    facts = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": (count,)}
+    np.lib.format.write_array_header_1_0(buffer, facts)
+    return buffer.getvalue()

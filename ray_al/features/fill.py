@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,22 +15,11 @@ if TYPE_CHECKING:
     from ray_al.features.source import FeatureSource
 
 
-@dataclass(frozen=True, kw_only=True)
-class Filled:
-    """What the store has of a shard.
-
-    Attributes:
-        num_images: that can be used.
-        num_bytes: of all its views, as records count.
-        broken: number and fault of each image that cannot be used.
-    """
-
-    num_images: int
-    num_bytes: int
-    broken: tuple[tuple[int, str], ...]
+Broken = list[tuple[int, str]]
+"""Number and fault of each image that cannot be used."""
 
 
-def fill_shard(source: FeatureSource, store: RecordStore, shard: int, views: Sequence[int], threads: int = 1) -> Filled:
+def fill_shard(source: FeatureSource, store: RecordStore, shard: int, views: Sequence[int], threads: int = 1) -> Broken:
     """Have the store keep `views` of a shard; what stands and is whole is left as it is.
 
     Each image is read once for all views. No value depends on `threads`: they read images side by
@@ -58,8 +46,7 @@ def fill_shard(source: FeatureSource, store: RecordStore, shard: int, views: Seq
             table = np.zeros((len(numbers), source.layout.num_values), dtype=np.uint16)
             table[usable] = _records(source, images, view, executor)
             store.write(source.name(shard, view), table, usable)
-    broken = tuple((number, image) for number, image in read.items() if isinstance(image, str))
-    return Filled(num_images=len(numbers) - len(broken), num_bytes=len(views) * len(numbers) * source.record_bytes, broken=broken)
+    return [(number, image) for number, image in read.items() if isinstance(image, str)]
 
 
 def _image_or_error(source: FeatureSource, number: int) -> np.ndarray | str:

@@ -54,6 +54,7 @@ class FeatureSource:
         self._cache = ByteCache(int(config.data.cache_gb * 2**30))
         self._lock = threading.Lock()
         self._whole: dict[str, list[np.ndarray | None]] = {}
+        self._folders: dict[int, str] = {}
         self._failed = False
 
     @property
@@ -125,10 +126,13 @@ class FeatureSource:
 
     def folder(self, view: int) -> str:
         """Where the store has a view: named by all that its records follow from, beside the images."""
-        drawn = "itself" if view == 0 else "mirrored"
-        if 0 < view < self.num_views:
-            drawn = f"{view} {self.config.features.views[view - 1].model_dump_json()}"
-        return hashlib.sha256(f"{self.embedder.digest} {drawn}".encode()).hexdigest()[:32]
+        if view not in self._folders:
+            drawn = "itself" if view == 0 else "mirrored"
+            if 0 < view < self.num_views:
+                drawn = f"{view} {self.config.features.views[view - 1].model_dump_json()}"
+            digest = hashlib.sha256(f"{self.embedder.digest} {drawn}".encode())
+            self._folders[view] = digest.hexdigest()[:32]
+        return self._folders[view]
 
     def name(self, shard: int, view: int) -> str:
         """What the store calls a shard."""

@@ -50,6 +50,9 @@ class RecordStore:
         """Names of the shards that stand below `folder`, whole or damaged."""
         raise NotImplementedError
 
+    def tidy(self) -> None:
+        """Remove what killed writers left."""
+
     def free_bytes(self) -> int | None:
         """What there is room for; None where nobody knows."""
         return None

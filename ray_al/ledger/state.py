@@ -111,8 +111,12 @@ def _created(state: State, data: Mapping[str, Any]) -> State:
 
 
 def _config_changed(state: State, data: Mapping[str, Any]) -> State:
-    """The new configuration; what a run is made of stays as it was created."""
-    return replace(state, created={**state.created, "config": data["config"], "config_yaml": data["config_yaml"]})
+    """The new configuration; what a run is made of stays as it was created. By another recipe, models that are being measured begin anew."""
+    repeats = state.repeats
+    if any(key.startswith("final.") and key != "final.budgets" for key in data["changes"]):
+        repeats = {cycle: models for cycle, models in repeats.items() if cycle in state.measured}
+    created = {**state.created, "config": data["config"], "config_yaml": data["config_yaml"]}
+    return replace(state, created=created, repeats=repeats)
 
 
 def _driver_started(state: State, data: Mapping[str, Any]) -> State:

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from ray_al.core.config import WEIGHTS, ComposedConfig, ModelConfig
 from ray_al.core.errors import ConfigError
 from ray_al.core.imports import import_function
+from ray_al.core.model import WEIGHTS, ComposedConfig, ModelConfig
 from ray_al.core.seeding import seed_of
 from ray_al.models.composed import build_composed, build_composed_backbone, check_composed
 from ray_al.models.foreign import ForeignSegmenter

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from ray_al.core.config import ComposedConfig
 from ray_al.core.errors import ConfigError
+from ray_al.core.model import ComposedConfig
 from ray_al.core.seeding import seed_of
 from ray_al.models.split import Maps, SplitNetwork, through
 

@@ -65,12 +65,12 @@ def check_layer(model: nn.Module, name: str, key: str) -> str:
     Raises:
         ConfigError: naming the nearest layers; a layer of a frozen backbone, which is not called where features are read.
     """
-    names = [known for known, module in root_of(model).named_modules() if known and _is_called(module)]
-    known = [name for name in names if not _is_frozen(model, name)]
+    called = (other for other, module in root_of(model).named_modules() if other and _is_called(module))
+    known = [other for other in called if not _is_frozen(model, other)]
     if name in known:
         return name
     near = ", ".join(difflib.get_close_matches(name, known, n=3, cutoff=0.5) or candidate_layers(model))
-    if name in names:
+    if _is_frozen(model, name):
         raise ConfigError(f"{key}: {name!r} lies in the frozen backbone, whose features are computed once; name a layer of the head, such as {near}")
     raise ConfigError(f"{key}: the network has no layer {name!r}; name one of it, such as {near}")
 

@@ -32,7 +32,9 @@ def read_state(uri: str) -> dict[str, torch.Tensor]:
     try:
         data = read_uri(uri)
     except ABSENT:
-        raise ConfigError(f"model.weights {uri!r}: no such file; give the path of a state dict, or none, backbone, full") from None
+        moved = "of a run whose file has moved: ray-al resume RUN_DIR --set model.weights=PATH"
+        message = f"model.weights {uri!r}: no such file; give the path of a state dict"
+        raise ConfigError(f"{message} ({moved}), or 'none' or 'backbone'") from None
     try:
         state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load answers a broken file with any error

@@ -68,10 +68,11 @@ def learning_curve(data: ReportData) -> str:
             axis.annotate("all labels", (x[0], full), color=ORANGE, va="bottom")
         if data.measured:
             _measured_line(axis, x, data.rows)
-            axis.legend(frameon=False, loc="lower right")
         axis.set_xlabel(label)
         axis.set_ylabel("validation mIoU")
         axis.grid(alpha=0.25)
+    if data.measured:  # beside the lines, which may run anywhere
+        figure.legend(*axes[0].get_legend_handles_labels(), frameon=False, ncols=2, loc="outside upper center")
     return svg(figure)
 
 

@@ -11,27 +11,28 @@ from ray_al.score.scorer import GPU_LANES
 from ray_al.score.shards import ShardResult, ShardTask
 
 
-def embed_shard(task: ShardTask, config: RunConfig) -> ShardResult:
-    """Store the task's views of its images; what stands is left as it is.
+def embed_shards(task: ShardTask, config: RunConfig) -> ShardResult:
+    """Store the task's views of its images, shard by shard; what stands is left as it is.
 
-    All images of the shard are stored, whatever the run left out before, so that every run writes the
-    same bytes; broken are those that this run did not know of.
+    All images are stored, whatever the run left out before, so that every run writes the same bytes;
+    broken are those that this run did not know of.
     """
     began = time.perf_counter()
     source = load_pool_source(config.model_dump_json(), task.run_uri, task.manifest)
     assert source.store is not None
     threads = config.score.threads if source.device == "cpu" else GPU_LANES
-    shard = task.start // source.shards.size
-    filled = fill_shard(source, source.store, shard, task.views, threads)
-    known = ~np.unpackbits(np.frombuffer(task.images, dtype=np.uint8), count=task.stop - task.start).astype(bool)
-    broken = [(number, error) for number, error in filled.broken if not known[number - task.start]]
+    shards = range(task.shard, -(-task.stop // source.shards.size))
+    broken: list[tuple[int, str]] = []
+    for shard in shards:
+        broken += fill_shard(source, source.store, shard, task.views, threads)
+    bits = np.unpackbits(np.frombuffer(task.images, dtype=np.uint8), count=task.stop - task.start)
+    new = [(number, error) for number, error in broken if bits[number - task.start]]
     return ShardResult(
         shard=task.shard,
         file=None,
         num_rows=task.stop - task.start,
-        num_images=filled.num_images,
+        num_images=task.stop - task.start - len(broken),
         seconds=time.perf_counter() - began,
-        quarantined=tuple((str(source.shards.row(number)["image_id"]), error) for number, error in broken),
-        name=source.name(shard, task.views[0]),
-        num_bytes=filled.num_bytes,
+        quarantined=tuple((str(source.shards.row(number)["image_id"]), error) for number, error in new),
+        names=tuple(source.name(shard, task.views[0]) for shard in shards),
     )

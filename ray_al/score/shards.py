@@ -30,7 +30,8 @@ class ShardTask:
 
     Attributes:
         work: `maps` computes regions, `scores` scores what may still be chosen, `features` describes given regions, `embed` stores what a frozen
-            backbone makes of the images; its shards are those of the store.
+            backbone makes of the images.
+        shard: its number; of `embed` that of the first shard of the store that it fills.
         images: a bit for each image of the shard that is worked on.
         regions: of `scores`: a bit for each region that is left, or of sparse kinds the numbers of those that are taken;
             of `features`: the numbers of those wanted (int64, counted from the shard's first region).
@@ -60,7 +61,7 @@ class ShardTask:
 class ShardResult:
     """What came of a task: the part, or None where nothing was left, seconds of work, and (image_id, error) of broken images.
 
-    Of `embed` also what the store calls the shard (its view 0), and the bytes of all its views.
+    Of `embed` also what the store calls each shard (by its view 0).
     """
 
     shard: int
@@ -69,8 +70,7 @@ class ShardResult:
     num_images: int
     seconds: float
     quarantined: tuple[tuple[str, str], ...] = ()
-    name: str = ""
-    num_bytes: int = 0
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,13 +118,13 @@ def make_tasks(
 
 def work_shard(task: ShardTask, config: RunConfig) -> ShardResult:
     """Do a task and write its part; the same bytes wherever and however often it runs."""
-    from ray_al.score.embed import embed_shard
+    from ray_al.score.embed import embed_shards
     from ray_al.score.features import feature_table
     from ray_al.score.region_scores import score_table
     from ray_al.score.segment import map_table
 
     if task.work == "embed":
-        return embed_shard(task, config)
+        return embed_shards(task, config)
     began = time.perf_counter()
     tables: Mapping[Work, Callable[..., tuple[pa.Table, list[tuple[str, str]]]]] = {
         "maps": map_table,

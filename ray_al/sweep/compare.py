@@ -118,7 +118,7 @@ def _group_facts(
         "final": asdict(bootstrap_mean(finals)),
         "full_own": _share(finals, float(np.mean(own_full)) if own_full else None),
         "full_best": _share(finals, best_full),
-        "saved": _saved(group, base, axis) if base is not None and group is not base else None,
+        "saved": _saved(group, base, axis) if base is not None and group is not base and len(grid) > 1 else None,
         "classes": _class_table(group),
         "rare_miou": _rare_miou(group, rare),
         "labelled_classes": _labelled_shares(group),

@@ -3,8 +3,8 @@
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -21,11 +21,13 @@ from ray_al.models.state import load_trained, trained_state
 from ray_al.train.class_weights import class_weights
 from ray_al.train.comm import Comm
 from ray_al.train.inputs import Batch, BatchMaker, Places, as_float
+from ray_al.train.length import Length, num_steps, rate_factor
 from ray_al.train.losses import Sums, consistency_loss, split_pair
 from ray_al.train.samples import LabelledImages
-from ray_al.train.schedule import batch_indices, num_steps, rate_factor
+from ray_al.train.schedule import batch_indices
 from ray_al.train.state import dump, make_optimizer, parse, seal, unseal
 from ray_al.train.targets import AllPixels, DrawnPixels, Targets, labelled_pixels, share_out
+from ray_al.train.unlabelled import Unlabelled
 
 Wrap = Callable[[nn.Module], nn.Module]
 Progress = Callable[[int, int], None]
@@ -33,6 +35,14 @@ Progress = Callable[[int, int], None]
 
 class TrainStopped(Interrupted):
     """Training ended because it was asked to."""
+
+
+class Part(NamedTuple):
+    """One part of a loss: `weight` * `total` / `number`, where the last two are sums over the batch, scalars."""
+
+    weight: float
+    total: torch.Tensor
+    number: torch.Tensor
 
 
 class Workplace(Protocol):
@@ -62,9 +72,10 @@ class Cycle:
         self.comm, self.device = workplace.comm, workplace.device
         self.batch_size, self.rate = self.config.batch_size, self.config.learning_rate
         self.is_paired = self.config.mirror_loss or self.config.consistency > 0
-        self.total = num_steps(plan, self.config, len(samples.indices), self.batch_size)
+        asked = num_steps(plan, self.config, len(samples.indices), self.batch_size)
+        self.length = Length(asked, workplace.dataset.num_classes)
         if self.total and not samples.indices:
-            raise self._unlabelled()
+            raise self._nothing_labelled()
         self.model = self._build()
         self.optimizer = make_optimizer(self.model, self.config, self.rate)
         if plan.init_optimizer is not None:
@@ -72,11 +83,17 @@ class Cycle:
         self.class_weights: torch.Tensor | None = None
         self.step = 0
         self.losses: list[tuple[int, float]] = []
+        self.label_losses: list[float] = []
         self.snapshots: dict[str, bytes] = {}
         self.saved_at = time.monotonic()
         self._resume()
 
-    def _unlabelled(self) -> DataError:
+    @property
+    def total(self) -> int:
+        """Steps of the training; the most there can be, as long as it is not known."""
+        return self.length.total
+
+    def _nothing_labelled(self) -> DataError:
         plan = self.plan
         message = f"cycle {plan.cycle}: no labelled region in {len(plan.label_parts)} label part(s)"
         message += f", {len(plan.left_out)} labelled images cannot be used" if plan.left_out else ""
@@ -99,12 +116,13 @@ class Cycle:
         if not self.total:
             return
         self.class_weights = class_weights(self.config, self.samples, self.comm, self.device)
-        self.batches.prepare(self._steps_left(), paired=self.is_paired)
+        self.batches.prepare(self._steps_left(), paired=self.is_paired, plain=self.config.semi is not None)
         model = wrap(self.model)
         model.train()
         while self.step < self.total:
             self._step(model, should_stop is not None and should_stop())
             self.step += 1
+            self.length.look(self.label_losses)
             if progress is not None and self.comm.rank == 0:
                 progress(self.step, self.total)
             self._keep_snapshot()
@@ -132,9 +150,9 @@ class Cycle:
         )
 
     def _keep_snapshot(self) -> None:
-        """Weights at equal steps through the second half of the training; the last one is the model itself."""
-        count, half = self.plan.snapshots, self.total // 2
-        wanted = {self.total - half * (count - number) // count: number for number in range(1, count)}
+        """Weights at equal steps through the last part of the training; the last one is the model itself."""
+        count, span = self.plan.snapshots, self.length.snapshot_span
+        wanted = {self.total - span * (count - number) // count: number for number in range(1, count)}
         if self.step in wanted and self.comm.rank == 0:
             name = f"snapshot-{wanted[self.step]:02d}.pt"
             self.snapshots[name] = dump(trained_state(self.model))
@@ -143,12 +161,12 @@ class Cycle:
         batch, targets = self._batch(self.step)
         torch.manual_seed(seed_of("step", self.plan.seed, self.plan.cycle, self.step, self.comm.rank))
         num_images = len(self.samples.indices)
-        factor = rate_factor(self.config, self.step, self.total, num_images, self.batch_size)
+        factor = rate_factor(self.config, self.length, self.step, num_images, self.batch_size)
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate * factor
         with self._autocast():
-            own, consistency = self._losses(model, batch, targets)
-        loss = self._joined(own, consistency, len(batch.labels), stop)
+            parts = self._losses(model, batch, targets)
+        loss = self._joined(parts, stop)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if self.config.clip_gradients is not None:
@@ -159,46 +177,53 @@ class Cycle:
         is_bf16 = self.config.precision == "bf16"
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=is_bf16)
 
-    def _joined(self, own: Sums, consistency: torch.Tensor, num_images: int, stop: bool) -> torch.Tensor:
-        """The loss of the global batch, by this worker's part; its gradients are averaged over the workers.
+    def _joined(self, parts: Sequence[Part], stop: bool) -> torch.Tensor:
+        """The loss of the global batch, by this worker's share; its gradients are averaged over the workers.
 
         Raises:
             DivergedError: it is not finite. A sum over the workers, so all of them see it.
             TrainStopped: a worker said so.
         """
-        terms = [own.total.detach(), own.labelled, own.prototypes.detach(), own.pairs]
-        terms += [consistency.detach() * num_images, torch.tensor(float(stop), device=self.device)]
-        sums = self.comm.sum(torch.stack([term.float() for term in terms]))
-        if sums[5]:
+        own = [term.detach().float() for part in parts for term in (part.total, part.number)]
+        sums = self.comm.sum(torch.stack([*own, torch.tensor(float(stop), device=self.device)]))
+        if sums[-1]:
             message = f"training was stopped at step {self.step} of {self.total}"
             raise TrainStopped(f"cycle {self.plan.cycle}: {message}")
-        config = self.config
-        labelled, pairs = sums[1].clamp_min(1), sums[3].clamp_min(1)
-        value = sums[0] / labelled + config.prototype * sums[2] / pairs
-        value = value + config.consistency * sums[4] / self.batch_size
-        if not math.isfinite(known := float(value)):
+        totals, counts = sums[:-1:2], sums[1::2].clamp_min(1)
+        known = float(sum(part.weight * total / count for part, total, count in zip(parts, totals, counts, strict=True)))
+        if not math.isfinite(known):
             raise self._diverged(f"the loss is {known} at step {self.step} of {self.total}")
         self.losses.append((self.step, known))
-        share = num_images / self.batch_size
-        labels = own.total / labelled + config.prototype * own.prototypes / pairs
-        return (labels + config.consistency * share * consistency) * self.comm.world_size
+        self.label_losses.append(float(totals[0] / counts[0]) / (2 if self.config.mirror_loss else 1))
+        loss = sum((part.weight * part.total / count for part, count in zip(parts, counts, strict=True)), torch.zeros((), device=self.device))
+        return loss * self.comm.world_size
 
-    def _losses(self, model: nn.Module, batch: Batch, targets: Targets) -> tuple[Sums, torch.Tensor]:
-        """What the labels say, summed, and the consistency loss."""
-        zero = torch.zeros((), device=self.device)
-        inputs = batch.inputs if self.config.precision == "bf16" else as_float(batch.inputs)
-        logits = model(inputs)
+    def _losses(self, model: nn.Module, batch: Batch, targets: Targets) -> list[Part]:
+        """What the labels say, how far the predictions of a pair differ, and what unlabelled pixels give."""
+        config, num_images = self.config, torch.tensor(float(len(batch.labels)), device=self.device)
+        logits = model(batch.inputs if config.precision == "bf16" else as_float(batch.inputs))
         if not self.is_paired:
-            return targets.sums(logits, self.class_weights), zero
+            parts = _label_parts(targets.sums(logits, self.class_weights), config.prototype)
+            return parts + self._unlabelled(logits, batch)
         a, b = split_pair(logits)
         sums = targets.sums(a, self.class_weights)
-        if self.config.mirror_loss:
+        if config.mirror_loss:
             mirrored = targets.sums(b, self.class_weights)
             prototypes = sums.prototypes + mirrored.prototypes
             sums = sums._replace(total=sums.total + mirrored.total, prototypes=prototypes)
-        if not self.config.consistency:
-            return sums, zero
-        return sums, consistency_loss(targets.dense(a), targets.dense(b))
+        parts = _label_parts(sums, config.prototype)
+        if config.consistency:
+            differences = consistency_loss(targets.dense(a), targets.dense(b)) * num_images
+            parts.append(Part(config.consistency, differences, num_images))
+        return parts
+
+    def _unlabelled(self, logits: torch.Tensor, batch: Batch) -> list[Part]:
+        semi = self.config.semi
+        if semi is None or not semi.is_active(self.length.done(self.step)):
+            return []
+        unlabelled = Unlabelled(semi, self.plan, self.batches, self.comm, self.batch_size)
+        sums = unlabelled.sums(self.model, logits, batch, self._places(self.step), self.step, self.class_weights)
+        return [Part(semi.weight, *sums)]
 
     def _steps_left(self) -> Iterator[tuple[int, Places]]:
         return ((step, self._places(step)) for step in range(self.step, self.total))
@@ -259,7 +284,7 @@ class Cycle:
         plan = self.plan
         parts = sorted(ref.sha256 for ref in plan.label_parts)
         images = list(plan.left_out)
-        lengths = [self.total, self.batch_size, list(self.samples.image_size)]
+        lengths = [self.length.asked, self.batch_size, list(self.samples.image_size)]
         recipe = json.dumps(dict(plan.recipe.train), sort_keys=True)
         return [plan.cycle, plan.seed, parts, plan.all_masks, images, *lengths, recipe]
 
@@ -272,6 +297,8 @@ class Cycle:
             "key": self._key(),
             "step": self.step,
             "losses": self.losses,
+            "label_losses": self.label_losses,
+            "settled": self.length.settled,
             "model": trained_state(self.model),
             "optimizer": self.optimizer.state_dict(),
             "snapshots": self.snapshots,
@@ -293,3 +320,10 @@ class Cycle:
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.snapshots = state["step"], state["snapshots"]
         self.losses = [tuple(pair) for pair in state["losses"]]
+        self.label_losses = state["label_losses"]
+        if state["settled"] is not None:
+            self.length.settle(state["settled"])
+
+
+def _label_parts(sums: Sums, prototype: float) -> list[Part]:
+    return [Part(1.0, sums.total, sums.labelled), Part(prototype, sums.prototypes, sums.pairs)]

@@ -35,17 +35,26 @@ class Batch(NamedTuple):
     Attributes:
         inputs: N images; of a pair 2N, the mirrored ones in the second half.
         labels: as of `LabelledImages.mask`, stacked: (N, H, W) or (N, H, W, 2).
+        origins: of features in drawn views, of each image which of its pixels each pixel shows,
+            as of `ViewDraw.source_index`; None for an image as it is.
     """
 
     inputs: Inputs
     labels: np.ndarray
+    origins: Sequence[np.ndarray | None] = ()
 
 
 class BatchMaker(Protocol):
     """Makes the batches of one plan."""
 
-    def prepare(self, steps: Iterable[tuple[int, Places]], *, paired: bool) -> None:
-        """Told beforehand what the steps will ask for, each with its number."""
+    def prepare(self, steps: Iterable[tuple[int, Places]], *, paired: bool, plain: bool) -> None:
+        """Told beforehand what the steps will ask for, each with its number.
+
+        Args:
+            steps: number, and places.
+            paired: whether they ask for pairs.
+            plain: whether they ask for images as they are too.
+        """
 
     def drawn(self, places: Places, step: int) -> Batch:
         """Images changed at random; the changes follow from seed, cycle, step and place."""
@@ -63,7 +72,7 @@ class ImageBatches:
     def __init__(self, config: RunConfig, samples: LabelledImages, plan: TrainPlan, device: torch.device) -> None:
         self.config, self.samples, self.plan, self.device = config, samples, plan, device
 
-    def prepare(self, steps: Iterable[tuple[int, Places]], *, paired: bool) -> None:
+    def prepare(self, steps: Iterable[tuple[int, Places]], *, paired: bool, plain: bool) -> None:
         """Nothing: images are decoded when they are met."""
 
     def drawn(self, places: Places, step: int) -> Batch:
@@ -83,9 +92,9 @@ class ImageBatches:
 
     def paired(self, places: Places, step: int) -> Batch:
         """As `BatchMaker.paired`."""
-        images, labels = self.drawn(places, step)
-        assert isinstance(images, torch.Tensor)
-        return Batch(torch.cat([images, images.flip(3)]), labels)
+        batch = self.drawn(places, step)
+        assert isinstance(batch.inputs, torch.Tensor)
+        return batch._replace(inputs=torch.cat([batch.inputs, batch.inputs.flip(3)]))
 
     def plain(self, places: Places) -> Batch:
         """As `BatchMaker.plain`."""
@@ -112,25 +121,25 @@ class FeatureBatches:
         config = source.config
         self.chunk, self.cache_bytes = config.features.batch_size, config.data.cache_gb * 2**30
 
-    def prepare(self, steps: Iterable[tuple[int, Places]], *, paired: bool) -> None:
+    def prepare(self, steps: Iterable[tuple[int, Places]], *, paired: bool, plain: bool) -> None:
         """Have the source look up what the steps need in full batches, where memory holds all of it.
 
         A step alone asks for few images of a view, and the backbone computes full batches only.
         """
-        wanted = self._wanted(steps, paired)
+        wanted = self._wanted(steps, paired, plain)
         for view in sorted({view for view, _ in wanted}):
             numbers = sorted(index for other, index in wanted if other == view)
             for start in range(0, len(numbers), self.chunk):
                 self.source.records(numbers[start : start + self.chunk], view)
 
-    def _wanted(self, steps: Iterable[tuple[int, Places]], paired: bool) -> set[tuple[int, int]]:
+    def _wanted(self, steps: Iterable[tuple[int, Places]], paired: bool, plain: bool) -> set[tuple[int, int]]:
         """The (view, number) pairs that the steps need; none where they need more than memory holds."""
         mirror, record_bytes = self.source.mirror_view, 2 * self.source.layout.num_values
         all_pairs = len(self.samples.indices) * (2 if paired else self.source.num_views)
         wanted: set[tuple[int, int]] = set()
         for step, places in steps:
             for position, index in places.items():
-                views = (0, mirror) if paired else (self._view(step, position),)
+                views = [0, mirror] if paired else [self._view(step, position), *([0] if plain else [])]
                 wanted.update((view, index) for view in views if view is not None)
             if len(wanted) * record_bytes > self.cache_bytes:
                 return set()
@@ -141,8 +150,9 @@ class FeatureBatches:
     def drawn(self, places: Places, step: int) -> Batch:
         """As `BatchMaker.drawn`: each image by one of its views."""
         shown = [(index, self._view(step, position)) for position, index in places.items()]
-        labels = np.stack([self._labels(index, view) for index, view in shown])
-        return Batch(self._maps(shown), labels)
+        origins = [self.source.draw(index, view).source_index() if view else None for index, view in shown]
+        labels = [_gathered(self.samples.mask(index), origin) for (index, _), origin in zip(shown, origins, strict=True)]
+        return Batch(self._maps(shown), np.stack(labels), origins)
 
     def paired(self, places: Places, step: int) -> Batch:
         """As `BatchMaker.paired`, of the images as they are: a pair is two of their views."""
@@ -159,16 +169,8 @@ class FeatureBatches:
         return Batch(maps, np.stack([self.samples.mask(index) for index in indices]))
 
     def _view(self, step: int, position: int) -> int:
-        rng = generator("view", self.plan.seed, self.plan.cycle, step, position)
+        rng = generator("which view", self.plan.seed, self.plan.cycle, step, position)
         return int(rng.integers(self.source.num_views))
-
-    def _labels(self, index: int, view: int) -> np.ndarray:
-        mask = self.samples.mask(index)
-        if view == 0:
-            return mask
-        pixels = mask.reshape(-1, *mask.shape[2:])
-        labels: np.ndarray = pixels[self.source.draw(index, view).source_index()]
-        return labels
 
     def _maps(self, shown: Sequence[tuple[int, int]]) -> Maps:
         """Maps of (number, view) pairs; views are looked up together, as a source answers one view at a time."""
@@ -178,3 +180,8 @@ class FeatureBatches:
             records = self.source.records(numbers, view)
             rows.update({(index, view): record for index, record in zip(numbers, records, strict=True)})
         return self.source.layout.unpack([rows[pair] for pair in shown], self.device)
+
+
+def _gathered(mask: np.ndarray, origin: np.ndarray | None) -> np.ndarray:
+    """The labels of a view, whose pixels show the pixels `origin` of the image."""
+    return mask if origin is None else mask.reshape(-1, *mask.shape[2:])[origin]

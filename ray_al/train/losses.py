@@ -44,7 +44,7 @@ def label_sums(logits: torch.Tensor, target: torch.Tensor, class_weights: torch.
     Args:
         logits: shape (N, C, H, W).
         target: int64, class ids (N, H, W) with 255 for no label, or (N, H, W, 2): sets of classes as bits, and region numbers from 1.
-        class_weights: shape (C,), or None; of class ids alone.
+        class_weights: shape (C,), or None.
     """
     zero = torch.zeros((), device=logits.device)
     if target.ndim == 3:
@@ -52,7 +52,7 @@ def label_sums(logits: torch.Tensor, target: torch.Tensor, class_weights: torch.
     bits, regions = target[..., 0], (target[..., 1] - 1).int()
     several = (bits & (bits - 1)) != 0
     prototypes = prototype_loss_sum(logits.float(), regions, bits) if several.any() else (zero, zero)
-    return Sums(*partial_cross_entropy_sum(logits.float(), bits), *prototypes)
+    return Sums(*partial_cross_entropy_sum(logits.float(), bits, class_weights), *prototypes)
 
 
 def consistency_loss(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

@@ -11,7 +11,9 @@ import torch
 from ray_al.datasets.bits import MAX_CLASSES, bits_of_ids, check_num_classes, fill_bits
 
 
-def partial_cross_entropy_sum(logits_NCHW: torch.Tensor, bits_NHW: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def partial_cross_entropy_sum(
+    logits_NCHW: torch.Tensor, bits_NHW: torch.Tensor, class_weights: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
     """-ln sum_{c in set} p_c summed over the labelled pixels: MulActSeg's "merged positive" loss, cross entropy where the set is one class.
 
     It is a logsumexp of ln p_c over the set, so that nothing underflows; MulActSeg's code adds 1e-8 inside the logarithm.
@@ -19,6 +21,7 @@ def partial_cross_entropy_sum(logits_NCHW: torch.Tensor, bits_NHW: torch.Tensor)
     Args:
         logits_NCHW: any floating type; sums are taken in float32, or float64 for float64.
         bits_NHW: int64 bit sets; classes from C on are not looked at.
+        class_weights: shape (C,), or None; a pixel's loss is multiplied by the mean over its set.
 
     Returns:
         The sum (zero, never nan, without a labelled pixel) and the number of labelled pixels, both scalars.
@@ -26,8 +29,11 @@ def partial_cross_entropy_sum(logits_NCHW: torch.Tensor, bits_NHW: torch.Tensor)
     bits = _within(bits_NHW, logits_NCHW.shape[1])
     labelled = bits != 0
     log_p = _log_p(logits_NCHW, labelled)
-    inside = log_p.masked_fill(~_members(bits[labelled], log_p.shape[1]), -torch.inf)
-    return -inside.logsumexp(1).sum(), labelled.sum().to(log_p.dtype)
+    members = _members(bits[labelled], log_p.shape[1])
+    losses = -log_p.masked_fill(~members, -torch.inf).logsumexp(1)
+    if class_weights is not None:
+        losses = losses * (members * class_weights).sum(1) / members.sum(1)
+    return losses.sum(), labelled.sum().to(log_p.dtype)
 
 
 def prototype_loss_sum(logits_NCHW: torch.Tensor, regions_NHW: torch.Tensor, bits_NHW: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,13 +1,10 @@
 """How long a cycle trains, in which order, and at which rate."""
 
-import math
-
 import numpy as np
 
 from ray_al.core.config import RunConfig, TrainConfig
 from ray_al.core.errors import ConfigError
 from ray_al.core.seeding import generator
-from ray_al.core.types import TrainPlan
 from ray_al.features.geometry import ViewDraw
 
 
@@ -43,6 +40,10 @@ def check_train(config: RunConfig) -> None:
     if config.model.is_frozen:
         _check_features(config, train, "train")
         _check_features(config, final, "final.train")
+    for section, settings in (("train", train), ("final.train", final)):
+        if settings.semi is not None and not config.model.is_frozen:
+            kind = settings.semi.kind
+            raise ConfigError(f"{section}.semi: {kind!r} compares views of cached features; set model.frozen to true, or leave semi out")
 
 
 def _check_features(config: RunConfig, train: TrainConfig, section: str) -> None:
@@ -52,45 +53,19 @@ def _check_features(config: RunConfig, train: TrainConfig, section: str) -> None
             f"{section}.augment.scale: {list(train.augment.scale)} changes images, and a frozen backbone (model.frozen) is trained on features of "
             "fixed views; leave it out, and set features.views"
         )
+    paired = {"mirror_loss": train.mirror_loss, "consistency": train.consistency}
+    for key, value in paired.items():
+        if value and train.semi is not None:
+            kind = train.semi.kind
+            raise ConfigError(f"{section}.semi: {kind!r} learns from drawn views, and {section}.{key}={value} from pairs of fixed ones; keep one")
     mirrored = ViewDraw(size=config.data.image_size, mirror=True)
     if any(view.draw("", mirrored.size) == mirrored for view in config.features.views):
         return
-    for key, value in {"mirror_loss": train.mirror_loss, "consistency": train.consistency, "mirror_test": train.mirror_test}.items():
+    for key, value in {**paired, "mirror_test": train.mirror_test}.items():
         if value:
             raise ConfigError(
                 f"{section}.{key}: {value} needs the mirrored image, which features.views lacks; add {{kind: mirror}} to features.views"
             )
-
-
-def num_steps(plan: TrainPlan, train: TrainConfig, num_images: int, batch_size: int) -> int:
-    """Steps of a plan: its own, its extra epochs, else those of its recipe, which `train` follows."""
-    if plan.steps is not None:
-        return plan.steps
-    epoch = math.ceil(num_images / batch_size)
-    if plan.extra_epochs is not None:
-        return plan.extra_epochs * epoch
-    if train.steps is not None:
-        return train.steps
-    if train.epochs is not None:
-        return train.epochs * epoch
-    raise ConfigError("train: neither steps nor epochs is set; set one")
-
-
-def rate_factor(train: TrainConfig, step: int, total: int, num_images: int, batch_size: int) -> float:
-    """What the learning rate is multiplied by at `step` of `total`: a linear rise to 1, then the schedule over the steps that are left."""
-    rise, schedule = int(train.warmup * total), train.schedule
-    if step < rise:
-        return (step + 1) / rise
-    if schedule != "step":
-        step, total = step - rise, total - rise
-    if schedule == "poly":
-        return (1 - step / total) ** 0.9
-    if schedule == "cosine":
-        return 0.5 * (1 + math.cos(math.pi * step / total))
-    if schedule == "step":
-        epoch = step // math.ceil(num_images / batch_size)
-        return 0.1 ** (epoch // train.schedule_step)
-    return 1.0
 
 
 def batch_indices(indices: list[int], seed: int, cycle: int, step: int, batch_size: int) -> list[int]:

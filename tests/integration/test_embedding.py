@@ -9,19 +9,23 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
+from tiny_backbones import OPEN
 
 from ray_al.core.config import parse_config
 from ray_al.core.errors import RayALError
 from ray_al.core.storage import Storage
 from ray_al.datasets.synthetic import write_synthetic
 from ray_al.driver.create import create_run
-from ray_al.driver.fork import fork_run
+from ray_al.driver.fork import fork_run, start_config
 from ray_al.driver.loop import run_loop
 from ray_al.driver.settings import change_settings
+from ray_al.driver.status import read_live
 from ray_al.driver.verify import verify
 from ray_al.features import shards as shards_module
 from ray_al.ledger import Journal, fold
 from ray_al.ledger.config import read_config
+from ray_al.sweep.trial import host_trial, share_features
 
 HERE = Path(__file__).parent
 SETTINGS = {
@@ -137,6 +141,44 @@ def test_queries_are_the_same_whatever_the_store_is(root, reference):
     assert {path: path.stat().st_ino for path in (Path(reference) / "features").rglob("*.npy")} == inodes
 
 
+@pytest.mark.slow
+def test_a_store_of_ones_own(root, reference):
+    run_dir = finish(make(root, features={"store": {"kind": "tiny_backbones:OwnStore"}}))
+    assert queries(run_dir) == queries(reference)
+    assert set(state_of(run_dir).embedded_shards.values()) <= set(OPEN.shards)
+    assert not files(run_dir)
+
+
+@pytest.mark.slow
+def test_runs_of_a_sweep_share_what_is_stored(root, reference):
+    config = read_config(Storage(reference))
+    config = config.model_copy(update={"data": config.data.model_copy(update={"root": str(root / "data")})})
+    sweep, (start, *runs) = str(root / "sweep"), [str(root / "sweep" / name) for name in ("starts/a", "runs/b", "runs/c")]
+    host_trial(start, share_features(start_config(config), sweep), start=None, rungs=[], report=lambda row: None)
+    for run_dir in runs:
+        host_trial(run_dir, share_features(config, sweep), start=start, rungs=[], report=lambda row: None)
+    assert not any(files(run_dir) for run_dir in (start, *runs))
+    assert all(queries(run_dir) == queries(reference) for run_dir in runs)
+    assert files(sweep) == files(reference)
+
+
+@pytest.mark.slow
+def test_a_whole_sweep_shares_what_is_stored(root, reference):
+    values = read_config(Storage(reference)).model_dump(mode="json", exclude={"name", "seed"})
+    values["data"]["root"] = str(root / "data")
+    file, out = root / "sweep.yaml", root / "sweep"
+    file.write_text(yaml.safe_dump({"name": "s", "run": values, "seeds": [0], "space": {"strategy.score": ["entropy", "margin"]}}))
+    command = [sys.executable, "-m", "ray_al.cli", "sweep", str(file), "--out", str(out)]
+    paths = os.pathsep.join([str(HERE.parent / "unit"), str(HERE.parents[1])])
+    ended = subprocess.run(command, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True, timeout=280)
+    assert ended.returncode == 0, ended.stderr
+    runs = sorted((out / "runs").iterdir())
+    assert len(runs) == 3 and not any(files(run_dir) for run_dir in runs)
+    folders = {name.split("/")[0] for name in files(out)}
+    assert len(folders) == 4
+    assert all(state_of(str(run_dir)).embedded["num_images"] == 10 for run_dir in runs)
+
+
 @pytest.mark.parametrize("loss", ["half", pytest.param("all", marks=pytest.mark.slow), pytest.param("damaged", marks=pytest.mark.slow)])
 def test_what_is_lost_is_made_again_when_a_run_goes_on(root, reference, loss):
     run_dir = make(root)
@@ -163,6 +205,7 @@ def test_a_run_that_was_killed_in_the_stage_does_the_rest(root, reference, monke
 
     def dies(source, store, shard, views, threads=1):
         if len(done) == 2:
+            assert read_live(Storage(run_dir))["stage"] == "embed"
             raise KeyboardInterrupt
         done.append(shard)
         return real(source, store, shard, views, threads)

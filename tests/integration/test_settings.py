@@ -14,15 +14,18 @@ from PIL import Image
 from torch import nn
 
 from ray_al.cli import main
-from ray_al.core.config import ModelConfig, load_config
+from ray_al.core.config import load_config
 from ray_al.core.errors import RunHeldError
+from ray_al.core.model import ModelConfig
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
+from ray_al.core.variants import Backbone
 from ray_al.datasets.synthetic import write_synthetic
 from ray_al.driver import settings
 from ray_al.driver.create import create_run
 from ray_al.ledger import Journal
 from ray_al.models import build_model
+from ray_al.models.weights import load_backbone_state
 
 
 def invoke(*arguments):
@@ -222,10 +225,36 @@ def make_earlier(run, table, prefix):
     first.write_text(json.dumps(event))
 
 
-def test_weights_that_moved_are_named(tmp_path):
+class Linear(Backbone):
+    """Its one map is a convolution's."""
+
+    def build(self, weights: str) -> nn.Module:
+        network = OneMap()
+        if weights != "none":
+            load_backbone_state(network, weights)
+        return network
+
+
+class OneMap(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = linear(6)
+
+    def forward(self, images):
+        return (self.layer(images),)
+
+
+MODELS = {
+    "network": f'{{name: "{__name__}:linear", weights: w.pt}}',
+    "composed": f'{{kind: composed, backbone: {{kind: "{__name__}:Linear"}}, weights: w.pt}}',
+}
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_weights_that_moved_are_named(tmp_path, kind):
     write_synthetic(str(tmp_path / "data"), num_images=6, seed=0)
     torch.save(build_model(ModelConfig(name=f"{__name__}:linear"), 6).state_dict(), tmp_path / "w.pt")
-    (tmp_path / "c.yaml").write_text(CONFIG.replace("weights: none", "weights: w.pt"))
+    (tmp_path / "c.yaml").write_text(CONFIG.replace(f'{{name: "{__name__}:linear", weights: none}}', MODELS[kind]))
     create_run(load_config(str(tmp_path / "c.yaml")), str(tmp_path / "run"))
     (tmp_path / "w.pt").rename(tmp_path / "moved.pt")
     (tmp_path / "other.pt").write_bytes(b"x")

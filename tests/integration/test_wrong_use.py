@@ -190,3 +190,11 @@ def test_a_grid_finer_than_the_images_is_a_wrong_setting(here):
 def test_a_cache_that_cannot_be_written(here, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(here / "file"))
     refused(invoke("run", "c.yaml", "--out", "run"), "data.root", "synthetic", "another place")
+
+
+def test_keys_of_all_built_in_variants_are_there():
+    for key in ("model.name", "model.backbone.name", "model.head.width", "model.head.kind", "features.store.limit_gb", "features.views"):
+        check_key(RunConfig, key, name="--allow")
+    for key, near in (("model.head.wdth", "model.head.width"), ("model.backbone.layrs", "model.backbone.layers"), ("model.hed", "model.head")):
+        with pytest.raises(ConfigError, match=f"did you mean '{near}'"):
+            check_key(RunConfig, key, name="--allow")

@@ -147,6 +147,9 @@ def test_dropout_lies_in_the_head_and_its_passes_start_from_the_maps(frozen):
     _, network = frozen
     places = dropout_places(network)
     assert not any(place.startswith("backbone") for place in places)
+    for module in network.head_network().modules():  # as if trained: signals of random weights fade on their way
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_var.fill_(1e-3)
     with_dropout(network.eval(), None, 0.5)
     images = torch.rand(1, 3, 64, 64)
     with torch.inference_mode():
@@ -156,7 +159,7 @@ def test_dropout_lies_in_the_head_and_its_passes_start_from_the_maps(frozen):
         prefix = stochastic.prefix(maps)
         passes = [stochastic.suffix(prefix, number) for number in range(3)]
         with dropout_pass(0, 1, 2):
-            torch.testing.assert_close(passes[2], network(images), rtol=1e-4, atol=1e-4)
+            assert (passes[2] - network(images)).abs().max() <= 1e-3 * passes[2].abs().max()
     assert not torch.equal(passes[0], passes[1])
 
 

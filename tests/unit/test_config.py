@@ -201,6 +201,17 @@ def test_a_place_is_relative_to_the_folder_of_its_file(path, folder, expected):
     assert absolute(path, folder) == expected
 
 
+def test_places_of_weights_and_features_are_relative_to_the_file(tmp_path):
+    (tmp_path / "c.yaml").write_text(
+        "model: {kind: composed, backbone: {kind: torchvision}, weights: w.pth}\nfeatures: {store: {kind: files, root: kept}}\n"
+    )
+    config = load_config(str(tmp_path / "c.yaml"))
+    assert config.model.weights == str(tmp_path / "w.pth")
+    assert config.features.store.root == str(tmp_path / "kept")
+    config = load_config(str(tmp_path / "c.yaml"), ["model.weights=backbone", "features.store.root=s3://bucket/kept"])
+    assert (config.model.weights, config.features.store.root) == ("backbone", "s3://bucket/kept")
+
+
 def test_a_file_in_a_bucket_names_places_beside_it():
     memory = fsspec.filesystem("memory")
     memory.pipe_file("/jobs/c.yaml", b"data: {dataset: camvid, root: ../images}\n")

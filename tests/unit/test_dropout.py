@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from ray_al.core.config import ModelConfig
 from ray_al.core.errors import ConfigError
+from ray_al.core.model import ModelConfig
 from ray_al.core.seeding import generator
 from ray_al.models import build_model
 from ray_al.models.dropout import PassDropout, dropout_pass, dropout_places, with_dropout

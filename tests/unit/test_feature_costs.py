@@ -114,6 +114,17 @@ def test_where_features_are_kept_makes_no_other_run():
     assert canonical(RunConfig()) == canonical(RunConfig(features={"views": []}))
 
 
+@pytest.mark.parametrize("place", ["file/below", "nowhere://bucket/features"])
+def test_a_place_that_cannot_be_used_is_refused_before_work(tmp_path, place):
+    write_synthetic(str(tmp_path / "data"), num_images=12, seed=0)
+    (tmp_path / "file").write_text("")
+    file = tmp_path / "run.yaml"
+    file.write_text(yaml.safe_dump(small() | {"features": {"store": {"kind": "files", "root": place}}}))
+    result = CliRunner().invoke(main, ["run", str(file), "--out", str(tmp_path / "run"), "--set", "cluster.host=process", "--set", "score.workers=0"])
+    assert result.exit_code == 2 and "features.store.root" in result.output
+    assert not (tmp_path / "run").exists()
+
+
 def test_the_place_of_a_store_is_relative_to_its_file(tmp_path):
     file = tmp_path / "run.yaml"
     file.write_text(yaml.safe_dump(values(store={"kind": "files", "root": "kept"})))

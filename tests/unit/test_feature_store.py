@@ -3,7 +3,9 @@
 import errno
 import logging
 import os
+from concurrent.futures import ThreadPoolExecutor
 
+import fsspec
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from PIL import Image
 
 from ray_al.core.config import parse_config
 from ray_al.core.errors import DataError, StorageError
+from ray_al.core.reading import stamp_of_uri
 from ray_al.datasets import open_dataset
 from ray_al.datasets.manifest import build_manifest
 from ray_al.datasets.synthetic import write_synthetic
@@ -87,8 +90,7 @@ def test_records_come_from_the_store_without_opening_an_image(scenes, tmp_path, 
     views = range(source.num_views)
     expected = {view: computed(config, tmp_path, range(7), view) for view in views}
     for shard in range(len(source.shards)):
-        filled = fill_shard(source, source.store, shard, views, threads=2)
-        assert filled.num_images == len(source.shards.numbers(shard)) and not filled.broken
+        assert not fill_shard(source, source.store, shard, views, threads=2)
     again = fresh(source)
     no_computing(monkeypatch)
     for view in views:
@@ -120,6 +122,44 @@ def test_two_writers_write_the_same_bytes(scenes, tmp_path):
     assert first == second and len(first) == 2
 
 
+def test_writers_and_readers_at_the_same_time_do_not_disturb_each_other(scenes, tmp_path, caplog):
+    config = configure(scenes, store={"kind": "files", "root": str(tmp_path / "kept")})
+    expected = computed(config, tmp_path, range(7), 1)
+    sources = [fresh(pool(config, tmp_path / f"run-{number}")) for number in range(4)]
+
+    def work(source: FeatureSource) -> np.ndarray:
+        for shard in range(len(source.shards)):
+            fill_shard(source, source.store, shard, [0, 1])
+        return source.records(range(7), 1)
+
+    with ThreadPoolExecutor(len(sources)) as executor:
+        assert all(np.array_equal(records, expected) for records in executor.map(work, sources))
+    assert not caplog.text
+    assert len([path for path in (tmp_path / "kept").rglob("*") if path.is_file()]) == 6
+
+
+def test_what_a_killed_writer_left_is_removed(tmp_path):
+    store = ShardFiles(str(tmp_path), 1)
+    store.write("a/b", np.zeros((1, NUM_VALUES), dtype=np.uint16), np.array([True]))
+    (path,) = tmp_path.rglob("*.npy")
+    left = path.with_name(f".{path.name}.0123456789ab.tmp")
+    left.write_bytes(b"half")
+    os.utime(left, (0, 0))
+    store.tidy()
+    assert list(tmp_path.rglob("*")) == [path.parent, path]
+    assert store.names("a") == {"a/b"}
+
+
+def test_a_stamp_changes_with_its_file(tmp_path):
+    for uri in (str(tmp_path / "one"), f"memory://stamps-{tmp_path.name}/one"):
+        seen = [stamp_of_uri(uri)]
+        for data in (b"a", b"bb", b"longer"):
+            with fsspec.open(uri, "wb") as file:
+                file.write(data)
+            seen.append(stamp_of_uri(uri))
+        assert seen[0] == "" and len(set(seen)) == 4
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -144,7 +184,7 @@ def test_a_damaged_shard_is_computed_anew_with_a_warning(scenes, tmp_path, caplo
     with caplog.at_level(logging.WARNING):
         assert np.array_equal(again.records([0, 1, 2], 0), expected)
     assert "damaged" in caplog.text and "computed anew" in caplog.text
-    assert fill_shard(again, again.store, 0, [0]).num_images == 3
+    assert not fill_shard(again, again.store, 0, [0])
     caplog.clear()
     assert np.array_equal(fresh(source).records([0, 1, 2], 0), expected)
     assert not caplog.text
@@ -158,6 +198,17 @@ def test_a_file_under_the_name_of_another_one_is_damaged(tmp_path, caplog):
     assert store.read("a/second", [0], NUM_VALUES) is None and "digest" in caplog.text
     assert np.array_equal(store.read("a/first", [1, 0], NUM_VALUES), records[::-1])
     assert store.names("a") == {"a/first"} and store.names("b") == set()
+
+
+def test_no_damaged_byte_is_taken_for_a_record(tmp_path, caplog):
+    records = np.arange(2 * NUM_VALUES, dtype=np.uint16).reshape(2, NUM_VALUES)
+    ShardFiles(str(tmp_path), 1).write("a/b", records, np.array([True, True]))
+    whole = (tmp_path / "a" / "b.npy").read_bytes()
+    for position in range(len(whole)):
+        data = bytearray(whole)
+        data[position] ^= 1
+        (tmp_path / "a" / "b.npy").write_bytes(data)
+        assert ShardFiles(str(tmp_path), 1).read("a/b", [0, 1], NUM_VALUES) is None
 
 
 def test_a_file_is_read_by_numpy_alone(tmp_path):
@@ -208,9 +259,8 @@ def test_broken_images_leave_the_others_of_their_shard(tmp_path):
     path = tmp_path / "data" / "train" / "00001.png"
     path.write_bytes(path.read_bytes()[:700])
     for one in (source, fresh(source)):  # computed, then found in the store
-        filled = fill_shard(one, one.store, 0, [0, 1])
-        assert filled.num_images == 2
-        assert [number for number, _ in filled.broken] == [1] and "00001.png" in filled.broken[0][1]
+        ((number, error),) = fill_shard(one, one.store, 0, [0, 1])
+        assert number == 1 and "00001.png" in error
     assert source.records([0, 2], 0).shape[0] == 2
     with pytest.raises(DataError, match="00001.png"):
         source.records([0, 1], 0)

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from ray_al.core.config import ModelConfig
 from ray_al.core.errors import ConfigError
+from ray_al.core.model import ModelConfig
 from ray_al.models import build_model
 from ray_al.models.features import FeatureNetwork, feature_layer
 from ray_al.score.prepare import prepare_network

@@ -17,9 +17,10 @@ from ray_al.datasets.images import read_image
 from ray_al.datasets.masks import read_mask
 from ray_al.train import check_train
 from ray_al.train.augment import augment
+from ray_al.train.length import Length, num_steps, rate_factor
 from ray_al.train.loop import CycleTrainer, TrainStopped
 from ray_al.train.mailbox import Mailbox
-from ray_al.train.schedule import batch_indices, num_steps, rate_factor
+from ray_al.train.schedule import batch_indices
 from ray_al.train.trainer import LocalTrainer, open_trainer
 
 
@@ -249,7 +250,9 @@ def test_length_and_schedules():
     assert num_steps(plan, TrainConfig(epochs=3), 5, 4) == 6
     assert num_steps(make_plan([], extra_epochs=2), TrainConfig(steps=9), 5, 4) == 4
     assert num_steps(make_plan([], steps=0), TrainConfig(steps=9), 5, 4) == 0
-    factors = {name: rate_factor(TrainConfig(schedule_step=2, schedule=name), 5, 10, 4, 2) for name in ("constant", "poly", "cosine", "step")}
+    factors = {
+        name: rate_factor(TrainConfig(schedule_step=2, schedule=name), Length(10, 2), 5, 4, 2) for name in ("constant", "poly", "cosine", "step")
+    }
     assert factors == pytest.approx({"constant": 1.0, "poly": 0.5**0.9, "cosine": 0.5, "step": 0.1})
 
 

@@ -176,3 +176,13 @@ def test_images_do_not_mix_and_their_batch_does_not_matter():
     parts = [prototype_loss_sum(logits[i : i + 1], regions[i : i + 1], bits[i : i + 1]) for i in range(2)]
     assert whole[0].item() == pytest.approx(sum(part[0].item() for part in parts), rel=1e-12)
     assert whole[1] == sum(part[1] for part in parts)
+
+
+def test_class_weights_of_a_set_are_the_mean_of_its_classes():
+    logits = torch.randn(1, 3, 1, 2, generator=torch.Generator().manual_seed(0))
+    weights = torch.tensor([1.0, 3.0, 5.0])
+    for bits, factor in ((2, 3.0), (6, 4.0)):
+        plain, _ = partial_cross_entropy_sum(logits, torch.tensor([[[bits, 0]]]))
+        weighted, count = partial_cross_entropy_sum(logits, torch.tensor([[[bits, 0]]]), weights)
+        assert weighted.item() == pytest.approx(factor * plain.item())
+        assert count == 1

@@ -3,7 +3,7 @@ import torch
 from test_models import Wrapped, small
 from torch import nn
 
-from ray_al.core.config import ModelConfig
+from ray_al.core.model import ModelConfig
 from ray_al.models import build_model
 from ray_al.models.build import ForeignSegmenter
 from ray_al.models.dropout import PassDropout, with_dropout

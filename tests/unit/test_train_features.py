@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from ray_al.core.config import BalancedWeights, LabelConfig, RunConfig, TrainConfig, parse_config
+from ray_al.core.config import AutoSteps, BalancedWeights, FinalConfig, LabelConfig, RunConfig, TrainConfig, parse_config
 from ray_al.core.errors import BrokenImagesError, ConfigError
 from ray_al.core.storage import Storage
 from ray_al.core.types import LABEL_SCHEMA, MANIFEST_SCHEMA, FileRef, Recipe, TrainPlan
-from ray_al.core.variants import Backbone
+from ray_al.core.variants import Backbone, Head
 from ray_al.datasets import open_dataset
 from ray_al.datasets.compose import encode_mask
 from ray_al.datasets.images import read_image
@@ -22,11 +22,13 @@ from ray_al.features.source import FeatureSource
 from ray_al.train import check_train
 from ray_al.train.class_weights import balanced_weights
 from ray_al.train.inputs import FeatureBatches
+from ray_al.train.length import Length, rate_factor
 from ray_al.train.loop import CycleTrainer, TrainStopped
 from ray_al.train.losses import label_sums, resize_logits
-from ray_al.train.schedule import rate_factor
+from ray_al.train.semi.pseudo_labels import PseudoLabels
 from ray_al.train.targets import AllPixels, DrawnPixels, labelled_pixels, sample_logits, share_out
 from ray_al.train.trainer import LocalTrainer
+from ray_al.train.unlabelled import Unlabelled
 
 
 class TinyBackbone(Backbone):
@@ -50,9 +52,32 @@ class TinyMaps(nn.Module):
         return fine, self.coarse(fine)
 
 
-def configure(root: str = "", **train) -> RunConfig:
-    data = {"dataset": "synthetic", "num_images": 6, "image_size": [32, 48], **({"root": root} if root else {})}
-    model = {"kind": "composed", "backbone": {"kind": f"{__name__}:TinyBackbone"}, "head": {"kind": "fpn", "width": 8}}
+class PlainHead(Head):
+    """Without batch norm or dropout, so that workers differ by the order of their sums alone."""
+
+    kind: str
+
+    def build(self, channels, num_classes: int) -> nn.Module:
+        """As `Head.build`."""
+        return PlainLogits(channels[0], num_classes)
+
+
+class PlainLogits(nn.Module):
+    def __init__(self, channels: int, num_classes: int) -> None:
+        super().__init__()
+        self.classifier = nn.Conv2d(channels, num_classes, 1)
+
+    def forward(self, maps: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        return self.classifier(maps[0])
+
+
+FPN = {"kind": "fpn", "width": 8}
+PLAIN = {"kind": f"{__name__}:PlainHead"}
+
+
+def configure(head=FPN, **train) -> RunConfig:
+    data = {"dataset": "synthetic", "num_images": 6, "image_size": [32, 48]}
+    model = {"kind": "composed", "backbone": {"kind": f"{__name__}:TinyBackbone"}, "head": head}
     values = {"steps": 6, "batch_size": 4, "threads": 1, "learning_rate": 0.01, **train}
     features = {"store": {"kind": "none"}, "batch_size": 2}
     return parse_config({"data": data, "model": model, "train": values, "features": features}, source="test")
@@ -101,6 +126,7 @@ RECIPES = {
         "class_weights": "balanced",
         "batch_norm": {"reestimate_batches": 2},
     },
+    "semi": {"semi": {"kind": "pseudo_labels", "start": 0.2, "pixels": 500}, "pixels_per_step": 300},
     "pair": {"mirror_loss": True, "consistency": 1.0, "mirror_test": True, "pixels_per_step": 300},
 }
 
@@ -173,7 +199,7 @@ def test_settling_batch_norm_leaves_the_backbone_alone(tmp_path):
     backbone = dict(kept[0].backbone.named_buffers())
     assert all(not (name.endswith("running_mean") and value.any()) for name, value in backbone.items())
     head = dict(kept[0].head.named_buffers())
-    assert all(value == 3 for name, value in head.items() if name.endswith("num_batches_tracked"))
+    assert {int(value) for name, value in head.items() if name.endswith("num_batches_tracked")} == {3}
 
 
 class AloneComm:
@@ -268,11 +294,11 @@ def test_features_are_looked_up_in_full_batches_where_memory_holds_them(tmp_path
     real = FeatureSource.records
     monkeypatch.setattr(FeatureSource, "records", lambda self, numbers, view: asked.append(len(numbers)) or real(self, numbers, view))
     batches = make_batches(str(tmp_path), configure())
-    batches.prepare(((step, {0: 0, 1: 1, 2: 2, 3: 3}) for step in range(50)), paired=False)
+    batches.prepare(((step, {0: 0, 1: 1, 2: 2, 3: 3}) for step in range(50)), paired=False, plain=False)
     assert asked == [2] * 8  # four images of four views
     asked.clear()
     batches.cache_bytes = 100
-    batches.prepare(((step, {0: 0}) for step in range(50)), paired=False)
+    batches.prepare(((step, {0: 0}) for step in range(50)), paired=False, plain=False)
     assert asked == []
 
 
@@ -353,7 +379,7 @@ def test_balanced_weights_have_mean_one_over_the_labelled_pixels():
 
 def test_rates_rise_then_follow_the_schedule():
     train = TrainConfig(steps=10, warmup=0.2, schedule="cosine")
-    factors = [rate_factor(train, step, 10, 4, 2) for step in range(10)]
+    factors = [rate_factor(train, Length(10, 2), step, 4, 2) for step in range(10)]
     assert factors[:3] == pytest.approx([0.5, 1.0, 1.0])
     assert factors[6] == pytest.approx(0.5)
     assert factors[9] < 0.05
@@ -366,6 +392,7 @@ def test_rates_rise_then_follow_the_schedule():
         ({"mirror_loss": True}, "train.mirror_loss"),
         ({"consistency": 1.0}, "train.consistency"),
         ({"mirror_test": True}, "train.mirror_test"),
+        ({"semi": {"kind": "pseudo_labels"}, "mirror_loss": True}, "train.semi"),
     ],
 )
 def test_what_features_cannot_do_is_refused(changes, key):
@@ -377,3 +404,129 @@ def test_what_features_cannot_do_is_refused(changes, key):
 
 def test_a_mirrored_view_lets_features_do_what_images_do():
     check_train(configure(mirror_loss=True, consistency=1.0, mirror_test=True))
+
+
+AUTO = {"max": 12, "window": 4, "learnt": 0.9, "decay": 0.5}
+
+
+def test_steps_follow_the_labels():
+    rule = AutoSteps(max=30, window=4, learnt=0.5, decay=0.5)
+    length = Length(rule, num_classes=2)
+    losses = [0.7, 0.6, 0.5, 0.2]
+    for count in range(1, 4):
+        length.look(losses[:count])
+        assert (length.settled, length.total) == (None, 30)
+    length.look(losses)
+    assert length.settled is None  # the mean is .5, half of a guess's is .35
+    length.look([*losses, 0.05])
+    assert (length.settled, length.total) == (5, 7)
+    length.look([*losses, 0.05, 9.0])
+    assert (length.settled, length.total) == (5, 7)
+    bounded = Length(rule, num_classes=2)
+    for count in range(1, 30):
+        bounded.look([1.0] * count)
+    assert (bounded.settled, bounded.total) == (20, 30)
+
+
+def test_the_rate_falls_once_the_labels_are_learnt():
+    train = TrainConfig(steps=AutoSteps(max=30, window=4, decay=0.5), warmup=0.5, schedule="cosine")
+    length = Length(train.steps, num_classes=2)
+    assert [rate_factor(train, length, step, 4, 2) for step in (0, 1, 2, 19)] == [0.5, 1.0, 1.0, 1.0]
+    assert length.done(9) == 0
+    length.settle(10)
+    assert length.done(9) == 9 / 15
+    assert [rate_factor(train, length, step, 4, 2) for step in (10, 14)] == pytest.approx([1.0, 0.5 * (1 + np.cos(0.8 * np.pi))])
+    assert rate_factor(train, length, 12, 4, 2) == pytest.approx(0.5 * (1 + np.cos(0.4 * np.pi)))
+
+
+def test_a_training_that_follows_its_labels_resumes_to_the_same_byte(tmp_path):
+    config = configure(steps=AUTO, checkpoint_interval_s=0, schedule="cosine", learning_rate=0.05)
+    whole = train(tmp_path / "a", config, snapshots=2)
+    assert 6 <= whole.num_steps <= 12
+    assert len(whole.losses) == whole.num_steps
+    assert len([name for name in whole.files if name.startswith("snapshot-")]) == 1
+    for stop_at in (2, whole.num_steps - 1):
+        root = str(tmp_path / f"b{stop_at}")
+        parts = make_run(root, config)
+        calls = iter([False] * stop_at + [True])
+        with pytest.raises(TrainStopped):
+            LocalTrainer(config, root).train(make_plan(parts, snapshots=2), should_stop=lambda calls=calls: next(calls))
+        again = LocalTrainer(config, root).train(make_plan(parts, snapshots=2))
+        assert again.files["model.pt"].sha256 == whole.files["model.pt"].sha256
+        assert again.num_steps == whole.num_steps
+
+
+def test_auto_stands_for_the_rule_s_defaults():
+    assert TrainConfig(steps="auto").steps == AutoSteps()
+    with pytest.raises(ConfigError, match="train.steps.*window=900"):
+        configure(steps={"window": 900})
+    with pytest.raises(ConfigError, match="train.steps.*'automatic'"):
+        configure(steps="automatic")
+
+
+def test_of_each_class_the_surest_predictions_are_believed():
+    rng = np.random.default_rng(0)
+    confidence = np.concatenate([rng.uniform(0.9, 1, 1000), rng.uniform(0.4, 0.6, 100)])
+    classes = np.repeat([0, 2], [1000, 100])
+    probabilities = np.zeros((1100, 3), dtype=np.float32)
+    probabilities[:, 1] = (1 - confidence) / 3
+    probabilities[np.arange(1100), 2 - classes] = (1 - confidence) * 2 / 3
+    probabilities[np.arange(1100), classes] = confidence
+    labels = PseudoLabels(share=0.25).label(torch.from_numpy(probabilities), lambda counts: counts).numpy()
+    for name in (0, 2):
+        believed = labels[classes == name] == name
+        assert 0 < believed.sum() <= 0.25 * len(believed) + 1
+        assert confidence[classes == name][believed].min() >= confidence[classes == name][~believed].max() - 1 / 256
+    assert set(labels) == {0, 2, 255}
+    halves = [torch.from_numpy(probabilities[i::2]) for i in (0, 1)]
+    seen = []
+    for half in halves:
+        PseudoLabels(share=0.25).label(half, lambda counts: seen.append(counts) or counts)
+    together = [PseudoLabels(share=0.25).label(half, lambda counts: sum(seen)).numpy() for half in halves]
+    assert np.array_equal(together[0], labels[0::2])
+    assert np.array_equal(together[1], labels[1::2])
+
+
+def test_pseudo_labels_come_from_the_same_pixel_of_the_image(tmp_path):
+    """A network that says of each pixel which one it is gives each drawn pixel of a view its origin."""
+    config = configure(semi={"kind": "pseudo_labels", "pixels": 200})
+    batches = make_batches(str(tmp_path), config)
+    asked = Unlabelled(config.train.semi, make_plan([]), batches, AloneComm(), 4)
+    places = {0: 0, 1: 1, 2: 2, 3: 3}
+    for step in range(3):
+        batch = batches.drawn(places, step)
+        images, pixels, origins = asked._draw(batch, places, step)
+        assert all(10 < count <= 50 for count in np.bincount(images, minlength=4))  # half of each image is labelled
+        for image, pixel, origin in zip(images, pixels, origins, strict=True):
+            assert batch.labels[image].ravel()[pixel] == 255
+            view = batches.source.draw(places[image], batches._view(step, image))
+            assert view.source_index().ravel()[pixel] == origin
+
+
+def test_semi_needs_a_frozen_backbone():
+    config = configure(semi={"kind": "pseudo_labels"})
+    with pytest.raises(ConfigError, match="train.semi.*model.frozen"):
+        check_train(config.model_copy(update={"model": config.model.model_copy(update={"frozen": False})}))
+
+
+def test_the_final_section_takes_the_recipe_s_keys():
+    config = configure(steps="auto", class_weights="balanced")
+    final = FinalConfig(steps=AutoSteps(max=500), train={"class_weights": [1] * 6, "semi": {"kind": "pseudo_labels", "share": 0.2}})
+    settings = config.with_recipe(final.recipe).train
+    assert settings.steps == AutoSteps(max=500)
+    assert settings.class_weights == (1.0,) * 6
+    assert settings.semi == PseudoLabels(share=0.2)
+    assert config.with_recipe(FinalConfig(steps=7).recipe).train.steps == 7
+    assert config.with_recipe(FinalConfig(epochs=7).recipe).train.steps is None
+
+
+@pytest.mark.parametrize("sets", [False, True])
+def test_a_batch_without_a_labelled_pixel_has_no_loss_and_no_gradient(sets):
+    labels = np.zeros((2, 4, 6, 2), dtype=np.int64) if sets else np.full((2, 4, 6), 255, dtype=np.uint8)
+    logits = torch.randn(2, 3, 2, 3, requires_grad=True)
+    sums = DrawnPixels(labels, labelled_pixels(labels), torch.device("cpu")).sums(logits, torch.ones(3))
+    sums.total.backward()
+    assert (sums.total.item(), sums.labelled.item()) == (0, 0)
+    assert logits.grad.eq(0).all()
+    believed = PseudoLabels().label(torch.zeros(0, 3), lambda counts: counts)
+    assert believed.shape == (0,)

@@ -1,11 +1,13 @@
-"""Backbones for tests: one that costs nothing, one whose map is the image itself."""
+"""For tests: a backbone that costs nothing, one whose map is the image itself, and a store."""
 
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import nn
 
-from ray_al.core.variants import Backbone
+from ray_al.core.variants import Backbone, Store
+from ray_al.features.store import RecordStore
 
 
 class TinyBackbone(Backbone):
@@ -46,3 +48,34 @@ class _Mean(nn.Module):
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         return (self.pool(images),)
+
+
+class OwnStore(Store):
+    """A store of a user's own: a dictionary of this process."""
+
+    kind: Literal["tiny_backbones:OwnStore"] = "tiny_backbones:OwnStore"
+
+    def open(self, run_uri: str) -> RecordStore:
+        return OPEN
+
+
+class _Dictionary(RecordStore):
+    limit_bytes = 10**9
+
+    def __init__(self) -> None:
+        self.shards: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+
+    def read(self, name, rows, num_values):
+        if name not in self.shards:
+            return None
+        records, usable = self.shards[name]
+        return [records[row] if usable[row] else None for row in rows]
+
+    def write(self, name, records, usable):
+        self.shards[name] = records, usable
+
+    def names(self, folder):
+        return {name for name in self.shards if name.startswith(f"{folder}/")}
+
+
+OPEN = _Dictionary()

@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from ray_al.core.places import before_work
 from ray_al.core.section import Count, Positive
-from ray_al.core.storage import join_uri
+from ray_al.core.storage import Storage, check_writable, join_uri
 from ray_al.core.variants import Store
 from ray_al.features.files import ShardFiles
 
@@ -25,6 +26,13 @@ class FileStore(Store):
     def keeps(self, num_passes: int) -> bool:
         """As `Store.keeps`."""
         return num_passes >= self.least_passes
+
+    def check(self) -> None:
+        """As `Store.check`."""
+        if self.root is not None:
+            check_writable(self.root, key="features.store.root")
+            with before_work("features.store.root"):
+                Storage(self.root).probe()
 
     def open(self, run_uri: str) -> ShardFiles:
         """As `Store.open`."""

@@ -24,17 +24,18 @@ class TorchvisionBackbone(Backbone):
     kind: Literal["torchvision"] = "torchvision"
     name: str = "mobilenet_v2"
     layers: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
-    """Names of the layers whose outputs are the maps, from fine to coarse; None: see `last_layers`."""
+    """Names of the layers whose outputs are the maps; None: see `last_layers`."""
 
     def build(self, weights: str) -> nn.Module:
         """As `Backbone.build`."""
         from torchvision.models.feature_extraction import create_feature_extractor
 
         network = self._network(weights)
+        if self.layers is not None:
+            self._check_layers(network, self.layers)
         layers = self.layers or last_layers(network)
-        if len(layers) < 1:
+        if not layers:
             raise ConfigError(f"model.backbone.layers: {self.name} has no layers that could be found; name some of {_some(network)}")
-        self._check_layers(network)
         extractor = create_feature_extractor(network, {layer: layer for layer in layers})
         if weights not in ("none", "backbone"):
             load_backbone_state(network, weights, set(extractor.state_dict()))
@@ -57,13 +58,13 @@ class TorchvisionBackbone(Backbone):
             raise ConfigError(f"{message}; fetch it where there is a network, or give a file's path, or 'none'") from None
         return network
 
-    def _check_layers(self, network: nn.Module) -> None:
+    def _check_layers(self, network: nn.Module, layers: tuple[str, ...]) -> None:
         """Refuse layers that are not there."""
         from torchvision.models.feature_extraction import get_graph_node_names
 
         nodes = get_graph_node_names(network, suppress_diff_warning=True)[1]
         names = {".".join(node.split(".")[:length]) for node in nodes for length in range(1, node.count(".") + 2)}
-        for layer in self.layers or ():
+        for layer in layers:
             if layer not in names:
                 near = difflib.get_close_matches(layer, sorted(names), n=3, cutoff=0.5) or [_some(network)]
                 raise ConfigError(f"model.backbone.layers {layer!r}: {self.name} has no such layer; name one of it, such as {', '.join(near)}")

@@ -1,0 +1,84 @@
+"""Networks of the package timm."""
+
+import difflib
+from typing import Annotated, Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from ray_al.core.errors import ConfigError
+from ray_al.core.variants import Backbone
+from ray_al.models.weights import load_backbone_state
+
+FINEST_STRIDE = 4
+"""Of the maps that are taken where none are named: finer ones see little and are large."""
+
+
+class TimmBackbone(Backbone):
+    """Any network of timm that gives features: convolutional ones, and vision transformers such as DINOv2.
+
+    Oquab and others, "DINOv2: Learning Robust Visual Features without Supervision", TMLR 2024.
+    """
+
+    kind: Literal["timm"] = "timm"
+    probe_side: ClassVar[int] = 224  # patches of 14 and of 16 pixels divide it
+    name: str = "tf_efficientnet_lite0"
+    maps: Annotated[tuple[Annotated[int, Field(ge=0, le=1000)], ...], Field(min_length=1)] | None = None
+    """Numbers of the stages (of a transformer: blocks) that give the maps, from fine to coarse.
+
+    None: the last map of each stride of 4 or more; of a transformer those that timm chooses, from the last blocks.
+    """
+    args: dict[str, Any] = Field(default_factory=dict)
+    """More arguments of `timm.create_model`."""
+
+    def build(self, weights: str) -> nn.Module:
+        """As `Backbone.build`. Transformers take any size that their patches divide."""
+        network = self._network(pretrained=weights == "backbone")
+        if weights not in ("none", "backbone"):
+            load_backbone_state(network, weights)
+        strides = network.feature_info.reduction()
+        chosen = [number for number, stride in enumerate(strides) if self.maps is not None or stride >= FINEST_STRIDE]
+        return ChosenMaps(network, chosen)
+
+    def _network(self, *, pretrained: bool) -> Any:
+        timm = self._package()
+        options = {"pretrained": pretrained, "features_only": True, **({} if self.maps is None else {"out_indices": self.maps}), **self.args}
+        try:
+            try:
+                return timm.create_model(self.name, **{"dynamic_img_size": True, **options})
+            except TypeError:  # not a transformer: any size passes through it
+                return timm.create_model(self.name, **options)
+        except (TypeError, AssertionError, AttributeError, IndexError, KeyError) as error:
+            text = " ".join(str(error).split())[:300]
+            message = f"model.backbone: timm's {self.name} gives no such maps (maps={self.maps}, args={self.args}): {text or type(error).__name__}"
+            raise ConfigError(f"{message}; correct model.backbone.maps or args, or choose another network") from None
+        except Exception as error:
+            if not pretrained:
+                raise
+            text = " ".join(str(error).split())[:300]  # a download fails with errors of several packages
+            message = f"model.weights 'backbone': download failed ({type(error).__name__}: {text})"
+            raise ConfigError(f"{message}; fetch it where there is a network, or give a file's path, or 'none'") from None
+
+    def _package(self) -> Any:
+        try:
+            import timm
+        except ImportError:
+            raise ConfigError("model.backbone.kind 'timm': the package timm is missing; install ray_al[models]") from None
+        if not timm.is_model(self.name):
+            near = difflib.get_close_matches(self.name, timm.list_models(), n=3, cutoff=0.4) or ["resnet18", "tf_efficientnet_lite0"]
+            raise ConfigError(f"model.backbone.name {self.name!r}: timm has no such network; name one of it, such as {', '.join(near)}")
+        return timm
+
+
+class ChosenMaps(nn.Module):
+    """Some of the maps of a network, as a tuple."""
+
+    def __init__(self, network: nn.Module, chosen: list[int]) -> None:
+        super().__init__()
+        self.network, self.chosen = network, chosen
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Maps (N, c, h, w) of images (N, 3, H, W), from fine to coarse."""
+        maps = self.network(images)
+        return tuple(maps[number] for number in self.chosen)

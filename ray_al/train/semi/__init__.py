@@ -1,0 +1,1 @@
+"""Ways to learn from pixels that nobody labelled, a file each."""
