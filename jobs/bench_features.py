@@ -103,20 +103,20 @@ def fill_pool(folder: str, options: argparse.Namespace) -> None:
     """A run up to the end of the stage."""
     config = configure(folder, options)
     run = create_run(config, f"{folder}/run")
-    storage, embedded = Storage(run), threading.Event()
+    storage, ended = Storage(run), threading.Event()
 
     def watch() -> None:
-        while not embedded.is_set():
-            state = fold(Journal(storage).events)
-            parts = len(state.embedded_shards)
+        while not ended.wait(10):
+            parts = len(fold(Journal(storage).events).embedded_shards)
             print(f"{parts:6d} shards; driver {driver_memory():.0f} MB, largest worker {worker_memory():.0f} MB", flush=True)
-            if state.embedded is not None:
-                embedded.set()
-            embedded.wait(5)
+
+    def is_embedded() -> bool:
+        return '"pool_embedded"' in max(Path(run, "journal").iterdir()).read_text()
 
     with connect(config):
         threading.Thread(target=watch, daemon=True).start()
-        run_loop(run, should_stop=embedded.is_set)
+        run_loop(run, should_stop=is_embedded)
+        ended.set()
     facts = fold(Journal(storage).events).embedded
     assert facts is not None
     size = sum(path.stat().st_size for path in Path(run, "features").rglob("*.npy"))
