@@ -1,6 +1,7 @@
 """Whole runs of every family of strategies, region kinds, label kinds and start rules, in this process."""
 
 import json
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from torch import nn
 from ray_al.core.config import parse_config
 from ray_al.core.errors import ConfigError, RayALError
 from ray_al.core.storage import Storage
+from ray_al.core.variants import Backbone
 from ray_al.datasets.synthetic import write_synthetic
 from ray_al.driver.check_strategy import goes_with
 from ray_al.driver.create import create_run
@@ -50,9 +52,47 @@ def batch(kind, score="entropy", **settings):
     return {"strategy": {"score": score, "feature_layer": "2", "batch": {"kind": kind, **settings}}}
 
 
+class TinyBackbone(Backbone):
+    """Two convolutions: maps of a quarter and an eighth of the image's sides."""
+
+    kind: Literal["test_strategies:TinyBackbone"] = "test_strategies:TinyBackbone"
+
+    def build(self, weights: str) -> nn.Module:
+        return TwoMaps()
+
+
+class TwoMaps(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fine, self.coarse = nn.Conv2d(3, 8, 4, stride=4), nn.Conv2d(8, 8, 2, stride=2)
+
+    def forward(self, images):
+        fine = self.fine(images).relu()
+        return fine, self.coarse(fine).relu()
+
+
+FROZEN = {
+    "model": {
+        "kind": "composed",
+        "backbone": {"kind": f"{__name__}:TinyBackbone"},
+        "head": {"kind": "fpn", "width": 8},
+    },
+    "features": {"batch_size": 2},
+}
 SNAPSHOTS = {"score": "bald", "passes": {"kind": "snapshots", "count": 3}}
 SUPERPIXELS = {"regions": {"kind": "superpixels", "count": 30}}
 CASES = {
+    "frozen": {**FROZEN, "strategy": {"score": "equal"}},
+    "frozen_dropout": {
+        **FROZEN,
+        "strategy": {"score": "bald", "passes": {"count": 3}},
+        "features": {"store": {"kind": "none"}},
+    },
+    "frozen_badge": {**FROZEN, **SUPERPIXELS, "strategy": {"score": "entropy", "batch": {"kind": "badge"}}},
+    "frozen_kcenter": {
+        **FROZEN,
+        "strategy": {"score": "random", "feature_layer": "backbone", "batch": {"kind": "kcenter"}},
+    },
     "dropout": {"strategy": {"score": "bald", "passes": {"count": 3}}},
     "ensemble": {"strategy": {"score": "vote_entropy", "passes": {"kind": "ensemble", "count": 3}}},
     "snapshots": {"strategy": {"score": "balent", "passes": {"kind": "snapshots", "count": 3}}},
@@ -111,7 +151,20 @@ CASES = {
     "clicks": {"budget": {"unit": "clicks", "start": 120, "per_cycle": 60, "amount": 240}},
     "images": {"regions": {"kind": "image"}, "budget": {"unit": "images", "start": 2, "per_cycle": 2, "amount": 6}},
 }
-ON_RAY = ("dropout", "ensemble", "disagreement", "pixbal", "softrank", "badge", "class_split", "superpixels_badge", "dominant", "windows_kcenter")
+ON_RAY = (
+    pytest.param("frozen", marks=pytest.mark.slow),
+    pytest.param("frozen_badge", marks=pytest.mark.slow),
+    "dropout",
+    "ensemble",
+    "disagreement",
+    "pixbal",
+    "softrank",
+    "badge",
+    "class_split",
+    "superpixels_badge",
+    "dominant",
+    "windows_kcenter",
+)
 """One of each family."""
 KILLED = ("softmax", "ensemble", "badge", "class_balanced", "lazy", "start_class_aware", "dominant", "windows_kcenter")
 
@@ -126,7 +179,7 @@ def root(tmp_path_factory):
 def configure(root, changes, **score):
     values = {name: {**section} for name, section in SETTINGS.items()}
     values["data"]["root"] = str(root / "data")
-    values["model"] = {"name": f"{__name__}:tiny"}
+    values["model"] = {} if "model" in changes else {"name": f"{__name__}:tiny"}
     for name, section in changes.items():
         values[name] = {**values.get(name, {}), **section}
     values["score"].update(score)

@@ -112,3 +112,16 @@ def test_refuses_what_it_cannot_pool():
         LabelPooler(np.array([[0, -1]], np.int32))
     with pytest.raises(ConfigError, match="'median'"):
         LabelPooler(np.zeros((1, 1), np.int32)).pool(torch.zeros(1, 1), "median", 0.1)
+
+
+@pytest.mark.parametrize("size", [(90, 121), (45, 60)])
+def test_grids_of_many_cells_are_pooled_as_any_boxes_are(size):
+    boxes = Grid(rows=18, columns=20).of_image(*size).boxes
+    values = torch.rand(3, 23, 31)
+    grid = BoxPooler(boxes, *size).mean(values)
+    few = [BoxPooler(boxes[start : start + 90], *size).mean(values) for start in range(0, 360, 90)]
+    np.testing.assert_allclose(grid, np.concatenate(few), atol=1e-6)
+    order = np.random.default_rng(0).permutation(360)
+    assert np.array_equal(BoxPooler(boxes[order], *size).mean(values), grid[order])
+    odd = BoxPooler(np.concatenate([boxes, boxes[:1] + [0, 0, 1, 0]]), *size).mean(values)
+    np.testing.assert_allclose(odd[:360], grid, atol=1e-6)
