@@ -58,7 +58,8 @@ class Family(Generic[Variant]):
             raise ValueError("give keys with values, such as {kind: " + next(iter(self.kinds)) + "}")
         kind = self.kind_of(value)
         if kind is None:
-            raise ValueError(f"its kind is {shown(value.get('kind'))}; give one of {', '.join(self.kinds)}")
+            what = f"its kind is {shown(value['kind'])}" if "kind" in value else "its kind is missing"
+            raise ValueError(f"{what}; give one of {', '.join(self.kinds)}")
         try:
             variant = self.find(kind)
         except ConfigError as error:

@@ -168,6 +168,7 @@ HEADS = Family(
         "lraspp": "ray_al.models.heads.lraspp:LrasppHead",
         "linear": "ray_al.models.heads.linear:LinearHead",
     },
+    default="fpn",
 )
 VIEWS = Family(
     "features.views",
@@ -182,5 +183,6 @@ STORES = Family(
     "features.store",
     Store,
     {"files": "ray_al.features.stores.files:FileStore", "none": "ray_al.features.stores.none:NoStore"},
+    default="files",
 )
 SEMI = Family("train.semi", Semi, {"pseudo_labels": "ray_al.train.semi.pseudo_labels:PseudoLabels"})

@@ -226,3 +226,9 @@ def test_of_steps_and_epochs_the_last_one_counts(tmp_path):
     assert load_config(str(tmp_path / "c.yaml"), ["train.steps=3"]).train.epochs is None
     assert load_config(str(tmp_path / "c.yaml"), ["train.steps=null"]).train.epochs == 5
     assert load_config(str(tmp_path / "c.yaml"), ["model.args={train: {steps: 2}}"]).model.args == {"train": {"epochs": 1, "steps": 2}}
+
+
+def test_a_setting_of_the_default_kind_needs_no_kind():
+    assert parse_config({"features": {"store": {"limit_gb": 3}}}, source="x").features.store.limit_gb == 3
+    with pytest.raises(ConfigError, match=r"features\.views\.0.*its kind is missing; give one of mirror, crop, color"):
+        parse_config({"features": {"views": [{"scale": [1, 2]}]}}, source="x")
