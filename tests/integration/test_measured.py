@@ -323,7 +323,7 @@ def test_a_sweep_counts_measured_models_and_its_trials_share_those_of_their_star
     values = {**VALUES, "data": {**VALUES["data"], "root": data}}
     (tmp_path / "s.yaml").write_text(json.dumps({"name": "s", "run": values, "space": {"strategy.score": ["entropy"]}, "seeds": [0]}))
     sweep = load_sweep(str(tmp_path / "s.yaml"))
-    facts = estimate(sweep, plan_trials(sweep))
+    facts = estimate(sweep, plan_trials(sweep), str(tmp_path / "sweep"))
     # Three cycles of one step; two models of three steps at each of two budgets, of which the second trial shares the first.
     assert [row["steps"] for row in facts["plan"]] == [3 + 12, 2 + 6]
     assert [row["measured_steps"] for row in facts["plan"]] == [12, 6]
