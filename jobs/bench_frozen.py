@@ -85,7 +85,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--learning-rate", type=float, default=0.015, help="of the head alone")
     parser.add_argument("--end-to-end-learning-rate", type=float, default=0.001)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--batch-size", type=int, default=8, help="of scoring")
+    parser.add_argument("--batch-size", type=int, default=16, help="of scoring")
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--gpu", action="store_true")
     parser.add_argument("--json", help="a file for the numbers")
