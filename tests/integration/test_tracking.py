@@ -56,6 +56,7 @@ def read_back(uri, experiment):
     return found, [metric.value for metric in sorted(client.get_metric_history(found.info.run_id, "miou"), key=lambda metric: metric.step)]
 
 
+@pytest.mark.slow
 def test_a_run_in_an_mlflow_server(server, tmp_path):
     _, expected = run(tmp_path, {"mlflow": {"tracking_uri": server, "experiment": "single"}})
     found, values = read_back(server, "single")
