@@ -1,5 +1,6 @@
 """What the variants of each family promise: the rest of the code asks them, and never compares their kinds."""
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -50,6 +51,7 @@ class Backbone(Section):
     probe_side: ClassVar[int] = 64
     """Pixels of the side of a square image that passes through it, with which it is asked for the channels of its maps."""
 
+    @abstractmethod
     def build(self, weights: str) -> "nn.Module":
         """A module whose forward turns images (N, 3, H, W) into a tuple of maps (N, c, h, w), from fine to coarse.
 
@@ -75,6 +77,7 @@ class Head(Section):
     min_images: ClassVar[int] = 1
     """Images that a training worker's part of a batch needs at least; two where batch norm sees one value of an image and channel."""
 
+    @abstractmethod
     def build(self, channels: Sequence[int], num_classes: int) -> "nn.Module":
         """A module whose forward turns a tuple of maps (N, c, h, w) into logits (N, C, h', w').
 
@@ -93,6 +96,7 @@ class View(Section):
 
     kind: str
 
+    @abstractmethod
     def draw(self, name: str, size: tuple[int, int]) -> Any:
         """The `ViewDraw` (features/geometry.py), or what does the same, of this view for the image called `name`.
 
@@ -110,10 +114,12 @@ class Semi(Section):
     pixels: Count = 8000
     """Pixels that are drawn from a batch; those without a label are looked at."""
 
+    @abstractmethod
     def is_active(self, done: float) -> bool:
         """Whether pixels without a label are looked at once this part of the steps is done."""
         raise NotImplementedError
 
+    @abstractmethod
     def label(self, probabilities: "torch.Tensor", add: "Callable[[torch.Tensor], torch.Tensor]") -> "torch.Tensor":
         """The labels that are believed.
 
@@ -143,6 +149,7 @@ class Store(Section):
             ConfigError: with key and remedy.
         """
 
+    @abstractmethod
     def open(self, run_uri: str) -> Any:
         """The open store (`RecordStore` in features/store.py) for a run, or None where nothing is kept."""
         raise NotImplementedError

@@ -17,6 +17,10 @@ cluster: {{host: process}}
 """
 
 
+class Unfinished(Backbone):
+    """Lacks `build`."""
+
+
 class OneMap(Backbone):
     """The image's quarter."""
 
@@ -42,6 +46,10 @@ WRONG = {
     ),
     "an unknown network": (["model.backbone={kind: torchvision, name: mobilnet_v2}"], ["model.backbone.name 'mobilnet_v2'", "mobilenet_v2"]),
     "an unknown kind of backbone": (["model.backbone.kind=torchvison"], ["model.backbone", "'torchvison'", "did you mean 'torchvision'"]),
+    "a class of one's own that is not finished": (
+        [f"model.backbone={{kind: '{__name__}:Unfinished'}}"],
+        ["model.backbone", "Unfinished", "does not define build"],
+    ),
     "an unknown kind of head": (["model.head.kind=lrasp"], ["model.head", "'lrasp'", "did you mean 'lraspp'"]),
     "a setting of another kind": (["model.head={kind: linear, width: 3}"], ["model.head.width", "'fpn' or 'lraspp'", "leave it out"]),
     "images that change before a frozen backbone": (["train.augment.scale=[0.5, 2]"], ["train.augment.scale: [0.5, 2.0]", "set features.views"]),
