@@ -418,12 +418,13 @@ class RunConfig(Section):
 
     def shard_size(self, num_images: int) -> int:
         """`score.shard_size`, or what `auto` is for a pool: up to 256 images where they are small, so that lanes seldom run dry, fewer
-        where a task would take long or a worker would get less than four."""
+        where a task would take long or one of several workers would get less than four. Of kept features it is up to 1,024: they are
+        scored several times as fast."""
         if self.score.shard_size != "auto":
             return self.score.shard_size
         height, width = self.data.image_size
-        most = max(64, min(256, 2**25 // (height * width)))
-        even = num_images / (4 * max(1, self.score.workers))
+        most = max(64, min(1024 if self.model.is_frozen else 256, 2**25 // (height * width)))
+        even = num_images / (4 * self.score.workers) if self.score.workers > 1 else num_images
         return max(16, min(most, 16 * math.ceil(even / 16)))
 
     @model_validator(mode="after")

@@ -50,8 +50,8 @@ class Evaluator:
         num_broken = 0
         for position, scores in zip(own, self._scores(model, split, own, feed), strict=True):
             target = self._mask(str(files[position].mask_uri))
+            num_broken += not bool(torch.isfinite(scores).all())
             resized = resize_logits(scores, target.shape)
-            num_broken += not bool(torch.isfinite(resized).all())
             matrix += confusion_matrix(resized.argmax(1)[0].to(torch.uint8).cpu().numpy(), target, self.dataset.num_classes)
         counts = torch.from_numpy(np.append(matrix.ravel(), num_broken)).to(self.device)
         *total, num_broken = comm.sum(counts).cpu().numpy()

@@ -61,7 +61,8 @@ def test_the_resolved_configuration_reads_back_the_same(tmp_path):
         ([180, 240], 1, 1500, 256),
         ([360, 480], 1, 2_000_000, 194),
         ([1024, 2048], 16, 2_000_000, 64),  # a task would take long
-        ([120, 160], 1, 367, 96),  # four tasks
+        ([120, 160], 1, 367, 256),
+        ([120, 160], 2, 367, 48),  # four tasks a worker
         ([120, 160], 8, 367, 16),
         ([120, 160], 0, 10, 16),
     ],
@@ -70,6 +71,12 @@ def test_tasks_are_long_for_large_pools_and_even_for_small_ones(image_size, work
     config = parse_config({"data": {"root": "x", "image_size": image_size}, "score": {"workers": workers}}, source="test")
     assert config.shard_size(num_images) == expected
     assert parse_config({"data": {"root": "x"}, "score": {"shard_size": 7}}, source="test").shard_size(num_images) == 7
+
+
+def test_tasks_of_kept_features_are_longer():
+    values = {"data": {"root": "x", "image_size": [128, 128]}, "model": {"kind": "composed", "backbone": {"kind": "torchvision", "name": "resnet18"}}}
+    assert parse_config(values, source="test").shard_size(10_000) == 1024
+    assert parse_config({**values, "model": {**values["model"], "frozen": False}}, source="test").shard_size(10_000) == 256
 
 
 def test_missing_and_broken_files(tmp_path):
