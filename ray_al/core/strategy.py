@@ -6,7 +6,9 @@ from pydantic import Field
 
 from ray_al.core.section import Count, Positive, Section, Weight
 
-BatchKind = Literal["topk", "power", "softmax", "softrank", "kcenter", "badge", "clue", "kmeans", "maxherding", "redal", "typiclust", "class_split"]
+BatchKind = Literal[
+    "topk", "power", "softmax", "softrank", "kcenter", "badge", "clue", "kmeans", "maxherding", "redal", "typiclust", "class_split", "stratified"
+]
 
 
 class BatchConfig(Section):
@@ -19,6 +21,13 @@ class BatchConfig(Section):
     """Regions with the highest scores among which a rule that looks at all of them at once (features, ranks, classes) chooses."""
     share_by_class: Annotated[float, Field(ge=0, le=1)] = 0.66
     """Of `class_split`: the part of the query that is shared out equally among the classes."""
+    min_cover: Annotated[float, Field(gt=0, le=1)] = 0.25
+    """Of `stratified`: the part of a region that a predicted class must fill for the region to stand for it."""
+
+    @property
+    def reads_covers(self) -> bool:
+        """Whether scoring also tells which part of a region each predicted class covers."""
+        return self.kind == "stratified"
 
 
 class PassesConfig(Section):

@@ -35,6 +35,8 @@ def goes_with(function: Acquisition, rule: str) -> bool:
     """Whether a batch rule can take what a function scores."""
     if rule == "class_split":
         return function.attribution in ("hard", "soft")
+    if BATCH_RULES[rule].needs == "covers":
+        return function.inputs == "logits"
     return not (rule == "power" and function.signed)
 
 
@@ -48,7 +50,13 @@ def check_scores(config: RunConfig, function: Acquisition) -> None:
     if not goes_with(function, strategy.batch.kind):
         if strategy.batch.kind == "power":
             raise ConfigError(f"strategy.batch.kind='power': scores of {score!r} may be below 0 and have no power; use softmax or softrank")
+        if BATCH_RULES[strategy.batch.kind].needs == "covers":
+            raise ConfigError(
+                f"strategy.batch.kind={strategy.batch.kind!r} looks at the classes that one pass of the model predicts, and {score!r} has another "
+                "number of passes; use bvsb, entropy or another score of one pass"
+            )
         raise ConfigError(f"strategy.batch.kind={strategy.batch.kind!r} shares a query out by classes, which {score!r} does not score; use clasp")
+    _check_covers(config)
     if strategy.aggregation not in ("auto", "mean") and function.attribution in ("hard", "soft"):
         raise ConfigError(f"strategy.aggregation={strategy.aggregation!r}: {score!r} adds up means by class; leave it at auto")
     if strategy.aggregation != "auto" and config.regions.is_sparse:
@@ -62,6 +70,23 @@ def check_scores(config: RunConfig, function: Acquisition) -> None:
     if strategy.lazy is not None and function.weights is not None:
         raise ConfigError(
             f"strategy.lazy: {score!r} weighs classes by what the model sees in the whole pool, of which lazy scoring sees a part; leave lazy out"
+        )
+
+
+def _check_covers(config: RunConfig) -> None:
+    """Whether a batch rule that looks at the classes which cover regions can know them."""
+    batch = config.strategy.batch
+    if BATCH_RULES[batch.kind].needs != "covers":
+        return
+    if config.regions.is_sparse:
+        raise ConfigError(
+            f"strategy.batch.kind={batch.kind!r}: of regions.kind={config.regions.kind!r} an image offers its best candidates alone; "
+            "use grid, image or superpixels, or another batch rule"
+        )
+    if config.strategy.lazy is not None:
+        raise ConfigError(
+            f"strategy.lazy: {batch.kind!r} ranks classes by what the model predicts for the whole pool, of which lazy scoring sees a part; "
+            "leave lazy out"
         )
 
 

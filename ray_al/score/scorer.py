@@ -29,10 +29,12 @@ of 120x160: 0.989."""
 
 @dataclass(frozen=True)
 class Maps:
-    """Of a batch, at the resolution of scoring: `values` (N, h, w), `probabilities` (N, C, h, w) where classes count, else None."""
+    """Of a batch, at the resolution of scoring: `values` (N, h, w), `probabilities` (N, C, h, w) where classes count, else None; `classes`,
+    int64 (N, h, w), those predicted, where the batch rule asks what they cover, else None."""
 
     values: torch.Tensor
     probabilities: torch.Tensor | None
+    classes: torch.Tensor | None = None
 
 
 GPU_LANES = 2
@@ -68,6 +70,7 @@ class Scorer:
     ) -> None:
         self.config, self.strategy, self.device, self.cycle = config, strategy, device, cycle
         self.acquisition: Acquisition = find_acquisition(strategy.score)
+        self.num_classes = num_classes
         self.options = ScoreOptions(radius=strategy.radius, nu=strategy.nu)
         self.precision = resolve_precision(config.score.precision)
         self.lanes = config.score.threads if device == "cpu" else GPU_LANES
@@ -118,7 +121,8 @@ class Scorer:
         if function.inputs == "logits":
             assert function.pixel is not None
             logits = self._scaled(self.networks[0], inputs.plain())
-            return Maps(function.pixel(logits, self.options), logits.softmax(1) if function.attribution != "none" else None)
+            classes = logits.argmax(1) if self.strategy.batch.reads_covers else None
+            return Maps(function.pixel(logits, self.options), logits.softmax(1) if function.attribution != "none" else None, classes)
         assert function.views is not None
         return Maps(function.views(self.views(inputs)), None)
 
