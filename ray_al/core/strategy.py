@@ -33,12 +33,20 @@ class BatchConfig(Section):
 class PassesConfig(Section):
     """Several predictions of one image, for functions such as `bald`."""
 
-    kind: Literal["dropout", "ensemble", "snapshots"] = "dropout"
+    kind: Literal["dropout", "features", "noise", "ensemble", "snapshots"] = "dropout"
+    """`features` and `noise` change the maps that enter the head: by dropout, or by normal noise."""
     count: Annotated[int, Field(ge=2, le=1000)] = 10
     probability: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Of dropout; default: the network's own, 0.5 in layers that are added."""
+    """Of `dropout`; default: the network's own, 0.5 in layers that are added. Of `features`, 0.75."""
+    noise: Positive = 0.5
+    """Of `noise`: its standard deviation, in standard deviations of each channel over the image."""
     places: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """Modules behind which dropout is added; default: the network's own layers, else behind its head's last hidden features."""
+
+    @property
+    def are_models(self) -> bool:
+        """Whether each pass has a trained model of its own."""
+        return self.kind in ("ensemble", "snapshots")
 
 
 class LazyConfig(Section):

@@ -6,7 +6,9 @@ from ray_al.core.types import START_CYCLE
 from ray_al.datasets.bits import check_num_classes
 from ray_al.models import build_model
 from ray_al.models.dropout import with_dropout
+from ray_al.models.feature_noise import map_change
 from ray_al.models.features import feature_layer
+from ray_al.models.split import SplitNetwork
 from ray_al.score.functions import Acquisition, find_acquisition
 from ray_al.score.transforms import check_transform
 from ray_al.select import BATCH_RULES
@@ -63,6 +65,11 @@ def check_scores(config: RunConfig, function: Acquisition) -> None:
         raise ConfigError(
             f"strategy.aggregation={strategy.aggregation!r}: of regions.kind={config.regions.kind!r} a score is the pixel's or the window's mean; "
             "leave it at auto"
+        )
+    if "plain" in function.wants and strategy.passes.are_models:
+        raise ConfigError(
+            f"strategy.passes.kind={strategy.passes.kind!r}: {score!r} compares passes with the plain prediction of one model; "
+            "use features, noise or dropout"
         )
     _check_snapshots(config, function)
     if strategy.lazy is not None and not function.needs_model:
@@ -132,8 +139,8 @@ def _check_network(config: RunConfig, num_classes: int) -> None:
     strategies = (config.strategy, config.strategy_at(START_CYCLE))
     features = any(BATCH_RULES[strategy.batch.kind].features for strategy in strategies)
     passes = config.strategy.passes
-    dropout = find_acquisition(config.strategy.score).inputs == "passes" and passes.kind == "dropout"
-    if not features and not dropout:
+    stochastic = find_acquisition(config.strategy.score).inputs == "passes" and not passes.are_models
+    if not features and not stochastic:
         return
     import torch
 
@@ -141,5 +148,12 @@ def _check_network(config: RunConfig, num_classes: int) -> None:
         model = build_model(config.model, num_classes, load_weights=False)
     if features:
         feature_layer(model, config.strategy.feature_layer)
-    if dropout:
+    if not stochastic:
+        return
+    if map_change(passes) is None:
         with_dropout(model, passes.places, passes.probability)
+    elif not isinstance(model, SplitNetwork):
+        raise ConfigError(
+            f"strategy.passes.kind={passes.kind!r}: the backbone of this model "
+            "is not known; use dropout with strategy.passes.places, or model.kind=composed"
+        )
