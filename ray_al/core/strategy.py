@@ -5,8 +5,12 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ray_al.core.section import Count, Positive, Section, Weight
+from ray_al.core.variants import OFFERS, Offer
 
-BatchKind = Literal["topk", "power", "softmax", "softrank", "kcenter", "badge", "clue", "kmeans", "maxherding", "redal", "typiclust", "class_split"]
+BatchKind = Literal[
+    "topk", "power", "softmax", "softrank", "kcenter", "badge", "clue", "kmeans", "maxherding", "redal", "typiclust",
+    "two_stage", "class_split",
+]  # fmt: skip
 
 
 class BatchConfig(Section):
@@ -19,6 +23,8 @@ class BatchConfig(Section):
     """Regions with the highest scores among which a rule that looks at all of them at once (features, ranks, classes) chooses."""
     share_by_class: Annotated[float, Field(ge=0, le=1)] = 0.66
     """Of `class_split`: the part of the query that is shared out equally among the classes."""
+    keep: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Of `two_stage`: the part of the candidates that herding keeps, of which the highest scores are chosen."""
 
 
 class PassesConfig(Section):
@@ -72,6 +78,8 @@ class StrategyConfig(Section):
     """At most so many regions of one image in a query."""
     min_distance: Positive | None = None
     """Native pixels between the centres of two regions of one image in a query."""
+    offer: Annotated[Offer, OFFERS] | None = None
+    """How an image of `pixels` or `windows` picks the regions that it offers; None: those with the highest scores."""
     feature_layer: Annotated[str, Field(min_length=1)] | None = None
     """Module whose output is pooled by region for rules that look at features; default: the input of the last convolution."""
     lazy: LazyConfig | None = None

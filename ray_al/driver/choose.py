@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -194,7 +195,8 @@ def _scored_order(context: Context, cycle: int, k: int, allows: Allows) -> pa.Ta
 
 
 def _fill_from_candidates(context: Context, cycle: int, strategy: StrategyConfig, basket: Basket) -> None:
-    batch, options = strategy.batch, {}
+    batch = strategy.batch
+    options: dict[str, Any] = {}
     table = candidates_of(context, cycle).sort_by([("image_id", "ascending"), ("region", "ascending")]).combine_chunks()
     if not len(table):
         return
@@ -204,6 +206,8 @@ def _fill_from_candidates(context: Context, cycle: int, strategy: StrategyConfig
         keys = keys * noise
         options = {"class_scores": _matrix(table, "class_scores") * noise[:, None], "share": batch.share_by_class}
     candidates = _candidates(context, cycle, table.select(SCORE_SCHEMA.names), keys)
+    if batch.kind == "two_stage":
+        options = {"keep": batch.keep}
     fill_from_candidates(basket, candidates, kind=batch.kind, seed=context.config.seed, cycle=cycle, **options)
 
 

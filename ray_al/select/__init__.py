@@ -22,6 +22,7 @@ from ray_al.select.redal import redal
 from ray_al.select.softmax import softmax_keys
 from ray_al.select.softrank import softrank_keys
 from ray_al.select.topk import merge_topk, score_keys
+from ray_al.select.two_stage import two_stage
 from ray_al.select.typiclust import typiclust
 
 Keys = Callable[[pa.Table, float, int, int], np.ndarray]
@@ -70,6 +71,7 @@ BATCH_RULES: Mapping[str, BatchRule] = {
     "maxherding": _on_features("Bae et al., ECCV 2024 (arXiv 2407.12212): greedy coverage under a kernel", maxherding),
     "redal": _on_features("Wu et al., ICCV 2021 (arXiv 2107.11769): each next region of a cluster counts 0.95 times", redal),
     "typiclust": _on_features("Hacohen et al., ICML 2022 (arXiv 2202.02794): most typical of the largest clusters", typiclust, depends_on_k=True),
+    "two_stage": _on_features("Kim et al., NeurIPS 2025 (arXiv 2510.22229): herding keeps a part, of which the highest scores", two_stage),
     "class_split": BatchRule(
         paper="ClaSP PE of nnActive, 2026: a share in equal parts to the classes, the rest by score",
         needs="candidates",

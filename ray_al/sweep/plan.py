@@ -109,6 +109,7 @@ def effective_values(config: RunConfig, *, exclude: set[str]) -> dict[str, Any]:
         *(["beta", "schedule"] if kind not in WITH_BETA else []),
         *(["candidates"] if BATCH_RULES[kind].needs == "scores" else []),
         *(["share_by_class"] if kind != "class_split" else []),
+        *(["keep"] if kind != "two_stage" else []),
     ]
     values["strategy"] = {key: value for key, value in strategy.items() if key not in unread}
     values["strategy"]["batch"] = {key: value for key, value in strategy["batch"].items() if key not in unread_batch}
