@@ -36,10 +36,14 @@ class MapsNetwork(nn.Module):
         self.groups: tuple[int, ...] = ()
 
     def forward(self, given: NetworkInput) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits (N, C, h, w) and features (N, D, h', w'), float32, from images (N, 3, H, W) or, of a frozen network, from maps."""
+        """Logits (N, C, h, w) and features (N, D, h', w'), float32.
+
+        Args:
+            given: images (N, 3, H, W); of a frozen network their maps.
+        """
         maps = self.parts.prefix(given)
         last = [one.float() for one in maps[-NUM_MAPS:]]
         self.groups = tuple(one.shape[1] for one in last)
         size = last[0].shape[-2:]
-        alike = [last[0], *(functional.interpolate(one, size=size, mode="bilinear", align_corners=False) for one in last[1:])]
-        return self.parts.suffix(maps, None), torch.cat(alike, dim=1)
+        coarser = (functional.interpolate(one, size=size, mode="bilinear", align_corners=False) for one in last[1:])
+        return self.parts.suffix(maps, None), torch.cat([last[0], *coarser], dim=1)

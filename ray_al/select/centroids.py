@@ -1,9 +1,10 @@
-"""The regions nearest to the centres of k clusters of the most uncertain: uncertainty first, then coverage of the features.
+"""Of the most uncertain regions those nearest to the centres of k clusters of their features.
 
-The second step of DropQuery (Gupte et al., TMLR 2024, arXiv 2401.14555, "Revisiting Active Learning in the Era of Vision Foundation
-Models"), with any score as the first: there the candidates are the images whose prediction changes in more than half of the draws of
-dropout. A score of regions is no yes or no, so here they are the `factor` * k highest. As the first choice of all, without a score and
-with all regions as candidates, it is the start by centroids of that paper.
+The second step of DropQuery (Gupte et al., TMLR 2024, arXiv 2401.14555, "Revisiting Active Learning
+in the Era of Vision Foundation Models"), with any score as the first: there the candidates are the
+images whose prediction changes in more than half of the draws of dropout. A score of regions is no
+yes or no, so here they are the `factor` * k highest. As the first choice of all, without a score and
+with all regions as candidates, it is that paper's start by centroids.
 """
 
 import math
@@ -17,19 +18,21 @@ from ray_al.select.kmeans import Clusters, kmeans
 from ray_al.select.space import ROUNDING
 
 TIE = 1e-3
-"""Squared distances that differ by less than this share of the lesser one count as equal: float32 tells no more of small ones."""
+"""Squared distances that differ by less than this share count as equal: they are float32."""
 
 
 def centroids(
     candidates: Candidates, *, k: int, rng: np.random.Generator, factor: float | None = 10.0, components: int = 32, iterations: int = 10
 ) -> np.ndarray:
-    """Of each of k clusters the region nearest to its centre, by key; where clusters are fewer, the rest goes by key.
+    """Of each of k clusters the region nearest to its centre, by key.
 
-    Of regions that lie equally near, as both of a pair do, the highest key is taken.
+    Where clusters are fewer, the rest goes by key. Of regions that lie equally near, as both of a pair
+    do, the highest key is taken.
 
     Args:
         factor: the `factor` * k candidates with the highest keys are clustered; None: all.
-        components: principal components of the standardised features that are compared; 0: the features themselves.
+        components: principal components of the standardised features that are compared; 0: all
+            features.
 
     Returns:
         Positions, int64, in order of choice.

@@ -1,4 +1,4 @@
-"""Features made comparable before they are clustered: standardised, each group of them of equal weight, in few dimensions."""
+"""Features made comparable: standardised, each group of them of equal weight, in few dimensions."""
 
 from collections.abc import Sequence
 
@@ -8,13 +8,17 @@ BLOCK = 4096
 
 
 def balanced(features: np.ndarray, groups: Sequence[int] = ()) -> np.ndarray:
-    """Each dimension with mean 0 and standard deviation 1, divided by the root of its group's size, float32 (N, D); a constant one is 0.
+    """Each dimension with mean 0 and standard deviation 1, divided by the root of its group's size.
 
-    A group of many dimensions then weighs in distances as much as one of few.
+    A group of many dimensions then weighs in distances as much as one of few. A constant dimension
+    becomes 0.
 
     Args:
         features: (N, D).
         groups: sizes of groups of neighbouring dimensions, D in all; empty: one group.
+
+    Returns:
+        float32 (N, D).
     """
     if not len(features):
         return features.astype(np.float32)
@@ -28,7 +32,9 @@ def balanced(features: np.ndarray, groups: Sequence[int] = ()) -> np.ndarray:
 
 
 def principal(features: np.ndarray, components: int) -> np.ndarray:
-    """The coordinates along the first principal components (Pearson, 1901), float32 (N, components); all as it is where D is no more.
+    """The coordinates along the first principal components (Pearson, 1901), float32 (N, components).
+
+    Where D is no more than that, the features as they are.
 
     Args:
         features: float32 (N, D), of mean 0.

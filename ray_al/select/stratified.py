@@ -1,8 +1,9 @@
 """Classes take turns: each gives the best region in which it is predicted and rare.
 
-Class-stratified choice as in CBAL (Bengar et al., WACV 2022, arXiv 2110.04543, which balances a query by predicted classes) and ClaSP PE
-(nnActive, 2026, see `class_split`), for regions that hold several classes: a region stands for the rarest class of the pool that fills a
-good part of it. Not confirmed: no public code does just this.
+After CBAL (Bengar et al., WACV 2022, arXiv 2110.04543), which balances a query by predicted
+classes, and ClaSP PE (nnActive, 2026, see `class_split`), for regions that hold several classes: a
+region stands for the rarest class of the pool that fills a good part of it. Not confirmed: no public
+code does just this.
 """
 
 from collections.abc import Callable, Iterable
@@ -14,15 +15,15 @@ from ray_al.select.topk import KEY_SCHEMA, SPARE_ROWS
 
 Allows = Callable[[pa.Table], np.ndarray]
 ROUNDING = 1e-5
-"""A share of a region's area that is short of the least by this much still counts: it is a sum in float32."""
+"""A share of a region that is short of the least by this much still counts: a sum in float32."""
 _BEST_FIRST = [("stratum", "ascending"), ("key", "descending"), ("image_id", "ascending"), ("region", "ascending")]
 
 
 def strata_of(covers: np.ndarray, shares: np.ndarray, min_cover: float) -> np.ndarray:
     """The class that each region stands for, int64 (R,).
 
-    It is the class of the lowest share in the pool among those that cover at least `min_cover` of the region (of equal
-    shares the lower number); where none does, the class that covers most of it.
+    It is the class of the lowest share in the pool among those that cover at least `min_cover` of
+    the region (of equal shares the lower number); where none does, the class that covers most of it.
 
     Args:
         covers: (R, C), the share of a region's area that each class is predicted for.
@@ -36,10 +37,11 @@ def strata_of(covers: np.ndarray, shares: np.ndarray, min_cover: float) -> np.nd
 
 
 def take_turns(parts: Iterable[pa.Table], *, k: int, shares: np.ndarray, min_cover: float, is_taken: Allows, allows: Allows) -> pa.Table:
-    """The first `k` regions when classes take turns, the rarest of the pool first, each giving its highest score left.
+    """The first `k` regions when classes take turns, the rarest first, each giving its highest score.
 
-    The class of which fewest regions are taken goes next, so that turns go on where regions taken earlier leave them. A class without a
-    region left gives up its turn. The ranking for k begins with that for fewer. Memory is O(k x classes + a part).
+    The class of which fewest regions are taken goes next, so that turns go on where regions taken
+    earlier leave them. A class without a region left gives up its turn. The ranking for k begins with
+    that for fewer. Memory is O(k x classes + a part).
 
     Args:
         parts: SCORE_SCHEMA with `covers`, see `strata_of`.
