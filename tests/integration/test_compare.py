@@ -162,6 +162,7 @@ def test_wrong_use_of_replay(runs, setting, word):
 SCORED_OTHERWISE = {
     "temperature": "20", "aggregation": "max", "top_share": "0.5", "transforms": "[flip]", "passes": "{kind: dropout, count: 3}", "radius": "9",
     "nu": "0", "feature_layer": "nope", "lazy": "{share: 0.1}",
+    "offer": "{kind: top_share}",
 }  # fmt: skip
 
 

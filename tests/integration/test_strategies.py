@@ -80,6 +80,7 @@ FROZEN = {
     "features": {"batch_size": 2},
 }
 SNAPSHOTS = {"score": "bald", "passes": {"kind": "snapshots", "count": 3}}
+EDALD = {"score": "edald", "passes": {"kind": "noise", "count": 3}}
 SUPERPIXELS = {"regions": {"kind": "superpixels", "count": 30}}
 CASES = {
     "frozen": {**FROZEN, "strategy": {"score": "equal"}},
@@ -174,9 +175,35 @@ CASES = {
         "budget": {"start": 10, "per_cycle": 10, "amount": 30},
         **batch("kcenter"),
     },
+    "top_share": {
+        "regions": {"kind": "pixels", "radius": 3, "per_image": 5},
+        "budget": {"start": 20, "per_cycle": 20, "amount": 60},
+        "strategy": {"score": "bvsb", "per_image": 4, "offer": {"kind": "top_share"}},
+    },
+    "stratified_offer": {
+        **FROZEN,
+        "regions": {"kind": "windows", "radius": 2, "per_image": 5},
+        "budget": {"start": 10, "per_cycle": 10, "amount": 30},
+        "strategy": {"score": "equal", "offer": {"kind": "stratified"}},
+    },
+    # Less than a pixel an image and cycle: the pool has eight images.
+    "two_stage": {
+        **FROZEN,
+        "regions": {"kind": "pixels", "per_image": 6, "radius": 2},
+        "budget": {"start": 4, "per_cycle": 1, "amount": 7},
+        "strategy": {
+            **EDALD,
+            "feature_layer": "backbone",
+            "offer": {"kind": "herding", "points": 30},
+            "batch": {"kind": "two_stage"},
+        },
+    },
+    "two_stage_grid": {**FROZEN, "strategy": {**EDALD, "feature_layer": "backbone", "batch": {"kind": "two_stage"}}},
+    "feature_dropout": {**FROZEN, "strategy": {"score": "bald", "passes": {"kind": "features", "count": 3}}},
     "clicks": {"budget": {"unit": "clicks", "start": 120, "per_cycle": 60, "amount": 240}},
     "images": {"regions": {"kind": "image"}, "budget": {"unit": "images", "start": 2, "per_cycle": 2, "amount": 6}},
 }
+NAMES = [pytest.param(name, marks=pytest.mark.slow) if name in ("stratified_offer", "two_stage_grid", "feature_dropout") else name for name in CASES]
 ON_RAY = (
     pytest.param("frozen", marks=pytest.mark.slow),
     pytest.param("frozen_badge", marks=pytest.mark.slow),
@@ -201,6 +228,7 @@ KILLED = (
     "start_class_aware",
     "dominant",
     "windows_kcenter",
+    "two_stage",
     pytest.param("stratified", marks=pytest.mark.slow),
 )
 
@@ -260,7 +288,7 @@ def finished(root):
     return run
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_run_spends_its_budget_verifies_and_reports(finished, name):
     run_dir = finished(name)
     state = state_of(run_dir)
@@ -274,7 +302,7 @@ def test_a_run_spends_its_budget_verifies_and_reports(finished, name):
     assert "outlines" in Storage(run_dir).read(write_report(run_dir, [1] * 6).rsplit("/", 1)[-1]).decode()
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", NAMES)
 def test_sharding_changes_no_query(root, finished, name):
     other = create_run(configure(root, CASES[name], shard_size=2), str(root / f"{name}-shards"))
     run_loop(other)
