@@ -1,12 +1,36 @@
 """The `strategy` section of the configuration: how regions are scored, and how a query is chosen from the scores."""
 
+import math
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from ray_al.core.section import Count, Positive, Section, Weight
+from ray_al.core.shares import exact
+from ray_al.core.variants import OFFERS, Offer
 
-BatchKind = Literal["topk", "power", "softmax", "softrank", "kcenter", "badge", "clue", "kmeans", "maxherding", "redal", "typiclust", "class_split"]
+BatchKind = Literal[
+    "topk",
+    "power",
+    "softmax",
+    "softrank",
+    "kcenter",
+    "badge",
+    "clue",
+    "kmeans",
+    "maxherding",
+    "redal",
+    "typiclust",
+    "two_stage",
+    "class_split",
+    "stratified",
+    "centroids",
+]
+
+
+START_RULES_ON_FEATURES: Mapping[str, BatchKind] = {"kcenter": "kcenter", "centroids": "centroids", "typicality": "typiclust"}
+"""Start rules that compare the features of a model before it is trained, and the batch rule that each is."""
 
 
 class BatchConfig(Section):
@@ -19,17 +43,44 @@ class BatchConfig(Section):
     """Regions with the highest scores among which a rule that looks at all of them at once (features, ranks, classes) chooses."""
     share_by_class: Annotated[float, Field(ge=0, le=1)] = 0.66
     """Of `class_split`: the part of the query that is shared out equally among the classes."""
+    min_cover: Annotated[float, Field(gt=0, le=1)] = 0.25
+    """Of `stratified`: the part of a region that a predicted class must fill for the region to stand for it."""
+    factor: Annotated[float, Field(ge=1)] | None = 10.0
+    """Of `centroids`: so many times the query's size are clustered, those with the highest scores; null: all `candidates`."""
+    components: Annotated[int, Field(ge=0)] = 32
+    """Of `centroids`: principal components of the standardised features that are compared; 0: all features as they are."""
+    keep: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Of `two_stage`: the part of the candidates that herding keeps, of which the highest scores are chosen."""
+
+    def num_candidates(self, num_regions: int) -> int:
+        """Among how many regions the rule chooses that many."""
+        if self.kind == "centroids" and self.factor is not None:
+            return min(self.candidates, math.ceil(exact(self.factor) * num_regions))
+        return self.candidates
+
+    @property
+    def reads_covers(self) -> bool:
+        """Whether scoring also tells which part of a region each predicted class covers."""
+        return self.kind == "stratified"
 
 
 class PassesConfig(Section):
     """Several predictions of one image, for functions such as `bald`."""
 
-    kind: Literal["dropout", "ensemble", "snapshots"] = "dropout"
+    kind: Literal["dropout", "features", "noise", "ensemble", "snapshots"] = "dropout"
+    """`features` and `noise` change the maps that enter the head: by dropout, or by normal noise."""
     count: Annotated[int, Field(ge=2, le=1000)] = 10
     probability: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Of dropout; default: the network's own, 0.5 in layers that are added."""
+    """Of `dropout`; default: the network's own, 0.5 in layers that are added. Of `features`, 0.75."""
+    noise: Positive = 0.5
+    """Of `noise`: its standard deviation, in standard deviations of each channel over the image."""
     places: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """Modules behind which dropout is added; default: the network's own layers, else behind its head's last hidden features."""
+
+    @property
+    def are_models(self) -> bool:
+        """Whether each pass has a trained model of its own."""
+        return self.kind in ("ensemble", "snapshots")
 
 
 class LazyConfig(Section):
@@ -64,8 +115,11 @@ class StrategyConfig(Section):
     """At most so many regions of one image in a query."""
     min_distance: Positive | None = None
     """Native pixels between the centres of two regions of one image in a query."""
+    offer: Annotated[Offer, OFFERS] | None = None
+    """How an image of `pixels` or `windows` picks the regions that it offers; None: those with the highest scores."""
     feature_layer: Annotated[str, Field(min_length=1)] | None = None
-    """Module whose output is pooled by region for rules that look at features; default: the input of the last convolution."""
+    """Module whose output is pooled by region for rules that look at features; default: the input of the last convolution. `backbone`: the
+    coarsest map of the backbone; `backbone_maps`: its two coarsest maps, which weigh alike."""
     lazy: LazyConfig | None = None
     skip_void_by_ground_truth: bool = False
     """EquAL's void filter. It looks at the ground truth of unlabelled regions: for reproducing the paper only."""

@@ -43,11 +43,19 @@ REGION_PAPERS = {
     "pixels": "PixelPick: Shin et al., ICCV Workshops 2021",
     "windows": "RIPU: Xie et al., CVPR 2022",
 }
+OFFER_FACTS = {
+    "top_share": ("PixelPick: Shin et al., ICCV Workshops 2021", "scores"),
+    "stratified": ("rare predicted classes of the image first, after PixelPick", "scores, classes of the image"),
+    "herding": ("MaxHerding in each image: Kim et al., NeurIPS 2025 (arXiv 2510.22229)", "the backbone's maps"),
+}
+"""Source and needs of `strategy.offer`, of regions of which an image offers a few."""
 START_PAPERS = {
     "random": "uniform, drawn from seed and region name",
     "scored": "the untrained model's scores: EquAL",
     "equal_per_image": "random, a region of every image, then a second of every image",
     "kcenter": "k-center on the features of pretrained weights: Sener and Savarese, ICLR 2018",
+    "centroids": "nearest to k-means centres of the features of pretrained weights: Gupte et al., TMLR 2024 (arXiv 2401.14555)",
+    "typicality": "the most typical of each cluster of the features of pretrained weights: Hacohen et al., ICML 2022 (arXiv 2202.02794)",
     "class_aware": "a random part trains a model, which chooses the rest balanced by class",
 }
 
@@ -64,6 +72,8 @@ def _rows() -> Iterator[dict[str, Any]]:
         yield {"kind": "batch", "name": name, "paper": rule.paper, "needs": _rule_needs(rule), "cost": None}
     for name in get_args(BudgetConfig.model_fields["start_rule"].annotation):
         yield {"kind": "start", "name": name, "paper": START_PAPERS[name], "needs": "", "cost": None}
+    for name, (paper, needs) in OFFER_FACTS.items():
+        yield {"kind": "offer", "name": name, "paper": paper, "needs": needs, "cost": None}
     for name in REGION_KINDS:
         needs = "a pass over the pool's images" if name == "superpixels" else ""
         yield {"kind": "regions", "name": name, "paper": REGION_PAPERS[name], "needs": needs, "cost": None}
@@ -82,6 +92,8 @@ def _function_needs(function: Acquisition) -> str:
 def _rule_needs(rule: BatchRule) -> str:
     if rule.needs == "scores":
         return "scores"
+    if rule.needs == "covers":
+        return "scores, the classes that cover each region"
     parts = ["features" if rule.features else "", "classes" if rule.classes else ""]
     return "of the best candidates: " + " and ".join(part for part in parts if part)
 

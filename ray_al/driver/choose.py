@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,15 +21,18 @@ from ray_al.driver.pool import read_table, table_bytes
 from ray_al.driver.quarantine import quarantine_broken, unchanged_since_stored
 from ray_al.label import simulated
 from ray_al.label.cost import COSTS, Asked
-from ray_al.score.class_stats import final_parts, pool_stats
+from ray_al.score.class_stats import final_parts, pool_stats, predicted_shares
+from ray_al.score.features import groups_of
 from ray_al.score.functions import find_acquisition
 from ray_al.select import BATCH_RULES, rank
 from ray_al.select.basket import Basket, Skip
 from ray_al.select.candidates import Candidates
-from ray_al.select.fill import Allows, fill_from_candidates, fill_in_order
+from ray_al.select.components import balanced
+from ray_al.select.fill import ONE_MORE, Allows, Order, fill_from_candidates, fill_in_order
 from ray_al.select.noise import gumbel_rows
 from ray_al.select.schedule import beta_at
 from ray_al.select.start import equal_per_image, random_start
+from ray_al.select.stratified import take_turns
 from ray_al.select.topk import merge_topk
 
 NAMES = ["image_index", "region"]
@@ -93,9 +97,19 @@ def choose_query(context: Context, cycle: int, amount: int, *, limit: int | None
     if cycle in context.state.scored and BATCH_RULES[strategy.batch.kind].needs == "candidates":
         _fill_from_candidates(context, cycle, strategy, basket)
     else:
-        order = partial(_scored_order if cycle in context.state.scored else _start_order, context, cycle)
-        fill_in_order(basket, order, typical_cost=_typical_cost(context))
+        fill_in_order(basket, _order(context, cycle, strategy.batch, basket), typical_cost=_typical_cost(context))
     return basket.query()
+
+
+def _order(context: Context, cycle: int, batch: BatchConfig, basket: Basket) -> Order:
+    if cycle not in context.state.scored:
+        return partial(_start_order, context, cycle)
+    if BATCH_RULES[batch.kind].needs != "covers":
+        return partial(_scored_order, context, cycle)
+    shares = predicted_shares((_read_schema(context, ref) for ref in _score_refs(context, cycle)), context.dataset.num_classes)
+    return lambda k, allows: take_turns(
+        scored_parts(context, cycle), k=k, shares=shares, min_cover=batch.min_cover, is_taken=basket.is_taken, allows=allows
+    )
 
 
 def choose_best(context: Context, cycle: int, amount: int) -> pa.Table:
@@ -194,7 +208,8 @@ def _scored_order(context: Context, cycle: int, k: int, allows: Allows) -> pa.Ta
 
 
 def _fill_from_candidates(context: Context, cycle: int, strategy: StrategyConfig, basket: Basket) -> None:
-    batch, options = strategy.batch, {}
+    batch = strategy.batch
+    options: dict[str, Any] = {name: getattr(batch, name) for name in BATCH_RULES[batch.kind].settings}
     table = candidates_of(context, cycle).sort_by([("image_id", "ascending"), ("region", "ascending")]).combine_chunks()
     if not len(table):
         return
@@ -229,16 +244,19 @@ def _candidates(context: Context, cycle: int, table: pa.Table, keys: np.ndarray)
     empty = np.zeros((len(table), 0), dtype=np.float32)
     if cycle not in context.state.extracted:
         return Candidates.of(table=table, keys=keys, features=empty, probabilities=empty, labelled=empty[:0])
-    known = pa.concat_tables(_read_features(context, cycle))
+    parts = _read_features(context, cycle)
+    known, groups = pa.concat_tables(parts), groups_of(parts[0].schema)
     numbers = context.pool.numbers(known)
     order = np.argsort(numbers, kind="stable")
     places = order[np.searchsorted(numbers[order], context.pool.numbers(table))]
     features, probabilities = _matrix(known, "feature"), _matrix(known, "probability")
-    labelled = features[is_among(numbers, context.pool.labelled_numbers)]
     wrong = int((~np.isfinite(features)).any(1).sum() + (~np.isfinite(probabilities)).any(1).sum())
     if wrong:
         raise RayALError(f"features of {wrong} regions are not finite; the model of cycle {cycle} diverged, lower train.learning_rate")
-    return Candidates.of(table=table, keys=keys, features=features[places], probabilities=probabilities[places], labelled=labelled)
+    if groups:
+        features = balanced(features, groups)
+    labelled = features[is_among(numbers, context.pool.labelled_numbers)]
+    return Candidates.of(table=table, keys=keys, features=features[places], probabilities=probabilities[places], labelled=labelled, groups=groups)
 
 
 def _matrix(table: pa.Table, name: str) -> np.ndarray:
@@ -250,14 +268,14 @@ def _matrix(table: pa.Table, name: str) -> np.ndarray:
 def candidates_of(context: Context, cycle: int) -> pa.Table:
     """The regions among which a rule chooses: the highest scores that what remains of the budget pays, each for itself.
 
-    There are as many as `strategy.batch.candidates`, or as a query can hold where those are more. Once features are computed, those
+    There are as many as the batch rule looks at, or as a query can hold where those are more. Once features are computed, those
     that they describe are the candidates, in every query of the cycle.
     """
     if cycle in context.state.extracted:
         described = np.sort(np.concatenate([np.zeros(0, dtype=np.int64), *map(context.pool.numbers, _read_features(context, cycle, NAMES))]))
         return rank_scores(context, cycle, len(described), lambda part: is_among(context.pool.numbers(part), described))
     most = query_amount(context, cycle) // max(1, _typical_cost(context))
-    k = max(context.config.strategy_at(cycle).batch.candidates, most)
+    k = max(context.config.strategy_at(cycle).batch.num_candidates(most + ONE_MORE), most)
     return rank_scores(context, cycle, k, lambda part: _costs(context, part) <= context.state.remaining)
 
 
@@ -275,14 +293,21 @@ def scored_parts(context: Context, cycle: int) -> Iterator[pa.Table]:
     Raises:
         RayALError: a score is not a number.
     """
-    strategy, state = context.config.strategy_at(cycle), context.state
-    refs = [ref for _, ref in sorted(state.scores.get(cycle, {}).items()) if ref is not None]
+    strategy = context.config.strategy_at(cycle)
     function = find_acquisition(strategy.score)
-    read = [lambda ref=ref: _read_part(context, ref, cycle) for ref in refs]
+    read = [lambda ref=ref: _read_part(context, ref, cycle) for ref in _score_refs(context, cycle)]
     if function.attribution == "none":
         return (one() for one in read)
     iou = _val_iou(context, cycle)
     return final_parts(read, function, strategy, pool_stats(read, function, context.dataset.num_classes, iou))
+
+
+def _score_refs(context: Context, cycle: int) -> list[FileRef]:
+    return [ref for _, ref in sorted(context.state.scores.get(cycle, {}).items()) if ref is not None]
+
+
+def _read_schema(context: Context, ref: FileRef) -> pa.Schema:
+    return read_table(context.storage, ref, NAMES).schema
 
 
 def _read_part(context: Context, ref: FileRef, cycle: int) -> pa.Table:

@@ -1,6 +1,7 @@
 """Single pixels as regions, as in PixelPick (Shin et al., ICCV Workshops 2021): a few an image.
 
-PixelPick draws them from the best 5 %; here the best are taken, kept apart by a radius as HALO's code does (radius 5).
+PixelPick draws them from the best 5 %, as `strategy.offer.kind=top_share` does; here the best are taken, kept apart by a radius as HALO's
+code does (radius 5).
 """
 
 from dataclasses import dataclass

@@ -2,26 +2,30 @@
 
 import functools
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from torch.nn import functional
 
 from ray_al.core.config import RegionsConfig, RunConfig
 from ray_al.core.errors import ConfigError
-from ray_al.core.seeding import seed_of, uniform_of
+from ray_al.core.seeding import generator, seed_of, uniform_of
 from ray_al.core.storage import Storage
 from ray_al.core.types import SCORE_SCHEMA, FileRef
+from ray_al.core.variants import Offer, ScoredImage
 from ray_al.datasets import open_dataset
 from ray_al.regions import ImageRegions, open_regions
-from ray_al.regions.sparse import choose_apart, to_native
+from ray_al.regions.sparse import apart_of, check_finite, choose_apart, nearest_native, to_native
+from ray_al.regions.windows import window_means
 from ray_al.score.batches import map_batches
 from ray_al.score.functions import Acquisition, class_maps, find_acquisition
 from ray_al.score.inputs import Inputs
 from ray_al.score.pooling import BoxPooler, LabelPooler
 from ray_al.score.readers import open_reader, score_device
 from ray_al.score.scorer import Maps, Scorer
-from ray_al.score.shards import SCHEMA_METADATA, ShardImage, ShardTask, regions_of
+from ray_al.score.shards import CLASS_COUNTS, SCHEMA_METADATA, ShardImage, ShardTask, regions_of
 
 Columns = dict[str, np.ndarray]
 
@@ -30,38 +34,67 @@ RANDOM_SCORES = "random scores"
 
 
 def score_table(task: ShardTask, config: RunConfig, images: Sequence[ShardImage]) -> tuple[pa.Table, list[tuple[str, str]]]:
-    """SCORE_SCHEMA with what the function adds (`dominant`, `class_scores`), and (image_id, error) of broken images.
+    """SCORE_SCHEMA with what the function and the batch rule add (`dominant`, `class_scores`, `covers`), and (image_id, error) of broken images.
 
-    The schema's metadata holds the sums of the class probabilities over the shard's pixels where the function asks for classes.
+    The schema's metadata holds the sums of the class probabilities over the shard's pixels where the function asks for classes, and the number
+    of pixels for which each class is predicted where the batch rule does.
     """
     strategy = config.strategy_at(task.cycle)
     function = find_acquisition(strategy.score)
     if not function.needs_model:
         rows = [_random_columns(task, config, image) for image in images]
-        return _table(images, rows, function, None), []
+        return _table(images, rows, function, _Sums()), []
     scorer = load_scorer(task.run_uri, task.weights, config.model_dump_json(), task.cycle, task.seed)
 
     reader = open_reader(task, config, scorer.form, scorer.transforms)
 
-    def work(members: list[ShardImage], inputs: Inputs) -> list[tuple[ShardImage, Columns, np.ndarray | None]]:
+    num_classes = scorer.num_classes
+
+    def work(members: list[ShardImage], inputs: Inputs) -> list[tuple[ShardImage, Columns, _Sums]]:
         maps = scorer.maps(inputs)
         columns = [region_columns(maps, n, image, scorer, regions_of(task, config, image)) for n, image in enumerate(members)]
-        if maps.probabilities is None:
-            return [(image, one, None) for image, one in zip(members, columns, strict=True)]
-        means = maps.probabilities[: len(members)].double().mean((2, 3)).numpy(force=True)
-        return list(zip(members, columns, means, strict=True))
+        return list(zip(members, columns, _sums(maps, len(members), num_classes), strict=True))
 
     broken: list[tuple[str, str]] = []
     kept, rows = [], []
-    sums = np.zeros(scorer_classes(config)) if function.attribution != "none" else None
+    total = _Sums(
+        probabilities=np.zeros(num_classes) if function.attribution != "none" else None,
+        classes=np.zeros(num_classes, dtype=np.int64) if strategy.batch.reads_covers else None,
+    )
     for results, errors in map_batches(images, reader, scorer.batch_size, scorer.lanes, work):
         broken += errors
-        for image, columns, mean in results:
+        for image, columns, sums in results:
             kept.append(image)
             rows.append(columns)
-            if sums is not None and mean is not None:
-                sums += mean
-    return _table(kept, rows, function, sums), broken
+            total.add(sums)
+    return _table(kept, rows, function, total), broken
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Sums:
+    """Over the pixels of scored maps: mean class probabilities, float64 (C,), summed up over images, and pixels of each predicted class, int64
+    (C,); None where nobody asks."""
+
+    probabilities: np.ndarray | None = None
+    classes: np.ndarray | None = None
+
+    def add(self, other: "_Sums") -> None:
+        for total, one in ((self.probabilities, other.probabilities), (self.classes, other.classes)):
+            if total is not None and one is not None:
+                total += one
+
+
+def _sums(maps: Maps, num_images: int, num_classes: int) -> list[_Sums]:
+    """Of each of the first images of a batch."""
+    means = None if maps.probabilities is None else maps.probabilities[:num_images].double().mean((2, 3)).numpy(force=True)
+    ids = None if maps.classes is None else maps.classes[:num_images].numpy(force=True)
+    return [
+        _Sums(
+            probabilities=None if means is None else means[n],
+            classes=None if ids is None else np.bincount(ids[n].ravel(), minlength=num_classes),
+        )
+        for n in range(num_images)
+    ]
 
 
 def region_columns(maps: Maps, position: int, image: ShardImage, scorer: Scorer, regions: ImageRegions) -> Columns:
@@ -70,11 +103,16 @@ def region_columns(maps: Maps, position: int, image: ShardImage, scorer: Scorer,
     values = maps.values[position].float()
     height, width = image.size
     if settings.is_sparse:
+        if strategy.offer is not None:
+            return _offered(strategy.offer, maps, position, image, scorer, regions)
         return _best(settings, values.numpy(force=True), image, regions, averaged=function.windowed)
     pooler = open_pooler(settings, regions, height, width)
     aggregation = function.aggregation if strategy.aggregation == "auto" else strategy.aggregation
     scores = pooler.pool(values, aggregation, strategy.top_share)
     columns = {"region": image.rest, "score": scores[image.rest], "num_pixels": pooler.num_pixels[image.rest]}
+    if maps.classes is not None:
+        one_hot = functional.one_hot(maps.classes[position], scorer.num_classes).permute(2, 0, 1).float()
+        columns["covers"] = np.asarray(pooler.mean(one_hot))[image.rest]
     if maps.probabilities is None:
         return columns
     probabilities = maps.probabilities[position].float()
@@ -84,11 +122,33 @@ def region_columns(maps: Maps, position: int, image: ShardImage, scorer: Scorer,
     return {**columns, "class_scores": np.asarray(pooler.mean(by_class))[image.rest]}
 
 
+def _offered(offer: Offer, maps: Maps, position: int, image: ShardImage, scorer: Scorer, regions: ImageRegions) -> Columns:
+    """The candidates that an image of a sparse kind offers by a rule of its own."""
+    settings, (height, width) = scorer.config.regions, image.size
+    scores = to_native(maps.values[position].float().numpy(force=True), height, width)
+    check_finite(scores)
+    if settings.kind == "windows" and not scorer.acquisition.windowed:
+        scores = window_means(scores, settings.radius)
+    classes = None if maps.classes is None else nearest_native(maps.classes[position].numpy(force=True), height, width)
+    ids = offer.choose(
+        ScoredImage(
+            scores=scores,
+            taken=image.taken,
+            radius=apart_of(settings),
+            limit=settings.per_image,
+            rng=generator("offer", scorer.seed, scorer.cycle, image.row["image_id"]),
+            classes=classes,
+            features=tuple(one[position].float().numpy(force=True) for one in maps.features),
+        )
+    )
+    return {"region": ids, "score": scores.ravel()[ids], "num_pixels": box_pixels(regions.boxes_of(ids))}
+
+
 def _best(settings: RegionsConfig, values_HW: np.ndarray, image: ShardImage, regions: ImageRegions, *, averaged: bool = False) -> Columns:
     """The candidates that an image of a sparse kind offers; `averaged`: values are those of windows already."""
     if averaged and settings.kind == "windows":
         native_HW = to_native(values_HW, *image.size)
-        ids, scores = choose_apart(native_HW, n=settings.per_image, radius=2 * settings.radius, taken=image.taken)
+        ids, scores = choose_apart(native_HW, n=settings.per_image, radius=apart_of(settings), taken=image.taken)
     else:
         ids, scores = open_regions(settings).best(values_HW, *image.size, taken=image.taken)
     return {"region": ids, "score": scores, "num_pixels": box_pixels(regions.boxes_of(ids))}
@@ -125,7 +185,7 @@ def _random_columns(task: ShardTask, config: RunConfig, image: ShardImage) -> Co
     return {"region": image.rest, "score": scores, "num_pixels": regions.num_pixels[image.rest]}
 
 
-def _table(images: Sequence[ShardImage], rows: Sequence[Columns], function: Acquisition, sums: np.ndarray | None) -> pa.Table:
+def _table(images: Sequence[ShardImage], rows: Sequence[Columns], function: Acquisition, sums: _Sums) -> pa.Table:
     schema = score_schema(function, sums)
     if not rows:
         return schema.empty_table()
@@ -133,23 +193,31 @@ def _table(images: Sequence[ShardImage], rows: Sequence[Columns], function: Acqu
     names = pa.array([image.row["image_id"] for image in images], pa.string())
     columns: Mapping[str, Any] = {
         "image_index": np.repeat([image.row["image_index"] for image in images], lengths),
-        **{name: np.concatenate([row[name] for row in rows]) for name in rows[0] if name != "class_scores"},
+        **{name: np.concatenate([row[name] for row in rows]) for name in rows[0]},
     }
-    arrays = [pa.array(columns[field.name], type=field.type) for field in schema if field.name in columns]
+    arrays = [_array(columns[field.name], field.type) for field in schema if field.name in columns]
     arrays.insert(schema.get_field_index("image_id"), names.take(pa.array(np.repeat(np.arange(len(images)), lengths))))
-    if "class_scores" in schema.names:
-        flat = np.concatenate([row["class_scores"] for row in rows]).astype(np.float32)
-        arrays.append(pa.FixedSizeListArray.from_arrays(pa.array(flat.ravel()), flat.shape[1]))
     return pa.table(arrays, schema=schema)
 
 
-def score_schema(function: Acquisition, sums: np.ndarray | None) -> pa.Schema:
-    schema = SCORE_SCHEMA
+def _array(values: np.ndarray, kind: pa.DataType) -> pa.Array:
+    if values.ndim == 1:
+        return pa.array(values, type=kind)
+    return pa.FixedSizeListArray.from_arrays(pa.array(values.astype(np.float32).ravel()), values.shape[1])
+
+
+def score_schema(function: Acquisition, sums: _Sums) -> pa.Schema:
+    schema, metadata = SCORE_SCHEMA, {}
     if function.attribution == "dominant":
         schema = schema.append(pa.field("dominant", pa.int16()))
-    elif function.attribution != "none" and sums is not None:
-        schema = schema.append(pa.field("class_scores", pa.list_(pa.float32(), len(sums))))
-    return schema if sums is None else schema.with_metadata({SCHEMA_METADATA: sums.astype("<f8").tobytes()})
+    elif function.attribution != "none" and sums.probabilities is not None:
+        schema = schema.append(pa.field("class_scores", pa.list_(pa.float32(), len(sums.probabilities))))
+    if sums.probabilities is not None:
+        metadata[SCHEMA_METADATA] = sums.probabilities.astype("<f8").tobytes()
+    if sums.classes is not None:
+        schema = schema.append(pa.field("covers", pa.list_(pa.float32(), len(sums.classes))))
+        metadata[CLASS_COUNTS] = sums.classes.astype("<i8").tobytes()
+    return schema.with_metadata(metadata) if metadata else schema
 
 
 @functools.lru_cache(maxsize=4)

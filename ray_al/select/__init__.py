@@ -12,6 +12,7 @@ from ray_al.core.seeding import generator
 from ray_al.core.strategy import BatchConfig
 from ray_al.select.badge import badge
 from ray_al.select.candidates import Candidates
+from ray_al.select.centroids import centroids
 from ray_al.select.class_split import class_split
 from ray_al.select.clue import clue
 from ray_al.select.cluster_best import cluster_best
@@ -22,6 +23,7 @@ from ray_al.select.redal import redal
 from ray_al.select.softmax import softmax_keys
 from ray_al.select.softrank import softrank_keys
 from ray_al.select.topk import merge_topk, score_keys
+from ray_al.select.two_stage import two_stage
 from ray_al.select.typiclust import typiclust
 
 Keys = Callable[[pa.Table, float, int, int], np.ndarray]
@@ -35,27 +37,30 @@ class BatchRule:
     Attributes:
         paper: source.
         needs: `scores`: regions are taken in the order of their keys, which a stream of parts can give; `candidates`: the rule
-            chooses among the best M regions, in memory.
+            chooses among the best M regions, in memory; `covers`: it takes a stream of scores with the part of each region that each
+            predicted class covers.
         features: whether it reads the candidates' features.
         classes: whether it reads class probabilities, or scores by class, of the candidates.
         depends_on_k: whether its answer for k regions does not begin with its answer for fewer.
         keys: of a rule on scores.
         rerank: its second step, if any: keys of the best M regions, best first.
         choose: of a rule on candidates: `rule(candidates, *, k, rng, **options)` gives positions.
+        settings: keys of `strategy.batch` that `choose` takes as options.
     """
 
     paper: str
-    needs: Literal["scores", "candidates"] = "scores"
+    needs: Literal["scores", "candidates", "covers"] = "scores"
     features: bool = False
     classes: bool = False
     depends_on_k: bool = False
     keys: Keys = score_keys
     rerank: Keys | None = None
     choose: Choose | None = None
+    settings: tuple[str, ...] = ()
 
 
-def _on_features(paper: str, choose: Choose, *, classes: bool = False, depends_on_k: bool = False) -> BatchRule:
-    return BatchRule(paper=paper, needs="candidates", features=True, classes=classes, depends_on_k=depends_on_k, choose=choose)
+def _on_features(paper: str, choose: Choose, *, classes: bool = False, depends_on_k: bool = False, settings: tuple[str, ...] = ()) -> BatchRule:
+    return BatchRule(paper=paper, needs="candidates", features=True, classes=classes, depends_on_k=depends_on_k, choose=choose, settings=settings)
 
 
 BATCH_RULES: Mapping[str, BatchRule] = {
@@ -70,12 +75,24 @@ BATCH_RULES: Mapping[str, BatchRule] = {
     "maxherding": _on_features("Bae et al., ECCV 2024 (arXiv 2407.12212): greedy coverage under a kernel", maxherding),
     "redal": _on_features("Wu et al., ICCV 2021 (arXiv 2107.11769): each next region of a cluster counts 0.95 times", redal),
     "typiclust": _on_features("Hacohen et al., ICML 2022 (arXiv 2202.02794): most typical of the largest clusters", typiclust, depends_on_k=True),
+    "centroids": _on_features(
+        "DropQuery's second step: Gupte et al., TMLR 2024 (arXiv 2401.14555): of the highest scores those nearest to k-means centres",
+        centroids,
+        depends_on_k=True,
+        settings=("factor", "components"),
+    ),
+    "two_stage": _on_features(
+        "Kim et al., NeurIPS 2025 (arXiv 2510.22229): herding keeps a part, of which the highest scores", two_stage, settings=("keep",)
+    ),
     "class_split": BatchRule(
         paper="ClaSP PE of nnActive, 2026: a share in equal parts to the classes, the rest by score",
         needs="candidates",
         classes=True,
         depends_on_k=True,
         choose=class_split,
+    ),
+    "stratified": BatchRule(
+        paper="classes take turns, rarest first, each its highest score; after CBAL: Bengar et al., WACV 2022 (arXiv 2110.04543)", needs="covers"
     ),
 }
 
@@ -101,9 +118,11 @@ def rank(
 
     Raises:
         RayALError: a score is not a number.
-        ConfigError: the rule chooses among candidates, see `choose`.
+        ConfigError: the rule chooses among candidates, see `choose`, or by classes, see `take_turns`.
     """
     rule = BATCH_RULES[batch.kind]
+    if rule.needs == "covers":
+        raise ConfigError(f"batch rule {batch.kind!r} needs the classes that cover regions and cannot rank scores alone; call take_turns()")
     if rule.needs != "scores":
         raise ConfigError(f"batch rule {batch.kind!r} needs {rule.needs} and cannot rank scores alone; collect candidates and call choose()")
 

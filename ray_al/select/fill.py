@@ -6,6 +6,7 @@ regions cost, so that a rule chooses the same in every unit in which the same nu
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -45,7 +46,14 @@ def fill_in_order(basket: Basket, order: Order, *, typical_cost: int) -> None:
 
 
 def fill_from_candidates(
-    basket: Basket, candidates: Candidates, *, kind: str, seed: int, cycle: int, class_scores: np.ndarray | None = None, share: float | None = None
+    basket: Basket,
+    candidates: Candidates,
+    *,
+    kind: str,
+    seed: int,
+    cycle: int,
+    class_scores: np.ndarray | None = None,
+    **settings: Any,
 ) -> None:
     """Fill the basket by a rule that looks at its candidates together.
 
@@ -54,12 +62,13 @@ def fill_from_candidates(
     for a longer one instead, as long as only filters took some away.
 
     Args:
-        class_scores, share: of the rule `class_split`: scores by class, (M, C), and the part of a query that is shared out by them.
+        class_scores: of the rule `class_split`: scores by class, (M, C).
+        settings: of the rule, handed on to it.
     """
     rule = BATCH_RULES[kind]
 
     def ask(rows: np.ndarray, k: int) -> pa.Table:
-        options = {} if class_scores is None else {"class_scores": class_scores[rows], "share": share}
+        options = settings if class_scores is None else {**settings, "class_scores": class_scores[rows]}
         among = candidates.only(rows, taken=basket.is_taken(candidates.table))
         return choose(among, kind=kind, k=k, seed=seed, cycle=cycle, **options)
 

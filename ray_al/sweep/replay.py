@@ -151,6 +151,8 @@ def _check_only_choice_changed(config: RunConfig, other: RunConfig) -> None:
 def _check_features(config: RunConfig, other: RunConfig, state: State, cycles: set[int]) -> None:
     """A rule on features chooses from the candidates whose features the run stored, in every cycle that is replayed."""
     rule, wanted, stored = other.strategy.batch.kind, other.strategy.batch.candidates, config.strategy.batch.candidates
+    if BATCH_RULES[rule].needs == "covers" and not config.strategy.batch.reads_covers:
+        raise ConfigError(f"strategy.batch.kind={rule!r} needs the classes that cover each region, which this run did not store; run it")
     if not BATCH_RULES[rule].features:
         return
     if other.strategy.score != config.strategy.score or not cycles <= state.extracted.keys():
@@ -159,6 +161,9 @@ def _check_features(config: RunConfig, other: RunConfig, state: State, cycles: s
         raise ConfigError(
             f"strategy.batch.candidates={wanted}: this run stored features of the best {stored} candidates of a cycle; give at most {stored}"
         )
+    if other.strategy.batch.num_candidates(1) > config.strategy.batch.num_candidates(1):
+        few = f"strategy.batch.factor={config.strategy.batch.factor} times as many candidates as a query holds"
+        raise ConfigError(f"strategy.batch.kind={rule!r}: it looks at more candidates, this run stored features of {few}; run it")
 
 
 def _names(table: pa.Table) -> set[Name]:

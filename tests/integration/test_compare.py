@@ -162,6 +162,7 @@ def test_wrong_use_of_replay(runs, setting, word):
 SCORED_OTHERWISE = {
     "temperature": "20", "aggregation": "max", "top_share": "0.5", "transforms": "[flip]", "passes": "{kind: dropout, count: 3}", "radius": "9",
     "nu": "0", "feature_layer": "nope", "lazy": "{share: 0.1}",
+    "offer": "{kind: top_share}",
 }  # fmt: skip
 
 
@@ -176,7 +177,7 @@ def test_replay_refuses_what_changes_scores(runs, key):
     assert f"strategy.{key}=" in result.output and "the stored scores were made with" in result.output
 
 
-@pytest.mark.parametrize("rule", ["class_split", "kcenter"])
+@pytest.mark.parametrize("rule", ["class_split", "kcenter", "stratified", "centroids"])
 def test_replay_refuses_rules_that_need_what_was_not_stored(runs, rule):
     result = invoke("replay", runs["entropy-0"], "--set", f"strategy.batch.kind={rule}")
     assert result.exit_code == 2
@@ -197,6 +198,24 @@ def test_replay_of_rules_on_features_stays_among_the_candidates(tmp_path):
     assert invoke("replay", run, "--set", "strategy.batch.kind=kcenter").exit_code == 0
     more = invoke("replay", run, "--set", "strategy.batch.candidates=11")
     assert (more.exit_code, "at most 10" in more.output) == (2, True)
+
+
+def test_replay_of_the_newer_rules_takes_what_was_stored_for_them(tmp_path):
+    """The classes that cover regions, whatever the least share is; features of so many candidates and no more."""
+    sound = {"model": {"name": "test_diverged:sound"}}
+    strategies = {
+        "stratified": {"score": "entropy", "batch": {"kind": "stratified"}},
+        "centroids": {"score": "entropy", "batch": {"kind": "centroids", "factor": 2}, "feature_layer": "body"},
+    }
+    runs = {name: make(tmp_path, name, **sound, strategy=strategy) for name, strategy in strategies.items()}
+    for name, same in (("stratified", "min_cover=0.25"), ("centroids", "factor=2")):
+        result = invoke("replay", runs[name], "--set", f"strategy.batch.{same}", "--json")
+        assert [cycle["overlap"] for cycle in json.loads(result.output)["cycles"]] == [1.0] * 2
+    for name, other in (("stratified", "min_cover=0.9"), ("stratified", "kind=topk"), ("centroids", "factor=1"), ("centroids", "kind=topk")):
+        assert invoke("replay", runs[name], "--set", f"strategy.batch.{other}").exit_code == 0
+    for other in ("factor=3", "factor=null", "kind=kcenter"):
+        result = invoke("replay", runs["centroids"], "--set", f"strategy.batch.{other}")
+        assert (result.exit_code, "strategy.batch.factor=2.0 times" in result.output) == (2, True)
 
 
 def test_replay_takes_no_features_of_the_start_set_for_those_of_a_cycle(runs):

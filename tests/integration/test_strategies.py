@@ -80,6 +80,7 @@ FROZEN = {
     "features": {"batch_size": 2},
 }
 SNAPSHOTS = {"score": "bald", "passes": {"kind": "snapshots", "count": 3}}
+EDALD = {"score": "edald", "passes": {"kind": "noise", "count": 3}}
 SUPERPIXELS = {"regions": {"kind": "superpixels", "count": 30}}
 CASES = {
     "frozen": {**FROZEN, "strategy": {"score": "equal"}},
@@ -120,6 +121,32 @@ CASES = {
     "redal": batch("redal"),
     "typiclust": batch("typiclust"),
     "class_split": batch("class_split", "clasp", schedule="exponential"),
+    "stratified": batch("stratified", "bvsb"),
+    "centroids": batch("centroids", factor=2, components=3),
+    "frozen_start_centroids": {
+        **FROZEN,
+        "model": {**FROZEN["model"], "weights": "backbone"},
+        "strategy": {"score": "entropy", "feature_layer": "backbone_maps", "batch": {"kind": "centroids", "factor": 2}},
+        "budget": {"start": 4, "per_cycle": 4, "amount": 12, "start_rule": "centroids"},
+    },
+    "frozen_dropquery": {
+        **FROZEN,
+        "strategy": {
+            "score": "dropquery",
+            "passes": {"kind": "features", "count": 3},
+            "feature_layer": "backbone_maps",
+            "batch": {"kind": "centroids", "factor": 2},
+        },
+    },
+    "stratified_dropquery": {
+        **FROZEN,
+        "strategy": {"score": "dropquery", "passes": {"kind": "features", "count": 3}, "batch": {"kind": "stratified"}},
+    },
+    "start_typicality": {
+        **FROZEN,
+        "model": {**FROZEN["model"], "weights": "backbone"},
+        "budget": {"start": 4, "per_cycle": 4, "amount": 8, "start_rule": "typicality"},
+    },
     "start_scored": {"budget": {**SETTINGS["budget"], "start_rule": "scored"}},
     "start_class_aware": {"budget": {**SETTINGS["budget"], "start_rule": "class_aware"}},
     "start_equal_per_image": {"budget": {**SETTINGS["budget"], "start_rule": "equal_per_image"}},
@@ -148,9 +175,35 @@ CASES = {
         "budget": {"start": 10, "per_cycle": 10, "amount": 30},
         **batch("kcenter"),
     },
+    "top_share": {
+        "regions": {"kind": "pixels", "radius": 3, "per_image": 5},
+        "budget": {"start": 20, "per_cycle": 20, "amount": 60},
+        "strategy": {"score": "bvsb", "per_image": 4, "offer": {"kind": "top_share"}},
+    },
+    "stratified_offer": {
+        **FROZEN,
+        "regions": {"kind": "windows", "radius": 2, "per_image": 5},
+        "budget": {"start": 10, "per_cycle": 10, "amount": 30},
+        "strategy": {"score": "equal", "offer": {"kind": "stratified"}},
+    },
+    # Less than a pixel an image and cycle: the pool has eight images.
+    "two_stage": {
+        **FROZEN,
+        "regions": {"kind": "pixels", "per_image": 6, "radius": 2},
+        "budget": {"start": 4, "per_cycle": 1, "amount": 7},
+        "strategy": {
+            **EDALD,
+            "feature_layer": "backbone",
+            "offer": {"kind": "herding", "points": 30},
+            "batch": {"kind": "two_stage"},
+        },
+    },
+    "two_stage_grid": {**FROZEN, "strategy": {**EDALD, "feature_layer": "backbone", "batch": {"kind": "two_stage"}}},
+    "feature_dropout": {**FROZEN, "strategy": {"score": "bald", "passes": {"kind": "features", "count": 3}}},
     "clicks": {"budget": {"unit": "clicks", "start": 120, "per_cycle": 60, "amount": 240}},
     "images": {"regions": {"kind": "image"}, "budget": {"unit": "images", "start": 2, "per_cycle": 2, "amount": 6}},
 }
+NAMES = [pytest.param(name, marks=pytest.mark.slow) if name in ("stratified_offer", "two_stage_grid", "feature_dropout") else name for name in CASES]
 ON_RAY = (
     pytest.param("frozen", marks=pytest.mark.slow),
     pytest.param("frozen_badge", marks=pytest.mark.slow),
@@ -166,7 +219,18 @@ ON_RAY = (
     "windows_kcenter",
 )
 """One of each family."""
-KILLED = ("softmax", "ensemble", "badge", "class_balanced", "lazy", "start_class_aware", "dominant", "windows_kcenter")
+KILLED = (
+    "softmax",
+    "ensemble",
+    "badge",
+    "class_balanced",
+    "lazy",
+    "start_class_aware",
+    "dominant",
+    "windows_kcenter",
+    "two_stage",
+    pytest.param("stratified", marks=pytest.mark.slow),
+)
 
 
 @pytest.fixture(scope="module")
@@ -224,7 +288,7 @@ def finished(root):
     return run
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_run_spends_its_budget_verifies_and_reports(finished, name):
     run_dir = finished(name)
     state = state_of(run_dir)
@@ -238,7 +302,7 @@ def test_a_run_spends_its_budget_verifies_and_reports(finished, name):
     assert "outlines" in Storage(run_dir).read(write_report(run_dir, [1] * 6).rsplit("/", 1)[-1]).decode()
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", NAMES)
 def test_sharding_changes_no_query(root, finished, name):
     other = create_run(configure(root, CASES[name], shard_size=2), str(root / f"{name}-shards"))
     run_loop(other)
@@ -428,6 +492,9 @@ def test_replay_chooses_what_the_run_chose(finished):
         ({"strategy": {"score": "bald", "passes": {"places": ["9"]}}}, ["9"]),
         ({"strategy": {"transforms": ["mirrow"]}}, ["mirrow"]),
         (batch("class_split"), ["class_split", "clasp"]),
+        (batch("stratified", "random"), ["stratified", "'random'", "bvsb"]),
+        ({"regions": {"kind": "pixels"}, **batch("stratified")}, ["stratified", "regions.kind='pixels'"]),
+        ({"strategy": {"lazy": {}, "batch": {"kind": "stratified"}}}, ["strategy.lazy", "stratified"]),
         ({"strategy": {"batch": {"kind": "badge"}, "feature_layer": "7"}}, ["7"]),
         ({"strategy": {"batch": {"kind": "badge"}}}, ["strategy.feature_layer"]),
         ({"regions": {"kind": "pixels"}, "strategy": {"score": "pixbal"}}, ["regions.kind='pixels'", "pixbal"]),
@@ -441,6 +508,9 @@ def test_replay_chooses_what_the_run_chose(finished):
         ({"budget": {"start": 20, "per_cycle": 1, "amount": 0.25}}, ["budget.start=20", "budget.amount, 8"]),
         ({"budget": {"start": 1, "per_cycle": 1, "amount": 4, "start_rule": "class_aware"}}, ["budget.start (the rest): 0"]),
         ({"budget": {**SETTINGS["budget"], "start_rule": "kcenter"}}, ["kcenter", "model.weights"]),
+        ({"budget": {**SETTINGS["budget"], "start_rule": "centroids"}}, ["start_rule='centroids'", "model.weights"]),
+        ({"budget": {**SETTINGS["budget"], "start_rule": "typicality"}}, ["start_rule='typicality'", "model.weights"]),
+        ({"strategy": {"feature_layer": "backbone_maps", "batch": {"kind": "centroids"}}}, ["backbone_maps", "not known"]),
         ({"strategy": {"score": "pixbal", "aggregation": "max"}}, ["strategy.aggregation='max'", "pixbal"]),
         ({"regions": {"kind": "windows"}, "strategy": {"aggregation": "max"}}, ["strategy.aggregation='max'", "windows"]),
         (batch("power", "balent"), ["balent", "softrank"]),
@@ -488,7 +558,8 @@ def test_every_combination_runs(root, tmp_path, score, kind):
         try:
             run_dir = create_run(config, str(tmp_path / rule))
         except ConfigError:
-            sparse = kind in ("pixels", "windows") and ACQUISITIONS[score].attribution != "none"
+            by_class = ACQUISITIONS[score].attribution != "none" or BATCH_RULES[rule].needs == "covers"
+            sparse = kind in ("pixels", "windows") and by_class
             assert sparse or not goes_with(ACQUISITIONS[score], rule)
             continue
         assert run_loop(run_dir).kind == "finished"
