@@ -146,9 +146,10 @@ def _most_steps(train: TrainConfig, num_images: int) -> int:
 
 def _num_passes(strategy: StrategyConfig) -> int:
     """Forward passes over an image that is scored."""
-    counts = {"none": 0, "logits": 1, "transforms": 1 + len(strategy.transforms), "passes": strategy.passes.count}
-    features = int(BATCH_RULES[strategy.batch.kind].features)
-    return counts[find_acquisition(strategy.score).inputs] + features
+    function = find_acquisition(strategy.score)
+    several = strategy.passes.count + ("plain" in function.wants)
+    counts = {"none": 0, "logits": 1, "transforms": 1 + len(strategy.transforms), "passes": several}
+    return counts[function.inputs] + BATCH_RULES[strategy.batch.kind].features
 
 
 def _measure(config: RunConfig, num_classes: int) -> tuple[float, float]:

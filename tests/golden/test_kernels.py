@@ -114,10 +114,9 @@ def view_reference(name, passes):
     votes = np.bincount(passes.argmax(1), minlength=passes.shape[1]) / len(passes)
     if name == "equal":
         return sum(entropies)
-    if name in ("disagreement", "bald", "qbc_kl"):  # as the mean divergence from the consensus
-        return np.mean([sum(a * math.log(a / b) for a, b in zip(row, mean, strict=True) if a > 0) for row in p])
-    if name == "edald":
-        return entropies[0] + shannon(mean) - np.mean(entropies)
+    if name in ("disagreement", "bald", "qbc_kl", "edald"):  # as the mean divergence from the consensus
+        divergence = np.mean([sum(a * math.log(a / b) for a, b in zip(row, mean, strict=True) if a > 0) for row in p])
+        return divergence + (entropies[0] if name == "edald" else 0)
     if name == "dropquery":
         return np.mean(passes.argmax(1) != passes[0].argmax())
     if name == "soft_vote_entropy":
@@ -128,11 +127,12 @@ def view_reference(name, passes):
 
 
 def score_views(name, passes):
+    """The first of the passes is also the plain one, where a function looks at it."""
     views = Views(ACQUISITIONS[name].wants)
-    for logits in passes:
-        views.add(to_tensor(logits))
     if "plain" in views.wants:
         views.add_plain(to_tensor(passes[0]))
+    for logits in passes:
+        views.add(to_tensor(logits))
     return ACQUISITIONS[name].views(views)[0]
 
 
