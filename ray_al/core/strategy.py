@@ -6,7 +6,9 @@ from pydantic import Field
 
 from ray_al.core.section import Count, Positive, Section, Weight
 
-BatchKind = Literal["topk", "power", "softmax", "softrank", "kcenter", "badge", "clue", "kmeans", "maxherding", "redal", "typiclust", "class_split"]
+BatchKind = Literal[
+    "topk", "power", "softmax", "softrank", "kcenter", "badge", "clue", "kmeans", "maxherding", "redal", "typiclust", "class_split", "stratified"
+]
 
 
 class BatchConfig(Section):
@@ -19,17 +21,32 @@ class BatchConfig(Section):
     """Regions with the highest scores among which a rule that looks at all of them at once (features, ranks, classes) chooses."""
     share_by_class: Annotated[float, Field(ge=0, le=1)] = 0.66
     """Of `class_split`: the part of the query that is shared out equally among the classes."""
+    min_cover: Annotated[float, Field(gt=0, le=1)] = 0.25
+    """Of `stratified`: the part of a region that a predicted class must fill for the region to stand for it."""
+
+    @property
+    def reads_covers(self) -> bool:
+        """Whether scoring also tells which part of a region each predicted class covers."""
+        return self.kind == "stratified"
 
 
 class PassesConfig(Section):
     """Several predictions of one image, for functions such as `bald`."""
 
-    kind: Literal["dropout", "ensemble", "snapshots"] = "dropout"
+    kind: Literal["dropout", "features", "noise", "ensemble", "snapshots"] = "dropout"
+    """`features` and `noise` change the maps that enter the head: by dropout, or by normal noise."""
     count: Annotated[int, Field(ge=2, le=1000)] = 10
     probability: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Of dropout; default: the network's own, 0.5 in layers that are added."""
+    """Of `dropout`; default: the network's own, 0.5 in layers that are added. Of `features`, 0.75."""
+    noise: Positive = 0.5
+    """Of `noise`: its standard deviation, in standard deviations of each channel over the image."""
     places: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """Modules behind which dropout is added; default: the network's own layers, else behind its head's last hidden features."""
+
+    @property
+    def are_models(self) -> bool:
+        """Whether each pass has a trained model of its own."""
+        return self.kind in ("ensemble", "snapshots")
 
 
 class LazyConfig(Section):

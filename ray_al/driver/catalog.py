@@ -82,6 +82,8 @@ def _function_needs(function: Acquisition) -> str:
 def _rule_needs(rule: BatchRule) -> str:
     if rule.needs == "scores":
         return "scores"
+    if rule.needs == "covers":
+        return "scores, the classes that cover each region"
     parts = ["features" if rule.features else "", "classes" if rule.classes else ""]
     return "of the best candidates: " + " and ".join(part for part in parts if part)
 

@@ -6,7 +6,9 @@ from ray_al.core.types import START_CYCLE
 from ray_al.datasets.bits import check_num_classes
 from ray_al.models import build_model
 from ray_al.models.dropout import with_dropout
+from ray_al.models.feature_noise import map_change
 from ray_al.models.features import feature_layer
+from ray_al.models.split import SplitNetwork
 from ray_al.score.functions import Acquisition, find_acquisition
 from ray_al.score.transforms import check_transform
 from ray_al.select import BATCH_RULES
@@ -35,6 +37,8 @@ def goes_with(function: Acquisition, rule: str) -> bool:
     """Whether a batch rule can take what a function scores."""
     if rule == "class_split":
         return function.attribution in ("hard", "soft")
+    if BATCH_RULES[rule].needs == "covers":
+        return function.inputs == "logits"
     return not (rule == "power" and function.signed)
 
 
@@ -48,7 +52,13 @@ def check_scores(config: RunConfig, function: Acquisition) -> None:
     if not goes_with(function, strategy.batch.kind):
         if strategy.batch.kind == "power":
             raise ConfigError(f"strategy.batch.kind='power': scores of {score!r} may be below 0 and have no power; use softmax or softrank")
+        if BATCH_RULES[strategy.batch.kind].needs == "covers":
+            raise ConfigError(
+                f"strategy.batch.kind={strategy.batch.kind!r} looks at the classes that one pass of the model predicts, and {score!r} has another "
+                "number of passes; use bvsb, entropy or another score of one pass"
+            )
         raise ConfigError(f"strategy.batch.kind={strategy.batch.kind!r} shares a query out by classes, which {score!r} does not score; use clasp")
+    _check_covers(config)
     if strategy.aggregation not in ("auto", "mean") and function.attribution in ("hard", "soft"):
         raise ConfigError(f"strategy.aggregation={strategy.aggregation!r}: {score!r} adds up means by class; leave it at auto")
     if strategy.aggregation != "auto" and config.regions.is_sparse:
@@ -56,12 +66,34 @@ def check_scores(config: RunConfig, function: Acquisition) -> None:
             f"strategy.aggregation={strategy.aggregation!r}: of regions.kind={config.regions.kind!r} a score is the pixel's or the window's mean; "
             "leave it at auto"
         )
+    if "plain" in function.wants and strategy.passes.are_models:
+        raise ConfigError(
+            f"strategy.passes.kind={strategy.passes.kind!r}: {score!r} compares passes with the plain prediction of one model; "
+            "use features, noise or dropout"
+        )
     _check_snapshots(config, function)
     if strategy.lazy is not None and not function.needs_model:
         raise ConfigError(f"strategy.lazy: {score!r} looks at no image, there is nothing to save; leave lazy out")
     if strategy.lazy is not None and function.weights is not None:
         raise ConfigError(
             f"strategy.lazy: {score!r} weighs classes by what the model sees in the whole pool, of which lazy scoring sees a part; leave lazy out"
+        )
+
+
+def _check_covers(config: RunConfig) -> None:
+    """Whether a batch rule that looks at the classes which cover regions can know them."""
+    batch = config.strategy.batch
+    if BATCH_RULES[batch.kind].needs != "covers":
+        return
+    if config.regions.is_sparse:
+        raise ConfigError(
+            f"strategy.batch.kind={batch.kind!r}: of regions.kind={config.regions.kind!r} an image offers its best candidates alone; "
+            "use grid, image or superpixels, or another batch rule"
+        )
+    if config.strategy.lazy is not None:
+        raise ConfigError(
+            f"strategy.lazy: {batch.kind!r} ranks classes by what the model predicts for the whole pool, of which lazy scoring sees a part; "
+            "leave lazy out"
         )
 
 
@@ -107,8 +139,8 @@ def _check_network(config: RunConfig, num_classes: int) -> None:
     strategies = (config.strategy, config.strategy_at(START_CYCLE))
     features = any(BATCH_RULES[strategy.batch.kind].features for strategy in strategies)
     passes = config.strategy.passes
-    dropout = find_acquisition(config.strategy.score).inputs == "passes" and passes.kind == "dropout"
-    if not features and not dropout:
+    stochastic = find_acquisition(config.strategy.score).inputs == "passes" and not passes.are_models
+    if not features and not stochastic:
         return
     import torch
 
@@ -116,5 +148,12 @@ def _check_network(config: RunConfig, num_classes: int) -> None:
         model = build_model(config.model, num_classes, load_weights=False)
     if features:
         feature_layer(model, config.strategy.feature_layer)
-    if dropout:
+    if not stochastic:
+        return
+    if map_change(passes) is None:
         with_dropout(model, passes.places, passes.probability)
+    elif not isinstance(model, SplitNetwork):
+        raise ConfigError(
+            f"strategy.passes.kind={passes.kind!r}: the backbone of this model "
+            "is not known; use dropout with strategy.passes.places, or model.kind=composed"
+        )

@@ -20,15 +20,16 @@ from ray_al.driver.pool import read_table, table_bytes
 from ray_al.driver.quarantine import quarantine_broken, unchanged_since_stored
 from ray_al.label import simulated
 from ray_al.label.cost import COSTS, Asked
-from ray_al.score.class_stats import final_parts, pool_stats
+from ray_al.score.class_stats import final_parts, pool_stats, predicted_shares
 from ray_al.score.functions import find_acquisition
 from ray_al.select import BATCH_RULES, rank
 from ray_al.select.basket import Basket, Skip
 from ray_al.select.candidates import Candidates
-from ray_al.select.fill import Allows, fill_from_candidates, fill_in_order
+from ray_al.select.fill import Allows, Order, fill_from_candidates, fill_in_order
 from ray_al.select.noise import gumbel_rows
 from ray_al.select.schedule import beta_at
 from ray_al.select.start import equal_per_image, random_start
+from ray_al.select.stratified import take_turns
 from ray_al.select.topk import merge_topk
 
 NAMES = ["image_index", "region"]
@@ -93,9 +94,19 @@ def choose_query(context: Context, cycle: int, amount: int, *, limit: int | None
     if cycle in context.state.scored and BATCH_RULES[strategy.batch.kind].needs == "candidates":
         _fill_from_candidates(context, cycle, strategy, basket)
     else:
-        order = partial(_scored_order if cycle in context.state.scored else _start_order, context, cycle)
-        fill_in_order(basket, order, typical_cost=_typical_cost(context))
+        fill_in_order(basket, _order(context, cycle, strategy.batch, basket), typical_cost=_typical_cost(context))
     return basket.query()
+
+
+def _order(context: Context, cycle: int, batch: BatchConfig, basket: Basket) -> Order:
+    if cycle not in context.state.scored:
+        return partial(_start_order, context, cycle)
+    if BATCH_RULES[batch.kind].needs != "covers":
+        return partial(_scored_order, context, cycle)
+    shares = predicted_shares((_read_schema(context, ref) for ref in _score_refs(context, cycle)), context.dataset.num_classes)
+    return lambda k, allows: take_turns(
+        scored_parts(context, cycle), k=k, shares=shares, min_cover=batch.min_cover, is_taken=basket.is_taken, allows=allows
+    )
 
 
 def choose_best(context: Context, cycle: int, amount: int) -> pa.Table:
@@ -275,14 +286,21 @@ def scored_parts(context: Context, cycle: int) -> Iterator[pa.Table]:
     Raises:
         RayALError: a score is not a number.
     """
-    strategy, state = context.config.strategy_at(cycle), context.state
-    refs = [ref for _, ref in sorted(state.scores.get(cycle, {}).items()) if ref is not None]
+    strategy = context.config.strategy_at(cycle)
     function = find_acquisition(strategy.score)
-    read = [lambda ref=ref: _read_part(context, ref, cycle) for ref in refs]
+    read = [lambda ref=ref: _read_part(context, ref, cycle) for ref in _score_refs(context, cycle)]
     if function.attribution == "none":
         return (one() for one in read)
     iou = _val_iou(context, cycle)
     return final_parts(read, function, strategy, pool_stats(read, function, context.dataset.num_classes, iou))
+
+
+def _score_refs(context: Context, cycle: int) -> list[FileRef]:
+    return [ref for _, ref in sorted(context.state.scores.get(cycle, {}).items()) if ref is not None]
+
+
+def _read_schema(context: Context, ref: FileRef) -> pa.Schema:
+    return read_table(context.storage, ref, NAMES).schema
 
 
 def _read_part(context: Context, ref: FileRef, cycle: int) -> pa.Table:

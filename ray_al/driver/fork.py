@@ -48,7 +48,7 @@ def _is_of_start(budget: int | float, config: RunConfig) -> bool:
 
 
 def _passes_are_models(config: RunConfig) -> bool:
-    return find_acquisition(config.strategy.score).inputs == "passes" and config.strategy.passes.kind != "dropout"
+    return find_acquisition(config.strategy.score).inputs == "passes" and config.strategy.passes.are_models
 
 
 def fork_run(source: str, config: RunConfig, out: str) -> str:

@@ -1,6 +1,6 @@
 """What functions that look at classes need to know of the whole pool, from the score parts alone."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -9,9 +9,22 @@ from ray_al.core.strategy import StrategyConfig
 from ray_al.core.types import SCORE_SCHEMA
 from ray_al.score.functions import Acquisition, ClassStats, ScoreOptions
 from ray_al.score.functions.classes import final_scores
-from ray_al.score.shards import SCHEMA_METADATA
+from ray_al.score.shards import CLASS_COUNTS, SCHEMA_METADATA
 
 Read = Callable[[], pa.Table]
+
+
+def predicted_shares(schemas: Iterable[pa.Schema], num_classes: int) -> np.ndarray:
+    """The share of the pool's area for which each class is predicted, float64 (C,), from the metadata of its score parts.
+
+    All images are scored at one size, so each counts as much as any other. Images whose regions are all labelled are no longer scored, and
+    not in it.
+    """
+    counts = np.zeros(num_classes, dtype=np.int64)
+    for schema in schemas:
+        counts += np.frombuffer((schema.metadata or {}).get(CLASS_COUNTS, bytes(8 * num_classes)), dtype="<i8")
+    shares: np.ndarray = counts / max(1, int(counts.sum()))
+    return shares
 
 
 def pool_stats(parts: Sequence[Read], function: Acquisition, num_classes: int, iou: np.ndarray) -> ClassStats:

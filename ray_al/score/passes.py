@@ -1,6 +1,8 @@
 """Many stochastic passes over a batch, what they have in common computed once."""
 
+import copy
 import logging
+from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
 import torch
@@ -9,8 +11,11 @@ from torch import fx, nn
 from ray_al.core.errors import ConfigError
 from ray_al.models.build import ForeignSegmenter
 from ray_al.models.dropout import PassDropout, dropout_pass
+from ray_al.models.feature_noise import MapChange, PassKey
 from ray_al.models.layers import root_of, trace
+from ray_al.models.split import Maps, SplitNetwork
 from ray_al.score.inputs import NetworkInput
+from ray_al.score.prepare import Resolved, prepare_network
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +29,75 @@ class Halves(NamedTuple):
     """Whether the back works in place, so that it needs values of its own."""
 
 
-class StochasticNetwork:
+class Passes(ABC):
+    """A network whose passes over one batch differ."""
+
+    @abstractmethod
+    def prefix(self, given: NetworkInput) -> tuple[Any, ...]:
+        """What all passes over a batch share; to be handed to `suffix` unread."""
+
+    @abstractmethod
+    def suffix(self, prefix: tuple[Any, ...], number: int | None) -> torch.Tensor:
+        """Logits (N, C, h, w) of one pass; the plain network's for None. May be called any number of times, in any order."""
+
+
+class FeaturePasses(Passes):
+    """A network whose passes differ in the maps that enter its head.
+
+    Args:
+        network: from `build_model`, with its weights, not yet prepared; it is changed in place.
+        change: what a pass does to the maps.
+        precision: as `prepare_network`.
+        device: where to compute.
+        seed: of the run.
+        cycle: of the scores.
+    """
+
+    def __init__(
+        self,
+        network: SplitNetwork,
+        change: MapChange,
+        precision: Resolved,
+        device: torch.device | str,
+        *,
+        seed: int,
+        cycle: int,
+    ) -> None:
+        self.change, self.seed, self.cycle = change, seed, cycle
+        self.backbone: nn.Module | None = None
+        if not network.is_frozen:
+            # A copy: where a part cannot be traced, it is prepared in place, and so would be the other.
+            self.backbone = prepare_network(_Backbone(copy.deepcopy(network)), precision, device)
+        self.head = prepare_network(network.head_network(), precision, device)
+
+    def prefix(self, given: NetworkInput) -> Maps:
+        """As `Passes.prefix`: the maps (N, c, h, w)."""
+        if self.backbone is None:
+            assert isinstance(given, tuple), "a frozen network is given maps"
+            return given
+        maps: Maps = self.backbone(given)
+        return maps
+
+    def suffix(self, prefix: Maps, number: int | None) -> torch.Tensor:
+        """As `Passes.suffix`."""
+        # Copied where nothing is changed, as the head may work in place.
+        key = None if number is None else PassKey(self.seed, self.cycle, number)
+        logits: torch.Tensor = self.head(_copied(prefix) if key is None else self.change(prefix, key))
+        return logits
+
+
+class _Backbone(nn.Module):
+    """From images (N, 3, H, W) to maps."""
+
+    def __init__(self, network: SplitNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: torch.Tensor) -> Maps:
+        return self.network.maps(images)
+
+
+class StochasticNetwork(Passes):
     """A network with `PassDropout` layers, whose part before the first dropout is computed once a batch.
 
     Args:
@@ -43,14 +116,14 @@ class StochasticNetwork:
         self.halves = _halves(root_of(network))
 
     def prefix(self, given: NetworkInput) -> tuple[Any, ...]:
-        """What all passes over a batch share; to be handed to `suffix` unread."""
+        """As `Passes.prefix`."""
         if self.halves is None:
             return (given,)
         shared: tuple[Any, ...] = self.halves.front(given)
         return shared
 
     def suffix(self, prefix: tuple[Any, ...], number: int | None) -> torch.Tensor:
-        """Logits (N, C, h, w) of one pass; the plain network's for None. May be called any number of times, in any order."""
+        """As `Passes.suffix`."""
         if self.halves is None or self.halves.back_writes:
             prefix = _copied(prefix)
         with dropout_pass(self.seed, self.cycle, number):

@@ -14,6 +14,7 @@ from ray_al.models.layers import replace_layer, root_of, trace
 
 logger = logging.getLogger(__name__)
 Precision = Literal["auto", "fp32", "bf16", "reference"]
+Resolved = Literal["fp32", "bf16", "reference"]
 
 NARROW = 16
 """Layers of at most so many channels at a network's start keep fp32: the rounding of their weights shifts all that comes behind them, and few
@@ -21,7 +22,7 @@ channels average little of it out. LR-ASPP on CamVid, 360x480: rounding all weig
 0.008 without these layers, which cost 3 % more time in fp32; rounding all activations moves them by 0.004."""
 
 
-def resolve_precision(precision: Precision) -> Literal["fp32", "bf16", "reference"]:
+def resolve_precision(precision: Precision) -> Resolved:
     """`auto` is bf16 where the processor computes in it, else fp32."""
     if precision != "auto":
         return precision
@@ -29,7 +30,7 @@ def resolve_precision(precision: Precision) -> Literal["fp32", "bf16", "referenc
     return "bf16" if "avx512_bf16" in flags or "amx_bf16" in flags else "fp32"
 
 
-def prepare_network(model: nn.Module, precision: Literal["fp32", "bf16", "reference"], device: torch.device | str) -> nn.Module:
+def prepare_network(model: nn.Module, precision: Resolved, device: torch.device | str) -> nn.Module:
     """Evaluation mode; unless `reference`: channels last, convolution and batch norm folded, bf16 where asked for, from `NARROW` on.
 
     Its input is float32 at any precision. On a CPU the activation behind a convolution is computed

@@ -2,10 +2,12 @@
 
 import functools
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from torch.nn import functional
 
 from ray_al.core.config import RegionsConfig, RunConfig
 from ray_al.core.errors import ConfigError
@@ -21,7 +23,7 @@ from ray_al.score.inputs import Inputs
 from ray_al.score.pooling import BoxPooler, LabelPooler
 from ray_al.score.readers import open_reader, score_device
 from ray_al.score.scorer import Maps, Scorer
-from ray_al.score.shards import SCHEMA_METADATA, ShardImage, ShardTask, regions_of
+from ray_al.score.shards import CLASS_COUNTS, SCHEMA_METADATA, ShardImage, ShardTask, regions_of
 
 Columns = dict[str, np.ndarray]
 
@@ -30,38 +32,67 @@ RANDOM_SCORES = "random scores"
 
 
 def score_table(task: ShardTask, config: RunConfig, images: Sequence[ShardImage]) -> tuple[pa.Table, list[tuple[str, str]]]:
-    """SCORE_SCHEMA with what the function adds (`dominant`, `class_scores`), and (image_id, error) of broken images.
+    """SCORE_SCHEMA with what the function and the batch rule add (`dominant`, `class_scores`, `covers`), and (image_id, error) of broken images.
 
-    The schema's metadata holds the sums of the class probabilities over the shard's pixels where the function asks for classes.
+    The schema's metadata holds the sums of the class probabilities over the shard's pixels where the function asks for classes, and the number
+    of pixels for which each class is predicted where the batch rule does.
     """
     strategy = config.strategy_at(task.cycle)
     function = find_acquisition(strategy.score)
     if not function.needs_model:
         rows = [_random_columns(task, config, image) for image in images]
-        return _table(images, rows, function, None), []
+        return _table(images, rows, function, _Sums()), []
     scorer = load_scorer(task.run_uri, task.weights, config.model_dump_json(), task.cycle, task.seed)
 
     reader = open_reader(task, config, scorer.form, scorer.transforms)
 
-    def work(members: list[ShardImage], inputs: Inputs) -> list[tuple[ShardImage, Columns, np.ndarray | None]]:
+    num_classes = scorer.num_classes
+
+    def work(members: list[ShardImage], inputs: Inputs) -> list[tuple[ShardImage, Columns, _Sums]]:
         maps = scorer.maps(inputs)
         columns = [region_columns(maps, n, image, scorer, regions_of(task, config, image)) for n, image in enumerate(members)]
-        if maps.probabilities is None:
-            return [(image, one, None) for image, one in zip(members, columns, strict=True)]
-        means = maps.probabilities[: len(members)].double().mean((2, 3)).numpy(force=True)
-        return list(zip(members, columns, means, strict=True))
+        return list(zip(members, columns, _sums(maps, len(members), num_classes), strict=True))
 
     broken: list[tuple[str, str]] = []
     kept, rows = [], []
-    sums = np.zeros(scorer_classes(config)) if function.attribution != "none" else None
+    total = _Sums(
+        probabilities=np.zeros(num_classes) if function.attribution != "none" else None,
+        classes=np.zeros(num_classes, dtype=np.int64) if strategy.batch.reads_covers else None,
+    )
     for results, errors in map_batches(images, reader, scorer.batch_size, scorer.lanes, work):
         broken += errors
-        for image, columns, mean in results:
+        for image, columns, sums in results:
             kept.append(image)
             rows.append(columns)
-            if sums is not None and mean is not None:
-                sums += mean
-    return _table(kept, rows, function, sums), broken
+            total.add(sums)
+    return _table(kept, rows, function, total), broken
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Sums:
+    """Over the pixels of scored maps: mean class probabilities, float64 (C,), summed up over images, and pixels of each predicted class, int64
+    (C,); None where nobody asks."""
+
+    probabilities: np.ndarray | None = None
+    classes: np.ndarray | None = None
+
+    def add(self, other: "_Sums") -> None:
+        for total, one in ((self.probabilities, other.probabilities), (self.classes, other.classes)):
+            if total is not None and one is not None:
+                total += one
+
+
+def _sums(maps: Maps, num_images: int, num_classes: int) -> list[_Sums]:
+    """Of each of the first images of a batch."""
+    means = None if maps.probabilities is None else maps.probabilities[:num_images].double().mean((2, 3)).numpy(force=True)
+    ids = None if maps.classes is None else maps.classes[:num_images].numpy(force=True)
+    return [
+        _Sums(
+            probabilities=None if means is None else means[n],
+            classes=None if ids is None else np.bincount(ids[n].ravel(), minlength=num_classes),
+        )
+        for n in range(num_images)
+    ]
 
 
 def region_columns(maps: Maps, position: int, image: ShardImage, scorer: Scorer, regions: ImageRegions) -> Columns:
@@ -75,6 +106,9 @@ def region_columns(maps: Maps, position: int, image: ShardImage, scorer: Scorer,
     aggregation = function.aggregation if strategy.aggregation == "auto" else strategy.aggregation
     scores = pooler.pool(values, aggregation, strategy.top_share)
     columns = {"region": image.rest, "score": scores[image.rest], "num_pixels": pooler.num_pixels[image.rest]}
+    if maps.classes is not None:
+        one_hot = functional.one_hot(maps.classes[position], scorer.num_classes).permute(2, 0, 1).float()
+        columns["covers"] = np.asarray(pooler.mean(one_hot))[image.rest]
     if maps.probabilities is None:
         return columns
     probabilities = maps.probabilities[position].float()
@@ -125,7 +159,7 @@ def _random_columns(task: ShardTask, config: RunConfig, image: ShardImage) -> Co
     return {"region": image.rest, "score": scores, "num_pixels": regions.num_pixels[image.rest]}
 
 
-def _table(images: Sequence[ShardImage], rows: Sequence[Columns], function: Acquisition, sums: np.ndarray | None) -> pa.Table:
+def _table(images: Sequence[ShardImage], rows: Sequence[Columns], function: Acquisition, sums: _Sums) -> pa.Table:
     schema = score_schema(function, sums)
     if not rows:
         return schema.empty_table()
@@ -133,23 +167,31 @@ def _table(images: Sequence[ShardImage], rows: Sequence[Columns], function: Acqu
     names = pa.array([image.row["image_id"] for image in images], pa.string())
     columns: Mapping[str, Any] = {
         "image_index": np.repeat([image.row["image_index"] for image in images], lengths),
-        **{name: np.concatenate([row[name] for row in rows]) for name in rows[0] if name != "class_scores"},
+        **{name: np.concatenate([row[name] for row in rows]) for name in rows[0]},
     }
-    arrays = [pa.array(columns[field.name], type=field.type) for field in schema if field.name in columns]
+    arrays = [_array(columns[field.name], field.type) for field in schema if field.name in columns]
     arrays.insert(schema.get_field_index("image_id"), names.take(pa.array(np.repeat(np.arange(len(images)), lengths))))
-    if "class_scores" in schema.names:
-        flat = np.concatenate([row["class_scores"] for row in rows]).astype(np.float32)
-        arrays.append(pa.FixedSizeListArray.from_arrays(pa.array(flat.ravel()), flat.shape[1]))
     return pa.table(arrays, schema=schema)
 
 
-def score_schema(function: Acquisition, sums: np.ndarray | None) -> pa.Schema:
-    schema = SCORE_SCHEMA
+def _array(values: np.ndarray, kind: pa.DataType) -> pa.Array:
+    if values.ndim == 1:
+        return pa.array(values, type=kind)
+    return pa.FixedSizeListArray.from_arrays(pa.array(values.astype(np.float32).ravel()), values.shape[1])
+
+
+def score_schema(function: Acquisition, sums: _Sums) -> pa.Schema:
+    schema, metadata = SCORE_SCHEMA, {}
     if function.attribution == "dominant":
         schema = schema.append(pa.field("dominant", pa.int16()))
-    elif function.attribution != "none" and sums is not None:
-        schema = schema.append(pa.field("class_scores", pa.list_(pa.float32(), len(sums))))
-    return schema if sums is None else schema.with_metadata({SCHEMA_METADATA: sums.astype("<f8").tobytes()})
+    elif function.attribution != "none" and sums.probabilities is not None:
+        schema = schema.append(pa.field("class_scores", pa.list_(pa.float32(), len(sums.probabilities))))
+    if sums.probabilities is not None:
+        metadata[SCHEMA_METADATA] = sums.probabilities.astype("<f8").tobytes()
+    if sums.classes is not None:
+        schema = schema.append(pa.field("covers", pa.list_(pa.float32(), len(sums.classes))))
+        metadata[CLASS_COUNTS] = sums.classes.astype("<i8").tobytes()
+    return schema.with_metadata(metadata) if metadata else schema
 
 
 @functools.lru_cache(maxsize=4)

@@ -12,11 +12,12 @@ from ray_al.core.errors import DivergedError
 from ray_al.core.strategy import StrategyConfig
 from ray_al.models import build_model, load_trained
 from ray_al.models.dropout import with_dropout
+from ray_al.models.feature_noise import map_change
 from ray_al.models.features import FeatureNetwork, feature_layer
 from ray_al.models.split import SplitNetwork
 from ray_al.score.functions import Acquisition, ScoreOptions, find_acquisition
 from ray_al.score.inputs import Form, Inputs, NetworkInput
-from ray_al.score.passes import StochasticNetwork
+from ray_al.score.passes import FeaturePasses, Passes, StochasticNetwork
 from ray_al.score.prepare import prepare_network, resolve_precision
 from ray_al.score.transforms import add_transformed
 from ray_al.score.views import Views
@@ -29,10 +30,12 @@ of 120x160: 0.989."""
 
 @dataclass(frozen=True)
 class Maps:
-    """Of a batch, at the resolution of scoring: `values` (N, h, w), `probabilities` (N, C, h, w) where classes count, else None."""
+    """Of a batch, at the resolution of scoring: `values` (N, h, w), `probabilities` (N, C, h, w) where classes count, else None; `classes`,
+    int64 (N, h, w), those predicted, where the batch rule asks what they cover, else None."""
 
     values: torch.Tensor
     probabilities: torch.Tensor | None
+    classes: torch.Tensor | None = None
 
 
 GPU_LANES = 2
@@ -68,20 +71,23 @@ class Scorer:
     ) -> None:
         self.config, self.strategy, self.device, self.cycle = config, strategy, device, cycle
         self.acquisition: Acquisition = find_acquisition(strategy.score)
+        self.num_classes = num_classes
         self.options = ScoreOptions(radius=strategy.radius, nu=strategy.nu)
         self.precision = resolve_precision(config.score.precision)
         self.lanes = config.score.threads if device == "cpu" else GPU_LANES
         self.batch_size = config.score.batch_size if isinstance(config.score.batch_size, int) else 4
-        self.stochastic: StochasticNetwork | None = None
         states: Sequence[bytes | None] = weights or [None]
-        self.networks = [self._network(num_classes, state) for state in states]
-        if self.drops:
-            self.stochastic = StochasticNetwork(self.networks[0], seed, cycle)
+        self.networks: list[nn.Module] = []
+        self.passes: Passes | None = None
+        if self.is_stochastic:
+            self.passes = self._passes(num_classes, states[0], seed)
+        else:
+            self.networks = [self._network(num_classes, state) for state in states]
 
     @property
-    def drops(self) -> bool:
-        """Whether passes differ by dropout."""
-        return self.acquisition.inputs == "passes" and self.strategy.passes.kind == "dropout"
+    def is_stochastic(self) -> bool:
+        """Whether passes of one model differ."""
+        return self.acquisition.inputs == "passes" and not self.strategy.passes.are_models
 
     @property
     def transforms(self) -> tuple[str, ...]:
@@ -96,10 +102,17 @@ class Scorer:
         return Form(device=self.device, memory_format=layout, dtype=dtype)
 
     def _network(self, num_classes: int, weights: bytes | None) -> nn.Module:
+        return prepare_network(self._computed(self._loaded(num_classes, weights)), self.precision, self.device)
+
+    def _passes(self, num_classes: int, weights: bytes | None, seed: int) -> Passes:
         model, passes = self._loaded(num_classes, weights), self.strategy.passes
-        if self.drops:
-            model, _ = with_dropout(model, passes.places, passes.probability)
-        return prepare_network(self._computed(model), self.precision, self.device)
+        change = map_change(passes)
+        if change is not None:
+            assert isinstance(model, SplitNetwork), "check_strategy refuses other networks"
+            return FeaturePasses(model, change, self.precision, self.device, seed=seed, cycle=self.cycle)
+        model, _ = with_dropout(model, passes.places, passes.probability)
+        network = prepare_network(self._computed(model), self.precision, self.device)
+        return StochasticNetwork(network, seed, self.cycle)
 
     def _loaded(self, num_classes: int, weights: bytes | None) -> nn.Module:
         model = build_model(self.config.model, num_classes, load_weights=False)
@@ -118,7 +131,8 @@ class Scorer:
         if function.inputs == "logits":
             assert function.pixel is not None
             logits = self._scaled(self.networks[0], inputs.plain())
-            return Maps(function.pixel(logits, self.options), logits.softmax(1) if function.attribution != "none" else None)
+            classes = logits.argmax(1) if self.strategy.batch.reads_covers else None
+            return Maps(function.pixel(logits, self.options), logits.softmax(1) if function.attribution != "none" else None, classes)
         assert function.views is not None
         return Maps(function.views(self.views(inputs)), None)
 
@@ -129,10 +143,12 @@ class Scorer:
             views.add(self._scaled(self.networks[0], plain))
             for name in self.transforms:
                 add_transformed(views, name, self._scaled(self.networks[0], inputs.transformed(name)), self.score_size)
-        elif self.stochastic is not None:
-            prefix = self.stochastic.prefix(plain)
+        elif self.passes is not None:
+            prefix = self.passes.prefix(plain)
+            if "plain" in views.wants:
+                views.add_plain(self._resized(self.passes.suffix(prefix, None), self.score_size))
             for number in range(self.strategy.passes.count):
-                views.add(self._resized(self.stochastic.suffix(prefix, number), self.score_size))
+                views.add(self._resized(self.passes.suffix(prefix, number), self.score_size))
         else:
             for network in self.networks:
                 views.add(self._scaled(network, plain))
@@ -174,7 +190,7 @@ class Scorer:
 class FeatureScorer(Scorer):
     """Class probabilities and the features of a named layer, of one pass whatever the score looks at."""
 
-    drops = False
+    is_stochastic = False
 
     def _network(self, num_classes: int, weights: bytes | None) -> nn.Module:
         model = self._loaded(num_classes, weights)

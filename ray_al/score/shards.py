@@ -22,6 +22,8 @@ from ray_al.regions.maps import MapPart
 
 Work = Literal["maps", "scores", "features", "embed"]
 SCHEMA_METADATA = b"probability_sums"
+CLASS_COUNTS = b"class_counts"
+"""Key of a score part's metadata: pixels of the scored maps for which each class is predicted, int64 (C,)."""
 
 
 @dataclass(frozen=True, kw_only=True)

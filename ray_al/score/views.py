@@ -7,14 +7,14 @@ import torch
 from ray_al.core.errors import RayALError
 from ray_al.score.shannon import entropy
 
-KINDS = frozenset({"mean_p", "mean_entropy", "votes", "var_p"})
+KINDS = frozenset({"mean_p", "mean_entropy", "votes", "var_p", "plain"})
 
 
 class Views:
     """What M passes over the same images say together; only what is wanted is kept.
 
     Args:
-        wants: of `mean_p`, `mean_entropy`, `votes` and `var_p`.
+        wants: of `mean_p`, `mean_entropy`, `votes`, `var_p` and `plain`.
 
     Attributes:
         count: M, the passes added so far.
@@ -48,6 +48,15 @@ class Views:
             self._add_moments(logits.softmax(1))
         if "votes" in self.wants:
             self._sum("votes", torch.zeros_like(logits).scatter_(1, logits.argmax(1, keepdim=True), 1))
+
+    def add_plain(self, logits_NCHW: torch.Tensor) -> None:
+        """Keep the pass in which nothing was changed; it is none of the M."""
+        self._kept["plain"] = logits_NCHW.float()
+
+    @property
+    def plain(self) -> torch.Tensor:
+        """Logits of the pass in which nothing was changed, (N, C, H, W); only where `add_plain` gave them."""
+        return self._read("plain")
 
     @property
     def mean_p(self) -> torch.Tensor:

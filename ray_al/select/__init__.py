@@ -35,7 +35,8 @@ class BatchRule:
     Attributes:
         paper: source.
         needs: `scores`: regions are taken in the order of their keys, which a stream of parts can give; `candidates`: the rule
-            chooses among the best M regions, in memory.
+            chooses among the best M regions, in memory; `covers`: it takes a stream of scores with the part of each region that each
+            predicted class covers.
         features: whether it reads the candidates' features.
         classes: whether it reads class probabilities, or scores by class, of the candidates.
         depends_on_k: whether its answer for k regions does not begin with its answer for fewer.
@@ -45,7 +46,7 @@ class BatchRule:
     """
 
     paper: str
-    needs: Literal["scores", "candidates"] = "scores"
+    needs: Literal["scores", "candidates", "covers"] = "scores"
     features: bool = False
     classes: bool = False
     depends_on_k: bool = False
@@ -77,6 +78,9 @@ BATCH_RULES: Mapping[str, BatchRule] = {
         depends_on_k=True,
         choose=class_split,
     ),
+    "stratified": BatchRule(
+        paper="classes take turns, rarest first, each its highest score; after CBAL: Bengar et al., WACV 2022 (arXiv 2110.04543)", needs="covers"
+    ),
 }
 
 
@@ -101,9 +105,11 @@ def rank(
 
     Raises:
         RayALError: a score is not a number.
-        ConfigError: the rule chooses among candidates, see `choose`.
+        ConfigError: the rule chooses among candidates, see `choose`, or by classes, see `take_turns`.
     """
     rule = BATCH_RULES[batch.kind]
+    if rule.needs == "covers":
+        raise ConfigError(f"batch rule {batch.kind!r} needs the classes that cover regions and cannot rank scores alone; call take_turns()")
     if rule.needs != "scores":
         raise ConfigError(f"batch rule {batch.kind!r} needs {rule.needs} and cannot rank scores alone; collect candidates and call choose()")
 

@@ -107,8 +107,9 @@ def effective_values(config: RunConfig, *, exclude: set[str]) -> dict[str, Any]:
     ]
     unread_batch = [
         *(["beta", "schedule"] if kind not in WITH_BETA else []),
-        *(["candidates"] if BATCH_RULES[kind].needs == "scores" else []),
+        *(["candidates"] if BATCH_RULES[kind].needs in ("scores", "covers") else []),
         *(["share_by_class"] if kind != "class_split" else []),
+        *(["min_cover"] if kind != "stratified" else []),
     ]
     values["strategy"] = {key: value for key, value in strategy.items() if key not in unread}
     values["strategy"]["batch"] = {key: value for key, value in strategy["batch"].items() if key not in unread_batch}

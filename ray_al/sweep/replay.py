@@ -151,6 +151,8 @@ def _check_only_choice_changed(config: RunConfig, other: RunConfig) -> None:
 def _check_features(config: RunConfig, other: RunConfig, state: State, cycles: set[int]) -> None:
     """A rule on features chooses from the candidates whose features the run stored, in every cycle that is replayed."""
     rule, wanted, stored = other.strategy.batch.kind, other.strategy.batch.candidates, config.strategy.batch.candidates
+    if BATCH_RULES[rule].needs == "covers" and not config.strategy.batch.reads_covers:
+        raise ConfigError(f"strategy.batch.kind={rule!r} needs the classes that cover each region, which this run did not store; run it")
     if not BATCH_RULES[rule].features:
         return
     if other.strategy.score != config.strategy.score or not cycles <= state.extracted.keys():

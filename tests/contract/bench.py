@@ -17,6 +17,7 @@ from ray_al.label.simulated import Truth
 from ray_al.ledger import Query, State
 from ray_al.regions import open_regions
 from ray_al.score.features import feature_schema
+from ray_al.score.shards import CLASS_COUNTS
 
 NUM_CLASSES, NUM_FEATURES, NUM_LABELLED = 4, 6, 25
 SIZES = {"equal": [(96, 128)], "mixed": [(96, 128), (64, 96), (122, 163)]}
@@ -113,7 +114,11 @@ def _rows(shapes: list[tuple[int, int]], regions: Any, random: np.random.Generat
 
 def _with_classes(rows: pa.Table, random: np.random.Generator) -> pa.Table:
     flat = random.dirichlet(np.full(NUM_CLASSES, 0.3), len(rows)).astype(np.float32)
-    return rows.append_column("class_scores", pa.FixedSizeListArray.from_arrays(pa.array(flat.ravel()), NUM_CLASSES))
+    rows = rows.append_column("class_scores", pa.FixedSizeListArray.from_arrays(pa.array(flat.ravel()), NUM_CLASSES))
+    covers = np.random.default_rng(len(rows)).dirichlet([2, 0.5, 0.2, 0.1], len(rows)).astype(np.float32)  # drawn apart: all else stays as it was
+    counts = np.round(1e6 * covers.sum(axis=0)).astype("<i8")
+    rows = rows.append_column("covers", pa.FixedSizeListArray.from_arrays(pa.array(covers.ravel()), NUM_CLASSES))
+    return rows.replace_schema_metadata({CLASS_COUNTS: counts.tobytes()})
 
 
 def _features(rows: pa.Table, random: np.random.Generator) -> pa.Table:

@@ -27,7 +27,7 @@ from ray_al.features.source import pool_source
 from ray_al.models import build_model
 from ray_al.models.state import load_trained, trained_state
 from ray_al.regions import open_regions
-from ray_al.score.class_stats import final_parts, pool_stats
+from ray_al.score.class_stats import final_parts, pool_stats, predicted_shares
 from ray_al.score.functions import ACQUISITIONS, ScoreOptions
 from ray_al.score.inputs import Features, Pixels
 from ray_al.score.scorer import Scorer
@@ -270,7 +270,7 @@ def read(storage, ref):
 
 
 def rows(tables):
-    names = ("image_id", "region", "score", "num_pixels", "dominant", "class_scores")
+    names = ("image_id", "region", "score", "num_pixels", "dominant", "class_scores", "covers")
     return [{name: row.get(name) for name in names} for table in tables for row in table.to_pylist()]
 
 
@@ -335,6 +335,46 @@ def test_aggregations_order_as_they_should(root, aggregation):
     ratios = [row["score"] / mean["score"] for row, mean in zip(found, means, strict=True)]
     low, high = {"mean": (1, 1), "sum": (2048, 2048), "max": (1, 100), "top_share": (1, 100)}[aggregation]
     assert all(low * (1 - 1e-5) <= ratio <= high * (1 + 1e-5) for ratio in ratios)
+
+
+@pytest.mark.parametrize("kind", ["grid", "image", "superpixels"])
+@pytest.mark.parametrize("name", ["bvsb", "class_balanced", "pixbal"])
+def test_what_predicted_classes_cover_is_counted_out(root, name, kind):
+    """Beside the score: each class's part of a region, against the map of predicted classes laid over the regions by hand."""
+    values = {**configure(root, name, kind).model_dump(mode="json"), "score": {"precision": "reference", "workers": 0, "threads": 1, "shard_size": 2}}
+    values["strategy"]["batch"]["kind"] = "stratified"
+    config = parse_config(values, source="test")
+    tables, _ = run_shards(root, config, cycle=9)
+    other, _ = run_shards(root, parse_config({**values, "score": {**values["score"], "shard_size": 3}}, source="test"), cycle=9)
+    assert rows(tables) == rows(other)
+    shares = predicted_shares([table.schema for table in tables], NUM_CLASSES)
+    assert np.array_equal(shares, predicted_shares([table.schema for table in other], NUM_CLASSES))
+    plain = parse_config({**values, "strategy": {**values["strategy"], "batch": {"kind": "topk"}}}, source="test")
+    assert [{**row, "covers": None} for row in rows(tables)] == rows(run_shards(root, plain, cycle=10)[0])
+
+    scorer, counts = Scorer(config, config.strategy, NUM_CLASSES, states(root, config)), np.zeros(NUM_CLASSES)
+    regions = open_regions(config.regions)
+    for path in sorted((root / "data" / "train").glob("*.png")):
+        image = read_image(str(path))
+        classes = scorer.maps(batch(scorer, resize_image(image, (32, 48))[None])).classes[0].numpy()
+        counts += np.bincount(classes.ravel(), minlength=NUM_CLASSES)
+        labels = native_labels(regions, image)
+        fine = np.repeat(np.repeat(classes, 3, axis=0), 8, axis=1)  # 96 x 384: a cell of the map is 3 x 8, a pixel of the image 1 x 3
+        for row in rows(tables):
+            if row["image_id"] == f"train/{path.name}":
+                inside = fine[np.repeat(labels, 3, axis=1) == row["region"]]
+                assert np.allclose(row["covers"], np.bincount(inside, minlength=NUM_CLASSES) / len(inside), atol=1e-6)
+    assert np.allclose(shares, counts / counts.sum(), atol=1e-12)
+
+
+def native_labels(regions, image):
+    """The region of each pixel."""
+    if regions.needs_maps:
+        return regions.segment(image)
+    labels = np.zeros(image.shape[:2], dtype=int)
+    for number, (top, left, bottom, right) in enumerate(regions.of_image(*image.shape[:2]).boxes):
+        labels[top:bottom, left:right] = number
+    return labels
 
 
 def test_random_differs_from_cycle_to_cycle(root):

@@ -9,7 +9,9 @@ import pytest
 from bench import NUM_LABELLED, Bench
 
 from ray_al.driver import choose, quarantine, scoring
+from ray_al.driver.check_strategy import goes_with
 from ray_al.driver.pool import read_table
+from ray_al.score.functions import ACQUISITIONS
 from ray_al.select import BATCH_RULES, fill
 
 GOLDEN = Path(__file__).parent / "queries.json"
@@ -38,7 +40,7 @@ def names(query):
 def asked(monkeypatch):
     """How many regions rules were asked for."""
     numbers = []
-    for module, name in ((choose, "rank"), (fill, "choose")):
+    for module, name in ((choose, "rank"), (choose, "take_turns"), (fill, "choose")):
         real = getattr(module, name)
         monkeypatch.setattr(module, name, lambda *given, real=real, **options: numbers.append(options["k"]) or real(*given, **options))
     return numbers
@@ -83,7 +85,7 @@ def test_whole_images_are_chosen_as_regions_are(asked, rule):
     assert asked == [WANTED + fill.ONE_MORE] * 4
 
 
-@pytest.mark.parametrize("rule", [rule for rule in RULES if rule != "class_split"])
+@pytest.mark.parametrize("rule", [rule for rule in RULES if goes_with(ACQUISITIONS["random"], rule)])
 def test_broken_images_are_made_up_for_in_every_unit(asked, monkeypatch, rule):
     """Where no scorer opened them: the query does, and asks for what they took away."""
     broken = (3, 11, 12, 20, 27)
@@ -143,7 +145,7 @@ def test_images_are_opened_as_many_as_are_paid(asked, rule):
 @pytest.mark.parametrize("rule", RULES)
 def test_a_rest_that_pays_for_nothing_asks_for_nothing(asked, rule):
     query = bench(rule, "pixels").choose(CELL - 1)
-    assert (len(query), len(asked)) == (0, 1 if BATCH_RULES[rule].needs == "scores" else 0)
+    assert (len(query), len(asked)) == (0, 0 if BATCH_RULES[rule].needs == "candidates" else 1)
 
 
 @pytest.mark.parametrize("candidates", [100, 100_000])

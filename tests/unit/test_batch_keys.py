@@ -105,7 +105,7 @@ def test_a_sharp_draw_is_topk(kind):
 def test_rules_on_candidates_do_not_rank():
     with pytest.raises(ConfigError, match="needs candidates"):
         ranked([pool([1.0])], 1, "badge")
-    assert all((rule.choose is None) == (rule.needs == "scores") for rule in BATCH_RULES.values())
+    assert all((rule.choose is None) == (rule.needs != "candidates") for rule in BATCH_RULES.values())
 
 
 def test_beta_grows_a_hundredfold():

@@ -58,7 +58,7 @@ def test_the_passes_logits_stay_as_they_are():
     assert (passes == before).all()
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize("kind", sorted(KINDS - {"plain"}))
 def test_only_what_is_wanted_is_kept(kind):
     views = views_of([torch.zeros(1, 3, 2, 2)] * 2, frozenset({kind}))
     getattr(views, kind)
@@ -72,3 +72,11 @@ def test_refuses_what_is_not_known_and_what_is_not_there_yet():
         Views(frozenset({"max_p"}))
     with pytest.raises(RayALError, match="0 passes"):
         _ = Views(KINDS).votes
+
+
+def test_the_plain_pass_is_none_of_the_passes():
+    views = Views(frozenset({"plain", "votes"}))
+    views.add_plain(torch.tensor([0.0, 5.0]).view(1, 2, 1, 1))
+    views.add(torch.tensor([5.0, 0.0]).view(1, 2, 1, 1))
+    assert views.count == 1 and views.votes.flatten().tolist() == [1.0, 0.0]
+    assert views.plain.flatten().tolist() == [0.0, 5.0]

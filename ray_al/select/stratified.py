@@ -1,0 +1,106 @@
+"""Classes take turns: each gives the best region in which it is predicted and rare.
+
+Class-stratified choice as in CBAL (Bengar et al., WACV 2022, arXiv 2110.04543, which balances a query by predicted classes) and ClaSP PE
+(nnActive, 2026, see `class_split`), for regions that hold several classes: a region stands for the rarest class of the pool that fills a
+good part of it. Not confirmed: no public code does just this.
+"""
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import pyarrow as pa
+
+from ray_al.select.topk import KEY_SCHEMA, SPARE_ROWS
+
+Allows = Callable[[pa.Table], np.ndarray]
+ROUNDING = 1e-5
+"""A share of a region's area that is short of the least by this much still counts: it is a sum in float32."""
+_BEST_FIRST = [("stratum", "ascending"), ("key", "descending"), ("image_id", "ascending"), ("region", "ascending")]
+
+
+def strata_of(covers: np.ndarray, shares: np.ndarray, min_cover: float) -> np.ndarray:
+    """The class that each region stands for, int64 (R,).
+
+    It is the class of the lowest share in the pool among those that cover at least `min_cover` of the region (of equal
+    shares the lower number); where none does, the class that covers most of it.
+
+    Args:
+        covers: (R, C), the share of a region's area that each class is predicted for.
+        shares: (C,), of the pool's area.
+    """
+    rank = _ranks(shares)
+    covering = covers >= min_cover - ROUNDING
+    rarest = np.where(covering, rank, len(rank)).argmin(axis=1)
+    strata: np.ndarray = np.where(covering.any(axis=1), rarest, covers.argmax(axis=1))
+    return strata
+
+
+def take_turns(parts: Iterable[pa.Table], *, k: int, shares: np.ndarray, min_cover: float, is_taken: Allows, allows: Allows) -> pa.Table:
+    """The first `k` regions when classes take turns, the rarest of the pool first, each giving its highest score left.
+
+    The class of which fewest regions are taken goes next, so that turns go on where regions taken earlier leave them. A class without a
+    region left gives up its turn. The ranking for k begins with that for fewer. Memory is O(k x classes + a part).
+
+    Args:
+        parts: SCORE_SCHEMA with `covers`, see `strata_of`.
+        shares: (C,), of the pool's area that each class is predicted for.
+        is_taken: rows -> bool (rows,), regions of the query so far.
+        allows: rows -> bool (rows,), regions that may be chosen; no region that is taken.
+
+    Returns:
+        SCORE_SCHEMA with `key` and `reason`, in order; ties by image_id, then region.
+    """
+    taken, best = np.zeros(len(shares), dtype=np.int64), _BestOfEach(k, len(shares))
+    for part in parts:
+        covers = part.column("covers").combine_chunks().flatten().to_numpy().reshape(len(part), len(shares))
+        strata = strata_of(covers, shares, min_cover)
+        taken += np.bincount(strata[is_taken(part)], minlength=len(shares))
+        keyed = part.append_column("key", part.column("score").cast(pa.float64())).select(KEY_SCHEMA.names)
+        best.add(keyed.append_column("stratum", pa.array(strata, pa.int64())).filter(pa.array(allows(part))))
+    table = best.table()
+    stratum = table.column("stratum").to_numpy()
+    turn = taken[stratum] + _places(stratum)
+    order = np.lexsort((_ranks(shares)[stratum], turn))[:k]
+    ranked = table.select(KEY_SCHEMA.names).take(pa.array(order))
+    return ranked.append_column("reason", pa.array(["stratified"] * len(ranked), pa.string()))
+
+
+class _BestOfEach:
+    """The `k` rows of each stratum with the highest keys, of all parts that were added."""
+
+    def __init__(self, k: int, num_strata: int) -> None:
+        self.k, self.floors = k, np.full(num_strata, -np.inf)
+        self._pending: list[pa.Table] = []
+        self._num_rows = self._num_best = 0
+
+    def add(self, part: pa.Table) -> None:
+        """Add rows of KEY_SCHEMA with `stratum`."""
+        reaches = part.column("key").to_numpy() >= self.floors[part.column("stratum").to_numpy()]
+        self._pending.append(part.filter(pa.array(reaches)))
+        self._num_rows += len(self._pending[-1])
+        if self._num_rows > 2 * self._num_best + SPARE_ROWS:
+            best = self.table()
+            stratum, keys = best.column("stratum").to_numpy(), best.column("key").to_numpy()
+            last = _places(stratum) == self.k - 1
+            self.floors[stratum[last]] = keys[last]
+            self._pending, self._num_rows, self._num_best = [best], len(best), len(best)
+
+    def table(self) -> pa.Table:
+        """The rows by stratum, best first."""
+        if not self._pending:
+            return KEY_SCHEMA.append(pa.field("stratum", pa.int64())).empty_table()
+        table = pa.concat_tables(self._pending).sort_by(_BEST_FIRST)
+        return table.filter(pa.array(_places(table.column("stratum").to_numpy()) < self.k)).combine_chunks()
+
+
+def _ranks(shares: np.ndarray) -> np.ndarray:
+    """The place of each class in the order of turns, int64 (C,)."""
+    ranks: np.ndarray = np.empty(len(shares), dtype=np.int64)
+    ranks[np.argsort(shares, kind="stable")] = np.arange(len(shares))
+    return ranks
+
+
+def _places(stratum: np.ndarray) -> np.ndarray:
+    """The place of each row in its stratum, from 0; rows lie by stratum."""
+    places: np.ndarray = np.arange(len(stratum)) - np.searchsorted(stratum, stratum)
+    return places
