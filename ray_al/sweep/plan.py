@@ -227,8 +227,13 @@ def _groups(settings: list[Setting]) -> list[str]:
     return [name if names.count(name) == 1 else f"{name}-{index}" for index, name in enumerate(names)]
 
 
+HOW_FAR = ("budget", "final.budgets")
+"""Of a setting that a sweep carries on for longer, or measures more often, than the others: no part of its name, unless it has no other."""
+
+
 def group_name(setting: Setting) -> str:
     """`entropy-power-beta0.5` for {strategy.score: entropy, strategy.batch: {kind: power, beta: 0.5}}."""
+    setting = {key: value for key, value in setting.items() if key not in HOW_FAR} or setting
     first = ["strategy", "strategy.score", "strategy.batch", "strategy.batch.kind"]
     ordered = sorted(setting.items(), key=lambda item: first.index(item[0]) if item[0] in first else len(first))
     slug = re.sub(r"[^A-Za-z0-9._-]+", "", "-".join(_words(dict(ordered))))[:80].strip("-._")

@@ -60,6 +60,8 @@ def test_draws_cover_their_space():
 def test_group_names():
     assert group_name({"strategy": {"score": "entropy", "batch": {"kind": "power", "beta": 1.0}}}) == "entropy-power-beta1.0"
     assert group_name({"budget.per_cycle": "2 %"}) == "per_cycle2"
+    assert group_name({"strategy.score": "random", "budget": {"amount": 9}, "final.budgets": [1, 9]}) == "random"
+    assert group_name({"budget": {"amount": 9}}) == "amount9"
     assert group_name({}) == "base"
 
 
