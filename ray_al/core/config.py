@@ -20,7 +20,7 @@ from ray_al.core.places import before_work
 from ray_al.core.plain import dump_yaml, load_yaml
 from ray_al.core.reading import ABSENT, read_uri
 from ray_al.core.section import Count, Gpus, Number, Positive, Section, Seed, Weight
-from ray_al.core.strategy import BatchConfig, StrategyConfig
+from ray_al.core.strategy import START_RULES_ON_FEATURES, BatchConfig, StrategyConfig
 from ray_al.core.tracking import TrackingConfig
 from ray_al.core.types import START_CYCLE, Recipe
 from ray_al.core.validation import validate
@@ -329,7 +329,7 @@ class BudgetConfig(Section):
 
     unit: Literal["regions", "pixels", "images", "clicks"] = "regions"
     start: Amount = 0.02
-    start_rule: Literal["random", "scored", "equal_per_image", "kcenter", "class_aware"] = "random"
+    start_rule: Literal["random", "scored", "equal_per_image", "kcenter", "centroids", "typicality", "class_aware"] = "random"
     seed_share: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """Of `class_aware`: the part of the start set that is drawn at random, to train the model that chooses the rest."""
     per_cycle: Amounts = 0.02
@@ -501,8 +501,11 @@ class RunConfig(Section):
         if cycle >= 0 or (cycle == START_CYCLE and rule == "scored"):
             return self.strategy
         shared: dict[str, Any] = {"skip_void_by_ground_truth": self.strategy.skip_void_by_ground_truth, "feature_layer": self.strategy.feature_layer}
-        if cycle == START_CYCLE and rule == "kcenter":
-            return StrategyConfig(score="random", batch=BatchConfig(kind="kcenter", candidates=self.strategy.batch.candidates), **shared)
+        if cycle == START_CYCLE and rule in START_RULES_ON_FEATURES:
+            if rule != "kcenter" and shared["feature_layer"] is None:  # the default is a layer of the head, which is random before it is trained
+                shared["feature_layer"] = "backbone_maps"
+            batch = BatchConfig(kind=START_RULES_ON_FEATURES[rule], candidates=self.strategy.batch.candidates, factor=None)
+            return StrategyConfig(score="random", batch=batch, **shared)
         if cycle == START_CYCLE and rule == "class_aware":
             return StrategyConfig(score="class_balanced", **shared)
         return StrategyConfig(score="random", **shared)

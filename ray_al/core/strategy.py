@@ -1,14 +1,34 @@
 """The `strategy` section of the configuration: how regions are scored, and how a query is chosen from the scores."""
 
+import math
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from ray_al.core.section import Count, Positive, Section, Weight
+from ray_al.core.shares import exact
 
 BatchKind = Literal[
-    "topk", "power", "softmax", "softrank", "kcenter", "badge", "clue", "kmeans", "maxherding", "redal", "typiclust", "class_split", "stratified"
+    "topk",
+    "power",
+    "softmax",
+    "softrank",
+    "kcenter",
+    "badge",
+    "clue",
+    "kmeans",
+    "maxherding",
+    "redal",
+    "typiclust",
+    "class_split",
+    "stratified",
+    "centroids",
 ]
+
+
+START_RULES_ON_FEATURES: Mapping[str, BatchKind] = {"kcenter": "kcenter", "centroids": "centroids", "typicality": "typiclust"}
+"""Start rules that compare the features of a model before it is trained, and the batch rule that each is."""
 
 
 class BatchConfig(Section):
@@ -23,6 +43,17 @@ class BatchConfig(Section):
     """Of `class_split`: the part of the query that is shared out equally among the classes."""
     min_cover: Annotated[float, Field(gt=0, le=1)] = 0.25
     """Of `stratified`: the part of a region that a predicted class must fill for the region to stand for it."""
+
+    factor: Annotated[float, Field(ge=1)] | None = 10.0
+    """Of `centroids`: so many times the query's size are clustered, those with the highest scores; null: all `candidates`."""
+    components: Annotated[int, Field(ge=0)] = 32
+    """Of `centroids`: principal components of the standardised features that are compared; 0: all features as they are."""
+
+    def num_candidates(self, num_regions: int) -> int:
+        """Among how many regions the rule chooses that many."""
+        if self.kind == "centroids" and self.factor is not None:
+            return min(self.candidates, math.ceil(exact(self.factor) * num_regions))
+        return self.candidates
 
     @property
     def reads_covers(self) -> bool:
@@ -82,7 +113,8 @@ class StrategyConfig(Section):
     min_distance: Positive | None = None
     """Native pixels between the centres of two regions of one image in a query."""
     feature_layer: Annotated[str, Field(min_length=1)] | None = None
-    """Module whose output is pooled by region for rules that look at features; default: the input of the last convolution."""
+    """Module whose output is pooled by region for rules that look at features; default: the input of the last convolution. `backbone`: the
+    coarsest map of the backbone; `backbone_maps`: its two coarsest maps, which weigh alike."""
     lazy: LazyConfig | None = None
     skip_void_by_ground_truth: bool = False
     """EquAL's void filter. It looks at the ground truth of unlabelled regions: for reproducing the paper only."""

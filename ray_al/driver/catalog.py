@@ -48,6 +48,8 @@ START_PAPERS = {
     "scored": "the untrained model's scores: EquAL",
     "equal_per_image": "random, a region of every image, then a second of every image",
     "kcenter": "k-center on the features of pretrained weights: Sener and Savarese, ICLR 2018",
+    "centroids": "nearest to k-means centres of the features of pretrained weights: Gupte et al., TMLR 2024 (arXiv 2401.14555)",
+    "typicality": "the most typical of each cluster of the features of pretrained weights: Hacohen et al., ICML 2022 (arXiv 2202.02794)",
     "class_aware": "a random part trains a model, which chooses the rest balanced by class",
 }
 

@@ -2,6 +2,7 @@
 
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import ConfigError
+from ray_al.core.strategy import START_RULES_ON_FEATURES
 from ray_al.core.types import START_CYCLE
 from ray_al.datasets.bits import check_num_classes
 from ray_al.models import build_model
@@ -118,9 +119,9 @@ def _check_start(config: RunConfig) -> None:
         raise ConfigError(
             f"budget.start_rule={rule!r} needs regions of which an image's size tells all; regions.kind={config.regions.kind!r}: use random"
         )
-    if rule == "kcenter" and config.model.weights == "none":
+    if rule in START_RULES_ON_FEATURES and config.model.weights == "none":
         raise ConfigError(
-            "budget.start_rule='kcenter' compares features of the untrained model, and model.weights is 'none'; set weights to 'backbone' or a file"
+            f"budget.start_rule={rule!r} compares features of the untrained model, and model.weights is 'none'; set weights to 'backbone' or a file"
         )
 
 
@@ -137,17 +138,17 @@ def _check_labels(config: RunConfig, num_classes: int) -> None:
 def _check_network(config: RunConfig, num_classes: int) -> None:
     """Named places and layers exist; building the network takes a moment, so only where one is named or needed."""
     strategies = (config.strategy, config.strategy_at(START_CYCLE))
-    features = any(BATCH_RULES[strategy.batch.kind].features for strategy in strategies)
+    layers = [strategy.feature_layer for strategy in strategies if BATCH_RULES[strategy.batch.kind].features]
     passes = config.strategy.passes
     stochastic = find_acquisition(config.strategy.score).inputs == "passes" and not passes.are_models
-    if not features and not stochastic:
+    if not layers and not stochastic:
         return
     import torch
 
     with torch.random.fork_rng(devices=[]):
         model = build_model(config.model, num_classes, load_weights=False)
-    if features:
-        feature_layer(model, config.strategy.feature_layer)
+    for layer in layers:
+        feature_layer(model, layer)
     if not stochastic:
         return
     if map_change(passes) is None:

@@ -21,11 +21,13 @@ from ray_al.driver.quarantine import quarantine_broken, unchanged_since_stored
 from ray_al.label import simulated
 from ray_al.label.cost import COSTS, Asked
 from ray_al.score.class_stats import final_parts, pool_stats, predicted_shares
+from ray_al.score.features import groups_of
 from ray_al.score.functions import find_acquisition
 from ray_al.select import BATCH_RULES, rank
 from ray_al.select.basket import Basket, Skip
 from ray_al.select.candidates import Candidates
-from ray_al.select.fill import Allows, Order, fill_from_candidates, fill_in_order
+from ray_al.select.components import balanced
+from ray_al.select.fill import ONE_MORE, Allows, Order, fill_from_candidates, fill_in_order
 from ray_al.select.noise import gumbel_rows
 from ray_al.select.schedule import beta_at
 from ray_al.select.start import equal_per_image, random_start
@@ -205,7 +207,8 @@ def _scored_order(context: Context, cycle: int, k: int, allows: Allows) -> pa.Ta
 
 
 def _fill_from_candidates(context: Context, cycle: int, strategy: StrategyConfig, basket: Basket) -> None:
-    batch, options = strategy.batch, {}
+    batch = strategy.batch
+    options = {name: getattr(batch, name) for name in BATCH_RULES[batch.kind].settings}
     table = candidates_of(context, cycle).sort_by([("image_id", "ascending"), ("region", "ascending")]).combine_chunks()
     if not len(table):
         return
@@ -240,16 +243,19 @@ def _candidates(context: Context, cycle: int, table: pa.Table, keys: np.ndarray)
     empty = np.zeros((len(table), 0), dtype=np.float32)
     if cycle not in context.state.extracted:
         return Candidates.of(table=table, keys=keys, features=empty, probabilities=empty, labelled=empty[:0])
-    known = pa.concat_tables(_read_features(context, cycle))
+    parts = _read_features(context, cycle)
+    known, groups = pa.concat_tables(parts), groups_of(parts[0].schema)
     numbers = context.pool.numbers(known)
     order = np.argsort(numbers, kind="stable")
     places = order[np.searchsorted(numbers[order], context.pool.numbers(table))]
     features, probabilities = _matrix(known, "feature"), _matrix(known, "probability")
-    labelled = features[is_among(numbers, context.pool.labelled_numbers)]
     wrong = int((~np.isfinite(features)).any(1).sum() + (~np.isfinite(probabilities)).any(1).sum())
     if wrong:
         raise RayALError(f"features of {wrong} regions are not finite; the model of cycle {cycle} diverged, lower train.learning_rate")
-    return Candidates.of(table=table, keys=keys, features=features[places], probabilities=probabilities[places], labelled=labelled)
+    if groups:
+        features = balanced(features, groups)
+    labelled = features[is_among(numbers, context.pool.labelled_numbers)]
+    return Candidates.of(table=table, keys=keys, features=features[places], probabilities=probabilities[places], labelled=labelled, groups=groups)
 
 
 def _matrix(table: pa.Table, name: str) -> np.ndarray:
@@ -261,14 +267,14 @@ def _matrix(table: pa.Table, name: str) -> np.ndarray:
 def candidates_of(context: Context, cycle: int) -> pa.Table:
     """The regions among which a rule chooses: the highest scores that what remains of the budget pays, each for itself.
 
-    There are as many as `strategy.batch.candidates`, or as a query can hold where those are more. Once features are computed, those
+    There are as many as the batch rule looks at, or as a query can hold where those are more. Once features are computed, those
     that they describe are the candidates, in every query of the cycle.
     """
     if cycle in context.state.extracted:
         described = np.sort(np.concatenate([np.zeros(0, dtype=np.int64), *map(context.pool.numbers, _read_features(context, cycle, NAMES))]))
         return rank_scores(context, cycle, len(described), lambda part: is_among(context.pool.numbers(part), described))
     most = query_amount(context, cycle) // max(1, _typical_cost(context))
-    k = max(context.config.strategy_at(cycle).batch.candidates, most)
+    k = max(context.config.strategy_at(cycle).batch.num_candidates(most + ONE_MORE), most)
     return rank_scores(context, cycle, k, lambda part: _costs(context, part) <= context.state.remaining)
 
 

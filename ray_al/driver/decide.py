@@ -5,6 +5,7 @@ from fractions import Fraction
 
 from ray_al.core.config import RunConfig
 from ray_al.core.shares import exact
+from ray_al.core.strategy import START_RULES_ON_FEATURES
 from ray_al.core.types import SEED_CYCLE, START_CYCLE
 from ray_al.driver.budget import final_budgets, query_size
 from ray_al.ledger import State
@@ -204,7 +205,7 @@ def needs_maps(config: RunConfig) -> bool:
 
 def needs_model(config: RunConfig, cycle: int) -> bool:
     """Whether there is a model in `cycle`: an untrained one where the start set is chosen by scores or features."""
-    return cycle >= 0 or (cycle == START_CYCLE and config.budget.start_rule in ("scored", "kcenter", "class_aware"))
+    return cycle >= 0 or (cycle == START_CYCLE and config.budget.start_rule in ("scored", "class_aware", *START_RULES_ON_FEATURES))
 
 
 def num_members(config: RunConfig, cycle: int) -> int:

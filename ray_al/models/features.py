@@ -8,7 +8,7 @@ from torch import nn
 from ray_al.core.errors import ConfigError
 from ray_al.models.foreign import ForeignSegmenter
 from ray_al.models.layers import KeptWhole, candidate_layers, check_layer, put_behind
-from ray_al.models.split import COARSEST, SplitNetwork
+from ray_al.models.split import BACKBONE_MAPS, COARSEST, SplitNetwork
 
 _tapped: ContextVar[dict[str, torch.Tensor]] = ContextVar("_tapped")
 """What the taps saw in the forward that this thread computes, by layer."""
@@ -36,11 +36,17 @@ def feature_layer(model: nn.Module, name: str | None) -> str:
     Args:
         model: from `build_model`.
         name: of a layer; `backbone` is the coarsest map of the network's backbone, which pretrained weights make useful before
-            anything is trained; None the head's last hidden layer (`classifier.cbr` of LR-ASPP, else what the last 1x1 convolution reads).
+            anything is trained; `backbone_maps` its two coarsest maps together; None the head's last hidden layer (`classifier.cbr` of
+            LR-ASPP, else what the last 1x1 convolution reads).
 
     Raises:
         ConfigError: unknown name, with the nearest ones; no name where the network does not tell its hidden layer.
     """
+    if name == BACKBONE_MAPS:
+        if isinstance(model, SplitNetwork):
+            return name
+        near = ", ".join(candidate_layers(model))
+        raise ConfigError(f"strategy.feature_layer {name!r}: the backbone of this model is not known; name a layer of it, such as {near}")
     if isinstance(model, SplitNetwork):
         name = {None: model.hidden_layer, "backbone": COARSEST}.get(name, name)
     if name is None:

@@ -11,6 +11,10 @@ COARSEST = "coarsest"
 """Name of the layer, in a network and in its head alone, through which the coarsest map passes."""
 
 
+BACKBONE_MAPS = "backbone_maps"
+"""What `strategy.feature_layer` calls the two coarsest maps together; no layer has this name."""
+
+
 class SplitNetwork(nn.Module):
     """A network in two parts, of which the first may keep its weights.
 

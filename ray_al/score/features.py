@@ -18,10 +18,13 @@ from ray_al.score.region_scores import open_pooler, scorer_classes
 from ray_al.score.scorer import FeatureScorer
 from ray_al.score.shards import ShardImage, ShardTask, regions_of
 
+GROUPS = b"groups"
+"""Key of a feature part's metadata: sizes of the groups in which its features lie, int64."""
 
-def feature_schema(num_features: int, num_classes: int) -> pa.Schema:
-    """Name of the region, its mean features and its mean class probabilities."""
-    return pa.schema(
+
+def feature_schema(num_features: int, num_classes: int, groups: Sequence[int] = ()) -> pa.Schema:
+    """Name of the region, its mean features and its mean class probabilities; where features lie in groups, their sizes in the metadata."""
+    schema = pa.schema(
         [
             ("image_index", pa.int64()),
             ("image_id", pa.string()),
@@ -30,6 +33,12 @@ def feature_schema(num_features: int, num_classes: int) -> pa.Schema:
             ("probability", pa.list_(pa.float32(), num_classes)),
         ]
     )
+    return schema.with_metadata({GROUPS: np.array(groups, dtype="<i8").tobytes()}) if groups else schema
+
+
+def groups_of(schema: pa.Schema) -> tuple[int, ...]:
+    """The sizes of groups of a part with this schema; empty where its features are of one kind."""
+    return tuple(np.frombuffer((schema.metadata or {}).get(GROUPS, b""), dtype="<i8").tolist())
 
 
 def feature_table(task: ShardTask, config: RunConfig, images: Sequence[ShardImage]) -> tuple[pa.Table, list[tuple[str, str]]]:
@@ -61,7 +70,7 @@ def feature_table(task: ShardTask, config: RunConfig, images: Sequence[ShardImag
         pa.array(np.concatenate([image.rest for image in kept]), pa.int32()),
         *(pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1]) for values in flat),
     ]
-    return pa.table(columns, schema=feature_schema(flat[0].shape[1], flat[1].shape[1])), broken
+    return pa.table(columns, schema=feature_schema(flat[0].shape[1], flat[1].shape[1], scorer.groups)), broken
 
 
 def _mean(task: ShardTask, config: RunConfig, image: ShardImage) -> Callable[[torch.Tensor], np.ndarray]:

@@ -14,7 +14,8 @@ from ray_al.models import build_model, load_trained
 from ray_al.models.dropout import with_dropout
 from ray_al.models.feature_noise import map_change
 from ray_al.models.features import FeatureNetwork, feature_layer
-from ray_al.models.split import SplitNetwork
+from ray_al.models.split import BACKBONE_MAPS, SplitNetwork
+from ray_al.score.backbone_maps import MapsNetwork
 from ray_al.score.functions import Acquisition, ScoreOptions, find_acquisition
 from ray_al.score.inputs import Form, Inputs, NetworkInput
 from ray_al.score.passes import FeaturePasses, Passes, StochasticNetwork
@@ -195,7 +196,16 @@ class FeatureScorer(Scorer):
     def _network(self, num_classes: int, weights: bytes | None) -> nn.Module:
         model = self._loaded(num_classes, weights)
         layer = feature_layer(model, self.strategy.feature_layer)
+        if layer == BACKBONE_MAPS:
+            assert isinstance(model, SplitNetwork), "feature_layer refuses other networks"
+            return MapsNetwork(model, self.precision, self.device)
         return prepare_network(FeatureNetwork(self._computed(model), layer), self.precision, self.device)
+
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """Sizes of the groups in which features lie, which are to weigh alike in distances; empty where they are of one kind."""
+        network = self.networks[0]
+        return network.groups if isinstance(network, MapsNetwork) else ()
 
     @torch.inference_mode()
     def feature_maps(self, inputs: Inputs) -> tuple[torch.Tensor, torch.Tensor]:

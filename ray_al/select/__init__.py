@@ -12,6 +12,7 @@ from ray_al.core.seeding import generator
 from ray_al.core.strategy import BatchConfig
 from ray_al.select.badge import badge
 from ray_al.select.candidates import Candidates
+from ray_al.select.centroids import centroids
 from ray_al.select.class_split import class_split
 from ray_al.select.clue import clue
 from ray_al.select.cluster_best import cluster_best
@@ -43,6 +44,7 @@ class BatchRule:
         keys: of a rule on scores.
         rerank: its second step, if any: keys of the best M regions, best first.
         choose: of a rule on candidates: `rule(candidates, *, k, rng, **options)` gives positions.
+        settings: keys of `strategy.batch` that `choose` takes as options.
     """
 
     paper: str
@@ -53,10 +55,11 @@ class BatchRule:
     keys: Keys = score_keys
     rerank: Keys | None = None
     choose: Choose | None = None
+    settings: tuple[str, ...] = ()
 
 
-def _on_features(paper: str, choose: Choose, *, classes: bool = False, depends_on_k: bool = False) -> BatchRule:
-    return BatchRule(paper=paper, needs="candidates", features=True, classes=classes, depends_on_k=depends_on_k, choose=choose)
+def _on_features(paper: str, choose: Choose, *, classes: bool = False, depends_on_k: bool = False, settings: tuple[str, ...] = ()) -> BatchRule:
+    return BatchRule(paper=paper, needs="candidates", features=True, classes=classes, depends_on_k=depends_on_k, choose=choose, settings=settings)
 
 
 BATCH_RULES: Mapping[str, BatchRule] = {
@@ -71,6 +74,12 @@ BATCH_RULES: Mapping[str, BatchRule] = {
     "maxherding": _on_features("Bae et al., ECCV 2024 (arXiv 2407.12212): greedy coverage under a kernel", maxherding),
     "redal": _on_features("Wu et al., ICCV 2021 (arXiv 2107.11769): each next region of a cluster counts 0.95 times", redal),
     "typiclust": _on_features("Hacohen et al., ICML 2022 (arXiv 2202.02794): most typical of the largest clusters", typiclust, depends_on_k=True),
+    "centroids": _on_features(
+        "DropQuery's second step: Gupte et al., TMLR 2024 (arXiv 2401.14555): of the highest scores those nearest to k-means centres",
+        centroids,
+        depends_on_k=True,
+        settings=("factor", "components"),
+    ),
     "class_split": BatchRule(
         paper="ClaSP PE of nnActive, 2026: a share in equal parts to the classes, the rest by score",
         needs="candidates",

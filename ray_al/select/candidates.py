@@ -18,6 +18,7 @@ class Candidates:
         features: float32 (M, D), each region's mean feature.
         probabilities: float32 (M, C), each region's mean class probabilities.
         labelled: float32 (L, D), features of the regions labelled so far; L may be 0.
+        groups: sizes of groups of features that are to weigh alike in distances, D in all; empty: one group.
     """
 
     table: pa.Table
@@ -25,9 +26,18 @@ class Candidates:
     features: np.ndarray
     probabilities: np.ndarray
     labelled: np.ndarray
+    groups: tuple[int, ...] = ()
 
     @staticmethod
-    def of(*, table: pa.Table, keys: np.ndarray, features: np.ndarray, probabilities: np.ndarray, labelled: np.ndarray) -> "Candidates":
+    def of(
+        *,
+        table: pa.Table,
+        keys: np.ndarray,
+        features: np.ndarray,
+        probabilities: np.ndarray,
+        labelled: np.ndarray,
+        groups: tuple[int, ...] = (),
+    ) -> "Candidates":
         """Put rows of any order, all in the same one, into the order that every rule's ties and draws rest on."""
         order = pc.sort_indices(table, sort_keys=[("image_id", "ascending"), ("region", "ascending")]).to_numpy()
         return Candidates(
@@ -36,6 +46,7 @@ class Candidates:
             features=features[order],
             probabilities=probabilities[order],
             labelled=labelled,
+            groups=groups,
         )
 
     def only(self, rows: np.ndarray, *, taken: np.ndarray) -> "Candidates":
@@ -43,8 +54,14 @@ class Candidates:
         if len(rows) == len(self):
             return self
         labelled = np.concatenate([self.labelled, self.features[taken]])
-        table = self.table.take(pa.array(rows))
-        return Candidates(table=table, keys=self.keys[rows], features=self.features[rows], probabilities=self.probabilities[rows], labelled=labelled)
+        return Candidates(
+            table=self.table.take(pa.array(rows)),
+            keys=self.keys[rows],
+            features=self.features[rows],
+            probabilities=self.probabilities[rows],
+            labelled=labelled,
+            groups=self.groups,
+        )
 
     def __len__(self) -> int:
         return len(self.keys)

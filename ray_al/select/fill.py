@@ -6,6 +6,7 @@ regions cost, so that a rule chooses the same in every unit in which the same nu
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -45,7 +46,15 @@ def fill_in_order(basket: Basket, order: Order, *, typical_cost: int) -> None:
 
 
 def fill_from_candidates(
-    basket: Basket, candidates: Candidates, *, kind: str, seed: int, cycle: int, class_scores: np.ndarray | None = None, share: float | None = None
+    basket: Basket,
+    candidates: Candidates,
+    *,
+    kind: str,
+    seed: int,
+    cycle: int,
+    class_scores: np.ndarray | None = None,
+    share: float | None = None,
+    **settings: Any,
 ) -> None:
     """Fill the basket by a rule that looks at its candidates together.
 
@@ -55,13 +64,14 @@ def fill_from_candidates(
 
     Args:
         class_scores, share: of the rule `class_split`: scores by class, (M, C), and the part of a query that is shared out by them.
+        settings: what else the rule takes.
     """
     rule = BATCH_RULES[kind]
 
     def ask(rows: np.ndarray, k: int) -> pa.Table:
         options = {} if class_scores is None else {"class_scores": class_scores[rows], "share": share}
         among = candidates.only(rows, taken=basket.is_taken(candidates.table))
-        return choose(among, kind=kind, k=k, seed=seed, cycle=cycle, **options)
+        return choose(among, kind=kind, k=k, seed=seed, cycle=cycle, **options, **settings)
 
     while True:
         basket.look_again()

@@ -157,6 +157,9 @@ def _check_features(config: RunConfig, other: RunConfig, state: State, cycles: s
         return
     if other.strategy.score != config.strategy.score or not cycles <= state.extracted.keys():
         raise ConfigError(f"strategy.batch.kind={rule!r} needs features of the best candidates, which this run did not store; run it")
+    if other.strategy.batch.num_candidates(1) > config.strategy.batch.num_candidates(1):
+        few = f"strategy.batch.factor={config.strategy.batch.factor} times as many candidates as a query holds"
+        raise ConfigError(f"strategy.batch.kind={rule!r}: it looks at more candidates, this run stored features of {few}; run it")
     if wanted > stored:
         raise ConfigError(
             f"strategy.batch.candidates={wanted}: this run stored features of the best {stored} candidates of a cycle; give at most {stored}"

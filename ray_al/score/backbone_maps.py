@@ -1,0 +1,45 @@
+"""The maps of a backbone as features, beside the logits that its head makes of them."""
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from ray_al.models.feature_noise import MapChange, PassKey
+from ray_al.models.split import SplitNetwork
+from ray_al.score.inputs import NetworkInput
+from ray_al.score.passes import FeaturePasses
+from ray_al.score.prepare import Resolved
+
+NUM_MAPS = 2
+
+
+class _Unchanged(MapChange):
+    def change(self, values: torch.Tensor, key: PassKey, place: int) -> torch.Tensor:
+        return values
+
+
+class MapsNetwork(nn.Module):
+    """Logits, and the two coarsest maps that enter the head as one, in the finer one's resolution.
+
+    Args:
+        network: from `build_model`, with its weights, not yet prepared; it is changed in place.
+        precision: as `prepare_network`.
+        device: where to compute.
+
+    Attributes:
+        groups: channels of each of these maps, known from the first forward on.
+    """
+
+    def __init__(self, network: SplitNetwork, precision: Resolved, device: torch.device | str) -> None:
+        super().__init__()
+        self.parts = FeaturePasses(network, _Unchanged(), precision, device, seed=0, cycle=0)
+        self.groups: tuple[int, ...] = ()
+
+    def forward(self, given: NetworkInput) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits (N, C, h, w) and features (N, D, h', w'), float32, from images (N, 3, H, W) or, of a frozen network, from maps."""
+        maps = self.parts.prefix(given)
+        last = [one.float() for one in maps[-NUM_MAPS:]]
+        self.groups = tuple(one.shape[1] for one in last)
+        size = last[0].shape[-2:]
+        alike = [last[0], *(functional.interpolate(one, size=size, mode="bilinear", align_corners=False) for one in last[1:])]
+        return self.parts.suffix(maps, None), torch.cat(alike, dim=1)

@@ -1,0 +1,57 @@
+"""The regions nearest to the centres of k clusters of the most uncertain: uncertainty first, then coverage of the features.
+
+The second step of DropQuery (Gupte et al., TMLR 2024, arXiv 2401.14555, "Revisiting Active Learning in the Era of Vision Foundation
+Models"), with any score as the first: there the candidates are the images whose prediction changes in more than half of the draws of
+dropout. A score of regions is no yes or no, so here they are the `factor` * k highest. As the first choice of all, without a score and
+with all regions as candidates, it is the start by centroids of that paper.
+"""
+
+import math
+
+import numpy as np
+
+from ray_al.core.shares import exact
+from ray_al.select.candidates import Candidates, fill_by_key
+from ray_al.select.components import balanced, principal
+from ray_al.select.kmeans import Clusters, kmeans
+from ray_al.select.space import ROUNDING
+
+TIE = 1e-3
+"""Squared distances that differ by less than this share of the lesser one count as equal: float32 tells no more of small ones."""
+
+
+def centroids(
+    candidates: Candidates, *, k: int, rng: np.random.Generator, factor: float | None = 10.0, components: int = 32, iterations: int = 10
+) -> np.ndarray:
+    """Of each of k clusters the region nearest to its centre, by key; where clusters are fewer, the rest goes by key.
+
+    Of regions that lie equally near, as both of a pair do, the highest key is taken.
+
+    Args:
+        factor: the `factor` * k candidates with the highest keys are clustered; None: all.
+        components: principal components of the standardised features that are compared; 0: the features themselves.
+
+    Returns:
+        Positions, int64, in order of choice.
+    """
+    num = len(candidates)
+    if k == 0 or num == 0:
+        return np.zeros(0, dtype=np.int64)
+    most = num if factor is None else math.ceil(exact(factor) * k)
+    among = np.sort(np.argsort(-candidates.keys, kind="stable")[:most])
+    points = principal(balanced(candidates.features[among], candidates.groups), components)
+    clusters = kmeans(points, num_clusters=k, rng=rng, iterations=iterations)
+    order = np.lexsort((-candidates.keys[among], ~_are_nearest(points, clusters), clusters.labels))
+    firsts = np.unique(clusters.labels[order], return_index=True)[1]
+    nearest = among[order[firsts]]
+    return fill_by_key(nearest[np.lexsort((nearest, -candidates.keys[nearest]))], candidates.keys, k)
+
+
+def _are_nearest(points: np.ndarray, clusters: Clusters) -> np.ndarray:
+    """Whether no other row of its cluster lies nearer to the centre, bool (N,)."""
+    apart = points - clusters.centroids[clusters.labels]
+    squared = np.einsum("nd,nd->n", apart, apart)
+    least = np.full(len(clusters.centroids), np.inf)
+    np.minimum.at(least, clusters.labels, squared)
+    nearest: np.ndarray = squared <= (1 + TIE) * least[clusters.labels] + ROUNDING * np.einsum("nd,nd->n", points, points)
+    return nearest
