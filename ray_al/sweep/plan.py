@@ -241,6 +241,13 @@ def group_name(setting: Setting) -> str:
     return slug or "base"
 
 
+def group_label(setting: Mapping[str, Any]) -> str:
+    """`entropy-power-beta0.5`; of random scores the highest are a random draw, no rule worth naming."""
+    if setting.get("strategy.score") == "random" and setting.get("strategy.batch.kind", "topk") == "topk":
+        setting = {key: value for key, value in setting.items() if not key.startswith("strategy.batch")}
+    return group_name(setting)
+
+
 def _words(setting: Mapping[str, Any]) -> Iterator[str]:
     for key, value in setting.items():
         short = key.rsplit(".", 1)[-1]

@@ -10,8 +10,7 @@ from ray_al.driver.resources import run_resources
 from ray_al.ledger import State
 from ray_al.sweep.config import Space, load_sweep
 from ray_al.sweep.label_limit import LabelLimit
-from ray_al.sweep.plan import draw, fixed_settings, group_name, plan_trials
-from ray_al.sweep.runs import group_label
+from ray_al.sweep.plan import draw, fixed_settings, group_label, group_name, plan_trials
 from ray_al.sweep.schedule import open_scheduler, rungs_of
 from ray_al.sweep.trial import budget_rows, interpolate, is_crossed
 
