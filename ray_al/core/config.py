@@ -127,8 +127,8 @@ class RegionsConfig(Section):
     kind: Literal["grid", "image", "superpixels", "pixels", "windows"] = "grid"
     rows: Annotated[int, Field(ge=1, le=1000)] = 5
     columns: Annotated[int, Field(ge=1, le=1000)] = 5
-    method: Literal["seeds", "slic"] = "seeds"
-    """How `superpixels` are found."""
+    method: Literal["seeds", "slic", "felzenszwalb"] = "seeds"
+    """How `superpixels` are found; those of `felzenszwalb` differ in size, and keep thin things apart from what is behind them."""
     count: Annotated[int, Field(ge=1, le=60_000)] = 200
     """Superpixels wanted in an image; the method gives about as many."""
     compactness: Positive = 10.0
