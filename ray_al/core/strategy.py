@@ -8,6 +8,7 @@ from pydantic import Field
 
 from ray_al.core.section import Count, Positive, Section, Weight
 from ray_al.core.shares import exact
+from ray_al.core.variants import OFFERS, Offer
 
 BatchKind = Literal[
     "topk",
@@ -21,6 +22,7 @@ BatchKind = Literal[
     "maxherding",
     "redal",
     "typiclust",
+    "two_stage",
     "class_split",
     "stratified",
     "centroids",
@@ -43,11 +45,12 @@ class BatchConfig(Section):
     """Of `class_split`: the part of the query that is shared out equally among the classes."""
     min_cover: Annotated[float, Field(gt=0, le=1)] = 0.25
     """Of `stratified`: the part of a region that a predicted class must fill for the region to stand for it."""
-
     factor: Annotated[float, Field(ge=1)] | None = 10.0
     """Of `centroids`: so many times the query's size are clustered, those with the highest scores; null: all `candidates`."""
     components: Annotated[int, Field(ge=0)] = 32
     """Of `centroids`: principal components of the standardised features that are compared; 0: all features as they are."""
+    keep: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Of `two_stage`: the part of the candidates that herding keeps, of which the highest scores are chosen."""
 
     def num_candidates(self, num_regions: int) -> int:
         """Among how many regions the rule chooses that many."""
@@ -112,6 +115,8 @@ class StrategyConfig(Section):
     """At most so many regions of one image in a query."""
     min_distance: Positive | None = None
     """Native pixels between the centres of two regions of one image in a query."""
+    offer: Annotated[Offer, OFFERS] | None = None
+    """How an image of `pixels` or `windows` picks the regions that it offers; None: those with the highest scores."""
     feature_layer: Annotated[str, Field(min_length=1)] | None = None
     """Module whose output is pooled by region for rules that look at features; default: the input of the last convolution. `backbone`: the
     coarsest map of the backbone; `backbone_maps`: its two coarsest maps, which weigh alike."""

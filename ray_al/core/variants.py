@@ -9,6 +9,7 @@ from ray_al.core.family import Family
 from ray_al.core.section import Count, Positive, Section
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from torch import nn
 
@@ -133,6 +134,50 @@ class Semi(Section):
         raise NotImplementedError
 
 
+@dataclass(frozen=True, kw_only=True)
+class ScoredImage:
+    """What an image of a sparse kind has to choose from; H and W are its native pixels, a region's id is y * W + x.
+
+    Attributes:
+        scores: float32 (H, W), finite: of each region, named by its centre.
+        taken: int64 (t,), ids of regions that were chosen before.
+        radius: Chebyshev distance within which two regions are not both offered; 0 bars a taken one alone.
+        limit: regions that are wanted.
+        rng: of this image, cycle and run.
+        classes: int64 (H, W), the predicted ones; None where the offer does not read them.
+        features: float32 (c, h, w) each, the backbone's maps; empty where the offer does not read them.
+    """
+
+    scores: "np.ndarray"
+    taken: "np.ndarray"
+    radius: int
+    limit: int
+    rng: "np.random.Generator"
+    classes: "np.ndarray | None" = None
+    features: "tuple[np.ndarray, ...]" = ()
+
+
+class Offer(Section):
+    """How an image with a region at every pixel picks the few that it offers."""
+
+    kind: str
+
+    @property
+    def reads_classes(self) -> bool:
+        """Whether it looks at predicted classes."""
+        return False
+
+    @property
+    def reads_features(self) -> bool:
+        """Whether it looks at the backbone's maps."""
+        return False
+
+    @abstractmethod
+    def choose(self, image: ScoredImage) -> "np.ndarray":
+        """Ids, int64 (at most `image.limit`,), no two of them (nor of those taken) within `image.radius`."""
+        raise NotImplementedError
+
+
 class Store(Section):
     """Where features are kept."""
 
@@ -191,5 +236,14 @@ STORES = Family(
     Store,
     {"files": "ray_al.features.stores.files:FileStore", "none": "ray_al.features.stores.none:NoStore"},
     default="files",
+)
+OFFERS = Family(
+    "strategy.offer",
+    Offer,
+    {
+        "top_share": "ray_al.regions.offers.top_share:TopShareOffer",
+        "stratified": "ray_al.regions.offers.stratified:StratifiedOffer",
+        "herding": "ray_al.regions.offers.herding:HerdingOffer",
+    },
 )
 SEMI = Family("train.semi", Semi, {"pseudo_labels": "ray_al.train.semi.pseudo_labels:PseudoLabels"})

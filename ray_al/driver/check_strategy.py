@@ -29,6 +29,7 @@ def check_strategy(config: RunConfig, num_classes: int) -> None:
     if config.regions.is_sparse and function.attribution != "none":
         raise ConfigError(f"regions.kind={config.regions.kind!r}: {score!r} needs the classes of whole regions; use grid, image or superpixels")
     check_scores(config, function)
+    _check_offer(config, function)
     _check_start(config)
     _check_labels(config, num_classes)
     _check_network(config, num_classes)
@@ -39,7 +40,7 @@ def goes_with(function: Acquisition, rule: str) -> bool:
     if rule == "class_split":
         return function.attribution in ("hard", "soft")
     if BATCH_RULES[rule].needs == "covers":
-        return function.inputs == "logits"
+        return function.needs_model
     return not (rule == "power" and function.signed)
 
 
@@ -55,8 +56,7 @@ def check_scores(config: RunConfig, function: Acquisition) -> None:
             raise ConfigError(f"strategy.batch.kind='power': scores of {score!r} may be below 0 and have no power; use softmax or softrank")
         if BATCH_RULES[strategy.batch.kind].needs == "covers":
             raise ConfigError(
-                f"strategy.batch.kind={strategy.batch.kind!r} looks at the classes that one pass of the model predicts, and {score!r} has another "
-                "number of passes; use bvsb, entropy or another score of one pass"
+                f"strategy.batch.kind={strategy.batch.kind!r} looks at predicted classes, and {score!r} asks no model; use bvsb or entropy"
             )
         raise ConfigError(f"strategy.batch.kind={strategy.batch.kind!r} shares a query out by classes, which {score!r} does not score; use clasp")
     _check_covers(config)
@@ -109,6 +109,28 @@ def _check_snapshots(config: RunConfig, function: Acquisition) -> None:
         )
     if config.budget.start_rule == "scored":
         raise ConfigError("budget.start_rule='scored': an untrained model has no snapshots to disagree; use another start rule, or dropout")
+
+
+def _check_offer(config: RunConfig, function: Acquisition) -> None:
+    offer, passes = config.strategy.offer, config.strategy.passes
+    if offer is None:
+        return
+    if not config.regions.is_sparse:
+        raise ConfigError(
+            f"strategy.offer.kind={offer.kind!r}: of regions.kind={config.regions.kind!r} every region is scored; "
+            "leave offer out, or use pixels or windows"
+        )
+    if not function.needs_model:
+        raise ConfigError(
+            f"strategy.offer.kind={offer.kind!r}: {config.strategy.score!r} looks at no image, and its regions are drawn "
+            "from all; leave offer out, or score with a model"
+        )
+    changes_maps = function.inputs == "passes" and map_change(passes) is not None
+    if offer.reads_features and not (config.model.is_frozen or changes_maps):
+        raise ConfigError(
+            f"strategy.offer.kind={offer.kind!r} compares the backbone's features, which are not at hand here; "
+            "set model.frozen=true, or strategy.passes.kind to noise or features with a score over passes"
+        )
 
 
 def _check_start(config: RunConfig) -> None:

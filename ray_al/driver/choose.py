@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -208,7 +209,7 @@ def _scored_order(context: Context, cycle: int, k: int, allows: Allows) -> pa.Ta
 
 def _fill_from_candidates(context: Context, cycle: int, strategy: StrategyConfig, basket: Basket) -> None:
     batch = strategy.batch
-    options = {name: getattr(batch, name) for name in BATCH_RULES[batch.kind].settings}
+    options: dict[str, Any] = {name: getattr(batch, name) for name in BATCH_RULES[batch.kind].settings}
     table = candidates_of(context, cycle).sort_by([("image_id", "ascending"), ("region", "ascending")]).combine_chunks()
     if not len(table):
         return

@@ -5,6 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
+from ray_al.core.config import RegionsConfig
 from ray_al.core.errors import DataError
 from ray_al.core.types import Box
 
@@ -73,9 +74,7 @@ def choose_apart(scores_HW: np.ndarray, *, n: int, radius: int, taken: np.ndarra
     Raises:
         DataError: a score is not finite.
     """
-    if not np.isfinite(scores_HW).all():
-        bad = int((~np.isfinite(scores_HW)).sum())
-        raise DataError(f"{bad} of {scores_HW.size} pixel scores are not finite; the model diverged, lower train.learning_rate")
+    check_finite(scores_HW)
     width = scores_HW.shape[1]
     left_HW = scores_HW.astype(np.float32)  # what can still be chosen; -inf elsewhere
     for y, x in zip(*np.divmod(taken, width), strict=True):
@@ -92,6 +91,29 @@ def choose_apart(scores_HW: np.ndarray, *, n: int, radius: int, taken: np.ndarra
         left_HW[rows, max(0, x - radius) : x + radius + 1] = -np.inf
         best_H[rows] = left_HW[rows].max(axis=1)
     return np.array(ids, dtype=np.int64), np.array(scores, dtype=np.float32)
+
+
+def check_finite(scores_HW: np.ndarray) -> None:
+    """Refuse pixel scores of which one is not finite.
+
+    Raises:
+        DataError: with their number.
+    """
+    if not np.isfinite(scores_HW).all():
+        bad = int((~np.isfinite(scores_HW)).sum())
+        raise DataError(f"{bad} of {scores_HW.size} pixel scores are not finite; the model diverged, lower train.learning_rate")
+
+
+def apart_of(regions: RegionsConfig) -> int:
+    """Chebyshev distance within which two regions of a sparse kind are not both chosen."""
+    return 2 * regions.radius if regions.kind == "windows" else regions.radius
+
+
+def nearest_native(values_hw: np.ndarray, height: int, width: int) -> np.ndarray:
+    """(height, width): of each native pixel the value of the cell that holds its centre."""
+    rows, columns = (((np.arange(size) + 0.5) * cells / size).astype(np.int64) for size, cells in zip((height, width), values_hw.shape, strict=True))
+    answer: np.ndarray = values_hw[rows[:, None], columns]
+    return answer
 
 
 def to_native(scores_HW: np.ndarray, height: int, width: int) -> np.ndarray:

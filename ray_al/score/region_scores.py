@@ -11,12 +11,14 @@ from torch.nn import functional
 
 from ray_al.core.config import RegionsConfig, RunConfig
 from ray_al.core.errors import ConfigError
-from ray_al.core.seeding import seed_of, uniform_of
+from ray_al.core.seeding import generator, seed_of, uniform_of
 from ray_al.core.storage import Storage
 from ray_al.core.types import SCORE_SCHEMA, FileRef
+from ray_al.core.variants import Offer, ScoredImage
 from ray_al.datasets import open_dataset
 from ray_al.regions import ImageRegions, open_regions
-from ray_al.regions.sparse import choose_apart, to_native
+from ray_al.regions.sparse import apart_of, check_finite, choose_apart, nearest_native, to_native
+from ray_al.regions.windows import window_means
 from ray_al.score.batches import map_batches
 from ray_al.score.functions import Acquisition, class_maps, find_acquisition
 from ray_al.score.inputs import Inputs
@@ -101,6 +103,8 @@ def region_columns(maps: Maps, position: int, image: ShardImage, scorer: Scorer,
     values = maps.values[position].float()
     height, width = image.size
     if settings.is_sparse:
+        if strategy.offer is not None:
+            return _offered(strategy.offer, maps, position, image, scorer, regions)
         return _best(settings, values.numpy(force=True), image, regions, averaged=function.windowed)
     pooler = open_pooler(settings, regions, height, width)
     aggregation = function.aggregation if strategy.aggregation == "auto" else strategy.aggregation
@@ -118,11 +122,33 @@ def region_columns(maps: Maps, position: int, image: ShardImage, scorer: Scorer,
     return {**columns, "class_scores": np.asarray(pooler.mean(by_class))[image.rest]}
 
 
+def _offered(offer: Offer, maps: Maps, position: int, image: ShardImage, scorer: Scorer, regions: ImageRegions) -> Columns:
+    """The candidates that an image of a sparse kind offers by a rule of its own."""
+    settings, (height, width) = scorer.config.regions, image.size
+    scores = to_native(maps.values[position].float().numpy(force=True), height, width)
+    check_finite(scores)
+    if settings.kind == "windows" and not scorer.acquisition.windowed:
+        scores = window_means(scores, settings.radius)
+    classes = None if maps.classes is None else nearest_native(maps.classes[position].numpy(force=True), height, width)
+    ids = offer.choose(
+        ScoredImage(
+            scores=scores,
+            taken=image.taken,
+            radius=apart_of(settings),
+            limit=settings.per_image,
+            rng=generator("offer", scorer.seed, scorer.cycle, image.row["image_id"]),
+            classes=classes,
+            features=tuple(one[position].float().numpy(force=True) for one in maps.features),
+        )
+    )
+    return {"region": ids, "score": scores.ravel()[ids], "num_pixels": box_pixels(regions.boxes_of(ids))}
+
+
 def _best(settings: RegionsConfig, values_HW: np.ndarray, image: ShardImage, regions: ImageRegions, *, averaged: bool = False) -> Columns:
     """The candidates that an image of a sparse kind offers; `averaged`: values are those of windows already."""
     if averaged and settings.kind == "windows":
         native_HW = to_native(values_HW, *image.size)
-        ids, scores = choose_apart(native_HW, n=settings.per_image, radius=2 * settings.radius, taken=image.taken)
+        ids, scores = choose_apart(native_HW, n=settings.per_image, radius=apart_of(settings), taken=image.taken)
     else:
         ids, scores = open_regions(settings).best(values_HW, *image.size, taken=image.taken)
     return {"region": ids, "score": scores, "num_pixels": box_pixels(regions.boxes_of(ids))}

@@ -31,12 +31,19 @@ of 120x160: 0.989."""
 
 @dataclass(frozen=True)
 class Maps:
-    """Of a batch, at the resolution of scoring: `values` (N, h, w), `probabilities` (N, C, h, w) where classes count, else None; `classes`,
-    int64 (N, h, w), those predicted, where the batch rule asks what they cover, else None."""
+    """Of a batch, at the resolution of scoring.
+
+    Attributes:
+        values: (N, h, w).
+        probabilities: (N, C, h, w) where classes count, else None.
+        classes: int64 (N, h, w), the predicted ones, where the offer or the batch rule reads them, else None.
+        features: the backbone's maps (N, c, h', w') where the offer reads them.
+    """
 
     values: torch.Tensor
     probabilities: torch.Tensor | None
     classes: torch.Tensor | None = None
+    features: tuple[torch.Tensor, ...] = ()
 
 
 GPU_LANES = 2
@@ -70,7 +77,10 @@ class Scorer:
         cycle: int = 0,
         device: str = "cpu",
     ) -> None:
-        self.config, self.strategy, self.device, self.cycle = config, strategy, device, cycle
+        self.config, self.strategy, self.device, self.cycle, self.seed = config, strategy, device, cycle, seed
+        offer = strategy.offer
+        self.gives_classes = strategy.batch.reads_covers or (offer is not None and offer.reads_classes)
+        self.gives_features = offer is not None and offer.reads_features
         self.acquisition: Acquisition = find_acquisition(strategy.score)
         self.num_classes = num_classes
         self.options = ScoreOptions(radius=strategy.radius, nu=strategy.nu)
@@ -81,7 +91,7 @@ class Scorer:
         self.networks: list[nn.Module] = []
         self.passes: Passes | None = None
         if self.is_stochastic:
-            self.passes = self._passes(num_classes, states[0], seed)
+            self.passes = self._passes(num_classes, states[0])
         else:
             self.networks = [self._network(num_classes, state) for state in states]
 
@@ -105,15 +115,15 @@ class Scorer:
     def _network(self, num_classes: int, weights: bytes | None) -> nn.Module:
         return prepare_network(self._computed(self._loaded(num_classes, weights)), self.precision, self.device)
 
-    def _passes(self, num_classes: int, weights: bytes | None, seed: int) -> Passes:
+    def _passes(self, num_classes: int, weights: bytes | None) -> Passes:
         model, passes = self._loaded(num_classes, weights), self.strategy.passes
         change = map_change(passes)
         if change is not None:
             assert isinstance(model, SplitNetwork), "check_strategy refuses other networks"
-            return FeaturePasses(model, change, self.precision, self.device, seed=seed, cycle=self.cycle)
+            return FeaturePasses(model, change, self.precision, self.device, seed=self.seed, cycle=self.cycle)
         model, _ = with_dropout(model, passes.places, passes.probability)
         network = prepare_network(self._computed(model), self.precision, self.device)
-        return StochasticNetwork(network, seed, self.cycle)
+        return StochasticNetwork(network, self.seed, self.cycle)
 
     def _loaded(self, num_classes: int, weights: bytes | None) -> nn.Module:
         model = build_model(self.config.model, num_classes, load_weights=False)
@@ -128,18 +138,29 @@ class Scorer:
     @torch.inference_mode()
     def maps(self, inputs: Inputs) -> Maps:
         """Scores of a batch of images; a value depends on its own image alone."""
-        function = self.acquisition
+        function, plain = self.acquisition, inputs.plain()
+        features = self._features(plain) if self.gives_features else ()
         if function.inputs == "logits":
             assert function.pixel is not None
-            logits = self._scaled(self.networks[0], inputs.plain())
-            classes = logits.argmax(1) if self.strategy.batch.reads_covers else None
-            return Maps(function.pixel(logits, self.options), logits.softmax(1) if function.attribution != "none" else None, classes)
+            logits = self._scaled(self.networks[0], plain)
+            probabilities = logits.softmax(1) if function.attribution != "none" else None
+            classes = logits.argmax(1) if self.gives_classes else None
+            return Maps(function.pixel(logits, self.options), probabilities, classes, features)
         assert function.views is not None
-        return Maps(function.views(self.views(inputs)), None)
+        views = self.views(inputs, plain)
+        classes = views.mean_p.argmax(1) if self.gives_classes else None
+        return Maps(function.views(views), None, classes, features)
 
-    def views(self, inputs: Inputs) -> Views:
-        """What the passes over the batch say together."""
-        views, plain = Views(self.acquisition.wants), inputs.plain()
+    def _features(self, plain: NetworkInput) -> tuple[torch.Tensor, ...]:
+        """The backbone's maps: of a frozen network what it is given, else what passes over changed maps share."""
+        maps = self.passes.prefix(plain) if isinstance(self.passes, FeaturePasses) else plain
+        assert isinstance(maps, tuple), "check_strategy refuses offers without maps to look at"
+        return maps
+
+    def views(self, inputs: Inputs, plain: NetworkInput) -> Views:
+        """What the passes over the batch say together; `plain` is the batch as it is."""
+        wants = self.acquisition.wants | {"mean_p"} if self.gives_classes else self.acquisition.wants
+        views = Views(wants)
         if self.acquisition.inputs == "transforms":
             views.add(self._scaled(self.networks[0], plain))
             for name in self.transforms:

@@ -23,6 +23,7 @@ from ray_al.select.redal import redal
 from ray_al.select.softmax import softmax_keys
 from ray_al.select.softrank import softrank_keys
 from ray_al.select.topk import merge_topk, score_keys
+from ray_al.select.two_stage import two_stage
 from ray_al.select.typiclust import typiclust
 
 Keys = Callable[[pa.Table, float, int, int], np.ndarray]
@@ -79,6 +80,9 @@ BATCH_RULES: Mapping[str, BatchRule] = {
         centroids,
         depends_on_k=True,
         settings=("factor", "components"),
+    ),
+    "two_stage": _on_features(
+        "Kim et al., NeurIPS 2025 (arXiv 2510.22229): herding keeps a part, of which the highest scores", two_stage, settings=("keep",)
     ),
     "class_split": BatchRule(
         paper="ClaSP PE of nnActive, 2026: a share in equal parts to the classes, the rest by score",

@@ -53,7 +53,6 @@ def fill_from_candidates(
     seed: int,
     cycle: int,
     class_scores: np.ndarray | None = None,
-    share: float | None = None,
     **settings: Any,
 ) -> None:
     """Fill the basket by a rule that looks at its candidates together.
@@ -63,15 +62,15 @@ def fill_from_candidates(
     for a longer one instead, as long as only filters took some away.
 
     Args:
-        class_scores, share: of the rule `class_split`: scores by class, (M, C), and the part of a query that is shared out by them.
-        settings: what else the rule takes.
+        class_scores: of the rule `class_split`: scores by class, (M, C).
+        settings: of the rule, handed on to it.
     """
     rule = BATCH_RULES[kind]
 
     def ask(rows: np.ndarray, k: int) -> pa.Table:
-        options = {} if class_scores is None else {"class_scores": class_scores[rows], "share": share}
+        options = settings if class_scores is None else {**settings, "class_scores": class_scores[rows]}
         among = candidates.only(rows, taken=basket.is_taken(candidates.table))
-        return choose(among, kind=kind, k=k, seed=seed, cycle=cycle, **options, **settings)
+        return choose(among, kind=kind, k=k, seed=seed, cycle=cycle, **options)
 
     while True:
         basket.look_again()

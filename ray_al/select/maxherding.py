@@ -6,10 +6,9 @@ K_ij = exp(-(d_ij / sigma)^2); not confirmed in the paper: no factor 1/2, as pub
 
 import numpy as np
 
+from ray_al.core.coverage import greedy_cover
 from ray_al.select.candidates import Candidates, fill_by_key
 from ray_al.select.space import BLOCK, Space, centred
-
-FIRST_BATCH = 64
 
 
 def maxherding(candidates: Candidates, *, k: int, rng: np.random.Generator, num_points: int = 1024, sigma: float | None = None) -> np.ndarray:
@@ -34,7 +33,7 @@ def maxherding(candidates: Candidates, *, k: int, rng: np.random.Generator, num_
     values = np.empty((num, len(points)), dtype=np.float32)
     for start in range(0, num, BLOCK):
         values[start : start + BLOCK] = kernel(space, slice(start, min(start + BLOCK, num)), points, width)
-    return fill_by_key(_greedy(values, covered, k), candidates.keys, k)
+    return fill_by_key(greedy_cover(values, covered, k), candidates.keys, k)
 
 
 def median_distance(space: Space, points: np.ndarray) -> float:
@@ -51,31 +50,3 @@ def kernel(space: Space, rows: slice | np.ndarray, points: np.ndarray, sigma: fl
     values *= np.float32(-1 / sigma**2)
     np.exp(values, out=values)
     return values
-
-
-def _greedy(values: np.ndarray, covered: np.ndarray, k: int) -> list[int]:
-    bounds = np.concatenate([_gains(values[start : start + BLOCK], covered) for start in range(0, len(values), BLOCK)])
-    is_fresh, batch = np.ones(len(bounds), dtype=bool), FIRST_BATCH
-    chosen: list[int] = []
-    while len(chosen) < min(k, len(values)):
-        best = int(bounds.argmax())
-        if bounds[best] <= 0:
-            break
-        if is_fresh[best]:
-            chosen.append(best)
-            covered = np.maximum(covered, values[best])
-            bounds[best] = -1
-            is_fresh[:], batch = False, FIRST_BATCH
-            continue
-        stale = np.where(is_fresh, -1, bounds)
-        rows = np.argpartition(-stale, batch)[:batch] if batch < len(stale) else np.arange(len(stale))
-        rows = rows[stale[rows] > 0]
-        bounds[rows] = _gains(values[rows], covered)
-        is_fresh[rows] = True
-        batch *= 2
-    return chosen
-
-
-def _gains(values: np.ndarray, covered: np.ndarray) -> np.ndarray:
-    gains: np.ndarray = np.maximum(values - covered, 0).mean(axis=1)
-    return gains

@@ -110,7 +110,7 @@ def effective_values(config: RunConfig, *, exclude: set[str]) -> dict[str, Any]:
         *(["candidates"] if BATCH_RULES[kind].needs in ("scores", "covers") else []),
         *(["share_by_class"] if kind != "class_split" else []),
         *(["min_cover"] if kind != "stratified" else []),
-        *(key for key in ("factor", "components") if key not in BATCH_RULES[kind].settings),
+        *(key for key in ("factor", "components", "keep") if key not in BATCH_RULES[kind].settings),
     ]
     values["strategy"] = {key: value for key, value in strategy.items() if key not in unread}
     values["strategy"]["batch"] = {key: value for key, value in strategy["batch"].items() if key not in unread_batch}

@@ -172,7 +172,7 @@ def test_a_map_does_not_depend_on_the_batch(root, name, model, passes):
         assert torch.equal(together.values[position], alone[position])
 
 
-NOT_SMOOTH = ("vote_entropy", "variation_ratio", "balent", "ripu")
+NOT_SMOOTH = ("vote_entropy", "variation_ratio", "dropquery", "balent", "ripu")
 """Votes jump, and RIPU's window is counted in pixels of the map, which is coarser than the reference's."""
 
 
@@ -338,7 +338,7 @@ def test_aggregations_order_as_they_should(root, aggregation):
 
 
 @pytest.mark.parametrize("kind", ["grid", "image", "superpixels"])
-@pytest.mark.parametrize("name", ["bvsb", "class_balanced", "pixbal"])
+@pytest.mark.parametrize("name", ["bvsb", "class_balanced", "pixbal", "equal"])
 def test_what_predicted_classes_cover_is_counted_out(root, name, kind):
     """Beside the score: each class's part of a region, against the map of predicted classes laid over the regions by hand."""
     values = {**configure(root, name, kind).model_dump(mode="json"), "score": {"precision": "reference", "workers": 0, "threads": 1, "shard_size": 2}}

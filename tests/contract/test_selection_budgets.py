@@ -125,7 +125,9 @@ def test_what_a_query_in_regions_costs_pays_for_the_same_query_in_pixels(rule, n
     amount = sum(bench(rule, sizes="mixed").choose(number)["num_pixels"].to_pylist())
     query = bench(rule, "pixels", sizes="mixed").choose(amount)
     assert abs(len(query) - number) <= BATCH_RULES[rule].depends_on_k  # by another number of clusters, another one may be all that is paid
-    assert names(query) == names(bench(rule, sizes="mixed").choose(len(query)))
+    assert sum(query["num_pixels"].to_pylist()) <= amount
+    if rule != "centroids":  # its candidates change with the number too, so that one region more may cost less: there the search finds another number
+        assert names(query) == names(bench(rule, sizes="mixed").choose(len(query)))
 
 
 @pytest.mark.parametrize("rule", RULES)

@@ -108,7 +108,7 @@ def passes_of(case, num_passes=4):
 
 
 def view_reference(name, passes):
-    """The score of one pixel from its passes (M, C)."""
+    """The score of one pixel from its passes (M, C), the first of which is also the plain one."""
     p = np.array([softmax(logits.tolist()) for logits in passes])
     mean, entropies = p.mean(0), [shannon(row) for row in p]
     votes = np.bincount(passes.argmax(1), minlength=passes.shape[1]) / len(passes)
@@ -116,6 +116,10 @@ def view_reference(name, passes):
         return sum(entropies)
     if name in ("disagreement", "bald", "qbc_kl"):  # as the mean divergence from the consensus
         return np.mean([sum(a * math.log(a / b) for a, b in zip(row, mean, strict=True) if a > 0) for row in p])
+    if name == "edald":
+        return entropies[0] + shannon(mean) - np.mean(entropies)
+    if name == "dropquery":
+        return np.mean(passes.argmax(1) != passes[0].argmax())
     if name == "soft_vote_entropy":
         return shannon(mean)
     if name == "expected_entropy":
@@ -127,6 +131,8 @@ def score_views(name, passes):
     views = Views(ACQUISITIONS[name].wants)
     for logits in passes:
         views.add(to_tensor(logits))
+    if "plain" in views.wants:
+        views.add_plain(to_tensor(passes[0]))
     return ACQUISITIONS[name].views(views)[0]
 
 
@@ -146,7 +152,7 @@ def test_scores_of_passes(name, case):
 def test_equal_passes_give_finite_scores(name, case, num_passes):
     values = score_views(name, [CASES[case]] * num_passes)
     assert torch.isfinite(values).all()
-    if name in ("bald", "qbc_kl", "disagreement", "vote_entropy", "variation_ratio"):
+    if name in ("bald", "qbc_kl", "disagreement", "vote_entropy", "variation_ratio", "dropquery"):
         assert (values >= 0).all()
         assert (values < 1e-6).all()
 

@@ -128,6 +128,19 @@ CASES = {
         "strategy": {"score": "entropy", "feature_layer": "backbone_maps", "batch": {"kind": "centroids", "factor": 2}},
         "budget": {"start": 4, "per_cycle": 4, "amount": 12, "start_rule": "centroids"},
     },
+    "frozen_dropquery": {
+        **FROZEN,
+        "strategy": {
+            "score": "dropquery",
+            "passes": {"kind": "features", "count": 3},
+            "feature_layer": "backbone_maps",
+            "batch": {"kind": "centroids", "factor": 2},
+        },
+    },
+    "stratified_dropquery": {
+        **FROZEN,
+        "strategy": {"score": "dropquery", "passes": {"kind": "features", "count": 3}, "batch": {"kind": "stratified"}},
+    },
     "start_typicality": {
         **FROZEN,
         "model": {**FROZEN["model"], "weights": "backbone"},
@@ -451,7 +464,7 @@ def test_replay_chooses_what_the_run_chose(finished):
         ({"strategy": {"score": "bald", "passes": {"places": ["9"]}}}, ["9"]),
         ({"strategy": {"transforms": ["mirrow"]}}, ["mirrow"]),
         (batch("class_split"), ["class_split", "clasp"]),
-        (batch("stratified", "equal"), ["stratified", "'equal'", "bvsb"]),
+        (batch("stratified", "random"), ["stratified", "'random'", "bvsb"]),
         ({"regions": {"kind": "pixels"}, **batch("stratified")}, ["stratified", "regions.kind='pixels'"]),
         ({"strategy": {"lazy": {}, "batch": {"kind": "stratified"}}}, ["strategy.lazy", "stratified"]),
         ({"strategy": {"batch": {"kind": "badge"}, "feature_layer": "7"}}, ["7"]),

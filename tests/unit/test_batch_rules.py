@@ -15,7 +15,7 @@ from ray_al.select.kmeans import kmeans
 from ray_al.select.redal import redal
 
 RULES = {name: rule.choose for name, rule in BATCH_RULES.items() if rule.features}
-GREEDY = ["kcenter", "badge", "maxherding", "redal"]
+GREEDY = ["kcenter", "badge", "maxherding", "redal", "two_stage"]
 badge, maxherding, kcenter, typiclust = (RULES[n] for n in ("badge", "maxherding", "kcenter", "typiclust"))
 kcenter_module = import_module("ray_al.select.kcenter")
 
@@ -220,7 +220,7 @@ def test_maxherding_against_loops(num_points, labelled):
 def test_lazy_batches_change_nothing(monkeypatch):
     candidates = make(num=400, seed=6)
     chosen = maxherding(candidates, k=60, rng=rng())
-    monkeypatch.setattr(import_module("ray_al.select.maxherding"), "FIRST_BATCH", 1)
+    monkeypatch.setattr(import_module("ray_al.core.coverage"), "FIRST_BATCH", 1)
     assert maxherding(candidates, k=60, rng=rng()).tolist() == chosen.tolist()
 
 

@@ -12,6 +12,8 @@ from ray_al.score.functions.bvsb import bvsb
 from ray_al.score.functions.class_weights import iou_gap, pixel_balance, probability_balance, region_balance
 from ray_al.score.functions.classes import class_maps, final_scores
 from ray_al.score.functions.custom import check_pixel_output, import_acquisition
+from ray_al.score.functions.dropquery import dropquery
+from ray_al.score.functions.edald import entropy_and_disagreement
 from ray_al.score.functions.equal import summed_entropy
 from ray_al.score.functions.mutual_information import expected_entropy, mutual_information, soft_vote_entropy
 from ray_al.score.functions.one_vs_rest import one_vs_rest
@@ -48,6 +50,13 @@ ACQUISITIONS: Mapping[str, Acquisition] = {
     ),
     "bald": Acquisition(
         paper="Houlsby et al., 2011; Gal et al., ICML 2017", inputs="passes", views=mutual_information, wants=MEAN_P | MEAN_ENTROPY
+    ),
+    "dropquery": Acquisition(
+        paper="DropQuery: Gupte et al., TMLR 2024 (arXiv 2401.14555)", inputs="passes", views=dropquery, wants=VOTES | {"plain"}
+    ),
+    "edald": Acquisition(
+        paper="eDALD: Kim et al., NeurIPS 2025 (arXiv 2510.22229)",
+        inputs="passes", views=entropy_and_disagreement, wants=MEAN_P | MEAN_ENTROPY | {"plain"},
     ),
     "qbc_kl": Acquisition(
         paper="McCallum and Nigam, ICML 1998; equals bald", inputs="passes", views=mutual_information, wants=MEAN_P | MEAN_ENTROPY

@@ -1,0 +1,56 @@
+"""Regions of one image in an order of preference, kept apart."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+
+def free_pixels(height: int, width: int, *, radius: int, taken: np.ndarray) -> np.ndarray:
+    """bool (height, width): the pixels farther than `radius` (Chebyshev) from those `taken`, ids y * width + x."""
+    free = np.ones((height, width), dtype=bool)
+    for y, x in zip(*np.divmod(taken, width), strict=True):
+        _bar(free, y, x, radius)
+    return free
+
+
+def choose_in_order(ids: Iterable[int], free: np.ndarray, *, n: int, radius: int) -> np.ndarray:
+    """The first `n` of `ids` that are free and farther than `radius` from those before them.
+
+    Args:
+        ids: y * width + x, the preferred first.
+        free: bool (height, width); those that are no longer free are cleared in place.
+
+    Returns:
+        int64 (at most n,), in their order.
+    """
+    chosen: list[int] = []
+    width = free.shape[1]
+    for one in ids:
+        if len(chosen) == n:
+            break
+        y, x = divmod(int(one), width)
+        if free[y, x]:
+            chosen.append(int(one))
+            _bar(free, y, x, radius)
+    return np.array(chosen, dtype=np.int64)
+
+
+def fill_by_score(chosen: np.ndarray, free: np.ndarray, scores: np.ndarray, *, n: int, radius: int) -> np.ndarray:
+    """`chosen`, then the best of what is still free, so that an image gives `n` wherever there is room for them.
+
+    Args:
+        chosen: int (c,), ids y * width + x, which are no longer free.
+        free: bool (height, width), cleared in place.
+        scores: float (height, width).
+
+    Returns:
+        int64 (at most n,).
+    """
+    if len(chosen) >= n:
+        return chosen
+    order = np.argsort(-scores.ravel(), kind="stable")
+    return np.concatenate([chosen, choose_in_order(order, free, n=n - len(chosen), radius=radius)])
+
+
+def _bar(free: np.ndarray, y: int, x: int, radius: int) -> None:
+    free[max(0, y - radius) : y + radius + 1, max(0, x - radius) : x + radius + 1] = False

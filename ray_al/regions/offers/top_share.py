@@ -1,0 +1,27 @@
+"""Random regions among an image's most uncertain ones: PixelPick (Shin et al., ICCV Workshops 2021)."""
+
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from ray_al.core.variants import Offer, ScoredImage
+from ray_al.regions.offers.apart import choose_in_order, fill_by_score, free_pixels
+
+
+class TopShareOffer(Offer):
+    """Any of the best regions is as good as another, and neighbours, which score alike, are seldom offered together."""
+
+    kind: Literal["top_share"] = "top_share"
+    share: Annotated[float, Field(gt=0, le=1)] = 0.05
+    """Of the image's regions, the best ones that are not barred by those taken."""
+
+    def choose(self, image: ScoredImage) -> np.ndarray:
+        """As `Offer.choose`."""
+        height, width = image.scores.shape
+        free = free_pixels(height, width, radius=image.radius, taken=image.taken)
+        ids = np.flatnonzero(free)
+        count = max(image.limit, round(self.share * height * width))
+        best = ids[np.argsort(-image.scores.ravel()[ids], kind="stable")[:count]]
+        chosen = choose_in_order(image.rng.permutation(best), free, n=image.limit, radius=image.radius)
+        return fill_by_score(chosen, free, image.scores, n=image.limit, radius=image.radius)
