@@ -206,44 +206,69 @@ def sweep(file: str | None, resume_dir: str | None, dry_run: bool, out: str | No
 
 
 @main.command()
-@click.argument("places", nargs=-1, required=True, metavar="RUN_DIR|SWEEP_DIR...", callback=place)
+@click.argument("places", nargs=-1, required=True, metavar="RUN_DIR|SWEEP_DIR|RESULTS_DIR...", callback=place)
 @_options(
-    click.option("--out", required=True, metavar="DIR", callback=place, help="Folder for compare.html, the CSV files, the table and the pictures."),
+    click.option("--out", metavar="DIR", callback=place, help="Folder for the page, the CSV files, the table and the pictures."),
     click.option("--at", multiple=True, metavar="SHARE", help="Give mIoU at this share of the pool, e.g. 0.08 or '8 %'; repeatable."),
     click.option(
         "--measure",
         type=click.Choice(["miou", "final_miou"]),
         help="Compare the models that choose, or those that are measured. Default: the second where every run has them.",
     ),
-    click.option("--reference", metavar="STRATEGY", help="Strategy that labels are saved against. Default: random."),
+    click.option(
+        "--reference", metavar="STRATEGY", help="Strategy that labels are saved against. Default: random, with --by cost over whole images."
+    ),
     click.option("--allow", multiple=True, metavar="KEY", help="Configuration key of the recipe that may differ, e.g. train.policy; repeatable."),
+    click.option(
+        "--by",
+        type=click.Choice(["budget", "cost"]),
+        default="budget",
+        help="At equal budgets, or by what it costs to reach 80, 90 and 95 % of the full score, also over other regions and units. Default: budget.",
+    ),
+    click.option(
+        "--seconds", multiple=True, metavar="NAME=SECONDS", help="Of the cost model: seconds for an image, a region, a class, a click; repeatable."
+    ),
+    click.option("--export", metavar="DIR", callback=place, help="Also write the finished runs as small files, which `compare` reads like a sweep."),
     json_option,
 )
 def compare(
-    places: tuple[str, ...], out: str, at: tuple[str, ...], measure: str | None, reference: str | None, allow: tuple[str, ...], as_json: bool
+    places: tuple[str, ...],
+    out: str | None,
+    at: tuple[str, ...],
+    measure: str | None,
+    reference: str | None,
+    allow: tuple[str, ...],
+    by: str,
+    seconds: tuple[str, ...],
+    export: str | None,
+    as_json: bool,
 ) -> None:
-    """Compare runs over seeds: curves with intervals, labels saved, paired tests; from ledgers alone.
+    """Compare runs over seeds: curves with intervals, labels saved, paired tests, costs; from ledgers or committed results.
 
     Example: ray-al compare runs/sweep --out runs/sweep/comparison
     """
     from ray_al.core.config import RunConfig, parse_share
     from ray_al.core.storage import check_writable
     from ray_al.core.validation import check_key
-    from ray_al.sweep.compare import compare as compare_groups
-    from ray_al.sweep.output import comparison_text, write_comparison
-    from ray_al.sweep.runs import choose_measure, group_runs, read_runs
+    from ray_al.sweep.comparison import Wanted, compare_places
+    from ray_al.sweep.costs import parse_costs
 
-    check_writable(out, key="--out")
+    if out is None and export is None:
+        raise click.UsageError("give --out DIR for the comparison, --export DIR for the runs as small files, or both")
+    for folder, name in ((out, "--out"), (export, "--export")):
+        if folder is not None:
+            check_writable(folder, key=name)
     for key in allow:
         check_key(RunConfig, key.removeprefix("final.") if key.startswith("final.train.") else key, name="--allow")
-    shares = [parse_share(text, name="--at") for text in at]
-    _open_place(out)
-    runs, begun, varied = read_runs(places)
-    measure, runs = choose_measure(runs, measure)
-    grouped = group_runs(runs, begun, varied=varied, allowed=allow)
-    facts = compare_groups(grouped, measure=measure, at=shares, reference=reference)
-    files = write_comparison(facts, out)
-    click.echo(json.dumps({**facts, "files": files}, indent=1) if as_json else f"{comparison_text(facts)}\npage: {files['compare.html']}")
+    shares = tuple(parse_share(text, name="--at") for text in at)
+    if by == "cost" and shares:
+        raise click.UsageError("--at names budgets, and --by cost compares at equal scores; leave one out")
+    wanted = Wanted(measure=measure, at=shares, reference=reference, allow=allow, by=by, costs=parse_costs(seconds))
+    for folder in (out, export):
+        if folder is not None:
+            _open_place(folder)
+    facts, text = compare_places(places, wanted, out=out, export=export)
+    click.echo(json.dumps(facts, indent=1) if as_json else text)
 
 
 @main.command()
@@ -351,6 +376,7 @@ def _run(config: str, out: str | None, overrides: tuple[str, ...], as_json: bool
 def _sweep(file: str | None, resume_dir: str | None, dry_run: bool, out: str | None, overrides: tuple[str, ...], as_json: bool) -> int:
     from ray_al.driver.create import check_places, default_run_uri
     from ray_al.sweep.config import load_sweep
+    from ray_al.sweep.endpoint import check_endpoint, endpoint_lines
     from ray_al.sweep.plan import plan_trials
     from ray_al.sweep.table import progress_line, sweep_facts, sweep_text
     from ray_al.sweep.tuner import create_sweep, run_sweep
@@ -358,11 +384,14 @@ def _sweep(file: str | None, resume_dir: str | None, dry_run: bool, out: str | N
     if file is not None:
         settings = load_sweep(file, overrides)
         trials = plan_trials(settings)
+        check_endpoint(settings, trials)
         if dry_run:
             from ray_al.sweep.estimate import estimate, estimate_text
 
             facts = estimate(settings, trials, out or default_run_uri(settings.name))
-            click.echo(json.dumps(facts, indent=1) if as_json else estimate_text(facts))
+            endpoint = settings.endpoint and settings.endpoint.model_dump(mode="json")
+            lines = [estimate_text(facts), *endpoint_lines(settings, trials)]
+            click.echo(json.dumps({**facts, "endpoint": endpoint}, indent=1) if as_json else "\n".join(lines))
             return 0
         out = out or default_run_uri(settings.name)
         check_places(trials[0].config, out)

@@ -58,6 +58,25 @@ Amount = Annotated[int | float, BeforeValidator(_amount)]
 """A count (int), or a share of the whole (float up to 1, or a string with a percent sign)."""
 
 
+def _amounts(value: Any) -> Any:
+    """One amount, or several that stand for the cycles one after another."""
+    if not isinstance(value, list | tuple):
+        return _amount(value)
+    if not value:
+        raise ValueError("give at least one amount, such as ['0.5 %', '1 %']; the last one holds for all cycles after it")
+    amounts = []
+    for place, one in enumerate(value, start=1):
+        try:
+            amounts.append(_amount(one))
+        except ValueError as error:
+            raise ValueError(f"amount {place} of {len(value)}, {one!r}: {error}") from None
+    return tuple(amounts)
+
+
+Amounts = Annotated[int | float | tuple[int | float, ...], BeforeValidator(_amounts)]
+"""An `Amount`, or a tuple of them."""
+
+
 def _class_name(name: str) -> str:
     if not name.strip():
         raise ValueError("a class needs a name that can be seen; give one")
@@ -108,8 +127,8 @@ class RegionsConfig(Section):
     kind: Literal["grid", "image", "superpixels", "pixels", "windows"] = "grid"
     rows: Annotated[int, Field(ge=1, le=1000)] = 5
     columns: Annotated[int, Field(ge=1, le=1000)] = 5
-    method: Literal["seeds", "slic"] = "seeds"
-    """How `superpixels` are found."""
+    method: Literal["seeds", "slic", "felzenszwalb"] = "seeds"
+    """How `superpixels` are found; those of `felzenszwalb` differ in size, and keep thin things apart from what is behind them."""
     count: Annotated[int, Field(ge=1, le=60_000)] = 200
     """Superpixels wanted in an image; the method gives about as many."""
     compactness: Positive = 10.0
@@ -313,7 +332,8 @@ class BudgetConfig(Section):
     start_rule: Literal["random", "scored", "equal_per_image", "kcenter", "centroids", "typicality", "class_aware"] = "random"
     seed_share: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """Of `class_aware`: the part of the start set that is drawn at random, to train the model that chooses the rest."""
-    per_cycle: Amount = 0.02
+    per_cycle: Amounts = 0.02
+    """What a query after the start set may cost; of several amounts, the first is for cycle 0, and the last one repeats."""
     amount: Amount = 0.12
 
     @model_validator(mode="after")
@@ -321,6 +341,11 @@ class BudgetConfig(Section):
         if type(self.start) is type(self.amount) and self.start > self.amount:
             raise ValueError(f"start={self.start} is more than the whole amount={self.amount}; lower start or raise amount")
         return self
+
+    @property
+    def steps(self) -> tuple[int | float, ...]:
+        """`per_cycle` as a tuple, of one amount where all cycles are of one size."""
+        return self.per_cycle if isinstance(self.per_cycle, tuple) else (self.per_cycle,)
 
 
 GROUP_KEYS = ("workers", "threads", "gpus_per_worker", "backend", "keep_workers", "max_failures", "checkpoint_interval_s")

@@ -1,7 +1,7 @@
 """Amounts of a budget, from counts and shares to whole units."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -10,8 +10,8 @@ import pyarrow as pa
 from ray_al.core.config import BudgetConfig, RunConfig
 from ray_al.core.errors import ConfigError
 from ray_al.core.shares import exact
-from ray_al.core.types import SEED_CYCLE
-from ray_al.driver.capacity import check_capacity
+from ray_al.core.types import SEED_CYCLE, START_CYCLE
+from ray_al.driver.capacity import PER_CYCLE, check_capacity
 from ray_al.label.cost import clicks_upper_bound
 from ray_al.regions import open_regions
 
@@ -126,16 +126,29 @@ def check_budget(config: RunConfig, created: Mapping[str, Any], manifest: pa.Tab
         sizes = {"start (its random part)": query_size(budget, created, SEED_CYCLE, UNBOUNDED), "start (the rest)": sizes["start"]}
     if sum(sizes.values()) > amount:
         raise ConfigError(f"budget.start={budget.start}: {sum(sizes.values())} {budget.unit} are more than budget.amount, {amount}; lower it")
-    per_cycle = _whole(_exact(budget.per_cycle, pool_units(created, budget.unit), "budget.per_cycle"))
-    if sum(sizes.values()) < amount and budget.unit != "clicks":  # of which later cycles reserve more than they plan to spend
-        sizes["per_cycle"] = per_cycle
-    for key, size in sizes.items():
+    later = _later_sizes(budget, created, amount - sum(sizes.values()))
+    paying = sizes if budget.unit == "clicks" else {**sizes, **later}  # later cycles reserve more clicks than they plan to spend
+    for key, size in paying.items():
         if size < region:
             raise ConfigError(
                 f"budget.{key}: {size} {budget.unit} pay for no region, for each of which {region} are reserved at least{why}; raise it"
             )
-    left = amount - sum(size for key, size in sizes.items() if key != "per_cycle")
-    check_capacity(config, {**sizes, "per_cycle": min(per_cycle, left)}, amount, manifest, dearest)
+    left = amount - sum(sizes.values())
+    for key, size in later.items():
+        sizes[key], left = min(size, left), left - size
+    check_capacity(config, sizes, amount, manifest, dearest)
+
+
+def _later_sizes(budget: BudgetConfig, created: Mapping[str, Any], left: int) -> dict[str, int]:
+    """Units of the queries after the start set, by the key that sets them; of those alone that `left` units, what the start set leaves, come to."""
+    total, sizes = pool_units(created, budget.unit), {}
+    for place, value in enumerate(budget.steps):
+        if left <= 0:
+            break
+        key = f"{PER_CYCLE}[{place}]" if isinstance(budget.per_cycle, tuple) else PER_CYCLE
+        sizes[key] = _whole(_exact(value, total, f"budget.{key}"))
+        left -= max(sizes[key], 1)
+    return sizes
 
 
 def query_size(budget: BudgetConfig, created: Mapping[str, Any], cycle: int, remaining: int) -> int:
@@ -144,11 +157,29 @@ def query_size(budget: BudgetConfig, created: Mapping[str, Any], cycle: int, rem
     Sizes are differences of a rounded running total, so that rounding never adds up to a cycle more or less.
     """
     total = pool_units(created, budget.unit)
-    start, step = _exact(budget.start, total, "budget.start"), _exact(budget.per_cycle, total, "budget.per_cycle")
+    start = _exact(budget.start, total, "budget.start")
     seed = start * exact(budget.seed_share) if budget.start_rule == "class_aware" else Fraction(0)
     if cycle == SEED_CYCLE:
         return min(max(_whole(seed), 1), remaining)
     if cycle < 0:
         return min(_whole(start) - (max(_whole(seed), 1) if seed else 0), remaining)
-    planned = _whole(start + (cycle + 1) * step) - _whole(start + cycle * step)
+    steps = [_exact(value, total, "budget.per_cycle") for value in budget.steps]
+    planned = _whole(start + _up_to(steps, cycle + 1)) - _whole(start + _up_to(steps, cycle))
     return min(max(planned, 1), remaining)
+
+
+def _up_to(steps: Sequence[Fraction], count: int) -> Fraction:
+    """What `count` queries after the start set may cost together; the last of `steps` repeats."""
+    return sum(steps[:count], Fraction(0)) + max(0, count - len(steps)) * steps[-1]
+
+
+def num_queries(budget: BudgetConfig, created: Mapping[str, Any], amount: int) -> int:
+    """How many queries the budget of `amount` units holds beside the start set, at least 1; for schedules."""
+    left = amount - query_size(budget, created, START_CYCLE, amount)
+    for cycle in range(len(budget.steps) - 1):
+        step = query_size(budget, created, cycle, amount)
+        if left <= step:
+            return cycle + 1
+        left -= step
+    last = len(budget.steps) - 1
+    return last + max(1, -(-left // query_size(budget, created, last, amount)))

@@ -13,6 +13,7 @@ from ray_al.core.strategy import StrategyConfig
 from ray_al.core.types import SEED_CYCLE, START_CYCLE
 from ray_al.select import BATCH_RULES
 
+PER_CYCLE = "per_cycle"
 UNKNOWN = 1 << 40
 """Regions of an image of which nobody knows yet how many it has."""
 
@@ -36,7 +37,7 @@ def check_capacity(config: RunConfig, sizes: Mapping[str, int], amount: int, man
     """Refuse queries that can never be as large as the budget asks for.
 
     Args:
-        sizes: what the queries may cost, in the budget's unit: `per_cycle`, and the parts of the start set under any other names.
+        sizes: what the queries may cost, in the budget's unit: `per_cycle` (with the place in its list), and the parts of the start set.
         amount: the whole budget.
         dearest: what a region costs at most, in the budget's unit.
 
@@ -45,7 +46,7 @@ def check_capacity(config: RunConfig, sizes: Mapping[str, int], amount: int, man
     """
     if config.budget.unit != "images":  # of an image one region is enough
         for name, size in sizes.items():
-            cycle = 0 if name == "per_cycle" else SEED_CYCLE if "random part" in name else START_CYCLE
+            cycle = 0 if name.startswith(PER_CYCLE) else SEED_CYCLE if "random part" in name else START_CYCLE
             strategy = config.strategy_at(cycle)
             for limit in _limits(config, strategy, manifest):
                 _refuse(config, f"budget.{name}", size, limit, dearest)

@@ -39,7 +39,7 @@ of MC-dropout."""
 REGION_PAPERS = {
     "grid": "EquAL: Golestaneh and Kitani, BMVC 2020",
     "image": "whole images",
-    "superpixels": "SEEDS: Van den Bergh et al., ECCV 2012; SLIC: Achanta et al., TPAMI 2012",
+    "superpixels": "SEEDS: Van den Bergh et al., ECCV 2012; SLIC: Achanta et al., TPAMI 2012; Felzenszwalb and Huttenlocher, IJCV 2004",
     "pixels": "PixelPick: Shin et al., ICCV Workshops 2021",
     "windows": "RIPU: Xie et al., CVPR 2022",
 }

@@ -15,7 +15,7 @@ from ray_al.core.errors import RayALError
 from ray_al.core.strategy import BatchConfig, StrategyConfig
 from ray_al.core.types import SCORE_SCHEMA, SEED_CYCLE, START_CYCLE, FileRef, cycle_folder
 from ray_al.driver import decide as actions
-from ray_al.driver.budget import query_size
+from ray_al.driver.budget import num_queries, query_size
 from ray_al.driver.context import Context, Done
 from ray_al.driver.pool import read_table, table_bytes
 from ray_al.driver.quarantine import quarantine_broken, unchanged_since_stored
@@ -199,7 +199,7 @@ def _scored_order(context: Context, cycle: int, k: int, allows: Allows) -> pa.Ta
     return rank(
         scored_parts(context, cycle),
         k=k,
-        batch=batch.model_copy(update={"beta": beta_at(batch.beta, batch.schedule, max(cycle, 0), _num_cycles(context))}),
+        batch=batch.model_copy(update={"beta": beta_at(batch.beta, batch.schedule, max(cycle, 0), _num_queries(context))}),
         seed=context.config.seed,
         cycle=cycle,
         num_candidates=batch.candidates,
@@ -224,7 +224,7 @@ def _fill_from_candidates(context: Context, cycle: int, strategy: StrategyConfig
 
 def _noise(context: Context, cycle: int, batch: BatchConfig, table: pa.Table) -> np.ndarray:
     """exp(Gumbel(0, 1/beta)) a region: the order of score * noise is that of power sampling, and zero stays zero."""
-    beta = beta_at(batch.beta, batch.schedule, max(cycle, 0), _num_cycles(context))
+    beta = beta_at(batch.beta, batch.schedule, max(cycle, 0), _num_queries(context))
     drawn = gumbel_rows(table, "class_split", context.config.seed, cycle)
     noise: np.ndarray = np.exp(drawn / beta)
     return noise
@@ -325,9 +325,5 @@ def _val_iou(context: Context, cycle: int) -> np.ndarray:
     return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
 
 
-def _num_cycles(context: Context) -> int:
-    """How many queries the budget holds beside the start set; for schedules."""
-    state = context.state
-    step = query_size(context.config.budget, state.created, 0, state.amount)
-    start = query_size(context.config.budget, state.created, START_CYCLE, state.amount)
-    return max(1, -(-(state.amount - start) // step))
+def _num_queries(context: Context) -> int:
+    return num_queries(context.config.budget, context.state.created, context.state.amount)

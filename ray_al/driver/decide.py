@@ -186,10 +186,13 @@ def clicks_aim(state: State, config: RunConfig, cycle: int) -> int:
     Labels that cost more than planned eat into the cycles after them: a cycle that would begin with less than half of its share aims at what
     is planned for the next one, so that no cycle trains for next to nothing.
     """
-    planned, step = planned_clicks(state, config, cycle), query_size(config.budget, state.created, cycle, state.amount)
+    step = query_size(config.budget, state.created, cycle, state.amount)
     before = state.spent - sum(query.received_cost for query in state.queries if query.cycle == cycle)
-    missing = step - 2 * (planned - before)
-    return min(state.amount, planned + step * max(0, -(-missing // (2 * step))))
+    aim = planned_clicks(state, config, cycle)
+    while 2 * (aim - before) < step and aim < state.amount:
+        cycle += 1
+        aim += query_size(config.budget, state.created, cycle, state.amount)
+    return min(state.amount, aim)
 
 
 def first_cycle(config: RunConfig) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ray_al.core.code_version import code_digest
 from ray_al.core.errors import Interrupted, RunHeldError
 from ray_al.core.places import before_work
 from ray_al.core.storage import Storage
@@ -71,7 +72,8 @@ class _Loop:
         self._tell()
         if isinstance(action := decide(self.state, self.config), Stop):
             return Outcome("finished", action.reason)
-        self.append("driver_started", {"term": self.state.term + 1, "host": socket.gethostname(), "pid": os.getpid()})
+        facts = {"term": self.state.term + 1, "host": socket.gethostname(), "pid": os.getpid()}
+        self.append("driver_started", {**facts, "code": code_digest()})
         performer = Performer(self.storage, self.config, self.state, self.append, self.note, self.should_stop)
         try:
             performer.begin(action)

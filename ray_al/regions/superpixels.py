@@ -14,16 +14,21 @@ from ray_al.core.errors import ConfigError, DataError
 from ray_al.regions.connect import connect
 from ray_al.regions.maps import MapRegions, decode_map
 
-METHODS = ("seeds", "slic")
+METHODS = ("seeds", "slic", "felzenszwalb")
 MIN_PIXELS = 16
 """Mean pixels of a superpixel below which no more are asked for."""
 CRUMB_SHARE = 0.25
 """Pieces below this share of the mean size are merged into neighbours."""
+FELZENSZWALB_CRUMB_SHARE = 0.125
+"""The same of `felzenszwalb`, whose pieces differ in size by far: poles and people on CamVid are lost with larger ones."""
 ITERATIONS = 10
 SEEDS_LEVELS = (4, 3, 2)
 SEEDS_BINS = 5
 SEEDS_PRIOR = 2
 SEEDS_MIN_COUNT = 16
+FELZENSZWALB_SIGMA = 0.5
+FELZENSZWALB_SCALES = tuple(2 ** (step / 2) for step in range(0, 25))
+"""Ascending: the larger, the fewer and larger its regions."""
 MIN_SIDE, MAX_ASPECT = 64, 2
 """OpenCV crashes, or never ends, on images with fewer than two superpixels along a side (opencv_contrib issue 2023)."""
 _SETTING = threading.Lock()
@@ -34,7 +39,7 @@ class Superpixels:
     """About `count` superpixels an image.
 
     Attributes:
-        method: `seeds` or `slic`.
+        method: `seeds`, `slic` or `felzenszwalb`.
         count: asked for, lowered to one in 16 pixels; an image has somewhat more or fewer.
         compactness: of SLIC, the weight of distance against colour; SEEDS has none.
     """
@@ -71,12 +76,15 @@ def segment(image: np.ndarray, method: str, count: int, compactness: float) -> n
     """Superpixels of an image: the same map on every run and for any number of threads, on one OpenCV version and processor.
 
     SEEDS: Van den Bergh et al., ECCV 2012, on HSV histograms (on CamVid its regions then agree best with the classes). SLIC: Achanta et
-    al., TPAMI 2012, on CIELAB. Ids are split into 4-connected pieces; pieces below a quarter of the mean size, or 4 pixels, are merged into
-    neighbours (`connect`). SEEDS begins with more where fewer than 16 are asked for; merging then lowers their number.
+    al., TPAMI 2012, on CIELAB. Felzenszwalb and Huttenlocher, IJCV 2004, on CIELAB: regions as large as what looks alike, so that one holds a
+    whole sky and another a pole; an image without `count` different ones has fewer.
+
+    Ids are split into 4-connected pieces; pieces below a quarter of the mean size (of `felzenszwalb` an eighth), or 4 pixels, are merged
+    into neighbours (`connect`). SEEDS begins with more where fewer than 16 are asked for; merging then lowers their number.
 
     Args:
         image: uint8 (H, W, 3), RGB.
-        method: `seeds` or `slic`.
+        method: `seeds`, `slic` or `felzenszwalb`.
         count: superpixels asked for, lowered to one in 16 pixels.
         compactness: of SLIC.
 
@@ -94,8 +102,17 @@ def segment(image: np.ndarray, method: str, count: int, compactness: float) -> n
     repeats = _repeats(height, width)
     enlarged = np.ascontiguousarray(image.repeat(repeats[0], axis=0).repeat(repeats[1], axis=1))
     with _one_thread(cv2):
-        labels = _seeds(cv2, enlarged, count) if method == "seeds" else _slic(cv2, enlarged, count, compactness)
-    return connect(labels[:: repeats[0], :: repeats[1]], CRUMB_SHARE * max(MIN_PIXELS, height * width / count))
+        if method == "felzenszwalb":
+            labels = _felzenszwalb(cv2, enlarged, count)
+        else:
+            labels = _seeds(cv2, enlarged, count) if method == "seeds" else _slic(cv2, enlarged, count, compactness)
+    return connect(labels[:: repeats[0], :: repeats[1]], _least_pixels(method, height * width, count))
+
+
+def _least_pixels(method: str, num_pixels: int, count: int) -> float:
+    """Pixels below which a piece is a crumb."""
+    share = FELZENSZWALB_CRUMB_SHARE if method == "felzenszwalb" else CRUMB_SHARE
+    return max(CRUMB_SHARE * MIN_PIXELS, share * num_pixels / count)
 
 
 def _seeds(cv2: Any, image: np.ndarray, count: int) -> np.ndarray:
@@ -129,6 +146,26 @@ def _slic(cv2: Any, image: np.ndarray, count: int, compactness: float) -> np.nda
     slic = cv2.ximgproc.createSuperpixelSLIC(cv2.cvtColor(image, cv2.COLOR_RGB2LAB), cv2.ximgproc.SLIC, size, compactness)
     slic.iterate(ITERATIONS)
     return slic.getLabels()
+
+
+def _felzenszwalb(cv2: Any, image: np.ndarray, count: int) -> np.ndarray:
+    """At the scale that gives the number nearest to `count`, found by halving: the number falls as the scale grows, but for small steps up."""
+    lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)
+    least = math.ceil(_least_pixels("felzenszwalb", image.shape[0] * image.shape[1], count))
+    low, high = 0, len(FELZENSZWALB_SCALES) - 1
+    maps: dict[int, np.ndarray] = {}
+
+    def at(step: int) -> np.ndarray:
+        if step not in maps:
+            graph = cv2.ximgproc.segmentation.createGraphSegmentation(FELZENSZWALB_SIGMA, FELZENSZWALB_SCALES[step], least)
+            maps[step] = graph.processImage(lab)
+        return maps[step]
+
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if at(middle).max() + 1 >= count else (low, middle)
+    best: np.ndarray = min((at(low), at(high)), key=lambda labels: abs(int(labels.max()) + 1 - count))
+    return best
 
 
 def _repeats(height: int, width: int) -> tuple[int, int]:

@@ -69,7 +69,8 @@ def curve_rows(state: State) -> list[dict[str, Any]]:
 
 
 def measured_rows(state: State) -> list[dict[str, Any]]:
-    """The rows of `curve_rows` whose models were measured, with the means of these models' metrics in place of the choosing model's."""
+    """The rows of `curve_rows` whose models were measured, with the means of these models' metrics in place of
+    the choosing model's; `final_budget` is the named budget, in units."""
     names, rows = state.created["class_names"], []
     for row in curve_rows(state):
         if row["final_miou"] is None:
@@ -77,7 +78,10 @@ def measured_rows(state: State) -> list[dict[str, Any]]:
         metrics = [model["metrics"]["val"] for _, model in sorted(state.repeats[row["cycle"]].items())]
         ious = zip(*(one["iou"] for one in metrics), strict=True)
         means = {f"iou_{name}": _mean(values) for name, values in zip(names, ious, strict=True)}
-        rows.append({**row, "miou": row["final_miou"], "pixel_accuracy": _mean([one["pixel_accuracy"] for one in metrics]), **means})
+        budget = state.measured[row["cycle"]]["budget"]
+        rows.append(
+            {**row, "final_budget": budget, "miou": row["final_miou"], "pixel_accuracy": _mean([one["pixel_accuracy"] for one in metrics]), **means}
+        )
     return rows
 
 

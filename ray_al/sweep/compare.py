@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from ray_al.core.errors import ConfigError
-from ray_al.sweep.curves import aubc, labels_saved, value_at
-from ray_al.sweep.runs import Group, Grouped, RunResult
-from ray_al.sweep.stats import Interval, bootstrap_mean, mean_ranks, paired_p, penalty_matrix, resamples, seeds_needed
+from ray_al.sweep.curves import aubc, value_at
+from ray_al.sweep.run_result import Group, Grouped, RunResult
+from ray_al.sweep.saved import saved_facts
+from ray_al.sweep.stats import Interval, bootstrap_mean, mean_ranks, paired_p, penalty_matrix, seeds_needed
 
 AXES = {
     "share": "labelled share of the pool",
@@ -17,12 +18,11 @@ AXES = {
     "pixels": "labelled pixels",
     "clicks": "clicks",
     "images": "images opened",
+    "minutes": "minutes of labelling",
 }
 SHARES = ("share", "pixel_share")
 RARE = 0.02
 """A class with less than this share of the reference's labelled pixels is rare."""
-SAVED_POINTS = 25
-
 
 MEASURES = {"miou": "models that choose", "final_miou": "measured models"}
 """What strategies are compared by, and whose it is."""
@@ -45,7 +45,7 @@ def compare(grouped: Grouped, *, measure: str = "miou", at: Sequence[float] = ()
         raise ConfigError(f"--at {at[0]:g}: these runs are compared by {AXES[axis]}, of which the pool has no share; leave --at out")
     if base is not None:
         groups.sort(key=lambda group: group is not base)
-    grid = common_grid(groups, axis)
+    grid = common_grid(groups, axis, only_shared=measure == "final_miou")
     budgets = np.array(sorted(set(at))) if at else grid
     outside = [budget for budget in budgets if not grid[0] - 1e-9 <= budget <= grid[-1] + 1e-9]
     if outside:
@@ -69,14 +69,27 @@ def compare(grouped: Grouped, *, measure: str = "miou", at: Sequence[float] = ()
 def _reference(groups: Sequence[Group], label: str | None) -> Group | None:
     if label is None:
         return next((group for group in groups if group.is_random), None)
+    return find_reference(groups, label)
+
+
+def find_reference(groups: Sequence[Group], label: str) -> Group:
+    """The group of that label.
+
+    Raises:
+        ConfigError: there is none.
+    """
     for group in groups:
         if group.label == label:
             return group
     raise ConfigError(f"--reference {label!r}: no such strategy; there are " + ", ".join(group.label for group in groups))
 
 
-def common_grid(groups: Sequence[Group], axis: str) -> np.ndarray:
+def common_grid(groups: Sequence[Group], axis: str, *, only_shared: bool = False) -> np.ndarray:
     """The budgets of all curves' points within what every curve covers; curves between their points are lines.
+
+    Args:
+        only_shared: only budgets that all curves have, where there are two or more of these: a curve that was measured
+            more often than the others would else have the larger area below it, as curves bend.
 
     Raises:
         ConfigError: the curves have no budget in common.
@@ -86,7 +99,8 @@ def common_grid(groups: Sequence[Group], axis: str) -> np.ndarray:
     if low > high:
         raise ConfigError(f"the curves have no budget in common: one starts at {low:g}, another ends at {high:g} ({AXES[axis]})")
     points = np.concatenate([x[(x >= low - 1e-9) & (x <= high + 1e-9)] for x in curves])
-    return np.unique(points.round(9))
+    shared = [point for point in np.unique(points.round(9)) if all(np.isclose(x, point, rtol=1e-6, atol=1e-9).any() for x in curves)]
+    return np.array(shared) if only_shared and len(shared) > 1 else np.unique(points.round(9))
 
 
 def on_grid(group: Group, axis: str, grid: np.ndarray) -> np.ndarray:
@@ -104,7 +118,6 @@ def _group_facts(
 ) -> dict[str, Any]:
     values = on_grid(group, axis, grid)
     finals = values[:, -1]
-    own_full = [run.full for run in group.runs if run.full is not None]
     return {
         "label": group.label,
         "setting": dict(group.setting),
@@ -116,17 +129,22 @@ def _group_facts(
         "aubc_by_seed": [aubc(grid, row) for row in values],
         "at": [{"budget": float(budget), **asdict(bootstrap_mean(on_grid(group, axis, np.array([budget]))[:, 0]))} for budget in budgets],
         "final": asdict(bootstrap_mean(finals)),
-        "full_own": _share(finals, float(np.mean(own_full)) if own_full else None),
+        "full_own": _share_of_own(group, finals),
         "full_best": _share(finals, best_full),
-        "saved": _saved(group, base, axis) if base is not None and group is not base and len(grid) > 1 else None,
+        "saved": saved_facts(group, base, axis) if base is not None and group is not base and len(grid) > 1 else None,
         "classes": _class_table(group),
         "rare_miou": _rare_miou(group, rare),
         "labelled_classes": _labelled_shares(group),
         "pixels": float(np.mean([run.rows[-1]["labelled_pixels"] for run in group.runs])),
         "images": float(np.mean([run.rows[-1]["labelled_images"] for run in group.runs])),
-        "clicks": float(np.mean([run.rows[-1]["labelled_clicks"] for run in group.runs])) if all(run.has("clicks") for run in group.runs) else None,
+        **{name: _last(group, name) for name in ("clicks", "minutes")},
         "seconds": float(np.mean([run.seconds for run in group.runs])),
     }
+
+
+def _last(group: Group, axis: str) -> float | None:
+    """What the labels cost in the end, mean over seeds; None where that was not counted."""
+    return float(np.mean([run.curve(axis)[0][-1] for run in group.runs])) if all(run.has(axis) for run in group.runs) else None
 
 
 def _axes_of(group: Group, axis: str) -> list[str]:
@@ -154,55 +172,18 @@ def _mean_curve(group: Group, axis: str, *, exact: bool) -> dict[str, list[Any]]
     }
 
 
+def _share_of_own(group: Group, finals: np.ndarray) -> dict[str, Any] | None:
+    """Of each seed's own full score, or of the group's mean where that seed has none."""
+    known = [run.full for run in group.runs if run.full is not None]
+    if not known:
+        return None
+    mean = float(np.mean(known))
+    fulls = np.array([mean if run.full is None else run.full for run in group.runs])
+    return {"full": mean, **asdict(bootstrap_mean(finals / fulls))}
+
+
 def _share(finals: np.ndarray, full: float | None) -> dict[str, Any] | None:
     return {"full": full, **asdict(bootstrap_mean(finals / full))} if full else None
-
-
-def _saved(group: Group, base: Group, axis: str) -> dict[str, Any]:
-    """Labels saved against the reference at equal mIoU, on mean curves; the interval from seeds drawn with replacement.
-
-    The single figure is at the reference's final mean score, or the strategy's where that is lower. The interval ends are
-    percentiles of the resamples in which both curves reach the score; `reached` is their share.
-    """
-    (x, y), (base_x, base_y) = _seed_curves(group, axis), _seed_curves(base, axis)
-    mean, base_mean = y.mean(axis=0), base_y.mean(axis=0)
-    target = float(min(mean.max(), base_mean[-1]))
-    targets = np.linspace(max(mean[0], base_mean[0]), min(mean.max(), base_mean.max()), SAVED_POINTS)
-    curve = [labels_saved(x, mean, base_x, base_mean, float(value)) for value in targets]
-    value = labels_saved(x, mean, base_x, base_mean, target)
-    interval: tuple[float | None, float | None] = (None, None)
-    reached = None
-    if len(y) > 1 and len(base_y) > 1:
-        drawn = np.array(
-            [
-                labels_saved(x, y[one].mean(axis=0), base_x, base_y[other].mean(axis=0), target)
-                for one, other in zip(resamples(len(y))[:1000], _pair(len(y), len(base_y)), strict=True)
-            ]
-        )
-        known = drawn[np.isfinite(drawn)]
-        reached = len(known) / len(drawn)
-        if len(known):
-            low, high = np.percentile(known, [2.5, 97.5])
-            interval = float(low), float(high)
-    return {
-        "target": target,
-        "value": _finite(value),
-        "low": interval[0],
-        "high": interval[1],
-        "reached": reached,
-        "curve": {"miou": targets.tolist(), "saved": [_finite(one) for one in curve]},
-    }
-
-
-def _pair(num: int, num_base: int) -> np.ndarray:
-    """The reference's resamples: the same seeds where the seeds match, else drawn apart."""
-    return resamples(num)[:1000] if num == num_base else resamples(num_base)[1000:2000]
-
-
-def _seed_curves(group: Group, axis: str) -> tuple[np.ndarray, np.ndarray]:
-    """Budgets and mIoU, shape (num_seeds, num_budgets), of a group over what all of its seeds cover."""
-    points = np.array(_mean_curve(group, axis, exact=True)["x"])
-    return points, on_grid(group, axis, points)
 
 
 def _finite(value: float) -> float | None:

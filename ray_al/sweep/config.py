@@ -102,6 +102,33 @@ class LimitsConfig(Section):
     """How often a trial whose process died goes on."""
 
 
+class EndpointConfig(Section):
+    """What a sweep is made to find out, said before its runs are made.
+
+    Attributes:
+        budgets: counts or shares, in the runs' unit; the endpoint of a run is the mean of its scores at them.
+        measure: `final_miou` of the measured models, or `miou` of the models that choose.
+        comparisons: pairs of names of settings, as `--dry-run` shows them. The first minus the second is tested,
+            and Holm's correction counts these pairs alone.
+    """
+
+    budgets: Annotated[tuple[Amount, ...], Field(min_length=1)]
+    measure: Literal["final_miou", "miou"] = "final_miou"
+    comparisons: Annotated[tuple[tuple[str, str], ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _each_once(self) -> "EndpointConfig":
+        if len(set(self.budgets)) != len(self.budgets):
+            raise ValueError(f"budgets={list(self.budgets)} holds a budget twice; name each once")
+        pairs = [frozenset(pair) for pair in self.comparisons]
+        for pair, names in zip(pairs, self.comparisons, strict=True):
+            if len(pair) == 1:
+                raise ValueError(f"comparisons: {list(names)} compares a setting with itself; name two")
+            if pairs.count(pair) > 1:
+                raise ValueError(f"comparisons: {list(names)} stands there twice; name each pair once")
+        return self
+
+
 class SweepConfig(Section):
     """A sweep; `base` (a file) and `run` (values over it) make the configuration that `space` varies."""
 
@@ -115,6 +142,7 @@ class SweepConfig(Section):
     search: SearchConfig = SearchConfig()
     scheduler: SchedulerConfig = SchedulerConfig()
     limits: LimitsConfig = LimitsConfig()
+    endpoint: EndpointConfig | None = None
 
     @field_validator("seeds")
     @classmethod

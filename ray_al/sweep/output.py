@@ -14,6 +14,7 @@ from ray_al.driver.lease import STALE_S, Lease
 from ray_al.report.pictures import svg
 from ray_al.sweep.charts import charts
 from ray_al.sweep.compare import AXES, MEASURES, SHARES, interval_text
+from ray_al.sweep.reach import estimate_text
 
 PNG_DPI = 160
 LATEX = {
@@ -64,14 +65,21 @@ def summary_rows(facts: dict[str, Any]) -> list[dict[str, Any]]:
             ("share_of_full_best", group["full_best"]),
             ("rare_miou", group["rare_miou"]),
             *((f"miou_at_{point['budget']:g}", point) for point in group["at"]),
-            ("labels_saved", {**group["saved"], "mean": group["saved"]["value"]} if group["saved"] else None),
+            ("labels_saved", _as_interval(group["saved"])),
+            *((f"{cost}_saved", _as_interval(saved)) for cost, saved in (group["saved"] or {"costs": {}})["costs"].items()),
         ):
             for suffix, key in (("", "mean"), ("_low", "low"), ("_high", "high")):
                 row[name + suffix] = values[key] if values else None
-        row.update(labelled_pixels=group["pixels"], labelled_clicks=group["clicks"], opened_images=group["images"], seconds=group["seconds"])
+        row.update(labelled_pixels=group["pixels"], labelled_clicks=group["clicks"], opened_images=group["images"])
+        row.update(labelling_minutes=group["minutes"], seconds=group["seconds"])
         row.update({f"labelled_share_{name}": share for name, share in group["labelled_classes"].items()})
         rows.append(row)
     return rows
+
+
+def _as_interval(saved: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Labels saved as a mean with ends, which are empty where they are not known."""
+    return {**saved, "mean": saved["value"]} if saved else None
 
 
 def curve_rows(facts: dict[str, Any]) -> list[dict[str, Any]]:
@@ -86,7 +94,8 @@ def curve_rows(facts: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _csv(rows: list[dict[str, Any]]) -> str:
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    writer = csv.DictWriter(buffer, fieldnames=columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows({key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()} for row in rows)
     return buffer.getvalue()
@@ -120,6 +129,7 @@ def _latex(values: dict[str, Any]) -> str:
 def _page(facts: dict[str, Any], pictures: list[dict[str, Any]]) -> str:
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["interval"] = interval_text
+    environment.filters["estimate"] = estimate_text
     template = environment.from_string(resources.files("ray_al.sweep").joinpath("compare.html.j2").read_text())
     return template.render(
         facts=facts, pictures=pictures, axis_title=AXES[facts["axis"]], measure_title=MEASURES[facts["measure"]], is_share=facts["axis"] in SHARES
@@ -131,7 +141,7 @@ def comparison_text(facts: dict[str, Any]) -> str:
     width = max(len(group["label"]) for group in facts["groups"])
     lines = [f"{'strategy':{width}s} seeds  {'final mIoU':26s} {'AUBC':26s} labels saved"]
     for group in facts["groups"]:
-        saved = interval_text({**group["saved"], "mean": group["saved"]["value"]}, scale=100, digits=0) + " %" if group["saved"] else "-"
+        saved = estimate_text(group["saved"], scale=100, ceiling=1.0) + " %" if group["saved"] else "-"
         lines.append(
             f"{group['label']:{width}s} {len(group['seeds']):5d}  {interval_text(group['final']):26s} {interval_text(group['aubc']):26s} {saved}"
         )

@@ -228,12 +228,24 @@ def _groups(settings: list[Setting]) -> list[str]:
     return [name if names.count(name) == 1 else f"{name}-{index}" for index, name in enumerate(names)]
 
 
+HOW_FAR = ("budget", "final.budgets")
+"""Of a setting that a sweep carries on for longer, or measures more often, than the others: no part of its name, unless it has no other."""
+
+
 def group_name(setting: Setting) -> str:
     """`entropy-power-beta0.5` for {strategy.score: entropy, strategy.batch: {kind: power, beta: 0.5}}."""
+    setting = {key: value for key, value in setting.items() if key not in HOW_FAR} or setting
     first = ["strategy", "strategy.score", "strategy.batch", "strategy.batch.kind"]
     ordered = sorted(setting.items(), key=lambda item: first.index(item[0]) if item[0] in first else len(first))
     slug = re.sub(r"[^A-Za-z0-9._-]+", "", "-".join(_words(dict(ordered))))[:80].strip("-._")
     return slug or "base"
+
+
+def group_label(setting: Mapping[str, Any]) -> str:
+    """`entropy-power-beta0.5`; of random scores the highest are a random draw, no rule worth naming."""
+    if setting.get("strategy.score") == "random" and setting.get("strategy.batch.kind", "topk") == "topk":
+        setting = {key: value for key, value in setting.items() if not key.startswith("strategy.batch")}
+    return group_name(setting)
 
 
 def _words(setting: Mapping[str, Any]) -> Iterator[str]:

@@ -13,13 +13,19 @@ from ray_al.core.errors import ConfigError
 from ray_al.core.places import before_work
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
+from ray_al.driver.budget import pool_units
 from ray_al.driver.create import images_digest
 from ray_al.driver.pool import read_table
 from ray_al.ledger import Journal, fold
 from ray_al.ledger.config import read_config
 from ray_al.report.build import curve_rows, measured_rows
 from ray_al.report.metrics import mean_miou, read_metrics
-from ray_al.sweep.plan import effective_values, group_name, read_trials, run_uri
+from ray_al.sweep.config import SweepConfig
+from ray_al.sweep.endpoint import endpoint_facts
+from ray_al.sweep.labels import group_labels
+from ray_al.sweep.plan import effective_values, read_trials, run_uri
+from ray_al.sweep.results import is_results, read_results
+from ray_al.sweep.run_result import Group, Grouped, RunResult
 from ray_al.sweep.tuner import FILE, read_sweep
 
 NO_EFFECT = ("name", "seed", "cluster", "report", "final", "tracking")
@@ -46,114 +52,63 @@ RECIPE = ("data", "model", "features", "train")
 RECIPE_KEYS = ("budget.unit", "budget.start", "budget.start_rule")
 
 
-COLUMNS = {
-    "share": "labelled_fraction",
-    "pixel_share": "labelled_pixels",
-    "pixels": "labelled_pixels",
-    "clicks": "labelled_clicks",
-    "images": "labelled_images",
-}
-"""Axes of a curve, and the column of `curve.csv` that each is made of."""
-
-
 @dataclass(frozen=True, kw_only=True)
-class RunResult:
-    """One finished or unfinished run.
+class Reading:
+    """What was found at the given places.
 
     Attributes:
-        values: its configuration with dotted keys, without what has no effect.
-        pool: digest of the pool's images, however they are divided into regions.
-        rows: of `curve.csv`.
-        measured: those of them whose models were measured, with the metrics of these.
-        recipe: how measured models are trained, with dotted keys.
-        seconds: of all cycles, without the models that are only measured.
+        begun: (run, reason) of those that have come to no model yet.
+        varied: keys that a sweep varies.
+        sweeps: place of each sweep -> its file and the settings of its groups.
     """
 
-    uri: str
-    seed: int
-    values: Mapping[str, Any]
-    pool: str
-    class_names: tuple[str, ...]
-    rows: tuple[Mapping[str, Any], ...]
-    measured: tuple[Mapping[str, Any], ...]
-    recipe: Mapping[str, Any]
-    seconds: float
-    class_pixels: tuple[int, ...]
-    num_pixels: int
-    num_images: int
-    finished: bool
-    full: float | None
-
-    def has(self, axis: str) -> bool:
-        """Whether the run counted that axis; runs of earlier versions counted no clicks."""
-        return all(row[COLUMNS[axis]] is not None for row in self.rows)
-
-    def curve(self, axis: str) -> tuple[np.ndarray, np.ndarray]:
-        """Budgets and mIoU, shape (num_cycles,) each, along an axis of `COLUMNS`."""
-        budgets = np.array([row[COLUMNS[axis]] for row in self.rows], dtype=np.float64)
-        return budgets / self.num_pixels if axis == "pixel_share" else budgets, np.array([row["miou"] for row in self.rows])
-
-
-@dataclass(frozen=True, kw_only=True)
-class Group:
-    """Runs that differ in their seed alone."""
-
-    label: str
-    setting: Mapping[str, Any]
     runs: tuple[RunResult, ...]
-
-    @property
-    def seeds(self) -> tuple[int, ...]:
-        return tuple(run.seed for run in self.runs)
-
-    @property
-    def is_random(self) -> bool:
-        values = self.runs[0].values
-        return bool(values["strategy.score"] == "random" and values["strategy.batch.kind"] == "topk")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Grouped:
-    """Runs that can be compared.
-
-    Attributes:
-        apart: (run, reason) of those that cannot.
-        keys: configuration keys in which the groups differ.
-        axis: the budget axis that means the same in all of them.
-    """
-
-    groups: tuple[Group, ...]
-    apart: tuple[tuple[str, str], ...]
-    keys: tuple[str, ...]
-    axis: str = "share"
+    begun: tuple[tuple[str, str], ...]
+    varied: frozenset[str]
+    sweeps: Mapping[str, tuple[SweepConfig, Mapping[str, Mapping[str, Any]]]]
 
 
 @before_work()
-def read_runs(places: Sequence[str]) -> tuple[list[RunResult], list[tuple[str, str]], set[str]]:
-    """The runs of run and sweep directories, those that have come to no model yet (with the reason), and the keys that a sweep varies.
+def read_runs(places: Sequence[str]) -> Reading:
+    """The runs of run directories, sweep directories and folders of results.
 
     Raises:
-        ConfigError: a place is neither.
+        ConfigError: a place is none of them.
     """
-    uris, varied = [], set()
-    for place in places:
+    runs: dict[str, RunResult] = {}
+    begun: dict[str, str] = {}
+    varied: set[str] = set()
+    sweeps = {}
+    for place in dict.fromkeys(places):
         storage = Storage(place)
-        if storage.exists(FILE):
-            sweep = read_sweep(storage)
+        if is_results(storage):
+            sweep, settings, found = read_results(storage)
+            runs.update((run.uri, run) for run in found)
+            if sweep is not None:
+                sweeps[storage.root] = sweep, settings
+                varied |= set(sweep.space) | set(sweep.reference)
+        elif storage.exists(FILE):
+            sweep, trials = read_sweep(storage), read_trials(storage)
+            sweeps[storage.root] = sweep, {trial.group: trial.setting for trial in trials}
             varied |= set(sweep.space) | set(sweep.reference)
-            uris += [run_uri(storage.root, trial.name) for trial in read_trials(storage)]
+            for trial in trials:
+                _read(run_uri(storage.root, trial.name), runs, begun, sweep=storage.root, group=trial.group)
         elif storage.exists(Journal.FIRST):
-            uris.append(storage.root)
+            _read(storage.root, runs, begun)
         else:
-            raise ConfigError(f"{place}: neither a run directory (no {Journal.FIRST}) nor a sweep directory (no {FILE}); give one that ray-al made")
-    runs, apart = [], []
-    for uri in dict.fromkeys(uris):
-        run = read_run(uri) if Storage(uri).exists(Journal.FIRST) else None
-        if run is None or not run.rows:
-            apart.append((uri, "has not trained a model yet"))
-        else:
-            runs.append(run)
-    return runs, apart, varied
+            raise ConfigError(
+                f"{place}: neither a run directory (no {Journal.FIRST}), nor a sweep directory (no {FILE}), nor a folder of results; "
+                "give one that ray-al made"
+            )
+    return Reading(runs=tuple(runs.values()), begun=tuple(begun.items()), varied=frozenset(varied), sweeps=sweeps)
+
+
+def _read(uri: str, runs: dict[str, RunResult], begun: dict[str, str], *, sweep: str = "", group: str = "") -> None:
+    run = read_run(uri) if Storage(uri).exists(Journal.FIRST) else None
+    if run is None or not run.rows:
+        begun[uri] = "has not trained a model yet"
+    else:
+        runs[run.uri] = replace(run, sweep=sweep, group=group)
 
 
 def read_run(uri: str) -> RunResult:
@@ -162,6 +117,8 @@ def read_run(uri: str) -> RunResult:
     events = Journal(storage).events
     state, config = fold(events), read_config(storage, events)
     values = {key: value for key, value in _flat(effective_values(config, exclude=set(NO_EFFECT))) if key not in NO_EFFECT_KEYS}
+    if weights := state.created.get("weights_sha256"):  # they may lie elsewhere, and are the same
+        values["model.weights"] = f"sha256 {weights[:12]}"
     trained = [data for cycle, data in sorted(state.trained.items()) if cycle >= 0]
     full = read_metrics(storage, "upper_bound")
     return RunResult(
@@ -179,6 +136,9 @@ def read_run(uri: str) -> RunResult:
         num_images=state.created["num_images"],
         finished=state.finished is not None,
         full=mean_miou(full) if full else None,
+        unit_total=pool_units(state.created, state.created["unit"]),
+        code="+".join(dict.fromkeys(event.data["code"] for event in events if event.kind == "driver_started" and "code" in event.data)),
+        config_digest=str(state.created["config"]["sha256"])[:12],
     )
 
 
@@ -214,6 +174,22 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield from _flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
+
+
+def endpoints(reading: Reading) -> list[dict[str, Any]]:
+    """The facts of each sweep that names an endpoint."""
+    facts = []
+    for place, (sweep, settings) in reading.sweeps.items():
+        if sweep.endpoint is None:
+            continue
+        scores: dict[str, dict[int, float]] = {group: {} for group in settings}
+        for run in reading.runs:
+            if run.sweep == place and run.finished:
+                values = [run.score_at(budget, sweep.endpoint.measure) for budget in sweep.endpoint.budgets]
+                if None not in values:
+                    scores.setdefault(run.group, {})[run.seed] = float(np.mean([value for value in values if value is not None]))
+        facts.append(endpoint_facts(sweep.name, sweep.endpoint, scores, settings))
+    return facts
 
 
 def group_runs(runs: Sequence[RunResult], begun: Sequence[tuple[str, str]] = (), *, varied: set[str], allowed: Sequence[str] = ()) -> Grouped:
@@ -285,21 +261,12 @@ def _groups(runs: Sequence[RunResult], keys: Sequence[str]) -> Iterator[Group]:
     by_setting: dict[str, list[RunResult]] = {}
     for run in runs:
         by_setting.setdefault(json.dumps([run.values.get(key) for key in keys]), []).append(run)
-    for same in by_setting.values():
-        setting = {key: same[0].values[key] for key in keys if key in same[0].values}
+    groups = [sorted(same, key=lambda run: run.seed) for same in by_setting.values()]
+    settings = [{key: same[0].values[key] for key in keys if key in same[0].values} for same in groups]
+    labels = group_labels(settings, [same[0].values for same in groups])
+    for label, setting, same in zip(labels, settings, groups, strict=True):
         repeated = [seed for seed, count in Counter(run.seed for run in same).items() if count > 1]
         if repeated:
             both = [run.uri for run in same if run.seed == repeated[0]]
             raise ConfigError(f"{both[0]} and {both[1]}: the same settings with the same seed {repeated[0]}; give one of them")
-        yield Group(
-            label=group_label(setting),
-            setting=setting,
-            runs=tuple(sorted(same, key=lambda run: run.seed)),
-        )
-
-
-def group_label(setting: Mapping[str, Any]) -> str:
-    """`entropy-power-beta0.5`; of random scores the highest are a random draw, no rule worth naming."""
-    if setting.get("strategy.score") == "random" and setting.get("strategy.batch.kind", "topk") == "topk":
-        setting = {key: value for key, value in setting.items() if not key.startswith("strategy.batch")}
-    return group_name(setting)
+        yield Group(label=label, setting=setting, runs=tuple(same))

@@ -59,6 +59,15 @@ def paired_p_columns(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return p
 
 
+def t_interval(differences: Sequence[float] | np.ndarray, *, level: float = 0.95) -> tuple[float, float]:
+    """Both ends of Student's interval for the mean of at least two paired differences."""
+    from scipy.stats import t
+
+    array = np.asarray(differences, dtype=np.float64)
+    half = float(t.ppf((1 + level) / 2, len(array) - 1) * array.std(ddof=1) / np.sqrt(len(array)))
+    return float(array.mean()) - half, float(array.mean()) + half
+
+
 def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
     """p-values adjusted by Holm (1979) for all that are not nan; shape as given.
 

@@ -23,6 +23,7 @@ from ray_al.driver.resources import run_resources
 from ray_al.driver.track import check_tracking, default_tracking_uri
 from ray_al.ledger import Journal, State, fold
 from ray_al.sweep.config import SweepConfig
+from ray_al.sweep.endpoint import check_endpoint
 from ray_al.sweep.label_limit import LabelLimit
 from ray_al.sweep.plan import Trial, plan_trials, read_trials, run_uri, start_digest, trial_file
 from ray_al.sweep.resources import runs_at_once
@@ -60,6 +61,7 @@ def create_sweep(sweep: SweepConfig, out: str) -> str:
     trials = plan_trials(sweep)
     check_tracking(trials[0].config.model_copy(update={"tracking": _tracking(sweep)}))
     _check_first_rung(sweep, trials)
+    check_endpoint(sweep, trials)
     if sweep.search.kind == "optuna":
         from ray_al.sweep.search import open_optuna
 

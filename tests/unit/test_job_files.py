@@ -5,16 +5,21 @@ import pytest
 import yaml
 
 from ray_al.core.config import load_config
+from ray_al.driver.fork import start_config
 from ray_al.sweep.config import load_sweep
-from ray_al.sweep.plan import fixed_settings
+from ray_al.sweep.endpoint import check_endpoint
+from ray_al.sweep.plan import fixed_settings, group_name, make_config, make_trial, start_digest
 
 ROOT = Path(__file__).parents[2]
 
 
 SWEEPS = sorted(ROOT.glob("jobs/sweep_*.yaml"))
+SAVED = sorted(ROOT.glob("jobs/saved/*.yaml"))
+RESULTS = set(ROOT.glob("jobs/results/**/*.yaml"))
+RUNS = sorted(set(ROOT.glob("jobs/**/*.yaml")) - {*SWEEPS, *SAVED} - RESULTS)
 
 
-@pytest.mark.parametrize("path", sorted(set(ROOT.glob("jobs/**/*.yaml")) - set(SWEEPS)), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)
 def test_every_job_file_is_a_configuration(path):
     assert load_config(str(path)).name in (path.stem, f"equal_{path.stem}")
 
@@ -24,6 +29,22 @@ def test_every_sweep_file_gives_settings(path):
     sweep = load_sweep(str(path))
     assert sweep.name == path.stem
     assert len(fixed_settings(sweep)) > 2
+
+
+@pytest.mark.parametrize("path", SAVED, ids=lambda path: path.stem)
+def test_every_sweep_for_labels_saved_measures_all_at_the_same_budgets(path):
+    """... at some of those at which random is measured, and shares its starts, and its features with the pool's other sweeps."""
+    sweep = load_sweep(str(path))
+    assert sweep.name == path.stem
+    configs = [make_config(sweep, setting, 10, "one") for setting in fixed_settings(sweep)]
+    assert len({start_digest(start_config(config)) for config in configs}) == 1
+    random, *others = (set(config.final.budgets) for config in configs)
+    assert all(other == others[0] for other in others)
+    assert others[0] <= random
+    assert {Path(config.features.store.root).name for config in configs} == {f"features_{path.stem.split('_')[0]}"}
+    assert group_name(fixed_settings(sweep)[0]) == "random-topk"
+    trials = [make_trial(sweep, setting, 10, index=0, group=group_name(setting)) for setting in fixed_settings(sweep)]
+    check_endpoint(sweep, trials)
 
 
 def test_the_packaged_demo_is_the_job_file():

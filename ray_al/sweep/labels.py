@@ -1,0 +1,41 @@
+"""Names of groups of runs, from the settings in which they differ."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ray_al.sweep.plan import group_label
+
+Setting = Mapping[str, Any]
+UNTOLD = ("budget.", "label.")
+"""Keys that are left out of names where these tell the groups apart without them: how far a run went, for one."""
+
+
+def group_labels(settings: Sequence[Setting], values: Sequence[Setting]) -> list[str]:
+    """A name a group, `bvsb-stratified 5x5`, all of them different where their settings are.
+
+    Args:
+        settings: of each group, the keys in which groups differ.
+        values: of each group, all keys.
+    """
+    names = [_name(setting, all_keys) for setting, all_keys in zip(settings, values, strict=True)]
+    if len(set(names)) == len(names):
+        return names
+    return [group_label(setting) for setting in settings]
+
+
+def _name(setting: Setting, values: Setting) -> str:
+    strategy = {key: value for key, value in setting.items() if not key.startswith(("regions.", *UNTOLD))}
+    if not any(key.startswith("regions.") for key in setting):
+        return group_label(strategy)
+    return f"{group_label(strategy)} {granularity(setting, values)}" if strategy else granularity(setting, values)
+
+
+def granularity(setting: Setting, values: Setting) -> str:
+    """How the images are divided, for people: `5x5`, `images`, `pixels`, `superpixels200`."""
+    kind = values.get("regions.kind", "grid")
+    if kind == "grid":
+        return f"{values['regions.rows']}x{values['regions.columns']}"
+    if kind == "image":
+        return "images"
+    shown = {"superpixels": ("method", "count"), "windows": ("radius",)}.get(kind, ())
+    return "-".join([kind, *(f"{values[f'regions.{key}']}" for key in shown if f"regions.{key}" in setting)])

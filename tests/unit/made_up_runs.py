@@ -1,0 +1,97 @@
+"""Runs as numbers that no model made, for the tests of comparisons."""
+
+import numpy as np
+from torch import nn
+
+from ray_al.sweep.costs import CostModel, with_minutes
+from ray_al.sweep.run_result import Group, RunResult
+
+
+def tiny(num_classes):
+    """A model that is timed in no time."""
+    return nn.Conv2d(3, num_classes, 1)
+
+
+NUM_IMAGES, NUM_PIXELS, NUM_REGIONS = 100, 1_000_000, 2500
+
+
+def made_up(budgets, mious, *, seed=0, score="random", full=None, kind="grid", clicks=5, images=100, gap=0.1, **changes):
+    """A finished run over 2,500 regions of 400 pixels; its models were measured at all budgets but the first one.
+
+    Args:
+        budgets: regions labelled after each cycle.
+        mious: of the measured models; those that choose have `gap` less.
+        clicks: for the label of a region.
+        images: opened.
+    """
+    rows = []
+    for cycle, (budget, miou) in enumerate(zip(budgets, mious, strict=True)):
+        rows.append(
+            {
+                "cycle": cycle,
+                "labelled_regions": budget,
+                "labelled_pixels": 400 * budget,
+                "labelled_images": min(images, budget),
+                "labelled_clicks": clicks * budget,
+                "labelled_fraction": budget / NUM_REGIONS,
+                "cost": budget,
+                "miou": miou - gap,
+                "pixel_accuracy": 0.5,
+                "iou_road": miou,
+                "iou_sky": miou - 0.2,
+                "train_seconds": 1.0,
+                "evaluate_seconds": 1.0,
+                "score_seconds": None,
+                "select_seconds": None,
+                "label_seconds": 1.0,
+                "cycle_seconds": 3.0,
+                "images_per_second": None,
+                "final_miou": miou,
+                "final_spread": 0.01,
+                "measure_seconds": 9.0,
+            }
+        )
+    measured = [{**row, "miou": row["final_miou"], "final_budget": row["cost"]} for row in rows[1:]]
+    values = {
+        "strategy.score": score,
+        "strategy.batch.kind": "topk",
+        "regions.kind": kind,
+        "regions.rows": 5,
+        "regions.columns": 5,
+        "budget.unit": "regions",
+        "label.kind": "dense",
+        "label.max_clicks": 100,
+        "train.steps": 200,
+    }
+    facts = {
+        "uri": f"/runs/{score}-{kind}-seed{seed}",
+        "seed": seed,
+        "values": values,
+        "pool": "abc",
+        "class_names": ("road", "sky"),
+        "rows": tuple(rows),
+        "measured": tuple(measured),
+        "recipe": {"final.train.steps": 1000},
+        "seconds": 9.0,
+        "class_pixels": (600, 400),
+        "num_pixels": NUM_PIXELS,
+        "num_images": NUM_IMAGES,
+        "finished": True,
+        "full": full,
+        "unit_total": NUM_REGIONS,
+        "code": "c0de",
+        "config_digest": "d1",
+        "group": score,
+        **changes,
+    }
+    return with_minutes(RunResult(**{**facts, "values": {**values, **changes.get("values", {})}}), CostModel())
+
+
+def made_up_group(label, curve, budgets, *, seeds=range(10), spread=0.0, **changes):
+    """Runs whose scores are `curve` of the budget and a shift of each seed's own, drawn with `spread`."""
+    shifts = np.random.default_rng(7).normal(0, spread, (len(seeds), len(budgets))) if spread else np.zeros((len(seeds), len(budgets)))
+    runs = [
+        made_up(budgets, [curve(budget) + shift for budget, shift in zip(budgets, row, strict=True)], seed=seed, gap=0.0, **changes)
+        for seed, row in zip(seeds, shifts, strict=True)
+    ]
+    return Group(label=label, setting={"strategy.score": label}, runs=tuple(runs))
