@@ -186,25 +186,41 @@ def check_space(sweep: SweepConfig) -> None:
 def plan_trials(sweep: SweepConfig) -> list[Trial]:
     """All trials known beforehand: seed by seed, the reference first.
 
+    Settings that the endpoint compares come before all others, so that a sweep that is stopped early answers
+    what it was asked first.
+
     Raises:
         ConfigError: as `check_config` of a run, for the first setting that cannot work.
     """
     settings = fixed_settings(sweep)
     check_space(sweep)
     groups = _groups(settings)
+    compared = _compared(sweep, dict(zip(groups, settings, strict=True)))
     trials = [
         make_trial(sweep, setting, seed, index=index, group=group)
+        for first in (True, False)
         for seed in sweep.seeds
         for index, (group, setting) in enumerate(zip(groups, settings, strict=True))
+        if (group in compared or index == 0) is first
     ]
     checked = set()
-    for trial in trials[: len(settings)]:
+    for trial in trials:
+        if trial.seed != sweep.seeds[0]:
+            continue
         dataset = _check(sweep, trial)
         looks = {"data", "regions", "label", "budget", "score"}
         if (key := trial.config.model_dump_json(include=looks)) not in checked:  # it reads the size of every image
             check_pool(trial.config, dataset)
             checked.add(key)
     return trials
+
+
+def _compared(sweep: SweepConfig, settings: Mapping[str, Setting]) -> set[str]:
+    """The groups that the endpoint's comparisons name; all where no endpoint is named."""
+    if sweep.endpoint is None:
+        return set(settings)
+    names = {name for pair in sweep.endpoint.comparisons for name in pair}
+    return {group for group, setting in settings.items() if names & {group, group_label(setting)}}
 
 
 def _check(sweep: SweepConfig, trial: Trial) -> Dataset:

@@ -45,6 +45,17 @@ def test_the_endpoint_is_kept_with_the_sweep(tmp_path):
     assert kept.measure == "final_miou"
 
 
+def test_what_is_compared_is_run_first(tmp_path):
+    values = {"space": {"strategy.score": ["margin", "entropy"]}, "seeds": [10, 11]}
+    trials = plan_trials(load_sweep(write(tmp_path, ENDPOINT, **values)))
+    assert [(trial.group, trial.seed) for trial in trials] == [
+        ("random-topk", 10), ("entropy", 10), ("random-topk", 11), ("entropy", 11), ("margin", 10), ("margin", 11)
+    ]  # fmt: skip
+    assert [trial.index for trial in trials] == [0, 2, 0, 2, 1, 1]
+    unnamed = plan_trials(load_sweep(write(tmp_path, None, **values)))
+    assert [(trial.group, trial.seed) for trial in unnamed][:3] == [("random-topk", 10), ("margin", 10), ("entropy", 10)]
+
+
 def test_dry_run_shows_the_endpoint(tmp_path):
     path = write(tmp_path, ENDPOINT, seeds=[10, 11])
     result = CliRunner().invoke(main, ["sweep", path, "--dry-run"])
