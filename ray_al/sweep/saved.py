@@ -104,8 +104,13 @@ def saved_text(facts: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _point_text(point: dict[str, Any], is_share: bool) -> str:
+def needed_text(budget: dict[str, Any], is_share: bool) -> str:
+    """The budget that the reference needs: in % where budgets are shares."""
     scale, unit, digits = (100, " %", 2) if is_share else (1, "", 0)
-    needed = estimate_text({**point["reference_budget"], "known": None}, scale=scale, digits=digits, ceiling=0.0)
+    return estimate_text({**budget, "known": None}, scale=scale, digits=digits, ceiling=0.0) + unit
+
+
+def _point_text(point: dict[str, Any], is_share: bool) -> str:
+    budget = f"{100 * point['budget']:.2f} %" if is_share else f"{point['budget']:.0f}"
     saved = estimate_text(point["saved"], scale=100, ceiling=1.0)
-    return f"{point['miou']:.4f} with {scale * point['budget']:.{digits}f}{unit}: {needed}{unit}; saved {saved} %"
+    return f"{point['miou']:.4f} with {budget}: {needed_text(point['reference_budget'], is_share)}; saved {saved} %"
