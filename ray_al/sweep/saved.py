@@ -107,7 +107,7 @@ def saved_text(facts: dict[str, Any]) -> str:
 def needed_text(budget: dict[str, Any], is_share: bool) -> str:
     """The budget that the reference needs: in % where budgets are shares."""
     scale, unit, digits = (100, " %", 2) if is_share else (1, "", 0)
-    return estimate_text({**budget, "known": None}, scale=scale, digits=digits, ceiling=0.0) + unit
+    return estimate_text({**budget, "known": None}, scale=scale, digits=digits, floor=0.0) + unit
 
 
 def _point_text(point: dict[str, Any], is_share: bool) -> str:
