@@ -222,8 +222,18 @@ def make_trial(sweep: SweepConfig, setting: Setting, seed: int, *, index: int, g
 
 def _groups(settings: list[Setting]) -> list[str]:
     """A readable name a setting; numbered where two read alike."""
-    names = [group_name(setting) for setting in settings]
+    short = [group_name(_strategy(setting)) for setting in settings]
+    names = [name if short.count(name) == 1 else group_name(setting) for name, setting in zip(short, settings, strict=True)]
     return [name if names.count(name) == 1 else f"{name}-{index}" for index, name in enumerate(names)]
+
+
+HOW_FAR = ("budget.amount", "final.budgets")
+"""Keys that say how far a run goes and where it is measured, and nothing of what it chooses."""
+
+
+def _strategy(setting: Setting) -> Setting:
+    """The setting without `HOW_FAR`, where something else is left."""
+    return {key: value for key, value in setting.items() if key not in HOW_FAR} or setting
 
 
 def group_name(setting: Setting) -> str:
@@ -235,7 +245,8 @@ def group_name(setting: Setting) -> str:
 
 
 def group_label(setting: Mapping[str, Any]) -> str:
-    """`entropy-power-beta0.5`; of random scores the highest are a random draw, no rule worth naming."""
+    """`entropy-power-beta0.5`; of random scores the highest are a random draw, no rule worth naming, nor is how far a run goes."""
+    setting = _strategy(setting)
     if setting.get("strategy.score") == "random" and setting.get("strategy.batch.kind", "topk") == "topk":
         setting = {key: value for key, value in setting.items() if not key.startswith("strategy.batch")}
     return group_name(setting)

@@ -145,5 +145,5 @@ def test_names_of_groups_over_other_regions():
     assert group_labels(settings, settings)[::2] == ["random 5x5", "random images", "random superpixels-slic-200", "random pixels"]
     assert group_labels(settings, settings)[1] == "bvsb-topk 5x5"
     amounts = [{**random, "budget.amount": amount} for amount in (0.05, 0.25)]
-    assert group_labels(amounts, amounts) == ["random-amount0.05", "random-amount0.25"]
+    assert group_labels(amounts, amounts) == ["random-topk-amount0.05", "random-topk-amount0.25"]
     assert group_labels([{**random, "budget.amount": 0.25}, {**bvsb, "budget.amount": 0.05}], amounts) == ["random", "bvsb-topk"]
