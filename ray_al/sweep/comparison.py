@@ -1,20 +1,20 @@
 """A comparison from places to files: read, export, group, compare, write."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ray_al.core.errors import ConfigError
 from ray_al.sweep.compare import compare, find_reference
 from ray_al.sweep.costs import CostModel, costs_facts, with_minutes
-from ray_al.sweep.endpoint import endpoint_text
+from ray_al.sweep.endpoint import difference_sentence, endpoint_text
 from ray_al.sweep.granularity import FREE, cost_facts, cost_sentence, cost_text
 from ray_al.sweep.output import comparison_text, write_comparison
 from ray_al.sweep.output_costs import write_costs
 from ray_al.sweep.results import write_results
 from ray_al.sweep.run_result import Grouped
 from ray_al.sweep.runs import Reading, choose_measure, endpoints, group_runs, read_runs
-from ray_al.sweep.saved import saved_text
+from ray_al.sweep.saved import saved_sentence, saved_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,25 @@ def compare_places(places: Sequence[str], wanted: Wanted, *, out: str | None, ex
         files = write_comparison(facts, out)
     page = next(uri for name, uri in files.items() if name.endswith(".html"))
     text += [endpoint_text(one) for one in named]
+    if wanted.by == "budget":
+        text += sentences(facts, {run.group: group.label for group in grouped.groups for run in group.runs if run.group})
     return {**facts, "files": files}, "\n".join([*lines, *text, *_notes(facts), f"page: {page}"])
+
+
+def sentences(facts: dict[str, Any], labels: Mapping[str, str]) -> list[str]:
+    """What each named comparison with the reference found, in a sentence.
+
+    Args:
+        labels: name of a setting in its sweep -> label of its group here.
+    """
+    saved = {group["label"]: group["saved"] for group in facts["groups"] if group["saved"]}
+    found = []
+    for endpoint in facts["endpoints"]:
+        for row in endpoint["comparisons"]:
+            one, other = labels.get(row["one"]), labels.get(row["other"])
+            if one in saved and other == facts["reference"] and row["difference"] is not None:
+                found.append(f"{endpoint['sweep']}: {saved_sentence(str(one), facts['reference'], saved[one])} {difference_sentence(row)}")
+    return found
 
 
 def _costs(grouped: Grouped, reference: str | None) -> dict[str, Any]:
