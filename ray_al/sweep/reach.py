@@ -12,6 +12,9 @@ from ray_al.sweep.stats import resamples
 Known = tuple[np.ndarray, np.ndarray]
 """The lowest and the highest that each of several numbers may be, shape (n,) each; the same where it is known."""
 
+SMALLEST = 1e-12
+"""A budget of nothing has no logarithm."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SeedCurves:
@@ -66,7 +69,7 @@ def reach(x: np.ndarray, y: np.ndarray, target: np.ndarray) -> Known:
     before = np.maximum(first - 1, 0)
     rise = y[rows, first] - y[rows, before]
     part = np.where(rise > 0, (target - y[rows, before]) / np.where(rise > 0, rise, 1), 1.0)
-    logs = np.log(x)
+    logs = np.log(np.maximum(x, SMALLEST))
     crossing = np.exp(logs[rows, before] + part * (logs[rows, first] - logs[rows, before]))
     low = np.where(reached, np.where(first == 0, 0.0, crossing), x[:, -1])
     high = np.where(reached, np.where(first == 0, x[:, 0], crossing), np.inf)

@@ -23,7 +23,7 @@ from ray_al.sweep.run_result import RunResult
 
 RUNS, SETTINGS, FILE = "runs", "settings.json", "sweep.yaml"
 Settings = Mapping[str, Mapping[str, Any]]
-KEPT = ("values", "recipe", "pool", "num_pixels", "num_images", "unit_total", "seconds")
+KEPT = ("values", "recipe", "pool", "num_pixels", "num_images", "unit_total", "seconds", "validation")
 NEEDED = {"label", "seed", "setting", "full", "code", "config_digest", "class_names", "class_pixels", "measured", *KEPT}
 
 

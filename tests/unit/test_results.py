@@ -12,7 +12,7 @@ from ray_al.core.storage import Storage
 from ray_al.sweep.config import SweepConfig
 from ray_al.sweep.costs import CostModel, with_minutes
 from ray_al.sweep.results import read_results, write_results
-from ray_al.sweep.runs import read_runs
+from ray_al.sweep.runs import group_runs, read_runs
 
 SETTINGS = {"random": {"strategy.score": "random"}, "entropy": {"strategy.score": "entropy"}, "unbegun": {"strategy.score": "bvsb"}}
 ENDPOINT = {"budgets": [0.04, 0.08], "comparisons": [["entropy", "random"], ["unbegun", "random"]]}
@@ -110,6 +110,15 @@ def test_export_of_a_folder_of_results_is_that_folder(folder, tmp_path):
     assert "results of 6 runs" in result.output
     for file in folder.rglob("*.*"):
         assert file.read_bytes() == (tmp_path / "again" / file.relative_to(folder)).read_bytes(), file
+
+
+def test_runs_with_other_validation_images_are_set_apart():
+    runs = [made_up([50, 100], [0.3, 0.4], seed=seed, validation="one", uri=f"r{seed}") for seed in (0, 1)]
+    other = made_up([50, 100], [0.3, 0.4], seed=2, validation="two", uri="r2")
+    ((uri, reason),) = group_runs([*runs, other], varied=set()).apart
+    assert (uri, reason) == ("r2", "not comparable: validation is 'two', the others' 'one'")
+    unknown = made_up([50, 100], [0.3, 0.4], seed=3, uri="r3")
+    assert not group_runs([*runs, unknown], varied=set()).apart
 
 
 def test_another_export_adds_the_seeds_that_were_finished_since(folder):
