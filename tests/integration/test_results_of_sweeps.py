@@ -79,6 +79,8 @@ def test_the_results_of_a_sweep_say_what_the_sweep_says(sweep, tmp_path):
     assert [len(group["curves"]["share"]["x"]) for group in facts["groups"]] == [4, 2]
     assert facts["groups"][1]["saved"]["forward"]
     assert json.loads((tmp_path / "results/runs/entropy-seed10.json").read_text())["code"] == code_digest()
+    received = [event.data["num_images"] for event in events if event.kind == "labels_received"]
+    assert json.loads((tmp_path / "results/runs/entropy-seed10.json").read_text())["visits"][-1] == sum(received) > 0
     costs = compared(tmp_path / "results", "--by", "cost", "--out", tmp_path / "three")
     assert {row["share"] for row in costs["rows"]} == {0.8, 0.9, 0.95}
 

@@ -23,6 +23,8 @@ def test_minutes_by_hand():
     # every click names a class
     assert minutes(ROW, "classes", model) == pytest.approx((60 + 200 + 450) / 60)
     assert minutes({**ROW, "labelled_clicks": None}, "dense", model) is None
+    # images that were opened again in later cycles
+    assert minutes({**ROW, "labelled_visits": 15}, "dense", model) == pytest.approx((90 + 200 + 100 + 175) / 60)
     # regions without a pixel that counts cost no click
     assert minutes({**ROW, "labelled_clicks": 80}, "dense", model) == pytest.approx((60 + 200 + 80) / 60)
 
