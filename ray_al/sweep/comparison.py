@@ -57,7 +57,7 @@ def compare_places(places: Sequence[str], wanted: Wanted, *, out: str | None, ex
     measure, runs = choose_measure(reading.runs, wanted.measure)
     free = [*wanted.allow, *(FREE if wanted.by == "cost" else ())]
     grouped = group_runs(runs, reading.begun, varied=set(reading.varied), allowed=free)
-    more = {"endpoints": named, "costs": costs_facts(wanted.costs, [run for group in grouped.groups for run in group.runs])}
+    more = {"endpoints": named, "costs": costs_facts(wanted.costs, grouped.groups)}
     if wanted.by == "cost":
         facts |= {**_costs(grouped, wanted.reference), **more, "measure": measure}
         sentence = cost_sentence(facts)
@@ -112,6 +112,6 @@ def _export(reading: Reading, out: str) -> list[str]:
         raise ConfigError(f"--export: {loose[0].uri} belongs to no sweep, and the others do; export them into folders of their own")
     for sweep, settings in reading.sweeps.values():
         return write_results(reading.runs, sweep, settings, out)
-    grouped = group_runs(reading.runs, varied=set())
-    runs = [replace(run, group=group.label.replace(" ", "-")) for group in grouped.groups for run in group.runs]
-    return write_results(runs, None, {group.label.replace(" ", "-"): group.setting for group in grouped.groups}, out)
+    names = {run.uri: group.label.replace(" ", "-") for group in group_runs(reading.runs, varied=set()).groups for run in group.runs}
+    named = [replace(run, group=run.group or names[run.uri]) for run in reading.runs if run.uri in names]
+    return write_results(named, None, {}, out)

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ray_al.core.errors import ConfigError
-from ray_al.sweep.run_result import RunResult
+from ray_al.sweep.run_result import Group, RunResult
 
 CAP_SHARE = 0.9
 """A mean label above this share of `label.max_clicks` says that many labels were cut off there."""
@@ -104,6 +104,6 @@ def is_cut_off(run: RunResult) -> bool:
     return bool(row["labelled_clicks"] >= CAP_SHARE * cap * row["labelled_regions"])
 
 
-def costs_facts(model: CostModel, runs: Sequence[RunResult]) -> dict[str, Any]:
-    """The settings, and the groups' labels that were cut off."""
-    return {"seconds": asdict(model), "text": model.text, "cut_off": sorted({run.group or run.uri for run in runs if is_cut_off(run)})}
+def costs_facts(model: CostModel, groups: Sequence[Group]) -> dict[str, Any]:
+    """The settings, and the groups whose labels were cut off."""
+    return {"seconds": asdict(model), "text": model.text, "cut_off": [group.label for group in groups if any(map(is_cut_off, group.runs))]}

@@ -56,7 +56,8 @@ def test_labels_that_were_cut_off_are_named():
     assert is_cut_off(short)
     assert not is_cut_off(made_up([50, 100], [0.3, 0.4], clicks=80))
     assert not is_cut_off(made_up([50, 100], [0.3, 0.4], clicks=95, values={"label.kind": "classes"}))
-    assert costs_facts(CostModel(), [short])["cut_off"] == ["images"]
+    group = Group(label="whole", setting={}, runs=(made_up([50, 100], [0.3, 0.4]), short))
+    assert costs_facts(CostModel(), [group])["cut_off"] == ["whole"]
 
 
 FULL = 0.8

@@ -100,7 +100,7 @@ def test_compare_by_cost_reads_several_folders(folder, tmp_path):
     assert "minutes saved against random images (%)" in result.output
     assert "1 s a click on an outline" in result.output
     assert "entropy 5x5" in result.output
-    assert "clicks were cut off at label.max_clicks in most labels of images" in result.output
+    assert "clicks were cut off at label.max_clicks in most labels of random images" in result.output
     assert (tmp_path / "out" / "costs.svg").exists()
 
 
