@@ -227,8 +227,8 @@ def _groups(settings: list[Setting]) -> list[str]:
     return [name if names.count(name) == 1 else f"{name}-{index}" for index, name in enumerate(names)]
 
 
-HOW_FAR = ("budget.amount", "final.budgets")
-"""Keys that say how far a run goes and where it is measured, and nothing of what it chooses."""
+HOW_FAR = ("budget.amount", "budget.per_cycle", "final.budgets")
+"""Keys that say how far a run goes, in which steps, and where it is measured: no strategy is named by them alone."""
 
 
 def _strategy(setting: Setting) -> Setting:
