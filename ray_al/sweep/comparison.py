@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ray_al.core.errors import ConfigError
+from ray_al.core.storage import Storage
 from ray_al.sweep.compare import compare, find_reference
 from ray_al.sweep.costs import CostModel, costs_facts, with_minutes
 from ray_al.sweep.endpoint import difference_sentence, endpoint_text
@@ -15,6 +16,9 @@ from ray_al.sweep.results import write_results
 from ray_al.sweep.run_result import Grouped
 from ray_al.sweep.runs import Reading, choose_measure, endpoints, group_runs, read_runs
 from ray_al.sweep.saved import saved_sentence, saved_text
+
+TEXT = "comparison.txt"
+"""What the terminal shows, as a file beside the others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +75,9 @@ def compare_places(places: Sequence[str], wanted: Wanted, *, out: str | None, ex
     text += [endpoint_text(one) for one in named]
     if wanted.by == "budget":
         text += sentences(facts, {run.group: group.label for group in grouped.groups for run in group.runs if run.group})
-    return {**facts, "files": files}, "\n".join([*lines, *text, *_notes(facts), f"page: {page}"])
+    text += _notes(facts)
+    Storage(out).replace(TEXT, "\n".join([*text, ""]).encode())
+    return {**facts, "files": {**files, TEXT: Storage(out).uri(TEXT)}}, "\n".join([*lines, *text, f"page: {page}"])
 
 
 def sentences(facts: dict[str, Any], labels: Mapping[str, str]) -> list[str]:

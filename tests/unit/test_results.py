@@ -76,6 +76,7 @@ def test_compare_reads_a_folder_of_results_like_its_sweep(folder, tmp_path):
     assert "entropy - random     3  +0." in result.output
     assert "unbegun - random     0  no seed has both" in result.output
     assert "saved against random at equal mIoU" in result.output
+    assert (tmp_path / "out" / "comparison.txt").read_text() == result.output[: result.output.index("page: ")]
     assert "told: At mIoU 0.5" in result.output and "% of random's labels, " in result.output
     assert "In the endpoint entropy differs from random by +0." in result.output and "(3 seeds; p = " in result.output
     page = (tmp_path / "out" / "compare.html").read_text()
