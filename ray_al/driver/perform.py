@@ -219,6 +219,7 @@ def _received(context: Context, query: Query, labels: Labels, table: pa.Table, s
         "num_regions": len(given),
         "cost": cost,
         "num_pixels": sum(row["num_pixels"] for row in queried),
+        "num_images": len(images),
         "clicks": clicks,
         "refused": list(labels.refused),
         "corrected": [[row["image_id"], row["region"]] for row in given if (row["image_id"], row["region"]) in before],

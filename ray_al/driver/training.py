@@ -43,6 +43,7 @@ def train(context: Context, action: actions.Train, trainer: Trainer) -> Done:
             "pixels": state.labelled_pixels,
             "images": int(context.pool.labelled_images.sum()),
             "clicks": state.labelled_clicks,
+            "visits": state.visits,
             "cost": state.spent,
         },
         "left_out": count_left_out(context),

@@ -31,7 +31,8 @@ class Query:
 class State:
     """What is known of a run. Costs are in the budget's unit.
 
-    `repeats`: cycle -> repeat -> a model that was measured; `measured`: cycle -> what all of its repeats are together;
+    `visits`: images with a label of each delivery, summed over deliveries: how often somebody opened one; None where events of earlier versions
+    do not tell. `repeats`: cycle -> repeat -> a model that was measured; `measured`: cycle -> what all of its repeats are together;
     `quarantined`: image_id -> what is wrong with it; `restored`: image_id -> the term in which it came back. `embedded_shards`: shard -> what
     the store of features calls it; `embedded`: the event that all of them are there, until some are outdated.
     """
@@ -43,6 +44,7 @@ class State:
     labelled_regions: int = 0
     labelled_pixels: int = 0
     labelled_clicks: int = 0
+    visits: int | None = 0
     spent: int = 0
     reserved: int = 0
     maps: Mapping[str, Any] | None = None
@@ -170,6 +172,7 @@ def _labels_received(state: State, data: Mapping[str, Any]) -> State:
         labelled_regions=state.labelled_regions + data["num_regions"],
         labelled_pixels=state.labelled_pixels + data["num_pixels"],
         labelled_clicks=state.labelled_clicks + data.get("clicks", 0),
+        visits=None if state.visits is None or "num_images" not in data else state.visits + data["num_images"],
         spent=state.spent + data["cost"],
         reserved=state.reserved - data["cost"],
         refused=_still_refused(state, data),

@@ -28,6 +28,7 @@ KINDS: Mapping[str, Kind] = {
     "term": int,
     "host": str,
     "pid": int,
+    "code": str,
     "images_quarantined.images": [{"image_id": str, "error": str}],
     "parts": PARTS,
     "shards_embedded.parts": [{"shard": int, "name": str}],

@@ -25,7 +25,7 @@ from ray_al.report.pictures import outline_path, striped_ids
 
 
 def curve_rows(state: State) -> list[dict[str, Any]]:
-    """A row a trained cycle; keys are the columns of `curve.csv`."""
+    """A row a trained cycle; keys are the columns of `curve.csv`, and `labelled_visits`: how often an image was opened."""
     rows = []
     names = state.created["class_names"]
     queries: dict[int, list[Query]] = {}
@@ -52,6 +52,7 @@ def curve_rows(state: State) -> list[dict[str, Any]]:
                 "labelled_pixels": labelled["pixels"],
                 "labelled_images": labelled["images"],
                 "labelled_clicks": labelled.get("clicks"),
+                "labelled_visits": labelled.get("visits"),
                 "labelled_fraction": _fraction(labelled, state.created),
                 "cost": labelled["cost"],
                 "miou": metrics["miou"],

@@ -1,20 +1,24 @@
 """A comparison from places to files: read, export, group, compare, write."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ray_al.core.errors import ConfigError
+from ray_al.core.storage import Storage
 from ray_al.sweep.compare import compare, find_reference
 from ray_al.sweep.costs import CostModel, costs_facts, with_minutes
-from ray_al.sweep.endpoint import endpoint_text
+from ray_al.sweep.endpoint import difference_sentence, endpoint_text
 from ray_al.sweep.granularity import FREE, cost_facts, cost_sentence, cost_text
 from ray_al.sweep.output import comparison_text, write_comparison
 from ray_al.sweep.output_costs import write_costs
 from ray_al.sweep.results import write_results
 from ray_al.sweep.run_result import Grouped
 from ray_al.sweep.runs import Reading, choose_measure, endpoints, group_runs, read_runs
-from ray_al.sweep.saved import saved_text
+from ray_al.sweep.saved import saved_sentence, saved_text
+
+TEXT = "comparison.txt"
+"""What the terminal shows, as a file beside the others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +61,7 @@ def compare_places(places: Sequence[str], wanted: Wanted, *, out: str | None, ex
     measure, runs = choose_measure(reading.runs, wanted.measure)
     free = [*wanted.allow, *(FREE if wanted.by == "cost" else ())]
     grouped = group_runs(runs, reading.begun, varied=set(reading.varied), allowed=free)
-    more = {"endpoints": named, "costs": costs_facts(wanted.costs, [run for group in grouped.groups for run in group.runs])}
+    more = {"endpoints": named, "costs": costs_facts(wanted.costs, grouped.groups)}
     if wanted.by == "cost":
         facts |= {**_costs(grouped, wanted.reference), **more, "measure": measure}
         sentence = cost_sentence(facts)
@@ -69,7 +73,27 @@ def compare_places(places: Sequence[str], wanted: Wanted, *, out: str | None, ex
         files = write_comparison(facts, out)
     page = next(uri for name, uri in files.items() if name.endswith(".html"))
     text += [endpoint_text(one) for one in named]
-    return {**facts, "files": files}, "\n".join([*lines, *text, *_notes(facts), f"page: {page}"])
+    if wanted.by == "budget":
+        text += sentences(facts, {run.group: group.label for group in grouped.groups for run in group.runs if run.group})
+    text += _notes(facts)
+    Storage(out).replace(TEXT, "\n".join([*text, ""]).encode())
+    return {**facts, "files": {**files, TEXT: Storage(out).uri(TEXT)}}, "\n".join([*lines, *text, f"page: {page}"])
+
+
+def sentences(facts: dict[str, Any], labels: Mapping[str, str]) -> list[str]:
+    """What each named comparison with the reference found, in a sentence.
+
+    Args:
+        labels: name of a setting in its sweep -> label of its group here.
+    """
+    saved = {group["label"]: group["saved"] for group in facts["groups"] if group["saved"]}
+    found = []
+    for endpoint in facts["endpoints"]:
+        for row in endpoint["comparisons"]:
+            one, other = labels.get(row["one"]), labels.get(row["other"])
+            if one in saved and other == facts["reference"] and row["difference"] is not None:
+                found.append(f"{endpoint['sweep']}: {saved_sentence(str(one), facts['reference'], saved[one])} {difference_sentence(row)}")
+    return found
 
 
 def _costs(grouped: Grouped, reference: str | None) -> dict[str, Any]:
@@ -94,6 +118,6 @@ def _export(reading: Reading, out: str) -> list[str]:
         raise ConfigError(f"--export: {loose[0].uri} belongs to no sweep, and the others do; export them into folders of their own")
     for sweep, settings in reading.sweeps.values():
         return write_results(reading.runs, sweep, settings, out)
-    grouped = group_runs(reading.runs, varied=set())
-    runs = [replace(run, group=group.label.replace(" ", "-")) for group in grouped.groups for run in group.runs]
-    return write_results(runs, None, {group.label.replace(" ", "-"): group.setting for group in grouped.groups}, out)
+    names = {run.uri: group.label.replace(" ", "-") for group in group_runs(reading.runs, varied=set()).groups for run in group.runs}
+    named = [replace(run, group=run.group or names[run.uri]) for run in reading.runs if run.uri in names]
+    return write_results(named, None, {}, out)

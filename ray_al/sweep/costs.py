@@ -3,8 +3,8 @@
 An image that is opened, a region that is looked at, a class that is named and a click on an outline each take
 so many seconds. They are counted from the columns of `curve.csv`:
 
-- images: those with a label, each opened once, however many cycles come back to it. That favours strategies
-  that come back.
+- images: each is opened once in every cycle that labels regions of it. Runs of earlier versions do not tell how
+  often that was; their images count once.
 - regions: all that were labelled.
 - classes: one a region; for labels of kind `classes` all clicks, which are the classes that were named.
 - clicks: all others. Of a dense label these are the crossings and the vertices of its outlines, and the classes
@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ray_al.core.errors import ConfigError
-from ray_al.sweep.run_result import RunResult
+from ray_al.sweep.run_result import Group, RunResult
 
 CAP_SHARE = 0.9
 """A mean label above this share of `label.max_clicks` says that many labels were cut off there."""
@@ -75,7 +75,7 @@ def parse_costs(texts: Sequence[str]) -> CostModel:
 
 
 def minutes(row: Mapping[str, Any], kind: str, model: CostModel) -> float | None:
-    """What the labels of a row of `curve.csv` took; None where their clicks were not counted.
+    """What the labels of a row of `report.build.curve_rows` took; None where their clicks were not counted.
 
     Args:
         kind: `label.kind` of the run.
@@ -83,9 +83,9 @@ def minutes(row: Mapping[str, Any], kind: str, model: CostModel) -> float | None
     clicks = row["labelled_clicks"]
     if clicks is None:
         return None
-    regions = row["labelled_regions"]
+    images, regions = row.get("labelled_visits") or row["labelled_images"], row["labelled_regions"]
     classes = clicks if kind == "classes" else min(regions, clicks)
-    seconds = model.image * row["labelled_images"] + model.region * regions + model.class_name * classes + model.click * (clicks - classes)
+    seconds = model.image * images + model.region * regions + model.class_name * classes + model.click * (clicks - classes)
     return float(seconds / 60)
 
 
@@ -104,6 +104,6 @@ def is_cut_off(run: RunResult) -> bool:
     return bool(row["labelled_clicks"] >= CAP_SHARE * cap * row["labelled_regions"])
 
 
-def costs_facts(model: CostModel, runs: Sequence[RunResult]) -> dict[str, Any]:
-    """The settings, and the groups' labels that were cut off."""
-    return {"seconds": asdict(model), "text": model.text, "cut_off": sorted({run.group or run.uri for run in runs if is_cut_off(run)})}
+def costs_facts(model: CostModel, groups: Sequence[Group]) -> dict[str, Any]:
+    """The settings, and the groups whose labels were cut off."""
+    return {"seconds": asdict(model), "text": model.text, "cut_off": [group.label for group in groups if any(map(is_cut_off, group.runs))]}

@@ -138,5 +138,22 @@ def endpoint_text(facts: Mapping[str, Any]) -> str:
 def _numbers_text(row: Mapping[str, Any]) -> str:
     spread = "-" if row["spread"] is None else f"{row['spread']:.4f}"
     interval = "-" if row["low"] is None else f"[{row['low']:+.4f}, {row['high']:+.4f}]"
-    p, corrected = ("-" if row[key] is None else f"{row[key]:.4f}" for key in ("p", "p_holm"))
+    p, corrected = (p_text(row[key]) for key in ("p", "p_holm"))
     return f"{spread:13s}  {interval:21s}  {p:7s}  {corrected:8s}  {row['seeds_needed'] or '-'}"
+
+
+def difference_sentence(row: Mapping[str, Any]) -> str:
+    """What a named comparison found in the endpoint."""
+    text = f"In the endpoint {row['one']} differs from {row['other']} by {row['difference']:+.4f}"
+    if row["low"] is None:
+        return f"{text} (one seed)."
+    p = p_text(row["p_holm"])
+    shown = f"p {p}" if p.startswith("<") else f"p = {p}"
+    return f"{text} [{row['low']:+.4f}, {row['high']:+.4f}] ({len(row['seeds'])} seeds; {shown} after Holm)."
+
+
+def p_text(p: float | None) -> str:
+    """A p-value to four digits."""
+    if p is None:
+        return "-"
+    return f"{p:.4f}" if p >= 0.0001 else "<0.0001"

@@ -121,22 +121,23 @@ def cost_text(facts: dict[str, Any], costs: str) -> str:
 
 def _cost_line(row: dict[str, Any], width: int, num_images: int) -> str:
     budgets = row["budgets"]
-    pixels = estimate_text(budgets.get("pixel_share"), scale=100, digits=2)
-    clicks = estimate_text(budgets.get("clicks"), scale=1 / num_images, digits=1)
-    minutes = estimate_text(budgets.get("minutes"))
-    saved = estimate_text(row["saved"].get("minutes"), scale=100, ceiling=1.0) if row["saved"] else ""
+    pixels = estimate_text(budgets.get("pixel_share"), scale=100, digits=2, floor=0.0)
+    clicks = estimate_text(budgets.get("clicks"), scale=1 / num_images, digits=1, floor=0.0)
+    minutes = estimate_text(budgets.get("minutes"), floor=0.0)
+    saved = estimate_text(row["saved"].get("minutes"), scale=100, digits=1, ceiling=1.0) if row["saved"] else ""
     return f"  {row['label']:{width}s} {len(row['seeds']):5d}  {pixels:28s} {clicks:28s} {minutes:28s} {saved}".rstrip()
 
 
 def cost_sentence(facts: dict[str, Any], share: float = 0.9) -> str | None:
-    """What the cheapest strategy saves against the reference in minutes, as a sentence; None where nothing can be said."""
-    rows = [row for row in facts["rows"] if row["share"] == share and row["budgets"].get("minutes", {}).get("value") is not None]
-    best = min((row for row in rows if row["saved"].get("minutes")), key=lambda row: row["budgets"]["minutes"]["value"], default=None)
+    """What the cheapest strategy saves against the reference in minutes, as a sentence; None where no strategy is known to reach `share`."""
+    rows = [row for row in facts["rows"] if row["share"] == share and "minutes" in row["saved"]]
+    known = [row for row in rows if row["budgets"]["minutes"]["value"] is not None and not row["budgets"]["minutes"]["open_high"]]
+    best = min(known, key=lambda row: row["budgets"]["minutes"]["value"], default=None)
     if best is None:
         return None
-    saved = estimate_text(best["saved"]["minutes"], scale=100, ceiling=1.0)
-    budget, pixels = estimate_text(best["budgets"]["minutes"]), estimate_text(best["budgets"]["pixel_share"], scale=100, digits=2)
+    saved = estimate_text(best["saved"]["minutes"], scale=100, digits=1, ceiling=1.0)
+    minutes, pixels = estimate_text(best["budgets"]["minutes"]), estimate_text(best["budgets"]["pixel_share"], scale=100, digits=2)
     return (
-        f"{100 * share:.0f} % of the mIoU of all labels takes {budget} minutes with {best['label']} ({pixels} % of the pixels), "
-        f"{saved} % less than with {facts['reference']} (mean and 95 % interval over {len(best['seeds'])} seeds)."
+        f"{100 * share:.0f} % of the mIoU of all labels takes {minutes} minutes with {best['label']}, the cheapest of {len(rows)} ({pixels} % of the "
+        f"pixels): {saved} % less than with {facts['reference']} (means and 95 % intervals over {len(best['seeds'])} seeds)."
     )

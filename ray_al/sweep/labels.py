@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ray_al.sweep.plan import group_label
+from ray_al.sweep.plan import group_label, group_name
 
 Setting = Mapping[str, Any]
 UNTOLD = ("budget.", "label.")
@@ -20,7 +20,8 @@ def group_labels(settings: Sequence[Setting], values: Sequence[Setting]) -> list
     names = [_name(setting, all_keys) for setting, all_keys in zip(settings, values, strict=True)]
     if len(set(names)) == len(names):
         return names
-    return [group_label(setting) for setting in settings]
+    names = [group_label(setting) for setting in settings]
+    return names if len(set(names)) == len(names) else [group_name(setting) for setting in settings]
 
 
 def _name(setting: Setting, values: Setting) -> str:

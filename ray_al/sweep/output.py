@@ -14,7 +14,9 @@ from ray_al.driver.lease import STALE_S, Lease
 from ray_al.report.pictures import svg
 from ray_al.sweep.charts import charts
 from ray_al.sweep.compare import AXES, MEASURES, SHARES, interval_text
+from ray_al.sweep.endpoint import p_text
 from ray_al.sweep.reach import estimate_text
+from ray_al.sweep.saved import needed_text
 
 PNG_DPI = 160
 LATEX = {
@@ -130,6 +132,8 @@ def _page(facts: dict[str, Any], pictures: list[dict[str, Any]]) -> str:
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["interval"] = interval_text
     environment.filters["estimate"] = estimate_text
+    environment.filters["needed"] = needed_text
+    environment.filters["p_value"] = p_text
     template = environment.from_string(resources.files("ray_al.sweep").joinpath("compare.html.j2").read_text())
     return template.render(
         facts=facts, pictures=pictures, axis_title=AXES[facts["axis"]], measure_title=MEASURES[facts["measure"]], is_share=facts["axis"] in SHARES

@@ -15,8 +15,10 @@ from ray_al.sweep.granularity import AXES, SHARES, cost_sentence, cost_text
 
 COLORS = ("#2563eb", "#d97706", "#059669", "#dc2626", "#7c3aed", "#0891b2", "#db2777", "#65a30d")
 """A granularity each."""
-MOST = 8
-"""Lines in the picture."""
+MOST = 6
+"""Lines in the picture that can be told apart."""
+STYLES = ((2.2, "-", "o"), (1.8, "-.", "s"), (1.8, ":", "^"), (1.8, (0, (5, 1)), "D"))
+"""Width, dashes and marker of the chosen ones of one granularity."""
 PNG_DPI = 160
 MARGIN = 3.0
 """Points of % above the highest line."""
@@ -30,7 +32,7 @@ svg{max-width:100%;height:auto}.soft{color:#64748b}</style></head><body>
 <h1>What a share of the full score costs</h1>
 {% if sentence %}<p>{{ sentence }}</p>{% endif %}
 {{ picture }}
-<p class="soft">Lines are means over seeds, bands 95 % bootstrap intervals of these means. Solid: chosen, dashed: random.
+<p class="soft">Lines are means over seeds, bands 95 % bootstrap intervals of these means. Dashed: random.
 Minutes: {{ facts.costs.text }}.</p>
 <pre>{{ table }}</pre>
 {% for row in facts.apart %}<p>set apart: {{ row.run }}: {{ row.reason }}</p>{% endfor %}
@@ -87,7 +89,7 @@ def picked(facts: dict[str, Any]) -> list[dict[str, Any]]:
         same = [curve for curve in curves if curve["granularity"] == name]
         chosen = [curve for curve in same if not curve["is_random"]]
         kept += [curve for curve in same if curve["is_random"]]
-        kept += [min(chosen, key=lambda curve: needed.get(curve["label"]) or float("inf"))] if chosen else []
+        kept += sorted(chosen, key=lambda curve: (needed.get(curve["label"]) or float("inf"), -curve["mean"][-1]))[:1]
     return kept
 
 
@@ -97,17 +99,18 @@ def chart(facts: dict[str, Any]) -> Any:
     Its background is white, so that it can be read on pages of any colour.
     """
     from matplotlib.figure import Figure
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     set_style()
     curves = picked(facts)
-    figure = Figure(figsize=(8.4, 4.6), layout="constrained", facecolor="white")
+    figure = Figure(figsize=(8.2, 4.6), layout="constrained", facecolor="white")
     plot = figure.subplots()
     names = list(dict.fromkeys(curve["granularity"] for curve in curves))
-    for curve in curves:
-        color = COLORS[names.index(curve["granularity"]) % len(COLORS)]
-        style = {"linestyle": "--", "linewidth": 1.6} if curve["is_random"] else {"linestyle": "-", "linewidth": 2.2}
-        _line(plot, curve, color, style)
+    for index, name in enumerate(names):
+        same = [curve for curve in curves if curve["granularity"] == name]
+        for number, curve in enumerate(sorted(same, key=lambda curve: curve["is_random"])):
+            style = (1.6, "--", "o") if curve["is_random"] else STYLES[number % len(STYLES)]
+            _line(plot, curve, COLORS[index % len(COLORS)], style)
     for share in SHARES:
         plot.axhline(100 * share, color="#94a3b8", linewidth=0.8, zorder=0)
     limits = [edge for curve in curves for edge in (curve["minutes"][0], curve["minutes"][-1])]
@@ -115,7 +118,7 @@ def chart(facts: dict[str, Any]) -> Any:
     plot.set_xlim(min(limits) / 1.15, max(limits) * 1.15)
     plot.xaxis.set_major_locator(FixedLocator(TICKS))
     plot.xaxis.set_major_formatter(FuncFormatter(duration))
-    plot.xaxis.set_minor_formatter(NullFormatter())
+    plot.xaxis.set_minor_locator(NullLocator())
     plot.set_ylim(top=min(101.0, max(100 * max(curve["mean"]) for curve in curves) + MARGIN))
     plot.set_xlabel("time of labelling (log)", fontsize=11)
     plot.set_ylabel("% of the mIoU of all labels", fontsize=11)
@@ -124,9 +127,10 @@ def chart(facts: dict[str, Any]) -> Any:
     return figure
 
 
-def _line(plot: Any, curve: dict[str, Any], color: str, style: dict[str, Any]) -> None:
+def _line(plot: Any, curve: dict[str, Any], color: str, style: tuple[float, Any, str]) -> None:
     y = [100 * value for value in curve["mean"]]
-    plot.plot(curve["minutes"], y, color=color, marker="o", markersize=4, label=shown(curve["label"]), **style)
+    width, dashes, marker = style
+    plot.plot(curve["minutes"], y, color=color, linewidth=width, linestyle=dashes, marker=marker, markersize=4, label=shown(curve["label"]))
     if curve["low"][0] is not None:
         low, high = ([100 * value for value in curve[end]] for end in ("low", "high"))
         plot.fill_between(curve["minutes"], low, high, color=color, alpha=0.14, linewidth=0)

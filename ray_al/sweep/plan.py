@@ -194,7 +194,7 @@ def plan_trials(sweep: SweepConfig) -> list[Trial]:
     """
     settings = fixed_settings(sweep)
     check_space(sweep)
-    groups = _groups(settings)
+    groups = group_names(settings)
     compared = _compared(sweep, dict(zip(groups, settings, strict=True)))
     trials = [
         make_trial(sweep, setting, seed, index=index, group=group)
@@ -238,19 +238,24 @@ def make_trial(sweep: SweepConfig, setting: Setting, seed: int, *, index: int, g
     return Trial(name=name, group=group, index=index, seed=seed, setting=setting, config=make_config(sweep, setting, seed, name))
 
 
-def _groups(settings: list[Setting]) -> list[str]:
+def group_names(settings: list[Setting]) -> list[str]:
     """A readable name a setting; numbered where two read alike."""
-    names = [group_name(setting) for setting in settings]
+    short = [group_name(_strategy(setting)) for setting in settings]
+    names = [name if short.count(name) == 1 else group_name(setting) for name, setting in zip(short, settings, strict=True)]
     return [name if names.count(name) == 1 else f"{name}-{index}" for index, name in enumerate(names)]
 
 
-HOW_FAR = ("budget", "final.budgets")
-"""Of a setting that a sweep carries on for longer, or measures more often, than the others: no part of its name, unless it has no other."""
+HOW_FAR = ("budget", "budget.amount", "budget.per_cycle", "final.budgets")
+"""Keys that say how far a run goes, in which steps, and where it is measured: no strategy is named by them alone."""
+
+
+def _strategy(setting: Setting) -> Setting:
+    """The setting without `HOW_FAR`, where something else is left."""
+    return {key: value for key, value in setting.items() if key not in HOW_FAR} or setting
 
 
 def group_name(setting: Setting) -> str:
     """`entropy-power-beta0.5` for {strategy.score: entropy, strategy.batch: {kind: power, beta: 0.5}}."""
-    setting = {key: value for key, value in setting.items() if key not in HOW_FAR} or setting
     first = ["strategy", "strategy.score", "strategy.batch", "strategy.batch.kind"]
     ordered = sorted(setting.items(), key=lambda item: first.index(item[0]) if item[0] in first else len(first))
     slug = re.sub(r"[^A-Za-z0-9._-]+", "", "-".join(_words(dict(ordered))))[:80].strip("-._")
@@ -258,7 +263,8 @@ def group_name(setting: Setting) -> str:
 
 
 def group_label(setting: Mapping[str, Any]) -> str:
-    """`entropy-power-beta0.5`; of random scores the highest are a random draw, no rule worth naming."""
+    """`entropy-power-beta0.5`; of random scores the highest are a random draw, no rule worth naming, nor is how far a run goes."""
+    setting = _strategy(setting)
     if setting.get("strategy.score") == "random" and setting.get("strategy.batch.kind", "topk") == "topk":
         setting = {key: value for key, value in setting.items() if not key.startswith("strategy.batch")}
     return group_name(setting)

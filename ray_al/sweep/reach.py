@@ -12,6 +12,9 @@ from ray_al.sweep.stats import resamples
 Known = tuple[np.ndarray, np.ndarray]
 """The lowest and the highest that each of several numbers may be, shape (n,) each; the same where it is known."""
 
+SMALLEST = 1e-12
+"""A budget of nothing has no logarithm."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SeedCurves:
@@ -66,7 +69,7 @@ def reach(x: np.ndarray, y: np.ndarray, target: np.ndarray) -> Known:
     before = np.maximum(first - 1, 0)
     rise = y[rows, first] - y[rows, before]
     part = np.where(rise > 0, (target - y[rows, before]) / np.where(rise > 0, rise, 1), 1.0)
-    logs = np.log(x)
+    logs = np.log(np.maximum(x, SMALLEST))
     crossing = np.exp(logs[rows, before] + part * (logs[rows, first] - logs[rows, before]))
     low = np.where(reached, np.where(first == 0, 0.0, crossing), x[:, -1])
     high = np.where(reached, np.where(first == 0, x[:, 0], crossing), np.inf)
@@ -123,11 +126,14 @@ def paired_draws(one: SeedCurves, other: SeedCurves) -> tuple[np.ndarray, np.nda
     return resamples(len(one.seeds)), resamples(len(other.seeds))[::-1]
 
 
-def estimate_text(facts: dict[str, Any] | None, *, scale: float = 1.0, digits: int = 0, ceiling: float | None = None) -> str:
+def estimate_text(
+    facts: dict[str, Any] | None, *, scale: float = 1.0, digits: int = 0, floor: float | None = None, ceiling: float | None = None
+) -> str:
     """`47 [32, 58]`, `at least 40 [31, 100]`, `at most 3 [open, 5]`; a dash where there is nothing.
 
     Args:
-        ceiling: a bound that says nothing, as that no more than all labels can be saved.
+        floor: a lower bound that says nothing, as that a budget is more than 0.
+        ceiling: an upper bound that says nothing, as that no more than all labels can be saved.
     """
     if facts is None:
         return "-"
@@ -135,14 +141,16 @@ def estimate_text(facts: dict[str, Any] | None, *, scale: float = 1.0, digits: i
     def number(value: float) -> str:
         return f"{scale * value:.{digits}f}"
 
+    least = None if facts["at_least"] == floor else facts["at_least"]
+    most = None if facts["at_most"] == ceiling else facts["at_most"]
     if facts["value"] is not None:
         text = number(facts["value"])
-    elif facts["at_least"] is not None and facts["at_most"] not in (None, ceiling):
-        text = f"{number(facts['at_least'])} to {number(facts['at_most'])}"
-    elif facts["at_least"] is not None:
-        text = f"at least {number(facts['at_least'])}"
+    elif least is not None and most is not None:
+        text = f"{number(least)} to {number(most)}"
+    elif least is not None:
+        text = f"at least {number(least)}"
     else:
-        text = f"at most {number(facts['at_most'])}" if facts["at_most"] not in (None, ceiling) else "unknown"
+        text = "unknown" if most is None else f"at most {number(most)}"
     if facts["known"] is None:
         return text
     ends = ("open" if facts[f"open_{end}"] else number(facts[end]) for end in ("low", "high"))

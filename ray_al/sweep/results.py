@@ -23,8 +23,8 @@ from ray_al.sweep.run_result import RunResult
 
 RUNS, SETTINGS, FILE = "runs", "settings.json", "sweep.yaml"
 Settings = Mapping[str, Mapping[str, Any]]
-KEPT = ("values", "recipe", "pool", "num_pixels", "num_images", "unit_total", "seconds")
-NEEDED = {"label", "seed", "setting", "full", "code", "config_digest", "class_names", "class_pixels", "measured", *KEPT}
+KEPT = ("values", "recipe", "pool", "num_pixels", "num_images", "unit_total", "seconds", "validation")
+NEEDED = {"visits", "label", "seed", "setting", "full", "code", "config_digest", "class_names", "class_pixels", "measured", *KEPT}
 
 
 def write_results(runs: Sequence[RunResult], sweep: SweepConfig | None, settings: Settings, out: str) -> list[str]:
@@ -81,7 +81,12 @@ def _facts(run: RunResult, setting: Mapping[str, Any]) -> dict[str, Any]:
     ]
     kept = {key: getattr(run, key) for key in KEPT}
     facts = {"label": run.group, "seed": run.seed, "setting": dict(setting), "full": run.full, "code": run.code, "config_digest": run.config_digest}
-    lists = {"class_names": list(run.class_names), "class_pixels": list(run.class_pixels), "measured": measured}
+    lists = {
+        "visits": [row.get("labelled_visits") for row in run.rows],
+        "class_names": list(run.class_names),
+        "class_pixels": list(run.class_pixels),
+        "measured": measured,
+    }
     return dict(_without_places({**facts, **kept, **lists}))
 
 
@@ -139,6 +144,7 @@ def _number(cell: str) -> int | float | None:
 
 
 def _run(facts: Mapping[str, Any], rows: tuple[dict[str, Any], ...], root: str, source: str) -> RunResult:
+    rows = tuple({**row, "labelled_visits": visits} for row, visits in zip(rows, facts["visits"], strict=True))
     by_cycle = {row["cycle"]: row for row in rows}
     names = [f"iou_{name}" for name in facts["class_names"]]
     measured = [

@@ -34,6 +34,7 @@ class RunResult:
         full: mean mIoU of the models trained on all labels, None where there are none.
         unit_total: units of the whole pool, of which budgets are shares; None for clicks.
         code: digests of the versions of the code that made it, `+` between several; empty where unknown.
+        validation: digest of the images and masks that scores come from; empty where unknown.
         config_digest: of the run's configuration; empty where unknown.
         sweep: place of the sweep that it belongs to, `group` the name of its setting there; else empty.
     """
@@ -54,6 +55,7 @@ class RunResult:
     full: float | None
     unit_total: int | None = None
     code: str = ""
+    validation: str = ""
     config_digest: str = ""
     sweep: str = ""
     group: str = ""

@@ -137,6 +137,7 @@ def read_run(uri: str) -> RunResult:
         finished=state.finished is not None,
         full=mean_miou(full) if full else None,
         unit_total=pool_units(state.created, state.created["unit"]),
+        validation=str(state.created.get("val_digest", ""))[:12],
         code="+".join(dict.fromkeys(event.data["code"] for event in events if event.kind == "driver_started" and "code" in event.data)),
         config_digest=str(state.created["config"]["sha256"])[:12],
     )
@@ -209,6 +210,9 @@ def group_runs(runs: Sequence[RunResult], begun: Sequence[tuple[str, str]] = (),
     if not whole:
         raise ConfigError("no run is finished; finish them with `ray-al resume`" + "".join(f"; {uri}: {reason}" for uri, reason in apart[:5]))
     recipes = {id(run): _recipe(run, free) for run in whole}
+    if all(run.validation for run in whole):  # runs of earlier versions do not tell it
+        for run in whole:
+            recipes[id(run)]["validation"] = run.validation
     counts = Counter(json.dumps(recipe, sort_keys=True) for recipe in recipes.values())
     chosen = counts.most_common(1)[0][0]
     base = json.loads(chosen)

@@ -104,8 +104,23 @@ def saved_text(facts: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _point_text(point: dict[str, Any], is_share: bool) -> str:
+def saved_sentence(label: str, reference: str, saved: dict[str, Any]) -> str:
+    """`At mIoU 0.5352 stratified saves 56 [51, 60] % of random's labels, 38 [31, 45] % of its clicks and 33 [28, 38] % of its minutes.`"""
+    parts = [f"{estimate_text(saved, scale=100, ceiling=1.0)} % of {reference}'s labels"]
+    parts += [
+        f"{estimate_text(saved['costs'][cost], scale=100, ceiling=1.0)} % of its {cost}" for cost in ("clicks", "minutes") if cost in saved["costs"]
+    ]
+    listed = " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+    return f"At mIoU {saved['target']:.4f} {label} saves {listed}."
+
+
+def needed_text(budget: dict[str, Any], is_share: bool) -> str:
+    """The budget that the reference needs: in % where budgets are shares."""
     scale, unit, digits = (100, " %", 2) if is_share else (1, "", 0)
-    needed = estimate_text({**point["reference_budget"], "known": None}, scale=scale, digits=digits, ceiling=0.0)
+    return estimate_text({**budget, "known": None}, scale=scale, digits=digits, floor=0.0) + unit
+
+
+def _point_text(point: dict[str, Any], is_share: bool) -> str:
+    budget = f"{100 * point['budget']:.2f} %" if is_share else f"{point['budget']:.0f}"
     saved = estimate_text(point["saved"], scale=100, ceiling=1.0)
-    return f"{point['miou']:.4f} with {scale * point['budget']:.{digits}f}{unit}: {needed}{unit}; saved {saved} %"
+    return f"{point['miou']:.4f} with {budget}: {needed_text(point['reference_budget'], is_share)}; saved {saved} %"

@@ -92,7 +92,7 @@ def test_runs_over_other_regions_are_compared_by_their_pixels(runs, tmp_path):
     assert (facts["axis"], facts["apart"], facts["keys"]) == ("pixel_share", [], ["regions.columns", "regions.rows"])
     assert facts["grid"] == pytest.approx([0.125, 0.25, 0.375, 0.5])
     assert "labelled share of the pool&#39;s pixels" in (tmp_path / "out" / "compare.html").read_text()
-    assert {"pixel_share", "pixels", "clicks", "images"} == set(facts["groups"][0]["curves"])
+    assert {"pixel_share", "pixels", "clicks", "images", "minutes"} == set(facts["groups"][0]["curves"])
 
 
 def test_a_pool_of_earlier_versions_is_known_by_its_manifest(runs, monkeypatch):

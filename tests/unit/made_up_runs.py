@@ -33,6 +33,7 @@ def made_up(budgets, mious, *, seed=0, score="random", full=None, kind="grid", c
                 "labelled_pixels": 400 * budget,
                 "labelled_images": min(images, budget),
                 "labelled_clicks": clicks * budget,
+                "labelled_visits": min(images, budget) + 10 * cycle,
                 "labelled_fraction": budget / NUM_REGIONS,
                 "cost": budget,
                 "miou": miou - gap,

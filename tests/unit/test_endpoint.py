@@ -10,9 +10,10 @@ from scipy.stats import t, ttest_rel
 from ray_al.cli import main
 from ray_al.core.errors import ConfigError
 from ray_al.core.storage import Storage
+from ray_al.driver.fork import start_config
 from ray_al.sweep.config import EndpointConfig, SweepConfig, load_sweep
 from ray_al.sweep.endpoint import check_endpoint, endpoint_facts, endpoint_text, resolve
-from ray_al.sweep.plan import plan_trials
+from ray_al.sweep.plan import plan_trials, start_digest
 from ray_al.sweep.runs import Reading, endpoints
 from ray_al.sweep.stats import holm, t_interval
 from ray_al.sweep.tuner import create_sweep, read_sweep
@@ -98,6 +99,16 @@ def test_a_wrong_endpoint_is_one_message_and_no_directory(kind, tmp_path):
         assert word in result.output
         assert "\n" not in result.output.strip()
     assert not (tmp_path / "out").exists()
+
+
+def test_a_reference_that_goes_further_keeps_its_name_and_its_start(tmp_path):
+    reference = {"strategy.score": "random", "strategy.batch.kind": "topk", "budget.amount": "24 %", "final.budgets": ["8 %", "12 %", "24 %"]}
+    sweep = load_sweep(write(tmp_path, ENDPOINT, reference=reference))
+    trials = plan_trials(sweep)
+    check_endpoint(sweep, trials)
+    assert [trial.group for trial in trials] == ["random-topk", "entropy"]
+    assert [trial.config.final.budgets for trial in trials] == [(0.08, 0.12, 0.24), (0.08, 0.12)]
+    assert len({start_digest(start_config(trial.config)) for trial in trials}) == 1
 
 
 def test_models_that_choose_need_no_measured_budget(tmp_path):

@@ -8,7 +8,7 @@ from ray_al.core.config import load_config
 from ray_al.driver.fork import start_config
 from ray_al.sweep.config import load_sweep
 from ray_al.sweep.endpoint import check_endpoint
-from ray_al.sweep.plan import fixed_settings, group_name, make_config, make_trial, start_digest
+from ray_al.sweep.plan import fixed_settings, group_names, make_config, make_trial, start_digest
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,8 +42,9 @@ def test_every_sweep_for_labels_saved_measures_all_at_the_same_budgets(path):
     assert all(other == others[0] for other in others)
     assert others[0] <= random
     assert {Path(config.features.store.root).name for config in configs} == {f"features_{path.stem.split('_')[0]}"}
-    assert group_name(fixed_settings(sweep)[0]) == "random-topk"
-    trials = [make_trial(sweep, setting, 10, index=0, group=group_name(setting)) for setting in fixed_settings(sweep)]
+    names = group_names(fixed_settings(sweep))
+    assert names[0] == "random-topk"
+    trials = [make_trial(sweep, setting, 10, index=0, group=name) for name, setting in zip(names, fixed_settings(sweep), strict=True)]
     check_endpoint(sweep, trials)
 
 

@@ -37,6 +37,13 @@ def test_between_two_points_the_line_lies_over_the_logarithm():
     assert low[0] == high[0] == pytest.approx(10)
 
 
+def test_labels_saved_by_hand():
+    x, y = np.array([[2.0, 4.0, 8.0]]), np.array([[0.1, 0.3, 0.5]])
+    # the reference reaches 0.3 at 8, the strategy at 4: half of the labels
+    low, high = share_saved(reach(x, y, np.array([0.3])), reach(x, np.array([[0.1, 0.2, 0.3]]), np.array([0.3])))
+    assert low[0] == high[0] == pytest.approx(0.5)
+
+
 def test_what_is_saved_has_the_bounds_that_the_budgets_allow():
     low, high = share_saved(
         (np.array([5.0, 5, 5, 0]), np.array([5.0, 5, np.inf, 5])), (np.array([10.0, 10, 10, 10]), np.array([10.0, np.inf, 10, 10]))

@@ -3,7 +3,7 @@ import pytest
 from scipy.stats import ttest_1samp
 from statsmodels.stats.multitest import multipletests
 
-from ray_al.sweep.curves import aubc, budget_to_reach, labels_saved, value_at
+from ray_al.sweep.curves import aubc, value_at
 from ray_al.sweep.stats import bootstrap_mean, holm, mean_ranks, paired_p, penalty_matrix, power, seeds_needed
 
 
@@ -19,13 +19,9 @@ def test_the_area_weighs_by_the_budget_not_by_the_number_of_cycles():
     assert aubc([0.3], [0.5]) == 0.5
 
 
-def test_labels_saved_by_hand():
+def test_a_curve_is_unknown_outside_of_its_budgets():
     x, y = np.array([2.0, 4.0, 8.0]), np.array([0.1, 0.3, 0.5])
-    assert budget_to_reach(x, y, 0.4) == pytest.approx(6)
-    assert budget_to_reach(x, y, 0.05) == 2
-    assert np.isnan(budget_to_reach(x, y, 0.6))
-    # random reaches 0.3 at 8, the strategy at 4: half of the labels
-    assert labels_saved(x, y, x, np.array([0.1, 0.2, 0.3]), 0.3) == pytest.approx(0.5)
+    assert value_at(x, y, 6.0) == pytest.approx(0.4)
     assert np.isnan(value_at(x, y, 9.0))
 
 
