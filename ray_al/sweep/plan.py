@@ -6,7 +6,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -195,32 +195,33 @@ def plan_trials(sweep: SweepConfig) -> list[Trial]:
     settings = fixed_settings(sweep)
     check_space(sweep)
     groups = group_names(settings)
-    compared = _compared(sweep, dict(zip(groups, settings, strict=True)))
     trials = [
         make_trial(sweep, setting, seed, index=index, group=group)
-        for first in (True, False)
         for seed in sweep.seeds
         for index, (group, setting) in enumerate(zip(groups, settings, strict=True))
-        if (group in compared or index == 0) is first
     ]
     checked = set()
-    for trial in trials:
-        if trial.seed != sweep.seeds[0]:
-            continue
+    for trial in trials[: len(settings)]:
         dataset = _check(sweep, trial)
         looks = {"data", "regions", "label", "budget", "score"}
         if (key := trial.config.model_dump_json(include=looks)) not in checked:  # it reads the size of every image
             check_pool(trial.config, dataset)
             checked.add(key)
-    return trials
+    return in_order(sweep, trials)
 
 
-def _compared(sweep: SweepConfig, settings: Mapping[str, Setting]) -> set[str]:
-    """The groups that the endpoint's comparisons name; all where no endpoint is named."""
+def in_order(sweep: SweepConfig, trials: Iterable[Trial]) -> list[Trial]:
+    """The trials as they are run: those that the endpoint compares before all others, seed by seed, the reference first."""
+    seeds = {seed: place for place, seed in enumerate(sweep.seeds)}
+    return sorted(trials, key=lambda trial: (trial.index > 0 and not _is_compared(sweep, trial), seeds[trial.seed], trial.index))
+
+
+def _is_compared(sweep: SweepConfig, trial: Trial) -> bool:
+    """Whether a comparison of the endpoint names the trial's setting; all are where no endpoint is named."""
     if sweep.endpoint is None:
-        return set(settings)
+        return True
     names = {name for pair in sweep.endpoint.comparisons for name in pair}
-    return {group for group, setting in settings.items() if names & {group, group_label(setting)}}
+    return bool(names & {trial.group, group_label(trial.setting)})
 
 
 def _check(sweep: SweepConfig, trial: Trial) -> Dataset:
@@ -299,7 +300,7 @@ def run_uri(sweep_uri: str, name: str) -> str:
 
 
 def read_trials(storage: Storage) -> list[Trial]:
-    """The trials of a sweep directory, in the order of the plan."""
+    """The trials of a sweep directory, seed by seed."""
     names = [name for name in storage.list(TRIALS) if name.endswith(".yaml")]
     trials = [Trial.from_bytes(storage.read(f"{TRIALS}/{name}"), source=storage.uri(f"{TRIALS}/{name}")) for name in names]
     return sorted(trials, key=lambda trial: (trial.seed, trial.index))

@@ -25,7 +25,7 @@ from ray_al.ledger import Journal, State, fold
 from ray_al.sweep.config import SweepConfig
 from ray_al.sweep.endpoint import check_endpoint
 from ray_al.sweep.label_limit import LabelLimit
-from ray_al.sweep.plan import Trial, plan_trials, read_trials, run_uri, start_digest, trial_file
+from ray_al.sweep.plan import Trial, in_order, plan_trials, read_trials, run_uri, start_digest, trial_file
 from ray_al.sweep.resources import runs_at_once
 from ray_al.sweep.schedule import open_scheduler, rungs_of
 from ray_al.sweep.trial import Reporter, budget_rows, host_trial, read_outcome, share_features, start_uri, write_outcome
@@ -117,7 +117,8 @@ def run_sweep(sweep_uri: str, *, show: Show = lambda progress: None, should_stop
 
 
 def _carry_on(storage: Storage, show: Show, should_stop: Callable[[], bool]) -> bool:
-    sweep, trials = read_sweep(storage), read_trials(storage)
+    sweep = read_sweep(storage)
+    trials = in_order(sweep, read_trials(storage))
     with connect(_largest_local(trials), num_cpus=_local_cpus(trials), should_stop=should_stop), _quiet_tune():
         at_once = runs_at_once([trial.config for trial in trials], sweep.limits.at_once)
         begun, starts = time.monotonic(), _starts(storage, trials)
