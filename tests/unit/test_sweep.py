@@ -10,7 +10,7 @@ from ray_al.driver.resources import run_resources
 from ray_al.ledger import State
 from ray_al.sweep.config import Space, load_sweep
 from ray_al.sweep.label_limit import LabelLimit
-from ray_al.sweep.plan import draw, fixed_settings, group_label, group_name, plan_trials
+from ray_al.sweep.plan import draw, fixed_settings, group_label, group_name, group_names, plan_trials
 from ray_al.sweep.schedule import open_scheduler, rungs_of
 from ray_al.sweep.trial import budget_rows, interpolate, is_crossed
 
@@ -59,9 +59,11 @@ def test_draws_cover_their_space():
 def test_group_names():
     assert group_name({"strategy": {"score": "entropy", "batch": {"kind": "power", "beta": 1.0}}}) == "entropy-power-beta1.0"
     assert group_name({"budget.per_cycle": "2 %"}) == "per_cycle2"
-    assert group_name({"strategy.score": "random", "budget": {"amount": 9}, "final.budgets": [1, 9]}) == "random"
     assert group_name({"budget": {"amount": 9}}) == "amount9"
     assert group_name({}) == "base"
+    further = {"strategy.score": "random", "budget": {"amount": 9}, "final.budgets": [1, 9]}
+    assert group_names([further, {"strategy.score": "bvsb"}]) == ["random", "bvsb"]
+    assert group_names([further, {"strategy.score": "random"}]) == ["random-amount9-budgets19", "random"]
 
 
 WRONG = {
