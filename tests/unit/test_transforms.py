@@ -67,10 +67,11 @@ def test_views_take_transformed_predictions(name):
     size = (5, 8)
     logits = torch.from_numpy(np.random.default_rng(0).normal(0, 3, (2, 4, *size))).float()
     transformed = apply(name, logits)
-    views, expected = Views(KINDS), Views(KINDS)
+    kinds = KINDS - {"plain"}  # of a pass in which nothing is changed
+    views, expected = Views(kinds), Views(kinds)
     add_transformed(views, name, transformed, size)
     expected.add(invert(name, transformed, size))
-    for kind in KINDS:
+    for kind in kinds:
         assert torch.allclose(getattr(views, kind), getattr(expected, kind), atol=1e-5)
 
 
