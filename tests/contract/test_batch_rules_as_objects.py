@@ -1,6 +1,7 @@
 """Every batch rule, found through its family, and rules of a user's own keep the same promises."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from bench import Bench
 from ray_al.core.config import apply_setting, parse_config
 from ray_al.core.errors import ConfigError
 from ray_al.core.families.batch import BATCH_RULES, Moment
+from ray_al.core.families.start import START_RULES
 from ray_al.core.section import Section
 from ray_al.driver.check_strategy import check_scores
 from ray_al.score.functions import ACQUISITIONS, find_acquisition
@@ -71,6 +73,15 @@ def test_a_query_is_chosen(kind):
 def test_settings_are_listed_for_every_kind_that_has_some():
     with_settings = {kind for kind in ALL if BATCH_RULES.find(kind).model_fields.keys() - {"kind", "candidates"}}
     assert set(SETTINGS) == with_settings
+
+
+def test_the_readme_names_every_kind_and_setting():
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    for family in (BATCH_RULES, START_RULES):
+        for kind in family.kinds:
+            assert f"`{kind}`" in readme
+            for setting in family.find(kind).model_fields.keys() - {"kind"}:
+                assert f"`{setting}`" in readme or f"{setting}: " in readme, f"{kind}: {setting}"
 
 
 @pytest.mark.parametrize("kind", SETTINGS)
