@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -17,16 +18,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ray_al.core.families.batch import BATCH_RULES, Moment
 from ray_al.core.seeding import generator
-from ray_al.core.strategy import BatchConfig
 from ray_al.core.types import MANIFEST_SCHEMA, SCORE_SCHEMA, START_CYCLE
 from ray_al.regions.grid import Grid
-from ray_al.select import BATCH_RULES, Candidates, rank
 from ray_al.select.basket import Basket
+from ray_al.select.candidates import Candidates
 from ray_al.select.fill import Allows, Order, fill_in_order
 from ray_al.select.kcenter import kcenter
+from ray_al.select.merge import merge_topk
+from ray_al.select.rules import CandidateRule, OrderRule
 from ray_al.select.start import equal_per_image, random_start
-from ray_al.select.topk import merge_topk
 
 LIMIT_S, LIMIT_GB, LIMIT_IMAGES = 60, 2.0, 1_000_000
 """What a selection may take, for pools of so many images."""
@@ -129,8 +131,26 @@ def softrank(folder: str, images: int, regions: int) -> None:
 
 def ranked(folder: str, images: int, regions: int, *, kind: str) -> None:
     k = int(images * regions * SHARE)
-    batch = BatchConfig.model_construct(kind=kind, beta=1.0)
-    fill(lambda k, allows: rank(read_parts(folder), k=k, batch=batch, seed=0, cycle=0, allows=allows), k)
+    rule = BATCH_RULES.parse({"kind": kind})
+    assert isinstance(rule, OrderRule)
+    fill(lambda k, allows: rule.rank(Parts(folder), k=k, allows=allows), k)
+
+
+class Parts:
+    """A pool whose scores lie in a folder, as rules on scores read it."""
+
+    moment = Moment(seed=0, cycle=0)
+    typical_cost = 1
+    predicted_shares = np.zeros(0)
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def parts(self) -> Iterator[pa.Table]:
+        return read_parts(self.folder)
+
+    def candidates(self) -> Candidates:
+        raise AssertionError("rules on scores choose among no candidates")
 
 
 def fill(order: Order, amount: int) -> None:
@@ -188,9 +208,11 @@ def on_candidates(name: str, num: int, dimensions: int, picks: int) -> dict[str,
     if name == "kcenter":
         radius = kcenter(candidates, k=picks, rng=rng)[1]
         return {"seconds": time.perf_counter() - begin, "radius": round(radius, 4)}
-    rule = BATCH_RULES[name].choose
-    options = {"class_scores": candidates.probabilities * candidates.keys[:, None]} if name == "class_split" else {}
-    assert rule is not None and len(np.unique(rule(candidates, k=picks, rng=rng, **options))) == picks
+    rule = BATCH_RULES.parse({"kind": name})
+    assert isinstance(rule, CandidateRule)
+    if rule.reads_class_scores:
+        candidates = replace(candidates, class_scores=candidates.probabilities * candidates.keys[:, None])
+    assert len(np.unique(rule.choose(candidates, k=picks, rng=rng))) == picks
     return {"seconds": time.perf_counter() - begin}
 
 

@@ -15,15 +15,17 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from ray_al.core.errors import ConfigError
+from ray_al.core.families.start import START_RULES, StartRule
+from ray_al.core.family import family_of
 from ray_al.core.model import MODELS, WEIGHTS, ComposedConfig, ModelConfig
 from ray_al.core.places import before_work
 from ray_al.core.plain import dump_yaml, load_yaml
 from ray_al.core.reading import ABSENT, read_uri
 from ray_al.core.section import Count, Gpus, Number, Positive, Section, Seed, Weight
-from ray_al.core.strategy import START_RULES_ON_FEATURES, BatchConfig, StrategyConfig
+from ray_al.core.strategy import StrategyConfig
 from ray_al.core.tracking import TrackingConfig
 from ray_al.core.types import START_CYCLE, Recipe
-from ray_al.core.validation import validate
+from ray_al.core.validation import section_of, validate
 from ray_al.core.variants import SEMI, STORES, VIEWS, Semi, Store, View
 
 
@@ -329,9 +331,8 @@ class BudgetConfig(Section):
 
     unit: Literal["regions", "pixels", "images", "clicks"] = "regions"
     start: Amount = 0.02
-    start_rule: Literal["random", "scored", "equal_per_image", "kcenter", "centroids", "typicality", "class_aware"] = "random"
-    seed_share: Annotated[float, Field(gt=0, lt=1)] = 0.5
-    """Of `class_aware`: the part of the start set that is drawn at random, to train the model that chooses the rest."""
+    start_rule: Annotated[StartRule, START_RULES] = Field(default_factory=lambda: START_RULES.parse("random"), validate_default=False)
+    """How the start set is chosen: the kind alone, or a mapping with the settings of that kind."""
     per_cycle: Amounts = 0.02
     """What a query after the start set may cost; of several amounts, the first is for cycle 0, and the last one repeats."""
     amount: Amount = 0.12
@@ -498,18 +499,9 @@ class RunConfig(Section):
 
     def strategy_at(self, cycle: int) -> StrategyConfig:
         """The strategy that chooses in `cycle`; the start set's (cycles below 0) follows from `budget.start_rule`."""
-        rule = self.budget.start_rule
-        if cycle >= 0 or (cycle == START_CYCLE and rule == "scored"):
+        if cycle >= 0:
             return self.strategy
-        shared: dict[str, Any] = {"skip_void_by_ground_truth": self.strategy.skip_void_by_ground_truth, "feature_layer": self.strategy.feature_layer}
-        if cycle == START_CYCLE and rule in START_RULES_ON_FEATURES:
-            if rule != "kcenter" and shared["feature_layer"] is None:  # the default is a layer of the head, which is random before it is trained
-                shared["feature_layer"] = "backbone_maps"
-            batch = BatchConfig(kind=START_RULES_ON_FEATURES[rule], candidates=self.strategy.batch.candidates, factor=None)
-            return StrategyConfig(score="random", batch=batch, **shared)
-        if cycle == START_CYCLE and rule == "class_aware":
-            return StrategyConfig(score="class_balanced", **shared)
-        return StrategyConfig(score="random", **shared)
+        return self.budget.start_rule.strategy(self.strategy) if cycle == START_CYCLE else self.strategy.of_start()
 
     def to_yaml(self) -> str:
         return dump_yaml(self.model_dump(mode="json"))
@@ -601,7 +593,7 @@ def apply_setting(values: dict[str, Any], key: str, value: Any, *, folder: str |
         inner = inner.setdefault(section, {})
     inner[last] = copy.deepcopy(value)
     make_absolute(changed, folder)
-    _merge(values, changed)
+    _merge(values, changed, RunConfig)
     _keep_one_length(values.get("train"), changed.get("train"))
     final, changed_final = values.get("final"), changed.get("final")
     if isinstance(final, dict) and isinstance(changed_final, dict):
@@ -641,15 +633,25 @@ def _override(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
             values[key] = copy.deepcopy(value)
 
 
-def _merge(values: dict[str, Any], changed: Mapping[str, Any]) -> None:
+def _merge(values: dict[str, Any], changed: Mapping[str, Any], section: type[Section] | None) -> None:
+    """Set `changed` in the values of `section` (None where it is not known), of sections inside it key by key.
+
+    Where another kind of a family is set, settings that this kind does not have are left out.
+    """
     for key, value in changed.items():
-        if isinstance(value, dict) and isinstance(values.get(key), dict):
-            _merge(values[key], value)
-        elif isinstance(value, dict):
-            values[key] = {}
-            _merge(values[key], value)
-        else:
+        field = section.model_fields.get(key) if section is not None else None
+        family = family_of(field) if field is not None else None
+        if not isinstance(value, dict):
             values[key] = value
+            continue
+        known = family.spelt_out(values.get(key)) if family is not None else values.get(key)
+        if not isinstance(known, dict):
+            known = {}
+        kind = family.kind_of({**known, **value}) if family is not None else None
+        if family is not None and kind is not None and kind != family.kind_of(known):
+            known = {name: one for name, one in known.items() if name in family.find(kind).model_fields}
+        values[key] = known
+        _merge(known, value, section_of(field) if field is not None else None)
 
 
 PLACES = (("data", "root"), ("model", "weights"), ("features", "store", "root"))

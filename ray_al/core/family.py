@@ -27,10 +27,20 @@ class Family(Generic[Variant]):
         base: what every variant derives from.
         kinds: name -> "package.module:Class".
         default: the kind of a mapping that names none; None refuses such a mapping.
+        takes_word: whether a plain word stands for the mapping {kind: word}.
     """
 
-    def __init__(self, key: str, base: type[Variant], kinds: Mapping[str, str], default: str | None = None) -> None:
+    def __init__(
+        self,
+        key: str,
+        base: type[Variant],
+        kinds: Mapping[str, str],
+        default: str | None = None,
+        *,
+        takes_word: bool = False,
+    ) -> None:
         self.key, self.base, self.kinds, self.default = key, base, dict(kinds), default
+        self.takes_word = takes_word
 
     def find(self, kind: str) -> type[Variant]:
         """The class of a kind.
@@ -56,6 +66,7 @@ class Family(Generic[Variant]):
         """The variant that plain values describe; one that is made already stays as it is."""
         if isinstance(value, self.base):
             return value
+        value = self.spelt_out(value)
         if not isinstance(value, Mapping):
             raise ValueError("give keys with values, such as {kind: " + next(iter(self.kinds)) + "}")
         kind = self.kind_of(value)
@@ -68,8 +79,13 @@ class Family(Generic[Variant]):
             raise ValueError(str(error).removeprefix(f"{self.key}.")) from None
         return variant.model_validate({**value, "kind": kind})
 
+    def spelt_out(self, value: Any) -> Any:
+        """The mapping that a plain word stands for; any other value as it is."""
+        return {"kind": value} if self.takes_word and isinstance(value, str) else value
+
     def kind_of(self, value: Any) -> str | None:
         """The kind that plain values name."""
+        value = self.spelt_out(value)
         kind = value.get("kind", self.default) if isinstance(value, Mapping) else None
         return kind if isinstance(kind, str) else None
 
@@ -80,8 +96,13 @@ class Family(Generic[Variant]):
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(
             self.parse,
-            serialization=core_schema.plain_serializer_function_ser_schema(lambda variant, info: variant.model_dump(mode=info.mode), info_arg=True),
+            serialization=core_schema.plain_serializer_function_ser_schema(self._plain, info_arg=True),
         )
+
+    def _plain(self, variant: Variant, info: core_schema.SerializationInfo) -> Any:
+        """The plain values of a variant: a word where that is allowed and says all."""
+        values = variant.model_dump(mode=info.mode)
+        return values["kind"] if self.takes_word and values.keys() == {"kind"} else values
 
 
 def family_of(field: FieldInfo) -> Family[Any] | None:

@@ -1,67 +1,12 @@
 """The `strategy` section of the configuration: how regions are scored, and how a query is chosen from the scores."""
 
-import math
-from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from ray_al.core.families.batch import BATCH_RULES, BatchRule
 from ray_al.core.section import Count, Positive, Section, Weight
-from ray_al.core.shares import exact
 from ray_al.core.variants import OFFERS, Offer
-
-BatchKind = Literal[
-    "topk",
-    "power",
-    "softmax",
-    "softrank",
-    "kcenter",
-    "badge",
-    "clue",
-    "kmeans",
-    "maxherding",
-    "redal",
-    "typiclust",
-    "two_stage",
-    "class_split",
-    "stratified",
-    "centroids",
-]
-
-
-START_RULES_ON_FEATURES: Mapping[str, BatchKind] = {"kcenter": "kcenter", "centroids": "centroids", "typicality": "typiclust"}
-"""Start rules that compare the features of a model before it is trained, and the batch rule that each is."""
-
-
-class BatchConfig(Section):
-    kind: BatchKind = "topk"
-    beta: Positive = 1.0
-    """Sharpness of `power`, `softmax` and `softrank`: of `power`, regions are drawn in proportion to score to the power of beta."""
-    schedule: Literal["constant", "exponential"] = "constant"
-    """`exponential`: beta grows a hundredfold from the first cycle to the last (ClaSP PE)."""
-    candidates: Count = 100_000
-    """Regions with the highest scores among which a rule that looks at all of them at once (features, ranks, classes) chooses."""
-    share_by_class: Annotated[float, Field(ge=0, le=1)] = 0.66
-    """Of `class_split`: the part of the query that is shared out equally among the classes."""
-    min_cover: Annotated[float, Field(gt=0, le=1)] = 0.25
-    """Of `stratified`: the part of a region that a predicted class must fill for the region to stand for it."""
-    factor: Annotated[float, Field(ge=1)] | None = 10.0
-    """Of `centroids`: so many times the query's size are clustered, those with the highest scores; null: all `candidates`."""
-    components: Annotated[int, Field(ge=0)] = 32
-    """Of `centroids`: principal components of the standardised features that are compared; 0: all features as they are."""
-    keep: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """Of `two_stage`: the part of the candidates that herding keeps, of which the highest scores are chosen."""
-
-    def num_candidates(self, num_regions: int) -> int:
-        """Among how many regions the rule chooses that many."""
-        if self.kind == "centroids" and self.factor is not None:
-            return min(self.candidates, math.ceil(exact(self.factor) * num_regions))
-        return self.candidates
-
-    @property
-    def reads_covers(self) -> bool:
-        """Whether scoring also tells which part of a region each predicted class covers."""
-        return self.kind == "stratified"
 
 
 class PassesConfig(Section):
@@ -110,7 +55,7 @@ class StrategyConfig(Section):
     """Of `ripu`: the window is 2 * radius + 1 pixels wide."""
     nu: Weight = 6.0
     """Of `pixbal`: how strongly frequent classes are held back."""
-    batch: BatchConfig = BatchConfig()
+    batch: Annotated[BatchRule, BATCH_RULES] = Field(default_factory=lambda: BATCH_RULES.parse({"kind": "topk"}), validate_default=False)
     per_image: Count | None = None
     """At most so many regions of one image in a query."""
     min_distance: Positive | None = None
@@ -123,3 +68,8 @@ class StrategyConfig(Section):
     lazy: LazyConfig | None = None
     skip_void_by_ground_truth: bool = False
     """EquAL's void filter. It looks at the ground truth of unlabelled regions: for reproducing the paper only."""
+
+    def of_start(self, **settings: Any) -> "StrategyConfig":
+        """The strategy that chooses a start set where this one chooses later: random scores unless `settings` say otherwise."""
+        kept = {"skip_void_by_ground_truth": self.skip_void_by_ground_truth, "feature_layer": self.feature_layer}
+        return StrategyConfig.model_validate({"score": "random", **kept, **settings})

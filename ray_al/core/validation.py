@@ -47,7 +47,7 @@ def _hint(model: type[Section], values: Any, location: list[str]) -> str:
         if part in section.model_fields:
             field = section.model_fields[part]
             family, value = family_of(field), _inside(value, part)
-            section = _section_of(field) or section
+            section = section_of(field) or section
         else:
             value = _inside(value, part)
         if family is not None and (kind := family.kind_of(value)) is not None:
@@ -58,7 +58,18 @@ def _hint(model: type[Section], values: Any, location: list[str]) -> str:
     if family is not None and owners:
         others = " or ".join(map(repr, owners))
         return f"it is a setting of kind {others}, and this one is {family.kind_of(value)!r}: leave it out, or set kind to {owners[0]!r}"
-    return f"did you mean {near[0]!r}?" if near else "known keys: " + ", ".join(known)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return _inner_owner(section, last) or "known keys: " + ", ".join(known)
+
+
+def _inner_owner(section: type[Section], key: str) -> str | None:
+    """Where a key belongs that is a setting of a variant inside the section."""
+    for field in section.model_fields.values():
+        family = family_of(field)
+        if family is not None and (owners := family.owners(key)):
+            return f"it is a setting of {family.key} where its kind is {owners[0]!r}; give it there"
+    return None
 
 
 def _inside(value: Any, part: str) -> Any:
@@ -95,10 +106,10 @@ def _sections_of(field: FieldInfo) -> list[type[Section]]:
     family = family_of(field)
     if family is not None:
         return [family.find(kind) for kind in family.kinds]
-    section = _section_of(field)
+    section = section_of(field)
     return [section] if section is not None else []
 
 
-def _section_of(field: FieldInfo) -> type[Section] | None:
+def section_of(field: FieldInfo) -> type[Section] | None:
     """The first section that a field may hold; None where it holds a value."""
     return next((leaf for leaf in leaves(field.annotation) if isinstance(leaf, type) and issubclass(leaf, Section)), None)

@@ -122,7 +122,7 @@ def check_budget(config: RunConfig, created: Mapping[str, Any], manifest: pa.Tab
         )
         why = f" with label.max_clicks={config.label.max_clicks}, refunded to what its label takes" if config.label.kind == "dense" else ""
     sizes = {"start": query_size(budget, created, -1, UNBOUNDED)}
-    if budget.start_rule == "class_aware":
+    if budget.start_rule.seed_part:
         sizes = {"start (its random part)": query_size(budget, created, SEED_CYCLE, UNBOUNDED), "start (the rest)": sizes["start"]}
     if sum(sizes.values()) > amount:
         raise ConfigError(f"budget.start={budget.start}: {sum(sizes.values())} {budget.unit} are more than budget.amount, {amount}; lower it")
@@ -158,7 +158,7 @@ def query_size(budget: BudgetConfig, created: Mapping[str, Any], cycle: int, rem
     """
     total = pool_units(created, budget.unit)
     start = _exact(budget.start, total, "budget.start")
-    seed = start * exact(budget.seed_share) if budget.start_rule == "class_aware" else Fraction(0)
+    seed = start * exact(budget.start_rule.seed_part)
     if cycle == SEED_CYCLE:
         return min(max(_whole(seed), 1), remaining)
     if cycle < 0:

@@ -11,7 +11,6 @@ from ray_al.core.config import RunConfig
 from ray_al.core.errors import ConfigError
 from ray_al.core.strategy import StrategyConfig
 from ray_al.core.types import SEED_CYCLE, START_CYCLE
-from ray_al.select import BATCH_RULES
 
 PER_CYCLE = "per_cycle"
 UNKNOWN = 1 << 40
@@ -50,7 +49,8 @@ def check_capacity(config: RunConfig, sizes: Mapping[str, int], amount: int, man
             strategy = config.strategy_at(cycle)
             for limit in _limits(config, strategy, manifest):
                 _refuse(config, f"budget.{name}", size, limit, dearest)
-            _check_candidates(config, strategy, name, size // dearest)
+            own = cycle != START_CYCLE or config.budget.start_rule.follows_strategy
+            _check_candidates(strategy, name, size // dearest, key="strategy.batch" if own else "budget.start_rule")
     if config.regions.kind == "pixels":
         apart = _apart(manifest, config.regions.radius + 1)
         remedy = "lower the radius or the amount"
@@ -111,11 +111,11 @@ def _spread(manifest: pa.Table, distance: float) -> np.ndarray:
     return counts
 
 
-def _check_candidates(config: RunConfig, strategy: StrategyConfig, name: str, num_regions: int) -> None:
+def _check_candidates(strategy: StrategyConfig, name: str, num_regions: int, *, key: str) -> None:
     batch = strategy.batch
-    chooses = BATCH_RULES[batch.kind].needs == "candidates" or BATCH_RULES[batch.kind].rerank is not None
-    if chooses and num_regions > batch.candidates:
+    most = batch.num_candidates(num_regions)
+    if most is not None and num_regions > most:
         raise ConfigError(
-            f"strategy.batch.candidates={batch.candidates}: {batch.kind!r} chooses among so many regions, and the query of budget.{name} takes "
+            f"{key}.candidates={most}: {batch.kind!r} chooses among so many regions, and the query of budget.{name} takes "
             f"{num_regions} or more; raise candidates well above it, or lower the query"
         )

@@ -1,15 +1,14 @@
 """What can be chosen, where it comes from and what it needs: the rows of `ray-al strategies`."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, get_args
+from typing import Any
 
-from ray_al.core.config import BudgetConfig
-from ray_al.driver.check_strategy import goes_with
+from ray_al.core.families.batch import BATCH_RULES
+from ray_al.core.families.start import START_RULES
 from ray_al.label.cost import COSTS
 from ray_al.label.kinds import KINDS as LABEL_KINDS
 from ray_al.regions import KINDS as REGION_KINDS
 from ray_al.score.functions import ACQUISITIONS, Acquisition
-from ray_al.select import BATCH_RULES, BatchRule
 
 MEASURED: Mapping[str, float] = {
     "least_confidence": 1.00,
@@ -49,15 +48,6 @@ OFFER_FACTS = {
     "herding": ("MaxHerding in each image: Kim et al., NeurIPS 2025 (arXiv 2510.22229)", "the backbone's maps"),
 }
 """Source and needs of `strategy.offer`, of regions of which an image offers a few."""
-START_PAPERS = {
-    "random": "uniform, drawn from seed and region name",
-    "scored": "the untrained model's scores: EquAL",
-    "equal_per_image": "random, a region of every image, then a second of every image",
-    "kcenter": "k-center on the features of pretrained weights: Sener and Savarese, ICLR 2018",
-    "centroids": "nearest to k-means centres of the features of pretrained weights: Gupte et al., TMLR 2024 (arXiv 2401.14555)",
-    "typicality": "the most typical of each cluster of the features of pretrained weights: Hacohen et al., ICML 2022 (arXiv 2202.02794)",
-    "class_aware": "a random part trains a model, which chooses the rest balanced by class",
-}
 
 
 def list_strategies() -> list[dict[str, Any]]:
@@ -68,10 +58,12 @@ def list_strategies() -> list[dict[str, Any]]:
 def _rows() -> Iterator[dict[str, Any]]:
     for name, function in ACQUISITIONS.items():
         yield {"kind": "score", "name": name, "paper": function.paper, "needs": _function_needs(function), "cost": MEASURED.get(name)}
-    for name, rule in BATCH_RULES.items():
-        yield {"kind": "batch", "name": name, "paper": rule.paper, "needs": _rule_needs(rule), "cost": None}
-    for name in get_args(BudgetConfig.model_fields["start_rule"].annotation):
-        yield {"kind": "start", "name": name, "paper": START_PAPERS[name], "needs": "", "cost": None}
+    for name in BATCH_RULES.kinds:
+        rule = BATCH_RULES.find(name)
+        yield {"kind": "batch", "name": name, "paper": rule.paper, "needs": rule.needs, "cost": None}
+    for name in START_RULES.kinds:
+        start = START_RULES.find(name)
+        yield {"kind": "start", "name": name, "paper": start.paper, "needs": start.needs, "cost": None}
     for name, (paper, needs) in OFFER_FACTS.items():
         yield {"kind": "offer", "name": name, "paper": paper, "needs": needs, "cost": None}
     for name in REGION_KINDS:
@@ -89,15 +81,7 @@ def _function_needs(function: Acquisition) -> str:
     return passes[function.inputs] + classes
 
 
-def _rule_needs(rule: BatchRule) -> str:
-    if rule.needs == "scores":
-        return "scores"
-    if rule.needs == "covers":
-        return "scores, the classes that cover each region"
-    parts = ["features" if rule.features else "", "classes" if rule.classes else ""]
-    return "of the best candidates: " + " and ".join(part for part in parts if part)
-
-
 def count_combinations() -> int:
     """Pairs of score and batch rule that a run accepts."""
-    return sum(goes_with(function, rule) for function in ACQUISITIONS.values() for rule in BATCH_RULES)
+    rules = [BATCH_RULES.parse({"kind": kind}) for kind in BATCH_RULES.kinds]
+    return sum(rule.why_not(name, function) is None for name, function in ACQUISITIONS.items() for rule in rules)

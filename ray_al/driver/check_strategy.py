@@ -2,7 +2,6 @@
 
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import ConfigError
-from ray_al.core.strategy import START_RULES_ON_FEATURES
 from ray_al.core.types import START_CYCLE
 from ray_al.datasets.bits import check_num_classes
 from ray_al.models import build_model
@@ -12,7 +11,6 @@ from ray_al.models.features import feature_layer
 from ray_al.models.split import SplitNetwork
 from ray_al.score.functions import Acquisition, find_acquisition
 from ray_al.score.transforms import check_transform
-from ray_al.select import BATCH_RULES
 from ray_al.train.length import least_span
 
 
@@ -30,18 +28,9 @@ def check_strategy(config: RunConfig, num_classes: int) -> None:
         raise ConfigError(f"regions.kind={config.regions.kind!r}: {score!r} needs the classes of whole regions; use grid, image or superpixels")
     check_scores(config, function)
     _check_offer(config, function)
-    _check_start(config)
+    config.budget.start_rule.check(config)
     _check_labels(config, num_classes)
     _check_network(config, num_classes)
-
-
-def goes_with(function: Acquisition, rule: str) -> bool:
-    """Whether a batch rule can take what a function scores."""
-    if rule == "class_split":
-        return function.attribution in ("hard", "soft")
-    if BATCH_RULES[rule].needs == "covers":
-        return function.needs_model
-    return not (rule == "power" and function.signed)
 
 
 def check_scores(config: RunConfig, function: Acquisition) -> None:
@@ -51,15 +40,9 @@ def check_scores(config: RunConfig, function: Acquisition) -> None:
         ConfigError: naming the key, the value and the remedy.
     """
     strategy, score = config.strategy, config.strategy.score
-    if not goes_with(function, strategy.batch.kind):
-        if strategy.batch.kind == "power":
-            raise ConfigError(f"strategy.batch.kind='power': scores of {score!r} may be below 0 and have no power; use softmax or softrank")
-        if BATCH_RULES[strategy.batch.kind].needs == "covers":
-            raise ConfigError(
-                f"strategy.batch.kind={strategy.batch.kind!r} looks at predicted classes, and {score!r} asks no model; use bvsb or entropy"
-            )
-        raise ConfigError(f"strategy.batch.kind={strategy.batch.kind!r} shares a query out by classes, which {score!r} does not score; use clasp")
-    _check_covers(config)
+    if problem := strategy.batch.why_not(score, function):
+        raise ConfigError(problem)
+    strategy.batch.check(config)
     if strategy.aggregation not in ("auto", "mean") and function.attribution in ("hard", "soft"):
         raise ConfigError(f"strategy.aggregation={strategy.aggregation!r}: {score!r} adds up means by class; leave it at auto")
     if strategy.aggregation != "auto" and config.regions.is_sparse:
@@ -81,23 +64,6 @@ def check_scores(config: RunConfig, function: Acquisition) -> None:
         )
 
 
-def _check_covers(config: RunConfig) -> None:
-    """Whether a batch rule that looks at the classes which cover regions can know them."""
-    batch = config.strategy.batch
-    if BATCH_RULES[batch.kind].needs != "covers":
-        return
-    if config.regions.is_sparse:
-        raise ConfigError(
-            f"strategy.batch.kind={batch.kind!r}: of regions.kind={config.regions.kind!r} an image offers its best candidates alone; "
-            "use grid, image or superpixels, or another batch rule"
-        )
-    if config.strategy.lazy is not None:
-        raise ConfigError(
-            f"strategy.lazy: {batch.kind!r} ranks classes by what the model predicts for the whole pool, of which lazy scoring sees a part; "
-            "leave lazy out"
-        )
-
-
 def _check_snapshots(config: RunConfig, function: Acquisition) -> None:
     passes, steps = config.strategy.passes, config.train.steps
     if function.inputs != "passes" or passes.kind != "snapshots":
@@ -107,8 +73,10 @@ def _check_snapshots(config: RunConfig, function: Acquisition) -> None:
             f"strategy.passes.count={passes.count}: snapshots are taken in the last part of a training, which has {span} or more steps of "
             f"train.steps={steps}; lower the count or raise the steps"
         )
-    if config.budget.start_rule == "scored":
-        raise ConfigError("budget.start_rule='scored': an untrained model has no snapshots to disagree; use another start rule, or dropout")
+    if config.budget.start_rule.follows_strategy:
+        raise ConfigError(
+            f"budget.start_rule={config.budget.start_rule.kind!r}: an untrained model has no snapshots; use another start rule, or dropout"
+        )
 
 
 def _check_offer(config: RunConfig, function: Acquisition) -> None:
@@ -133,20 +101,6 @@ def _check_offer(config: RunConfig, function: Acquisition) -> None:
         )
 
 
-def _check_start(config: RunConfig) -> None:
-    rule = config.budget.start_rule
-    if rule == "class_aware" and config.regions.is_sparse:
-        raise ConfigError(f"budget.start_rule={rule!r}: regions.kind={config.regions.kind!r} has a region at every pixel; use random")
-    if rule == "equal_per_image" and config.regions.kind not in ("grid", "image"):
-        raise ConfigError(
-            f"budget.start_rule={rule!r} needs regions of which an image's size tells all; regions.kind={config.regions.kind!r}: use random"
-        )
-    if rule in START_RULES_ON_FEATURES and config.model.weights == "none":
-        raise ConfigError(
-            f"budget.start_rule={rule!r} compares features of the untrained model, and model.weights is 'none'; set weights to 'backbone' or a file"
-        )
-
-
 def _check_labels(config: RunConfig, num_classes: int) -> None:
     label = config.label
     if label.kind != "dense":
@@ -160,7 +114,7 @@ def _check_labels(config: RunConfig, num_classes: int) -> None:
 def _check_network(config: RunConfig, num_classes: int) -> None:
     """Named places and layers exist; building the network takes a moment, so only where one is named or needed."""
     strategies = (config.strategy, config.strategy_at(START_CYCLE))
-    layers = [strategy.feature_layer for strategy in strategies if BATCH_RULES[strategy.batch.kind].features]
+    layers = [strategy.feature_layer for strategy in strategies if strategy.batch.reads_features]
     passes = config.strategy.passes
     stochastic = find_acquisition(config.strategy.score).inputs == "passes" and not passes.are_models
     if not layers and not stochastic:

@@ -5,12 +5,10 @@ from fractions import Fraction
 
 from ray_al.core.config import RunConfig
 from ray_al.core.shares import exact
-from ray_al.core.strategy import START_RULES_ON_FEATURES
 from ray_al.core.types import SEED_CYCLE, START_CYCLE
 from ray_al.driver.budget import final_budgets, query_size
 from ray_al.ledger import State
 from ray_al.score.functions import find_acquisition
-from ray_al.select import BATCH_RULES
 
 
 @dataclass(frozen=True)
@@ -196,7 +194,7 @@ def clicks_aim(state: State, config: RunConfig, cycle: int) -> int:
 
 
 def first_cycle(config: RunConfig) -> int:
-    return SEED_CYCLE if config.budget.start_rule == "class_aware" else START_CYCLE
+    return SEED_CYCLE if config.budget.start_rule.seed_part else START_CYCLE
 
 
 def needs_maps(config: RunConfig) -> bool:
@@ -205,7 +203,7 @@ def needs_maps(config: RunConfig) -> bool:
 
 def needs_model(config: RunConfig, cycle: int) -> bool:
     """Whether there is a model in `cycle`: an untrained one where the start set is chosen by scores or features."""
-    return cycle >= 0 or (cycle == START_CYCLE and config.budget.start_rule in ("scored", "class_aware", *START_RULES_ON_FEATURES))
+    return cycle >= 0 or (cycle == START_CYCLE and config.budget.start_rule.needs_model)
 
 
 def num_members(config: RunConfig, cycle: int) -> int:
@@ -239,7 +237,7 @@ def num_passes(state: State, config: RunConfig) -> int:
 
 
 def needs_features(config: RunConfig, cycle: int) -> bool:
-    return BATCH_RULES[config.strategy_at(cycle).batch.kind].features
+    return config.strategy_at(cycle).batch.reads_features
 
 
 def misses_too_much(state: State, config: RunConfig, cycle: int) -> bool:

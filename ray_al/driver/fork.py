@@ -6,7 +6,6 @@ from ray_al.core.config import FinalConfig, RunConfig
 from ray_al.core.errors import ConfigError
 from ray_al.core.making import check_new
 from ray_al.core.storage import Storage
-from ray_al.core.strategy import START_RULES_ON_FEATURES
 from ray_al.core.types import FileRef
 from ray_al.driver.budget import check_budget, total_amount
 from ray_al.driver.create import begin_run, resolve_batch_size
@@ -26,7 +25,7 @@ def start_config(config: RunConfig) -> RunConfig | None:
     None also where the whole budget, which a start run has not, tells what cycle 0 does: extra epochs come at shares of it, and clicks are
     reserved from what is left of it.
     """
-    if config.budget.start_rule == "scored" or _passes_are_models(config) or config.label.annotator != "simulated":
+    if config.budget.start_rule.follows_strategy or _passes_are_models(config) or config.label.annotator != "simulated":
         return None
     if config.train.extra_every is not None or config.budget.unit == "clicks":
         return None
@@ -34,8 +33,6 @@ def start_config(config: RunConfig) -> RunConfig | None:
     values["name"] = "start"
     kept = ("skip_void_by_ground_truth", "feature_layer")
     values["strategy"] = {"score": "random", **{key: values["strategy"][key] for key in kept}}
-    if config.budget.start_rule in START_RULES_ON_FEATURES:
-        values["strategy"]["batch"] = {"candidates": config.strategy.batch.candidates}
     values["budget"] = {**values["budget"], "amount": values["budget"]["start"], "per_cycle": values["budget"]["start"]}
     values["final"]["budgets"] = [budget for budget in config.final.budgets if _is_of_start(budget, config)]
     values["cluster"]["host"] = "process"

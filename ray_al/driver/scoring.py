@@ -15,10 +15,12 @@ from ray_al.core.types import FileRef, cycle_folder
 from ray_al.datasets.manifest import relative_places
 from ray_al.driver import decide as actions
 from ray_al.driver.budget import check_budget, total_amount
-from ray_al.driver.choose import candidates_of, choose_best, query_amount
+from ray_al.driver.choose import choose_best
 from ray_al.driver.context import Context, Done
+from ray_al.driver.costs import query_amount
 from ray_al.driver.pool import MANIFEST, read_table, shard_numbers, table_bytes
 from ray_al.driver.quarantine import NO_REGIONS
+from ray_al.driver.scored_pool import candidates_of
 from ray_al.driver.training import score_weights
 from ray_al.score.runner import run_shards
 from ray_al.score.shards import ShardResult, ShardTask, make_tasks

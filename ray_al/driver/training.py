@@ -92,7 +92,7 @@ def _files(result: TrainResult) -> dict[str, Any]:
 
 def is_untrained(context: Context, cycle: int) -> bool:
     """Whether the model of `cycle` is only built: nothing is labelled yet."""
-    return cycle == START_CYCLE and context.config.budget.start_rule != "class_aware"
+    return cycle == START_CYCLE and not context.config.budget.start_rule.seed_part
 
 
 def _plan(context: Context, cycle: int, member: int) -> TrainPlan:

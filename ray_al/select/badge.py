@@ -4,10 +4,13 @@ The gradient of a region is (p - onehot(argmax p)) outer f. A region's mean prob
 here; the paper has whole images.
 """
 
+from typing import ClassVar, Literal
+
 import numpy as np
 
 from ray_al.select.candidates import Candidates, fill_by_key
 from ray_al.select.kmeans import kmeans_plus_plus
+from ray_al.select.rules import CandidateRule
 from ray_al.select.space import Space
 
 
@@ -34,3 +37,14 @@ def gradient_errors(probabilities: np.ndarray) -> np.ndarray:
     errors = probabilities.astype(np.float32)
     errors[np.arange(len(errors)), errors.argmax(axis=1)] -= 1
     return errors
+
+
+class BadgeRule(CandidateRule):
+    """k-means++ on gradients of the last layer."""
+
+    kind: Literal["badge"] = "badge"
+    paper: ClassVar[str] = "Ash et al., ICLR 2020 (arXiv 1906.03671): k-means++ on gradients of the last layer"
+    needs: ClassVar[str] = "of the best candidates: features and classes"
+
+    def choose(self, candidates: Candidates, *, k: int, rng: np.random.Generator) -> np.ndarray:
+        return badge(candidates, k=k, rng=rng)

@@ -18,6 +18,7 @@ class Candidates:
         features: float32 (M, D), each region's mean feature.
         probabilities: float32 (M, C), each region's mean class probabilities.
         labelled: float32 (L, D), features of the regions labelled so far; L may be 0.
+        class_scores: (M, C), scores by class, where the rule reads them.
         groups: sizes of groups of features that are to weigh alike in distances, D in all; empty: one group.
     """
 
@@ -27,6 +28,7 @@ class Candidates:
     probabilities: np.ndarray
     labelled: np.ndarray
     groups: tuple[int, ...] = ()
+    class_scores: np.ndarray | None = None
 
     @staticmethod
     def of(
@@ -37,6 +39,7 @@ class Candidates:
         probabilities: np.ndarray,
         labelled: np.ndarray,
         groups: tuple[int, ...] = (),
+        class_scores: np.ndarray | None = None,
     ) -> "Candidates":
         """Put rows of any order, all in the same one, into the order that every rule's ties and draws rest on."""
         order = pc.sort_indices(table, sort_keys=[("image_id", "ascending"), ("region", "ascending")]).to_numpy()
@@ -47,6 +50,7 @@ class Candidates:
             probabilities=probabilities[order],
             labelled=labelled,
             groups=groups,
+            class_scores=None if class_scores is None else class_scores[order],
         )
 
     def only(self, rows: np.ndarray, *, taken: np.ndarray) -> "Candidates":
@@ -61,6 +65,7 @@ class Candidates:
             probabilities=self.probabilities[rows],
             labelled=labelled,
             groups=self.groups,
+            class_scores=None if self.class_scores is None else self.class_scores[rows],
         )
 
     def __len__(self) -> int:

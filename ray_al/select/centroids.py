@@ -8,13 +8,17 @@ with all regions as candidates, it is that paper's start by centroids.
 """
 
 import math
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
+from pydantic import Field
 
+from ray_al.core.section import Number
 from ray_al.core.shares import exact
 from ray_al.select.candidates import Candidates, fill_by_key
 from ray_al.select.components import balanced, principal
 from ray_al.select.kmeans import Clusters, kmeans
+from ray_al.select.rules import CandidateRule
 from ray_al.select.space import ROUNDING
 
 TIE = 1e-3
@@ -58,3 +62,35 @@ def _are_nearest(points: np.ndarray, clusters: Clusters) -> np.ndarray:
     np.minimum.at(least, clusters.labels, squared)
     nearest: np.ndarray = squared <= (1 + TIE) * least[clusters.labels] + ROUNDING * np.einsum("nd,nd->n", points, points)
     return nearest
+
+
+class CentroidsRule(CandidateRule):
+    """Of the highest scores those nearest to the centres of clusters."""
+
+    kind: Literal["centroids"] = "centroids"
+    paper: ClassVar[str] = (
+        "DropQuery's second step: Gupte et al., TMLR 2024 (arXiv 2401.14555): of the highest scores those nearest to k-means centres"
+    )
+    needs: ClassVar[str] = "of the best candidates: features"
+    depends_on_k: ClassVar[bool] = True
+    factor: Annotated[float, Field(ge=1)] | None = 10.0
+    """So many times the query's size are clustered, those with the highest scores; null: all `candidates`."""
+    components: Number = 32
+    """Principal components of the standardised features that are compared; 0: all features as they are."""
+    iterations: Number = 10
+    """Passes of k-means at most."""
+
+    def num_candidates(self, num_regions: int) -> int:
+        if self.factor is None:
+            return self.candidates
+        return min(self.candidates, math.ceil(exact(self.factor) * num_regions))
+
+    def choose(self, candidates: Candidates, *, k: int, rng: np.random.Generator) -> np.ndarray:
+        return centroids(
+            candidates,
+            k=k,
+            rng=rng,
+            factor=self.factor,
+            components=self.components,
+            iterations=self.iterations,
+        )

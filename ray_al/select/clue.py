@@ -1,10 +1,14 @@
 """CLUE: the regions nearest to the centroids of an uncertainty-weighted k-means (Prabhu et al., ICCV 2021, arXiv 2010.08666)."""
 
+from typing import ClassVar, Literal
+
 import numpy as np
 from scipy.special import entr
 
+from ray_al.core.section import Number
 from ray_al.select.candidates import Candidates, fill_by_key
 from ray_al.select.kmeans import kmeans, nearest_rows
+from ray_al.select.rules import CandidateRule
 
 
 def clue(candidates: Candidates, *, k: int, rng: np.random.Generator, iterations: int = 10) -> np.ndarray:
@@ -23,3 +27,17 @@ def clue(candidates: Candidates, *, k: int, rng: np.random.Generator, iterations
     mass = np.bincount(clusters.labels, weights=weights, minlength=len(clusters.centroids))
     order = np.argsort(-mass, kind="stable")
     return fill_by_key(nearest_rows(candidates.features, clusters.centroids[order]), candidates.keys, k)
+
+
+class ClueRule(CandidateRule):
+    """The regions nearest to entropy-weighted centroids."""
+
+    kind: Literal["clue"] = "clue"
+    paper: ClassVar[str] = "Prabhu et al., ICCV 2021 (arXiv 2010.08666): nearest to entropy-weighted centroids"
+    needs: ClassVar[str] = "of the best candidates: features and classes"
+    depends_on_k: ClassVar[bool] = True
+    iterations: Number = 10
+    """Passes of k-means at most."""
+
+    def choose(self, candidates: Candidates, *, k: int, rng: np.random.Generator) -> np.ndarray:
+        return clue(candidates, k=k, rng=rng, iterations=self.iterations)

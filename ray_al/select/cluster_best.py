@@ -4,10 +4,14 @@ Diversity by clustering as nnActive's k-means BALD has it; not confirmed: nnActi
 here the candidates are the oversampling and each of k clusters gives one region.
 """
 
+from typing import ClassVar, Literal
+
 import numpy as np
 
+from ray_al.core.section import Number
 from ray_al.select.candidates import Candidates, fill_by_key
 from ray_al.select.kmeans import kmeans
+from ray_al.select.rules import CandidateRule
 
 
 def cluster_best(candidates: Candidates, *, k: int, rng: np.random.Generator, iterations: int = 10) -> np.ndarray:
@@ -29,3 +33,17 @@ def standardised(features: np.ndarray) -> np.ndarray:
     mean, scale = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
     is_constant = (features == features[:1]).all(axis=0)
     return np.where(is_constant, 0, (features - mean) / np.where(is_constant, 1, scale)).astype(np.float32)
+
+
+class ClusterBestRule(CandidateRule):
+    """The highest score of each of k clusters."""
+
+    kind: Literal["kmeans"] = "kmeans"
+    paper: ClassVar[str] = "the highest score of each of k clusters of standardised features"
+    needs: ClassVar[str] = "of the best candidates: features"
+    depends_on_k: ClassVar[bool] = True
+    iterations: Number = 10
+    """Passes of k-means at most."""
+
+    def choose(self, candidates: Candidates, *, k: int, rng: np.random.Generator) -> np.ndarray:
+        return cluster_best(candidates, k=k, rng=rng, iterations=self.iterations)

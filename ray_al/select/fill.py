@@ -6,12 +6,10 @@ regions cost, so that a rule chooses the same in every unit in which the same nu
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from ray_al.select import BATCH_RULES, choose
 from ray_al.select.basket import Basket
 from ray_al.select.candidates import Candidates
 
@@ -48,12 +46,9 @@ def fill_in_order(basket: Basket, order: Order, *, typical_cost: int) -> None:
 def fill_from_candidates(
     basket: Basket,
     candidates: Candidates,
+    pick: Callable[[Candidates, int], pa.Table],
     *,
-    kind: str,
-    seed: int,
-    cycle: int,
-    class_scores: np.ndarray | None = None,
-    **settings: Any,
+    depends_on_k: bool,
 ) -> None:
     """Fill the basket by a rule that looks at its candidates together.
 
@@ -62,15 +57,12 @@ def fill_from_candidates(
     for a longer one instead, as long as only filters took some away.
 
     Args:
-        class_scores: of the rule `class_split`: scores by class, (M, C).
-        settings: of the rule, handed on to it.
+        pick: the rule: candidates and k -> the rows that it chooses of them, in order.
+        depends_on_k: whether its answer for k regions does not begin with its answer for fewer.
     """
-    rule = BATCH_RULES[kind]
 
     def ask(rows: np.ndarray, k: int) -> pa.Table:
-        options = settings if class_scores is None else {**settings, "class_scores": class_scores[rows]}
-        among = candidates.only(rows, taken=basket.is_taken(candidates.table))
-        return choose(among, kind=kind, k=k, seed=seed, cycle=cycle, **options)
+        return pick(candidates.only(rows, taken=basket.is_taken(candidates.table)), k)
 
     while True:
         basket.look_again()
@@ -78,7 +70,7 @@ def fill_from_candidates(
         if basket.is_full:
             return
         guess = num_paid_on_average(basket.costs(candidates.table)[rows], basket.left)
-        if rule.depends_on_k:
+        if depends_on_k:
             basket.offer(_paid_choice(basket, partial(ask, rows), guess=guess, num=len(rows)))
         else:
             _offer_longer(basket, partial(ask, rows), guess=guess, num=len(rows))

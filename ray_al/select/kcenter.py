@@ -1,10 +1,12 @@
 """k-center greedy: add the region farthest from all labelled and chosen ones (core-set; Sener and Savarese, ICLR 2018, arXiv 1708.00489)."""
 
-from typing import Any
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
+from pydantic import Field
 
 from ray_al.select.candidates import Candidates, fill_by_key
+from ray_al.select.rules import CandidateRule
 from ray_al.select.space import Space, centred
 
 POOL = 1024
@@ -43,11 +45,6 @@ def kcenter(candidates: Candidates, *, k: int, rng: np.random.Generator, toleran
     return fill_by_key(chosen, candidates.keys, k), float(np.sqrt(nearest.max()))
 
 
-def kcenter_positions(candidates: Candidates, *, k: int, rng: np.random.Generator, **options: Any) -> np.ndarray:
-    """`kcenter` without the radius."""
-    return kcenter(candidates, k=k, rng=rng, **options)[0]
-
-
 def _farthest(space: Space, nearest: np.ndarray, count: int, tolerance: float) -> list[int]:
     rows, bound = _pool(nearest)
     local, distances = space.take(rows), nearest[rows]
@@ -71,3 +68,16 @@ def _pool(nearest: np.ndarray) -> tuple[np.ndarray, float]:
     above = np.flatnonzero(nearest > bound)
     tied = np.flatnonzero(nearest == bound)[: POOL - len(above)]
     return np.sort(np.concatenate([above, tied])), float(bound)
+
+
+class KCenterRule(CandidateRule):
+    """The region farthest from all labelled and chosen ones, again and again."""
+
+    kind: Literal["kcenter"] = "kcenter"
+    paper: ClassVar[str] = "Sener and Savarese, ICLR 2018 (arXiv 1708.00489): k-center greedy on features"
+    needs: ClassVar[str] = "of the best candidates: features"
+    tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.02
+    """Each region may be at most this share less far than the farthest one, which saves passes over the candidates."""
+
+    def choose(self, candidates: Candidates, *, k: int, rng: np.random.Generator) -> np.ndarray:
+        return kcenter(candidates, k=k, rng=rng, tolerance=self.tolerance)[0]

@@ -4,10 +4,14 @@ gain(j) = mean_i max(K_ij - cur_i, 0), where cur_i is the largest kernel value b
 K_ij = exp(-(d_ij / sigma)^2); not confirmed in the paper: no factor 1/2, as public code of its authors' follow-up has it.
 """
 
+from typing import ClassVar, Literal
+
 import numpy as np
 
 from ray_al.core.coverage import greedy_cover
+from ray_al.core.section import Count, Positive
 from ray_al.select.candidates import Candidates, fill_by_key
+from ray_al.select.rules import CandidateRule
 from ray_al.select.space import BLOCK, Space, centred
 
 
@@ -50,3 +54,18 @@ def kernel(space: Space, rows: slice | np.ndarray, points: np.ndarray, sigma: fl
     values *= np.float32(-1 / sigma**2)
     np.exp(values, out=values)
     return values
+
+
+class MaxHerdingRule(CandidateRule):
+    """Greedy coverage of the candidates under a kernel."""
+
+    kind: Literal["maxherding"] = "maxherding"
+    paper: ClassVar[str] = "Bae et al., ECCV 2024 (arXiv 2407.12212): greedy coverage under a kernel"
+    needs: ClassVar[str] = "of the best candidates: features"
+    points: Count = 1024
+    """Coverage is measured at this many candidates at most, drawn at random."""
+    width: Positive | None = None
+    """Of the kernel exp(-(d / width)^2), in units of the features; null: the median distance between two of the points."""
+
+    def choose(self, candidates: Candidates, *, k: int, rng: np.random.Generator) -> np.ndarray:
+        return maxherding(candidates, k=k, rng=rng, num_points=self.points, sigma=self.width)

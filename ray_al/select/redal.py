@@ -1,9 +1,14 @@
 """ReDAL: a region is worth less the more of its cluster come before it (Wu et al., ICCV 2021, arXiv 2107.11769, section 3.3)."""
 
-import numpy as np
+from typing import Annotated, ClassVar, Literal
 
+import numpy as np
+from pydantic import Field
+
+from ray_al.core.section import Count, Number
 from ray_al.select.candidates import Candidates
 from ray_al.select.kmeans import kmeans
+from ray_al.select.rules import CandidateRule
 
 
 def redal(
@@ -28,3 +33,19 @@ def redal(
     worth = np.empty(len(keys))
     worth[order] = keys[order] * decay ** (np.arange(len(keys)) - starts)
     return np.argsort(-worth, kind="stable")[:k]
+
+
+class ReDALRule(CandidateRule):
+    """Each next region of a cluster counts less."""
+
+    kind: Literal["redal"] = "redal"
+    paper: ClassVar[str] = "Wu et al., ICCV 2021 (arXiv 2107.11769): each next region of a cluster counts 0.95 times"
+    needs: ClassVar[str] = "of the best candidates: features"
+    clusters: Count = 400
+    decay: Annotated[float, Field(gt=0, le=1)] = 0.95
+    """Factor by which each next region of a cluster counts less than the one before it."""
+    iterations: Number = 10
+    """Passes of k-means at most."""
+
+    def choose(self, candidates: Candidates, *, k: int, rng: np.random.Generator) -> np.ndarray:
+        return redal(candidates, k=k, rng=rng, num_clusters=self.clusters, decay=self.decay, iterations=self.iterations)

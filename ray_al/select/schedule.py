@@ -1,21 +1,42 @@
 """Sharpness of the drawing rules over the cycles of a run."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ray_al.core.families.batch import Moment
+from ray_al.core.section import Positive, Section
 
 GROWTH = 100.0
-"""By what beta has grown in the last cycle of the exponential schedule."""
+
+Schedule = Literal["constant", "exponential"]
 
 
-def beta_at(beta: float, schedule: Literal["constant", "exponential"], cycle: int, num_cycles: int) -> float:
+class Sharpness(Section):
+    """Settings of rules that draw: how close the draw is to the highest scores."""
+
+    beta: Positive = 1.0
+    """How strongly high scores are preferred: towards 0 the draw is uniform, towards infinity the highest scores win."""
+    schedule: Schedule = "constant"
+    """`exponential`: beta grows by the factor `growth` from the first cycle to the last (ClaSP PE)."""
+    growth: Annotated[float, Field(ge=1, le=1e9)] = GROWTH
+    """Of `schedule: exponential`."""
+
+    def sharpness(self, moment: Moment) -> float:
+        """beta of a cycle."""
+        return beta_at(self.beta, self.schedule, moment.cycle, moment.num_cycles, growth=self.growth)
+
+
+def beta_at(beta: float, schedule: Schedule, cycle: int, num_cycles: int, *, growth: float = GROWTH) -> float:
     """beta of a cycle: from nearly random in early cycles to nearly top-k in late ones.
 
     Args:
         beta: its value in cycle 0.
-        schedule: `constant`, or `exponential`: beta * 100^(t / (T - 1)), ClaSP PE's 1 to 100 (nnActive).
+        schedule: `constant`, or `exponential`: beta * growth^(t / (T - 1)), by default ClaSP PE's 1 to 100 (nnActive).
         cycle: t, from 0; a cycle outside of 0 to T - 1 has the nearest one's beta.
         num_cycles: T; with one cycle beta stays as it is.
     """
     if schedule == "constant" or num_cycles <= 1:
         return beta
     last = num_cycles - 1
-    return float(beta * GROWTH ** (min(max(cycle, 0), last) / last))
+    return float(beta * growth ** (min(max(cycle, 0), last) / last))

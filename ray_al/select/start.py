@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from ray_al.core.seeding import keys_of, uniform_of
-from ray_al.select.topk import KEY_SCHEMA, merge_topk
+from ray_al.select.merge import KEY_SCHEMA, merge_topk
 
 IMAGES_PER_PART = 4096
 

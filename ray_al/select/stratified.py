@@ -6,14 +6,21 @@ region stands for the rarest class of the pool that fills a good part of it. Not
 code does just this.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
+from pydantic import Field
 
-from ray_al.select.topk import KEY_SCHEMA, SPARE_ROWS
+from ray_al.core.errors import ConfigError
+from ray_al.core.families.batch import ScoreFacts
+from ray_al.select.merge import KEY_SCHEMA, SPARE_ROWS
+from ray_al.select.rules import Allows, OrderRule, ScoredPool
 
-Allows = Callable[[pa.Table], np.ndarray]
+if TYPE_CHECKING:
+    from ray_al.core.config import RunConfig
+
 ROUNDING = 1e-5
 """A share of a region that is short of the least by this much still counts: a sum in float32."""
 _BEST_FIRST = [("stratum", "ascending"), ("key", "descending"), ("image_id", "ascending"), ("region", "ascending")]
@@ -65,6 +72,52 @@ def take_turns(parts: Iterable[pa.Table], *, k: int, shares: np.ndarray, min_cov
     order = np.lexsort((_ranks(shares)[stratum], turn))[:k]
     ranked = table.select(KEY_SCHEMA.names).take(pa.array(order))
     return ranked.append_column("reason", pa.array(["stratified"] * len(ranked), pa.string()))
+
+
+class StratifiedRule(OrderRule):
+    """Classes take turns, the rarest first, each giving its highest score."""
+
+    kind: Literal["stratified"] = "stratified"
+    paper: ClassVar[str] = "classes take turns, rarest first, each its highest score; after CBAL: Bengar et al., WACV 2022 (arXiv 2110.04543)"
+    needs: ClassVar[str] = "scores, the classes that cover each region"
+    reads_covers: ClassVar[bool] = True
+    min_cover: Annotated[float, Field(gt=0, le=1)] = 0.25
+    """The part of a region that a predicted class must fill for the region to stand for it."""
+
+    def why_not(self, score: str, function: ScoreFacts) -> str | None:
+        if function.needs_model:
+            return None
+        return f"strategy.batch.kind={self.kind!r} looks at predicted classes, and {score!r} asks no model; use bvsb or entropy"
+
+    def check(self, config: "RunConfig") -> None:
+        if config.regions.is_sparse:
+            raise ConfigError(
+                f"strategy.batch.kind={self.kind!r}: of regions.kind={config.regions.kind!r} an image offers its best candidates alone; "
+                "use grid, image or superpixels, or another batch rule"
+            )
+        if config.strategy.lazy is not None:
+            raise ConfigError(
+                f"strategy.lazy: {self.kind!r} ranks classes by what the model predicts for the whole pool, of which lazy scoring sees a part; "
+                "leave lazy out"
+            )
+
+    def rank(self, pool: ScoredPool, *, k: int, allows: Allows | None = None, is_taken: Allows | None = None) -> pa.Table:
+        return take_turns(
+            pool.parts(),
+            k=k,
+            shares=pool.predicted_shares,
+            min_cover=self.min_cover,
+            is_taken=is_taken or _none,
+            allows=allows or _all,
+        )
+
+
+def _all(part: pa.Table) -> np.ndarray:
+    return np.ones(len(part), dtype=bool)
+
+
+def _none(part: pa.Table) -> np.ndarray:
+    return np.zeros(len(part), dtype=bool)
 
 
 class _BestOfEach:

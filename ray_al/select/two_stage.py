@@ -6,29 +6,39 @@ distance, and where the candidates are too many for one matrix they are herded i
 each block keeping its part, with what other blocks chose counted as covered.
 """
 
+from typing import Annotated, ClassVar, Literal
+
 import numpy as np
+from pydantic import Field
 
 from ray_al.core.coverage import greedy_cover
+from ray_al.core.section import Count, Positive
 from ray_al.select.candidates import Candidates, fill_by_key
 from ray_al.select.maxherding import kernel, median_distance
+from ray_al.select.rules import CandidateRule
 from ray_al.select.space import Space, centred
 
-BLOCK = 2048
-"""Candidates that are herded together: a matrix of 16 MiB."""
 MOST_COVERING = 5000
 """Regions, labelled or chosen by other blocks, that count as covered; of more, so many are drawn."""
-WIDTH_FACTOR = 2.0
-"""The kernel's width in median distances."""
 WIDTH_POINTS = 1024
 """Candidates between which the median distance is taken."""
 
 
-def two_stage(candidates: Candidates, *, k: int, rng: np.random.Generator, keep: float = 0.5, block: int = BLOCK) -> np.ndarray:
+def two_stage(
+    candidates: Candidates,
+    *,
+    k: int,
+    rng: np.random.Generator,
+    keep: float = 0.5,
+    block: int = 2048,
+    width_factor: float = 2.0,
+) -> np.ndarray:
     """The `k` highest keys among the candidates that herding keeps; where these are fewer, the rest by key.
 
     Args:
         keep: share of the candidates that herding keeps, in (0, 1].
         block: candidates that are herded together.
+        width_factor: the width of the kernel, in median distances.
 
     Returns:
         Positions, int64; the first k' are the answer for k'.
@@ -36,16 +46,16 @@ def two_stage(candidates: Candidates, *, k: int, rng: np.random.Generator, keep:
     num = len(candidates)
     if k == 0 or num == 0:
         return np.zeros(0, dtype=np.int64)
-    kept = _herd(candidates, max(1, round(keep * num)), rng, block)
+    kept = _herd(candidates, max(1, round(keep * num)), rng, block, width_factor)
     return fill_by_key(kept[np.argsort(-candidates.keys[kept], kind="stable")], candidates.keys, k)
 
 
-def _herd(candidates: Candidates, count: int, rng: np.random.Generator, block: int) -> np.ndarray:
+def _herd(candidates: Candidates, count: int, rng: np.random.Generator, block: int, width_factor: float) -> np.ndarray:
     """Positions that cover all candidates, int64 (count,), ascending."""
     num = len(candidates)
     space = Space.of(np.concatenate(centred(candidates.features, candidates.labelled)))
     points = np.sort(rng.choice(num, min(num, WIDTH_POINTS), replace=False))
-    width = WIDTH_FACTOR * median_distance(space, points)
+    width = width_factor * median_distance(space, points)
     labelled = np.arange(num, len(space))
     order = rng.permutation(num)
     edges = np.linspace(0, num, -(-num // block) + 1).astype(np.int64)
@@ -67,3 +77,20 @@ def _covered(space: Space, rows: np.ndarray, covering: np.ndarray, width: float)
         return np.zeros(len(rows), dtype=np.float32)
     nearest: np.ndarray = kernel(space, rows, covering, width).max(axis=1)
     return nearest
+
+
+class TwoStageRule(CandidateRule):
+    """The highest scores of those that herding keeps."""
+
+    kind: Literal["two_stage"] = "two_stage"
+    paper: ClassVar[str] = "Kim et al., NeurIPS 2025 (arXiv 2510.22229): herding keeps a part, of which the highest scores"
+    needs: ClassVar[str] = "of the best candidates: features"
+    keep: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """The part of the candidates that herding keeps, of which the highest scores are chosen."""
+    block: Count = 2048
+    """Candidates that are herded together: a matrix of 4 * block^2 bytes."""
+    width_factor: Positive = 2.0
+    """The kernel's width in median distances."""
+
+    def choose(self, candidates: Candidates, *, k: int, rng: np.random.Generator) -> np.ndarray:
+        return two_stage(candidates, k=k, rng=rng, keep=self.keep, block=self.block, width_factor=self.width_factor)

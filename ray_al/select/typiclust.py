@@ -1,27 +1,36 @@
 """TypiClust: the most typical region of the largest clusters without a label (Hacohen et al., ICML 2022, arXiv 2202.02794)."""
 
+from typing import ClassVar, Literal
+
 import numpy as np
 
+from ray_al.core.section import Count, Number
 from ray_al.select.candidates import Candidates, fill_by_key
 from ray_al.select.kmeans import kmeans
+from ray_al.select.rules import CandidateRule
 from ray_al.select.space import Space, centred
 
-MIN_SIZE = 5
-"""Clusters of at most this many members come last."""
 NEIGHBOUR_POOL = 4096
 """Members of a cluster, evenly spaced, among which neighbours are sought: a cluster of 100,000 would need 10^10 distances."""
 BLOCK = 1024
 
 
 def typiclust(
-    candidates: Candidates, *, k: int, rng: np.random.Generator, max_clusters: int = 500, num_neighbours: int = 20, iterations: int = 10
+    candidates: Candidates,
+    *,
+    k: int,
+    rng: np.random.Generator,
+    max_clusters: int = 500,
+    num_neighbours: int = 20,
+    min_size: int = 5,
+    iterations: int = 10,
 ) -> np.ndarray:
     """Cluster candidates and labelled regions together, then go round the clusters, a region a visit.
 
     There are k + L clusters, at most `max_clusters`. Those with the fewest labelled members come first, then the larger ones. Each
     visit takes the most typical candidate left: the one of the smallest mean distance to its nearest `num_neighbours` candidates of
     the cluster (half the cluster where that is fewer). Not as the authors' code: typicality is computed once a cluster, not anew
-    after each choice, and small clusters come last instead of never.
+    after each choice, and clusters of at most `min_size` members come last instead of never.
 
     Returns:
         Positions, int64, in order of choice.
@@ -32,7 +41,7 @@ def typiclust(
     features = np.concatenate(centred(candidates.features, candidates.labelled))
     labels = kmeans(features, num_clusters=min(k + len(features) - num, max_clusters), rng=rng, iterations=iterations).labels
     sizes, covered = np.bincount(labels), np.bincount(labels[num:], minlength=labels.max() + 1)
-    clusters = np.lexsort((-sizes, covered, sizes <= MIN_SIZE))
+    clusters = np.lexsort((-sizes, covered, sizes <= min_size))
     members = np.split(np.argsort(labels[:num], kind="stable"), np.cumsum(np.bincount(labels[:num], minlength=len(sizes)))[:-1])
     queues: dict[int, np.ndarray] = {}
     chosen: list[int] = []
@@ -60,3 +69,31 @@ def mean_distances(features: np.ndarray, num_neighbours: int) -> np.ndarray:
         squared[rows[:, None] == pool] = np.inf
         means[rows] = np.sqrt(np.partition(squared, count - 1, axis=1)[:, :count]).mean(axis=1)
     return means
+
+
+class TypiClustRule(CandidateRule):
+    """The most typical regions of the largest clusters without a label."""
+
+    kind: Literal["typiclust"] = "typiclust"
+    paper: ClassVar[str] = "Hacohen et al., ICML 2022 (arXiv 2202.02794): most typical of the largest clusters"
+    needs: ClassVar[str] = "of the best candidates: features"
+    depends_on_k: ClassVar[bool] = True
+    clusters: Count = 500
+    """At most so many; there is one for each region of the query and each labelled region."""
+    neighbours: Count = 20
+    """A region is typical where the mean distance to its nearest ones, so many, is small."""
+    min_size: Number = 5
+    """Clusters of at most this many members come last."""
+    iterations: Number = 10
+    """Passes of k-means at most."""
+
+    def choose(self, candidates: Candidates, *, k: int, rng: np.random.Generator) -> np.ndarray:
+        return typiclust(
+            candidates,
+            k=k,
+            rng=rng,
+            max_clusters=self.clusters,
+            num_neighbours=self.neighbours,
+            min_size=self.min_size,
+            iterations=self.iterations,
+        )

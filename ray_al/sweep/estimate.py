@@ -22,7 +22,6 @@ from ray_al.models.composed import ComposedNetwork
 from ray_al.models.state import is_split
 from ray_al.regions import open_regions
 from ray_al.score.functions import find_acquisition
-from ray_al.select import BATCH_RULES
 from ray_al.sweep.config import SweepConfig
 from ray_al.sweep.plan import Trial, start_digest
 from ray_al.sweep.trial import share_features
@@ -149,7 +148,7 @@ def _num_passes(strategy: StrategyConfig) -> int:
     function = find_acquisition(strategy.score)
     several = strategy.passes.count + ("plain" in function.wants)
     counts = {"none": 0, "logits": 1, "transforms": 1 + len(strategy.transforms), "passes": several}
-    return counts[function.inputs] + BATCH_RULES[strategy.batch.kind].features
+    return counts[function.inputs] + strategy.batch.reads_features
 
 
 def _measure(config: RunConfig, num_classes: int) -> tuple[float, float]:

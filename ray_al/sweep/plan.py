@@ -18,12 +18,9 @@ from ray_al.core.storage import Storage, join_uri
 from ray_al.datasets import Dataset
 from ray_al.driver.create import check_config, check_pool
 from ray_al.score.functions import find_acquisition
-from ray_al.select import BATCH_RULES
 from ray_al.sweep.config import Space, SweepConfig
 
 Setting = Mapping[str, Any]
-WITH_BETA = ("power", "softmax", "softrank", "class_split")
-"""Batch rules with noise."""
 MAX_GRID = 10_000
 
 
@@ -60,8 +57,8 @@ def make_config(sweep: SweepConfig, setting: Setting, seed: int, name: str) -> R
         ConfigError: naming the setting, and what is wrong with it.
     """
     values = copy.deepcopy(sweep.run)
-    for key, value in setting.items():
-        apply_setting(values, key, value)
+    for key in sorted(setting, key=lambda key: (key.count("."), not key.endswith(".kind"))):  # a kind before its settings
+        apply_setting(values, key, setting[key])
     values.update(name=name, seed=seed)
     apply_setting(values, "cluster.host", "process")  # the trial is the host
     values.pop("tracking", None)  # Tune's callbacks do it
@@ -95,9 +92,8 @@ def effective_values(config: RunConfig, *, exclude: set[str]) -> dict[str, Any]:
         del values["features"]
     strategy = values["strategy"]
     function = find_acquisition(strategy["score"])
-    if function.inputs == "none" and BATCH_RULES[strategy["batch"]["kind"]].needs == "scores":
+    if function.inputs == "none" and config.strategy.batch.ranks_scores:
         strategy["batch"] = {"kind": "topk"}
-    kind = strategy["batch"]["kind"]
     unread = [
         *(["temperature", "aggregation", "top_share"] if function.inputs == "none" else []),
         *(["transforms"] if function.inputs != "transforms" else []),
@@ -105,15 +101,7 @@ def effective_values(config: RunConfig, *, exclude: set[str]) -> dict[str, Any]:
         *(["radius"] if strategy["score"] != "ripu" else []),
         *(["nu"] if strategy["score"] != "pixbal" else []),
     ]
-    unread_batch = [
-        *(["beta", "schedule"] if kind not in WITH_BETA else []),
-        *(["candidates"] if BATCH_RULES[kind].needs in ("scores", "covers") else []),
-        *(["share_by_class"] if kind != "class_split" else []),
-        *(["min_cover"] if kind != "stratified" else []),
-        *(key for key in ("factor", "components", "keep") if key not in BATCH_RULES[kind].settings),
-    ]
     values["strategy"] = {key: value for key, value in strategy.items() if key not in unread}
-    values["strategy"]["batch"] = {key: value for key, value in strategy["batch"].items() if key not in unread_batch}
     return values
 
 

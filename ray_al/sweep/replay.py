@@ -21,10 +21,11 @@ from ray_al.ledger import Event, Journal, State, fold
 from ray_al.ledger.config import read_config
 from ray_al.score.functions import find_acquisition, list_acquisitions
 from ray_al.score.region_scores import RANDOM_SCORES
-from ray_al.select import BATCH_RULES
 from ray_al.select.noise import uniform_rows
 
 Name = tuple[str, int]
+MANY = 2**31
+"""Regions: more than any query holds."""
 
 CHOICE = ("score", "batch", "per_image", "min_distance", "skip_void_by_ground_truth")
 """Keys of `strategy` that are read when a query is chosen from scores. Every other key, one that a later version adds included, may have
@@ -150,20 +151,26 @@ def _check_only_choice_changed(config: RunConfig, other: RunConfig) -> None:
 
 def _check_features(config: RunConfig, other: RunConfig, state: State, cycles: set[int]) -> None:
     """A rule on features chooses from the candidates whose features the run stored, in every cycle that is replayed."""
-    rule, wanted, stored = other.strategy.batch.kind, other.strategy.batch.candidates, config.strategy.batch.candidates
-    if BATCH_RULES[rule].needs == "covers" and not config.strategy.batch.reads_covers:
-        raise ConfigError(f"strategy.batch.kind={rule!r} needs the classes that cover each region, which this run did not store; run it")
-    if not BATCH_RULES[rule].features:
+    batch, stored = other.strategy.batch, config.strategy.batch
+    rule = f"strategy.batch.kind={batch.kind!r}"
+    if batch.reads_covers and not stored.reads_covers:
+        raise ConfigError(f"{rule} needs the classes that cover each region, which this run did not store; run it")
+    if not batch.reads_features:
         return
     if other.strategy.score != config.strategy.score or not cycles <= state.extracted.keys():
-        raise ConfigError(f"strategy.batch.kind={rule!r} needs features of the best candidates, which this run did not store; run it")
-    if wanted > stored:
+        raise ConfigError(f"{rule} needs features of the best candidates, which this run did not store; run it")
+    most, known = batch.num_candidates(MANY), stored.num_candidates(MANY)
+    if _exceeds(most, known):
         raise ConfigError(
-            f"strategy.batch.candidates={wanted}: this run stored features of the best {stored} candidates of a cycle; give at most {stored}"
+            f"strategy.batch.candidates={most}: this run stored features of the best {known} candidates of a cycle; give at most {known}"
         )
-    if other.strategy.batch.num_candidates(1) > config.strategy.batch.num_candidates(1):
-        few = f"strategy.batch.factor={config.strategy.batch.factor} times as many candidates as a query holds"
-        raise ConfigError(f"strategy.batch.kind={rule!r}: it looks at more candidates, this run stored features of {few}; run it")
+    if _exceeds(batch.num_candidates(1), few := stored.num_candidates(1)):
+        raise ConfigError(f"{rule}: it looks at more candidates, this run stored features of {few} times as many as a query holds; run it")
+
+
+def _exceeds(most: int | None, known: int | None) -> bool:
+    """Whether a rule looks at more candidates than another; None stands for all."""
+    return known is not None and (most is None or most > known)
 
 
 def _names(table: pa.Table) -> set[Name]:

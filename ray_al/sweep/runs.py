@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -247,11 +247,16 @@ def _unfinished(run: RunResult) -> str:
     return f"not finished: {100 * run.rows[-1]['labelled_fraction']:.2f} % labelled after cycle {run.rows[-1]['cycle']}"
 
 
+def _is_at(key: str, places: Iterable[str]) -> bool:
+    """Whether a key is one of `places`, or lies inside one."""
+    return any(key == one or key.startswith(one + ".") for one in places)
+
+
 def _recipe(run: RunResult, free: set[str]) -> dict[str, Any]:
     kept = {
         key: value
         for key, value in run.values.items()
-        if (key.split(".")[0] in (*RECIPE, "final") or key in RECIPE_KEYS) and not any(key == one or key.startswith(one + ".") for one in free)
+        if (key.split(".")[0] in (*RECIPE, "final") or _is_at(key, RECIPE_KEYS)) and not _is_at(key, free)
     }
     return {**kept, "pool": run.pool[:12]}
 

@@ -12,7 +12,9 @@ from ray_al.core.storage import Storage
 from ray_al.core.types import LABEL_SCHEMA, MANIFEST_SCHEMA, QUERY_SCHEMA, SCORE_SCHEMA, Box, FileRef
 from ray_al.driver import choose
 from ray_al.driver.context import Context
+from ray_al.driver.costs import upper_bounds
 from ray_al.driver.pool import MANIFEST, Pool, read_table, table_bytes
+from ray_al.driver.scored_pool import scored_parts
 from ray_al.label.simulated import Truth
 from ray_al.ledger import Query, State
 from ray_al.regions import open_regions
@@ -49,8 +51,8 @@ class Bench(Context):
 
     def rest(self, query: pa.Table, left: int, *, per_image: int = 0, min_distance: float = 0.0, skip_void_by_ground_truth: bool = False) -> pa.Table:
         """The regions that `left` would still have paid for beside those of `query`, by rules written anew."""
-        rows = pa.concat_tables(choose.scored_parts(self, 0))
-        rows = rows.filter(pa.array(choose._costs(self, rows) <= left))
+        rows = pa.concat_tables(scored_parts(self, 0))
+        rows = rows.filter(pa.array(upper_bounds(self, rows) <= left))
         taken = list(zip(query["image_index"].to_pylist(), query["region"].to_pylist(), strict=True))
         allowed = []
         for image, region in zip(rows["image_index"].to_pylist(), rows["region"].to_pylist(), strict=True):

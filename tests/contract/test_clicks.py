@@ -8,7 +8,9 @@ from bench import Bench
 
 from ray_al.driver import choose, perform
 from ray_al.driver import decide as actions
+from ray_al.driver.costs import upper_bounds
 from ray_al.driver.pool import read_table
+from ray_al.driver.scored_pool import scored_parts
 from ray_al.ledger import Event, fold
 
 CAP, STEP = 100, 500
@@ -67,8 +69,8 @@ class Run(Bench):
         return [sum(query.received_cost for query in self.state.queries if query.cycle == cycle) for cycle in cycles]
 
     def cheapest_left(self):
-        parts = [part for part in choose.scored_parts(self, max(self.state.scored)) if len(part)]
-        return min((int(choose._costs(self, part).min()) for part in parts), default=1 << 62)
+        parts = [part for part in scored_parts(self, max(self.state.scored)) if len(part)]
+        return min((int(upper_bounds(self, part).min()) for part in parts), default=1 << 62)
 
 
 @pytest.mark.parametrize("rule", ["topk", "kmeans"])
@@ -117,7 +119,7 @@ def test_pixels_of_regions_larger_than_a_cycle_plans_are_bought_one_by_one():
     """The small images are used up first: what is left are regions of which a cycle's share pays none."""
     values = {"budget": {"unit": "pixels", "start": 400, "per_cycle": 400, "amount": 40_000}}
     pool = Bench(values, sizes="mixed")
-    small = [part.filter(np.asarray(part["num_pixels"]) < 400) for part in choose.scored_parts(pool, 0)]
+    small = [part.filter(np.asarray(part["num_pixels"]) < 400) for part in scored_parts(pool, 0)]
     for part in small:
         pool.pool.choose(part)
     assert len(choose.choose_query(pool, 0, 400)) == 0

@@ -8,16 +8,20 @@ import numpy as np
 import pytest
 from bench import NUM_LABELLED, Bench
 
-from ray_al.driver import choose, quarantine, scoring
-from ray_al.driver.check_strategy import goes_with
+from ray_al.core.families.batch import BATCH_RULES
+from ray_al.core.families.start import START_RULES
+from ray_al.driver import choose, quarantine, scored_pool, scoring
 from ray_al.driver.pool import read_table
 from ray_al.score.functions import ACQUISITIONS
-from ray_al.select import BATCH_RULES, fill
+from ray_al.select import fill, rules
+from ray_al.select.softrank import SoftrankRule
+from ray_al.select.stratified import StratifiedRule
 
 GOLDEN = Path(__file__).parent / "queries.json"
 QUERIES = json.loads(GOLDEN.read_text())
 """Digests of queries of `unit: regions`, by pool, rule, seed, filter and number of regions; this file, run as a script, makes them again."""
-RULES = sorted(BATCH_RULES)
+VARIANTS = {kind: BATCH_RULES.parse({"kind": kind}) for kind in BATCH_RULES.kinds}
+RULES = sorted(VARIANTS)
 FILTERS = {"none": {}, "per_image": {"per_image": 1}, "min_distance": {"min_distance": 60.0}, "void": {"skip_void_by_ground_truth": True}}
 CELL, CAP, WANTED = 768, 100, 12
 """Pixels of a cell of the pool `equal`, clicks reserved for one, and regions in a query."""
@@ -40,9 +44,10 @@ def names(query):
 def asked(monkeypatch):
     """How many regions rules were asked for."""
     numbers = []
-    for module, name in ((choose, "rank"), (choose, "take_turns"), (fill, "choose")):
-        real = getattr(module, name)
-        monkeypatch.setattr(module, name, lambda *given, real=real, **options: numbers.append(options["k"]) or real(*given, **options))
+    asking = ((rules.KeyedRule, "rank"), (SoftrankRule, "rank"), (StratifiedRule, "rank"), (rules.CandidateRule, "pick"))
+    for rule, name in asking:
+        real = getattr(rule, name)
+        monkeypatch.setattr(rule, name, lambda *given, real=real, **options: numbers.append(options["k"]) or real(*given, **options))
     return numbers
 
 
@@ -85,7 +90,7 @@ def test_whole_images_are_chosen_as_regions_are(asked, rule):
     assert asked == [WANTED + fill.ONE_MORE] * 4
 
 
-@pytest.mark.parametrize("rule", [rule for rule in RULES if goes_with(ACQUISITIONS["random"], rule)])
+@pytest.mark.parametrize("rule", [rule for rule in RULES if VARIANTS[rule].why_not("random", ACQUISITIONS["random"]) is None])
 def test_broken_images_are_made_up_for_in_every_unit(asked, monkeypatch, rule):
     """Where no scorer opened them: the query does, and asks for what they took away."""
     broken = (3, 11, 12, 20, 27)
@@ -124,7 +129,8 @@ def test_what_a_query_in_regions_costs_pays_for_the_same_query_in_pixels(rule, n
     """Cells of three sizes: how many are paid shows only once they are chosen."""
     amount = sum(bench(rule, sizes="mixed").choose(number)["num_pixels"].to_pylist())
     query = bench(rule, "pixels", sizes="mixed").choose(amount)
-    assert abs(len(query) - number) <= BATCH_RULES[rule].depends_on_k  # by another number of clusters, another one may be all that is paid
+    # By another number of clusters, another number of regions may be all that is paid.
+    assert abs(len(query) - number) <= getattr(VARIANTS[rule], "depends_on_k", False)
     assert sum(query["num_pixels"].to_pylist()) <= amount
     if rule != "centroids":  # its candidates change with the number too, so that one region more may cost less: there the search finds another number
         assert names(query) == names(bench(rule, sizes="mixed").choose(len(query)))
@@ -147,30 +153,32 @@ def test_images_are_opened_as_many_as_are_paid(asked, rule):
 @pytest.mark.parametrize("rule", RULES)
 def test_a_rest_that_pays_for_nothing_asks_for_nothing(asked, rule):
     query = bench(rule, "pixels").choose(CELL - 1)
-    assert (len(query), len(asked)) == (0, 0 if BATCH_RULES[rule].needs == "candidates" else 1)
+    assert (len(query), len(asked)) == (0, 0 if isinstance(VARIANTS[rule], rules.CandidateRule) else 1)
 
 
 @pytest.mark.parametrize("candidates", [100, 100_000])
-def test_what_counts_as_labelled_is_labelled(candidates):
+def test_what_counts_as_labelled_is_labelled(monkeypatch, candidates):
     """The feature pass described more regions than the labelled ones and those that are still candidates."""
     pool = bench("kcenter", "clicks", batch={"candidates": candidates})
     first = pool.choose(PAYS["clicks"])
     pool.pool.choose(first)
     seen = []
-    real = choose.fill_from_candidates
-    choose.fill_from_candidates = lambda basket, given, **options: seen.append(len(given.labelled)) or real(basket, given, **options)
-    try:
-        pool.choose(300)
-        pool.pool.label(first.slice(0, 4))
-        pool.choose(300)
-    finally:
-        choose.fill_from_candidates = real
+    real = rules.fill_from_candidates
+
+    def watched(basket, given, *more, **options):
+        seen.append(len(given.labelled))
+        real(basket, given, *more, **options)
+
+    monkeypatch.setattr(rules, "fill_from_candidates", watched)
+    pool.choose(300)
+    pool.pool.label(first.slice(0, 4))
+    pool.choose(300)
     assert seen == [NUM_LABELLED, NUM_LABELLED + 4]
 
 
 def test_reading_scores_once_is_enough_where_all_regions_cost_the_same(monkeypatch):
     reads = []
-    monkeypatch.setattr(choose, "scored_parts", lambda *given, real=choose.scored_parts: reads.append(given) or real(*given))
+    monkeypatch.setattr(scored_pool, "scored_parts", lambda *given, real=scored_pool.scored_parts: reads.append(given) or real(*given))
     for rule in ("topk", "power", "softmax", "softrank"):
         reads.clear()
         bench(rule, "pixels").choose(PAYS["pixels"])
@@ -182,7 +190,7 @@ def test_the_start_set_is_the_same_in_every_unit(monkeypatch):
         found = []
         for unit, amount in PAYS.items():
             pool = bench("topk", unit)
-            budget = pool.config.budget.model_copy(update={"start_rule": rule})
+            budget = pool.config.budget.model_copy(update={"start_rule": START_RULES.parse(rule)})
             pool.config = pool.config.model_copy(update={"budget": budget})
             monkeypatch.setattr(quarantine, "read_pool_image", pool.read_image)
             found.append(names(choose.choose_query(pool, -1, amount)))

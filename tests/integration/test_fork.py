@@ -2,6 +2,7 @@ import pytest
 
 from ray_al.core.config import parse_config
 from ray_al.core.errors import ConfigError
+from ray_al.core.families.start import START_RULES
 from ray_al.core.storage import Storage
 from ray_al.driver.create import create_run
 from ray_al.driver.fork import fork_run, start_config
@@ -49,7 +50,7 @@ def test_a_fork_needs_a_trained_start_and_a_free_place(start, tmp_path):
     run_loop(uri)
     with pytest.raises(ConfigError, match="exists already"):
         fork_run(uri, config, uri)
-    assert start_config(config.model_copy(update={"budget": config.budget.model_copy(update={"start_rule": "scored"})})) is None
+    assert start_config(config.model_copy(update={"budget": config.budget.model_copy(update={"start_rule": START_RULES.parse("scored")})})) is None
 
 
 def test_a_fork_scores_with_the_batch_size_that_a_run_alone_would_take(start, tmp_path, monkeypatch):

@@ -10,10 +10,10 @@ from torch import nn
 
 from ray_al.core.config import parse_config
 from ray_al.core.errors import ConfigError, RayALError
+from ray_al.core.families.batch import BATCH_RULES
 from ray_al.core.storage import Storage
 from ray_al.core.variants import Backbone
 from ray_al.datasets.synthetic import write_synthetic
-from ray_al.driver.check_strategy import goes_with
 from ray_al.driver.create import create_run
 from ray_al.driver.final import train_final
 from ray_al.driver.fork import fork_run, start_config
@@ -25,7 +25,6 @@ from ray_al.report.build import write_report
 from ray_al.score import region_scores
 from ray_al.score.functions import ACQUISITIONS
 from ray_al.score.scorer import FeatureScorer
-from ray_al.select import BATCH_RULES
 from ray_al.sweep.replay import replay
 
 SETTINGS = {
@@ -552,15 +551,16 @@ KINDS = {
 def test_every_combination_runs(root, tmp_path, score, kind):
     """Of score, batch rule and region kind: to the end, or refused before it begins."""
     ran = 0
-    for rule in BATCH_RULES:
-        strategy = {"score": score, "feature_layer": "2", "passes": {"count": 2}, "batch": {"kind": rule, "candidates": 6}}
+    for rule, variant in {rule: BATCH_RULES.parse({"kind": rule}) for rule in BATCH_RULES.kinds}.items():
+        few = {"candidates": 6} if variant.num_candidates(2) else {}
+        strategy = {"score": score, "feature_layer": "2", "passes": {"count": 2}, "batch": {"kind": rule, **few}}
         config = configure(root, {**KINDS[kind], "strategy": strategy, "budget": {"start": 2, "per_cycle": 2, "amount": 4}})
         try:
             run_dir = create_run(config, str(tmp_path / rule))
         except ConfigError:
-            by_class = ACQUISITIONS[score].attribution != "none" or BATCH_RULES[rule].needs == "covers"
+            by_class = ACQUISITIONS[score].attribution != "none" or variant.reads_covers
             sparse = kind in ("pixels", "windows") and by_class
-            assert sparse or not goes_with(ACQUISITIONS[score], rule)
+            assert sparse or variant.why_not(score, ACQUISITIONS[score]) is not None
             continue
         assert run_loop(run_dir).kind == "finished"
         assert verify(run_dir)["labelled_regions"] == 4

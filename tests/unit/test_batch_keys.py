@@ -1,12 +1,12 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+from scored_parts import ranked as ranked_by
 
-from ray_al.core.errors import ConfigError, RayALError
+from ray_al.core.errors import RayALError
+from ray_al.core.families.batch import BATCH_RULES, Moment
 from ray_al.core.seeding import seed_of, uniform_of
-from ray_al.core.strategy import BatchConfig
 from ray_al.core.types import SCORE_SCHEMA
-from ray_al.select import BATCH_RULES, rank
 from ray_al.select.noise import gumbel_rows, uniform_rows
 from ray_al.select.power import power_keys
 from ray_al.select.schedule import beta_at
@@ -25,8 +25,8 @@ def pool(scores):
 
 
 def ranked(parts, k, kind, beta=1.0, cycle=2, **options):
-    batch = BatchConfig.model_construct(kind=kind, beta=beta)
-    return rank(parts, k=k, batch=batch, seed=1, cycle=cycle, **options)
+    sharpness = {} if kind == "topk" else {"beta": beta}
+    return ranked_by(parts, k, cycle=cycle, kind=kind, **sharpness, **options)
 
 
 def names(table):
@@ -60,7 +60,7 @@ def test_no_two_rules_seeds_or_cycles_share_noise():
     whole = pool(np.ones(40))
     drawn = [uniform_rows(whole, *key) for key in (("power", 5, 3), ("softmax", 5, 3), ("power", 6, 3), ("power", 5, 4))]
     assert len(np.unique(drawn)) == 4 * 40
-    keys = {kind: BATCH_RULES[kind].keys(whole, 1.0, 5, 3) for kind in ("power", "softmax")}
+    keys = {kind: BATCH_RULES.parse({"kind": kind}).keys(whole, Moment(seed=5, cycle=3)) for kind in ("power", "softmax")}
     assert keys["power"].tolist() == gumbel_rows(whole, "power", 5, 3).tolist()
     assert keys["softmax"].tolist() == (1 + gumbel_rows(whole, "softmax", 5, 3)).tolist()
 
@@ -91,21 +91,15 @@ def test_draws_in_proportion(keys_of, beta, weights):
 
 def test_ranks_end_at_the_number_of_candidates():
     table = pool(np.arange(40.0))
-    drawn = {name for cycle in range(50) for name in names(ranked([table], 2, "softrank", 0.01, cycle, num_candidates=5))}
+    drawn = {name for cycle in range(50) for name in names(ranked([table], 2, "softrank", 0.01, cycle, candidates=5))}
     assert drawn == {(f"i{i // REGIONS:03d}", i % REGIONS) for i in range(35, 40)}
-    assert len(ranked([table], 8, "softrank", num_candidates=5)) == 8
+    assert len(ranked([table], 8, "softrank", candidates=5)) == 8
 
 
 @pytest.mark.parametrize("kind", ["softmax", "softrank"])
 def test_a_sharp_draw_is_topk(kind):
     scores = np.random.default_rng(2).permutation(np.arange(1.0, 81.0))
     assert names(ranked([pool(scores)], 10, kind, 1e6)) == names(ranked([pool(scores)], 10, "topk"))
-
-
-def test_rules_on_candidates_do_not_rank():
-    with pytest.raises(ConfigError, match="needs candidates"):
-        ranked([pool([1.0])], 1, "badge")
-    assert all((rule.choose is None) == (rule.needs != "candidates") for rule in BATCH_RULES.values())
 
 
 def test_beta_grows_a_hundredfold():

@@ -4,19 +4,22 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from ray_al.core.errors import ConfigError
+from ray_al.core.families.batch import BATCH_RULES, Moment
 from ray_al.core.types import SCORE_SCHEMA
-from ray_al.select import BATCH_RULES, Candidates, choose
-from ray_al.select.candidates import fill_by_key
+from ray_al.select.badge import badge
+from ray_al.select.candidates import Candidates, fill_by_key
 from ray_al.select.class_split import class_split
 from ray_al.select.clue import clue
 from ray_al.select.cluster_best import cluster_best, standardised
+from ray_al.select.kcenter import kcenter
 from ray_al.select.kmeans import kmeans
+from ray_al.select.maxherding import maxherding
 from ray_al.select.redal import redal
+from ray_al.select.typiclust import typiclust
 
-RULES = {name: rule.choose for name, rule in BATCH_RULES.items() if rule.features}
+VARIANTS = {kind: BATCH_RULES.parse({"kind": kind}) for kind in BATCH_RULES.kinds}
+RULES = {kind: rule.choose for kind, rule in VARIANTS.items() if rule.reads_features}
 GREEDY = ["kcenter", "badge", "maxherding", "redal", "two_stage"]
-badge, maxherding, kcenter, typiclust = (RULES[n] for n in ("badge", "maxherding", "kcenter", "typiclust"))
 kcenter_module = import_module("ray_al.select.kcenter")
 
 
@@ -92,14 +95,9 @@ def test_the_order_of_rows_does_not_matter(name):
         probabilities=ordered.probabilities[order],
         labelled=ordered.labelled,
     )
-    queries = [choose(candidates, kind=name, k=12, seed=1, cycle=2) for candidates in (ordered, shuffled)]
+    queries = [VARIANTS[name].pick(candidates, k=12, moment=Moment(seed=1, cycle=2)) for candidates in (ordered, shuffled)]
     assert queries[0].equals(queries[1])
     assert queries[0].column_names == [*SCORE_SCHEMA.names, "key", "reason"] and set(queries[0]["reason"].to_pylist()) == {name}
-
-
-def test_choose_refuses_rules_on_scores():
-    with pytest.raises(ConfigError, match="call rank"):
-        choose(make(), kind="power", k=1, seed=0, cycle=0)
 
 
 def test_filling_takes_the_highest_keys_left():
@@ -132,7 +130,7 @@ def test_kcenter_ties_go_to_the_lower_position(monkeypatch):
     monkeypatch.setattr(kcenter_module, "POOL", 4)
     grid = np.stack(np.meshgrid(np.arange(5), np.arange(6)), axis=-1).reshape(-1, 2)
     candidates = make(num=30, dims=2, features=grid + 3)
-    assert kcenter(candidates, k=25, rng=rng(), tolerance=0).tolist() == slow_kcenter(candidates, 25)[0]
+    assert kcenter(candidates, k=25, rng=rng(), tolerance=0)[0].tolist() == slow_kcenter(candidates, 25)[0]
 
 
 def test_kcenter_picks_are_near_the_farthest(monkeypatch):
@@ -267,7 +265,7 @@ def test_a_share_for_the_classes_fills_the_query(case):
     candidates = EDGES[case]
     scores = candidates.probabilities * np.abs(np.nan_to_num(candidates.keys, neginf=0))[:, None]
     for k in (0, 1, 5, 59, 60, 100):
-        positions = class_split(candidates, k=k, rng=rng(), class_scores=scores)
+        positions = class_split(candidates, k=k, class_scores=scores)
         assert positions.dtype == np.int64
         assert len(positions) == len(set(positions.tolist())) == min(k, len(candidates))
         assert all(0 <= position < len(candidates) for position in positions)
@@ -284,6 +282,6 @@ def test_one_far_row_does_not_hide_the_others(name):
 def test_a_share_goes_to_the_classes_in_turn():
     scores = np.array([[9, 0, 0], [8, 7, 0], [7, 6, 0], [6, 8, 0], [0, 0, 0], [0, 0, 0]], dtype=np.float64)
     candidates = make(num=6, keys=[0, 1, 2, 3, 5, 4])
-    assert class_split(candidates, k=5, rng=rng(), share=0.6, class_scores=scores).tolist() == [0, 3, 1, 4, 5]
-    assert class_split(candidates, k=3, rng=rng(), share=0.0, class_scores=scores).tolist() == [4, 5, 3]
-    assert class_split(candidates, k=6, rng=rng(), share=1.0, class_scores=scores).tolist() == [0, 3, 1, 2, 4, 5]  # no class wants 4 or 5
+    assert class_split(candidates, k=5, share=0.6, class_scores=scores).tolist() == [0, 3, 1, 4, 5]
+    assert class_split(candidates, k=3, share=0.0, class_scores=scores).tolist() == [4, 5, 3]
+    assert class_split(candidates, k=6, share=1.0, class_scores=scores).tolist() == [0, 3, 1, 2, 4, 5]  # no class wants 4 or 5

@@ -69,10 +69,9 @@ REFUSED = {
     "ranks": ({"strategy": {"batch": {"kind": "softrank", "candidates": 3}}, "budget": budget(4)}, ["strategy.batch.candidates=3"]),
     "start among candidates": (
         {
-            "strategy": {"batch": {"candidates": 3}},
-            "budget": budget(4, start_rule="kcenter", per_cycle=1),
+            "budget": budget(4, start_rule={"kind": "kcenter", "candidates": 3}, per_cycle=1),
         },
-        ["strategy.batch.candidates=3", "'kcenter'", "budget.start"],
+        ["budget.start_rule.candidates=3", "'kcenter'", "budget.start"],
     ),
 }
 TAKEN = {
@@ -83,7 +82,7 @@ TAKEN = {
     "distance": {"strategy": {"min_distance": 80}, "budget": budget(16, start=1, amount=30)},
     "whole images": {"strategy": {"per_image": 1}, "budget": budget(2, "images")},
     "candidates": {"strategy": {"batch": {"kind": "kmeans", "candidates": 4}}, "budget": budget(4)},
-    "top scores": {"strategy": {"batch": {"candidates": 1}}, "budget": budget(4)},
+    "top scores": {"strategy": {"batch": {"kind": "topk"}}, "budget": budget(4)},
     "superpixels": {"regions": {"kind": "superpixels", "count": 50}, "budget": budget(0.05), "strategy": {"per_image": 1}},
     "mixed sizes": {"shapes": ((96, 128), (64, 96), (0, 0)), "budget": budget(2000, "pixels")},
 }

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from test_batch_rules import make
 
-from ray_al.core.strategy import BatchConfig
-from ray_al.select.centroids import centroids
+from ray_al.select.centroids import CentroidsRule, centroids
 from ray_al.select.components import balanced, principal
+from ray_al.select.kcenter import KCenterRule
 from ray_al.select.kmeans import kmeans
 
 
@@ -92,7 +92,7 @@ def test_components_are_those_of_the_largest_variance():
 
 
 def test_how_many_candidates_a_rule_looks_at():
-    assert BatchConfig(kind="centroids").num_candidates(18) == 180
-    assert BatchConfig(kind="centroids", factor=0.3 / 0.1).num_candidates(10) == 30
-    assert BatchConfig(kind="centroids", candidates=50).num_candidates(18) == 50
-    assert BatchConfig(kind="centroids", factor=None).num_candidates(18) == BatchConfig(kind="kcenter").num_candidates(18) == 100_000
+    assert CentroidsRule().num_candidates(18) == 180
+    assert CentroidsRule(factor=0.3 / 0.1).num_candidates(10) == 30
+    assert CentroidsRule(candidates=50).num_candidates(18) == 50
+    assert CentroidsRule(factor=None).num_candidates(18) == KCenterRule().num_candidates(18) == 100_000

@@ -14,7 +14,7 @@ from ray_al.core.errors import ConfigError
         ({"train": {"stepz": 3}}, ["train.stepz", "steps"]),
         ({"train": {"steps": 0}}, ["train.steps", "0"]),
         ({"train": {"steps": 5, "epochs": 2}}, ["steps=5", "epochs=2"]),
-        ({"strategy": {"batch": {"kind": "powr"}}}, ["strategy.batch.kind", "powr", "power"]),
+        ({"strategy": {"batch": {"kind": "powr"}}}, ["strategy.batch: kind", "powr", "power"]),
         ({"strategy": {"batch": {"kind": "power", "beta": -1}}}, ["strategy.batch.beta", "-1"]),
         ({"budget": {"amount": 1.5}}, ["budget.amount", "1.5", "share"]),
         ({"budget": {"start": 0.5, "amount": 0.1}}, ["start=0.5", "amount=0.1"]),

@@ -6,6 +6,7 @@ import pytest
 
 from ray_al.core.config import RunConfig, apply_setting, load_config, parse_config, parse_yaml
 from ray_al.core.errors import ConfigError
+from ray_al.core.family import family_of
 from ray_al.core.plain import dump_yaml
 from ray_al.core.section import Section, leaves
 from ray_al.core.validation import validate
@@ -29,6 +30,8 @@ def fields_of(model: type[Section], *keys: str):
         for leaf in leaves(field.annotation):
             if isinstance(leaf, type) and issubclass(leaf, Section):
                 yield from fields_of(leaf, *keys, name)
+        if (family := family_of(field)) is not None:
+            yield from {".".join((*keys, name, one)): None for kind in family.kinds for one in family.find(kind).model_fields}
 
 
 RUN_KEYS, SWEEP_KEYS = list(fields_of(RunConfig)), [*fields_of(SweepConfig), "space.x", "space.x.grid"]

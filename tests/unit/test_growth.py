@@ -12,7 +12,7 @@ from ray_al.driver.training import drop_old_checkpoints
 from ray_al.ledger import State
 from ray_al.select.basket import Basket
 from ray_al.select.fill import fill_in_order
-from ray_al.select.topk import merge_topk
+from ray_al.select.merge import merge_topk
 
 
 def test_a_long_list_is_searched_not_sorted_anew():

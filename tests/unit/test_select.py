@@ -1,11 +1,10 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+from scored_parts import ranked
 
 from ray_al.core.errors import RayALError
-from ray_al.core.strategy import BatchConfig
 from ray_al.core.types import SCORE_SCHEMA
-from ray_al.select import rank
 from ray_al.select.basket import Basket
 
 
@@ -29,10 +28,6 @@ def pool(scores):
         for i, score in enumerate(scores)
     ]
     return pa.Table.from_pylist(rows, schema=SCORE_SCHEMA)
-
-
-def ranked(parts, k, **batch):
-    return rank(parts, k=k, batch=BatchConfig(**batch), seed=1, cycle=2)
 
 
 def names(table):
@@ -63,7 +58,7 @@ def test_power_draws_in_proportion_to_the_score():
     table = pool([1.0, 2.0, 3.0, 4.0])
     counts = np.zeros(4)
     for cycle in range(4000):
-        best = rank([table], k=1, batch=BatchConfig(kind="power"), seed=0, cycle=cycle)
+        best = ranked([table], 1, seed=0, cycle=cycle, kind="power")
         counts[best["region"][0].as_py()] += 1
     assert np.abs(counts / 4000 - np.array([0.1, 0.2, 0.3, 0.4])).max() < 0.03
 
@@ -84,7 +79,7 @@ def test_a_budget_in_pixels_takes_what_fits():
 
 @pytest.mark.parametrize("k", [0, 1, 37, 1000])
 def test_merging_in_between_changes_nothing(monkeypatch, k):
-    monkeypatch.setattr("ray_al.select.topk.SPARE_ROWS", 5)
+    monkeypatch.setattr("ray_al.select.merge.SPARE_ROWS", 5)
     scores = np.random.default_rng(3).integers(1, 9, 400) / 8  # many ties
     expected = sorted(range(400), key=lambda i: (-scores[i], i))[:k]
     whole = pool(scores)

@@ -29,13 +29,12 @@ def cache(tmp_path, monkeypatch):
 
 
 def test_settings_that_make_the_same_run_are_run_once(tmp_path):
-    space = {"strategy.score": ["random", "entropy"], "strategy.batch.kind": ["topk", "power"], "strategy.batch.beta": [0.5, 2.0]}
+    batches = [{"kind": "topk"}, {"kind": "power", "beta": 0.5}, {"kind": "power", "beta": 2.0}]
+    space = {"strategy.score": ["random", "entropy"], "strategy.batch": batches}
     trials = plan_trials(load_sweep(write(tmp_path, space=space, seeds=[0, 3])))
     names = [trial.name for trial in trials]
     assert names == [
-        f"{group}-seed{seed}"
-        for seed in (0, 3)
-        for group in ("random-topk", "entropy-topk-beta0.5", "entropy-power-beta0.5", "entropy-power-beta2.0")
+        f"{group}-seed{seed}" for seed in (0, 3) for group in ("random-topk", "entropy-topk", "entropy-power-beta0.5", "entropy-power-beta2.0")
     ]
     assert all(trial.config.cluster.host == "process" for trial in trials)
 

@@ -1,0 +1,152 @@
+"""What a cycle knows of its pool: stored scores, the best candidates and their features."""
+
+from collections.abc import Iterator
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+
+from ray_al.core.arrays import is_among
+from ray_al.core.errors import RayALError
+from ray_al.core.families.batch import Moment
+from ray_al.core.types import SCORE_SCHEMA, FileRef
+from ray_al.driver.budget import num_queries
+from ray_al.driver.context import Context
+from ray_al.driver.costs import query_amount, typical_cost, upper_bounds
+from ray_al.driver.pool import read_table
+from ray_al.score.class_stats import final_parts, pool_stats, predicted_shares
+from ray_al.score.features import groups_of
+from ray_al.score.functions import find_acquisition
+from ray_al.select.candidates import Candidates
+from ray_al.select.components import balanced
+from ray_al.select.fill import ONE_MORE, Allows
+from ray_al.select.merge import merge_topk
+
+NAMES = ["image_index", "region"]
+
+
+class ScoredCycle:
+    """The pool as it was scored in `cycle`, as batch rules read it (`ScoredPool` of ray_al/select/rules.py)."""
+
+    def __init__(self, context: Context, cycle: int) -> None:
+        self.context, self.cycle = context, cycle
+
+    @property
+    def moment(self) -> Moment:
+        context = self.context
+        cycles = num_queries(context.config.budget, context.state.created, context.state.amount)
+        return Moment(seed=context.config.seed, cycle=self.cycle, num_cycles=cycles)
+
+    @property
+    def typical_cost(self) -> int:
+        return typical_cost(self.context)
+
+    @cached_property
+    def predicted_shares(self) -> np.ndarray:
+        schemas = (read_table(self.context.storage, ref, NAMES).schema for ref in _score_refs(self.context, self.cycle))
+        return predicted_shares(schemas, self.context.dataset.num_classes)
+
+    def parts(self) -> Iterator[pa.Table]:
+        return scored_parts(self.context, self.cycle)
+
+    def candidates(self) -> Candidates:
+        """The best regions, with the features that the feature pass gave them, where there was one.
+
+        Raises:
+            RayALError: a feature or probability is not a number.
+        """
+        context, cycle = self.context, self.cycle
+        best = candidates_of(context, cycle).sort_by([("image_id", "ascending"), ("region", "ascending")]).combine_chunks()
+        table, keys = best.select(SCORE_SCHEMA.names), best.column("score").to_numpy().astype(np.float64)
+        by_class = _matrix(best, "class_scores") if context.config.strategy_at(cycle).batch.reads_class_scores and len(best) else None
+        empty = np.zeros((len(table), 0), dtype=np.float32)
+        if cycle not in context.state.extracted or not len(table):
+            return Candidates.of(table=table, keys=keys, features=empty, probabilities=empty, labelled=empty[:0], class_scores=by_class)
+        parts = _read_features(context, cycle)
+        known, groups = pa.concat_tables(parts), groups_of(parts[0].schema)
+        numbers = context.pool.numbers(known)
+        order = np.argsort(numbers, kind="stable")
+        places = order[np.searchsorted(numbers[order], context.pool.numbers(table))]
+        features, probabilities = _matrix(known, "feature"), _matrix(known, "probability")
+        wrong = int((~np.isfinite(features)).any(1).sum() + (~np.isfinite(probabilities)).any(1).sum())
+        if wrong:
+            raise RayALError(f"features of {wrong} regions are not finite; the model of cycle {cycle} diverged, lower train.learning_rate")
+        if groups:
+            features = balanced(features, groups)
+        return Candidates.of(
+            table=table,
+            keys=keys,
+            features=features[places],
+            probabilities=probabilities[places],
+            labelled=features[is_among(numbers, context.pool.labelled_numbers)],
+            groups=groups,
+            class_scores=by_class,
+        )
+
+
+def _read_features(context: Context, cycle: int, columns: list[str] | None = None) -> list[pa.Table]:
+    refs = [ref for _, ref in sorted(context.state.features[cycle].items()) if ref is not None]
+    return [read_table(context.storage, ref, columns) for ref in refs]
+
+
+def _matrix(table: pa.Table, name: str) -> np.ndarray:
+    column = table.column(name).combine_chunks()
+    values: np.ndarray = column.flatten().to_numpy(zero_copy_only=False).reshape(len(table), -1)
+    return values
+
+
+def candidates_of(context: Context, cycle: int) -> pa.Table:
+    """The regions among which a rule chooses: the highest scores that what remains of the budget pays, each for itself.
+
+    There are as many as the batch rule looks at, or as a query can hold where those are more. Once features are computed, those
+    that they describe are the candidates, in every query of the cycle.
+    """
+    if cycle in context.state.extracted:
+        described = np.sort(np.concatenate([np.zeros(0, dtype=np.int64), *map(context.pool.numbers, _read_features(context, cycle, NAMES))]))
+        return rank_scores(context, cycle, len(described), lambda part: is_among(context.pool.numbers(part), described))
+    most = query_amount(context, cycle) // max(1, typical_cost(context))
+    looked_at = context.config.strategy_at(cycle).batch.num_candidates(most + ONE_MORE)
+    k = most if looked_at is None else max(looked_at, most)
+    return rank_scores(context, cycle, k, lambda part: upper_bounds(context, part) <= context.state.remaining)
+
+
+def rank_scores(context: Context, cycle: int, k: int, allows: Allows) -> pa.Table:
+    """The `k` regions with the highest scores of those that `allows` lets through, whatever the batch rule."""
+    allowed = (part.filter(pa.array(allows(part))) for part in scored_parts(context, cycle))
+    parts = (part.append_column("key", part.column("score").cast(pa.float64())) for part in allowed)
+    classes = ("class_scores",) if context.config.strategy_at(cycle).batch.reads_class_scores else ()
+    return merge_topk(parts, k, columns=classes).drop_columns(["key"])
+
+
+def scored_parts(context: Context, cycle: int) -> Iterator[pa.Table]:
+    """Score parts with the final scores: functions that look at the classes of the whole pool are finished here.
+
+    Raises:
+        RayALError: a score is not a number.
+    """
+    strategy = context.config.strategy_at(cycle)
+    function = find_acquisition(strategy.score)
+    read = [lambda ref=ref: _read_part(context, ref, cycle) for ref in _score_refs(context, cycle)]
+    if function.attribution == "none":
+        return (one() for one in read)
+    iou = _val_iou(context, cycle)
+    return final_parts(read, function, strategy, pool_stats(read, function, context.dataset.num_classes, iou))
+
+
+def _score_refs(context: Context, cycle: int) -> list[FileRef]:
+    return [ref for _, ref in sorted(context.state.scores.get(cycle, {}).items()) if ref is not None]
+
+
+def _read_part(context: Context, ref: FileRef, cycle: int) -> pa.Table:
+    part = context.read_scores(ref)
+    part = part.filter(pa.array(~context.pool.is_chosen(part) & ~context.pool.broken[part.column("image_index").to_numpy()]))
+    missing = int(np.isnan(part.column("score").to_numpy()).sum())
+    if missing:
+        raise RayALError(f"{missing} scores are not numbers; the model of cycle {cycle} diverged, lower train.learning_rate")
+    return part
+
+
+def _val_iou(context: Context, cycle: int) -> np.ndarray:
+    metrics = context.state.trained.get(cycle, {}).get("metrics", {}).get("val")
+    values = metrics["iou"] if metrics else [None] * context.dataset.num_classes
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)

@@ -1,0 +1,22 @@
+"""Start with the centres of clusters (Gupte et al., TMLR 2024, arXiv 2401.14555)."""
+
+from typing import Any, ClassVar, Literal
+
+from ray_al.core.section import Number
+from ray_al.select.starts.on_features import FeatureStart
+
+
+class CentroidsStart(FeatureStart):
+    """Of each of k clusters of all candidates the region nearest to its centre."""
+
+    kind: Literal["centroids"] = "centroids"
+    paper: ClassVar[str] = "nearest to k-means centres of the features of pretrained weights: Gupte et al., TMLR 2024 (arXiv 2401.14555)"
+    batch: ClassVar[str] = "centroids"
+    components: Number = 32
+    """Principal components of the standardised features that are compared; 0: all features as they are."""
+    iterations: Number = 10
+    """Passes of k-means at most."""
+
+    @property
+    def batch_settings(self) -> dict[str, Any]:
+        return {**super().batch_settings, "factor": None}
