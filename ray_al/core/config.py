@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from ray_al.core.errors import ConfigError
+from ray_al.core.families.regions import REGIONS, Regions
 from ray_al.core.model import MODELS, WEIGHTS, ComposedConfig, ModelConfig
 from ray_al.core.places import before_work
 from ray_al.core.plain import dump_yaml, load_yaml
@@ -23,7 +24,7 @@ from ray_al.core.section import Count, Gpus, Number, Positive, Section, Seed, We
 from ray_al.core.strategy import START_RULES_ON_FEATURES, BatchConfig, StrategyConfig
 from ray_al.core.tracking import TrackingConfig
 from ray_al.core.types import START_CYCLE, Recipe
-from ray_al.core.validation import validate
+from ray_al.core.validation import leave_out_other_kinds, validate
 from ray_al.core.variants import SEMI, STORES, VIEWS, Semi, Store, View
 
 
@@ -121,27 +122,6 @@ class DataConfig(Section):
     """Images of the pool that the synthetic data set draws (and a third as many for validation)."""
     seed: Seed = 0
     """Of the synthetic scenes alone: runs of different seeds see the same data."""
-
-
-class RegionsConfig(Section):
-    kind: Literal["grid", "image", "superpixels", "pixels", "windows"] = "grid"
-    rows: Annotated[int, Field(ge=1, le=1000)] = 5
-    columns: Annotated[int, Field(ge=1, le=1000)] = 5
-    method: Literal["seeds", "slic", "felzenszwalb"] = "seeds"
-    """How `superpixels` are found; those of `felzenszwalb` differ in size, and keep thin things apart from what is behind them."""
-    count: Annotated[int, Field(ge=1, le=60_000)] = 200
-    """Superpixels wanted in an image; the method gives about as many."""
-    compactness: Positive = 10.0
-    """Of SLIC: higher is squarer."""
-    per_image: Count = 10
-    """Candidates that `pixels` and `windows` give an image and cycle."""
-    radius: Annotated[int, Field(ge=0, le=10_000)] = 1
-    """Of `pixels`: none is chosen closer to another. Of `windows`: they are 2 * radius + 1 pixels wide and never overlap."""
-
-    @property
-    def is_sparse(self) -> bool:
-        """Whether an image has too many regions to list: scoring gives its best candidates alone."""
-        return self.kind in ("pixels", "windows")
 
 
 class FeaturesConfig(Section):
@@ -428,7 +408,7 @@ class RunConfig(Section):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = "run"
     seed: Seed = 0
     data: DataConfig = DataConfig()
-    regions: RegionsConfig = RegionsConfig()
+    regions: Annotated[Regions, REGIONS] = Field(default_factory=lambda: REGIONS.parse({"kind": "grid"}), validate_default=False)
     model: Annotated[ModelConfig | ComposedConfig, MODELS] = ModelConfig()
     features: FeaturesConfig = Field(default_factory=FeaturesConfig)
     train: TrainConfig = TrainConfig(steps=200)
@@ -593,7 +573,10 @@ def folder_of(path: str) -> str:
 
 
 def apply_setting(values: dict[str, Any], key: str, value: Any, *, folder: str | None = None) -> None:
-    """Set the dotted `key` in nested `values`; a mapping is merged into what is there. Paths are relative to `folder`."""
+    """Set the dotted `key` in nested `values`; a mapping is merged into what is there. Paths are relative to `folder`.
+
+    Where another kind is named, the settings that only the one before has are left out.
+    """
     changed: dict[str, Any] = {}
     *sections, last = split_key(key)
     inner = changed
@@ -601,6 +584,7 @@ def apply_setting(values: dict[str, Any], key: str, value: Any, *, folder: str |
         inner = inner.setdefault(section, {})
     inner[last] = copy.deepcopy(value)
     make_absolute(changed, folder)
+    leave_out_other_kinds(RunConfig, values, changed)
     _merge(values, changed)
     _keep_one_length(values.get("train"), changed.get("train"))
     final, changed_final = values.get("final"), changed.get("final")

@@ -47,7 +47,7 @@ def _hint(model: type[Section], values: Any, location: list[str]) -> str:
         if part in section.model_fields:
             field = section.model_fields[part]
             family, value = family_of(field), _inside(value, part)
-            section = _section_of(field) or section
+            section = section_of(field) or section
         else:
             value = _inside(value, part)
         if family is not None and (kind := family.kind_of(value)) is not None:
@@ -90,15 +90,33 @@ def check_key(model: type[Section], key: str, *, name: str) -> None:
         sections = [inner for section in sections if part in section.model_fields for inner in _sections_of(section.model_fields[part])]
 
 
+def leave_out_other_kinds(model: type[Section], values: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    """Take from the plain `values` of a `model`, in place, what only a kind has that `changes` replace by another one.
+
+    So a file's `regions: {kind: grid, rows: 5}` becomes whole images by `regions.kind=image` alone.
+    """
+    for key in changes.keys() & values.keys() & model.model_fields.keys():
+        field, known, changed = model.model_fields[key], values[key], changes[key]
+        if not isinstance(known, dict) or not isinstance(changed, Mapping):
+            continue
+        section, family = section_of(field), family_of(field)
+        if family is not None:
+            family.leave_out(known, changed)
+            kind = family.kind_of({**known, **changed})
+            section = family.find(kind) if kind in family.kinds else None
+        if section is not None:
+            leave_out_other_kinds(section, known, changed)
+
+
 def _sections_of(field: FieldInfo) -> list[type[Section]]:
     """The sections that a field may hold: one, or the built-in variants of a family; none where it holds a value."""
     family = family_of(field)
     if family is not None:
         return [family.find(kind) for kind in family.kinds]
-    section = _section_of(field)
+    section = section_of(field)
     return [section] if section is not None else []
 
 
-def _section_of(field: FieldInfo) -> type[Section] | None:
+def section_of(field: FieldInfo) -> type[Section] | None:
     """The first section that a field may hold; None where it holds a value."""
     return next((leaf for leaf in leaves(field.annotation) if isinstance(leaf, type) and issubclass(leaf, Section)), None)

@@ -137,7 +137,7 @@ def _check_start(config: RunConfig) -> None:
     rule = config.budget.start_rule
     if rule == "class_aware" and config.regions.is_sparse:
         raise ConfigError(f"budget.start_rule={rule!r}: regions.kind={config.regions.kind!r} has a region at every pixel; use random")
-    if rule == "equal_per_image" and config.regions.kind not in ("grid", "image"):
+    if rule == "equal_per_image" and not config.regions.is_sized:
         raise ConfigError(
             f"budget.start_rule={rule!r} needs regions of which an image's size tells all; regions.kind={config.regions.kind!r}: use random"
         )
