@@ -412,7 +412,7 @@ class RunConfig(Section):
     model: Annotated[ModelConfig | ComposedConfig, MODELS] = ModelConfig()
     features: FeaturesConfig = Field(default_factory=FeaturesConfig)
     train: TrainConfig = TrainConfig(steps=200)
-    strategy: StrategyConfig = StrategyConfig()
+    strategy: StrategyConfig = Field(default_factory=StrategyConfig)
     label: LabelConfig = LabelConfig()
     score: ScoreConfig = ScoreConfig()
     budget: BudgetConfig = BudgetConfig()

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
 from ray_al.core.config import BudgetConfig
+from ray_al.core.families.passes import PASSES
 from ray_al.core.families.regions import REGIONS
 from ray_al.driver.check_strategy import goes_with
 from ray_al.label.cost import COSTS
@@ -67,6 +68,9 @@ def _rows() -> Iterator[dict[str, Any]]:
         yield {"kind": "start", "name": name, "paper": START_PAPERS[name], "needs": "", "cost": None}
     for name, (paper, needs) in OFFER_FACTS.items():
         yield {"kind": "offer", "name": name, "paper": paper, "needs": needs, "cost": None}
+    for name in PASSES.kinds:
+        passes = PASSES.find(name)
+        yield {"kind": "passes", "name": name, "paper": passes.paper, "needs": passes.needs, "cost": None}
     for name in REGIONS.kinds:
         regions = REGIONS.find(name)
         yield {"kind": "regions", "name": name, "paper": regions.paper, "needs": regions.needs, "cost": None}

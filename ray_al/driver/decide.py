@@ -206,8 +206,8 @@ def needs_model(config: RunConfig, cycle: int) -> bool:
 
 def num_members(config: RunConfig, cycle: int) -> int:
     """Models that are trained in `cycle`."""
-    ensemble = find_acquisition(config.strategy_at(cycle).score).inputs == "passes" and config.strategy.passes.kind == "ensemble"
-    return config.strategy.passes.count if ensemble else 1
+    compares = find_acquisition(config.strategy_at(cycle).score).inputs == "passes"
+    return config.strategy.passes.num_members if compares else 1
 
 
 def needs_scores(config: RunConfig, cycle: int) -> bool:
