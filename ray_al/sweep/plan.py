@@ -98,13 +98,6 @@ def effective_values(config: RunConfig, *, exclude: set[str]) -> dict[str, Any]:
     if function.inputs == "none" and BATCH_RULES[strategy["batch"]["kind"]].needs == "scores":
         strategy["batch"] = {"kind": "topk"}
     kind = strategy["batch"]["kind"]
-    unread = [
-        *(["temperature", "aggregation", "top_share"] if function.inputs == "none" else []),
-        *(["transforms"] if function.inputs != "transforms" else []),
-        *(["passes"] if function.inputs != "passes" else []),
-        *(["radius"] if strategy["score"] != "ripu" else []),
-        *(["nu"] if strategy["score"] != "pixbal" else []),
-    ]
     unread_batch = [
         *(["beta", "schedule"] if kind not in WITH_BETA else []),
         *(["candidates"] if BATCH_RULES[kind].needs in ("scores", "covers") else []),
@@ -112,7 +105,7 @@ def effective_values(config: RunConfig, *, exclude: set[str]) -> dict[str, Any]:
         *(["min_cover"] if kind != "stratified" else []),
         *(key for key in ("factor", "components", "keep") if key not in BATCH_RULES[kind].settings),
     ]
-    values["strategy"] = {key: value for key, value in strategy.items() if key not in unread}
+    values["strategy"] = {key: value for key, value in strategy.items() if function.reads(key)}
     values["strategy"]["batch"] = {key: value for key, value in strategy["batch"].items() if key not in unread_batch}
     return values
 
