@@ -103,7 +103,7 @@ def queries(run_dir):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_run_over_regions_of_ones_own(root, name):
+def test_a_run_over_regions_of_ones_own(cluster, root, name):
     run_dir = create_run(configure(root, name), str(root / name))
     assert run_loop(run_dir).kind == "finished"
     assert verify(run_dir)["labelled_regions"] > 0
