@@ -39,7 +39,6 @@ from ray_al.driver.pool import table_bytes
 from ray_al.features.fill import fill_shard
 from ray_al.ledger import Journal, fold
 from ray_al.models import build_model, trained_state
-from ray_al.regions import open_regions
 from ray_al.report.build import curve_rows
 from ray_al.score.inputs import Pixels
 from ray_al.score.prepare import prepare_network
@@ -144,7 +143,7 @@ class Pool:
         dataset = open_dataset(config.data)
         self.num_classes = dataset.num_classes
         files = dataset.splits["train"][:num_images]
-        self.table, _ = build_manifest(files, open_regions(config.regions).num_regions)
+        self.table, _ = build_manifest(files, config.regions.num_regions)
         self.manifest = self.storage.put("manifest.parquet", table_bytes(self.table), attempt=1)
         torch.manual_seed(0)
         self.network = build_model(config.model, self.num_classes)

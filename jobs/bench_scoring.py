@@ -27,7 +27,6 @@ from ray_al.datasets.manifest import build_manifest
 from ray_al.driver.cluster import connect
 from ray_al.driver.pool import table_bytes
 from ray_al.models import build_model, trained_state
-from ray_al.regions import open_regions
 from ray_al.score.inputs import Pixels
 from ray_al.score.runner import run_shards
 from ray_al.score.scorer import Scorer
@@ -88,7 +87,7 @@ class Bench:
 
     def _manifest(self) -> pa.Table:
         """The data set's images, again and again under other names."""
-        table, _ = build_manifest(self.files, open_regions(self.config.regions).num_regions)
+        table, _ = build_manifest(self.files, self.config.regions.num_regions)
         rows = [table.slice(number % len(table), 1) for number in range(self.options.images)]
         names = [f"{number:06d}/{row.column('image_id')[0].as_py()}" for number, row in enumerate(rows)]
         whole = pa.concat_tables(rows)
@@ -188,7 +187,7 @@ class Bench:
         """Of the regions of the data set's own images, chosen by the reference precision and by ours."""
         ours = self._read("process-0")[: len(uris) * 25]
         maps = [self.reference.maps(Pixels(self._decode(uri)[None], self.config.data.normalize, self.reference.form)).values[0] for uri in uris]
-        boxes = open_regions(self.config.regions)
+        boxes = self.config.regions
         full = [boxes_mean(values, boxes, row) for values, row in zip(maps, self.manifest.to_pylist(), strict=False)]
         k = int(len(ours) * SHARE)
         return len(set(np.argsort(-ours, kind="stable")[:k]) & set(np.argsort(-np.concatenate(full), kind="stable")[:k])) / k

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from ray_al.core.config import parse_config
-from ray_al.regions import open_regions
 from ray_al.score.functions import ACQUISITIONS
 from ray_al.score.inputs import Pixels
 from ray_al.score.region_scores import region_columns
@@ -58,7 +57,7 @@ def score(scorer: Scorer, images: np.ndarray) -> None:
     """As a scoring task does, for native images of twice the size."""
     maps = scorer.maps(Pixels(images, scorer.config.data.normalize, scorer.form))
     height, width = (2 * side for side in images.shape[1:3])
-    regions = open_regions(scorer.config.regions).of_image(height, width)
+    regions = scorer.config.regions.of_image(height, width)
     rest, none = np.arange(regions.num_regions), np.zeros(0, dtype=np.int64)
     image = ShardImage(row={"height": height, "width": width}, rest=rest, taken=none)
     for position in range(len(images)):

@@ -304,7 +304,6 @@ def datasets_check(config: str, overrides: tuple[str, ...], as_json: bool) -> No
     """
     from ray_al.datasets import open_dataset
     from ray_al.datasets.check import check_dataset
-    from ray_al.regions import too_small
 
     settings = load_config(config, overrides)
     dataset = open_dataset(settings.data)
@@ -313,7 +312,7 @@ def datasets_check(config: str, overrides: tuple[str, ...], as_json: bool) -> No
             dataset,
             progress=lambda done, total: show(f"checked {done} of {total} files"),
             annotator=settings.label.annotator,
-            too_small=lambda height, width: too_small(settings.regions, height, width),
+            too_small=settings.regions.too_small,
         )
     click.echo(json.dumps(facts, indent=1) if as_json else _readable(facts))
     sys.exit(0 if facts["ok"] else 1)

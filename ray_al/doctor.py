@@ -109,9 +109,10 @@ def _features(config: RunConfig, place: str) -> Finding:
 
     try:
         dataset = open_dataset(config.data)
-        sizes = check_pool(config, dataset)[2]
+        manifest, _, sizes = check_pool(config, dataset)
         if not sizes["num_regions"]:  # superpixels are counted once they are computed
-            sizes["num_regions"] = sizes["num_images"] * config.regions.count
+            shapes = zip(manifest.column("height").to_pylist(), manifest.column("width").to_pylist(), strict=True)
+            sizes["num_regions"] = sum(config.regions.expected_regions(*shape) for shape in shapes)
         created = {**sizes, "amount": total_amount(config.budget, sizes)}
         costs = feature_costs(config, created, len(dataset.splits["val"]), place)
     except RayALError as error:

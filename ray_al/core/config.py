@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from ray_al.core.errors import ConfigError
+from ray_al.core.families.regions import REGIONS, Regions
 from ray_al.core.families.start import START_RULES, StartRule
 from ray_al.core.family import family_of
 from ray_al.core.model import MODELS, WEIGHTS, ComposedConfig, ModelConfig
@@ -123,27 +124,6 @@ class DataConfig(Section):
     """Images of the pool that the synthetic data set draws (and a third as many for validation)."""
     seed: Seed = 0
     """Of the synthetic scenes alone: runs of different seeds see the same data."""
-
-
-class RegionsConfig(Section):
-    kind: Literal["grid", "image", "superpixels", "pixels", "windows"] = "grid"
-    rows: Annotated[int, Field(ge=1, le=1000)] = 5
-    columns: Annotated[int, Field(ge=1, le=1000)] = 5
-    method: Literal["seeds", "slic", "felzenszwalb"] = "seeds"
-    """How `superpixels` are found; those of `felzenszwalb` differ in size, and keep thin things apart from what is behind them."""
-    count: Annotated[int, Field(ge=1, le=60_000)] = 200
-    """Superpixels wanted in an image; the method gives about as many."""
-    compactness: Positive = 10.0
-    """Of SLIC: higher is squarer."""
-    per_image: Count = 10
-    """Candidates that `pixels` and `windows` give an image and cycle."""
-    radius: Annotated[int, Field(ge=0, le=10_000)] = 1
-    """Of `pixels`: none is chosen closer to another. Of `windows`: they are 2 * radius + 1 pixels wide and never overlap."""
-
-    @property
-    def is_sparse(self) -> bool:
-        """Whether an image has too many regions to list: scoring gives its best candidates alone."""
-        return self.kind in ("pixels", "windows")
 
 
 class FeaturesConfig(Section):
@@ -429,11 +409,11 @@ class RunConfig(Section):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = "run"
     seed: Seed = 0
     data: DataConfig = DataConfig()
-    regions: RegionsConfig = RegionsConfig()
+    regions: Annotated[Regions, REGIONS] = Field(default_factory=lambda: REGIONS.parse({"kind": "grid"}), validate_default=False)
     model: Annotated[ModelConfig | ComposedConfig, MODELS] = ModelConfig()
     features: FeaturesConfig = Field(default_factory=FeaturesConfig)
     train: TrainConfig = TrainConfig(steps=200)
-    strategy: StrategyConfig = StrategyConfig()
+    strategy: StrategyConfig = Field(default_factory=StrategyConfig)
     label: LabelConfig = LabelConfig()
     score: ScoreConfig = ScoreConfig()
     budget: BudgetConfig = BudgetConfig()
@@ -585,7 +565,10 @@ def folder_of(path: str) -> str:
 
 
 def apply_setting(values: dict[str, Any], key: str, value: Any, *, folder: str | None = None) -> None:
-    """Set the dotted `key` in nested `values`; a mapping is merged into what is there. Paths are relative to `folder`."""
+    """Set the dotted `key` in nested `values`; a mapping is merged into what is there. Paths are relative to `folder`.
+
+    Where another kind is named, the settings that only the one before has are left out.
+    """
     changed: dict[str, Any] = {}
     *sections, last = split_key(key)
     inner = changed
@@ -647,11 +630,13 @@ def _merge(values: dict[str, Any], changed: Mapping[str, Any], section: type[Sec
         known = family.spelt_out(values.get(key)) if family is not None else values.get(key)
         if not isinstance(known, dict):
             known = {}
-        kind = family.kind_of({**known, **value}) if family is not None else None
-        if family is not None and kind is not None and kind != family.kind_of(known):
-            known = {name: one for name, one in known.items() if name in family.find(kind).model_fields}
+        inner = section_of(field) if field is not None else None
+        if family is not None:
+            family.leave_out(known, value)
+            kind = family.kind_of({**known, **value})
+            inner = family.find(kind) if kind in family.kinds else None
         values[key] = known
-        _merge(known, value, section_of(field) if field is not None else None)
+        _merge(known, value, inner)
 
 
 PLACES = (("data", "root"), ("model", "weights"), ("features", "store", "root"))

@@ -89,6 +89,21 @@ class Family(Generic[Variant]):
         kind = value.get("kind", self.default) if isinstance(value, Mapping) else None
         return kind if isinstance(kind, str) else None
 
+    def leave_out(self, values: dict[str, Any], changes: Mapping[str, Any]) -> None:
+        """Take from `values`, in place, the settings that the other kind which `changes` name does not have.
+
+        What neither kind has stays, to be refused as an unknown key.
+        """
+        before, after = self.kind_of(values), self.kind_of(changes) if "kind" in changes else None
+        if before is None or after is None or before == after:
+            return
+        try:
+            left_out = self.find(before).model_fields.keys() - self.find(after).model_fields.keys()
+        except ConfigError:
+            return  # one of them is unknown, and parsing says so
+        for key in left_out & values.keys():
+            del values[key]
+
     def owners(self, key: str) -> list[str]:
         """The built-in kinds that have a setting of this name."""
         return [kind for kind in self.kinds if key in self.find(kind).model_fields]

@@ -5,27 +5,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from ray_al.core.families.batch import BATCH_RULES, BatchRule
+from ray_al.core.families.passes import PASSES, PassKind
 from ray_al.core.section import Count, Positive, Section, Weight
 from ray_al.core.variants import OFFERS, Offer
-
-
-class PassesConfig(Section):
-    """Several predictions of one image, for functions such as `bald`."""
-
-    kind: Literal["dropout", "features", "noise", "ensemble", "snapshots"] = "dropout"
-    """`features` and `noise` change the maps that enter the head: by dropout, or by normal noise."""
-    count: Annotated[int, Field(ge=2, le=1000)] = 10
-    probability: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Of `dropout`; default: the network's own, 0.5 in layers that are added. Of `features`, 0.75."""
-    noise: Positive = 0.5
-    """Of `noise`: its standard deviation, in standard deviations of each channel over the image."""
-    places: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
-    """Modules behind which dropout is added; default: the network's own layers, else behind its head's last hidden features."""
-
-    @property
-    def are_models(self) -> bool:
-        """Whether each pass has a trained model of its own."""
-        return self.kind in ("ensemble", "snapshots")
 
 
 class LazyConfig(Section):
@@ -50,7 +32,8 @@ class StrategyConfig(Section):
     """Of `aggregation: top_share`: the mean of this part of the region, the highest."""
     transforms: Annotated[tuple[str, ...], Field(min_length=1)] = ("mirror",)
     """Of `equal` and `disagreement`: mirror, flip, rotate90, rotate180, rotate270, scale0.5, …"""
-    passes: PassesConfig = PassesConfig()
+    passes: Annotated[PassKind, PASSES] = Field(default_factory=lambda: PASSES.parse({"kind": "dropout"}), validate_default=False)
+    """What makes several predictions of one image, for functions such as `bald`."""
     radius: Annotated[int, Field(ge=1, le=10_000)] = 1
     """Of `ripu`: the window is 2 * radius + 1 pixels wide."""
     nu: Weight = 6.0

@@ -13,7 +13,6 @@ from ray_al.core.shares import exact
 from ray_al.core.types import SEED_CYCLE, START_CYCLE
 from ray_al.driver.capacity import PER_CYCLE, check_capacity
 from ray_al.label.cost import clicks_upper_bound
-from ray_al.regions import open_regions
 
 UNBOUNDED = 1 << 62
 
@@ -87,15 +86,9 @@ def check_final_budgets(config: RunConfig, created: Mapping[str, Any], amount: i
 
 def region_sizes(config: RunConfig, manifest: pa.Table) -> tuple[int, int] | None:
     """Native pixels of the pool's smallest and largest region; None where only a pass over the images tells, or there is no region."""
-    kind = open_regions(config.regions)
-    if kind.needs_maps:
-        return None
-    if config.regions.is_sparse:
-        radius = config.regions.radius if config.regions.kind == "windows" else 0
-        return (radius + 1) ** 2, (2 * radius + 1) ** 2
     shapes = manifest.group_by(["height", "width"]).aggregate([]).to_pylist()
-    pixels = [kind.of_image(**shape).num_pixels for shape in shapes if kind.num_regions(**shape)]
-    return (min(int(one.min()) for one in pixels), max(int(one.max()) for one in pixels)) if pixels else None
+    sizes = [size for shape in shapes if (size := config.regions.region_sizes(**shape)) is not None]
+    return (min(size[0] for size in sizes), max(size[1] for size in sizes)) if sizes else None
 
 
 def check_budget(config: RunConfig, created: Mapping[str, Any], manifest: pa.Table, num_classes: int) -> None:
@@ -109,7 +102,7 @@ def check_budget(config: RunConfig, created: Mapping[str, Any], manifest: pa.Tab
     """
     budget = config.budget
     smallest, largest = region_sizes(config, manifest) or (None, None)
-    if budget.unit == "regions" and not created["num_regions"] and open_regions(config.regions).needs_maps:
+    if budget.unit == "regions" and not created["num_regions"] and config.regions.needs_maps:
         return  # shares of regions that are not known yet
     amount = total_amount(budget, created)
     check_final_budgets(config, created, amount)

@@ -11,6 +11,7 @@ from ray_al.core.config import RunConfig
 from ray_al.core.errors import ConfigError
 from ray_al.core.strategy import StrategyConfig
 from ray_al.core.types import SEED_CYCLE, START_CYCLE
+from ray_al.regions.sparse import SparseRegions
 
 PER_CYCLE = "per_cycle"
 UNKNOWN = 1 << 40
@@ -51,10 +52,11 @@ def check_capacity(config: RunConfig, sizes: Mapping[str, int], amount: int, man
                 _refuse(config, f"budget.{name}", size, limit, dearest)
             own = cycle != START_CYCLE or config.budget.start_rule.follows_strategy
             _check_candidates(strategy, name, size // dearest, key="strategy.batch" if own else "budget.start_rule")
-    if config.regions.kind == "pixels":
-        apart = _apart(manifest, config.regions.radius + 1)
+    regions = config.regions
+    if isinstance(regions, SparseRegions) and regions.is_spaced:
+        apart = _apart(manifest, regions.apart + 1)
         remedy = "lower the radius or the amount"
-        _refuse(config, "budget.amount", amount, _Limit(per_image=apart, setting=f"regions.radius={config.regions.radius}", remedy=remedy), dearest)
+        _refuse(config, "budget.amount", amount, _Limit(per_image=apart, setting=f"regions.radius={regions.radius}", remedy=remedy), dearest)
 
 
 def _refuse(config: RunConfig, key: str, size: int, limit: _Limit, dearest: int) -> None:
@@ -72,9 +74,8 @@ def _limits(config: RunConfig, strategy: StrategyConfig, manifest: pa.Table) -> 
     known = manifest.column("num_regions").to_numpy().astype(np.int64)
     if not known.any():
         known = np.full(len(manifest), UNKNOWN)  # of superpixels the number shows once they are computed
-    if regions.is_sparse:
-        side = regions.radius + 1 if regions.kind == "pixels" else 2 * regions.radius + 1
-        offered = np.minimum(_apart(manifest, side), regions.per_image)
+    if isinstance(regions, SparseRegions):
+        offered = np.minimum(_apart(manifest, regions.apart + 1), regions.per_image)
         setting = f"regions.per_image={regions.per_image} and radius={regions.radius}"
         limits.append(_Limit(per_image=offered, setting=setting, remedy="raise regions.per_image, or lower the query or the radius"))
         known = offered

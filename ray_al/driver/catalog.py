@@ -4,10 +4,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ray_al.core.families.batch import BATCH_RULES
+from ray_al.core.families.passes import PASSES
+from ray_al.core.families.regions import REGIONS
 from ray_al.core.families.start import START_RULES
 from ray_al.label.cost import COSTS
 from ray_al.label.kinds import KINDS as LABEL_KINDS
-from ray_al.regions import KINDS as REGION_KINDS
 from ray_al.score.functions import ACQUISITIONS, Acquisition
 
 MEASURED: Mapping[str, float] = {
@@ -35,13 +36,6 @@ MEASURED: Mapping[str, float] = {
 """Seconds an image in times of entropy's, by `jobs/bench_strategies.py`: LR-ASPP at 180x240, a batch a thread; one transform, ten passes
 of MC-dropout."""
 
-REGION_PAPERS = {
-    "grid": "EquAL: Golestaneh and Kitani, BMVC 2020",
-    "image": "whole images",
-    "superpixels": "SEEDS: Van den Bergh et al., ECCV 2012; SLIC: Achanta et al., TPAMI 2012; Felzenszwalb and Huttenlocher, IJCV 2004",
-    "pixels": "PixelPick: Shin et al., ICCV Workshops 2021",
-    "windows": "RIPU: Xie et al., CVPR 2022",
-}
 OFFER_FACTS = {
     "top_share": ("PixelPick: Shin et al., ICCV Workshops 2021", "scores"),
     "stratified": ("rare predicted classes of the image first, after PixelPick", "scores, classes of the image"),
@@ -66,9 +60,12 @@ def _rows() -> Iterator[dict[str, Any]]:
         yield {"kind": "start", "name": name, "paper": start.paper, "needs": start.needs, "cost": None}
     for name, (paper, needs) in OFFER_FACTS.items():
         yield {"kind": "offer", "name": name, "paper": paper, "needs": needs, "cost": None}
-    for name in REGION_KINDS:
-        needs = "a pass over the pool's images" if name == "superpixels" else ""
-        yield {"kind": "regions", "name": name, "paper": REGION_PAPERS[name], "needs": needs, "cost": None}
+    for name in PASSES.kinds:
+        passes = PASSES.find(name)
+        yield {"kind": "passes", "name": name, "paper": passes.paper, "needs": passes.needs, "cost": None}
+    for name in REGIONS.kinds:
+        regions = REGIONS.find(name)
+        yield {"kind": "regions", "name": name, "paper": regions.paper, "needs": regions.needs, "cost": None}
     for name, kind in LABEL_KINDS.items():
         yield {"kind": "label", "name": name, "paper": kind.paper, "needs": "", "cost": None}
     for name, cost in COSTS.items():

@@ -5,13 +5,9 @@ from ray_al.core.errors import ConfigError
 from ray_al.core.types import START_CYCLE
 from ray_al.datasets.bits import check_num_classes
 from ray_al.models import build_model
-from ray_al.models.dropout import with_dropout
-from ray_al.models.feature_noise import map_change
 from ray_al.models.features import feature_layer
-from ray_al.models.split import SplitNetwork
 from ray_al.score.functions import Acquisition, find_acquisition
 from ray_al.score.transforms import check_transform
-from ray_al.train.length import least_span
 
 
 def check_strategy(config: RunConfig, num_classes: int) -> None:
@@ -55,27 +51,13 @@ def check_scores(config: RunConfig, function: Acquisition) -> None:
             f"strategy.passes.kind={strategy.passes.kind!r}: {score!r} compares passes with the plain prediction of one model; "
             "use features, noise or dropout"
         )
-    _check_snapshots(config, function)
+    if function.inputs == "passes":
+        strategy.passes.check(config)
     if strategy.lazy is not None and not function.needs_model:
         raise ConfigError(f"strategy.lazy: {score!r} looks at no image, there is nothing to save; leave lazy out")
     if strategy.lazy is not None and function.weights is not None:
         raise ConfigError(
             f"strategy.lazy: {score!r} weighs classes by what the model sees in the whole pool, of which lazy scoring sees a part; leave lazy out"
-        )
-
-
-def _check_snapshots(config: RunConfig, function: Acquisition) -> None:
-    passes, steps = config.strategy.passes, config.train.steps
-    if function.inputs != "passes" or passes.kind != "snapshots":
-        return
-    if steps is not None and passes.count - 1 > (span := least_span(steps)):
-        raise ConfigError(
-            f"strategy.passes.count={passes.count}: snapshots are taken in the last part of a training, which has {span} or more steps of "
-            f"train.steps={steps}; lower the count or raise the steps"
-        )
-    if config.budget.start_rule.follows_strategy:
-        raise ConfigError(
-            f"budget.start_rule={config.budget.start_rule.kind!r}: an untrained model has no snapshots; use another start rule, or dropout"
         )
 
 
@@ -93,7 +75,7 @@ def _check_offer(config: RunConfig, function: Acquisition) -> None:
             f"strategy.offer.kind={offer.kind!r}: {config.strategy.score!r} looks at no image, and its regions are drawn "
             "from all; leave offer out, or score with a model"
         )
-    changes_maps = function.inputs == "passes" and map_change(passes) is not None
+    changes_maps = function.inputs == "passes" and passes.changes_maps
     if offer.reads_features and not (config.model.is_frozen or changes_maps):
         raise ConfigError(
             f"strategy.offer.kind={offer.kind!r} compares the backbone's features, which are not at hand here; "
@@ -125,12 +107,5 @@ def _check_network(config: RunConfig, num_classes: int) -> None:
         model = build_model(config.model, num_classes, load_weights=False)
     for layer in layers:
         feature_layer(model, layer)
-    if not stochastic:
-        return
-    if map_change(passes) is None:
-        with_dropout(model, passes.places, passes.probability)
-    elif not isinstance(model, SplitNetwork):
-        raise ConfigError(
-            f"strategy.passes.kind={passes.kind!r}: the backbone of this model "
-            "is not known; use dropout with strategy.passes.places, or model.kind=composed"
-        )
+    if stochastic:
+        passes.check_network(model)

@@ -30,10 +30,7 @@ def query_amount(context: Context, cycle: int) -> int:
 def typical_cost(context: Context) -> int:
     """What a region of mean size costs at most: enough to know about how many a query can hold."""
     pool, created = context.pool, context.state.created
-    if pool.is_sparse:
-        size = (2 * context.config.regions.radius + 1) ** 2 if context.config.regions.kind == "windows" else 1
-    else:
-        size = max(1, int(created["num_pixels"]) // max(1, int(created["num_regions"])))
+    size = pool.kind.region_pixels or max(1, int(created["num_pixels"]) // max(1, int(created["num_regions"])))
     return _bounds(context, [size])[0]
 
 

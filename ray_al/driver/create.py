@@ -29,7 +29,6 @@ from ray_al.driver.track import check_tracking
 from ray_al.ledger import RUN, Journal
 from ray_al.ledger.config import CONFIG, config_facts
 from ray_al.models import check_model
-from ray_al.regions import open_regions, too_small
 from ray_al.score.calibrate import measure_batch_size
 from ray_al.score.prepare import resolve_precision
 from ray_al.train.class_weights import check_class_weights
@@ -111,9 +110,8 @@ def create_run(config: RunConfig, out: str, *, prepare: Prepare = lambda config:
     dataset = check_config(config)
     ready = prepare(config)
     manifest, broken, sizes = check_pool(config, dataset)
-    kind = open_regions(config.regions)
     # How many regions there are, and what a share of them is, superpixels tell once they are computed.
-    unknown = kind.needs_maps and config.budget.unit == "regions"
+    unknown = config.regions.needs_maps and config.budget.unit == "regions"
     amount = 0 if unknown else total_amount(config.budget, sizes)
     ready()  # before speeds are measured, which other work would disturb
     config = _resolve(config, dataset.num_classes, len(manifest))
@@ -164,14 +162,13 @@ def check_pool(config: RunConfig, dataset: Dataset) -> tuple[pa.Table, dict[str,
         RayALError: more images are broken than `score.max_quarantined` allows.
     """
     check_start(dataset, pool_masks=config.label.annotator == "simulated", test=bool(config.final.budgets))
-    kind = open_regions(config.regions)
-    manifest, unreadable = build_manifest(dataset.splits["train"], (lambda height, width: 0) if kind.needs_maps else kind.num_regions)
+    regions = config.regions
+    manifest, unreadable = build_manifest(dataset.splits["train"], regions.num_regions)
     broken = dict(unreadable)
-    if not kind.needs_maps:
-        for row in manifest.select(["image_id", "height", "width"]).to_pylist():
-            if row["image_id"] not in broken and (reason := too_small(config.regions, row["height"], row["width"])):
-                broken[row["image_id"]] = reason
-        _check_grid(config, {name: reason for name, reason in broken.items() if name not in dict(unreadable)}, len(manifest))
+    for row in manifest.select(["image_id", "height", "width"]).to_pylist():
+        if row["image_id"] not in broken and (reason := regions.too_small(row["height"], row["width"])):
+            broken[row["image_id"]] = reason
+    _check_sizes(config, {name: reason for name, reason in broken.items() if name not in dict(unreadable)}, len(manifest))
     check_quarantine(broken, config, len(manifest))
     sizes = {
         "num_images": len(manifest),
@@ -182,17 +179,17 @@ def check_pool(config: RunConfig, dataset: Dataset) -> tuple[pa.Table, dict[str,
     return manifest, broken, sizes
 
 
-def _check_grid(config: RunConfig, small: Mapping[str, str], num_images: int) -> None:
+def _check_sizes(config: RunConfig, small: Mapping[str, str], num_images: int) -> None:
     """Refuse regions of which most images have none: the setting is wrong, not the images.
 
     Args:
         small: image_id -> why it has no region.
     """
-    regions = config.regions
     if len(small) > exact(config.score.max_quarantined) * num_images:
         name, reason = next(iter(small.items()))
+        settings = " and ".join(f"regions.{key}={getattr(config.regions, key)}" for key in config.regions.size_keys)
         raise ConfigError(
-            f"regions.rows={regions.rows} and regions.columns={regions.columns}: {len(small)} of {num_images} pool images have no region then, more "
+            f"{settings}: {len(small)} of {num_images} pool images have no region then, more "
             f"than score.max_quarantined={config.score.max_quarantined} allows. {name}: {reason}"
         )
 

@@ -105,7 +105,7 @@ def decide(state: State, config: RunConfig) -> Action:
     """The next action of a run."""
     if state.finished is not None:
         return Stop(state.finished)
-    if needs_maps(config) and state.maps is None:
+    if config.regions.needs_maps and state.maps is None:
         return Segment()
     if state.queries and not state.queries[-1].closed:
         return _label(state, config)
@@ -197,10 +197,6 @@ def first_cycle(config: RunConfig) -> int:
     return SEED_CYCLE if config.budget.start_rule.seed_part else START_CYCLE
 
 
-def needs_maps(config: RunConfig) -> bool:
-    return config.regions.kind == "superpixels"
-
-
 def needs_model(config: RunConfig, cycle: int) -> bool:
     """Whether there is a model in `cycle`: an untrained one where the start set is chosen by scores or features."""
     return cycle >= 0 or (cycle == START_CYCLE and config.budget.start_rule.needs_model)
@@ -208,13 +204,13 @@ def needs_model(config: RunConfig, cycle: int) -> bool:
 
 def num_members(config: RunConfig, cycle: int) -> int:
     """Models that are trained in `cycle`."""
-    ensemble = find_acquisition(config.strategy_at(cycle).score).inputs == "passes" and config.strategy.passes.kind == "ensemble"
-    return config.strategy.passes.count if ensemble else 1
+    compares = find_acquisition(config.strategy_at(cycle).score).inputs == "passes"
+    return config.strategy.passes.num_members if compares else 1
 
 
 def needs_scores(config: RunConfig, cycle: int) -> bool:
     """Whether the pool is scored before the query of `cycle` is chosen; some kinds' regions are known from a pass over the pool alone."""
-    return cycle >= 0 or needs_model(config, cycle) or config.regions.is_sparse or needs_maps(config)
+    return cycle >= 0 or needs_model(config, cycle) or config.regions.is_sparse or config.regions.needs_maps
 
 
 def needs_embedding(state: State, config: RunConfig, cycle: int) -> bool:

@@ -11,13 +11,13 @@ import pyarrow.parquet as pq
 
 from ray_al.core.arrays import is_among
 from ray_al.core.config import RunConfig
+from ray_al.core.families.regions import ImageRegions
 from ray_al.core.parquet import read_parquet
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
 from ray_al.datasets.catalog import data_root
 from ray_al.datasets.manifest import absolute_places
 from ray_al.ledger import State
-from ray_al.regions import ImageRegions, open_regions
 from ray_al.regions.maps import MapPart
 
 MANIFEST = "manifest.parquet"
@@ -45,7 +45,7 @@ class Pool:
 
     def __init__(self, storage: Storage, state: State, config: RunConfig) -> None:
         self.storage, self.state, self.config = storage, state, config
-        self.kind, self.is_sparse = open_regions(config.regions), config.regions.is_sparse
+        self.kind, self.is_sparse = config.regions, config.regions.is_sparse
         self.manifest = absolute_places(read_table(storage, FileRef.from_dict(state.created["manifest"])), data_root(config.data))
         self.num_regions = self.manifest.column("num_regions").to_numpy()
         sizes = (self.manifest.column(name).to_numpy().astype(np.int64) for name in ("height", "width"))
@@ -134,8 +134,7 @@ class Pool:
             return self.kind.of_image(height, width, None)
         ref = self.state.map_parts[image_index // self.config.shard_size(len(self.manifest))]
         assert ref is not None  # an image without a map has no region to ask for
-        regions: ImageRegions = self.kind.of_image(height, width, _read_maps(self.storage, ref).map(image_index))
-        return regions
+        return self.kind.of_image(height, width, _read_maps(self.storage, ref).map(image_index))
 
 
 def shard_numbers(numbers: np.ndarray, first: int, last: int) -> bytes:

@@ -101,7 +101,7 @@ def _plan(context: Context, cycle: int, member: int) -> TrainPlan:
     folder = cycle_folder(cycle) + (f"/member-{member}" if member else "")
     passes = context.config.strategy_at(cycle).passes
     trained_before = bool(previous) and not is_untrained(context, cycle - 1)
-    snapshots = passes.count if uses_passes(context, cycle) and passes.kind == "snapshots" else 0
+    snapshots = passes.num_snapshots if uses_passes(context, cycle) else 0
     return TrainPlan(
         cycle=cycle,
         attempt=state.term,

@@ -18,13 +18,13 @@ import pyarrow as pa
 from PIL import Image
 
 from ray_al.core.errors import DataError
+from ray_al.core.families.regions import ImageRegions
 from ray_al.core.storage import Storage
 from ray_al.core.types import IGNORE_INDEX, LABEL_SCHEMA, Box
 from ray_al.datasets.compose import encode_mask
 from ray_al.label import Labels
 from ray_al.label.answers import Classes, Place, read_answer
 from ray_al.label.simulated import label_values
-from ray_al.regions import ImageRegions
 
 VERSION = 2
 MANIFEST = "tasks.json"

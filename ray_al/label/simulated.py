@@ -9,13 +9,13 @@ import numpy as np
 import pyarrow as pa
 
 from ray_al.core.errors import DataError
+from ray_al.core.families.regions import ImageRegions
 from ray_al.core.types import IGNORE_INDEX, LABEL_SCHEMA, Box
 from ray_al.datasets import masks
 from ray_al.datasets.compose import encode_mask
 from ray_al.label import Labels
 from ray_al.label.cost import clicks
 from ray_al.label.kinds import KINDS, Label
-from ray_al.regions import ImageRegions
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,19 +11,13 @@ image, as the masks of `models/dropout.py` are: one pass is one sample of the ne
 
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 
-from ray_al.core.errors import ConfigError
 from ray_al.core.seeding import generator
-from ray_al.core.strategy import PassesConfig
 from ray_al.models.split import Maps
-
-DROPQUERY_PROBABILITY = 0.75
-"""Of DropQuery's paper."""
 
 
 class PassKey(NamedTuple):
@@ -88,26 +82,3 @@ def _normal(key: PassKey, place: int, shape: tuple[int, ...]) -> torch.Tensor:
     """float32 `shape`, standard normal; kept, as every batch of a pass asks for it."""
     drawn = generator("feature noise", *key, place).standard_normal(shape, dtype="float32")
     return torch.from_numpy(drawn)
-
-
-MAP_CHANGES: Mapping[str, Callable[[PassesConfig], MapChange]] = {
-    "features": lambda passes: MapDropout(passes.probability or DROPQUERY_PROBABILITY),
-    "noise": lambda passes: MapNoise(passes.noise),
-}
-"""By `strategy.passes.kind`, of the kinds that change maps."""
-
-
-def map_change(passes: PassesConfig) -> MapChange | None:
-    """What the passes do to the maps; None where they differ by something else.
-
-    Raises:
-        ConfigError: layers are named, where none gets a dropout.
-    """
-    if passes.kind not in MAP_CHANGES:
-        return None
-    if passes.places is not None:
-        raise ConfigError(
-            f"strategy.passes.places: kind {passes.kind!r} changes the maps that enter the head, "
-            "and no layer; leave places out, or set kind to dropout"
-        )
-    return MAP_CHANGES[passes.kind](passes)

@@ -75,3 +75,8 @@ class SplitNetwork(nn.Module):
 def through(coarsest: nn.Module, maps: Maps, num_maps: int) -> Maps:
     """The maps, the last of them passed through a layer; without asking for their number, which a traced tuple does not know."""
     return (*(maps[number] for number in range(num_maps - 1)), coarsest(maps[num_maps - 1]))
+
+
+def trained_part(network: nn.Module) -> nn.Module:
+    """The part that is computed for every batch: of a frozen network its head."""
+    return network.head_network() if isinstance(network, SplitNetwork) and network.is_frozen else network

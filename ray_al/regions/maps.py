@@ -1,8 +1,10 @@
 """Maps of region ids: one an image, as bytes, and many of them as a table that is stored in parts."""
 
 import io
+from abc import abstractmethod
 from collections.abc import Iterable
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +12,7 @@ from PIL import Image
 from scipy.ndimage import find_objects
 
 from ray_al.core.errors import DataError
+from ray_al.core.families.regions import Regions
 from ray_al.core.parquet import read_parquet
 from ray_al.core.types import Box
 
@@ -22,6 +25,46 @@ MAP_SCHEMA = pa.schema(
         ("map", pa.binary()),  # 16-bit greyscale PNG, the id of every native pixel
     ]
 )
+
+
+class MappedRegions(Regions):
+    """A kind that finds an image's regions from what it shows; they are kept as a map."""
+
+    needs: ClassVar[str] = "a pass over the pool's images"
+    needs_maps: ClassVar[bool] = True
+
+    @abstractmethod
+    def segment(self, image: np.ndarray) -> np.ndarray:
+        """The map int32 (H, W) of an image uint8 (H, W, 3), RGB: ids 0 to R - 1, none left out, R >= 1.
+
+        It is the same on every run and for any number of threads.
+
+        Raises:
+            DataError: this image cannot be divided; it is then left out, as one that cannot be read.
+            ConfigError: no image can be.
+        """
+        raise NotImplementedError
+
+    @abstractmethod
+    def expected_regions(self, height: int, width: int) -> int:
+        """As `Regions.expected_regions`."""
+        raise NotImplementedError
+
+    def of_image(self, height: int, width: int, data: bytes | None = None) -> "MapRegions":
+        """The regions that a stored map holds.
+
+        Raises:
+            DataError: there is no map, or it is of another size.
+        """
+        if data is None:
+            raise DataError(
+                f"an image of {height}x{width} pixels has no map of {self.kind}; make the maps of the run before its regions are asked for"
+            )
+        labels_HW = decode_map(data)
+        if labels_HW.shape != (height, width):
+            found = f"{labels_HW.shape[0]}x{labels_HW.shape[1]}"
+            raise DataError(f"a map of {found} pixels for an image of {height}x{width}; the image has changed, start a new run")
+        return MapRegions(labels_HW)
 
 
 class MapRegions:

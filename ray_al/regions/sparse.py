@@ -1,13 +1,89 @@
-"""What pixels and windows share: regions named by their centre pixel, and the greedy choice that keeps them apart."""
+"""Kinds with a region at every pixel: regions named by their centre, and the greedy choice that keeps them apart."""
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Annotated, ClassVar
 
 import numpy as np
+from pydantic import Field
 
-from ray_al.core.config import RegionsConfig
 from ray_al.core.errors import DataError
+from ray_al.core.families.regions import Regions
+from ray_al.core.section import Count
 from ray_al.core.types import Box
+
+Radius = Annotated[int, Field(ge=0, le=10_000)]
+
+
+class SparseRegions(Regions):
+    """A kind with a square region around every pixel, of which an image offers its best few."""
+
+    per_image: Count = 10
+    """Candidates that an image offers in one cycle."""
+    radius: Radius
+    """Native pixels; what it is the radius of, a kind says."""
+
+    is_sparse: ClassVar[bool] = True
+
+    @property
+    @abstractmethod
+    def reach(self) -> int:
+        """Native pixels from a region's centre to its border, the centre left out: 0 makes regions of one pixel."""
+        raise NotImplementedError
+
+    @property
+    @abstractmethod
+    def apart(self) -> int:
+        """Chebyshev distance of centres within which two regions are not both chosen; at least 2 * `reach`, so that none overlap."""
+        raise NotImplementedError
+
+    @property
+    def is_spaced(self) -> bool:
+        """Whether regions are kept further apart than they are wide, so that fewer can be had than `num_regions` counts."""
+        return self.apart > 2 * self.reach
+
+    @abstractmethod
+    def region_scores(self, scores_HW: np.ndarray) -> np.ndarray:
+        """float32 (H, W): of each region, named by its centre, the score that follows from pixel scores at native size."""
+        raise NotImplementedError
+
+    @property
+    def region_pixels(self) -> int:
+        """As `Regions.region_pixels`."""
+        return (2 * self.reach + 1) ** 2
+
+    def of_image(self, height: int, width: int, data: bytes | None = None) -> "CentredRegions":
+        """As `Regions.of_image`."""
+        return CentredRegions(height=height, width=width, reach=self.reach)
+
+    def num_regions(self, height: int, width: int) -> int:
+        """How many fit without overlap, not one a pixel: so that a share of regions is about that share of pixels."""
+        return self.of_image(height, width).num_regions
+
+    def region_sizes(self, height: int, width: int) -> tuple[int, int]:
+        """As `Regions.region_sizes`: in a corner, and in the middle."""
+        return (self.reach + 1) ** 2, self.region_pixels
+
+    def best(self, scores_HW: np.ndarray, height: int, width: int, *, taken: np.ndarray, averaged: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """An image's best regions, greedily: the highest score first, ties to the lower id, none within `apart` of another.
+
+        Args:
+            scores_HW: pixel scores at any resolution, brought to native pixels bilinearly.
+            height: of the image, in native pixels.
+            width: of the image, in native pixels.
+            taken: int64 (t,), regions that were chosen before.
+            averaged: whether the scores are those of regions already.
+
+        Returns:
+            ids int64 (n,) and scores float32 (n,), n at most `per_image`, in the order of the choice.
+
+        Raises:
+            DataError: a score is not finite.
+        """
+        native_HW = to_native(scores_HW, height, width)
+        scores = native_HW if averaged else self.region_scores(native_HW)
+        return choose_apart(scores, n=self.per_image, radius=self.apart, taken=taken)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,11 +178,6 @@ def check_finite(scores_HW: np.ndarray) -> None:
     if not np.isfinite(scores_HW).all():
         bad = int((~np.isfinite(scores_HW)).sum())
         raise DataError(f"{bad} of {scores_HW.size} pixel scores are not finite; the model diverged, lower train.learning_rate")
-
-
-def apart_of(regions: RegionsConfig) -> int:
-    """Chebyshev distance within which two regions of a sparse kind are not both chosen."""
-    return 2 * regions.radius if regions.kind == "windows" else regions.radius
 
 
 def nearest_native(values_hw: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -3,18 +3,18 @@
 import importlib
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
+from pydantic import Field
 
-from ray_al.core.errors import ConfigError, DataError
+from ray_al.core.errors import ConfigError
+from ray_al.core.section import Positive
 from ray_al.regions.connect import connect
-from ray_al.regions.maps import MapRegions, decode_map
+from ray_al.regions.maps import MappedRegions
 
-METHODS = ("seeds", "slic", "felzenszwalb")
 MIN_PIXELS = 16
 """Mean pixels of a superpixel below which no more are asked for."""
 CRUMB_SHARE = 0.25
@@ -34,42 +34,27 @@ MIN_SIDE, MAX_ASPECT = 64, 2
 _SETTING = threading.Lock()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Superpixels:
-    """About `count` superpixels an image.
+class Superpixels(MappedRegions):
+    """About `count` superpixels an image."""
 
-    Attributes:
-        method: `seeds`, `slic` or `felzenszwalb`.
-        count: asked for, lowered to one in 16 pixels; an image has somewhat more or fewer.
-        compactness: of SLIC, the weight of distance against colour; SEEDS has none.
-    """
+    kind: Literal["superpixels"] = "superpixels"
+    method: Literal["seeds", "slic", "felzenszwalb"] = "seeds"
+    """How they are found; those of `felzenszwalb` differ in size, and keep thin things apart from what is behind them."""
+    count: Annotated[int, Field(ge=1, le=60_000)] = 200
+    """Superpixels wanted in an image, lowered to one in 16 pixels; the method gives somewhat more or fewer."""
+    compactness: Positive = 10.0
+    """Of SLIC: the weight of distance against colour; higher is squarer."""
 
-    method: str = "seeds"
-    count: int = 200
-    compactness: float = 10.0
-
-    needs_maps: ClassVar[bool] = True
-    is_sparse: ClassVar[bool] = False
+    paper: ClassVar[str] = "SEEDS: Van den Bergh et al., ECCV 2012; SLIC: Achanta et al., TPAMI 2012; Felzenszwalb and Huttenlocher, IJCV 2004"
+    told_keys: ClassVar[tuple[str, ...]] = ("method", "count")
 
     def segment(self, image: np.ndarray) -> np.ndarray:
-        """The map int32 (H, W) of an image uint8 (H, W, 3); see `segment`."""
+        """As `MappedRegions.segment`; see `segment`."""
         return segment(image, self.method, self.count, self.compactness)
 
-    def of_image(self, height: int, width: int, data: bytes | None = None) -> MapRegions:
-        """The regions that a stored map holds.
-
-        Raises:
-            DataError: there is no map, or it is of another size.
-        """
-        if data is None:
-            raise DataError(
-                f"an image of {height}x{width} pixels has no map of superpixels; make the maps of the run before its regions are asked for"
-            )
-        labels_HW = decode_map(data)
-        if labels_HW.shape != (height, width):
-            found = f"{labels_HW.shape[0]}x{labels_HW.shape[1]}"
-            raise DataError(f"a map of {found} pixels for an image of {height}x{width}; the image has changed, start a new run")
-        return MapRegions(labels_HW)
+    def expected_regions(self, height: int, width: int) -> int:
+        """As `Regions.expected_regions`."""
+        return self.count
 
 
 def segment(image: np.ndarray, method: str, count: int, compactness: float) -> np.ndarray:
@@ -102,20 +87,16 @@ def segment(image: np.ndarray, method: str, count: int, compactness: float) -> n
     repeats = _repeats(height, width)
     enlarged = np.ascontiguousarray(image.repeat(repeats[0], axis=0).repeat(repeats[1], axis=1))
     with _one_thread(cv2):
-        if method == "felzenszwalb":
-            labels = _felzenszwalb(cv2, enlarged, count)
-        else:
-            labels = _seeds(cv2, enlarged, count) if method == "seeds" else _slic(cv2, enlarged, count, compactness)
+        labels = METHODS[method].find(cv2, enlarged, count, compactness)
     return connect(labels[:: repeats[0], :: repeats[1]], _least_pixels(method, height * width, count))
 
 
 def _least_pixels(method: str, num_pixels: int, count: int) -> float:
     """Pixels below which a piece is a crumb."""
-    share = FELZENSZWALB_CRUMB_SHARE if method == "felzenszwalb" else CRUMB_SHARE
-    return max(CRUMB_SHARE * MIN_PIXELS, share * num_pixels / count)
+    return max(CRUMB_SHARE * MIN_PIXELS, METHODS[method].crumb_share * num_pixels / count)
 
 
-def _seeds(cv2: Any, image: np.ndarray, count: int) -> np.ndarray:
+def _seeds(cv2: Any, image: np.ndarray, count: int, compactness: float) -> np.ndarray:
     height, width = image.shape[:2]
     number, levels = _seeds_settings(height, width, count)
     seeds = cv2.ximgproc.createSuperpixelSEEDS(width, height, 3, number, levels, SEEDS_PRIOR, SEEDS_BINS, False)
@@ -148,7 +129,7 @@ def _slic(cv2: Any, image: np.ndarray, count: int, compactness: float) -> np.nda
     return slic.getLabels()
 
 
-def _felzenszwalb(cv2: Any, image: np.ndarray, count: int) -> np.ndarray:
+def _felzenszwalb(cv2: Any, image: np.ndarray, count: int, compactness: float) -> np.ndarray:
     """At the scale that gives the number nearest to `count`, found by halving: the number falls as the scale grows, but for small steps up."""
     lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)
     least = math.ceil(_least_pixels("felzenszwalb", image.shape[0] * image.shape[1], count))
@@ -166,6 +147,22 @@ def _felzenszwalb(cv2: Any, image: np.ndarray, count: int) -> np.ndarray:
         low, high = (middle, high) if at(middle).max() + 1 >= count else (low, middle)
     best: np.ndarray = min((at(low), at(high)), key=lambda labels: abs(int(labels.max()) + 1 - count))
     return best
+
+
+class Method(NamedTuple):
+    """A way to find superpixels."""
+
+    find: Callable[[Any, np.ndarray, int, float], np.ndarray]
+    """(OpenCV, image uint8 (H, W, 3), count, compactness) -> ids, any int (H, W)."""
+    crumb_share: float
+    """Pieces below this share of the mean size are merged into neighbours."""
+
+
+METHODS: Mapping[str, Method] = {
+    "seeds": Method(_seeds, CRUMB_SHARE),
+    "slic": Method(_slic, CRUMB_SHARE),
+    "felzenszwalb": Method(_felzenszwalb, FELZENSZWALB_CRUMB_SHARE),
+}
 
 
 def _repeats(height: int, width: int) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from torch.nn import functional
 from ray_al.models.feature_noise import MapChange, PassKey
 from ray_al.models.split import SplitNetwork
 from ray_al.score.inputs import NetworkInput
-from ray_al.score.passes import FeaturePasses
+from ray_al.score.passes.networks import FeaturePasses
 from ray_al.score.prepare import Resolved
 
 NUM_MAPS = 2

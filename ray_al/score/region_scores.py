@@ -9,16 +9,15 @@ import numpy as np
 import pyarrow as pa
 from torch.nn import functional
 
-from ray_al.core.config import RegionsConfig, RunConfig
+from ray_al.core.config import RunConfig
 from ray_al.core.errors import ConfigError
+from ray_al.core.families.regions import ImageRegions, Regions
 from ray_al.core.seeding import generator, seed_of, uniform_of
 from ray_al.core.storage import Storage
 from ray_al.core.types import SCORE_SCHEMA, FileRef
 from ray_al.core.variants import Offer, ScoredImage
 from ray_al.datasets import open_dataset
-from ray_al.regions import ImageRegions, open_regions
-from ray_al.regions.sparse import apart_of, check_finite, choose_apart, nearest_native, to_native
-from ray_al.regions.windows import window_means
+from ray_al.regions.sparse import SparseRegions, check_finite, nearest_native, to_native
 from ray_al.score.batches import map_batches
 from ray_al.score.functions import Acquisition, class_maps, find_acquisition
 from ray_al.score.inputs import Inputs
@@ -102,9 +101,9 @@ def region_columns(maps: Maps, position: int, image: ShardImage, scorer: Scorer,
     settings, strategy, function = scorer.config.regions, scorer.strategy, scorer.acquisition
     values = maps.values[position].float()
     height, width = image.size
-    if settings.is_sparse:
+    if isinstance(settings, SparseRegions):
         if strategy.offer is not None:
-            return _offered(strategy.offer, maps, position, image, scorer, regions)
+            return _offered(settings, strategy.offer, maps, position, image, scorer, regions)
         return _best(settings, values.numpy(force=True), image, regions, averaged=function.windowed)
     pooler = open_pooler(settings, regions, height, width)
     aggregation = function.aggregation if strategy.aggregation == "auto" else strategy.aggregation
@@ -122,19 +121,19 @@ def region_columns(maps: Maps, position: int, image: ShardImage, scorer: Scorer,
     return {**columns, "class_scores": np.asarray(pooler.mean(by_class))[image.rest]}
 
 
-def _offered(offer: Offer, maps: Maps, position: int, image: ShardImage, scorer: Scorer, regions: ImageRegions) -> Columns:
+def _offered(settings: SparseRegions, offer: Offer, maps: Maps, position: int, image: ShardImage, scorer: Scorer, regions: ImageRegions) -> Columns:
     """The candidates that an image of a sparse kind offers by a rule of its own."""
-    settings, (height, width) = scorer.config.regions, image.size
+    height, width = image.size
     scores = to_native(maps.values[position].float().numpy(force=True), height, width)
     check_finite(scores)
-    if settings.kind == "windows" and not scorer.acquisition.windowed:
-        scores = window_means(scores, settings.radius)
+    if not scorer.acquisition.windowed:
+        scores = settings.region_scores(scores)
     classes = None if maps.classes is None else nearest_native(maps.classes[position].numpy(force=True), height, width)
     ids = offer.choose(
         ScoredImage(
             scores=scores,
             taken=image.taken,
-            radius=apart_of(settings),
+            radius=settings.apart,
             limit=settings.per_image,
             rng=generator("offer", scorer.seed, scorer.cycle, image.row["image_id"]),
             classes=classes,
@@ -144,13 +143,9 @@ def _offered(offer: Offer, maps: Maps, position: int, image: ShardImage, scorer:
     return {"region": ids, "score": scores.ravel()[ids], "num_pixels": box_pixels(regions.boxes_of(ids))}
 
 
-def _best(settings: RegionsConfig, values_HW: np.ndarray, image: ShardImage, regions: ImageRegions, *, averaged: bool = False) -> Columns:
-    """The candidates that an image of a sparse kind offers; `averaged`: values are those of windows already."""
-    if averaged and settings.kind == "windows":
-        native_HW = to_native(values_HW, *image.size)
-        ids, scores = choose_apart(native_HW, n=settings.per_image, radius=apart_of(settings), taken=image.taken)
-    else:
-        ids, scores = open_regions(settings).best(values_HW, *image.size, taken=image.taken)
+def _best(settings: SparseRegions, values_HW: np.ndarray, image: ShardImage, regions: ImageRegions, *, averaged: bool = False) -> Columns:
+    """The candidates that an image of a sparse kind offers; `averaged`: values are those of regions already."""
+    ids, scores = settings.best(values_HW, *image.size, taken=image.taken, averaged=averaged)
     return {"region": ids, "score": scores, "num_pixels": box_pixels(regions.boxes_of(ids))}
 
 
@@ -160,18 +155,18 @@ def box_pixels(boxes: np.ndarray) -> np.ndarray:
     return sides[:, 0] * sides[:, 1]
 
 
-def open_pooler(settings: RegionsConfig, regions: ImageRegions, height: int, width: int) -> BoxPooler | LabelPooler:
+def open_pooler(settings: Regions, regions: ImageRegions, height: int, width: int) -> BoxPooler | LabelPooler:
     """What takes means over all regions of an image."""
-    if settings.kind == "superpixels":
-        assert regions.labels is not None
-        return LabelPooler(regions.labels)
-    return _grid_pooler(settings, height, width)
+    if settings.are_boxes:
+        return _box_pooler(settings, height, width)
+    assert regions.labels is not None, "regions of sparse kinds are pooled by their boxes"
+    return LabelPooler(regions.labels)
 
 
 @functools.lru_cache(maxsize=64)
-def _grid_pooler(settings: RegionsConfig, height: int, width: int) -> BoxPooler:
-    """Images of one size share their cells, and what is known of them."""
-    return BoxPooler(open_regions(settings).of_image(height, width).boxes, height, width)
+def _box_pooler(settings: Regions, height: int, width: int) -> BoxPooler:
+    """Images of one size share their regions, and what is known of them."""
+    return BoxPooler(settings.of_image(height, width).boxes, height, width)
 
 
 def _random_columns(task: ShardTask, config: RunConfig, image: ShardImage) -> Columns:
@@ -179,7 +174,7 @@ def _random_columns(task: ShardTask, config: RunConfig, image: ShardImage) -> Co
     height, width = image.size
     numbers = np.arange(height * width) if settings.is_sparse else image.rest
     scores = uniform_of(seed_of(RANDOM_SCORES, task.seed, task.cycle, image.row["image_id"]), numbers).astype(np.float32)
-    if settings.is_sparse:
+    if isinstance(settings, SparseRegions):
         # Means of noise over windows would favour those that the border clips: fewer values vary more.
         return _best(settings, scores.reshape(height, width), image, regions, averaged=True)
     return {"region": image.rest, "score": scores, "num_pixels": regions.num_pixels[image.rest]}

@@ -9,16 +9,14 @@ from torch import nn
 
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import DivergedError
+from ray_al.core.families.passes import PassNetwork
 from ray_al.core.strategy import StrategyConfig
 from ray_al.models import build_model, load_trained
-from ray_al.models.dropout import with_dropout
-from ray_al.models.feature_noise import map_change
 from ray_al.models.features import FeatureNetwork, feature_layer
-from ray_al.models.split import BACKBONE_MAPS, SplitNetwork
+from ray_al.models.split import BACKBONE_MAPS, SplitNetwork, trained_part
 from ray_al.score.backbone_maps import MapsNetwork
 from ray_al.score.functions import Acquisition, ScoreOptions, find_acquisition
 from ray_al.score.inputs import Form, Inputs, NetworkInput
-from ray_al.score.passes import FeaturePasses, Passes, StochasticNetwork
 from ray_al.score.prepare import prepare_network, resolve_precision
 from ray_al.score.transforms import add_transformed
 from ray_al.score.views import Views
@@ -89,7 +87,7 @@ class Scorer:
         self.batch_size = config.score.batch_size if isinstance(config.score.batch_size, int) else 4
         states: Sequence[bytes | None] = weights or [None]
         self.networks: list[nn.Module] = []
-        self.passes: Passes | None = None
+        self.passes: PassNetwork | None = None
         if self.is_stochastic:
             self.passes = self._passes(num_classes, states[0])
         else:
@@ -113,27 +111,17 @@ class Scorer:
         return Form(device=self.device, memory_format=layout, dtype=dtype)
 
     def _network(self, num_classes: int, weights: bytes | None) -> nn.Module:
-        return prepare_network(self._computed(self._loaded(num_classes, weights)), self.precision, self.device)
+        return prepare_network(trained_part(self._loaded(num_classes, weights)), self.precision, self.device)
 
-    def _passes(self, num_classes: int, weights: bytes | None) -> Passes:
-        model, passes = self._loaded(num_classes, weights), self.strategy.passes
-        change = map_change(passes)
-        if change is not None:
-            assert isinstance(model, SplitNetwork), "check_strategy refuses other networks"
-            return FeaturePasses(model, change, self.precision, self.device, seed=self.seed, cycle=self.cycle)
-        model, _ = with_dropout(model, passes.places, passes.probability)
-        network = prepare_network(self._computed(model), self.precision, self.device)
-        return StochasticNetwork(network, self.seed, self.cycle)
+    def _passes(self, num_classes: int, weights: bytes | None) -> PassNetwork:
+        model = self._loaded(num_classes, weights)
+        return self.strategy.passes.open(model, self.precision, self.device, seed=self.seed, cycle=self.cycle)
 
     def _loaded(self, num_classes: int, weights: bytes | None) -> nn.Module:
         model = build_model(self.config.model, num_classes, load_weights=False)
         if weights is not None:
             load_trained(model, torch.load(io.BytesIO(weights), map_location="cpu", weights_only=True))
         return model
-
-    def _computed(self, model: nn.Module) -> nn.Module:
-        """The part that is computed for every batch: of a frozen network its head."""
-        return model.head_network() if isinstance(model, SplitNetwork) and model.is_frozen else model
 
     @torch.inference_mode()
     def maps(self, inputs: Inputs) -> Maps:
@@ -153,7 +141,7 @@ class Scorer:
 
     def _features(self, plain: NetworkInput) -> tuple[torch.Tensor, ...]:
         """The backbone's maps: of a frozen network what it is given, else what passes over changed maps share."""
-        maps = self.passes.prefix(plain) if isinstance(self.passes, FeaturePasses) else plain
+        maps = self.passes.prefix(plain) if self.passes is not None and self.strategy.passes.changes_maps else plain
         assert isinstance(maps, tuple), "check_strategy refuses offers without maps to look at"
         return maps
 
@@ -220,7 +208,7 @@ class FeatureScorer(Scorer):
         if layer == BACKBONE_MAPS:
             assert isinstance(model, SplitNetwork), "feature_layer refuses other networks"
             return MapsNetwork(model, self.precision, self.device)
-        return prepare_network(FeatureNetwork(self._computed(model), layer), self.precision, self.device)
+        return prepare_network(FeatureNetwork(trained_part(model), layer), self.precision, self.device)
 
     @property
     def groups(self) -> tuple[int, ...]:

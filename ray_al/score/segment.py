@@ -8,21 +8,20 @@ import pyarrow as pa
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import DataError
 from ray_al.datasets.images import read_pool_image
-from ray_al.regions import open_regions
-from ray_al.regions.maps import maps_table
+from ray_al.regions.maps import MappedRegions, maps_table
 from ray_al.score.shards import ShardImage, ShardTask
 
 
 def map_table(task: ShardTask, config: RunConfig, images: Sequence[ShardImage]) -> tuple[pa.Table, list[tuple[str, str]]]:
     """MAP_SCHEMA, a row an image, and (image_id, error) of broken images."""
-    kind = open_regions(config.regions)
+    kind = config.regions
+    assert isinstance(kind, MappedRegions), "no other kind needs maps"
 
     def segment(image: ShardImage) -> np.ndarray | str:
         try:
-            labels: np.ndarray = kind.segment(read_pool_image(image.row["uri"], image.size))
+            return kind.segment(read_pool_image(image.row["uri"], image.size))
         except DataError as error:
             return str(error)
-        return labels
 
     # One thread: OpenCV's number of threads is a setting of the whole process, which `segment` changes and puts back.
     answers = [(image.row, segment(image)) for image in images]

@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ray_al.core.config import RunConfig
+from ray_al.core.families.regions import ImageRegions
 from ray_al.core.parquet import read_parquet
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
 from ray_al.datasets.catalog import data_root
 from ray_al.datasets.manifest import absolute_places
-from ray_al.regions import ImageRegions, open_regions
 from ray_al.regions.maps import MapPart
 
 Work = Literal["maps", "scores", "features", "embed"]
@@ -176,9 +176,8 @@ def shard_images(task: ShardTask, config: RunConfig) -> Iterator[ShardImage]:
 
 def regions_of(task: ShardTask, config: RunConfig, image: ShardImage) -> ImageRegions:
     """The regions of an image of the task."""
-    kind = open_regions(config.regions)
     data = _read_maps(task.run_uri, task.maps).map(image.row["image_index"]) if task.maps is not None else None
-    return kind.of_image(*image.size, data)
+    return config.regions.of_image(*image.size, data)
 
 
 @functools.lru_cache(maxsize=2)

@@ -64,7 +64,7 @@ def _ranking(parts: Iterable[pa.Table], k: int, allows: Allows | None, *, reason
 
 
 def _parts(manifest: pa.Table, regions: Any, draw: Draw, keys_at: KeysOf, remaining: np.ndarray) -> Iterator[pa.Table]:
-    pixels_of = lru_cache(maxsize=4096)(regions.num_pixels)
+    pixels_of = lru_cache(maxsize=4096)(lambda height, width: regions.of_image(height, width).num_pixels)
     offset = 0
     for start in range(0, len(manifest), IMAGES_PER_PART):
         images = manifest.slice(start, IMAGES_PER_PART)

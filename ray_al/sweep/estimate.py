@@ -20,7 +20,6 @@ from ray_al.driver.resources import run_resources
 from ray_al.models import build_model
 from ray_al.models.composed import ComposedNetwork
 from ray_al.models.state import is_split
-from ray_al.regions import open_regions
 from ray_al.score.functions import find_acquisition
 from ray_al.sweep.config import SweepConfig
 from ray_al.sweep.plan import Trial, start_digest
@@ -93,10 +92,9 @@ def _seconds(config: RunConfig, steps: int, passes: int, num_classes: int, costs
 
 
 def _count(config: RunConfig) -> tuple[dict[str, int], int, int]:
-    """The pool (images, regions, pixels), validation images, classes; of superpixels as many regions as are asked for."""
+    """The pool (images, regions, pixels), validation images, classes; of regions that are found in images as many as are expected."""
     dataset = open_dataset(config.data)
-    kind = open_regions(config.regions)
-    manifest, _ = build_manifest(dataset.splits["train"], (lambda height, width: config.regions.count) if kind.needs_maps else kind.num_regions)
+    manifest, _ = build_manifest(dataset.splits["train"], config.regions.expected_regions)
     sizes = (manifest.column(name).to_numpy().astype(np.int64) for name in ("height", "width"))
     pool = {
         "num_images": len(manifest),

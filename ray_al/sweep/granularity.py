@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ray_al.core.errors import ConfigError
-from ray_al.sweep.labels import granularity
+from ray_al.sweep.labels import granularity, regions_of
 from ray_al.sweep.reach import SeedCurves, estimate, estimate_text, paired_draws, reach, seed_curves, share_saved
 from ray_al.sweep.run_result import Group
 from ray_al.sweep.stats import bootstrap_mean
@@ -38,7 +38,7 @@ def fulls(groups: Sequence[Group]) -> dict[str, float]:
 
 def today(groups: Sequence[Group]) -> Group | None:
     """Whole images at random, which is what people do today; None where no group is that."""
-    return next((group for group in groups if group.is_random and group.runs[0].values.get("regions.kind") == "image"), None)
+    return next((group for group in groups if group.is_random and regions_of(group.runs[0].values).is_whole_image), None)
 
 
 def cost_facts(groups: Sequence[Group], reference: Group | None) -> dict[str, Any]:

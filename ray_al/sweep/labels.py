@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ray_al.core.families.regions import REGIONS, Regions
 from ray_al.sweep.plan import group_label, group_name
 
 Setting = Mapping[str, Any]
+PREFIX = "regions."
 UNTOLD = ("budget.", "label.")
 """Keys that are left out of names where these tell the groups apart without them: how far a run went, for one."""
 
@@ -25,18 +27,17 @@ def group_labels(settings: Sequence[Setting], values: Sequence[Setting]) -> list
 
 
 def _name(setting: Setting, values: Setting) -> str:
-    strategy = {key: value for key, value in setting.items() if not key.startswith(("regions.", *UNTOLD))}
-    if not any(key.startswith("regions.") for key in setting):
+    strategy = {key: value for key, value in setting.items() if not key.startswith((PREFIX, *UNTOLD))}
+    if not any(key.startswith(PREFIX) for key in setting):
         return group_label(strategy)
     return f"{group_label(strategy)} {granularity(setting, values)}" if strategy else granularity(setting, values)
 
 
 def granularity(setting: Setting, values: Setting) -> str:
     """How the images are divided, for people: `5x5`, `images`, `pixels`, `superpixels200`."""
-    kind = values.get("regions.kind", "grid")
-    if kind == "grid":
-        return f"{values['regions.rows']}x{values['regions.columns']}"
-    if kind == "image":
-        return "images"
-    shown = {"superpixels": ("method", "count"), "windows": ("radius",)}.get(kind, ())
-    return "-".join([kind, *(f"{values[f'regions.{key}']}" for key in shown if f"regions.{key}" in setting)])
+    return regions_of(values).describe([key.removeprefix(PREFIX) for key in setting if key.startswith(PREFIX)])
+
+
+def regions_of(values: Setting) -> Regions:
+    """The region kind of a run, from all its keys."""
+    return REGIONS.parse({key.removeprefix(PREFIX): value for key, value in values.items() if key.startswith(PREFIX)})

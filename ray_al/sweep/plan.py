@@ -94,14 +94,7 @@ def effective_values(config: RunConfig, *, exclude: set[str]) -> dict[str, Any]:
     function = find_acquisition(strategy["score"])
     if function.inputs == "none" and config.strategy.batch.ranks_scores:
         strategy["batch"] = {"kind": "topk"}
-    unread = [
-        *(["temperature", "aggregation", "top_share"] if function.inputs == "none" else []),
-        *(["transforms"] if function.inputs != "transforms" else []),
-        *(["passes"] if function.inputs != "passes" else []),
-        *(["radius"] if strategy["score"] != "ripu" else []),
-        *(["nu"] if strategy["score"] != "pixbal" else []),
-    ]
-    values["strategy"] = {key: value for key, value in strategy.items() if key not in unread}
+    values["strategy"] = {key: value for key, value in strategy.items() if function.reads(key)}
     return values
 
 

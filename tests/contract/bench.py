@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ray_al.core.config import RegionsConfig, RunConfig, parse_config
+from ray_al.core.config import RunConfig, parse_config
 from ray_al.core.errors import DataError
+from ray_al.core.families.regions import REGIONS
 from ray_al.core.storage import Storage
 from ray_al.core.types import LABEL_SCHEMA, MANIFEST_SCHEMA, QUERY_SCHEMA, SCORE_SCHEMA, Box, FileRef
 from ray_al.driver import choose
@@ -17,7 +18,6 @@ from ray_al.driver.pool import MANIFEST, Pool, read_table, table_bytes
 from ray_al.driver.scored_pool import scored_parts
 from ray_al.label.simulated import Truth
 from ray_al.ledger import Query, State
-from ray_al.regions import open_regions
 from ray_al.score.features import feature_schema
 from ray_al.score.shards import CLASS_COUNTS
 
@@ -80,7 +80,7 @@ def _drawn(kind: str, sizes: str, seed: int) -> tuple[Storage, State]:
     """A pool and its files, the same for all strategies."""
     num_images, settings = KINDS[kind]
     storage, random = Storage(f"memory://bench/{kind}-{sizes}-{seed}"), np.random.default_rng(seed)
-    regions = open_regions(RegionsConfig(**settings))
+    regions = REGIONS.parse(settings)
     shapes = [SIZES[sizes][index % len(SIZES[sizes])] for index in range(num_images)]
     manifest = _manifest(shapes, regions)
     rows = _rows(shapes, regions, random)

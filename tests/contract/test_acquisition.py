@@ -26,7 +26,6 @@ from ray_al.features.fill import fill_shard
 from ray_al.features.source import pool_source
 from ray_al.models import build_model
 from ray_al.models.state import load_trained, trained_state
-from ray_al.regions import open_regions
 from ray_al.score.class_stats import final_parts, pool_stats, predicted_shares
 from ray_al.score.functions import ACQUISITIONS, ScoreOptions
 from ray_al.score.inputs import Features, Pixels
@@ -214,11 +213,11 @@ def test_features_score_as_their_images_do_within_the_rounding_of_bf16(root, nam
 
 def run_shards(root, config, *, cycle=3, remaining=None):
     """The score parts of a cycle, as tables, and their files."""
-    settings, kind = config.strategy, open_regions(config.regions)
+    settings, kind = config.strategy, config.regions
     parts = (settings.score, config.regions.kind, settings.passes.kind, config.model.kind, config.features.store.kind, config.score.shard_size, cycle)
     storage = Storage(str(root / "-".join(map(str, ("run", *parts)))))
     images = [ImageFile(image_id=f"train/{path.name}", uri=str(path)) for path in sorted((root / "data" / "train").glob("*.png"))]
-    manifest, _ = build_manifest(images, (lambda height, width: 0) if kind.needs_maps else kind.num_regions)
+    manifest, _ = build_manifest(images, kind.num_regions)
     weights = tuple(storage.put(f"model-{n}.pt", state, attempt=1) for n, state in enumerate(states(root, config)))
 
     def work(what, manifest, output, regions_of, **changes):
@@ -377,7 +376,7 @@ def test_what_predicted_classes_cover_is_counted_out(root, name, kind):
     assert [{**row, "covers": None} for row in rows(tables)] == rows(run_shards(root, plain, cycle=10)[0])
 
     scorer, counts = Scorer(config, config.strategy, NUM_CLASSES, states(root, config)), np.zeros(NUM_CLASSES)
-    regions = open_regions(config.regions)
+    regions = config.regions
     for path in sorted((root / "data" / "train").glob("*.png")):
         image = read_image(str(path))
         classes = scorer.maps(batch(scorer, resize_image(image, (32, 48))[None])).classes[0].numpy()

@@ -290,6 +290,31 @@ def test_rows_are_whole(name):
     assert find_acquisition(name) is row
 
 
+class Watched:
+    """Options that remember which of them were read."""
+
+    def __init__(self):
+        self.read = set()
+
+    def __getattr__(self, key):
+        self.read.add(key)
+        return getattr(ScoreOptions(), key)
+
+
+@pytest.mark.parametrize("name", ACQUISITIONS)
+def test_a_row_names_the_settings_that_it_reads(name):
+    row, options = ACQUISITIONS[name], Watched()
+    if row.pixel is not None:
+        row.pixel(torch.randn(1, 3, 5, 5), options)
+    if row.weights is not None:
+        row.weights(STATS, options)
+    assert options.read == set(row.settings)
+    assert all(row.reads(key) == (key in row.settings) for key in ("radius", "nu"))
+    assert row.reads("per_image") and row.reads("batch")
+    assert row.reads("temperature") == row.needs_model
+    assert [row.reads(key) for key in ("transforms", "passes")] == [row.inputs == key for key in ("transforms", "passes")]
+
+
 def negative_mean(logits_NCHW):
     return -logits_NCHW.mean(1)
 

@@ -5,9 +5,9 @@ from click.testing import CliRunner
 
 from ray_al.cli import main
 from ray_al.core.families.batch import BATCH_RULES
+from ray_al.core.families.regions import REGIONS
 from ray_al.core.families.start import START_RULES
 from ray_al.driver.catalog import count_combinations
-from ray_al.regions import KINDS as REGION_KINDS
 from ray_al.score.functions import ACQUISITIONS
 
 
@@ -82,7 +82,7 @@ def test_wrong_use_is_one_message_and_no_run_directory(kind, tmp_path, monkeypat
 
 def test_strategies_and_doctor_speak_json():
     rows = json.loads(invoke("strategies", "--json").output)
-    for kind, names in (("score", ACQUISITIONS), ("batch", BATCH_RULES.kinds), ("start", START_RULES.kinds), ("regions", REGION_KINDS)):
+    for kind, names in (("score", ACQUISITIONS), ("batch", BATCH_RULES.kinds), ("start", START_RULES.kinds), ("regions", REGIONS.kinds)):
         assert [row["name"] for row in rows if row["kind"] == kind] == list(names)
     assert all(row["paper"] for row in rows)
     assert all(row["needs"] for row in rows if row["kind"] in ("score", "batch"))

@@ -39,7 +39,7 @@ def root(tmp_path_factory):
 
 def configure(root, settings):
     values = yaml.safe_load(f"{{{settings}}}")
-    regions = {"rows": 2, "columns": 2, **values.get("regions", {})}
+    regions = dict(values.get("regions", {"rows": 2, "columns": 2}))
     if regions.get("kind") == "superpixels":
         regions["count"] = 30
     changed = {

@@ -45,7 +45,8 @@ def configure(root, **changes):
     values = {name: {**section} for name, section in SETTINGS.items()}
     values["data"]["root"] = str(root / "data")
     for name, section in changes.items():
-        values[name] = {**values.get(name, {}), **section}
+        known = {} if name == "regions" else values.get(name, {})
+        values[name] = {**known, **section}
     return parse_config(values, source="test")
 
 

@@ -244,7 +244,8 @@ def configure(root, changes, **score):
     values["data"]["root"] = str(root / "data")
     values["model"] = {} if "model" in changes else {"name": f"{__name__}:tiny"}
     for name, section in changes.items():
-        values[name] = {**values.get(name, {}), **section}
+        known = {} if name == "regions" else values.get(name, {})
+        values[name] = {**known, **section}
     values["score"].update(score)
     return parse_config(values, source="test")
 

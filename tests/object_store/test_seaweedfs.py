@@ -60,7 +60,8 @@ def configure(folder, changes):
     values = {name: {**section} for name, section in SETTINGS.items()}
     values["data"]["root"] = str(folder / "data")
     for name, section in changes.items():
-        values[name] = {**values.get(name, {}), **section}
+        known = {} if name == "regions" else values.get(name, {})
+        values[name] = {**known, **section}
     return parse_config(values, source="test")
 
 

@@ -7,14 +7,13 @@ from ray_al.core.errors import ConfigError
 from ray_al.core.types import MANIFEST_SCHEMA
 from ray_al.driver.budget import check_budget
 from ray_al.driver.capacity import _spread
-from ray_al.regions import open_regions
 
 
 def check(num_images=8, shapes=((96, 128),), num_classes=4, **values):
     config = parse_config({"regions": {"rows": 2, "columns": 2}, **values}, source="test")
-    kind = open_regions(config.regions)
+    kind = config.regions
     sizes = [shapes[index % len(shapes)] for index in range(num_images)]
-    counts = [0 if kind.needs_maps else kind.num_regions(*size) for size in sizes]
+    counts = [kind.num_regions(*size) for size in sizes]
     rows = [
         {"image_index": i, "image_id": f"i{i}", "uri": f"i{i}", "mask_uri": None, "height": h, "width": w, "num_regions": count}
         for i, ((h, w), count) in enumerate(zip(sizes, counts, strict=True))

@@ -20,7 +20,7 @@ from ray_al.models import (
     with_dropout,
 )
 from ray_al.models.weights import load_backbone_state
-from ray_al.score.passes import StochasticNetwork
+from ray_al.score.passes.networks import StochasticNetwork
 from ray_al.score.prepare import prepare_network
 
 

@@ -140,9 +140,9 @@ def test_names_of_groups_over_other_regions():
     random, bvsb = {"strategy.score": "random", "strategy.batch.kind": "topk"}, {"strategy.score": "bvsb", "strategy.batch.kind": "topk"}
     kinds = [
         {"regions.kind": "grid", "regions.rows": 5, "regions.columns": 5, "budget.amount": 0.05},
-        {"regions.kind": "image", "regions.rows": 5, "regions.columns": 5, "budget.amount": 0.25},
-        {"regions.kind": "superpixels", "regions.rows": 5, "regions.columns": 5, "regions.method": "slic", "regions.count": 200},
-        {"regions.kind": "pixels", "regions.rows": 5, "regions.columns": 5, "regions.per_image": 10},
+        {"regions.kind": "image", "budget.amount": 0.25},
+        {"regions.kind": "superpixels", "regions.method": "slic", "regions.count": 200},
+        {"regions.kind": "pixels", "regions.per_image": 10},
     ]
     settings = [{**strategy, **kind} for kind in kinds for strategy in (random, bvsb)]
     assert group_labels(settings, settings)[::2] == ["random 5x5", "random images", "random superpixels-slic-200", "random pixels"]

@@ -9,13 +9,13 @@ from torch import nn
 
 from ray_al.core.config import parse_config
 from ray_al.core.errors import ConfigError
+from ray_al.core.families.passes import PASSES
 from ray_al.core.seeding import generator
-from ray_al.core.strategy import PassesConfig
 from ray_al.driver.check_strategy import check_strategy
 from ray_al.models import build_model
-from ray_al.models.feature_noise import MapDropout, MapNoise, PassKey, map_change
+from ray_al.models.feature_noise import MapDropout, MapNoise, PassKey
 from ray_al.models.layers import KeptWhole
-from ray_al.score.passes import FeaturePasses
+from ray_al.score.passes.networks import FeaturePasses
 
 KEY = PassKey(seed=3, cycle=2, number=5)
 BACKBONE = {"kind": "tiny_backbones:TinyBackbone"}
@@ -88,12 +88,9 @@ def test_a_channel_that_is_the_same_everywhere_gets_no_noise():
 
 
 def test_what_passes_ask_for():
-    assert map_change(PassesConfig(kind="features")) == MapDropout(0.75)
-    assert map_change(PassesConfig(kind="features", probability=0.2)) == MapDropout(0.2)
-    assert map_change(PassesConfig(kind="noise", noise=0.1)) == MapNoise(0.1)
-    assert map_change(PassesConfig(kind="dropout", places=("head",))) is None
-    with pytest.raises(ConfigError, match="strategy.passes.places: kind 'noise' changes the maps that enter the head"):
-        map_change(PassesConfig(kind="noise", places=("head",)))
+    assert PASSES.parse({"kind": "features"}).change() == MapDropout(0.75)
+    assert PASSES.parse({"kind": "features", "probability": 0.2}).change() == MapDropout(0.2)
+    assert PASSES.parse({"kind": "noise", "noise": 0.1}).change() == MapNoise(0.1)
 
 
 class Counted(KeptWhole):

@@ -3,14 +3,16 @@
 import numpy as np
 import pytest
 
-from ray_al.core.config import RegionsConfig, parse_config
+from ray_al.core.config import parse_config
 from ray_al.core.errors import ConfigError
 from ray_al.core.variants import OFFERS, ScoredImage
 from ray_al.driver.check_strategy import check_strategy
 from ray_al.regions.offers.apart import choose_in_order, free_pixels
 from ray_al.regions.offers.herding import features_at, kernel_of
 from ray_al.regions.offers.stratified import SMOOTHING
-from ray_al.regions.sparse import apart_of, nearest_native, to_native
+from ray_al.regions.pixels import Pixels
+from ray_al.regions.sparse import nearest_native, to_native
+from ray_al.regions.windows import Windows
 
 KINDS = sorted(OFFERS.kinds)
 SIZE = (18, 22)
@@ -191,7 +193,7 @@ def test_classes_of_native_pixels_are_those_of_their_cells():
     native = nearest_native(cells, 5, 6)
     expected = [[cells[int((y + 0.5) * 2 / 5), int((x + 0.5) * 3 / 6)] for x in range(6)] for y in range(5)]
     assert native.tolist() == expected
-    assert apart_of(RegionsConfig(kind="windows", radius=2)) == 4 and apart_of(RegionsConfig(kind="pixels", radius=2)) == 2
+    assert Windows(radius=2).apart == 4 and Pixels(radius=2).apart == 2
 
 
 def config_of(regions="pixels", frozen=False, **strategy):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from ray_al.core.errors import ConfigError, RayALError
-from ray_al.regions import Grid
+from ray_al.regions.grid import Grid
 from ray_al.score.pooling import BoxPooler, LabelPooler
 
 HEIGHT, WIDTH = 6, 10
@@ -15,7 +15,7 @@ CELLS = [(6, 10), (3, 5), (12, 20), (4, 7), (1, 1), (9, 3)]
 
 def labels_of_grid():
     labels = np.empty((HEIGHT, WIDTH), np.int32)
-    for region, (top, left, bottom, right) in enumerate(GRID.boxes(HEIGHT, WIDTH)):
+    for region, (top, left, bottom, right) in enumerate(GRID.of_image(HEIGHT, WIDTH).boxes):
         labels[top:bottom, left:right] = region
     return labels
 
@@ -28,7 +28,7 @@ def ragged_labels():
 
 def poolers():
     return [
-        (BoxPooler(GRID.boxes(HEIGHT, WIDTH), HEIGHT, WIDTH), labels_of_grid()),
+        (BoxPooler(GRID.of_image(HEIGHT, WIDTH).boxes, HEIGHT, WIDTH), labels_of_grid()),
         (LabelPooler(labels_of_grid()), labels_of_grid()),
         (LabelPooler(ragged_labels()), ragged_labels()),
     ]

@@ -27,7 +27,6 @@ from ray_al.datasets.masks import MaskDecoder, read_mask, read_mask_size
 from ray_al.datasets.synthetic import write_synthetic
 from ray_al.label.simulated import annotate, ground_truth, is_void
 from ray_al.models import build_model
-from ray_al.regions import open_regions, too_small
 from ray_al.score.batches import map_batches
 from ray_al.score.inputs import Form
 from ray_al.score.readers import PixelReader
@@ -217,7 +216,7 @@ def test_a_check_says_which_images_the_grid_does_not_fit_on(dataset):
         for image in (dataset.splits["train"][number].uri, dataset.splits["train"][number].mask_uri):
             Image.new("L", (30, 8 * number)).save(image)
     regions = parse_config({"regions": {"rows": 12, "columns": 4}}, source="test").regions
-    report = check_dataset(dataset, too_small=lambda height, width: too_small(regions, height, width))
+    report = check_dataset(dataset, too_small=regions.too_small)
     said = (
         "train/00001.png: the image of 8x30 pixels is smaller than the grid of 12x4 cells; "
         "lower regions.rows and regions.columns, or take the image out of the split"
@@ -229,7 +228,7 @@ def test_a_check_says_which_images_the_grid_does_not_fit_on(dataset):
 
 def test_labels_are_not_refused_where_a_mask_cannot_be_read(dataset, broken_disk):
     manifest, _ = build_manifest(dataset.splits["train"], lambda height, width: 4)
-    regions = open_regions(parse_config({"regions": {"rows": 2, "columns": 2}}, source="test").regions)
+    regions = parse_config({"regions": {"rows": 2, "columns": 2}}, source="test").regions
     truth = ground_truth(manifest, lambda index: regions.of_image(96, 128), dataset.decoder)
     query = pa.table({"image_index": [1], "image_id": ["train/00001.png"], "region": [0]})
     broken_disk(dataset.splits["train"][1].mask_uri, FAULTS["busy"])

@@ -3,18 +3,17 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from ray_al.core.config import RegionsConfig
 from ray_al.core.errors import DataError
 from ray_al.core.types import MANIFEST_SCHEMA
 from ray_al.datasets.masks import MaskDecoder
 from ray_al.label.simulated import annotate, ground_truth
-from ray_al.regions import open_regions
+from ray_al.regions.grid import Grid
 
 
 @pytest.fixture
 def read(tmp_path):
     """Two images of 8x12 in a grid of 2x2; the mask of the second counts from 1 and holds the id 3 in one corner alone."""
-    kind, rows = open_regions(RegionsConfig(rows=2, columns=2)), []
+    kind, rows = Grid(rows=2, columns=2), []
     for index in range(2):
         ids = np.ones((8, 12), np.uint8)
         ids[6:, 9:] = 2 + index

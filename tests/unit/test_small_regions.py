@@ -14,7 +14,6 @@ from ray_al.datasets import open_dataset
 from ray_al.datasets.cache import ByteCache
 from ray_al.datasets.compose import compose_numbered, encode_mask
 from ray_al.datasets.images import resize_mask, resize_regions
-from ray_al.regions import open_regions
 from ray_al.train.augment import augment
 from ray_al.train.samples import LabelledImages
 
@@ -23,7 +22,7 @@ SIZE = (96, 128)
 
 def grid(regions, rows=48, columns=64, seed=0):
     """Cells of 2 x 2 pixels of random classes: (mask, numbers), both (96, 128)."""
-    kind = open_regions(parse_config({"regions": {"rows": rows, "columns": columns}}, source="test").regions).of_image(*SIZE)
+    kind = parse_config({"regions": {"rows": rows, "columns": columns}}, source="test").regions.of_image(*SIZE)
     rng = np.random.default_rng(seed)
     boxes = [kind.box(int(region)) for region in regions]
     parts = [(box, encode_mask(np.full((box.height, box.width), rng.integers(0, 6), np.uint8))) for box in boxes]

@@ -58,7 +58,7 @@ def test_rankings_against_one_region_at_a_time(monkeypatch, per_part):
     assert names(got) == slow(table, left, key_at_random)[:50]
     assert names(equal_per_image(table, GRID, **options)) == slow(table, left, key_in_rounds)[:50]
     for row in got.to_pylist():
-        assert row["num_pixels"] == GRID.box(row["region"], 20 + row["image_index"] % 3, 31).num_pixels
+        assert row["num_pixels"] == GRID.of_image(20 + row["image_index"] % 3, 31).box(row["region"]).num_pixels
         assert row["image_id"] == f"i{row['image_index']:02d}" and row["reason"] == "random start"
 
 

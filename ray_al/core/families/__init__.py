@@ -1,1 +1,1 @@
-"""Families whose promises need more room than a section of `core/variants.py`: one module each."""
+"""Families of variants that are large enough for a module of their own: what each promises, and which there are."""

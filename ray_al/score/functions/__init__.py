@@ -38,7 +38,8 @@ ACQUISITIONS: Mapping[str, Acquisition] = {
     "bvsb": Acquisition(paper="best versus second best: Cai et al., CVPR 2021", inputs="logits", pixel=_plain(bvsb)),
     "one_vs_rest": Acquisition(paper="OREAL: Wu et al., WACV 2025", inputs="logits", pixel=_plain(one_vs_rest), aggregation="max"),
     "ripu": Acquisition(
-        paper="RIPU: Xie et al., CVPR 2022", inputs="logits", pixel=lambda logits, options: ripu(logits, options.radius), windowed=True
+        paper="RIPU: Xie et al., CVPR 2022", inputs="logits", pixel=lambda logits, options: ripu(logits, options.radius), windowed=True,
+        settings=("radius",),
     ),
     "equal": Acquisition(paper="EquAL: Golestaneh and Kitani, BMVC 2020", inputs="transforms", views=summed_entropy, wants=MEAN_ENTROPY),
     "disagreement": Acquisition(
@@ -74,7 +75,8 @@ ACQUISITIONS: Mapping[str, Acquisition] = {
         paper="ASAL: Kim et al., ICCV 2023", inputs="logits", pixel=_plain(bvsb), attribution="dominant", weights=pixel_balance
     ),
     "pixbal": Acquisition(
-        paper="MulActSeg: Hwang et al., NeurIPS 2023", inputs="logits", pixel=_plain(bvsb), attribution="hard", weights=probability_balance
+        paper="MulActSeg: Hwang et al., NeurIPS 2023", inputs="logits", pixel=_plain(bvsb), attribution="hard", weights=probability_balance,
+        settings=("nu",),
     ),
     "validation_gap": Acquisition(
         paper="DCAU-AL, 2026 (arXiv 2604.08965)", inputs="logits", pixel=_plain(entropy), attribution="hard", weights=iou_gap

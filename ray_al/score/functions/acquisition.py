@@ -1,7 +1,7 @@
 """What an acquisition function is: a row of the table, and the values that its parts take."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from typing import Literal
 
 import numpy as np
@@ -68,6 +68,7 @@ class Acquisition:
         weights: (C,) of the classes; None leaves the score as it is.
         windowed: whether a pixel's score is that of the window around it already.
         signed: whether scores may be below 0.
+        settings: the fields of `ScoreOptions` that it reads.
     """
 
     paper: str
@@ -80,7 +81,26 @@ class Acquisition:
     weights: ClassWeights | None = None
     windowed: bool = False
     signed: bool = False
+    settings: tuple[str, ...] = ()
 
     @property
     def needs_model(self) -> bool:
         return self.inputs != "none"
+
+    def reads(self, key: str) -> bool:
+        """Whether a setting of `strategy` changes what this function gives."""
+        if key in _OF_INPUTS:
+            return self.inputs in _OF_INPUTS[key]
+        return key not in _OF_FUNCTIONS or key in self.settings
+
+
+_OF_INPUTS: Mapping[str, tuple[Inputs, ...]] = {
+    "temperature": ("logits", "transforms", "passes"),
+    "aggregation": ("logits", "transforms", "passes"),
+    "top_share": ("logits", "transforms", "passes"),
+    "transforms": ("transforms",),
+    "passes": ("passes",),
+}
+"""Settings of `strategy` that follow from what a function looks at."""
+_OF_FUNCTIONS = frozenset(field.name for field in fields(ScoreOptions))
+"""Settings of `strategy` that a function has for itself; its row says so."""

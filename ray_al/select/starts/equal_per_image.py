@@ -20,7 +20,7 @@ class EqualPerImageStart(StartRule):
     paper: ClassVar[str] = "random, a region of every image, then a second of every image"
 
     def check(self, config: "RunConfig") -> None:
-        if config.regions.kind not in ("grid", "image"):
+        if not config.regions.is_sized:
             raise ConfigError(
                 f"budget.start_rule={self.kind!r} needs regions of which an image's size tells all; regions.kind={config.regions.kind!r}: use random"
             )

@@ -2,7 +2,6 @@
 
 import copy
 import logging
-from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
 import torch
@@ -29,19 +28,7 @@ class Halves(NamedTuple):
     """Whether the back works in place, so that it needs values of its own."""
 
 
-class Passes(ABC):
-    """A network whose passes over one batch differ."""
-
-    @abstractmethod
-    def prefix(self, given: NetworkInput) -> tuple[Any, ...]:
-        """What all passes over a batch share; to be handed to `suffix` unread."""
-
-    @abstractmethod
-    def suffix(self, prefix: tuple[Any, ...], number: int | None) -> torch.Tensor:
-        """Logits (N, C, h, w) of one pass; the plain network's for None. May be called any number of times, in any order."""
-
-
-class FeaturePasses(Passes):
+class FeaturePasses:
     """A network whose passes differ in the maps that enter its head.
 
     Args:
@@ -71,7 +58,7 @@ class FeaturePasses(Passes):
         self.head = prepare_network(network.head_network(), precision, device)
 
     def prefix(self, given: NetworkInput) -> Maps:
-        """As `Passes.prefix`: the maps (N, c, h, w)."""
+        """As `PassNetwork.prefix`: the maps (N, c, h, w)."""
         if self.backbone is None:
             assert isinstance(given, tuple), "a frozen network is given maps"
             return given
@@ -79,7 +66,7 @@ class FeaturePasses(Passes):
         return maps
 
     def suffix(self, prefix: Maps, number: int | None) -> torch.Tensor:
-        """As `Passes.suffix`."""
+        """As `PassNetwork.suffix`."""
         # Copied where nothing is changed, as the head may work in place.
         key = None if number is None else PassKey(self.seed, self.cycle, number)
         logits: torch.Tensor = self.head(_copied(prefix) if key is None else self.change(prefix, key))
@@ -97,7 +84,7 @@ class _Backbone(nn.Module):
         return self.network.maps(images)
 
 
-class StochasticNetwork(Passes):
+class StochasticNetwork:
     """A network with `PassDropout` layers, whose part before the first dropout is computed once a batch.
 
     Args:
@@ -116,14 +103,14 @@ class StochasticNetwork(Passes):
         self.halves = _halves(root_of(network))
 
     def prefix(self, given: NetworkInput) -> tuple[Any, ...]:
-        """As `Passes.prefix`."""
+        """As `PassNetwork.prefix`."""
         if self.halves is None:
             return (given,)
         shared: tuple[Any, ...] = self.halves.front(given)
         return shared
 
     def suffix(self, prefix: tuple[Any, ...], number: int | None) -> torch.Tensor:
-        """As `Passes.suffix`."""
+        """As `PassNetwork.suffix`."""
         if self.halves is None or self.halves.back_writes:
             prefix = _copied(prefix)
         with dropout_pass(self.seed, self.cycle, number):

@@ -1,0 +1,120 @@
+"""Passes: what makes several predictions of one image, for acquisition functions that compare them."""
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol
+
+from pydantic import Field
+
+from ray_al.core.family import Family
+from ray_al.core.section import Section
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from ray_al.core.config import RunConfig
+
+
+class PassNetwork(Protocol):
+    """A network whose passes over one batch differ."""
+
+    def prefix(self, given: "torch.Tensor | tuple[torch.Tensor, ...]") -> tuple[Any, ...]:
+        """What all passes over a batch share; to be handed to `suffix` unread.
+
+        Args:
+            given: images (N, 3, H, W), or of a frozen backbone its maps (N, c, h, w).
+        """
+
+    def suffix(self, prefix: tuple[Any, ...], number: int | None) -> "torch.Tensor":
+        """Logits (N, C, h, w) of one pass; the plain network's for None.
+
+        May be called any number of times, in any order, by several threads.
+        """
+
+
+class PassKind(Section):
+    """A way to make several predictions of one image.
+
+    A kind derives from this class where the passes of one model differ, and from `ModelPasses` where
+    each pass has a trained model of its own.
+    """
+
+    kind: str
+    count: Annotated[int, Field(ge=2, le=1000)] = 10
+    """Passes over each image."""
+
+    paper: ClassVar[str] = ""
+    """Where the kind comes from."""
+    needs: ClassVar[str] = "one trained model"
+    """What it costs beside the passes themselves."""
+    are_models: ClassVar[bool] = False
+    """Whether each pass has a trained model of its own."""
+    changes_maps: ClassVar[bool] = False
+    """Whether passes differ behind the backbone alone.
+
+    The shared part of the passes is then the backbone's maps, which offers may look at.
+    """
+
+    @property
+    def num_members(self) -> int:
+        """Models that are trained in a cycle."""
+        return 1
+
+    @property
+    def num_snapshots(self) -> int:
+        """States of a training that are kept for scoring; 0: only the last."""
+        return 0
+
+    def check(self, config: "RunConfig") -> None:
+        """Refuse a run in which these passes cannot work, as far as its configuration tells.
+
+        Raises:
+            ConfigError: with key, value and remedy.
+        """
+
+    def check_network(self, network: "nn.Module") -> None:
+        """Refuse a network of which these passes cannot be made; it may be changed in place.
+
+        Raises:
+            ConfigError: with key, value and remedy.
+        """
+
+    @abstractmethod
+    def open(self, network: "nn.Module", precision: Any, device: Any, *, seed: int, cycle: int) -> PassNetwork:
+        """A network whose passes follow from seed, cycle and the number of the pass alone, and are the same for every image.
+
+        Args:
+            network: from `build_model`, with its weights, not yet prepared; it may be changed in place.
+            precision: as `prepare_network` (score/prepare.py) takes it.
+            device: where to compute.
+            seed: of the run.
+            cycle: of the scores.
+
+        Raises:
+            ConfigError: as `check_network`.
+        """
+        raise NotImplementedError
+
+
+class ModelPasses(PassKind):
+    """Passes of which each has a trained model of its own."""
+
+    are_models: ClassVar[bool] = True
+
+    def open(self, network: "nn.Module", precision: Any, device: Any, *, seed: int, cycle: int) -> PassNetwork:
+        """Never called: the models themselves are the passes."""
+        raise NotImplementedError(f"passes of kind {self.kind!r} are models")
+
+
+PASSES = Family(
+    "strategy.passes",
+    PassKind,
+    {
+        "dropout": "ray_al.score.passes.dropout:McDropout",
+        "features": "ray_al.score.passes.features:FeatureDropout",
+        "noise": "ray_al.score.passes.noise:FeatureNoise",
+        "ensemble": "ray_al.score.passes.ensemble:Ensemble",
+        "snapshots": "ray_al.score.passes.snapshots:Snapshots",
+    },
+    default="dropout",
+)

@@ -1,0 +1,40 @@
+"""Passes that differ in what dropout drops."""
+
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from ray_al.core.families.passes import PassKind, PassNetwork
+
+if TYPE_CHECKING:
+    from torch import nn
+
+# PyTorch is imported where passes are made: a configuration names a kind in commands that need none of it.
+
+
+class McDropout(PassKind):
+    """Dropout at scoring time, its masks the same for every image."""
+
+    kind: Literal["dropout"] = "dropout"
+    probability: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Of a channel to be dropped; None: the network's own, 0.5 in layers that are added."""
+    places: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Modules behind which dropout is added; None: the network's own layers, else behind its head's last hidden features."""
+
+    paper: ClassVar[str] = "MC-dropout: Gal and Ghahramani, ICML 2016"
+
+    def check_network(self, network: "nn.Module") -> None:
+        """As `PassKind.check_network`."""
+        from ray_al.models.dropout import with_dropout
+
+        with_dropout(network, self.places, self.probability)
+
+    def open(self, network: "nn.Module", precision: Any, device: Any, *, seed: int, cycle: int) -> PassNetwork:
+        """As `PassKind.open`."""
+        from ray_al.models.dropout import with_dropout
+        from ray_al.models.split import trained_part
+        from ray_al.score.passes.networks import StochasticNetwork
+        from ray_al.score.prepare import prepare_network
+
+        model, _ = with_dropout(network, self.places, self.probability)
+        return StochasticNetwork(prepare_network(trained_part(model), precision, device), seed, cycle)
