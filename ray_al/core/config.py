@@ -15,6 +15,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from ray_al.core.errors import ConfigError
+from ray_al.core.families.labels import LABELS, LabelKind
+from ray_al.core.families.units import UNITS, Unit
 from ray_al.core.model import MODELS, WEIGHTS, ComposedConfig, ModelConfig
 from ray_al.core.places import before_work
 from ray_al.core.plain import dump_yaml, load_yaml
@@ -297,20 +299,6 @@ class TrainConfig(Section):
         return self
 
 
-class LabelConfig(Section):
-    annotator: Literal["simulated", "files"] = "simulated"
-    kind: Literal["dense", "dominant", "classes"] = "dense"
-    """What is asked of a region: a mask, its dominant class (one click), or the classes present (a click each)."""
-    sieve: bool = False
-    """Of `dominant`: train on those pixels alone that the last model finds likely (ASAL)."""
-    max_clicks: Count = 100
-    """Of `dense` labels: what is reserved, and at most charged, for outlining one region."""
-    share: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Share of a query that people must have answered before the run goes on."""
-    margin: Number = 32
-    """Pixels of context around a region in a labelling task."""
-
-
 class ScoreConfig(Section):
     workers: Annotated[int, Field(ge=0, le=10_000)] = 1
     """Scoring tasks at a time on Ray Data; 0 scores in the host's process, without Ray."""
@@ -327,7 +315,7 @@ class ScoreConfig(Section):
 class BudgetConfig(Section):
     """What may be spent, start set included. Shares are of the regions (or pixels, void included) of the whole pool."""
 
-    unit: Literal["regions", "pixels", "images", "clicks"] = "regions"
+    unit: Annotated[Unit, UNITS] = Field(default_factory=lambda: UNITS.parse("regions"))
     start: Amount = 0.02
     start_rule: Literal["random", "scored", "equal_per_image", "kcenter", "centroids", "typicality", "class_aware"] = "random"
     seed_share: Annotated[float, Field(gt=0, lt=1)] = 0.5
@@ -433,9 +421,9 @@ class RunConfig(Section):
     features: FeaturesConfig = Field(default_factory=FeaturesConfig)
     train: TrainConfig = TrainConfig(steps=200)
     strategy: StrategyConfig = StrategyConfig()
-    label: LabelConfig = LabelConfig()
+    label: Annotated[LabelKind, LABELS] = Field(default_factory=lambda: LABELS.parse({}))
     score: ScoreConfig = ScoreConfig()
-    budget: BudgetConfig = BudgetConfig()
+    budget: BudgetConfig = Field(default_factory=BudgetConfig)
     final: FinalConfig = FinalConfig()
     report: ReportConfig = ReportConfig()
     tracking: TrackingConfig = TrackingConfig()

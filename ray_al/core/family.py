@@ -27,10 +27,21 @@ class Family(Generic[Variant]):
         base: what every variant derives from.
         kinds: name -> "package.module:Class".
         default: the kind of a mapping that names none; None refuses such a mapping.
+        words: whether a plain word stands for the variant of that kind with its default settings.
+            A variant without any setting is then also written as a word.
     """
 
-    def __init__(self, key: str, base: type[Variant], kinds: Mapping[str, str], default: str | None = None) -> None:
+    def __init__(
+        self,
+        key: str,
+        base: type[Variant],
+        kinds: Mapping[str, str],
+        default: str | None = None,
+        *,
+        words: bool = False,
+    ) -> None:
         self.key, self.base, self.kinds, self.default = key, base, dict(kinds), default
+        self.words = words
 
     def find(self, kind: str) -> type[Variant]:
         """The class of a kind.
@@ -56,6 +67,8 @@ class Family(Generic[Variant]):
         """The variant that plain values describe; one that is made already stays as it is."""
         if isinstance(value, self.base):
             return value
+        if self.words and isinstance(value, str):
+            value = {"kind": value}
         if not isinstance(value, Mapping):
             raise ValueError("give keys with values, such as {kind: " + next(iter(self.kinds)) + "}")
         kind = self.kind_of(value)
@@ -70,6 +83,8 @@ class Family(Generic[Variant]):
 
     def kind_of(self, value: Any) -> str | None:
         """The kind that plain values name."""
+        if self.words and isinstance(value, str):
+            return value
         kind = value.get("kind", self.default) if isinstance(value, Mapping) else None
         return kind if isinstance(kind, str) else None
 
@@ -80,8 +95,12 @@ class Family(Generic[Variant]):
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(
             self.parse,
-            serialization=core_schema.plain_serializer_function_ser_schema(lambda variant, info: variant.model_dump(mode=info.mode), info_arg=True),
+            serialization=core_schema.plain_serializer_function_ser_schema(lambda variant, info: self._plain(variant, info.mode), info_arg=True),
         )
+
+    def _plain(self, variant: Variant, mode: str) -> Any:
+        values = variant.model_dump(mode=mode)
+        return values["kind"] if self.words and values.keys() == {"kind"} else values
 
 
 def family_of(field: FieldInfo) -> Family[Any] | None:

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ray_al.core.families.labels import LabelKind
 from ray_al.core.storage import Storage
 from ray_al.driver.loop import read_config
 from ray_al.driver.pool import read_table
@@ -26,8 +27,8 @@ def ignored_answers(storage: Storage) -> list[str]:
         return []
     digests = _digests(storage, state)
     refused = {(row["image_id"], row["region"]) for row in state.refused}
-    kind = read_config(storage).label.kind
-    return [said for query in queries for said in _of_query(storage, query, kind, digests, refused)]
+    label = read_config(storage).label
+    return [said for query in queries for said in _of_query(storage, query, label, digests, refused)]
 
 
 def _digests(storage: Storage, state: State) -> dict[Name, str | None]:
@@ -39,16 +40,16 @@ def _digests(storage: Storage, state: State) -> dict[Name, str | None]:
     return known
 
 
-def _of_query(storage: Storage, query: Query, kind: str, digests: dict[Name, str | None], refused: set[Name]) -> list[str]:
+def _of_query(storage: Storage, query: Query, label: LabelKind, digests: dict[Name, str | None], refused: set[Name]) -> list[str]:
     assert query.tasks is not None
     files = {name.lower(): name for name in storage.list(query.tasks)}
     tasks = tasks_of(read_table(storage, query.file))
     said = [
-        f"{storage.uri(query.tasks)}/{name}: is not read; answers are named like {answer_name(tasks[0][0], kind)}"
-        for name in _strange(files, tasks, kind)
+        f"{storage.uri(query.tasks)}/{name}: is not read; answers are named like {answer_name(tasks[0][0], label)}"
+        for name in _strange(files, tasks, label)
     ]
     for task, row in tasks:
-        name, found = (row["image_id"], row["region"]), files.get(answer_name(task, kind))
+        name, found = (row["image_id"], row["region"]), files.get(answer_name(task, label))
         if found is None:
             continue
         path = f"{query.tasks}/{found}"
@@ -60,8 +61,8 @@ def _of_query(storage: Storage, query: Query, kind: str, digests: dict[Name, str
     return said
 
 
-def _strange(files: Mapping[str, str], tasks: Sequence[tuple[str, Any]], kind: str) -> list[str]:
+def _strange(files: Mapping[str, str], tasks: Sequence[tuple[str, Any]], label: LabelKind) -> list[str]:
     """Files that were likely meant as answers: second ones, ones of another format, ones to tasks that are not there."""
-    ours = {name for task, _ in tasks for name in (answer_name(task, kind), *(f"{task}.{ending}" for ending in WRITTEN))}
+    ours = {name for task, _ in tasks for name in (answer_name(task, label), *(f"{task}.{ending}" for ending in WRITTEN))}
     names = [name for key, name in sorted(files.items()) if key.startswith("task-") and key.endswith(MEANT) and key not in ours]
     return [name if name.isprintable() else ascii(name) for name in names]

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
 from ray_al.core.config import BudgetConfig
+from ray_al.core.families.labels import LABELS
+from ray_al.core.families.units import UNITS
 from ray_al.driver.check_strategy import goes_with
-from ray_al.label.cost import COSTS
-from ray_al.label.kinds import KINDS as LABEL_KINDS
 from ray_al.regions import KINDS as REGION_KINDS
 from ray_al.score.functions import ACQUISITIONS, Acquisition
 from ray_al.select import BATCH_RULES, BatchRule
@@ -77,10 +77,10 @@ def _rows() -> Iterator[dict[str, Any]]:
     for name in REGION_KINDS:
         needs = "a pass over the pool's images" if name == "superpixels" else ""
         yield {"kind": "regions", "name": name, "paper": REGION_PAPERS[name], "needs": needs, "cost": None}
-    for name, kind in LABEL_KINDS.items():
-        yield {"kind": "label", "name": name, "paper": kind.paper, "needs": "", "cost": None}
-    for name, cost in COSTS.items():
-        yield {"kind": "unit", "name": name, "paper": cost.paper, "needs": "", "cost": None}
+    for name in LABELS.kinds:
+        yield {"kind": "label", "name": name, "paper": LABELS.find(name).paper, "needs": "", "cost": None}
+    for name in UNITS.kinds:
+        yield {"kind": "unit", "name": name, "paper": UNITS.find(name).paper, "needs": "", "cost": None}
 
 
 def _function_needs(function: Acquisition) -> str:

@@ -4,7 +4,6 @@ from ray_al.core.config import RunConfig
 from ray_al.core.errors import ConfigError
 from ray_al.core.strategy import START_RULES_ON_FEATURES
 from ray_al.core.types import START_CYCLE
-from ray_al.datasets.bits import check_num_classes
 from ray_al.models import build_model
 from ray_al.models.dropout import with_dropout
 from ray_al.models.feature_noise import map_change
@@ -31,7 +30,7 @@ def check_strategy(config: RunConfig, num_classes: int) -> None:
     check_scores(config, function)
     _check_offer(config, function)
     _check_start(config)
-    _check_labels(config, num_classes)
+    config.label.check(config, num_classes)
     _check_network(config, num_classes)
 
 
@@ -145,16 +144,6 @@ def _check_start(config: RunConfig) -> None:
         raise ConfigError(
             f"budget.start_rule={rule!r} compares features of the untrained model, and model.weights is 'none'; set weights to 'backbone' or a file"
         )
-
-
-def _check_labels(config: RunConfig, num_classes: int) -> None:
-    label = config.label
-    if label.kind != "dense":
-        check_num_classes(num_classes, label.kind)
-        if label.kind == "classes" and config.train.class_weights is not None:
-            raise ConfigError(f"train.class_weights: not with label.kind={label.kind!r}, whose pixels may have several classes; leave them out")
-    if label.sieve and label.kind != "dominant":
-        raise ConfigError(f"label.sieve: it doubts dominant labels, label.kind is {label.kind!r}; set it to false, or label.kind to dominant")
 
 
 def _check_network(config: RunConfig, num_classes: int) -> None:

@@ -20,7 +20,6 @@ from ray_al.driver.context import Context, Done
 from ray_al.driver.pool import read_table, table_bytes
 from ray_al.driver.quarantine import quarantine_broken, unchanged_since_stored
 from ray_al.label import simulated
-from ray_al.label.cost import COSTS, Asked
 from ray_al.score.class_stats import final_parts, pool_stats, predicted_shares
 from ray_al.score.features import groups_of
 from ray_al.score.functions import find_acquisition
@@ -74,11 +73,11 @@ def _no_query(context: Context, cycle: int, earlier: int) -> Done:
 def query_amount(context: Context, cycle: int) -> int:
     """What the query of `cycle` may reserve, in the budget's unit.
 
-    Clicks are reserved as an upper bound and mostly refunded. So that a cycle spends about what is planned, more is reserved, by what
+    Where costs show late, an upper bound is reserved and mostly refunded. So that a cycle spends about what is planned, more is reserved, by what
     the labels so far cost of what was reserved for them; never more than is left of the whole budget.
     """
     budget, state = context.config.budget, context.state
-    if budget.unit != "clicks":
+    if not budget.unit.shows_late:
         return query_size(budget, state.created, cycle, state.remaining)
     aim = actions.clicks_aim(state, context.config, cycle)
     reserved, received = (sum(getattr(query, name) for query in state.queries) for name in ("cost", "received_cost"))
@@ -129,7 +128,7 @@ def _basket(context: Context, strategy: StrategyConfig, amount: int, *, skip: Sk
         amount,
         costs_of=partial(_costs, context),
         boxes_of=lambda index, regions: context.pool.regions_of(index).boxes_of(regions),
-        opened=context.pool.labelled_images if context.config.budget.unit == "images" else None,
+        opened=context.pool.labelled_images if context.config.budget.unit.pays_once_an_image else None,
         skip=skip,
         per_image=strategy.per_image,
         min_distance=strategy.min_distance,
@@ -156,12 +155,8 @@ def _costs(context: Context, table: pa.Table) -> np.ndarray:
 
 def _bounds(context: Context, sizes: Sequence[int]) -> list[int]:
     """What regions of these numbers of pixels cost at most."""
-    label, num_classes = context.config.label, context.dataset.num_classes
-    cost = COSTS[context.config.budget.unit]
-    return [
-        cost.upper_bound(Asked(kind=label.kind, num_pixels=size, num_classes=num_classes, cap=label.max_clicks, image_index=0, opened=frozenset()))
-        for size in sizes
-    ]
+    unit, label = context.config.budget.unit, context.config.label
+    return [unit.most(size, label, context.dataset.num_classes) for size in sizes]
 
 
 def _skip(context: Context, cycle: int) -> Skip | None:

@@ -113,7 +113,7 @@ def create_run(config: RunConfig, out: str, *, prepare: Prepare = lambda config:
     manifest, broken, sizes = check_pool(config, dataset)
     kind = open_regions(config.regions)
     # How many regions there are, and what a share of them is, superpixels tell once they are computed.
-    unknown = kind.needs_maps and config.budget.unit == "regions"
+    unknown = kind.needs_maps and config.budget.unit.of_pool(sizes) == 0
     amount = 0 if unknown else total_amount(config.budget, sizes)
     ready()  # before speeds are measured, which other work would disturb
     config = _resolve(config, dataset.num_classes, len(manifest))
@@ -126,7 +126,7 @@ def create_run(config: RunConfig, out: str, *, prepare: Prepare = lambda config:
         "val_digest": dataset.digest("val"),
         "images": images_digest(manifest),
         **sizes,
-        "unit": config.budget.unit,
+        "unit": config.budget.unit.kind,
         "amount": amount,
         "class_names": list(dataset.class_names),
         "colors": [list(color) for color in dataset.colors],

@@ -172,7 +172,7 @@ def is_short(state: State, config: RunConfig) -> bool:
     Clicks are reserved as an upper bound: the last of the budget would else go in ever smaller queries, each with a training of its own.
     """
     cycle = state.queries[-1].cycle
-    return config.budget.unit == "clicks" and state.filled != cycle and state.remaining > 0 and state.spent < clicks_aim(state, config, cycle)
+    return config.budget.unit.shows_late and state.filled != cycle and state.remaining > 0 and state.spent < clicks_aim(state, config, cycle)
 
 
 def planned_clicks(state: State, config: RunConfig, cycle: int) -> int:

@@ -11,6 +11,8 @@ import pyarrow as pa
 
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import RayALError
+from ray_al.core.families.labels import Classes
+from ray_al.core.families.units import Received
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef, cycle_folder
 from ray_al.datasets.images import read_pool_image
@@ -20,7 +22,6 @@ from ray_al.driver.context import Append, Context, Done, Note
 from ray_al.driver.pool import read_table, table_bytes
 from ray_al.driver.quarantine import begin_session, quarantine_broken, split_query
 from ray_al.label import Labels, files, simulated
-from ray_al.label.answers import Classes
 from ray_al.ledger import Query, State
 from ray_al.train.trainer import Trainer, open_trainer
 
@@ -103,7 +104,7 @@ def label(context: Context, action: actions.Label) -> Done:
         return _request(context, query, table)
     settings = context.config.label
     usable, refused = split_query(context, table)
-    labels = simulated.annotate(usable, context.truth, kind=settings.kind, max_clicks=settings.max_clicks)
+    labels = simulated.annotate(usable, context.truth, settings)
     _check_usable(context, labels)
     labels = replace(labels, refused=(*labels.refused, *refused))
     return _received(context, query, labels, table, time.monotonic() - start)
@@ -144,7 +145,7 @@ def _request(context: Context, query: Query, table: pa.Table) -> Done:
         propose=_proposer(context, query.cycle, read),
         classes=_classes(context),
         margin=context.config.label.margin,
-        kind=context.config.label.kind,
+        label=context.config.label,
         leave_out={(row["image_id"], row["region"]) for row in refused},
     )
     return "labels_requested", {"cycle": query.cycle, "tasks": folder, "num_tasks": num_tasks, "refused": refused}
@@ -192,8 +193,7 @@ def collect(context: Context, action: actions.Collect) -> Done:
         taken=taken,
         classes=_classes(context),
         margin=settings.margin,
-        kind=settings.kind,
-        max_clicks=settings.max_clicks,
+        label=settings,
     )
     return _received(context, query, labels, table, time.monotonic() - start)
 
@@ -204,11 +204,10 @@ def _received(context: Context, query: Query, labels: Labels, table: pa.Table, s
     given = labels.table.select(["image_id", "region", "clicks"]).to_pylist()
     queried = [rows[row["image_id"], row["region"]] for row in given]
     clicks, unit, ref = sum(row["clicks"] for row in given), context.config.budget.unit, None
-    # An image is paid with its first label: of those asked about, the first may stay unanswered.
     images = np.unique(labels.table.column("image_index").to_numpy())
     num_opened = int((~context.pool.labelled_images[images]).sum())
-    cost = {"clicks": clicks, "images": num_opened}.get(unit, sum(row["cost"] for row in queried))
-    _check_cost(query, cost, unit)
+    cost = unit.cost(Received(reserved=sum(row["cost"] for row in queried), clicks=clicks, num_opened=num_opened))
+    _check_cost(query, cost, unit.name)
     if given:
         name = f"{cycle_folder(query.cycle + 1)}/labels/part-{len(context.state.label_parts):05d}.parquet"
         ref = context.storage.put(name, table_bytes(labels.table), attempt=context.state.term)

@@ -18,12 +18,11 @@ import pyarrow as pa
 from PIL import Image
 
 from ray_al.core.errors import DataError
+from ray_al.core.families.labels import Classes, LabelKind, Place
 from ray_al.core.storage import Storage
 from ray_al.core.types import IGNORE_INDEX, LABEL_SCHEMA, Box
 from ray_al.datasets.compose import encode_mask
 from ray_al.label import Labels
-from ray_al.label.answers import Classes, Place, read_answer
-from ray_al.label.simulated import label_values
 from ray_al.regions import ImageRegions
 
 VERSION = 2
@@ -32,7 +31,6 @@ WRITTEN = ("png", "proposal.png", "region.png")
 """Endings of a task's own pictures."""
 PEOPLE_SCHEMA = LABEL_SCHEMA.append(pa.field("answer_sha256", pa.string()))
 """Labels of people also hold the digest of the file that gave them, so that a later change to it is noticed."""
-ANSWERS = {"dense": "mask.png", "dominant": "classes.json", "classes": "classes.json"}
 
 
 def write_tasks(
@@ -45,7 +43,7 @@ def write_tasks(
     propose: Callable[[int], np.ndarray | None],
     classes: Classes,
     margin: int,
-    kind: str,
+    label: LabelKind,
     leave_out: Set[tuple[str, int]] = frozenset(),
 ) -> int:
     """Write one task a region of `query` and, last, the manifest that lists them. Safe to repeat.
@@ -54,7 +52,7 @@ def write_tasks(
         read_image: image_index -> uint8 (H, W, 3) in native pixels.
         regions_of: image_index -> its regions.
         propose: image_index -> predicted ids uint8 (H, W), or None without a model.
-        kind: what is asked: dense, dominant or classes.
+        label: what is asked.
         leave_out: (image_id, region) of what is not asked about. The others keep the numbers that they have in the whole query, by which
             `collect` knows their answers.
 
@@ -74,7 +72,7 @@ def write_tasks(
         if mask is not None:
             storage.replace(f"{folder}/{name}.region.png", encode_mask(mask * np.uint8(255)))
         places = {"box": list(box.as_tuple()), "context": list(context.as_tuple()), "region_mask": None if mask is None else f"{name}.region.png"}
-        tasks.append({**row, "name": name, "kind": kind, **places, "answer": answer_name(name, kind)})
+        tasks.append({**row, "name": name, "kind": label.kind, **places, "answer": answer_name(name, label)})
     table = [{"id": i, "name": name, "color": list(color)} for i, (name, color) in enumerate(zip(classes.names, classes.colors, strict=True))]
     values = {"version": VERSION, "ignore_id": IGNORE_INDEX, "classes": table, "tasks": tasks}
     storage.replace(f"{folder}/{MANIFEST}", json.dumps(values, indent=1).encode())
@@ -91,8 +89,7 @@ def collect(
     taken: Set[tuple[str, int]],
     classes: Classes,
     margin: int,
-    kind: str,
-    max_clicks: int,
+    label: LabelKind,
 ) -> Labels:
     """Take in the answers that are there and not yet `taken` (image_id, region); a wrong one is refused with the reason.
 
@@ -100,20 +97,20 @@ def collect(
 
     Args:
         size_of: image_index -> (height, width) in native pixels.
-        margin, kind: as of `write_tasks`.
+        margin, label: as of `write_tasks`.
     """
     present: dict[str, list[str]] = {}
     for name in storage.list(folder):
         present.setdefault(name.lower(), []).append(name)
     rows, refused = [], []
     for name, row in tasks_of(query):
-        found = present.get(answer_name(name, kind), [])
+        found = present.get(answer_name(name, label), [])
         if not found or (row["image_id"], row["region"]) in taken:
             continue
         place = _place(regions_of(row["image_index"]), row["region"], size_of(row["image_index"]), margin)
         try:
             data = _read_file(storage, folder, found)
-            values = label_values(kind, read_answer(data, kind, place, classes), place.box, place.region, max_clicks)
+            values = label.row(label.read(data, place, classes), place.box, place.region)
         except DataError as error:
             reason = f"{storage.uri(f'{folder}/{found[0]}')}: {error}"
             refused.append({"image_id": row["image_id"], "region": row["region"], "reason": reason, "final": False})
@@ -129,9 +126,9 @@ def tasks_of(query: pa.Table) -> list[tuple[str, dict[str, Any]]]:
     return [(f"task-{number:05d}", row) for number, row in enumerate(sorted(rows, key=lambda row: (row["image_index"], row["region"])))]
 
 
-def answer_name(name: str, kind: str) -> str:
+def answer_name(name: str, label: LabelKind) -> str:
     """The file that answers the task `name`, in lower case."""
-    return f"{name}.{ANSWERS[kind]}"
+    return f"{name}.{label.answer_ending}"
 
 
 def _place(regions: ImageRegions, region: int, size: tuple[int, int], margin: int) -> Place:

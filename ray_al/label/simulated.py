@@ -9,12 +9,10 @@ import numpy as np
 import pyarrow as pa
 
 from ray_al.core.errors import DataError
+from ray_al.core.families.labels import LabelKind
 from ray_al.core.types import IGNORE_INDEX, LABEL_SCHEMA, Box
 from ray_al.datasets import masks
-from ray_al.datasets.compose import encode_mask
 from ray_al.label import Labels
-from ray_al.label.cost import clicks
-from ray_al.label.kinds import KINDS, Label
 from ray_al.regions import ImageRegions
 
 
@@ -50,7 +48,7 @@ def ground_truth(manifest: pa.Table, regions_of: Callable[[int], ImageRegions], 
     return read
 
 
-def annotate(query: pa.Table, read: GroundTruth, *, kind: str, max_clicks: int) -> Labels:
+def annotate(query: pa.Table, read: GroundTruth, label: LabelKind) -> Labels:
     """Label every region of `query` from its ground truth; a mask that cannot be used is refused with the reason."""
     rows: list[dict[str, Any]] = []
     refused: list[dict[str, Any]] = []
@@ -60,19 +58,9 @@ def annotate(query: pa.Table, read: GroundTruth, *, kind: str, max_clicks: int) 
         except DataError as error:
             refused.append({"image_id": row["image_id"], "region": row["region"], "reason": str(error), "final": True})
             continue
-        answer = KINDS[kind].answer(truth.ids, truth.region)
-        rows.append({**row, **label_values(kind, answer, truth.box, truth.region, max_clicks), "annotator": "simulated", "seconds": 0.0})
+        answer = label.row(label.of_truth(truth.ids, truth.region), truth.box, truth.region)
+        rows.append({**row, **answer, "annotator": "simulated", "seconds": 0.0})
     return Labels(table=pa.Table.from_pylist(rows, schema=LABEL_SCHEMA), refused=tuple(refused))
-
-
-def label_values(kind: str, answer: Label, box: Box, region: np.ndarray | None, max_clicks: int) -> dict[str, Any]:
-    """The columns of LABEL_SCHEMA that hold an answer."""
-    values: dict[str, Any] = {"box": list(box.as_tuple()), "kind": kind, "clicks": clicks(kind, answer, region, max_clicks)}
-    if isinstance(answer, np.ndarray):
-        return {**values, "mask": encode_mask(answer), "classes": None}
-    ids = [answer] if isinstance(answer, int) else answer
-    mask = None if region is None else encode_mask(np.where(region, np.uint8(255), np.uint8(0)))
-    return {**values, "mask": mask, "classes": [value for value in ids if value != IGNORE_INDEX]}
 
 
 def is_void(read: GroundTruth, image_index: int, region: int) -> bool:

@@ -10,10 +10,10 @@ import numpy as np
 
 from ray_al.core.config import GROUP_KEYS, RunConfig
 from ray_al.core.errors import ConfigError
+from ray_al.core.families.units import UNITS
 from ray_al.core.places import before_work
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
-from ray_al.driver.budget import pool_units
 from ray_al.driver.create import images_digest
 from ray_al.driver.pool import read_table
 from ray_al.ledger import Journal, fold
@@ -136,7 +136,7 @@ def read_run(uri: str) -> RunResult:
         num_images=state.created["num_images"],
         finished=state.finished is not None,
         full=mean_miou(full) if full else None,
-        unit_total=pool_units(state.created, state.created["unit"]),
+        unit_total=UNITS.find(state.created["unit"]).of_pool(state.created),
         validation=str(state.created.get("val_digest", ""))[:12],
         code="+".join(dict.fromkeys(event.data["code"] for event in events if event.kind == "driver_started" and "code" in event.data)),
         config_digest=str(state.created["config"]["sha256"])[:12],
@@ -235,7 +235,13 @@ def _axis(runs: Sequence[RunResult], keys: Sequence[str]) -> str:
     """
     if not any(key == "budget.unit" or key.startswith("regions.") for key in keys):
         return "share"
-    return "clicks" if {run.values["budget.unit"] for run in runs} == {"clicks"} else "pixel_share"
+    axes = {UNITS.find(_unit(run)).curve_axis for run in runs}
+    return axes.pop() if len(axes) == 1 else "pixel_share"
+
+
+def _unit(run: RunResult) -> str:
+    """The kind of a run's unit: a unit with settings of its own has a key below `budget.unit` for each."""
+    return str(run.values.get("budget.unit", run.values.get("budget.unit.kind")))
 
 
 def _values_of(runs: Sequence[RunResult], key: str) -> set[str]:

@@ -77,10 +77,10 @@ def _check_first_rung(sweep: SweepConfig, trials: list[Trial]) -> None:
     rungs = rungs_of(sweep)
     for trial in trials:
         start = trial.config.budget.start
-        if rungs and trial.config.budget.unit == "clicks":
+        if rungs and trial.config.budget.unit.shows_late:
             raise ConfigError(
-                f"sweep {sweep.name}: scheduler.kind={sweep.scheduler.kind!r} compares trials at shares of the pool, which budget.unit=clicks does "
-                "not have; set scheduler.kind to none, or another unit"
+                f"sweep {sweep.name}: scheduler.kind={sweep.scheduler.kind!r} compares trials at shares of the pool, which "
+                f"budget.unit={trial.config.budget.unit.kind} does not have; set scheduler.kind to none, or another unit"
             )
         if rungs and isinstance(start, float) and start > rungs[0] + 1e-9:
             raise ConfigError(

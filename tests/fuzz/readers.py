@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from ray_al.core.config import load_config, parse_config
+from ray_al.core.families.labels import LABELS, Classes
 from ray_al.core.storage import Storage
 from ray_al.core.types import QUERY_SCHEMA, Box
 from ray_al.datasets import open_dataset
@@ -27,7 +28,6 @@ from ray_al.driver.pool import read_table
 from ray_al.driver.status import read_status
 from ray_al.driver.verify import verify
 from ray_al.label import files
-from ray_al.label.answers import Classes
 from ray_al.ledger import Journal, fold
 from ray_al.ledger.events import file_refs
 from ray_al.regions.maps import MapRegions, decode_map, encode_map
@@ -130,7 +130,7 @@ def _answers(root: Path) -> Iterator[Reader]:
     }
     for (name, kind), data in made.items():
         storage = Storage(str(root / name))
-        path = _write(root / name / "t" / files.answer_name("task-00000", kind), data)
+        path = _write(root / name / "t" / files.answer_name("task-00000", LABELS.parse({"kind": kind})), data)
 
         def read(storage: Storage = storage, kind: str = kind) -> Any:
             labels = files.collect(
@@ -142,8 +142,7 @@ def _answers(root: Path) -> Iterator[Reader]:
                 taken=set(),
                 classes=CLASSES,
                 margin=3,
-                kind=kind,
-                max_clicks=100,
+                label=LABELS.parse({"kind": kind}),
             )
             assert len(labels.table) + len(labels.refused) == 1
             if labels.refused:

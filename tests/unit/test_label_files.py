@@ -8,11 +8,11 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
+from ray_al.core.families.labels import LABELS, Classes
 from ray_al.core.storage import Storage
 from ray_al.core.types import QUERY_SCHEMA, Box
 from ray_al.datasets.compose import decode_mask
 from ray_al.label import files
-from ray_al.label.answers import Classes
 
 CLASSES = Classes(names=("a", "b"), colors=((200, 0, 0), (0, 200, 0)))
 BOX = Box(top=10, left=20, bottom=30, right=50)
@@ -49,8 +49,7 @@ def collect(storage, taken=frozenset(), kind="dense", part=False, classes=CLASSE
         taken=set(taken),
         classes=classes,
         margin=5,
-        kind=kind,
-        max_clicks=100,
+        label=LABELS.parse({"kind": kind}),
     )
 
 
@@ -70,7 +69,7 @@ def write(tmp_path, kind="dense", part=False, leave_out=frozenset()):
         propose=lambda index: np.full((60, 80), index, np.uint8),
         classes=CLASSES,
         margin=5,
-        kind=kind,
+        label=LABELS.parse({"kind": kind}),
         leave_out=leave_out,
     )
     assert count == 3 - len(leave_out)

@@ -17,6 +17,7 @@ from torch import nn
 from ray_al.core import reading
 from ray_al.core.config import DataConfig, parse_config
 from ray_al.core.errors import BrokenImagesError, ConfigError, DataError, ReadError
+from ray_al.core.families.labels import LABELS
 from ray_al.core.reading import read_uri, retried
 from ray_al.core.storage import Storage
 from ray_al.datasets import open_dataset
@@ -234,7 +235,7 @@ def test_labels_are_not_refused_where_a_mask_cannot_be_read(dataset, broken_disk
     query = pa.table({"image_index": [1], "image_id": ["train/00001.png"], "region": [0]})
     broken_disk(dataset.splits["train"][1].mask_uri, FAULTS["busy"])
     with pytest.raises(ReadError):
-        annotate(query, truth, kind="dense", max_clicks=10)
+        annotate(query, truth, LABELS.parse({}))
     with pytest.raises(ReadError):
         is_void(truth, 1, 0)
 

@@ -1,0 +1,1 @@
+"""What the variants of each family promise, one module a family, and the table of built-in kinds."""
