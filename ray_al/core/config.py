@@ -631,6 +631,8 @@ def _override(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
 
 def _merge(values: dict[str, Any], changed: Mapping[str, Any]) -> None:
     for key, value in changed.items():
+        if isinstance(value, dict) and isinstance(values.get(key), str):
+            values[key] = {"kind": values[key]}  # a word stands for the variant of that kind
         if isinstance(value, dict) and isinstance(values.get(key), dict):
             _merge(values[key], value)
         elif isinstance(value, dict):

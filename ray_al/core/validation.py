@@ -58,7 +58,16 @@ def _hint(model: type[Section], values: Any, location: list[str]) -> str:
     if family is not None and owners:
         others = " or ".join(map(repr, owners))
         return f"it is a setting of kind {others}, and this one is {family.kind_of(value)!r}: leave it out, or set kind to {owners[0]!r}"
+    below = [name for name, field in section.model_fields.items() if last in _settings_below(field)]
+    if below:
+        return f"did you mean {'.'.join([*location[:-1], below[0], last])!r}?"
     return f"did you mean {near[0]!r}?" if near else "known keys: " + ", ".join(known)
+
+
+def _settings_below(field: FieldInfo) -> set[str]:
+    """The settings of the variants that a field may hold."""
+    family = family_of(field)
+    return {key for kind in family.kinds for key in family.find(kind).model_fields} - {"kind"} if family else set()
 
 
 def _inside(value: Any, part: str) -> Any:

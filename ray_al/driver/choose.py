@@ -19,7 +19,7 @@ from ray_al.driver.budget import num_queries, query_size
 from ray_al.driver.context import Context, Done
 from ray_al.driver.pool import read_table, table_bytes
 from ray_al.driver.quarantine import quarantine_broken, unchanged_since_stored
-from ray_al.label import simulated
+from ray_al.label.truth import is_void as is_void_in
 from ray_al.score.class_stats import final_parts, pool_stats, predicted_shares
 from ray_al.score.features import groups_of
 from ray_al.score.functions import find_acquisition
@@ -175,7 +175,7 @@ def _skip(context: Context, cycle: int) -> Skip | None:
         return bool(context.pool.broken[index])
 
     def is_void(index: int, region: int) -> bool:
-        return simulated.is_void(context.truth, index, region)
+        return is_void_in(context.truth, index, region)
 
     checks = [*([is_broken] if unopened else []), *([is_void] if strategy.skip_void_by_ground_truth else [])]
     return (lambda index, region: any(check(index, region) for check in checks)) if checks else None

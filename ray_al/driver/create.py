@@ -82,10 +82,10 @@ def check_config(config: RunConfig) -> Dataset:
     check_class_weights(config.train, dataset.num_classes)
     check_class_weights(config.with_recipe(config.final.recipe).train, dataset.num_classes, key="final.train")
     masks = [image.mask_uri for image in dataset.splits["train"]]
-    if config.label.annotator == "simulated" and None in masks:
+    if config.label.annotator.reads_masks and None in masks:
         num_missing = masks.count(None)
         raise ConfigError(
-            f"label.annotator: 'simulated' needs a mask for every pool image, {num_missing} of {len(masks)} have none; "
+            f"label.annotator: {config.label.annotator.kind!r} needs a mask for every pool image, {num_missing} of {len(masks)} have none; "
             "set label.annotator=files to have people label"
         )
     if config.strategy.skip_void_by_ground_truth and None in masks:
@@ -163,7 +163,7 @@ def check_pool(config: RunConfig, dataset: Dataset) -> tuple[pa.Table, dict[str,
         ConfigError: the data set is not as it must be, or the budget does not fit the pool.
         RayALError: more images are broken than `score.max_quarantined` allows.
     """
-    check_start(dataset, pool_masks=config.label.annotator == "simulated", test=bool(config.final.budgets))
+    check_start(dataset, pool_masks=config.label.annotator.reads_masks, test=bool(config.final.budgets))
     kind = open_regions(config.regions)
     manifest, unreadable = build_manifest(dataset.splits["train"], (lambda height, width: 0) if kind.needs_maps else kind.num_regions)
     broken = dict(unreadable)

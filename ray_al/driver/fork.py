@@ -26,7 +26,7 @@ def start_config(config: RunConfig) -> RunConfig | None:
     None also where the whole budget, which a start run has not, tells what cycle 0 does: extra epochs come at shares of it, and a unit whose
     costs show late is reserved from what is left of it.
     """
-    if config.budget.start_rule == "scored" or _passes_are_models(config) or config.label.annotator != "simulated":
+    if config.budget.start_rule == "scored" or _passes_are_models(config) or not config.label.annotator.answers_at_once:
         return None
     if config.train.extra_every is not None or config.budget.unit.shows_late:
         return None

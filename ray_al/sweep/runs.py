@@ -34,8 +34,6 @@ NO_EFFECT_KEYS = (
     "data.root",  # the pool has a name of its own, wherever it lies
     "data.cache_gb",
     "label.annotator",
-    "label.margin",
-    "label.share",
     "score.workers",
     "score.threads",
     "score.batch_size",
@@ -111,12 +109,16 @@ def _read(uri: str, runs: dict[str, RunResult], begun: dict[str, str], *, sweep:
         runs[run.uri] = replace(run, sweep=sweep, group=group)
 
 
+def _has_no_effect(key: str) -> bool:
+    return any(key == one or key.startswith(f"{one}.") for one in NO_EFFECT_KEYS)
+
+
 def read_run(uri: str) -> RunResult:
     """One run directory as numbers; opens no image."""
     storage = Storage(uri)
     events = Journal(storage).events
     state, config = fold(events), read_config(storage, events)
-    values = {key: value for key, value in _flat(effective_values(config, exclude=set(NO_EFFECT))) if key not in NO_EFFECT_KEYS}
+    values = {key: value for key, value in _flat(effective_values(config, exclude=set(NO_EFFECT))) if not _has_no_effect(key)}
     if weights := state.created.get("weights_sha256"):  # they may lie elsewhere, and are the same
         values["model.weights"] = f"sha256 {weights[:12]}"
     trained = [data for cycle, data in sorted(state.trained.items()) if cycle >= 0]

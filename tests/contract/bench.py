@@ -8,12 +8,12 @@ import pyarrow as pa
 
 from ray_al.core.config import RegionsConfig, RunConfig, parse_config
 from ray_al.core.errors import DataError
+from ray_al.core.families.annotators import Truth
 from ray_al.core.storage import Storage
 from ray_al.core.types import LABEL_SCHEMA, MANIFEST_SCHEMA, QUERY_SCHEMA, SCORE_SCHEMA, Box, FileRef
 from ray_al.driver import choose
 from ray_al.driver.context import Context
 from ray_al.driver.pool import MANIFEST, Pool, read_table, table_bytes
-from ray_al.label.simulated import Truth
 from ray_al.ledger import Query, State
 from ray_al.regions import open_regions
 from ray_al.score.features import feature_schema

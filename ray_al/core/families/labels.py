@@ -3,13 +3,14 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
 
+from ray_al.core.families.annotators import ANNOTATORS, Annotator
 from ray_al.core.family import Family
-from ray_al.core.section import Number, Section
+from ray_al.core.section import Section
 from ray_al.core.types import Box
 
 if TYPE_CHECKING:
@@ -51,11 +52,8 @@ class LabelKind(Section):
     """What is asked about a region."""
 
     kind: str
-    annotator: Literal["simulated", "files"] = "simulated"
-    share: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Share of a query that people must have answered before the run goes on."""
-    margin: Number = 32
-    """Pixels of context around a region in a labelling task."""
+    annotator: Annotated[Annotator, ANNOTATORS] = Field(default_factory=lambda: ANNOTATORS.parse("simulated"))
+    """Who answers."""
 
     paper: ClassVar[str] = ""
     """Where regions are labelled in this way."""

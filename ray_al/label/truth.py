@@ -1,29 +1,17 @@
-"""The simulated annotator: it reads the ground truth of queried regions, and of nothing else."""
+"""The ground truth of the pool: what the simulated annotator reads of queried regions, and EquAL's void filter."""
 
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from ray_al.core.errors import DataError
-from ray_al.core.families.labels import LabelKind
-from ray_al.core.types import IGNORE_INDEX, LABEL_SCHEMA, Box
+from ray_al.core.families.annotators import Truth
+from ray_al.core.types import IGNORE_INDEX
 from ray_al.datasets import masks
-from ray_al.label import Labels
 from ray_al.regions import ImageRegions
-
-
-@dataclass(frozen=True, kw_only=True)
-class Truth:
-    """Of one region: class ids of its box, uint8 (h, w), and which of its pixels belong to the region, bool (h, w), or None for all."""
-
-    ids: np.ndarray
-    region: np.ndarray | None
-    box: Box
-
 
 GroundTruth = Callable[[int, int], Truth]
 """(image_index, region) -> what is there."""
@@ -46,21 +34,6 @@ def ground_truth(manifest: pa.Table, regions_of: Callable[[int], ImageRegions], 
         return Truth(ids=masks.read_mask(uri, strict, box=box), region=regions.mask(region), box=box)
 
     return read
-
-
-def annotate(query: pa.Table, read: GroundTruth, label: LabelKind) -> Labels:
-    """Label every region of `query` from its ground truth; a mask that cannot be used is refused with the reason."""
-    rows: list[dict[str, Any]] = []
-    refused: list[dict[str, Any]] = []
-    for row in query.select(["image_index", "image_id", "region"]).to_pylist():
-        try:
-            truth = read(row["image_index"], row["region"])
-        except DataError as error:
-            refused.append({"image_id": row["image_id"], "region": row["region"], "reason": str(error), "final": True})
-            continue
-        answer = label.row(label.of_truth(truth.ids, truth.region), truth.box, truth.region)
-        rows.append({**row, **answer, "annotator": "simulated", "seconds": 0.0})
-    return Labels(table=pa.Table.from_pylist(rows, schema=LABEL_SCHEMA), refused=tuple(refused))
 
 
 def is_void(read: GroundTruth, image_index: int, region: int) -> bool:
