@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag,
 
 from ray_al.core.errors import ConfigError
 from ray_al.core.families.labels import LABELS, LabelKind
+from ray_al.core.families.layouts import LAYOUTS, Layout
 from ray_al.core.families.units import UNITS, Unit
 from ray_al.core.model import MODELS, WEIGHTS, ComposedConfig, ModelConfig
 from ray_al.core.places import before_work
@@ -104,7 +105,8 @@ Schedule = Literal["constant", "poly", "cosine", "step"]
 class DataConfig(Section):
     """Which images. `image_size` is (height, width) for training and scoring; labels stay in native pixels."""
 
-    dataset: Literal["camvid", "cityscapes", "voc", "folder", "synthetic"] = "synthetic"
+    dataset: Annotated[Layout, LAYOUTS] = Field(default_factory=lambda: LAYOUTS.parse("synthetic"))
+    """The layout of its files: camvid, cityscapes, voc, folder, synthetic, or a class of your own."""
     root: Annotated[str, Field(min_length=1)] | None = None
     image_size: tuple[Side, Side] = (120, 160)
     normalize: Literal["imagenet", "none"] = "imagenet"
@@ -415,7 +417,7 @@ class RunConfig(Section):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = "run"
     seed: Seed = 0
-    data: DataConfig = DataConfig()
+    data: DataConfig = Field(default_factory=DataConfig)
     regions: RegionsConfig = RegionsConfig()
     model: Annotated[ModelConfig | ComposedConfig, MODELS] = ModelConfig()
     features: FeaturesConfig = Field(default_factory=FeaturesConfig)
@@ -444,8 +446,8 @@ class RunConfig(Section):
     def _train_has_a_length(self) -> "RunConfig":
         if self.train.steps is None and self.train.epochs is None:
             raise ValueError("train: neither steps nor epochs is set; set one")
-        if self.data.dataset != "synthetic" and self.data.root is None:
-            raise ValueError(f"data.root is missing; dataset {self.data.dataset!r} needs the folder or URI of its images")
+        if self.data.dataset.needs_root and self.data.root is None:
+            raise ValueError(f"data.root is missing; dataset {self.data.dataset.kind!r} needs the folder or URI of its images")
         return self
 
     @model_validator(mode="after")

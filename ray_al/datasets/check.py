@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from ray_al.core.errors import ConfigError, DataError
+from ray_al.core.families.layouts import Finding
 from ray_al.core.reading import size_of_uri
 from ray_al.core.types import IGNORE_INDEX, ImageFile
 from ray_al.datasets.catalog import Dataset
-from ray_al.datasets.findings import Finding, Look, listed
+from ray_al.datasets.findings import Look, listed
 from ray_al.datasets.images import decode_image, read_image_size
 from ray_al.datasets.judge import judge_masks
 from ray_al.datasets.masks import decode_mask
