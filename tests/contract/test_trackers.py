@@ -83,3 +83,11 @@ def test_wrong_settings_are_refused(tracking, words):
     with pytest.raises(ConfigError) as error:
         parse_config({"tracking": tracking}, source="t")
     assert all(word in str(error.value) for word in words), str(error.value)
+
+
+@pytest.mark.slow  # imports Ray and the services' packages
+@pytest.mark.parametrize(("kind", "shows"), [("tensorboard", False), ("mlflow", True), ("wandb", True)])
+def test_a_sweep_is_shown_by_a_callback_of_tune(kind, shows, tmp_path):
+    pytest.importorskip(TRACKERS.find(kind).package)
+    callback = TRACKERS.parse({"kind": kind}).for_sweep(Storage(str(tmp_path)), "sweep")
+    assert (callback is not None) == shows
