@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -109,8 +109,9 @@ def _read(uri: str, runs: dict[str, RunResult], begun: dict[str, str], *, sweep:
         runs[run.uri] = replace(run, sweep=sweep, group=group)
 
 
-def _has_no_effect(key: str) -> bool:
-    return any(key == one or key.startswith(f"{one}.") for one in NO_EFFECT_KEYS)
+def _is_within(key: str, sections: Iterable[str]) -> bool:
+    """Whether a dotted key is one of `sections`, or lies in one of them."""
+    return any(key == one or key.startswith(f"{one}.") for one in sections)
 
 
 def read_run(uri: str) -> RunResult:
@@ -118,7 +119,7 @@ def read_run(uri: str) -> RunResult:
     storage = Storage(uri)
     events = Journal(storage).events
     state, config = fold(events), read_config(storage, events)
-    values = {key: value for key, value in _flat(effective_values(config, exclude=set(NO_EFFECT))) if not _has_no_effect(key)}
+    values = {key: value for key, value in _flat(effective_values(config, exclude=set(NO_EFFECT))) if not _is_within(key, NO_EFFECT_KEYS)}
     if weights := state.created.get("weights_sha256"):  # they may lie elsewhere, and are the same
         values["model.weights"] = f"sha256 {weights[:12]}"
     trained = [data for cycle, data in sorted(state.trained.items()) if cycle >= 0]
@@ -256,11 +257,8 @@ def _unfinished(run: RunResult) -> str:
 
 
 def _recipe(run: RunResult, free: set[str]) -> dict[str, Any]:
-    kept = {
-        key: value
-        for key, value in run.values.items()
-        if (key.split(".")[0] in (*RECIPE, "final") or key in RECIPE_KEYS) and not any(key == one or key.startswith(one + ".") for one in free)
-    }
+    counts = (*RECIPE, "final", *RECIPE_KEYS)
+    kept = {key: value for key, value in run.values.items() if _is_within(key, counts) and not _is_within(key, free)}
     return {**kept, "pool": run.pool[:12]}
 
 

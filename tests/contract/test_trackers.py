@@ -1,4 +1,4 @@
-"""Every tracker passes one suite, a user's own too; the services themselves are in `test_tracking`."""
+"""Every tracker passes one suite, a user's own too; `test_tracking` reads the services back."""
 
 import json
 from collections.abc import Mapping

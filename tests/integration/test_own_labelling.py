@@ -1,4 +1,4 @@
-"""A run with a user's own layout, label kind, annotator and unit, each named as `package.module:Class`."""
+"""A run with a user's own layout, label kind, annotator and unit, as `package.module:Class`."""
 
 import json
 from typing import Any, ClassVar

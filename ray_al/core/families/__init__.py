@@ -1,1 +1,1 @@
-"""What the variants of each family promise, one module a family, and the table of built-in kinds."""
+"""What the variants of each family promise, a module each, with the built-in kinds."""

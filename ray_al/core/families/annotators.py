@@ -118,7 +118,7 @@ class Annotator(Section):
 
     kind: str
     answers_at_once: ClassVar[bool] = False
-    """Whether `collect` answers all that is asked, so that a run never waits and hands out nothing."""
+    """Whether `collect` answers all that is asked: the run never waits, and hands out nothing."""
     reads_masks: ClassVar[bool] = False
     """Whether it reads the ground truth of the pool, which must then be there."""
     changeable: ClassVar[tuple[str, ...]] = ()
@@ -131,7 +131,7 @@ class Annotator(Section):
 
     @abstractmethod
     def request(self, asked: Asked) -> int:
-        """Hand out the regions of a query, except `left_out`, and return how many tasks there are."""
+        """Hand out the regions of a query, except `left_out`; the number of tasks."""
         raise NotImplementedError
 
     @abstractmethod

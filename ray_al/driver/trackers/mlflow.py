@@ -16,7 +16,7 @@ class MlflowTracker(Tracker):
 
     kind: Literal["mlflow"] = "mlflow"
     tracking_uri: Annotated[str, Field(min_length=1)] | None = None
-    """A server's or a database's URI; default: `mlflow.db` (SQLite) in the run's or sweep's directory."""
+    """A server's or a database's URI; default: `mlflow.db` in the run's or sweep's directory."""
     experiment: Annotated[str, Field(min_length=1)] = "ray_al"
 
     package: ClassVar[str | None] = "mlflow"

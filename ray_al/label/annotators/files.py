@@ -4,8 +4,8 @@ A task is `task-N.png` (the region with a margin of context), `task-N.proposal.p
 prediction, where there is a model), `task-N.region.png` (255 on the region's pixels, where it does
 not fill its box) and an entry in `tasks.json`. The answer, made with any tool, lies beside them:
 `task-N.mask.png`, an 8-bit greyscale PNG of class ids, 255 where nothing can be said, or an indexed
-one whose palette holds the classes' colours, in the size of the region's box or of the whole picture
-with its margin; where classes are asked for, `task-N.classes.json`, a list of class names or ids.
+one whose palette holds the classes' colours, in the size of the region's box or of the whole
+picture with its margin; where classes are asked for, `task-N.classes.json`, a list of class names or ids.
 """
 
 import hashlib

@@ -23,5 +23,5 @@ class Images(Unit):
         return 1
 
     def cost(self, received: Received) -> int:
-        """An image is paid with its first label: the region that reserved it may stay unanswered."""
+        """An image is paid with its first label; the region that reserved it may have none."""
         return received.num_opened
