@@ -311,7 +311,7 @@ def datasets_check(config: str, overrides: tuple[str, ...], as_json: bool) -> No
         facts = check_dataset(
             dataset,
             progress=lambda done, total: show(f"checked {done} of {total} files"),
-            annotator=settings.label.annotator,
+            reads_masks=settings.label.annotator.reads_masks,
             too_small=settings.regions.too_small,
         )
     click.echo(json.dumps(facts, indent=1) if as_json else _readable(facts))

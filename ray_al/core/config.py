@@ -15,8 +15,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from ray_al.core.errors import ConfigError
+from ray_al.core.families.labels import LABELS, LabelKind
+from ray_al.core.families.layouts import LAYOUTS, Layout
 from ray_al.core.families.regions import REGIONS, Regions
 from ray_al.core.families.start import START_RULES, StartRule
+from ray_al.core.families.units import UNITS, Unit
 from ray_al.core.family import family_of
 from ray_al.core.model import MODELS, WEIGHTS, ComposedConfig, ModelConfig
 from ray_al.core.places import before_work
@@ -105,7 +108,8 @@ Schedule = Literal["constant", "poly", "cosine", "step"]
 class DataConfig(Section):
     """Which images. `image_size` is (height, width) for training and scoring; labels stay in native pixels."""
 
-    dataset: Literal["camvid", "cityscapes", "voc", "folder", "synthetic"] = "synthetic"
+    dataset: Annotated[Layout, LAYOUTS] = Field(default_factory=lambda: LAYOUTS.parse("synthetic"))
+    """The layout of its files: camvid, cityscapes, voc, folder, synthetic, or a class of your own."""
     root: Annotated[str, Field(min_length=1)] | None = None
     image_size: tuple[Side, Side] = (120, 160)
     normalize: Literal["imagenet", "none"] = "imagenet"
@@ -279,20 +283,6 @@ class TrainConfig(Section):
         return self
 
 
-class LabelConfig(Section):
-    annotator: Literal["simulated", "files"] = "simulated"
-    kind: Literal["dense", "dominant", "classes"] = "dense"
-    """What is asked of a region: a mask, its dominant class (one click), or the classes present (a click each)."""
-    sieve: bool = False
-    """Of `dominant`: train on those pixels alone that the last model finds likely (ASAL)."""
-    max_clicks: Count = 100
-    """Of `dense` labels: what is reserved, and at most charged, for outlining one region."""
-    share: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Share of a query that people must have answered before the run goes on."""
-    margin: Number = 32
-    """Pixels of context around a region in a labelling task."""
-
-
 class ScoreConfig(Section):
     workers: Annotated[int, Field(ge=0, le=10_000)] = 1
     """Scoring tasks at a time on Ray Data; 0 scores in the host's process, without Ray."""
@@ -309,7 +299,7 @@ class ScoreConfig(Section):
 class BudgetConfig(Section):
     """What may be spent, start set included. Shares are of the regions (or pixels, void included) of the whole pool."""
 
-    unit: Literal["regions", "pixels", "images", "clicks"] = "regions"
+    unit: Annotated[Unit, UNITS] = Field(default_factory=lambda: UNITS.parse("regions"))
     start: Amount = 0.02
     start_rule: Annotated[StartRule, START_RULES] = Field(default_factory=lambda: START_RULES.parse("random"), validate_default=False)
     """How the start set is chosen: the kind alone, or a mapping with the settings of that kind."""
@@ -408,15 +398,15 @@ class RunConfig(Section):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = "run"
     seed: Seed = 0
-    data: DataConfig = DataConfig()
+    data: DataConfig = Field(default_factory=DataConfig)
     regions: Annotated[Regions, REGIONS] = Field(default_factory=lambda: REGIONS.parse({"kind": "grid"}), validate_default=False)
     model: Annotated[ModelConfig | ComposedConfig, MODELS] = ModelConfig()
     features: FeaturesConfig = Field(default_factory=FeaturesConfig)
     train: TrainConfig = TrainConfig(steps=200)
     strategy: StrategyConfig = Field(default_factory=StrategyConfig)
-    label: LabelConfig = LabelConfig()
+    label: Annotated[LabelKind, LABELS] = Field(default_factory=lambda: LABELS.parse({}))
     score: ScoreConfig = ScoreConfig()
-    budget: BudgetConfig = BudgetConfig()
+    budget: BudgetConfig = Field(default_factory=BudgetConfig)
     final: FinalConfig = FinalConfig()
     report: ReportConfig = ReportConfig()
     tracking: TrackingConfig = TrackingConfig()
@@ -437,8 +427,8 @@ class RunConfig(Section):
     def _train_has_a_length(self) -> "RunConfig":
         if self.train.steps is None and self.train.epochs is None:
             raise ValueError("train: neither steps nor epochs is set; set one")
-        if self.data.dataset != "synthetic" and self.data.root is None:
-            raise ValueError(f"data.root is missing; dataset {self.data.dataset!r} needs the folder or URI of its images")
+        if self.data.dataset.needs_root and self.data.root is None:
+            raise ValueError(f"data.root is missing; dataset {self.data.dataset.kind!r} needs the folder or URI of its images")
         return self
 
     @model_validator(mode="after")

@@ -1,26 +1,33 @@
 """The `tracking` section of the configuration: where curves are shown elsewhere."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import model_validator
 
+from ray_al.core.families.trackers import MLFLOW, TRACKERS, WANDB, Tracker
 from ray_al.core.section import Section
-
-
-class MlflowConfig(Section):
-    tracking_uri: Annotated[str, Field(min_length=1)] | None = None
-    """A server's or a database's URI; default: `mlflow.db` (SQLite) in the run's or sweep's directory."""
-    experiment: Annotated[str, Field(min_length=1)] = "ray_al"
-
-
-class WandbConfig(Section):
-    project: Annotated[str, Field(min_length=1)] = "ray_al"
-    mode: Literal["offline", "online"] = "offline"
 
 
 class TrackingConfig(Section):
     """Where curves are shown elsewhere, cycle by cycle."""
 
     tensorboard: bool = False
-    mlflow: MlflowConfig | None = None
-    wandb: WandbConfig | None = None
+    """Whether TensorBoard's files are written, below `tensorboard/` of the run."""
+    mlflow: Annotated[Tracker, MLFLOW] | None = None
+    wandb: Annotated[Tracker, WANDB] | None = None
+    own: tuple[Annotated[Tracker, TRACKERS], ...] = ()
+    """Further trackers: `{kind: package.module:Class, …}`."""
+
+    @model_validator(mode="after")
+    def _each_once(self) -> "TrackingConfig":
+        kinds = [tracker.kind for tracker in self.trackers]
+        if twice := [kind for kind in kinds if kinds.count(kind) > 1]:
+            raise ValueError(f"own: {twice[0]!r} is asked for twice; leave one")
+        return self
+
+    @property
+    def trackers(self) -> tuple[Tracker, ...]:
+        """All that are asked for."""
+        files = [TRACKERS.parse({"kind": "tensorboard"})] if self.tensorboard else []
+        services = [service for service in (self.mlflow, self.wandb) if service is not None]
+        return (*files, *services, *self.own)

@@ -72,6 +72,12 @@ def _inner_owner(section: type[Section], key: str) -> str | None:
     return None
 
 
+def _settings_below(field: FieldInfo) -> set[str]:
+    """The settings of the variants that a field may hold."""
+    family = family_of(field)
+    return {key for kind in family.kinds for key in family.find(kind).model_fields} - {"kind"} if family else set()
+
+
 def _inside(value: Any, part: str) -> Any:
     if isinstance(value, Mapping):
         return value.get(part)

@@ -1,57 +1,16 @@
-"""One row a layout, and how to open it."""
+"""How a data set is opened, whatever its layout."""
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ray_al.core.config import DataConfig, RunConfig
 from ray_al.core.errors import ConfigError
+from ray_al.core.families.layouts import Colors, Finding, Layout
 from ray_al.core.places import before_work, is_folder, told
-from ray_al.core.types import IGNORE_INDEX, ImageFile
-from ray_al.datasets import camvid, cityscapes, folder, synthetic, voc
-from ray_al.datasets.findings import Finding
-from ray_al.datasets.listing import Split
+from ray_al.core.types import ImageFile
 from ray_al.datasets.masks import MaskDecoder
-
-Colors = tuple[tuple[int, int, int], ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Layout:
-    """How a data set lies on a disk; empty `class_names` must come from the configuration.
-
-    Attributes:
-        ignore_ids: what `data.ignore_ids` is where it is not set.
-        void_ids: numbers that are known to mean "no label" where the classes are the layout's own.
-    """
-
-    list_split: Callable[[str, str], Split]
-    class_names: tuple[str, ...] = ()
-    colors: Colors = ()
-    ignore_ids: tuple[int, ...] = ()
-    void_ids: frozenset[int] = frozenset()
-
-
-VOID = frozenset({IGNORE_INDEX})
-LAYOUTS: Mapping[str, Layout] = {
-    "camvid": Layout(
-        list_split=camvid.list_split,
-        class_names=camvid.CLASS_NAMES,
-        colors=camvid.COLORS,
-        ignore_ids=camvid.IGNORE_IDS,
-        void_ids=VOID | frozenset(camvid.IGNORE_IDS),
-    ),
-    "cityscapes": Layout(
-        list_split=cityscapes.list_split,
-        class_names=cityscapes.CLASS_NAMES,
-        colors=cityscapes.COLORS,
-        void_ids=VOID | frozenset(cityscapes.IGNORED_LABEL_IDS),
-    ),
-    "voc": Layout(list_split=voc.list_split, class_names=voc.CLASS_NAMES, colors=voc.COLORS, void_ids=VOID),
-    "folder": Layout(list_split=folder.list_split),
-    "synthetic": Layout(list_split=camvid.list_split, class_names=synthetic.CLASS_NAMES, colors=synthetic.COLORS, void_ids=VOID),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +51,7 @@ def open_dataset(data: DataConfig) -> Dataset:
     Raises:
         ConfigError: a missing root, an empty split or a class table that cannot be, with the folder or key and the remedy.
     """
-    layout = LAYOUTS[data.dataset]
+    layout = data.dataset
     root = _root(data)
     class_names, colors = _class_table(data, layout)
     decoder = _decoder(data, root, len(class_names), colors, layout)
@@ -110,7 +69,7 @@ def open_dataset(data: DataConfig) -> Dataset:
         elif role != "test":
             reasons = "".join(f"; {finding.message}" for finding in split.findings)
             raise ConfigError(
-                f"data.root {root!r}: no images of split {name!r} in the layout {data.dataset!r}; correct data.root or data.{role}_split{reasons}"
+                f"data.root {root!r}: no images of split {name!r} in the layout {layout.kind!r}; correct data.root or data.{role}_split{reasons}"
             )
     return Dataset(
         root=root,
@@ -128,7 +87,7 @@ def _class_table(data: DataConfig, layout: Layout) -> tuple[tuple[str, ...], Col
     """Name and colour of every number of a class in the masks."""
     class_names = data.class_names or layout.class_names
     if not class_names:
-        raise ConfigError(f"data.class_names is missing; dataset {data.dataset!r} needs the names of its classes, id 0 first")
+        raise ConfigError(f"data.class_names is missing; dataset {layout.kind!r} needs the names of its classes, id 0 first")
     if len(set(class_names)) != len(class_names) or len(class_names) > 255:
         raise ConfigError(f"data.class_names: {len(class_names)} names; give at most 255, each once")
     colors = data.colors or layout.colors[: len(class_names)]
@@ -144,9 +103,9 @@ def _class_table(data: DataConfig, layout: Layout) -> tuple[tuple[str, ...], Col
 
 
 def data_root(data: DataConfig) -> str:
-    """Where the files of a data set are: `data.root`, or the folder in this user's cache that synthetic scenes are drawn into."""
+    """Where the files of a data set are: `data.root`, or the folder in this user's cache where the layout makes them."""
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return data.root or os.path.join(cache, "ray_al", f"synthetic-{data.num_images}-{data.seed}")
+    return data.root or data.dataset.default_root(data, os.path.join(cache, "ray_al"))
 
 
 def with_root(config: RunConfig) -> RunConfig:
@@ -162,29 +121,21 @@ def _root(data: DataConfig) -> str:
     """
     root = data_root(data)
     with before_work("data.root"):
-        if data.dataset == "synthetic" and "://" not in root:
-            with told(root):
-                synthetic.write_synthetic(root, num_images=data.num_images, seed=data.seed)
-            return root
-        known = is_folder(root)
-    if known:
+        with told(root):
+            is_there = data.dataset.prepare(data, root)
+        is_there = is_there or is_folder(root)
+    if is_there:
         return root
-    if data.dataset == "synthetic":
-        raise ConfigError(f"data.root: no such folder {root!r}; synthetic scenes are written to a disk alone, give a path there or leave it out")
     raise ConfigError(
-        f"data.root: no such folder {root!r}; give the folder that holds the images of dataset {data.dataset!r} "
+        f"data.root: no such folder {root!r}; give the folder that holds the images of dataset {data.dataset.kind!r} "
         "(of a run whose data have moved: ray-al resume RUN_DIR --set data.root=FOLDER)"
     )
 
 
 def _decoder(data: DataConfig, root: str, num_names: int, colors: Colors, layout: Layout) -> MaskDecoder:
-    if data.dataset == "cityscapes" and not cityscapes.uses_train_ids(root):
-        if data.ignore_ids or data.mask_encoding == "colors" or num_names != len(cityscapes.CLASS_NAMES):
-            raise ConfigError(
-                f"data.dataset 'cityscapes': masks of labelIds hold {len(cityscapes.CLASS_NAMES)} fixed classes; leave out data.ignore_ids, "
-                "data.mask_encoding and data.class_names, or put masks of labelTrainIds there"
-            )
-        return MaskDecoder(num_classes=num_names, ignore_ids=cityscapes.IGNORED_LABEL_IDS, id_map=cityscapes.ID_MAP)
+    numbers = layout.numbers(data, root, num_names)
+    if numbers is not None:
+        return MaskDecoder(num_classes=num_names, ignore_ids=numbers.ignored, id_map=numbers.id_map)
     ignore_ids = data.ignore_ids or layout.ignore_ids
     # A class whose number is ignored is no class: the network has no output for it, and the others move up.
     learnt = [number for number in range(num_names) if number not in ignore_ids]

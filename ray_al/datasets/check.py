@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from ray_al.core.errors import ConfigError, DataError
+from ray_al.core.families.layouts import Finding
 from ray_al.core.reading import size_of_uri
 from ray_al.core.types import IGNORE_INDEX, ImageFile
 from ray_al.datasets.catalog import Dataset
-from ray_al.datasets.findings import Finding, Look, listed
+from ray_al.datasets.findings import Look, listed
 from ray_al.datasets.images import decode_image, read_image_size
 from ray_al.datasets.judge import judge_masks
 from ray_al.datasets.masks import decode_mask
@@ -96,13 +97,14 @@ def check_dataset(
     *,
     threads: int = 4,
     progress: Callable[[int, int], None] | None = None,
-    annotator: str | None = None,
+    reads_masks: bool | None = None,
     too_small: Callable[[int, int], str | None] = lambda height, width: None,
 ) -> dict[str, Any]:
     """Counts, sizes and class shares by split, and what is broken, missing, mismatched, too small or there twice.
 
     Args:
-        annotator: `label.annotator` of the run; None where it is open: a training split without any mask is then a pool for people.
+        reads_masks: whether the run's annotator reads the pool's masks; None where it is open: a training split without any mask is then a
+            pool for people.
         too_small: says of a pool image's height and width why it has no region, or None.
 
     Returns:
@@ -127,7 +129,7 @@ def check_dataset(
     small = [f"{image_id}: {reason}" for image_id, reason in reasons if reason]
     findings = list(dataset.findings)
     for split, looks in seen.items():
-        people = annotator == "files" or (annotator is None and all(one.image.mask_uri is None for one in looks))
+        people = reads_masks is False or (reads_masks is None and all(one.image.mask_uri is None for one in looks))
         findings += [*_image_findings(split, looks), *_mask_findings(split, looks, people=people)]
     findings += [
         *judge_masks(seen, dataset, complete=True),

@@ -1,8 +1,9 @@
 """An image's labels from its label parts."""
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -16,16 +17,20 @@ class Part:
     """One region's label.
 
     Attributes:
-        kind: `dense`, `dominant` or `classes`.
-        mask: PNG of the box: class ids, 255 for no label (dense); 255 inside the region and 0 outside, or None where the region fills
-            its box (the other kinds).
-        classes: the dominant class alone, or the classes present; empty where nothing could be said, and for `dense`.
+        mask: PNG of the box: class ids, 255 for no label, where `classes` is None; else 255 inside the region and 0 outside, or None
+            where the region fills its box.
+        classes: those that each pixel of the region may have, empty where nothing could be said; None where `mask` holds their classes.
     """
 
     box: Box
-    kind: str
     mask: bytes | None
-    classes: tuple[int, ...] = ()
+    classes: tuple[int, ...] | None = None
+
+    @staticmethod
+    def of_row(box: Box, row: Mapping[str, Any]) -> "Part":
+        """The part of a row of LABEL_SCHEMA; files of earlier versions have no column `classes`."""
+        classes = row.get("classes")
+        return Part(box=box, mask=row["mask"], classes=None if classes is None else tuple(classes))
 
 
 def encode_mask(mask: np.ndarray) -> bytes:
@@ -78,7 +83,7 @@ def compose_targets(parts: Iterable[Part], height: int, width: int) -> np.ndarra
 
 
 def _part_bits(part: Part) -> np.ndarray:
-    if part.kind == "dense":
+    if part.classes is None:
         assert part.mask is not None
         return bits_of_ids(decode_mask(part.mask))
     inside = np.ones((part.box.height, part.box.width), dtype=bool) if part.mask is None else decode_mask(part.mask) != 0

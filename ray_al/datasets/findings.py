@@ -2,30 +2,12 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from ray_al.core.types import ImageFile
 
-Severity = Literal["error", "warning"]
-
 MAX_LISTED = 5
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """One fault, or something that one should know.
-
-    Attributes:
-        name: as `data.allow` names it, where it may be intended.
-        severity: a run does not begin over an error.
-        message: what was found, where, and what to do.
-    """
-
-    name: str
-    severity: Severity
-    message: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ray_al.core.families.layouts import Finding
 from ray_al.core.types import IGNORE_INDEX
 from ray_al.datasets.catalog import Dataset
-from ray_al.datasets.findings import Finding, Look
+from ray_al.datasets.findings import Look
 
 MIN_VOID_SHARE = 0.001
 """Share of pixels without a label below which they hide no class, where several classes occur."""

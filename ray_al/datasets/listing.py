@@ -6,16 +6,16 @@ import posixpath
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from fsspec.implementations.local import LocalFileSystem
 
 from ray_al.core.errors import ConfigError
+from ray_al.core.families.layouts import Finding, Split
 from ray_al.core.places import open_place, told
 from ray_al.core.reading import ABSENT, read_uri
 from ray_al.core.storage import join_uri
 from ray_al.core.types import ImageFile
-from ray_al.datasets.findings import Finding, listed
+from ray_al.datasets.findings import listed
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 MASK_SUFFIXES = IMAGE_SUFFIXES | {".npy"}
@@ -23,14 +23,6 @@ SIDECARS = frozenset({".csv", ".db", ".html", ".ini", ".json", ".md", ".txt", ".
 """Suffixes of files that usually lie among pictures and are none."""
 _BOUNDARY = re.compile(r"\s*[,;]\s*|\s+")
 _BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Split:
-    """The images of a split, by name, and what was found while they were listed."""
-
-    images: tuple[ImageFile, ...]
-    findings: tuple[Finding, ...] = ()
 
 
 def list_files(root: str, folder: str, suffixes: frozenset[str] | None = None) -> dict[str, str]:

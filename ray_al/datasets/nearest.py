@@ -3,7 +3,6 @@
 import itertools
 
 import numpy as np
-from scipy import ndimage
 
 NEAR = 64
 """How far, in RGB, a colour may lie from that of a class, or from the line between two that occur, to come from smoothing or compression."""
@@ -30,6 +29,8 @@ def nearest_numbers(packed_HW: np.ndarray, table: tuple[tuple[int, int, int], ..
     Returns:
         uint8 (H, W), and bool (H, W): which pixels have another colour than classes and their mixtures.
     """
+    from scipy import ndimage  # takes a quarter of a second, and whoever reads a configuration imports this module
+
     classes = np.array(table, dtype=np.float64)
     present, inverse = np.unique(packed_HW, return_inverse=True)
     inverse = inverse.reshape(packed_HW.shape)

@@ -9,31 +9,32 @@ import pyarrow as pa
 
 from ray_al.core.config import BudgetConfig, RunConfig
 from ray_al.core.errors import ConfigError
+from ray_al.core.families.units import UNBOUNDED, Unit
 from ray_al.core.shares import exact
 from ray_al.core.types import SEED_CYCLE, START_CYCLE
 from ray_al.driver.capacity import PER_CYCLE, check_capacity
-from ray_al.label.cost import clicks_upper_bound
-
-UNBOUNDED = 1 << 62
 
 
-def pool_units(created: Mapping[str, Any], unit: str) -> int | None:
-    """Units of the whole pool, of which a share is meant: None for clicks, of which nobody knows how many there are."""
-    keys = {"regions": "num_regions", "pixels": "num_pixels", "images": "num_images"}
-    return int(created[keys[unit]]) if unit in keys else None
-
-
-def _exact(value: int | float, total: int | None, key: str) -> Fraction:
-    """`value` in units; decimal, so that six times 2 % is 12 % and not a little less."""
+def _exact(value: int | float, unit: Unit, total: int | None, key: str) -> Fraction:
+    """`value` in units, of which the pool has `total`; decimal, so that six times 2 % is 12 % and not a little less."""
     if isinstance(value, int):
         return Fraction(value)
     if total is None:
-        raise ConfigError(f"{key}={value}: a share of all clicks is not known before they are made; give a number of clicks")
+        raise ConfigError(f"{key}={value}: a share of all {unit.name} is not known before they are made; give a number of {unit.name}")
     return exact(value) * total
 
 
 def _whole(units: Fraction) -> int:
     return int(units + Fraction(1, 2))
+
+
+def in_units(budget: BudgetConfig, created: Mapping[str, Any], value: int | float, key: str) -> int:
+    """A count or share in whole units of the budget.
+
+    Raises:
+        ConfigError: a share, of a unit of which nobody knows how many the pool has; names `key`.
+    """
+    return _whole(_exact(value, budget.unit, budget.unit.of_pool(created), key))
 
 
 def total_amount(budget: BudgetConfig, created: Mapping[str, Any]) -> int:
@@ -42,21 +43,18 @@ def total_amount(budget: BudgetConfig, created: Mapping[str, Any]) -> int:
     Raises:
         ConfigError: it is more than the pool, or less than one unit.
     """
-    total = pool_units(created, budget.unit)
-    amount, start = (_whole(_exact(value, total, f"budget.{key}")) for key, value in (("amount", budget.amount), ("start", budget.start)))
+    total, unit = budget.unit.of_pool(created), budget.unit.name
+    amount, start = (in_units(budget, created, value, f"budget.{key}") for key, value in (("amount", budget.amount), ("start", budget.start)))
     if total is not None and amount > total:
-        raise ConfigError(f"budget.amount: {amount} {budget.unit} are more than the pool's {total}; lower it")
+        raise ConfigError(f"budget.amount: {amount} {unit} are more than the pool's {total}; lower it")
     if amount < 1 or start < 1:
-        raise ConfigError(
-            f"budget: start={budget.start} or amount={budget.amount} of {total} {budget.unit} is less than one; raise it, or write a count"
-        )
+        raise ConfigError(f"budget: start={budget.start} or amount={budget.amount} of {total} {unit} is less than one; raise it, or write a count")
     return amount
 
 
 def final_budgets(config: RunConfig, created: Mapping[str, Any]) -> tuple[int, ...]:
     """`final.budgets` in units."""
-    total = pool_units(created, config.budget.unit)
-    return tuple(_whole(_exact(value, total, "final.budgets")) for value in config.final.budgets)
+    return tuple(in_units(config.budget, created, value, "final.budgets") for value in config.final.budgets)
 
 
 def check_final_budgets(config: RunConfig, created: Mapping[str, Any], amount: int) -> None:
@@ -68,7 +66,7 @@ def check_final_budgets(config: RunConfig, created: Mapping[str, Any], amount: i
     Raises:
         ConfigError: naming the value and what it would have to be.
     """
-    units, unit = final_budgets(config, created), config.budget.unit
+    units, unit = final_budgets(config, created), config.budget.unit.name
     named = list(config.final.budgets)
     if any(one >= other for one, other in itertools.pairwise(units)):
         raise ConfigError(f"final.budgets: {named} are {list(units)} {unit}, which do not ascend; give each once, in ascending order")
@@ -76,7 +74,7 @@ def check_final_budgets(config: RunConfig, created: Mapping[str, Any], amount: i
         raise ConfigError(
             f"final.budgets: {named[-1]} is {units[-1]} {unit}, more than budget.amount, {amount}; leave it out, or raise budget.amount"
         )
-    start = _whole(_exact(config.budget.start, pool_units(created, unit), "budget.start"))
+    start = in_units(config.budget, created, config.budget.start, "budget.start")
     if units and units[0] < start:
         raise ConfigError(
             f"final.budgets: {named[0]} is {units[0]} {unit}, less than budget.start, {start}, with which the first model is trained; "
@@ -101,30 +99,23 @@ def check_budget(config: RunConfig, created: Mapping[str, Any], manifest: pa.Tab
         ConfigError: naming the key, the value, and what a region costs or how many there can be.
     """
     budget = config.budget
-    smallest, largest = region_sizes(config, manifest) or (None, None)
-    if budget.unit == "regions" and not created["num_regions"] and config.regions.needs_maps:
+    if budget.unit.of_pool(created) == 0 and config.regions.needs_maps:
         return  # shares of regions that are not known yet
+    region, dearest = budget.unit.bounds(region_sizes(config, manifest), config.label, num_classes)
     amount = total_amount(budget, created)
     check_final_budgets(config, created, amount)
-    region, dearest, why = 1, 1, ""
-    if budget.unit == "pixels":
-        region, dearest = smallest or 1, largest or UNBOUNDED
-    elif budget.unit == "clicks":
-        region, dearest = (
-            clicks_upper_bound(config.label.kind, size or UNBOUNDED, num_classes, config.label.max_clicks) for size in (smallest, largest)
-        )
-        why = f" with label.max_clicks={config.label.max_clicks}, refunded to what its label takes" if config.label.kind == "dense" else ""
     sizes = {"start": query_size(budget, created, -1, UNBOUNDED)}
     if budget.start_rule.seed_part:
         sizes = {"start (its random part)": query_size(budget, created, SEED_CYCLE, UNBOUNDED), "start (the rest)": sizes["start"]}
     if sum(sizes.values()) > amount:
-        raise ConfigError(f"budget.start={budget.start}: {sum(sizes.values())} {budget.unit} are more than budget.amount, {amount}; lower it")
+        raise ConfigError(f"budget.start={budget.start}: {sum(sizes.values())} {budget.unit.name} are more than budget.amount, {amount}; lower it")
     later = _later_sizes(budget, created, amount - sum(sizes.values()))
-    paying = sizes if budget.unit == "clicks" else {**sizes, **later}  # later cycles reserve more clicks than they plan to spend
+    paying = sizes if budget.unit.shows_late else {**sizes, **later}  # then later cycles reserve more than they plan to spend
     for key, size in paying.items():
         if size < region:
             raise ConfigError(
-                f"budget.{key}: {size} {budget.unit} pay for no region, for each of which {region} are reserved at least{why}; raise it"
+                f"budget.{key}: {size} {budget.unit.name} pay for no region, for each of which {region} are reserved at least"
+                f"{budget.unit.explain_bound(config.label)}; raise it"
             )
     left = amount - sum(sizes.values())
     for key, size in later.items():
@@ -134,12 +125,12 @@ def check_budget(config: RunConfig, created: Mapping[str, Any], manifest: pa.Tab
 
 def _later_sizes(budget: BudgetConfig, created: Mapping[str, Any], left: int) -> dict[str, int]:
     """Units of the queries after the start set, by the key that sets them; of those alone that `left` units, what the start set leaves, come to."""
-    total, sizes = pool_units(created, budget.unit), {}
+    sizes: dict[str, int] = {}
     for place, value in enumerate(budget.steps):
         if left <= 0:
             break
         key = f"{PER_CYCLE}[{place}]" if isinstance(budget.per_cycle, tuple) else PER_CYCLE
-        sizes[key] = _whole(_exact(value, total, f"budget.{key}"))
+        sizes[key] = in_units(budget, created, value, f"budget.{key}")
         left -= max(sizes[key], 1)
     return sizes
 
@@ -149,14 +140,14 @@ def query_size(budget: BudgetConfig, created: Mapping[str, Any], cycle: int, rem
 
     Sizes are differences of a rounded running total, so that rounding never adds up to a cycle more or less.
     """
-    total = pool_units(created, budget.unit)
-    start = _exact(budget.start, total, "budget.start")
+    unit, total = budget.unit, budget.unit.of_pool(created)
+    start = _exact(budget.start, unit, total, "budget.start")
     seed = start * exact(budget.start_rule.seed_part)
     if cycle == SEED_CYCLE:
         return min(max(_whole(seed), 1), remaining)
     if cycle < 0:
         return min(_whole(start) - (max(_whole(seed), 1) if seed else 0), remaining)
-    steps = [_exact(value, total, "budget.per_cycle") for value in budget.steps]
+    steps = [_exact(value, unit, total, "budget.per_cycle") for value in budget.steps]
     planned = _whole(start + _up_to(steps, cycle + 1)) - _whole(start + _up_to(steps, cycle))
     return min(max(planned, 1), remaining)
 

@@ -44,7 +44,7 @@ def check_capacity(config: RunConfig, sizes: Mapping[str, int], amount: int, man
     Raises:
         ConfigError: naming the key, how many regions there can be, and the remedy.
     """
-    if config.budget.unit != "images":  # of an image one region is enough
+    if not config.budget.unit.pays_once_an_image:  # else one region of an image is enough
         for name, size in sizes.items():
             cycle = 0 if name.startswith(PER_CYCLE) else SEED_CYCLE if "random part" in name else START_CYCLE
             strategy = config.strategy_at(cycle)
@@ -62,7 +62,7 @@ def check_capacity(config: RunConfig, sizes: Mapping[str, int], amount: int, man
 def _refuse(config: RunConfig, key: str, size: int, limit: _Limit, dearest: int) -> None:
     most = int(limit.per_image.sum())
     if size > most * dearest:
-        unit = config.budget.unit
+        unit = config.budget.unit.name
         cost = "" if dearest == 1 else f", of at most {dearest} {unit} each"
         raise ConfigError(
             f"{key}: {size} {unit} cannot be had: with {limit.setting}, {len(limit.per_image)} images give {most} regions{cost}; {limit.remedy}"

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ray_al.core.families.batch import BATCH_RULES
+from ray_al.core.families.labels import LABELS
 from ray_al.core.families.passes import PASSES
 from ray_al.core.families.regions import REGIONS
 from ray_al.core.families.start import START_RULES
-from ray_al.label.cost import COSTS
-from ray_al.label.kinds import KINDS as LABEL_KINDS
+from ray_al.core.families.units import UNITS
 from ray_al.score.functions import ACQUISITIONS, Acquisition
 
 MEASURED: Mapping[str, float] = {
@@ -66,10 +66,10 @@ def _rows() -> Iterator[dict[str, Any]]:
     for name in REGIONS.kinds:
         regions = REGIONS.find(name)
         yield {"kind": "regions", "name": name, "paper": regions.paper, "needs": regions.needs, "cost": None}
-    for name, kind in LABEL_KINDS.items():
-        yield {"kind": "label", "name": name, "paper": kind.paper, "needs": "", "cost": None}
-    for name, cost in COSTS.items():
-        yield {"kind": "unit", "name": name, "paper": cost.paper, "needs": "", "cost": None}
+    for name in LABELS.kinds:
+        yield {"kind": "label", "name": name, "paper": LABELS.find(name).paper, "needs": "", "cost": None}
+    for name in UNITS.kinds:
+        yield {"kind": "unit", "name": name, "paper": UNITS.find(name).paper, "needs": "", "cost": None}
 
 
 def _function_needs(function: Acquisition) -> str:

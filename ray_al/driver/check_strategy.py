@@ -3,7 +3,6 @@
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import ConfigError
 from ray_al.core.types import START_CYCLE
-from ray_al.datasets.bits import check_num_classes
 from ray_al.models import build_model
 from ray_al.models.features import feature_layer
 from ray_al.score.functions import Acquisition, find_acquisition
@@ -25,7 +24,7 @@ def check_strategy(config: RunConfig, num_classes: int) -> None:
     check_scores(config, function)
     _check_offer(config, function)
     config.budget.start_rule.check(config)
-    _check_labels(config, num_classes)
+    config.label.check(config, num_classes)
     _check_network(config, num_classes)
 
 
@@ -81,16 +80,6 @@ def _check_offer(config: RunConfig, function: Acquisition) -> None:
             f"strategy.offer.kind={offer.kind!r} compares the backbone's features, which are not at hand here; "
             "set model.frozen=true, or strategy.passes.kind to noise or features with a score over passes"
         )
-
-
-def _check_labels(config: RunConfig, num_classes: int) -> None:
-    label = config.label
-    if label.kind != "dense":
-        check_num_classes(num_classes, label.kind)
-        if label.kind == "classes" and config.train.class_weights is not None:
-            raise ConfigError(f"train.class_weights: not with label.kind={label.kind!r}, whose pixels may have several classes; leave them out")
-    if label.sieve and label.kind != "dominant":
-        raise ConfigError(f"label.sieve: it doubts dominant labels, label.kind is {label.kind!r}; set it to false, or label.kind to dominant")
 
 
 def _check_network(config: RunConfig, num_classes: int) -> None:

@@ -14,7 +14,7 @@ from ray_al.driver.costs import query_amount, typical_cost, upper_bounds
 from ray_al.driver.pool import table_bytes
 from ray_al.driver.quarantine import quarantine_broken, unchanged_since_stored
 from ray_al.driver.scored_pool import ScoredCycle, rank_scores
-from ray_al.label import simulated
+from ray_al.label.truth import is_void as is_void_in
 from ray_al.score.functions import find_acquisition
 from ray_al.select.basket import Basket, Skip
 from ray_al.select.fill import Allows, fill_in_order
@@ -85,7 +85,7 @@ def _basket(context: Context, strategy: StrategyConfig, amount: int, *, skip: Sk
         amount,
         costs_of=partial(upper_bounds, context),
         boxes_of=lambda index, regions: context.pool.regions_of(index).boxes_of(regions),
-        opened=context.pool.labelled_images if context.config.budget.unit == "images" else None,
+        opened=context.pool.labelled_images if context.config.budget.unit.pays_once_an_image else None,
         skip=skip,
         per_image=strategy.per_image,
         min_distance=strategy.min_distance,
@@ -109,7 +109,7 @@ def _skip(context: Context, cycle: int) -> Skip | None:
         return bool(context.pool.broken[index])
 
     def is_void(index: int, region: int) -> bool:
-        return simulated.is_void(context.truth, index, region)
+        return is_void_in(context.truth, index, region)
 
     checks = [*([is_broken] if unopened else []), *([is_void] if strategy.skip_void_by_ground_truth else [])]
     return (lambda index, region: any(check(index, region) for check in checks)) if checks else None

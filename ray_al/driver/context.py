@@ -13,7 +13,7 @@ from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
 from ray_al.datasets import Dataset, open_dataset
 from ray_al.driver.pool import Pool, read_table
-from ray_al.label import simulated
+from ray_al.label.truth import ground_truth
 from ray_al.ledger import State
 
 Append = Callable[[str, Mapping[str, Any]], State]
@@ -50,7 +50,7 @@ class Context:
     def reload(self) -> None:
         """Read the pool from the ledger."""
         self.pool = Pool(self.storage, self.state, self.config)
-        self.truth = simulated.ground_truth(self.pool.manifest, self.pool.regions_of, self.dataset.decoder)
+        self.truth = ground_truth(self.pool.manifest, self.pool.regions_of, self.dataset.decoder)
 
     def read_scores(self, ref: FileRef) -> pa.Table:
         """A part of the scores."""

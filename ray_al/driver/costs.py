@@ -9,17 +9,16 @@ import pyarrow as pa
 from ray_al.driver import decide as actions
 from ray_al.driver.budget import query_size
 from ray_al.driver.context import Context
-from ray_al.label.cost import COSTS, Asked
 
 
 def query_amount(context: Context, cycle: int) -> int:
     """What the query of `cycle` may reserve, in the budget's unit.
 
-    Clicks are reserved as an upper bound and mostly refunded. So that a cycle spends about what is planned, more is reserved, by what
+    Where costs show late, an upper bound is reserved and mostly refunded. So that a cycle spends about what is planned, more is reserved, by what
     the labels so far cost of what was reserved for them; never more than is left of the whole budget.
     """
     budget, state = context.config.budget, context.state
-    if budget.unit != "clicks":
+    if not budget.unit.shows_late:
         return query_size(budget, state.created, cycle, state.remaining)
     aim = actions.clicks_aim(state, context.config, cycle)
     reserved, received = (sum(getattr(query, name) for query in state.queries) for name in ("cost", "received_cost"))
@@ -43,9 +42,5 @@ def upper_bounds(context: Context, table: pa.Table) -> np.ndarray:
 
 def _bounds(context: Context, sizes: Sequence[int]) -> list[int]:
     """What regions of these numbers of pixels cost at most."""
-    label, num_classes = context.config.label, context.dataset.num_classes
-    cost = COSTS[context.config.budget.unit]
-    return [
-        cost.upper_bound(Asked(kind=label.kind, num_pixels=size, num_classes=num_classes, cap=label.max_clicks, image_index=0, opened=frozenset()))
-        for size in sizes
-    ]
+    unit, label = context.config.budget.unit, context.config.label
+    return [unit.most(size, label, context.dataset.num_classes) for size in sizes]

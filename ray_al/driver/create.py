@@ -81,10 +81,10 @@ def check_config(config: RunConfig) -> Dataset:
     check_class_weights(config.train, dataset.num_classes)
     check_class_weights(config.with_recipe(config.final.recipe).train, dataset.num_classes, key="final.train")
     masks = [image.mask_uri for image in dataset.splits["train"]]
-    if config.label.annotator == "simulated" and None in masks:
+    if config.label.annotator.reads_masks and None in masks:
         num_missing = masks.count(None)
         raise ConfigError(
-            f"label.annotator: 'simulated' needs a mask for every pool image, {num_missing} of {len(masks)} have none; "
+            f"label.annotator: {config.label.annotator.kind!r} needs a mask for every pool image, {num_missing} of {len(masks)} have none; "
             "set label.annotator=files to have people label"
         )
     if config.strategy.skip_void_by_ground_truth and None in masks:
@@ -111,7 +111,7 @@ def create_run(config: RunConfig, out: str, *, prepare: Prepare = lambda config:
     ready = prepare(config)
     manifest, broken, sizes = check_pool(config, dataset)
     # How many regions there are, and what a share of them is, superpixels tell once they are computed.
-    unknown = config.regions.needs_maps and config.budget.unit == "regions"
+    unknown = config.regions.needs_maps and config.budget.unit.of_pool(sizes) == 0
     amount = 0 if unknown else total_amount(config.budget, sizes)
     ready()  # before speeds are measured, which other work would disturb
     config = _resolve(config, dataset.num_classes, len(manifest))
@@ -124,7 +124,7 @@ def create_run(config: RunConfig, out: str, *, prepare: Prepare = lambda config:
         "val_digest": dataset.digest("val"),
         "images": images_digest(manifest),
         **sizes,
-        "unit": config.budget.unit,
+        "unit": config.budget.unit.kind,
         "amount": amount,
         "class_names": list(dataset.class_names),
         "colors": [list(color) for color in dataset.colors],
@@ -161,7 +161,7 @@ def check_pool(config: RunConfig, dataset: Dataset) -> tuple[pa.Table, dict[str,
         ConfigError: the data set is not as it must be, or the budget does not fit the pool.
         RayALError: more images are broken than `score.max_quarantined` allows.
     """
-    check_start(dataset, pool_masks=config.label.annotator == "simulated", test=bool(config.final.budgets))
+    check_start(dataset, pool_masks=config.label.annotator.reads_masks, test=bool(config.final.budgets))
     regions = config.regions
     manifest, unreadable = build_manifest(dataset.splits["train"], regions.num_regions)
     broken = dict(unreadable)

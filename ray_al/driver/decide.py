@@ -170,7 +170,7 @@ def is_short(state: State, config: RunConfig) -> bool:
     Clicks are reserved as an upper bound: the last of the budget would else go in ever smaller queries, each with a training of its own.
     """
     cycle = state.queries[-1].cycle
-    return config.budget.unit == "clicks" and state.filled != cycle and state.remaining > 0 and state.spent < clicks_aim(state, config, cycle)
+    return config.budget.unit.shows_late and state.filled != cycle and state.remaining > 0 and state.spent < clicks_aim(state, config, cycle)
 
 
 def planned_clicks(state: State, config: RunConfig, cycle: int) -> int:
@@ -243,10 +243,10 @@ def misses_too_much(state: State, config: RunConfig, cycle: int) -> bool:
 
 
 def _label(state: State, config: RunConfig) -> Action:
-    query = state.queries[-1]
+    query, annotator = state.queries[-1], config.label.annotator
     due = query.num_regions - query.refused
-    if query.collected_in_term and query.answered >= exact(config.label.share) * due:
+    if query.collected_in_term and query.answered >= exact(annotator.wanted_share) * due:
         return Close(query.cycle)
-    if config.label.annotator == "simulated" or query.tasks is None:
+    if annotator.answers_at_once or query.tasks is None:
         return Label(query.cycle)
     return Collect(query.cycle) if query.collected_in_term < state.term else Wait(query.tasks)

@@ -188,7 +188,7 @@ def _train_usable(trainer: Trainer, plan: TrainPlan, pool: Pool, state: State, *
 def _sieve(config: RunConfig, state: State) -> FileRef | None:
     """The last cycle's model, where dominant labels are sieved."""
     cycles = [cycle for cycle in state.trained if cycle >= 0]
-    return FileRef.from_dict(state.trained[max(cycles)]["files"]["model.pt"]) if config.label.sieve and cycles else None
+    return FileRef.from_dict(state.trained[max(cycles)]["files"]["model.pt"]) if config.label.sieves and cycles else None
 
 
 def _write_share(storage: Storage) -> None:

@@ -22,12 +22,12 @@ def start_config(config: RunConfig) -> RunConfig | None:
     """The run that ends with cycle 0's model of `config`: the same for all runs whose start does not depend on their strategy.
 
     None where it does: the start rule `scored` ranks by the strategy's own scores, and an ensemble or snapshots are trained with cycle 0.
-    None also where the whole budget, which a start run has not, tells what cycle 0 does: extra epochs come at shares of it, and clicks are
-    reserved from what is left of it.
+    None also where the whole budget, which a start run has not, tells what cycle 0 does: extra epochs come at shares of it, and a unit whose
+    costs show late is reserved from what is left of it.
     """
-    if config.budget.start_rule.follows_strategy or _passes_are_models(config) or config.label.annotator != "simulated":
+    if config.budget.start_rule.follows_strategy or _passes_are_models(config) or not config.label.annotator.answers_at_once:
         return None
-    if config.train.extra_every is not None or config.budget.unit == "clicks":
+    if config.train.extra_every is not None or config.budget.unit.shows_late:
         return None
     values = config.model_dump(mode="json")
     values["name"] = "start"
@@ -82,7 +82,7 @@ def fork_run(source: str, config: RunConfig, out: str) -> str:
     manifest = read_table(origin, FileRef.from_dict(later["manifest"] if later else created["manifest"]))
     check_budget(config, pool, manifest, len(created["class_names"]))
     config_yaml = config.to_yaml()
-    created.update(name=config.name, unit=config.budget.unit, amount=amount, **config_facts(config_yaml))
+    created.update(name=config.name, unit=config.budget.unit.kind, amount=amount, **config_facts(config_yaml))
     manifest_bytes = origin.read_ref(FileRef.from_dict(created["manifest"]))
     journal = begin_run(storage, out, {CONFIG: config_yaml.encode(), MANIFEST: manifest_bytes}, created)
     with Lease(storage).acquire():

@@ -109,5 +109,5 @@ def _plan(context: Context, cycle: int, repeat: int) -> TrainPlan:
         splits=measured_splits(context.dataset),
         recipe=config.final.recipe,
         keeps_model=False,
-        sieve=model if config.label.sieve else None,
+        sieve=model if config.label.sieves else None,
     )

@@ -2,7 +2,7 @@
 
 import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +11,9 @@ import pyarrow as pa
 
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import RayALError
+from ray_al.core.families.annotators import Asked, Labels, Name
+from ray_al.core.families.labels import Classes
+from ray_al.core.families.units import Received
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef, cycle_folder
 from ray_al.datasets.images import read_pool_image
@@ -19,8 +22,6 @@ from ray_al.driver import decide as actions
 from ray_al.driver.context import Append, Context, Done, Note
 from ray_al.driver.pool import read_table, table_bytes
 from ray_al.driver.quarantine import begin_session, quarantine_broken, split_query
-from ray_al.label import Labels, files, simulated
-from ray_al.label.answers import Classes
 from ray_al.ledger import Query, State
 from ray_al.train.trainer import Trainer, open_trainer
 
@@ -43,7 +44,7 @@ class Performer:
             action: what comes next.
         """
         config = self.context.config
-        if config.label.annotator == "simulated" and config.keeps_group and isinstance(action, LEAD_TO_TRAINING):
+        if config.label.annotator.answers_at_once and config.keeps_group and isinstance(action, LEAD_TO_TRAINING):
             self._open_trainer().start()
         begin_session(self.context)
         embedding.drop_outdated(self.context)
@@ -94,17 +95,17 @@ class Performer:
 
 
 def label(context: Context, action: actions.Label) -> Done:
-    """Ask the annotator for the open query."""
+    """Put the open query to the annotator."""
     start = time.monotonic()
-    query = context.state.queries[-1]
+    query, annotator = context.state.queries[-1], context.config.label.annotator
     table = read_table(context.storage, query.file)
     context.note("label", 0, len(table))
-    if context.config.label.annotator == "files":
+    if not annotator.answers_at_once:
         return _request(context, query, table)
-    settings = context.config.label
-    usable, refused = split_query(context, table)
-    labels = simulated.annotate(usable, context.truth, kind=settings.kind, max_clicks=settings.max_clicks)
-    _check_usable(context, labels)
+    _, refused = split_query(context, table)
+    labels = annotator.collect(_asked(context, query, table, left_out=_names(refused)))
+    if annotator.reads_masks:
+        _check_usable(context, labels)
     labels = replace(labels, refused=(*labels.refused, *refused))
     return _received(context, query, labels, table, time.monotonic() - start)
 
@@ -130,24 +131,41 @@ def _check_usable(context: Context, labels: Labels) -> None:
 
 
 def _request(context: Context, query: Query, table: pa.Table) -> Done:
-    number = sum(one.cycle == query.cycle for one in context.state.queries)
-    folder = f"{cycle_folder(query.cycle + 1)}/tasks" + (f"-{number}" if number > 1 else "")
     quarantine_broken(context, np.unique(table.column("image_index").to_numpy()).tolist())
     _, refused = split_query(context, table)
+    asked = _asked(context, query, table, left_out=_names(refused))
+    num_tasks = context.config.label.annotator.request(asked)
+    return "labels_requested", {"cycle": query.cycle, "tasks": asked.folder, "num_tasks": num_tasks, "refused": refused}
+
+
+def _asked(context: Context, query: Query, table: pa.Table, *, left_out: Set[Name] = frozenset(), taken: Set[Name] = frozenset()) -> Asked:
+    """The open query as the annotator sees it."""
+    heights, widths = (context.pool.manifest.column(name) for name in ("height", "width"))
     read = _image_reader(context)
-    num_tasks = files.write_tasks(
-        context.storage,
-        folder,
-        table,
-        read_image=read,
+    return Asked(
+        storage=context.storage,
+        folder=query.tasks or _new_folder(context, query),
+        query=table,
+        left_out=left_out,
+        taken=taken,
+        label=context.config.label,
+        classes=Classes(names=context.dataset.class_names, colors=context.dataset.colors),
         regions_of=context.pool.regions_of,
+        size_of=lambda index: (heights[index].as_py(), widths[index].as_py()),
+        read_image=read,
         propose=_proposer(context, query.cycle, read),
-        classes=_classes(context),
-        margin=context.config.label.margin,
-        kind=context.config.label.kind,
-        leave_out={(row["image_id"], row["region"]) for row in refused},
+        truth=context.truth,
     )
-    return "labels_requested", {"cycle": query.cycle, "tasks": folder, "num_tasks": num_tasks, "refused": refused}
+
+
+def _new_folder(context: Context, query: Query) -> str:
+    """Of the tasks of a query; a cycle may have several queries."""
+    number = sum(one.cycle == query.cycle for one in context.state.queries)
+    return f"{cycle_folder(query.cycle + 1)}/tasks" + (f"-{number}" if number > 1 else "")
+
+
+def _names(rows: Iterable[Mapping[str, Any]]) -> Set[Name]:
+    return {(row["image_id"], row["region"]) for row in rows}
 
 
 def _image_reader(context: Context) -> Callable[[int], np.ndarray]:
@@ -156,45 +174,29 @@ def _image_reader(context: Context) -> Callable[[int], np.ndarray]:
     return functools.lru_cache(maxsize=1)(lambda index: read_pool_image(uris[index].as_py(), (heights[index].as_py(), widths[index].as_py())))
 
 
-def _proposer(context: Context, cycle: int, read: Callable[[int], np.ndarray]) -> Callable[[int], Any]:
+def _proposer(context: Context, cycle: int, read: Callable[[int], np.ndarray]) -> Callable[[int], np.ndarray | None]:
+    """image_index -> what the model of `cycle` predicts; it is loaded when it is asked for the first time."""
     if cycle not in context.state.trained or training.is_untrained(context, cycle):
         return lambda index: None
-    from ray_al.driver.proposals import Predictor
 
-    weights = context.storage.read_ref(FileRef.from_dict(context.state.trained[cycle]["files"]["model.pt"]))
-    predictor = Predictor(context.config, context.dataset.num_classes, weights)
-    return lambda index: predictor(read(index))
+    @functools.cache
+    def predictor() -> Callable[[int], np.ndarray]:
+        from ray_al.driver.proposals import Predictor  # torch, which a run whose labels are at hand needs not here
 
+        weights = context.storage.read_ref(FileRef.from_dict(context.state.trained[cycle]["files"]["model.pt"]))
+        predict = Predictor(context.config, context.dataset.num_classes, weights)
+        return lambda index: predict(read(index))
 
-def _classes(context: Context) -> Classes:
-    return Classes(names=context.dataset.class_names, colors=context.dataset.colors)
+    return lambda index: predictor()(index)
 
 
 def collect(context: Context, action: actions.Collect) -> Done:
-    """Take in the answers of people."""
+    """Take in what has been answered."""
     start = time.monotonic()
     query = context.state.queries[-1]
-    assert query.tasks is not None
     table = read_table(context.storage, query.file)
-    taken = {
-        (row["image_id"], row["region"])
-        for ref in context.state.label_parts
-        for row in read_table(context.storage, ref, ["image_id", "region"]).to_pylist()
-    }
-    sizes = [context.pool.manifest.column(name) for name in ("height", "width")]
-    settings = context.config.label
-    labels = files.collect(
-        context.storage,
-        query.tasks,
-        table,
-        regions_of=context.pool.regions_of,
-        size_of=lambda index: (sizes[0][index].as_py(), sizes[1][index].as_py()),
-        taken=taken,
-        classes=_classes(context),
-        margin=settings.margin,
-        kind=settings.kind,
-        max_clicks=settings.max_clicks,
-    )
+    taken = {name for ref in context.state.label_parts for name in _names(read_table(context.storage, ref, ["image_id", "region"]).to_pylist())}
+    labels = context.config.label.annotator.collect(_asked(context, query, table, taken=taken))
     return _received(context, query, labels, table, time.monotonic() - start)
 
 
@@ -204,11 +206,10 @@ def _received(context: Context, query: Query, labels: Labels, table: pa.Table, s
     given = labels.table.select(["image_id", "region", "clicks"]).to_pylist()
     queried = [rows[row["image_id"], row["region"]] for row in given]
     clicks, unit, ref = sum(row["clicks"] for row in given), context.config.budget.unit, None
-    # An image is paid with its first label: of those asked about, the first may stay unanswered.
     images = np.unique(labels.table.column("image_index").to_numpy())
     num_opened = int((~context.pool.labelled_images[images]).sum())
-    cost = {"clicks": clicks, "images": num_opened}.get(unit, sum(row["cost"] for row in queried))
-    _check_cost(query, cost, unit)
+    cost = unit.cost(Received(reserved=sum(row["cost"] for row in queried), clicks=clicks, num_opened=num_opened))
+    _check_cost(query, cost, unit.name)
     if given:
         name = f"{cycle_folder(query.cycle + 1)}/labels/part-{len(context.state.label_parts):05d}.parquet"
         ref = context.storage.put(name, table_bytes(labels.table), attempt=context.state.term)
@@ -245,6 +246,9 @@ def _check_cost(query: Query, cost: int, unit: str) -> None:
 def close(context: Context, action: actions.Close) -> Done:
     """Close the query and refund what was not answered, or cost less than reserved."""
     query = context.state.queries[-1]
+    if query.tasks is not None:
+        table = read_table(context.storage, query.file)
+        context.config.label.annotator.close(_asked(context, query, table))
     unanswered = query.num_regions - query.answered
     return "query_closed", {"cycle": query.cycle, "num_unanswered": unanswered, "refunded": query.cost - query.received_cost}
 

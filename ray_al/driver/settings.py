@@ -38,13 +38,13 @@ CHANGEABLE = (
     "score.threads",
     "score.gpus_per_worker",
     "score.max_quarantined",
-    "label.share",
-    "label.margin",
     "final",
     "tracking",
     "cluster",
 )
-"""Where a run computes and reads, what it puts up with, and what comes after it; sections stand for all of their keys."""
+"""Where a run computes and reads, what it puts up with, and what comes after it; sections stand for all of their keys.
+
+The annotator names its own beside these (`Annotator.changeable`)."""
 
 
 def change_settings(run_uri: str, overrides: Sequence[str]) -> None:
@@ -110,10 +110,11 @@ def _changes(before: RunConfig, after: RunConfig) -> Iterator[tuple[str, object,
 
 
 def _check_key(key: str, before: RunConfig, after: RunConfig) -> None:
-    if not any(key == one or key.startswith(f"{one}.") for one in CHANGEABLE):
+    changeable = (*CHANGEABLE, *(f"label.annotator.{one}" for one in before.label.annotator.changeable))
+    if not any(key == one or key.startswith(f"{one}.") for one in changeable):
         raise ConfigError(
             f"--set {key}: cannot change in a run that has begun, as its cycles would not be comparable with each other; start a new run with it. "
-            f"What may change: {', '.join(CHANGEABLE)}"
+            f"What may change: {', '.join(changeable)}"
         )
     if key == "model.weights" and {before.model.weights, after.model.weights} & set(WEIGHTS):
         raise ConfigError(
@@ -156,7 +157,7 @@ def _check_moved_pool(place: str, known: Mapping[str, Mapping[str, Any]], datase
     if missing:
         raise ConfigError(f"{place}: {len(missing)} of {len(known)} pool images are not there, such as {missing[0]!r}; give the place of all")
     bare = [image_id for image_id, row in known.items() if row["mask_uri"] is not None and files[image_id].mask_uri is None]
-    if bare and config.label.annotator == "simulated":
+    if bare and config.label.annotator.reads_masks:
         raise ConfigError(f"{place}: {len(bare)} pool masks are not there, such as that of {bare[0]!r}; give the place of all")
     there, broken = build_manifest([files[image_id] for image_id in known], lambda height, width: 0)
     if broken:

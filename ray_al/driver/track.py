@@ -1,15 +1,13 @@
-"""Curves of single runs in TensorBoard, MLflow and Weights & Biases; a sweep's go there through Tune's own callbacks."""
+"""Tells the trackers of a single run its curve; a sweep's goes there through Tune's own callbacks."""
 
 import json
 import logging
-import os
-import time
-import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import ConfigError, StorageError
+from ray_al.core.families.trackers import TrackedRun, Tracker
 from ray_al.core.notes import read_note
 from ray_al.core.storage import Storage
 from ray_al.ledger import State
@@ -18,8 +16,6 @@ from ray_al.report.curve import MEASURED_COLUMNS
 
 logger = logging.getLogger(__name__)
 NAME = "tracking.json"
-SERVICES = ("tensorboard", "mlflow", "wandb")
-Log = Callable[[int, Mapping[str, float]], None]
 
 
 def check_tracking(config: RunConfig) -> None:
@@ -30,13 +26,13 @@ def check_tracking(config: RunConfig) -> None:
     """
     import importlib.util
 
-    tracking = config.tracking
-    for asked, package in ((tracking.tensorboard, "tensorboardX"), (tracking.mlflow, "mlflow"), (tracking.wandb, "wandb")):
-        if asked and importlib.util.find_spec(package) is None:
+    for tracker in config.tracking.trackers:
+        package = tracker.package
+        if package is not None and importlib.util.find_spec(package) is None:
             raise ConfigError(f"tracking needs the package {package}, which is not installed; pip install {package}")
 
 
-class Tracker:
+class CurveTeller:
     """Logs every cycle once, whatever the number of hosts that a run has had: what was told stands in `tracking.json`.
 
     A service that does not answer is logged and left out: a curve that cannot be shown elsewhere is no reason to stop a run.
@@ -44,8 +40,8 @@ class Tracker:
 
     def __init__(self, storage: Storage, config: RunConfig) -> None:
         self.storage, self.config = storage, config
-        kept = read_note(storage, NAME)
-        self.memory: dict[str, dict[str, Any]] = {name: kept[name] for name in SERVICES if _is_memory(kept.get(name))}
+        self.memory: dict[str, dict[str, Any]] = {kind: memory for kind, memory in read_note(storage, NAME).items() if memory and _is_memory(memory)}
+        """What each kind of tracker was told."""
 
     def __call__(self, state: State, *, left_out: int | None = None) -> None:
         """Log what is new.
@@ -53,72 +49,27 @@ class Tracker:
         Args:
             left_out: a cycle whose models are still to be measured, and which is logged with them.
         """
-        tracking = self.config.tracking
-        openers = {"tensorboard": tracking.tensorboard, "mlflow": tracking.mlflow, "wandb": tracking.wandb}
-        for name in (name for name, asked in openers.items() if asked):
+        for tracker in self.config.tracking.trackers:
             rows = [row for row in curve_rows(state) if row["cycle"] != left_out]
-            if news := list(_news(rows, self.memory.get(name, {}))):
-                self._tell(name, news)
+            if news := list(_news(rows, self.memory.get(tracker.kind, {}))):
+                self._tell(tracker, news)
 
-    def _tell(self, name: str, rows: list[dict[str, Any]]) -> None:
-        memory = self.memory.setdefault(name, {})
+    def _tell(self, tracker: Tracker, rows: list[dict[str, Any]]) -> None:
+        memory = self.memory.setdefault(tracker.kind, {})
+        run = TrackedRun(storage=self.storage, name=self.config.name, settings=flat_settings(self.config))
         try:
             for row in rows:
                 numbers = {key: float(value) for key, value in row.items() if isinstance(value, int | float)}
-                getattr(self, f"_{name}")(row["cycle"], numbers, memory)
+                tracker.tell(run, row["cycle"], numbers, memory)
                 memory["told"] = max(row["cycle"], memory.get("told", -1))
                 if "final_miou" in numbers:
                     memory["measured"] = row["cycle"]
         except Exception as error:  # any of many kinds, by service and network
-            logger.warning("tracking.%s: cycle %s was not logged: %s", name, rows[0]["cycle"], error)
+            logger.warning("tracking.%s: cycle %s was not logged: %s", tracker.kind, rows[0]["cycle"], error)
         try:
             self.storage.replace(NAME, json.dumps(self.memory).encode())
         except (StorageError, OSError) as error:
             logger.warning("%s: not written; what was logged may be logged again: %s", self.storage.uri(NAME), error)
-
-    def _tensorboard(self, step: int, numbers: Mapping[str, float], memory: dict[str, Any]) -> None:
-        from tensorboardX import SummaryWriter
-
-        # The file is named by the second: without a suffix, a cycle within the same second would replace the one before.
-        with SummaryWriter(self.storage.uri("tensorboard"), filename_suffix=f".{step}") as writer:
-            for key, value in numbers.items():
-                writer.add_scalar(key, value, step)
-
-    def _mlflow(self, step: int, numbers: Mapping[str, float], memory: dict[str, Any]) -> None:
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # seven, and minutes, for every cycle otherwise
-        from mlflow import MlflowClient
-        from mlflow.entities import Metric
-
-        settings = self.config.tracking.mlflow
-        assert settings is not None
-        client = MlflowClient(settings.tracking_uri or default_tracking_uri(self.storage))
-        if "run_id" not in memory:
-            experiment = client.get_experiment_by_name(settings.experiment)
-            experiment_id = experiment.experiment_id if experiment else client.create_experiment(settings.experiment)
-            memory["run_id"] = client.create_run(experiment_id, run_name=self.config.name).info.run_id
-            for key, value in flat_settings(self.config).items():
-                client.log_param(memory["run_id"], key, value)
-        now = int(time.time() * 1000)
-        client.log_batch(memory["run_id"], metrics=[Metric(key, value, now, step) for key, value in numbers.items()])
-
-    def _wandb(self, step: int, numbers: Mapping[str, float], memory: dict[str, Any]) -> None:
-        import wandb
-
-        settings = self.config.tracking.wandb
-        assert settings is not None
-        memory.setdefault("run_id", uuid.uuid4().hex[:8])
-        run = wandb.init(
-            project=settings.project,
-            mode=settings.mode,
-            id=memory["run_id"],
-            name=self.config.name,
-            resume="allow",
-            dir=self.storage.root,
-            config=flat_settings(self.config),
-            settings=wandb.Settings(silent=True),
-        )
-        run.log(dict(numbers), step=step)
-        run.finish()
 
 
 def _is_memory(kept: Any) -> bool:
@@ -134,11 +85,6 @@ def _news(rows: list[dict[str, Any]], memory: Mapping[str, Any]) -> Iterator[dic
             yield row
         elif row["final_miou"] is not None and row["cycle"] > memory.get("measured", -1):
             yield {key: row[key] for key in ("cycle", *MEASURED_COLUMNS)}
-
-
-def default_tracking_uri(storage: Storage) -> str:
-    """An SQLite file in the run's or sweep's directory: MLflow has given up its plain folders."""
-    return f"sqlite:///{storage.uri('mlflow.db')}"
 
 
 def flat_settings(config: RunConfig) -> dict[str, Any]:

@@ -125,7 +125,7 @@ def _plan(context: Context, cycle: int, member: int) -> TrainPlan:
 def _sieve(context: Context, cycle: int) -> FileRef | None:
     """The model of the cycle before, where dominant labels are sieved."""
     known = context.state.trained.get(cycle - 1)
-    if not context.config.label.sieve or known is None or is_untrained(context, cycle - 1):
+    if not context.config.label.sieves or known is None or is_untrained(context, cycle - 1):
         return None
     return FileRef.from_dict(known["files"]["model.pt"])
 

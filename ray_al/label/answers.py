@@ -4,15 +4,14 @@ import io
 import json
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
 from ray_al.core.errors import DataError
-from ray_al.core.types import IGNORE_INDEX, Box
+from ray_al.core.families.labels import Classes, Place
+from ray_al.core.types import IGNORE_INDEX
 from ray_al.datasets import png
-from ray_al.label.kinds import Label, dense
 
 ORIENTATION = 0x0112
 TURNED = range(2, 9)
@@ -25,52 +24,13 @@ BLACK_AND_WHITE = (
     "Write the class's id in its place; if 0 and 255 are meant, save an indexed PNG with the classes' colours"
 )
 
-Color = tuple[int, int, int]
 
-
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where a region lies, in native pixels: its box, the box of the picture that people see, and its mask (None where it fills its box)."""
-
-    box: Box
-    context: Box
-    region: np.ndarray | None
-
-    @property
-    def num_pixels(self) -> int:
-        return self.box.num_pixels if self.region is None else int(np.count_nonzero(self.region))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Classes:
-    """Names and colours of the classes, by id."""
-
-    names: Sequence[str]
-    colors: Sequence[Color]
-
-
-def read_answer(data: bytes, kind: str, place: Place, classes: Classes) -> Label:
-    """The label that a file gives.
-
-    Args:
-        kind: what was asked: dense, dominant or classes.
+def read_classes(data: bytes, class_names: Sequence[str]) -> tuple[int, ...]:
+    """The ids of the classes that a file lists by name or id, ascending, each once.
 
     Raises:
-        DataError: the file is damaged, can be read in two ways, or says what a region cannot be; without the file's name.
+        DataError: it is no list of them; without the file's name.
     """
-    if kind == "dense":
-        return dense(_read_mask(data, place, classes), place.region)
-    ids = _read_classes(data, classes.names)
-    if kind == "dominant":
-        if len(ids) > 1:
-            raise DataError(f"{len(ids)} classes, the dominant one is asked for; name one")
-        return ids[0] if ids else IGNORE_INDEX
-    if len(ids) > place.num_pixels:
-        raise DataError(f"{len(ids)} classes in a region of {place.num_pixels} pixel(s); a pixel has one class, name no more than there are pixels")
-    return ids
-
-
-def _read_classes(data: bytes, class_names: Sequence[str]) -> tuple[int, ...]:
     remedy = "write a list of class names or ids, [] for nothing"
     if len(data) > MAX_JSON:
         raise DataError(f"{len(data)} bytes; {remedy}")
@@ -94,8 +54,12 @@ def _class_id(value: object, class_names: Sequence[str]) -> int:
     return value
 
 
-def _read_mask(data: bytes, place: Place, classes: Classes) -> np.ndarray:
-    """Class ids of the region's box, uint8 (h, w), 255 for nothing."""
+def read_mask(data: bytes, place: Place, classes: Classes) -> np.ndarray:
+    """Class ids of the region's box, uint8 (h, w), 255 for nothing.
+
+    Raises:
+        DataError: the file is damaged or can be read in two ways; without the file's name.
+    """
     header = _check_file(data)
     window = _window(header, place)  # before anything is decompressed, however large the file says that it is
     png.check_png_pixels(data)

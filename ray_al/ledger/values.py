@@ -3,14 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ray_al.core.families.units import UNITS
+from ray_al.core.family import Family
+
 Kind = Any
-"""A type (or union of types); a set: one of these values; a list of one kind: a list of such values; a mapping: a mapping with at least these
-keys; a tuple: any of its kinds."""
+"""A type (or union of types); a family: the name of one of its kinds, or package.module:Class; a list of one kind: a list of such values;
+a mapping: a mapping with at least these keys; a tuple: any of its kinds."""
 
 NUMBER = int | float
 FILE: Kind = {"path": str, "size": int, "sha256": str}
 MAYBE_FILE: Kind = (None, FILE)
-UNIT: Kind = {"regions", "pixels", "clicks", "images"}
 PARTS: Kind = [{"shard": int, "file": MAYBE_FILE}]
 
 KINDS: Mapping[str, Kind] = {
@@ -20,7 +22,7 @@ KINDS: Mapping[str, Kind] = {
     "num_images": int,
     "num_regions": int,
     "num_pixels": int,
-    "unit": UNIT,
+    "unit": UNITS,
     "amount": int,
     "class_names": [str],
     "colors": [[int]],
@@ -95,8 +97,9 @@ def _problem(value: Any, kind: Kind, key: str) -> str | None:
     if isinstance(kind, tuple):
         problems = [_problem(value, one, key) for one in kind]
         return None if None in problems else problems[-1]
-    if isinstance(kind, set):
-        return None if isinstance(value, str) and value in kind else f"{key} is {_shown(value)}, not one of {', '.join(sorted(kind))}"
+    if isinstance(kind, Family):
+        is_kind = isinstance(value, str) and (value in kind.kinds or ":" in value)
+        return None if is_kind else f"{key} is {_shown(value)}, not one of {', '.join(sorted(kind.kinds))}"
     if isinstance(kind, list):
         if not isinstance(value, list | tuple):
             return f"{key} is {_shown(value)}, not a list"

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ray_al.core.families.units import UNITS
 from ray_al.core.parquet import read_parquet
 from ray_al.core.storage import Storage
 from ray_al.core.types import IGNORE_INDEX, Box, FileRef
@@ -93,9 +94,9 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def _fraction(labelled: Mapping[str, Any], created: Mapping[str, Any]) -> float:
-    """Labelled share of the pool, in the budget's unit; by regions where that is clicks."""
-    unit = created["unit"] if created["unit"] != "clicks" else "regions"
-    return float(labelled[unit] / created[f"num_{unit}"])
+    """Labelled share of the pool, by what the budget's unit counts; by regions where nobody knows how many units the pool has."""
+    counted = UNITS.find(created["unit"]).share_by
+    return float(labelled[counted] / created[f"num_{counted}"])
 
 
 def write_curve(storage: Storage, state: State) -> None:
@@ -199,11 +200,11 @@ def _labelled(storage: Storage, state: State, sizes: Mapping[str, tuple[int, int
     for ref in state.label_parts:
         folder = ref.path.split("/")[1]
         table = read_parquet(storage.read_ref(ref))
-        wanted = ("image_index", "image_id", "region", "box", "kind", "mask", "classes")
+        wanted = ("image_index", "image_id", "region", "box", "mask", "classes")
         for row in table.select([name for name in wanted if name in table.column_names]).to_pylist():
             if row["image_id"] in found:
                 box = Box(**dict(zip(("top", "left", "bottom", "right"), row["box"], strict=True)))
-                part = Part(box=box, kind=row["kind"], mask=row["mask"], classes=tuple(row.get("classes") or ()))
+                part = Part.of_row(box, row)
                 mask = _region_mask(storage, state, row, size)
                 outline = outline_path(box, mask, sizes[row["image_id"]])
                 found[row["image_id"]].append(_Labelled(cycle=int(folder) if folder.isdigit() else 0, part=part, outline=outline))
@@ -243,7 +244,7 @@ def _shown_labels(parts: list[Part], size: tuple[int, int], shown: tuple[int, in
 
     Dense labels are never taken for sets: these hold fewer classes, and eight times as many bytes a pixel.
     """
-    if all(part.kind == "dense" for part in parts):
+    if all(part.classes is None for part in parts):
         ids = compose_mask(((part.box, part.mask) for part in parts if part.mask is not None), *size)
         return resize_scattered(ids, shown, ids != IGNORE_INDEX)
     native = compose_targets(parts, *size)

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ray_al.core.errors import ConfigError
+from ray_al.core.families.labels import LABELS
 from ray_al.sweep.run_result import Group, RunResult
 
 CAP_SHARE = 0.9
@@ -84,7 +85,7 @@ def minutes(row: Mapping[str, Any], kind: str, model: CostModel) -> float | None
     if clicks is None:
         return None
     images, regions = row.get("labelled_visits") or row["labelled_images"], row["labelled_regions"]
-    classes = clicks if kind == "classes" else min(regions, clicks)
+    classes = clicks if LABELS.find(kind).clicks_name_classes else min(regions, clicks)
     seconds = model.image * images + model.region * regions + model.class_name * classes + model.click * (clicks - classes)
     return float(seconds / 60)
 
@@ -97,11 +98,16 @@ def with_minutes(run: RunResult, model: CostModel) -> RunResult:
 
 
 def is_cut_off(run: RunResult) -> bool:
-    """Whether dense labels of the run reach `label.max_clicks` so often that their clicks, and minutes, are too few."""
+    """Whether labels of the run reach `label.max_clicks` so often that their clicks, and minutes, are too few."""
     row, cap = run.rows[-1], run.values.get("label.max_clicks")
-    if cap is None or row["labelled_clicks"] is None or run.values.get("label.kind", "dense") != "dense":
+    if cap is None or row["labelled_clicks"] is None or not _has_cap(run):
         return False
     return bool(row["labelled_clicks"] >= CAP_SHARE * cap * row["labelled_regions"])
+
+
+def _has_cap(run: RunResult) -> bool:
+    """Earlier versions recorded `label.max_clicks` for every label kind; it never counted for some."""
+    return "max_clicks" in LABELS.find(str(run.values.get("label.kind", "dense"))).model_fields
 
 
 def costs_facts(model: CostModel, groups: Sequence[Group]) -> dict[str, Any]:

@@ -67,8 +67,8 @@ def make_config(sweep: SweepConfig, setting: Setting, seed: int, name: str) -> R
     if config.strategy.lazy and not find_acquisition(config.strategy.score).needs_model and not _sets(setting, "strategy.lazy"):
         # A score that looks at no image has nothing to save: what the base says of lazy scoring is meant for the others.
         config = config.model_copy(update={"strategy": config.strategy.model_copy(update={"lazy": None})})
-    if config.label.annotator != "simulated":
-        raise ConfigError(f"sweep {sweep.name}: label.annotator={config.label.annotator!r}: a sweep cannot wait for people; use 'simulated'")
+    if not config.label.annotator.answers_at_once:
+        raise ConfigError(f"sweep {sweep.name}: label.annotator={config.label.annotator.kind!r}: a sweep cannot wait for people; use 'simulated'")
     return config
 
 

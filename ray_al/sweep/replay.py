@@ -181,8 +181,8 @@ def _class_pixels(storage: Storage, state: State) -> dict[Name, np.ndarray]:
     """Pixels of each class (shape (num_classes,)) of every labelled region."""
     num_classes, counts = len(state.created["class_names"]), {}
     for ref in state.label_parts:
-        for row in read_table(storage, ref, ["image_id", "region", "kind", "mask"]).to_pylist():
-            if row["kind"] != "dense":
+        for row in read_table(storage, ref, ["image_id", "region", "mask", "classes"]).to_pylist():
+            if row["classes"] is not None:
                 continue  # what its pixels are, nobody said
             mask = np.asarray(Image.open(io.BytesIO(row["mask"])))
             counts[row["image_id"], row["region"]] = np.bincount(mask.ravel(), minlength=256)[:num_classes]

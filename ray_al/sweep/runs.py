@@ -10,10 +10,10 @@ import numpy as np
 
 from ray_al.core.config import GROUP_KEYS, RunConfig
 from ray_al.core.errors import ConfigError
+from ray_al.core.families.units import UNITS
 from ray_al.core.places import before_work
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
-from ray_al.driver.budget import pool_units
 from ray_al.driver.create import images_digest
 from ray_al.driver.pool import read_table
 from ray_al.ledger import Journal, fold
@@ -34,8 +34,6 @@ NO_EFFECT_KEYS = (
     "data.root",  # the pool has a name of its own, wherever it lies
     "data.cache_gb",
     "label.annotator",
-    "label.margin",
-    "label.share",
     "score.workers",
     "score.threads",
     "score.batch_size",
@@ -111,12 +109,17 @@ def _read(uri: str, runs: dict[str, RunResult], begun: dict[str, str], *, sweep:
         runs[run.uri] = replace(run, sweep=sweep, group=group)
 
 
+def _is_within(key: str, sections: Iterable[str]) -> bool:
+    """Whether a dotted key is one of `sections`, or lies in one of them."""
+    return any(key == one or key.startswith(f"{one}.") for one in sections)
+
+
 def read_run(uri: str) -> RunResult:
     """One run directory as numbers; opens no image."""
     storage = Storage(uri)
     events = Journal(storage).events
     state, config = fold(events), read_config(storage, events)
-    values = {key: value for key, value in _flat(effective_values(config, exclude=set(NO_EFFECT))) if key not in NO_EFFECT_KEYS}
+    values = {key: value for key, value in _flat(effective_values(config, exclude=set(NO_EFFECT))) if not _is_within(key, NO_EFFECT_KEYS)}
     if weights := state.created.get("weights_sha256"):  # they may lie elsewhere, and are the same
         values["model.weights"] = f"sha256 {weights[:12]}"
     trained = [data for cycle, data in sorted(state.trained.items()) if cycle >= 0]
@@ -136,7 +139,7 @@ def read_run(uri: str) -> RunResult:
         num_images=state.created["num_images"],
         finished=state.finished is not None,
         full=mean_miou(full) if full else None,
-        unit_total=pool_units(state.created, state.created["unit"]),
+        unit_total=UNITS.find(state.created["unit"]).of_pool(state.created),
         validation=str(state.created.get("val_digest", ""))[:12],
         code="+".join(dict.fromkeys(event.data["code"] for event in events if event.kind == "driver_started" and "code" in event.data)),
         config_digest=str(state.created["config"]["sha256"])[:12],
@@ -235,7 +238,13 @@ def _axis(runs: Sequence[RunResult], keys: Sequence[str]) -> str:
     """
     if not any(key == "budget.unit" or key.startswith("regions.") for key in keys):
         return "share"
-    return "clicks" if {run.values["budget.unit"] for run in runs} == {"clicks"} else "pixel_share"
+    axes = {UNITS.find(_unit(run)).curve_axis for run in runs}
+    return axes.pop() if len(axes) == 1 else "pixel_share"
+
+
+def _unit(run: RunResult) -> str:
+    """The kind of a run's unit: a unit with settings of its own has a key below `budget.unit` for each."""
+    return str(run.values.get("budget.unit", run.values.get("budget.unit.kind")))
 
 
 def _values_of(runs: Sequence[RunResult], key: str) -> set[str]:
@@ -253,11 +262,8 @@ def _is_at(key: str, places: Iterable[str]) -> bool:
 
 
 def _recipe(run: RunResult, free: set[str]) -> dict[str, Any]:
-    kept = {
-        key: value
-        for key, value in run.values.items()
-        if (key.split(".")[0] in (*RECIPE, "final") or _is_at(key, RECIPE_KEYS)) and not _is_at(key, free)
-    }
+    counts = (*RECIPE, "final", *RECIPE_KEYS)
+    kept = {key: value for key, value in run.values.items() if _is_within(key, counts) and not _is_within(key, free)}
     return {**kept, "pool": run.pool[:12]}
 
 

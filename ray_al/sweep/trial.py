@@ -7,9 +7,9 @@ from typing import Any
 
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import RunHeldError
+from ray_al.core.families.units import UNITS
 from ray_al.core.notes import read_note
 from ray_al.core.storage import Storage, join_uri
-from ray_al.driver.budget import pool_units
 from ray_al.driver.create import create_run
 from ray_al.driver.fork import fork_run
 from ray_al.driver.lease import STALE_S
@@ -87,7 +87,7 @@ class Reporter:
 
 def budget_rows(state: State) -> list[dict[str, Any]]:
     """What a cycle reports; `budget` is what was spent, as a share of the pool in the budget's unit, of clicks as a share of the budget."""
-    total = pool_units(state.created, state.created["unit"]) or state.amount
+    total = UNITS.find(state.created["unit"]).of_pool(state.created) or state.amount
     names = ("cycle", "miou", "pixel_accuracy", "labelled_regions", "labelled_pixels", "labelled_images", "cost")
     rows = [{**{name: row[name] for name in names}, "budget": row["cost"] / total, "unit": 1 / total} for row in curve_rows(state)]
     spent = len(rows) - 1 if state.remaining <= 0 else None

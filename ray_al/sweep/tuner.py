@@ -20,7 +20,7 @@ from ray_al.driver.cluster import connect
 from ray_al.driver.fork import start_config
 from ray_al.driver.lease import Lease
 from ray_al.driver.resources import run_resources
-from ray_al.driver.track import check_tracking, default_tracking_uri
+from ray_al.driver.track import check_tracking
 from ray_al.ledger import Journal, State, fold
 from ray_al.sweep.config import SweepConfig
 from ray_al.sweep.endpoint import check_endpoint
@@ -77,10 +77,10 @@ def _check_first_rung(sweep: SweepConfig, trials: list[Trial]) -> None:
     rungs = rungs_of(sweep)
     for trial in trials:
         start = trial.config.budget.start
-        if rungs and trial.config.budget.unit == "clicks":
+        if rungs and trial.config.budget.unit.shows_late:
             raise ConfigError(
-                f"sweep {sweep.name}: scheduler.kind={sweep.scheduler.kind!r} compares trials at shares of the pool, which budget.unit=clicks does "
-                "not have; set scheduler.kind to none, or another unit"
+                f"sweep {sweep.name}: scheduler.kind={sweep.scheduler.kind!r} compares trials at shares of the pool, which "
+                f"budget.unit={trial.config.budget.unit.kind} does not have; set scheduler.kind to none, or another unit"
             )
         if rungs and isinstance(start, float) and start > rungs[0] + 1e-9:
             raise ConfigError(
@@ -314,17 +314,8 @@ def _tracking(sweep: SweepConfig) -> TrackingConfig:
 
 def _loggers(storage: Storage, sweep: SweepConfig) -> list[Any]:
     """Tune's own callbacks for what `tracking` of the base asks for; TensorBoard files are always written below `tune/`."""
-    tracking, loggers = _tracking(sweep), []
-    if tracking.mlflow:
-        from ray.air.integrations.mlflow import MLflowLoggerCallback
-
-        uri = tracking.mlflow.tracking_uri or default_tracking_uri(storage)
-        loggers.append(MLflowLoggerCallback(tracking_uri=uri, experiment_name=tracking.mlflow.experiment, tags={"sweep": sweep.name}))
-    if tracking.wandb:
-        from ray.air.integrations.wandb import WandbLoggerCallback
-
-        loggers.append(WandbLoggerCallback(project=tracking.wandb.project, group=sweep.name, mode=tracking.wandb.mode, dir=storage.root))
-    return loggers
+    callbacks = (tracker.for_sweep(storage, sweep.name) for tracker in _tracking(sweep).trackers)
+    return [callback for callback in callbacks if callback is not None]
 
 
 def _settings_left(sweep: SweepConfig, trials: list[Trial]) -> int:

@@ -104,7 +104,7 @@ class CycleTrainer:
     def _samples(self, plan: TrainPlan) -> LabelledImages:
         size = plan.recipe.image_size or self.config.data.image_size
         if self.samples is None or self.samples.image_size != size:
-            partial = self.config.label.kind != "dense"
+            partial = self.config.label.is_partial
             scattered = self.config.regions.is_sparse
             self.samples = LabelledImages(self.storage, self.manifest, self.dataset, size, self.cache, partial=partial, scattered=scattered)
             self.feed = self._feed(self.samples)

@@ -81,15 +81,14 @@ class LabelledImages:
         self._indices = sorted(set(known) - set(left_out))
 
     def _read_part(self, ref: FileRef) -> None:
-        wanted = ("image_index", "box", "kind", "mask", "classes")
+        wanted = ("image_index", "box", "mask", "classes")
         table = read_parquet(self.storage.read_ref(ref))
         for row in table.select([name for name in wanted if name in table.column_names]).to_pylist():
             index = row["image_index"]
             if index not in self._rows:
                 raise DataError(f"{self.storage.uri(ref.path)}: image_index {index} is not in manifest.parquet; the part belongs to another run")
             box = Box(**dict(zip(("top", "left", "bottom", "right"), row["box"], strict=True)))
-            part = Part(box=box, kind=row["kind"], mask=row["mask"], classes=tuple(row.get("classes") or ()))
-            self._labels.setdefault(index, []).append(part)
+            self._labels.setdefault(index, []).append(Part.of_row(box, row))
 
     @property
     def indices(self) -> list[int]:

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from ray_al.core.config import RunConfig, parse_config
 from ray_al.core.errors import DataError
+from ray_al.core.families.annotators import Truth
 from ray_al.core.families.regions import REGIONS
 from ray_al.core.storage import Storage
 from ray_al.core.types import LABEL_SCHEMA, MANIFEST_SCHEMA, QUERY_SCHEMA, SCORE_SCHEMA, Box, FileRef
@@ -16,7 +17,6 @@ from ray_al.driver.context import Context
 from ray_al.driver.costs import upper_bounds
 from ray_al.driver.pool import MANIFEST, Pool, read_table, table_bytes
 from ray_al.driver.scored_pool import scored_parts
-from ray_al.label.simulated import Truth
 from ray_al.ledger import Query, State
 from ray_al.score.features import feature_schema
 from ray_al.score.shards import CLASS_COUNTS

@@ -51,7 +51,7 @@ def opened(root, **settings):
 
 def both(dataset):
     """Names of the errors that the check finds; a run must refuse just then."""
-    report = check_dataset(dataset, annotator="simulated")
+    report = check_dataset(dataset, reads_masks=True)
     errors = {one["name"] for one in report["findings"] if one["severity"] == "error" and not one["allowed"]}
     assert report["ok"] == (not errors)
     if errors:
@@ -283,10 +283,10 @@ def test_masks_that_belong_to_no_image_are_mentioned(tmp_path):
     root = make(tmp_path)
     for path in (root / "masks" / "train").iterdir():
         path.rename(path.with_name(f"{path.stem}_mask.png"))
-    report = check_dataset(opened(root), annotator="files")
+    report = check_dataset(opened(root), reads_masks=False)
     assert [(one["name"], one["severity"]) for one in report["findings"]] == [("spare_masks", "warning")]
     assert "4 masks below masks/ belong to no image: masks/train/0_mask.png" in report["findings"][0]["message"]
-    assert not check_dataset(opened(root), annotator="simulated")["ok"]
+    assert not check_dataset(opened(root), reads_masks=True)["ok"]
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,21 @@
 """Every layout passes one suite, on a disk and on an object store."""
 
+from typing import ClassVar
+
 import fsspec
 import numpy as np
 import pytest
 from PIL import Image
 
-from ray_al.core.config import DataConfig
+from ray_al.core.config import DataConfig, parse_config
 from ray_al.core.errors import ConfigError
+from ray_al.core.families.layouts import LAYOUTS as FAMILY
+from ray_al.core.families.layouts import Layout, Split
 from ray_al.core.seeding import generator
-from ray_al.datasets import check_start, cityscapes, open_dataset
+from ray_al.datasets import check_start, open_dataset
 from ray_al.datasets.check import check_dataset
 from ray_al.datasets.images import read_image
+from ray_al.datasets.listing import Files, match
 from ray_al.datasets.manifest import build_manifest
 from ray_al.datasets.masks import read_mask
 from ray_al.datasets.synthetic import write_synthetic
@@ -88,6 +93,26 @@ def synthetic(root):
     write_synthetic(str(root), num_images=3, seed=0)
 
 
+class PairsLayout(Layout):
+    """A user's own: `<split>/<name><suffix>` beside `<split>/<name>.png`."""
+
+    suffix: str = ".jpg"
+    class_names: ClassVar[tuple[str, ...]] = ("a", "b")
+
+    def list_split(self, root: str, split: str) -> Split:
+        images = Files(root, split, frozenset({self.suffix}))
+        return match(images, Files(root, split, frozenset({".png"})))
+
+
+def pairs(root):
+    for split in ("train", "val"):
+        (root / split).mkdir()
+        picture = generator("pairs", split).integers(0, 255, (*SIZE, 3), np.uint8)
+        Image.fromarray(picture).save(root / split / "x.jpeg", format="JPEG")
+        mask(root / split / "x.png", [0, 1])
+
+
+OWN = f"{__name__}:PairsLayout"
 NAMES = {"class_names": ("a", "b")}
 LAYOUTS = {
     "camvid": (camvid, {"dataset": "camvid"}),
@@ -98,7 +123,21 @@ LAYOUTS = {
     "folder with lists": (folder_lists, {"dataset": "folder", **NAMES}),
     "folder without pool masks": (folder_without_masks, {"dataset": "folder", **NAMES}),
     "synthetic": (synthetic, {"dataset": "synthetic"}),
+    "own": (pairs, {"dataset": {"kind": OWN, "suffix": ".jpeg"}}),
 }
+
+
+def test_the_suite_covers_every_layout():
+    assert set(FAMILY.kinds) == {settings["dataset"] for _, settings in LAYOUTS.values() if isinstance(settings["dataset"], str)}
+
+
+def test_settings_of_another_layout_are_refused():
+    with pytest.raises(ConfigError, match=r"unknown key 'data\.dataset\.suffix'"):
+        parse_config({"data": {"dataset": {"kind": "camvid", "suffix": ".jpeg"}, "root": "x"}}, source="t")
+    with pytest.raises(ConfigError, match=r"data\.dataset.*did you mean 'cityscapes'"):
+        parse_config({"data": {"dataset": "cityscape", "root": "x"}}, source="t")
+    with pytest.raises(ConfigError, match=r"data\.root is missing; dataset 'voc' needs"):
+        parse_config({"data": {"dataset": "voc"}}, source="t")
 
 
 @pytest.fixture(params=LAYOUTS)
@@ -168,7 +207,7 @@ def test_label_ids_become_training_ids(tmp_path):
     dataset = open_at(tmp_path, {"dataset": "cityscapes"})
     values = read_mask(dataset.splits["val"][0].mask_uri, dataset.decoder)
     assert np.unique(values).tolist() == [0, 18, 255]
-    assert cityscapes.CLASS_NAMES[18] == "bicycle"
+    assert dataset.class_names[18] == "bicycle"
 
 
 def test_a_pool_without_masks_has_none(tmp_path):

@@ -14,6 +14,8 @@ import torch
 from PIL import Image
 
 from ray_al.core.config import load_config, parse_config
+from ray_al.core.families.annotators import ANNOTATORS, Asked
+from ray_al.core.families.labels import LABELS, Classes
 from ray_al.core.storage import Storage
 from ray_al.core.types import QUERY_SCHEMA, Box
 from ray_al.datasets import open_dataset
@@ -26,8 +28,7 @@ from ray_al.driver.loop import read_config, run_loop
 from ray_al.driver.pool import read_table
 from ray_al.driver.status import read_status
 from ray_al.driver.verify import verify
-from ray_al.label import files
-from ray_al.label.answers import Classes
+from ray_al.label.annotators.files import answer_name
 from ray_al.ledger import Journal, fold
 from ray_al.ledger.events import file_refs
 from ray_al.regions.maps import MapRegions, decode_map, encode_map
@@ -130,21 +131,22 @@ def _answers(root: Path) -> Iterator[Reader]:
     }
     for (name, kind), data in made.items():
         storage = Storage(str(root / name))
-        path = _write(root / name / "t" / files.answer_name("task-00000", kind), data)
+        path = _write(root / name / "t" / answer_name("task-00000", LABELS.parse({"kind": kind})), data)
 
         def read(storage: Storage = storage, kind: str = kind) -> Any:
-            labels = files.collect(
-                storage,
-                "t",
-                query,
+            asked = Asked(
+                storage=storage,
+                folder="t",
+                query=query,
+                label=LABELS.parse({"kind": kind}),
+                classes=CLASSES,
                 regions_of=lambda index: _Whole(),
                 size_of=lambda index: SIDE,
-                taken=set(),
-                classes=CLASSES,
-                margin=3,
-                kind=kind,
-                max_clicks=100,
+                read_image=_not_read,
+                propose=_not_read,
+                truth=_not_read,
             )
+            labels = ANNOTATORS.parse({"kind": "files", "margin": 3}).collect(asked)
             assert len(labels.table) + len(labels.refused) == 1
             if labels.refused:
                 return None
@@ -152,6 +154,10 @@ def _answers(root: Path) -> Iterator[Reader]:
             return decode_mask(label["mask"]) if kind == "dense" else label["classes"]
 
         yield Reader(f"answer {name}", (path,), read, exact=kind == "dense")
+
+
+def _not_read(*args: int) -> Any:
+    raise AssertionError("whoever takes in answers looks at nothing else")
 
 
 def _lists(root: Path) -> Iterator[Reader]:

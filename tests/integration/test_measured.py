@@ -335,7 +335,8 @@ class Log:
 
     def __init__(self, monkeypatch):
         self.told = []
-        monkeypatch.setattr("ray_al.driver.track.Tracker._tensorboard", lambda tracker, step, numbers, memory: self.told.append((step, numbers)))
+        place = "ray_al.driver.trackers.tensorboard.TensorboardTracker.tell"
+        monkeypatch.setattr(place, lambda tracker, run, step, numbers, memory: self.told.append((step, numbers)))
 
 
 def test_trackers_are_told_of_a_cycle_once_it_is_measured(data, tmp_path, monkeypatch):

@@ -48,7 +48,7 @@ def put(run_dir, name, image, **options):
 
 
 def waiting(root, **changes):  # noqa: F811
-    label = {"annotator": "files", "margin": 4, **changes.pop("label", {})}
+    label = {"annotator": {"kind": "files", "margin": 4}, **changes.pop("label", {})}
     run_dir = create_run(configure(root, label=label, **{"budget": {"start": 4, "per_cycle": 4, "amount": 8}, **changes}), str(root / "run"))
     assert run_loop(run_dir).kind == "waiting"
     return run_dir

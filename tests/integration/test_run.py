@@ -165,7 +165,7 @@ def test_a_wrong_pool_mask_is_refused_and_refunded(root):
 
 def test_people_label_in_two_parts(root):
     shutil.move(root / "data" / "trainannot", root / "truth")
-    config = configure(root, label={"annotator": "files", "margin": 4}, budget={"start": 3, "per_cycle": 3, "amount": 6})
+    config = configure(root, label={"annotator": {"kind": "files", "margin": 4}}, budget={"start": 3, "per_cycle": 3, "amount": 6})
     run_dir = create_run(config, str(root / "run"))
     outcome = run_loop(run_dir)
     while outcome.kind == "waiting":
@@ -198,7 +198,7 @@ def test_an_image_is_paid_with_its_first_label(root):
     """People answer a third of what they are asked; regions that cost nothing beside an unanswered one are no gift."""
     shutil.move(root / "data" / "trainannot", root / "truth")
     config = configure(
-        root, label={"annotator": "files", "share": 0.3}, regions={"rows": 3, "columns": 3}, strategy={"score": "random"},
+        root, label={"annotator": {"kind": "files", "share": 0.3}}, regions={"rows": 3, "columns": 3}, strategy={"score": "random"},
         budget={"unit": "images", "start": 3, "per_cycle": 1, "amount": 4},
     )  # fmt: skip
     run_dir = create_run(config, str(root / "run"))

@@ -89,12 +89,12 @@ def test_data_that_moved_are_named(waiting):
     moved.parent.mkdir()
     (waiting / "data").rename(moved)
     refused(invoke("resume", run), "data.root", "--set data.root=")
-    result = invoke("resume", run, "--set", f"data.root={moved}", "--set", "score.workers=0", "--set", "label.share=0.5")
+    result = invoke("resume", run, "--set", f"data.root={moved}", "--set", "score.workers=0", "--set", "label.annotator.share=0.5")
     assert result.exit_code == 4, result.output
     assert yaml.safe_load((waiting / "run" / "config.yaml").read_text())["data"]["root"] == str(moved)
     events = Journal(Storage(run)).events
     change = next(event for event in events if event.kind == "config_changed")
-    assert change.data["changes"] == {"data.root": [str(waiting / "data"), str(moved)], "label.share": [1.0, 0.5]}
+    assert change.data["changes"] == {"data.root": [str(waiting / "data"), str(moved)], "label.annotator.share": [1.0, 0.5]}
     assert invoke("verify", run).exit_code == 0
     assert "config_changed" in invoke("log", run).output
     assert "train:" not in invoke("log", run).output
@@ -170,7 +170,7 @@ def test_what_may_not_change_is_refused_with_the_reason(waiting):
 def test_a_session_that_ends_before_the_file_is_replaced_has_changed_the_settings(waiting, monkeypatch):
     run = str(waiting / "run")
     monkeypatch.setattr(settings, "settle_config", lambda storage, events: None)
-    settings.change_settings(run, ["label.share=0.5"])
+    settings.change_settings(run, ["label.annotator.share=0.5"])
     monkeypatch.undo()
     assert "share: 1.0" in (waiting / "run" / "config.yaml").read_text()
     assert invoke("verify", run).exit_code == 0
@@ -183,7 +183,7 @@ def test_a_run_that_a_living_driver_holds_keeps_its_settings(waiting, monkeypatc
         raise RunHeldError("held")
 
     monkeypatch.setattr(settings.Lease, "acquire", held)
-    refused(invoke("resume", str(waiting / "run"), "--set", "label.share=0.5"), "held", code=3)
+    refused(invoke("resume", str(waiting / "run"), "--set", "label.annotator.share=0.5"), "held", code=3)
 
 
 @pytest.mark.parametrize(("earlier", "there"), [(False, "bucket"), (True, "file")])

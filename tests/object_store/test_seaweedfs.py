@@ -45,7 +45,7 @@ CASES = {
     "ensemble": {"strategy": {"score": "vote_entropy", "passes": {"kind": "ensemble", "count": 2}}},
     "lazy": {"strategy": {"score": "entropy", "lazy": {"share": 0.4, "check": 0.5}}},
     "clicks": {"budget": {"unit": "clicks", "start": 120, "per_cycle": 60, "amount": 240}},
-    "people": {"label": {"annotator": "files", "share": 0.5}, "budget": {"start": 4, "per_cycle": 2, "amount": 6}},
+    "people": {"label": {"annotator": {"kind": "files", "share": 0.5}}, "budget": {"start": 4, "per_cycle": 2, "amount": 6}},
     "broken": {"score": {"max_quarantined": 0.5}},
 }
 KILLED: dict[str, set[str]] = {name: set() for name in (*CASES, "mended")}

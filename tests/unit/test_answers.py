@@ -10,9 +10,9 @@ import pytest
 from PIL import Image, ImageSequence
 
 from ray_al.core.errors import DataError
+from ray_al.core.families.labels import LABELS, Classes, Place
 from ray_al.core.types import Box
 from ray_al.datasets.png import check_png
-from ray_al.label.answers import Classes, Place, read_answer
 
 CLASSES = Classes(names=("ground", "disc", "straße"), colors=((120, 90, 60), (200, 30, 30), (30, 60, 200)))
 DRAWN = np.array([[0, 1, 2, 2], [0, 0, 1, 2], [1, 1, 0, 2]], np.uint8)
@@ -41,7 +41,7 @@ def colored(ids):
 
 
 def read(data, kind="dense", place=WHOLE, classes=CLASSES):
-    return read_answer(data, kind, place, classes)
+    return LABELS.parse({"kind": kind}).read(data, place, classes)
 
 
 def own_palette(order, extra=()):

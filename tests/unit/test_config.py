@@ -110,6 +110,14 @@ def test_an_override_changes_its_key_alone(tmp_path):
     assert (config.final.steps, config.final.batch_size, config.final.learning_rate) == (300, 8, 0.003)
 
 
+def test_an_override_of_a_setting_inside_a_word_keeps_its_kind(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("label: {annotator: files}\n")
+    annotator = load_config(str(path), ["label.annotator.share=0.5"]).label.annotator
+    assert (annotator.kind, annotator.wanted_share) == ("files", 0.5)
+    assert load_config(str(path), ["label.annotator=simulated"]).label.annotator.kind == "simulated"
+
+
 def test_a_setting_shares_nothing_with_what_it_came_from():
     values, section = {}, {"root": "images", "class_names": ["a", "b"]}
     apply_setting(values, "data", section, folder="/here")

@@ -27,18 +27,18 @@ def fields_of(model: type[Section], *keys: str):
     """The dotted key of every field and of every section."""
     for name, field in model.model_fields.items():
         yield ".".join((*keys, name))
-        for leaf in leaves(field.annotation):
-            if isinstance(leaf, type) and issubclass(leaf, Section):
-                yield from fields_of(leaf, *keys, name)
-        if (family := family_of(field)) is not None:
-            yield from {".".join((*keys, name, one)): None for kind in family.kinds for one in family.find(kind).model_fields}
+        family = family_of(field)
+        variants = [family.find(kind) for kind in family.kinds] if family else []
+        sections = [leaf for leaf in leaves(field.annotation) if isinstance(leaf, type) and issubclass(leaf, Section)]
+        for section in dict.fromkeys([*sections, *variants]):
+            yield from fields_of(section, *keys, name)
 
 
-RUN_KEYS, SWEEP_KEYS = list(fields_of(RunConfig)), [*fields_of(SweepConfig), "space.x", "space.x.grid"]
+RUN_KEYS, SWEEP_KEYS = list(dict.fromkeys(fields_of(RunConfig))), [*fields_of(SweepConfig), "space.x", "space.x.grid"]
 
 
 def test_the_keys_are_all_there():
-    assert {"train.augment.scale", "strategy.batch.beta", "tracking.mlflow.experiment", "seed", "data"} <= set(RUN_KEYS)
+    assert {"train.augment.scale", "strategy.batch.beta", "tracking.mlflow.experiment", "label.annotator.share", "seed", "data"} <= set(RUN_KEYS)
     assert {"limits.hours", "search.kind", "space"} <= set(SWEEP_KEYS)
 
 

@@ -17,7 +17,7 @@ SUPERPIXELS = parse_config({"regions": {"kind": "superpixels"}}, source="test")
 WINDOWS = parse_config({"regions": {"kind": "windows"}}, source="test")
 ENSEMBLE = parse_config({"strategy": {"score": "bald", "passes": {"kind": "ensemble", "count": 3}}}, source="test")
 LAZY = parse_config({"strategy": {"lazy": {"min_recall": 0.9}}}, source="test")
-FILES = parse_config({"label": {"annotator": "files", "share": 0.5}}, source="test")
+FILES = parse_config({"label": {"annotator": {"kind": "files", "share": 0.5}}}, source="test")
 FROZEN = parse_config(
     {"model": {"kind": "composed", "backbone": {"kind": "torchvision"}}, "budget": {"start": 2, "per_cycle": 5, "amount": 12}}, source="test"
 )

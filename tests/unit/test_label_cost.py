@@ -2,13 +2,14 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from ray_al.label.cost import COSTS, Asked, clicks, clicks_upper_bound, polygon_clicks
-from ray_al.label.kinds import KINDS
+from ray_al.core.families.labels import LABELS
+from ray_al.core.families.units import UNITS, Received
+from ray_al.label.cost import polygon_clicks
 from ray_al.label.polygon import boundary_clicks
 
 
-def asked(kind="dense", num_pixels=100, num_classes=5, cap=100, image_index=3, opened=frozenset()):
-    return Asked(kind=kind, num_pixels=num_pixels, num_classes=num_classes, cap=cap, image_index=image_index, opened=opened)
+def label(kind="dense", **settings):
+    return LABELS.parse({"kind": kind, **settings})
 
 
 def blank(height, width):
@@ -119,31 +120,30 @@ def test_the_vertices_of_a_drawn_polygon_are_found_again(corners):
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_actual_never_exceeds_what_was_reserved(seed):
+@pytest.mark.parametrize("kind", ["dense", "dominant", "classes"])
+def test_clicks_never_exceed_what_was_reserved(kind, seed):
     rng = np.random.default_rng(seed)
+    kinds = [label(kind, **({"max_clicks": cap} if kind == "dense" else {})) for cap in (1, 3, 10_000)]
     for height, width in [(1, 1), (1, 2), (2, 2), (1, 9), (3, 3), (12, 17)]:
         ids = rng.choice(np.array([0, 1, 2, 3, 255], np.uint8), size=(height, width))
         region = rng.random((height, width)) < 0.7
         region[0, 0] = True
         for mask, num_pixels in [(None, ids.size), (region, int(region.sum()))]:
-            for kind, row in KINDS.items():
-                label = row.answer(ids, mask)
-                for unit, cost in COSTS.items():
-                    for cap in (1, 3, 10_000):
-                        region_asked = asked(kind, num_pixels, 4, cap, opened={3} if seed % 2 else frozenset())
-                        actual, bound = cost.actual(region_asked, label, mask), cost.upper_bound(region_asked)
-                        assert (0 if unit == "images" else 1) <= actual <= bound
+            for asked in kinds:
+                most = asked.most_clicks(num_pixels, 4)
+                assert 1 <= asked.clicks(asked.of_truth(ids, mask), mask) <= most
+                assert UNITS.parse("clicks").most(num_pixels, asked, 4) == most
 
 
 def test_an_annotator_stops_at_the_cap():
-    assert clicks("dense", square_in_a_square(), None, 100) == 6
-    assert clicks("dense", square_in_a_square(), None, 4) == 4
+    assert label().clicks(square_in_a_square(), None) == 6
+    assert label(max_clicks=4).clicks(square_in_a_square(), None) == 4
 
 
 def test_other_kinds_by_their_label():
-    assert clicks("dominant", 255, None, 100) == clicks("dominant", 3, None, 1) == 1
-    assert clicks("classes", (0, 4, 9), None, 1) == 3
-    assert clicks("classes", (), None, 100) == 1
+    assert label("dominant").clicks(255, None) == label("dominant").clicks(3, None) == 1
+    assert label("classes").clicks((0, 4, 9), None) == 3
+    assert label("classes").clicks((), None) == 1
 
 
 @pytest.mark.parametrize(
@@ -151,19 +151,18 @@ def test_other_kinds_by_their_label():
     [("dominant", 900, 1), ("classes", 900, 19), ("classes", 7, 7), ("classes", 1, 1), ("dense", 900, 100), ("dense", 1, 1), ("dense", 2, 6)],
 )
 def test_what_is_reserved(kind, num_pixels, bound):
-    assert clicks_upper_bound(kind, num_pixels, num_classes=19, cap=100) == bound
+    assert label(kind).most_clicks(num_pixels, 19) == bound
 
 
-def test_units_known_in_advance():
-    label = square_in_a_square()
-    for unit, expected in [("regions", 1), ("pixels", 100), ("images", 1)]:
-        assert COSTS[unit].upper_bound(asked()) == COSTS[unit].actual(asked(), label, None) == expected
+@pytest.mark.parametrize(
+    ("unit", "most", "cost", "of_pool"), [("regions", 1, 7, 40), ("pixels", 100, 7, 5000), ("images", 1, 2, 10), ("clicks", 100, 30, None)]
+)
+def test_what_a_region_costs_in_each_unit(unit, most, cost, of_pool):
+    unit = UNITS.parse(unit)
+    assert unit.most(100, label(), 5) == most
+    assert unit.cost(Received(reserved=7, clicks=30, num_opened=2)) == cost
+    assert unit.of_pool({"num_regions": 40, "num_pixels": 5000, "num_images": 10}) == of_pool
 
 
-def test_only_the_first_region_of_an_image_opens_it():
-    opened: set[int] = {8}
-    paid = []
-    for image_index in (3, 3, 8, 4, 3):
-        paid.append(COSTS["images"].upper_bound(asked(image_index=image_index, opened=opened)))
-        opened.add(image_index)
-    assert paid == [1, 0, 0, 1, 0]
+def test_regions_of_which_nobody_knows_the_size_yet():
+    assert [UNITS.parse(unit).bounds(None, label(), 5) for unit in UNITS.kinds] == [(1, 1), (1, 1 << 62), (1, 1), (100, 100)]

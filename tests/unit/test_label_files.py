@@ -8,11 +8,11 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
+from ray_al.core.families.annotators import ANNOTATORS, Asked
+from ray_al.core.families.labels import LABELS, Classes
 from ray_al.core.storage import Storage
 from ray_al.core.types import QUERY_SCHEMA, Box
 from ray_al.datasets.compose import decode_mask
-from ray_al.label import files
-from ray_al.label.answers import Classes
 
 CLASSES = Classes(names=("a", "b"), colors=((200, 0, 0), (0, 200, 0)))
 BOX = Box(top=10, left=20, bottom=30, right=50)
@@ -39,19 +39,27 @@ def query():
     return pa.Table.from_pylist(rows, schema=QUERY_SCHEMA)
 
 
-def collect(storage, taken=frozenset(), kind="dense", part=False, classes=CLASSES):
-    return files.collect(
-        storage,
-        "tasks",
-        query(),
+FILES = ANNOTATORS.parse({"kind": "files", "margin": 5})
+
+
+def asked(storage, kind="dense", part=False, classes=CLASSES, **names):
+    return Asked(
+        storage=storage,
+        folder="tasks",
+        query=query(),
+        label=LABELS.parse({"kind": kind}),
+        classes=classes,
         regions_of=lambda index: Regions(part),
         size_of=lambda index: (60, 80),
-        taken=set(taken),
-        classes=classes,
-        margin=5,
-        kind=kind,
-        max_clicks=100,
+        read_image=lambda index: np.zeros((60, 80, 3), np.uint8),
+        propose=lambda index: np.full((60, 80), index, np.uint8),
+        truth=None,
+        **names,
     )
+
+
+def collect(storage, taken=frozenset(), kind="dense", part=False, classes=CLASSES):
+    return FILES.collect(asked(storage, kind, part, classes, taken=set(taken)))
 
 
 @pytest.fixture
@@ -61,19 +69,7 @@ def tasks(tmp_path):
 
 def write(tmp_path, kind="dense", part=False, leave_out=frozenset()):
     storage = Storage(str(tmp_path))
-    count = files.write_tasks(
-        storage,
-        "tasks",
-        query(),
-        read_image=lambda index: np.zeros((60, 80, 3), np.uint8),
-        regions_of=lambda index: Regions(part),
-        propose=lambda index: np.full((60, 80), index, np.uint8),
-        classes=CLASSES,
-        margin=5,
-        kind=kind,
-        leave_out=leave_out,
-    )
-    assert count == 3 - len(leave_out)
+    assert FILES.request(asked(storage, kind, part, left_out=leave_out)) == 3 - len(leave_out)
     return storage
 
 

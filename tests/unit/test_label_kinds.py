@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
 
-from ray_al.label.kinds import KINDS, classes, dense, dominant
+from ray_al.core.families.labels import LABELS
+from ray_al.label.kinds.classes import classes
+from ray_al.label.kinds.dense import dense
+from ray_al.label.kinds.dominant import dominant
 
 IDS = np.array([[2, 2, 1], [1, 0, 255]], np.uint8)
 REGION = np.array([[True, False, False], [False, True, True]])
@@ -23,8 +26,9 @@ def test_only_the_region_is_looked_at():
 
 @pytest.mark.parametrize(("kind", "answer"), [("dominant", 255), ("classes", ())])
 def test_all_void(kind, answer):
-    assert KINDS[kind].answer(VOID, None) == answer
-    assert KINDS[kind].answer(VOID, REGION) == answer
+    label = LABELS.parse({"kind": kind})
+    assert label.of_truth(VOID, None) == answer
+    assert label.of_truth(VOID, REGION) == answer
 
 
 def test_a_little_of_a_class_wins_over_much_void():
@@ -51,8 +55,3 @@ def test_random_regions_against_counting(seed):
 def test_answers_are_native_values():
     assert type(dominant(IDS)) is int
     assert all(type(value) is int for value in classes(IDS))
-
-
-def test_every_kind_names_its_paper():
-    assert sorted(KINDS) == ["classes", "dense", "dominant"]
-    assert all(row.paper for row in KINDS.values())

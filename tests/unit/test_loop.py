@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from ray_al.core.config import AugmentConfig, LabelConfig, RunConfig, TrainConfig, parse_config
+from ray_al.core.config import AugmentConfig, RunConfig, TrainConfig, parse_config
 from ray_al.core.errors import ConfigError, DataError
+from ray_al.core.families.labels import LABELS
 from ray_al.core.storage import Storage
 from ray_al.core.types import LABEL_SCHEMA, MANIFEST_SCHEMA, FileRef, TrainPlan
 from ray_al.datasets import open_dataset
@@ -144,7 +145,7 @@ def test_snapshots_survive_a_stop_inside_a_cycle(tmp_path):
 
 
 def partial(config: RunConfig, kind: str, **label) -> RunConfig:
-    return config.model_copy(update={"label": LabelConfig(kind=kind, **label)})
+    return config.model_copy(update={"label": LABELS.parse({"kind": kind, **label})})
 
 
 def test_sets_of_one_class_train_as_dense_labels_do(tmp_path):

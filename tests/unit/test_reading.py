@@ -8,7 +8,6 @@ from pathlib import Path
 
 import fsspec
 import numpy as np
-import pyarrow as pa
 import pytest
 import torch
 from PIL import Image
@@ -25,7 +24,7 @@ from ray_al.datasets.images import read_image, read_image_size, read_pool_image
 from ray_al.datasets.manifest import build_manifest
 from ray_al.datasets.masks import MaskDecoder, read_mask, read_mask_size
 from ray_al.datasets.synthetic import write_synthetic
-from ray_al.label.simulated import annotate, ground_truth, is_void
+from ray_al.label.truth import ground_truth, is_void
 from ray_al.models import build_model
 from ray_al.score.batches import map_batches
 from ray_al.score.inputs import Form
@@ -230,10 +229,9 @@ def test_labels_are_not_refused_where_a_mask_cannot_be_read(dataset, broken_disk
     manifest, _ = build_manifest(dataset.splits["train"], lambda height, width: 4)
     regions = parse_config({"regions": {"rows": 2, "columns": 2}}, source="test").regions
     truth = ground_truth(manifest, lambda index: regions.of_image(96, 128), dataset.decoder)
-    query = pa.table({"image_index": [1], "image_id": ["train/00001.png"], "region": [0]})
     broken_disk(dataset.splits["train"][1].mask_uri, FAULTS["busy"])
     with pytest.raises(ReadError):
-        annotate(query, truth, kind="dense", max_clicks=10)
+        truth(1, 0)
     with pytest.raises(ReadError):
         is_void(truth, 1, 0)
 

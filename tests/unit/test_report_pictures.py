@@ -63,7 +63,7 @@ def parts(num_classes, side=8):
     ids = np.arange(num_classes + 1, dtype=np.uint8)
     ids[-1] = 255
     boxes = [Box(top=0, left=side * i, bottom=side, right=side * (i + 1)) for i in range(len(ids))]
-    return [Part(box=box, kind="dense", mask=encode_mask(np.full((side, side), value, np.uint8))) for box, value in zip(boxes, ids, strict=True)]
+    return [Part(box=box, mask=encode_mask(np.full((side, side), value, np.uint8))) for box, value in zip(boxes, ids, strict=True)]
 
 
 @pytest.mark.parametrize("num_classes", [2, 63, 64, 150, 255])
@@ -80,7 +80,7 @@ def test_dense_labels_are_shown_as_sets_of_one_class_were():
     for _ in range(30):
         top, left = (int(value) for value in rng.integers(0, 30, 2))
         mask = rng.choice(np.array([0, 5, 62, 255], np.uint8), (3, 2))
-        several.append(Part(box=Box(top=top, left=left, bottom=top + 3, right=left + 2), kind="dense", mask=encode_mask(mask)))
+        several.append(Part(box=Box(top=top, left=left, bottom=top + 3, right=left + 2), mask=encode_mask(mask)))
     native = compose_targets(several, 40, 40)
     expected = striped_ids(resize_scattered(native, (9, 13), native[..., 0] != 0)[..., 0])
     assert (_shown_labels(several, (40, 40), (9, 13)) == expected).all()

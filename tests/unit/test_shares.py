@@ -46,7 +46,7 @@ def test_extra_epochs_come_each_time_that_another_part_of_the_budget_is_spent(ev
 
 @pytest.mark.parametrize(("share", "num", "enough"), [(0.55, 100, 55), (0.07, 100, 7), (0.7, 10, 7), (0.29, 100, 29), (1.0, 7, 7)])
 def test_a_share_of_answers_is_enough(share, num, enough):
-    config = parse_config({"label": {"annotator": "files", "share": share}}, source="test")
+    config = parse_config({"label": {"annotator": {"kind": "files", "share": share}}}, source="test")
     query = Query(cycle=-1, file=REF, num_regions=num, cost=num, tasks="t", collected_in_term=1)
     state = State(created={"amount": 1000}, term=1, reserved=num, queries=(query,))
     assert decide(replace(state, queries=(replace(query, answered=enough),)), config) == Close(-1)

@@ -4,10 +4,18 @@ import pytest
 from PIL import Image
 
 from ray_al.core.errors import DataError
+from ray_al.core.families.annotators import ANNOTATORS, Asked
+from ray_al.core.families.labels import LABELS
 from ray_al.core.types import MANIFEST_SCHEMA
 from ray_al.datasets.masks import MaskDecoder
-from ray_al.label.simulated import annotate, ground_truth
+from ray_al.label.truth import ground_truth
 from ray_al.regions.grid import Grid
+
+
+def annotate(query, read):
+    """What the simulated annotator makes of a query: it looks at nothing but the ground truth."""
+    unread = dict.fromkeys(("storage", "folder", "classes", "regions_of", "size_of", "read_image", "propose"))
+    return ANNOTATORS.parse("simulated").collect(Asked(query=query, label=LABELS.parse({"max_clicks": 10}), truth=read, **unread))
 
 
 @pytest.fixture
@@ -33,7 +41,7 @@ def test_a_mask_that_counts_in_another_way_is_not_believed_anywhere(read):
 
 def test_its_regions_are_refused_with_the_reason(read):
     rows = [{"image_index": index, "image_id": str(index), "region": 0} for index in range(2)]
-    labels = annotate(pa.Table.from_pylist(rows), read, kind="dense", max_clicks=10)
+    labels = annotate(pa.Table.from_pylist(rows), read)
     assert labels.table["image_id"].to_pylist() == ["0"]
     assert [(one["image_id"], one["final"]) for one in labels.refused] == [("1", True)]
     assert "the ids here are 1, 3" in labels.refused[0]["reason"]

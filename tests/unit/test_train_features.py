@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from ray_al.core.config import AutoSteps, BalancedWeights, FinalConfig, LabelConfig, RunConfig, TrainConfig, parse_config
+from ray_al.core.config import AutoSteps, BalancedWeights, FinalConfig, RunConfig, TrainConfig, parse_config
 from ray_al.core.errors import BrokenImagesError, ConfigError
+from ray_al.core.families.labels import LABELS
 from ray_al.core.storage import Storage
 from ray_al.core.types import LABEL_SCHEMA, MANIFEST_SCHEMA, FileRef, Recipe, TrainPlan
 from ray_al.core.variants import Backbone, Head
@@ -227,7 +228,7 @@ def test_a_plan_of_one_step_on_other_sizes_and_all_masks(tmp_path):
 
 @pytest.mark.parametrize("pixels", [None, 200])
 def test_sets_of_classes_are_trained_on(tmp_path, pixels):
-    config = configure(prototype=0.5, pixels_per_step=pixels).model_copy(update={"label": LabelConfig(kind="classes")})
+    config = configure(prototype=0.5, pixels_per_step=pixels).model_copy(update={"label": LABELS.parse({"kind": "classes"})})
     parts = make_run(str(tmp_path), config, "classes", [1, 3])
     result = LocalTrainer(config, str(tmp_path)).train(make_plan(parts))
     assert all(np.isfinite(loss) for _, loss in result.losses)
@@ -235,7 +236,7 @@ def test_sets_of_classes_are_trained_on(tmp_path, pixels):
 
 
 def test_dominant_labels_are_sieved_by_an_earlier_head(tmp_path):
-    config = configure().model_copy(update={"label": LabelConfig(kind="dominant", sieve=True)})
+    config = configure().model_copy(update={"label": LABELS.parse({"kind": "dominant", "sieve": True})})
     parts = make_run(str(tmp_path), config, "dominant", [1])
     trainer = LocalTrainer(config, str(tmp_path))
     first = trainer.train(make_plan(parts))

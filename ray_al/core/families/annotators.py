@@ -1,0 +1,177 @@
+"""Annotators: they turn a query into labels, at once or while a run waits for people."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from ray_al.core.family import Family
+from ray_al.core.section import Section
+from ray_al.core.storage import Storage
+from ray_al.core.types import Box
+
+if TYPE_CHECKING:
+    from ray_al.core.families.labels import Classes, LabelKind, Place
+
+Name = tuple[str, int]
+"""A region: (image_id, region)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Truth:
+    """What the ground truth says of one region.
+
+    Attributes:
+        ids: class ids of its box, uint8 (h, w), 255 for void.
+        region: which of these pixels belong to the region, bool (h, w); None for all.
+        box: of the region, in native pixels.
+    """
+
+    ids: np.ndarray
+    region: np.ndarray | None
+    box: Box
+
+
+class RegionsOfImage(Protocol):
+    """The regions of one image, by their numbers."""
+
+    def box(self, region: int) -> Box:
+        """The box of a region, in native pixels."""
+        ...
+
+    def mask(self, region: int) -> np.ndarray | None:
+        """Which pixels of its box belong to a region, bool (h, w); None where it fills its box."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """A query that is put to an annotator, and what the annotator may look at.
+
+    Attributes:
+        storage: of the run.
+        folder: in the run directory, where an annotator may keep what belongs to this query.
+        query: all of its regions, QUERY_SCHEMA.
+        left_out: regions that nobody is asked about, since their images cannot be used.
+        taken: regions that have labels.
+        label: what is asked.
+        classes: names and colours.
+        regions_of: image_index -> its regions.
+        size_of: image_index -> (height, width) in native pixels.
+        read_image: image_index -> uint8 (H, W, 3) in native pixels.
+        propose: image_index -> predicted ids, uint8 (H, W); None where there is no model yet.
+        truth: (image_index, region) -> its ground truth; DataError where the mask cannot be used.
+    """
+
+    storage: Storage
+    folder: str
+    query: pa.Table
+    label: "LabelKind"
+    classes: "Classes"
+    regions_of: Callable[[int], RegionsOfImage]
+    size_of: Callable[[int], tuple[int, int]]
+    read_image: Callable[[int], np.ndarray]
+    propose: Callable[[int], np.ndarray | None]
+    truth: Callable[[int, int], Truth]
+    left_out: Set[Name] = frozenset()
+    taken: Set[Name] = frozenset()
+
+    def place(self, image_index: int, region: int, margin: int) -> "Place":
+        """Where a region lies, with `margin` pixels of its image round it."""
+        from ray_al.core.families.labels import Place  # it imports this module
+
+        height, width = self.size_of(image_index)
+        regions = self.regions_of(image_index)
+        box = regions.box(region)
+        context = Box(
+            top=max(0, box.top - margin),
+            left=max(0, box.left - margin),
+            bottom=min(height, box.bottom + margin),
+            right=min(width, box.right + margin),
+        )
+        return Place(box=box, context=context, region=regions.mask(region))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labels:
+    """What an annotator gave.
+
+    Attributes:
+        table: LABEL_SCHEMA, possibly empty and with further columns.
+        refused: `{image_id, region, reason, final}`; `final` where no better answer can come.
+    """
+
+    table: pa.Table
+    refused: tuple[dict[str, Any], ...] = ()
+
+
+class Annotator(Section):
+    """Who labels.
+
+    A query is handed out with `request`; `collect` takes in what has been answered since, whenever
+    the run is carried on; `close` ends the query. A host may die between any two steps, so each of
+    the three may be called again with the same query, and must then do no harm.
+    """
+
+    kind: str
+    answers_at_once: ClassVar[bool] = False
+    """Whether `collect` answers all that is asked: the run never waits, and hands out nothing."""
+    reads_masks: ClassVar[bool] = False
+    """Whether it reads the ground truth of the pool, which must then be there."""
+    changeable: ClassVar[tuple[str, ...]] = ()
+    """Its settings that may change in a run that has begun."""
+
+    @property
+    def wanted_share(self) -> float:
+        """The share of a query that must have been answered before the run goes on."""
+        return 1.0
+
+    @abstractmethod
+    def request(self, asked: Asked) -> int:
+        """Hand out the regions of a query, except `left_out`; the number of tasks."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def collect(self, asked: Asked) -> Labels:
+        """The labels of regions that are neither `left_out` nor `taken`.
+
+        An answer that cannot be used is refused, with the reason and what to do about it.
+        """
+        raise NotImplementedError
+
+    def close(self, asked: Asked) -> None:
+        """Take back what was handed out: no answer to this query counts from now on."""
+
+    def unused(
+        self,
+        storage: Storage,
+        folder: str,
+        query: pa.Table,
+        label: "LabelKind",
+        *,
+        digests: Mapping[Name, str | None],
+        late: Set[Name],
+    ) -> list[str]:
+        """A sentence for each thing that people gave to a query and that counts for nothing.
+
+        Args:
+            folder, query, label: as of `Asked`.
+            digests: of the file that each labelled region's label came from; None where that
+                was not recorded.
+            late: regions whose query was closed before they had a label.
+        """
+        return []
+
+
+ANNOTATORS = Family(
+    "label.annotator",
+    Annotator,
+    {
+        "simulated": "ray_al.label.annotators.simulated:SimulatedAnnotator",
+        "files": "ray_al.label.annotators.files:FilesAnnotator",
+    },
+    takes_word=True,
+)

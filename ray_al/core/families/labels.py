@@ -1,0 +1,136 @@
+"""Label kinds: what is asked about a region, what an answer looks like and how it trains."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from ray_al.core.families.annotators import ANNOTATORS, Annotator
+from ray_al.core.family import Family
+from ray_al.core.section import Section
+from ray_al.core.types import Box
+
+if TYPE_CHECKING:
+    from ray_al.core.config import RunConfig
+
+Label = np.ndarray | int | tuple[int, ...]
+"""Class ids, uint8 (h, w) with 255 for nothing; or the dominant class; or the classes present."""
+Color = tuple[int, int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a region lies, in native pixels.
+
+    Attributes:
+        box: of the region.
+        context: box of the picture that people see.
+        region: bool (h, w), which pixels of the box belong to it; None where it fills its box.
+    """
+
+    box: Box
+    context: Box
+    region: np.ndarray | None
+
+    @property
+    def num_pixels(self) -> int:
+        return self.box.num_pixels if self.region is None else int(np.count_nonzero(self.region))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classes:
+    """Names and colours of the classes, by id."""
+
+    names: Sequence[str]
+    colors: Sequence[Color]
+
+
+class LabelKind(Section):
+    """What is asked about a region."""
+
+    kind: str
+    annotator: Annotated[Annotator, ANNOTATORS] = Field(default_factory=lambda: ANNOTATORS.parse("simulated"))
+    """Who answers."""
+
+    paper: ClassVar[str] = ""
+    """Where regions are labelled in this way."""
+    is_partial: ClassVar[bool] = False
+    """Whether a pixel's label is a set of classes that it may have (`train/partial.py`)."""
+    clicks_name_classes: ClassVar[bool] = False
+    """Whether each click names a class; else one click of a region does, and the others draw."""
+    answer_ending: ClassVar[str]
+    """Of the file that answers a task, such as `mask.png`: `task-00000.mask.png`."""
+
+    @property
+    def sieves(self) -> bool:
+        """Whether a model trains on those pixels alone that the last one finds likely (ASAL)."""
+        return False
+
+    def check(self, config: "RunConfig", num_classes: int) -> None:
+        """Refuse data or training settings with which such labels cannot be learnt.
+
+        Raises:
+            ConfigError: naming the key, the value and the remedy.
+        """
+
+    @abstractmethod
+    def of_truth(self, ids: np.ndarray, region: np.ndarray | None) -> Label:
+        """The right answer.
+
+        Args:
+            ids: the ground truth of the region's box, uint8 (h, w), 255 for void.
+            region: bool (h, w), or None where the region fills its box.
+        """
+        raise NotImplementedError
+
+    @abstractmethod
+    def read(self, data: bytes, place: Place, classes: Classes) -> Label:
+        """The label that a person's file gives.
+
+        Raises:
+            DataError: the file is damaged, can be read in two ways, or says what a region cannot
+                be; without the file's name.
+        """
+        raise NotImplementedError
+
+    @abstractmethod
+    def columns(self, label: Label, region: np.ndarray | None) -> dict[str, Any]:
+        """`mask` and `classes` of LABEL_SCHEMA, from which training makes the label again.
+
+        Of sets of classes (`is_partial`), `classes` is a list, otherwise it is None.
+        """
+        raise NotImplementedError
+
+    @abstractmethod
+    def most_clicks(self, num_pixels: int, num_classes: int) -> int:
+        """The most clicks that the label of a region of so many native pixels can take."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def clicks(self, label: Label, region: np.ndarray | None) -> int:
+        """The clicks that a label took, at least 1 and at most `most_clicks`."""
+        raise NotImplementedError
+
+    def explain_clicks(self) -> str:
+        """What `most_clicks` follows from, for messages; begins with a blank."""
+        return ""
+
+    def row(self, label: Label, box: Box, region: np.ndarray | None) -> dict[str, Any]:
+        """The columns of LABEL_SCHEMA that hold an answer about a region."""
+        values = {"box": list(box.as_tuple()), "kind": self.kind}
+        return {**values, "clicks": self.clicks(label, region), **self.columns(label, region)}
+
+
+LABELS = Family(
+    "label",
+    LabelKind,
+    {
+        "dense": "ray_al.label.kinds.dense:DenseLabel",
+        "dominant": "ray_al.label.kinds.dominant:DominantLabel",
+        "classes": "ray_al.label.kinds.classes:ClassesLabel",
+    },
+    default="dense",
+)

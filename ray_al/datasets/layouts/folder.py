@@ -1,0 +1,20 @@
+"""Folders of images and masks."""
+
+from typing import Literal
+
+from ray_al.core.families.layouts import Layout, Split
+from ray_al.datasets.listing import IMAGE_SUFFIXES, MASK_SUFFIXES, Files, match, read_lines
+
+
+class FolderLayout(Layout):
+    """images/<split>/… and masks/<split>/…, or images/ and masks/ with lists <split>.txt."""
+
+    kind: Literal["folder"] = "folder"
+
+    def list_split(self, root: str, split: str) -> Split:
+        """Images of a split; a mask has the same path without its suffix, and may be missing."""
+        wanted = read_lines(root, f"{split}.txt")
+        below = "" if wanted is not None else split
+        images = Files(root, "images", IMAGE_SUFFIXES, below=below)
+        masks = Files(root, "masks", MASK_SUFFIXES, below=below)
+        return match(images, masks, wanted, source=f"{root}/{split}.txt")

@@ -1,0 +1,31 @@
+"""Pascal VOC (Everingham et al., 2010)."""
+
+from typing import ClassVar, Literal
+
+from ray_al.core.families.layouts import Colors, Layout, Split
+from ray_al.datasets.listing import IMAGE_SUFFIXES, MASK_SUFFIXES, Files, match, read_lines
+
+
+class VocLayout(Layout):
+    """JPEGImages, SegmentationClass (palette indices, border 255), ImageSets/Segmentation."""
+
+    kind: Literal["voc"] = "voc"
+    class_names: ClassVar[tuple[str, ...]] = (
+        "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat",
+        "chair", "cow", "diningtable", "dog", "horse", "motorbike", "person", "pottedplant",
+        "sheep", "sofa", "train", "tvmonitor",
+    )  # fmt: skip
+    colors: ClassVar[Colors] = (
+        (0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0), (0, 0, 128), (128, 0, 128),
+        (0, 128, 128), (128, 128, 128), (64, 0, 0), (192, 0, 0), (64, 128, 0), (192, 128, 0),
+        (64, 0, 128), (192, 0, 128), (64, 128, 128), (192, 128, 128), (0, 64, 0), (128, 64, 0),
+        (0, 192, 0), (128, 192, 0), (0, 64, 128),
+    )  # fmt: skip
+
+    def list_split(self, root: str, split: str) -> Split:
+        """Images that ImageSets/Segmentation/<split>.txt names."""
+        name = f"ImageSets/Segmentation/{split}.txt"
+        wanted = read_lines(root, name)
+        images = Files(root, "JPEGImages", IMAGE_SUFFIXES)
+        masks = Files(root, "SegmentationClass", MASK_SUFFIXES)
+        return match(images, masks, wanted or (), source=f"{root}/{name}")

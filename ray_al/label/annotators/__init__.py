@@ -1,0 +1,1 @@
+"""Annotators, one file each."""

@@ -1,0 +1,217 @@
+"""Labelling by people through a folder of tasks.
+
+A task is `task-N.png` (the region with a margin of context), `task-N.proposal.png` (the current
+prediction, where there is a model), `task-N.region.png` (255 on the region's pixels, where it does
+not fill its box) and an entry in `tasks.json`. The answer, made with any tool, lies beside them:
+`task-N.mask.png`, an 8-bit greyscale PNG of class ids, 255 where nothing can be said, or an indexed
+one whose palette holds the classes' colours, in the size of the region's box or of the whole
+picture with its margin; where classes are asked for, `task-N.classes.json`, a list of class names or ids.
+"""
+
+import hashlib
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence, Set
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+from pydantic import Field
+
+from ray_al.core.errors import DataError
+from ray_al.core.families.annotators import Annotator, Asked, Labels, Name
+from ray_al.core.families.labels import Classes, LabelKind
+from ray_al.core.section import Number
+from ray_al.core.storage import Storage
+from ray_al.core.types import IGNORE_INDEX, LABEL_SCHEMA, Box
+from ray_al.datasets.compose import encode_mask
+
+VERSION = 2
+MANIFEST = "tasks.json"
+WRITTEN = ("png", "proposal.png", "region.png")
+"""Endings of a task's own pictures."""
+MEANT = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".npy", ".json")
+"""Endings of what people may take for an answer; project files of their tools are none."""
+PEOPLE_SCHEMA = LABEL_SCHEMA.append(pa.field("answer_sha256", pa.string()))
+"""Labels of people also hold the digest of the file that gave them: it may be changed later."""
+
+
+class FilesAnnotator(Annotator):
+    """People with any tool, who put files into a folder."""
+
+    kind: Literal["files"] = "files"
+    share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of a query that people must have answered before the run goes on."""
+    margin: Number = 32
+    """Pixels of context around a region in a labelling task."""
+
+    changeable: ClassVar[tuple[str, ...]] = ("share", "margin")
+
+    @property
+    def wanted_share(self) -> float:
+        return self.share
+
+    def request(self, asked: Asked) -> int:
+        """Write one task a region and, last, the manifest that lists them.
+
+        What is left out keeps its number in the whole query, by which `collect` knows the answers.
+        """
+        tasks = [self._write(asked, name, row) for name, row in tasks_of(asked.query) if (row["image_id"], row["region"]) not in asked.left_out]
+        values = {
+            "version": VERSION,
+            "ignore_id": IGNORE_INDEX,
+            "classes": _class_table(asked.classes),
+            "tasks": tasks,
+        }
+        asked.storage.replace(f"{asked.folder}/{MANIFEST}", json.dumps(values, indent=1).encode())
+        return len(tasks)
+
+    def _write(self, asked: Asked, name: str, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Write the pictures of a task, and return its entry in the manifest."""
+        index, folder = row["image_index"], asked.folder
+        image, proposal = asked.read_image(index), asked.propose(index)
+        place = asked.place(index, row["region"], self.margin)
+        asked.storage.replace(f"{folder}/{name}.png", _png(_crop(image, place.context)))
+        if proposal is not None:
+            data = encode_mask(_crop(proposal, place.box))
+            asked.storage.replace(f"{folder}/{name}.proposal.png", data)
+        if place.region is not None:
+            data = encode_mask(place.region * np.uint8(255))
+            asked.storage.replace(f"{folder}/{name}.region.png", data)
+        return {
+            **row,
+            "name": name,
+            "kind": asked.label.kind,
+            "box": list(place.box.as_tuple()),
+            "context": list(place.context.as_tuple()),
+            "region_mask": None if place.region is None else f"{name}.region.png",
+            "answer": answer_name(name, asked.label),
+        }
+
+    def collect(self, asked: Asked) -> Labels:
+        """Take in the answers that are there; a wrong one is refused until it is put right.
+
+        What a task asks for follows from the query, as when it was written. tasks.json is for
+        people and their tools: it is not read.
+        """
+        present: dict[str, list[str]] = {}
+        for name in asked.storage.list(asked.folder):
+            present.setdefault(name.lower(), []).append(name)
+        rows, refused = [], []
+        for name, row in tasks_of(asked.query):
+            found = present.get(answer_name(name, asked.label), [])
+            if not found or (row["image_id"], row["region"]) in asked.taken:
+                continue
+            try:
+                rows.append({**row, **self._read(asked, row, found)})
+            except DataError as error:
+                reason = f"{asked.storage.uri(f'{asked.folder}/{found[0]}')}: {error}"
+                where = {"image_id": row["image_id"], "region": row["region"]}
+                refused.append({**where, "reason": reason, "final": False})
+        table = pa.Table.from_pylist(rows, schema=PEOPLE_SCHEMA)
+        return Labels(table=table, refused=tuple(refused))
+
+    def _read(self, asked: Asked, row: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+        """The columns that the answer to a task gives.
+
+        Raises:
+            DataError: it cannot be used.
+        """
+        place = asked.place(row["image_index"], row["region"], self.margin)
+        data = _read_file(asked.storage, asked.folder, names)
+        label = asked.label.read(data, place, asked.classes)
+        return {
+            **asked.label.row(label, place.box, place.region),
+            "annotator": self.kind,
+            "seconds": None,
+            "answer_sha256": hashlib.sha256(data).hexdigest(),
+        }
+
+    def unused(
+        self,
+        storage: Storage,
+        folder: str,
+        query: pa.Table,
+        label: LabelKind,
+        *,
+        digests: Mapping[Name, str | None],
+        late: Set[Name],
+    ) -> list[str]:
+        files = {name.lower(): name for name in storage.list(folder)}
+        tasks = tasks_of(query)
+        example = answer_name(tasks[0][0], label)
+        said = [f"{storage.uri(folder)}/{name}: is not read; answers are named like {example}" for name in _strange(files, tasks, label)]
+        for task, row in tasks:
+            name, found = (row["image_id"], row["region"]), files.get(answer_name(task, label))
+            if found is None:
+                continue
+            path = f"{folder}/{found}"
+            if name in late:
+                said.append(f"{storage.uri(path)}: came after its query was closed and is not used")
+            elif _has_changed(storage, path, digests.get(name)):
+                said.append(f"{storage.uri(path)}: was changed after it had been taken in; the first answer counts")
+        return said
+
+
+def tasks_of(query: pa.Table) -> list[tuple[str, dict[str, Any]]]:
+    """(name, row) of each region of a whole query, in the order of their numbers."""
+    rows = query.select(["image_index", "image_id", "region", "rank"]).to_pylist()
+    rows.sort(key=lambda row: (row["image_index"], row["region"]))
+    return [(f"task-{number:05d}", row) for number, row in enumerate(rows)]
+
+
+def answer_name(name: str, label: LabelKind) -> str:
+    """The file that answers the task `name`, in lower case."""
+    return f"{name}.{label.answer_ending}"
+
+
+def _class_table(classes: Classes) -> list[dict[str, Any]]:
+    named = enumerate(zip(classes.names, classes.colors, strict=True))
+    return [{"id": number, "name": name, "color": list(color)} for number, (name, color) in named]
+
+
+def _read_file(storage: Storage, folder: str, names: Sequence[str]) -> bytes:
+    """The content of an answer.
+
+    Raises:
+        DataError: there are several (in capitals and small letters), or it cannot be read.
+    """
+    if len(names) > 1:
+        raise DataError(f"several files answer this task ({', '.join(names)}); leave one")
+    path = f"{folder}/{names[0]}"
+    if not storage.is_file(path):
+        raise DataError("no file that can be read (a folder, a pipe, or a link that leads nowhere); put a file in its place")
+    try:
+        return storage.read(path)
+    except PermissionError as error:
+        raise DataError(f"cannot be read ({error}); give this user the right to read it") from None
+
+
+def _has_changed(storage: Storage, path: str, digest: str | None) -> bool:
+    """Whether a file is no longer the one of which the digest was recorded."""
+    if digest is None or not storage.is_file(path):
+        return False
+    return hashlib.sha256(storage.read(path)).hexdigest() != digest
+
+
+def _strange(files: Mapping[str, str], tasks: Sequence[tuple[str, Any]], label: LabelKind) -> Iterator[str]:
+    """Files that were likely meant as answers, and are none.
+
+    They are second answers, ones of another format, or ones to tasks that are not there.
+    """
+    ours = {answer_name(task, label) for task, _ in tasks}
+    ours |= {f"{task}.{ending}" for task, _ in tasks for ending in WRITTEN}
+    for key, name in sorted(files.items()):
+        if key.startswith("task-") and key.endswith(MEANT) and key not in ours:
+            yield name if name.isprintable() else ascii(name)
+
+
+def _crop(array: np.ndarray, box: Box) -> np.ndarray:
+    return array[box.top : box.bottom, box.left : box.right]
+
+
+def _png(image: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format="PNG")
+    return buffer.getvalue()

@@ -1,0 +1,1 @@
+"""Label kinds, one file each."""

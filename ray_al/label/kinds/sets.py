@@ -1,0 +1,44 @@
+"""What label kinds have in common whose answers are lists of class names."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from ray_al.core.families.labels import Classes, Label, LabelKind, Place
+from ray_al.core.types import IGNORE_INDEX
+from ray_al.datasets.bits import check_num_classes
+from ray_al.datasets.compose import encode_mask
+from ray_al.label.answers import read_classes
+
+if TYPE_CHECKING:
+    from ray_al.core.config import RunConfig
+
+
+class SetLabel(LabelKind):
+    """A few classes for a whole region; each of its pixels may have any of them."""
+
+    is_partial: ClassVar[bool] = True
+    answer_ending: ClassVar[str] = "classes.json"
+
+    def check(self, config: "RunConfig", num_classes: int) -> None:
+        check_num_classes(num_classes, self.kind)
+
+    def read(self, data: bytes, place: Place, classes: Classes) -> Label:
+        return self.of_ids(read_classes(data, classes.names), place)
+
+    def of_ids(self, ids: tuple[int, ...], place: Place) -> Label:
+        """The label that the classes of an answer, ascending, give.
+
+        Raises:
+            DataError: they are not what was asked for, or cannot be.
+        """
+        raise NotImplementedError
+
+    def columns(self, label: Label, region: np.ndarray | None) -> dict[str, Any]:
+        ids: Sequence[int] = [label] if isinstance(label, int) else list(np.atleast_1d(label))
+        inside = None if region is None else np.where(region, np.uint8(255), np.uint8(0))
+        return {
+            "mask": None if inside is None else encode_mask(inside),
+            "classes": [int(value) for value in ids if value != IGNORE_INDEX],
+        }

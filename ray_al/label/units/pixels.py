@@ -1,0 +1,25 @@
+"""Budgets in native pixels."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from ray_al.core.families.labels import LabelKind
+from ray_al.core.families.units import UNBOUNDED, Unit
+
+
+class Pixels(Unit):
+    """A region costs its native pixels, void included."""
+
+    kind: Literal["pixels"] = "pixels"
+    paper: ClassVar[str] = "ViewAL: Siddiqui et al., CVPR 2020"
+    share_by: ClassVar[Literal["pixels"]] = "pixels"
+
+    @classmethod
+    def of_pool(cls, created: Mapping[str, Any]) -> int | None:
+        return int(created["num_pixels"])
+
+    def most(self, num_pixels: int, label: LabelKind, num_classes: int) -> int:
+        return num_pixels
+
+    def bounds(self, sizes: tuple[int, int] | None, label: LabelKind, num_classes: int) -> tuple[int, int]:
+        return sizes or (1, UNBOUNDED)

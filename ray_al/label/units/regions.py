@@ -1,0 +1,21 @@
+"""Budgets in regions."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from ray_al.core.families.labels import LabelKind
+from ray_al.core.families.units import Unit
+
+
+class Regions(Unit):
+    """Every region costs 1."""
+
+    kind: Literal["regions"] = "regions"
+    paper: ClassVar[str] = "EquAL: Golestaneh and Kitani, BMVC 2020"
+
+    @classmethod
+    def of_pool(cls, created: Mapping[str, Any]) -> int | None:
+        return int(created["num_regions"])
+
+    def most(self, num_pixels: int, label: LabelKind, num_classes: int) -> int:
+        return 1

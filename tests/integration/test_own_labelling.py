@@ -1,0 +1,124 @@
+"""A run with a user's own layout, label kind, annotator and unit, as `package.module:Class`."""
+
+import json
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+from click.testing import CliRunner
+from test_run import configure, root  # noqa: F401
+
+from ray_al.cli import main
+from ray_al.core.families.annotators import Annotator, Asked, Labels
+from ray_al.core.families.labels import Label, LabelKind, Place
+from ray_al.core.families.layouts import Layout, Split
+from ray_al.core.families.units import Received, Unit
+from ray_al.core.storage import Storage
+from ray_al.core.types import LABEL_SCHEMA
+from ray_al.datasets.listing import Files, match
+from ray_al.driver.create import create_run
+from ray_al.driver.loop import run_loop
+from ray_al.driver.verify import verify
+from ray_al.label.kinds.sets import SetLabel
+from ray_al.ledger import Journal, fold
+
+PNG = frozenset({".png"})
+
+
+class Scenes(Layout):
+    """Images of `<split>/`, masks of `<split><ending>/`."""
+
+    ending: str = "annot"
+    class_names: ClassVar[tuple[str, ...]] = ("sky", "ground", "building", "tree", "car", "sign")
+
+    def list_split(self, root: str, split: str) -> Split:  # noqa: F811
+        return match(Files(root, split, PNG), Files(root, f"{split}{self.ending}", PNG))
+
+
+class Rarest(SetLabel):
+    """The class with fewest pixels, for a few clicks."""
+
+    looks: int = 2
+
+    def of_truth(self, ids: np.ndarray, region: np.ndarray | None) -> Label:
+        inside = ids if region is None else ids[region]
+        known, counts = np.unique(inside[inside != 255], return_counts=True)
+        return int(known[counts.argmin()]) if len(known) else 255
+
+    def of_ids(self, ids: tuple[int, ...], place: Place) -> Label:
+        return ids[0] if ids else 255
+
+    def most_clicks(self, num_pixels: int, num_classes: int) -> int:
+        return self.looks
+
+    def clicks(self, label: Label, region: np.ndarray | None) -> int:
+        return self.looks
+
+
+class Board(Annotator):
+    """One who ticks the tasks that are done on a board, and who then knows their labels."""
+
+    reads_masks: ClassVar[bool] = True
+
+    def request(self, asked: Asked) -> int:
+        asked.storage.replace(f"{asked.folder}/open", b"")
+        return len(asked.query)
+
+    def collect(self, asked: Asked) -> Labels:
+        done = json.loads(asked.storage.read_if_there(f"{asked.folder}/done.json") or b"0")
+        rows = []
+        for row in asked.query.select(["image_index", "image_id", "region"]).to_pylist()[:done]:
+            if (row["image_id"], row["region"]) not in asked.taken:
+                truth = asked.truth(row["image_index"], row["region"])
+                label = asked.label.of_truth(truth.ids, truth.region)
+                values = asked.label.row(label, truth.box, truth.region)
+                rows.append({**row, **values, "annotator": self.kind, "seconds": 1.0})
+        return Labels(table=pa.Table.from_pylist(rows, schema=LABEL_SCHEMA))
+
+    def close(self, asked: Asked) -> None:
+        asked.storage.remove(f"{asked.folder}/open")
+
+
+class Seconds(Unit):
+    """A region takes `look` seconds at most beside its clicks; in the end its clicks count twice."""
+
+    look: int = 4
+    shows_late: ClassVar[bool] = True
+
+    def most(self, num_pixels: int, label: LabelKind, num_classes: int) -> int:
+        return self.look + label.most_clicks(num_pixels, num_classes)
+
+    def cost(self, received: Received) -> int:
+        return 2 * received.clicks
+
+
+def own(name: str, **settings: Any) -> Any:
+    return {"kind": f"{__name__}:{name}", **settings}
+
+
+def state_of(run_dir: str) -> Any:
+    return fold(Journal(Storage(run_dir)).events)
+
+
+def test_a_run_of_own_variants_waits_goes_on_and_verifies(root):  # noqa: F811
+    label = own("Rarest", looks=1, annotator=own("Board"))
+    budget = {"unit": own("Seconds", look=2), "start": 9, "per_cycle": 6, "amount": 15}
+    config = configure(root, data={"dataset": own("Scenes")}, label=label, budget=budget)
+    run_dir = create_run(config, str(root / "run"))
+    storage = Storage(run_dir)
+    waits = 0
+    while (outcome := run_loop(run_dir)).kind == "waiting":
+        waits += 1
+        query = state_of(run_dir).queries[-1]
+        assert storage.exists(f"{query.tasks}/open")
+        done = b"1" if query.answered == 0 else json.dumps(query.num_regions).encode()
+        storage.replace(f"{query.tasks}/done.json", done)
+    assert outcome.kind == "finished"
+    state = state_of(run_dir)
+    assert waits > len(state.queries) >= 2
+    assert all(query.received_cost == 2 * query.answered for query in state.queries)
+    assert not any(storage.exists(f"{query.tasks}/open") for query in state.queries)
+    assert state.created["unit"] == f"{__name__}:Seconds"
+    assert verify(run_dir)["labelled_regions"] == state.spent // 2
+    for command in ("status", "resume"):
+        assert CliRunner().invoke(main, [command, run_dir]).exit_code == 0
