@@ -49,6 +49,15 @@ def _bounds(context: Context, sizes: Sequence[int]) -> list[int]:
     label, num_classes = context.config.label, context.dataset.num_classes
     cost = COSTS[context.config.budget.unit]
     return [
-        cost.upper_bound(Asked(kind=label.kind, num_pixels=size, num_classes=num_classes, cap=label.max_clicks, image_index=0, opened=frozenset()))
+        cost.upper_bound(
+            Asked(
+                kind=label.kind,
+                num_pixels=size,
+                num_classes=num_classes,
+                cap=label.max_clicks,
+                image_index=0,
+                opened=frozenset(),
+            )
+        )
         for size in sizes
     ]
