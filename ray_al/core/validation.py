@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from ray_al.core.errors import ConfigError
-from ray_al.core.family import family_of
+from ray_al.core.family import Family, family_of
 from ray_al.core.plain import plain
 from ray_al.core.section import Section, leaves, shown
 
@@ -92,6 +92,18 @@ _HINTS = {
     "finite_number": "; give one",
 }
 """What pydantic's messages leave to be guessed."""
+
+
+def family_at(model: type[Section], key: str) -> Family[Any] | None:
+    """The family of which the setting at a dotted key of `model` is a variant."""
+    section: type[Section] | None = model
+    family = None
+    for part in key.split("."):
+        field = section.model_fields.get(part) if section is not None else None
+        if field is None:
+            return None
+        family, section = family_of(field), section_of(field)
+    return family
 
 
 def check_key(model: type[Section], key: str, *, name: str) -> None:

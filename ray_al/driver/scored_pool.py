@@ -1,6 +1,7 @@
 """What a cycle knows of its pool: stored scores, the best candidates and their features."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -26,7 +27,10 @@ NAMES = ["image_index", "region"]
 
 
 class ScoredCycle:
-    """The pool as it was scored in `cycle`, as batch rules read it (`ScoredPool` of ray_al/select/rules.py)."""
+    """The pool as it was scored in `cycle`, as batch rules read it.
+
+    It is a `ScoredPool` (ray_al/select/rules.py).
+    """
 
     def __init__(self, context: Context, cycle: int) -> None:
         self.context, self.cycle = context, cycle
@@ -43,7 +47,8 @@ class ScoredCycle:
 
     @cached_property
     def predicted_shares(self) -> np.ndarray:
-        schemas = (read_table(self.context.storage, ref, NAMES).schema for ref in _score_refs(self.context, self.cycle))
+        refs, storage = _score_refs(self.context, self.cycle), self.context.storage
+        schemas = (read_table(storage, ref, NAMES).schema for ref in refs)
         return predicted_shares(schemas, self.context.dataset.num_classes)
 
     def parts(self) -> Iterator[pa.Table]:
@@ -56,32 +61,43 @@ class ScoredCycle:
             RayALError: a feature or probability is not a number.
         """
         context, cycle = self.context, self.cycle
-        best = candidates_of(context, cycle).sort_by([("image_id", "ascending"), ("region", "ascending")]).combine_chunks()
-        table, keys = best.select(SCORE_SCHEMA.names), best.column("score").to_numpy().astype(np.float64)
-        by_class = _matrix(best, "class_scores") if context.config.strategy_at(cycle).batch.reads_class_scores and len(best) else None
-        empty = np.zeros((len(table), 0), dtype=np.float32)
-        if cycle not in context.state.extracted or not len(table):
-            return Candidates.of(table=table, keys=keys, features=empty, probabilities=empty, labelled=empty[:0], class_scores=by_class)
-        parts = _read_features(context, cycle)
-        known, groups = pa.concat_tables(parts), groups_of(parts[0].schema)
-        numbers = context.pool.numbers(known)
-        order = np.argsort(numbers, kind="stable")
-        places = order[np.searchsorted(numbers[order], context.pool.numbers(table))]
-        features, probabilities = _matrix(known, "feature"), _matrix(known, "probability")
-        wrong = int((~np.isfinite(features)).any(1).sum() + (~np.isfinite(probabilities)).any(1).sum())
-        if wrong:
-            raise RayALError(f"features of {wrong} regions are not finite; the model of cycle {cycle} diverged, lower train.learning_rate")
-        if groups:
-            features = balanced(features, groups)
-        return Candidates.of(
-            table=table,
-            keys=keys,
-            features=features[places],
-            probabilities=probabilities[places],
-            labelled=features[is_among(numbers, context.pool.labelled_numbers)],
-            groups=groups,
+        best = candidates_of(context, cycle)
+        best = best.sort_by([("image_id", "ascending"), ("region", "ascending")]).combine_chunks()
+        by_class = _matrix(best, "class_scores") if "class_scores" in best.column_names else None
+        empty = np.zeros((len(best), 0), dtype=np.float32)
+        candidates = Candidates.of(
+            table=best.select(SCORE_SCHEMA.names),
+            keys=best.column("score").to_numpy().astype(np.float64),
+            features=empty,
+            probabilities=empty,
+            labelled=empty[:0],
             class_scores=by_class,
         )
+        if cycle not in context.state.extracted or not len(best):
+            return candidates
+        return _described(context, cycle, candidates)
+
+
+def _described(context: Context, cycle: int, candidates: Candidates) -> Candidates:
+    """The candidates with their features, and with those of the labelled regions."""
+    parts = _read_features(context, cycle)
+    known, groups = pa.concat_tables(parts), groups_of(parts[0].schema)
+    numbers = context.pool.numbers(known)
+    order = np.argsort(numbers, kind="stable")
+    places = order[np.searchsorted(numbers[order], context.pool.numbers(candidates.table))]
+    features, probabilities = _matrix(known, "feature"), _matrix(known, "probability")
+    wrong = sum(int((~np.isfinite(values)).any(1).sum()) for values in (features, probabilities))
+    if wrong:
+        raise RayALError(f"features of {wrong} regions are not finite; the model of cycle {cycle} diverged, lower train.learning_rate")
+    if groups:
+        features = balanced(features, groups)
+    return replace(
+        candidates,
+        features=features[places],
+        probabilities=probabilities[places],
+        labelled=features[is_among(numbers, context.pool.labelled_numbers)],
+        groups=groups,
+    )
 
 
 def _read_features(context: Context, cycle: int, columns: list[str] | None = None) -> list[pa.Table]:
@@ -91,35 +107,44 @@ def _read_features(context: Context, cycle: int, columns: list[str] | None = Non
 
 def _matrix(table: pa.Table, name: str) -> np.ndarray:
     column = table.column(name).combine_chunks()
-    values: np.ndarray = column.flatten().to_numpy(zero_copy_only=False).reshape(len(table), -1)
-    return values
+    flat: np.ndarray = column.flatten().to_numpy(zero_copy_only=False)
+    return flat.reshape(len(table), -1) if len(table) else flat.reshape(0, 0)
 
 
 def candidates_of(context: Context, cycle: int) -> pa.Table:
     """The regions among which a rule chooses: the highest scores that what remains of the budget pays, each for itself.
 
-    There are as many as the batch rule looks at, or as a query can hold where those are more. Once features are computed, those
-    that they describe are the candidates, in every query of the cycle.
+    There are as many as the batch rule looks at, or as a query can hold where those are more. Once
+    features are computed, those that they describe are the candidates, in every query of the cycle.
     """
     if cycle in context.state.extracted:
-        described = np.sort(np.concatenate([np.zeros(0, dtype=np.int64), *map(context.pool.numbers, _read_features(context, cycle, NAMES))]))
-        return rank_scores(context, cycle, len(described), lambda part: is_among(context.pool.numbers(part), described))
+        known = map(context.pool.numbers, _read_features(context, cycle, NAMES))
+        described = np.sort(np.concatenate([np.zeros(0, dtype=np.int64), *known]))
+        numbers = context.pool.numbers
+        return rank_scores(context, cycle, len(described), lambda part: is_among(numbers(part), described))
     most = query_amount(context, cycle) // max(1, typical_cost(context))
     looked_at = context.config.strategy_at(cycle).batch.num_candidates(most + ONE_MORE)
     k = most if looked_at is None else max(looked_at, most)
-    return rank_scores(context, cycle, k, lambda part: upper_bounds(context, part) <= context.state.remaining)
+    left = context.state.remaining
+    return rank_scores(context, cycle, k, lambda part: upper_bounds(context, part) <= left)
 
 
 def rank_scores(context: Context, cycle: int, k: int, allows: Allows) -> pa.Table:
-    """The `k` regions with the highest scores of those that `allows` lets through, whatever the batch rule."""
+    """The `k` regions with the highest scores of those that `allows` lets through.
+
+    The batch rule has no part in it.
+    """
     allowed = (part.filter(pa.array(allows(part))) for part in scored_parts(context, cycle))
     parts = (part.append_column("key", part.column("score").cast(pa.float64())) for part in allowed)
-    classes = ("class_scores",) if context.config.strategy_at(cycle).batch.reads_class_scores else ()
+    batch = context.config.strategy_at(cycle).batch
+    classes = ("class_scores",) if batch.reads_class_scores else ()
     return merge_topk(parts, k, columns=classes).drop_columns(["key"])
 
 
 def scored_parts(context: Context, cycle: int) -> Iterator[pa.Table]:
-    """Score parts with the final scores: functions that look at the classes of the whole pool are finished here.
+    """Score parts with the final scores.
+
+    Functions that look at the classes of the whole pool are finished here.
 
     Raises:
         RayALError: a score is not a number.
@@ -130,7 +155,8 @@ def scored_parts(context: Context, cycle: int) -> Iterator[pa.Table]:
     if function.attribution == "none":
         return (one() for one in read)
     iou = _val_iou(context, cycle)
-    return final_parts(read, function, strategy, pool_stats(read, function, context.dataset.num_classes, iou))
+    stats = pool_stats(read, function, context.dataset.num_classes, iou)
+    return final_parts(read, function, strategy, stats)
 
 
 def _score_refs(context: Context, cycle: int) -> list[FileRef]:
@@ -139,7 +165,8 @@ def _score_refs(context: Context, cycle: int) -> list[FileRef]:
 
 def _read_part(context: Context, ref: FileRef, cycle: int) -> pa.Table:
     part = context.read_scores(ref)
-    part = part.filter(pa.array(~context.pool.is_chosen(part) & ~context.pool.broken[part.column("image_index").to_numpy()]))
+    is_broken = context.pool.broken[part.column("image_index").to_numpy()]
+    part = part.filter(pa.array(~context.pool.is_chosen(part) & ~is_broken))
     missing = int(np.isnan(part.column("score").to_numpy()).sum())
     if missing:
         raise RayALError(f"{missing} scores are not numbers; the model of cycle {cycle} diverged, lower train.learning_rate")

@@ -52,7 +52,14 @@ class OrderRule(BatchRule):
     """Regions are taken in an order of the whole pool, until the budget is spent."""
 
     @abstractmethod
-    def rank(self, pool: ScoredPool, *, k: int, allows: Allows | None = None, is_taken: Allows | None = None) -> pa.Table:
+    def rank(
+        self,
+        pool: ScoredPool,
+        *,
+        k: int,
+        allows: Allows | None = None,
+        is_taken: Allows | None = None,
+    ) -> pa.Table:
         """The first `k` regions of those that may be chosen, in order.
 
         The answer for k begins with that for fewer.
@@ -90,7 +97,14 @@ class KeyedRule(OrderRule):
         """
         raise NotImplementedError
 
-    def rank(self, pool: ScoredPool, *, k: int, allows: Allows | None = None, is_taken: Allows | None = None) -> pa.Table:
+    def rank(
+        self,
+        pool: ScoredPool,
+        *,
+        k: int,
+        allows: Allows | None = None,
+        is_taken: Allows | None = None,
+    ) -> pa.Table:
         parts = checked(pool)
         if allows is not None:
             parts = (part.filter(pa.array(allows(part))) for part in parts)

@@ -15,6 +15,7 @@ from ray_al.core.errors import ConfigError
 from ray_al.core.plain import dump_yaml
 from ray_al.core.seeding import generator
 from ray_al.core.storage import Storage, join_uri
+from ray_al.core.validation import family_at
 from ray_al.datasets import Dataset
 from ray_al.driver.create import check_config, check_pool
 from ray_al.score.functions import find_acquisition
@@ -58,7 +59,8 @@ def make_config(sweep: SweepConfig, setting: Setting, seed: int, name: str) -> R
     """
     values = copy.deepcopy(sweep.run)
     for key in sorted(setting, key=lambda key: (key.count("."), not key.endswith(".kind"))):  # a kind before its settings
-        apply_setting(values, key, setting[key])
+        if not _is_of_another_kind(sweep, setting, key):
+            apply_setting(values, key, setting[key])
     values.update(name=name, seed=seed)
     apply_setting(values, "cluster.host", "process")  # the trial is the host
     values.pop("tracking", None)  # Tune's callbacks do it
@@ -70,6 +72,19 @@ def make_config(sweep: SweepConfig, setting: Setting, seed: int, name: str) -> R
     if not config.label.annotator.answers_at_once:
         raise ConfigError(f"sweep {sweep.name}: label.annotator={config.label.annotator.kind!r}: a sweep cannot wait for people; use 'simulated'")
     return config
+
+
+def _is_of_another_kind(sweep: SweepConfig, setting: Setting, key: str) -> bool:
+    """Whether a key has no meaning in a setting, since it belongs to another kind that the space has on an axis.
+
+    Where a space varies both `strategy.batch.kind` and `strategy.batch.beta`, beta concerns the kinds that have it.
+    """
+    place, _, name = key.rpartition(".")
+    kind, axis, family = setting.get(f"{place}.kind"), sweep.space.get(f"{place}.kind"), family_at(RunConfig, place)
+    if family is None or axis is None or name == "kind" or not all(isinstance(one, str) for one in (kind, *axis.values)):
+        return False
+    has_it = {one for one in (kind, *axis.values) if name in family.find(one).model_fields}
+    return bool(has_it) and kind not in has_it
 
 
 def _sets(setting: Setting, key: str) -> bool:

@@ -173,8 +173,8 @@ def test_it_says_how_it_works(kind):
     [
         ({"annotator": "file"}, ["label.annotator", "did you mean 'files'"]),
         ({"annotator": {"kind": "simulated", "share": 0.5}}, ["of kind 'files'", "'simulated'"]),
-        ({"annotator": "files", "share": 0.5}, ["'label.share'", "'label.annotator.share'"]),
-        ({"kind": "dominant", "margin": 5}, ["'label.margin'", "'label.annotator.margin'"]),
+        ({"annotator": "files", "share": 0.5}, ["label.share", "it is a setting of label.annotator where its kind is 'files'"]),
+        ({"kind": "dominant", "margin": 5}, ["label.margin", "it is a setting of label.annotator where its kind is 'files'"]),
         ({"annotator": {"kind": "files", "share": 0}}, ["label.annotator.share", "0"]),
     ],
 )

@@ -39,6 +39,18 @@ def test_settings_that_make_the_same_run_are_run_once(tmp_path):
     assert all(trial.config.cluster.host == "process" for trial in trials)
 
 
+def test_a_setting_of_one_kind_does_not_concern_the_others_on_the_axis(tmp_path):
+    space = {"strategy.score": ["random", "entropy"], "strategy.batch.kind": ["topk", "power"], "strategy.batch.beta": [0.5, 2.0]}
+    trials = plan_trials(load_sweep(write(tmp_path, space=space, seeds=[0])))
+    assert [trial.config.strategy.batch.model_dump() for trial in trials[1:]] == [
+        {"kind": "topk"},
+        *({"kind": "power", "beta": beta, "schedule": "constant", "growth": 100.0} for beta in (0.5, 2.0)),
+    ]
+    assert [trial.group for trial in trials] == ["random-topk", "entropy-topk-beta0.5", "entropy-power-beta0.5", "entropy-power-beta2.0"]
+    with pytest.raises(ConfigError, match=r"strategy.batch.keep.*'two_stage'"):
+        plan_trials(load_sweep(write(tmp_path, space={"strategy.batch.kind": ["topk", "power"], "strategy.batch.keep": [0.5]})))
+
+
 def test_random_settings_are_the_same_at_every_call(tmp_path):
     space = {"strategy.batch.kind": ["power"], "strategy.batch.beta": {"log_range": [0.1, 10]}}
     sweep = load_sweep(write(tmp_path, space=space, search={"kind": "random", "trials": 5}))

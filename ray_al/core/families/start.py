@@ -29,12 +29,13 @@ class StartRule(Section):
     needs_model: ClassVar[bool] = False
     """Whether a model looks at the pool before the start set is chosen."""
     follows_strategy: ClassVar[bool] = False
-    """Whether it chooses by the run's own strategy, so that runs of other strategies start elsewhere."""
+    """Whether the run's own strategy chooses, so that runs of other strategies start elsewhere."""
 
     @property
     def seed_part(self) -> float:
-        """The part of the start set, below 1, that is drawn and labelled first, to train the model that chooses the rest.
+        """The part of the start set, below 1, that is drawn and labelled first.
 
+        It trains the model that chooses the rest.
         With 0 there is no such part, and where the rule needs a model, that model is untrained.
         """
         return 0.0

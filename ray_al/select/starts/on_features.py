@@ -23,7 +23,10 @@ class FeatureStart(StartRule):
     batch: ClassVar[str]
     """The kind of the batch rule."""
     default_layer: ClassVar[str | None] = "backbone_maps"
-    """Where `strategy.feature_layer` is not set: the last layer belongs to the head, which is random before it is trained."""
+    """Where `strategy.feature_layer` is not set.
+
+    The last layer, the default elsewhere, belongs to the head, which is random before it is trained.
+    """
     candidates: Count = 100_000
     """Regions, drawn at random, among which the rule chooses."""
 
@@ -39,6 +42,7 @@ class FeatureStart(StartRule):
     def check(self, config: "RunConfig") -> None:
         if config.model.weights == "none":
             raise ConfigError(
-                f"budget.start_rule={self.kind!r} compares features of the untrained model, and model.weights is 'none'; "
+                f"budget.start_rule={self.kind!r} compares features of the untrained model, "
+                "and model.weights is 'none'; "
                 "set weights to 'backbone' or a file"
             )
