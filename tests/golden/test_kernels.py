@@ -286,8 +286,37 @@ def test_rows_are_whole(name):
     assert bool(row.wants) == (row.views is not None)
     assert row.attribution != "none" or row.weights is None
     assert row.aggregation == ("max" if name == "one_vs_rest" else "mean")
-    assert {"name": name, "paper": row.paper} in list_acquisitions()
+    assert row.paper
     assert find_acquisition(name) is row
+
+
+def test_functions_that_configurations_name_are_all_there():
+    listed = [row["name"] for row in list_acquisitions()]
+    assert listed == [
+        "random",
+        "least_confidence",
+        "margin",
+        "entropy",
+        "bvsb",
+        "one_vs_rest",
+        "ripu",
+        "equal",
+        "disagreement",
+        "soft_vote_entropy",
+        "bald",
+        "dropquery",
+        "edald",
+        "qbc_kl",
+        "vote_entropy",
+        "variation_ratio",
+        "expected_entropy",
+        "balent",
+        "class_balanced",
+        "class_balanced_pixels",
+        "pixbal",
+        "validation_gap",
+        "clasp",
+    ]
 
 
 class Watched:

@@ -16,7 +16,8 @@ from ray_al.driver.loop import run_loop
 from ray_al.driver.verify import verify
 from ray_al.ledger import Journal, fold
 
-ROWS = re.findall(r"^\| ([^|]+) \| `(strategy: [^`]+)` \|$", (Path(__file__).parents[2] / "README.md").read_text(), re.MULTILINE)
+README = (Path(__file__).parents[2] / "README.md").read_text()
+ROWS = re.findall(r"^\| ([^|]+) \| `(strategy: [^`]+)` \|$", README, re.MULTILINE)
 BUDGETS = {
     "pixels": {"start": 20, "per_cycle": 20, "amount": 40},
     "windows": {"start": 20, "per_cycle": 20, "amount": 40},
@@ -26,8 +27,9 @@ BUDGETS = {
 }
 
 
-def test_there_are_thirty():
-    assert len(ROWS) == len({settings for _, settings in ROWS}) >= 30
+def test_there_are_as_many_as_the_readme_says():
+    (claimed,) = re.findall(r"\((\d+) of the \d+ combinations", README)
+    assert len(ROWS) == len({settings for _, settings in ROWS}) == int(claimed)
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +53,22 @@ def configure(root, settings):
     return parse_config({**SETTINGS, **values, **changed}, source="README.md")
 
 
+def assert_holds(values, written):
+    """Each setting that was written has its value among `values`, which hold the others' defaults too."""
+    for key, value in written.items():
+        if isinstance(value, dict):
+            assert_holds(values[key], value)
+        else:
+            assert values[key] == value, key
+
+
 @pytest.mark.parametrize("settings", [settings for _, settings in ROWS], ids=[name for name, _ in ROWS])
 def test_a_row_is_a_configuration_that_fits_together(root, settings):
-    check_strategy(configure(root, settings), 5)
+    config = configure(root, settings)
+    check_strategy(config, 5)
+    for section in ("strategy", "label"):
+        written = yaml.safe_load(f"{{{settings}}}").get(section, {})
+        assert_holds(config.model_dump(mode="json")[section], written)
 
 
 @pytest.mark.slow

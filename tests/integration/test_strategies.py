@@ -1,6 +1,7 @@
 """Whole runs of every family of strategies, region kinds, label kinds and start rules, in this process."""
 
 import json
+import re
 from typing import Literal
 
 import numpy as np
@@ -288,6 +289,18 @@ def finished(root):
     return run
 
 
+def check_outlines(run_dir):
+    """The report shows, for each of its images, regions labelled by the cycle that it is at."""
+    page = Storage(run_dir).read(write_report(run_dir, [1] * 6).rsplit("/", 1)[-1]).decode()
+    panels = json.loads(re.search(r"^const panels=(.*);$", page, re.MULTILINE)[1])
+    assert panels
+    for frames in panels:
+        counts = [len(frame["outlines"]) for frame in frames]
+        assert counts == sorted(counts) and counts[-1] > 0
+        for frame in frames:
+            assert all(one["path"].startswith("M") and one["cycle"] <= frame["cycle"] for one in frame["outlines"])
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_run_spends_its_budget_verifies_and_reports(finished, name):
     run_dir = finished(name)
@@ -299,7 +312,7 @@ def test_a_run_spends_its_budget_verifies_and_reports(finished, name):
     chosen = [row for query in state.queries for row in read_table(Storage(run_dir), query.file).to_pylist()]
     assert len({(row["image_id"], row["region"]) for row in chosen}) == len(chosen)
     assert np.isfinite([row["score"] for row in chosen]).all()
-    assert "outlines" in Storage(run_dir).read(write_report(run_dir, [1] * 6).rsplit("/", 1)[-1]).decode()
+    check_outlines(run_dir)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -468,7 +481,7 @@ def test_a_fork_has_a_report_where_sizes_were_left_to_be_chosen(root):
     run_loop(source)
     fork = fork_run(source, config, str(root / "auto-fork"))
     run_loop(fork)
-    assert "outlines" in Storage(fork).read(write_report(fork, [1] * 6).rsplit("/", 1)[-1]).decode()
+    check_outlines(fork)
 
 
 @pytest.mark.parametrize("changes", [{"train": {"extra_epochs": 3, "extra_every": 0.5}}, CASES["clicks"]])

@@ -1,7 +1,6 @@
 """Backbones and heads by name: their maps, their weights from files of other packages, and what is refused."""
 
 from collections.abc import Callable
-from urllib.error import URLError
 
 import pytest
 import torch
@@ -119,11 +118,10 @@ def test_wrong_names_and_layers_are_refused_with_near_ones():
         composed("torchvison")
 
 
-def test_a_failed_download_of_a_backbone_is_named(monkeypatch):
-    def fail(*args, **kwargs):
-        raise URLError("offline")
-
-    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", fail)
+def test_a_failed_download_of_a_backbone_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    for name in ("https_proxy", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
     with pytest.raises(ConfigError, match="model.weights 'backbone': download failed .*or 'none'"):
         check_model(composed(weights="backbone"), 4)
 

@@ -48,14 +48,14 @@ def test_batches_come_in_order_filled_up_and_without_broken_images(images, lanes
 
 
 def test_no_more_than_the_lanes_work_at_a_time(images):
-    busy, most, lock = 0, 0, threading.Lock()
+    busy, most, lock, both = 0, 0, threading.Lock(), threading.Barrier(2)
 
     def work(members, inputs):
         nonlocal busy, most
         with lock:
             busy += 1
             most = max(most, busy)
-        time.sleep(0.02)
+        both.wait(timeout=60)  # a batch ends only while another one is at work
         with lock:
             busy -= 1
         return members

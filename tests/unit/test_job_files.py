@@ -1,6 +1,7 @@
 import copy
 from pathlib import Path
 
+import jsonschema
 import pytest
 import yaml
 
@@ -64,5 +65,5 @@ def test_cluster_yaml_passes_rays_schema(prepare):
     assert values["available_node_types"]["score"]["node_config"]["InstanceMarketOptions"]["MarketType"] == "spot"
     del values["available_node_types"]["train"]["resources"]
     values["avilable"] = 1
-    with pytest.raises(Exception, match="avilable|resources"):
+    with pytest.raises(jsonschema.ValidationError, match="avilable|resources"):
         prepare(values)

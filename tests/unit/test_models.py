@@ -86,23 +86,28 @@ def test_weights_from_a_file(tmp_path):
         check_model(ModelConfig(name=name, weights=str(path)), 2)
 
 
-def test_a_failed_download_is_a_config_error(monkeypatch):
-    from urllib.error import URLError
+@pytest.fixture
+def downloads(tmp_path, monkeypatch):
+    """Where torch keeps the weights that it downloaded; it can download no more."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    for name in ("https_proxy", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
+    return tmp_path / "hub" / "checkpoints"
 
-    def fail(*args, **kwargs):
-        raise URLError("offline")
 
-    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", fail)
+@pytest.mark.usefixtures("downloads")
+def test_a_failed_download_is_a_config_error():
     for weights in ("backbone", "full"):
         with pytest.raises(ConfigError, match="download failed"):
             check_model(ModelConfig(weights=weights), 4)
 
 
-def test_full_weights_keep_all_but_the_last_convolutions(monkeypatch):
-    from torchvision.models.segmentation import lraspp_mobilenet_v3_large
+def test_full_weights_keep_all_but_the_last_convolutions(downloads):
+    from torchvision.models.segmentation import LRASPP_MobileNet_V3_Large_Weights, lraspp_mobilenet_v3_large
 
     source = lraspp_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=21).state_dict()
-    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", lambda *args, **kwargs: source)
+    torch.save(source, downloads / LRASPP_MobileNet_V3_Large_Weights.DEFAULT.url.rsplit("/", 1)[-1])
     model = build_model(ModelConfig(weights="full"), 4).eval()
     assert torch.equal(model.state_dict()["classifier.cbr.0.weight"], source["classifier.cbr.0.weight"])
     assert model(torch.zeros(1, 3, 64, 64)).shape[1] == 4
@@ -132,4 +137,7 @@ def test_segmentation_models_pytorch():
 
 
 def test_segformer():
-    check_model(ModelConfig(name=f"{__name__}:segformer"), 5)
+    config = ModelConfig(name=f"{__name__}:segformer")
+    check_model(config, 5)
+    with torch.inference_mode():
+        assert build_model(config, 5).eval()(torch.zeros(2, 3, 64, 96)).shape == (2, 5, 16, 24)

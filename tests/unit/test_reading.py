@@ -15,7 +15,7 @@ from torch import nn
 
 from ray_al.core import reading
 from ray_al.core.config import DataConfig, parse_config
-from ray_al.core.errors import BrokenImagesError, ConfigError, DataError, ReadError
+from ray_al.core.errors import BrokenImagesError, ConfigError, DataError, RayALError, ReadError
 from ray_al.core.reading import read_uri, retried
 from ray_al.core.storage import Storage
 from ray_al.datasets import open_dataset
@@ -106,7 +106,7 @@ def test_what_reading_raises_is_tried_again_and_is_never_a_broken_file(files, br
 def test_a_missing_file_is_known_at_once(files, slept, reader):
     name, read = READERS[reader]
     (files / name).unlink()
-    with pytest.raises(Exception, match="missing"):
+    with pytest.raises(RayALError, match="missing"):
         read(str(files / name))
     assert not slept
 

@@ -1,0 +1,31 @@
+"""The guide for contributors names what is there, and every family of variants."""
+
+import importlib
+import re
+from pathlib import Path
+
+from ray_al.core.family import Family
+
+ROOT = Path(__file__).parents[2]
+GUIDE = (ROOT / "ray_al" / "README.md").read_text()
+ROWS = [re.findall(r"`([^`]+)`", line) for line in GUIDE.splitlines() if line.startswith("| `")]
+FAMILY_ROWS = [row for row in ROWS if len(row) == 4]
+DECLARED = [
+    "ray_al.core.variants",
+    *(f"ray_al.core.families.{path.stem}" for path in (ROOT / "ray_al/core/families").glob("[!_]*.py")),
+]
+
+
+def test_places_that_the_guide_names_are_there():
+    places = re.findall(r"`((?:ray_al|tests)/[^`]+)`", GUIDE)
+    assert len(places) >= 3 * len(FAMILY_ROWS) > 0
+    assert [place for place in places if not (ROOT / place).exists()] == []
+    links = re.findall(r"\]\(([^)]+)\)", GUIDE)
+    assert [link for link in links if not (ROOT / "ray_al" / link).exists()] == []
+
+
+def test_every_family_has_a_row():
+    modules = [importlib.import_module(name) for name in DECLARED]
+    keys = {one.key for module in modules for one in vars(module).values() if isinstance(one, Family)}
+    trackers = {key for key in keys if key.startswith("tracking.")}
+    assert {*(keys - trackers), "tracking", "strategy.score"} == {row[0] for row in FAMILY_ROWS}
