@@ -16,6 +16,7 @@ from ray_al.core.validation import check_key
 
 WIDTH = 100
 Schema = dict[str, Any]
+Definitions = Mapping[str, Schema]
 _PLAIN = {
     "integer": "whole number",
     "number": "number",
@@ -32,7 +33,9 @@ class _Generator(GenerateJsonSchema):
     def get_default_value(self, schema: core_schema.WithDefaultSchema) -> Any:
         """The default of a field."""
         factory = schema.get("default_factory")
-        return factory() if factory is not None else super().get_default_value(schema)  # type: ignore[call-arg]
+        if factory is None:
+            return super().get_default_value(schema)
+        return factory()  # type: ignore[call-arg]  # none of ours reads the other fields
 
     def encode_default(self, dft: Any) -> Any:
         """A default as plain values."""
@@ -84,7 +87,7 @@ def reference_text(model: type[Section], key: str | None = None) -> str:
     return "\n".join(lines).rstrip()
 
 
-def _find(schema: Schema, parts: list[str], definitions: Mapping[str, Schema]) -> Iterator[Schema]:
+def _find(schema: Schema, parts: list[str], definitions: Definitions) -> Iterator[Schema]:
     """The schemas of a key inside another: several where variants share the name of a setting."""
     if not parts:
         yield schema
@@ -94,7 +97,7 @@ def _find(schema: Schema, parts: list[str], definitions: Mapping[str, Schema]) -
             yield from _find(section["properties"][parts[0]], parts[1:], definitions)
 
 
-def _sections(schema: Schema, definitions: Mapping[str, Schema]) -> Iterator[Schema]:
+def _sections(schema: Schema, definitions: Definitions) -> Iterator[Schema]:
     """The sections and variants that a value may be, or hold in a list or below names."""
     if "$ref" in schema:
         yield from _sections(definitions[schema["$ref"].rpartition("/")[2]], definitions)
@@ -107,13 +110,13 @@ def _sections(schema: Schema, definitions: Mapping[str, Schema]) -> Iterator[Sch
             yield from _sections(one, definitions)
 
 
-def _settings(section: Schema, prefix: str, definitions: Mapping[str, Schema], depth: int) -> Iterator[str]:
+def _settings(section: Schema, prefix: str, definitions: Definitions, depth: int) -> Iterator[str]:
     for name, schema in section.get("properties", {}).items():
         if _kind(section) is None or name != "kind":
             yield from _setting(f"{prefix}{name}", schema, definitions, depth)
 
 
-def _setting(key: str, schema: Schema, definitions: Mapping[str, Schema], depth: int) -> Iterator[str]:
+def _setting(key: str, schema: Schema, definitions: Definitions, depth: int) -> Iterator[str]:
     """The lines of a setting: key, type with default, description, and what is inside it."""
     sections = list(_sections(schema, definitions))
     kinds = [kind for one in sections if (kind := _kind(one)) is not None]
@@ -139,7 +142,12 @@ def _kind(section: Schema) -> str | None:
     return kind if isinstance(kind, str) else None
 
 
-def _type_line(schema: Schema, kinds: list[str], sections: list[Schema], definitions: Mapping[str, Schema]) -> str:
+def _type_line(
+    schema: Schema,
+    kinds: list[str],
+    sections: list[Schema],
+    definitions: Definitions,
+) -> str:
     if kinds:
         text = f"kind: {', '.join(kinds)}, or package.module:Class"
         text = f"list of variants, each {text}" if _is_list(schema) else text
@@ -147,15 +155,18 @@ def _type_line(schema: Schema, kinds: list[str], sections: list[Schema], definit
         return "section"
     else:
         text = _type(schema, definitions)
-    return f"{text}; default: {_shown(schema['default'])}" if "default" in schema else f"{text}; required"
+    default = f"default: {_shown(schema['default'])}" if "default" in schema else "required"
+    return f"{text}; {default}"
 
 
 def _is_list(schema: Schema) -> bool:
     return schema.get("type") == "array"
 
 
-def _type(schema: Schema, definitions: Mapping[str, Schema]) -> str:
+def _type(schema: Schema, definitions: Definitions) -> str:
     """What a value may be, with its range."""
+    if "title" in schema:  # in words, where the types alone would say too little
+        return str(schema["title"])
     if "$ref" in schema:
         section = definitions[schema["$ref"].rpartition("/")[2]]
         return "{" + ", ".join(section.get("properties", {})) + "}"

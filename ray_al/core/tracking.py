@@ -14,7 +14,9 @@ class TrackingConfig(Section):
     tensorboard: bool = False
     """Whether TensorBoard's files are written, below `tensorboard/` of the run."""
     mlflow: Annotated[Tracker, MLFLOW] | None = None
+    """Writes the curves to MLflow; null does not."""
     wandb: Annotated[Tracker, WANDB] | None = None
+    """Writes the curves to Weights & Biases; null does not."""
     own: tuple[Annotated[Tracker, TRACKERS], ...] = ()
     """Further trackers: `{kind: package.module:Class, …}`."""
 

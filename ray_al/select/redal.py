@@ -42,6 +42,7 @@ class ReDALRule(CandidateRule):
     paper: ClassVar[str] = "Wu et al., ICCV 2021 (arXiv 2107.11769): each next region of a cluster counts 0.95 times"
     needs: ClassVar[str] = "of the best candidates: features"
     clusters: Count = 400
+    """Number of clusters into which the candidates' features are grouped."""
     decay: Annotated[float, Field(gt=0, le=1)] = 0.95
     """Factor by which each next region of a cluster counts less than the one before it."""
     iterations: Number = 10

@@ -1,8 +1,11 @@
 """`ray-al config`: the reference of all settings."""
 
+import itertools
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -10,6 +13,8 @@ from click.testing import CliRunner
 from ray_al.cli import main
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import ConfigError
+from ray_al.core.family import Family
+from ray_al.core.section import Section
 from ray_al.reference import build_schema, reference_text, schema_of
 from ray_al.sweep.config import SweepConfig
 
@@ -19,7 +24,7 @@ def test_a_setting_is_shown_with_type_range_and_default() -> None:
     assert text.splitlines() == [
         "features.batch_size",
         "  whole number from 1 to 4096; default: 8",
-        "  Images that pass the backbone together.",
+        "  Number of images that pass through the backbone together.",
     ]
 
 
@@ -64,5 +69,42 @@ def test_a_sweep_file_has_a_reference_too() -> None:
 
 
 def test_the_command_does_not_import_ray() -> None:
-    code = "import sys; from ray_al.cli import main; main(['config', '--json'], standalone_mode=False); assert 'ray' not in sys.modules, 'imported'"
+    command = "main(['config', '--json'], standalone_mode=False)"
+    code = f"import sys; from ray_al.cli import main; {command}; assert 'ray' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+def _sections(schema: Any) -> Iterator[dict[str, Any]]:
+    """All sections and variants inside a schema, itself included."""
+    if isinstance(schema, list):
+        for one in schema:
+            yield from _sections(one)
+    elif isinstance(schema, dict):
+        own_class = "pattern" in schema.get("properties", {}).get("kind", {})
+        if isinstance(schema.get("properties"), dict) and not own_class:
+            yield schema
+        for one in schema.values():
+            yield from _sections(one)
+
+
+@pytest.mark.parametrize("model", [RunConfig, SweepConfig])
+def test_every_setting_and_every_variant_is_described(model: type[Section]) -> None:
+    missing = []
+    for section in _sections(build_schema(model)):
+        for key, schema in section["properties"].items():
+            # What the kind of a variant means is the description of the variant.
+            described = section if key == "kind" and "const" in schema else schema
+            if not described.get("description"):
+                missing.append(f"{section['title']}.{key}")
+    assert not missing
+
+
+def test_every_kind_of_every_family_is_in_the_schema() -> None:
+    modules = [module for name, module in sys.modules.items() if name.startswith("ray_al.core")]
+    values = itertools.chain.from_iterable(vars(module).values() for module in modules)
+    families = [value for value in values if isinstance(value, Family)]
+    titles = {section["title"] for section in _sections(build_schema(RunConfig))}
+    assert len({family.key for family in families}) >= 15
+    for family in families:
+        assert {family.find(kind).__name__ for kind in family.kinds} <= titles, family.key
+        assert family.base.model_fields["kind"].description, family.key

@@ -17,6 +17,7 @@ class CropView(View):
 
     kind: Literal["crop"] = "crop"
     scale: tuple[Scale, Scale] = (1.0, 1.6)
+    """Smallest and largest factor by which the image is scaled up."""
     mirror: bool = True
     """Whether every second window is mirrored."""
     contrast: Annotated[float, Field(ge=0, lt=1)] = 0.3

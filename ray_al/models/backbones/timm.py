@@ -24,6 +24,7 @@ class TimmBackbone(Backbone):
     kind: Literal["timm"] = "timm"
     probe_side: ClassVar[int] = 224  # patches of 14 and of 16 pixels divide it
     name: str = "tf_efficientnet_lite0"
+    """Name of a network of timm."""
     maps: Annotated[tuple[Annotated[int, Field(ge=0, le=1000)], ...], Field(min_length=1)] | None = None
     """Numbers of the stages (of a transformer: blocks) that give the maps, from fine to coarse.
 

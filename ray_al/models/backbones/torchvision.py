@@ -23,6 +23,7 @@ class TorchvisionBackbone(Backbone):
 
     kind: Literal["torchvision"] = "torchvision"
     name: str = "mobilenet_v2"
+    """Name of a classification network of torchvision."""
     layers: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """Names of the layers whose outputs are the maps; None: see `last_layers`."""
 
