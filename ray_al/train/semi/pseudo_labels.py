@@ -9,13 +9,15 @@ Self-Training", ECCV 2018. CBST takes its thresholds over a whole data set in ro
 """
 
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import torch
 from pydantic import Field
 
 from ray_al.core.types import IGNORE_INDEX
 from ray_al.core.variants import Semi
+
+if TYPE_CHECKING:
+    import torch
 
 BINS = 256
 """Steps of confidence in which thresholds are found, so that workers need only add up counts."""
@@ -34,8 +36,10 @@ class PseudoLabels(Semi):
         """As `Semi.is_active`."""
         return done >= self.start
 
-    def label(self, probabilities: torch.Tensor, add: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+    def label(self, probabilities: "torch.Tensor", add: "Callable[[torch.Tensor], torch.Tensor]") -> "torch.Tensor":
         """As `Semi.label`."""
+        import torch  # settings alone do not need it
+
         confidence, classes = probabilities.max(1)
         num_classes = probabilities.shape[1]
         bins = (confidence * BINS).long().clamp(max=BINS - 1)
