@@ -26,6 +26,13 @@ _PLAIN = {
     "object": "keys with values",
 }
 
+_LIMITS = {
+    "minimum": "at least",
+    "exclusiveMinimum": "above",
+    "maximum": "at most",
+    "exclusiveMaximum": "below",
+}
+
 
 class _Generator(GenerateJsonSchema):
     """Adds the defaults that a factory makes, and leaves out titles, which repeat the keys."""
@@ -189,13 +196,10 @@ def _range(schema: Schema) -> str:
     """The limits of a number or text, for example ` from 1 to 4096`."""
     if "pattern" in schema:
         return f" that matches {schema['pattern']}"
-    lower = f"from {_number(schema['minimum'])}" if "minimum" in schema else ""
-    if "exclusiveMinimum" in schema:
-        lower = f"above {_number(schema['exclusiveMinimum'])}"
-    upper = f"to {_number(schema['maximum'])}" if "maximum" in schema else ""
-    if "exclusiveMaximum" in schema:
-        upper = f"below {_number(schema['exclusiveMaximum'])}"
-    return "".join(f" {part}" for part in (lower, upper) if part)
+    if "minimum" in schema and "maximum" in schema:
+        return f" from {_number(schema['minimum'])} to {_number(schema['maximum'])}"
+    limits = [f"{words} {_number(schema[key])}" for key, words in _LIMITS.items() if key in schema]
+    return f" {' and '.join(limits)}" if limits else ""
 
 
 def _number(value: float) -> str:

@@ -14,11 +14,15 @@ class LazyConfig(Section):
     """Score again only the images whose last scores can still reach the query, and a random check sample."""
 
     share: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """Of the images with something left to query, those with the highest last scores are scored again."""
+    """Part of the images with something left to query, those with the highest last scores, that is
+    scored again.
+    """
     check: Annotated[float, Field(gt=0, le=1)] = 0.05
-    """Of the other images, drawn at random: from them the recall of the true query is estimated."""
+    """Part of the other images, drawn at random, from which the recall of the true query is
+    estimated.
+    """
     min_recall: Annotated[float, Field(ge=0, le=1)] = 0.9
-    """Where the estimate falls below, the rest is scored too."""
+    """Estimated recall below which the rest is scored too."""
 
 
 class StrategyConfig(Section):

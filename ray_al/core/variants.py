@@ -118,9 +118,11 @@ class Semi(Section):
     kind: str
     """Which method it is: a built-in kind, or `package.module:Class` for your own."""
     weight: Positive = 1.0
-    """Factor of the cross entropy on these pixels, which is a mean over all that are drawn, believed or not."""
+    """Weight of the cross entropy on these pixels, which is a mean over all that are drawn, whether
+    their label is believed or not.
+    """
     pixels: Count = 8000
-    """Pixels that are drawn from a batch; those without a label are looked at."""
+    """Number of pixels that are drawn from a batch, of which those without a label are used."""
 
     @abstractmethod
     def is_active(self, done: float) -> bool:

@@ -46,7 +46,7 @@ class ReDALRule(CandidateRule):
     decay: Annotated[float, Field(gt=0, le=1)] = 0.95
     """Factor by which each next region of a cluster counts less than the one before it."""
     iterations: Number = 10
-    """Passes of k-means at most."""
+    """Largest number of passes of k-means."""
 
     def choose(self, candidates: Candidates, *, k: int, rng: np.random.Generator) -> np.ndarray:
         return redal(candidates, k=k, rng=rng, num_clusters=self.clusters, decay=self.decay, iterations=self.iterations)

@@ -28,6 +28,7 @@ def invoke(*arguments):
         "upper-bound",
         "report",
         "datasets check",
+        "config",
         "strategies",
         "doctor",
         "sweep",

@@ -26,12 +26,12 @@ class TimmBackbone(Backbone):
     name: str = "tf_efficientnet_lite0"
     """Name of a network of timm."""
     maps: Annotated[tuple[Annotated[int, Field(ge=0, le=1000)], ...], Field(min_length=1)] | None = None
-    """Numbers of the stages (of a transformer: blocks) that give the maps, from fine to coarse.
-
-    None: the last map of each stride of 4 or more; of a transformer those that timm chooses, from the last blocks.
+    """Numbers of the stages (of a transformer: blocks) that give the maps, from fine to coarse;
+    null takes the last map of each stride of 4 or more, or what timm chooses from the last blocks
+    of a transformer.
     """
     args: dict[str, Any] = Field(default_factory=dict)
-    """More arguments of `timm.create_model`."""
+    """Further arguments of `timm.create_model`."""
 
     def build(self, weights: str) -> "nn.Module":
         """As `Backbone.build`. Transformers take any size that their patches divide."""

@@ -22,9 +22,9 @@ class FpnHead(Head):
     kind: Literal["fpn"] = "fpn"
     hidden_layer: ClassVar[str] = "smooth.0"
     width: Count = 64
-    """Channels of the pyramid."""
+    """Number of channels in the pyramid."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Probability that a channel is dropped before the last layer, in training."""
+    """Probability that a channel is dropped before the last layer in training."""
 
     def build(self, channels: Sequence[int], num_classes: int) -> "nn.Module":
         """As `Head.build`."""

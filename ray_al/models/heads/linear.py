@@ -22,9 +22,9 @@ class LinearHead(Head):
     kind: Literal["linear"] = "linear"
     hidden_layer: ClassVar[str] = "joined"
     maps: Annotated[tuple[Number, ...], Field(min_length=1)] | None = None
-    """Numbers of the maps that it reads, from 0; None: all."""
+    """Numbers of the maps that the head reads, from 0; null reads all."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Probability that a channel is dropped, in training."""
+    """Probability that a channel is dropped in training."""
 
     def build(self, channels: Sequence[int], num_classes: int) -> "nn.Module":
         """As `Head.build`."""

@@ -23,11 +23,14 @@ class LrasppHead(Head):
     kind: Literal["lraspp"] = "lraspp"
     hidden_layer: ClassVar[str] = "cbr"
     width: Count = 128
-    """Channels of the coarse branch."""
+    """Number of channels in the coarse branch."""
     maps: tuple[Number, Number] | None = None
-    """Numbers of the fine and of the coarse map, from 0; None: the second (of two: the first) and the last."""
+    """Numbers of the fine and of the coarse map, from 0; null takes the second (of two maps, the
+    first) and the last.
+    """
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Probability that a channel of the coarse branch is dropped before the last layer, in training."""
+    """Probability that a channel of the coarse branch is dropped before the last layer in training.
+    """
 
     def build(self, channels: Sequence[int], num_classes: int) -> "nn.Module":
         """As `Head.build`."""

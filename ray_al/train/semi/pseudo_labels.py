@@ -28,9 +28,13 @@ class PseudoLabels(Semi):
 
     kind: Literal["pseudo_labels"] = "pseudo_labels"
     share: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """Of the pixels predicted as each class this part is believed, the surest ones; those of the highest confidence always."""
+    """Part of the pixels predicted as each class, the surest ones, that is believed; pixels of the
+    highest confidence always are.
+    """
     start: Annotated[float, Field(ge=0, lt=1)] = 0.3
-    """Part of the steps before the first that uses them: an untrained network knows nothing."""
+    """Part of the steps that is trained before pseudo-labels are used, since an untrained network
+    knows nothing.
+    """
 
     def is_active(self, done: float) -> bool:
         """As `Semi.is_active`."""
