@@ -178,7 +178,11 @@ def _type(schema: Schema, definitions: Definitions) -> str:
         section = definitions[schema["$ref"].rpartition("/")[2]]
         return "{" + ", ".join(section.get("properties", {})) + "}"
     if alternatives := [*schema.get("anyOf", ()), *schema.get("oneOf", ())]:
-        return " or ".join(dict.fromkeys(_type(one, definitions) for one in alternatives))
+        words = [_type(one, definitions) for one in alternatives]
+        lists = [one.get("type") == "array" and "items" in one for one in alternatives]
+        pairs = zip(words, lists, strict=True)
+        clear = [f"({word})" if is_list else word for word, is_list in pairs]
+        return " or ".join(dict.fromkeys(clear))
     if "const" in schema or "enum" in schema:
         return ", ".join(map(_shown, schema.get("enum", [schema.get("const")])))
     if "prefixItems" in schema:

@@ -218,10 +218,11 @@ def _balanced(value: Any) -> Any:
     return {} if value == "balanced" else value
 
 
+_WeightOfEach = Annotated[tuple[Weight, ...], Field(min_length=1)]
 ClassWeights = Annotated[
-    Annotated[BalancedWeights, Tag("(rule)")] | Annotated[tuple[Weight, ...], Field(min_length=1), Tag("(plain)")],
+    Annotated[BalancedWeights, Tag("(rule)")] | Annotated[_WeightOfEach, Tag("(plain)")],
     Discriminator(_kind_of),
-    BeforeValidator(_balanced, json_schema_input_type=BalancedWeights | tuple[Weight, ...] | Literal["balanced"]),
+    BeforeValidator(_balanced, json_schema_input_type=BalancedWeights | _WeightOfEach | Literal["balanced"]),
 ]
 
 
@@ -252,10 +253,11 @@ def _auto(value: Any) -> Any:
     return {} if value == "auto" else value
 
 
+_NumSteps = Annotated[int, Field(ge=1, le=10**9)]
 Steps = Annotated[
-    Annotated[AutoSteps, Tag("(rule)")] | Annotated[int, Field(ge=1, le=10**9), Tag("(plain)")],
+    Annotated[AutoSteps, Tag("(rule)")] | Annotated[_NumSteps, Tag("(plain)")],
     Discriminator(_kind_of),
-    BeforeValidator(_auto, json_schema_input_type=AutoSteps | Count | Literal["auto"]),
+    BeforeValidator(_auto, json_schema_input_type=AutoSteps | _NumSteps | Literal["auto"]),
 ]
 """A number of steps, or `auto` (or the keys of `AutoSteps`): as many as the labels ask for."""
 

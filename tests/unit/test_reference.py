@@ -5,9 +5,11 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from ray_al.cli import main
@@ -17,6 +19,8 @@ from ray_al.core.family import Family
 from ray_al.core.section import Section
 from ray_al.reference import build_schema, reference_text, schema_of
 from ray_al.sweep.config import SweepConfig
+
+JOBS = Path(__file__).parents[2] / "jobs"
 
 
 def test_a_setting_is_shown_with_type_range_and_default() -> None:
@@ -70,7 +74,8 @@ def test_a_sweep_file_has_a_reference_too() -> None:
 
 def test_the_command_imports_neither_ray_nor_torch() -> None:
     command = "main(['config', '--json'], standalone_mode=False)"
-    code = f"import sys; from ray_al.cli import main; {command}; assert not {{'ray', 'torch'}} & set(sys.modules)"
+    check = "assert not {'ray', 'torch'} & set(sys.modules)"
+    code = f"import sys; from ray_al.cli import main; {command}; {check}"
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
 
 
@@ -108,3 +113,11 @@ def test_every_kind_of_every_family_is_in_the_schema() -> None:
     for family in families:
         assert {family.find(kind).__name__ for kind in family.kinds} <= titles, family.key
         assert family.base.model_fields["kind"].description, family.key
+
+
+@pytest.mark.parametrize("path", sorted(JOBS.glob("*.yaml")), ids=lambda path: path.name)
+def test_the_files_of_jobs_fit_the_schema(path: Path) -> None:
+    jsonschema = pytest.importorskip("jsonschema", reason="jsonschema comes with Ray")
+    values = yaml.safe_load(path.read_text())
+    model = SweepConfig if "space" in values or "base" in values else RunConfig
+    jsonschema.Draft202012Validator(build_schema(model)).validate(values)
