@@ -318,6 +318,22 @@ def datasets_check(config: str, overrides: tuple[str, ...], as_json: bool) -> No
     sys.exit(0 if facts["ok"] else 1)
 
 
+@main.command("config")
+@click.argument("key", required=False)
+@_options(click.option("--sweep", "of_sweep", is_flag=True, help="The keys of a sweep file."), json_option)
+def config_reference(key: str | None, of_sweep: bool, as_json: bool) -> None:
+    """Print what each configuration key means, with its type, range and default; as JSON Schema with --json.
+
+    Example: ray-al config train.learning_rate
+    """
+    from ray_al.core.config import RunConfig
+    from ray_al.reference import reference_text, schema_of
+    from ray_al.sweep.config import SweepConfig
+
+    model = SweepConfig if of_sweep else RunConfig
+    click.echo(json.dumps(schema_of(model, key), indent=1) if as_json else reference_text(model, key))
+
+
 @main.command()
 @json_option
 def strategies(as_json: bool) -> None:

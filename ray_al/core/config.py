@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, WithJsonSchema, model_validator
 
 from ray_al.core.errors import ConfigError
 from ray_al.core.families.labels import LABELS, LabelKind
@@ -60,7 +60,15 @@ def parse_share(text: str, *, name: str) -> float:
     return float(value)
 
 
-Amount = Annotated[int | float, BeforeValidator(_amount)]
+_AMOUNT_SCHEMA = {
+    "title": "a count, or a share such as 0.02 or '2 %'",
+    "anyOf": [
+        {"type": "integer", "minimum": 1},
+        {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+        {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*%\s*$"},
+    ],
+}
+Amount = Annotated[int | float, BeforeValidator(_amount), WithJsonSchema(_AMOUNT_SCHEMA)]
 """A count (int), or a share of the whole (float up to 1, or a string with a percent sign)."""
 
 
@@ -79,7 +87,14 @@ def _amounts(value: Any) -> Any:
     return tuple(amounts)
 
 
-Amounts = Annotated[int | float | tuple[int | float, ...], BeforeValidator(_amounts)]
+_AMOUNTS_SCHEMA = {
+    "anyOf": [_AMOUNT_SCHEMA, {"type": "array", "items": _AMOUNT_SCHEMA, "minItems": 1}],
+}
+Amounts = Annotated[
+    int | float | tuple[int | float, ...],
+    BeforeValidator(_amounts),
+    WithJsonSchema(_AMOUNTS_SCHEMA),
+]
 """An `Amount`, or a tuple of them."""
 
 
@@ -109,25 +124,41 @@ class DataConfig(Section):
     """Which images. `image_size` is (height, width) for training and scoring; labels stay in native pixels."""
 
     dataset: Annotated[Layout, LAYOUTS] = Field(default_factory=lambda: LAYOUTS.parse("synthetic"))
-    """The layout of its files: camvid, cityscapes, voc, folder, synthetic, or a class of your own."""
+    """The layout of the files: camvid, cityscapes, voc, folder, synthetic, or a class of your own.
+    """
     root: Annotated[str, Field(min_length=1)] | None = None
+    """Folder or URI that holds the images and masks; a path in a file is relative to that file."""
     image_size: tuple[Side, Side] = (120, 160)
+    """Height and width in pixels to which images are scaled for training and scoring."""
     normalize: Literal["imagenet", "none"] = "imagenet"
+    """How colours are normalized: by ImageNet's mean and standard deviation, or not at all."""
     class_names: Annotated[tuple[ClassName, ...], Field(min_length=1)] | None = None
+    """Names of the classes, id 0 first; null takes those of the layout."""
     colors: Annotated[tuple[tuple[Byte, Byte, Byte], ...], Field(min_length=1)] | None = None
+    """Red, green and blue of each class, in the order of the classes; null takes the layout's."""
     mask_encoding: Literal["ids", "colors"] = "ids"
+    """Whether the pixels of masks hold class ids or colours."""
     ignore_ids: tuple[Byte, ...] = ()
+    """Ids in masks that mean void: these pixels are neither trained on nor evaluated."""
     nearest_color: bool = False
+    """Whether a colour that no class has is read as the nearest one; for lossy or smooth masks."""
     allow: tuple[Literal["absent_class", "shared_images", "shifted_ids", "unmatched_names"], ...] = ()
-    """Findings of `ray-al datasets check` that are intended, so that a run begins in spite of them."""
+    """Findings of `ray-al datasets check` that are intended, so that a run begins in spite of them.
+    """
     train_split: SplitName = "train"
+    """Name of the split whose images form the pool."""
     val_split: SplitName = "val"
+    """Name of the split on which models are evaluated in every cycle."""
     test_split: SplitName = "test"
+    """Name of the split on which measured models are tested as well, where there is one."""
     cache_gb: Annotated[float, Field(ge=0, le=1e6)] = 2.0
+    """Memory in GiB that each process may use to keep what it has decoded."""
     num_images: Annotated[int, Field(ge=1, le=1_000_000)] = 48
-    """Images of the pool that the synthetic data set draws (and a third as many for validation)."""
+    """Images in the pool of the synthetic data set, which also draws a third as many for
+    validation.
+    """
     seed: Seed = 0
-    """Of the synthetic scenes alone: runs of different seeds see the same data."""
+    """Seed of the synthetic scenes alone, so that runs with different seeds see the same data."""
 
 
 class FeaturesConfig(Section):
@@ -136,16 +167,19 @@ class FeaturesConfig(Section):
     views: tuple[Annotated[View, VIEWS], ...] = Field(
         default_factory=lambda: tuple(VIEWS.parse({"kind": kind}) for kind in ("mirror", "crop", "crop")), validate_default=False
     )
-    """Beside the image itself; each is drawn for each image once."""
+    """Changed views of each image that are trained on beside the image itself; each is drawn once.
+    """
     store: Annotated[Store, STORES] = Field(default_factory=lambda: STORES.parse({"kind": "files"}), validate_default=False)
+    """Where computed features are kept."""
     batch_size: Annotated[int, Field(ge=1, le=4096)] = 8
-    """Images that pass the backbone together."""
+    """Number of images that pass through the backbone together."""
 
 
 class AugmentConfig(Section):
     mirror: bool = True
+    """Whether images are mirrored at random."""
     scale: tuple[Annotated[float, Field(ge=0.01, le=100)], Annotated[float, Field(ge=0.01, le=100)]] | None = None
-    """Range of a random scale, followed by a crop (or padding) back to `image_size`."""
+    """Range of a random scale, after which the image is cropped or padded back to `image_size`."""
 
     @model_validator(mode="after")
     def _low_to_high(self) -> "AugmentConfig":
@@ -158,14 +192,19 @@ class BatchNormConfig(Section):
     """Running statistics that lag behind the weights spoil short cycles: raise `momentum`, or set `reestimate_batches`."""
 
     momentum: Annotated[float, Field(gt=0, le=1)] | None = 0.1
+    """Weight of each new batch in the running statistics; null averages over all batches alike."""
     reestimate_batches: Number = 0
+    """Number of batches from which the statistics are computed anew after training; 0 keeps them.
+    """
     sync: bool = False
+    """Whether GPU workers share the statistics of each batch."""
 
 
 class BalancedWeights(Section):
     """Rare classes weigh more: the loss of a labelled pixel is multiplied by (share of its class + 0.001) to the power of -`balanced`."""
 
     balanced: Annotated[float, Field(gt=0, le=2)] = 0.5
+    """Exponent of the weighting: 0.5 is moderate, and larger values favour rare classes more."""
 
 
 def _kind_of(value: Any) -> str:
@@ -179,10 +218,11 @@ def _balanced(value: Any) -> Any:
     return {} if value == "balanced" else value
 
 
+_WeightOfEach = Annotated[tuple[Weight, ...], Field(min_length=1)]
 ClassWeights = Annotated[
-    Annotated[BalancedWeights, Tag("(rule)")] | Annotated[tuple[Weight, ...], Field(min_length=1), Tag("(plain)")],
+    Annotated[BalancedWeights, Tag("(rule)")] | Annotated[_WeightOfEach, Tag("(plain)")],
     Discriminator(_kind_of),
-    BeforeValidator(_balanced),
+    BeforeValidator(_balanced, json_schema_input_type=BalancedWeights | _WeightOfEach | Literal["balanced"]),
 ]
 
 
@@ -190,13 +230,15 @@ class AutoSteps(Section):
     """Steps follow the labels: the rate stays high until the labels are learnt, then falls as `schedule` says."""
 
     max: Count = 1000
-    """Steps in all, at most."""
+    """The largest number of steps."""
     learnt: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    """Labels are learnt where the mean loss on labelled pixels is this part of a guess's, the logarithm of the number of classes."""
+    """Labels count as learnt once the mean loss on labelled pixels falls to this part of a guess's
+    loss, which is the logarithm of the number of classes.
+    """
     window: Count = 50
-    """The mean is taken over so many steps, and no training is shorter."""
+    """Number of steps over which the loss is averaged; no training is shorter."""
     decay: Annotated[float, Field(gt=0, le=10)] = 1.0
-    """Steps with a falling rate, over those before them."""
+    """Number of steps with a falling rate, as a multiple of the steps before them."""
 
     @model_validator(mode="after")
     def _window_fits(self) -> "AutoSteps":
@@ -211,58 +253,106 @@ def _auto(value: Any) -> Any:
     return {} if value == "auto" else value
 
 
+_NumSteps = Annotated[int, Field(ge=1, le=10**9)]
 Steps = Annotated[
-    Annotated[AutoSteps, Tag("(rule)")] | Annotated[int, Field(ge=1, le=10**9), Tag("(plain)")],
+    Annotated[AutoSteps, Tag("(rule)")] | Annotated[_NumSteps, Tag("(plain)")],
     Discriminator(_kind_of),
-    BeforeValidator(_auto),
+    BeforeValidator(_auto, json_schema_input_type=AutoSteps | _NumSteps | Literal["auto"]),
 ]
 """A number of steps, or `auto` (or the keys of `AutoSteps`): as many as the labels ask for."""
 
 
 class TrainConfig(Section):
     policy: Literal["reset", "finetune", "continue"] = "reset"
+    """How a cycle begins: `reset` starts from the initial weights, `finetune` from the last cycle's
+    weights, and `continue` also keeps the optimizer's state.
+    """
     steps: Steps | None = None
+    """Number of optimizer steps in a cycle, or `auto` for as many as the labels ask for; use either
+    this or `epochs`.
+    """
     epochs: Annotated[int, Field(ge=1, le=10**9)] | None = None
+    """Number of passes over the labelled images in a cycle; use either this or `steps`."""
     extra_epochs: Annotated[int, Field(ge=1, le=10**9)] | None = None
+    """Length of a cycle, in epochs, whenever spending crosses a multiple of `extra_every` of the
+    budget.
+    """
     extra_every: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Part of the budget after which a cycle trains for `extra_epochs`."""
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 8
+    """Number of images in a batch, over all workers."""
     optimizer: Literal["sgd", "adam", "adamw"] = "adam"
+    """The optimizer."""
     learning_rate: Positive = 1e-3
+    """The full learning rate, before `schedule` lowers it."""
     warm_learning_rate: Positive | None = None
-    """Of cycles that start from the last one's weights (`policy: finetune` or `continue`); None: `learning_rate`."""
+    """Learning rate of cycles that start from the last cycle's weights (`policy: finetune` or
+    `continue`); null takes `learning_rate`.
+    """
     weight_decay: Weight = 2e-4
+    """Weight decay of the optimizer."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Momentum of SGD; the other optimizers do not use it."""
     schedule: Schedule = "poly"
+    """How the learning rate falls over a cycle; `step` divides it by ten every `schedule_step`
+    epochs.
+    """
     schedule_step: Count = 20
-    """Epochs after which `schedule: step` divides the learning rate by ten."""
+    """Number of epochs after which `schedule: step` divides the learning rate by ten."""
     mirror_loss: bool = False
-    """EquAL's pair: add the cross entropy of the mirrored image's prediction, mirrored back."""
+    """Whether the loss also includes the cross entropy of the mirrored image's prediction, mirrored
+    back, as in EquAL.
+    """
     consistency: Weight = 0.0
     """Weight of EquAL's self-consistency loss over all pixels, labelled or not."""
     prototype: Weight = 0.125
-    """Weight of the prototypical pixel loss (MulActSeg), where labels are sets of several classes (`label.kind: classes`)."""
+    """Weight of the prototypical pixel loss (MulActSeg), where labels are sets of several classes
+    (`label.kind: classes`).
+    """
     class_weights: ClassWeights | None = None
-    """A number for each class, or `balanced` (`{balanced: 0.5}`): from the labelled pixels of each cycle."""
+    """A weight for each class, or `balanced` to compute the weights from the labelled pixels of
+    each cycle.
+    """
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share of the steps over which the learning rate rises to its full value; `schedule` has the others."""
+    """Share of the steps over which the learning rate rises to its full value; `schedule` governs
+    the rest.
+    """
     clip_gradients: Positive | None = None
-    """Gradients whose norm over all weights is larger are scaled down to it."""
+    """Largest norm of the gradients over all weights; larger gradients are scaled down to it."""
     pixels_per_step: Count | None = None
-    """At most so many labelled pixels of a batch are drawn for the loss, which spares a small head most of a step; None: all."""
+    """Largest number of labelled pixels that are drawn from a batch for the loss, which saves most
+    of a small head's step; null takes all.
+    """
     semi: Annotated[Semi, SEMI] | None = None
-    """How pixels without a label are learnt from; None: not at all. Needs a frozen backbone."""
+    """How the network learns from pixels without a label, for which it needs a frozen backbone;
+    null does not.
+    """
     mirror_test: bool = False
-    """Whether a model is evaluated by the mean of its softmax on the image and, mirrored back, on the mirrored one."""
+    """Whether evaluation averages the softmax of the image with that of its mirror image, mirrored
+    back.
+    """
     batch_norm: BatchNormConfig = BatchNormConfig()
+    """Running statistics of batch normalization."""
     augment: AugmentConfig = AugmentConfig()
+    """Random changes to the images that are trained on."""
     precision: Literal["fp32", "bf16"] = "fp32"
+    """Number format of training: 32-bit floats or bfloat16."""
     workers: Annotated[int, Field(ge=0, le=10_000)] | tuple[Annotated[int, Field(ge=1, le=10_000)], Annotated[int, Field(ge=1, le=10_000)]] = 0
+    """Number of Ray Train workers, or [least, most] for an elastic group; 0 trains in the driver's
+    process.
+    """
     threads: Annotated[int, Field(ge=1, le=1024)] = 2
+    """Number of CPU threads of each worker."""
     gpus_per_worker: Gpus = 0.0
+    """Number of GPUs of each worker: a share up to 1, or a whole number."""
     backend: Literal["gloo", "nccl"] = "gloo"
+    """Library by which workers communicate: gloo for CPUs, nccl for GPUs."""
     keep_workers: bool = True
+    """Whether the workers stay alive between cycles."""
     max_failures: Number = 3
+    """How often the training of a cycle is started again after a worker was lost."""
     checkpoint_interval_s: Weight = 60.0
+    """Seconds between two checkpoints inside a cycle."""
 
     @model_validator(mode="after")
     def _one_length(self) -> "TrainConfig":
@@ -285,27 +375,44 @@ class TrainConfig(Section):
 
 class ScoreConfig(Section):
     workers: Annotated[int, Field(ge=0, le=10_000)] = 1
-    """Scoring tasks at a time on Ray Data; 0 scores in the host's process, without Ray."""
+    """Number of scoring tasks that run on Ray Data at a time; 0 scores in the driver's process,
+    without Ray.
+    """
     threads: Annotated[int, Field(ge=1, le=1024)] = 2
-    """On a CPU so many batches are computed side by side, a thread each; beside them as many threads decode."""
+    """Number of batches that a CPU computes side by side, one thread each; as many threads decode
+    images beside them.
+    """
     batch_size: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] = "auto"
+    """Number of images that are scored together; `auto` measures which size is fast."""
     precision: Literal["auto", "fp32", "bf16", "reference"] = "auto"
+    """Number format of scoring; `auto` takes bfloat16 where the processor supports it, and
+    `reference` leaves the network as it was trained.
+    """
     shard_size: Count | Literal["auto"] = "auto"
-    """Images of a task, the unit that is recorded, and done again after an interruption (see `RunConfig.shard_size`)."""
+    """Number of images in a task, which is what is recorded, and repeated after an interruption;
+    `auto` follows from the pool.
+    """
     gpus_per_worker: Gpus = 0.0
+    """Number of GPUs of each scoring task: a share up to 1, or a whole number."""
     max_quarantined: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """Largest share of the pool's images that may be unusable before the run ends."""
 
 
 class BudgetConfig(Section):
     """What may be spent, start set included. Shares are of the regions (or pixels, void included) of the whole pool."""
 
     unit: Annotated[Unit, UNITS] = Field(default_factory=lambda: UNITS.parse("regions"))
+    """What the budget counts."""
     start: Amount = 0.02
+    """Size of the start set, as a count or a share of the pool."""
     start_rule: Annotated[StartRule, START_RULES] = Field(default_factory=lambda: START_RULES.parse("random"), validate_default=False)
     """How the start set is chosen: the kind alone, or a mapping with the settings of that kind."""
     per_cycle: Amounts = 0.02
-    """What a query after the start set may cost; of several amounts, the first is for cycle 0, and the last one repeats."""
+    """What each later query may cost; of a list, the first amount is for cycle 0, and the last one
+    repeats.
+    """
     amount: Amount = 0.12
+    """The whole budget, including the start set, as a count or a share of the pool."""
 
     @model_validator(mode="after")
     def _start_fits(self) -> "BudgetConfig":
@@ -330,17 +437,27 @@ class FinalConfig(Section):
     """The models that are measured: of `final`, `upper-bound`, and beside a run's own at the named budgets."""
 
     budgets: tuple[Amount, ...] = ()
-    """Ascending, at most `budget.amount`, in `budget.unit`: where a run also trains fresh models on what is labelled then."""
+    """Budgets, in ascending order and at most `budget.amount`, at which a run also trains fresh
+    models on what is labelled by then.
+    """
     repeats: Count | None = None
-    """Models that are trained, of which mean and spread are told; default: 3 where budgets are named, else 1."""
+    """Number of models that are trained at each budget, to report mean and spread; null is 3 where
+    `budgets` are named, else 1.
+    """
     train: dict[str, Any] = Field(default_factory=dict)
-    """Keys of `train` that differ from the models that choose."""
+    """Keys of `train` that differ from those of the models that choose."""
     steps: Steps | None = None
+    """As `train.steps`, for the measured models; null takes the run's length."""
     epochs: Annotated[int, Field(ge=1, le=10**9)] | None = None
+    """As `train.epochs`, for the measured models; null takes the run's length."""
     batch_size: Annotated[int, Field(ge=1, le=65_536)] | None = None
+    """As `train.batch_size`, for the measured models; null takes the run's."""
     learning_rate: Positive | None = None
+    """As `train.learning_rate`, for the measured models; null takes the run's."""
     schedule: Schedule | None = None
+    """As `train.schedule`, for the measured models; null takes the run's."""
     image_size: tuple[Side, Side] | None = None
+    """As `data.image_size`, for the measured models; null takes the run's."""
 
     @model_validator(mode="after")
     def _one_value_a_key(self) -> "FinalConfig":
@@ -382,35 +499,63 @@ FINAL_KEYS = ("steps", "epochs", "batch_size", "learning_rate", "schedule")
 
 class ReportConfig(Section):
     num_images: Annotated[int, Field(ge=0, le=32)] = 4
+    """Number of images that the report shows with queries, entropy and predictions."""
 
 
 class ClusterConfig(Section):
     host: Literal["actor", "process"] = "actor"
+    """Where the driver runs: as an actor on the cluster, or in the process of the command."""
     num_cpus: Annotated[int, Field(ge=1, le=4096)] | None = None
-    """Logical CPUs of a local cluster that ray_al starts itself; default: the machine's, at least 4."""
+    """Logical CPUs of a local cluster that ray_al starts itself; null takes the machine's, at least
+    4.
+    """
     keep_checkpoints: Count = 2
+    """Number of latest cycles whose checkpoints are kept."""
     start_timeout_s: Annotated[float, Field(gt=0, le=1e6)] = 900.0
-    """Seconds that a run waits for processes which the cluster does not start (no room, no nodes yet) before it ends with the reason."""
+    """Seconds that a run waits for processes which the cluster does not start, before it ends with
+    the reason.
+    """
 
 
 class RunConfig(Section):
     """Everything that a run depends on. `config.yaml` of a run directory holds it complete and resolved."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = "run"
+    """Name of the run, from which the name of its directory is made."""
     seed: Seed = 0
+    """Seed of everything that is random in the run."""
     data: DataConfig = Field(default_factory=DataConfig)
+    """The images and masks."""
     regions: Annotated[Regions, REGIONS] = Field(default_factory=lambda: REGIONS.parse({"kind": "grid"}), validate_default=False)
+    """The parts of an image that are scored, chosen and labelled."""
     model: Annotated[ModelConfig | ComposedConfig, MODELS] = ModelConfig()
+    """The network."""
     features: FeaturesConfig = Field(default_factory=FeaturesConfig)
+    """Features of a frozen backbone: which views of an image are trained on, and where features are
+    kept.
+    """
     train: TrainConfig = TrainConfig(steps=200)
+    """How the models that choose are trained."""
     strategy: StrategyConfig = Field(default_factory=StrategyConfig)
+    """How regions are scored, and how a query is chosen from the scores."""
     label: Annotated[LabelKind, LABELS] = Field(default_factory=lambda: LABELS.parse({}))
+    """What is asked about a region, and who answers."""
     score: ScoreConfig = ScoreConfig()
+    """How the work of scoring the pool is distributed and computed."""
     budget: BudgetConfig = Field(default_factory=BudgetConfig)
+    """What may be spent, the start set included; shares are of the regions (or pixels, void
+    included) of the whole pool.
+    """
     final: FinalConfig = FinalConfig()
+    """The models that are measured: those of `ray-al final` and `upper-bound`, and a run's own at
+    the named budgets.
+    """
     report: ReportConfig = ReportConfig()
+    """What the report shows."""
     tracking: TrackingConfig = TrackingConfig()
+    """Trackers that show the curves elsewhere, cycle by cycle."""
     cluster: ClusterConfig = ClusterConfig()
+    """Where the run's processes live, and how long it waits for them."""
 
     def shard_size(self, num_images: int) -> int:
         """`score.shard_size`, or what `auto` is for a pool: up to 256 images where they are small, so that lanes seldom run dry, fewer

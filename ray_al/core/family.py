@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin
 
-from pydantic import GetCoreSchemaHandler
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, core_schema
 
@@ -113,6 +113,18 @@ class Family(Generic[Variant]):
             self.parse,
             serialization=core_schema.plain_serializer_function_ser_schema(self._plain, info_arg=True),
         )
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Any built-in kind with its own settings, its plain word, or a user's own class."""
+        variants: list[Any] = [handler(self.find(kind).__pydantic_core_schema__) for kind in self.kinds]
+        own = {
+            "type": "object",
+            "description": "A class of your own, `package.module:Class`, with its settings.",
+            "properties": {"kind": {"type": "string", "pattern": ":"}},
+            "required": ["kind"],
+        }
+        words = [{"enum": list(self.kinds)}] if self.takes_word else []
+        return {"anyOf": [*variants, own, *words]}
 
     def _plain(self, variant: Variant, info: core_schema.SerializationInfo) -> Any:
         """The plain values of a variant: a word where that is allowed and says all."""

@@ -16,9 +16,13 @@ class ModelConfig(Model):
 
     kind: Literal["network"] = "network"
     name: str = "lraspp_mobilenet_v3_large"
+    """Name of a torchvision segmentation network, or `package.module:function` that builds one."""
     weights: Annotated[str, Field(min_length=1)] = "none"
-    """none, backbone, full (torchvision's), or the path or URI of a state dict."""
+    """Initial weights: `none`, `backbone` or `full` (torchvision's), or the path or URI of a state
+    dict.
+    """
     args: dict[str, Any] = Field(default_factory=dict)
+    """Further arguments of the function that builds the network."""
     frozen: bool = False
     """Whether the backbone of a torchvision network keeps its weights, so that its features are computed once."""
 
@@ -44,11 +48,17 @@ class ComposedConfig(Model):
 
     kind: Literal["composed"] = "composed"
     backbone: Annotated[Backbone, BACKBONES]
+    """The network that gives feature maps."""
     head: Annotated[Head, HEADS] = Field(default_factory=lambda: HEADS.parse({"kind": "fpn"}), validate_default=False)
+    """What turns feature maps into logits."""
     weights: Annotated[str, Field(min_length=1)] = "none"
-    """Of the backbone: none, backbone (its package's pretrained ones), or the path or URI of a state dict."""
+    """Initial weights of the backbone: `none`, `backbone` (its package's pretrained ones), or the
+    path or URI of a state dict.
+    """
     frozen: Annotated[bool | int, BeforeValidator(_all_or_stages)] = True
-    """true: the backbone keeps its weights, and its features are computed once; a number: so many of its stages do."""
+    """`true` keeps all weights of the backbone, so that its features are computed once; a number
+    keeps those of its first stages.
+    """
 
     @field_validator("weights")
     @classmethod

@@ -32,7 +32,13 @@ Gpus = Annotated[float, Field(ge=0, le=1000), AfterValidator(_share_or_whole)]
 class Section(BaseModel):
     """A part of the configuration: frozen, closed to unknown keys, its numbers finite."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        protected_namespaces=(),
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+    )
 
     @field_validator("*", mode="before")
     @classmethod

@@ -14,43 +14,65 @@ class LazyConfig(Section):
     """Score again only the images whose last scores can still reach the query, and a random check sample."""
 
     share: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """Of the images with something left to query, those with the highest last scores are scored again."""
+    """Part of the images with something left to query, those with the highest last scores, that is
+    scored again.
+    """
     check: Annotated[float, Field(gt=0, le=1)] = 0.05
-    """Of the other images, drawn at random: from them the recall of the true query is estimated."""
+    """Part of the other images, drawn at random, from which the recall of the true query is
+    estimated.
+    """
     min_recall: Annotated[float, Field(ge=0, le=1)] = 0.9
-    """Where the estimate falls below, the rest is scored too."""
+    """Estimated recall below which the rest is scored too."""
 
 
 class StrategyConfig(Section):
     score: str = "entropy"
-    """An acquisition function of `ray-al strategies`, or `package.module:function`: logits (N, C, H, W) to values (N, H, W)."""
+    """An acquisition function of `ray-al strategies`, or `package.module:function`, which turns
+    logits (N, C, H, W) into values (N, H, W).
+    """
     temperature: Annotated[float, Field(ge=1e-6, le=1e6)] = 1.0
-    """Logits are divided by it."""
+    """Number by which logits are divided before the softmax."""
     aggregation: Literal["auto", "mean", "sum", "max", "top_share"] = "auto"
-    """From pixels to a region; `auto` is the function's own, mostly the mean."""
+    """How the values of a region's pixels become one; `auto` takes what suits the function, mostly
+    the mean.
+    """
     top_share: Annotated[float, Field(gt=0, le=1)] = 0.1
-    """Of `aggregation: top_share`: the mean of this part of the region, the highest."""
+    """With `aggregation: top_share`, the part of the region's pixels, those with the highest
+    values, over which the mean is taken.
+    """
     transforms: Annotated[tuple[str, ...], Field(min_length=1)] = ("mirror",)
-    """Of `equal` and `disagreement`: mirror, flip, rotate90, rotate180, rotate270, scale0.5, …"""
+    """Transforms of the image that `equal` and `disagreement` compare: mirror, flip, rotate90,
+    rotate180, rotate270, scale0.5 and others.
+    """
     passes: Annotated[PassKind, PASSES] = Field(default_factory=lambda: PASSES.parse({"kind": "dropout"}), validate_default=False)
     """What makes several predictions of one image, for functions such as `bald`."""
     radius: Annotated[int, Field(ge=1, le=10_000)] = 1
-    """Of `ripu`: the window is 2 * radius + 1 pixels wide."""
+    """With `score: ripu`, the radius of the window, which is 2 * radius + 1 pixels wide."""
     nu: Weight = 6.0
-    """Of `pixbal`: how strongly frequent classes are held back."""
+    """With `score: pixbal`, how strongly frequent classes are held back."""
     batch: Annotated[BatchRule, BATCH_RULES] = Field(default_factory=lambda: BATCH_RULES.parse({"kind": "topk"}), validate_default=False)
+    """How a query is chosen from the scores."""
     per_image: Count | None = None
-    """At most so many regions of one image in a query."""
+    """Largest number of regions of one image in a query; null sets no limit."""
     min_distance: Positive | None = None
-    """Native pixels between the centres of two regions of one image in a query."""
+    """Smallest distance, in native pixels, between the centres of two regions of one image in a
+    query.
+    """
     offer: Annotated[Offer, OFFERS] | None = None
-    """How an image of `pixels` or `windows` picks the regions that it offers; None: those with the highest scores."""
+    """How an image of `pixels` or `windows` picks the regions that it offers; null offers those
+    with the highest scores.
+    """
     feature_layer: Annotated[str, Field(min_length=1)] | None = None
-    """Module whose output is pooled by region for rules that look at features; default: the input of the last convolution. `backbone`: the
-    coarsest map of the backbone; `backbone_maps`: its two coarsest maps, which weigh alike."""
+    """Module whose output is pooled by region for rules that look at features; null takes the input
+    of the last convolution, `backbone` the coarsest map of the backbone, and `backbone_maps` its
+    two coarsest maps with equal weight.
+    """
     lazy: LazyConfig | None = None
+    """Scores again only the images whose last scores can still reach the query; null scores all."""
     skip_void_by_ground_truth: bool = False
-    """EquAL's void filter. It looks at the ground truth of unlabelled regions: for reproducing the paper only."""
+    """Whether regions are skipped that are void in the ground truth, as EquAL does; for reproducing
+    the paper only, since it looks at labels that nobody has paid for.
+    """
 
     def of_start(self, **settings: Any) -> "StrategyConfig":
         """The strategy that chooses a start set where this one chooses later: random scores unless `settings` say otherwise."""

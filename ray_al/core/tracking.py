@@ -12,11 +12,13 @@ class TrackingConfig(Section):
     """Where curves are shown elsewhere, cycle by cycle."""
 
     tensorboard: bool = False
-    """Whether TensorBoard's files are written, below `tensorboard/` of the run."""
+    """Whether TensorBoard's files are written below `tensorboard/` in the run directory."""
     mlflow: Annotated[Tracker, MLFLOW] | None = None
+    """Writes the curves to MLflow; null does not."""
     wandb: Annotated[Tracker, WANDB] | None = None
+    """Writes the curves to Weights & Biases; null does not."""
     own: tuple[Annotated[Tracker, TRACKERS], ...] = ()
-    """Further trackers: `{kind: package.module:Class, …}`."""
+    """Further trackers, each `{kind: package.module:Class, …}` with its settings."""
 
     @model_validator(mode="after")
     def _each_once(self) -> "TrackingConfig":

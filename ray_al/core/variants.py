@@ -31,8 +31,11 @@ class Model(Section):
     """A segmentation network."""
 
     kind: str
+    """Whether it is a whole network by its name (`network`), or one that is composed of a backbone
+    and a head (`composed`).
+    """
     weights: str
-    """none, or which weights it starts from."""
+    """Initial weights, or `none`."""
 
     @property
     def is_frozen(self) -> bool:
@@ -49,6 +52,7 @@ class Backbone(Section):
     """A network that gives feature maps."""
 
     kind: str
+    """Which backbone it is: a built-in kind, or `package.module:Class` for your own."""
     probe_side: ClassVar[int] = 64
     """Pixels of the side of a square image that passes through it, with which it is asked for the channels of its maps."""
 
@@ -70,6 +74,7 @@ class Head(Section):
     """What turns feature maps into logits."""
 
     kind: str
+    """Which head it is: a built-in kind, or `package.module:Class` for your own."""
     hidden_layer: ClassVar[str | None] = None
     """Name, inside the module, of the layer whose output the last one reads: there dropout is put and features of regions are taken.
 
@@ -96,6 +101,7 @@ class View(Section):
     """A change to an image whose features are computed once and trained on again and again."""
 
     kind: str
+    """Which view it is: a built-in kind, or `package.module:Class` for your own."""
 
     @abstractmethod
     def draw(self, name: str, size: tuple[int, int]) -> Any:
@@ -110,10 +116,13 @@ class Semi(Section):
     """What a network with a frozen backbone learns from pixels that nobody labelled."""
 
     kind: str
+    """Which method it is: a built-in kind, or `package.module:Class` for your own."""
     weight: Positive = 1.0
-    """Factor of the cross entropy on these pixels, which is a mean over all that are drawn, believed or not."""
+    """Weight of the cross entropy on these pixels, which is a mean over all that are drawn, whether
+    their label is believed or not.
+    """
     pixels: Count = 8000
-    """Pixels that are drawn from a batch; those without a label are looked at."""
+    """Number of pixels that are drawn from a batch, of which those without a label are used."""
 
     @abstractmethod
     def is_active(self, done: float) -> bool:
@@ -161,6 +170,7 @@ class Offer(Section):
     """How an image with a region at every pixel picks the few that it offers."""
 
     kind: str
+    """Which offer it is: a built-in kind, or `package.module:Class` for your own."""
 
     @property
     def reads_classes(self) -> bool:
@@ -182,6 +192,7 @@ class Store(Section):
     """Where features are kept."""
 
     kind: str
+    """Which store it is: a built-in kind, or `package.module:Class` for your own."""
 
     def keeps(self, num_passes: int) -> bool:
         """Whether it is worth keeping the features of a pool that a run passes over `num_passes` times."""

@@ -18,7 +18,9 @@ class Grid(Regions):
 
     kind: Literal["grid"] = "grid"
     rows: Cells = 5
+    """Number of rows of cells."""
     columns: Cells = 5
+    """Number of columns of cells."""
 
     paper: ClassVar[str] = "EquAL: Golestaneh and Kitani, BMVC 2020"
     are_boxes: ClassVar[bool] = True

@@ -20,7 +20,7 @@ class SparseRegions(Regions):
     """A kind with a square region around every pixel, of which an image offers its best few."""
 
     per_image: Count = 10
-    """Candidates that an image offers in one cycle."""
+    """Number of candidates that an image offers in one cycle."""
     radius: Radius
     """Native pixels; what it is the radius of, a kind says."""
 

@@ -39,11 +39,17 @@ class Superpixels(MappedRegions):
 
     kind: Literal["superpixels"] = "superpixels"
     method: Literal["seeds", "slic", "felzenszwalb"] = "seeds"
-    """How they are found; those of `felzenszwalb` differ in size, and keep thin things apart from what is behind them."""
+    """Algorithm that finds the superpixels; those of `felzenszwalb` differ in size, and keep thin
+    things apart from what is behind them.
+    """
     count: Annotated[int, Field(ge=1, le=60_000)] = 200
-    """Superpixels wanted in an image, lowered to one in 16 pixels; the method gives somewhat more or fewer."""
+    """Number of superpixels wanted in an image, lowered to one in 16 pixels; the method finds
+    somewhat more or fewer.
+    """
     compactness: Positive = 10.0
-    """Of SLIC: the weight of distance against colour; higher is squarer."""
+    """With `method: slic`, the weight of distance against colour; larger values give squarer
+    superpixels.
+    """
 
     paper: ClassVar[str] = "SEEDS: Van den Bergh et al., ECCV 2012; SLIC: Achanta et al., TPAMI 2012; Felzenszwalb and Huttenlocher, IJCV 2004"
     told_keys: ClassVar[tuple[str, ...]] = ("method", "count")

@@ -13,7 +13,7 @@ class Windows(SparseRegions):
 
     kind: Literal["windows"] = "windows"
     radius: Radius = 1
-    """k of the paper: windows are 2 * radius + 1 native pixels wide, and never overlap."""
+    """Windows are 2 * radius + 1 native pixels wide, and never overlap."""
 
     paper: ClassVar[str] = "RIPU: Xie et al., CVPR 2022"
     told_keys: ClassVar[tuple[str, ...]] = ("radius",)

@@ -74,11 +74,15 @@ class CentroidsRule(CandidateRule):
     needs: ClassVar[str] = "of the best candidates: features"
     depends_on_k: ClassVar[bool] = True
     factor: Annotated[float, Field(ge=1)] | None = 10.0
-    """So many times the query's size are clustered, those with the highest scores; null: all `candidates`."""
+    """Number of regions that are clustered, those with the highest scores, as a multiple of the
+    query's size; null clusters all `candidates`.
+    """
     components: Number = 32
-    """Principal components of the standardised features that are compared; 0: all features as they are."""
+    """Number of principal components of the standardised features that are compared; 0 compares all
+    features as they are.
+    """
     iterations: Number = 10
-    """Passes of k-means at most."""
+    """Largest number of passes of k-means."""
 
     def num_candidates(self, num_regions: int) -> int:
         if self.factor is None:

@@ -56,7 +56,7 @@ class ClassSplitRule(Sharpness, CandidateRule):
     reads_class_scores: ClassVar[bool] = True
     depends_on_k: ClassVar[bool] = True
     share_by_class: Annotated[float, Field(ge=0, le=1)] = 0.66
-    """The part of the query that is shared out equally among the classes."""
+    """Part of the query that is shared out equally among the classes."""
 
     def why_not(self, score: str, function: ScoreFacts) -> str | None:
         if function.attribution in ("hard", "soft"):

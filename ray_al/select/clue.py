@@ -37,7 +37,7 @@ class ClueRule(CandidateRule):
     needs: ClassVar[str] = "of the best candidates: features and classes"
     depends_on_k: ClassVar[bool] = True
     iterations: Number = 10
-    """Passes of k-means at most."""
+    """Largest number of passes of k-means."""
 
     def choose(self, candidates: Candidates, *, k: int, rng: np.random.Generator) -> np.ndarray:
         return clue(candidates, k=k, rng=rng, iterations=self.iterations)

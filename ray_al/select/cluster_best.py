@@ -43,7 +43,7 @@ class ClusterBestRule(CandidateRule):
     needs: ClassVar[str] = "of the best candidates: features"
     depends_on_k: ClassVar[bool] = True
     iterations: Number = 10
-    """Passes of k-means at most."""
+    """Largest number of passes of k-means."""
 
     def choose(self, candidates: Candidates, *, k: int, rng: np.random.Generator) -> np.ndarray:
         return cluster_best(candidates, k=k, rng=rng, iterations=self.iterations)

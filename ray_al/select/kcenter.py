@@ -77,7 +77,9 @@ class KCenterRule(CandidateRule):
     paper: ClassVar[str] = "Sener and Savarese, ICLR 2018 (arXiv 1708.00489): k-center greedy on features"
     needs: ClassVar[str] = "of the best candidates: features"
     tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.02
-    """Each region may be at most this share less far than the farthest one, which saves passes over the candidates."""
+    """Share by which a chosen region may be less far than the farthest one, which saves passes over
+    the candidates.
+    """
 
     def choose(self, candidates: Candidates, *, k: int, rng: np.random.Generator) -> np.ndarray:
         return kcenter(candidates, k=k, rng=rng, tolerance=self.tolerance)[0]

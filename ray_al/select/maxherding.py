@@ -63,9 +63,11 @@ class MaxHerdingRule(CandidateRule):
     paper: ClassVar[str] = "Bae et al., ECCV 2024 (arXiv 2407.12212): greedy coverage under a kernel"
     needs: ClassVar[str] = "of the best candidates: features"
     points: Count = 1024
-    """Coverage is measured at this many candidates at most, drawn at random."""
+    """Largest number of candidates, drawn at random, at which coverage is measured."""
     width: Positive | None = None
-    """Of the kernel exp(-(d / width)^2), in units of the features; null: the median distance between two of the points."""
+    """Width of the kernel exp(-(d / width)^2), in units of the features; null takes the median
+    distance between two of the points.
+    """
 
     def choose(self, candidates: Candidates, *, k: int, rng: np.random.Generator) -> np.ndarray:
         return maxherding(candidates, k=k, rng=rng, num_points=self.points, sigma=self.width)

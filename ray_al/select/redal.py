@@ -42,10 +42,11 @@ class ReDALRule(CandidateRule):
     paper: ClassVar[str] = "Wu et al., ICCV 2021 (arXiv 2107.11769): each next region of a cluster counts 0.95 times"
     needs: ClassVar[str] = "of the best candidates: features"
     clusters: Count = 400
+    """Number of clusters into which the candidates' features are grouped."""
     decay: Annotated[float, Field(gt=0, le=1)] = 0.95
     """Factor by which each next region of a cluster counts less than the one before it."""
     iterations: Number = 10
-    """Passes of k-means at most."""
+    """Largest number of passes of k-means."""
 
     def choose(self, candidates: Candidates, *, k: int, rng: np.random.Generator) -> np.ndarray:
         return redal(candidates, k=k, rng=rng, num_clusters=self.clusters, decay=self.decay, iterations=self.iterations)

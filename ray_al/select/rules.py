@@ -119,7 +119,7 @@ class CandidateRule(BatchRule):
     depends_on_k: ClassVar[bool] = False
     """Whether its answer for k regions does not begin with its answer for fewer."""
     candidates: Count = 100_000
-    """Regions with the highest scores among which the rule chooses."""
+    """Number of regions with the highest scores among which the rule chooses."""
 
     def num_candidates(self, num_regions: int) -> int:
         return self.candidates

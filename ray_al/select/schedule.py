@@ -18,9 +18,13 @@ class Sharpness(Section):
     beta: Positive = 1.0
     """How strongly high scores are preferred: towards 0 the draw is uniform, towards infinity the highest scores win."""
     schedule: Schedule = "constant"
-    """`exponential`: beta grows by the factor `growth` from the first cycle to the last (ClaSP PE)."""
+    """Whether beta stays the same, or grows by the factor `growth` from the first cycle to the
+    last, as in ClaSP PE.
+    """
     growth: Annotated[float, Field(ge=1, le=1e9)] = GROWTH
-    """Of `schedule: exponential`."""
+    """With `schedule: exponential`, the factor by which beta grows from the first cycle to the
+    last.
+    """
 
     def sharpness(self, moment: Moment) -> float:
         """beta of a cycle."""

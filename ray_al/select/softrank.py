@@ -32,7 +32,7 @@ class SoftrankRule(Sharpness, OrderRule):
     paper: ClassVar[str] = "Kirsch et al., TMLR 2023 (arXiv 2106.12059): in proportion to rank^-beta"
     ranks_scores: ClassVar[bool] = True
     candidates: Count = 100_000
-    """M, the regions with the highest scores among which the rule draws."""
+    """Number of regions with the highest scores among which the rule draws."""
 
     def num_candidates(self, num_regions: int) -> int:
         return self.candidates

@@ -82,7 +82,7 @@ class StratifiedRule(OrderRule):
     needs: ClassVar[str] = "scores, the classes that cover each region"
     reads_covers: ClassVar[bool] = True
     min_cover: Annotated[float, Field(gt=0, le=1)] = 0.25
-    """The part of a region that a predicted class must fill for the region to stand for it."""
+    """Part of a region that a predicted class must fill for the region to stand for that class."""
 
     def why_not(self, score: str, function: ScoreFacts) -> str | None:
         if function.needs_model:

@@ -86,11 +86,11 @@ class TwoStageRule(CandidateRule):
     paper: ClassVar[str] = "Kim et al., NeurIPS 2025 (arXiv 2510.22229): herding keeps a part, of which the highest scores"
     needs: ClassVar[str] = "of the best candidates: features"
     keep: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """The part of the candidates that herding keeps, of which the highest scores are chosen."""
+    """Part of the candidates that herding keeps; of these the highest scores are chosen."""
     block: Count = 2048
-    """Candidates that are herded together: a matrix of 4 * block^2 bytes."""
+    """Number of candidates that are herded together, which takes a matrix of 4 * block^2 bytes."""
     width_factor: Positive = 2.0
-    """The kernel's width in median distances."""
+    """Width of the kernel, in median distances."""
 
     def choose(self, candidates: Candidates, *, k: int, rng: np.random.Generator) -> np.ndarray:
         return two_stage(candidates, k=k, rng=rng, keep=self.keep, block=self.block, width_factor=self.width_factor)

@@ -79,13 +79,17 @@ class TypiClustRule(CandidateRule):
     needs: ClassVar[str] = "of the best candidates: features"
     depends_on_k: ClassVar[bool] = True
     clusters: Count = 500
-    """At most so many; there is one for each region of the query and each labelled region."""
+    """Largest number of clusters; there is one for each region of the query and each labelled
+    region.
+    """
     neighbours: Count = 20
-    """A region is typical where the mean distance to its nearest ones, so many, is small."""
+    """Number of nearest regions over which the mean distance is taken; a region is typical where it
+    is small.
+    """
     min_size: Number = 5
-    """Clusters of at most this many members come last."""
+    """Clusters with at most this many members come last."""
     iterations: Number = 10
-    """Passes of k-means at most."""
+    """Largest number of passes of k-means."""
 
     def choose(self, candidates: Candidates, *, k: int, rng: np.random.Generator) -> np.ndarray:
         return typiclust(

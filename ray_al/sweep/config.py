@@ -19,10 +19,15 @@ class Space(Section):
     """The values of one key: exactly one of the five."""
 
     grid: Annotated[tuple[Any, ...], Field(min_length=1)] | None = None
+    """Values that are all tried, with every combination of the other grids."""
     choice: Annotated[tuple[Any, ...], Field(min_length=1)] | None = None
+    """Values of which one is drawn."""
     range: tuple[float, float] | None = None
+    """Lower and upper end between which a number is drawn uniformly."""
     log_range: tuple[float, float] | None = None
+    """Lower and upper end, above 0, between which a number is drawn uniformly in its logarithm."""
     int_range: tuple[int, int] | None = None
+    """Lower and upper end between which a whole number is drawn."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> "Space":
@@ -64,8 +69,11 @@ class SearchConfig(Section):
     """How settings are taken from the space; `trials` is their number (each is run with every seed)."""
 
     kind: Literal["grid", "random", "optuna"] = "grid"
+    """How settings are taken from the space: all of a grid, at random, or by Optuna."""
     trials: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """Number of settings that `random` and `optuna` draw; each is run with every seed."""
     seed: Seed = 0
+    """Seed of the drawing."""
 
     @model_validator(mode="after")
     def _number(self) -> "SearchConfig":
@@ -77,44 +85,48 @@ class SearchConfig(Section):
 
 
 class SchedulerConfig(Section):
-    """Stop what falls behind, at equal budget.
-
-    Attributes:
-        first: budget (count or share, in the runs' unit) of the first comparison.
-        reduction: of `asha`: the next rung is at `reduction` times the budget, and 1/`reduction` of the trials go on.
-        min_trials: of `median`: trials that must have reached a budget before one is stopped there.
-    """
+    """Stops what falls behind, at equal budget."""
 
     kind: Literal["none", "asha", "median"] = "none"
+    """Which trials are stopped early: none, those below a rung's best part (`asha`), or those below
+    the median.
+    """
     first: Amount | None = None
+    """Budget of the first comparison, as a count or share in the runs' unit."""
     reduction: Annotated[float, Field(gt=1, le=1e6)] = 2.0
+    """With `asha`, the factor between the budgets of two rungs; one trial in `reduction` goes on.
+    """
     min_trials: Annotated[int, Field(ge=2, le=1_000_000)] = 3
+    """With `median`, the number of trials that must have reached a budget before one is stopped
+    there.
+    """
 
 
 class LimitsConfig(Section):
     at_once: Annotated[int, Field(ge=1, le=100_000)] | Literal["auto"] = "auto"
+    """Number of trials that run at a time; `auto` takes as many as fit on the cluster."""
     hours: Annotated[float, Field(gt=0, le=1e6)] | None = None
     """Hours that one call of `ray-al sweep` may take, shared starts included; `--resume` has as many again."""
     labels: Annotated[int, Field(ge=1, le=2**62)] | None = None
     """New labels, in the runs' budget unit, that all runs of one call of `ray-al sweep` together may buy. A shared start counts once, and
     what earlier calls bought does not count. The call ends once so many are bought; `--resume` goes on and may buy as many again."""
     retries: Annotated[int, Field(ge=0, le=1000)] = 3
-    """How often a trial whose process died goes on."""
+    """How often a trial is continued after its process died."""
 
 
 class EndpointConfig(Section):
-    """What a sweep is made to find out, said before its runs are made.
-
-    Attributes:
-        budgets: counts or shares, in the runs' unit; the endpoint of a run is the mean of its scores at them.
-        measure: `final_miou` of the measured models, or `miou` of the models that choose.
-        comparisons: pairs of names of settings, as `--dry-run` shows them. The first minus the second is tested,
-            and Holm's correction counts these pairs alone.
-    """
+    """What a sweep is made to find out, stated before its runs are made."""
 
     budgets: Annotated[tuple[Amount, ...], Field(min_length=1)]
+    """Counts or shares in the runs' unit; the endpoint of a run is the mean of its scores at these
+    budgets.
+    """
     measure: Literal["final_miou", "miou"] = "final_miou"
+    """The score: `final_miou` of the measured models, or `miou` of the models that choose."""
     comparisons: Annotated[tuple[tuple[str, str], ...], Field(min_length=1)]
+    """Pairs of names of settings, as `--dry-run` shows them; the first minus the second is tested,
+    and Holm's correction counts these pairs alone.
+    """
 
     @model_validator(mode="after")
     def _each_once(self) -> "EndpointConfig":
@@ -133,16 +145,25 @@ class SweepConfig(Section):
     """A sweep; `base` (a file) and `run` (values over it) make the configuration that `space` varies."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = "sweep"
+    """Name of the sweep, from which the name of its directory is made."""
     base: Annotated[str, Field(min_length=1)] | None = None
+    """Path of the configuration file that the sweep starts from, relative to the sweep file."""
     run: dict[str, Any] = Field(default_factory=dict)
-    space: dict[str, Annotated[Space, BeforeValidator(_space)]] = Field(default_factory=dict)
+    """Dotted keys of a run, or whole sections, with values that replace those of `base`."""
+    space: dict[str, Annotated[Space, BeforeValidator(_space, json_schema_input_type=Space | tuple[Any, ...])]] = Field(default_factory=dict)
+    """Values to try, by dotted key of a run; a plain list is a grid."""
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
+    """Seeds with which every setting is run."""
     reference: dict[str, Any] = Field(default_factory=lambda: {"strategy.score": "random", "strategy.batch.kind": "topk"})
-    """Settings of the strategy that all are compared with; always in."""
+    """Settings of the strategy that all others are compared with; it always takes part."""
     search: SearchConfig = SearchConfig()
+    """How settings are taken from the space."""
     scheduler: SchedulerConfig = SchedulerConfig()
+    """Which trials are stopped before they have spent their budget."""
     limits: LimitsConfig = LimitsConfig()
+    """Limits of one call of `ray-al sweep`."""
     endpoint: EndpointConfig | None = None
+    """What the sweep is made to find out, stated before its runs are made."""
 
     @field_validator("seeds")
     @classmethod

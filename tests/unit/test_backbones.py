@@ -10,8 +10,9 @@ from ray_al.core.config import parse_config
 from ray_al.core.errors import ConfigError
 from ray_al.core.variants import HEADS, Backbone, Head
 from ray_al.models import build_backbone, build_model, check_model
-from ray_al.models.backbones.torchvision import TorchvisionBackbone, last_layers
+from ray_al.models.backbones.torchvision import TorchvisionBackbone
 from ray_al.models.layers import trace
+from ray_al.models.networks.torchvision import last_layers
 from ray_al.models.weights import load_backbone_state
 
 MOBILENET_LAYERS = ("features.3", "features.6", "features.13", "features.17")

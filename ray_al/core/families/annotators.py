@@ -117,6 +117,7 @@ class Annotator(Section):
     """
 
     kind: str
+    """Which annotator it is: a built-in kind, or `package.module:Class` for your own."""
     answers_at_once: ClassVar[bool] = False
     """Whether `collect` answers all that is asked: the run never waits, and hands out nothing."""
     reads_masks: ClassVar[bool] = False

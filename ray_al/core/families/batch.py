@@ -50,6 +50,7 @@ class BatchRule(Section):
     """
 
     kind: str
+    """Which batch rule it is: a built-in kind, or `package.module:Class` for your own."""
     paper: ClassVar[str] = ""
     """Its source, for `ray-al strategies`."""
     needs: ClassVar[str] = "scores"

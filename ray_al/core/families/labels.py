@@ -52,6 +52,7 @@ class LabelKind(Section):
     """What is asked about a region."""
 
     kind: str
+    """Which label kind it is: a built-in kind, or `package.module:Class` for your own."""
     annotator: Annotated[Annotator, ANNOTATORS] = Field(default_factory=lambda: ANNOTATORS.parse("simulated"))
     """Who answers."""
 

@@ -55,6 +55,7 @@ class Layout(Section):
     """How a data set lies on a disk; `datasets/listing.py` has what listing files takes."""
 
     kind: str
+    """Which layout it is: a built-in kind, or `package.module:Class` for your own."""
     class_names: ClassVar[tuple[str, ...]] = ()
     """Of the classes, id 0 first; where there are none, `data.class_names` must name them."""
     colors: ClassVar[Colors] = ()

@@ -40,8 +40,9 @@ class PassKind(Section):
     """
 
     kind: str
+    """Which way of making several predictions it is: a built-in kind, or `package.module:Class` for your own."""
     count: Annotated[int, Field(ge=2, le=1000)] = 10
-    """Passes over each image."""
+    """Number of passes over each image."""
 
     paper: ClassVar[str] = ""
     """Where the kind comes from."""

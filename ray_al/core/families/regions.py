@@ -59,6 +59,7 @@ class Regions(Section):
     """
 
     kind: str
+    """Which region kind it is: a built-in kind, or `package.module:Class` for your own."""
     paper: ClassVar[str] = ""
     """Where the kind comes from."""
     needs: ClassVar[str] = ""

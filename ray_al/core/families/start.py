@@ -22,6 +22,7 @@ class StartRule(Section):
     """
 
     kind: str
+    """Which start rule it is: a built-in kind, or `package.module:Class` for your own."""
     paper: ClassVar[str] = ""
     """Its source, for `ray-al strategies`."""
     needs: ClassVar[str] = ""

@@ -29,6 +29,7 @@ class Tracker(Section):
     """A service that shows curves."""
 
     kind: str
+    """Which tracker it is: a built-in kind, or `package.module:Class` for your own."""
     package: ClassVar[str | None] = None
     """A package that must be installed."""
 

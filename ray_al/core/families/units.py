@@ -38,6 +38,7 @@ class Unit(Section):
     """
 
     kind: str
+    """Which unit it is: a built-in kind, or `package.module:Class` for your own."""
     paper: ClassVar[str] = ""
     """Where budgets are counted in this way."""
     shows_late: ClassVar[bool] = False

@@ -18,6 +18,7 @@ class MlflowTracker(Tracker):
     tracking_uri: Annotated[str, Field(min_length=1)] | None = None
     """A server's or a database's URI; default: `mlflow.db` in the run's or sweep's directory."""
     experiment: Annotated[str, Field(min_length=1)] = "ray_al"
+    """Name of the MLflow experiment to which the run belongs."""
 
     package: ClassVar[str | None] = "mlflow"
 

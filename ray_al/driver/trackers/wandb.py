@@ -15,7 +15,9 @@ class WandbTracker(Tracker):
 
     kind: Literal["wandb"] = "wandb"
     project: Annotated[str, Field(min_length=1)] = "ray_al"
+    """Name of the Weights & Biases project."""
     mode: Literal["offline", "online"] = "offline"
+    """Whether the run is written into its own directory, to be synced later, or sent at once."""
 
     package: ClassVar[str | None] = "wandb"
 

@@ -17,11 +17,14 @@ class FileStore(Store):
 
     kind: Literal["files"] = "files"
     root: Annotated[str, Field(min_length=1)] | None = None
-    """A folder, path or URI, that several runs may share; default: `features` in the run directory."""
+    """Path or URI of a folder that several runs may share; null is `features` in the run directory.
+    """
     limit_gb: Positive = 20.0
-    """At most so much of a pool is kept; what is beyond is computed where it is needed."""
+    """Largest size in GB of what is kept of a pool; the rest is computed where it is needed."""
     least_passes: Count = 2
-    """A run that passes over its pool fewer times computes features where they are needed."""
+    """Smallest number of passes over its pool for which a run stores features; others compute them
+    where they are needed.
+    """
 
     def keeps(self, num_passes: int) -> bool:
         """As `Store.keeps`."""

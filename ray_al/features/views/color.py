@@ -15,9 +15,11 @@ class ColorView(View):
 
     kind: Literal["color"] = "color"
     contrast: Annotated[float, Field(ge=0, lt=1)] = 0.3
-    """The contrast changes by a factor between 1 - contrast and 1 + contrast."""
+    """Largest change of contrast: it is multiplied by a factor between 1 - contrast and 1 +
+    contrast.
+    """
     shift: Weight = 25.0
-    """Each colour changes by at most so many grey levels."""
+    """Largest number of grey levels by which each colour changes."""
 
     def draw(self, name: str, size: tuple[int, int]) -> ViewDraw:
         """As `View.draw`."""

@@ -44,7 +44,7 @@ class FilesAnnotator(Annotator):
     share: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of a query that people must have answered before the run goes on."""
     margin: Number = 32
-    """Pixels of context around a region in a labelling task."""
+    """Number of pixels of context around a region in a labelling task."""
 
     changeable: ClassVar[tuple[str, ...]] = ("share", "margin")
 

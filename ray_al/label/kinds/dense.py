@@ -29,10 +29,9 @@ class DenseLabel(LabelKind):
 
     kind: Literal["dense"] = "dense"
     max_clicks: Count = 100
-    """What is reserved, and at most charged, for outlining one region: there an annotator stops.
-
-    What lies beyond is a label that nobody paid for, so that a curve against clicks flatters dense
-    labels where many regions reach this number.
+    """Clicks that are reserved, and at most charged, for outlining one region; what an annotator
+    would need beyond them is not paid for, which flatters dense labels in a curve against clicks
+    where many regions reach this number.
     """
 
     paper: ClassVar[str] = "every pixel by polygons; EquAL: Golestaneh and Kitani, BMVC 2020"

@@ -30,7 +30,7 @@ class DominantLabel(SetLabel):
 
     kind: Literal["dominant"] = "dominant"
     sieve: bool = False
-    """Train on those pixels alone that the last model finds likely (ASAL)."""
+    """Whether a model trains only on those pixels that the last model finds likely (ASAL)."""
 
     paper: ClassVar[str] = "RevSpx: Cai et al., CVPR 2021"
 

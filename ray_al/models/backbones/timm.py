@@ -1,15 +1,15 @@
 """Networks of the package timm."""
 
 import difflib
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-import torch
 from pydantic import Field
-from torch import nn
 
 from ray_al.core.errors import ConfigError
 from ray_al.core.variants import Backbone
-from ray_al.models.weights import load_backbone_state
+
+if TYPE_CHECKING:
+    from torch import nn
 
 FINEST_STRIDE = 4
 """Of the maps that are taken where none are named: finer ones see little and are large."""
@@ -24,16 +24,20 @@ class TimmBackbone(Backbone):
     kind: Literal["timm"] = "timm"
     probe_side: ClassVar[int] = 224  # patches of 14 and of 16 pixels divide it
     name: str = "tf_efficientnet_lite0"
+    """Name of a network of timm."""
     maps: Annotated[tuple[Annotated[int, Field(ge=0, le=1000)], ...], Field(min_length=1)] | None = None
-    """Numbers of the stages (of a transformer: blocks) that give the maps, from fine to coarse.
-
-    None: the last map of each stride of 4 or more; of a transformer those that timm chooses, from the last blocks.
+    """Numbers of the stages (of a transformer: blocks) that give the maps, from fine to coarse;
+    null takes the last map of each stride of 4 or more, or what timm chooses from the last blocks
+    of a transformer.
     """
     args: dict[str, Any] = Field(default_factory=dict)
-    """More arguments of `timm.create_model`."""
+    """Further arguments of `timm.create_model`."""
 
-    def build(self, weights: str) -> nn.Module:
+    def build(self, weights: str) -> "nn.Module":
         """As `Backbone.build`. Transformers take any size that their patches divide."""
+        from ray_al.models.networks.timm import ChosenMaps  # torch, which settings alone do not need
+        from ray_al.models.weights import load_backbone_state
+
         network = self._network(pretrained=weights == "backbone")
         if weights not in ("none", "backbone"):
             load_backbone_state(network, weights)
@@ -69,16 +73,3 @@ class TimmBackbone(Backbone):
             near = difflib.get_close_matches(self.name, timm.list_models(), n=3, cutoff=0.4) or ["resnet18", "tf_efficientnet_lite0"]
             raise ConfigError(f"model.backbone.name {self.name!r}: timm has no such network; name one of it, such as {', '.join(near)}")
         return timm
-
-
-class ChosenMaps(nn.Module):
-    """Some of the maps of a network, as a tuple."""
-
-    def __init__(self, network: nn.Module, chosen: list[int]) -> None:
-        super().__init__()
-        self.network, self.chosen = network, chosen
-
-    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Maps (N, c, h, w) of images (N, 3, H, W), from fine to coarse."""
-        maps = self.network(images)
-        return tuple(maps[number] for number in self.chosen)

@@ -5,16 +5,16 @@ builds it: the image's mean chooses among channels of the coarse map, which then
 """
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-import torch
-import torch.nn.functional as F
 from pydantic import Field
-from torch import nn
 
 from ray_al.core.errors import ConfigError
 from ray_al.core.section import Count, Number
 from ray_al.core.variants import Head
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class LrasppHead(Head):
@@ -23,14 +23,19 @@ class LrasppHead(Head):
     kind: Literal["lraspp"] = "lraspp"
     hidden_layer: ClassVar[str] = "cbr"
     width: Count = 128
-    """Channels of the coarse branch."""
+    """Number of channels in the coarse branch."""
     maps: tuple[Number, Number] | None = None
-    """Numbers of the fine and of the coarse map, from 0; None: the second (of two: the first) and the last."""
+    """Numbers of the fine and of the coarse map, from 0; null takes the second (of two maps, the
+    first) and the last.
+    """
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Probability that a channel of the coarse branch is dropped before the last layer, in training."""
+    """Probability that a channel of the coarse branch is dropped before the last layer in training.
+    """
 
-    def build(self, channels: Sequence[int], num_classes: int) -> nn.Module:
+    def build(self, channels: Sequence[int], num_classes: int) -> "nn.Module":
         """As `Head.build`."""
+        from ray_al.models.networks.lraspp import Lraspp  # torch, which settings alone do not need
+
         count = len(channels)
         if count < 2:
             raise ConfigError(
@@ -41,25 +46,3 @@ class LrasppHead(Head):
             message = f"model.head.maps: {fine} and {coarse} of the {count} maps 0 to {count - 1} that model.backbone gives"
             raise ConfigError(f"{message}; name a finer and then a coarser one of these")
         return Lraspp(channels, num_classes, self.width, (fine, coarse), self.dropout)
-
-
-class Lraspp(nn.Module):
-    """Logits (N, C, h, w) at the fine one of two maps (N, c, h, w)."""
-
-    def __init__(self, channels: Sequence[int], num_classes: int, width: int, maps: tuple[int, int], dropout: float) -> None:
-        super().__init__()
-        self.fine, self.coarse = maps
-        low, high = channels[self.fine], channels[self.coarse]
-        self.cbr = nn.Sequential(nn.Conv2d(high, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True))
-        self.scale = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(high, width, 1, bias=False), nn.Sigmoid())
-        self.dropout = nn.Dropout2d(dropout)
-        self.low_classifier = nn.Conv2d(low, num_classes, 1)
-        self.high_classifier = nn.Conv2d(width, num_classes, 1)
-
-    def forward(self, maps: tuple[torch.Tensor, ...]) -> torch.Tensor:
-        """Logits (N, C, h, w)."""
-        low, high = maps[self.fine], maps[self.coarse]
-        values = self.cbr(high) * self.scale(high)
-        values = F.interpolate(values, size=low.shape[-2:], mode="bilinear", align_corners=False)
-        logits: torch.Tensor = self.low_classifier(low) + self.high_classifier(self.dropout(values))
-        return logits

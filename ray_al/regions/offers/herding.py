@@ -24,7 +24,9 @@ class HerdingOffer(Offer):
 
     kind: Literal["herding"] = "herding"
     points: Annotated[int, Field(ge=2, le=20_000)] = 500
-    """Pixels of the image that are drawn: candidates, and what is to be covered."""
+    """Number of pixels of the image that are drawn, both as candidates and as what is to be
+    covered.
+    """
 
     @property
     def reads_features(self) -> bool:

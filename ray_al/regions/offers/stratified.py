@@ -22,9 +22,9 @@ class StratifiedOffer(Offer):
 
     kind: Literal["stratified"] = "stratified"
     exponent: Weight = 0.5
-    """A class is drawn in proportion to (its share + 0.002) to the power of minus this."""
+    """A class is drawn in proportion to (its share + 0.002) to the power of minus this number."""
     share: Annotated[float, Field(gt=0, le=1)] = 0.1
-    """Of a class's pixels, the most uncertain ones among which is drawn."""
+    """Part of a class's pixels, the most uncertain ones, from which a pixel is drawn."""
     least_pixels: Count = 16
     """Classes with fewer predicted pixels in the image are left out."""
 

@@ -14,7 +14,9 @@ class TopShareOffer(Offer):
 
     kind: Literal["top_share"] = "top_share"
     share: Annotated[float, Field(gt=0, le=1)] = 0.05
-    """Of the image's regions, the best ones that are not barred by those taken."""
+    """Part of the image's regions, those with the highest scores, from which the offered ones are
+    drawn; regions that taken ones bar do not count.
+    """
 
     def choose(self, image: ScoredImage) -> np.ndarray:
         """As `Offer.choose`."""

@@ -17,9 +17,13 @@ class McDropout(PassKind):
 
     kind: Literal["dropout"] = "dropout"
     probability: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Of a channel to be dropped; None: the network's own, 0.5 in layers that are added."""
+    """Probability that a channel is dropped; null takes the network's own, and 0.5 in layers that
+    are added.
+    """
     places: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
-    """Modules behind which dropout is added; None: the network's own layers, else behind its head's last hidden features."""
+    """Modules behind which dropout is added; null takes the network's own dropout layers, or adds
+    one behind the head's last hidden features.
+    """
 
     paper: ClassVar[str] = "MC-dropout: Gal and Ghahramani, ICML 2016"
 

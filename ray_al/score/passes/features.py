@@ -15,7 +15,7 @@ class FeatureDropout(ChangedMaps):
 
     kind: Literal["features"] = "features"
     probability: Annotated[float, Field(gt=0, lt=1)] = 0.75
-    """Of a channel to be dropped; the paper's by default."""
+    """Probability that a channel is dropped; the default is the paper's."""
 
     paper: ClassVar[str] = "DropQuery: Gupte et al., TMLR 2024 (arXiv 2401.14555)"
 

@@ -14,7 +14,7 @@ class FeatureNoise(ChangedMaps):
 
     kind: Literal["noise"] = "noise"
     noise: Positive = 0.5
-    """Its standard deviation, in standard deviations of each channel over the image."""
+    """Standard deviation of the noise, in standard deviations of each channel over the image."""
 
     paper: ClassVar[str] = "after Kim et al., NeurIPS 2025 (arXiv 2510.22229)"
 

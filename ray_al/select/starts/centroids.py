@@ -13,9 +13,11 @@ class CentroidsStart(FeatureStart):
     paper: ClassVar[str] = "nearest to k-means centres of the features of pretrained weights: Gupte et al., TMLR 2024 (arXiv 2401.14555)"
     batch: ClassVar[str] = "centroids"
     components: Number = 32
-    """Principal components of the standardised features that are compared; 0: all features."""
+    """Number of principal components of the standardised features that are compared; 0 compares all
+    features.
+    """
     iterations: Number = 10
-    """Passes of k-means at most."""
+    """Largest number of passes of k-means."""
 
     @property
     def batch_settings(self) -> dict[str, Any]:

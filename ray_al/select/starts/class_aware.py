@@ -22,7 +22,7 @@ class ClassAwareStart(StartRule):
     paper: ClassVar[str] = "a random part trains a model, which chooses the rest balanced by class"
     needs_model: ClassVar[bool] = True
     seed_share: Annotated[float, Field(gt=0, lt=1)] = 0.5
-    """The part of the start set that is drawn at random, to train that model."""
+    """Part of the start set that is drawn at random, to train the model which chooses the rest."""
 
     @property
     def seed_part(self) -> float:

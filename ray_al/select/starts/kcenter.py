@@ -15,4 +15,4 @@ class KCenterStart(FeatureStart):
     batch: ClassVar[str] = "kcenter"
     default_layer: ClassVar[str | None] = None
     tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.02
-    """Each region may be at most this share less far than the farthest one."""
+    """Share by which a chosen region may be less far than the farthest one."""

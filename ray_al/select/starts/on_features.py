@@ -28,7 +28,7 @@ class FeatureStart(StartRule):
     The last layer, the default elsewhere, belongs to the head, which is random before it is trained.
     """
     candidates: Count = 100_000
-    """Regions, drawn at random, among which the rule chooses."""
+    """Number of regions, drawn at random, among which the rule chooses."""
 
     def strategy(self, later: StrategyConfig) -> StrategyConfig:
         batch = BATCH_RULES.parse(self.batch_settings)

@@ -13,10 +13,12 @@ class TypicalityStart(FeatureStart):
     paper: ClassVar[str] = "the most typical of each cluster of the features of pretrained weights: Hacohen et al., ICML 2022 (arXiv 2202.02794)"
     batch: ClassVar[str] = "typiclust"
     clusters: Count = 500
-    """At most so many; there is one for each region of the start set."""
+    """Largest number of clusters; there is one for each region of the start set."""
     neighbours: Count = 20
-    """A region is typical where the mean distance to its nearest ones, so many, is small."""
+    """Number of nearest regions over which the mean distance is taken; a region is typical where it
+    is small.
+    """
     min_size: Number = 5
-    """Clusters of at most this many members come last."""
+    """Clusters with at most this many members come last."""
     iterations: Number = 10
-    """Passes of k-means at most."""
+    """Largest number of passes of k-means."""

@@ -9,13 +9,15 @@ Self-Training", ECCV 2018. CBST takes its thresholds over a whole data set in ro
 """
 
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import torch
 from pydantic import Field
 
 from ray_al.core.types import IGNORE_INDEX
 from ray_al.core.variants import Semi
+
+if TYPE_CHECKING:
+    import torch
 
 BINS = 256
 """Steps of confidence in which thresholds are found, so that workers need only add up counts."""
@@ -26,16 +28,22 @@ class PseudoLabels(Semi):
 
     kind: Literal["pseudo_labels"] = "pseudo_labels"
     share: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """Of the pixels predicted as each class this part is believed, the surest ones; those of the highest confidence always."""
+    """Part of the pixels predicted as each class, the surest ones, that is believed; pixels of the
+    highest confidence always are.
+    """
     start: Annotated[float, Field(ge=0, lt=1)] = 0.3
-    """Part of the steps before the first that uses them: an untrained network knows nothing."""
+    """Part of the steps that is trained before pseudo-labels are used, since an untrained network
+    knows nothing.
+    """
 
     def is_active(self, done: float) -> bool:
         """As `Semi.is_active`."""
         return done >= self.start
 
-    def label(self, probabilities: torch.Tensor, add: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+    def label(self, probabilities: "torch.Tensor", add: "Callable[[torch.Tensor], torch.Tensor]") -> "torch.Tensor":
         """As `Semi.label`."""
+        import torch  # settings alone do not need it
+
         confidence, classes = probabilities.max(1)
         num_classes = probabilities.shape[1]
         bins = (confidence * BINS).long().clamp(max=BINS - 1)
