@@ -9,6 +9,7 @@ from ray_al.core.families.passes import PASSES
 from ray_al.core.families.regions import REGIONS
 from ray_al.core.families.start import START_RULES
 from ray_al.core.families.units import UNITS
+from ray_al.core.family import Family
 from ray_al.score.functions import ACQUISITIONS, Acquisition
 
 MEASURED: Mapping[str, float] = {
@@ -52,24 +53,21 @@ def list_strategies() -> list[dict[str, Any]]:
 def _rows() -> Iterator[dict[str, Any]]:
     for name, function in ACQUISITIONS.items():
         yield {"kind": "score", "name": name, "paper": function.paper, "needs": _function_needs(function), "cost": MEASURED.get(name)}
-    for name in BATCH_RULES.kinds:
-        rule = BATCH_RULES.find(name)
-        yield {"kind": "batch", "name": name, "paper": rule.paper, "needs": rule.needs, "cost": None}
-    for name in START_RULES.kinds:
-        start = START_RULES.find(name)
-        yield {"kind": "start", "name": name, "paper": start.paper, "needs": start.needs, "cost": None}
+    yield from _family_rows("batch", BATCH_RULES)
+    yield from _family_rows("start", START_RULES)
     for name, (paper, needs) in OFFER_FACTS.items():
         yield {"kind": "offer", "name": name, "paper": paper, "needs": needs, "cost": None}
-    for name in PASSES.kinds:
-        passes = PASSES.find(name)
-        yield {"kind": "passes", "name": name, "paper": passes.paper, "needs": passes.needs, "cost": None}
-    for name in REGIONS.kinds:
-        regions = REGIONS.find(name)
-        yield {"kind": "regions", "name": name, "paper": regions.paper, "needs": regions.needs, "cost": None}
-    for name in LABELS.kinds:
-        yield {"kind": "label", "name": name, "paper": LABELS.find(name).paper, "needs": "", "cost": None}
-    for name in UNITS.kinds:
-        yield {"kind": "unit", "name": name, "paper": UNITS.find(name).paper, "needs": "", "cost": None}
+    yield from _family_rows("passes", PASSES)
+    yield from _family_rows("regions", REGIONS)
+    yield from _family_rows("label", LABELS)
+    yield from _family_rows("unit", UNITS)
+
+
+def _family_rows(kind: str, family: Family[Any]) -> Iterator[dict[str, Any]]:
+    """The built-in variants; label kinds and units need nothing."""
+    for name in family.kinds:
+        variant = family.find(name)
+        yield {"kind": kind, "name": name, "paper": variant.paper, "needs": getattr(variant, "needs", ""), "cost": None}
 
 
 def _function_needs(function: Acquisition) -> str:
