@@ -16,6 +16,7 @@ the weights random: seconds then mean something, mIoUs nothing.
 
 import argparse
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -220,6 +221,7 @@ def bench_scoring(options: argparse.Namespace, score: str, folder: str) -> dict[
         both = [bare(options.threads, 1), bare(1, scorer.lanes)]
         ours.append(pool.score_seconds(f"turn-{turn}"))
         bares.append(min(both))
+        print(f"turn {turn + 1} of {ROUNDS}, images/s: bare {1 / bares[-1]:.1f}, from features {1 / ours[-1]:.1f}", file=sys.stderr, flush=True)
     found = {
         "score": score,
         "num_images": len(pool.table),

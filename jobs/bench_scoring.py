@@ -8,6 +8,8 @@ medians over them.
 """
 
 import argparse
+import contextlib
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -48,8 +50,10 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=4)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--gpu", action="store_true")
+    parser.add_argument("--without-ray", action="store_true", help="leave (c) out: on a GPU each turn starts a pool of scorers")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, connect(configure(options, "entropy")):
+    ray = contextlib.nullcontext() if options.without_ray else connect(configure(options, "entropy"))
+    with tempfile.TemporaryDirectory() as folder, ray:
         for score in options.scores:
             Bench(options, score, Storage(f"{folder}/{score}")).run()
 
@@ -114,7 +118,9 @@ class Bench:
         batch = np.stack([self._decode(uri) for uri in (uris * self.options.batch_size)[: self.options.batch_size]])
         few = list(batch) * max(1, self.options.images // (10 * len(batch)))  # a tenth of the images takes long enough
         in_process = self.config.model_copy(update={"score": self.config.score.model_copy(update={"workers": 0})})
-        self.through(self.config, "warm", 0)  # starts the worker, fills its cache
+        if not self.options.without_ray:
+            self.through(self.config, "warm", 0)  # starts the worker, fills its cache
+        self.through(in_process, "warm-process", 0)
         seconds: dict[str, list[float]] = {name: [] for name in ("bare, one batch", "bare, a batch a thread", "process", "ray", "equal")}
         for turn in range(ROUNDS):  # in turns, so that a machine that slows down does so for all alike
             seconds["bare, one batch"].append(self.bare(batch, threads=self.options.threads, lanes=1))
@@ -122,10 +128,13 @@ class Bench:
             seconds["process"].append(self.through(in_process, f"process-{turn}", 1))
             after = self.bare(batch, threads=1, lanes=self.scorer.lanes)  # on both sides, as speed drifts
             seconds["bare, a batch a thread"].append((before + after) / 2)
-            seconds["ray"].append(self.through(self.config, f"ray-{turn}", 1))
+            if not self.options.without_ray:
+                seconds["ray"].append(self.through(self.config, f"ray-{turn}", 1))
             torch.set_num_threads(self.options.threads)
             seconds["equal"].append(timed(lambda: [self.equal_way(image) for image in few]) / len(few))
-        rates = {name: 1 / float(np.median(values)) for name, values in seconds.items()}
+            told = ", ".join(f"{name} {1 / values[-1]:.1f}" for name, values in seconds.items() if values)
+            print(f"turn {turn + 1} of {ROUNDS}, img/s: {told}", file=sys.stderr, flush=True)
+        rates = {name: 1 / float(np.median(values)) for name, values in seconds.items() if values}
         faster = min("bare, one batch", "bare, a batch a thread", key=lambda name: float(np.median(seconds[name])))
 
         def ratio(name: str, other: str) -> float:
@@ -140,7 +149,8 @@ class Bench:
         print(f"(a) bare forward passes, threads on a batch  {rates['bare, one batch']:8.1f} img/s")
         print(f"    bare forward passes, a batch a thread    {rates['bare, a batch a thread']:8.1f} img/s")
         print(f"(b) scorer in one process, parts written     {rates['process']:8.1f} img/s   {ratio('process', faster):5.2f} of the faster (a)")
-        print(f"(c) the same through Ray Data, 1 worker      {rates['ray']:8.1f} img/s   {ratio('ray', 'process'):5.2f} of (b)")
+        if not self.options.without_ray:
+            print(f"(c) the same through Ray Data, 1 worker      {rates['ray']:8.1f} img/s   {ratio('ray', 'process'):5.2f} of (b)")
         print(f"(d) EquAL's way                              {rates['equal']:8.1f} img/s   (b) is {ratio('process', 'equal'):5.2f} times (d)")
         whole = 1 / (1 / rates["equal"] + decoding)
         print(f"    EquAL's way, decoding its image            {whole:8.1f} img/s   (b) is {rates['process'] / whole:5.2f} times that")

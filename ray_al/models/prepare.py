@@ -28,7 +28,8 @@ def images_to_tensor(
         float32 tensor of shape (N, 3, H, W).
     """
     count, height, width, channels = images.shape
-    rows = torch.from_numpy(np.array(images)).to(device).view(count, height, width * channels).float().div_(255)
+    own = images if images.flags.writeable and images.flags.c_contiguous else images.copy()  # torch warns of others
+    rows = torch.from_numpy(own).to(device).view(count, height, width * channels).float().div_(255)
     if normalize == "imagenet":
         # A whole row at a time: a vector of three channels is too short for the processor's vector units.
         mean, std = (torch.tensor(values, device=device).repeat(width) for values in (IMAGENET_MEAN, IMAGENET_STD))

@@ -29,7 +29,7 @@ of 120x160: 0.989."""
 
 @dataclass(frozen=True)
 class Maps:
-    """Of a batch, at the resolution of scoring.
+    """Of a batch, at the resolution of scoring, in the processor's memory.
 
     Attributes:
         values: (N, h, w).
@@ -42,6 +42,12 @@ class Maps:
     probabilities: torch.Tensor | None
     classes: torch.Tensor | None = None
     features: tuple[torch.Tensor, ...] = ()
+
+    def cpu(self) -> "Maps":
+        """Moved there in one go: a transfer for each image would have it wait for the GPU each time."""
+        probabilities = None if self.probabilities is None else self.probabilities.cpu()
+        classes = None if self.classes is None else self.classes.cpu()
+        return Maps(self.values.cpu(), probabilities, classes, tuple(one.cpu() for one in self.features))
 
 
 GPU_LANES = 2
@@ -133,11 +139,11 @@ class Scorer:
             logits = self._scaled(self.networks[0], plain)
             probabilities = logits.softmax(1) if function.attribution != "none" else None
             classes = logits.argmax(1) if self.gives_classes else None
-            return Maps(function.pixel(logits, self.options), probabilities, classes, features)
+            return Maps(function.pixel(logits, self.options), probabilities, classes, features).cpu()
         assert function.views is not None
         views = self.views(inputs, plain)
         classes = views.mean_p.argmax(1) if self.gives_classes else None
-        return Maps(function.views(views), None, classes, features)
+        return Maps(function.views(views), None, classes, features).cpu()
 
     def _features(self, plain: NetworkInput) -> tuple[torch.Tensor, ...]:
         """The backbone's maps: of a frozen network what it is given, else what passes over changed maps share."""

@@ -18,6 +18,7 @@ from ray_al.core.types import TrainPlan
 from ray_al.datasets import Dataset
 from ray_al.models import build_model, set_batch_norm_momentum
 from ray_al.models.state import load_trained, trained_state
+from ray_al.train.ahead import BatchesAhead
 from ray_al.train.class_weights import class_weights
 from ray_al.train.comm import Comm
 from ray_al.train.inputs import Batch, BatchMaker, Places, as_float
@@ -119,14 +120,16 @@ class Cycle:
         self.batches.prepare(self._steps_left(), paired=self.is_paired, plain=self.config.semi is not None)
         model = wrap(self.model)
         model.train()
-        while self.step < self.total:
-            self._step(model, should_stop is not None and should_stop())
-            self.step += 1
-            self.length.look(self.label_losses)
-            if progress is not None and self.comm.rank == 0:
-                progress(self.step, self.total)
-            self._keep_snapshot()
-            self._save()
+        with BatchesAhead(self._make, self.device) as ahead:
+            while self.step < self.total:
+                batch = ahead.get(self.step, self.total)
+                self._step(model, batch, should_stop is not None and should_stop())
+                self.step += 1
+                self.length.look(self.label_losses)
+                if progress is not None and self.comm.rank == 0:
+                    progress(self.step, self.total)
+                self._keep_snapshot()
+                self._save()
         self._settle_batch_norm()
 
     def check_weights(self) -> None:
@@ -157,8 +160,8 @@ class Cycle:
             name = f"snapshot-{wanted[self.step]:02d}.pt"
             self.snapshots[name] = dump(trained_state(self.model))
 
-    def _step(self, model: nn.Module, stop: bool) -> None:
-        batch, targets = self._batch(self.step)
+    def _step(self, model: nn.Module, batch: Batch, stop: bool) -> None:
+        targets = self._targets(batch, self.step)
         torch.manual_seed(seed_of("step", self.plan.seed, self.plan.cycle, self.step, self.comm.rank))
         num_images = len(self.samples.indices)
         factor = rate_factor(self.config, self.length, self.step, num_images, self.batch_size)
@@ -234,15 +237,16 @@ class Cycle:
         batch = batch_indices(self.samples.indices, plan.seed, plan.cycle, step, self.batch_size)
         return {place: batch[place] for place in range(comm.rank, self.batch_size, comm.world_size)}
 
-    def _batch(self, step: int) -> tuple[Batch, Targets]:
-        places = self._places(step)
+    def _make(self, step: int) -> Batch:
         make = self.batches.paired if self.is_paired else self.batches.drawn
-        batch = make(places, step)
+        return make(self._places(step), step)
+
+    def _targets(self, batch: Batch, step: int) -> Targets:
         limit = self.config.pixels_per_step
         if limit is None:
-            return batch, AllPixels(torch.from_numpy(batch.labels).to(self.device).long())
-        drawn = self._draw_pixels(batch.labels, places, step, limit)
-        return batch, DrawnPixels(batch.labels, drawn, self.device)
+            return AllPixels(torch.from_numpy(batch.labels).to(self.device).long())
+        drawn = self._draw_pixels(batch.labels, self._places(step), step, limit)
+        return DrawnPixels(batch.labels, drawn, self.device)
 
     def _draw_pixels(self, labels: np.ndarray, places: Places, step: int, limit: int) -> list[np.ndarray]:
         """Of each image some labelled pixels, the same ones whatever the number of workers."""

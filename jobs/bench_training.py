@@ -1,0 +1,144 @@
+"""Training steps a second: a run's trainer beside nothing but the steps of its network on a batch that lies on the device.
+
+python jobs/bench_training.py
+python jobs/bench_training.py --data.dataset camvid --data.root /data/camvid --data.image_size 360 480 --gpu
+
+The trainer has every mask of the pool. A bare step is forward, loss, backward and optimizer on a
+batch that is ready; a step of the trainer reads, changes and moves its batch too. Both take turns;
+rates and ratios are medians over these. Without options the data are synthetic.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ray_al.core.config import RunConfig, parse_config
+from ray_al.core.storage import Storage
+from ray_al.core.types import TrainPlan
+from ray_al.datasets import open_dataset
+from ray_al.datasets.manifest import build_manifest
+from ray_al.datasets.synthetic import write_synthetic
+from ray_al.driver.pool import table_bytes
+from ray_al.models import build_model
+from ray_al.train.comm import LocalComm
+from ray_al.train.loop import CycleTrainer
+from ray_al.train.losses import cross_entropy_sum, resize_logits
+from ray_al.train.state import make_optimizer
+
+TURNS = 3
+SYNTHETIC_IMAGES = 24
+
+
+def main() -> None:
+    options = parse_arguments()
+    with tempfile.TemporaryDirectory() as folder:
+        if options.dataset == "synthetic":
+            options.root = f"{folder}/data"
+            write_synthetic(options.root, num_images=SYNTHETIC_IMAGES, seed=0)
+        found = [bench(options, model, precision, f"{folder}/{model}-{precision}") for model in options.models for precision in options.precisions]
+    if options.json:
+        Path(options.json).write_text(json.dumps(found, indent=1) + "\n")
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data.dataset", dest="dataset", default="synthetic")
+    parser.add_argument("--data.root", dest="root", help="of another data set than synthetic")
+    parser.add_argument("--data.image_size", dest="size", type=int, nargs=2, default=(96, 128))
+    parser.add_argument("--models", nargs="+", default=["lraspp_mobilenet_v3_large"])
+    parser.add_argument("--precisions", nargs="+", default=["fp32"], choices=("fp32", "bf16"))
+    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=20, help="that are timed, a turn")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--gpu", action="store_true")
+    parser.add_argument("--json", help="a file for the numbers")
+    return parser.parse_args()
+
+
+def configure(options: argparse.Namespace, model: str, precision: str) -> RunConfig:
+    values = {
+        "data": {"dataset": options.dataset, "root": str(Path(options.root).resolve()), "image_size": list(options.size)},
+        "model": {"name": model},
+        "train": {
+            "batch_size": options.batch_size,
+            "precision": precision,
+            "threads": options.threads,
+            "gpus_per_worker": float(options.gpu),
+            "checkpoint_interval_s": 3600,
+        },
+    }
+    return parse_config(values, source="command line")
+
+
+def bench(options: argparse.Namespace, model: str, precision: str, run_dir: str) -> dict[str, Any]:
+    """Seconds a step of both sides."""
+    config = configure(options, model, precision)
+    dataset, storage = open_dataset(config.data), Storage(run_dir)
+    table, _ = build_manifest(dataset.splits["train"], config.regions.num_regions)
+    storage.put("manifest.parquet", table_bytes(table), attempt=1)
+    device = torch.device("cuda" if options.gpu else "cpu")
+    trainer = CycleTrainer(config, run_dir, LocalComm(), device)
+    bare = bare_steps(config, dataset.num_classes, device)
+
+    def trained(steps: int) -> float:
+        plan = TrainPlan(
+            cycle=0, attempt=1, seed=0, label_parts=(), output="out", progress="progress.pt",
+            all_masks=True, splits=(), steps=steps, keeps_model=False,
+        )  # fmt: skip
+        return trainer.run(plan).train_seconds
+
+    warm = max(5, len(table) // options.batch_size)  # every image is decoded once
+    trained(warm)
+    bare(3)
+    ours, least = [], []
+    for _ in range(TURNS):  # in turns, so that a machine that slows down does so for both alike
+        least.append(bare(options.steps) / options.steps)
+        ours.append((trained(warm + options.steps) - trained(warm)) / options.steps)  # without the making of the network
+    found = {
+        "model": model,
+        "precision": precision,
+        "device": torch.cuda.get_device_name() if options.gpu else "cpu",
+        "bare_ms": 1e3 * float(np.median(least)),
+        "trainer_ms": 1e3 * float(np.median(ours)),
+        "ratio": float(np.median(np.array(least) / np.array(ours))),
+    }
+    print(
+        f"{model}, {options.size[0]}x{options.size[1]}, batches of {options.batch_size}, {precision} on {found['device']}: a bare step "
+        f"{found['bare_ms']:.1f} ms, the trainer's {found['trainer_ms']:.1f} ms, {found['ratio']:.2f} of the bare speed",
+        flush=True,
+    )
+    return found
+
+
+def bare_steps(config: RunConfig, num_classes: int, device: torch.device) -> Any:
+    """A function of a number of steps that makes them and tells their seconds."""
+    torch.manual_seed(0)
+    size, count = config.data.image_size, config.train.batch_size
+    network = build_model(config.model, num_classes).to(device).train()
+    optimizer = make_optimizer(network, config.train, config.train.learning_rate)
+    images, labels = torch.rand(count, 3, *size, device=device), torch.randint(0, num_classes, (count, *size), device=device)
+
+    def run(steps: int) -> float:
+        torch.set_num_threads(config.train.threads)
+        start = time.perf_counter()
+        for _ in range(steps):
+            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=config.train.precision == "bf16"):
+                total, labelled = cross_entropy_sum(resize_logits(network(images), size), labels)
+            optimizer.zero_grad(set_to_none=True)
+            (total / labelled).backward()
+            optimizer.step()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter() - start
+
+    return run
+
+
+if __name__ == "__main__":
+    main()
