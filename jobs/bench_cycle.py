@@ -29,23 +29,49 @@ def main() -> None:
     with connect(configure(folder, options, keep_workers=True)):
         connected = time.time()
         for name, keep_workers in (("warm group", True), ("fit() a cycle", False)):
-            run_dir = create_run(configure(folder, options, keep_workers=keep_workers), f"{folder}/{name.replace(' ', '_')}")
+            run_dir = create_run(
+                configure(folder, options, keep_workers=keep_workers),
+                f"{folder}/{name.replace(' ', '_')}",
+            )
             steps: list[float] = []
-            run(run_dir, should_stop=lambda: False, on_poll=lambda waiting, run_dir=run_dir, steps=steps: watch(run_dir, steps))
+            run(
+                run_dir,
+                should_stop=lambda: False,
+                on_poll=lambda waiting, run_dir=run_dir, steps=steps: watch(run_dir, steps),
+            )
             if keep_workers:
-                print(f"Ray started within {connected - begun:.1f} s; {phases(Journal(Storage(run_dir)).events, steps[0])}", flush=True)
+                print(
+                    f"Ray started within {connected - begun:.1f} s; {phases(Journal(Storage(run_dir)).events, steps[0])}",
+                    flush=True,
+                )
             costs[name] = overheads(Journal(Storage(run_dir)).events)
             listed = ", ".join(f"{seconds:.2f}" for seconds in costs[name])
-            print(f"{name:14s} first cycle {costs[name][0]:.1f} s, later cycles {listed[listed.index(',') + 2 :]} s", flush=True)
+            print(
+                f"{name:14s} first cycle {costs[name][0]:.1f} s, later cycles {listed[listed.index(',') + 2 :]} s",
+                flush=True,
+            )
     warm, cold = (statistics.median(seconds[1:]) for seconds in costs.values())
-    print(f"median of a later cycle: warm {warm:.2f} s, fit() a cycle {cold:.2f} s, ratio {cold / warm:.0f}")
+    print(
+        f"median of a later cycle: warm {warm:.2f} s, fit() a cycle {cold:.2f} s, ratio {cold / warm:.0f}"
+    )
 
 
 def configure(folder: str, options: argparse.Namespace, *, keep_workers: bool) -> RunConfig:
     values = {
-        "data": {"dataset": "synthetic", "root": f"{folder}/data", "num_images": 24, "image_size": [32, 48]},
+        "data": {
+            "dataset": "synthetic",
+            "root": f"{folder}/data",
+            "num_images": 24,
+            "image_size": [32, 48],
+        },
         "regions": {"rows": 4, "columns": 4},
-        "train": {"steps": 5, "batch_size": 4, "workers": options.workers, "threads": 1, "keep_workers": keep_workers},
+        "train": {
+            "steps": 5,
+            "batch_size": 4,
+            "workers": options.workers,
+            "threads": 1,
+            "keep_workers": keep_workers,
+        },
         "strategy": {"score": "equal"},
         "score": {"workers": 1, "threads": 1, "batch_size": 4},
         "budget": {"start": 16, "per_cycle": 16, "amount": 16 * options.cycles},
@@ -75,7 +101,9 @@ def phases(events: list[Event], step: float) -> str:
         "pool scored": first["pool_scored"],
     }
     made = first["run_created"]
-    return "seconds after the run was made: " + ", ".join(f"{name} {moment - made:.1f}" for name, moment in moments.items())
+    return "seconds after the run was made: " + ", ".join(
+        f"{name} {moment - made:.1f}" for name, moment in moments.items()
+    )
 
 
 def overheads(events: list[Event]) -> list[float]:

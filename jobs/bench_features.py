@@ -108,7 +108,10 @@ def fill_pool(folder: str, options: argparse.Namespace) -> None:
     def watch() -> None:
         while not ended.wait(10):
             parts = len(fold(Journal(storage).events).embedded_shards)
-            print(f"{parts:6d} shards; driver {driver_memory():.0f} MB, largest worker {worker_memory():.0f} MB", flush=True)
+            print(
+                f"{parts:6d} shards; driver {driver_memory():.0f} MB, largest worker {worker_memory():.0f} MB",
+                flush=True,
+            )
 
     def is_embedded() -> bool:
         return '"pool_embedded"' in max(Path(run, "journal").iterdir()).read_text()

@@ -69,15 +69,21 @@ def main() -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data.dataset", dest="dataset", default="synthetic")
     parser.add_argument("--data.root", dest="root", help="of another data set than synthetic")
     parser.add_argument("--data.image_size", dest="size", type=int, nargs=2, default=(180, 240))
     parser.add_argument("--model.weights", dest="weights", default="none", help="of the backbone")
     parser.add_argument("--model.backbone.name", dest="backbone", default="mobilenet_v2")
     parser.add_argument("--regions", type=int, nargs=2, default=(5, 5), help="rows and columns")
-    parser.add_argument("--parts", nargs="+", choices=("scoring", "cycles"), default=["scoring", "cycles"])
-    parser.add_argument("--scores", nargs="+", default=["entropy", "equal"], help="of the first part")
+    parser.add_argument(
+        "--parts", nargs="+", choices=("scoring", "cycles"), default=["scoring", "cycles"]
+    )
+    parser.add_argument(
+        "--scores", nargs="+", default=["entropy", "equal"], help="of the first part"
+    )
     parser.add_argument("--score", default="class_balanced", help="of the second part")
     parser.add_argument("--images", type=int, default=360, help="at most so many are scored")
     parser.add_argument("--cycles", type=int, default=4)
@@ -154,9 +160,12 @@ class Pool:
         views = (0, source.mirror_view)
         assert source.store is not None
         store = source.store
-        self.embed_seconds = timed(lambda: [fill_shard(source, store, shard, views, config.score.threads) for shard in range(len(source.shards))]) / (
-            len(views) * len(self.table)
-        )
+        self.embed_seconds = timed(
+            lambda: [
+                fill_shard(source, store, shard, views, config.score.threads)
+                for shard in range(len(source.shards))
+            ]
+        ) / (len(views) * len(self.table))
         self.record_bytes = source.record_bytes
 
     def tasks(self, output: str) -> list[ShardTask]:
@@ -167,7 +176,9 @@ class Pool:
                 len(self.table),
                 work="scores",
                 images=np.ones(len(self.table), bool),
-                regions_of=lambda start, stop: np.packbits(np.ones(offsets[stop] - offsets[start], bool)).tobytes(),
+                regions_of=lambda start, stop: np.packbits(
+                    np.ones(offsets[stop] - offsets[start], bool)
+                ).tobytes(),
                 done=set(),
                 cycle=1,
                 seed=0,
@@ -195,7 +206,9 @@ def bench_scoring(options: argparse.Namespace, score: str, folder: str) -> dict[
     """Images a second of both sides, and what the features take."""
     config = configure(options, folder, score, frozen=True)
     pool = Pool(config, f"{folder}/{score}", options.images)
-    scorer = Scorer(config, config.strategy, pool.num_classes, [pool.state], device=device_of(options))
+    scorer = Scorer(
+        config, config.strategy, pool.num_classes, [pool.state], device=device_of(options)
+    )
     network = prepare_network(pool.network, scorer.precision, scorer.device)
     pixels = Pixels(pool.images(options.batch_size), config.data.normalize, scorer.form).plain()
     passes = 1 + len(scorer.transforms)
@@ -212,7 +225,9 @@ def bench_scoring(options: argparse.Namespace, score: str, folder: str) -> dict[
             if options.gpu:
                 torch.cuda.synchronize()
 
-        with ThreadPoolExecutor(lanes, initializer=torch.set_num_threads, initargs=(threads,)) as executor:
+        with ThreadPoolExecutor(
+            lanes, initializer=torch.set_num_threads, initargs=(threads,)
+        ) as executor:
             seconds = timed(lambda: list(executor.map(forward, range(lanes))))
         return seconds / (rounds * lanes * len(pixels))
 
@@ -221,7 +236,11 @@ def bench_scoring(options: argparse.Namespace, score: str, folder: str) -> dict[
         both = [bare(options.threads, 1), bare(1, scorer.lanes)]
         ours.append(pool.score_seconds(f"turn-{turn}"))
         bares.append(min(both))
-        print(f"turn {turn + 1} of {ROUNDS}, images/s: bare {1 / bares[-1]:.1f}, from features {1 / ours[-1]:.1f}", file=sys.stderr, flush=True)
+        print(
+            f"turn {turn + 1} of {ROUNDS}, images/s: bare {1 / bares[-1]:.1f}, from features {1 / ours[-1]:.1f}",
+            file=sys.stderr,
+            flush=True,
+        )
     found = {
         "score": score,
         "num_images": len(pool.table),
@@ -266,7 +285,9 @@ def bench_cycles(options: argparse.Namespace, folder: str) -> dict[str, Any]:
             f"{found[name]['embed_seconds']:.1f} s, the run {seconds:.1f} s",
             flush=True,
         )
-    frozen_s, trained_s = (float(np.median(found[name]["cycle_seconds"])) for name in ("frozen", "end_to_end"))
+    frozen_s, trained_s = (
+        float(np.median(found[name]["cycle_seconds"])) for name in ("frozen", "end_to_end")
+    )
     found["ratio"] = trained_s / frozen_s
     print(f"a cycle of the frozen network is {found['ratio']:.1f} times as fast")
     return found

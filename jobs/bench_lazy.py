@@ -21,15 +21,25 @@ SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("runs", nargs="+")
     parser.add_argument("--check", type=float, default=0.05)
     options = parser.parse_args()
     print("share  check   scored of a full pass   recall mean   lowest   estimated")
     for share in SHARES:
-        rows = [row for run in options.runs for row in follow(run, LazyConfig(share=share, check=options.check))]
-        cost, recall, estimate = (np.array([row[i] for row in rows], dtype=np.float64) for i in range(3))
-        print(f"{share:5.2f}  {options.check:5.2f}  {cost.mean():22.2f} {recall.mean():13.3f} {recall.min():8.3f} {np.nanmean(estimate):11.3f}")
+        rows = [
+            row
+            for run in options.runs
+            for row in follow(run, LazyConfig(share=share, check=options.check))
+        ]
+        cost, recall, estimate = (
+            np.array([row[i] for row in rows], dtype=np.float64) for i in range(3)
+        )
+        print(
+            f"{share:5.2f}  {options.check:5.2f}  {cost.mean():22.2f} {recall.mean():13.3f} {recall.min():8.3f} {np.nanmean(estimate):11.3f}"
+        )
 
 
 def follow(run: str, lazy: LazyConfig) -> list[tuple[float, float, float]]:
@@ -42,17 +52,38 @@ def follow(run: str, lazy: LazyConfig) -> list[tuple[float, float, float]]:
     for query in state.queries:
         chosen = read_table(storage, query.file)
         if query.cycle in state.scores and query.cycle >= 0:
-            scores = pa.concat_tables(read_table(storage, ref) for ref in state.scores[query.cycle].values() if ref is not None)
+            scores = pa.concat_tables(
+                read_table(storage, ref)
+                for ref in state.scores[query.cycle].values()
+                if ref is not None
+            )
             left, scored = pool.images_left(), pool.images_left()
             if known:
                 earlier = ([part.filter(pa.array(~pool.is_chosen(part)))] for part in known)
-                picked, check = pick_images(last_scores(earlier, left), left, lazy, seed=config.seed, cycle=query.cycle)
+                picked, check = pick_images(
+                    last_scores(earlier, left), left, lazy, seed=config.seed, cycle=query.cycle
+                )
                 scored = picked | check
                 images = chosen.column("image_index").to_numpy()
-                among = scores.filter(pa.array(scored[scores.column("image_index").to_numpy()])).sort_by([("score", "descending")])
-                estimate = estimate_recall(among.slice(0, len(chosen)).column("image_index").to_numpy(), picked, check, left)
-                rows.append((scored.sum() / left.sum(), float(scored[images].mean()), float("nan") if estimate is None else estimate))
-            known.insert(0, scores.filter(pa.array(scored[scores.column("image_index").to_numpy()])))
+                among = scores.filter(
+                    pa.array(scored[scores.column("image_index").to_numpy()])
+                ).sort_by([("score", "descending")])
+                estimate = estimate_recall(
+                    among.slice(0, len(chosen)).column("image_index").to_numpy(),
+                    picked,
+                    check,
+                    left,
+                )
+                rows.append(
+                    (
+                        scored.sum() / left.sum(),
+                        float(scored[images].mean()),
+                        float("nan") if estimate is None else estimate,
+                    )
+                )
+            known.insert(
+                0, scores.filter(pa.array(scored[scores.column("image_index").to_numpy()]))
+            )
         pool.choose(chosen)
     return rows
 

@@ -27,14 +27,19 @@ HEIGHT, WIDTH, DIFFERENT, PER_FOLDER = 48, 64, 50, 1000
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--images", type=int, default=200_000)
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         write_pool(Path(folder) / "data", options.images)
-        print(f"{options.images:,} images of {HEIGHT}x{WIDTH} written in {time.perf_counter() - start:.0f} s", flush=True)
+        print(
+            f"{options.images:,} images of {HEIGHT}x{WIDTH} written in {time.perf_counter() - start:.0f} s",
+            flush=True,
+        )
         score_pool(folder, options)
 
 
@@ -46,8 +51,12 @@ def write_pool(root: Path, count: int) -> None:
     for number in range(DIFFERENT):
         path = root / "images" / "val" / f"{number:03d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(rng.integers(0, 256, (HEIGHT // 8, WIDTH // 8, 3), np.uint8)).resize((WIDTH, HEIGHT)).save(path)
-        Image.fromarray(rng.integers(0, 2, (HEIGHT, WIDTH), np.uint8)).save(root / "masks" / "val" / path.name)
+        Image.fromarray(rng.integers(0, 256, (HEIGHT // 8, WIDTH // 8, 3), np.uint8)).resize(
+            (WIDTH, HEIGHT)
+        ).save(path)
+        Image.fromarray(rng.integers(0, 2, (HEIGHT, WIDTH), np.uint8)).save(
+            root / "masks" / "val" / path.name
+        )
         contents.append(path.read_bytes())
     for number in range(count):
         path = root / "images" / "train" / f"{number // PER_FOLDER:04d}" / f"{number:07d}.png"
@@ -75,7 +84,10 @@ def score_pool(folder: str, options: argparse.Namespace) -> None:
     }
     start = time.perf_counter()
     run = create_run(parse_config(values, source="bench"), f"{folder}/run")
-    print(f"checked, manifest written in {time.perf_counter() - start:.0f} s; driver {memory():.0f} MB", flush=True)
+    print(
+        f"checked, manifest written in {time.perf_counter() - start:.0f} s; driver {memory():.0f} MB",
+        flush=True,
+    )
     done = threading.Event()
     watch = threading.Thread(target=show_memory, args=(run, done))
     with connect(parse_config(values, source="bench")):

@@ -40,19 +40,29 @@ ROUNDS = 5
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--root", required=True)
     parser.add_argument("--size", type=int, nargs=2, default=(180, 240))
     parser.add_argument("--images", type=int, default=1500)
     parser.add_argument("--model", default="lraspp_mobilenet_v3_large")
-    parser.add_argument("--weights", help="state dict of a trained network; default: random weights")
+    parser.add_argument(
+        "--weights", help="state dict of a trained network; default: random weights"
+    )
     parser.add_argument("--scores", nargs="+", default=["entropy", "equal"])
     parser.add_argument("--batch-size", type=int, default=4)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--gpu", action="store_true")
-    parser.add_argument("--without-ray", action="store_true", help="leave (c) out: on a GPU each turn starts a pool of scorers")
+    parser.add_argument(
+        "--without-ray",
+        action="store_true",
+        help="leave (c) out: on a GPU each turn starts a pool of scorers",
+    )
     options = parser.parse_args()
-    ray = contextlib.nullcontext() if options.without_ray else connect(configure(options, "entropy"))
+    ray = (
+        contextlib.nullcontext() if options.without_ray else connect(configure(options, "entropy"))
+    )
     with tempfile.TemporaryDirectory() as folder, ray:
         for score in options.scores:
             Bench(options, score, Storage(f"{folder}/{score}")).run()
@@ -82,20 +92,30 @@ class Bench:
         self.num_classes, self.files = dataset.num_classes, dataset.splits["train"]
         torch.manual_seed(0)
         model = build_model(self.config.model, self.num_classes)
-        state = Path(options.weights).read_bytes() if options.weights else dump(trained_state(model))
+        state = (
+            Path(options.weights).read_bytes() if options.weights else dump(trained_state(model))
+        )
         self.weights = storage.put("model.pt", state, attempt=1)
         self.manifest = self._manifest()
-        self.scorer = Scorer(self.config, self.config.strategy, self.num_classes, [state], device=self.device)
+        self.scorer = Scorer(
+            self.config, self.config.strategy, self.num_classes, [state], device=self.device
+        )
         reference = configure(options, score, precision="reference")
-        self.reference = Scorer(reference, reference.strategy, self.num_classes, [state], device=self.device)
+        self.reference = Scorer(
+            reference, reference.strategy, self.num_classes, [state], device=self.device
+        )
 
     def _manifest(self) -> pa.Table:
         """The data set's images, again and again under other names."""
         table, _ = build_manifest(self.files, self.config.regions.num_regions)
         rows = [table.slice(number % len(table), 1) for number in range(self.options.images)]
-        names = [f"{number:06d}/{row.column('image_id')[0].as_py()}" for number, row in enumerate(rows)]
+        names = [
+            f"{number:06d}/{row.column('image_id')[0].as_py()}" for number, row in enumerate(rows)
+        ]
         whole = pa.concat_tables(rows)
-        return whole.set_column(0, "image_index", pa.array(range(len(whole)), pa.int64())).set_column(1, "image_id", pa.array(names, pa.string()))
+        return whole.set_column(
+            0, "image_index", pa.array(range(len(whole)), pa.int64())
+        ).set_column(1, "image_id", pa.array(names, pa.string()))
 
     def tasks(self, output: str, cycle: int) -> list[ShardTask]:
         ref = self.storage.put("manifest.parquet", table_bytes(self.manifest), attempt=1)
@@ -115,27 +135,53 @@ class Bench:
         uris = [file.uri for file in self.files][: self.options.images]
         some = uris[:100]
         decoding = timed(lambda: [self._decode(uri) for uri in some]) / len(some)
-        batch = np.stack([self._decode(uri) for uri in (uris * self.options.batch_size)[: self.options.batch_size]])
-        few = list(batch) * max(1, self.options.images // (10 * len(batch)))  # a tenth of the images takes long enough
-        in_process = self.config.model_copy(update={"score": self.config.score.model_copy(update={"workers": 0})})
+        batch = np.stack(
+            [
+                self._decode(uri)
+                for uri in (uris * self.options.batch_size)[: self.options.batch_size]
+            ]
+        )
+        few = list(batch) * max(
+            1, self.options.images // (10 * len(batch))
+        )  # a tenth of the images takes long enough
+        in_process = self.config.model_copy(
+            update={"score": self.config.score.model_copy(update={"workers": 0})}
+        )
         if not self.options.without_ray:
             self.through(self.config, "warm", 0)  # starts the worker, fills its cache
         self.through(in_process, "warm-process", 0)
-        seconds: dict[str, list[float]] = {name: [] for name in ("bare, one batch", "bare, a batch a thread", "process", "ray", "equal")}
-        for turn in range(ROUNDS):  # in turns, so that a machine that slows down does so for all alike
-            seconds["bare, one batch"].append(self.bare(batch, threads=self.options.threads, lanes=1))
+        seconds: dict[str, list[float]] = {
+            name: []
+            for name in ("bare, one batch", "bare, a batch a thread", "process", "ray", "equal")
+        }
+        for turn in range(
+            ROUNDS
+        ):  # in turns, so that a machine that slows down does so for all alike
+            seconds["bare, one batch"].append(
+                self.bare(batch, threads=self.options.threads, lanes=1)
+            )
             before = self.bare(batch, threads=1, lanes=self.scorer.lanes)
             seconds["process"].append(self.through(in_process, f"process-{turn}", 1))
-            after = self.bare(batch, threads=1, lanes=self.scorer.lanes)  # on both sides, as speed drifts
+            after = self.bare(
+                batch, threads=1, lanes=self.scorer.lanes
+            )  # on both sides, as speed drifts
             seconds["bare, a batch a thread"].append((before + after) / 2)
             if not self.options.without_ray:
                 seconds["ray"].append(self.through(self.config, f"ray-{turn}", 1))
             torch.set_num_threads(self.options.threads)
-            seconds["equal"].append(timed(lambda: [self.equal_way(image) for image in few]) / len(few))
-            told = ", ".join(f"{name} {1 / values[-1]:.1f}" for name, values in seconds.items() if values)
+            seconds["equal"].append(
+                timed(lambda: [self.equal_way(image) for image in few]) / len(few)
+            )
+            told = ", ".join(
+                f"{name} {1 / values[-1]:.1f}" for name, values in seconds.items() if values
+            )
             print(f"turn {turn + 1} of {ROUNDS}, img/s: {told}", file=sys.stderr, flush=True)
         rates = {name: 1 / float(np.median(values)) for name, values in seconds.items() if values}
-        faster = min("bare, one batch", "bare, a batch a thread", key=lambda name: float(np.median(seconds[name])))
+        faster = min(
+            "bare, one batch",
+            "bare, a batch a thread",
+            key=lambda name: float(np.median(seconds[name])),
+        )
 
         def ratio(name: str, other: str) -> float:
             """Median over the turns of how many times as fast one was as the other in the same turn."""
@@ -147,14 +193,27 @@ class Bench:
         )
         print(f"    decoding (PNG, resized, one thread)      {1 / decoding:8.1f} img/s")
         print(f"(a) bare forward passes, threads on a batch  {rates['bare, one batch']:8.1f} img/s")
-        print(f"    bare forward passes, a batch a thread    {rates['bare, a batch a thread']:8.1f} img/s")
-        print(f"(b) scorer in one process, parts written     {rates['process']:8.1f} img/s   {ratio('process', faster):5.2f} of the faster (a)")
+        print(
+            f"    bare forward passes, a batch a thread    {rates['bare, a batch a thread']:8.1f} img/s"
+        )
+        print(
+            f"(b) scorer in one process, parts written     {rates['process']:8.1f} img/s   {ratio('process', faster):5.2f} of the faster (a)"
+        )
         if not self.options.without_ray:
-            print(f"(c) the same through Ray Data, 1 worker      {rates['ray']:8.1f} img/s   {ratio('ray', 'process'):5.2f} of (b)")
-        print(f"(d) EquAL's way                              {rates['equal']:8.1f} img/s   (b) is {ratio('process', 'equal'):5.2f} times (d)")
+            print(
+                f"(c) the same through Ray Data, 1 worker      {rates['ray']:8.1f} img/s   {ratio('ray', 'process'):5.2f} of (b)"
+            )
+        print(
+            f"(d) EquAL's way                              {rates['equal']:8.1f} img/s   (b) is {ratio('process', 'equal'):5.2f} times (d)"
+        )
         whole = 1 / (1 / rates["equal"] + decoding)
-        print(f"    EquAL's way, decoding its image            {whole:8.1f} img/s   (b) is {rates['process'] / whole:5.2f} times that")
-        print(f"    overlap of the top {SHARE:.0%} with fp32 at full resolution: {self.overlap(uris):.3f}", flush=True)
+        print(
+            f"    EquAL's way, decoding its image            {whole:8.1f} img/s   (b) is {rates['process'] / whole:5.2f} times that"
+        )
+        print(
+            f"    overlap of the top {SHARE:.0%} with fp32 at full resolution: {self.overlap(uris):.3f}",
+            flush=True,
+        )
 
     def bare(self, batch: np.ndarray, *, threads: int, lanes: int) -> float:
         """Seconds an image of nothing but the network's passes, `lanes` at a time with so many threads each."""
@@ -169,8 +228,12 @@ class Bench:
             if self.device == "cuda":
                 torch.cuda.synchronize()
 
-        with ThreadPoolExecutor(lanes, initializer=torch.set_num_threads, initargs=(threads,)) as executor:
-            return timed(lambda: list(executor.map(forward, range(lanes)))) / (rounds * lanes * len(batch))
+        with ThreadPoolExecutor(
+            lanes, initializer=torch.set_num_threads, initargs=(threads,)
+        ) as executor:
+            return timed(lambda: list(executor.map(forward, range(lanes)))) / (
+                rounds * lanes * len(batch)
+            )
 
     def through(self, config: RunConfig, output: str, cycle: int) -> float:
         """Seconds an image of scoring tasks, results written."""
@@ -185,26 +248,52 @@ class Bench:
         total = np.zeros(size)
         for mirrored in (False, True) if self.score == "equal" else (False,):
             logits = torch.nn.functional.interpolate(
-                network(tensor.flip(-1) if mirrored else tensor), size=size, mode="bilinear", align_corners=False
+                network(tensor.flip(-1) if mirrored else tensor),
+                size=size,
+                mode="bilinear",
+                align_corners=False,
             )
             p = logits.softmax(1)[0].cpu().numpy()
             entropy = -(p * np.log(p + 1e-12)).sum(0)
             total += entropy[:, ::-1] if mirrored else entropy
-        rows, columns = np.linspace(0, size[0], 6).astype(int), np.linspace(0, size[1], 6).astype(int)
-        return [float(total[rows[i] : rows[i + 1], columns[j] : columns[j + 1]].mean()) for i in range(5) for j in range(5)]
+        rows, columns = (
+            np.linspace(0, size[0], 6).astype(int),
+            np.linspace(0, size[1], 6).astype(int),
+        )
+        return [
+            float(total[rows[i] : rows[i + 1], columns[j] : columns[j + 1]].mean())
+            for i in range(5)
+            for j in range(5)
+        ]
 
     def overlap(self, uris: list[str]) -> float:
         """Of the regions of the data set's own images, chosen by the reference precision and by ours."""
         ours = self._read("process-0")[: len(uris) * 25]
-        maps = [self.reference.maps(Pixels(self._decode(uri)[None], self.config.data.normalize, self.reference.form)).values[0] for uri in uris]
+        maps = [
+            self.reference.maps(
+                Pixels(self._decode(uri)[None], self.config.data.normalize, self.reference.form)
+            ).values[0]
+            for uri in uris
+        ]
         boxes = self.config.regions
-        full = [boxes_mean(values, boxes, row) for values, row in zip(maps, self.manifest.to_pylist(), strict=False)]
+        full = [
+            boxes_mean(values, boxes, row)
+            for values, row in zip(maps, self.manifest.to_pylist(), strict=False)
+        ]
         k = int(len(ours) * SHARE)
-        return len(set(np.argsort(-ours, kind="stable")[:k]) & set(np.argsort(-np.concatenate(full), kind="stable")[:k])) / k
+        return (
+            len(
+                set(np.argsort(-ours, kind="stable")[:k])
+                & set(np.argsort(-np.concatenate(full), kind="stable")[:k])
+            )
+            / k
+        )
 
     def _read(self, output: str) -> np.ndarray:
         names = self.storage.list(output)
-        tables = [pq.read_table(pa.BufferReader(self.storage.read(f"{output}/{name}"))) for name in names]
+        tables = [
+            pq.read_table(pa.BufferReader(self.storage.read(f"{output}/{name}"))) for name in names
+        ]
         return pa.concat_tables(tables).column("score").to_numpy()
 
 

@@ -47,17 +47,32 @@ def main() -> None:
     parser.add_argument("--candidates", type=int, default=100_000)
     parser.add_argument("--features", type=int, default=256)
     parser.add_argument("--picks", type=int, default=1_000)
-    parser.add_argument("--exact", action="store_true", help="compare kcenter with one exact pick a pass (half a minute and more)")
-    parser.add_argument("--growth", type=int, nargs="*", help="only topk, for pools of so many images; default 100000 1000000 10000000")
+    parser.add_argument(
+        "--exact",
+        action="store_true",
+        help="compare kcenter with one exact pick a pass (half a minute and more)",
+    )
+    parser.add_argument(
+        "--growth",
+        type=int,
+        nargs="*",
+        help="only topk, for pools of so many images; default 100000 1000000 10000000",
+    )
     options = parser.parse_args()
     if options.growth is not None:
         for images in options.growth or [100_000, 1_000_000, 10_000_000]:
             over_pool(images, options.regions, {"topk": topk})
         return
-    over_pool(options.images, options.regions, {"topk": topk, "power": power, "class balance": class_balance, "softrank": softrank})
+    over_pool(
+        options.images,
+        options.regions,
+        {"topk": topk, "power": power, "class balance": class_balance, "softrank": softrank},
+    )
     for name, start in (("random start", random_start), ("equal per image", equal_per_image)):
         report(name, apart(start_set, start, options.images, options.regions), limit=True)
-    print(f"the best {options.candidates:,} regions, {options.features} features, {options.picks:,} picks")
+    print(
+        f"the best {options.candidates:,} regions, {options.features} features, {options.picks:,} picks"
+    )
     size = options.candidates, options.features, options.picks
     for name in RULES:
         report(name, apart(on_candidates, name, *size))
@@ -83,12 +98,21 @@ def apart(function: Callable[..., Any], *arguments: Any) -> tuple[float, float, 
 def _measured(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[float, float, Any]:
     begin = time.perf_counter()
     value = function(*arguments)
-    return time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, value
+    return (
+        time.perf_counter() - begin,
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+        value,
+    )
 
 
 def report(name: str, result: tuple[float, float, Any], *, limit: bool = False) -> None:
     seconds, gigabytes, value = result
-    verdict = ("within" if seconds <= LIMIT_S and gigabytes <= LIMIT_GB else "OVER") + f" {LIMIT_S} s and {LIMIT_GB:.0f} GB" if limit else ""
+    verdict = (
+        ("within" if seconds <= LIMIT_S and gigabytes <= LIMIT_GB else "OVER")
+        + f" {LIMIT_S} s and {LIMIT_GB:.0f} GB"
+        if limit
+        else ""
+    )
     seconds = value.pop("seconds", seconds) if isinstance(value, dict) else seconds
     print(f"{name:20s} {seconds:7.1f} s {gigabytes:6.2f} GB   {verdict}{value or ''}", flush=True)
 
@@ -97,7 +121,12 @@ def write_scores(folder: str, images: int, regions: int) -> None:
     rng = generator("bench", images)
     for start in range(0, images, IMAGES_PER_PART):
         indices = np.arange(start, min(start + IMAGES_PER_PART, images))
-        names = pa.array([f"camera_{index % 7}/sequence_{index // 1000:05d}/frame_{index:08d}.jpg" for index in indices.tolist()])
+        names = pa.array(
+            [
+                f"camera_{index % 7}/sequence_{index // 1000:05d}/frame_{index:08d}.jpg"
+                for index in indices.tolist()
+            ]
+        )
         rows = len(indices) * regions
         columns = {
             "image_index": np.repeat(indices, regions),
@@ -108,8 +137,12 @@ def write_scores(folder: str, images: int, regions: int) -> None:
             "dominant": np.minimum(rng.geometric(0.3, rows) - 1, NUM_CLASSES - 1),
         }
         schema = SCORE_SCHEMA.append(pa.field("dominant", pa.int16()))
-        table = pa.table([pa.array(columns[field.name]).cast(field.type) for field in schema], schema=schema)
-        pq.write_table(table, f"{folder}/part-{start // IMAGES_PER_PART:05d}.parquet", compression="zstd")
+        table = pa.table(
+            [pa.array(columns[field.name]).cast(field.type) for field in schema], schema=schema
+        )
+        pq.write_table(
+            table, f"{folder}/part-{start // IMAGES_PER_PART:05d}.parquet", compression="zstd"
+        )
 
 
 def read_parts(folder: str, *more: str) -> Iterator[pa.Table]:
@@ -155,7 +188,9 @@ class Parts:
 
 def fill(order: Order, amount: int) -> None:
     """A query of so many regions, each of which costs 1 and may lie anywhere."""
-    basket = Basket(amount, costs_of=lambda table: np.ones(len(table), dtype=np.int64), boxes_of=no_boxes)
+    basket = Basket(
+        amount, costs_of=lambda table: np.ones(len(table), dtype=np.int64), boxes_of=no_boxes
+    )
     fill_in_order(basket, order, typical_cost=1)
     assert len(basket.query()) == amount
 
@@ -166,13 +201,22 @@ def no_boxes(index: int, regions: np.ndarray) -> np.ndarray:
 
 def class_balance(folder: str, images: int, regions: int) -> None:
     """score * exp(-share of the regions with the same dominant class): a pass for the histogram, a pass for the keys."""
-    counts = sum(np.bincount(part.column("dominant").to_numpy(), minlength=NUM_CLASSES) for part in _columns(folder, ["dominant"]))
+    counts = sum(
+        np.bincount(part.column("dominant").to_numpy(), minlength=NUM_CLASSES)
+        for part in _columns(folder, ["dominant"])
+    )
     weights = np.exp(-counts / np.sum(counts))
 
     def order(k: int, allows: Allows) -> pa.Table:
         allowed = (part.filter(pa.array(allows(part))) for part in read_parts(folder, "dominant"))
         parts = (
-            part.append_column("key", pa.array(part.column("score").to_numpy() * weights[part.column("dominant").to_numpy()])) for part in allowed
+            part.append_column(
+                "key",
+                pa.array(
+                    part.column("score").to_numpy() * weights[part.column("dominant").to_numpy()]
+                ),
+            )
+            for part in allowed
         )
         best = merge_topk(parts, k)
         return best.append_column("reason", pa.array(["class balance"] * len(best), pa.string()))
@@ -186,14 +230,37 @@ def _columns(folder: str, columns: list[str]) -> Iterator[pa.Table]:
 
 
 def start_set(start: Callable[..., pa.Table], images: int, regions: int) -> None:
-    names = [f"camera_{index % 7}/sequence_{index // 1000:05d}/frame_{index:08d}.jpg" for index in range(images)]
+    names = [
+        f"camera_{index % 7}/sequence_{index // 1000:05d}/frame_{index:08d}.jpg"
+        for index in range(images)
+    ]
     sizes = {"height": HEIGHT, "width": WIDTH, "num_regions": regions}
-    columns = {"image_index": np.arange(images), "image_id": names, "uri": names, "mask_uri": pa.nulls(images)}
+    columns = {
+        "image_index": np.arange(images),
+        "image_id": names,
+        "uri": names,
+        "mask_uri": pa.nulls(images),
+    }
     columns |= {name: np.full(images, value) for name, value in sizes.items()}
-    manifest = pa.table([pa.array(columns[field.name]).cast(field.type) for field in MANIFEST_SCHEMA], schema=MANIFEST_SCHEMA)
+    manifest = pa.table(
+        [pa.array(columns[field.name]).cast(field.type) for field in MANIFEST_SCHEMA],
+        schema=MANIFEST_SCHEMA,
+    )
     k = int(images * regions * SHARE)
     grid = Grid(rows=1, columns=regions)
-    assert len(start(manifest, grid, k=k, seed=0, cycle=START_CYCLE, remaining=np.ones(images * regions, dtype=bool))) == k
+    assert (
+        len(
+            start(
+                manifest,
+                grid,
+                k=k,
+                seed=0,
+                cycle=START_CYCLE,
+                remaining=np.ones(images * regions, dtype=bool),
+            )
+        )
+        == k
+    )
 
 
 def on_candidates(name: str, num: int, dimensions: int, picks: int) -> dict[str, Any]:
@@ -203,7 +270,11 @@ def on_candidates(name: str, num: int, dimensions: int, picks: int) -> dict[str,
         radius = exact_radius(candidates.features, int(candidates.keys.argmax()), picks)
         seconds = time.perf_counter() - begin
         batched = kcenter(candidates, k=picks, rng=generator("bench", name))[1]
-        return {"seconds": seconds, "radius": round(radius, 4), "ratio of kcenter's radius": round(batched / radius, 4)}
+        return {
+            "seconds": seconds,
+            "radius": round(radius, 4),
+            "ratio of kcenter's radius": round(batched / radius, 4),
+        }
     rng = generator("bench", name)
     if name == "kcenter":
         radius = kcenter(candidates, k=picks, rng=rng)[1]
@@ -211,7 +282,9 @@ def on_candidates(name: str, num: int, dimensions: int, picks: int) -> dict[str,
     rule = BATCH_RULES.parse({"kind": name})
     assert isinstance(rule, CandidateRule)
     if rule.reads_class_scores:
-        candidates = replace(candidates, class_scores=candidates.probabilities * candidates.keys[:, None])
+        candidates = replace(
+            candidates, class_scores=candidates.probabilities * candidates.keys[:, None]
+        )
     assert len(np.unique(rule.choose(candidates, k=picks, rng=rng))) == picks
     return {"seconds": time.perf_counter() - begin}
 
@@ -220,15 +293,35 @@ def synthetic_candidates(num: int, dimensions: int) -> Candidates:
     """Features in 300 uneven clusters on 24 directions with noise, cut at 0 as after a ReLU; no labelled region."""
     rng = generator("bench", "features")
     centres = rng.standard_normal((300, 24), dtype=np.float32)
-    place = centres[np.minimum(rng.geometric(0.01, num) - 1, 299)] + 0.4 * rng.standard_normal((num, 24), dtype=np.float32)
+    place = centres[np.minimum(rng.geometric(0.01, num) - 1, 299)] + 0.4 * rng.standard_normal(
+        (num, 24), dtype=np.float32
+    )
     features = place @ rng.standard_normal((24, dimensions), dtype=np.float32) / 5
     features += 0.1 * rng.standard_normal((num, dimensions), dtype=np.float32)
     probabilities = rng.dirichlet(np.full(NUM_CLASSES, 0.3), num).astype(np.float32)
     rows = np.arange(num)
-    columns = (rows, [f"{row:07d}" for row in rows.tolist()], rows % 25, np.zeros(num), np.ones(num))
-    table = pa.table([pa.array(column).cast(field.type) for column, field in zip(columns, SCORE_SCHEMA, strict=True)], schema=SCORE_SCHEMA)
+    columns = (
+        rows,
+        [f"{row:07d}" for row in rows.tolist()],
+        rows % 25,
+        np.zeros(num),
+        np.ones(num),
+    )
+    table = pa.table(
+        [
+            pa.array(column).cast(field.type)
+            for column, field in zip(columns, SCORE_SCHEMA, strict=True)
+        ],
+        schema=SCORE_SCHEMA,
+    )
     empty = np.zeros((0, dimensions), dtype=np.float32)
-    return Candidates(table=table, keys=rng.random(num), features=features.clip(0), probabilities=probabilities, labelled=empty)
+    return Candidates(
+        table=table,
+        keys=rng.random(num),
+        features=features.clip(0),
+        probabilities=probabilities,
+        labelled=empty,
+    )
 
 
 def exact_radius(features: np.ndarray, first: int, picks: int) -> float:
@@ -237,7 +330,9 @@ def exact_radius(features: np.ndarray, first: int, picks: int) -> float:
     nearest = np.full(len(features), np.inf, dtype=np.float32)
     pick = first
     for _ in range(picks):
-        np.minimum(nearest, (norms - 2 * (features @ features[pick]) + norms[pick]).clip(0), out=nearest)
+        np.minimum(
+            nearest, (norms - 2 * (features @ features[pick]) + norms[pick]).clip(0), out=nearest
+        )
         nearest[pick] = 0
         pick = int(nearest.argmax())
     return float(np.sqrt(nearest.max()))

@@ -23,24 +23,38 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=int, nargs=2, default=(180, 240))
     parser.add_argument("--rounds", type=int, default=12)
-    parser.add_argument("--threads", type=int, default=1, help="of a batch; scoring gives each batch one")
+    parser.add_argument(
+        "--threads", type=int, default=1, help="of a batch; scoring gives each batch one"
+    )
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     images = np.random.default_rng(0).integers(0, 256, (BATCH, *options.size, 3), dtype=np.uint8)
-    scorers = {name: open_scorer(name, options) for name, row in ACQUISITIONS.items() if row.needs_model}
+    scorers = {
+        name: open_scorer(name, options) for name, row in ACQUISITIONS.items() if row.needs_model
+    }
     seconds = {name: [] for name in scorers}
-    for turn in range(options.rounds + 1):  # one after the other in every round, so that a machine that slows down does so for all alike
+    for turn in range(
+        options.rounds + 1
+    ):  # one after the other in every round, so that a machine that slows down does so for all alike
         for name, scorer in scorers.items():
             start = time.perf_counter()
             score(scorer, images)
             if turn:
                 seconds[name].append((time.perf_counter() - start) / BATCH)
     base = np.median(seconds["entropy"])
-    print(f"LR-ASPP {options.size[0]}x{options.size[1]}, grid 5x5, {options.threads} threads, batches of {BATCH}")
+    print(
+        f"LR-ASPP {options.size[0]}x{options.size[1]}, grid 5x5, {options.threads} threads, batches of {BATCH}"
+    )
     for name, values in sorted(seconds.items(), key=lambda item: np.median(item[1])):
         strategy = scorers[name].strategy
-        passes = {"logits": 1, "transforms": 1 + len(strategy.transforms), "passes": strategy.passes.count}[ACQUISITIONS[name].inputs]
-        print(f"{name:22s} {passes:3d} passes {1e3 * np.median(values):8.2f} ms an image {np.median(values) / base:6.2f} times entropy")
+        passes = {
+            "logits": 1,
+            "transforms": 1 + len(strategy.transforms),
+            "passes": strategy.passes.count,
+        }[ACQUISITIONS[name].inputs]
+        print(
+            f"{name:22s} {passes:3d} passes {1e3 * np.median(values):8.2f} ms an image {np.median(values) / base:6.2f} times entropy"
+        )
 
 
 def open_scorer(name: str, options: argparse.Namespace) -> Scorer:

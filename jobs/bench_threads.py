@@ -12,7 +12,10 @@ import time
 WAITS: dict[str, dict[str, str]] = {
     "default": {},
     "OMP_WAIT_POLICY=passive": {"OMP_WAIT_POLICY": "passive"},
-    **{f"GOMP_SPINCOUNT={count}": {"GOMP_SPINCOUNT": str(count)} for count in (1_000, 10_000, 100_000, 1_000_000)},
+    **{
+        f"GOMP_SPINCOUNT={count}": {"GOMP_SPINCOUNT": str(count)}
+        for count in (1_000, 10_000, 100_000, 1_000_000)
+    },
     "one thread": {},
 }
 STEP = """
@@ -42,27 +45,44 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--busy", type=int, default=2, help="processes that do nothing but take a core each")
+    parser.add_argument(
+        "--busy", type=int, default=2, help="processes that do nothing but take a core each"
+    )
     options = parser.parse_args()
-    print(f"seconds a step, median (longest) of {options.steps}, {options.threads} threads, {os.cpu_count()} cores")
+    print(
+        f"seconds a step, median (longest) of {options.steps}, {options.threads} threads, {os.cpu_count()} cores"
+    )
     for busy in (0, options.busy):
         others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(busy)]
         time.sleep(1)
         try:
             for name, variables in WAITS.items():
-                median, longest = measure(options, variables, threads=1 if name == "one thread" else options.threads)
-                print(f"beside {busy} busy processes  {name:24s} {median:7.3f} ({longest:.3f})", flush=True)
+                median, longest = measure(
+                    options, variables, threads=1 if name == "one thread" else options.threads
+                )
+                print(
+                    f"beside {busy} busy processes  {name:24s} {median:7.3f} ({longest:.3f})",
+                    flush=True,
+                )
         finally:
             for other in others:
                 other.kill()
                 other.wait()
 
 
-def measure(options: argparse.Namespace, variables: dict[str, str], *, threads: int) -> tuple[float, float]:
+def measure(
+    options: argparse.Namespace, variables: dict[str, str], *, threads: int
+) -> tuple[float, float]:
     """The median and the longest step, in seconds."""
     unset = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
     env = {key: value for key, value in os.environ.items() if key not in unset} | variables
-    done = subprocess.run([sys.executable, "-c", STEP, str(options.steps), str(threads)], env=env, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", STEP, str(options.steps), str(threads)],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     median, longest = done.stdout.split()
     return float(median), float(longest)
 

@@ -41,13 +41,19 @@ def main() -> None:
         if options.dataset == "synthetic":
             options.root = f"{folder}/data"
             write_synthetic(options.root, num_images=SYNTHETIC_IMAGES, seed=0)
-        found = [bench(options, model, precision, f"{folder}/{model}-{precision}") for model in options.models for precision in options.precisions]
+        found = [
+            bench(options, model, precision, f"{folder}/{model}-{precision}")
+            for model in options.models
+            for precision in options.precisions
+        ]
     if options.json:
         Path(options.json).write_text(json.dumps(found, indent=1) + "\n")
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data.dataset", dest="dataset", default="synthetic")
     parser.add_argument("--data.root", dest="root", help="of another data set than synthetic")
     parser.add_argument("--data.image_size", dest="size", type=int, nargs=2, default=(96, 128))
@@ -63,7 +69,11 @@ def parse_arguments() -> argparse.Namespace:
 
 def configure(options: argparse.Namespace, model: str, precision: str) -> RunConfig:
     values = {
-        "data": {"dataset": options.dataset, "root": str(Path(options.root).resolve()), "image_size": list(options.size)},
+        "data": {
+            "dataset": options.dataset,
+            "root": str(Path(options.root).resolve()),
+            "image_size": list(options.size),
+        },
         "model": {"name": model},
         "train": {
             "batch_size": options.batch_size,
@@ -99,7 +109,9 @@ def bench(options: argparse.Namespace, model: str, precision: str, run_dir: str)
     ours, least = [], []
     for _ in range(TURNS):  # in turns, so that a machine that slows down does so for both alike
         least.append(bare(options.steps) / options.steps)
-        ours.append((trained(warm + options.steps) - trained(warm)) / options.steps)  # without the making of the network
+        ours.append(
+            (trained(warm + options.steps) - trained(warm)) / options.steps
+        )  # without the making of the network
     found = {
         "model": model,
         "precision": precision,
@@ -122,13 +134,18 @@ def bare_steps(config: RunConfig, num_classes: int, device: torch.device) -> Any
     size, count = config.data.image_size, config.train.batch_size
     network = build_model(config.model, num_classes).to(device).train()
     optimizer = make_optimizer(network, config.train, config.train.learning_rate)
-    images, labels = torch.rand(count, 3, *size, device=device), torch.randint(0, num_classes, (count, *size), device=device)
+    images, labels = (
+        torch.rand(count, 3, *size, device=device),
+        torch.randint(0, num_classes, (count, *size), device=device),
+    )
 
     def run(steps: int) -> float:
         torch.set_num_threads(config.train.threads)
         start = time.perf_counter()
         for _ in range(steps):
-            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=config.train.precision == "bf16"):
+            with torch.autocast(
+                device.type, dtype=torch.bfloat16, enabled=config.train.precision == "bf16"
+            ):
                 total, labelled = cross_entropy_sum(resize_logits(network(images), size), labels)
             optimizer.zero_grad(set_to_none=True)
             (total / labelled).backward()

@@ -34,23 +34,45 @@ from ray_al.datasets.masks import read_mask
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     commands = parser.add_subparsers(dest="command", required=True)
-    redundant = commands.add_parser("redundant", help="images that repeat in small crops and other light")
-    redundant.add_argument("--copies", type=int, default=4, help="of an image that repeats, itself included")
-    redundant.add_argument("--once", type=float, default=0.1, help="share of the images that do not repeat")
-    redundant.add_argument("--crop", type=float, default=0.85, help="least share of each side that a crop keeps")
-    redundant.add_argument("--light", type=float, default=0.2, help="largest change of brightness and contrast")
-    redundant.add_argument("--images", type=int, help="training images to make it from, drawn at random (all)")
+    redundant = commands.add_parser(
+        "redundant", help="images that repeat in small crops and other light"
+    )
+    redundant.add_argument(
+        "--copies", type=int, default=4, help="of an image that repeats, itself included"
+    )
+    redundant.add_argument(
+        "--once", type=float, default=0.1, help="share of the images that do not repeat"
+    )
+    redundant.add_argument(
+        "--crop", type=float, default=0.85, help="least share of each side that a crop keeps"
+    )
+    redundant.add_argument(
+        "--light", type=float, default=0.2, help="largest change of brightness and contrast"
+    )
+    redundant.add_argument(
+        "--images", type=int, help="training images to make it from, drawn at random (all)"
+    )
     redundant.add_argument("--seed", type=int, default=0)
-    hold_out = commands.add_parser("hold-out", help="every fourth training image becomes a validation image")
+    hold_out = commands.add_parser(
+        "hold-out", help="every fourth training image becomes a validation image"
+    )
     hold_out.add_argument("--every", type=int, default=4)
     for command in (redundant, hold_out):
-        command.add_argument("--set", action="append", default=[], metavar="data.KEY=VALUE", dest="settings")
-        command.add_argument("--out", type=Path, required=True, help="a folder that does not exist yet")
+        command.add_argument(
+            "--set", action="append", default=[], metavar="data.KEY=VALUE", dest="settings"
+        )
+        command.add_argument(
+            "--out", type=Path, required=True, help="a folder that does not exist yet"
+        )
     options = parser.parse_args(arguments)
     try:
-        data = write_redundant(options) if options.command == "redundant" else write_hold_out(options)
+        data = (
+            write_redundant(options) if options.command == "redundant" else write_hold_out(options)
+        )
     except RayALError as error:
         parser.error(str(error))
     print("data:", json.dumps(data))
@@ -74,9 +96,13 @@ def write_redundant(options: argparse.Namespace) -> dict[str, object]:
         ConfigError: a number that makes no pool, or a folder that is there.
     """
     if options.copies < 2:
-        raise ConfigError(f"--copies {options.copies}: an image that repeats stands there twice at least")
+        raise ConfigError(
+            f"--copies {options.copies}: an image that repeats stands there twice at least"
+        )
     if not (0 <= options.once <= 1 and 0 < options.crop <= 1 and 0 <= options.light < 1):
-        raise ConfigError(f"--once {options.once}, --crop {options.crop}, --light {options.light}: give shares from 0 to 1")
+        raise ConfigError(
+            f"--once {options.once}, --crop {options.crop}, --light {options.light}: give shares from 0 to 1"
+        )
     dataset = _open(options)
     images = dataset.splits["train"]
     names = _names(images)
@@ -100,7 +126,9 @@ def write_redundant(options: argparse.Namespace) -> dict[str, object]:
     return _section(dataset, options.out)
 
 
-def change(image: np.ndarray, mask: np.ndarray, rng: np.random.Generator, *, crop: float, light: float) -> tuple[np.ndarray, np.ndarray]:
+def change(
+    image: np.ndarray, mask: np.ndarray, rng: np.random.Generator, *, crop: float, light: float
+) -> tuple[np.ndarray, np.ndarray]:
     """A random part of an image, at its full size and under other light, with the same part of its mask.
 
     Args:
@@ -135,11 +163,15 @@ def write_hold_out(options: argparse.Namespace) -> dict[str, object]:
     dataset = _open(options)
     images = dataset.splits["train"]
     if len(images) < options.every:
-        raise ConfigError(f"--every {options.every}: the training split has {len(images)} images only; lower it")
+        raise ConfigError(
+            f"--every {options.every}: the training split has {len(images)} images only; lower it"
+        )
     lines: dict[str, list[str]] = {"train": [], "val": []}
     for index, (name, file) in enumerate(zip(_names(images), images, strict=True)):
         if not os.path.exists(file.uri):
-            raise ConfigError(f"{file.uri}: is no file on a disk, to which a link could lead; copy the data set first")
+            raise ConfigError(
+                f"{file.uri}: is no file on a disk, to which a link could lead; copy the data set first"
+            )
         link = options.out / "images" / f"{name}{Path(file.uri).suffix}"
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(os.path.abspath(file.uri))
@@ -157,15 +189,22 @@ def _names(files: Sequence[ImageFile]) -> list[str]:
         ConfigError: two would have the same name.
     """
     common = os.path.commonpath([os.path.dirname(file.image_id) for file in files])
-    names = [os.path.splitext(os.path.relpath(file.image_id, common))[0].replace(os.sep, "_") for file in files]
+    names = [
+        os.path.splitext(os.path.relpath(file.image_id, common))[0].replace(os.sep, "_")
+        for file in files
+    ]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ConfigError(f"two images would both be called {twice[0]!r} in one folder; rename one of them")
+        raise ConfigError(
+            f"two images would both be called {twice[0]!r} in one folder; rename one of them"
+        )
     return names
 
 
 def _mask(dataset: Dataset, file: ImageFile) -> np.ndarray:
     if file.mask_uri is None:
-        raise ConfigError(f"{file.uri}: has no mask; a pool to try strategies on needs one for each image")
+        raise ConfigError(
+            f"{file.uri}: has no mask; a pool to try strategies on needs one for each image"
+        )
     return read_mask(file.mask_uri, dataset.decoder)
 
 
@@ -183,7 +222,11 @@ def _write_mask(path: Path, mask: np.ndarray) -> None:
 
 def _section(dataset: Dataset, out: Path) -> dict[str, object]:
     """The keys of `data` by which a run reads what was written to `out`."""
-    values: dict[str, object] = {"dataset": "folder", "root": str(out), "class_names": list(dataset.class_names)}
+    values: dict[str, object] = {
+        "dataset": "folder",
+        "root": str(out),
+        "class_names": list(dataset.class_names),
+    }
     values["colors"] = [list(color) for color in dataset.colors]
     values["ignore_ids"] = [IGNORE_INDEX]
     return DataConfig.model_validate(values).model_dump(mode="json", include=set(values))

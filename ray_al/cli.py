@@ -22,14 +22,18 @@ SHOWN = 10
 DEMO = Path(__file__).parent / "demo.yaml"
 
 
-@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
 @click.version_option(__version__, prog_name="ray-al")
 def main() -> None:
     """Active learning for semantic segmentation on Ray.
 
     Example: ray-al demo
     """
-    if os.getcwd() not in sys.path:  # own modules, as `python -m` finds them; Ray's workers are told of the directory by Ray
+    if (
+        os.getcwd() not in sys.path
+    ):  # own modules, as `python -m` finds them; Ray's workers are told of the directory by Ray
         sys.path.append(os.getcwd())
 
 
@@ -44,9 +48,18 @@ def _options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 run_dir_argument = click.argument("run_dir", callback=place)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print facts as JSON.")
-set_option = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting, e.g. --set train.steps=100.")
+set_option = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change a setting, e.g. --set train.steps=100.",
+)
 out_option = click.option(
-    "--out", metavar="RUN_DIR", callback=place, help="Where the run is written (new; a path or URI). Default: $RAY_AL_RUNS or ./runs."
+    "--out",
+    metavar="RUN_DIR",
+    callback=place,
+    help="Where the run is written (new; a path or URI). Default: $RAY_AL_RUNS or ./runs.",
 )
 
 
@@ -108,12 +121,16 @@ def status(run_dir: str, as_json: bool) -> None:
         return
     budget = facts["budget"]
     click.echo(f"{facts['run']}: {facts['stage']}, cycle {facts['cycle']}")
-    click.echo(f"budget: {budget['spent']} of {budget['amount']} {budget['unit']} spent, {budget['reserved']} reserved")
+    click.echo(
+        f"budget: {budget['spent']} of {budget['amount']} {budget['unit']} spent, {budget['reserved']} reserved"
+    )
     click.echo(f"mIoU: {'-' if facts['miou'] is None else format(facts['miou'], '.4f')}")
     if line := measured_line(facts):
         click.echo(line)
     if facts["tasks"]:
-        click.echo(f"waiting for labels: put the masks into {facts['tasks']}, then: ray-al resume {run_dir}")
+        click.echo(
+            f"waiting for labels: put the masks into {facts['tasks']}, then: ray-al resume {run_dir}"
+        )
     for line in quarantine_lines(facts):
         click.echo(line)
     for image_id, error in facts["quarantine"].items():
@@ -185,15 +202,31 @@ def report(run_dir: str, as_json: bool) -> None:
 @main.command()
 @click.argument("file", required=False, callback=place)
 @_options(
-    click.option("--resume", "resume_dir", metavar="SWEEP_DIR", callback=place, help="Go on with a sweep where its runs' ledgers stand."),
+    click.option(
+        "--resume",
+        "resume_dir",
+        metavar="SWEEP_DIR",
+        callback=place,
+        help="Go on with a sweep where its runs' ledgers stand.",
+    ),
     click.option("--dry-run", is_flag=True, help="Print the plan with its costs, and run nothing."),
     click.option(
-        "--out", metavar="SWEEP_DIR", callback=place, help="Where the sweep is written (new; a path or URI). Default: $RAY_AL_RUNS or ./runs."
+        "--out",
+        metavar="SWEEP_DIR",
+        callback=place,
+        help="Where the sweep is written (new; a path or URI). Default: $RAY_AL_RUNS or ./runs.",
     ),
     set_option,
     json_option,
 )
-def sweep(file: str | None, resume_dir: str | None, dry_run: bool, out: str | None, overrides: tuple[str, ...], as_json: bool) -> None:
+def sweep(
+    file: str | None,
+    resume_dir: str | None,
+    dry_run: bool,
+    out: str | None,
+    overrides: tuple[str, ...],
+    as_json: bool,
+) -> None:
     """Run every setting of the sweep FILE with every seed, on Ray Tune.
 
     Example: ray-al sweep jobs/sweep_camvid.yaml --set data.root=/data/camvid --out runs/sweep
@@ -201,24 +234,45 @@ def sweep(file: str | None, resume_dir: str | None, dry_run: bool, out: str | No
     if (file is None) == (resume_dir is None):
         raise click.UsageError("give either a sweep FILE or --resume SWEEP_DIR")
     if resume_dir is not None and (overrides or dry_run or out):
-        raise click.UsageError("--resume goes on as the sweep was planned; leave --set, --out and --dry-run out")
+        raise click.UsageError(
+            "--resume goes on as the sweep was planned; leave --set, --out and --dry-run out"
+        )
     sys.exit(_sweep(file, resume_dir, dry_run, out, overrides, as_json))
 
 
 @main.command()
-@click.argument("places", nargs=-1, required=True, metavar="RUN_DIR|SWEEP_DIR|RESULTS_DIR...", callback=place)
+@click.argument(
+    "places", nargs=-1, required=True, metavar="RUN_DIR|SWEEP_DIR|RESULTS_DIR...", callback=place
+)
 @_options(
-    click.option("--out", metavar="DIR", callback=place, help="Folder for the page, the CSV files, the table and the pictures."),
-    click.option("--at", multiple=True, metavar="SHARE", help="Give mIoU at this share of the pool, e.g. 0.08 or '8 %'; repeatable."),
+    click.option(
+        "--out",
+        metavar="DIR",
+        callback=place,
+        help="Folder for the page, the CSV files, the table and the pictures.",
+    ),
+    click.option(
+        "--at",
+        multiple=True,
+        metavar="SHARE",
+        help="Give mIoU at this share of the pool, e.g. 0.08 or '8 %'; repeatable.",
+    ),
     click.option(
         "--measure",
         type=click.Choice(["miou", "final_miou"]),
         help="Compare the models that choose, or those that are measured. Default: the second where every run has them.",
     ),
     click.option(
-        "--reference", metavar="STRATEGY", help="Strategy that labels are saved against. Default: random, with --by cost over whole images."
+        "--reference",
+        metavar="STRATEGY",
+        help="Strategy that labels are saved against. Default: random, with --by cost over whole images.",
     ),
-    click.option("--allow", multiple=True, metavar="KEY", help="Configuration key of the recipe that may differ, e.g. train.policy; repeatable."),
+    click.option(
+        "--allow",
+        multiple=True,
+        metavar="KEY",
+        help="Configuration key of the recipe that may differ, e.g. train.policy; repeatable.",
+    ),
     click.option(
         "--by",
         type=click.Choice(["budget", "cost"]),
@@ -226,9 +280,17 @@ def sweep(file: str | None, resume_dir: str | None, dry_run: bool, out: str | No
         help="At equal budgets, or by what it costs to reach 80, 90 and 95 % of the full score, also over other regions and units. Default: budget.",
     ),
     click.option(
-        "--seconds", multiple=True, metavar="NAME=SECONDS", help="Of the cost model: seconds for an image, a region, a class, a click; repeatable."
+        "--seconds",
+        multiple=True,
+        metavar="NAME=SECONDS",
+        help="Of the cost model: seconds for an image, a region, a class, a click; repeatable.",
     ),
-    click.option("--export", metavar="DIR", callback=place, help="Also write the finished runs as small files, which `compare` reads like a sweep."),
+    click.option(
+        "--export",
+        metavar="DIR",
+        callback=place,
+        help="Also write the finished runs as small files, which `compare` reads like a sweep.",
+    ),
     json_option,
 )
 def compare(
@@ -254,16 +316,31 @@ def compare(
     from ray_al.sweep.costs import parse_costs
 
     if out is None and export is None:
-        raise click.UsageError("give --out DIR for the comparison, --export DIR for the runs as small files, or both")
+        raise click.UsageError(
+            "give --out DIR for the comparison, --export DIR for the runs as small files, or both"
+        )
     for folder, name in ((out, "--out"), (export, "--export")):
         if folder is not None:
             check_writable(folder, key=name)
     for key in allow:
-        check_key(RunConfig, key.removeprefix("final.") if key.startswith("final.train.") else key, name="--allow")
+        check_key(
+            RunConfig,
+            key.removeprefix("final.") if key.startswith("final.train.") else key,
+            name="--allow",
+        )
     shares = tuple(parse_share(text, name="--at") for text in at)
     if by == "cost" and shares:
-        raise click.UsageError("--at names budgets, and --by cost compares at equal scores; leave one out")
-    wanted = Wanted(measure=measure, at=shares, reference=reference, allow=allow, by=by, costs=parse_costs(seconds))
+        raise click.UsageError(
+            "--at names budgets, and --by cost compares at equal scores; leave one out"
+        )
+    wanted = Wanted(
+        measure=measure,
+        at=shares,
+        reference=reference,
+        allow=allow,
+        by=by,
+        costs=parse_costs(seconds),
+    )
     for folder in (out, export):
         if folder is not None:
             _open_place(folder)
@@ -320,7 +397,9 @@ def datasets_check(config: str, overrides: tuple[str, ...], as_json: bool) -> No
 
 @main.command("config")
 @click.argument("key", required=False)
-@_options(click.option("--sweep", "of_sweep", is_flag=True, help="The keys of a sweep file."), json_option)
+@_options(
+    click.option("--sweep", "of_sweep", is_flag=True, help="The keys of a sweep file."), json_option
+)
 def config_reference(key: str | None, of_sweep: bool, as_json: bool) -> None:
     """Print what each configuration key means, with its type, range and default; as JSON Schema with --json.
 
@@ -331,7 +410,9 @@ def config_reference(key: str | None, of_sweep: bool, as_json: bool) -> None:
     from ray_al.sweep.config import SweepConfig
 
     model = SweepConfig if of_sweep else RunConfig
-    click.echo(json.dumps(schema_of(model, key), indent=1) if as_json else reference_text(model, key))
+    click.echo(
+        json.dumps(schema_of(model, key), indent=1) if as_json else reference_text(model, key)
+    )
 
 
 @main.command()
@@ -349,14 +430,24 @@ def strategies(as_json: bool) -> None:
         return
     for row in rows:
         cost = f"{row['cost']:5.2f} x entropy" if row["cost"] is not None else ""
-        click.echo(f"{row['kind']:8s} {row['name']:22s} {row['needs']:42s} {cost:15s} {row['paper']}")
-    click.echo(f"{count_combinations()} combinations of score and batch rule; a score may also be your own function: package.module:function")
+        click.echo(
+            f"{row['kind']:8s} {row['name']:22s} {row['needs']:42s} {cost:15s} {row['paper']}"
+        )
+    click.echo(
+        f"{count_combinations()} combinations of score and batch rule; a score may also be your own function: package.module:function"
+    )
 
 
 @main.command()
 @_options(
     click.option("--storage", callback=place, help="Also try this place for run directories."),
-    click.option("--config", "file", metavar="FILE", callback=place, help="Also count what a run of this configuration keeps of a frozen backbone."),
+    click.option(
+        "--config",
+        "file",
+        metavar="FILE",
+        callback=place,
+        help="Also count what a run of this configuration keeps of a frozen backbone.",
+    ),
     json_option,
 )
 def doctor(storage: str | None, file: str | None, as_json: bool) -> None:
@@ -371,7 +462,10 @@ def doctor(storage: str | None, file: str | None, as_json: bool) -> None:
         click.echo(json.dumps(checks, indent=1))
     else:
         for check in checks:
-            click.echo(f"{'ok  ' if check['ok'] else 'FAIL'} {check['check']}: {check['found']}" + ("" if check["ok"] else f" -> {check['remedy']}"))
+            click.echo(
+                f"{'ok  ' if check['ok'] else 'FAIL'} {check['check']}: {check['found']}"
+                + ("" if check["ok"] else f" -> {check['remedy']}")
+            )
     sys.exit(0 if all(check["ok"] for check in checks) else 1)
 
 
@@ -388,7 +482,14 @@ def _run(config: str, out: str | None, overrides: tuple[str, ...], as_json: bool
         return _drive(run_dir, as_json)
 
 
-def _sweep(file: str | None, resume_dir: str | None, dry_run: bool, out: str | None, overrides: tuple[str, ...], as_json: bool) -> int:
+def _sweep(
+    file: str | None,
+    resume_dir: str | None,
+    dry_run: bool,
+    out: str | None,
+    overrides: tuple[str, ...],
+    as_json: bool,
+) -> int:
     from ray_al.driver.create import check_places, default_run_uri
     from ray_al.sweep.config import load_sweep
     from ray_al.sweep.endpoint import check_endpoint, endpoint_lines
@@ -406,7 +507,11 @@ def _sweep(file: str | None, resume_dir: str | None, dry_run: bool, out: str | N
             facts = estimate(settings, trials, out or default_run_uri(settings.name))
             endpoint = settings.endpoint and settings.endpoint.model_dump(mode="json")
             lines = [estimate_text(facts), *endpoint_lines(settings, trials)]
-            click.echo(json.dumps({**facts, "endpoint": endpoint}, indent=1) if as_json else "\n".join(lines))
+            click.echo(
+                json.dumps({**facts, "endpoint": endpoint}, indent=1)
+                if as_json
+                else "\n".join(lines)
+            )
             return 0
         out = out or default_run_uri(settings.name)
         check_places(trials[0].config, out)
@@ -414,12 +519,16 @@ def _sweep(file: str | None, resume_dir: str | None, dry_run: bool, out: str | N
         click.echo(f"sweep directory: {resume_dir}", err=True)
     assert resume_dir is not None
     with stop_on_signals() as stop, progress() as show:
-        complete = run_sweep(resume_dir, show=lambda runs: show(progress_line(runs)), should_stop=stop.is_set)
+        complete = run_sweep(
+            resume_dir, show=lambda runs: show(progress_line(runs)), should_stop=stop.is_set
+        )
     facts = sweep_facts(resume_dir)
     click.echo(json.dumps(facts, indent=1) if as_json else sweep_text(facts))
     if not complete:
         reason = "interrupted" if stop.is_set() else "a limit of the sweep is reached"
-        click.echo(f"{reason}; nothing is lost. Go on with: ray-al sweep --resume {resume_dir}", err=True)
+        click.echo(
+            f"{reason}; nothing is lost. Go on with: ray-al sweep --resume {resume_dir}", err=True
+        )
         return EXIT_INTERRUPTED if stop.is_set() else 0
     return 1 if any(row["state"] == "failed" for row in facts["trials"]) else 0
 
@@ -432,7 +541,11 @@ def _drive(run_dir: str, as_json: bool) -> int:
 
     storage = Storage(run_dir)
     with stop_on_signals() as stop, progress() as show:
-        outcome = host_run(run_dir, should_stop=stop.is_set, on_poll=lambda waiting: show(waiting or progress_line(storage)))
+        outcome = host_run(
+            run_dir,
+            should_stop=stop.is_set,
+            on_poll=lambda waiting: show(waiting or progress_line(storage)),
+        )
     facts = read_status(storage)
     facts["outcome"] = outcome.kind
     facts["ignored_answers"] = ignored_answers(Storage(run_dir))
@@ -442,12 +555,16 @@ def _drive(run_dir: str, as_json: bool) -> int:
         click.echo(json.dumps(facts, indent=1))
     elif outcome.kind == "finished":
         miou = "no model was trained" if facts["miou"] is None else f"mIoU {facts['miou']:.4f}"
-        click.echo(f"finished: {outcome.detail}; {miou} with {facts['labelled_regions']} regions labelled")
+        click.echo(
+            f"finished: {outcome.detail}; {miou} with {facts['labelled_regions']} regions labelled"
+        )
         if line := measured_line(facts):
             click.echo(line)
         click.echo(f"report: {facts['report']}")
     elif outcome.kind == "waiting":
-        click.echo(f"waiting for labels: put the masks into {outcome.detail}, then: ray-al resume {run_dir}")
+        click.echo(
+            f"waiting for labels: put the masks into {outcome.detail}, then: ray-al resume {run_dir}"
+        )
     else:
         click.echo(f"interrupted; nothing is lost. Go on with: ray-al resume {run_dir}")
     if not as_json:
@@ -459,12 +576,17 @@ def _drive(run_dir: str, as_json: bool) -> int:
 
 def _say_labels(facts: dict[str, Any], *, most: int | None = None, more: str = "") -> None:
     """Say which labels were refused or ignored, and which classes have none; `most` lines of each, and where there are `more`."""
-    refused = [f"refused {row['image_id']} region {row['region']}: {row['reason']}" for row in facts["refused"]]
+    refused = [
+        f"refused {row['image_id']} region {row['region']}: {row['reason']}"
+        for row in facts["refused"]
+    ]
     for lines in (refused, [f"ignored {line}" for line in facts.get("ignored_answers", ())]):
         for line in lines[:most]:
             click.echo(line)
         if most is not None and len(lines) > most:
-            click.echo(f"and {len(lines) - most} more {lines[0].split()[0]}; see the refused ones with: {more}")
+            click.echo(
+                f"and {len(lines) - most} more {lines[0].split()[0]}; see the refused ones with: {more}"
+            )
     if facts["unlabelled_classes"]:
         click.echo(f"no label so far of: {', '.join(facts['unlabelled_classes'])}")
 
@@ -474,12 +596,28 @@ def _final(run_dir: str, kind: Any, as_json: bool) -> None:
 
     _require_writable(run_dir)
     with stop_on_signals() as stop, progress() as show:
-        values = train_final(run_dir, kind, progress=lambda done, total: show(f"step {done} of {total}"), should_stop=stop.is_set, waiting=show)
-    spread = "" if values["spread"] is None else f" ± {values['spread']:.4f} ({len(values['mious'])} models)"
+        values = train_final(
+            run_dir,
+            kind,
+            progress=lambda done, total: show(f"step {done} of {total}"),
+            should_stop=stop.is_set,
+            waiting=show,
+        )
+    spread = (
+        ""
+        if values["spread"] is None
+        else f" ± {values['spread']:.4f} ({len(values['mious'])} models)"
+    )
     share = values.get("share_of_full_score")
-    text = f"mIoU {values['miou']:.4f}{spread} on val" + (f", {share:.1%} of the full score" if share is not None else "")
+    text = f"mIoU {values['miou']:.4f}{spread} on val" + (
+        f", {share:.1%} of the full score" if share is not None else ""
+    )
     left_out = values["left_out"]
-    text += f"; left out: {left_out} image(s) that cannot be used, see `ray-al status`" if left_out else ""
+    text += (
+        f"; left out: {left_out} image(s) that cannot be used, see `ray-al status`"
+        if left_out
+        else ""
+    )
     click.echo(json.dumps(values, indent=1) if as_json else text)
 
 
@@ -495,8 +633,12 @@ def _write_report(run_dir: str) -> str:
     counts = np.zeros(256, dtype=np.int64)
     for image in dataset.splits["val"]:
         if image.mask_uri is None:
-            raise ConfigError(f"{image.uri}: this validation image has no mask any more; put it back")
-        counts += np.bincount(masks.read_mask(image.mask_uri, dataset.decoder).ravel(), minlength=256)
+            raise ConfigError(
+                f"{image.uri}: this validation image has no mask any more; put it back"
+            )
+        counts += np.bincount(
+            masks.read_mask(image.mask_uri, dataset.decoder).ravel(), minlength=256
+        )
     return write_report(run_dir, counts[: dataset.num_classes].tolist())
 
 
@@ -511,7 +653,9 @@ def _require_run(run_dir: str) -> Storage:
         )
     if not storage.exists(Journal.FIRST):
         rest = f" ({unfinished(storage, RUN)})" if storage.exists() else ""
-        raise ConfigError(f"{run_dir}: not a run directory (it has no {Journal.FIRST}); give one that `ray-al run` made{rest}")
+        raise ConfigError(
+            f"{run_dir}: not a run directory (it has no {Journal.FIRST}); give one that `ray-al run` made{rest}"
+        )
     return storage
 
 

@@ -19,7 +19,10 @@ def diagnose(storage: str | None = None, config: RunConfig | None = None) -> lis
         storage: a place for run directories to try beside the default one.
         config: of a run whose features are to be counted.
     """
-    places = [os.environ.get("RAY_AL_RUNS") or os.path.abspath("runs"), *([storage] if storage else [])]
+    places = [
+        os.environ.get("RAY_AL_RUNS") or os.path.abspath("runs"),
+        *([storage] if storage else []),
+    ]
     checks: list[tuple[str, Callable[[], Finding]]] = [
         ("Python", _python),
         ("torch", _torch),
@@ -70,7 +73,11 @@ def _ray() -> Finding:
     import ray
 
     major, minor = map(int, ray.__version__.split(".")[:2])
-    return (major, minor) >= (2, 60), ray.__version__, "pip install 'ray[default,data,train,tune]>=2.60'"
+    return (
+        (major, minor) >= (2, 60),
+        ray.__version__,
+        "pip install 'ray[default,data,train,tune]>=2.60'",
+    )
 
 
 def _cluster() -> Finding:
@@ -81,13 +88,23 @@ def _cluster() -> Finding:
         check_address(address)
     except RayALError as error:
         return False, str(error), "start that cluster, or unset RAY_ADDRESS"
-    return True, f"RAY_ADDRESS={address}" if address else "RAY_ADDRESS is not set: a running one is used, else a local one is started", ""
+    return (
+        True,
+        f"RAY_ADDRESS={address}"
+        if address
+        else "RAY_ADDRESS is not set: a running one is used, else a local one is started",
+        "",
+    )
 
 
 def _machine() -> Finding:
     import psutil
 
-    return True, f"{os.cpu_count()} CPUs, {psutil.virtual_memory().total / 2**30:.0f} GiB of memory", ""
+    return (
+        True,
+        f"{os.cpu_count()} CPUs, {psutil.virtual_memory().total / 2**30:.0f} GiB of memory",
+        "",
+    )
 
 
 def _storage(place: str) -> Finding:
@@ -111,10 +128,18 @@ def _features(config: RunConfig, place: str) -> Finding:
         dataset = open_dataset(config.data)
         manifest, _, sizes = check_pool(config, dataset)
         if not sizes["num_regions"]:  # superpixels are counted once they are computed
-            shapes = zip(manifest.column("height").to_pylist(), manifest.column("width").to_pylist(), strict=True)
+            shapes = zip(
+                manifest.column("height").to_pylist(),
+                manifest.column("width").to_pylist(),
+                strict=True,
+            )
             sizes["num_regions"] = sum(config.regions.expected_regions(*shape) for shape in shapes)
         created = {**sizes, "amount": total_amount(config.budget, sizes)}
         costs = feature_costs(config, created, len(dataset.splits["val"]), place)
     except RayALError as error:
         return False, str(error), "correct the configuration"
-    return (True, "the network is not frozen, nothing is kept", "") if costs is None else (costs.fits, costs.text, REMEDY)
+    return (
+        (True, "the network is not frozen, nothing is kept", "")
+        if costs is None
+        else (costs.fits, costs.text, REMEDY)
+    )

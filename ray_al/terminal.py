@@ -23,7 +23,9 @@ class Group(click.Group):
     def main(self, *arguments: Any, **options: Any) -> Any:
         called = bool(arguments) or options.get("args") is not None
         try:
-            with ends_on_signals(process=not called):  # called with arguments, a command is a part of some other program
+            with ends_on_signals(
+                process=not called
+            ):  # called with arguments, a command is a part of some other program
                 return super().main(*arguments, **options)
         except KeyboardInterrupt:  # while our handlers were put in place or taken back
             if called:
@@ -69,7 +71,11 @@ def place(context: click.Context, parameter: click.Parameter, value: Any) -> Any
     if value is None or "://" in value:
         return value
     if not value.strip():
-        name = parameter.human_readable_name if isinstance(parameter, click.Argument) else parameter.opts[0]
+        name = (
+            parameter.human_readable_name
+            if isinstance(parameter, click.Argument)
+            else parameter.opts[0]
+        )
         raise ConfigError(f"{name} is empty; give a place")
     return os.path.expanduser(value)
 
@@ -108,9 +114,14 @@ def ends_on_signals(*, process: bool) -> Iterator[None]:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     known = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {
+        number: signal.signal(number, signal.default_int_handler)
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     caught = threading.Event()
-    thread = threading.Thread(target=_end_late, args=(reader, caught), daemon=True, name="ray-al-signals")
+    thread = threading.Thread(
+        target=_end_late, args=(reader, caught), daemon=True, name="ray-al-signals"
+    )
     thread.start()
     try:
         yield
@@ -118,7 +129,9 @@ def ends_on_signals(*, process: bool) -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(known)
-        if not (process and caught.is_set()):  # else the thread also sees to it that the process ends
+        if not (
+            process and caught.is_set()
+        ):  # else the thread also sees to it that the process ends
             os.close(writer)
             thread.join()
             os.close(reader)
@@ -148,7 +161,10 @@ def _end_late(reader: int, signalled: threading.Event) -> None:
 def stop_on_signals() -> Iterator[threading.Event]:
     """SIGINT and SIGTERM ask for a clean end between two steps."""
     stop = threading.Event()
-    before = {number: signal.signal(number, lambda number, frame: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {
+        number: signal.signal(number, lambda number, frame: stop.set())
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield stop
     finally:

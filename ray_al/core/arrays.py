@@ -10,5 +10,7 @@ def is_among(values: np.ndarray, ascending: np.ndarray) -> np.ndarray:
     """
     if not len(ascending):
         return np.zeros(len(values), dtype=bool)
-    found: np.ndarray = ascending[np.searchsorted(ascending, values).clip(max=len(ascending) - 1)] == values
+    found: np.ndarray = (
+        ascending[np.searchsorted(ascending, values).clip(max=len(ascending) - 1)] == values
+    )
     return found

@@ -12,7 +12,15 @@ from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    WithJsonSchema,
+    model_validator,
+)
 
 from ray_al.core.errors import ConfigError
 from ray_al.core.families.labels import LABELS, LabelKind
@@ -56,7 +64,9 @@ def parse_share(text: str, *, name: str) -> float:
     try:
         value = _amount(text if "%" in text else float(text))
     except ValueError:
-        raise ConfigError(f"{name} {text!r}: give a share of the pool between 0 and 1, or like '8 %'") from None
+        raise ConfigError(
+            f"{name} {text!r}: give a share of the pool between 0 and 1, or like '8 %'"
+        ) from None
     return float(value)
 
 
@@ -77,7 +87,9 @@ def _amounts(value: Any) -> Any:
     if not isinstance(value, list | tuple):
         return _amount(value)
     if not value:
-        raise ValueError("give at least one amount, such as ['0.5 %', '1 %']; the last one holds for all cycles after it")
+        raise ValueError(
+            "give at least one amount, such as ['0.5 %', '1 %']; the last one holds for all cycles after it"
+        )
     amounts = []
     for place, one in enumerate(value, start=1):
         try:
@@ -106,7 +118,9 @@ def _class_name(name: str) -> str:
 
 def _split_name(name: str) -> str:
     if name.startswith("~") or {"", ".", ".."} & set(name.strip().split("/")):
-        raise ValueError("a split is named by a folder or list below data.root; give a name such as train or val")
+        raise ValueError(
+            "a split is named by a folder or list below data.root; give a name such as train or val"
+        )
     return name
 
 
@@ -142,7 +156,9 @@ class DataConfig(Section):
     """Ids in masks that mean void: these pixels are neither trained on nor evaluated."""
     nearest_color: bool = False
     """Whether a colour that no class has is read as the nearest one; for lossy or smooth masks."""
-    allow: tuple[Literal["absent_class", "shared_images", "shifted_ids", "unmatched_names"], ...] = ()
+    allow: tuple[
+        Literal["absent_class", "shared_images", "shifted_ids", "unmatched_names"], ...
+    ] = ()
     """Findings of `ray-al datasets check` that are intended, so that a run begins in spite of them.
     """
     train_split: SplitName = "train"
@@ -165,11 +181,16 @@ class FeaturesConfig(Section):
     """Features of a frozen backbone: which views of an image are trained on, and where features are kept."""
 
     views: tuple[Annotated[View, VIEWS], ...] = Field(
-        default_factory=lambda: tuple(VIEWS.parse({"kind": kind}) for kind in ("mirror", "crop", "crop")), validate_default=False
+        default_factory=lambda: tuple(
+            VIEWS.parse({"kind": kind}) for kind in ("mirror", "crop", "crop")
+        ),
+        validate_default=False,
     )
     """Changed views of each image that are trained on beside the image itself; each is drawn once.
     """
-    store: Annotated[Store, STORES] = Field(default_factory=lambda: STORES.parse({"kind": "files"}), validate_default=False)
+    store: Annotated[Store, STORES] = Field(
+        default_factory=lambda: STORES.parse({"kind": "files"}), validate_default=False
+    )
     """Where computed features are kept."""
     batch_size: Annotated[int, Field(ge=1, le=4096)] = 8
     """Number of images that pass through the backbone together."""
@@ -178,13 +199,18 @@ class FeaturesConfig(Section):
 class AugmentConfig(Section):
     mirror: bool = True
     """Whether images are mirrored at random."""
-    scale: tuple[Annotated[float, Field(ge=0.01, le=100)], Annotated[float, Field(ge=0.01, le=100)]] | None = None
+    scale: (
+        tuple[Annotated[float, Field(ge=0.01, le=100)], Annotated[float, Field(ge=0.01, le=100)]]
+        | None
+    ) = None
     """Range of a random scale, after which the image is cropped or padded back to `image_size`."""
 
     @model_validator(mode="after")
     def _low_to_high(self) -> "AugmentConfig":
         if self.scale is not None and self.scale[0] > self.scale[1]:
-            raise ValueError(f"scale={list(self.scale)} has its lower end above its upper end; swap them")
+            raise ValueError(
+                f"scale={list(self.scale)} has its lower end above its upper end; swap them"
+            )
         return self
 
 
@@ -214,7 +240,9 @@ def _kind_of(value: Any) -> str:
 
 def _balanced(value: Any) -> Any:
     if isinstance(value, str) and value != "balanced":
-        raise ValueError("give balanced, {balanced: 0.5} with another exponent, or a list with a number for each class")
+        raise ValueError(
+            "give balanced, {balanced: 0.5} with another exponent, or a list with a number for each class"
+        )
     return {} if value == "balanced" else value
 
 
@@ -222,7 +250,9 @@ _WeightOfEach = Annotated[tuple[Weight, ...], Field(min_length=1)]
 ClassWeights = Annotated[
     Annotated[BalancedWeights, Tag("(rule)")] | Annotated[_WeightOfEach, Tag("(plain)")],
     Discriminator(_kind_of),
-    BeforeValidator(_balanced, json_schema_input_type=BalancedWeights | _WeightOfEach | Literal["balanced"]),
+    BeforeValidator(
+        _balanced, json_schema_input_type=BalancedWeights | _WeightOfEach | Literal["balanced"]
+    ),
 ]
 
 
@@ -243,13 +273,17 @@ class AutoSteps(Section):
     @model_validator(mode="after")
     def _window_fits(self) -> "AutoSteps":
         if self.window * (1 + self.decay) > self.max:
-            raise ValueError(f"window={self.window} steps and their decay={self.decay:g} are more than max={self.max}; raise max or lower window")
+            raise ValueError(
+                f"window={self.window} steps and their decay={self.decay:g} are more than max={self.max}; raise max or lower window"
+            )
         return self
 
 
 def _auto(value: Any) -> Any:
     if isinstance(value, str) and value != "auto" and not value.replace("_", "").isdecimal():
-        raise ValueError("give a number of steps, auto, or the keys of its rule such as {max: 1000}")
+        raise ValueError(
+            "give a number of steps, auto, or the keys of its rule such as {max: 1000}"
+        )
     return {} if value == "auto" else value
 
 
@@ -337,7 +371,10 @@ class TrainConfig(Section):
     """Random changes to the images that are trained on."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Number format of training: 32-bit floats or bfloat16."""
-    workers: Annotated[int, Field(ge=0, le=10_000)] | tuple[Annotated[int, Field(ge=1, le=10_000)], Annotated[int, Field(ge=1, le=10_000)]] = 0
+    workers: (
+        Annotated[int, Field(ge=0, le=10_000)]
+        | tuple[Annotated[int, Field(ge=1, le=10_000)], Annotated[int, Field(ge=1, le=10_000)]]
+    ) = 0
     """Number of Ray Train workers, or [least, most] for an elastic group; 0 trains in the driver's
     process.
     """
@@ -369,7 +406,9 @@ class TrainConfig(Section):
         if (self.extra_epochs is None) != (self.extra_every is None):
             raise ValueError("extra_epochs and extra_every go together; set both or neither")
         if isinstance(self.class_weights, tuple) and not any(self.class_weights):
-            raise ValueError("class_weights are all 0, and nothing would be learnt; give at least one class a weight")
+            raise ValueError(
+                "class_weights are all 0, and nothing would be learnt; give at least one class a weight"
+            )
         return self
 
 
@@ -405,7 +444,9 @@ class BudgetConfig(Section):
     """What the budget counts."""
     start: Amount = 0.02
     """Size of the start set, as a count or a share of the pool."""
-    start_rule: Annotated[StartRule, START_RULES] = Field(default_factory=lambda: START_RULES.parse("random"), validate_default=False)
+    start_rule: Annotated[StartRule, START_RULES] = Field(
+        default_factory=lambda: START_RULES.parse("random"), validate_default=False
+    )
     """How the start set is chosen: the kind alone, or a mapping with the settings of that kind."""
     per_cycle: Amounts = 0.02
     """What each later query may cost; of a list, the first amount is for cycle 0, and the last one
@@ -417,7 +458,9 @@ class BudgetConfig(Section):
     @model_validator(mode="after")
     def _start_fits(self) -> "BudgetConfig":
         if type(self.start) is type(self.amount) and self.start > self.amount:
-            raise ValueError(f"start={self.start} is more than the whole amount={self.amount}; lower start or raise amount")
+            raise ValueError(
+                f"start={self.start} is more than the whole amount={self.amount}; lower start or raise amount"
+            )
         return self
 
     @property
@@ -426,7 +469,15 @@ class BudgetConfig(Section):
         return self.per_cycle if isinstance(self.per_cycle, tuple) else (self.per_cycle,)
 
 
-GROUP_KEYS = ("workers", "threads", "gpus_per_worker", "backend", "keep_workers", "max_failures", "checkpoint_interval_s")
+GROUP_KEYS = (
+    "workers",
+    "threads",
+    "gpus_per_worker",
+    "backend",
+    "keep_workers",
+    "max_failures",
+    "checkpoint_interval_s",
+)
 """Of `train`: what holds for the processes that train, whichever model they are at."""
 CYCLE_KEYS = ("policy", "warm_learning_rate", "extra_epochs", "extra_every")
 """Of `train`: how a cycle follows the one before it. Final and measured models begin anew."""
@@ -466,18 +517,26 @@ class FinalConfig(Section):
         own = {key: getattr(self, key) for key in FINAL_KEYS if getattr(self, key) is not None}
         for key in self.train:
             if key in own:
-                raise ValueError(f"{key}={own[key]} and train.{key}={self.train[key]} are both set; keep one")
+                raise ValueError(
+                    f"{key}={own[key]} and train.{key}={self.train[key]} are both set; keep one"
+                )
             if key in GROUP_KEYS:
-                raise ValueError(f"train.{key}={self.train[key]}: the same processes train all models; set train.{key} of the run")
+                raise ValueError(
+                    f"train.{key}={self.train[key]}: the same processes train all models; set train.{key} of the run"
+                )
             if key in CYCLE_KEYS:
-                raise ValueError(f"train.{key}={self.train[key]}: these models begin anew and follow no other; leave it out")
+                raise ValueError(
+                    f"train.{key}={self.train[key]}: these models begin anew and follow no other; leave it out"
+                )
         return self
 
     @model_validator(mode="after")
     def _budgets_ascend(self) -> "FinalConfig":
         for one, other in itertools.pairwise(self.budgets):
             if type(one) is type(other) and one >= other:
-                raise ValueError(f"budgets={list(self.budgets)} do not ascend: {other} comes after {one}; sort them, each once")
+                raise ValueError(
+                    f"budgets={list(self.budgets)} do not ascend: {other} comes after {one}; sort them, each once"
+                )
         return self
 
     @property
@@ -490,7 +549,10 @@ class FinalConfig(Section):
         """How these models are trained, where it differs from the models that choose."""
         values = self.model_dump(mode="json")
         own = {key: values[key] for key in FINAL_KEYS if values[key] is not None}
-        return Recipe(train={"policy": "reset", "warm_learning_rate": None, **own, **self.train}, image_size=self.image_size)
+        return Recipe(
+            train={"policy": "reset", "warm_learning_rate": None, **own, **self.train},
+            image_size=self.image_size,
+        )
 
 
 FINAL_KEYS = ("steps", "epochs", "batch_size", "learning_rate", "schedule")
@@ -526,7 +588,9 @@ class RunConfig(Section):
     """Seed of everything that is random in the run."""
     data: DataConfig = Field(default_factory=DataConfig)
     """The images and masks."""
-    regions: Annotated[Regions, REGIONS] = Field(default_factory=lambda: REGIONS.parse({"kind": "grid"}), validate_default=False)
+    regions: Annotated[Regions, REGIONS] = Field(
+        default_factory=lambda: REGIONS.parse({"kind": "grid"}), validate_default=False
+    )
     """The parts of an image that are scored, chosen and labelled."""
     model: Annotated[ModelConfig | ComposedConfig, MODELS] = ModelConfig()
     """The network."""
@@ -573,7 +637,9 @@ class RunConfig(Section):
         if self.train.steps is None and self.train.epochs is None:
             raise ValueError("train: neither steps nor epochs is set; set one")
         if self.data.dataset.needs_root and self.data.root is None:
-            raise ValueError(f"data.root is missing; dataset {self.data.dataset.kind!r} needs the folder or URI of its images")
+            raise ValueError(
+                f"data.root is missing; dataset {self.data.dataset.kind!r} needs the folder or URI of its images"
+            )
         return self
 
     @model_validator(mode="after")
@@ -582,9 +648,14 @@ class RunConfig(Section):
             self.with_recipe(self.final.recipe)
         except ConfigError as error:
             raise ValueError(str(error)) from None
-        largest = max((budget for budget in self.final.budgets if type(budget) is type(self.budget.amount)), default=0)
+        largest = max(
+            (budget for budget in self.final.budgets if type(budget) is type(self.budget.amount)),
+            default=0,
+        )
         if largest > self.budget.amount:
-            raise ValueError(f"final.budgets: {largest} is more than budget.amount={self.budget.amount}, which is never reached; leave it out")
+            raise ValueError(
+                f"final.budgets: {largest} is more than budget.amount={self.budget.amount}, which is never reached; leave it out"
+            )
         return self
 
     def with_recipe(self, recipe: Recipe) -> "RunConfig":
@@ -593,7 +664,11 @@ class RunConfig(Section):
         Raises:
             ConfigError: the recipe holds an unknown key or a wrong value of `train`.
         """
-        data = self.data if recipe.image_size is None else self.data.model_copy(update={"image_size": recipe.image_size})
+        data = (
+            self.data
+            if recipe.image_size is None
+            else self.data.model_copy(update={"image_size": recipe.image_size})
+        )
         if not recipe.train:
             return self.model_copy(update={"data": data})
         values = self.train.model_dump(mode="json")
@@ -609,14 +684,21 @@ class RunConfig(Section):
         Not where both would wait for the same GPU, and not for an elastic group on GPUs, whose shares Ray counts wrongly.
         """
         elastic_on_gpus = isinstance(self.train.workers, tuple) and self.train.gpus_per_worker > 0
-        fits = not self.train.gpus_per_worker or self.train.gpus_per_worker + self.score.gpus_per_worker <= 1
+        fits = (
+            not self.train.gpus_per_worker
+            or self.train.gpus_per_worker + self.score.gpus_per_worker <= 1
+        )
         return self.train.keep_workers and fits and not elastic_on_gpus
 
     def strategy_at(self, cycle: int) -> StrategyConfig:
         """The strategy that chooses in `cycle`; the start set's (cycles below 0) follows from `budget.start_rule`."""
         if cycle >= 0:
             return self.strategy
-        return self.budget.start_rule.strategy(self.strategy) if cycle == START_CYCLE else self.strategy.of_start()
+        return (
+            self.budget.start_rule.strategy(self.strategy)
+            if cycle == START_CYCLE
+            else self.strategy.of_start()
+        )
 
     def to_yaml(self) -> str:
         return dump_yaml(self.model_dump(mode="json"))
@@ -634,7 +716,9 @@ def parse_override(text: str) -> tuple[list[str], Any]:
     try:
         return split_key(key.strip()), load_yaml(value, source=f"--set {key.strip()}")
     except ConfigError as error:
-        raise ConfigError(f"{error}; the value is {value!r}, and where it holds blanks or brackets the shell wants quotes round KEY=VALUE") from None
+        raise ConfigError(
+            f"{error}; the value is {value!r}, and where it holds blanks or brackets the shell wants quotes round KEY=VALUE"
+        ) from None
 
 
 def split_key(key: str) -> list[str]:
@@ -645,7 +729,9 @@ def split_key(key: str) -> list[str]:
     """
     parts = key.split(".")
     if not all(parts):
-        raise ConfigError(f"key {key!r}: a part between its dots is empty; give a key such as train.steps")
+        raise ConfigError(
+            f"key {key!r}: a part between its dots is empty; give a key such as train.steps"
+        )
     return parts
 
 
@@ -675,9 +761,13 @@ def read_yaml(path: str) -> dict[str, Any]:
         with before_work():
             data = read_uri(path)
     except ABSENT:
-        raise ConfigError(f"{path!r}: no such configuration file; give the path of a YAML file") from None
+        raise ConfigError(
+            f"{path!r}: no such configuration file; give the path of a YAML file"
+        ) from None
     except ValueError as error:
-        raise ConfigError(f"{path!r}: cannot be read ({error}); give the path of a YAML file") from None
+        raise ConfigError(
+            f"{path!r}: cannot be read ({error}); give the path of a YAML file"
+        ) from None
     return parse_yaml(data, source=path)
 
 
@@ -690,7 +780,9 @@ def parse_yaml(data: bytes | str, *, source: str) -> dict[str, Any]:
     values = load_yaml(data, source=source)
     if not isinstance(values, dict):
         found = "nothing" if values is None else f"a {type(values).__name__}"
-        raise ConfigError(f"{source}: expected keys and values, such as `name: first`, found {found}; write them, or give another file")
+        raise ConfigError(
+            f"{source}: expected keys and values, such as `name: first`, found {found}; write them, or give another file"
+        )
     return values
 
 
@@ -699,7 +791,9 @@ def folder_of(path: str) -> str:
     return path.rsplit("/", 1)[0] if "://" in path else os.path.dirname(os.path.abspath(path))
 
 
-def apply_setting(values: dict[str, Any], key: str, value: Any, *, folder: str | None = None) -> None:
+def apply_setting(
+    values: dict[str, Any], key: str, value: Any, *, folder: str | None = None
+) -> None:
     """Set the dotted `key` in nested `values`; a mapping is merged into what is there. Paths are relative to `folder`.
 
     Where another kind is named, the settings that only the one before has are left out.
@@ -744,14 +838,20 @@ def _override(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
     """Set `changes` in `values`, of sections key by key; a variant of another kind takes the place of the whole section."""
     for key, value in changes.items():
         known = values.get(key)
-        same = isinstance(known, dict) and isinstance(value, Mapping) and value.get("kind", known.get("kind")) == known.get("kind")
+        same = (
+            isinstance(known, dict)
+            and isinstance(value, Mapping)
+            and value.get("kind", known.get("kind")) == known.get("kind")
+        )
         if isinstance(known, dict) and isinstance(value, Mapping) and same:
             _override(known, value)
         else:
             values[key] = copy.deepcopy(value)
 
 
-def _merge(values: dict[str, Any], changed: Mapping[str, Any], section: type[Section] | None) -> None:
+def _merge(
+    values: dict[str, Any], changed: Mapping[str, Any], section: type[Section] | None
+) -> None:
     """Set `changed` in the values of `section` (None where it is not known), of sections inside it key by key.
 
     Where another kind of a family is set, settings that this kind does not have are left out.

@@ -21,7 +21,9 @@ def greedy_cover(values: np.ndarray, covered: np.ndarray, k: int) -> list[int]:
     Returns:
         Rows in order of choice, ties to the lower; fewer than k once all points are covered.
     """
-    bounds = np.concatenate([_gains(values[start : start + BLOCK], covered) for start in range(0, len(values), BLOCK)])
+    bounds = np.concatenate(
+        [_gains(values[start : start + BLOCK], covered) for start in range(0, len(values), BLOCK)]
+    )
     is_fresh, batch = np.ones(len(bounds), dtype=bool), FIRST_BATCH
     chosen: list[int] = []
     while len(chosen) < min(k, len(values)):
@@ -35,7 +37,9 @@ def greedy_cover(values: np.ndarray, covered: np.ndarray, k: int) -> list[int]:
             is_fresh[:], batch = False, FIRST_BATCH
             continue
         stale = np.where(is_fresh, -1, bounds)
-        rows = np.argpartition(-stale, batch)[:batch] if batch < len(stale) else np.arange(len(stale))
+        rows = (
+            np.argpartition(-stale, batch)[:batch] if batch < len(stale) else np.arange(len(stale))
+        )
         rows = rows[stale[rows] > 0]
         bounds[rows] = _gains(values[rows], covered)
         is_fresh[rows] = True

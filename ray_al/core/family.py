@@ -57,9 +57,13 @@ class Family(Generic[Variant]):
         found = import_function(key, place, wanted=f"a subclass of {self.base.__name__}")
         if not isinstance(found, type) or not issubclass(found, self.base):
             base = f"{self.base.__module__}.{self.base.__name__}"
-            raise ConfigError(f"{key} {shown(kind)}: it is no subclass of {base}; derive it from that")
+            raise ConfigError(
+                f"{key} {shown(kind)}: it is no subclass of {base}; derive it from that"
+            )
         if missing := sorted(getattr(found, "__abstractmethods__", ())):
-            raise ConfigError(f"{key} {shown(kind)}: it does not define {', '.join(missing)}; define what {self.base.__name__} asks for")
+            raise ConfigError(
+                f"{key} {shown(kind)}: it does not define {', '.join(missing)}; define what {self.base.__name__} asks for"
+            )
         return found
 
     def parse(self, value: Any) -> Variant:
@@ -68,10 +72,14 @@ class Family(Generic[Variant]):
             return value
         value = self.spelt_out(value)
         if not isinstance(value, Mapping):
-            raise ValueError("give keys with values, such as {kind: " + next(iter(self.kinds)) + "}")
+            raise ValueError(
+                "give keys with values, such as {kind: " + next(iter(self.kinds)) + "}"
+            )
         kind = self.kind_of(value)
         if kind is None:
-            what = f"its kind is {shown(value['kind'])}" if "kind" in value else "its kind is missing"
+            what = (
+                f"its kind is {shown(value['kind'])}" if "kind" in value else "its kind is missing"
+            )
             raise ValueError(f"{what}; give one of {', '.join(self.kinds)}")
         try:
             variant = self.find(kind)
@@ -108,15 +116,23 @@ class Family(Generic[Variant]):
         """The built-in kinds that have a setting of this name."""
         return [kind for kind in self.kinds if key in self.find(kind).model_fields]
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(
             self.parse,
-            serialization=core_schema.plain_serializer_function_ser_schema(self._plain, info_arg=True),
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                self._plain, info_arg=True
+            ),
         )
 
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
         """Any built-in kind with its own settings, its plain word, or a user's own class."""
-        variants: list[Any] = [handler(self.find(kind).__pydantic_core_schema__) for kind in self.kinds]
+        variants: list[Any] = [
+            handler(self.find(kind).__pydantic_core_schema__) for kind in self.kinds
+        ]
         own = {
             "type": "object",
             "description": "A class of your own, `package.module:Class`, with its settings.",
@@ -134,7 +150,9 @@ class Family(Generic[Variant]):
 
 def family_of(field: FieldInfo) -> Family[Any] | None:
     """The family of which a field holds a variant, or a list of variants."""
-    found = [item for item in field.metadata if isinstance(item, Family)] + list(_families(field.annotation))
+    found = [item for item in field.metadata if isinstance(item, Family)] + list(
+        _families(field.annotation)
+    )
     return found[0] if found else None
 
 

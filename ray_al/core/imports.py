@@ -17,8 +17,12 @@ def import_function(key: str, name: str, *, wanted: str) -> Callable[..., Any]:
         ConfigError: it cannot be imported, is not there or cannot be called; with key, name and remedy.
     """
     module_name, _, attribute = name.partition(":")
-    if not attribute.isidentifier() or not all(part.isidentifier() for part in module_name.split(".")):
-        raise ConfigError(f"{key} {name!r}: not of the form package.module:function; correct the name")
+    if not attribute.isidentifier() or not all(
+        part.isidentifier() for part in module_name.split(".")
+    ):
+        raise ConfigError(
+            f"{key} {name!r}: not of the form package.module:function; correct the name"
+        )
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:
@@ -27,12 +31,18 @@ def import_function(key: str, name: str, *, wanted: str) -> Callable[..., Any]:
             "module to PYTHONPATH (on a cluster, on every node)"
         ) from None
     except Exception as error:  # whatever the module does while it is imported
-        raise ConfigError(f"{key} {name!r}: {module_name} fails while it is imported: {type(error).__name__}: {_line(error)}; mend it") from None
+        raise ConfigError(
+            f"{key} {name!r}: {module_name} fails while it is imported: {type(error).__name__}: {_line(error)}; mend it"
+        ) from None
     if not hasattr(module, attribute):
-        raise ConfigError(f"{key} {name!r}: {module_name} has no {attribute!r}; correct the part after the colon")
+        raise ConfigError(
+            f"{key} {name!r}: {module_name} has no {attribute!r}; correct the part after the colon"
+        )
     function = getattr(module, attribute)
     if not callable(function):
-        raise ConfigError(f"{key} {name!r}: {attribute} is a {type(function).__name__} and cannot be called; name {wanted}")
+        raise ConfigError(
+            f"{key} {name!r}: {attribute} is a {type(function).__name__} and cannot be called; name {wanted}"
+        )
     found: Callable[..., Any] = function
     return found
 

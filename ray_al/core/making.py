@@ -53,7 +53,9 @@ def making(storage: Storage, out: str, kind: Kind) -> Iterator[None]:
         storage.create_own(CLAIM, claim)
         if storage.exists(kind.last):
             message = f"another process has made a {kind.noun} there in the meantime; give a new directory"
-            raise ConfigError(f"--out {out}: {message}, or look at that one with `ray-al status {out}`")
+            raise ConfigError(
+                f"--out {out}: {message}, or look at that one with `ray-al status {out}`"
+            )
         yield
     except FileExistsError:
         raise ConfigError(f"--out {out}: {_what_is_there(storage, out, kind)}") from None
@@ -70,19 +72,26 @@ def _leave(storage: Storage, kind: Kind) -> None:
                 storage.remove(name)
     storage.remove(CLAIM)
     if storage.is_local:
-        with contextlib.suppress(OSError):  # it holds what was made, or what another process has begun since
+        with contextlib.suppress(
+            OSError
+        ):  # it holds what was made, or what another process has begun since
             os.rmdir(storage.base)
 
 
 def _settle(storage: Storage) -> None:
     """Wait a moment where nothing lies in the directory yet: it appears before the claim does, and would be taken for somebody's rest."""
     deadline = time.monotonic() + SETTLE_S
-    while all(name.startswith(f".{CLAIM}.") for name in storage.list("")) and time.monotonic() < deadline:
+    while (
+        all(name.startswith(f".{CLAIM}.") for name in storage.list(""))
+        and time.monotonic() < deadline
+    ):
         time.sleep(0.05)
 
 
 def _what_is_there(storage: Storage, out: str, kind: Kind) -> str:
-    rest = unfinished(storage, kind)  # before the look at `last`: the claim goes when `last` is there
+    rest = unfinished(
+        storage, kind
+    )  # before the look at `last`: the claim goes when `last` is there
     if storage.exists(kind.last):
         return f"exists already; give a new directory, or go on with `{kind.go_on} {out}`"
     return f"exists already; give a new directory ({rest})"

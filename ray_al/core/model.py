@@ -49,7 +49,9 @@ class ComposedConfig(Model):
     kind: Literal["composed"] = "composed"
     backbone: Annotated[Backbone, BACKBONES]
     """The network that gives feature maps."""
-    head: Annotated[Head, HEADS] = Field(default_factory=lambda: HEADS.parse({"kind": "fpn"}), validate_default=False)
+    head: Annotated[Head, HEADS] = Field(
+        default_factory=lambda: HEADS.parse({"kind": "fpn"}), validate_default=False
+    )
     """What turns feature maps into logits."""
     weights: Annotated[str, Field(min_length=1)] = "none"
     """Initial weights of the backbone: `none`, `backbone` (its package's pretrained ones), or the
@@ -64,7 +66,9 @@ class ComposedConfig(Model):
     @classmethod
     def _of_the_backbone_alone(cls, weights: str) -> str:
         if weights == "full":
-            raise ValueError("nobody has published weights of a composed network as a whole; give backbone, none or a file")
+            raise ValueError(
+                "nobody has published weights of a composed network as a whole; give backbone, none or a file"
+            )
         return weights
 
     @property

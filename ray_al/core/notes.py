@@ -24,6 +24,10 @@ def read_note(storage: Storage, name: str) -> dict[str, Any]:
         logger.warning("%s: passed over, as it cannot be read: %s", storage.uri(name), error)
         return {}
     if not isinstance(values, dict):
-        logger.warning("%s: passed over, as it holds %s where keys and values are expected", storage.uri(name), type(values).__name__)
+        logger.warning(
+            "%s: passed over, as it holds %s where keys and values are expected",
+            storage.uri(name),
+            type(values).__name__,
+        )
         return {}
     return values

@@ -13,4 +13,9 @@ def read_parquet(data: bytes, columns: Sequence[str] | None = None) -> pa.Table:
     abort the process (exit code 134) after its work is done.
     """
     source = pa.BufferReader(data)
-    return pq.read_table(source, columns=None if columns is None else list(columns), use_threads=False, pre_buffer=False)
+    return pq.read_table(
+        source,
+        columns=None if columns is None else list(columns),
+        use_threads=False,
+        pre_buffer=False,
+    )

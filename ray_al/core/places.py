@@ -15,16 +15,20 @@ from ray_al.core.errors import ConfigError, RayALError, StorageError, StoreUnava
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
 """Protocol -> the extra of this package that brings what it needs."""
 
-_CREDENTIALS = (
-    "give credentials that may read and write there (of S3: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL); every node needs them"
-)
+_CREDENTIALS = "give credentials that may read and write there (of S3: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL); every node needs them"
 _MAKE_SPACE = "make space, then run the command again (`ray-al resume` goes on with a run)"
 _DISK = {
     errno.ENOSPC: ("no space is left there", _MAKE_SPACE),
     errno.EDQUOT: ("the disk quota is used up", _MAKE_SPACE),
     errno.EROFS: ("the file system is read-only", "give another place, or mount it for writing"),
-    errno.EACCES: ("permission is denied", "give another place, or change who may read and write there"),
-    errno.EPERM: ("permission is denied", "give another place, or change who may read and write there"),
+    errno.EACCES: (
+        "permission is denied",
+        "give another place, or change who may read and write there",
+    ),
+    errno.EPERM: (
+        "permission is denied",
+        "give another place, or change who may read and write there",
+    ),
     errno.ENOENT: ("there is no such file or folder", "correct the name, or give another place"),
     errno.ENOTDIR: ("a part of the path is no folder", "give another place"),
     errno.EISDIR: ("it is a folder, a file was expected", "give another place"),
@@ -57,7 +61,9 @@ def open_place(place: str, *, protocols: frozenset[str] | None = None) -> tuple[
     protocol = protocol_of(place)
     if protocols is not None and protocol not in protocols:
         known = ", ".join(sorted(protocols))
-        raise StorageError(f"{place}: {protocol!r} storage cannot refuse to overwrite a file; use one of {known}")
+        raise StorageError(
+            f"{place}: {protocol!r} storage cannot refuse to overwrite a file; use one of {known}"
+        )
     unpack = "copy or unpack the files, and give the place where they lie"
     if "::" in protocol:
         raise StorageError(f"{place}: chains of file systems (::) are not supported; {unpack}")
@@ -73,12 +79,22 @@ def open_place(place: str, *, protocols: frozenset[str] | None = None) -> tuple[
         raise
     except ImportError as error:
         text = " ".join(str(error).split())
-        remedy = f"pip install 'ray_al[{EXTRAS[protocol]}]'" if protocol in EXTRAS else "install that package"
-        raise StorageError(f"{place}: a package for {protocol}:// is missing on {socket.gethostname()} ({text}); {remedy}") from None
+        remedy = (
+            f"pip install 'ray_al[{EXTRAS[protocol]}]'"
+            if protocol in EXTRAS
+            else "install that package"
+        )
+        raise StorageError(
+            f"{place}: a package for {protocol}:// is missing on {socket.gethostname()} ({text}); {remedy}"
+        ) from None
     except (TypeError, ValueError) as error:
         if "not known" in str(error):
-            raise StorageError(f"{place}: unknown protocol {protocol!r}; give a path on a disk, s3:// or gs://") from None
-        raise StorageError(f"{place}: {protocol}:// cannot be opened from a URI alone; {unpack}") from None
+            raise StorageError(
+                f"{place}: unknown protocol {protocol!r}; give a path on a disk, s3:// or gs://"
+            ) from None
+        raise StorageError(
+            f"{place}: {protocol}:// cannot be opened from a URI alone; {unpack}"
+        ) from None
     except Exception as error:  # a client that asks for credentials as soon as it is made
         raise storage_error(error, place) from error
 
@@ -129,7 +145,9 @@ def told(place: str, *, missing: bool = False) -> Iterator[None]:
     except Exception as error:
         if missing and isinstance(error, FileNotFoundError) and not _codes(error) & _STORE_CODES:
             raise
-        if type(error).__module__ == "builtins" and not isinstance(error, OSError | ValueError | ImportError):
+        if type(error).__module__ == "builtins" and not isinstance(
+            error, OSError | ValueError | ImportError
+        ):
             raise
         raise storage_error(error, place) from error
 
@@ -149,22 +167,35 @@ def before_work(field: str = "") -> Iterator[None]:
 
 def storage_error(error: BaseException, place: str) -> StorageError:
     """What an exception of a store or disk means: the place, what happened and what to do, in one line."""
-    kinds, status = _kinds(error), next((found for cause in _causes(error) if (found := http_status(cause)) is not None), None)
+    kinds, status = (
+        _kinds(error),
+        next(
+            (found for cause in _causes(error) if (found := http_status(cause)) is not None), None
+        ),
+    )
     number = error.errno if isinstance(error, OSError) else None
     if kinds & _NO_CREDENTIALS:
-        return StorageError(f"{place}: no usable credentials on {socket.gethostname()} ({_text(error)}); {_CREDENTIALS}")
+        return StorageError(
+            f"{place}: no usable credentials on {socket.gethostname()} ({_text(error)}); {_CREDENTIALS}"
+        )
     if _codes(error) & _STORE_CODES:
-        return StorageError(f"{place}: there is no such bucket ({_text(error)}); create it, or correct the name")
+        return StorageError(
+            f"{place}: there is no such bucket ({_text(error)}); create it, or correct the name"
+        )
     if status in (401, 403) or (isinstance(error, PermissionError) and number is None):
         return StorageError(f"{place}: the store refuses access ({_text(error)}); {_CREDENTIALS}")
     if status in RETRIED_STATUS:
-        return StoreUnavailableError(f"{place}: the store answers {status} ({_text(error)}); go on when it answers again")
+        return StoreUnavailableError(
+            f"{place}: the store answers {status} ({_text(error)}); go on when it answers again"
+        )
     if kinds & _UNREACHABLE or isinstance(error, TimeoutError):
         return StoreUnavailableError(_unreachable(place, error))
     if status is None and number in _DISK:
         what, remedy = _DISK[number]
         return StorageError(f"{place}: {what}; {remedy}")
-    return StorageError(f"{place}: {type(error).__name__}: {_text(error)}; correct the place, or give another one")
+    return StorageError(
+        f"{place}: {type(error).__name__}: {_text(error)}; correct the place, or give another one"
+    )
 
 
 def http_status(error: BaseException) -> int | None:
@@ -172,7 +203,11 @@ def http_status(error: BaseException) -> int | None:
     response = getattr(error, "response", None)
     if isinstance(response, dict):
         return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0) or None
-    for value in (getattr(error, "status", None), getattr(error, "status_code", None), getattr(error, "code", None)):
+    for value in (
+        getattr(error, "status", None),
+        getattr(error, "status_code", None),
+        getattr(error, "code", None),
+    ):
         if isinstance(value, int | str) and str(value).isdigit():
             return int(value)
     return None
@@ -199,12 +234,20 @@ def _kinds(error: BaseException) -> set[str]:
 def _codes(error: BaseException) -> set[str]:
     """The codes of a store's answers, such as `NoSuchBucket`."""
     responses = [getattr(cause, "response", None) for cause in _causes(error)]
-    found = {str(response.get("Error", {}).get("Code")) for response in responses if isinstance(response, dict)}
+    found = {
+        str(response.get("Error", {}).get("Code"))
+        for response in responses
+        if isinstance(response, dict)
+    }
     return found | {str(getattr(cause, "error_code", None)) for cause in _causes(error)}
 
 
 def _unreachable(place: str, error: BaseException) -> str:
-    where = "AWS_ENDPOINT_URL and the network" if protocol_of(place) in ("s3", "s3a") else "the address and the network"
+    where = (
+        "AWS_ENDPOINT_URL and the network"
+        if protocol_of(place) in ("s3", "s3a")
+        else "the address and the network"
+    )
     return f"{place}: the store cannot be reached ({_text(error)}); look at {where}, then run the command again"
 
 

@@ -22,7 +22,11 @@ _SCALARS = (
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
     ("int", r"[-+]?(?:0|[1-9][0-9]*)|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
-    ("float", r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)", "-+.0123456789"),
+    (
+        "float",
+        r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+        "-+.0123456789",
+    ),
 )
 
 
@@ -35,7 +39,10 @@ class _Loader(yaml.SafeLoader):
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
                 if key.value in seen:
-                    raise yaml.MarkedYAMLError(problem=f"the key {key.value!r} stands there twice", problem_mark=key.start_mark)
+                    raise yaml.MarkedYAMLError(
+                        problem=f"the key {key.value!r} stands there twice",
+                        problem_mark=key.start_mark,
+                    )
                 seen.add(key.value)
         return node
 
@@ -96,9 +103,13 @@ def load_yaml(data: bytes | str, *, source: str) -> Any:
         what = " ".join(f"{error.context or ''} {error.problem}".split())
         raise ConfigError(f"{source}: not valid YAML: {what}{place}; correct it") from None
     except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"{source}: not valid YAML: {' '.join(str(error).split())}; correct it") from None
+        raise ConfigError(
+            f"{source}: not valid YAML: {' '.join(str(error).split())}; correct it"
+        ) from None
     except RecursionError:
-        raise ConfigError(f"{source}: lists and mappings lie too deep in each other; settings are at most {MAX_DEPTH} deep") from None
+        raise ConfigError(
+            f"{source}: lists and mappings lie too deep in each other; settings are at most {MAX_DEPTH} deep"
+        ) from None
     return plain(value, source=source)
 
 
@@ -121,9 +132,15 @@ def plain(value: Any, *, source: str) -> Any:
     def copy(value: Any, keys: tuple[str, ...]) -> Any:
         left[0] -= 1
         if left[0] < 0 or len(keys) > MAX_DEPTH:
-            raise refuse(keys[:3], "lists and mappings without end, or too deep in each other; write the values out")
+            raise refuse(
+                keys[:3],
+                "lists and mappings without end, or too deep in each other; write the values out",
+            )
         if isinstance(value, dict):
-            return {_check_key(key, refuse, keys): copy(inner, (*keys, key)) for key, inner in value.items()}
+            return {
+                _check_key(key, refuse, keys): copy(inner, (*keys, key))
+                for key, inner in value.items()
+            }
         if isinstance(value, list | tuple):
             return [copy(inner, (*keys, str(index))) for index, inner in enumerate(value)]
         if problem := _problem(value):
@@ -146,7 +163,11 @@ def _problem(value: Any) -> str | None:
     if value is None or isinstance(value, bool):
         return None
     if isinstance(value, int):
-        return None if -(2**63) <= value < 2**63 else "a whole number of more than 64 bits; give a smaller one"
+        return (
+            None
+            if -(2**63) <= value < 2**63
+            else "a whole number of more than 64 bits; give a smaller one"
+        )
     if isinstance(value, float):
         return None if math.isfinite(value) else f"{value!r} is no finite number; give one"
     if isinstance(value, str):

@@ -10,7 +10,12 @@ from typing import Any
 
 def this_process() -> dict[str, Any]:
     """What names this process in a file: `host` and `pid` for people, `machine` and `ticks` for `is_running`."""
-    return {"host": socket.gethostname(), "machine": machine_id(), "pid": os.getpid(), "ticks": start_ticks(os.getpid())}
+    return {
+        "host": socket.gethostname(),
+        "machine": machine_id(),
+        "pid": os.getpid(),
+        "ticks": start_ticks(os.getpid()),
+    }
 
 
 def is_running(process: Mapping[str, Any]) -> bool | None:
@@ -45,7 +50,9 @@ def start_ticks(pid: int) -> float | None:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return None
-    state, *fields = stat.rpartition(")")[2].split()  # the name before it, in brackets, may hold anything
+    state, *fields = stat.rpartition(")")[
+        2
+    ].split()  # the name before it, in brackets, may hold anything
     return None if state in ("Z", "X") else float(fields[18])
 
 

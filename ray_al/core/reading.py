@@ -21,7 +21,9 @@ ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 """Sure answers of a disk or store: there is no such file."""
 
 
-def retried(source: str, read: Callable[[], Result], faults: tuple[type[Exception], ...] = (Exception,)) -> Result:
+def retried(
+    source: str, read: Callable[[], Result], faults: tuple[type[Exception], ...] = (Exception,)
+) -> Result:
     """What `read` returns; it is called again after each wait of `READ_WAITS_S` where it fails for another reason than a missing file.
 
     Args:
@@ -44,7 +46,9 @@ def retried(source: str, read: Callable[[], Result], faults: tuple[type[Exceptio
                     f"{source}: could not be read, in {len(READ_WAITS_S) + 1} tries ({reason}). This says nothing about the file itself, so nothing "
                     "is left out; see to the disk, the network or the credentials, then run the command again (a run: `ray-al resume`)"
                 ) from None
-            logger.warning("%s: could not be read (%s); trying again in %.1f s", source, reason, wait)
+            logger.warning(
+                "%s: could not be read (%s); trying again in %.1f s", source, reason, wait
+            )
             time.sleep(wait)
     raise AssertionError("the last try returns or raises")
 
@@ -117,7 +121,17 @@ def stamp_of_uri(uri: str) -> str:
     return f"{info.get('size')} {next((info[key] for key in _MARKS if info.get(key)), '')}"
 
 
-_MARKS = ("ETag", "etag", "md5Hash", "generation", "LastModified", "updated", "last_modified", "mtime", "created")
+_MARKS = (
+    "ETag",
+    "etag",
+    "md5Hash",
+    "generation",
+    "LastModified",
+    "updated",
+    "last_modified",
+    "mtime",
+    "created",
+)
 """What file systems of fsspec call a digest of an object, or the time of its last change; digests come first."""
 
 
@@ -128,4 +142,6 @@ def _read_path(path: str) -> bytes:
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise
-        raise FileNotFoundError(error.errno, error.strerror, path) from None  # no disk holds a file of such a name
+        raise FileNotFoundError(
+            error.errno, error.strerror, path
+        ) from None  # no disk holds a file of such a name

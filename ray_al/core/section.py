@@ -22,7 +22,9 @@ Weight = Annotated[float, Field(ge=0, le=1e9)]
 
 def _share_or_whole(value: float) -> float:
     if value > 1 and value != int(value):
-        raise ValueError("of more than one GPU a process takes whole ones; give a share up to 1, or a whole number")
+        raise ValueError(
+            "of more than one GPU a process takes whole ones; give a share up to 1, or a whole number"
+        )
     return value
 
 
@@ -62,7 +64,9 @@ def leaves(annotation: Any) -> Iterator[Any]:
 
 
 def _holds_boolean(value: Any) -> bool:
-    return isinstance(value, bool) or (isinstance(value, list | tuple) and any(map(_holds_boolean, value)))
+    return isinstance(value, bool) or (
+        isinstance(value, list | tuple) and any(map(_holds_boolean, value))
+    )
 
 
 def shown(value: Any) -> str:

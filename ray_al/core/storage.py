@@ -68,7 +68,9 @@ class Storage:
             self.fs.invalidate_cache()
             if not self.fs.exists(path):
                 return False
-            return not self.fs.isdir(path) or any(any(files) for _, _, files in self.fs.walk(path))  # an empty name marks a folder
+            return not self.fs.isdir(path) or any(
+                any(files) for _, _, files in self.fs.walk(path)
+            )  # an empty name marks a folder
 
     def is_file(self, name: str) -> bool:
         """Whether `name` can be read to its end: a folder, a pipe, a device or a broken link cannot."""
@@ -77,7 +79,9 @@ class Storage:
     def read(self, name: str) -> bytes:
         data = self.read_if_there(name)
         if data is None:
-            raise StorageError(f"{self.uri(name)}: the file is missing; restore it, then run the command again")
+            raise StorageError(
+                f"{self.uri(name)}: the file is missing; restore it, then run the command again"
+            )
         return data
 
     def read_if_there(self, name: str) -> bytes | None:
@@ -96,7 +100,9 @@ class Storage:
         data = self.read(ref.path)
         if FileRef.of(ref.path, data) != ref:
             recorded = f"{ref.size} bytes, sha256 {ref.sha256[:12]}..."
-            raise StorageError(f"{self.uri(ref.path)}: {len(data)} bytes that differ from what the ledger recorded ({recorded}); restore the file")
+            raise StorageError(
+                f"{self.uri(ref.path)}: {len(data)} bytes that differ from what the ledger recorded ({recorded}); restore the file"
+            )
         return data
 
     def list(self, folder: str) -> list[str]:
@@ -184,7 +190,9 @@ class Storage:
         path = self._probe_path()
         with told(self.root):
             try:
-                with contextlib.suppress(FileExistsError):  # the name is ours alone: a first answer was lost
+                with contextlib.suppress(
+                    FileExistsError
+                ):  # the name is ours alone: a first answer was lost
                     self._create(path, b"1")
                 self._create(path, b"2")
             except FileExistsError:
@@ -201,7 +209,12 @@ class Storage:
         if not self.is_local:
             return
         with told(self.root):
-            found = [os.path.join(folder, name) for folder, _, names in os.walk(self.base) for name in names if _TEMPORARY.fullmatch(name)]
+            found = [
+                os.path.join(folder, name)
+                for folder, _, names in os.walk(self.base)
+                for name in names
+                if _TEMPORARY.fullmatch(name)
+            ]
             for path in found:
                 if _is_leftover(path):
                     _unlink(path)
@@ -221,7 +234,9 @@ class Storage:
             except FileExistsError:
                 raise
             except FileNotFoundError as error:
-                raise StorageError(f"{self.root}: there is no such bucket ({error}); create it, or correct the name") from error
+                raise StorageError(
+                    f"{self.root}: there is no such bucket ({error}); create it, or correct the name"
+                ) from error
             except Exception as error:
                 if mode == "create" and is_status(error, 412):
                     raise FileExistsError(path) from error
@@ -337,7 +352,9 @@ def check_writable(place: str, *, key: str) -> None:
     except FileNotFoundError:
         pass
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{key} {place!r}: no folder can be there ({getattr(error, 'strerror', None) or error}); give another place") from None
+        raise ConfigError(
+            f"{key} {place!r}: no folder can be there ({getattr(error, 'strerror', None) or error}); give another place"
+        ) from None
     while not os.path.lexists(above):
         above = os.path.dirname(above)
     if not os.path.isdir(above):
@@ -345,4 +362,6 @@ def check_writable(place: str, *, key: str) -> None:
     try:
         os.rmdir(tempfile.mkdtemp(prefix=".ray_al-", dir=above))
     except OSError as error:
-        raise ConfigError(f"{key} {place!r}: {above} cannot be written ({error.strerror}); change its permissions, or give another place") from None
+        raise ConfigError(
+            f"{key} {place!r}: {above} cannot be written ({error.strerror}); change its permissions, or give another place"
+        ) from None

@@ -44,13 +44,17 @@ class StrategyConfig(Section):
     """Transforms of the image that `equal` and `disagreement` compare: mirror, flip, rotate90,
     rotate180, rotate270, scale0.5 and others.
     """
-    passes: Annotated[PassKind, PASSES] = Field(default_factory=lambda: PASSES.parse({"kind": "dropout"}), validate_default=False)
+    passes: Annotated[PassKind, PASSES] = Field(
+        default_factory=lambda: PASSES.parse({"kind": "dropout"}), validate_default=False
+    )
     """What makes several predictions of one image, for functions such as `bald`."""
     radius: Annotated[int, Field(ge=1, le=10_000)] = 1
     """With `score: ripu`, the radius of the window, which is 2 * radius + 1 pixels wide."""
     nu: Weight = 6.0
     """With `score: pixbal`, how strongly frequent classes are held back."""
-    batch: Annotated[BatchRule, BATCH_RULES] = Field(default_factory=lambda: BATCH_RULES.parse({"kind": "topk"}), validate_default=False)
+    batch: Annotated[BatchRule, BATCH_RULES] = Field(
+        default_factory=lambda: BATCH_RULES.parse({"kind": "topk"}), validate_default=False
+    )
     """How a query is chosen from the scores."""
     per_image: Count | None = None
     """Largest number of regions of one image in a query; null sets no limit."""
@@ -76,5 +80,8 @@ class StrategyConfig(Section):
 
     def of_start(self, **settings: Any) -> "StrategyConfig":
         """The strategy that chooses a start set where this one chooses later: random scores unless `settings` say otherwise."""
-        kept = {"skip_void_by_ground_truth": self.skip_void_by_ground_truth, "feature_layer": self.feature_layer}
+        kept = {
+            "skip_void_by_ground_truth": self.skip_void_by_ground_truth,
+            "feature_layer": self.feature_layer,
+        }
         return StrategyConfig.model_validate({"score": "random", **kept, **settings})

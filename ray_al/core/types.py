@@ -21,7 +21,10 @@ MANIFEST_SCHEMA = pa.schema(
         ("image_index", pa.int64()),
         ("image_id", pa.string()),
         ("uri", pa.string()),
-        ("mask_uri", pa.string()),  # null where the pool has no mask; only the simulated annotator opens it
+        (
+            "mask_uri",
+            pa.string(),
+        ),  # null where the pool has no mask; only the simulated annotator opens it
         ("height", pa.int32()),  # 0 where the header could not be read
         ("width", pa.int32()),
         ("num_regions", pa.int32()),
@@ -46,7 +49,10 @@ LABEL_SCHEMA = pa.schema(
         ("region", pa.int32()),
         ("box", pa.list_(pa.int32(), 4)),  # top, left, bottom, right in native pixels, half-open
         ("kind", pa.string()),  # dense, dominant, classes
-        ("mask", pa.binary()),  # PNG of the box: dense: 8-bit ids, 255 where nothing is known; else 255 inside the region, 0 outside; null: all
+        (
+            "mask",
+            pa.binary(),
+        ),  # PNG of the box: dense: 8-bit ids, 255 where nothing is known; else 255 inside the region, 0 outside; null: all
         ("classes", pa.list_(pa.uint8())),  # dominant, classes: the class ids; null for dense
         ("clicks", pa.int64()),
         ("annotator", pa.string()),

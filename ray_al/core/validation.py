@@ -26,13 +26,17 @@ def validate(model: type[Model], values: Mapping[str, Any], *, source: str) -> M
     try:
         return model.model_validate(given)
     except ValidationError as error:
-        problems = list(dict.fromkeys(_explain(model, given, problem) for problem in error.errors()))
+        problems = list(
+            dict.fromkeys(_explain(model, given, problem) for problem in error.errors())
+        )
         raise ConfigError(f"{source}: " + "; ".join(problems)) from None
 
 
 def _explain(model: type[Section], values: Any, problem: Any) -> str:
     location = [str(part) for part in problem["loc"]]
-    key = ".".join(part for part in location if not re.search(r"[\[\]()]|^(int|float|tuple|literal)$", part))
+    key = ".".join(
+        part for part in location if not re.search(r"[\[\]()]|^(int|float|tuple|literal)$", part)
+    )
     if problem["type"] == "extra_forbidden":
         return f"unknown key {key!r} (value {shown(problem['input'])}); {_hint(model, values, location)}"
     message = problem["msg"].removeprefix("Value error, ") + _HINTS.get(problem["type"], "")
@@ -75,13 +79,21 @@ def _inner_owner(section: type[Section], key: str) -> str | None:
 def _settings_below(field: FieldInfo) -> set[str]:
     """The settings of the variants that a field may hold."""
     family = family_of(field)
-    return {key for kind in family.kinds for key in family.find(kind).model_fields} - {"kind"} if family else set()
+    return (
+        {key for kind in family.kinds for key in family.find(kind).model_fields} - {"kind"}
+        if family
+        else set()
+    )
 
 
 def _inside(value: Any, part: str) -> Any:
     if isinstance(value, Mapping):
         return value.get(part)
-    return value[int(part)] if isinstance(value, list | tuple) and part.isdigit() and int(part) < len(value) else value
+    return (
+        value[int(part)]
+        if isinstance(value, list | tuple) and part.isdigit() and int(part) < len(value)
+        else value
+    )
 
 
 _HINTS = {
@@ -114,9 +126,18 @@ def check_key(model: type[Section], key: str, *, name: str) -> None:
         known = list(dict.fromkeys(field for section in sections for field in section.model_fields))
         if part not in known:
             near = difflib.get_close_matches(part, known, n=1, cutoff=0.5)
-            hint = f"did you mean {'.'.join([*parts[:position], near[0]])!r}?" if near else f"known keys: {', '.join(known) or 'none below it'}"
+            hint = (
+                f"did you mean {'.'.join([*parts[:position], near[0]])!r}?"
+                if near
+                else f"known keys: {', '.join(known) or 'none below it'}"
+            )
             raise ConfigError(f"{name} {key!r}: no such setting; {hint}")
-        sections = [inner for section in sections if part in section.model_fields for inner in _sections_of(section.model_fields[part])]
+        sections = [
+            inner
+            for section in sections
+            if part in section.model_fields
+            for inner in _sections_of(section.model_fields[part])
+        ]
 
 
 def _sections_of(field: FieldInfo) -> list[type[Section]]:
@@ -130,4 +151,11 @@ def _sections_of(field: FieldInfo) -> list[type[Section]]:
 
 def section_of(field: FieldInfo) -> type[Section] | None:
     """The first section that a field may hold; None where it holds a value."""
-    return next((leaf for leaf in leaves(field.annotation) if isinstance(leaf, type) and issubclass(leaf, Section)), None)
+    return next(
+        (
+            leaf
+            for leaf in leaves(field.annotation)
+            if isinstance(leaf, type) and issubclass(leaf, Section)
+        ),
+        None,
+    )

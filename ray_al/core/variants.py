@@ -130,7 +130,9 @@ class Semi(Section):
         raise NotImplementedError
 
     @abstractmethod
-    def label(self, probabilities: "torch.Tensor", add: "Callable[[torch.Tensor], torch.Tensor]") -> "torch.Tensor":
+    def label(
+        self, probabilities: "torch.Tensor", add: "Callable[[torch.Tensor], torch.Tensor]"
+    ) -> "torch.Tensor":
         """The labels that are believed.
 
         Args:
@@ -245,7 +247,10 @@ VIEWS = Family(
 STORES = Family(
     "features.store",
     Store,
-    {"files": "ray_al.features.stores.files:FileStore", "none": "ray_al.features.stores.none:NoStore"},
+    {
+        "files": "ray_al.features.stores.files:FileStore",
+        "none": "ray_al.features.stores.none:NoStore",
+    },
     default="files",
 )
 OFFERS = Family(

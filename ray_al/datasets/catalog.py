@@ -58,10 +58,16 @@ def open_dataset(data: DataConfig) -> Dataset:
     ignored = frozenset(data.ignore_ids or layout.ignore_ids)
     learnt = [number for number in range(len(class_names)) if number not in ignored]
     if not learnt:
-        raise ConfigError(f"data.ignore_ids {sorted(ignored)}: names every class; leave out the ids of classes that are to be learnt")
+        raise ConfigError(
+            f"data.ignore_ids {sorted(ignored)}: names every class; leave out the ids of classes that are to be learnt"
+        )
     splits: dict[str, tuple[ImageFile, ...]] = {}
     findings: list[Finding] = []
-    for role, name in (("train", data.train_split), ("val", data.val_split), ("test", data.test_split)):
+    for role, name in (
+        ("train", data.train_split),
+        ("val", data.val_split),
+        ("test", data.test_split),
+    ):
         split = layout.list_split(root, name)
         findings += (finding for finding in split.findings if finding not in findings)
         if split.images:
@@ -77,7 +83,8 @@ def open_dataset(data: DataConfig) -> Dataset:
         colors=tuple(colors[number] for number in learnt),
         decoder=decoder,
         splits=splits,
-        void_ids=ignored & frozenset(range(len(class_names))) | (frozenset() if data.class_names or data.ignore_ids else layout.void_ids),
+        void_ids=ignored & frozenset(range(len(class_names)))
+        | (frozenset() if data.class_names or data.ignore_ids else layout.void_ids),
         findings=tuple(findings),
         allow=frozenset(data.allow),
     )
@@ -87,18 +94,30 @@ def _class_table(data: DataConfig, layout: Layout) -> tuple[tuple[str, ...], Col
     """Name and colour of every number of a class in the masks."""
     class_names = data.class_names or layout.class_names
     if not class_names:
-        raise ConfigError(f"data.class_names is missing; dataset {layout.kind!r} needs the names of its classes, id 0 first")
+        raise ConfigError(
+            f"data.class_names is missing; dataset {layout.kind!r} needs the names of its classes, id 0 first"
+        )
     if len(set(class_names)) != len(class_names) or len(class_names) > 255:
-        raise ConfigError(f"data.class_names: {len(class_names)} names; give at most 255, each once")
+        raise ConfigError(
+            f"data.class_names: {len(class_names)} names; give at most 255, each once"
+        )
     colors = data.colors or layout.colors[: len(class_names)]
     if len(colors) != len(class_names):
         if data.colors or data.mask_encoding == "colors":
-            raise ConfigError(f"data.colors: {len(colors)} colours for {len(class_names)} classes; give one a class, in their order")
+            raise ConfigError(
+                f"data.colors: {len(colors)} colours for {len(class_names)} classes; give one a class, in their order"
+            )
         colors = tuple(_color(index) for index in range(len(class_names)))
-    if data.mask_encoding == "colors" and (twice := [color for color in colors if colors.count(color) > 1]):
-        raise ConfigError(f"data.colors: {list(twice[0])} stands for several classes, which masks cannot tell apart then; give each its own colour")
+    if data.mask_encoding == "colors" and (
+        twice := [color for color in colors if colors.count(color) > 1]
+    ):
+        raise ConfigError(
+            f"data.colors: {list(twice[0])} stands for several classes, which masks cannot tell apart then; give each its own colour"
+        )
     if data.nearest_color and data.mask_encoding == "ids":
-        raise ConfigError("data.nearest_color: true has no effect on masks of ids; set data.mask_encoding=colors, or leave it out")
+        raise ConfigError(
+            "data.nearest_color: true has no effect on masks of ids; set data.mask_encoding=colors, or leave it out"
+        )
     return class_names, colors
 
 
@@ -110,7 +129,9 @@ def data_root(data: DataConfig) -> str:
 
 def with_root(config: RunConfig) -> RunConfig:
     """`config` with `data.root` written out, so that workers elsewhere, of another environment, read where its driver reads."""
-    return config.model_copy(update={"data": config.data.model_copy(update={"root": data_root(config.data)})})
+    return config.model_copy(
+        update={"data": config.data.model_copy(update={"root": data_root(config.data)})}
+    )
 
 
 def _root(data: DataConfig) -> str:
@@ -132,7 +153,9 @@ def _root(data: DataConfig) -> str:
     )
 
 
-def _decoder(data: DataConfig, root: str, num_names: int, colors: Colors, layout: Layout) -> MaskDecoder:
+def _decoder(
+    data: DataConfig, root: str, num_names: int, colors: Colors, layout: Layout
+) -> MaskDecoder:
     numbers = layout.numbers(data, root, num_names)
     if numbers is not None:
         return MaskDecoder(num_classes=num_names, ignore_ids=numbers.ignored, id_map=numbers.id_map)

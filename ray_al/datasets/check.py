@@ -56,10 +56,15 @@ def _look_at_mask(uri: str, dataset: Dataset, size: tuple[int, int] | None) -> d
     if size is not None and (height, width) != size:
         words = f"{uri}: {height}x{width} pixels, its image {size[0]}x{size[1]}; export the mask at the image's size"
         return {"mask_error": words, "mismatch": True}
-    return {"counts": np.bincount(mask.ids.ravel(), minlength=256), "void_numbers": mask.void_numbers}
+    return {
+        "counts": np.bincount(mask.ids.ravel(), minlength=256),
+        "void_numbers": mask.void_numbers,
+    }
 
 
-def check_start(dataset: Dataset, *, pool_masks: bool = False, test: bool = False, threads: int = 4) -> None:
+def check_start(
+    dataset: Dataset, *, pool_masks: bool = False, test: bool = False, threads: int = 4
+) -> None:
     """What a run looks at before it begins.
 
     All of the validation split, which every cycle reads; of the pool the lists, its masks' samples where `pool_masks` will be read, and
@@ -71,23 +76,43 @@ def check_start(dataset: Dataset, *, pool_masks: bool = False, test: bool = Fals
         ConfigError: an error that `data.allow` does not name, as `check_dataset` finds it.
     """
     with ThreadPoolExecutor(threads) as executor:
-        seen = {"val": list(executor.map(lambda image: look(image, dataset), dataset.splits["val"]))}
+        seen = {
+            "val": list(executor.map(lambda image: look(image, dataset), dataset.splits["val"]))
+        }
         if pool_masks:
-            sample = _evenly([image for image in dataset.splits["train"] if image.mask_uri], NUM_POOL_MASKS)
-            seen["train"] = list(executor.map(lambda image: look(image, dataset, whole=False), sample))
-        findings = [*dataset.findings, *_image_findings("val", seen["val"]), *_mask_findings("val", seen["val"])]
+            sample = _evenly(
+                [image for image in dataset.splits["train"] if image.mask_uri], NUM_POOL_MASKS
+            )
+            seen["train"] = list(
+                executor.map(lambda image: look(image, dataset, whole=False), sample)
+            )
+        findings = [
+            *dataset.findings,
+            *_image_findings("val", seen["val"]),
+            *_mask_findings("val", seen["val"]),
+        ]
         tested = [image for image in dataset.splits.get("test", ()) if test and image.mask_uri]
         looked = list(executor.map(lambda image: look(image, dataset), tested))
         findings += [*_image_findings("test", looked), *_mask_findings("test", looked)]
         wrong = _mask_findings("train", seen.get("train", []))
-        if sum(one.mask_error is not None for one in seen.get("train", [])) * 2 > len(seen.get("train", [])):
-            findings += wrong  # fewer are refused one by one, when a region of theirs is to be labelled
-        findings += judge_masks(seen, dataset, complete=len(seen.get("train", [])) == len(dataset.splits["train"]))
+        if sum(one.mask_error is not None for one in seen.get("train", [])) * 2 > len(
+            seen.get("train", [])
+        ):
+            findings += (
+                wrong  # fewer are refused one by one, when a region of theirs is to be labelled
+            )
+        findings += judge_masks(
+            seen, dataset, complete=len(seen.get("train", [])) == len(dataset.splits["train"])
+        )
         findings += _shared(dataset, _same_bytes(dataset.splits["train"], seen["val"], executor))
     for finding in dataset.findings:
         if finding.severity == "warning":
             logger.warning("%s", finding.message)
-    errors = [finding.message for finding in findings if finding.severity == "error" and finding.name not in dataset.allow]
+    errors = [
+        finding.message
+        for finding in findings
+        if finding.severity == "error" and finding.name not in dataset.allow
+    ]
     if errors:
         raise ConfigError("; ".join(dict.fromkeys(errors)))
 
@@ -129,7 +154,9 @@ def check_dataset(
     small = [f"{image_id}: {reason}" for image_id, reason in reasons if reason]
     findings = list(dataset.findings)
     for split, looks in seen.items():
-        people = reads_masks is False or (reads_masks is None and all(one.image.mask_uri is None for one in looks))
+        people = reads_masks is False or (
+            reads_masks is None and all(one.image.mask_uri is None for one in looks)
+        )
         findings += [*_image_findings(split, looks), *_mask_findings(split, looks, people=people)]
     findings += [
         *judge_masks(seen, dataset, complete=True),
@@ -137,7 +164,15 @@ def check_dataset(
         *_twice(duplicates),
         *_small(small, len(seen["train"])),
     ]
-    told = [{"name": one.name, "severity": one.severity, "allowed": one.name in dataset.allow, "message": one.message} for one in findings]
+    told = [
+        {
+            "name": one.name,
+            "severity": one.severity,
+            "allowed": one.name in dataset.allow,
+            "message": one.message,
+        }
+        for one in findings
+    ]
     summaries = {split: _summary(looks, dataset) for split, looks in seen.items()}
     summaries["train"]["too_small"] = small
     return {
@@ -150,7 +185,18 @@ def check_dataset(
 
 def _image_findings(split: str, looks: Sequence[Look]) -> list[Finding]:
     errors = [one.error for one in looks if one.error]
-    return [_several("unreadable_images", f"images of the split {split!r} cannot be used", errors, len(looks))] if errors else []
+    return (
+        [
+            _several(
+                "unreadable_images",
+                f"images of the split {split!r} cannot be used",
+                errors,
+                len(looks),
+            )
+        ]
+        if errors
+        else []
+    )
 
 
 def _mask_findings(split: str, looks: Sequence[Look], *, people: bool = False) -> list[Finding]:
@@ -158,25 +204,51 @@ def _mask_findings(split: str, looks: Sequence[Look], *, people: bool = False) -
     findings = []
     missing = [one.image.uri for one in looks if one.image.mask_uri is None]
     if missing and (split == "val" or (split == "train" and not people)):
-        remedy = "add it, or take the image out of the split" if split != "train" else "add it, or set label.annotator=files to have people label"
+        remedy = (
+            "add it, or take the image out of the split"
+            if split != "train"
+            else "add it, or set label.annotator=files to have people label"
+        )
         words = "validation image has no mask" if split == "val" else "image has no mask"
-        findings.append(Finding(name="missing_masks", severity="error", message=f"{listed(missing)}: this {words}; {remedy}"))
+        findings.append(
+            Finding(
+                name="missing_masks",
+                severity="error",
+                message=f"{listed(missing)}: this {words}; {remedy}",
+            )
+        )
     if errors := [one.mask_error for one in looks if one.mask_error]:
-        found = _several("unusable_masks", f"masks of the split {split!r} cannot be used", errors, len(looks))
-        findings.append(Finding(name=found.name, severity="warning" if people and split == "train" else "error", message=found.message))
+        found = _several(
+            "unusable_masks", f"masks of the split {split!r} cannot be used", errors, len(looks)
+        )
+        findings.append(
+            Finding(
+                name=found.name,
+                severity="warning" if people and split == "train" else "error",
+                message=found.message,
+            )
+        )
     return findings
 
 
 def _several(name: str, words: str, errors: Sequence[str], num: int) -> Finding:
     """One finding for what is wrong with some of `num` files."""
     first = "; ".join(errors[:2]) + ("; ..." if len(errors) > 2 else "")
-    return Finding(name=name, severity="error", message=first if len(errors) == 1 else f"{len(errors)} of {num} {words}: {first}")
+    return Finding(
+        name=name,
+        severity="error",
+        message=first if len(errors) == 1 else f"{len(errors)} of {num} {words}: {first}",
+    )
 
 
 def _shared(dataset: Dataset, same_bytes: Sequence[tuple[str, str]]) -> list[Finding]:
     """`same_bytes`: names of a pool and a validation image that are the same picture."""
     validation = {image.uri for image in dataset.splits["val"]}
-    pairs = [(image.image_id, image.image_id) for image in dataset.splits["train"] if image.uri in validation]
+    pairs = [
+        (image.image_id, image.image_id)
+        for image in dataset.splits["train"]
+        if image.uri in validation
+    ]
     pairs += [pair for pair in same_bytes if pair[0] != pair[1]]
     if not pairs:
         return []
@@ -191,19 +263,27 @@ def _shared(dataset: Dataset, same_bytes: Sequence[tuple[str, str]]) -> list[Fin
     ]
 
 
-def _same_bytes(pool: Sequence[ImageFile], validation: Sequence[Look], executor: ThreadPoolExecutor) -> list[tuple[str, str]]:
+def _same_bytes(
+    pool: Sequence[ImageFile], validation: Sequence[Look], executor: ThreadPoolExecutor
+) -> list[tuple[str, str]]:
     """Pool and validation images with the same content. Only files of the same number of bytes are read, and no more than MAX_COMPARED."""
     names = {one.digest: one.image.image_id for one in validation if one.digest}
     wanted = {one.num_bytes for one in validation}
     alike: list[ImageFile] = []
-    for start in range(0, len(pool), IMAGES_AT_A_TIME):  # a future for each of millions would take gigabytes
+    for start in range(
+        0, len(pool), IMAGES_AT_A_TIME
+    ):  # a future for each of millions would take gigabytes
         block = pool[start : start + IMAGES_AT_A_TIME]
         look_up = executor.map if "://" in block[0].uri else map
         sizes = look_up(lambda image: size_of_uri(image.uri), block)
         alike += (image for image, size in zip(block, sizes, strict=True) if size in wanted)
     alike = _evenly(alike, MAX_COMPARED)
     digests = executor.map(_digest, alike)
-    return [(image.image_id, names[digest]) for image, digest in zip(alike, digests, strict=True) if digest in names]
+    return [
+        (image.image_id, names[digest])
+        for image, digest in zip(alike, digests, strict=True)
+        if digest in names
+    ]
 
 
 def _digest(image: ImageFile) -> str:
@@ -231,20 +311,36 @@ def _twice(duplicates: Sequence[Sequence[str]]) -> list[Finding]:
     if not duplicates:
         return []
     groups = listed([" = ".join(group) for group in duplicates])
-    return [Finding(name="duplicate_images", severity="warning", message=f"{len(duplicates)} pictures are there under several names: {groups}")]
+    return [
+        Finding(
+            name="duplicate_images",
+            severity="warning",
+            message=f"{len(duplicates)} pictures are there under several names: {groups}",
+        )
+    ]
 
 
 def _small(errors: Sequence[str], num: int) -> list[Finding]:
-    return [_several("too_small", "images of the pool have no region", errors, num)] if errors else []
+    return (
+        [_several("too_small", "images of the pool have no region", errors, num)] if errors else []
+    )
 
 
 def _summary(looks: Sequence[Look], dataset: Dataset) -> dict[str, Any]:
-    counts = sum((one.counts for one in looks if one.counts is not None), np.zeros(256, dtype=np.int64))
+    counts = sum(
+        (one.counts for one in looks if one.counts is not None), np.zeros(256, dtype=np.int64)
+    )
     num_pixels = max(1, int(counts.sum()))
-    shares = {name: round(int(counts[index]) / num_pixels, 6) for index, name in enumerate(dataset.class_names)}
+    shares = {
+        name: round(int(counts[index]) / num_pixels, 6)
+        for index, name in enumerate(dataset.class_names)
+    }
     return {
         "num_images": len(looks),
-        "sizes": {f"{size[0]}x{size[1]}": count for size, count in Counter(one.size for one in looks if one.size).items()},
+        "sizes": {
+            f"{size[0]}x{size[1]}": count
+            for size, count in Counter(one.size for one in looks if one.size).items()
+        },
         "class_shares": {**shares, "ignored": round(int(counts[IGNORE_INDEX]) / num_pixels, 6)},
         "unreadable": [one.error for one in looks if one.error],
         "missing_masks": [one.image.image_id for one in looks if one.image.mask_uri is None],

@@ -50,11 +50,15 @@ def compose_mask(parts: Iterable[tuple[Box, bytes]], height: int, width: int) ->
     mask = np.full((height, width), IGNORE_INDEX, dtype=np.uint8)
     for box, data in parts:
         values = decode_mask(data)
-        np.copyto(mask[box.top : box.bottom, box.left : box.right], values, where=values != IGNORE_INDEX)
+        np.copyto(
+            mask[box.top : box.bottom, box.left : box.right], values, where=values != IGNORE_INDEX
+        )
     return mask
 
 
-def compose_numbered(parts: Iterable[tuple[Box, bytes]], height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+def compose_numbered(
+    parts: Iterable[tuple[Box, bytes]], height: int, width: int
+) -> tuple[np.ndarray, np.ndarray]:
     """`compose_mask`, and the part that each label is from: int32 (height, width), from 1, and 0 where there is no label."""
     mask = np.full((height, width), IGNORE_INDEX, dtype=np.uint8)
     numbers = np.zeros((height, width), dtype=np.int32)
@@ -86,5 +90,9 @@ def _part_bits(part: Part) -> np.ndarray:
     if part.classes is None:
         assert part.mask is not None
         return bits_of_ids(decode_mask(part.mask))
-    inside = np.ones((part.box.height, part.box.width), dtype=bool) if part.mask is None else decode_mask(part.mask) != 0
+    inside = (
+        np.ones((part.box.height, part.box.width), dtype=bool)
+        if part.mask is None
+        else decode_mask(part.mask) != 0
+    )
     return fill_bits(inside, (value for value in part.classes if value != IGNORE_INDEX))

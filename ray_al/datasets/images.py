@@ -32,7 +32,9 @@ def read_pool_image(uri: str, size: tuple[int, int]) -> np.ndarray:
     """
     image = read_image(uri)
     if image.shape[:2] != tuple(size):
-        found = f"{image.shape[0]}x{image.shape[1]} pixels, {size[0]}x{size[1]} when the run was made"
+        found = (
+            f"{image.shape[0]}x{image.shape[1]} pixels, {size[0]}x{size[1]} when the run was made"
+        )
         raise DataError(f"{uri}: the image has {found}; put the image of then back")
     return image
 
@@ -76,12 +78,20 @@ def _check(header: Header, source: str) -> None:
     if header.has_pages:
         raise DataError(f"{source}: holds several pages or frames; save each as a file of its own")
     if header.is_float:
-        raise DataError(f"{source}: holds floating-point or signed numbers of {header.bits} bits; {_SCALE}")
+        raise DataError(
+            f"{source}: holds floating-point or signed numbers of {header.bits} bits; {_SCALE}"
+        )
     if header.bits > 8:
         raise DataError(f"{source}: holds {header.bits} bits a channel; {_SCALE}")
     if not header.known_channels or header.mode not in MODES:
-        kind = f"{header.channels} channels" if not header.known_channels else f"colours in the mode {header.mode}"
-        raise DataError(f"{source}: holds {kind}; only greyscale and RGB can be used: save the three channels that matter as 8-bit RGB")
+        kind = (
+            f"{header.channels} channels"
+            if not header.known_channels
+            else f"colours in the mode {header.mode}"
+        )
+        raise DataError(
+            f"{source}: holds {kind}; only greyscale and RGB can be used: save the three channels that matter as 8-bit RGB"
+        )
 
 
 _SCALE = "only 8-bit images can be used: save it as 8-bit, with the range of values that matters stretched to 0 to 255"
@@ -115,7 +125,9 @@ def resize_scattered(mask: np.ndarray, size: tuple[int, int], labelled: np.ndarr
     return _fill_empty(resize_mask(mask, size), empty, mask, labelled)
 
 
-def resize_regions(mask: np.ndarray, size: tuple[int, int], numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def resize_regions(
+    mask: np.ndarray, size: tuple[int, int], numbers: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Nearest neighbour, but a region of which it would leave nothing keeps the cells that it lies in and no other label takes.
 
     Where regions that are smaller than a cell share it, the first of them, row by row, has it: a cell has one label.
@@ -136,13 +148,21 @@ def resize_regions(mask: np.ndarray, size: tuple[int, int], numbers: np.ndarray)
     if not lost.any():
         return resize_mask(mask, size), kept
     empty, labelled = kept == 0, lost[numbers]
-    return _fill_empty(resize_mask(mask, size), empty, mask, labelled), _fill_empty(kept, empty, numbers, labelled)
+    return _fill_empty(resize_mask(mask, size), empty, mask, labelled), _fill_empty(
+        kept, empty, numbers, labelled
+    )
 
 
-def _fill_empty(resized: np.ndarray, empty: np.ndarray, mask: np.ndarray, labelled: np.ndarray) -> np.ndarray:
+def _fill_empty(
+    resized: np.ndarray, empty: np.ndarray, mask: np.ndarray, labelled: np.ndarray
+) -> np.ndarray:
     """`resized`, with the first labelled pixel of `mask` within each of its cells that is `empty`."""
-    rows, columns = (np.arange(old) * new // old for old, new in zip(labelled.shape, empty.shape, strict=True))
-    ys, xs = (places[::-1] for places in np.nonzero(labelled & empty[rows[:, None], columns[None, :]]))  # the last one first
+    rows, columns = (
+        np.arange(old) * new // old for old, new in zip(labelled.shape, empty.shape, strict=True)
+    )
+    ys, xs = (
+        places[::-1] for places in np.nonzero(labelled & empty[rows[:, None], columns[None, :]])
+    )  # the last one first
     filled = resized.copy()
     filled[rows[ys], columns[xs]] = mask[ys, xs]
     return filled

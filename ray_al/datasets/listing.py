@@ -19,10 +19,16 @@ from ray_al.datasets.findings import listed
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 MASK_SUFFIXES = IMAGE_SUFFIXES | {".npy"}
-SIDECARS = frozenset({".csv", ".db", ".html", ".ini", ".json", ".md", ".txt", ".xml", ".yaml", ".yml"})
+SIDECARS = frozenset(
+    {".csv", ".db", ".html", ".ini", ".json", ".md", ".txt", ".xml", ".yaml", ".yml"}
+)
 """Suffixes of files that usually lie among pictures and are none."""
 _BOUNDARY = re.compile(r"\s*[,;]\s*|\s+")
-_BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+_BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
 
 
 def list_files(root: str, folder: str, suffixes: frozenset[str] | None = None) -> dict[str, str]:
@@ -45,10 +51,14 @@ def list_files(root: str, folder: str, suffixes: frozenset[str] | None = None) -
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except PermissionError as error:
-        raise ConfigError(f"data.root: the folder {error.filename or start} may not be read; correct its permissions") from None
+        raise ConfigError(
+            f"data.root: the folder {error.filename or start} may not be read; correct its permissions"
+        ) from None
     found = {}
     for path in paths:
-        if (suffixes is None or _suffix(path) in suffixes) and not posixpath.basename(path).startswith("."):
+        if (suffixes is None or _suffix(path) in suffixes) and not posixpath.basename(
+            path
+        ).startswith("."):
             relative = path.removeprefix(f"{base}/")
             found[relative] = join_uri(root, relative) if "://" in root else path
     return found
@@ -67,8 +77,15 @@ def _walk(folder: str, above: frozenset[str]) -> Iterator[str]:
     with os.scandir(folder) as entries:
         for entry in entries:
             is_link = entry.is_symlink()
-            if is_link and not os.path.exists(entry.path) and not _suffix(entry.name) and not entry.name.startswith("."):
-                raise ConfigError(f"data.root: {entry.path} is a link that leads nowhere; mend it or remove it")
+            if (
+                is_link
+                and not os.path.exists(entry.path)
+                and not _suffix(entry.name)
+                and not entry.name.startswith(".")
+            ):
+                raise ConfigError(
+                    f"data.root: {entry.path} is a link that leads nowhere; mend it or remove it"
+                )
             if os.path.isdir(entry.path) if is_link else entry.is_dir():
                 yield from _walk(entry.path, above | {real})
             else:
@@ -86,20 +103,28 @@ def read_lines(root: str, name: str) -> list[str] | None:
         data = read_uri(path)
     except ABSENT:
         return None
-    encoding = next((encoding for mark, encoding in _BYTE_ORDER_MARKS if data.startswith(mark)), "utf-8")
+    encoding = next(
+        (encoding for mark, encoding in _BYTE_ORDER_MARKS if data.startswith(mark)), "utf-8"
+    )
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: is no list of names in UTF-8 ({error}); save it as UTF-8") from None
+        raise ConfigError(
+            f"{path}: is no list of names in UTF-8 ({error}); save it as UTF-8"
+        ) from None
     if "\0" in text:
-        raise ConfigError(f"{path}: is no list of names in UTF-8 (it holds zero bytes); save it as UTF-8")
+        raise ConfigError(
+            f"{path}: is no list of names in UTF-8 (it holds zero bytes); save it as UTF-8"
+        )
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 class Files:
     """The files below a folder, found by their path in it, whichever way its accents are composed."""
 
-    def __init__(self, root: str, folder: str, suffixes: frozenset[str], *, below: str = "") -> None:
+    def __init__(
+        self, root: str, folder: str, suffixes: frozenset[str], *, below: str = ""
+    ) -> None:
         self.folder, self.suffixes = folder, suffixes
         self.uris: dict[str, str] = {}
         self.unread: list[str] = []
@@ -139,7 +164,9 @@ class Files:
         return self.of_stem(_stem(name)) if _suffix(name) in self.suffixes else []
 
 
-def match(images: Files, masks: Files, wanted: Sequence[str] | None = None, *, source: str = "") -> Split:
+def match(
+    images: Files, masks: Files, wanted: Sequence[str] | None = None, *, source: str = ""
+) -> Split:
     """Images with the masks of the same name, or those that the lines `wanted` of the list `source` name."""
     pairs: dict[str, str | None] = {}
     findings: list[Finding] = []
@@ -149,18 +176,39 @@ def match(images: Files, masks: Files, wanted: Sequence[str] | None = None, *, s
         groups, findings = _pick(images, masks, wanted, source)
     uris = images.uris | masks.uris
     for found, beside in groups:
-        findings += [same_name([uris[path] for path in group]) for group in (found, beside) if len(group) > 1]
+        findings += [
+            same_name([uris[path] for path in group]) for group in (found, beside) if len(group) > 1
+        ]
         pairs[found[0]] = beside[0] if beside else None
     used = set(pairs.values())
-    spare = [path for stem, paths in masks.stems() if not images.of_stem(stem) for path in paths if path not in used]
-    if spare and all(mask is None or masks.stem(mask) == images.stem(path) for path, mask in pairs.items()):  # else a list pairs them
+    spare = [
+        path
+        for stem, paths in masks.stems()
+        if not images.of_stem(stem)
+        for path in paths
+        if path not in used
+    ]
+    if spare and all(
+        mask is None or masks.stem(mask) == images.stem(path) for path, mask in pairs.items()
+    ):  # else a list pairs them
         findings.append(spare_masks(spare, masks.folder))
     findings += [_unread_files(group) for group in (images, masks) if group.unread]
-    files = (ImageFile(image_id=path, uri=images.uris[path], mask_uri=None if mask is None else masks.uris[mask]) for path, mask in pairs.items())
-    return Split(images=tuple(sorted(files, key=lambda file: file.image_id)), findings=tuple(findings))
+    files = (
+        ImageFile(
+            image_id=path,
+            uri=images.uris[path],
+            mask_uri=None if mask is None else masks.uris[mask],
+        )
+        for path, mask in pairs.items()
+    )
+    return Split(
+        images=tuple(sorted(files, key=lambda file: file.image_id)), findings=tuple(findings)
+    )
 
 
-def _pick(images: Files, masks: Files, wanted: Sequence[str], source: str) -> tuple[list[tuple[list[str], list[str]]], list[Finding]]:
+def _pick(
+    images: Files, masks: Files, wanted: Sequence[str], source: str
+) -> tuple[list[tuple[list[str], list[str]]], list[Finding]]:
     """For every line the images and the masks that it may mean, each once, and what is wrong with the list."""
     groups: dict[str, tuple[list[str], list[str]]] = {}
     unmatched, repeated = [], []
@@ -184,7 +232,13 @@ def _pick(images: Files, masks: Files, wanted: Sequence[str], source: str) -> tu
             )
         )
     if repeated:
-        findings.append(Finding(name="repeated_names", severity="warning", message=f"{source}: named more than once: {listed(repeated)}"))
+        findings.append(
+            Finding(
+                name="repeated_names",
+                severity="warning",
+                message=f"{source}: named more than once: {listed(repeated)}",
+            )
+        )
     return list(groups.values()), findings
 
 
@@ -200,19 +254,31 @@ def _of_line(images: Files, masks: Files, line: str) -> tuple[list[str], list[st
 
 def same_name(uris: Sequence[str]) -> Finding:
     """Files of which one is meant."""
-    words = "differ in their suffix alone, so that nothing tells which is meant; rename or remove one"
+    words = (
+        "differ in their suffix alone, so that nothing tells which is meant; rename or remove one"
+    )
     return Finding(name="same_name", severity="error", message=f"{' and '.join(uris)}: {words}")
 
 
 def spare_masks(paths: Sequence[str], folder: str) -> Finding:
     """Masks that nothing will read."""
-    words = "a mask has the name of its image, but for the suffix (or both stand in one line of a list)"
-    return Finding(name="spare_masks", severity="warning", message=f"{len(paths)} masks below {folder}/ belong to no image: {listed(paths)}; {words}")
+    words = (
+        "a mask has the name of its image, but for the suffix (or both stand in one line of a list)"
+    )
+    return Finding(
+        name="spare_masks",
+        severity="warning",
+        message=f"{len(paths)} masks below {folder}/ belong to no image: {listed(paths)}; {words}",
+    )
 
 
 def _unread_files(files: Files) -> Finding:
     words = f"are passed over: {listed(files.unread)}; what is read are {', '.join(sorted(files.suffixes))}"
-    return Finding(name="unread_files", severity="warning", message=f"{len(files.unread)} files below {files.folder}/ {words}")
+    return Finding(
+        name="unread_files",
+        severity="warning",
+        message=f"{len(files.unread)} files below {files.folder}/ {words}",
+    )
 
 
 def _stem(path: str) -> str:

@@ -52,7 +52,9 @@ def relative_places(manifest: pa.Table, root: str) -> pa.Table:
     for name in PLACES:
         column = manifest.column(name)
         shortened = pc.utf8_slice_codeunits(column, len(prefix))
-        manifest = _with(manifest, name, pc.if_else(pc.starts_with(column, prefix), shortened, column))
+        manifest = _with(
+            manifest, name, pc.if_else(pc.starts_with(column, prefix), shortened, column)
+        )
     return manifest
 
 
@@ -66,7 +68,9 @@ def absolute_places(manifest: pa.Table, root: str) -> pa.Table:
     for name in PLACES:
         column = manifest.column(name)
         inside = pc.starts_with(column, old) if old else pc.invert(_is_whole(column))
-        moved = pc.binary_join_element_wise(pa.scalar(prefix), pc.utf8_slice_codeunits(column, len(old)), pa.scalar(""))
+        moved = pc.binary_join_element_wise(
+            pa.scalar(prefix), pc.utf8_slice_codeunits(column, len(old)), pa.scalar("")
+        )
         manifest = _with(manifest, name, pc.if_else(inside, moved, column))
     return manifest
 
@@ -84,4 +88,6 @@ def _is_whole(places: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _with(manifest: pa.Table, name: str, column: pa.ChunkedArray) -> pa.Table:
-    return manifest.set_column(manifest.schema.get_field_index(name), manifest.schema.field(name), column.cast(pa.string()))
+    return manifest.set_column(
+        manifest.schema.get_field_index(name), manifest.schema.field(name), column.cast(pa.string())
+    )

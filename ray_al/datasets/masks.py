@@ -100,7 +100,9 @@ def read_mask(uri: str, decoder: MaskDecoder, *, box: Box | None = None) -> np.n
     return retried(uri, lambda: decode_mask(data, uri, decoder, box=box), (MemoryError,)).ids
 
 
-def decode_mask(data: bytes, source: str, decoder: MaskDecoder, *, box: Box | None = None) -> DecodedMask:
+def decode_mask(
+    data: bytes, source: str, decoder: MaskDecoder, *, box: Box | None = None
+) -> DecodedMask:
     """As `read_mask`, from the content of a file."""
     opened = open_mask_bytes(data, source)
     decode = _from_colors if decoder.encoding == "colors" else _from_ids
@@ -149,25 +151,47 @@ def open_mask_bytes(data: bytes, source: str) -> OpenMask:
     with decoding(source, WHAT):
         num_clear = _count_clear(image)
         if image.mode not in ID_MODES and num_clear:
-            raise DataError(f"{source}: {num_clear} pixels are transparent, which says nothing about their class; {_CLEAR}")
+            raise DataError(
+                f"{source}: {num_clear} pixels are transparent, which says nothing about their class; {_CLEAR}"
+            )
         image = image.getchannel(0) if image.mode == "LA" else image
         if image.mode not in ID_MODES:
             return OpenMask(values=np.array(image.convert("RGB")), is_lossy=header.is_lossy)
         values, step = _numbers(image, header)
-        return OpenMask(values=values, grey_step=step, palette=_palette(image), is_lossy=header.is_lossy, num_clear=num_clear)
+        return OpenMask(
+            values=values,
+            grey_step=step,
+            palette=_palette(image),
+            is_lossy=header.is_lossy,
+            num_clear=num_clear,
+        )
 
 
 def _check(header: Header, source: str) -> None:
     if header.has_pages:
-        raise DataError(f"{source}: holds several pages or frames; save the mask as one picture of class ids")
+        raise DataError(
+            f"{source}: holds several pages or frames; save the mask as one picture of class ids"
+        )
     if header.is_float or header.mode == "F":
-        raise DataError(f"{source}: holds floating-point or signed numbers; save the class ids as whole numbers of 8 bits")
+        raise DataError(
+            f"{source}: holds floating-point or signed numbers; save the class ids as whole numbers of 8 bits"
+        )
     if header.is_negative and header.bits > 1:
-        raise DataError(f"{source}: a TIFF in which 0 is white, so that its ids read as 255 and below; save it with 0 as black, or as PNG")
+        raise DataError(
+            f"{source}: a TIFF in which 0 is white, so that its ids read as 255 and below; save it with 0 as black, or as PNG"
+        )
     if header.channels > 1 and header.bits > 8:
-        raise DataError(f"{source}: holds {header.channels} channels of {header.bits} bits; save class ids in one channel, or colours of 8 bits")
-    if not header.known_channels or header.mode not in ID_MODES | COLOR_MODES | {"LA", "PA", "RGBA"}:
-        raise DataError(f"{source}: holds {header.channels} channels (mode {header.mode}); save class ids in one channel, or colours in three")
+        raise DataError(
+            f"{source}: holds {header.channels} channels of {header.bits} bits; save class ids in one channel, or colours of 8 bits"
+        )
+    if not header.known_channels or header.mode not in ID_MODES | COLOR_MODES | {
+        "LA",
+        "PA",
+        "RGBA",
+    }:
+        raise DataError(
+            f"{source}: holds {header.channels} channels (mode {header.mode}); save class ids in one channel, or colours in three"
+        )
 
 
 def _count_clear(image: Image.Image) -> int:
@@ -205,10 +229,14 @@ def _look_up(values: np.ndarray, numbers: list[int], ids: list[int]) -> np.ndarr
         table = np.zeros(256, dtype=np.uint8)
         table[numbers] = ids
         return table[values]
-    return np.array(ids, dtype=np.uint8)[np.searchsorted(np.array(numbers, dtype=values.dtype), values)]
+    return np.array(ids, dtype=np.uint8)[
+        np.searchsorted(np.array(numbers, dtype=values.dtype), values)
+    ]
 
 
-def _from_ids(opened: OpenMask, decoder: MaskDecoder, source: str, values: np.ndarray) -> DecodedMask:
+def _from_ids(
+    opened: OpenMask, decoder: MaskDecoder, source: str, values: np.ndarray
+) -> DecodedMask:
     if opened.is_lossy:
         raise DataError(
             f"{source}: a mask in lossy JPEG (or WebP) has wrong ids at borders; export it as PNG, or, if it is painted in the colours of classes, "
@@ -216,8 +244,12 @@ def _from_ids(opened: OpenMask, decoder: MaskDecoder, source: str, values: np.nd
         )
     if opened.is_colored:
         if int(values.max()) <= 1:
-            raise DataError(f"{source}: holds a flag for each class in a channel; save class ids in one channel, as .argmax(-1) gives them")
-        raise DataError(f"{source}: a colour mask, ids were expected; set data.mask_encoding=colors and data.colors")
+            raise DataError(
+                f"{source}: holds a flag for each class in a channel; save class ids in one channel, as .argmax(-1) gives them"
+            )
+        raise DataError(
+            f"{source}: a colour mask, ids were expected; set data.mask_encoding=colors and data.colors"
+        )
     values = values[..., 0] if values.ndim == 3 else values
     counts = _count(values)
     ids = {number: decoder.class_of(number) for number in counts}
@@ -228,13 +260,21 @@ def _from_ids(opened: OpenMask, decoder: MaskDecoder, source: str, values: np.nd
         _check_palette(opened.palette, list(counts), decoder, source)
     numbers = list(counts)
     known = [int(ids[number]) for number in numbers]  # type: ignore[arg-type]
-    void = frozenset(number for number, class_id in zip(numbers, known, strict=True) if class_id == IGNORE_INDEX)
+    void = frozenset(
+        number for number, class_id in zip(numbers, known, strict=True) if class_id == IGNORE_INDEX
+    )
     return DecodedMask(ids=_look_up(values, numbers, known), void_numbers=void)
 
 
-def _unknown_id(unknown: list[int], counts: dict[int, int], decoder: MaskDecoder, source: str) -> str:
+def _unknown_id(
+    unknown: list[int], counts: dict[int, int], decoder: MaskDecoder, source: str
+) -> str:
     listed = ", ".join(map(str, list(counts)[:12])) + (", ..." if len(counts) > 12 else "")
-    known = f"0 to {decoder.num_classes - 1}" if decoder.id_map is None else "a class of the data set's table"
+    known = (
+        f"0 to {decoder.num_classes - 1}"
+        if decoder.id_map is None
+        else "a class of the data set's table"
+    )
     return (
         f"{source}: id {unknown[0]} on {counts[unknown[0]]} pixels is no class ({known}) and not ignored; the ids here are {listed}. Where they are "
         "grey levels of classes, set data.mask_encoding=colors and data.colors to these levels, e.g. [[0,0,0],[128,128,128]]; where all masks, also "
@@ -243,11 +283,21 @@ def _unknown_id(unknown: list[int], counts: dict[int, int], decoder: MaskDecoder
     )
 
 
-def _check_palette(palette: np.ndarray, numbers: list[int], decoder: MaskDecoder, source: str) -> None:
+def _check_palette(
+    palette: np.ndarray, numbers: list[int], decoder: MaskDecoder, source: str
+) -> None:
     """Refuse an indexed picture that is painted in the colours of classes, but numbers them in another order."""
     table = {color: number for number, color in enumerate(decoder.colors)}
-    painted = {number: table.get(tuple(palette[number].tolist())) for number in numbers if number < len(palette) and number != IGNORE_INDEX}
-    if painted and None not in painted.values() and any(number != other for number, other in painted.items()):
+    painted = {
+        number: table.get(tuple(palette[number].tolist()))
+        for number in numbers
+        if number < len(palette) and number != IGNORE_INDEX
+    }
+    if (
+        painted
+        and None not in painted.values()
+        and any(number != other for number, other in painted.items())
+    ):
         number = next(number for number, other in painted.items() if number != other)
         raise DataError(
             f"{source}: its number {number} has the colour {tuple(palette[number].tolist())}, which data.colors gives to class number "
@@ -255,15 +305,26 @@ def _check_palette(palette: np.ndarray, numbers: list[int], decoder: MaskDecoder
         )
 
 
-def _from_colors(opened: OpenMask, decoder: MaskDecoder, source: str, values: np.ndarray) -> DecodedMask:
+def _from_colors(
+    opened: OpenMask, decoder: MaskDecoder, source: str, values: np.ndarray
+) -> DecodedMask:
     if opened.is_lossy and not decoder.nearest_color:
-        raise DataError(f"{source}: a mask in lossy JPEG (or WebP) has wrong colours at borders; export it as PNG, or set data.nearest_color=true")
+        raise DataError(
+            f"{source}: a mask in lossy JPEG (or WebP) has wrong colours at borders; export it as PNG, or set data.nearest_color=true"
+        )
     if opened.num_clear:
-        raise DataError(f"{source}: {opened.num_clear} pixels are transparent, which says nothing about their class; {_CLEAR}")
+        raise DataError(
+            f"{source}: {opened.num_clear} pixels are transparent, which says nothing about their class; {_CLEAR}"
+        )
     if values.ndim == 2 and values.size and not 0 <= int(values.min()) <= int(values.max()) <= 255:
-        raise DataError(f"{source}: numbers from {values.min()} to {values.max()}, colours of 8 bits were expected; set data.mask_encoding=ids")
+        raise DataError(
+            f"{source}: numbers from {values.min()} to {values.max()}, colours of 8 bits were expected; set data.mask_encoding=ids"
+        )
     packed = _packed(opened, values)
-    table = {red << 16 | green << 8 | blue: number for number, (red, green, blue) in enumerate(decoder.colors)}
+    table = {
+        red << 16 | green << 8 | blue: number
+        for number, (red, green, blue) in enumerate(decoder.colors)
+    }
     counts = _count(packed)
     unknown = [color for color in counts if color not in table]
     if unknown and decoder.nearest_color:
@@ -272,10 +333,14 @@ def _from_colors(opened: OpenMask, decoder: MaskDecoder, source: str, values: np
     elif not unknown:
         numbers = _look_up(packed, list(counts), [table[color] for color in counts])
     if unknown:
-        raise DataError(_unknown_color(max(unknown, key=counts.__getitem__), counts, decoder, source))
+        raise DataError(
+            _unknown_color(max(unknown, key=counts.__getitem__), counts, decoder, source)
+        )
     present = np.unique(numbers).tolist()
     ids = [decoder.class_of(number) for number in present]
-    void = frozenset(number for number, class_id in zip(present, ids, strict=True) if class_id == IGNORE_INDEX)
+    void = frozenset(
+        number for number, class_id in zip(present, ids, strict=True) if class_id == IGNORE_INDEX
+    )
     return DecodedMask(ids=_look_up(numbers, present, ids), void_numbers=void)  # type: ignore[arg-type]
 
 

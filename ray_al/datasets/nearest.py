@@ -16,7 +16,9 @@ MAX_STRAY_SHARE = 0.001
 """Share of a lossy mask's pixels whose colours may lie anywhere."""
 
 
-def nearest_numbers(packed_HW: np.ndarray, table: tuple[tuple[int, int, int], ...], *, is_lossy: bool) -> tuple[np.ndarray, np.ndarray]:
+def nearest_numbers(
+    packed_HW: np.ndarray, table: tuple[tuple[int, int, int], ...], *, is_lossy: bool
+) -> tuple[np.ndarray, np.ndarray]:
     """The number of the class of each pixel.
 
     Certain pixels lie in an area of their class; any other is of that certain class around it whose colour is the nearest.
@@ -29,12 +31,16 @@ def nearest_numbers(packed_HW: np.ndarray, table: tuple[tuple[int, int, int], ..
     Returns:
         uint8 (H, W), and bool (H, W): which pixels have another colour than classes and their mixtures.
     """
-    from scipy import ndimage  # takes a quarter of a second, and whoever reads a configuration imports this module
+    from scipy import (
+        ndimage,
+    )  # takes a quarter of a second, and whoever reads a configuration imports this module
 
     classes = np.array(table, dtype=np.float64)
     present, inverse = np.unique(packed_HW, return_inverse=True)
     inverse = inverse.reshape(packed_HW.shape)
-    points = np.stack([present >> 16, present >> 8 & 255, present & 255], axis=-1).astype(np.float64)
+    points = np.stack([present >> 16, present >> 8 & 255, present & 255], axis=-1).astype(
+        np.float64
+    )
     squares = ((points[:, None] - classes) ** 2).sum(-1)
     nearest, least = squares.argmin(1).astype(np.uint8), squares.min(1)
     strange = _is_strange(points, least, classes[np.unique(nearest[least <= NEAR**2])])[inverse]
@@ -43,7 +49,11 @@ def nearest_numbers(packed_HW: np.ndarray, table: tuple[tuple[int, int, int], ..
     numbers = nearest[inverse]
     certain = _certain(numbers, (least <= SURE**2)[inverse])
     rest = np.flatnonzero(~certain)
-    colors, best, distance = inverse.ravel()[rest], numbers.ravel()[rest], np.full(len(rest), np.inf)
+    colors, best, distance = (
+        inverse.ravel()[rest],
+        numbers.ravel()[rest],
+        np.full(len(rest), np.inf),
+    )
     for number in np.unique(numbers[certain]):
         around = ndimage.maximum_filter(certain & (numbers == number), size=REACH).ravel()[rest]
         nearer = around & (squares[colors, number] < distance)
@@ -55,7 +65,9 @@ def nearest_numbers(packed_HW: np.ndarray, table: tuple[tuple[int, int, int], ..
 def _certain(numbers: np.ndarray, is_near: np.ndarray) -> np.ndarray:
     """bool (H, W): near a class, as are enough of the neighbours."""
     height, width = numbers.shape
-    padded = np.pad(np.where(is_near, numbers.astype(np.int16), np.int16(-1)), 1, constant_values=-1)
+    padded = np.pad(
+        np.where(is_near, numbers.astype(np.int16), np.int16(-1)), 1, constant_values=-1
+    )
     alike = np.zeros(numbers.shape, dtype=np.uint8)
     for row, column in itertools.product(range(3), range(3)):
         if (row, column) != (1, 1):

@@ -91,15 +91,25 @@ def decoding(source: str, what: str) -> Iterator[None]:
     except (DataError, MemoryError):  # that memory did not suffice says nothing about the file
         raise
     except Image.DecompressionBombError as error:
-        raise DataError(f"{source}: is too large to be read as {what} ({str(error).split(',')[0]}); cut it into smaller tiles") from None
+        raise DataError(
+            f"{source}: is too large to be read as {what} ({str(error).split(',')[0]}); cut it into smaller tiles"
+        ) from None
     except UnidentifiedImageError:
-        raise DataError(f"{source}: cannot be read as {what} (it is no PNG, JPEG, TIFF, BMP or WebP file); replace or remove the file") from None
+        raise DataError(
+            f"{source}: cannot be read as {what} (it is no PNG, JPEG, TIFF, BMP or WebP file); replace or remove the file"
+        ) from None
     except Exception as error:  # decoders raise nearly every kind of exception over damaged bytes
         if isinstance(error, OSError) and error.errno is not None:
             raise
         words = " ".join(str(error).split())
-        reason = words if words and isinstance(error, OSError | ValueError | SyntaxError) else f"{type(error).__name__} {words}".strip()
-        raise DataError(f"{source}: cannot be read as {what} ({reason}); replace or remove the file") from None
+        reason = (
+            words
+            if words and isinstance(error, OSError | ValueError | SyntaxError)
+            else f"{type(error).__name__} {words}".strip()
+        )
+        raise DataError(
+            f"{source}: cannot be read as {what} ({reason}); replace or remove the file"
+        ) from None
 
 
 def from_stream(uri: str, read: Callable[[BinaryIO], Result]) -> Result:
@@ -143,8 +153,12 @@ def open_picture(data: bytes, source: str, what: str) -> tuple[Header, Image.Ima
     if is_png(data):
         try:
             check_png(data)
-        except DataError as error:  # Pillow reads damaged pixels without a word where they still decompress
-            raise DataError(f"{source}: cannot be read as {what} ({error}); replace or remove the file") from None
+        except (
+            DataError
+        ) as error:  # Pillow reads damaged pixels without a word where they still decompress
+            raise DataError(
+                f"{source}: cannot be read as {what} ({error}); replace or remove the file"
+            ) from None
     with decoding(source, what):
         stream = io.BytesIO(data)
         image = _open(stream, data[:32], source)
@@ -156,12 +170,16 @@ def open_picture(data: bytes, source: str, what: str) -> tuple[Header, Image.Ima
             image.load()
         turned = _turn(image, header)
         if turned.size != (header.width, header.height):
-            raise ValueError(f"its header says {header.height}x{header.width} pixels, there are {turned.size[1]}x{turned.size[0]}")
+            raise ValueError(
+                f"its header says {header.height}x{header.width} pixels, there are {turned.size[1]}x{turned.size[0]}"
+            )
         return header, turned
 
 
 def _turn(image: Image.Image, header: Header) -> Image.Image:
-    if header.format == "TIFF":  # newer versions of Pillow have turned it while loading, and then find no orientation here
+    if (
+        header.format == "TIFF"
+    ):  # newer versions of Pillow have turned it while loading, and then find no orientation here
         return ImageOps.exif_transpose(image)
     return image.transpose(TURNS[header.orientation]) if header.orientation in TURNS else image
 
@@ -170,8 +188,12 @@ def _open(stream: BinaryIO, magic: bytes, source: str) -> Image.Image:
     if magic[:4] not in _TIFF:
         return Image.open(stream, formats=FORMATS)
     tags = _TiffTags(stream, magic)
-    kind = f"{tags.channels} channels of {tags.bits} bits" + (", floating-point numbers" if tags.is_float else "")
-    refusal = DataError(f"{source}: a TIFF of {kind} cannot be read; export it as 8-bit greyscale or RGB")
+    kind = f"{tags.channels} channels of {tags.bits} bits" + (
+        ", floating-point numbers" if tags.is_float else ""
+    )
+    refusal = DataError(
+        f"{source}: a TIFF of {kind} cannot be read; export it as 8-bit greyscale or RGB"
+    )
     if tags.channels > MAX_CHANNELS:
         raise refusal
     stream.seek(0)
@@ -185,7 +207,9 @@ def _describe(image: Image.Image, magic: bytes, stream: BinaryIO) -> Header:
     width, height = image.size
     channels, bits, is_float, known, negative = len(image.getbands()), 8, False, True, False
     has_pages = image.format != "MPO" and bool(getattr(image, "is_animated", False))
-    is_lossy = image.format in ("JPEG", "MPO") or (image.format == "WEBP" and not _is_lossless_webp(stream))
+    is_lossy = image.format in ("JPEG", "MPO") or (
+        image.format == "WEBP" and not _is_lossless_webp(stream)
+    )
     if image.format == "PNG":
         bits = magic[24]
     elif image.format == "TIFF":
@@ -208,7 +232,10 @@ def _orientation(image: Image.Image) -> int:
     # The method of the base class: PNG's own would decode the pixels to look behind them.
     value = Image.Image.getexif(image).get(ORIENTATION)
     if value is None and image.format != "TIFF":
-        value = next((found for block in _blocks(image) if (found := _orientation_in(block)) is not None), None)
+        value = next(
+            (found for block in _blocks(image) if (found := _orientation_in(block)) is not None),
+            None,
+        )
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
@@ -267,7 +294,9 @@ class _TiffTags:
     """What the tags of a TIFF's first picture say, whether or not Pillow can decode it."""
 
     def __init__(self, stream: BinaryIO, magic: bytes) -> None:
-        tags = TiffImagePlugin.ImageFileDirectory_v2(magic[: 16 if magic[2] == 43 or magic[3] == 43 else 8])
+        tags = TiffImagePlugin.ImageFileDirectory_v2(
+            magic[: 16 if magic[2] == 43 or magic[3] == 43 else 8]
+        )
         stream.seek(tags.next)
         tags.load(stream)
         self.width, self.height = int(tags[256]), int(tags[257])

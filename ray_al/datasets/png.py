@@ -51,11 +51,19 @@ def check_png_pixels(data: bytes) -> PngHeader:
     most = 2 * rows + 64  # an interlaced file has more and shorter rows
     unpack = zlib.decompressobj()
     try:
-        pixels = unpack.decompress(b"".join(content for kind, content in chunks if kind == b"IDAT"), most)
+        pixels = unpack.decompress(
+            b"".join(content for kind, content in chunks if kind == b"IDAT"), most
+        )
     except zlib.error as error:
         raise DataError(f"its pixel data is damaged ({error}); save it again") from None
-    if not unpack.eof or len(pixels) < header.height * header.width * header.bits * CHANNELS[header.color_type] // 8:
-        raise DataError(f"its pixel data ends before {header.height}x{header.width} pixels are there, or goes on behind them; save it again")
+    if (
+        not unpack.eof
+        or len(pixels)
+        < header.height * header.width * header.bits * CHANNELS[header.color_type] // 8
+    ):
+        raise DataError(
+            f"its pixel data ends before {header.height}x{header.width} pixels are there, or goes on behind them; save it again"
+        )
     return header
 
 
@@ -65,7 +73,9 @@ def _header(chunks: list[tuple[bytes, bytes]]) -> PngHeader:
         raise DataError("the PNG file does not begin with its one header; save it again")
     width, height, bits, color_type = struct.unpack(">IIBB", headers[0][:10])
     if color_type not in CHANNELS or bits not in (1, 2, 4, 8, 16):
-        raise DataError(f"its PNG header names colour type {color_type} with {bits} bits, which do not exist; save it again")
+        raise DataError(
+            f"its PNG header names colour type {color_type} with {bits} bits, which do not exist; save it again"
+        )
     return PngHeader(height=height, width=width, bits=bits, color_type=color_type)
 
 
@@ -73,12 +83,18 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """(kind, content) of each chunk up to the last one."""
     position, kind = len(SIGNATURE), b""
     while kind != b"IEND":
-        length, kind = struct.unpack(">I4s", data[position : position + 8]) if len(data) >= position + 12 else (len(data), b"")
+        length, kind = (
+            struct.unpack(">I4s", data[position : position + 8])
+            if len(data) >= position + 12
+            else (len(data), b"")
+        )
         end = position + 8 + length
         if len(data) < end + 4:
             raise DataError("the PNG file is cut off, or a length in it is wrong; save it again")
         content = data[position + 8 : end]
         if zlib.crc32(content, zlib.crc32(kind)) != struct.unpack(">I", data[end : end + 4])[0]:
-            raise DataError(f"the PNG file is damaged: the checksum of its chunk {kind!r} is wrong; save it again")
+            raise DataError(
+                f"the PNG file is damaged: the checksum of its chunk {kind!r} is wrong; save it again"
+            )
         yield kind, content
         position = end + 4

@@ -15,7 +15,14 @@ from ray_al.core.places import make_folders
 from ray_al.core.seeding import generator
 
 CLASS_NAMES = ("sky", "ground", "building", "tree", "car", "sign")
-COLORS = ((130, 180, 230), (120, 110, 100), (170, 90, 70), (70, 130, 60), (60, 60, 170), (230, 200, 40))
+COLORS = (
+    (130, 180, 230),
+    (120, 110, 100),
+    (170, 90, 70),
+    (70, 130, 60),
+    (60, 60, 170),
+    (230, 200, 40),
+)
 HEIGHT, WIDTH = 96, 128
 SKY, GROUND, BUILDING, TREE, CAR, SIGN = range(6)
 RARE_SHARE = 0.3
@@ -57,14 +64,30 @@ def draw_scene(seed: int, split: str, number: int) -> tuple[np.ndarray, np.ndarr
     mask = np.full((HEIGHT, WIDTH), SKY, dtype=np.uint8)
     mask[horizon:] = GROUND
     for _ in range(int(rng.integers(1, 4))):
-        left, width, height = (int(rng.integers(*bounds)) for bounds in ((0, 110), (14, 36), (10, 32)))
+        left, width, height = (
+            int(rng.integers(*bounds)) for bounds in ((0, 110), (14, 36), (10, 32))
+        )
         mask[horizon - height : horizon, left : left + width] = BUILDING
     for _ in range(int(rng.integers(0, 3))):
-        _ellipse(mask, int(rng.integers(30, horizon)), int(rng.integers(0, WIDTH)), int(rng.integers(7, 14)), int(rng.integers(5, 11)), TREE)
+        _ellipse(
+            mask,
+            int(rng.integers(30, horizon)),
+            int(rng.integers(0, WIDTH)),
+            int(rng.integers(7, 14)),
+            int(rng.integers(5, 11)),
+            TREE,
+        )
     share = RARE_SHARE if split == "train" else 0.7
     if rng.random() < share:
         for _ in range(int(rng.integers(1, 4))):
-            _ellipse(mask, int(rng.integers(horizon + 6, 90)), int(rng.integers(8, 120)), int(rng.integers(3, 6)), int(rng.integers(7, 13)), CAR)
+            _ellipse(
+                mask,
+                int(rng.integers(horizon + 6, 90)),
+                int(rng.integers(8, 120)),
+                int(rng.integers(3, 6)),
+                int(rng.integers(7, 13)),
+                CAR,
+            )
     if rng.random() < share:
         top, left = int(rng.integers(horizon - 24, horizon - 8)), int(rng.integers(6, 118))
         mask[top : top + 8, left : left + 8] = SIGN

@@ -25,7 +25,9 @@ def ignored_answers(storage: Storage) -> list[str]:
         assert query.tasks is not None
         table = read_table(storage, query.file)
         late = _late(query, _names(storage, query), state, digests.keys())
-        said += label.annotator.unused(storage, query.tasks, table, label, digests=digests, late=late)
+        said += label.annotator.unused(
+            storage, query.tasks, table, label, digests=digests, late=late
+        )
     return said
 
 

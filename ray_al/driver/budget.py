@@ -20,7 +20,9 @@ def _exact(value: int | float, unit: Unit, total: int | None, key: str) -> Fract
     if isinstance(value, int):
         return Fraction(value)
     if total is None:
-        raise ConfigError(f"{key}={value}: a share of all {unit.name} is not known before they are made; give a number of {unit.name}")
+        raise ConfigError(
+            f"{key}={value}: a share of all {unit.name} is not known before they are made; give a number of {unit.name}"
+        )
     return exact(value) * total
 
 
@@ -44,17 +46,26 @@ def total_amount(budget: BudgetConfig, created: Mapping[str, Any]) -> int:
         ConfigError: it is more than the pool, or less than one unit.
     """
     total, unit = budget.unit.of_pool(created), budget.unit.name
-    amount, start = (in_units(budget, created, value, f"budget.{key}") for key, value in (("amount", budget.amount), ("start", budget.start)))
+    amount, start = (
+        in_units(budget, created, value, f"budget.{key}")
+        for key, value in (("amount", budget.amount), ("start", budget.start))
+    )
     if total is not None and amount > total:
-        raise ConfigError(f"budget.amount: {amount} {unit} are more than the pool's {total}; lower it")
+        raise ConfigError(
+            f"budget.amount: {amount} {unit} are more than the pool's {total}; lower it"
+        )
     if amount < 1 or start < 1:
-        raise ConfigError(f"budget: start={budget.start} or amount={budget.amount} of {total} {unit} is less than one; raise it, or write a count")
+        raise ConfigError(
+            f"budget: start={budget.start} or amount={budget.amount} of {total} {unit} is less than one; raise it, or write a count"
+        )
     return amount
 
 
 def final_budgets(config: RunConfig, created: Mapping[str, Any]) -> tuple[int, ...]:
     """`final.budgets` in units."""
-    return tuple(in_units(config.budget, created, value, "final.budgets") for value in config.final.budgets)
+    return tuple(
+        in_units(config.budget, created, value, "final.budgets") for value in config.final.budgets
+    )
 
 
 def check_final_budgets(config: RunConfig, created: Mapping[str, Any], amount: int) -> None:
@@ -69,7 +80,9 @@ def check_final_budgets(config: RunConfig, created: Mapping[str, Any], amount: i
     units, unit = final_budgets(config, created), config.budget.unit.name
     named = list(config.final.budgets)
     if any(one >= other for one, other in itertools.pairwise(units)):
-        raise ConfigError(f"final.budgets: {named} are {list(units)} {unit}, which do not ascend; give each once, in ascending order")
+        raise ConfigError(
+            f"final.budgets: {named} are {list(units)} {unit}, which do not ascend; give each once, in ascending order"
+        )
     if units and units[-1] > amount:
         raise ConfigError(
             f"final.budgets: {named[-1]} is {units[-1]} {unit}, more than budget.amount, {amount}; leave it out, or raise budget.amount"
@@ -89,7 +102,9 @@ def region_sizes(config: RunConfig, manifest: pa.Table) -> tuple[int, int] | Non
     return (min(size[0] for size in sizes), max(size[1] for size in sizes)) if sizes else None
 
 
-def check_budget(config: RunConfig, created: Mapping[str, Any], manifest: pa.Table, num_classes: int) -> None:
+def check_budget(
+    config: RunConfig, created: Mapping[str, Any], manifest: pa.Table, num_classes: int
+) -> None:
     """Refuse budgets of which a query could never pay for a region, or could never be as large.
 
     Args:
@@ -106,11 +121,18 @@ def check_budget(config: RunConfig, created: Mapping[str, Any], manifest: pa.Tab
     check_final_budgets(config, created, amount)
     sizes = {"start": query_size(budget, created, -1, UNBOUNDED)}
     if budget.start_rule.seed_part:
-        sizes = {"start (its random part)": query_size(budget, created, SEED_CYCLE, UNBOUNDED), "start (the rest)": sizes["start"]}
+        sizes = {
+            "start (its random part)": query_size(budget, created, SEED_CYCLE, UNBOUNDED),
+            "start (the rest)": sizes["start"],
+        }
     if sum(sizes.values()) > amount:
-        raise ConfigError(f"budget.start={budget.start}: {sum(sizes.values())} {budget.unit.name} are more than budget.amount, {amount}; lower it")
+        raise ConfigError(
+            f"budget.start={budget.start}: {sum(sizes.values())} {budget.unit.name} are more than budget.amount, {amount}; lower it"
+        )
     later = _later_sizes(budget, created, amount - sum(sizes.values()))
-    paying = sizes if budget.unit.shows_late else {**sizes, **later}  # then later cycles reserve more than they plan to spend
+    paying = (
+        sizes if budget.unit.shows_late else {**sizes, **later}
+    )  # then later cycles reserve more than they plan to spend
     for key, size in paying.items():
         if size < region:
             raise ConfigError(

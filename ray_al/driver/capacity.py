@@ -33,7 +33,9 @@ class _Limit:
     remedy: str
 
 
-def check_capacity(config: RunConfig, sizes: Mapping[str, int], amount: int, manifest: pa.Table, dearest: int) -> None:
+def check_capacity(
+    config: RunConfig, sizes: Mapping[str, int], amount: int, manifest: pa.Table, dearest: int
+) -> None:
     """Refuse queries that can never be as large as the budget asks for.
 
     Args:
@@ -46,17 +48,34 @@ def check_capacity(config: RunConfig, sizes: Mapping[str, int], amount: int, man
     """
     if not config.budget.unit.pays_once_an_image:  # else one region of an image is enough
         for name, size in sizes.items():
-            cycle = 0 if name.startswith(PER_CYCLE) else SEED_CYCLE if "random part" in name else START_CYCLE
+            cycle = (
+                0
+                if name.startswith(PER_CYCLE)
+                else SEED_CYCLE
+                if "random part" in name
+                else START_CYCLE
+            )
             strategy = config.strategy_at(cycle)
             for limit in _limits(config, strategy, manifest):
                 _refuse(config, f"budget.{name}", size, limit, dearest)
             own = cycle != START_CYCLE or config.budget.start_rule.follows_strategy
-            _check_candidates(strategy, name, size // dearest, key="strategy.batch" if own else "budget.start_rule")
+            _check_candidates(
+                strategy,
+                name,
+                size // dearest,
+                key="strategy.batch" if own else "budget.start_rule",
+            )
     regions = config.regions
     if isinstance(regions, SparseRegions) and regions.is_spaced:
         apart = _apart(manifest, regions.apart + 1)
         remedy = "lower the radius or the amount"
-        _refuse(config, "budget.amount", amount, _Limit(per_image=apart, setting=f"regions.radius={regions.radius}", remedy=remedy), dearest)
+        _refuse(
+            config,
+            "budget.amount",
+            amount,
+            _Limit(per_image=apart, setting=f"regions.radius={regions.radius}", remedy=remedy),
+            dearest,
+        )
 
 
 def _refuse(config: RunConfig, key: str, size: int, limit: _Limit, dearest: int) -> None:
@@ -73,26 +92,44 @@ def _limits(config: RunConfig, strategy: StrategyConfig, manifest: pa.Table) -> 
     regions, limits = config.regions, []
     known = manifest.column("num_regions").to_numpy().astype(np.int64)
     if not known.any():
-        known = np.full(len(manifest), UNKNOWN)  # of superpixels the number shows once they are computed
+        known = np.full(
+            len(manifest), UNKNOWN
+        )  # of superpixels the number shows once they are computed
     if isinstance(regions, SparseRegions):
         offered = np.minimum(_apart(manifest, regions.apart + 1), regions.per_image)
         setting = f"regions.per_image={regions.per_image} and radius={regions.radius}"
-        limits.append(_Limit(per_image=offered, setting=setting, remedy="raise regions.per_image, or lower the query or the radius"))
+        limits.append(
+            _Limit(
+                per_image=offered,
+                setting=setting,
+                remedy="raise regions.per_image, or lower the query or the radius",
+            )
+        )
         known = offered
     if strategy.per_image is not None:
         few = np.minimum(known, strategy.per_image)
         limits.append(
-            _Limit(per_image=few, setting=f"strategy.per_image={strategy.per_image}", remedy="raise strategy.per_image, or lower the query")
+            _Limit(
+                per_image=few,
+                setting=f"strategy.per_image={strategy.per_image}",
+                remedy="raise strategy.per_image, or lower the query",
+            )
         )
     if strategy.min_distance is not None:
         setting = f"strategy.min_distance={strategy.min_distance:g}"
         far = np.minimum(known, _spread(manifest, strategy.min_distance))
-        limits.append(_Limit(per_image=far, setting=setting, remedy="lower strategy.min_distance or the query"))
+        limits.append(
+            _Limit(
+                per_image=far, setting=setting, remedy="lower strategy.min_distance or the query"
+            )
+        )
     return limits
 
 
 def _sides(manifest: pa.Table) -> tuple[np.ndarray, np.ndarray]:
-    height, width = (manifest.column(name).to_numpy().astype(np.int64) for name in ("height", "width"))
+    height, width = (
+        manifest.column(name).to_numpy().astype(np.int64) for name in ("height", "width")
+    )
     return height, width
 
 

@@ -39,8 +39,14 @@ of MC-dropout."""
 
 OFFER_FACTS = {
     "top_share": ("PixelPick: Shin et al., ICCV Workshops 2021", "scores"),
-    "stratified": ("rare predicted classes of the image first, after PixelPick", "scores, classes of the image"),
-    "herding": ("MaxHerding in each image: Kim et al., NeurIPS 2025 (arXiv 2510.22229)", "the backbone's maps"),
+    "stratified": (
+        "rare predicted classes of the image first, after PixelPick",
+        "scores, classes of the image",
+    ),
+    "herding": (
+        "MaxHerding in each image: Kim et al., NeurIPS 2025 (arXiv 2510.22229)",
+        "the backbone's maps",
+    ),
 }
 """Source and needs of `strategy.offer`, of regions of which an image offers a few."""
 
@@ -52,7 +58,13 @@ def list_strategies() -> list[dict[str, Any]]:
 
 def _rows() -> Iterator[dict[str, Any]]:
     for name, function in ACQUISITIONS.items():
-        yield {"kind": "score", "name": name, "paper": function.paper, "needs": _function_needs(function), "cost": MEASURED.get(name)}
+        yield {
+            "kind": "score",
+            "name": name,
+            "paper": function.paper,
+            "needs": _function_needs(function),
+            "cost": MEASURED.get(name),
+        }
     yield from _family_rows("batch", BATCH_RULES)
     yield from _family_rows("start", START_RULES)
     for name, (paper, needs) in OFFER_FACTS.items():
@@ -67,11 +79,22 @@ def _family_rows(kind: str, family: Family[Any]) -> Iterator[dict[str, Any]]:
     """The built-in variants; label kinds and units need nothing."""
     for name in family.kinds:
         variant = family.find(name)
-        yield {"kind": kind, "name": name, "paper": variant.paper, "needs": getattr(variant, "needs", ""), "cost": None}
+        yield {
+            "kind": kind,
+            "name": name,
+            "paper": variant.paper,
+            "needs": getattr(variant, "needs", ""),
+            "cost": None,
+        }
 
 
 def _function_needs(function: Acquisition) -> str:
-    passes = {"none": "no model", "logits": "1 pass", "transforms": "1 pass and 1 a transform", "passes": "strategy.passes.count passes"}
+    passes = {
+        "none": "no model",
+        "logits": "1 pass",
+        "transforms": "1 pass and 1 a transform",
+        "passes": "strategy.passes.count passes",
+    }
     classes = ", classes of the whole pool" if function.attribution != "none" else ""
     return passes[function.inputs] + classes
 
@@ -79,4 +102,8 @@ def _function_needs(function: Acquisition) -> str:
 def count_combinations() -> int:
     """Pairs of score and batch rule that a run accepts."""
     rules = [BATCH_RULES.parse({"kind": kind}) for kind in BATCH_RULES.kinds]
-    return sum(rule.why_not(name, function) is None for name, function in ACQUISITIONS.items() for rule in rules)
+    return sum(
+        rule.why_not(name, function) is None
+        for name, function in ACQUISITIONS.items()
+        for rule in rules
+    )

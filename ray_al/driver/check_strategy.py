@@ -20,7 +20,9 @@ def check_strategy(config: RunConfig, num_classes: int) -> None:
     for name in strategy.transforms:
         check_transform(name)
     if config.regions.is_sparse and function.attribution != "none":
-        raise ConfigError(f"regions.kind={config.regions.kind!r}: {score!r} needs the classes of whole regions; use grid, image or superpixels")
+        raise ConfigError(
+            f"regions.kind={config.regions.kind!r}: {score!r} needs the classes of whole regions; use grid, image or superpixels"
+        )
     check_scores(config, function)
     _check_offer(config, function)
     config.budget.start_rule.check(config)
@@ -39,7 +41,9 @@ def check_scores(config: RunConfig, function: Acquisition) -> None:
         raise ConfigError(problem)
     strategy.batch.check(config)
     if strategy.aggregation not in ("auto", "mean") and function.attribution in ("hard", "soft"):
-        raise ConfigError(f"strategy.aggregation={strategy.aggregation!r}: {score!r} adds up means by class; leave it at auto")
+        raise ConfigError(
+            f"strategy.aggregation={strategy.aggregation!r}: {score!r} adds up means by class; leave it at auto"
+        )
     if strategy.aggregation != "auto" and config.regions.is_sparse:
         raise ConfigError(
             f"strategy.aggregation={strategy.aggregation!r}: of regions.kind={config.regions.kind!r} a score is the pixel's or the window's mean; "
@@ -53,7 +57,9 @@ def check_scores(config: RunConfig, function: Acquisition) -> None:
     if function.inputs == "passes":
         strategy.passes.check(config)
     if strategy.lazy is not None and not function.needs_model:
-        raise ConfigError(f"strategy.lazy: {score!r} looks at no image, there is nothing to save; leave lazy out")
+        raise ConfigError(
+            f"strategy.lazy: {score!r} looks at no image, there is nothing to save; leave lazy out"
+        )
     if strategy.lazy is not None and function.weights is not None:
         raise ConfigError(
             f"strategy.lazy: {score!r} weighs classes by what the model sees in the whole pool, of which lazy scoring sees a part; leave lazy out"
@@ -87,7 +93,9 @@ def _check_network(config: RunConfig, num_classes: int) -> None:
     strategies = (config.strategy, config.strategy_at(START_CYCLE))
     layers = [strategy.feature_layer for strategy in strategies if strategy.batch.reads_features]
     passes = config.strategy.passes
-    stochastic = find_acquisition(config.strategy.score).inputs == "passes" and not passes.are_models
+    stochastic = (
+        find_acquisition(config.strategy.score).inputs == "passes" and not passes.are_models
+    )
     if not layers and not stochastic:
         return
     import torch

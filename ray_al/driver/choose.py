@@ -32,7 +32,9 @@ def select(context: Context, action: actions.Select) -> Done:
         query = choose_query(context, cycle, remaining, limit=1)
     if len(query) == 0:
         return _no_query(context, cycle, earlier)
-    name = {START_CYCLE: "cycles/0000/start", SEED_CYCLE: f"{cycle_folder(SEED_CYCLE)}/start"}.get(cycle, f"{cycle_folder(cycle)}/query")
+    name = {START_CYCLE: "cycles/0000/start", SEED_CYCLE: f"{cycle_folder(SEED_CYCLE)}/start"}.get(
+        cycle, f"{cycle_folder(cycle)}/query"
+    )
     name += f"-{earlier + 1}.parquet" if earlier else ".parquet"
     ref = context.storage.put(name, table_bytes(query), attempt=context.state.term)
     context.pool.choose(query)
@@ -48,12 +50,18 @@ def select(context: Context, action: actions.Select) -> Done:
 
 def _no_query(context: Context, cycle: int, earlier: int) -> Done:
     """Nothing fits: the cycle has had its queries, or is the last one; its labels may still have to be measured."""
-    if earlier or actions.budget_to_measure(replace(context.state, filled=cycle), context.config, cycle) is not None:
+    if (
+        earlier
+        or actions.budget_to_measure(replace(context.state, filled=cycle), context.config, cycle)
+        is not None
+    ):
         return "cycle_filled", {"cycle": cycle}
     return "run_finished", {"reason": actions.NOTHING_LEFT}
 
 
-def choose_query(context: Context, cycle: int, amount: int, *, limit: int | None = None) -> pa.Table:
+def choose_query(
+    context: Context, cycle: int, amount: int, *, limit: int | None = None
+) -> pa.Table:
     """The regions of `cycle` that `amount` pays, at most `limit` of them: QUERY_SCHEMA.
 
     Raises:
@@ -64,7 +72,9 @@ def choose_query(context: Context, cycle: int, amount: int, *, limit: int | None
     if cycle in context.state.scored:
         strategy.batch.fill(basket, ScoredCycle(context, cycle))
     else:
-        fill_in_order(basket, partial(_start_order, context, cycle), typical_cost=typical_cost(context))
+        fill_in_order(
+            basket, partial(_start_order, context, cycle), typical_cost=typical_cost(context)
+        )
     return basket.query()
 
 
@@ -73,19 +83,30 @@ def choose_best(context: Context, cycle: int, amount: int) -> pa.Table:
 
     def order(k: int, allows: Allows) -> pa.Table:
         best = rank_scores(context, cycle, k, allows)
-        return best.select(SCORE_SCHEMA.names).append_column("reason", pa.array(["topk"] * len(best), pa.string()))
+        return best.select(SCORE_SCHEMA.names).append_column(
+            "reason", pa.array(["topk"] * len(best), pa.string())
+        )
 
     basket = _basket(context, context.config.strategy_at(cycle), amount)
     fill_in_order(basket, order, typical_cost=typical_cost(context))
     return basket.query()
 
 
-def _basket(context: Context, strategy: StrategyConfig, amount: int, *, skip: Skip | None = None, limit: int | None = None) -> Basket:
+def _basket(
+    context: Context,
+    strategy: StrategyConfig,
+    amount: int,
+    *,
+    skip: Skip | None = None,
+    limit: int | None = None,
+) -> Basket:
     return Basket(
         amount,
         costs_of=partial(upper_bounds, context),
         boxes_of=lambda index, regions: context.pool.regions_of(index).boxes_of(regions),
-        opened=context.pool.labelled_images if context.config.budget.unit.pays_once_an_image else None,
+        opened=context.pool.labelled_images
+        if context.config.budget.unit.pays_once_an_image
+        else None,
         skip=skip,
         per_image=strategy.per_image,
         min_distance=strategy.min_distance,
@@ -111,7 +132,10 @@ def _skip(context: Context, cycle: int) -> Skip | None:
     def is_void(index: int, region: int) -> bool:
         return is_void_in(context.truth, index, region)
 
-    checks = [*([is_broken] if unopened else []), *([is_void] if strategy.skip_void_by_ground_truth else [])]
+    checks = [
+        *([is_broken] if unopened else []),
+        *([is_void] if strategy.skip_void_by_ground_truth else []),
+    ]
     return (lambda index, region: any(check(index, region) for check in checks)) if checks else None
 
 
@@ -119,4 +143,12 @@ def _start_order(context: Context, cycle: int, k: int, allows: Allows) -> pa.Tab
     """The best `k` regions of a start set that needs no scores."""
     config, pool = context.config, context.pool
     rule = config.budget.start_rule
-    return rule.rank(pool.manifest, pool.kind, k=k, seed=config.seed, cycle=cycle, remaining=~pool.chosen, allows=allows)
+    return rule.rank(
+        pool.manifest,
+        pool.kind,
+        k=k,
+        seed=config.seed,
+        cycle=cycle,
+        remaining=~pool.chosen,
+        allows=allows,
+    )

@@ -29,7 +29,12 @@ def needs_ray(config: RunConfig) -> bool:
 
 
 @contextlib.contextmanager
-def connect(config: RunConfig, *, num_cpus: int | None = None, should_stop: Callable[[], bool] = lambda: False) -> Iterator[None]:
+def connect(
+    config: RunConfig,
+    *,
+    num_cpus: int | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Iterator[None]:
     """Be connected to Ray inside, if `config` needs it.
 
     Args:
@@ -47,7 +52,9 @@ def connect(config: RunConfig, *, num_cpus: int | None = None, should_stop: Call
 
 
 @contextlib.contextmanager
-def connection(*, num_cpus: int | None = None, should_stop: Callable[[], bool] = lambda: False) -> Iterator["Connection"]:
+def connection(
+    *, num_cpus: int | None = None, should_stop: Callable[[], bool] = lambda: False
+) -> Iterator["Connection"]:
     """A connection that ends with the block; arguments as of `connect`."""
     link = Connection(num_cpus, should_stop)
     try:
@@ -77,7 +84,9 @@ class Connection:
 
         if not ray.is_initialized():
             check_address(os.environ.get("RAY_ADDRESS", ""))
-            self._thread = threading.Thread(target=self._init, args=(config,), daemon=True, name="ray-al-connect")
+            self._thread = threading.Thread(
+                target=self._init, args=(config,), daemon=True, name="ray-al-connect"
+            )
             self._thread.start()
         return lambda: self._wait(config)
 
@@ -157,14 +166,25 @@ def init_ray(num_cpus: int) -> None:
 
     # Ray warns on each start that tokens are on, and that a thread connects.
     logging.getLogger("ray").setLevel(logging.ERROR)
-    options: dict[str, Any] = {"namespace": NAMESPACE, "log_to_driver": False, "logging_level": logging.ERROR}
+    options: dict[str, Any] = {
+        "namespace": NAMESPACE,
+        "log_to_driver": False,
+        "logging_level": logging.ERROR,
+    }
     # The dashboard stays on: Train's clean-up of placement groups asks it whether a controller lives.
     # Ray ends idle processes beyond a limit within a second; those of scorers are needed again, with all that they have read.
     keep = {"num_workers_soft_limit": num_cpus + KEPT}
-    local = {"num_cpus": num_cpus, "include_dashboard": True, "dashboard_port": 0, "_system_config": keep}
+    local = {
+        "num_cpus": num_cpus,
+        "include_dashboard": True,
+        "dashboard_port": 0,
+        "_system_config": keep,
+    }
     address = os.environ.get("RAY_ADDRESS") or find_started()
     if address in (None, "local"):
-        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # a process less: nobody takes this machine's only node away
+        os.environ.setdefault(
+            "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0"
+        )  # a process less: nobody takes this machine's only node away
         ray.init(address="local", **local, **options)
         return
     use_token()
@@ -192,7 +212,9 @@ def use_token() -> None:
     Ray does so by itself only where it finds the cluster: a private cluster leaves a token in the home directory, the next `ray start --head`
     asks for it, and whoever names that cluster's address is refused. A cluster without tokens takes no notice of one.
     """
-    from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
+    from ray._private.authentication.authentication_token_setup import (
+        maybe_enable_token_auth_if_token_available,
+    )
 
     maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
 
@@ -201,7 +223,11 @@ def _explained(error: BaseException) -> ClusterError:
     """What Ray raised, in one line."""
     text = " ".join(str(error).split()) or type(error).__name__
     where = os.environ.get("RAY_ADDRESS")
-    start = f"RAY_ADDRESS={where}: the cluster cannot be used" if where else "Ray cannot be started here"
+    start = (
+        f"RAY_ADDRESS={where}: the cluster cannot be used"
+        if where
+        else "Ray cannot be started here"
+    )
     token = "; a cluster that asks for a token wants its own: compare ~/.ray/auth_token (or RAY_AUTH_TOKEN) with the head's, and RAY_AUTH_MODE"
     return ClusterError(f"{start}: {text}{token if where else ''}")
 

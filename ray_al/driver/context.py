@@ -35,7 +35,15 @@ class Context:
     opens_images = True
     """Whether a query opens its images first, where no scorer has."""
 
-    def __init__(self, storage: Storage, config: RunConfig, state: State, append: Append, note: Note, should_stop: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        config: RunConfig,
+        state: State,
+        append: Append,
+        note: Note,
+        should_stop: Callable[[], bool],
+    ) -> None:
         self.storage, self.config, self.state = storage, config, state
         self._append, self.note, self.should_stop = append, note, should_stop
         self.dataset = open_dataset(config.data)
@@ -68,7 +76,9 @@ class Context:
 
     def check_quarantine(self) -> None:
         """Stop where too many images are broken, as of `check_quarantine` below."""
-        check_quarantine(self.state.quarantined, self.config, len(self.pool.manifest), run_uri=self.storage.root)
+        check_quarantine(
+            self.state.quarantined, self.config, len(self.pool.manifest), run_uri=self.storage.root
+        )
 
 
 def check_validation(dataset: Dataset, state: State, config: RunConfig) -> None:
@@ -85,7 +95,9 @@ def check_validation(dataset: Dataset, state: State, config: RunConfig) -> None:
         )
 
 
-def check_quarantine(broken: Mapping[str, str], config: RunConfig, num_images: int, *, run_uri: str | None = None) -> None:
+def check_quarantine(
+    broken: Mapping[str, str], config: RunConfig, num_images: int, *, run_uri: str | None = None
+) -> None:
     """Stop where more images cannot be used than `score.max_quarantined` allows.
 
     Args:

@@ -21,7 +21,9 @@ def query_amount(context: Context, cycle: int) -> int:
     if not budget.unit.shows_late:
         return query_size(budget, state.created, cycle, state.remaining)
     aim = actions.clicks_aim(state, context.config, cycle)
-    reserved, received = (sum(getattr(query, name) for query in state.queries) for name in ("cost", "received_cost"))
+    reserved, received = (
+        sum(getattr(query, name) for query in state.queries) for name in ("cost", "received_cost")
+    )
     factor = Fraction(reserved, received) if received else Fraction(1)
     return min(max(1, round((aim - state.spent) * factor)), state.remaining)
 
@@ -29,7 +31,9 @@ def query_amount(context: Context, cycle: int) -> int:
 def typical_cost(context: Context) -> int:
     """What a region of mean size costs at most: enough to know about how many a query can hold."""
     pool, created = context.pool, context.state.created
-    size = pool.kind.region_pixels or max(1, int(created["num_pixels"]) // max(1, int(created["num_regions"])))
+    size = pool.kind.region_pixels or max(
+        1, int(created["num_pixels"]) // max(1, int(created["num_regions"]))
+    )
     return _bounds(context, [size])[0]
 
 

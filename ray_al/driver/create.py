@@ -45,7 +45,9 @@ def default_run_uri(name: str) -> str:
     The name ends in random letters: runs are started in the same second, as by a loop over seeds, and on several machines.
     """
     in_job = JOB_VARIABLE in os.environ
-    root = os.environ.get("RAY_AL_RUNS") or (os.path.expanduser("~/ray_al_runs") if in_job else "runs")
+    root = os.environ.get("RAY_AL_RUNS") or (
+        os.path.expanduser("~/ray_al_runs") if in_job else "runs"
+    )
     root = root if "://" in root else os.path.abspath(os.path.expanduser(root))
     stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S")
     return join_uri(root, f"{name}-{stamp}-{secrets.token_hex(3)}")
@@ -61,8 +63,14 @@ def check_places(config: RunConfig, out: str) -> None:
     if JOB_VARIABLE not in os.environ:
         return
     for key, path in (("--out (or RAY_AL_RUNS)", out), ("data.root", config.data.root)):
-        if path and "://" not in path and os.path.commonpath([os.path.abspath(path), os.getcwd()]) == os.getcwd():
-            raise ConfigError(f"{key}: {path!r} lies in the job's working directory, a copy that is thrown away; give an absolute path or a URI")
+        if (
+            path
+            and "://" not in path
+            and os.path.commonpath([os.path.abspath(path), os.getcwd()]) == os.getcwd()
+        ):
+            raise ConfigError(
+                f"{key}: {path!r} lies in the job's working directory, a copy that is thrown away; give an absolute path or a URI"
+            )
 
 
 def check_config(config: RunConfig) -> Dataset:
@@ -74,12 +82,16 @@ def check_config(config: RunConfig) -> Dataset:
     check_train(config)
     check_tracking(config)
     dataset = open_dataset(config.data)
-    for size in dict.fromkeys((config.data.image_size, config.final.image_size or config.data.image_size)):
+    for size in dict.fromkeys(
+        (config.data.image_size, config.final.image_size or config.data.image_size)
+    ):
         check_model(config.model, dataset.num_classes, size)
     if config.model.is_frozen:
         config.features.store.check()
     check_class_weights(config.train, dataset.num_classes)
-    check_class_weights(config.with_recipe(config.final.recipe).train, dataset.num_classes, key="final.train")
+    check_class_weights(
+        config.with_recipe(config.final.recipe).train, dataset.num_classes, key="final.train"
+    )
     masks = [image.mask_uri for image in dataset.splits["train"]]
     if config.label.annotator.reads_masks and None in masks:
         num_missing = masks.count(None)
@@ -88,13 +100,17 @@ def check_config(config: RunConfig) -> Dataset:
             "set label.annotator=files to have people label"
         )
     if config.strategy.skip_void_by_ground_truth and None in masks:
-        raise ConfigError("strategy.skip_void_by_ground_truth: it reads ground truth that this pool does not have; set it to false")
+        raise ConfigError(
+            "strategy.skip_void_by_ground_truth: it reads ground truth that this pool does not have; set it to false"
+        )
     check_strategy(config, dataset.num_classes)
     return dataset
 
 
 @before_work()
-def create_run(config: RunConfig, out: str, *, prepare: Prepare = lambda config: lambda: None) -> str:
+def create_run(
+    config: RunConfig, out: str, *, prepare: Prepare = lambda config: lambda: None
+) -> str:
     """Check everything, then write a new run directory and return its root.
 
     Args:
@@ -115,7 +131,10 @@ def create_run(config: RunConfig, out: str, *, prepare: Prepare = lambda config:
     amount = 0 if unknown else total_amount(config.budget, sizes)
     ready()  # before speeds are measured, which other work would disturb
     config = _resolve(config, dataset.num_classes, len(manifest))
-    config_yaml, manifest_bytes = config.to_yaml(), table_bytes(relative_places(manifest, dataset.root))
+    config_yaml, manifest_bytes = (
+        config.to_yaml(),
+        table_bytes(relative_places(manifest, dataset.root)),
+    )
     created = {
         "name": config.name,
         "manifest": FileRef.of(MANIFEST, manifest_bytes).as_dict(),
@@ -129,18 +148,34 @@ def create_run(config: RunConfig, out: str, *, prepare: Prepare = lambda config:
         "class_names": list(dataset.class_names),
         "colors": [list(color) for color in dataset.colors],
     }
-    journal = begin_run(storage, out, {CONFIG: config_yaml.encode(), MANIFEST: manifest_bytes}, created)
+    journal = begin_run(
+        storage, out, {CONFIG: config_yaml.encode(), MANIFEST: manifest_bytes}, created
+    )
     if broken:
-        journal.append("images_quarantined", {"images": [{"image_id": image_id, "error": error + NO_REGIONS} for image_id, error in broken.items()]})
+        journal.append(
+            "images_quarantined",
+            {
+                "images": [
+                    {"image_id": image_id, "error": error + NO_REGIONS}
+                    for image_id, error in broken.items()
+                ]
+            },
+        )
     return storage.root
 
 
 def _weights_facts(config: RunConfig) -> dict[str, str]:
     """The digest of a file of weights, which may move later, and must then be the same."""
-    return {} if config.model.weights in WEIGHTS else {"weights_sha256": read_digest(config.model.weights, key="model.weights")}
+    return (
+        {}
+        if config.model.weights in WEIGHTS
+        else {"weights_sha256": read_digest(config.model.weights, key="model.weights")}
+    )
 
 
-def begin_run(storage: Storage, out: str, files: Mapping[str, bytes], created: Mapping[str, Any]) -> Journal:
+def begin_run(
+    storage: Storage, out: str, files: Mapping[str, bytes], created: Mapping[str, Any]
+) -> Journal:
     """Write `files` and the first event, whose data is `created`, into a new directory: of several processes one alone does.
 
     Raises:
@@ -154,26 +189,43 @@ def begin_run(storage: Storage, out: str, files: Mapping[str, bytes], created: M
     return journal
 
 
-def check_pool(config: RunConfig, dataset: Dataset) -> tuple[pa.Table, dict[str, str], dict[str, int]]:
+def check_pool(
+    config: RunConfig, dataset: Dataset
+) -> tuple[pa.Table, dict[str, str], dict[str, int]]:
     """The manifest, what is wrong with images that cannot be used, and how many images, regions and pixels there are.
 
     Raises:
         ConfigError: the data set is not as it must be, or the budget does not fit the pool.
         RayALError: more images are broken than `score.max_quarantined` allows.
     """
-    check_start(dataset, pool_masks=config.label.annotator.reads_masks, test=bool(config.final.budgets))
+    check_start(
+        dataset, pool_masks=config.label.annotator.reads_masks, test=bool(config.final.budgets)
+    )
     regions = config.regions
     manifest, unreadable = build_manifest(dataset.splits["train"], regions.num_regions)
     broken = dict(unreadable)
     for row in manifest.select(["image_id", "height", "width"]).to_pylist():
-        if row["image_id"] not in broken and (reason := regions.too_small(row["height"], row["width"])):
+        if row["image_id"] not in broken and (
+            reason := regions.too_small(row["height"], row["width"])
+        ):
             broken[row["image_id"]] = reason
-    _check_sizes(config, {name: reason for name, reason in broken.items() if name not in dict(unreadable)}, len(manifest))
+    _check_sizes(
+        config,
+        {name: reason for name, reason in broken.items() if name not in dict(unreadable)},
+        len(manifest),
+    )
     check_quarantine(broken, config, len(manifest))
     sizes = {
         "num_images": len(manifest),
         "num_regions": sum(manifest.column("num_regions").to_pylist()),
-        "num_pixels": sum(h * w for h, w in zip(manifest.column("height").to_pylist(), manifest.column("width").to_pylist(), strict=True)),
+        "num_pixels": sum(
+            h * w
+            for h, w in zip(
+                manifest.column("height").to_pylist(),
+                manifest.column("width").to_pylist(),
+                strict=True,
+            )
+        ),
     }
     check_budget(config, sizes, manifest, dataset.num_classes)
     return manifest, broken, sizes
@@ -187,7 +239,9 @@ def _check_sizes(config: RunConfig, small: Mapping[str, str], num_images: int) -
     """
     if len(small) > exact(config.score.max_quarantined) * num_images:
         name, reason = next(iter(small.items()))
-        settings = " and ".join(f"regions.{key}={getattr(config.regions, key)}" for key in config.regions.size_keys)
+        settings = " and ".join(
+            f"regions.{key}={getattr(config.regions, key)}" for key in config.regions.size_keys
+        )
         raise ConfigError(
             f"{settings}: {len(small)} of {num_images} pool images have no region then, more "
             f"than score.max_quarantined={config.score.max_quarantined} allows. {name}: {reason}"
@@ -212,7 +266,13 @@ def _resolve(config: RunConfig, num_classes: int, num_images: int) -> RunConfig:
         precision = "bf16" if on_gpu else resolve_precision("auto")
     resolved = {"precision": precision, "shard_size": config.shard_size(num_images)}
     config = config.model_copy(update={"score": config.score.model_copy(update=resolved)})
-    config = config.model_copy(update={"score": config.score.model_copy(update={"batch_size": resolve_batch_size(config, num_classes)})})
+    config = config.model_copy(
+        update={
+            "score": config.score.model_copy(
+                update={"batch_size": resolve_batch_size(config, num_classes)}
+            )
+        }
+    )
     return RunConfig.model_validate(config.model_dump(mode="json"))
 
 
@@ -220,4 +280,8 @@ def resolve_batch_size(config: RunConfig, num_classes: int) -> int:
     """`score.batch_size`, or what `auto` is for the strategy and the resolved precision of `config`, measured here."""
     if config.score.batch_size != "auto":
         return config.score.batch_size
-    return GPU_BATCH_SIZE if config.score.gpus_per_worker > 0 else measure_batch_size(config, num_classes)
+    return (
+        GPU_BATCH_SIZE
+        if config.score.gpus_per_worker > 0
+        else measure_batch_size(config, num_classes)
+    )

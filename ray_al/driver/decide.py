@@ -94,7 +94,21 @@ class Stop:
     reason: str
 
 
-Action = Segment | Embed | Label | Collect | Close | Train | Measure | Score | Extract | Select | Finish | Wait | Stop
+Action = (
+    Segment
+    | Embed
+    | Label
+    | Collect
+    | Close
+    | Train
+    | Measure
+    | Score
+    | Extract
+    | Select
+    | Finish
+    | Wait
+    | Stop
+)
 
 
 NOTHING_LEFT = "nothing left that fits the budget"
@@ -153,7 +167,11 @@ def budget_to_measure(state: State, config: RunConfig, cycle: int) -> int | None
         return None
     budgets = final_budgets(config, state.created)
     before = _reached(state, config, cycle - 1)
-    reached = max(budgets) if state.remaining <= 0 or state.filled == cycle else _reached(state, config, cycle)
+    reached = (
+        max(budgets)
+        if state.remaining <= 0 or state.filled == cycle
+        else _reached(state, config, cycle)
+    )
     return max((budget for budget in budgets if before < budget <= reached), default=None)
 
 
@@ -161,7 +179,9 @@ def _reached(state: State, config: RunConfig, cycle: int) -> Fraction:
     """What the labels of `cycle` count as, in units: what they cost, and a little more."""
     if cycle < 0:
         return Fraction(0)
-    return state.trained[cycle]["labelled"]["cost"] + CLOSE * query_size(config.budget, state.created, cycle - 1, state.amount)
+    return state.trained[cycle]["labelled"]["cost"] + CLOSE * query_size(
+        config.budget, state.created, cycle - 1, state.amount
+    )
 
 
 def is_short(state: State, config: RunConfig) -> bool:
@@ -170,12 +190,20 @@ def is_short(state: State, config: RunConfig) -> bool:
     Clicks are reserved as an upper bound: the last of the budget would else go in ever smaller queries, each with a training of its own.
     """
     cycle = state.queries[-1].cycle
-    return config.budget.unit.shows_late and state.filled != cycle and state.remaining > 0 and state.spent < clicks_aim(state, config, cycle)
+    return (
+        config.budget.unit.shows_late
+        and state.filled != cycle
+        and state.remaining > 0
+        and state.spent < clicks_aim(state, config, cycle)
+    )
 
 
 def planned_clicks(state: State, config: RunConfig, cycle: int) -> int:
     """What is to be spent up to the query of `cycle`."""
-    return sum(query_size(config.budget, state.created, earlier, state.amount) for earlier in range(first_cycle(config), cycle + 1))
+    return sum(
+        query_size(config.budget, state.created, earlier, state.amount)
+        for earlier in range(first_cycle(config), cycle + 1)
+    )
 
 
 def clicks_aim(state: State, config: RunConfig, cycle: int) -> int:
@@ -185,7 +213,9 @@ def clicks_aim(state: State, config: RunConfig, cycle: int) -> int:
     is planned for the next one, so that no cycle trains for next to nothing.
     """
     step = query_size(config.budget, state.created, cycle, state.amount)
-    before = state.spent - sum(query.received_cost for query in state.queries if query.cycle == cycle)
+    before = state.spent - sum(
+        query.received_cost for query in state.queries if query.cycle == cycle
+    )
     aim = planned_clicks(state, config, cycle)
     while 2 * (aim - before) < step and aim < state.amount:
         cycle += 1
@@ -210,14 +240,25 @@ def num_members(config: RunConfig, cycle: int) -> int:
 
 def needs_scores(config: RunConfig, cycle: int) -> bool:
     """Whether the pool is scored before the query of `cycle` is chosen; some kinds' regions are known from a pass over the pool alone."""
-    return cycle >= 0 or needs_model(config, cycle) or config.regions.is_sparse or config.regions.needs_maps
+    return (
+        cycle >= 0
+        or needs_model(config, cycle)
+        or config.regions.is_sparse
+        or config.regions.needs_maps
+    )
 
 
 def needs_embedding(state: State, config: RunConfig, cycle: int) -> bool:
     """Whether `cycle` begins with filling the store of a frozen backbone's features: where something then reads them, and they are worth it."""
-    if not config.model.is_frozen or state.embedded is not None or (cycle >= 0 and state.remaining <= 0):
+    if (
+        not config.model.is_frozen
+        or state.embedded is not None
+        or (cycle >= 0 and state.remaining <= 0)
+    ):
         return False
-    reads = needs_model(config, cycle) or needs_scores(config, cycle) or needs_features(config, cycle)
+    reads = (
+        needs_model(config, cycle) or needs_scores(config, cycle) or needs_features(config, cycle)
+    )
     return reads and config.features.store.keeps(num_passes(state, config))
 
 
@@ -239,7 +280,12 @@ def needs_features(config: RunConfig, cycle: int) -> bool:
 def misses_too_much(state: State, config: RunConfig, cycle: int) -> bool:
     """Whether lazy scoring left out more of the true query than `strategy.lazy.min_recall` allows, and the rest is not scored yet."""
     recall, lazy = state.scored[cycle].get("recall"), config.strategy.lazy
-    return lazy is not None and recall is not None and recall < lazy.min_recall and not state.scored[cycle].get("rest")
+    return (
+        lazy is not None
+        and recall is not None
+        and recall < lazy.min_recall
+        and not state.scored[cycle].get("rest")
+    )
 
 
 def _label(state: State, config: RunConfig) -> Action:

@@ -29,7 +29,9 @@ def embed(context: Context, action: actions.Embed) -> Done:
     plan = plan_of(context.config, source, len(source.rows))
     if source.store is not None:
         source.store.tidy()
-    facts = run_tasks(context, _tasks(context, source, plan), "embed", "shards_embedded", {}, parts_of=_parts)
+    facts = run_tasks(
+        context, _tasks(context, source, plan), "embed", "shards_embedded", {}, parts_of=_parts
+    )
     return "pool_embedded", {
         "num_images": plan.num_images,
         "views": list(plan.views),
@@ -78,12 +80,18 @@ def drop_outdated(context: Context) -> None:
         context.append("features_outdated", {"shards": sorted(outdated)})
 
 
-def _gone(context: Context, source: FeatureSource, store: RecordStore, views: Sequence[int]) -> set[int]:
+def _gone(
+    context: Context, source: FeatureSource, store: RecordStore, views: Sequence[int]
+) -> set[int]:
     recorded, gone = context.state.embedded_shards, set[int]()
     for view in views:
         folder = source.folder(view)
         standing = store.names(folder)
-        gone |= {shard for shard, name in recorded.items() if f"{folder}/{name.rpartition('/')[2]}" not in standing}
+        gone |= {
+            shard
+            for shard, name in recorded.items()
+            if f"{folder}/{name.rpartition('/')[2]}" not in standing
+        }
     return gone
 
 
@@ -138,4 +146,7 @@ def _task(context: Context, source: FeatureSource, plan: StorePlan, shards: list
 
 
 def _parts(result: ShardResult) -> list[dict[str, object]]:
-    return [{"shard": shard, "name": name} for shard, name in enumerate(result.names, start=result.shard)]
+    return [
+        {"shard": shard, "name": name}
+        for shard, name in enumerate(result.names, start=result.shard)
+    ]

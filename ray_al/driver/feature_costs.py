@@ -38,7 +38,9 @@ class FeatureCosts:
     def text(self) -> str:
         """For people."""
         if not self.num_bytes:
-            return "features of the frozen backbone are computed where they are needed, none is stored"
+            return (
+                "features of the frozen backbone are computed where they are needed, none is stored"
+            )
         room = "" if self.free_bytes is None else f"; {_size(self.free_bytes)} are free"
         views = f"{self.num_views} view{'s' if self.num_views > 1 else ''}"
         return f"features of {self.num_images} pool images take {_size(self.num_bytes)}, {_size(self.image_bytes)} an image in {views}{room}"
@@ -51,7 +53,9 @@ class FeatureCosts:
 REMEDY = "lower features.store.limit_gb, or set features.store.root to a place with more room"
 
 
-def feature_costs(config: RunConfig, created: dict[str, int], num_val: int, run_uri: str) -> FeatureCosts | None:
+def feature_costs(
+    config: RunConfig, created: dict[str, int], num_val: int, run_uri: str
+) -> FeatureCosts | None:
     """What a run at `run_uri` will store; None of a network that is not frozen.
 
     Args:
@@ -64,7 +68,9 @@ def feature_costs(config: RunConfig, created: dict[str, int], num_val: int, run_
     if not config.model.is_frozen:
         return None
     source = FeatureSource(config, run_uri, POOL, ())
-    if source.store is None or not config.features.store.keeps(num_passes(State(created=created), config)):
+    if source.store is None or not config.features.store.keeps(
+        num_passes(State(created=created), config)
+    ):
         return FeatureCosts(num_images=0, num_views=0, image_bytes=0, num_bytes=0, free_bytes=None)
     plan = plan_of(config, source, created["num_images"])
     return FeatureCosts(

@@ -57,13 +57,27 @@ def train_final(
     dataset, pool = open_dataset(config.data), Pool(storage, state, config)
     check_validation(dataset, state, config)
     if kind == "final" and not state.label_parts:
-        raise ConfigError(f"{run_uri}: nothing is labelled yet; let the run label its start set first (`ray-al resume {run_uri}`)")
+        raise ConfigError(
+            f"{run_uri}: nothing is labelled yet; let the run label its start set first (`ray-al resume {run_uri}`)"
+        )
     if kind == "upper_bound" and any(image.mask_uri is None for image in dataset.splits["train"]):
-        raise ConfigError(f"{run_uri}: an upper bound trains on every pool mask, and this pool has none; use `ray-al final`")
-    with Lease(storage, f"{kind}/lease.json", held=f"trains the {kind} model of this run; wait until it is done, or end it first").acquire():
-        files, values = _train(pool, state, dataset, kind, progress=progress, should_stop=should_stop, waiting=waiting)
-        with Lease(storage, "metrics.lease.json").acquire(patience_s=2 * STALE_S):  # the other kind's command writes the share, too
-            storage.replace(f"{kind}/metrics.json", json.dumps(values, indent=1, allow_nan=False).encode())
+        raise ConfigError(
+            f"{run_uri}: an upper bound trains on every pool mask, and this pool has none; use `ray-al final`"
+        )
+    with Lease(
+        storage,
+        f"{kind}/lease.json",
+        held=f"trains the {kind} model of this run; wait until it is done, or end it first",
+    ).acquire():
+        files, values = _train(
+            pool, state, dataset, kind, progress=progress, should_stop=should_stop, waiting=waiting
+        )
+        with Lease(storage, "metrics.lease.json").acquire(
+            patience_s=2 * STALE_S
+        ):  # the other kind's command writes the share, too
+            storage.replace(
+                f"{kind}/metrics.json", json.dumps(values, indent=1, allow_nan=False).encode()
+            )
             storage.remove(f"{kind}/{DONE}")
             _write_share(storage)
             values = dict(json.loads(storage.read(f"{kind}/metrics.json")))
@@ -71,7 +85,9 @@ def train_final(
     return values
 
 
-def _train(pool: Pool, state: State, dataset: Dataset, kind: Kind, **asked: Any) -> tuple[list[FileRef], dict[str, Any]]:
+def _train(
+    pool: Pool, state: State, dataset: Dataset, kind: Kind, **asked: Any
+) -> tuple[list[FileRef], dict[str, Any]]:
     """The files of the new checkpoint, which lie beside those of an earlier one, and what `metrics.json` is to say.
 
     Args:
@@ -79,7 +95,10 @@ def _train(pool: Pool, state: State, dataset: Dataset, kind: Kind, **asked: Any)
     """
     storage, config = pool.storage, pool.config
     plan = _plan(pool, state, dataset, kind)
-    alone = {"cluster": config.cluster.model_copy(update={"host": "process"}), "score": config.score.model_copy(update={"workers": 0})}
+    alone = {
+        "cluster": config.cluster.model_copy(update={"host": "process"}),
+        "score": config.score.model_copy(update={"workers": 0}),
+    }
     with connect(config.model_copy(update=alone), should_stop=asked["should_stop"]):
         trainer = open_trainer(config, storage.root, state.term, kind=kind)
         try:
@@ -87,26 +106,40 @@ def _train(pool: Pool, state: State, dataset: Dataset, kind: Kind, **asked: Any)
         finally:
             trainer.close()
     storage.remove(plan.progress)
-    return [FileRef.from_dict(ref) for ref in models[0]["files"].values()], {"kind": kind, **_facts(models)}
+    return [FileRef.from_dict(ref) for ref in models[0]["files"].values()], {
+        "kind": kind,
+        **_facts(models),
+    }
 
 
-def _train_models(trainer: Trainer, plan: TrainPlan, pool: Pool, state: State, kind: Kind, **asked: Any) -> list[dict[str, Any]]:
+def _train_models(
+    trainer: Trainer, plan: TrainPlan, pool: Pool, state: State, kind: Kind, **asked: Any
+) -> list[dict[str, Any]]:
     """What is known of each model; those that an interrupted command had done for the same plan are taken over."""
     storage, config = pool.storage, pool.config
     models = _done_before(storage, kind, plan)
     for repeat in range(len(models), config.final.num_repeats):
         plan = replace(plan, seed=repeat_seed(config, repeat), keeps_model=repeat == 0)
-        plan, result = _train_usable(trainer, plan, pool, state, **_of_repeat(config, repeat, **asked))
+        plan, result = _train_usable(
+            trainer, plan, pool, state, **_of_repeat(config, repeat, **asked)
+        )
         files = {name: ref.as_dict() for name, ref in result.files.items()}
         models.append({**measured_facts(result), "left_out": len(plan.left_out), "files": files})
-        storage.replace(f"{kind}/{DONE}", json.dumps({"plan": _digest(plan), "models": models}, allow_nan=False).encode())
+        storage.replace(
+            f"{kind}/{DONE}",
+            json.dumps({"plan": _digest(plan), "models": models}, allow_nan=False).encode(),
+        )
     return models[: config.final.num_repeats]
 
 
 def _done_before(storage: Storage, kind: Kind, plan: TrainPlan) -> list[dict[str, Any]]:
     note = read_note(storage, f"{kind}/{DONE}")
     models = note.get("models", []) if note.get("plan") == _digest(plan) else []
-    return list(models) if models and all(storage.exists(ref["path"]) for ref in models[0]["files"].values()) else []
+    return (
+        list(models)
+        if models and all(storage.exists(ref["path"]) for ref in models[0]["files"].values())
+        else []
+    )
 
 
 def _digest(plan: TrainPlan) -> str:
@@ -132,7 +165,9 @@ def _plan(pool: Pool, state: State, dataset: Dataset, kind: Kind) -> TrainPlan:
     )
 
 
-def _of_repeat(config: RunConfig, repeat: int, *, progress: Callable[[int, int], None], **asked: Any) -> dict[str, Any]:
+def _of_repeat(
+    config: RunConfig, repeat: int, *, progress: Callable[[int, int], None], **asked: Any
+) -> dict[str, Any]:
     """What `Trainer.train` is asked for one of several models, whose steps count on."""
     count = config.final.num_repeats
     return {"progress": lambda done, total: progress(repeat * total + done, count * total), **asked}
@@ -146,13 +181,18 @@ def _facts(models: list[dict[str, Any]]) -> dict[str, Any]:
         "train_seconds": sum(model["train_seconds"] for model in models),
         "files": first["files"],
         **summary([model["metrics"]["val"]["miou"] for model in models]),
-        "models": [{key: value for key, value in model.items() if key != "files"} for model in models],
+        "models": [
+            {key: value for key, value in model.items() if key != "files"} for model in models
+        ],
     }
 
 
 def _next_attempt(storage: Storage, folder: str) -> int:
     """A number under which no earlier training left a file."""
-    return 1 + max((int(name[8:]) for name in storage.list(folder) if re.fullmatch(r"attempt-\d+", name)), default=0)
+    return 1 + max(
+        (int(name[8:]) for name in storage.list(folder) if re.fullmatch(r"attempt-\d+", name)),
+        default=0,
+    )
 
 
 def _keep_only(storage: Storage, folder: str, files: list[FileRef]) -> None:
@@ -166,10 +206,14 @@ def _keep_only(storage: Storage, folder: str, files: list[FileRef]) -> None:
 def _still_broken(pool: Pool, kind: Kind) -> tuple[int, ...]:
     """Quarantined images that would be trained on; those that were mended since take part, though a run that is over does not record it."""
     wanted = pool.broken & pool.labelled_images if kind == "final" else pool.broken
-    return tuple(index for index in np.flatnonzero(wanted).tolist() if look(pool, index) is not None)
+    return tuple(
+        index for index in np.flatnonzero(wanted).tolist() if look(pool, index) is not None
+    )
 
 
-def _train_usable(trainer: Trainer, plan: TrainPlan, pool: Pool, state: State, **asked: Any) -> tuple[TrainPlan, TrainResult]:
+def _train_usable(
+    trainer: Trainer, plan: TrainPlan, pool: Pool, state: State, **asked: Any
+) -> tuple[TrainPlan, TrainResult]:
     """Train without the images that turn out broken; nothing is recorded of them, as another driver may hold the run.
 
     Raises:
@@ -182,13 +226,19 @@ def _train_usable(trainer: Trainer, plan: TrainPlan, pool: Pool, state: State, *
         except BrokenImagesError as error:
             broken.update(error.images)
             check_quarantine(broken, pool.config, len(pool.manifest), run_uri=pool.storage.root)
-            plan = replace(plan, left_out=tuple(sorted({*plan.left_out, *pool.indices_of(list(error.images))})))
+            plan = replace(
+                plan, left_out=tuple(sorted({*plan.left_out, *pool.indices_of(list(error.images))}))
+            )
 
 
 def _sieve(config: RunConfig, state: State) -> FileRef | None:
     """The last cycle's model, where dominant labels are sieved."""
     cycles = [cycle for cycle in state.trained if cycle >= 0]
-    return FileRef.from_dict(state.trained[max(cycles)]["files"]["model.pt"]) if config.label.sieves and cycles else None
+    return (
+        FileRef.from_dict(state.trained[max(cycles)]["files"]["model.pt"])
+        if config.label.sieves and cycles
+        else None
+    )
 
 
 def _write_share(storage: Storage) -> None:
@@ -198,4 +248,7 @@ def _write_share(storage: Storage) -> None:
     if final is None or full is None:
         return
     share = mean_miou(final) / mean_miou(full) if mean_miou(full) else None
-    storage.replace("final/metrics.json", json.dumps({**final, "share_of_full_score": share}, indent=1, allow_nan=False).encode())
+    storage.replace(
+        "final/metrics.json",
+        json.dumps({**final, "share_of_full_score": share}, indent=1, allow_nan=False).encode(),
+    )

@@ -25,7 +25,11 @@ def start_config(config: RunConfig) -> RunConfig | None:
     None also where the whole budget, which a start run has not, tells what cycle 0 does: extra epochs come at shares of it, and a unit whose
     costs show late is reserved from what is left of it.
     """
-    if config.budget.start_rule.follows_strategy or _passes_are_models(config) or not config.label.annotator.answers_at_once:
+    if (
+        config.budget.start_rule.follows_strategy
+        or _passes_are_models(config)
+        or not config.label.annotator.answers_at_once
+    ):
         return None
     if config.train.extra_every is not None or config.budget.unit.shows_late:
         return None
@@ -33,8 +37,14 @@ def start_config(config: RunConfig) -> RunConfig | None:
     values["name"] = "start"
     kept = ("skip_void_by_ground_truth", "feature_layer")
     values["strategy"] = {"score": "random", **{key: values["strategy"][key] for key in kept}}
-    values["budget"] = {**values["budget"], "amount": values["budget"]["start"], "per_cycle": values["budget"]["start"]}
-    values["final"]["budgets"] = [budget for budget in config.final.budgets if _is_of_start(budget, config)]
+    values["budget"] = {
+        **values["budget"],
+        "amount": values["budget"]["start"],
+        "per_cycle": values["budget"]["start"],
+    }
+    values["final"]["budgets"] = [
+        budget for budget in config.final.budgets if _is_of_start(budget, config)
+    ]
     values["cluster"]["host"] = "process"
     values.pop("tracking")
     return RunConfig.model_validate(values)
@@ -46,7 +56,10 @@ def _is_of_start(budget: int | float, config: RunConfig) -> bool:
 
 
 def _passes_are_models(config: RunConfig) -> bool:
-    return find_acquisition(config.strategy.score).inputs == "passes" and config.strategy.passes.are_models
+    return (
+        find_acquisition(config.strategy.score).inputs == "passes"
+        and config.strategy.passes.are_models
+    )
 
 
 def fork_run(source: str, config: RunConfig, out: str) -> str:
@@ -63,48 +76,75 @@ def fork_run(source: str, config: RunConfig, out: str) -> str:
     events = Journal(origin).events
     shared = list(_until_trained(events))
     if not shared or shared[-1].kind != "cycle_trained":
-        raise ConfigError(f"{source}: has not trained cycle 0 yet; go on with `ray-al resume {source}`")
-    shared = [event for event in shared if event.kind != "config_changed"]  # which is of the source alone
+        raise ConfigError(
+            f"{source}: has not trained cycle 0 yet; go on with `ray-al resume {source}`"
+        )
+    shared = [
+        event for event in shared if event.kind != "config_changed"
+    ]  # which is of the source alone
     check_new(storage, out, RUN)
     storage.probe()
     copied = {event.sequence: _files(origin, event, shared) for event in shared[1:]}
     theirs = read_config(origin, events)
     resolved = theirs.score
-    score = config.score.model_copy(update={"precision": resolved.precision, "shard_size": resolved.shard_size})
+    score = config.score.model_copy(
+        update={"precision": resolved.precision, "shard_size": resolved.shard_size}
+    )
     config = config.model_copy(update={"score": score})
     batch_size = resolve_batch_size(config, len(shared[0].data["class_names"]))
-    config = config.model_copy(update={"score": score.model_copy(update={"batch_size": batch_size})})
+    config = config.model_copy(
+        update={"score": score.model_copy(update={"batch_size": batch_size})}
+    )
     config = RunConfig.model_validate(config.model_dump(mode="json"))
     created = dict(shared[0].data)
     later = next((event.data for event in shared if event.kind == "regions_computed"), None)
     pool = {**created, "num_regions": later["num_regions"]} if later else created
     amount = total_amount(config.budget, pool)
-    manifest = read_table(origin, FileRef.from_dict(later["manifest"] if later else created["manifest"]))
+    manifest = read_table(
+        origin, FileRef.from_dict(later["manifest"] if later else created["manifest"])
+    )
     check_budget(config, pool, manifest, len(created["class_names"]))
     config_yaml = config.to_yaml()
-    created.update(name=config.name, unit=config.budget.unit.kind, amount=amount, **config_facts(config_yaml))
+    created.update(
+        name=config.name, unit=config.budget.unit.kind, amount=amount, **config_facts(config_yaml)
+    )
     manifest_bytes = origin.read_ref(FileRef.from_dict(created["manifest"]))
-    journal = begin_run(storage, out, {CONFIG: config_yaml.encode(), MANIFEST: manifest_bytes}, created)
+    journal = begin_run(
+        storage, out, {CONFIG: config_yaml.encode(), MANIFEST: manifest_bytes}, created
+    )
     with Lease(storage).acquire():
         for event in shared[1:]:
             for ref in copied[event.sequence]:
                 storage.put(ref.path, origin.read_ref(ref), attempt=0)
-            journal.append(event.kind, {**event.data, "amount": amount} if event.kind == "regions_computed" else event.data)
+            journal.append(
+                event.kind,
+                {**event.data, "amount": amount}
+                if event.kind == "regions_computed"
+                else event.data,
+            )
         _copy_measured(journal, events, theirs.final, config)
     return storage.root
 
 
-def _copy_measured(journal: Journal, source: list[Event], theirs: FinalConfig, config: RunConfig) -> None:
+def _copy_measured(
+    journal: Journal, source: list[Event], theirs: FinalConfig, config: RunConfig
+) -> None:
     """The models that the source measured on cycle 0's labels, where the new run would measure the same ones.
 
     They leave no file. Where the copy is cut short, the new run measures what is missing.
     """
     budget = budget_to_measure(fold(journal.events), config, 0)
-    if budget is None or (theirs.recipe, theirs.num_repeats) != (config.final.recipe, config.final.num_repeats):
+    if budget is None or (theirs.recipe, theirs.num_repeats) != (
+        config.final.recipe,
+        config.final.num_repeats,
+    ):
         return
     for event in source:
         if event.kind in ("model_measured", "models_measured") and event.data["cycle"] == 0:
-            journal.append(event.kind, {**event.data, "budget": budget} if event.kind == "models_measured" else event.data)
+            journal.append(
+                event.kind,
+                {**event.data, "budget": budget} if event.kind == "models_measured" else event.data,
+            )
 
 
 def _files(origin: Storage, event: Event, shared: list[Event]) -> list[FileRef]:

@@ -26,7 +26,9 @@ MAX_DEATHS = 3
 OnPoll = Callable[[str], None]
 
 
-def run(run_uri: str, *, should_stop: Callable[[], bool], on_poll: OnPoll = lambda waiting: None) -> Outcome:
+def run(
+    run_uri: str, *, should_stop: Callable[[], bool], on_poll: OnPoll = lambda waiting: None
+) -> Outcome:
     """Carry on the run in the host that its configuration names.
 
     Args:
@@ -88,7 +90,9 @@ class DriverActor:
         return self._stops.setdefault(caller, threading.Event())
 
 
-def _run_in_actor(run_uri: str, config: RunConfig, should_stop: Callable[[], bool], on_poll: OnPoll) -> Outcome:
+def _run_in_actor(
+    run_uri: str, config: RunConfig, should_stop: Callable[[], bool], on_poll: OnPoll
+) -> Outcome:
     """Start the driver as often as it dies, unless it does so again and again without getting any further."""
     import ray
 
@@ -123,11 +127,20 @@ def _start_actor(run_uri: str) -> Any:
     import ray
 
     name = "driver-" + hashlib.sha256(Storage(run_uri).root.encode()).hexdigest()[:16]
-    options = {"name": name, "namespace": NAMESPACE, "get_if_exists": True, "num_cpus": 0, "max_concurrency": 4, "scheduling_strategy": "DEFAULT"}
+    options = {
+        "name": name,
+        "namespace": NAMESPACE,
+        "get_if_exists": True,
+        "num_cpus": 0,
+        "max_concurrency": 4,
+        "scheduling_strategy": "DEFAULT",
+    }
     return ray.remote(DriverActor).options(**options).remote(run_uri)
 
 
-def _follow(actor: Any, config: RunConfig, head: HeadWatch, should_stop: Callable[[], bool], on_poll: OnPoll) -> Outcome:
+def _follow(
+    actor: Any, config: RunConfig, head: HeadWatch, should_stop: Callable[[], bool], on_poll: OnPoll
+) -> Outcome:
     """Wait for the driver's answer, and tell what it is waited for."""
     import ray
 
@@ -157,7 +170,9 @@ def _waiting(there: Any, started: float, config: RunConfig, head: HeadWatch) -> 
 
     gone = head.gone_s()
     if gone > HEAD_LOST_S:
-        raise ClusterError(f"the head of the cluster has been gone for {gone:.0f} s; what is recorded stands, resume on a cluster that works")
+        raise ClusterError(
+            f"the head of the cluster has been gone for {gone:.0f} s; what is recorded stands, resume on a cluster that works"
+        )
     if gone > SAY_S:
         return f"waiting for the head of the cluster, gone for {gone // SAY_S * SAY_S:.0f} s"
     waited = time.monotonic() - started

@@ -83,7 +83,9 @@ class Lease:
                 return
             except FileExistsError:
                 self._remove_dead()
-        raise RunHeldError(f"{self.storage.root}: several processes try to take it at the same moment; try again")
+        raise RunHeldError(
+            f"{self.storage.root}: several processes try to take it at the same moment; try again"
+        )
 
     def _remove_dead(self) -> None:
         """Make room, where the holder is gone.
@@ -96,21 +98,31 @@ class Lease:
             return
         holder = _holder(before)
         if _is_alive(self.storage, self.name, before, holder):
-            raise RunHeldError(f"{self.storage.root}: process {holder.get('pid')} on {holder.get('host')} {self.held}")
-        if self.storage.read_if_there(self.name) == before:  # else another process was faster: look at that one
+            raise RunHeldError(
+                f"{self.storage.root}: process {holder.get('pid')} on {holder.get('host')} {self.held}"
+            )
+        if (
+            self.storage.read_if_there(self.name) == before
+        ):  # else another process was faster: look at that one
             self.storage.remove(self.name)
 
     def _renew(self) -> None:
         while not self._stopped.wait(HEARTBEAT_S):
             try:
                 if not self._is_ours():
-                    logger.warning("%s: another process has taken this over", self.storage.uri(self.name))
+                    logger.warning(
+                        "%s: another process has taken this over", self.storage.uri(self.name)
+                    )
                     return
                 self._write()
                 self._failing = False
             except Exception as error:  # storage fails in many ways, and mostly for a while: the next beat may succeed
                 if not self._failing:
-                    logger.warning("%s: the heartbeat fails, and is tried again: %s", self.storage.uri(self.name), error)
+                    logger.warning(
+                        "%s: the heartbeat fails, and is tried again: %s",
+                        self.storage.uri(self.name),
+                        error,
+                    )
                 self._failing = True
 
     def _is_ours(self) -> bool:
@@ -139,7 +151,9 @@ def _is_alive(storage: Storage, name: str, before: bytes, holder: dict[str, Any]
     """On this machine the process tells; elsewhere the heartbeat, watched for a while (clocks of two machines are never compared)."""
     if is_running(holder) is not None:
         return _outlives_grace(holder)
-    logger.warning("%s: watched for up to %.0f s, whether its holder lives", storage.uri(name), STALE_S)
+    logger.warning(
+        "%s: watched for up to %.0f s, whether its holder lives", storage.uri(name), STALE_S
+    )
     deadline = time.monotonic() + STALE_S
     while time.monotonic() < deadline:
         time.sleep(LOOK_S)

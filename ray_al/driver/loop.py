@@ -30,7 +30,12 @@ class Outcome:
     detail: str = ""
 
 
-def run_loop(run_uri: str, *, should_stop: Callable[[], bool] = lambda: False, on_trained: Callable[[State], None] = lambda state: None) -> Outcome:
+def run_loop(
+    run_uri: str,
+    *,
+    should_stop: Callable[[], bool] = lambda: False,
+    on_trained: Callable[[State], None] = lambda state: None,
+) -> Outcome:
     """Carry a run on from where its journal stands, to its end.
 
     Args:
@@ -60,8 +65,19 @@ def run_loop(run_uri: str, *, should_stop: Callable[[], bool] = lambda: False, o
 
 
 class _Loop:
-    def __init__(self, storage: Storage, status: StatusFile, should_stop: Callable[[], bool], on_trained: Callable[[State], None]) -> None:
-        self.storage, self.status, self.should_stop, self.on_trained = storage, status, should_stop, on_trained
+    def __init__(
+        self,
+        storage: Storage,
+        status: StatusFile,
+        should_stop: Callable[[], bool],
+        on_trained: Callable[[State], None],
+    ) -> None:
+        self.storage, self.status, self.should_stop, self.on_trained = (
+            storage,
+            status,
+            should_stop,
+            on_trained,
+        )
         self.journal = Journal(storage)
         self.config = with_root(read_config(storage, self.journal.events))
         settle_config(storage, self.journal.events)
@@ -74,7 +90,9 @@ class _Loop:
             return Outcome("finished", action.reason)
         facts = {"term": self.state.term + 1, "host": socket.gethostname(), "pid": os.getpid()}
         self.append("driver_started", {**facts, "code": code_digest()})
-        performer = Performer(self.storage, self.config, self.state, self.append, self.note, self.should_stop)
+        performer = Performer(
+            self.storage, self.config, self.state, self.append, self.note, self.should_stop
+        )
         try:
             performer.begin(action)
             while not isinstance(action := decide(self.state, self.config), Stop | Wait):

@@ -50,7 +50,9 @@ def repeat_seed(config: RunConfig, repeat: int) -> int:
 
 def measured_splits(dataset: Dataset) -> tuple[str, ...]:
     """The splits that a measured model is evaluated on; the test split is recorded, never used."""
-    masked = [name for name, files in dataset.splits.items() if any(file.mask_uri for file in files)]
+    masked = [
+        name for name, files in dataset.splits.items() if any(file.mask_uri for file in files)
+    ]
     return tuple(name for name in ("val", "test") if name in masked)
 
 
@@ -61,13 +63,20 @@ def _measure_one(context: Context, cycle: int, repeat: int, trainer: Trainer) ->
             context,
             partial(_plan, context, cycle, repeat),
             trainer,
-            progress=lambda done, total: context.note("measure", repeat * total + done, count * total),
+            progress=lambda done, total: context.note(
+                "measure", repeat * total + done, count * total
+            ),
             waiting=lambda text: context.note("measure", 0, 0, text),
         )
     except DivergedError as error:
         raise _with_remedy(error, context, repeat) from None
     context.storage.remove(_folder(cycle, repeat))
-    return {"cycle": cycle, "repeat": repeat, **measured_facts(result), "left_out": count_left_out(context)}
+    return {
+        "cycle": cycle,
+        "repeat": repeat,
+        **measured_facts(result),
+        "left_out": count_left_out(context),
+    }
 
 
 def _with_remedy(error: DivergedError, context: Context, repeat: int) -> DivergedError:

@@ -26,14 +26,29 @@ from ray_al.ledger import Query, State
 from ray_al.train.trainer import Trainer, open_trainer
 
 SHOWN_REASONS = 5
-LEAD_TO_TRAINING = (actions.Segment, actions.Embed, actions.Select, actions.Label, actions.Train, actions.Measure)
+LEAD_TO_TRAINING = (
+    actions.Segment,
+    actions.Embed,
+    actions.Select,
+    actions.Label,
+    actions.Train,
+    actions.Measure,
+)
 """What a host may begin with where training comes before any scoring; with people, their answers come first."""
 
 
 class Performer:
     """Carries out actions for one host of one run; arguments as of `Context`."""
 
-    def __init__(self, storage: Storage, config: RunConfig, state: State, append: Append, note: Note, should_stop: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        config: RunConfig,
+        state: State,
+        append: Append,
+        note: Note,
+        should_stop: Callable[[], bool],
+    ) -> None:
         self.context = Context(storage, config, state, append, note, should_stop)
         self._trainer: Trainer | None = None
 
@@ -44,7 +59,11 @@ class Performer:
             action: what comes next.
         """
         config = self.context.config
-        if config.label.annotator.answers_at_once and config.keeps_group and isinstance(action, LEAD_TO_TRAINING):
+        if (
+            config.label.annotator.answers_at_once
+            and config.keeps_group
+            and isinstance(action, LEAD_TO_TRAINING)
+        ):
             self._open_trainer().start()
         begin_session(self.context)
         embedding.drop_outdated(self.context)
@@ -84,7 +103,9 @@ class Performer:
 
     def _open_trainer(self) -> Trainer:
         if self._trainer is None:
-            self._trainer = open_trainer(self.context.config, self.context.storage.root, self.context.state.term)
+            self._trainer = open_trainer(
+                self.context.config, self.context.storage.root, self.context.state.term
+            )
         return self._trainer
 
     def close(self) -> None:
@@ -123,7 +144,9 @@ def _check_usable(context: Context, labels: Labels) -> None:
     if len(labels.table) or not labels.refused or not repeated:
         return
     reasons = list(dict.fromkeys(refused["reason"] for refused in labels.refused))
-    listed = "; ".join(reasons[:SHOWN_REASONS]) + (f"; and {len(reasons) - SHOWN_REASONS} more" if len(reasons) > SHOWN_REASONS else "")
+    listed = "; ".join(reasons[:SHOWN_REASONS]) + (
+        f"; and {len(reasons) - SHOWN_REASONS} more" if len(reasons) > SHOWN_REASONS else ""
+    )
     raise RayALError(
         f"cycle {queries[-1].cycle + 1}: not one of the {len(labels.refused)} queried regions has a mask that can be used; "
         f"mend the masks, then resume. {listed}"
@@ -135,10 +158,22 @@ def _request(context: Context, query: Query, table: pa.Table) -> Done:
     _, refused = split_query(context, table)
     asked = _asked(context, query, table, left_out=_names(refused))
     num_tasks = context.config.label.annotator.request(asked)
-    return "labels_requested", {"cycle": query.cycle, "tasks": asked.folder, "num_tasks": num_tasks, "refused": refused}
+    return "labels_requested", {
+        "cycle": query.cycle,
+        "tasks": asked.folder,
+        "num_tasks": num_tasks,
+        "refused": refused,
+    }
 
 
-def _asked(context: Context, query: Query, table: pa.Table, *, left_out: Set[Name] = frozenset(), taken: Set[Name] = frozenset()) -> Asked:
+def _asked(
+    context: Context,
+    query: Query,
+    table: pa.Table,
+    *,
+    left_out: Set[Name] = frozenset(),
+    taken: Set[Name] = frozenset(),
+) -> Asked:
     """The open query as the annotator sees it."""
     heights, widths = (context.pool.manifest.column(name) for name in ("height", "width"))
     read = _image_reader(context)
@@ -170,20 +205,32 @@ def _names(rows: Iterable[Mapping[str, Any]]) -> Set[Name]:
 
 def _image_reader(context: Context) -> Callable[[int], np.ndarray]:
     """image_index -> uint8 (H, W, 3); tasks come image by image, so that the last one is kept."""
-    uris, heights, widths = (context.pool.manifest.column(name) for name in ("uri", "height", "width"))
-    return functools.lru_cache(maxsize=1)(lambda index: read_pool_image(uris[index].as_py(), (heights[index].as_py(), widths[index].as_py())))
+    uris, heights, widths = (
+        context.pool.manifest.column(name) for name in ("uri", "height", "width")
+    )
+    return functools.lru_cache(maxsize=1)(
+        lambda index: read_pool_image(
+            uris[index].as_py(), (heights[index].as_py(), widths[index].as_py())
+        )
+    )
 
 
-def _proposer(context: Context, cycle: int, read: Callable[[int], np.ndarray]) -> Callable[[int], np.ndarray | None]:
+def _proposer(
+    context: Context, cycle: int, read: Callable[[int], np.ndarray]
+) -> Callable[[int], np.ndarray | None]:
     """image_index -> what the model of `cycle` predicts; it is loaded when it is asked for the first time."""
     if cycle not in context.state.trained or training.is_untrained(context, cycle):
         return lambda index: None
 
     @functools.cache
     def predictor() -> Callable[[int], np.ndarray]:
-        from ray_al.driver.proposals import Predictor  # torch, which a run whose labels are at hand needs not here
+        from ray_al.driver.proposals import (
+            Predictor,
+        )  # torch, which a run whose labels are at hand needs not here
 
-        weights = context.storage.read_ref(FileRef.from_dict(context.state.trained[cycle]["files"]["model.pt"]))
+        weights = context.storage.read_ref(
+            FileRef.from_dict(context.state.trained[cycle]["files"]["model.pt"])
+        )
         predict = Predictor(context.config, context.dataset.num_classes, weights)
         return lambda index: predict(read(index))
 
@@ -195,20 +242,31 @@ def collect(context: Context, action: actions.Collect) -> Done:
     start = time.monotonic()
     query = context.state.queries[-1]
     table = read_table(context.storage, query.file)
-    taken = {name for ref in context.state.label_parts for name in _names(read_table(context.storage, ref, ["image_id", "region"]).to_pylist())}
+    taken = {
+        name
+        for ref in context.state.label_parts
+        for name in _names(read_table(context.storage, ref, ["image_id", "region"]).to_pylist())
+    }
     labels = context.config.label.annotator.collect(_asked(context, query, table, taken=taken))
     return _received(context, query, labels, table, time.monotonic() - start)
 
 
-def _received(context: Context, query: Query, labels: Labels, table: pa.Table, seconds: float) -> Done:
+def _received(
+    context: Context, query: Query, labels: Labels, table: pa.Table, seconds: float
+) -> Done:
     before = {(row["image_id"], row["region"]) for row in context.state.refused}
-    rows = {(row["image_id"], row["region"]): row for row in table.select(["image_id", "region", "cost", "num_pixels"]).to_pylist()}
+    rows = {
+        (row["image_id"], row["region"]): row
+        for row in table.select(["image_id", "region", "cost", "num_pixels"]).to_pylist()
+    }
     given = labels.table.select(["image_id", "region", "clicks"]).to_pylist()
     queried = [rows[row["image_id"], row["region"]] for row in given]
     clicks, unit, ref = sum(row["clicks"] for row in given), context.config.budget.unit, None
     images = np.unique(labels.table.column("image_index").to_numpy())
     num_opened = int((~context.pool.labelled_images[images]).sum())
-    cost = unit.cost(Received(reserved=sum(row["cost"] for row in queried), clicks=clicks, num_opened=num_opened))
+    cost = unit.cost(
+        Received(reserved=sum(row["cost"] for row in queried), clicks=clicks, num_opened=num_opened)
+    )
     _check_cost(query, cost, unit.name)
     if given:
         name = f"{cycle_folder(query.cycle + 1)}/labels/part-{len(context.state.label_parts):05d}.parquet"
@@ -223,7 +281,11 @@ def _received(context: Context, query: Query, labels: Labels, table: pa.Table, s
         "num_images": len(images),
         "clicks": clicks,
         "refused": list(labels.refused),
-        "corrected": [[row["image_id"], row["region"]] for row in given if (row["image_id"], row["region"]) in before],
+        "corrected": [
+            [row["image_id"], row["region"]]
+            for row in given
+            if (row["image_id"], row["region"]) in before
+        ],
         "seconds": seconds,
         "term": context.state.term,
     }
@@ -250,7 +312,11 @@ def close(context: Context, action: actions.Close) -> Done:
         table = read_table(context.storage, query.file)
         context.config.label.annotator.close(_asked(context, query, table))
     unanswered = query.num_regions - query.answered
-    return "query_closed", {"cycle": query.cycle, "num_unanswered": unanswered, "refunded": query.cost - query.received_cost}
+    return "query_closed", {
+        "cycle": query.cycle,
+        "num_unanswered": unanswered,
+        "refunded": query.cost - query.received_cost,
+    }
 
 
 def finish(context: Context, action: actions.Finish) -> Done:

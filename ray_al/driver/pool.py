@@ -46,9 +46,14 @@ class Pool:
     def __init__(self, storage: Storage, state: State, config: RunConfig) -> None:
         self.storage, self.state, self.config = storage, state, config
         self.kind, self.is_sparse = config.regions, config.regions.is_sparse
-        self.manifest = absolute_places(read_table(storage, FileRef.from_dict(state.created["manifest"])), data_root(config.data))
+        self.manifest = absolute_places(
+            read_table(storage, FileRef.from_dict(state.created["manifest"])),
+            data_root(config.data),
+        )
         self.num_regions = self.manifest.column("num_regions").to_numpy()
-        sizes = (self.manifest.column(name).to_numpy().astype(np.int64) for name in ("height", "width"))
+        sizes = (
+            self.manifest.column(name).to_numpy().astype(np.int64) for name in ("height", "width")
+        )
         self.spans = np.multiply(*sizes) if self.is_sparse else self.num_regions
         self.offsets = np.concatenate([[0], np.cumsum(self.spans, dtype=np.int64)])
         self.chosen = np.zeros(0 if self.is_sparse else self.offsets[-1], dtype=bool)
@@ -67,7 +72,9 @@ class Pool:
 
     def numbers(self, table: pa.Table) -> np.ndarray:
         """Flat numbers of the rows' regions, int64 (rows,)."""
-        numbers: np.ndarray = self.offsets[table.column("image_index").to_numpy()] + table.column("region").to_numpy()
+        numbers: np.ndarray = (
+            self.offsets[table.column("image_index").to_numpy()] + table.column("region").to_numpy()
+        )
         return numbers
 
     def choose(self, table: pa.Table) -> None:
@@ -100,7 +107,13 @@ class Pool:
             return []
         names = pa.array(image_ids, pa.string())
         rows = np.flatnonzero(pc.is_in(self.manifest.column("image_id"), value_set=names))
-        found = dict(zip(self.manifest.column("image_id").take(pa.array(rows)).to_pylist(), rows.tolist(), strict=True))
+        found = dict(
+            zip(
+                self.manifest.column("image_id").take(pa.array(rows)).to_pylist(),
+                rows.tolist(),
+                strict=True,
+            )
+        )
         return [found[image_id] for image_id in image_ids]
 
     @property
@@ -129,7 +142,9 @@ class Pool:
         return shard_numbers(self.chosen_numbers, first, last)
 
     def _regions_of(self, image_index: int) -> ImageRegions:
-        height, width = (self.manifest.column(name)[image_index].as_py() for name in ("height", "width"))
+        height, width = (
+            self.manifest.column(name)[image_index].as_py() for name in ("height", "width")
+        )
         if not self.kind.needs_maps:
             return self.kind.of_image(height, width, None)
         ref = self.state.map_parts[image_index // self.config.shard_size(len(self.manifest))]

@@ -19,7 +19,9 @@ class Predictor:
         torch.set_num_threads(config.score.threads)
         self.config = config
         self.model = build_model(config.model, num_classes, load_weights=False)
-        load_trained(self.model, torch.load(io.BytesIO(weights), map_location="cpu", weights_only=True))
+        load_trained(
+            self.model, torch.load(io.BytesIO(weights), map_location="cpu", weights_only=True)
+        )
         self.model.eval()
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
@@ -27,9 +29,15 @@ class Predictor:
 
         from ray_al.models import images_to_tensor
 
-        pixels_NCHW = images_to_tensor(resize_image(image, self.config.data.image_size)[None], self.config.data.normalize, "cpu")
+        pixels_NCHW = images_to_tensor(
+            resize_image(image, self.config.data.image_size)[None],
+            self.config.data.normalize,
+            "cpu",
+        )
         with torch.inference_mode():
             logits = self.model(pixels_NCHW)
             size = self.config.data.image_size
-            ids = torch.nn.functional.interpolate(logits, size=size, mode="bilinear", align_corners=False).argmax(1)[0]
+            ids = torch.nn.functional.interpolate(
+                logits, size=size, mode="bilinear", align_corners=False
+            ).argmax(1)[0]
         return resize_mask(ids.to(torch.uint8).numpy(), image.shape[:2])

@@ -24,12 +24,20 @@ def begin_session(context: Context) -> None:
         ReadError: an image could not be read just now.
         RayALError: more are quarantined than `score.max_quarantined` allows.
     """
-    waiting = [index for index in context.pool.indices_of(list(context.state.quarantined)) if _has_regions(context, index)]
+    waiting = [
+        index
+        for index in context.pool.indices_of(list(context.state.quarantined))
+        if _has_regions(context, index)
+    ]
     mended = []
     # Of a pool of millions thousands may be broken: they are read side by side, how far this is is shown, and a wish to stop is heeded.
     executor = ThreadPoolExecutor(THREADS)
     try:
-        for number, (index, error) in enumerate(zip(waiting, executor.map(lambda index: look(context.pool, index), waiting), strict=True)):
+        for number, (index, error) in enumerate(
+            zip(
+                waiting, executor.map(lambda index: look(context.pool, index), waiting), strict=True
+            )
+        ):
             context.note("quarantine", number, len(waiting))
             if error is None:
                 mended.append(context.pool.manifest.column("image_id")[index].as_py())
@@ -66,7 +74,12 @@ def quarantine_broken(context: Context, indices: Iterable[int]) -> None:
     for index in indices:
         error = None if context.pool.broken[index] else look(context.pool, index)
         if error is not None:
-            broken.append({"image_id": context.pool.manifest.column("image_id")[index].as_py(), "error": error})
+            broken.append(
+                {
+                    "image_id": context.pool.manifest.column("image_id")[index].as_py(),
+                    "error": error,
+                }
+            )
     if broken:
         context.quarantine(broken)
 

@@ -26,7 +26,13 @@ class Worker:
         """How many fit into an empty node. A share of a GPU lies on one GPU, so two trainers of 0.6 need two."""
         by_cpu = _floor(node.get("CPU", 0) / self.cpus) if self.cpus else self.count
         gpus = node.get("GPU", 0)
-        by_gpu = self.count if not self.gpus else _floor(gpus) * _floor(1 / self.gpus) if self.gpus < 1 else _floor(gpus / self.gpus)
+        by_gpu = (
+            self.count
+            if not self.gpus
+            else _floor(gpus) * _floor(1 / self.gpus)
+            if self.gpus < 1
+            else _floor(gpus / self.gpus)
+        )
         return min(by_cpu, by_gpu)
 
 
@@ -43,12 +49,20 @@ def trainers(config: RunConfig, *, least: bool = False) -> Worker:
     """The group of training workers; of an elastic one the largest, or the `least`."""
     workers = config.train.workers
     count = workers if isinstance(workers, int) else workers[0 if least else 1]
-    return Worker(count=count, cpus=1.0 if config.train.gpus_per_worker else 0.5, gpus=config.train.gpus_per_worker)
+    return Worker(
+        count=count,
+        cpus=1.0 if config.train.gpus_per_worker else 0.5,
+        gpus=config.train.gpus_per_worker,
+    )
 
 
 def scorers(config: RunConfig) -> Worker:
     """As many scoring tasks as may run at a time; one is enough to go on."""
-    return Worker(count=config.score.workers, cpus=0.0 if config.score.gpus_per_worker else 0.5, gpus=config.score.gpus_per_worker)
+    return Worker(
+        count=config.score.workers,
+        cpus=0.0 if config.score.gpus_per_worker else 0.5,
+        gpus=config.score.gpus_per_worker,
+    )
 
 
 def run_resources(config: RunConfig) -> RunResources:
@@ -58,12 +72,25 @@ def run_resources(config: RunConfig) -> RunResources:
     """
     train, score = config.train, config.score
     group, tasks = trainers(config), scorers(config)
-    host = {"CPU": float(max(train.threads if group.count == 0 else TOKEN_CPU, score.threads if tasks.count == 0 else TOKEN_CPU))}
-    host_gpus = max(train.gpus_per_worker if group.count == 0 else 0.0, score.gpus_per_worker if tasks.count == 0 else 0.0)
+    host = {
+        "CPU": float(
+            max(
+                train.threads if group.count == 0 else TOKEN_CPU,
+                score.threads if tasks.count == 0 else TOKEN_CPU,
+            )
+        )
+    }
+    host_gpus = max(
+        train.gpus_per_worker if group.count == 0 else 0.0,
+        score.gpus_per_worker if tasks.count == 0 else 0.0,
+    )
     if host_gpus:
         host["GPU"] = host_gpus
     join = sum if config.keeps_group else max
-    cpus, gpus = join((group.count * group.cpus, tasks.count * tasks.cpus)), join((group.count * group.gpus, tasks.count * tasks.gpus))
+    cpus, gpus = (
+        join((group.count * group.cpus, tasks.count * tasks.cpus)),
+        join((group.count * group.gpus, tasks.count * tasks.gpus)),
+    )
     return RunResources(host=host, cpus=host["CPU"] + cpus, gpus=host_gpus + gpus)
 
 
@@ -102,7 +129,10 @@ def check_nodes(config: RunConfig, nodes: list[dict[str, float]]) -> None:
     one = Worker(count=min(1, scorer.count), cpus=scorer.cpus, gpus=scorer.gpus)
     have = {name: sum(node.get(name, 0) for node in nodes) for name in ("CPU", "GPU")}
     join = sum if config.keeps_group else max
-    cpus, gpus = (join((getattr(group, name) * group.count, getattr(one, name) * one.count)) for name in ("cpus", "gpus"))
+    cpus, gpus = (
+        join((getattr(group, name) * group.count, getattr(one, name) * one.count))
+        for name in ("cpus", "gpus")
+    )
     placed = all(worker.count <= sum(worker.fit(node) for node in nodes) for worker in (group, one))
     if placed and cpus <= have["CPU"] + 1e-9 and gpus <= have["GPU"] + 1e-9:
         return

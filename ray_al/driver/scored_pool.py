@@ -88,7 +88,9 @@ def _described(context: Context, cycle: int, candidates: Candidates) -> Candidat
     features, probabilities = _matrix(known, "feature"), _matrix(known, "probability")
     wrong = sum(int((~np.isfinite(values)).any(1).sum()) for values in (features, probabilities))
     if wrong:
-        raise RayALError(f"features of {wrong} regions are not finite; the model of cycle {cycle} diverged, lower train.learning_rate")
+        raise RayALError(
+            f"features of {wrong} regions are not finite; the model of cycle {cycle} diverged, lower train.learning_rate"
+        )
     if groups:
         features = balanced(features, groups)
     return replace(
@@ -100,7 +102,9 @@ def _described(context: Context, cycle: int, candidates: Candidates) -> Candidat
     )
 
 
-def _read_features(context: Context, cycle: int, columns: list[str] | None = None) -> list[pa.Table]:
+def _read_features(
+    context: Context, cycle: int, columns: list[str] | None = None
+) -> list[pa.Table]:
     refs = [ref for _, ref in sorted(context.state.features[cycle].items()) if ref is not None]
     return [read_table(context.storage, ref, columns) for ref in refs]
 
@@ -121,7 +125,9 @@ def candidates_of(context: Context, cycle: int) -> pa.Table:
         known = map(context.pool.numbers, _read_features(context, cycle, NAMES))
         described = np.sort(np.concatenate([np.zeros(0, dtype=np.int64), *known]))
         numbers = context.pool.numbers
-        return rank_scores(context, cycle, len(described), lambda part: is_among(numbers(part), described))
+        return rank_scores(
+            context, cycle, len(described), lambda part: is_among(numbers(part), described)
+        )
     most = query_amount(context, cycle) // max(1, typical_cost(context))
     looked_at = context.config.strategy_at(cycle).batch.num_candidates(most + ONE_MORE)
     k = most if looked_at is None else max(looked_at, most)
@@ -160,7 +166,9 @@ def scored_parts(context: Context, cycle: int) -> Iterator[pa.Table]:
 
 
 def _score_refs(context: Context, cycle: int) -> list[FileRef]:
-    return [ref for _, ref in sorted(context.state.scores.get(cycle, {}).items()) if ref is not None]
+    return [
+        ref for _, ref in sorted(context.state.scores.get(cycle, {}).items()) if ref is not None
+    ]
 
 
 def _read_part(context: Context, ref: FileRef, cycle: int) -> pa.Table:
@@ -169,7 +177,9 @@ def _read_part(context: Context, ref: FileRef, cycle: int) -> pa.Table:
     part = part.filter(pa.array(~context.pool.is_chosen(part) & ~is_broken))
     missing = int(np.isnan(part.column("score").to_numpy()).sum())
     if missing:
-        raise RayALError(f"{missing} scores are not numbers; the model of cycle {cycle} diverged, lower train.learning_rate")
+        raise RayALError(
+            f"{missing} scores are not numbers; the model of cycle {cycle} diverged, lower train.learning_rate"
+        )
     return part
 
 

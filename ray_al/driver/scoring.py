@@ -35,14 +35,26 @@ MAX_LABELLED = 20_000
 def segment(context: Context, action: actions.Segment) -> Done:
     """Compute the regions of every image, then the manifest and the budget that follow from their number."""
     start, pool = time.monotonic(), context.pool
-    tasks = _tasks(context, "maps", 0, images=~pool.broken, regions_of=lambda start, stop: b"", done=set(context.state.map_parts), output="maps")
+    tasks = _tasks(
+        context,
+        "maps",
+        0,
+        images=~pool.broken,
+        regions_of=lambda start, stop: b"",
+        done=set(context.state.map_parts),
+        output="maps",
+    )
     run_tasks(context, tasks, "segment", "images_segmented", {})
     counts = np.zeros(len(pool.manifest), dtype=np.int32)
     for ref in context.state.map_parts.values():
         if ref is not None:
             table = read_table(context.storage, ref, ["image_index", "num_regions"])
             counts[table.column("image_index").to_numpy()] = table.column("num_regions").to_numpy()
-    manifest = pool.manifest.set_column(pool.manifest.schema.get_field_index("num_regions"), "num_regions", pa.array(counts, pa.int32()))
+    manifest = pool.manifest.set_column(
+        pool.manifest.schema.get_field_index("num_regions"),
+        "num_regions",
+        pa.array(counts, pa.int32()),
+    )
     stored = relative_places(manifest, context.dataset.root)
     ref = context.storage.put(f"maps/{MANIFEST}", table_bytes(stored), attempt=context.state.term)
     created = {**context.state.created, "num_regions": int(counts.sum())}
@@ -76,7 +88,9 @@ def score(context: Context, action: actions.Score) -> Done:
         first_shard=_num_shards(context) if action.rest else 0,
     )
     facts = run_tasks(context, tasks, "score", "shards_scored", {"cycle": cycle})
-    before: Mapping[str, Any] = state.scored.get(cycle, {"num_images": 0, "seconds": 0.0, "work_seconds": 0.0})
+    before: Mapping[str, Any] = state.scored.get(
+        cycle, {"num_images": 0, "seconds": 0.0, "work_seconds": 0.0}
+    )
     event = {
         "cycle": cycle,
         "num_images": before["num_images"] + facts["num_images"],
@@ -86,7 +100,11 @@ def score(context: Context, action: actions.Score) -> Done:
     if lazy:
         recall = before.get("recall")
         if not action.rest:
-            chosen = choose_best(context, cycle, query_amount(context, cycle)).column("image_index").to_numpy()
+            chosen = (
+                choose_best(context, cycle, query_amount(context, cycle))
+                .column("image_index")
+                .to_numpy()
+            )
             left = pool.images_left()  # without those that broke meanwhile
             recall = estimate_recall(chosen, picked, check & left, left)
         event.update(num_left=int(left.sum()), rest=action.rest, recall=recall)
@@ -96,7 +114,9 @@ def score(context: Context, action: actions.Score) -> Done:
 def extract(context: Context, action: actions.Extract) -> Done:
     """Compute the features of the best candidates, and of labelled regions to compare them with."""
     start, cycle, pool = time.monotonic(), action.cycle, context.pool
-    wanted = np.union1d(pool.numbers(candidates_of(context, cycle)), _labelled_numbers(context, cycle))
+    wanted = np.union1d(
+        pool.numbers(candidates_of(context, cycle)), _labelled_numbers(context, cycle)
+    )
     images = np.zeros(len(pool.manifest), dtype=bool)
     images[np.unique(np.searchsorted(pool.offsets, wanted, side="right") - 1)] = True
     tasks = _tasks(
@@ -104,7 +124,9 @@ def extract(context: Context, action: actions.Extract) -> Done:
         "features",
         cycle,
         images=images & ~pool.broken,
-        regions_of=lambda first, last: shard_numbers(wanted, int(pool.offsets[first]), int(pool.offsets[last])),
+        regions_of=lambda first, last: shard_numbers(
+            wanted, int(pool.offsets[first]), int(pool.offsets[last])
+        ),
         done=set(context.state.features.get(cycle, {})),
         output=f"{cycle_folder(cycle)}/features",
     )
@@ -151,7 +173,13 @@ def _tasks(context: Context, work: Any, cycle: int, **arguments: Any) -> list[Sh
 
 
 def _file_parts(result: ShardResult) -> list[dict[str, Any]]:
-    return [{"shard": result.shard, "file": result.file.as_dict() if result.file else None, "num_rows": result.num_rows}]
+    return [
+        {
+            "shard": result.shard,
+            "file": result.file.as_dict() if result.file else None,
+            "num_rows": result.num_rows,
+        }
+    ]
 
 
 def run_tasks(
@@ -181,10 +209,16 @@ def run_tasks(
         totals["work_seconds"] += sum(result.seconds for result in results)
         num_done += len(results)
         note = NO_REGIONS if kind == "images_segmented" else ""
-        broken = [{"image_id": image_id, "error": error + note} for result in results for image_id, error in result.quarantined]
+        broken = [
+            {"image_id": image_id, "error": error + note}
+            for result in results
+            for image_id, error in result.quarantined
+        ]
         if broken:  # first, as a part that is recorded is not worked on again
             context.quarantine(broken)
-        context.append(kind, {**facts, "parts": [part for result in results for part in parts_of(result)]})
+        context.append(
+            kind, {**facts, "parts": [part for result in results for part in parts_of(result)]}
+        )
         context.note(stage, num_done, len(tasks))
 
     def watch(silent_s: float) -> None:
@@ -192,20 +226,29 @@ def run_tasks(
             raise Interrupted("interrupted while the pool was worked on")
         if silent_s > SAY_S:
             waited = silent_s // SAY_S * SAY_S
-            context.note(stage, num_done, len(tasks), f"{stage} {num_done} of {len(tasks)}, waiting for the next shard, {waited:.0f} s")
+            context.note(
+                stage,
+                num_done,
+                len(tasks),
+                f"{stage} {num_done} of {len(tasks)}, waiting for the next shard, {waited:.0f} s",
+            )
 
     run_shards(tasks, context.config, on_results, watch)
     return totals
 
 
-def _lazy_images(context: Context, cycle: int, lazy: LazyConfig, left: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _lazy_images(
+    context: Context, cycle: int, lazy: LazyConfig, left: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """The images that are picked and the check sample, as they were recorded before the first of them was scored."""
     if cycle not in context.state.picked:
         _pick(context, cycle, lazy, left)
     table = read_table(context.storage, context.state.picked[cycle])
     picked, check = np.zeros_like(left), np.zeros_like(left)
     for mask, wanted in ((picked, False), (check, True)):
-        mask[table.filter(pc.equal(table.column("check"), wanted)).column("image_index").to_numpy()] = True
+        mask[
+            table.filter(pc.equal(table.column("check"), wanted)).column("image_index").to_numpy()
+        ] = True
     return picked, check
 
 
@@ -215,8 +258,18 @@ def _pick(context: Context, cycle: int, lazy: LazyConfig, left: np.ndarray) -> N
     picked, check = pick_images(highest, left, lazy, seed=context.config.seed, cycle=cycle)
     rows = np.flatnonzero(picked | check)
     table = pa.table({"image_index": pa.array(rows, pa.int64()), "check": pa.array(check[rows])})
-    ref = context.storage.put(f"{cycle_folder(cycle)}/picked.parquet", table_bytes(table), attempt=context.state.term)
-    context.append("images_picked", {"cycle": cycle, "file": ref.as_dict(), "num_picked": int(picked.sum()), "num_check": int(check.sum())})
+    ref = context.storage.put(
+        f"{cycle_folder(cycle)}/picked.parquet", table_bytes(table), attempt=context.state.term
+    )
+    context.append(
+        "images_picked",
+        {
+            "cycle": cycle,
+            "file": ref.as_dict(),
+            "num_picked": int(picked.sum()),
+            "num_check": int(check.sum()),
+        },
+    )
 
 
 def _parts_left(context: Context, cycle: int) -> Iterator[pa.Table]:

@@ -18,7 +18,15 @@ from ray_al.driver.lease import Lease
 from ray_al.driver.pool import read_table
 from ray_al.driver.track import check_tracking
 from ray_al.ledger import Event, Journal, State, fold
-from ray_al.ledger.config import CONFIG, MISSING, config_facts, differences, is_left_behind, read_config, recorded
+from ray_al.ledger.config import (
+    CONFIG,
+    MISSING,
+    config_facts,
+    differences,
+    is_left_behind,
+    read_config,
+    recorded,
+)
 from ray_al.train.class_weights import check_class_weights
 from ray_al.train.schedule import check_train
 
@@ -61,8 +69,14 @@ def change_settings(run_uri: str, overrides: Sequence[str]) -> None:
     lease = Lease(storage).acquire()
     try:
         journal = Journal(storage)
-        before, after = read_config(storage, journal.events), changed_config(storage, journal.events, overrides)
-        changes = {key: [None if one is MISSING else one for one in values] for key, *values in _changes(before, after)}
+        before, after = (
+            read_config(storage, journal.events),
+            changed_config(storage, journal.events, overrides),
+        )
+        changes = {
+            key: [None if one is MISSING else one for one in values]
+            for key, *values in _changes(before, after)
+        }
         if changes:
             journal.append("config_changed", {**config_facts(after.to_yaml()), "changes": changes})
         settle_config(storage, journal.events)
@@ -77,7 +91,9 @@ def settle_config(storage: Storage, events: Sequence[Event]) -> None:
         storage.replace(CONFIG, records[-1]["config_yaml"].encode())
 
 
-def changed_config(storage: Storage, events: Sequence[Event], overrides: Sequence[str]) -> RunConfig:
+def changed_config(
+    storage: Storage, events: Sequence[Event], overrides: Sequence[str]
+) -> RunConfig:
     """The run's configuration with `overrides`, checked.
 
     Raises:
@@ -110,7 +126,10 @@ def _changes(before: RunConfig, after: RunConfig) -> Iterator[tuple[str, object,
 
 
 def _check_key(key: str, before: RunConfig, after: RunConfig) -> None:
-    changeable = (*CHANGEABLE, *(f"label.annotator.{one}" for one in before.label.annotator.changeable))
+    changeable = (
+        *CHANGEABLE,
+        *(f"label.annotator.{one}" for one in before.label.annotator.changeable),
+    )
     if not any(key == one or key.startswith(f"{one}.") for one in changeable):
         raise ConfigError(
             f"--set {key}: cannot change in a run that has begun, as its cycles would not be comparable with each other; start a new run with it. "
@@ -125,7 +144,9 @@ def _check_key(key: str, before: RunConfig, after: RunConfig) -> None:
 def _check_final(config: RunConfig, state: State) -> None:
     """What `final` names can be trained, and is a part of the run's budget."""
     num_classes = len(state.created["class_names"])
-    check_class_weights(config.with_recipe(config.final.recipe).train, num_classes, key="final.train")
+    check_class_weights(
+        config.with_recipe(config.final.recipe).train, num_classes, key="final.train"
+    )
     if state.amount:  # else it is known once the regions are
         check_final_budgets(config, state.created, state.amount)
 
@@ -135,7 +156,9 @@ def _check_weights(config: RunConfig, state: State) -> None:
     uri, known = config.model.weights, state.created.get("weights_sha256")
     digest = read_digest(uri, key="--set model.weights")
     if known is not None and digest != known:
-        raise ConfigError(f"--set model.weights={uri}: not what is in the file that the run began with; give the place to which that was moved")
+        raise ConfigError(
+            f"--set model.weights={uri}: not what is in the file that the run began with; give the place to which that was moved"
+        )
 
 
 def _check_moved_data(storage: Storage, config: RunConfig, state: State) -> None:
@@ -143,27 +166,53 @@ def _check_moved_data(storage: Storage, config: RunConfig, state: State) -> None
     dataset, place = open_dataset(config.data), f"--set data.root={config.data.root}"
     names, known = list(dataset.class_names), list(state.created["class_names"])
     if names != known:
-        raise ConfigError(f"{place}: its classes are {names}, the run's {known}; give the run's own data")
+        raise ConfigError(
+            f"{place}: its classes are {names}, the run's {known}; give the run's own data"
+        )
     check_start(dataset)
     check_validation(dataset, state, config)
-    pool = read_table(storage, FileRef.from_dict(state.created["manifest"]), ["image_id", "mask_uri", "height", "width"]).to_pylist()
-    _check_moved_pool(place, {row["image_id"]: row for row in pool if row["image_id"] not in state.quarantined}, dataset, config)
+    pool = read_table(
+        storage,
+        FileRef.from_dict(state.created["manifest"]),
+        ["image_id", "mask_uri", "height", "width"],
+    ).to_pylist()
+    _check_moved_pool(
+        place,
+        {row["image_id"]: row for row in pool if row["image_id"] not in state.quarantined},
+        dataset,
+        config,
+    )
 
 
-def _check_moved_pool(place: str, known: Mapping[str, Mapping[str, Any]], dataset: Dataset, config: RunConfig) -> None:
+def _check_moved_pool(
+    place: str, known: Mapping[str, Mapping[str, Any]], dataset: Dataset, config: RunConfig
+) -> None:
     """`known` are rows of the manifest, by the names of their images."""
     files = {image.image_id: image for image in dataset.splits["train"]}
     missing = [image_id for image_id in known if image_id not in files]
     if missing:
-        raise ConfigError(f"{place}: {len(missing)} of {len(known)} pool images are not there, such as {missing[0]!r}; give the place of all")
-    bare = [image_id for image_id, row in known.items() if row["mask_uri"] is not None and files[image_id].mask_uri is None]
+        raise ConfigError(
+            f"{place}: {len(missing)} of {len(known)} pool images are not there, such as {missing[0]!r}; give the place of all"
+        )
+    bare = [
+        image_id
+        for image_id, row in known.items()
+        if row["mask_uri"] is not None and files[image_id].mask_uri is None
+    ]
     if bare and config.label.annotator.reads_masks:
-        raise ConfigError(f"{place}: {len(bare)} pool masks are not there, such as that of {bare[0]!r}; give the place of all")
+        raise ConfigError(
+            f"{place}: {len(bare)} pool masks are not there, such as that of {bare[0]!r}; give the place of all"
+        )
     there, broken = build_manifest([files[image_id] for image_id in known], lambda height, width: 0)
     if broken:
-        raise ConfigError(f"{place}: {len(broken)} of {len(known)} pool images cannot be read: {broken[0][1]}")
+        raise ConfigError(
+            f"{place}: {len(broken)} of {len(known)} pool images cannot be read: {broken[0][1]}"
+        )
     for row in there.select(["image_id", "height", "width"]).to_pylist():
-        size, before = (row["height"], row["width"]), (known[row["image_id"]]["height"], known[row["image_id"]]["width"])
+        size, before = (
+            (row["height"], row["width"]),
+            (known[row["image_id"]]["height"], known[row["image_id"]]["width"]),
+        )
         if size != before:
             raise ConfigError(
                 f"{place}: {row['image_id']} has {size[0]}x{size[1]} pixels, in the run {before[0]}x{before[1]}; give the run's own data"

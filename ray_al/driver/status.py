@@ -26,7 +26,9 @@ class StatusFile:
         self._written, self._stage, self._since = 0.0, "", time.monotonic()
         self._failing = False
 
-    def note(self, state: State, stage: str, done: int = 0, total: int = 0, waiting: str = "") -> None:
+    def note(
+        self, state: State, stage: str, done: int = 0, total: int = 0, waiting: str = ""
+    ) -> None:
         """Tell how far a stage is, and what it is `waiting` for, if it is."""
         now = time.monotonic()
         if stage == self._stage and (done != total or waiting) and now - self._written < INTERVAL_S:
@@ -57,8 +59,19 @@ class StatusFile:
 def read_live(storage: Storage) -> dict[str, Any]:
     """What `status.json` says: `stage`, `cycle`, `done`, `total`, `seconds_left`, `updated_at`; empty where it says nothing that can be used."""
     values = read_note(storage, NAME)
-    kinds: dict[str, Any] = {"stage": str, "cycle": int, "done": int, "total": int, "seconds_left": int | float | None, "updated_at": str}
-    return values if all(name in values and isinstance(values[name], kind) for name, kind in kinds.items()) else {}
+    kinds: dict[str, Any] = {
+        "stage": str,
+        "cycle": int,
+        "done": int,
+        "total": int,
+        "seconds_left": int | float | None,
+        "updated_at": str,
+    }
+    return (
+        values
+        if all(name in values and isinstance(values[name], kind) for name, kind in kinds.items())
+        else {}
+    )
 
 
 def progress_line(storage: Storage) -> str:
@@ -78,7 +91,9 @@ def quarantine_lines(facts: dict[str, Any]) -> list[str]:
     """What the terminal says, of the facts of `read_status`, about images that a run does without or that came back."""
     lines = []
     if facts["restored"]:
-        lines.append(f"back in the pool: {len(facts['restored'])} image(s) that were mended: {_some(facts['restored'])}")
+        lines.append(
+            f"back in the pool: {len(facts['restored'])} image(s) that were mended: {_some(facts['restored'])}"
+        )
     if facts["quarantine"]:
         lost = sum(facts["left_out"].values())
         cost = f"; with them {lost} labelled region(s) that were paid for" if lost else ""
@@ -118,7 +133,9 @@ def read_status(storage: Storage) -> dict[str, Any]:
     state = fold(Journal(storage).events)
     live = read_live(storage)
     last = state.trained.get(max((cycle for cycle in state.trained if cycle >= 0), default=-2), {})
-    waiting = bool(state.queries) and not state.queries[-1].closed and state.queries[-1].tasks is not None
+    waiting = (
+        bool(state.queries) and not state.queries[-1].closed and state.queries[-1].tasks is not None
+    )
     stage = "finished" if state.finished else live.get("stage", "created")
     return {
         "run": state.created["name"],
@@ -128,7 +145,12 @@ def read_status(storage: Storage) -> dict[str, Any]:
         "total": live.get("total", 0) if not state.finished else 0,
         "waiting": live.get("waiting", "") if not state.finished else "",
         "seconds_left": live.get("seconds_left") if not state.finished else None,
-        "budget": {"unit": state.created["unit"], "amount": state.amount, "spent": state.spent, "reserved": state.reserved},
+        "budget": {
+            "unit": state.created["unit"],
+            "amount": state.amount,
+            "spent": state.spent,
+            "reserved": state.reserved,
+        },
         "miou": last["metrics"]["val"]["miou"] if last.get("metrics") else None,
         "measured": last_measured(state),
         "labelled_regions": state.labelled_regions,

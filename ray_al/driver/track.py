@@ -29,7 +29,9 @@ def check_tracking(config: RunConfig) -> None:
     for tracker in config.tracking.trackers:
         package = tracker.package
         if package is not None and importlib.util.find_spec(package) is None:
-            raise ConfigError(f"tracking needs the package {package}, which is not installed; pip install {package}")
+            raise ConfigError(
+                f"tracking needs the package {package}, which is not installed; pip install {package}"
+            )
 
 
 class CurveTeller:
@@ -40,7 +42,11 @@ class CurveTeller:
 
     def __init__(self, storage: Storage, config: RunConfig) -> None:
         self.storage, self.config = storage, config
-        self.memory: dict[str, dict[str, Any]] = {kind: memory for kind, memory in read_note(storage, NAME).items() if memory and _is_memory(memory)}
+        self.memory: dict[str, dict[str, Any]] = {
+            kind: memory
+            for kind, memory in read_note(storage, NAME).items()
+            if memory and _is_memory(memory)
+        }
         """What each kind of tracker was told."""
 
     def __call__(self, state: State, *, left_out: int | None = None) -> None:
@@ -56,26 +62,42 @@ class CurveTeller:
 
     def _tell(self, tracker: Tracker, rows: list[dict[str, Any]]) -> None:
         memory = self.memory.setdefault(tracker.kind, {})
-        run = TrackedRun(storage=self.storage, name=self.config.name, settings=flat_settings(self.config))
+        run = TrackedRun(
+            storage=self.storage, name=self.config.name, settings=flat_settings(self.config)
+        )
         try:
             for row in rows:
-                numbers = {key: float(value) for key, value in row.items() if isinstance(value, int | float)}
+                numbers = {
+                    key: float(value)
+                    for key, value in row.items()
+                    if isinstance(value, int | float)
+                }
                 tracker.tell(run, row["cycle"], numbers, memory)
                 memory["told"] = max(row["cycle"], memory.get("told", -1))
                 if "final_miou" in numbers:
                     memory["measured"] = row["cycle"]
         except Exception as error:  # any of many kinds, by service and network
-            logger.warning("tracking.%s: cycle %s was not logged: %s", tracker.kind, rows[0]["cycle"], error)
+            logger.warning(
+                "tracking.%s: cycle %s was not logged: %s", tracker.kind, rows[0]["cycle"], error
+            )
         try:
             self.storage.replace(NAME, json.dumps(self.memory).encode())
         except (StorageError, OSError) as error:
-            logger.warning("%s: not written; what was logged may be logged again: %s", self.storage.uri(NAME), error)
+            logger.warning(
+                "%s: not written; what was logged may be logged again: %s",
+                self.storage.uri(NAME),
+                error,
+            )
 
 
 def _is_memory(kept: Any) -> bool:
     """Whether this is what one service was told, as `_tell` keeps it."""
     cycles = ("told", "measured")
-    return isinstance(kept, dict) and all(isinstance(kept.get(key, -1), int) for key in cycles) and isinstance(kept.get("run_id", ""), str)
+    return (
+        isinstance(kept, dict)
+        and all(isinstance(kept.get(key, -1), int) for key in cycles)
+        and isinstance(kept.get("run_id", ""), str)
+    )
 
 
 def _news(rows: list[dict[str, Any]], memory: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -93,7 +115,11 @@ def flat_settings(config: RunConfig) -> dict[str, Any]:
     def flat(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for key, value in values.items():
-            found.update(flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value})
+            found.update(
+                flat(value, f"{prefix}{key}.")
+                if isinstance(value, Mapping)
+                else {f"{prefix}{key}": value}
+            )
         return found
 
     return flat(config.model_dump(mode="json", exclude={"tracking"}), "")

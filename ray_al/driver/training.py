@@ -8,7 +8,15 @@ import numpy as np
 from ray_al.core.errors import BrokenImagesError, RayALError
 from ray_al.core.seeding import seed_of
 from ray_al.core.shares import exact
-from ray_al.core.types import START_CYCLE, FileRef, ImageFile, Recipe, TrainPlan, TrainResult, cycle_folder
+from ray_al.core.types import (
+    START_CYCLE,
+    FileRef,
+    ImageFile,
+    Recipe,
+    TrainPlan,
+    TrainResult,
+    cycle_folder,
+)
 from ray_al.driver import decide as actions
 from ray_al.driver.context import Context, Done
 from ray_al.driver.pool import read_table
@@ -24,7 +32,9 @@ def train(context: Context, action: actions.Train, trainer: Trainer) -> Done:
     """Give out the plan and record the answer."""
     cycle, state = action.cycle, context.state
     if not is_untrained(context, cycle) and not state.label_parts:
-        raise RayALError(f"cycle {cycle}: not one label of the start set could be used; see the refused ones with `ray-al status`")
+        raise RayALError(
+            f"cycle {cycle}: not one label of the start set could be used; see the refused ones with `ray-al status`"
+        )
     result = train_usable(
         context,
         lambda: _plan(context, cycle, action.member),
@@ -54,7 +64,9 @@ def train(context: Context, action: actions.Train, trainer: Trainer) -> Done:
     }
 
 
-def train_usable(context: Context, make_plan: Callable[[], TrainPlan], trainer: Trainer, **told: Any) -> TrainResult:
+def train_usable(
+    context: Context, make_plan: Callable[[], TrainPlan], trainer: Trainer, **told: Any
+) -> TrainResult:
     """Train on the images that can be used: those that turn out broken are quarantined, and the plan is made anew, without them.
 
     Args:
@@ -65,7 +77,12 @@ def train_usable(context: Context, make_plan: Callable[[], TrainPlan], trainer: 
         try:
             result = trainer.train(plan, should_stop=context.should_stop, **told)
         except BrokenImagesError as error:
-            context.quarantine([{"image_id": image_id, "error": reason} for image_id, reason in error.images.items()])
+            context.quarantine(
+                [
+                    {"image_id": image_id, "error": reason}
+                    for image_id, reason in error.images.items()
+                ]
+            )
             continue
         context.storage.remove(plan.progress)
         return result
@@ -111,12 +128,16 @@ def _plan(context: Context, cycle: int, member: int) -> TrainPlan:
         output=f"{folder}/checkpoint",
         progress=f"{folder}/progress.pt",
         init=FileRef.from_dict(previous["model.pt"]) if "model.pt" in previous else None,
-        init_optimizer=FileRef.from_dict(previous["optimizer.pt"]) if "optimizer.pt" in previous and settings.policy == "continue" else None,
+        init_optimizer=FileRef.from_dict(previous["optimizer.pt"])
+        if "optimizer.pt" in previous and settings.policy == "continue"
+        else None,
         preview_images=_preview_images(context) if cycle > START_CYCLE and not member else (),
         extra_epochs=settings.extra_epochs if _is_extra(context, cycle) else None,
         splits=() if member else ("val",),
         steps=0 if is_untrained(context, cycle) else None,
-        recipe=Recipe(train={"learning_rate": settings.warm_learning_rate}) if settings.warm_learning_rate and trained_before else Recipe(),
+        recipe=Recipe(train={"learning_rate": settings.warm_learning_rate})
+        if settings.warm_learning_rate and trained_before
+        else Recipe(),
         snapshots=snapshots,
         sieve=_sieve(context, cycle),
     )
@@ -135,7 +156,11 @@ def uses_passes(context: Context, cycle: int) -> bool:
 
 
 def _previous_files(context: Context, cycle: int, member: int) -> Any:
-    known = context.state.members.get(cycle - 1, {}).get(member, {}) if member else context.state.trained.get(cycle - 1, {})
+    known = (
+        context.state.members.get(cycle - 1, {}).get(member, {})
+        if member
+        else context.state.trained.get(cycle - 1, {})
+    )
     return known.get("files", {})
 
 
@@ -145,19 +170,33 @@ def score_weights(context: Context, cycle: int) -> tuple[FileRef, ...]:
         return ()
     files = context.state.trained[cycle]["files"]
     names = ["model.pt", *sorted(name for name in files if name.startswith("snapshot-"))]
-    members = [data["files"]["model.pt"] for _, data in sorted(context.state.members.get(cycle, {}).items())]
+    members = [
+        data["files"]["model.pt"]
+        for _, data in sorted(context.state.members.get(cycle, {}).items())
+    ]
     return tuple(FileRef.from_dict(ref) for ref in [*(files[name] for name in names), *members])
 
 
 def _preview_images(context: Context) -> tuple[ImageFile, ...]:
     """The usable images with most regions in the start set: what the report follows."""
     start = read_table(context.storage, context.state.queries[0].file, ["image_id"])
-    counts = start.group_by("image_id").aggregate([([], "count_all")]).sort_by([("count_all", "descending"), ("image_id", "ascending")])
-    usable = [image_id for image_id in counts.column("image_id").to_pylist() if image_id not in context.state.quarantined]
+    counts = (
+        start.group_by("image_id")
+        .aggregate([([], "count_all")])
+        .sort_by([("count_all", "descending"), ("image_id", "ascending")])
+    )
+    usable = [
+        image_id
+        for image_id in counts.column("image_id").to_pylist()
+        if image_id not in context.state.quarantined
+    ]
     chosen = usable[: context.config.report.num_images]
     uris = context.pool.manifest.column("uri")
     indices = context.pool.indices_of(chosen)
-    return tuple(ImageFile(image_id=image_id, uri=uris[index].as_py()) for image_id, index in zip(chosen, indices, strict=True))
+    return tuple(
+        ImageFile(image_id=image_id, uri=uris[index].as_py())
+        for image_id, index in zip(chosen, indices, strict=True)
+    )
 
 
 def _is_extra(context: Context, cycle: int) -> bool:
@@ -186,4 +225,8 @@ def drop_old_checkpoints(context: Context, cycle: int) -> None:
 
 
 def _by_member(context: Context) -> list[dict[int, Any]]:
-    return [{cycle: data} for cycle, members in context.state.members.items() for data in members.values()]
+    return [
+        {cycle: data}
+        for cycle, members in context.state.members.items()
+        for data in members.values()
+    ]

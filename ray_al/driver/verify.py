@@ -38,16 +38,25 @@ def verify(run_uri: str) -> dict[str, Any]:
         _check_labels(storage, state)
     except (StorageError, ConfigError) as error:
         raise VerifyError(str(error)) from None
-    return {"events": len(events), "files": num_files, "labelled_regions": state.labelled_regions, "spent": state.spent}
+    return {
+        "events": len(events),
+        "files": num_files,
+        "labelled_regions": state.labelled_regions,
+        "spent": state.spent,
+    }
 
 
 def _check_event_files(storage: Storage, event: Event, events: list[Event]) -> int:
     num_files = 0
     text = event.data.get("config_yaml")
     if text is not None and config_facts(text)["config"] != event.data["config"]:
-        raise VerifyError(f"journal event {event.sequence} ({event.kind}): its configuration is not the one that its digest names")
+        raise VerifyError(
+            f"journal event {event.sequence} ({event.kind}): its configuration is not the one that its digest names"
+        )
     for ref in file_refs(event.data):
-        if ref.path == CONFIG:  # which later events may have changed: reading the configuration compares it with the last of them
+        if (
+            ref.path == CONFIG
+        ):  # which later events may have changed: reading the configuration compares it with the last of them
             storage.read(CONFIG)
             num_files += 1
             continue
@@ -75,17 +84,27 @@ def _check_quarantine(storage: Storage, events: list[Event]) -> None:
     state = State()
     for event in events:
         where = f"journal event {event.sequence} ({event.kind})"
-        if event.kind == "images_restored" and (unknown := sorted(set(event.data["images"]) - state.quarantined.keys())):
+        if event.kind == "images_restored" and (
+            unknown := sorted(set(event.data["images"]) - state.quarantined.keys())
+        ):
             raise VerifyError(f"{where}: {unknown[0]} comes back, and was not quarantined")
         if event.kind == "query_selected" and state.quarantined:
-            names = read_table(storage, FileRef.from_dict(event.data["query"]), ["image_id"]).column("image_id").to_pylist()
+            names = (
+                read_table(storage, FileRef.from_dict(event.data["query"]), ["image_id"])
+                .column("image_id")
+                .to_pylist()
+            )
             if chosen := sorted(state.quarantined.keys() & set(names)):
                 raise VerifyError(f"{where}: {chosen[0]} is chosen, and was quarantined before")
-        if event.kind in ("cycle_trained", "model_measured") and "left_out" in event.data:  # earlier versions did not write it
+        if (
+            event.kind in ("cycle_trained", "model_measured") and "left_out" in event.data
+        ):  # earlier versions did not write it
             lost = labels_left_out(storage, state)
             expected = {"images": len(lost), "regions": sum(lost.values())}
             if event.data["left_out"] != expected:
-                raise VerifyError(f"{where}: left out {event.data['left_out']}, labels of quarantined images are {expected}")
+                raise VerifyError(
+                    f"{where}: left out {event.data['left_out']}, labels of quarantined images are {expected}"
+                )
         state = fold([event], state)
 
 
@@ -95,18 +114,26 @@ def _check_measured(events: list[Event]) -> None:
     for event in events:
         if event.kind == "models_measured":
             where = f"journal event {event.sequence} ({event.kind})"
-            expected = {key: value for key, value in summary(event.data["mious"]).items() if key != "mious"}
+            expected = {
+                key: value for key, value in summary(event.data["mious"]).items() if key != "mious"
+            }
             if not all(_is_close(event.data[key], expected[key]) for key in ("miou", "spread")):
                 told = {key: event.data[key] for key in ("miou", "spread")}
                 raise VerifyError(f"{where}: says {told}, of its models follows {expected}")
             if not 0 < event.data["budget"] <= state.amount:
-                raise VerifyError(f"{where}: was measured at {event.data['budget']} of a budget of {state.amount} {state.created['unit']}")
+                raise VerifyError(
+                    f"{where}: was measured at {event.data['budget']} of a budget of {state.amount} {state.created['unit']}"
+                )
         state = fold([event], state)
 
 
 def _is_close(told: float | None, expected: float | None) -> bool:
     """Other versions of numpy sum in another order."""
-    return told is expected if told is None or expected is None else math.isclose(told, expected, rel_tol=1e-9, abs_tol=1e-12)
+    return (
+        told is expected
+        if told is None or expected is None
+        else math.isclose(told, expected, rel_tol=1e-9, abs_tol=1e-12)
+    )
 
 
 def _check_queries(storage: Storage, state: State, config: RunConfig) -> None:
@@ -114,7 +141,9 @@ def _check_queries(storage: Storage, state: State, config: RunConfig) -> None:
     for query in state.queries:
         table = read_table(storage, query.file)
         if len(table) != query.num_regions or sum(table.column("cost").to_pylist()) != query.cost:
-            raise VerifyError(f"{storage.uri(query.file.path)}: {len(table)} regions, the journal says {query.num_regions} costing {query.cost}")
+            raise VerifyError(
+                f"{storage.uri(query.file.path)}: {len(table)} regions, the journal says {query.num_regions} costing {query.cost}"
+            )
         if pool.is_chosen(table).any() or len(np.unique(pool.numbers(table))) != len(table):
             raise VerifyError(f"{storage.uri(query.file.path)}: a region was chosen twice")
         pool.choose(table)
@@ -122,7 +151,9 @@ def _check_queries(storage: Storage, state: State, config: RunConfig) -> None:
         _check_scores(storage, state, pool, query.cycle, table, finished_later=by_classes)
 
 
-def _check_scores(storage: Storage, state: State, pool: Pool, cycle: int, query: Any, *, finished_later: bool) -> None:
+def _check_scores(
+    storage: Storage, state: State, pool: Pool, cycle: int, query: Any, *, finished_later: bool
+) -> None:
     """Every chosen region stands in the scores of its cycle, with the score that the query says.
 
     Scores of functions that look at the classes of the whole pool are finished when the query is chosen: there the region alone is checked.
@@ -133,13 +164,17 @@ def _check_scores(storage: Storage, state: State, pool: Pool, cycle: int, query:
         if ref is not None:
             rows = read_table(storage, ref, ["image_index", "image_id", "region", "score"])
             part = rows.filter(pa.array(is_among(pool.numbers(rows), wanted))).to_pydict()
-            scores.update(zip(zip(part["image_id"], part["region"], strict=True), part["score"], strict=True))
+            scores.update(
+                zip(zip(part["image_id"], part["region"], strict=True), part["score"], strict=True)
+            )
     if not any(state.scores.get(cycle, {}).values()):
         return
     for row in query.select(["image_id", "region", "score"]).to_pylist():
         known = scores.get((row["image_id"], row["region"]))
         if known is None or (known != row["score"] and not finished_later):
-            raise VerifyError(f"query of cycle {cycle}: {row['image_id']} region {row['region']} has score {row['score']}, which no score part holds")
+            raise VerifyError(
+                f"query of cycle {cycle}: {row['image_id']} region {row['region']} has score {row['score']}, which no score part holds"
+            )
 
 
 def _check_labels(storage: Storage, state: State) -> None:
@@ -157,14 +192,22 @@ def _check_labels(storage: Storage, state: State) -> None:
                 )
             labelled.add(name)
     if len(labelled) != state.labelled_regions:
-        raise VerifyError(f"label parts hold {len(labelled)} regions, the journal says {state.labelled_regions}")
+        raise VerifyError(
+            f"label parts hold {len(labelled)} regions, the journal says {state.labelled_regions}"
+        )
 
 
 def describe(event: Event) -> str:
     """One line for `ray-al log`."""
-    shown = {key: value for key, value in event.data.items() if (isinstance(value, int | float | str) and key != "config_yaml") or key == "left_out"}
+    shown = {
+        key: value
+        for key, value in event.data.items()
+        if (isinstance(value, int | float | str) and key != "config_yaml") or key == "left_out"
+    }
     if event.kind == "model_measured":
         shown["miou"] = event.data["metrics"]["val"]["miou"]
     if event.kind in ("images_quarantined", "images_restored"):
-        shown["images"] = [image if isinstance(image, str) else image["image_id"] for image in event.data["images"]]
+        shown["images"] = [
+            image if isinstance(image, str) else image["image_id"] for image in event.data["images"]
+        ]
     return f"{event.sequence:5d}  {event.time}  {event.kind:20s} {json.dumps(shown)}"

@@ -33,7 +33,9 @@ class Embedder:
         self.config, self.device = config, torch.device(device)
         self.backbone = build_backbone(config.model).eval().to(self.device)
         self.batch_size = config.features.batch_size
-        self.layout = MapLayout.of(self._maps(np.zeros((1, *config.data.image_size, 3), dtype=np.uint8)))
+        self.layout = MapLayout.of(
+            self._maps(np.zeros((1, *config.data.image_size, 3), dtype=np.uint8))
+        )
 
     @property
     def stored_device(self) -> str:
@@ -74,7 +76,9 @@ class Embedder:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            maps: Maps = self.backbone(images_to_tensor(images, self.config.data.normalize, self.device))
+            maps: Maps = self.backbone(
+                images_to_tensor(images, self.config.data.normalize, self.device)
+            )
         finally:
             torch.set_num_threads(threads)
         return maps

@@ -49,7 +49,9 @@ class ShardFiles(RecordStore):
         """Of each shard a bit for each row that was compared with its digest."""
         self._lock = threading.Lock()
 
-    def read(self, name: str, rows: Sequence[int], num_values: int) -> list[np.ndarray | None] | None:
+    def read(
+        self, name: str, rows: Sequence[int], num_values: int
+    ) -> list[np.ndarray | None] | None:
         """As `RecordStore.read`."""
         try:
             found = self._rows(name, rows, num_values)
@@ -69,14 +71,20 @@ class ShardFiles(RecordStore):
         table = np.zeros(len(records), dtype=row_type(records.shape[1]))
         for row in np.flatnonzero(usable):
             table[row]["record"] = records[row]
-            table[row]["digest"] = np.frombuffer(_digest(name, int(row), table[row]["record"]), dtype=np.uint8)
+            table[row]["digest"] = np.frombuffer(
+                _digest(name, int(row), table[row]["record"]), dtype=np.uint8
+            )
         buffer = io.BytesIO()
         np.save(buffer, table, allow_pickle=False)
         self.storage.replace(name + SUFFIX, buffer.getvalue())
 
     def names(self, folder: str) -> set[str]:
         """As `RecordStore.names`."""
-        return {f"{folder}/{leaf.removesuffix(SUFFIX)}" for leaf in self.storage.list(folder) if leaf.endswith(SUFFIX)}
+        return {
+            f"{folder}/{leaf.removesuffix(SUFFIX)}"
+            for leaf in self.storage.list(folder)
+            if leaf.endswith(SUFFIX)
+        }
 
     def tidy(self) -> None:
         """As `RecordStore.tidy`."""
@@ -110,7 +118,9 @@ class ShardFiles(RecordStore):
         with self._lock:
             if self._verified.get(name, 0) >> row & 1:
                 return True
-        if value["digest"].any() and value["digest"].tobytes() != _digest(name, row, value["record"]):
+        if value["digest"].any() and value["digest"].tobytes() != _digest(
+            name, row, value["record"]
+        ):
             return False
         with self._lock:
             self._verified[name] = self._verified.get(name, 0) | 1 << row
@@ -118,7 +128,11 @@ class ShardFiles(RecordStore):
 
     def _drop(self, name: str, reason: str) -> None:
         """Remove a damaged file, so that the next stage that fills the store computes it anew."""
-        logger.warning("%s: damaged (%s); its features are computed anew", self.storage.uri(name + SUFFIX), reason)
+        logger.warning(
+            "%s: damaged (%s); its features are computed anew",
+            self.storage.uri(name + SUFFIX),
+            reason,
+        )
         with self._lock:
             self._verified.pop(name, None)
         with contextlib.suppress(StorageError):  # whoever may not remove it computes without it

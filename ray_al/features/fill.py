@@ -19,7 +19,9 @@ Broken = list[tuple[int, str]]
 """Number and fault of each image that cannot be used."""
 
 
-def fill_shard(source: FeatureSource, store: RecordStore, shard: int, views: Sequence[int], threads: int = 1) -> Broken:
+def fill_shard(
+    source: FeatureSource, store: RecordStore, shard: int, views: Sequence[int], threads: int = 1
+) -> Broken:
     """Have the store keep `views` of a shard; what stands and is whole is left as it is.
 
     Each image is read once for all views. No value depends on `threads`: they read images side by
@@ -32,14 +34,24 @@ def fill_shard(source: FeatureSource, store: RecordStore, shard: int, views: Seq
     numbers = source.shards.numbers(shard)
     missing, unusable = [], set[int]()
     for view in views:
-        records = store.read(source.name(shard, view), range(len(numbers)), source.layout.num_values)
+        records = store.read(
+            source.name(shard, view), range(len(numbers)), source.layout.num_values
+        )
         if records is None:
             missing.append(view)
             continue
-        unusable |= {number for number, record in zip(numbers, records, strict=True) if record is None}
+        unusable |= {
+            number for number, record in zip(numbers, records, strict=True) if record is None
+        }
     with ThreadPoolExecutor(threads) as executor:
         wanted = list(numbers) if missing else sorted(unusable)
-        read = dict(zip(wanted, executor.map(lambda number: _image_or_error(source, number), wanted), strict=True))
+        read = dict(
+            zip(
+                wanted,
+                executor.map(lambda number: _image_or_error(source, number), wanted),
+                strict=True,
+            )
+        )
         images = {number: image for number, image in read.items() if not isinstance(image, str)}
         for view in missing:
             usable = np.array([number in images for number in numbers])
@@ -56,11 +68,19 @@ def _image_or_error(source: FeatureSource, number: int) -> np.ndarray | str:
         return str(error)
 
 
-def _records(source: FeatureSource, images: dict[int, np.ndarray], view: int, executor: ThreadPoolExecutor) -> np.ndarray:
+def _records(
+    source: FeatureSource, images: dict[int, np.ndarray], view: int, executor: ThreadPoolExecutor
+) -> np.ndarray:
     numbers, size = list(images), source.embedder.batch_size
 
     def compute(members: list[int]) -> np.ndarray:
-        return source.embedder.records([source.draw(number, view).apply(images[number]) for number in members])
+        return source.embedder.records(
+            [source.draw(number, view).apply(images[number]) for number in members]
+        )
 
-    parts = list(executor.map(compute, [numbers[start : start + size] for start in range(0, len(numbers), size)]))
+    parts = list(
+        executor.map(
+            compute, [numbers[start : start + size] for start in range(0, len(numbers), size)]
+        )
+    )
     return np.concatenate([source.embedder.records([]), *parts])

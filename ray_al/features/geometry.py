@@ -32,7 +32,9 @@ class ViewDraw:
         """The view, uint8 (H, W, 3), of an image, uint8 (H, W, 3)."""
         height, width = self.size
         if self.scale != 1:
-            scaled = Image.fromarray(image).resize(self._scaled_size()[::-1], Image.Resampling.BILINEAR)
+            scaled = Image.fromarray(image).resize(
+                self._scaled_size()[::-1], Image.Resampling.BILINEAR
+            )
             image = np.asarray(scaled)[self.top : self.top + height, self.left : self.left + width]
         if self.mirror:
             image = image[:, ::-1]

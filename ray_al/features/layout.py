@@ -31,12 +31,20 @@ class MapLayout:
         packed: np.ndarray = torch.cat(rows, dim=1).view(torch.uint16).cpu().numpy()
         return packed
 
-    def unpack(self, records: np.ndarray | Sequence[np.ndarray], device: torch.device | str = "cpu") -> Maps:
+    def unpack(
+        self, records: np.ndarray | Sequence[np.ndarray], device: torch.device | str = "cpu"
+    ) -> Maps:
         """Maps (N, c, h, w) in bf16, channels last, of records, uint16 (N, num_values)."""
-        rows = torch.from_numpy(records if isinstance(records, np.ndarray) else np.stack(records)).view(torch.bfloat16).to(device)
+        rows = (
+            torch.from_numpy(records if isinstance(records, np.ndarray) else np.stack(records))
+            .view(torch.bfloat16)
+            .to(device)
+        )
         maps, start = [], 0
         for size in self.sizes:
             part = rows[:, start : start + size.num_values]
-            maps.append(part.reshape(-1, size.height, size.width, size.channels).permute(0, 3, 1, 2))
+            maps.append(
+                part.reshape(-1, size.height, size.width, size.channels).permute(0, 3, 1, 2)
+            )
             start += size.num_values
         return tuple(maps)

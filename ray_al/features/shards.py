@@ -66,7 +66,13 @@ class Shards:
             rows = [self.row(number) for number in self.numbers(shard)]
             stamps = _stamps([row["uri"] for row in rows])
             facts = [
-                (row["image_id"], row["uri"].removeprefix(self._prefix), row.get("height"), row.get("width"), stamp)
+                (
+                    row["image_id"],
+                    row["uri"].removeprefix(self._prefix),
+                    row.get("height"),
+                    row.get("width"),
+                    stamp,
+                )
                 for row, stamp in zip(rows, stamps, strict=True)
             ]
             self._stamps[shard] = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:40]

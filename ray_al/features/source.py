@@ -49,7 +49,13 @@ class FeatureSource:
         rows: Sequence[Row] | pa.Table,
         device: str = "cpu",
     ) -> None:
-        self.config, self.run_uri, self.split, self.rows, self.device = config, run_uri, split, rows, device
+        self.config, self.run_uri, self.split, self.rows, self.device = (
+            config,
+            run_uri,
+            split,
+            rows,
+            device,
+        )
         self.store: RecordStore | None = config.features.store.open(run_uri)
         self._cache = ByteCache(int(config.data.cache_gb * 2**30))
         self._lock = threading.Lock()
@@ -77,7 +83,9 @@ class FeatureSource:
         """The number of the view that is the mirrored image."""
         mirrored = ViewDraw(size=self.config.data.image_size, mirror=True)
         views = enumerate(self.config.features.views, start=1)
-        return next((n for n, view in views if view.draw("", mirrored.size) == mirrored), self.num_views)
+        return next(
+            (n for n, view in views if view.draw("", mirrored.size) == mirrored), self.num_views
+        )
 
     @functools.cached_property
     def embedder(self) -> Embedder:
@@ -96,7 +104,9 @@ class FeatureSource:
             return ViewDraw(size=size)
         if view == self.num_views:
             return ViewDraw(size=size, mirror=True)
-        drawn: ViewDraw = self.config.features.views[view - 1].draw(f"{view}/{self.shards.row(number)['image_id']}", size)
+        drawn: ViewDraw = self.config.features.views[view - 1].draw(
+            f"{view}/{self.shards.row(number)['image_id']}", size
+        )
         return drawn
 
     def records(self, numbers: Sequence[int], view: int) -> np.ndarray:
@@ -121,7 +131,11 @@ class FeatureSource:
         """
         row = self.shards.row(number)
         pooled = row.get("height") is not None
-        read = read_pool_image(row["uri"], (row["height"], row["width"])) if pooled else read_image(row["uri"])
+        read = (
+            read_pool_image(row["uri"], (row["height"], row["width"]))
+            if pooled
+            else read_image(row["uri"])
+        )
         return resize_image(read, self.config.data.image_size)
 
     def folder(self, view: int) -> str:
@@ -164,20 +178,30 @@ class FeatureSource:
                 found |= self._of_shard(self.store, shard, members, view)
         return found
 
-    def _of_shard(self, store: RecordStore, shard: int, members: list[int], view: int) -> dict[int, np.ndarray]:
+    def _of_shard(
+        self, store: RecordStore, shard: int, members: list[int], view: int
+    ) -> dict[int, np.ndarray]:
         name, every = self.name(shard, view), self.shards.numbers(shard)
         wanted = members if store.is_near else every
-        records = self._whole.get(name) or store.read(name, [number - every.start for number in wanted], self.layout.num_values)
+        records = self._whole.get(name) or store.read(
+            name, [number - every.start for number in wanted], self.layout.num_values
+        )
         if records is None:
             return self._fill(store, shard, members, view)
-        found = {number: record for number, record in zip(wanted, records, strict=True) if record is not None}
+        found = {
+            number: record
+            for number, record in zip(wanted, records, strict=True)
+            if record is not None
+        }
         if not store.is_near:
             self._keep(found, view)
             with self._lock:
                 self._whole = dict([*self._whole.items(), (name, records)][-WHOLE_SHARDS:])
         return {number: found[number] for number in members if number in found}
 
-    def _fill(self, store: RecordStore, shard: int, members: list[int], view: int) -> dict[int, np.ndarray]:
+    def _fill(
+        self, store: RecordStore, shard: int, members: list[int], view: int
+    ) -> dict[int, np.ndarray]:
         """What was not stored and is now.
 
         A split beside the pool has no stage that fills the store, and is read as a whole by whoever
@@ -196,16 +220,28 @@ class FeatureSource:
             self._failed = True
             return {}
         rows = self.shards.numbers(shard)
-        records = store.read(self.name(shard, view), [number - rows.start for number in members], self.layout.num_values)
-        return {number: record for number, record in zip(members, records or [], strict=bool(records)) if record is not None}
+        records = store.read(
+            self.name(shard, view),
+            [number - rows.start for number in members],
+            self.layout.num_values,
+        )
+        return {
+            number: record
+            for number, record in zip(members, records or [], strict=bool(records))
+            if record is not None
+        }
 
 
-def pool_source(config: RunConfig, run_uri: str, manifest: pa.Table, device: str = "cpu") -> FeatureSource:
+def pool_source(
+    config: RunConfig, run_uri: str, manifest: pa.Table, device: str = "cpu"
+) -> FeatureSource:
     """Of the pool; numbers are those of the manifest, whose places are whole (`absolute_places`)."""
     return FeatureSource(config, run_uri, POOL, manifest.select(list(COLUMNS)), device)
 
 
-def split_source(config: RunConfig, run_uri: str, dataset: Dataset, split: str, device: str = "cpu") -> FeatureSource:
+def split_source(
+    config: RunConfig, run_uri: str, dataset: Dataset, split: str, device: str = "cpu"
+) -> FeatureSource:
     """Of another split of the data set; numbers are positions in `dataset.splits[split]`."""
     rows = [{"image_id": file.image_id, "uri": file.uri} for file in dataset.splits[split]]
     return FeatureSource(config, run_uri, split, rows, device)

@@ -20,7 +20,9 @@ class RecordStore:
     limit_bytes: int
     is_near: bool = True
 
-    def read(self, name: str, rows: Sequence[int], num_values: int) -> list[np.ndarray | None] | None:
+    def read(
+        self, name: str, rows: Sequence[int], num_values: int
+    ) -> list[np.ndarray | None] | None:
         """Records of the shard `name`, uint16 (num_values,) each, by their positions in it.
 
         A shard that is damaged is told of in a warning, and counts as one that is not there.

@@ -46,11 +46,17 @@ def read_classes(data: bytes, class_names: Sequence[str]) -> tuple[int, ...]:
 def _class_id(value: object, class_names: Sequence[str]) -> int:
     """An id as it is; a name also where its accents are stored in another way than in the configuration."""
     if isinstance(value, str):
-        same = [number for number, name in enumerate(class_names) if unicodedata.normalize("NFC", name) == unicodedata.normalize("NFC", value)]
+        same = [
+            number
+            for number, name in enumerate(class_names)
+            if unicodedata.normalize("NFC", name) == unicodedata.normalize("NFC", value)
+        ]
         if value in class_names or len(same) == 1:
             return class_names.index(value) if value in class_names else same[0]
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < len(class_names):
-        raise DataError(f"class {_short(repr(value))} is not known; ids are 0 to {len(class_names) - 1}, names: {_short(', '.join(class_names))}")
+        raise DataError(
+            f"class {_short(repr(value))} is not known; ids are 0 to {len(class_names) - 1}, names: {_short(', '.join(class_names))}"
+        )
     return value
 
 
@@ -61,7 +67,9 @@ def read_mask(data: bytes, place: Place, classes: Classes) -> np.ndarray:
         DataError: the file is damaged or can be read in two ways; without the file's name.
     """
     header = _check_file(data)
-    window = _window(header, place)  # before anything is decompressed, however large the file says that it is
+    window = _window(
+        header, place
+    )  # before anything is decompressed, however large the file says that it is
     png.check_png_pixels(data)
     image = _open(data)
     values = np.asarray(image)
@@ -84,7 +92,9 @@ def _check_file(data: bytes) -> png.PngHeader:
         mode = {png.RGB: "RGB", png.GREYSCALE_ALPHA: "LA", png.RGB_ALPHA: "RGBA"}[header.color_type]
         raise DataError(f"mode {mode}; {SAVE_IDS}")
     if header.color_type == png.GREYSCALE and header.bits != 8:
-        raise DataError(f"{header.bits}-bit greyscale, in which ids and shades of grey cannot be told apart; {SAVE_IDS}")
+        raise DataError(
+            f"{header.bits}-bit greyscale, in which ids and shades of grey cannot be told apart; {SAVE_IDS}"
+        )
     return header
 
 
@@ -95,9 +105,15 @@ def _found(data: bytes) -> str:
     try:
         with Image.open(io.BytesIO(data)) as image:
             kind = image.format
-    except Exception:  # a decoder may raise anything where a file is damaged; here it only helps to name the file
+    except (
+        Exception
+    ):  # a decoder may raise anything where a file is damaged; here it only helps to name the file
         return "not a readable image"
-    lossy = ", whose pixel values are not those that were drawn" if kind in ("JPEG", "MPO", "JPEG2000", "WEBP", "AVIF") else ""
+    lossy = (
+        ", whose pixel values are not those that were drawn"
+        if kind in ("JPEG", "MPO", "JPEG2000", "WEBP", "AVIF")
+        else ""
+    )
     return f"a {kind} file{lossy}"
 
 
@@ -109,8 +125,12 @@ def _window(header: png.PngHeader, place: Place) -> tuple[slice, slice]:
         return slice(top, top + box.height), slice(left, left + box.width)
     if (header.height, header.width) == (box.height, box.width):
         return slice(None), slice(None)
-    expected = f"{box.height}x{box.width} (the region) or {context.height}x{context.width} (the picture)"
-    raise DataError(f"{header.height}x{header.width} pixels, expected {expected}; export it at that size")
+    expected = (
+        f"{box.height}x{box.width} (the region) or {context.height}x{context.width} (the picture)"
+    )
+    raise DataError(
+        f"{header.height}x{header.width} pixels, expected {expected}; export it at that size"
+    )
 
 
 def _open(data: bytes) -> Image.Image:
@@ -124,16 +144,26 @@ def _open(data: bytes) -> Image.Image:
     if frames > 1:
         raise DataError(f"{frames} pictures in one file; save the mask alone")
     if orientation in TURNED:
-        raise DataError(f"an orientation tag ({orientation}) that turns the picture; save it as it is seen, without the tag")
+        raise DataError(
+            f"an orientation tag ({orientation}) that turns the picture; save it as it is seen, without the tag"
+        )
     return image
 
 
 def _check_opaque(image: Image.Image, values: np.ndarray) -> None:
-    alpha = image.info.get("transparency", b"")  # an opacity for each index, or the one value that is transparent
-    transparent = [alpha] if isinstance(alpha, int) else [index for index, opacity in enumerate(alpha) if opacity != 255]
+    alpha = image.info.get(
+        "transparency", b""
+    )  # an opacity for each index, or the one value that is transparent
+    transparent = (
+        [alpha]
+        if isinstance(alpha, int)
+        else [index for index, opacity in enumerate(alpha) if opacity != 255]
+    )
     num_pixels = int(np.isin(values, transparent).sum())
     if num_pixels:
-        raise DataError(f"{num_pixels} transparent pixels, which say nothing of a class; {SAVE_IDS}")
+        raise DataError(
+            f"{num_pixels} transparent pixels, which say nothing of a class; {SAVE_IDS}"
+        )
 
 
 def _from_palette(values: np.ndarray, palette: Sequence[int], classes: Classes) -> np.ndarray:
@@ -145,18 +175,29 @@ def _from_palette(values: np.ndarray, palette: Sequence[int], classes: Classes) 
     present, inverse = np.unique(values, return_inverse=True)
     used = [int(value) for value in present]
     if used[-1] >= len(colors):
-        raise DataError(f"index {used[-1]} of a palette of {len(colors)} colours; save it again, {SAVE_IDS}")
+        raise DataError(
+            f"index {used[-1]} of a palette of {len(colors)} colours; save it again, {SAVE_IDS}"
+        )
     is_ramp = len(colors) > 1 and all(color == (i, i, i) for i, color in enumerate(colors))
     is_own = [tuple(color) for color in classes.colors] == colors[: len(classes.colors)]
-    by_index = used if (is_ramp or is_own) and all(value < len(classes.names) or value == IGNORE_INDEX for value in used) else None
+    by_index = (
+        used
+        if (is_ramp or is_own)
+        and all(value < len(classes.names) or value == IGNORE_INDEX for value in used)
+        else None
+    )
     try:
-        by_color = [_class_of(value, colors[value], classes, int((values == value).sum())) for value in used]
+        by_color = [
+            _class_of(value, colors[value], classes, int((values == value).sum())) for value in used
+        ]
     except DataError:
         if by_index is None:
             raise
         by_color = by_index
     if by_index is not None and by_index != by_color:
-        raise DataError(f"the palette's greys are colours of classes, but not those of the ids; {SAVE_IDS}")
+        raise DataError(
+            f"the palette's greys are colours of classes, but not those of the ids; {SAVE_IDS}"
+        )
     if is_ramp and used == [0, IGNORE_INDEX]:
         raise DataError(BLACK_AND_WHITE)
     return np.array(by_color, dtype=np.uint8)[inverse].reshape(values.shape)
@@ -181,7 +222,9 @@ def _class_of(index: int, color: tuple[int, ...], classes: Classes, num_pixels: 
 def _check_ids(mask: np.ndarray, num_classes: int) -> np.ndarray:
     unknown = mask[(mask >= num_classes) & (mask != IGNORE_INDEX)]
     if unknown.size:
-        raise DataError(f"id {int(unknown[0])} on {unknown.size} pixels; ids are 0 to {num_classes - 1}, or {IGNORE_INDEX} for nothing")
+        raise DataError(
+            f"id {int(unknown[0])} on {unknown.size} pixels; ids are 0 to {num_classes - 1}, or {IGNORE_INDEX} for nothing"
+        )
     return mask
 
 

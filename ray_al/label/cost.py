@@ -23,5 +23,8 @@ def polygon_clicks(ids: np.ndarray, region: np.ndarray | None = None) -> int:
     """
     mask = np.ones(ids.shape, dtype=bool) if region is None else region
     square = np.ones((3, 3), dtype=bool)
-    components = sum(int(ndimage.label((ids == value) & mask, structure=square)[1]) for value in np.unique(ids[mask]))
+    components = sum(
+        int(ndimage.label((ids == value) & mask, structure=square)[1])
+        for value in np.unique(ids[mask])
+    )
     return components + sum(boundary_clicks(ids, region))

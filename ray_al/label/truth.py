@@ -17,7 +17,9 @@ GroundTruth = Callable[[int, int], Truth]
 """(image_index, region) -> what is there."""
 
 
-def ground_truth(manifest: pa.Table, regions_of: Callable[[int], ImageRegions], decoder: Any) -> GroundTruth:
+def ground_truth(
+    manifest: pa.Table, regions_of: Callable[[int], ImageRegions], decoder: Any
+) -> GroundTruth:
     """The one door to the pool's masks."""
     mask_uris, heights, widths = (manifest.column(name) for name in ("mask_uri", "height", "width"))
 
@@ -25,13 +27,21 @@ def ground_truth(manifest: pa.Table, regions_of: Callable[[int], ImageRegions], 
     strict = dataclasses.replace(decoder, whole=True)
 
     def read(image_index: int, region: int) -> Truth:
-        uri, height, width = mask_uris[image_index].as_py(), heights[image_index].as_py(), widths[image_index].as_py()
+        uri, height, width = (
+            mask_uris[image_index].as_py(),
+            heights[image_index].as_py(),
+            widths[image_index].as_py(),
+        )
         size = masks.read_mask_size(uri)
         if tuple(size) != (height, width):
-            raise DataError(f"{uri}: the mask is {size[0]}x{size[1]} pixels, its image {height}x{width}; export the mask at the image's size")
+            raise DataError(
+                f"{uri}: the mask is {size[0]}x{size[1]} pixels, its image {height}x{width}; export the mask at the image's size"
+            )
         regions = regions_of(image_index)
         box = regions.box(region)
-        return Truth(ids=masks.read_mask(uri, strict, box=box), region=regions.mask(region), box=box)
+        return Truth(
+            ids=masks.read_mask(uri, strict, box=box), region=regions.mask(region), box=box
+        )
 
     return read
 

@@ -32,7 +32,9 @@ def read_config(storage: Storage, events: Sequence[Event] | None = None) -> RunC
     """
     records = recorded(Journal(storage).events if events is None else events)
     if not records:
-        raise ConfigError(f"{storage.root}: not a run directory (its journal is empty); give one that `ray-al run` made")
+        raise ConfigError(
+            f"{storage.root}: not a run directory (its journal is empty); give one that `ray-al run` made"
+        )
     source, text = storage.uri(CONFIG), records[-1].get("config_yaml")
     if text is None or not is_left_behind(storage, records):
         data = storage.read(CONFIG)
@@ -48,7 +50,9 @@ def is_left_behind(storage: Storage, records: Sequence[Mapping[str, Any]]) -> bo
     if data is None:
         return True
     there = FileRef.of(CONFIG, data)
-    return there != FileRef.from_dict(records[-1]["config"]) and any(there == FileRef.from_dict(record["config"]) for record in records[:-1])
+    return there != FileRef.from_dict(records[-1]["config"]) and any(
+        there == FileRef.from_dict(record["config"]) for record in records[:-1]
+    )
 
 
 def recorded(events: Sequence[Event]) -> list[Mapping[str, Any]]:
@@ -60,13 +64,20 @@ def _refuse_changes(source: str, data: bytes, text: str | None) -> None:
     """Refuse a file that says something else than `text`; spaces and order may change."""
     remedy = "put it back as it was; settings that may change are changed by `ray-al resume RUN_DIR --set KEY=VALUE`, others need a new run"
     if text is None:
-        raise ConfigError(f"{source}: has changed since the run was made (its ledger holds another digest); {remedy}")
+        raise ConfigError(
+            f"{source}: has changed since the run was made (its ledger holds another digest); {remedy}"
+        )
     try:
-        changes = list(differences(parse_yaml(text, source=source), parse_yaml(data, source=source)))
+        changes = list(
+            differences(parse_yaml(text, source=source), parse_yaml(data, source=source))
+        )
     except ConfigError as error:
         raise ConfigError(f"{error}; {remedy}") from None
     if changes:
-        listed = "; ".join(f"{key} is {_shown(now)}, the ledger recorded {_shown(before)}" for key, before, now in changes[:10])
+        listed = "; ".join(
+            f"{key} is {_shown(now)}, the ledger recorded {_shown(before)}"
+            for key, before, now in changes[:10]
+        )
         raise ConfigError(f"{source}: has changed since the run recorded it: {listed}; {remedy}")
 
 
@@ -77,7 +88,9 @@ def _shown(value: Any) -> str:
     return "missing" if value is MISSING else repr(value)
 
 
-def differences(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+def differences(
+    before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, Any, Any]]:
     """(dotted key, value before, value after) of what differs; `MISSING` where a key is not there."""
     for key in dict.fromkeys([*before, *after]):
         old, new = before.get(key, MISSING), after.get(key, MISSING)

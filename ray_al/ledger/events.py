@@ -12,7 +12,9 @@ from ray_al.ledger.values import problem
 SCHEMA_VERSION = 1
 
 EVENTS: Mapping[str, frozenset[str]] = {
-    "run_created": frozenset({"name", "manifest", "config", "num_images", "num_regions", "num_pixels", "unit", "amount"}),
+    "run_created": frozenset(
+        {"name", "manifest", "config", "num_images", "num_regions", "num_pixels", "unit", "amount"}
+    ),
     "config_changed": frozenset({"config", "config_yaml", "changes"}),
     "driver_started": frozenset({"term", "host", "pid"}),
     "images_quarantined": frozenset({"images"}),
@@ -24,14 +26,36 @@ EVENTS: Mapping[str, frozenset[str]] = {
     "features_outdated": frozenset({"shards"}),
     "query_selected": frozenset({"cycle", "query", "num_regions", "num_pixels", "cost", "seconds"}),
     "labels_requested": frozenset({"cycle", "tasks", "num_tasks"}),
-    "labels_received": frozenset({"cycle", "part", "num_regions", "num_pixels", "cost", "refused", "seconds", "term"}),
+    "labels_received": frozenset(
+        {"cycle", "part", "num_regions", "num_pixels", "cost", "refused", "seconds", "term"}
+    ),
     "cycle_filled": frozenset({"cycle"}),
     "query_closed": frozenset({"cycle", "num_unanswered", "refunded"}),
     "cycle_trained": frozenset(
-        {"cycle", "files", "metrics", "labelled", "class_pixels", "num_steps", "num_images", "train_seconds", "evaluate_seconds"}
+        {
+            "cycle",
+            "files",
+            "metrics",
+            "labelled",
+            "class_pixels",
+            "num_steps",
+            "num_images",
+            "train_seconds",
+            "evaluate_seconds",
+        }
     ),
     "member_trained": frozenset({"cycle", "member", "files", "num_steps", "train_seconds"}),
-    "model_measured": frozenset({"cycle", "repeat", "metrics", "num_steps", "num_images", "train_seconds", "evaluate_seconds"}),
+    "model_measured": frozenset(
+        {
+            "cycle",
+            "repeat",
+            "metrics",
+            "num_steps",
+            "num_images",
+            "train_seconds",
+            "evaluate_seconds",
+        }
+    ),
     "models_measured": frozenset({"cycle", "budget", "mious", "miou", "spread", "seconds"}),
     "images_picked": frozenset({"cycle", "file", "num_picked", "num_check"}),
     "shards_scored": frozenset({"cycle", "parts"}),
@@ -60,12 +84,18 @@ class Event:
 
     def __post_init__(self) -> None:
         if self.kind not in EVENTS:
-            raise StorageError(f"journal event {self.sequence}: unknown kind {self.kind!r}; a newer ray_al wrote it, use that version")
+            raise StorageError(
+                f"journal event {self.sequence}: unknown kind {self.kind!r}; a newer ray_al wrote it, use that version"
+            )
         missing = EVENTS[self.kind] - self.data.keys()
         if missing:
-            raise StorageError(f"journal event {self.sequence} ({self.kind}): keys {sorted(missing)} are missing")
+            raise StorageError(
+                f"journal event {self.sequence} ({self.kind}): keys {sorted(missing)} are missing"
+            )
         if wrong := problem(self.kind, self.data):
-            raise StorageError(f"journal event {self.sequence} ({self.kind}): {wrong}; restore the file from a copy")
+            raise StorageError(
+                f"journal event {self.sequence} ({self.kind}): {wrong}; restore the file from a copy"
+            )
 
     def to_bytes(self) -> bytes:
         values = {
@@ -95,7 +125,9 @@ class Event:
                 writer=values.get("writer", ""),
             )
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise StorageError(f"{source}: not a journal event ({error}); restore the file from a copy") from None
+            raise StorageError(
+                f"{source}: not a journal event ({error}); restore the file from a copy"
+            ) from None
 
 
 def file_refs(value: Any) -> Iterator[FileRef]:
@@ -114,4 +146,6 @@ def file_refs(value: Any) -> Iterator[FileRef]:
 def is_superseded(event: Event, events: Iterable[Event]) -> bool:
     """Whether the event names a checkpoint that may be gone, as one of a later cycle is there: old ones are dropped on purpose."""
     trained = event.kind in ("cycle_trained", "member_trained")
-    return trained and any(other.kind == "cycle_trained" and other.sequence > event.sequence for other in events)
+    return trained and any(
+        other.kind == "cycle_trained" and other.sequence > event.sequence for other in events
+    )

@@ -45,19 +45,28 @@ class Journal:
         return event
 
     def _read(self) -> list[Event]:
-        names = [name for name in self.storage.list(FOLDER) if name.endswith(".json") and not name.startswith(".")]
+        names = [
+            name
+            for name in self.storage.list(FOLDER)
+            if name.endswith(".json") and not name.startswith(".")
+        ]
         events = []
         for sequence, name in enumerate(names):
             source = self.storage.uri(f"{FOLDER}/{name}")
             event = Event.from_bytes(self.storage.read(f"{FOLDER}/{name}"), source=source)
             if event.sequence != sequence or not name.startswith(f"{sequence:08d}"):
-                raise StorageError(f"{source}: expected event {sequence}, found {event.sequence}; an event is missing, restore it from a copy")
+                raise StorageError(
+                    f"{source}: expected event {sequence}, found {event.sequence}; an event is missing, restore it from a copy"
+                )
             events.append(event)
         self._check_first(events)
         return events
 
     def _check_first(self, events: list[Event]) -> None:
-        wrong = next((event for event in events if (event.kind == "run_created") != (event.sequence == 0)), None)
+        wrong = next(
+            (event for event in events if (event.kind == "run_created") != (event.sequence == 0)),
+            None,
+        )
         if wrong is not None:
             raise StorageError(
                 f"{self.storage.uri(FOLDER)}: event {wrong.sequence} is {wrong.kind}, and a run begins with one run_created; "

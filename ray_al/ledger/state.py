@@ -79,9 +79,15 @@ class State:
     @property
     def unlabelled_classes(self) -> list[str]:
         """Names of the classes of which the last training had no label; empty before the first."""
-        last = self.trained.get(max((cycle for cycle in self.trained if cycle >= 0), default=-2), {})
+        last = self.trained.get(
+            max((cycle for cycle in self.trained if cycle >= 0), default=-2), {}
+        )
         pixels = last.get("class_pixels") or ()
-        return [name for name, count in zip(self.created["class_names"], pixels, strict=False) if not count]
+        return [
+            name
+            for name, count in zip(self.created["class_names"], pixels, strict=False)
+            if not count
+        ]
 
     @property
     def cycle(self) -> int:
@@ -127,13 +133,17 @@ def _driver_started(state: State, data: Mapping[str, Any]) -> State:
 
 def _quarantined(state: State, data: Mapping[str, Any]) -> State:
     broken = {image["image_id"]: image["error"] for image in data["images"]}
-    restored = {image_id: term for image_id, term in state.restored.items() if image_id not in broken}
+    restored = {
+        image_id: term for image_id, term in state.restored.items() if image_id not in broken
+    }
     return replace(state, quarantined={**state.quarantined, **broken}, restored=restored)
 
 
 def _restored(state: State, data: Mapping[str, Any]) -> State:
     back = dict.fromkeys(data["images"], state.term)
-    quarantined = {image_id: error for image_id, error in state.quarantined.items() if image_id not in back}
+    quarantined = {
+        image_id: error for image_id, error in state.quarantined.items() if image_id not in back
+    }
     return replace(state, quarantined=quarantined, restored={**state.restored, **back})
 
 
@@ -150,7 +160,9 @@ def _query_selected(state: State, data: Mapping[str, Any]) -> State:
 
 def _labels_requested(state: State, data: Mapping[str, Any]) -> State:
     refused = data.get("refused", ())  # images that turned out broken when their tasks were written
-    state = _change_query(state, data["cycle"], tasks=data["tasks"], refused=state.queries[-1].refused + len(refused))
+    state = _change_query(
+        state, data["cycle"], tasks=data["tasks"], refused=state.queries[-1].refused + len(refused)
+    )
     return replace(state, refused=(*state.refused, *refused))
 
 
@@ -172,7 +184,9 @@ def _labels_received(state: State, data: Mapping[str, Any]) -> State:
         labelled_regions=state.labelled_regions + data["num_regions"],
         labelled_pixels=state.labelled_pixels + data["num_pixels"],
         labelled_clicks=state.labelled_clicks + data.get("clicks", 0),
-        visits=None if state.visits is None or "num_images" not in data else state.visits + data["num_images"],
+        visits=None
+        if state.visits is None or "num_images" not in data
+        else state.visits + data["num_images"],
         spent=state.spent + data["cost"],
         reserved=state.reserved - data["cost"],
         refused=_still_refused(state, data),
@@ -187,7 +201,9 @@ def _still_refused(state: State, data: Mapping[str, Any]) -> tuple[Mapping[str, 
 
 
 def _query_closed(state: State, data: Mapping[str, Any]) -> State:
-    return replace(_change_query(state, data["cycle"], closed=True), reserved=state.reserved - data["refunded"])
+    return replace(
+        _change_query(state, data["cycle"], closed=True), reserved=state.reserved - data["refunded"]
+    )
 
 
 def _cycle_filled(state: State, data: Mapping[str, Any]) -> State:
@@ -205,14 +221,21 @@ def _model_measured(state: State, data: Mapping[str, Any]) -> State:
     cycle = data["cycle"]
     if cycle not in state.trained:
         raise ValueError(f"cycle {cycle} is measured and was not trained")
-    return replace(state, repeats={**state.repeats, cycle: {**state.repeats.get(cycle, {}), data["repeat"]: data}})
+    return replace(
+        state,
+        repeats={**state.repeats, cycle: {**state.repeats.get(cycle, {}), data["repeat"]: data}},
+    )
 
 
 def _models_measured(state: State, data: Mapping[str, Any]) -> State:
     cycle = data["cycle"]
-    known = [one["metrics"]["val"]["miou"] for _, one in sorted(state.repeats.get(cycle, {}).items())]
+    known = [
+        one["metrics"]["val"]["miou"] for _, one in sorted(state.repeats.get(cycle, {}).items())
+    ]
     if data["mious"] != known:
-        raise ValueError(f"its mIoU are {data['mious']}, those of the models that were measured {known}")
+        raise ValueError(
+            f"its mIoU are {data['mious']}, those of the models that were measured {known}"
+        )
     return replace(state, measured={**state.measured, cycle: data})
 
 
@@ -223,11 +246,17 @@ def _trained(state: State, data: Mapping[str, Any]) -> State:
 
 def _member_trained(state: State, data: Mapping[str, Any]) -> State:
     cycle = data["cycle"]
-    return replace(state, members={**state.members, cycle: {**state.members.get(cycle, {}), data["member"]: data}})
+    return replace(
+        state,
+        members={**state.members, cycle: {**state.members.get(cycle, {}), data["member"]: data}},
+    )
 
 
 def _parts(data: Mapping[str, Any]) -> dict[int, FileRef | None]:
-    return {part["shard"]: FileRef.from_dict(part["file"]) if part["file"] else None for part in data["parts"]}
+    return {
+        part["shard"]: FileRef.from_dict(part["file"]) if part["file"] else None
+        for part in data["parts"]
+    }
 
 
 def _images_segmented(state: State, data: Mapping[str, Any]) -> State:
@@ -241,7 +270,13 @@ def _regions_computed(state: State, data: Mapping[str, Any]) -> State:
 
 
 def _shards_embedded(state: State, data: Mapping[str, Any]) -> State:
-    return replace(state, embedded_shards={**state.embedded_shards, **{part["shard"]: part["name"] for part in data["parts"]}})
+    return replace(
+        state,
+        embedded_shards={
+            **state.embedded_shards,
+            **{part["shard"]: part["name"] for part in data["parts"]},
+        },
+    )
 
 
 def _pool_embedded(state: State, data: Mapping[str, Any]) -> State:
@@ -250,7 +285,13 @@ def _pool_embedded(state: State, data: Mapping[str, Any]) -> State:
 
 def _features_outdated(state: State, data: Mapping[str, Any]) -> State:
     gone = set(data["shards"])
-    return replace(state, embedded=None, embedded_shards={shard: name for shard, name in state.embedded_shards.items() if shard not in gone})
+    return replace(
+        state,
+        embedded=None,
+        embedded_shards={
+            shard: name for shard, name in state.embedded_shards.items() if shard not in gone
+        },
+    )
 
 
 def _images_picked(state: State, data: Mapping[str, Any]) -> State:
@@ -260,12 +301,16 @@ def _images_picked(state: State, data: Mapping[str, Any]) -> State:
 
 def _shards_scored(state: State, data: Mapping[str, Any]) -> State:
     cycle = data["cycle"]
-    return replace(state, scores={**state.scores, cycle: {**state.scores.get(cycle, {}), **_parts(data)}})
+    return replace(
+        state, scores={**state.scores, cycle: {**state.scores.get(cycle, {}), **_parts(data)}}
+    )
 
 
 def _shards_extracted(state: State, data: Mapping[str, Any]) -> State:
     cycle = data["cycle"]
-    return replace(state, features={**state.features, cycle: {**state.features.get(cycle, {}), **_parts(data)}})
+    return replace(
+        state, features={**state.features, cycle: {**state.features.get(cycle, {}), **_parts(data)}}
+    )
 
 
 def _features_extracted(state: State, data: Mapping[str, Any]) -> State:
@@ -282,7 +327,9 @@ def _finished(state: State, data: Mapping[str, Any]) -> State:
 
 def _change_query(state: State, cycle: int, **changes: Any) -> State:
     if state.queries[-1].cycle != cycle:
-        raise ValueError(f"an event about the query of cycle {cycle} after the query of cycle {state.queries[-1].cycle}")
+        raise ValueError(
+            f"an event about the query of cycle {cycle} after the query of cycle {state.queries[-1].cycle}"
+        )
     return replace(state, queries=(*state.queries[:-1], replace(state.queries[-1], **changes)))
 
 

@@ -85,11 +85,17 @@ def _trained_problem(event: str, data: Mapping[str, Any]) -> str | None:
     """Of the mappings whose keys are names: files by name, metrics by split."""
     checks: list[tuple[str, Any, Kind]] = []
     if event in ("cycle_trained", "member_trained"):
-        checks = [("files", data["files"], {"model.pt": FILE}), *((f"files.{name}", ref, FILE) for name, ref in data["files"].items())]
+        checks = [
+            ("files", data["files"], {"model.pt": FILE}),
+            *((f"files.{name}", ref, FILE) for name, ref in data["files"].items()),
+        ]
     if event in ("cycle_trained", "model_measured"):
         metric: Kind = {"miou": NUMBER, "pixel_accuracy": NUMBER, "iou": [(None, NUMBER)]}
         needed: Kind = {"val": metric} if data["cycle"] >= 0 else {}
-        checks += [("metrics", data["metrics"], needed), *((f"metrics.{split}", values, metric) for split, values in data["metrics"].items())]
+        checks += [
+            ("metrics", data["metrics"], needed),
+            *((f"metrics.{split}", values, metric) for split, values in data["metrics"].items()),
+        ]
     return next((text for key, value, kind in checks if (text := _problem(value, kind, key))), None)
 
 
@@ -99,18 +105,36 @@ def _problem(value: Any, kind: Kind, key: str) -> str | None:
         return None if None in problems else problems[-1]
     if isinstance(kind, Family):
         is_kind = isinstance(value, str) and (value in kind.kinds or ":" in value)
-        return None if is_kind else f"{key} is {_shown(value)}, not one of {', '.join(sorted(kind.kinds))}"
+        return (
+            None
+            if is_kind
+            else f"{key} is {_shown(value)}, not one of {', '.join(sorted(kind.kinds))}"
+        )
     if isinstance(kind, list):
         if not isinstance(value, list | tuple):
             return f"{key} is {_shown(value)}, not a list"
-        return next((text for index, one in enumerate(value) if (text := _problem(one, kind[0], f"{key}[{index}]"))), None)
+        return next(
+            (
+                text
+                for index, one in enumerate(value)
+                if (text := _problem(one, kind[0], f"{key}[{index}]"))
+            ),
+            None,
+        )
     if isinstance(kind, Mapping):
         if not isinstance(value, Mapping):
             return f"{key} is {_shown(value)}, not keys and values"
         missing = kind.keys() - value.keys()
         if missing:
             return f"{key} lacks {sorted(missing)}"
-        return next((text for name, inner in kind.items() if (text := _problem(value[name], inner, f"{key}.{name}"))), None)
+        return next(
+            (
+                text
+                for name, inner in kind.items()
+                if (text := _problem(value[name], inner, f"{key}.{name}"))
+            ),
+            None,
+        )
     if kind is None:
         return None if value is None else f"{key} is {_shown(value)}"
     fits = isinstance(value, kind) and (kind in (bool, object) or not isinstance(value, bool))

@@ -31,7 +31,9 @@ def list_models() -> tuple[str, ...]:
     return TORCHVISION_NAMES
 
 
-def build_model(model: ModelConfig | ComposedConfig, num_classes: int, *, load_weights: bool = True) -> nn.Module:
+def build_model(
+    model: ModelConfig | ComposedConfig, num_classes: int, *, load_weights: bool = True
+) -> nn.Module:
     """Build a network; the caller seeds torch first.
 
     Args:
@@ -56,7 +58,9 @@ def build_model(model: ModelConfig | ComposedConfig, num_classes: int, *, load_w
     if load_weights and model.weights not in WEIGHTS:
         load_state(network, model.weights)
     if isinstance(network, Segmenter) and model.is_frozen:
-        network.backbone.load_state_dict(build_backbone(model).get_submodule("backbone").state_dict())
+        network.backbone.load_state_dict(
+            build_backbone(model).get_submodule("backbone").state_dict()
+        )
     return network
 
 
@@ -78,7 +82,9 @@ def build_backbone(model: ModelConfig | ComposedConfig) -> nn.Module:
     return SegmenterBackbone(network.backbone, network.keys)
 
 
-def check_model(model: ModelConfig | ComposedConfig, num_classes: int, size: tuple[int, int] = (64, 64)) -> None:
+def check_model(
+    model: ModelConfig | ComposedConfig, num_classes: int, size: tuple[int, int] = (64, 64)
+) -> None:
     """Find out before a run starts whether `build_model` will work, downloads included.
 
     Args:
@@ -104,7 +110,9 @@ def _check_output(network: nn.Module, name: str, num_classes: int) -> None:
         try:
             shape = tuple(network.eval()(torch.zeros(1, 3, 64, 64)).shape)
         except (RuntimeError, TypeError, ValueError) as error:
-            raise ConfigError(f"model.name {name!r}: a 64 x 64 image does not pass through it: {error}; check model.args") from None
+            raise ConfigError(
+                f"model.name {name!r}: a 64 x 64 image does not pass through it: {error}; check model.args"
+            ) from None
     if shape[1] != num_classes:
         message = f"model.name {name!r}: it gives {shape[1]} channels, the data set has {num_classes} classes"
         raise ConfigError(f"{message}; set its number of classes in model.args")
@@ -122,7 +130,12 @@ def _build_torchvision(model: ModelConfig, num_classes: int, load_weights: bool)
     from torchvision.models import get_model, get_model_weights
 
     full = load_weights and model.weights == "full"
-    options: dict[str, Any] = {"weights": None, "weights_backbone": None, "num_classes": num_classes, **model.args}
+    options: dict[str, Any] = {
+        "weights": None,
+        "weights_backbone": None,
+        "num_classes": num_classes,
+        **model.args,
+    }
     try:
         if full:
             options["weights"] = get_model_weights(model.name).DEFAULT  # type: ignore[attr-defined]
@@ -134,14 +147,20 @@ def _build_torchvision(model: ModelConfig, num_classes: int, load_weights: bool)
         message = f"model.weights {model.weights!r}: download failed ({error}); fetch it where there is a network, or give a file's path, or 'none'"
         raise ConfigError(message) from None
     except (TypeError, ValueError, RuntimeError) as error:
-        raise ConfigError(f"model.args {model.args!r}: {model.name} cannot be built: {error}; correct model.args or model.weights") from None
+        raise ConfigError(
+            f"model.args {model.args!r}: {model.name} cannot be built: {error}; correct model.args or model.weights"
+        ) from None
     if full:
         _replace_last_convolutions(network.classifier, num_classes)
-    return Segmenter(network, takes_all_features=model.name.startswith("lraspp"), is_frozen=model.is_frozen)
+    return Segmenter(
+        network, takes_all_features=model.name.startswith("lraspp"), is_frozen=model.is_frozen
+    )
 
 
 def _replace_last_convolutions(classifier: nn.Module, num_classes: int) -> None:
-    names = ("low_classifier", "high_classifier") if hasattr(classifier, "low_classifier") else ("4",)
+    names = (
+        ("low_classifier", "high_classifier") if hasattr(classifier, "low_classifier") else ("4",)
+    )
     for name in names:
         old = classifier.get_submodule(name)
         assert isinstance(old, nn.Conv2d)
@@ -155,8 +174,12 @@ def _build_foreign(model: ModelConfig, num_classes: int) -> ForeignSegmenter:
             f"{message}; set it to false, or give a backbone of your own (model.kind=composed, model.backbone.kind=package.module:Class)"
         )
     if model.weights in ("backbone", "full"):
-        raise ConfigError(f"model.weights {model.weights!r}: only for torchvision's names; set pretrained weights of {model.name} in model.args")
-    function = import_function("model.name", model.name, wanted="a function or class that returns a torch module")
+        raise ConfigError(
+            f"model.weights {model.weights!r}: only for torchvision's names; set pretrained weights of {model.name} in model.args"
+        )
+    function = import_function(
+        "model.name", model.name, wanted="a function or class that returns a torch module"
+    )
     arguments = dict(model.args)
     if "num_classes" in inspect.signature(function).parameters:
         arguments.setdefault("num_classes", num_classes)
@@ -164,9 +187,15 @@ def _build_foreign(model: ModelConfig, num_classes: int) -> ForeignSegmenter:
         network = function(**arguments)
     except OSError as error:
         message = f"model.name {model.name!r}: a download or file failed ({error})"
-        raise ConfigError(f"{message}; fetch it where there is a network, or change model.args") from None
+        raise ConfigError(
+            f"{message}; fetch it where there is a network, or change model.args"
+        ) from None
     except (TypeError, ValueError, KeyError) as error:
-        raise ConfigError(f"model.args {model.args!r}: {model.name} refuses them: {error}") from None
+        raise ConfigError(
+            f"model.args {model.args!r}: {model.name} refuses them: {error}"
+        ) from None
     if not isinstance(network, nn.Module):
-        raise ConfigError(f"model.name {model.name!r}: returned a {type(network).__name__}; it must return a torch module")
+        raise ConfigError(
+            f"model.name {model.name!r}: returned a {type(network).__name__}; it must return a torch module"
+        )
     return ForeignSegmenter(network, model.name)

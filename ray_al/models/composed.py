@@ -35,7 +35,15 @@ class ComposedNetwork(SplitNetwork):
         is_frozen: whether the backbone keeps its weights and its batch norm's statistics.
     """
 
-    def __init__(self, backbone: nn.Module, head: nn.Module, num_maps: int, *, hidden_layer: str | None, is_frozen: bool) -> None:
+    def __init__(
+        self,
+        backbone: nn.Module,
+        head: nn.Module,
+        num_maps: int,
+        *,
+        hidden_layer: str | None,
+        is_frozen: bool,
+    ) -> None:
         super().__init__(backbone, is_frozen=is_frozen)
         self.head, self.num_maps, self._hidden = head, num_maps, hidden_layer
 
@@ -59,13 +67,17 @@ class ComposedNetwork(SplitNetwork):
         return ComposedHead(self.head, self.coarsest, self.num_maps)
 
 
-def build_composed(model: ComposedConfig, num_classes: int, *, load_weights: bool = True) -> ComposedNetwork:
+def build_composed(
+    model: ComposedConfig, num_classes: int, *, load_weights: bool = True
+) -> ComposedNetwork:
     """As `build_model`. A frozen backbone gets its weights in any case: its checkpoints hold the head alone."""
     backbone = build_composed_backbone(model, load_weights=load_weights or model.is_frozen)
     side = model.backbone.probe_side
     probe = probe_maps(backbone, (side, side))
     head = model.head.build([one.shape[1] for one in probe], num_classes)
-    network = ComposedNetwork(backbone, head, len(probe), hidden_layer=model.head.hidden_layer, is_frozen=model.is_frozen)
+    network = ComposedNetwork(
+        backbone, head, len(probe), hidden_layer=model.head.hidden_layer, is_frozen=model.is_frozen
+    )
     if not isinstance(model.frozen, bool):
         _keep_stages(network, model.frozen, side)
     return network
@@ -92,10 +104,14 @@ def check_composed(model: ComposedConfig, num_classes: int, size: tuple[int, int
             logits = network(torch.zeros(1, 3, *size))
     except (RuntimeError, TypeError, ValueError, IndexError) as error:
         text = " ".join(str(error).split())[:300]
-        raise ConfigError(f"{head}: the maps of model.backbone do not pass through it: {text}; mend the head or choose another") from None
+        raise ConfigError(
+            f"{head}: the maps of model.backbone do not pass through it: {text}; mend the head or choose another"
+        ) from None
     if not isinstance(logits, torch.Tensor) or logits.ndim != 4 or logits.shape[1] != num_classes:
         seen = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
-        raise ConfigError(f"{head}: it gives {seen}, and not logits (N, {num_classes}, h, w) of the data set's {num_classes} classes; mend the head")
+        raise ConfigError(
+            f"{head}: it gives {seen}, and not logits (N, {num_classes}, h, w) of the data set's {num_classes} classes; mend the head"
+        )
 
 
 def probe_maps(backbone: nn.Module, size: tuple[int, int]) -> Maps:
@@ -112,7 +128,9 @@ def probe_maps(backbone: nn.Module, size: tuple[int, int]) -> Maps:
     except (RuntimeError, AssertionError, ValueError, TypeError) as error:
         text = " ".join(str(error).split())[:300]
         message = f"model.backbone: an image of {height}x{width} pixels (data.image_size) does not pass through it: {text}"
-        raise ConfigError(f"{message}; give a size that it takes, such as a multiple of its patches") from None
+        raise ConfigError(
+            f"{message}; give a size that it takes, such as a multiple of its patches"
+        ) from None
     backbone.train(was_training)
     _check_maps(maps)
     found: Maps = maps
@@ -120,14 +138,26 @@ def probe_maps(backbone: nn.Module, size: tuple[int, int]) -> Maps:
 
 
 def _check_maps(maps: object) -> None:
-    if not isinstance(maps, tuple) or not maps or not all(isinstance(one, torch.Tensor) and one.ndim == 4 for one in maps):
-        shapes = [tuple(one.shape) for one in maps if isinstance(one, torch.Tensor)] if isinstance(maps, Sequence) else []
+    if (
+        not isinstance(maps, tuple)
+        or not maps
+        or not all(isinstance(one, torch.Tensor) and one.ndim == 4 for one in maps)
+    ):
+        shapes = (
+            [tuple(one.shape) for one in maps if isinstance(one, torch.Tensor)]
+            if isinstance(maps, Sequence)
+            else []
+        )
         seen = f"{type(maps).__name__} {shapes or ''}".strip()
-        raise ConfigError(f"model.backbone: it gives a {seen}; its forward must return a tuple of maps of shape (N, c, h, w)")
+        raise ConfigError(
+            f"model.backbone: it gives a {seen}; its forward must return a tuple of maps of shape (N, c, h, w)"
+        )
     areas = [one.shape[2] * one.shape[3] for one in maps]
     if areas != sorted(areas, reverse=True):
         sizes = ", ".join(f"{one.shape[2]}x{one.shape[3]}" for one in maps)
-        raise ConfigError(f"model.backbone: its maps have {sizes} cells; name its layers from fine to coarse")
+        raise ConfigError(
+            f"model.backbone: its maps have {sizes} cells; name its layers from fine to coarse"
+        )
 
 
 def _keep_stages(network: ComposedNetwork, count: int, side: int) -> None:
@@ -141,17 +171,25 @@ def _keep_stages(network: ComposedNetwork, count: int, side: int) -> None:
     """
     if count >= network.num_maps:
         message = f"model.frozen: {count}; the backbone gives {network.num_maps} maps"
-        raise ConfigError(f"{message}; give a number below that, or true where all of it keeps its weights")
+        raise ConfigError(
+            f"{message}; give a number below that, or true where all of it keeps its weights"
+        )
     backbone = network.backbone.eval()
     parameters = list(backbone.parameters())
     with torch.enable_grad():
         total = sum(one.sum() for one in backbone(torch.zeros(1, 3, side, side))[:count])
     slopes = torch.autograd.grad(total, parameters, allow_unused=True)
-    kept = {id(parameter) for parameter, slope in zip(parameters, slopes, strict=True) if slope is not None}
+    kept = {
+        id(parameter)
+        for parameter, slope in zip(parameters, slopes, strict=True)
+        if slope is not None
+    }
     for parameter in parameters:
         parameter.requires_grad_(id(parameter) not in kept)
     backbone.train(network.training)
-    network.keep_statistics(name for name, module in network.named_modules() if _has_all(kept, module))
+    network.keep_statistics(
+        name for name, module in network.named_modules() if _has_all(kept, module)
+    )
 
 
 def _has_all(kept: set[int], module: nn.Module) -> bool:

@@ -13,7 +13,14 @@ from torch import nn
 
 from ray_al.core.errors import ConfigError
 from ray_al.core.seeding import generator
-from ray_al.models.layers import KeptWhole, candidate_layers, check_layer, put_behind, replace_layer, root_of
+from ray_al.models.layers import (
+    KeptWhole,
+    candidate_layers,
+    check_layer,
+    put_behind,
+    replace_layer,
+    root_of,
+)
 from ray_al.models.split import SplitNetwork
 from ray_al.models.state import FROZEN_PREFIX, is_split
 
@@ -42,7 +49,9 @@ class PassDropout(KeptWhole):
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """The values with channels dropped and the rest divided by 1 - p; channels are axis 1 of (N, C, h, w), else the last axis."""
         if not isinstance(values, torch.Tensor):
-            raise ConfigError(f"strategy.passes.places: the output of {self.name!r} is a {type(values).__name__}; name a layer that gives a tensor")
+            raise ConfigError(
+                f"strategy.passes.places: the output of {self.name!r} is a {type(values).__name__}; name a layer that gives a tensor"
+            )
         if self.training:
             output: torch.Tensor = self.in_training(values)
             return output
@@ -72,8 +81,16 @@ def dropout_pass(seed: int, cycle: int, number: int | None) -> Iterator[None]:
 def own_dropouts(model: nn.Module) -> dict[str, nn.Module]:
     """The dropout layers a network was built with, by each of their names; one with p = 0 is none, nor is one of a frozen backbone."""
     modules = root_of(model).named_modules(remove_duplicate=False)
-    found = {name: module for name, module in modules if isinstance(module, nn.Dropout | nn.Dropout2d) and module.p > 0}
-    return {name: module for name, module in found.items() if not (is_split(model) and name.startswith(FROZEN_PREFIX))}
+    found = {
+        name: module
+        for name, module in modules
+        if isinstance(module, nn.Dropout | nn.Dropout2d) and module.p > 0
+    }
+    return {
+        name: module
+        for name, module in found.items()
+        if not (is_split(model) and name.startswith(FROZEN_PREFIX))
+    }
 
 
 def dropout_places(model: nn.Module) -> tuple[str, ...]:
@@ -90,10 +107,14 @@ def dropout_places(model: nn.Module) -> tuple[str, ...]:
     if isinstance(model, SplitNetwork) and model.hidden_layer is not None:
         return (model.hidden_layer,)
     names = ", ".join(candidate_layers(model))
-    raise ConfigError(f"strategy.passes.places: the network has no dropout layer; name layers behind which to put one, such as {names}")
+    raise ConfigError(
+        f"strategy.passes.places: the network has no dropout layer; name layers behind which to put one, such as {names}"
+    )
 
 
-def with_dropout(model: nn.Module, places: Sequence[str] | None, probability: float | None) -> tuple[nn.Module, str]:
+def with_dropout(
+    model: nn.Module, places: Sequence[str] | None, probability: float | None
+) -> tuple[nn.Module, str]:
     """Make a network stochastic in evaluation mode, in place; its state dict stays as it was.
 
     The network's own dropout layers are used. Where it has none, layers are added at `dropout_places`; where places are named, there.
@@ -110,9 +131,15 @@ def with_dropout(model: nn.Module, places: Sequence[str] | None, probability: fl
         ConfigError: unknown place, with the nearest names; no place known; a probability outside (0, 1).
     """
     if probability is not None and not 0 < probability < 1:
-        raise ConfigError(f"strategy.passes.probability: {probability}; it must lie between 0 and 1, both excluded")
+        raise ConfigError(
+            f"strategy.passes.probability: {probability}; it must lie between 0 and 1, both excluded"
+        )
     own = own_dropouts(model)
-    added = [check_layer(model, name, "strategy.passes.places") for name in dict.fromkeys(places or dropout_places(model)) if name not in own]
+    added = [
+        check_layer(model, name, "strategy.passes.places")
+        for name in dict.fromkeys(places or dropout_places(model))
+        if name not in own
+    ]
     used = _use_own(model, own, probability)
     chance = DEFAULT_PROBABILITY if probability is None else probability
     # Inner layers first: behind an outer one the names inside it change.
@@ -123,7 +150,9 @@ def with_dropout(model: nn.Module, places: Sequence[str] | None, probability: fl
     return model, "; ".join(parts)
 
 
-def _use_own(model: nn.Module, own: dict[str, nn.Module], probability: float | None) -> dict[str, PassDropout]:
+def _use_own(
+    model: nn.Module, own: dict[str, nn.Module], probability: float | None
+) -> dict[str, PassDropout]:
     made: dict[int, PassDropout] = {}  # a layer that has two names stays one layer
     used = {}
     for name, layer in own.items():

@@ -24,8 +24,14 @@ class FeatureTap(KeptWhole):
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """The values as they are, of shape (N, D, h, w)."""
         if not isinstance(values, torch.Tensor) or values.ndim != 4:
-            seen = f"tensor of shape {tuple(values.shape)}" if isinstance(values, torch.Tensor) else type(values).__name__
-            raise ConfigError(f"strategy.feature_layer: the output of {self.layer!r} is a {seen}; name a layer that gives (N, D, h, w)")
+            seen = (
+                f"tensor of shape {tuple(values.shape)}"
+                if isinstance(values, torch.Tensor)
+                else type(values).__name__
+            )
+            raise ConfigError(
+                f"strategy.feature_layer: the output of {self.layer!r} is a {seen}; name a layer that gives (N, D, h, w)"
+            )
         _tapped.get()[self.layer] = values.clone()
         return values
 
@@ -46,12 +52,20 @@ def feature_layer(model: nn.Module, name: str | None) -> str:
         if isinstance(model, SplitNetwork):
             return name
         near = ", ".join(candidate_layers(model))
-        raise ConfigError(f"strategy.feature_layer {name!r}: the backbone of this model is not known; name a layer of it, such as {near}")
+        raise ConfigError(
+            f"strategy.feature_layer {name!r}: the backbone of this model is not known; name a layer of it, such as {near}"
+        )
     if isinstance(model, SplitNetwork):
         name = {None: model.hidden_layer, "backbone": COARSEST}.get(name, name)
     if name is None:
-        kind = f"model.name {model.name!r}" if isinstance(model, ForeignSegmenter) else type(model).__name__
-        raise ConfigError(f"strategy.feature_layer: none is known for {kind}; name one of it, such as {', '.join(candidate_layers(model))}")
+        kind = (
+            f"model.name {model.name!r}"
+            if isinstance(model, ForeignSegmenter)
+            else type(model).__name__
+        )
+        raise ConfigError(
+            f"strategy.feature_layer: none is known for {kind}; name one of it, such as {', '.join(candidate_layers(model))}"
+        )
     return check_layer(model, name, "strategy.feature_layer")
 
 
@@ -78,5 +92,7 @@ class FeatureNetwork(nn.Module):
         finally:
             _tapped.reset(token)
         if self.layer not in seen:
-            raise ConfigError(f"strategy.feature_layer: the network does not call {self.layer!r}; name another layer")
+            raise ConfigError(
+                f"strategy.feature_layer: the network does not call {self.layer!r}; name another layer"
+            )
         return logits, seen[self.layer]

@@ -32,5 +32,7 @@ class ForeignSegmenter(nn.Module):
             output = getattr(output, "logits", output)
         if not isinstance(output, torch.Tensor) or output.ndim != 4:
             message = f"model.name {self.name!r}: its output is a {type(output).__name__}"
-            raise ConfigError(f"{message}; give a (N, C, h, w) tensor, a dict with 'out', or .logits")
+            raise ConfigError(
+                f"{message}; give a (N, C, h, w) tensor, a dict with 'out', or .logits"
+            )
         return output

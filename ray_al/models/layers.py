@@ -31,7 +31,9 @@ class Followed(nn.Module):
         return self.behind(self.module(*args, **kwargs))
 
 
-def _without_inner_name(module: nn.Module, state: dict[str, Any], prefix: str, metadata: dict[str, Any]) -> None:
+def _without_inner_name(
+    module: nn.Module, state: dict[str, Any], prefix: str, metadata: dict[str, Any]
+) -> None:
     inner = f"{prefix}module."
     for key in [key for key in state if key.startswith(inner)]:
         state[prefix + key.removeprefix(inner)] = state.pop(key)
@@ -65,13 +67,19 @@ def check_layer(model: nn.Module, name: str, key: str) -> str:
     Raises:
         ConfigError: naming the nearest layers; a layer of a frozen backbone, which is not called where features are read.
     """
-    called = (other for other, module in root_of(model).named_modules() if other and _is_called(module))
+    called = (
+        other for other, module in root_of(model).named_modules() if other and _is_called(module)
+    )
     known = [other for other in called if not _is_frozen(model, other)]
     if name in known:
         return name
-    near = ", ".join(difflib.get_close_matches(name, known, n=3, cutoff=0.5) or candidate_layers(model))
+    near = ", ".join(
+        difflib.get_close_matches(name, known, n=3, cutoff=0.5) or candidate_layers(model)
+    )
     if _is_frozen(model, name):
-        raise ConfigError(f"{key}: {name!r} lies in the frozen backbone, whose features are computed once; name a layer of the head, such as {near}")
+        raise ConfigError(
+            f"{key}: {name!r} lies in the frozen backbone, whose features are computed once; name a layer of the head, such as {near}"
+        )
     raise ConfigError(f"{key}: the network has no layer {name!r}; name one of it, such as {near}")
 
 
@@ -81,7 +89,11 @@ def _is_frozen(model: nn.Module, name: str) -> bool:
 
 def candidate_layers(model: nn.Module) -> list[str]:
     """Some names to choose from: the last layers of the upper two levels."""
-    names = [name for name, module in root_of(model).named_modules() if name.count(".") < 2 and name and _is_called(module)]
+    names = [
+        name
+        for name, module in root_of(model).named_modules()
+        if name.count(".") < 2 and name and _is_called(module)
+    ]
     return [name for name in names if not _is_frozen(model, name)][-NUM_CANDIDATES:]
 
 

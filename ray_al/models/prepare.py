@@ -28,13 +28,22 @@ def images_to_tensor(
         float32 tensor of shape (N, 3, H, W).
     """
     count, height, width, channels = images.shape
-    own = images if images.flags.writeable and images.flags.c_contiguous else images.copy()  # torch warns of others
+    own = (
+        images if images.flags.writeable and images.flags.c_contiguous else images.copy()
+    )  # torch warns of others
     rows = torch.from_numpy(own).to(device).view(count, height, width * channels).float().div_(255)
     if normalize == "imagenet":
         # A whole row at a time: a vector of three channels is too short for the processor's vector units.
-        mean, std = (torch.tensor(values, device=device).repeat(width) for values in (IMAGENET_MEAN, IMAGENET_STD))
+        mean, std = (
+            torch.tensor(values, device=device).repeat(width)
+            for values in (IMAGENET_MEAN, IMAGENET_STD)
+        )
         rows.sub_(mean).div_(std)
-    return rows.view(count, height, width, channels).permute(0, 3, 1, 2).contiguous(memory_format=memory_format)
+    return (
+        rows.view(count, height, width, channels)
+        .permute(0, 3, 1, 2)
+        .contiguous(memory_format=memory_format)
+    )
 
 
 def set_batch_norm_momentum(model: nn.Module, momentum: float | None) -> None:

@@ -35,7 +35,9 @@ class SegmenterHead(nn.Module):
 class Segmenter(SplitNetwork):
     """A network of torchvision's without its last interpolation and its auxiliary head."""
 
-    def __init__(self, network: nn.Module, *, takes_all_features: bool, is_frozen: bool = False) -> None:
+    def __init__(
+        self, network: nn.Module, *, takes_all_features: bool, is_frozen: bool = False
+    ) -> None:
         super().__init__(network.get_submodule("backbone"), is_frozen=is_frozen)
         self.classifier = network.get_submodule("classifier")
         self.keys = ("low", "high") if takes_all_features else ("out",)
@@ -64,5 +66,7 @@ class Segmenter(SplitNetwork):
 
 def _classify(classifier: nn.Module, keys: tuple[str, ...], maps: Maps) -> torch.Tensor:
     """A head with one map takes it as it is, one with more by their names."""
-    logits: torch.Tensor = classifier(maps[0] if len(keys) == 1 else dict(zip(keys, maps, strict=True)))
+    logits: torch.Tensor = classifier(
+        maps[0] if len(keys) == 1 else dict(zip(keys, maps, strict=True))
+    )
     return logits

@@ -79,4 +79,8 @@ def through(coarsest: nn.Module, maps: Maps, num_maps: int) -> Maps:
 
 def trained_part(network: nn.Module) -> nn.Module:
     """The part that is computed for every batch: of a frozen network its head."""
-    return network.head_network() if isinstance(network, SplitNetwork) and network.is_frozen else network
+    return (
+        network.head_network()
+        if isinstance(network, SplitNetwork) and network.is_frozen
+        else network
+    )

@@ -16,7 +16,11 @@ def is_split(network: nn.Module) -> bool:
 def trained_state(network: nn.Module) -> dict[str, torch.Tensor]:
     """The state dict of a checkpoint; without the backbone where it is frozen."""
     state = dict(network.state_dict())
-    return {key: value for key, value in state.items() if not (is_split(network) and key.startswith(FROZEN_PREFIX))}
+    return {
+        key: value
+        for key, value in state.items()
+        if not (is_split(network) and key.startswith(FROZEN_PREFIX))
+    }
 
 
 def load_trained(network: nn.Module, state: dict[str, Any]) -> None:

@@ -16,7 +16,9 @@ def load_state(network: nn.Module, uri: str, *, prefix: str = "") -> None:
         ConfigError: no such file, no state dict, or one of another network.
     """
     state = read_state(uri)
-    part = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+    part = {
+        key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)
+    }
     try:
         network.load_state_dict(part)
     except RuntimeError as error:
@@ -39,8 +41,12 @@ def read_state(uri: str) -> dict[str, torch.Tensor]:
         state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load answers a broken file with any error
         raise _refused(uri, error) from None
-    if not isinstance(state, dict) or not all(isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in state.items()):
-        raise _refused(uri, TypeError(f"it holds a {type(state).__name__}, and not tensors by their names"))
+    if not isinstance(state, dict) or not all(
+        isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in state.items()
+    ):
+        raise _refused(
+            uri, TypeError(f"it holds a {type(state).__name__}, and not tensors by their names")
+        )
     return dict(state)
 
 
@@ -68,7 +74,9 @@ def load_backbone_state(network: nn.Module, uri: str, needed: set[str] | None = 
     """
     given, own = read_state(uri), network.state_dict()
     wanted = set(own) if needed is None else needed
-    pairs = {key: key for key in own} if wanted <= set(given) else dict(zip(own, given, strict=False))
+    pairs = (
+        {key: key for key in own} if wanted <= set(given) else dict(zip(own, given, strict=False))
+    )
     for key in (key for key in own if key in wanted):
         other = pairs.get(key)
         if other is None:
@@ -80,4 +88,6 @@ def load_backbone_state(network: nn.Module, uri: str, needed: set[str] | None = 
 
 
 def _misfit(uri: str, what: str) -> ConfigError:
-    return ConfigError(f"model.weights {uri!r}: not weights of this backbone: {what}; give weights of the network that model.backbone names")
+    return ConfigError(
+        f"model.weights {uri!r}: not weights of this backbone: {what}; give weights of the network that model.backbone names"
+    )

@@ -23,7 +23,9 @@ def in_reading_order(labels_HW: np.ndarray) -> np.ndarray:
     """int32 (H, W): the ids, numbered from 0 without gaps in the order of their first pixels."""
     flat = labels_HW.ravel()
     first = np.full(int(flat.max()) + 1, flat.size, dtype=np.int64)
-    first[flat[::-1]] = np.arange(flat.size - 1, -1, -1)  # of equal indices the last assignment stands
+    first[flat[::-1]] = np.arange(
+        flat.size - 1, -1, -1
+    )  # of equal indices the last assignment stands
     number = np.empty(len(first), dtype=np.int32)
     number[np.argsort(first, kind="stable")] = np.arange(len(first), dtype=np.int32)
     return number[labels_HW]
@@ -55,7 +57,9 @@ def _merge_crumbs(pieces_HW: np.ndarray, min_pixels: float) -> np.ndarray:
         for other, length in borders[piece].items():
             del borders[other][piece]
             if other != target:
-                borders[target][other] = borders[other][target] = borders[target].get(other, 0) + length
+                borders[target][other] = borders[other][target] = (
+                    borders[target].get(other, 0) + length
+                )
         owner[piece] = target
         sizes[target] += size
         sizes[piece] = 0
@@ -72,7 +76,9 @@ def _borders(pieces_HW: np.ndarray, num_pieces: int) -> list[dict[int, int]]:
     other = np.concatenate([pieces_HW[:-1].ravel(), pieces_HW[:, :-1].ravel()]).astype(np.int64)
     pairs = (one * num_pieces + other)[one != other]
     borders: list[dict[int, int]] = [{} for _ in range(num_pieces)]
-    for pair, length in zip(*(values.tolist() for values in np.unique(pairs, return_counts=True)), strict=True):
+    for pair, length in zip(
+        *(values.tolist() for values in np.unique(pairs, return_counts=True)), strict=True
+    ):
         low, high = divmod(pair, num_pieces)
         borders[low][high] = borders[high][low] = borders[low].get(high, 0) + length
     return borders

@@ -59,7 +59,11 @@ class GridRegions:
 
     @property
     def num_regions(self) -> int:
-        return self.rows * self.columns if self.height >= self.rows and self.width >= self.columns else 0
+        return (
+            self.rows * self.columns
+            if self.height >= self.rows and self.width >= self.columns
+            else 0
+        )
 
     @cached_property
     def boxes(self) -> np.ndarray:
@@ -79,8 +83,12 @@ class GridRegions:
     def labels(self) -> np.ndarray:
         if self.num_regions == 0:
             return np.full((self.height, self.width), -1, dtype=np.int32)
-        row_of = np.repeat(np.arange(self.rows, dtype=np.int32), np.diff(_edges(self.height, self.rows)))
-        column_of = np.repeat(np.arange(self.columns, dtype=np.int32), np.diff(_edges(self.width, self.columns)))
+        row_of = np.repeat(
+            np.arange(self.rows, dtype=np.int32), np.diff(_edges(self.height, self.rows))
+        )
+        column_of = np.repeat(
+            np.arange(self.columns, dtype=np.int32), np.diff(_edges(self.width, self.columns))
+        )
         return row_of[:, None] * np.int32(self.columns) + column_of[None, :]
 
     def boxes_of(self, regions: np.ndarray) -> np.ndarray:

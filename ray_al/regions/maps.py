@@ -63,7 +63,9 @@ class MappedRegions(Regions):
         labels_HW = decode_map(data)
         if labels_HW.shape != (height, width):
             found = f"{labels_HW.shape[0]}x{labels_HW.shape[1]}"
-            raise DataError(f"a map of {found} pixels for an image of {height}x{width}; the image has changed, start a new run")
+            raise DataError(
+                f"a map of {found} pixels for an image of {height}x{width}; the image has changed, start a new run"
+            )
         return MapRegions(labels_HW)
 
 
@@ -97,7 +99,10 @@ class MapRegions:
     def boxes(self) -> np.ndarray:
         """int32 (R, 4): top, left, bottom, right, half-open, tight."""
         places = find_objects(self.labels + 1)
-        return np.array([(rows.start, columns.start, rows.stop, columns.stop) for rows, columns in places], dtype=np.int32)
+        return np.array(
+            [(rows.start, columns.start, rows.stop, columns.stop) for rows, columns in places],
+            dtype=np.int32,
+        )
 
     def boxes_of(self, regions: np.ndarray) -> np.ndarray:
         chosen: np.ndarray = self.boxes[regions]
@@ -122,7 +127,9 @@ def encode_map(labels: np.ndarray) -> bytes:
     """
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= MAX_REGIONS:
-        raise DataError(f"a map of regions holds ids {low} to {high}, a stored one 0 to {MAX_REGIONS - 1}; lower regions.count")
+        raise DataError(
+            f"a map of regions holds ids {low} to {high}, a stored one 0 to {MAX_REGIONS - 1}; lower regions.count"
+        )
     buffer = io.BytesIO()
     Image.fromarray(labels.astype(np.uint16)).save(buffer, format="PNG")
     return buffer.getvalue()
@@ -138,9 +145,13 @@ def decode_map(data: bytes) -> np.ndarray:
         image = Image.open(io.BytesIO(data), formats=("PNG",))
         image.load()
     except Exception as error:  # a decoder may raise anything where a file is damaged
-        raise DataError(f"a map of regions cannot be read ({error}); delete the part that holds it, it is made again") from None
+        raise DataError(
+            f"a map of regions cannot be read ({error}); delete the part that holds it, it is made again"
+        ) from None
     if image.mode != "I;16":
-        raise DataError(f"a map of regions has mode {image.mode}, expected a 16-bit greyscale PNG; delete the part that holds it, it is made again")
+        raise DataError(
+            f"a map of regions has mode {image.mode}, expected a 16-bit greyscale PNG; delete the part that holds it, it is made again"
+        )
     return np.array(image).astype(np.int32)
 
 
@@ -148,9 +159,14 @@ def maps_table(rows: Iterable[tuple[int, str, np.ndarray]]) -> pa.Table:
     """MAP_SCHEMA of (image_index, image_id, labels int32 (H, W)), in the order of `rows`."""
     columns: tuple[list, ...] = ([], [], [], [])
     for image_index, image_id, labels in rows:
-        for column, value in zip(columns, (image_index, image_id, int(labels.max()) + 1, encode_map(labels)), strict=True):
+        for column, value in zip(
+            columns, (image_index, image_id, int(labels.max()) + 1, encode_map(labels)), strict=True
+        ):
             column.append(value)
-    return pa.table([pa.array(column, field.type) for column, field in zip(columns, MAP_SCHEMA, strict=True)], schema=MAP_SCHEMA)
+    return pa.table(
+        [pa.array(column, field.type) for column, field in zip(columns, MAP_SCHEMA, strict=True)],
+        schema=MAP_SCHEMA,
+    )
 
 
 class MapPart:
@@ -162,7 +178,9 @@ class MapPart:
 
     def __init__(self, data: bytes) -> None:
         self.table = read_parquet(data)
-        self._row_of = {index: row for row, index in enumerate(self.table.column("image_index").to_pylist())}
+        self._row_of = {
+            index: row for row, index in enumerate(self.table.column("image_index").to_pylist())
+        }
 
     def __contains__(self, image_index: int) -> bool:
         return image_index in self._row_of
@@ -181,5 +199,7 @@ class MapPart:
 
     def _row(self, image_index: int) -> int:
         if image_index not in self._row_of:
-            raise DataError(f"image {image_index} has no map among the {len(self._row_of)} of this part; make the maps of the run again")
+            raise DataError(
+                f"image {image_index} has no map among the {len(self._row_of)} of this part; make the maps of the run again"
+            )
         return self._row_of[image_index]

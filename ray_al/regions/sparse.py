@@ -65,7 +65,15 @@ class SparseRegions(Regions):
         """As `Regions.region_sizes`: in a corner, and in the middle."""
         return (self.reach + 1) ** 2, self.region_pixels
 
-    def best(self, scores_HW: np.ndarray, height: int, width: int, *, taken: np.ndarray, averaged: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    def best(
+        self,
+        scores_HW: np.ndarray,
+        height: int,
+        width: int,
+        *,
+        taken: np.ndarray,
+        averaged: bool = False,
+    ) -> tuple[np.ndarray, np.ndarray]:
         """An image's best regions, greedily: the highest score first, ties to the lower id, none within `apart` of another.
 
         Args:
@@ -133,7 +141,9 @@ class CentredRegions:
         return None
 
 
-def choose_apart(scores_HW: np.ndarray, *, n: int, radius: int, taken: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def choose_apart(
+    scores_HW: np.ndarray, *, n: int, radius: int, taken: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Greedy non-maximum suppression: the highest score first, ties to the lower id, none near another.
 
     A chosen pixel changes `2 * radius + 1` rows, so the maximum is kept a row: a choice costs O(H + radius * W), not O(H * W).
@@ -177,12 +187,17 @@ def check_finite(scores_HW: np.ndarray) -> None:
     """
     if not np.isfinite(scores_HW).all():
         bad = int((~np.isfinite(scores_HW)).sum())
-        raise DataError(f"{bad} of {scores_HW.size} pixel scores are not finite; the model diverged, lower train.learning_rate")
+        raise DataError(
+            f"{bad} of {scores_HW.size} pixel scores are not finite; the model diverged, lower train.learning_rate"
+        )
 
 
 def nearest_native(values_hw: np.ndarray, height: int, width: int) -> np.ndarray:
     """(height, width): of each native pixel the value of the cell that holds its centre."""
-    rows, columns = (((np.arange(size) + 0.5) * cells / size).astype(np.int64) for size, cells in zip((height, width), values_hw.shape, strict=True))
+    rows, columns = (
+        ((np.arange(size) + 0.5) * cells / size).astype(np.int64)
+        for size, cells in zip((height, width), values_hw.shape, strict=True)
+    )
     answer: np.ndarray = values_hw[rows[:, None], columns]
     return answer
 
@@ -201,5 +216,8 @@ def to_native(scores_HW: np.ndarray, height: int, width: int) -> np.ndarray:
         low = position.astype(np.int64)
         share = (position - low).astype(np.float32)
         share = share[:, None] if axis == 0 else share
-        values = values.take(low, axis) * (1 - share) + values.take(np.minimum(low + 1, cells - 1), axis) * share
+        values = (
+            values.take(low, axis) * (1 - share)
+            + values.take(np.minimum(low + 1, cells - 1), axis) * share
+        )
     return values

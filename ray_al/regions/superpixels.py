@@ -51,7 +51,9 @@ class Superpixels(MappedRegions):
     superpixels.
     """
 
-    paper: ClassVar[str] = "SEEDS: Van den Bergh et al., ECCV 2012; SLIC: Achanta et al., TPAMI 2012; Felzenszwalb and Huttenlocher, IJCV 2004"
+    paper: ClassVar[str] = (
+        "SEEDS: Van den Bergh et al., ECCV 2012; SLIC: Achanta et al., TPAMI 2012; Felzenszwalb and Huttenlocher, IJCV 2004"
+    )
     told_keys: ClassVar[tuple[str, ...]] = ("method", "count")
 
     def segment(self, image: np.ndarray) -> np.ndarray:
@@ -86,7 +88,9 @@ def segment(image: np.ndarray, method: str, count: int, compactness: float) -> n
         ConfigError: an unknown method, or OpenCV's contributed modules are missing.
     """
     if method not in METHODS:
-        raise ConfigError(f"regions.method: {method!r} is unknown; choose from {', '.join(METHODS)}")
+        raise ConfigError(
+            f"regions.method: {method!r} is unknown; choose from {', '.join(METHODS)}"
+        )
     cv2 = _opencv()
     height, width = image.shape[:2]
     count = max(1, min(count, height * width // MIN_PIXELS))
@@ -94,7 +98,9 @@ def segment(image: np.ndarray, method: str, count: int, compactness: float) -> n
     enlarged = np.ascontiguousarray(image.repeat(repeats[0], axis=0).repeat(repeats[1], axis=1))
     with _one_thread(cv2):
         labels = METHODS[method].find(cv2, enlarged, count, compactness)
-    return connect(labels[:: repeats[0], :: repeats[1]], _least_pixels(method, height * width, count))
+    return connect(
+        labels[:: repeats[0], :: repeats[1]], _least_pixels(method, height * width, count)
+    )
 
 
 def _least_pixels(method: str, num_pixels: int, count: int) -> float:
@@ -105,7 +111,9 @@ def _least_pixels(method: str, num_pixels: int, count: int) -> float:
 def _seeds(cv2: Any, image: np.ndarray, count: int, compactness: float) -> np.ndarray:
     height, width = image.shape[:2]
     number, levels = _seeds_settings(height, width, count)
-    seeds = cv2.ximgproc.createSuperpixelSEEDS(width, height, 3, number, levels, SEEDS_PRIOR, SEEDS_BINS, False)
+    seeds = cv2.ximgproc.createSuperpixelSEEDS(
+        width, height, 3, number, levels, SEEDS_PRIOR, SEEDS_BINS, False
+    )
     seeds.iterate(cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL), ITERATIONS)
     return seeds.getLabels()
 
@@ -124,13 +132,18 @@ def _seeds_start(height: int, width: int, count: int, levels: int) -> int:
     halvings = 2 ** (levels - 1)
     if height < rows * halvings or width < columns * halvings:
         return 0
-    block_height, block_width = math.ceil(height / rows / halvings), math.ceil(width / columns / halvings)
+    block_height, block_width = (
+        math.ceil(height / rows / halvings),
+        math.ceil(width / columns / halvings),
+    )
     return (height // block_height // halvings) * (width // block_width // halvings)
 
 
 def _slic(cv2: Any, image: np.ndarray, count: int, compactness: float) -> np.ndarray:
     size = round(math.sqrt(image.shape[0] * image.shape[1] / count))
-    slic = cv2.ximgproc.createSuperpixelSLIC(cv2.cvtColor(image, cv2.COLOR_RGB2LAB), cv2.ximgproc.SLIC, size, compactness)
+    slic = cv2.ximgproc.createSuperpixelSLIC(
+        cv2.cvtColor(image, cv2.COLOR_RGB2LAB), cv2.ximgproc.SLIC, size, compactness
+    )
     slic.iterate(ITERATIONS)
     return slic.getLabels()
 
@@ -144,14 +157,18 @@ def _felzenszwalb(cv2: Any, image: np.ndarray, count: int, compactness: float) -
 
     def at(step: int) -> np.ndarray:
         if step not in maps:
-            graph = cv2.ximgproc.segmentation.createGraphSegmentation(FELZENSZWALB_SIGMA, FELZENSZWALB_SCALES[step], least)
+            graph = cv2.ximgproc.segmentation.createGraphSegmentation(
+                FELZENSZWALB_SIGMA, FELZENSZWALB_SCALES[step], least
+            )
             maps[step] = graph.processImage(lab)
         return maps[step]
 
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if at(middle).max() + 1 >= count else (low, middle)
-    best: np.ndarray = min((at(low), at(high)), key=lambda labels: abs(int(labels.max()) + 1 - count))
+    best: np.ndarray = min(
+        (at(low), at(high)), key=lambda labels: abs(int(labels.max()) + 1 - count)
+    )
     return best
 
 
@@ -182,7 +199,9 @@ def _opencv() -> Any:
         cv2 = importlib.import_module("cv2")
         cv2.ximgproc.createSuperpixelSEEDS  # noqa: B018 - builds without the contributed modules lack it
     except (ImportError, AttributeError) as error:
-        raise ConfigError(f"regions.kind=superpixels needs OpenCV's contributed modules ({error}); pip install ray_al[superpixels]") from None
+        raise ConfigError(
+            f"regions.kind=superpixels needs OpenCV's contributed modules ({error}); pip install ray_al[superpixels]"
+        ) from None
     return cv2
 
 

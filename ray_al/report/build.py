@@ -40,9 +40,13 @@ def curve_rows(state: State) -> list[dict[str, Any]]:
         chosen = [query.select_seconds for query in queries.get(cycle, [])]
         answered = [query.label_seconds for query in queries.get(cycle - 1, [])]
         seconds = {
-            "train_seconds": data["train_seconds"] + sum(member["train_seconds"] for member in state.members.get(cycle, {}).values()),
+            "train_seconds": data["train_seconds"]
+            + sum(member["train_seconds"] for member in state.members.get(cycle, {}).values()),
             "evaluate_seconds": data["evaluate_seconds"],
-            "score_seconds": scored["seconds"] + state.extracted.get(cycle, {"seconds": 0.0})["seconds"] if scored else None,
+            "score_seconds": scored["seconds"]
+            + state.extracted.get(cycle, {"seconds": 0.0})["seconds"]
+            if scored
+            else None,
             "select_seconds": sum(chosen) if chosen else None,
             "label_seconds": sum(answered) if answered else None,
         }
@@ -61,7 +65,9 @@ def curve_rows(state: State) -> list[dict[str, Any]]:
                 **{f"iou_{name}": value for name, value in zip(names, metrics["iou"], strict=True)},
                 **seconds,
                 "cycle_seconds": sum(value or 0.0 for value in seconds.values()),
-                "images_per_second": scored["num_images"] / scored["seconds"] if scored.get("seconds") else None,
+                "images_per_second": scored["num_images"] / scored["seconds"]
+                if scored.get("seconds")
+                else None,
                 "final_miou": measured.get("miou"),
                 "final_spread": measured.get("spread"),
                 "measure_seconds": measured.get("seconds"),
@@ -77,12 +83,20 @@ def measured_rows(state: State) -> list[dict[str, Any]]:
     for row in curve_rows(state):
         if row["final_miou"] is None:
             continue
-        metrics = [model["metrics"]["val"] for _, model in sorted(state.repeats[row["cycle"]].items())]
+        metrics = [
+            model["metrics"]["val"] for _, model in sorted(state.repeats[row["cycle"]].items())
+        ]
         ious = zip(*(one["iou"] for one in metrics), strict=True)
         means = {f"iou_{name}": _mean(values) for name, values in zip(names, ious, strict=True)}
         budget = state.measured[row["cycle"]]["budget"]
         rows.append(
-            {**row, "final_budget": budget, "miou": row["final_miou"], "pixel_accuracy": _mean([one["pixel_accuracy"] for one in metrics]), **means}
+            {
+                **row,
+                "final_budget": budget,
+                "miou": row["final_miou"],
+                "pixel_accuracy": _mean([one["pixel_accuracy"] for one in metrics]),
+                **means,
+            }
         )
     return rows
 
@@ -101,7 +115,9 @@ def _fraction(labelled: Mapping[str, Any], created: Mapping[str, Any]) -> float:
 
 def write_curve(storage: Storage, state: State) -> None:
     """Write `curve.csv`."""
-    storage.replace("curve.csv", curve_csv(curve_rows(state), state.created["class_names"]).encode())
+    storage.replace(
+        "curve.csv", curve_csv(curve_rows(state), state.created["class_names"]).encode()
+    )
 
 
 def write_report(run_uri: str, val_class_pixels: list[int]) -> str:
@@ -120,8 +136,15 @@ def write_report(run_uri: str, val_class_pixels: list[int]) -> str:
         class_names=tuple(state.created["class_names"]),
         colors=tuple(tuple(color) for color in state.created["colors"]),
         rows=curve_rows(state),
-        budget={"unit": state.created["unit"], "amount": state.amount, "spent": state.spent, "reserved": state.reserved},
-        labelled_class_pixels=trained[-1]["class_pixels"] if trained else [0] * len(val_class_pixels),
+        budget={
+            "unit": state.created["unit"],
+            "amount": state.amount,
+            "spent": state.spent,
+            "reserved": state.reserved,
+        },
+        labelled_class_pixels=trained[-1]["class_pixels"]
+        if trained
+        else [0] * len(val_class_pixels),
         val_class_pixels=val_class_pixels,
         unlabelled_classes=state.unlabelled_classes,
         images=_panels(storage, state),
@@ -137,30 +160,50 @@ def write_report(run_uri: str, val_class_pixels: list[int]) -> str:
 
 
 def _measured(state: State, cycle: int) -> dict[str, Any]:
-    test = [model["metrics"]["test"]["miou"] for model in state.repeats[cycle].values() if "test" in model["metrics"]]
+    test = [
+        model["metrics"]["test"]["miou"]
+        for model in state.repeats[cycle].values()
+        if "test" in model["metrics"]
+    ]
     return {**state.measured[cycle], "test": float(np.mean(test)) if test else None}
 
 
 def _quarantine(storage: Storage, state: State) -> list[dict[str, Any]]:
     lost = labels_left_out(storage, state)
-    costs = {image_id: f"; {number} labelled regions of it are not trained on" for image_id, number in lost.items()}
-    return [{"image_id": image_id, "error": error + costs.get(image_id, "")} for image_id, error in state.quarantined.items()]
+    costs = {
+        image_id: f"; {number} labelled regions of it are not trained on"
+        for image_id, number in lost.items()
+    }
+    return [
+        {"image_id": image_id, "error": error + costs.get(image_id, "")}
+        for image_id, error in state.quarantined.items()
+    ]
 
 
 def _panels(storage: Storage, state: State) -> list[ImagePanel]:
     """One panel an image that the run followed; a frame a cycle."""
-    previews = {cycle: data["files"]["preview.npz"] for cycle, data in sorted(state.trained.items()) if cycle >= 0 and "preview.npz" in data["files"]}
+    previews = {
+        cycle: data["files"]["preview.npz"]
+        for cycle, data in sorted(state.trained.items())
+        if cycle >= 0 and "preview.npz" in data["files"]
+    }
     if not previews:
         return []
-    followed = {cycle: _load_preview(storage, FileRef.from_dict(ref)) for cycle, ref in previews.items()}
-    image_ids = list(dict.fromkeys(image_id for preview in followed.values() for image_id in preview))
+    followed = {
+        cycle: _load_preview(storage, FileRef.from_dict(ref)) for cycle, ref in previews.items()
+    }
+    image_ids = list(
+        dict.fromkeys(image_id for preview in followed.values() for image_id in preview)
+    )
     sizes = _sizes(storage, state, image_ids)
     labels = _labelled(storage, state, sizes)
     return [
         ImagePanel(
             image_id=image_id,
             frames=[
-                _frame(cycle, preview[image_id], labels[image_id], sizes[image_id]) for cycle, preview in followed.items() if image_id in preview
+                _frame(cycle, preview[image_id], labels[image_id], sizes[image_id])
+                for cycle, preview in followed.items()
+                if image_id in preview
             ],
         )
         for image_id in image_ids
@@ -170,7 +213,9 @@ def _panels(storage: Storage, state: State) -> list[ImagePanel]:
 def _load_preview(storage: Storage, ref: FileRef) -> dict[str, dict[str, np.ndarray]]:
     with np.load(io.BytesIO(storage.read_ref(ref))) as arrays:
         return {
-            str(image_id): {name: arrays[f"{name}_{i}"] for name in ("image", "prediction", "entropy")}
+            str(image_id): {
+                name: arrays[f"{name}_{i}"] for name in ("image", "prediction", "entropy")
+            }
             for i, image_id in enumerate(arrays["image_ids"])
         }
 
@@ -192,7 +237,9 @@ class _Labelled:
     outline: str
 
 
-def _labelled(storage: Storage, state: State, sizes: Mapping[str, tuple[int, int]]) -> dict[str, list[_Labelled]]:
+def _labelled(
+    storage: Storage, state: State, sizes: Mapping[str, tuple[int, int]]
+) -> dict[str, list[_Labelled]]:
     """Every label of the images in `sizes` (native height and width)."""
     found: dict[str, list[_Labelled]] = {image_id: [] for image_id in sizes}
     config = read_config(storage)
@@ -201,17 +248,25 @@ def _labelled(storage: Storage, state: State, sizes: Mapping[str, tuple[int, int
         folder = ref.path.split("/")[1]
         table = read_parquet(storage.read_ref(ref))
         wanted = ("image_index", "image_id", "region", "box", "mask", "classes")
-        for row in table.select([name for name in wanted if name in table.column_names]).to_pylist():
+        for row in table.select(
+            [name for name in wanted if name in table.column_names]
+        ).to_pylist():
             if row["image_id"] in found:
                 box = Box(**dict(zip(("top", "left", "bottom", "right"), row["box"], strict=True)))
                 part = Part.of_row(box, row)
                 mask = _region_mask(storage, state, row, size)
                 outline = outline_path(box, mask, sizes[row["image_id"]])
-                found[row["image_id"]].append(_Labelled(cycle=int(folder) if folder.isdigit() else 0, part=part, outline=outline))
+                found[row["image_id"]].append(
+                    _Labelled(
+                        cycle=int(folder) if folder.isdigit() else 0, part=part, outline=outline
+                    )
+                )
     return found
 
 
-def _region_mask(storage: Storage, state: State, row: Mapping[str, Any], shard_size: int) -> np.ndarray | None:
+def _region_mask(
+    storage: Storage, state: State, row: Mapping[str, Any], shard_size: int
+) -> np.ndarray | None:
     """Which pixels of its box a region has; None where it fills it."""
     ref = state.map_parts.get(row["image_index"] // shard_size)
     if ref is None:
@@ -227,7 +282,9 @@ def _read_maps(storage: Storage, ref: FileRef) -> MapPart:
     return MapPart(storage.read_ref(ref))
 
 
-def _frame(cycle: int, preview: Mapping[str, np.ndarray], labels: list[_Labelled], size: tuple[int, int]) -> Frame:
+def _frame(
+    cycle: int, preview: Mapping[str, np.ndarray], labels: list[_Labelled], size: tuple[int, int]
+) -> Frame:
     so_far = [one for one in labels if one.cycle <= cycle]
     return Frame(
         cycle=cycle,
@@ -245,7 +302,9 @@ def _shown_labels(parts: list[Part], size: tuple[int, int], shown: tuple[int, in
     Dense labels are never taken for sets: these hold fewer classes, and eight times as many bytes a pixel.
     """
     if all(part.classes is None for part in parts):
-        ids = compose_mask(((part.box, part.mask) for part in parts if part.mask is not None), *size)
+        ids = compose_mask(
+            ((part.box, part.mask) for part in parts if part.mask is not None), *size
+        )
         return resize_scattered(ids, shown, ids != IGNORE_INDEX)
     native = compose_targets(parts, *size)
     return striped_ids(resize_scattered(native, shown, native[..., 0] != 0)[..., 0])

@@ -13,7 +13,15 @@ def curve_columns(class_names: Sequence[str]) -> list[str]:
     """Names of the columns, in order."""
     labelled = [f"labelled_{unit}" for unit in ("regions", "pixels", "images", "clicks")]
     head = ["cycle", *labelled, "labelled_fraction", "cost", "miou", "pixel_accuracy"]
-    tail = ["train_seconds", "evaluate_seconds", "score_seconds", "select_seconds", "label_seconds", "cycle_seconds", "images_per_second"]
+    tail = [
+        "train_seconds",
+        "evaluate_seconds",
+        "score_seconds",
+        "select_seconds",
+        "label_seconds",
+        "cycle_seconds",
+        "images_per_second",
+    ]
     return [*head, *(f"iou_{name}" for name in class_names), *tail, *MEASURED_COLUMNS]
 
 

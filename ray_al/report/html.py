@@ -13,7 +13,9 @@ from ray_al.report.metrics import mean_miou
 
 def render_report(data: ReportData) -> str:
     """`report.html` as text; self-contained, all text escaped."""
-    template = Environment(autoescape=True).from_string(resources.files("ray_al.report").joinpath("report.html.j2").read_text())
+    template = Environment(autoescape=True).from_string(
+        resources.files("ray_al.report").joinpath("report.html.j2").read_text()
+    )
     charts: dict[str, Any] = {}
     if data.rows:
         charts = {
@@ -58,4 +60,9 @@ def _panel(panel: ImagePanel, data: ReportData) -> dict[str, Any]:
         }
         for frame in panel.frames
     ]
-    return {"image_id": panel.image_id, "photo": pictures.photo_uri(photo), "frames": frames, "ratio": photo.shape[1] / photo.shape[0]}
+    return {
+        "image_id": panel.image_id,
+        "photo": pictures.photo_uri(photo),
+        "frames": frames,
+        "ratio": photo.shape[1] / photo.shape[0],
+    }

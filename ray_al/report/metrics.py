@@ -22,7 +22,9 @@ def read_metrics(storage: Storage, kind: str) -> dict[str, Any] | None:
         miou = None
     if isinstance(miou, int | float) and isinstance(values.get("miou", miou), int | float):
         return values
-    logger.warning("%s: passed over, as it holds no mIoU of the validation images", storage.uri(name))
+    logger.warning(
+        "%s: passed over, as it holds no mIoU of the validation images", storage.uri(name)
+    )
     return None
 
 

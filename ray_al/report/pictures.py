@@ -24,7 +24,9 @@ STAGES = {"train": BLUE, "evaluate": "#60a5fa", "score": ORANGE, "select": "#10b
 def svg(figure: Any) -> str:
     """A matplotlib figure as inline SVG, the same text for the same figure."""
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", bbox_inches="tight", transparent=True, metadata={"Date": None})
+    figure.savefig(
+        buffer, format="svg", bbox_inches="tight", transparent=True, metadata={"Date": None}
+    )
     text = buffer.getvalue()
     return text[text.index("<svg") :]
 
@@ -33,7 +35,14 @@ def set_style() -> None:
     """What all pictures share. No text is a formula: names may hold any sign."""
     from matplotlib import rcParams
 
-    rcParams.update({"svg.hashsalt": "ray_al", "svg.fonttype": "none", "font.size": 10, "text.parse_math": False})
+    rcParams.update(
+        {
+            "svg.hashsalt": "ray_al",
+            "svg.fonttype": "none",
+            "font.size": 10,
+            "text.parse_math": False,
+        }
+    )
     rcParams.update({"axes.spines.top": False, "axes.spines.right": False})
 
 
@@ -41,7 +50,9 @@ def shown(name: str) -> str:
     """A name as it stands in a picture: without signs that cannot be drawn, and short enough to leave room for the picture."""
     text = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in name)
     text = text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
-    return f"\N{ZERO WIDTH SPACE}{text}" if text.startswith("_") else text  # matplotlib leaves names with "_" out of legends
+    return (
+        f"\N{ZERO WIDTH SPACE}{text}" if text.startswith("_") else text
+    )  # matplotlib leaves names with "_" out of legends
 
 
 def _figure(width: float, height: float, columns: int = 1) -> tuple[Any, Any]:
@@ -61,7 +72,9 @@ def learning_curve(data: ReportData) -> str:
     miou = [row["miou"] for row in data.rows]
     full = mean_miou(data.upper_bound) if data.upper_bound else None
     xs = ([100 * row["labelled_fraction"] for row in data.rows], [row["cost"] for row in data.rows])
-    for axis, x, label in zip(axes, xs, ("labelled share of the pool (%)", f"cost ({data.budget['unit']})"), strict=True):
+    for axis, x, label in zip(
+        axes, xs, ("labelled share of the pool (%)", f"cost ({data.budget['unit']})"), strict=True
+    ):
         axis.plot(x, miou, marker="o", color=BLUE, linewidth=2, label="models that choose")
         if full is not None:
             axis.axhline(full, color=ORANGE, linestyle="--")
@@ -72,21 +85,39 @@ def learning_curve(data: ReportData) -> str:
         axis.set_ylabel("validation mIoU")
         axis.grid(alpha=0.25)
     if data.measured:  # beside the lines, which may run anywhere
-        figure.legend(*axes[0].get_legend_handles_labels(), frameon=False, ncols=2, loc="outside upper center")
+        figure.legend(
+            *axes[0].get_legend_handles_labels(), frameon=False, ncols=2, loc="outside upper center"
+        )
     return svg(figure)
 
 
 def _measured_line(axis: Any, x: Sequence[float], rows: Sequence[Mapping[str, Any]]) -> None:
-    known = [(place, row["final_miou"], row["final_spread"] or 0.0) for place, row in zip(x, rows, strict=True) if row["final_miou"] is not None]
+    known = [
+        (place, row["final_miou"], row["final_spread"] or 0.0)
+        for place, row in zip(x, rows, strict=True)
+        if row["final_miou"] is not None
+    ]
     places, means, spreads = zip(*known, strict=True)
-    axis.errorbar(places, means, yerr=spreads, marker="s", capsize=4, color=GREEN, linewidth=2, label="measured models")
+    axis.errorbar(
+        places,
+        means,
+        yerr=spreads,
+        marker="s",
+        capsize=4,
+        color=GREEN,
+        linewidth=2,
+        label="measured models",
+    )
 
 
 def class_bars(data: ReportData) -> str:
     """Class shares of the labelled set beside the validation set's."""
     figure, (axis,) = _figure(max(10, CLASS_WIDTH * len(data.class_names)), 3.2)
     positions = np.arange(len(data.class_names))
-    sets = ((data.labelled_class_pixels, BLUE, "labelled set"), (data.val_class_pixels, GREY, "validation set"))
+    sets = (
+        (data.labelled_class_pixels, BLUE, "labelled set"),
+        (data.val_class_pixels, GREY, "validation set"),
+    )
     for offset, (pixels, color, label) in zip((-0.2, 0.2), sets, strict=True):
         shares = 100 * np.asarray(pixels) / max(1, sum(pixels))
         axis.bar(positions + offset, shares, 0.4, color=color, label=label)
@@ -118,7 +149,9 @@ def striped_ids(bits: np.ndarray) -> np.ndarray:
     stripe = np.add.outer(*(np.arange(side) for side in bits.shape)) // STRIPE
     ids = np.full(bits.shape, IGNORE_INDEX, dtype=np.uint8)
     for value in np.unique(bits[bits != 0]):
-        members = np.flatnonzero([int(value) >> number & 1 for number in range(63)]).astype(np.uint8)
+        members = np.flatnonzero([int(value) >> number & 1 for number in range(63)]).astype(
+            np.uint8
+        )
         inside = bits == value
         ids[inside] = members[stripe[inside] % len(members)]
     return ids
@@ -133,14 +166,25 @@ def outline_path(box: Box, mask: np.ndarray | None, size: tuple[int, int]) -> st
     """
     height, width = size
     if mask is None:
-        corners = ((box.left, box.top), (box.right, box.top), (box.right, box.bottom), (box.left, box.bottom))
-        return "M" + "L".join(f"{_digits(x / width)} {_digits(y / height)}" for x, y in corners) + "z"
+        corners = (
+            (box.left, box.top),
+            (box.right, box.top),
+            (box.right, box.bottom),
+            (box.left, box.bottom),
+        )
+        return (
+            "M" + "L".join(f"{_digits(x / width)} {_digits(y / height)}" for x, y in corners) + "z"
+        )
     padded = np.pad(mask, 1)
     steps = []
     for y, start, stop in _runs(padded[1:] != padded[:-1]):
-        steps.append(f"M{_digits((box.left + start - 1) / width)} {_digits((box.top + y) / height)}h{_digits((stop - start) / width)}")
+        steps.append(
+            f"M{_digits((box.left + start - 1) / width)} {_digits((box.top + y) / height)}h{_digits((stop - start) / width)}"
+        )
     for x, start, stop in _runs((padded[:, 1:] != padded[:, :-1]).T):
-        steps.append(f"M{_digits((box.left + x) / width)} {_digits((box.top + start - 1) / height)}v{_digits((stop - start) / height)}")
+        steps.append(
+            f"M{_digits((box.left + x) / width)} {_digits((box.top + start - 1) / height)}v{_digits((stop - start) / height)}"
+        )
     return "".join(steps)
 
 

@@ -30,7 +30,9 @@ class MapsNetwork(nn.Module):
         groups: channels of each of these maps, known from the first forward on.
     """
 
-    def __init__(self, network: SplitNetwork, precision: Resolved, device: torch.device | str) -> None:
+    def __init__(
+        self, network: SplitNetwork, precision: Resolved, device: torch.device | str
+    ) -> None:
         super().__init__()
         self.parts = FeaturePasses(network, _Unchanged(), precision, device, seed=0, cycle=0)
         self.groups: tuple[int, ...] = ()
@@ -45,5 +47,8 @@ class MapsNetwork(nn.Module):
         last = [one.float() for one in maps[-NUM_MAPS:]]
         self.groups = tuple(one.shape[1] for one in last)
         size = last[0].shape[-2:]
-        coarser = (functional.interpolate(one, size=size, mode="bilinear", align_corners=False) for one in last[1:])
+        coarser = (
+            functional.interpolate(one, size=size, mode="bilinear", align_corners=False)
+            for one in last[1:]
+        )
         return self.parts.suffix(maps, None), torch.cat([last[0], *coarser], dim=1)

@@ -92,7 +92,9 @@ def map_batches(
                 executor.shutdown(wait=False, cancel_futures=True)
 
 
-def _read_ahead(images: Sequence[Image], reader: Reader[Any], executor: Executor) -> Iterator[_Awaited]:
+def _read_ahead(
+    images: Sequence[Image], reader: Reader[Any], executor: Executor
+) -> Iterator[_Awaited]:
     """The images in order; each group begins to be read when its first image is taken."""
     for start in range(0, len(images), reader.group):
         members = images[start : start + reader.group]

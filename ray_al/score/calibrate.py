@@ -21,8 +21,13 @@ def measure_batch_size(config: RunConfig, num_classes: int) -> int:
     if not find_acquisition(config.strategy.score).needs_model:
         return CANDIDATES[0]
     scorer = Scorer(config, config.strategy, num_classes, [])
-    with ThreadPoolExecutor(scorer.lanes, initializer=torch.set_num_threads, initargs=(1,)) as executor:
-        speeds = {size: sum(executor.map(lambda _, size=size: _speed(scorer, size), range(scorer.lanes))) for size in CANDIDATES}
+    with ThreadPoolExecutor(
+        scorer.lanes, initializer=torch.set_num_threads, initargs=(1,)
+    ) as executor:
+        speeds = {
+            size: sum(executor.map(lambda _, size=size: _speed(scorer, size), range(scorer.lanes)))
+            for size in CANDIDATES
+        }
     return max(CANDIDATES, key=lambda batch_size: speeds[batch_size])
 
 
@@ -38,10 +43,19 @@ def _speed(scorer: Scorer, batch_size: int) -> float:
 
 def _noise(scorer: Scorer, batch_size: int) -> Inputs:
     config, form = scorer.config, scorer.form
-    images = np.random.default_rng(0).integers(0, 256, (batch_size, *config.data.image_size, 3), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(
+        0, 256, (batch_size, *config.data.image_size, 3), dtype=np.uint8
+    )
     pixels = Pixels(images, config.data.normalize, form)
     if not config.model.is_frozen:
         return pixels
     embedder = load_embedder(config.model_dump_json(), form.device)
     records = list(embedder.records(list(images)))
-    return Features(records, embedder.layout, form, views={"mirror": records}, pixels=pixels, backbone=embedder.maps)
+    return Features(
+        records,
+        embedder.layout,
+        form,
+        views={"mirror": records},
+        pixels=pixels,
+        backbone=embedder.maps,
+    )

@@ -22,12 +22,16 @@ def predicted_shares(schemas: Iterable[pa.Schema], num_classes: int) -> np.ndarr
     """
     counts = np.zeros(num_classes, dtype=np.int64)
     for schema in schemas:
-        counts += np.frombuffer((schema.metadata or {}).get(CLASS_COUNTS, bytes(8 * num_classes)), dtype="<i8")
+        counts += np.frombuffer(
+            (schema.metadata or {}).get(CLASS_COUNTS, bytes(8 * num_classes)), dtype="<i8"
+        )
     shares: np.ndarray = counts / max(1, int(counts.sum()))
     return shares
 
 
-def pool_stats(parts: Sequence[Read], function: Acquisition, num_classes: int, iou: np.ndarray) -> ClassStats:
+def pool_stats(
+    parts: Sequence[Read], function: Acquisition, num_classes: int, iou: np.ndarray
+) -> ClassStats:
     """One pass over the parts, in their order.
 
     Args:
@@ -47,7 +51,9 @@ def pool_stats(parts: Sequence[Read], function: Acquisition, num_classes: int, i
         if function.attribution == "dominant":
             dominant = part.column("dominant").to_numpy()
             regions += np.bincount(dominant, minlength=num_classes)
-            pixels += np.bincount(dominant, weights=part.column("num_pixels").to_numpy(), minlength=num_classes)
+            pixels += np.bincount(
+                dominant, weights=part.column("num_pixels").to_numpy(), minlength=num_classes
+            )
     return ClassStats(
         mean_probability=sums / max(sums.sum(), 1e-12),
         dominant_regions=regions / max(regions.sum(), 1.0),
@@ -58,7 +64,9 @@ def pool_stats(parts: Sequence[Read], function: Acquisition, num_classes: int, i
     )
 
 
-def final_parts(parts: Sequence[Read], function: Acquisition, strategy: StrategyConfig, stats: ClassStats) -> Iterator[pa.Table]:
+def final_parts(
+    parts: Sequence[Read], function: Acquisition, strategy: StrategyConfig, stats: ClassStats
+) -> Iterator[pa.Table]:
     """The parts with their final scores; `class_scores` stay, for rules that split a query by class."""
     options = ScoreOptions(radius=strategy.radius, nu=strategy.nu)
     place = SCORE_SCHEMA.get_field_index("score")
@@ -67,7 +75,23 @@ def final_parts(parts: Sequence[Read], function: Acquisition, strategy: Strategy
         class_scores = None
         if "class_scores" in part.column_names:
             size = part.schema.field("class_scores").type.list_size
-            class_scores = part.column("class_scores").combine_chunks().flatten().to_numpy().reshape(-1, size).astype(np.float64)
+            class_scores = (
+                part.column("class_scores")
+                .combine_chunks()
+                .flatten()
+                .to_numpy()
+                .reshape(-1, size)
+                .astype(np.float64)
+            )
         dominant = part.column("dominant").to_numpy() if "dominant" in part.column_names else None
-        scores = final_scores(part.column("score").to_numpy().astype(np.float64), dominant, class_scores, stats, function, options)
-        yield part.set_column(place, "score", pa.array(scores, pa.float32())).replace_schema_metadata(None)
+        scores = final_scores(
+            part.column("score").to_numpy().astype(np.float64),
+            dominant,
+            class_scores,
+            stats,
+            function,
+            options,
+        )
+        yield part.set_column(
+            place, "score", pa.array(scores, pa.float32())
+        ).replace_schema_metadata(None)

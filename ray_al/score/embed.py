@@ -33,6 +33,8 @@ def embed_shards(task: ShardTask, config: RunConfig) -> ShardResult:
         num_rows=task.stop - task.start,
         num_images=task.stop - task.start - len(broken),
         seconds=time.perf_counter() - began,
-        quarantined=tuple((str(source.shards.row(number)["image_id"]), error) for number, error in new),
+        quarantined=tuple(
+            (str(source.shards.row(number)["image_id"]), error) for number, error in new
+        ),
         names=tuple(source.name(shard, task.views[0]) for shard in shards),
     )

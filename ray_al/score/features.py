@@ -33,7 +33,11 @@ def feature_schema(num_features: int, num_classes: int, groups: Sequence[int] = 
             ("probability", pa.list_(pa.float32(), num_classes)),
         ]
     )
-    return schema.with_metadata({GROUPS: np.array(groups, dtype="<i8").tobytes()}) if groups else schema
+    return (
+        schema.with_metadata({GROUPS: np.array(groups, dtype="<i8").tobytes()})
+        if groups
+        else schema
+    )
 
 
 def groups_of(schema: pa.Schema) -> tuple[int, ...]:
@@ -41,16 +45,23 @@ def groups_of(schema: pa.Schema) -> tuple[int, ...]:
     return tuple(np.frombuffer((schema.metadata or {}).get(GROUPS, b""), dtype="<i8").tolist())
 
 
-def feature_table(task: ShardTask, config: RunConfig, images: Sequence[ShardImage]) -> tuple[pa.Table, list[tuple[str, str]]]:
+def feature_table(
+    task: ShardTask, config: RunConfig, images: Sequence[ShardImage]
+) -> tuple[pa.Table, list[tuple[str, str]]]:
     """A row a wanted region, and (image_id, error) of broken images."""
     scorer = load_feature_scorer(task.run_uri, task.weights, config.model_dump_json(), task.cycle)
 
     reader = open_reader(task, config, scorer.form)
 
-    def work(members: list[ShardImage], inputs: Inputs) -> list[tuple[ShardImage, np.ndarray, np.ndarray]]:
+    def work(
+        members: list[ShardImage], inputs: Inputs
+    ) -> list[tuple[ShardImage, np.ndarray, np.ndarray]]:
         probability_NCHW, feature_NDHW = scorer.feature_maps(inputs)
         means = [_mean(task, config, image) for image in members]
-        return [(image, mean(feature_NDHW[n]), mean(probability_NCHW[n])) for n, (image, mean) in enumerate(zip(members, means, strict=True))]
+        return [
+            (image, mean(feature_NDHW[n]), mean(probability_NCHW[n]))
+            for n, (image, mean) in enumerate(zip(members, means, strict=True))
+        ]
 
     broken: list[tuple[str, str]] = []
     kept, features, probabilities = [], [], []
@@ -63,17 +74,30 @@ def feature_table(task: ShardTask, config: RunConfig, images: Sequence[ShardImag
     if not kept:
         return feature_schema(1, 1).empty_table(), broken
     lengths = [len(image.rest) for image in kept]
-    flat = np.concatenate(features).astype(np.float32), np.concatenate(probabilities).astype(np.float32)
+    flat = (
+        np.concatenate(features).astype(np.float32),
+        np.concatenate(probabilities).astype(np.float32),
+    )
     columns = [
         pa.array(np.repeat([image.row["image_index"] for image in kept], lengths), pa.int64()),
-        pa.array(np.repeat(np.array([image.row["image_id"] for image in kept], dtype=object), lengths), pa.string()),
+        pa.array(
+            np.repeat(np.array([image.row["image_id"] for image in kept], dtype=object), lengths),
+            pa.string(),
+        ),
         pa.array(np.concatenate([image.rest for image in kept]), pa.int32()),
-        *(pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1]) for values in flat),
+        *(
+            pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
+            for values in flat
+        ),
     ]
-    return pa.table(columns, schema=feature_schema(flat[0].shape[1], flat[1].shape[1], scorer.groups)), broken
+    return pa.table(
+        columns, schema=feature_schema(flat[0].shape[1], flat[1].shape[1], scorer.groups)
+    ), broken
 
 
-def _mean(task: ShardTask, config: RunConfig, image: ShardImage) -> Callable[[torch.Tensor], np.ndarray]:
+def _mean(
+    task: ShardTask, config: RunConfig, image: ShardImage
+) -> Callable[[torch.Tensor], np.ndarray]:
     """(K, h, w) -> the means over the wanted regions, float32 (R, K)."""
     regions = regions_of(task, config, image)
     if config.regions.is_sparse:
@@ -84,8 +108,17 @@ def _mean(task: ShardTask, config: RunConfig, image: ShardImage) -> Callable[[to
 
 
 @functools.lru_cache(maxsize=1)
-def load_feature_scorer(run_uri: str, weights: tuple[FileRef, ...], config_json: str, cycle: int) -> FeatureScorer:
+def load_feature_scorer(
+    run_uri: str, weights: tuple[FileRef, ...], config_json: str, cycle: int
+) -> FeatureScorer:
     """Of the first model, where there are several."""
     config = RunConfig.model_validate_json(config_json)
     state = Storage(run_uri).read_ref(weights[0])
-    return FeatureScorer(config, config.strategy_at(cycle), scorer_classes(config), [state], cycle=cycle, device=score_device(config))
+    return FeatureScorer(
+        config,
+        config.strategy_at(cycle),
+        scorer_classes(config),
+        [state],
+        cycle=cycle,
+        device=score_device(config),
+    )

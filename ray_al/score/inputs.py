@@ -105,4 +105,6 @@ class Features(Inputs):
 
     def _formed(self, maps: Maps) -> Maps:
         form = self.form
-        return tuple(one.to(form.dtype).contiguous(memory_format=form.memory_format) for one in maps)
+        return tuple(
+            one.to(form.dtype).contiguous(memory_format=form.memory_format) for one in maps
+        )

@@ -54,19 +54,27 @@ class Pooler(ABC):
     def max(self, values_HW: torch.Tensor) -> np.ndarray:
         """The highest cell that a region touches, float32 (R,)."""
         areas = self.areas(*values_HW.shape)
-        return np.maximum.reduceat(_to_numpy(values_HW).ravel()[areas.indices], areas.indptr[:-1]).astype(np.float32)
+        return np.maximum.reduceat(
+            _to_numpy(values_HW).ravel()[areas.indices], areas.indptr[:-1]
+        ).astype(np.float32)
 
     def top_share(self, values_HW: torch.Tensor, share: float) -> np.ndarray:
         """Mean of the highest `share` of each region's area, in (0, 1], float32 (R,); the last cell counts in part."""
         areas = self.areas(*values_HW.shape)
-        values, regions, starts = _to_numpy(values_HW).ravel()[areas.indices], _regions(areas), areas.indptr[:-1]
+        values, regions, starts = (
+            _to_numpy(values_HW).ravel()[areas.indices],
+            _regions(areas),
+            areas.indptr[:-1],
+        )
         order = np.lexsort((-values, regions))
         values, parts = values[order], areas.data[order]
         totals = np.add.reduceat(parts, starts)
         before = np.cumsum(parts) - parts
         before -= before[starts][regions]
         taken = (share * totals[regions] - before).clip(0, parts)
-        return (np.add.reduceat(taken * values, starts) / np.add.reduceat(taken, starts)).astype(np.float32)
+        return (np.add.reduceat(taken * values, starts) / np.add.reduceat(taken, starts)).astype(
+            np.float32
+        )
 
     def pool(self, values_HW: torch.Tensor, aggregation: str, share: float) -> np.ndarray:
         """One value a region, float32 (R,).
@@ -82,7 +90,9 @@ class Pooler(ABC):
         if aggregation == "mean":
             return self.mean(values_HW[None])[:, 0]
         if aggregation == "sum":
-            return (self.mean(values_HW[None])[:, 0].astype(np.float64) * self.num_pixels).astype(np.float32)
+            return (self.mean(values_HW[None])[:, 0].astype(np.float64) * self.num_pixels).astype(
+                np.float32
+            )
         if aggregation == "max":
             return self.max(values_HW)
         if aggregation == "top_share":
@@ -92,7 +102,10 @@ class Pooler(ABC):
     def dominant(self, ids_HW: torch.Tensor, num_classes: int) -> np.ndarray:
         """The class with most area in each region, the lowest of equals, int16 (R,)."""
         areas = self.areas(*ids_HW.shape)
-        bins = _regions(areas) * num_classes + ids_HW.cpu().numpy().astype(np.int64).ravel()[areas.indices]
+        bins = (
+            _regions(areas) * num_classes
+            + ids_HW.cpu().numpy().astype(np.int64).ravel()[areas.indices]
+        )
         counts = np.bincount(bins, areas.data, areas.shape[0] * num_classes)
         return counts.reshape(-1, num_classes).argmax(1).astype(np.int16)
 
@@ -108,7 +121,9 @@ class BoxPooler(Pooler):
     def __init__(self, boxes: np.ndarray, height: int, width: int) -> None:
         super().__init__()
         self.boxes, self.height, self.width = boxes.astype(np.int64), height, width
-        self.num_pixels = (self.boxes[:, 2] - self.boxes[:, 0]) * (self.boxes[:, 3] - self.boxes[:, 1])
+        self.num_pixels = (self.boxes[:, 2] - self.boxes[:, 0]) * (
+            self.boxes[:, 3] - self.boxes[:, 1]
+        )
         self._overlaps: dict[tuple[int, int, torch.device], tuple[torch.Tensor, torch.Tensor]] = {}
         self._grid = _as_grid(self.boxes)
 
@@ -117,11 +132,20 @@ class BoxPooler(Pooler):
         rows, columns = self._weights(values_CHW.shape[1], values_CHW.shape[2], values_CHW.device)
         if self._grid is not None:
             first, row_of, first_column, column_of = self._grid
-            cells = torch.einsum("chw,rh,sw->rsc", values_CHW.float(), rows[first], columns[first_column])
+            cells = torch.einsum(
+                "chw,rh,sw->rsc", values_CHW.float(), rows[first], columns[first_column]
+            )
             return cells.cpu().numpy()[row_of, column_of]
-        return torch.einsum("chw,rh,rw->rc", values_CHW.float(), rows, columns).contiguous().cpu().numpy()
+        return (
+            torch.einsum("chw,rh,rw->rc", values_CHW.float(), rows, columns)
+            .contiguous()
+            .cpu()
+            .numpy()
+        )
 
-    def _weights(self, rows: int, columns: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    def _weights(
+        self, rows: int, columns: int, device: torch.device
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """`overlap_weights` of both axes, kept for the maps of that size to come."""
         if (rows, columns, device) not in self._overlaps:
             down = overlap_weights(self.boxes[:, 0], self.boxes[:, 2], self.height, rows)
@@ -132,7 +156,10 @@ class BoxPooler(Pooler):
     def _measure(self, rows: int, columns: int) -> sparse.csr_matrix:
         down = _overlaps(self.boxes[:, 0], self.boxes[:, 2], self.height, rows)
         across = _overlaps(self.boxes[:, 1], self.boxes[:, 3], self.width, columns)
-        return sparse.vstack([sparse.kron(y, x, format="csr") for y, x in zip(down, across, strict=True)], format="csr")
+        return sparse.vstack(
+            [sparse.kron(y, x, format="csr") for y, x in zip(down, across, strict=True)],
+            format="csr",
+        )
 
 
 class LabelPooler(Pooler):
@@ -159,7 +186,9 @@ class LabelPooler(Pooler):
         cells = (cell_y[:, None] * columns + cell_x).ravel()
         sizes = (length_y[:, None] * length_x).ravel().astype(np.float64)
         # The sums of the same (region, cell) come with the conversion.
-        return sparse.coo_matrix((sizes, (regions, cells)), (len(self.num_pixels), rows * columns)).tocsr()
+        return sparse.coo_matrix(
+            (sizes, (regions, cells)), (len(self.num_pixels), rows * columns)
+        ).tocsr()
 
 
 def _as_grid(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:
@@ -167,7 +196,9 @@ def _as_grid(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.
     if len(boxes) <= MANY:
         return None
     _, first, row_of = np.unique(boxes[:, [0, 2]], axis=0, return_index=True, return_inverse=True)
-    _, first_column, column_of = np.unique(boxes[:, [1, 3]], axis=0, return_index=True, return_inverse=True)
+    _, first_column, column_of = np.unique(
+        boxes[:, [1, 3]], axis=0, return_index=True, return_inverse=True
+    )
     if len(first) * len(first_column) != len(boxes):
         return None
     return first, row_of.ravel(), first_column, column_of.ravel()
@@ -185,7 +216,9 @@ def _regions(areas: sparse.csr_matrix) -> np.ndarray:
 def _overlaps(starts: np.ndarray, ends: np.ndarray, size: int, cells: int) -> sparse.csr_matrix:
     """Length of each interval on each cell of an axis, in units of 1 / (size * cells) of it: whole numbers."""
     edges = np.arange(cells + 1) * size
-    overlap = np.minimum(ends[:, None] * cells, edges[1:]) - np.maximum(starts[:, None] * cells, edges[:-1])
+    overlap = np.minimum(ends[:, None] * cells, edges[1:]) - np.maximum(
+        starts[:, None] * cells, edges[:-1]
+    )
     return sparse.csr_matrix(overlap.clip(0).astype(np.float64))
 
 

@@ -55,11 +55,15 @@ def _fold(model: nn.Module) -> nn.Module:
     from torch.fx.experimental.optimization import fuse
 
     try:
-        if isinstance(model, ForeignSegmenter):  # what it does with the output's type cannot be traced
+        if isinstance(
+            model, ForeignSegmenter
+        ):  # what it does with the output's type cannot be traced
             model.network = fuse(trace(model.network), no_trace=True)
             return model
         return fuse(trace(model), no_trace=True)
-    except Exception as error:  # whatever a network does that cannot be traced, it still scores, only slower
+    except (
+        Exception
+    ) as error:  # whatever a network does that cannot be traced, it still scores, only slower
         logger.warning("batch norm is not folded, the network cannot be traced: %s", error)
         return model
 
@@ -73,10 +77,18 @@ class _PointwiseConv(nn.Module):
     def __init__(self, conv: nn.Conv2d, activation: str) -> None:
         super().__init__()
         self.weight, self.bias = conv.weight, conv.bias
-        self.settings = (list(conv.padding), list(conv.stride), list(conv.dilation), conv.groups, activation)
+        self.settings = (
+            list(conv.padding),
+            list(conv.stride),
+            list(conv.dilation),
+            conv.groups,
+            activation,
+        )
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        output: torch.Tensor = torch.ops.mkldnn._convolution_pointwise.default(images, self.weight, self.bias, *self.settings, [], "")
+        output: torch.Tensor = torch.ops.mkldnn._convolution_pointwise.default(
+            images, self.weight, self.bias, *self.settings, [], ""
+        )
         return output
 
 
@@ -101,9 +113,17 @@ def _fuse_for_cpu(model: nn.Module) -> None:
         module = modules[node.target]
         if targets.count(node.target) > 1:  # shared: its activations may differ
             continue
-        if isinstance(module, nn.Conv2d) and module.padding_mode == "zeros" and not isinstance(module.padding, str):
+        if (
+            isinstance(module, nn.Conv2d)
+            and module.padding_mode == "zeros"
+            and not isinstance(module.padding, str)
+        ):
             follower = next(iter(node.users)) if len(node.users) == 1 else None
-            activation = ACTIVATIONS.get(type(modules[follower.target])) if follower is not None and follower.op == "call_module" else None
+            activation = (
+                ACTIVATIONS.get(type(modules[follower.target]))
+                if follower is not None and follower.op == "call_module"
+                else None
+            )
             replace_layer(model, node.target, _PointwiseConv(module, activation or "none"))
             if follower is not None and activation is not None:
                 follower.replace_all_uses_with(node)
@@ -116,17 +136,25 @@ def _fuse_for_cpu(model: nn.Module) -> None:
 def _compute_in_bf16(model: nn.Module) -> None:
     """Change a network in place to compute in bf16, all but the narrow layers at the start of a traced one."""
     if not isinstance(model, fx.GraphModule):
-        model.to(torch.bfloat16).register_forward_pre_hook(lambda _, inputs: tuple(_as_bf16(value) for value in inputs))
+        model.to(torch.bfloat16).register_forward_pre_hook(
+            lambda _, inputs: tuple(_as_bf16(value) for value in inputs)
+        )
         return
     start = _narrow_start(model)
-    exact = [node for node in start if node.op == "placeholder"] if _has_weights(model, start) else []
+    exact = (
+        [node for node in start if node.op == "placeholder"] if _has_weights(model, start) else []
+    )
     for node in exact:  # feature maps come in bf16
         with model.graph.inserting_after(node):
             cast = model.graph.call_function(_as_fp32, (node,))
         node.replace_all_uses_with(cast)
         cast.args = (node,)
         start.append(cast)
-    kept = {str(node.target): copy.deepcopy(model.get_submodule(str(node.target))) for node in start if node.op == "call_module"}
+    kept = {
+        str(node.target): copy.deepcopy(model.get_submodule(str(node.target)))
+        for node in start
+        if node.op == "call_module"
+    }
     model.to(torch.bfloat16)
     for name, layer in kept.items():
         replace_layer(model, name, layer)
@@ -147,14 +175,22 @@ def _narrow_start(model: fx.GraphModule) -> list[fx.Node]:
     start: list[fx.Node] = []
     for node in model.graph.nodes:
         parameters = list(modules[node.target].parameters()) if node.op == "call_module" else []
-        if node.op in ("get_attr", "output") or (parameters and targets.count(node.target) > 1) or any(len(p) > NARROW for p in parameters):
+        if (
+            node.op in ("get_attr", "output")
+            or (parameters and targets.count(node.target) > 1)
+            or any(len(p) > NARROW for p in parameters)
+        ):
             break
         start.append(node)
     return start
 
 
 def _has_weights(model: fx.GraphModule, nodes: list[fx.Node]) -> bool:
-    return any(node.op == "call_module" and any(True for _ in model.get_submodule(str(node.target)).parameters()) for node in nodes)
+    return any(
+        node.op == "call_module"
+        and any(True for _ in model.get_submodule(str(node.target)).parameters())
+        for node in nodes
+    )
 
 
 def _as_bf16(value: Any) -> Any:
@@ -168,4 +204,6 @@ def _as_fp32(value: Any) -> Any:
 def _as(value: Any, dtype: torch.dtype) -> Any:
     if isinstance(value, tuple):
         return tuple(_as(one, dtype) for one in value)
-    return value.to(dtype) if isinstance(value, torch.Tensor) and value.is_floating_point() else value
+    return (
+        value.to(dtype) if isinstance(value, torch.Tensor) and value.is_floating_point() else value
+    )

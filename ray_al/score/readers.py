@@ -97,7 +97,9 @@ class FeatureReader(Reader[ImageFeatures]):
         transforms: names of those that the scorer asks for.
     """
 
-    def __init__(self, config: RunConfig, form: Form, source: FeatureSource, transforms: Sequence[str]) -> None:
+    def __init__(
+        self, config: RunConfig, form: Form, source: FeatureSource, transforms: Sequence[str]
+    ) -> None:
         self.config, self.form, self.source = config, form, source
         self.threads, self.group = config.score.threads, config.features.batch_size
         self.layout = source.layout
@@ -119,7 +121,9 @@ class FeatureReader(Reader[ImageFeatures]):
         numbers = [image.row["image_index"] for image in images]
         records = self.source.records(numbers, 0)
         views = {name: self.source.records(numbers, view) for name, view in self.views.items()}
-        pixels = None if self.pixels is None else [decode(image.row, self.config) for image in images]
+        pixels = (
+            None if self.pixels is None else [decode(image.row, self.config) for image in images]
+        )
         return [
             ImageFeatures(
                 record=records[n],
@@ -142,7 +146,9 @@ class FeatureReader(Reader[ImageFeatures]):
         )
 
 
-def open_reader(task: ShardTask, config: RunConfig, form: Form, transforms: Sequence[str] = ()) -> Reader[Any]:
+def open_reader(
+    task: ShardTask, config: RunConfig, form: Form, transforms: Sequence[str] = ()
+) -> Reader[Any]:
     """What reads the pool's images for a network of the run.
 
     Args:

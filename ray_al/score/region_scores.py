@@ -32,7 +32,9 @@ RANDOM_SCORES = "random scores"
 """Purpose of the random strategy's draws; replay makes them again from the names of regions."""
 
 
-def score_table(task: ShardTask, config: RunConfig, images: Sequence[ShardImage]) -> tuple[pa.Table, list[tuple[str, str]]]:
+def score_table(
+    task: ShardTask, config: RunConfig, images: Sequence[ShardImage]
+) -> tuple[pa.Table, list[tuple[str, str]]]:
     """SCORE_SCHEMA with what the function and the batch rule add (`dominant`, `class_scores`, `covers`), and (image_id, error) of broken images.
 
     The schema's metadata holds the sums of the class probabilities over the shard's pixels where the function asks for classes, and the number
@@ -43,7 +45,9 @@ def score_table(task: ShardTask, config: RunConfig, images: Sequence[ShardImage]
     if not function.needs_model:
         rows = [_random_columns(task, config, image) for image in images]
         return _table(images, rows, function, _Sums()), []
-    scorer = load_scorer(task.run_uri, task.weights, config.model_dump_json(), task.cycle, task.seed)
+    scorer = load_scorer(
+        task.run_uri, task.weights, config.model_dump_json(), task.cycle, task.seed
+    )
 
     reader = open_reader(task, config, scorer.form, scorer.transforms)
 
@@ -51,7 +55,10 @@ def score_table(task: ShardTask, config: RunConfig, images: Sequence[ShardImage]
 
     def work(members: list[ShardImage], inputs: Inputs) -> list[tuple[ShardImage, Columns, _Sums]]:
         maps = scorer.maps(inputs)
-        columns = [region_columns(maps, n, image, scorer, regions_of(task, config, image)) for n, image in enumerate(members)]
+        columns = [
+            region_columns(maps, n, image, scorer, regions_of(task, config, image))
+            for n, image in enumerate(members)
+        ]
         return list(zip(members, columns, _sums(maps, len(members), num_classes), strict=True))
 
     broken: list[tuple[str, str]] = []
@@ -78,14 +85,21 @@ class _Sums:
     classes: np.ndarray | None = None
 
     def add(self, other: "_Sums") -> None:
-        for total, one in ((self.probabilities, other.probabilities), (self.classes, other.classes)):
+        for total, one in (
+            (self.probabilities, other.probabilities),
+            (self.classes, other.classes),
+        ):
             if total is not None and one is not None:
                 total += one
 
 
 def _sums(maps: Maps, num_images: int, num_classes: int) -> list[_Sums]:
     """Of each of the first images of a batch."""
-    means = None if maps.probabilities is None else maps.probabilities[:num_images].double().mean((2, 3)).numpy(force=True)
+    means = (
+        None
+        if maps.probabilities is None
+        else maps.probabilities[:num_images].double().mean((2, 3)).numpy(force=True)
+    )
     ids = None if maps.classes is None else maps.classes[:num_images].numpy(force=True)
     return [
         _Sums(
@@ -96,7 +110,9 @@ def _sums(maps: Maps, num_images: int, num_classes: int) -> list[_Sums]:
     ]
 
 
-def region_columns(maps: Maps, position: int, image: ShardImage, scorer: Scorer, regions: ImageRegions) -> Columns:
+def region_columns(
+    maps: Maps, position: int, image: ShardImage, scorer: Scorer, regions: ImageRegions
+) -> Columns:
     """The values of one image's regions: of those left, or of sparse kinds the best candidates."""
     settings, strategy, function = scorer.config.regions, scorer.strategy, scorer.acquisition
     values = maps.values[position].float()
@@ -108,27 +124,48 @@ def region_columns(maps: Maps, position: int, image: ShardImage, scorer: Scorer,
     pooler = open_pooler(settings, regions, height, width)
     aggregation = function.aggregation if strategy.aggregation == "auto" else strategy.aggregation
     scores = pooler.pool(values, aggregation, strategy.top_share)
-    columns = {"region": image.rest, "score": scores[image.rest], "num_pixels": pooler.num_pixels[image.rest]}
+    columns = {
+        "region": image.rest,
+        "score": scores[image.rest],
+        "num_pixels": pooler.num_pixels[image.rest],
+    }
     if maps.classes is not None:
-        one_hot = functional.one_hot(maps.classes[position], scorer.num_classes).permute(2, 0, 1).float()
+        one_hot = (
+            functional.one_hot(maps.classes[position], scorer.num_classes).permute(2, 0, 1).float()
+        )
         columns["covers"] = np.asarray(pooler.mean(one_hot))[image.rest]
     if maps.probabilities is None:
         return columns
     probabilities = maps.probabilities[position].float()
     if function.attribution == "dominant":
-        return {**columns, "dominant": pooler.dominant(probabilities.argmax(0), len(probabilities))[image.rest]}
+        return {
+            **columns,
+            "dominant": pooler.dominant(probabilities.argmax(0), len(probabilities))[image.rest],
+        }
     by_class = class_maps(values[None], probabilities[None], function.attribution)[0]
     return {**columns, "class_scores": np.asarray(pooler.mean(by_class))[image.rest]}
 
 
-def _offered(settings: SparseRegions, offer: Offer, maps: Maps, position: int, image: ShardImage, scorer: Scorer, regions: ImageRegions) -> Columns:
+def _offered(
+    settings: SparseRegions,
+    offer: Offer,
+    maps: Maps,
+    position: int,
+    image: ShardImage,
+    scorer: Scorer,
+    regions: ImageRegions,
+) -> Columns:
     """The candidates that an image of a sparse kind offers by a rule of its own."""
     height, width = image.size
     scores = to_native(maps.values[position].float().numpy(force=True), height, width)
     check_finite(scores)
     if not scorer.acquisition.windowed:
         scores = settings.region_scores(scores)
-    classes = None if maps.classes is None else nearest_native(maps.classes[position].numpy(force=True), height, width)
+    classes = (
+        None
+        if maps.classes is None
+        else nearest_native(maps.classes[position].numpy(force=True), height, width)
+    )
     ids = offer.choose(
         ScoredImage(
             scores=scores,
@@ -140,10 +177,21 @@ def _offered(settings: SparseRegions, offer: Offer, maps: Maps, position: int, i
             features=tuple(one[position].float().numpy(force=True) for one in maps.features),
         )
     )
-    return {"region": ids, "score": scores.ravel()[ids], "num_pixels": box_pixels(regions.boxes_of(ids))}
+    return {
+        "region": ids,
+        "score": scores.ravel()[ids],
+        "num_pixels": box_pixels(regions.boxes_of(ids)),
+    }
 
 
-def _best(settings: SparseRegions, values_HW: np.ndarray, image: ShardImage, regions: ImageRegions, *, averaged: bool = False) -> Columns:
+def _best(
+    settings: SparseRegions,
+    values_HW: np.ndarray,
+    image: ShardImage,
+    regions: ImageRegions,
+    *,
+    averaged: bool = False,
+) -> Columns:
     """The candidates that an image of a sparse kind offers; `averaged`: values are those of regions already."""
     ids, scores = settings.best(values_HW, *image.size, taken=image.taken, averaged=averaged)
     return {"region": ids, "score": scores, "num_pixels": box_pixels(regions.boxes_of(ids))}
@@ -155,7 +203,9 @@ def box_pixels(boxes: np.ndarray) -> np.ndarray:
     return sides[:, 0] * sides[:, 1]
 
 
-def open_pooler(settings: Regions, regions: ImageRegions, height: int, width: int) -> BoxPooler | LabelPooler:
+def open_pooler(
+    settings: Regions, regions: ImageRegions, height: int, width: int
+) -> BoxPooler | LabelPooler:
     """What takes means over all regions of an image."""
     if settings.are_boxes:
         return _box_pooler(settings, height, width)
@@ -173,14 +223,18 @@ def _random_columns(task: ShardTask, config: RunConfig, image: ShardImage) -> Co
     settings, regions = config.regions, regions_of(task, config, image)
     height, width = image.size
     numbers = np.arange(height * width) if settings.is_sparse else image.rest
-    scores = uniform_of(seed_of(RANDOM_SCORES, task.seed, task.cycle, image.row["image_id"]), numbers).astype(np.float32)
+    scores = uniform_of(
+        seed_of(RANDOM_SCORES, task.seed, task.cycle, image.row["image_id"]), numbers
+    ).astype(np.float32)
     if isinstance(settings, SparseRegions):
         # Means of noise over windows would favour those that the border clips: fewer values vary more.
         return _best(settings, scores.reshape(height, width), image, regions, averaged=True)
     return {"region": image.rest, "score": scores, "num_pixels": regions.num_pixels[image.rest]}
 
 
-def _table(images: Sequence[ShardImage], rows: Sequence[Columns], function: Acquisition, sums: _Sums) -> pa.Table:
+def _table(
+    images: Sequence[ShardImage], rows: Sequence[Columns], function: Acquisition, sums: _Sums
+) -> pa.Table:
     schema = score_schema(function, sums)
     if not rows:
         return schema.empty_table()
@@ -191,14 +245,19 @@ def _table(images: Sequence[ShardImage], rows: Sequence[Columns], function: Acqu
         **{name: np.concatenate([row[name] for row in rows]) for name in rows[0]},
     }
     arrays = [_array(columns[field.name], field.type) for field in schema if field.name in columns]
-    arrays.insert(schema.get_field_index("image_id"), names.take(pa.array(np.repeat(np.arange(len(images)), lengths))))
+    arrays.insert(
+        schema.get_field_index("image_id"),
+        names.take(pa.array(np.repeat(np.arange(len(images)), lengths))),
+    )
     return pa.table(arrays, schema=schema)
 
 
 def _array(values: np.ndarray, kind: pa.DataType) -> pa.Array:
     if values.ndim == 1:
         return pa.array(values, type=kind)
-    return pa.FixedSizeListArray.from_arrays(pa.array(values.astype(np.float32).ravel()), values.shape[1])
+    return pa.FixedSizeListArray.from_arrays(
+        pa.array(values.astype(np.float32).ravel()), values.shape[1]
+    )
 
 
 def score_schema(function: Acquisition, sums: _Sums) -> pa.Schema:
@@ -206,7 +265,9 @@ def score_schema(function: Acquisition, sums: _Sums) -> pa.Schema:
     if function.attribution == "dominant":
         schema = schema.append(pa.field("dominant", pa.int16()))
     elif function.attribution != "none" and sums.probabilities is not None:
-        schema = schema.append(pa.field("class_scores", pa.list_(pa.float32(), len(sums.probabilities))))
+        schema = schema.append(
+            pa.field("class_scores", pa.list_(pa.float32(), len(sums.probabilities)))
+        )
     if sums.probabilities is not None:
         metadata[SCHEMA_METADATA] = sums.probabilities.astype("<f8").tobytes()
     if sums.classes is not None:
@@ -228,11 +289,23 @@ def scorer_classes(config: RunConfig) -> int:
 
 
 @functools.lru_cache(maxsize=1)
-def load_scorer(run_uri: str, weights: tuple[FileRef, ...], config_json: str, cycle: int, seed: int) -> Scorer:
+def load_scorer(
+    run_uri: str, weights: tuple[FileRef, ...], config_json: str, cycle: int, seed: int
+) -> Scorer:
     """Cached by the digests of the weights: idle Ray workers serve many shards and cycles."""
     config = RunConfig.model_validate_json(config_json)
     if not weights:
-        raise ConfigError(f"strategy.score={config.strategy_at(cycle).score!r}: cycle {cycle} has no model; use a start rule without one")
+        raise ConfigError(
+            f"strategy.score={config.strategy_at(cycle).score!r}: cycle {cycle} has no model; use a start rule without one"
+        )
     storage = Storage(run_uri)
     states = [storage.read_ref(ref) for ref in weights]
-    return Scorer(config, config.strategy_at(cycle), scorer_classes(config), states, seed=seed, cycle=cycle, device=score_device(config))
+    return Scorer(
+        config,
+        config.strategy_at(cycle),
+        scorer_classes(config),
+        states,
+        seed=seed,
+        cycle=cycle,
+        device=score_device(config),
+    )

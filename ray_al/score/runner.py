@@ -52,7 +52,9 @@ def run_shards(
         on_results(results)
 
 
-def _watched(dataset: Any, config: RunConfig, watch: Callable[[float], None]) -> Iterator[dict[str, Any]]:
+def _watched(
+    dataset: Any, config: RunConfig, watch: Callable[[float], None]
+) -> Iterator[dict[str, Any]]:
     """The batches of `dataset`, read by a thread: reading blocks, and nobody could stop it or hear that nothing comes."""
     results: queue.Queue[Any] = queue.Queue()
     ended = threading.Event()
@@ -118,10 +120,19 @@ def _dataset(tasks: list[ShardTask], config: RunConfig) -> Any:
         # A GPU task ends its process; an actor keeps the network for all its shards, and frees the GPU before training.
         pool = ActorPoolStrategy(min_size=1, max_size=config.score.workers)
         return dataset.map_batches(
-            ShardMapper, fn_constructor_args=(config,), batch_size=1, compute=pool, num_gpus=config.score.gpus_per_worker, num_cpus=0
+            ShardMapper,
+            fn_constructor_args=(config,),
+            batch_size=1,
+            compute=pool,
+            num_gpus=config.score.gpus_per_worker,
+            num_cpus=0,
         )
     return dataset.map_batches(
-        score_batch, fn_kwargs={"config": config}, batch_size=1, compute=TaskPoolStrategy(size=config.score.workers), num_cpus=0.5
+        score_batch,
+        fn_kwargs={"config": config},
+        batch_size=1,
+        compute=TaskPoolStrategy(size=config.score.workers),
+        num_cpus=0.5,
     )
 
 
@@ -140,7 +151,9 @@ def _result_or_error(task: ShardTask, config: RunConfig) -> ShardResult | RayALE
     except RayALError as error:
         return error
     except MemoryError as error:
-        return RayALError(f"shard {task.shard}: not enough memory ({error}); lower score.batch_size or data.cache_gb")
+        return RayALError(
+            f"shard {task.shard}: not enough memory ({error}); lower score.batch_size or data.cache_gb"
+        )
 
 
 class ShardMapper:

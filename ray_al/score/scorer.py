@@ -47,7 +47,9 @@ class Maps:
         """Moved there in one go: a transfer for each image would have it wait for the GPU each time."""
         probabilities = None if self.probabilities is None else self.probabilities.cpu()
         classes = None if self.classes is None else self.classes.cpu()
-        return Maps(self.values.cpu(), probabilities, classes, tuple(one.cpu() for one in self.features))
+        return Maps(
+            self.values.cpu(), probabilities, classes, tuple(one.cpu() for one in self.features)
+        )
 
 
 GPU_LANES = 2
@@ -81,9 +83,17 @@ class Scorer:
         cycle: int = 0,
         device: str = "cpu",
     ) -> None:
-        self.config, self.strategy, self.device, self.cycle, self.seed = config, strategy, device, cycle, seed
+        self.config, self.strategy, self.device, self.cycle, self.seed = (
+            config,
+            strategy,
+            device,
+            cycle,
+            seed,
+        )
         offer = strategy.offer
-        self.gives_classes = strategy.batch.reads_covers or (offer is not None and offer.reads_classes)
+        self.gives_classes = strategy.batch.reads_covers or (
+            offer is not None and offer.reads_classes
+        )
         self.gives_features = offer is not None and offer.reads_features
         self.acquisition: Acquisition = find_acquisition(strategy.score)
         self.num_classes = num_classes
@@ -117,16 +127,22 @@ class Scorer:
         return Form(device=self.device, memory_format=layout, dtype=dtype)
 
     def _network(self, num_classes: int, weights: bytes | None) -> nn.Module:
-        return prepare_network(trained_part(self._loaded(num_classes, weights)), self.precision, self.device)
+        return prepare_network(
+            trained_part(self._loaded(num_classes, weights)), self.precision, self.device
+        )
 
     def _passes(self, num_classes: int, weights: bytes | None) -> PassNetwork:
         model = self._loaded(num_classes, weights)
-        return self.strategy.passes.open(model, self.precision, self.device, seed=self.seed, cycle=self.cycle)
+        return self.strategy.passes.open(
+            model, self.precision, self.device, seed=self.seed, cycle=self.cycle
+        )
 
     def _loaded(self, num_classes: int, weights: bytes | None) -> nn.Module:
         model = build_model(self.config.model, num_classes, load_weights=False)
         if weights is not None:
-            load_trained(model, torch.load(io.BytesIO(weights), map_location="cpu", weights_only=True))
+            load_trained(
+                model, torch.load(io.BytesIO(weights), map_location="cpu", weights_only=True)
+            )
         return model
 
     @torch.inference_mode()
@@ -139,7 +155,9 @@ class Scorer:
             logits = self._scaled(self.networks[0], plain)
             probabilities = logits.softmax(1) if function.attribution != "none" else None
             classes = logits.argmax(1) if self.gives_classes else None
-            return Maps(function.pixel(logits, self.options), probabilities, classes, features).cpu()
+            return Maps(
+                function.pixel(logits, self.options), probabilities, classes, features
+            ).cpu()
         assert function.views is not None
         views = self.views(inputs, plain)
         classes = views.mean_p.argmax(1) if self.gives_classes else None
@@ -147,18 +165,29 @@ class Scorer:
 
     def _features(self, plain: NetworkInput) -> tuple[torch.Tensor, ...]:
         """The backbone's maps: of a frozen network what it is given, else what passes over changed maps share."""
-        maps = self.passes.prefix(plain) if self.passes is not None and self.strategy.passes.changes_maps else plain
+        maps = (
+            self.passes.prefix(plain)
+            if self.passes is not None and self.strategy.passes.changes_maps
+            else plain
+        )
         assert isinstance(maps, tuple), "check_strategy refuses offers without maps to look at"
         return maps
 
     def views(self, inputs: Inputs, plain: NetworkInput) -> Views:
         """What the passes over the batch say together; `plain` is the batch as it is."""
-        wants = self.acquisition.wants | {"mean_p"} if self.gives_classes else self.acquisition.wants
+        wants = (
+            self.acquisition.wants | {"mean_p"} if self.gives_classes else self.acquisition.wants
+        )
         views = Views(wants)
         if self.acquisition.inputs == "transforms":
             views.add(self._scaled(self.networks[0], plain))
             for name in self.transforms:
-                add_transformed(views, name, self._scaled(self.networks[0], inputs.transformed(name)), self.score_size)
+                add_transformed(
+                    views,
+                    name,
+                    self._scaled(self.networks[0], inputs.transformed(name)),
+                    self.score_size,
+                )
         elif self.passes is not None:
             prefix = self.passes.prefix(plain)
             if "plain" in views.wants:
@@ -182,7 +211,9 @@ class Scorer:
         self._check_finite(logits, "logits")
         resized = logits.float()
         if tuple(logits.shape[-2:]) != size:
-            resized = torch.nn.functional.interpolate(resized, size=size, mode="bilinear", align_corners=False)
+            resized = torch.nn.functional.interpolate(
+                resized, size=size, mode="bilinear", align_corners=False
+            )
         return resized if self.strategy.temperature == 1 else resized / self.strategy.temperature
 
     def _check_finite(self, values: torch.Tensor, what: str) -> None:
@@ -214,7 +245,9 @@ class FeatureScorer(Scorer):
         if layer == BACKBONE_MAPS:
             assert isinstance(model, SplitNetwork), "feature_layer refuses other networks"
             return MapsNetwork(model, self.precision, self.device)
-        return prepare_network(FeatureNetwork(trained_part(model), layer), self.precision, self.device)
+        return prepare_network(
+            FeatureNetwork(trained_part(model), layer), self.precision, self.device
+        )
 
     @property
     def groups(self) -> tuple[int, ...]:

@@ -12,7 +12,9 @@ from ray_al.regions.maps import MappedRegions, maps_table
 from ray_al.score.shards import ShardImage, ShardTask
 
 
-def map_table(task: ShardTask, config: RunConfig, images: Sequence[ShardImage]) -> tuple[pa.Table, list[tuple[str, str]]]:
+def map_table(
+    task: ShardTask, config: RunConfig, images: Sequence[ShardImage]
+) -> tuple[pa.Table, list[tuple[str, str]]]:
     """MAP_SCHEMA, a row an image, and (image_id, error) of broken images."""
     kind = config.regions
     assert isinstance(kind, MappedRegions), "no other kind needs maps"
@@ -26,4 +28,8 @@ def map_table(task: ShardTask, config: RunConfig, images: Sequence[ShardImage]) 
     # One thread: OpenCV's number of threads is a setting of the whole process, which `segment` changes and puts back.
     answers = [(image.row, segment(image)) for image in images]
     broken = [(row["image_id"], answer) for row, answer in answers if isinstance(answer, str)]
-    return maps_table((row["image_index"], row["image_id"], answer) for row, answer in answers if not isinstance(answer, str)), broken
+    return maps_table(
+        (row["image_index"], row["image_id"], answer)
+        for row, answer in answers
+        if not isinstance(answer, str)
+    ), broken

@@ -115,7 +115,16 @@ def make_tasks(
         if shard not in done and images[start:stop].any():
             bits = np.packbits(images[start:stop]).tobytes()
             one = None if maps is None else maps.get(number)
-            yield ShardTask(work=work, shard=shard, start=start, stop=stop, images=bits, regions=regions_of(start, stop), maps=one, **common)
+            yield ShardTask(
+                work=work,
+                shard=shard,
+                start=start,
+                stop=stop,
+                images=bits,
+                regions=regions_of(start, stop),
+                maps=one,
+                **common,
+            )
 
 
 def work_shard(task: ShardTask, config: RunConfig) -> ShardResult:
@@ -139,7 +148,9 @@ def work_shard(task: ShardTask, config: RunConfig) -> ShardResult:
     if len(table):
         buffer = io.BytesIO()
         pq.write_table(table, buffer, compression="zstd")
-        file = Storage(task.run_uri).put(f"{task.output}/part-{task.shard:05d}.parquet", buffer.getvalue(), attempt=task.attempt)
+        file = Storage(task.run_uri).put(
+            f"{task.output}/part-{task.shard:05d}.parquet", buffer.getvalue(), attempt=task.attempt
+        )
     return ShardResult(
         shard=task.shard,
         file=file,
@@ -158,14 +169,20 @@ def shard_images(task: ShardTask, config: RunConfig) -> Iterator[ShardImage]:
     sizes = (manifest.column(name).to_numpy().astype(np.int64) for name in ("height", "width"))
     spans = np.multiply(*sizes) if sparse else manifest.column("num_regions").to_numpy()
     offsets = np.concatenate([[0], np.cumsum(spans, dtype=np.int64)])
-    wanted = np.unpackbits(np.frombuffer(task.images, dtype=np.uint8), count=len(manifest)).astype(bool)
+    wanted = np.unpackbits(np.frombuffer(task.images, dtype=np.uint8), count=len(manifest)).astype(
+        bool
+    )
     none = np.zeros(0, dtype=np.int64)
     if task.work == "scores" and not sparse:
-        numbers = np.flatnonzero(np.unpackbits(np.frombuffer(task.regions, dtype=np.uint8), count=int(offsets[-1])))
+        numbers = np.flatnonzero(
+            np.unpackbits(np.frombuffer(task.regions, dtype=np.uint8), count=int(offsets[-1]))
+        )
     else:
         numbers = np.frombuffer(task.regions, dtype=np.int64)
     cuts = np.searchsorted(numbers, offsets)
-    rows = manifest.select(["image_index", "image_id", "uri", "height", "width", "num_regions"]).to_pylist()
+    rows = manifest.select(
+        ["image_index", "image_id", "uri", "height", "width", "num_regions"]
+    ).to_pylist()
     for position in np.flatnonzero(wanted):
         own = numbers[cuts[position] : cuts[position + 1]] - offsets[position]
         if task.work == "scores" and sparse:
@@ -176,7 +193,11 @@ def shard_images(task: ShardTask, config: RunConfig) -> Iterator[ShardImage]:
 
 def regions_of(task: ShardTask, config: RunConfig, image: ShardImage) -> ImageRegions:
     """The regions of an image of the task."""
-    data = _read_maps(task.run_uri, task.maps).map(image.row["image_index"]) if task.maps is not None else None
+    data = (
+        _read_maps(task.run_uri, task.maps).map(image.row["image_index"])
+        if task.maps is not None
+        else None
+    )
     return config.regions.of_image(*image.size, data)
 
 

@@ -34,7 +34,9 @@ def apply(name: str, images_NCHW: torch.Tensor) -> torch.Tensor:
     if name in QUARTER_TURNS:
         return images_NCHW.rot90(QUARTER_TURNS[name], (-2, -1))
     size = [max(1, round(side * _factor(name))) for side in images_NCHW.shape[-2:]]
-    scaled = torch.nn.functional.interpolate(images_NCHW.float(), size=size, mode="bilinear", align_corners=False, antialias=True)
+    scaled = torch.nn.functional.interpolate(
+        images_NCHW.float(), size=size, mode="bilinear", align_corners=False, antialias=True
+    )
     return scaled.to(images_NCHW.dtype)
 
 
@@ -56,10 +58,14 @@ def invert(name: str, logits_NChw: torch.Tensor, size: tuple[int, int]) -> torch
         logits_NChw = logits_NChw.rot90(-QUARTER_TURNS[name], (-2, -1))
     if tuple(logits_NChw.shape[-2:]) == tuple(size):
         return logits_NChw
-    return torch.nn.functional.interpolate(logits_NChw, size=tuple(size), mode="bilinear", align_corners=False)
+    return torch.nn.functional.interpolate(
+        logits_NChw, size=tuple(size), mode="bilinear", align_corners=False
+    )
 
 
-def add_transformed(views: Views, name: str, logits_NChw: torch.Tensor, size: tuple[int, int]) -> None:
+def add_transformed(
+    views: Views, name: str, logits_NChw: torch.Tensor, size: tuple[int, int]
+) -> None:
     """Add the prediction of transformed images to the views of the untransformed ones.
 
     Args:
@@ -69,7 +75,9 @@ def add_transformed(views: Views, name: str, logits_NChw: torch.Tensor, size: tu
         size: as of `invert`.
     """
     turned = name in QUARTER_TURNS and QUARTER_TURNS[name] % 2
-    exact = not name.startswith(SCALE) and tuple(logits_NChw.shape[-2:]) == (tuple(size)[::-1] if turned else tuple(size))
+    exact = not name.startswith(SCALE) and tuple(logits_NChw.shape[-2:]) == (
+        tuple(size)[::-1] if turned else tuple(size)
+    )
     if exact:
         views.add(logits_NChw, partial(invert, name, size=size))
     else:  # an entropy must be that of the resized prediction, not a resized entropy, else the passes seem to disagree at edges
@@ -84,5 +92,7 @@ def _factor(name: str) -> float:
     if not LEAST_FACTOR <= factor <= MOST_FACTOR:
         known = ", ".join([*FLIPPED_AXES, *QUARTER_TURNS])
         factors = f"{SCALE}X with a factor from {LEAST_FACTOR} to {MOST_FACTOR}, like scale0.5"
-        raise ConfigError(f"strategy.transforms: {name!r} is no transform; give one of {known}, or {factors}")
+        raise ConfigError(
+            f"strategy.transforms: {name!r} is no transform; give one of {known}, or {factors}"
+        )
     return factor

@@ -25,11 +25,15 @@ class Views:
 
     def __init__(self, wants: frozenset[str]) -> None:
         if wants - KINDS:
-            raise RayALError(f"views of {sorted(wants - KINDS)}: not known; name some of {sorted(KINDS)}")
+            raise RayALError(
+                f"views of {sorted(wants - KINDS)}: not known; name some of {sorted(KINDS)}"
+            )
         self.wants, self.count = wants, 0
         self._kept: dict[str, torch.Tensor] = {}
 
-    def add(self, logits_NCHW: torch.Tensor, undo: Callable[[torch.Tensor], torch.Tensor] | None = None) -> None:
+    def add(
+        self, logits_NCHW: torch.Tensor, undo: Callable[[torch.Tensor], torch.Tensor] | None = None
+    ) -> None:
         """Add a pass.
 
         Args:
@@ -47,7 +51,9 @@ class Views:
         if self.wants & {"mean_p", "var_p"}:
             self._add_moments(logits.softmax(1))
         if "votes" in self.wants:
-            self._sum("votes", torch.zeros_like(logits).scatter_(1, logits.argmax(1, keepdim=True), 1))
+            self._sum(
+                "votes", torch.zeros_like(logits).scatter_(1, logits.argmax(1, keepdim=True), 1)
+            )
 
     def add_plain(self, logits_NCHW: torch.Tensor) -> None:
         """Keep the pass in which nothing was changed; it is none of the M."""
@@ -100,5 +106,7 @@ class Views:
 
     def _read(self, name: str) -> torch.Tensor:
         if name not in self.wants or not self.count:
-            raise RayALError(f"views hold no {name}: they keep {sorted(self.wants)} of {self.count} passes; name it in `wants`, and add a pass")
+            raise RayALError(
+                f"views hold no {name}: they keep {sorted(self.wants)} of {self.count} passes; name it in `wants`, and add a pass"
+            )
         return self._kept[name]

@@ -43,7 +43,9 @@ class BadgeRule(CandidateRule):
     """k-means++ on gradients of the last layer."""
 
     kind: Literal["badge"] = "badge"
-    paper: ClassVar[str] = "Ash et al., ICLR 2020 (arXiv 1906.03671): k-means++ on gradients of the last layer"
+    paper: ClassVar[str] = (
+        "Ash et al., ICLR 2020 (arXiv 1906.03671): k-means++ on gradients of the last layer"
+    )
     needs: ClassVar[str] = "of the best candidates: features and classes"
 
     def choose(self, candidates: Candidates, *, k: int, rng: np.random.Generator) -> np.ndarray:

@@ -101,7 +101,9 @@ class Basket:
             if cost > self.left:
                 self.has_passed_cost = True
                 continue
-            if not self._spread.allows(image, region) or (self.skip is not None and self.skip(image, region)):
+            if not self._spread.allows(image, region) or (
+                self.skip is not None and self.skip(image, region)
+            ):
                 continue
             self.left -= cost
             self._spread.add(image, region)
@@ -126,13 +128,17 @@ class Basket:
             "rank": pa.array(np.arange(len(taken)), pa.int32()),
             "cost": pa.array(np.concatenate(self._paid), pa.int64()),
         }
-        return pa.table([columns[name] for name in QUERY_SCHEMA.names], schema=QUERY_SCHEMA).combine_chunks()
+        return pa.table(
+            [columns[name] for name in QUERY_SCHEMA.names], schema=QUERY_SCHEMA
+        ).combine_chunks()
 
 
 class _Spread:
     """How the regions taken so far lie in their images."""
 
-    def __init__(self, per_image: int | None, min_distance: float | None, boxes_of: BoxesOf) -> None:
+    def __init__(
+        self, per_image: int | None, min_distance: float | None, boxes_of: BoxesOf
+    ) -> None:
         self.per_image, self.min_distance, self.boxes_of = per_image, min_distance, boxes_of
         self.taken: dict[int, list[int]] = defaultdict(list)
         self._images: tuple[np.ndarray, np.ndarray] | None = None
@@ -172,7 +178,9 @@ class _Spread:
     def _far(self, image: int, regions: np.ndarray) -> np.ndarray:
         """bool (n,): regions whose centres lie far enough from all that were taken of the image."""
         assert self.min_distance is not None
-        centres, others = (self._centres(image, numbers) for numbers in (regions, np.array(self.taken[image])))
+        centres, others = (
+            self._centres(image, numbers) for numbers in (regions, np.array(self.taken[image]))
+        )
         squared = ((centres[:, None] - others[None]) ** 2).sum(axis=2)
         far: np.ndarray = (squared >= self.min_distance**2).all(axis=1)
         return far
@@ -189,7 +197,10 @@ class _Spread:
 
 def _names(table: pa.Table) -> np.ndarray:
     """A number for each region's name, int64 (rows,)."""
-    numbers: np.ndarray = table.column("image_index").to_numpy().astype(np.int64) << 32 | table.column("region").to_numpy()
+    numbers: np.ndarray = (
+        table.column("image_index").to_numpy().astype(np.int64) << 32
+        | table.column("region").to_numpy()
+    )
     return numbers
 
 
@@ -198,4 +209,10 @@ def _walk(ranked: pa.Table, costs: np.ndarray) -> Iterator[tuple[int, int, int, 
     images, regions = ranked.column("image_index").to_numpy(), ranked.column("region").to_numpy()
     for start in range(0, len(ranked), BLOCK):
         block = slice(start, start + BLOCK)
-        yield from zip(range(start, len(ranked)), costs[block].tolist(), images[block].tolist(), regions[block].tolist(), strict=False)
+        yield from zip(
+            range(start, len(ranked)),
+            costs[block].tolist(),
+            images[block].tolist(),
+            regions[block].tolist(),
+            strict=False,
+        )

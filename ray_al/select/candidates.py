@@ -42,7 +42,9 @@ class Candidates:
         class_scores: np.ndarray | None = None,
     ) -> "Candidates":
         """Put rows of any order, all in the same one, into the order that every rule's ties and draws rest on."""
-        order = pc.sort_indices(table, sort_keys=[("image_id", "ascending"), ("region", "ascending")]).to_numpy()
+        order = pc.sort_indices(
+            table, sort_keys=[("image_id", "ascending"), ("region", "ascending")]
+        ).to_numpy()
         return Candidates(
             table=table.take(pa.array(order)),
             keys=keys[order],

@@ -26,7 +26,13 @@ TIE = 1e-3
 
 
 def centroids(
-    candidates: Candidates, *, k: int, rng: np.random.Generator, factor: float | None = 10.0, components: int = 32, iterations: int = 10
+    candidates: Candidates,
+    *,
+    k: int,
+    rng: np.random.Generator,
+    factor: float | None = 10.0,
+    components: int = 32,
+    iterations: int = 10,
 ) -> np.ndarray:
     """Of each of k clusters the region nearest to its centre, by key.
 
@@ -51,7 +57,9 @@ def centroids(
     order = np.lexsort((-candidates.keys[among], ~_are_nearest(points, clusters), clusters.labels))
     firsts = np.unique(clusters.labels[order], return_index=True)[1]
     nearest = among[order[firsts]]
-    return fill_by_key(nearest[np.lexsort((nearest, -candidates.keys[nearest]))], candidates.keys, k)
+    return fill_by_key(
+        nearest[np.lexsort((nearest, -candidates.keys[nearest]))], candidates.keys, k
+    )
 
 
 def _are_nearest(points: np.ndarray, clusters: Clusters) -> np.ndarray:
@@ -60,7 +68,9 @@ def _are_nearest(points: np.ndarray, clusters: Clusters) -> np.ndarray:
     squared = np.einsum("nd,nd->n", apart, apart)
     least = np.full(len(clusters.centroids), np.inf)
     np.minimum.at(least, clusters.labels, squared)
-    nearest: np.ndarray = squared <= (1 + TIE) * least[clusters.labels] + ROUNDING * np.einsum("nd,nd->n", points, points)
+    nearest: np.ndarray = squared <= (1 + TIE) * least[clusters.labels] + ROUNDING * np.einsum(
+        "nd,nd->n", points, points
+    )
     return nearest
 
 

@@ -19,7 +19,9 @@ from ray_al.select.rules import CandidateRule
 from ray_al.select.schedule import Sharpness
 
 
-def class_split(candidates: Candidates, *, k: int, class_scores: np.ndarray, share: float = 0.66) -> np.ndarray:
+def class_split(
+    candidates: Candidates, *, k: int, class_scores: np.ndarray, share: float = 0.66
+) -> np.ndarray:
     """Classes take turns, each its highest score not yet taken, until round(share * k) are taken; the rest goes by key.
 
     A class whose best score left is not above 0 gives up its turn. Noise is already in the keys and in `class_scores`.
@@ -32,7 +34,10 @@ def class_split(candidates: Candidates, *, k: int, class_scores: np.ndarray, sha
         Positions, int64, in order of choice.
     """
     orders = np.argsort(-class_scores, axis=0, kind="stable")
-    queues = [iter(order[: int((scores > 0).sum())].tolist()) for order, scores in zip(orders.T, class_scores.T, strict=True)]
+    queues = [
+        iter(order[: int((scores > 0).sum())].tolist())
+        for order, scores in zip(orders.T, class_scores.T, strict=True)
+    ]
     chosen: dict[int, None] = {}
     target = min(round(exact(share) * k), len(candidates))
     while queues and len(chosen) < target:
@@ -50,7 +55,9 @@ class ClassSplitRule(Sharpness, CandidateRule):
     """A share of the query in equal parts to the classes, the rest by score."""
 
     kind: Literal["class_split"] = "class_split"
-    paper: ClassVar[str] = "ClaSP PE of nnActive, 2026: a share in equal parts to the classes, the rest by score"
+    paper: ClassVar[str] = (
+        "ClaSP PE of nnActive, 2026: a share in equal parts to the classes, the rest by score"
+    )
     needs: ClassVar[str] = "of the best candidates: classes"
     reads_features: ClassVar[bool] = False
     reads_class_scores: ClassVar[bool] = True
@@ -68,8 +75,14 @@ class ClassSplitRule(Sharpness, CandidateRule):
         assert candidates.class_scores is not None
         drawn = gumbel_rows(candidates.table, "class_split", moment.seed, moment.cycle)
         noise = np.exp(drawn / self.sharpness(moment))
-        return replace(candidates, keys=candidates.keys * noise, class_scores=candidates.class_scores * noise[:, None])
+        return replace(
+            candidates,
+            keys=candidates.keys * noise,
+            class_scores=candidates.class_scores * noise[:, None],
+        )
 
     def choose(self, candidates: Candidates, *, k: int, rng: np.random.Generator) -> np.ndarray:
         assert candidates.class_scores is not None
-        return class_split(candidates, k=k, class_scores=candidates.class_scores, share=self.share_by_class)
+        return class_split(
+            candidates, k=k, class_scores=candidates.class_scores, share=self.share_by_class
+        )

@@ -11,7 +11,9 @@ from ray_al.select.kmeans import kmeans, nearest_rows
 from ray_al.select.rules import CandidateRule
 
 
-def clue(candidates: Candidates, *, k: int, rng: np.random.Generator, iterations: int = 10) -> np.ndarray:
+def clue(
+    candidates: Candidates, *, k: int, rng: np.random.Generator, iterations: int = 10
+) -> np.ndarray:
     """One region for each of k centroids of the features, each region weighted by the entropy of its mean probabilities.
 
     Clusters of the largest summed entropy come first, and a region that an earlier centroid took gives way to the next nearest.
@@ -23,17 +25,23 @@ def clue(candidates: Candidates, *, k: int, rng: np.random.Generator, iterations
     if k == 0 or len(candidates) == 0:
         return np.zeros(0, dtype=np.int64)
     weights = entr(candidates.probabilities.astype(np.float64).clip(0)).sum(axis=1)
-    clusters = kmeans(candidates.features, num_clusters=k, rng=rng, weights=weights, iterations=iterations)
+    clusters = kmeans(
+        candidates.features, num_clusters=k, rng=rng, weights=weights, iterations=iterations
+    )
     mass = np.bincount(clusters.labels, weights=weights, minlength=len(clusters.centroids))
     order = np.argsort(-mass, kind="stable")
-    return fill_by_key(nearest_rows(candidates.features, clusters.centroids[order]), candidates.keys, k)
+    return fill_by_key(
+        nearest_rows(candidates.features, clusters.centroids[order]), candidates.keys, k
+    )
 
 
 class ClueRule(CandidateRule):
     """The regions nearest to entropy-weighted centroids."""
 
     kind: Literal["clue"] = "clue"
-    paper: ClassVar[str] = "Prabhu et al., ICCV 2021 (arXiv 2010.08666): nearest to entropy-weighted centroids"
+    paper: ClassVar[str] = (
+        "Prabhu et al., ICCV 2021 (arXiv 2010.08666): nearest to entropy-weighted centroids"
+    )
     needs: ClassVar[str] = "of the best candidates: features and classes"
     depends_on_k: ClassVar[bool] = True
     iterations: Number = 10

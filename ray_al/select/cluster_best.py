@@ -14,7 +14,9 @@ from ray_al.select.kmeans import kmeans
 from ray_al.select.rules import CandidateRule
 
 
-def cluster_best(candidates: Candidates, *, k: int, rng: np.random.Generator, iterations: int = 10) -> np.ndarray:
+def cluster_best(
+    candidates: Candidates, *, k: int, rng: np.random.Generator, iterations: int = 10
+) -> np.ndarray:
     """The region with the highest key of each of k clusters, by key; where clusters are fewer, the rest goes by key.
 
     Returns:
@@ -22,7 +24,9 @@ def cluster_best(candidates: Candidates, *, k: int, rng: np.random.Generator, it
     """
     if k == 0 or len(candidates) == 0:
         return np.zeros(0, dtype=np.int64)
-    labels = kmeans(standardised(candidates.features), num_clusters=k, rng=rng, iterations=iterations).labels
+    labels = kmeans(
+        standardised(candidates.features), num_clusters=k, rng=rng, iterations=iterations
+    ).labels
     order = np.argsort(-candidates.keys, kind="stable")
     _, firsts = np.unique(labels[order], return_index=True)
     return fill_by_key(order[np.sort(firsts)], candidates.keys, k)
@@ -32,7 +36,9 @@ def standardised(features: np.ndarray) -> np.ndarray:
     """Each dimension with mean 0 and standard deviation 1, float32; a constant one is 0."""
     mean, scale = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
     is_constant = (features == features[:1]).all(axis=0)
-    return np.where(is_constant, 0, (features - mean) / np.where(is_constant, 1, scale)).astype(np.float32)
+    return np.where(is_constant, 0, (features - mean) / np.where(is_constant, 1, scale)).astype(
+        np.float32
+    )
 
 
 class ClusterBestRule(CandidateRule):

@@ -25,7 +25,9 @@ def balanced(features: np.ndarray, groups: Sequence[int] = ()) -> np.ndarray:
     mean, spread = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
     is_constant = (features == features[:1]).all(axis=0)
     sizes = np.array(groups or [features.shape[1]], dtype=np.int64)
-    scale = np.where(is_constant, 0, 1 / np.where(is_constant, 1, spread)) / np.sqrt(np.repeat(sizes, sizes))
+    scale = np.where(is_constant, 0, 1 / np.where(is_constant, 1, spread)) / np.sqrt(
+        np.repeat(sizes, sizes)
+    )
     result: np.ndarray = features.astype(np.float32) - mean.astype(np.float32)
     result *= scale.astype(np.float32)
     return result

@@ -94,7 +94,9 @@ def _offer_longer(basket: Basket, ask: Callable[[int], pa.Table], *, guess: int,
         k *= 2
 
 
-def _paid_choice(basket: Basket, ask: Callable[[int], pa.Table], *, guess: int, num: int) -> pa.Table:
+def _paid_choice(
+    basket: Basket, ask: Callable[[int], pa.Table], *, guess: int, num: int
+) -> pa.Table:
     """The choice of a rule that was asked for just as many regions as are paid.
 
     Costs differ from region to region, so that the number shows only once regions are chosen: it is sought between those found too small and
@@ -126,5 +128,8 @@ def _walk_off(basket: Basket, ranked: pa.Table) -> tuple[int, int, int]:
         firsts[np.unique(ranked.column("image_index").to_numpy(), return_index=True)[1]] = True
         costs = np.where(firsts, costs, 0)
     totals = np.cumsum(costs)
-    num_paid = min(int(np.searchsorted(totals, basket.left, side="right")), int(np.searchsorted(totals, basket.left, side="left")) + 1)
+    num_paid = min(
+        int(np.searchsorted(totals, basket.left, side="right")),
+        int(np.searchsorted(totals, basket.left, side="left")) + 1,
+    )
     return num_paid, int(totals[-1]), basket.left - int(totals[-1])

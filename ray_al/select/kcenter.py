@@ -13,7 +13,9 @@ POOL = 1024
 """The farthest regions among which a pass picks."""
 
 
-def kcenter(candidates: Candidates, *, k: int, rng: np.random.Generator, tolerance: float = 0.02) -> tuple[np.ndarray, float]:
+def kcenter(
+    candidates: Candidates, *, k: int, rng: np.random.Generator, tolerance: float = 0.02
+) -> tuple[np.ndarray, float]:
     """Greedy farthest-first traversal, several picks a pass over the candidates.
 
     A pass picks among the farthest regions, whose distances it keeps up to date, as long as the farthest of them is at least
@@ -36,7 +38,11 @@ def kcenter(candidates: Candidates, *, k: int, rng: np.random.Generator, toleran
     space.bring_closer(nearest, np.arange(num, len(space)))
     chosen: list[int] = []
     while len(chosen) < k:
-        picks = _farthest(space, nearest, k - len(chosen), tolerance) if len(space) > num or chosen else [int(candidates.keys.argmax())]
+        picks = (
+            _farthest(space, nearest, k - len(chosen), tolerance)
+            if len(space) > num or chosen
+            else [int(candidates.keys.argmax())]
+        )
         if not picks:
             break
         space.bring_closer(nearest, np.array(picks))
@@ -52,7 +58,9 @@ def _farthest(space: Space, nearest: np.ndarray, count: int, tolerance: float) -
     while len(picks) < count:
         farthest = int(distances.argmax())
         # A tie with a region outside ends the pass: the outer one may have the lower position.
-        if distances[farthest] <= 0 or (picks and distances[farthest] <= bound * (1 - tolerance) ** 2):
+        if distances[farthest] <= 0 or (
+            picks and distances[farthest] <= bound * (1 - tolerance) ** 2
+        ):
             break
         picks.append(int(rows[farthest]))
         distances = np.minimum(distances, local.nearest(slice(None), np.array([farthest])))
@@ -74,7 +82,9 @@ class KCenterRule(CandidateRule):
     """The region farthest from all labelled and chosen ones, again and again."""
 
     kind: Literal["kcenter"] = "kcenter"
-    paper: ClassVar[str] = "Sener and Savarese, ICLR 2018 (arXiv 1708.00489): k-center greedy on features"
+    paper: ClassVar[str] = (
+        "Sener and Savarese, ICLR 2018 (arXiv 1708.00489): k-center greedy on features"
+    )
     needs: ClassVar[str] = "of the best candidates: features"
     tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.02
     """Share by which a chosen region may be less far than the farthest one, which saves passes over

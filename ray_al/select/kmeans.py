@@ -27,14 +27,25 @@ class Clusters:
     labels: np.ndarray
 
 
-def kmeans(features: np.ndarray, *, num_clusters: int, rng: np.random.Generator, weights: np.ndarray | None = None, iterations: int = 10) -> Clusters:
+def kmeans(
+    features: np.ndarray,
+    *,
+    num_clusters: int,
+    rng: np.random.Generator,
+    weights: np.ndarray | None = None,
+    iterations: int = 10,
+) -> Clusters:
     """Cluster rows of `features`, float32 (N, D), N at least 1.
 
     Args:
         weights: (N,), at least 0; how much a row pulls its centroid and how likely it starts one. All 0 counts as all 1.
         iterations: passes at most. With 1,000 clusters of 100,000 rows the start decides more than the tenth pass does.
     """
-    mass = np.ones(len(features)) if weights is None or not np.any(weights) else weights.astype(np.float64)
+    mass = (
+        np.ones(len(features))
+        if weights is None or not np.any(weights)
+        else weights.astype(np.float64)
+    )
     origin = origin_of(features)
     points = features.astype(np.float32) - origin
     centroids = points[kmeans_plus_plus(Space.of(points), k=num_clusters, rng=rng, weights=mass)]
@@ -48,7 +59,9 @@ def kmeans(features: np.ndarray, *, num_clusters: int, rng: np.random.Generator,
     return Clusters(centroids=centroids + origin, labels=labels)
 
 
-def kmeans_plus_plus(space: Space, *, k: int, rng: np.random.Generator, weights: np.ndarray, first: int | None = None) -> np.ndarray:
+def kmeans_plus_plus(
+    space: Space, *, k: int, rng: np.random.Generator, weights: np.ndarray, first: int | None = None
+) -> np.ndarray:
     """Draw rows in proportion to weight x squared distance to the nearest row drawn so far.
 
     The draws are exact, though distances are brought up to date only now and then: an old distance is never below the true one,
@@ -75,7 +88,9 @@ def kmeans_plus_plus(space: Space, *, k: int, rng: np.random.Generator, weights:
     return np.array(chosen[:k], dtype=np.int64)
 
 
-def _draw(space: Space, nearest: np.ndarray, mass: np.ndarray, count: int, rng: np.random.Generator) -> list[int]:
+def _draw(
+    space: Space, nearest: np.ndarray, mass: np.ndarray, count: int, rng: np.random.Generator
+) -> list[int]:
     """At most `count` draws; fewer once a whole set of proposals is refused."""
     picks: list[int] = []
     while len(picks) < count:
@@ -108,14 +123,28 @@ def _assign(points: np.ndarray, centroids: np.ndarray) -> tuple[np.ndarray, np.n
         closeness -= half
         best = closeness.argmax(axis=1)
         labels[start : start + BLOCK] = best
-        squared[start : start + BLOCK] = np.einsum("nd,nd->n", block, block) - 2 * closeness[np.arange(len(block)), best]
+        squared[start : start + BLOCK] = (
+            np.einsum("nd,nd->n", block, block) - 2 * closeness[np.arange(len(block)), best]
+        )
     return labels, squared.clip(0)
 
 
-def _update(points: np.ndarray, labels: np.ndarray, squared: np.ndarray, mass: np.ndarray, centroids: np.ndarray) -> np.ndarray:
+def _update(
+    points: np.ndarray,
+    labels: np.ndarray,
+    squared: np.ndarray,
+    mass: np.ndarray,
+    centroids: np.ndarray,
+) -> np.ndarray:
     """Weighted means; a cluster without weight goes to the row that is worst served, the next to the next."""
     totals = np.bincount(labels, weights=mass, minlength=len(centroids))
-    sums = csc_array((mass.astype(np.float32), labels, np.arange(len(points) + 1)), shape=(len(centroids), len(points))) @ points
+    sums = (
+        csc_array(
+            (mass.astype(np.float32), labels, np.arange(len(points) + 1)),
+            shape=(len(centroids), len(points)),
+        )
+        @ points
+    )
     is_full = totals > 0
     means = centroids.copy()
     means[is_full] = sums[is_full] / totals[is_full, None]

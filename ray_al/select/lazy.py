@@ -31,7 +31,9 @@ def last_scores(parts: Iterable[Iterable[pa.Table]], left: np.ndarray) -> np.nda
     return highest
 
 
-def pick_images(highest: np.ndarray, left: np.ndarray, lazy: LazyConfig, *, seed: int, cycle: int) -> tuple[np.ndarray, np.ndarray]:
+def pick_images(
+    highest: np.ndarray, left: np.ndarray, lazy: LazyConfig, *, seed: int, cycle: int
+) -> tuple[np.ndarray, np.ndarray]:
     """The images to score: those with the highest last scores and all that have none, and a check sample of the others.
 
     Args:
@@ -50,7 +52,9 @@ def pick_images(highest: np.ndarray, left: np.ndarray, lazy: LazyConfig, *, seed
     return picked, left & ~picked & (drawn < lazy.check)
 
 
-def estimate_recall(chosen_images: np.ndarray, picked: np.ndarray, check: np.ndarray, left: np.ndarray) -> float | None:
+def estimate_recall(
+    chosen_images: np.ndarray, picked: np.ndarray, check: np.ndarray, left: np.ndarray
+) -> float | None:
     """Estimated share of a full pass's query that lies in what was scored; None without a check sample.
 
     Each region chosen in an image of the check sample stands for the images that were left out, in the proportion of the sample.

@@ -15,7 +15,14 @@ from ray_al.select.rules import CandidateRule
 from ray_al.select.space import BLOCK, Space, centred
 
 
-def maxherding(candidates: Candidates, *, k: int, rng: np.random.Generator, num_points: int = 1024, sigma: float | None = None) -> np.ndarray:
+def maxherding(
+    candidates: Candidates,
+    *,
+    k: int,
+    rng: np.random.Generator,
+    num_points: int = 1024,
+    sigma: float | None = None,
+) -> np.ndarray:
     """Exact greedy choice by lazy evaluation: a gain only falls, so an old one is an upper bound.
 
     Args:
@@ -29,14 +36,23 @@ def maxherding(candidates: Candidates, *, k: int, rng: np.random.Generator, num_
         return np.zeros(0, dtype=np.int64)
     num = len(candidates)
     space = Space.of(np.concatenate(centred(candidates.features, candidates.labelled)))
-    points = np.sort(rng.choice(num, num_points, replace=False)) if num > num_points else np.arange(num)
+    points = (
+        np.sort(rng.choice(num, num_points, replace=False)) if num > num_points else np.arange(num)
+    )
     width = sigma or median_distance(space, points)
     covered = np.zeros(len(points), dtype=np.float32)
     for start in range(num, len(space), BLOCK):
-        covered = np.maximum(covered, kernel(space, np.arange(start, min(start + BLOCK, len(space))), points, width).max(axis=0))
+        covered = np.maximum(
+            covered,
+            kernel(space, np.arange(start, min(start + BLOCK, len(space))), points, width).max(
+                axis=0
+            ),
+        )
     values = np.empty((num, len(points)), dtype=np.float32)
     for start in range(0, num, BLOCK):
-        values[start : start + BLOCK] = kernel(space, slice(start, min(start + BLOCK, num)), points, width)
+        values[start : start + BLOCK] = kernel(
+            space, slice(start, min(start + BLOCK, num)), points, width
+        )
     return fill_by_key(greedy_cover(values, covered, k), candidates.keys, k)
 
 
@@ -60,7 +76,9 @@ class MaxHerdingRule(CandidateRule):
     """Greedy coverage of the candidates under a kernel."""
 
     kind: Literal["maxherding"] = "maxherding"
-    paper: ClassVar[str] = "Bae et al., ECCV 2024 (arXiv 2407.12212): greedy coverage under a kernel"
+    paper: ClassVar[str] = (
+        "Bae et al., ECCV 2024 (arXiv 2407.12212): greedy coverage under a kernel"
+    )
     needs: ClassVar[str] = "of the best candidates: features"
     points: Count = 1024
     """Largest number of candidates, drawn at random, at which coverage is measured."""

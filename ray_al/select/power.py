@@ -39,7 +39,9 @@ class PowerRule(Sharpness, KeyedRule):
     """Draws in proportion to score^beta."""
 
     kind: Literal["power"] = "power"
-    paper: ClassVar[str] = "Kirsch et al., TMLR 2023 (arXiv 2106.12059): in proportion to score^beta"
+    paper: ClassVar[str] = (
+        "Kirsch et al., TMLR 2023 (arXiv 2106.12059): in proportion to score^beta"
+    )
 
     def why_not(self, score: str, function: ScoreFacts) -> str | None:
         if not function.signed:

@@ -12,7 +12,13 @@ from ray_al.select.rules import CandidateRule
 
 
 def redal(
-    candidates: Candidates, *, k: int, rng: np.random.Generator, num_clusters: int = 400, decay: float = 0.95, iterations: int = 10
+    candidates: Candidates,
+    *,
+    k: int,
+    rng: np.random.Generator,
+    num_clusters: int = 400,
+    decay: float = 0.95,
+    iterations: int = 10,
 ) -> np.ndarray:
     """The highest keys after each cluster's n-th best was multiplied by decay^(n - 1).
 
@@ -25,7 +31,9 @@ def redal(
     """
     if k == 0 or len(candidates) == 0:
         return np.zeros(0, dtype=np.int64)
-    labels = kmeans(candidates.features, num_clusters=num_clusters, rng=rng, iterations=iterations).labels
+    labels = kmeans(
+        candidates.features, num_clusters=num_clusters, rng=rng, iterations=iterations
+    ).labels
     keys = candidates.keys
     keys = keys - min(0.0, float(keys[np.isfinite(keys)].min(initial=0)))
     order = np.lexsort((-keys, labels))
@@ -39,7 +47,9 @@ class ReDALRule(CandidateRule):
     """Each next region of a cluster counts less."""
 
     kind: Literal["redal"] = "redal"
-    paper: ClassVar[str] = "Wu et al., ICCV 2021 (arXiv 2107.11769): each next region of a cluster counts 0.95 times"
+    paper: ClassVar[str] = (
+        "Wu et al., ICCV 2021 (arXiv 2107.11769): each next region of a cluster counts 0.95 times"
+    )
     needs: ClassVar[str] = "of the best candidates: features"
     clusters: Count = 400
     """Number of clusters into which the candidates' features are grouped."""
@@ -49,4 +59,11 @@ class ReDALRule(CandidateRule):
     """Largest number of passes of k-means."""
 
     def choose(self, candidates: Candidates, *, k: int, rng: np.random.Generator) -> np.ndarray:
-        return redal(candidates, k=k, rng=rng, num_clusters=self.clusters, decay=self.decay, iterations=self.iterations)
+        return redal(
+            candidates,
+            k=k,
+            rng=rng,
+            num_clusters=self.clusters,
+            decay=self.decay,
+            iterations=self.iterations,
+        )

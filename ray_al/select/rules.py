@@ -167,7 +167,9 @@ def checked(pool: ScoredPool) -> Iterator[pa.Table]:
         wrong = int(np.isnan(part.column("score").to_numpy()).sum())
         if wrong:
             cycle = pool.moment.cycle
-            raise RayALError(f"{wrong} scores are not numbers; the model of cycle {cycle} diverged, lower train.learning_rate")
+            raise RayALError(
+                f"{wrong} scores are not numbers; the model of cycle {cycle} diverged, lower train.learning_rate"
+            )
         yield part
 
 

@@ -28,10 +28,14 @@ class Sharpness(Section):
 
     def sharpness(self, moment: Moment) -> float:
         """beta of a cycle."""
-        return beta_at(self.beta, self.schedule, moment.cycle, moment.num_cycles, growth=self.growth)
+        return beta_at(
+            self.beta, self.schedule, moment.cycle, moment.num_cycles, growth=self.growth
+        )
 
 
-def beta_at(beta: float, schedule: Schedule, cycle: int, num_cycles: int, *, growth: float = GROWTH) -> float:
+def beta_at(
+    beta: float, schedule: Schedule, cycle: int, num_cycles: int, *, growth: float = GROWTH
+) -> float:
     """beta of a cycle: from nearly random in early cycles to nearly top-k in late ones.
 
     Args:

@@ -26,7 +26,9 @@ class SoftmaxRule(Sharpness, KeyedRule):
     """Draws in proportion to exp(beta * score)."""
 
     kind: Literal["softmax"] = "softmax"
-    paper: ClassVar[str] = "Kirsch et al., TMLR 2023 (arXiv 2106.12059): in proportion to exp(beta * score)"
+    paper: ClassVar[str] = (
+        "Kirsch et al., TMLR 2023 (arXiv 2106.12059): in proportion to exp(beta * score)"
+    )
 
     def keys(self, part: pa.Table, moment: Moment) -> np.ndarray:
         return softmax_keys(part, self.sharpness(moment), moment.seed, moment.cycle)

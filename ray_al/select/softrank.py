@@ -29,7 +29,9 @@ class SoftrankRule(Sharpness, OrderRule):
     """Draws in proportion to rank^-beta. Memory is O(k + M + a part of the pool)."""
 
     kind: Literal["softrank"] = "softrank"
-    paper: ClassVar[str] = "Kirsch et al., TMLR 2023 (arXiv 2106.12059): in proportion to rank^-beta"
+    paper: ClassVar[str] = (
+        "Kirsch et al., TMLR 2023 (arXiv 2106.12059): in proportion to rank^-beta"
+    )
     ranks_scores: ClassVar[bool] = True
     candidates: Count = 100_000
     """Number of regions with the highest scores among which the rule draws."""
@@ -37,10 +39,19 @@ class SoftrankRule(Sharpness, OrderRule):
     def num_candidates(self, num_regions: int) -> int:
         return self.candidates
 
-    def rank(self, pool: ScoredPool, *, k: int, allows: Allows | None = None, is_taken: Allows | None = None) -> pa.Table:
+    def rank(
+        self,
+        pool: ScoredPool,
+        *,
+        k: int,
+        allows: Allows | None = None,
+        is_taken: Allows | None = None,
+    ) -> pa.Table:
         """As `OrderRule.rank`; regions that may not be chosen keep their ranks, and at least k are ranked."""
         moment = pool.moment
-        best = merge_topk((with_keys(part, score_keys(part)) for part in checked(pool)), max(k, self.candidates))
+        best = merge_topk(
+            (with_keys(part, score_keys(part)) for part in checked(pool)), max(k, self.candidates)
+        )
         keys = softrank_keys(best, self.sharpness(moment), moment.seed, moment.cycle)
         best = with_keys(best.drop_columns(["key"]), keys)
         ranked = merge_topk([best if allows is None else best.filter(pa.array(allows(best)))], k)

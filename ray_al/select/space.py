@@ -59,12 +59,18 @@ class Space:
         for start in range(0, len(nearest), BLOCK):
             rows = slice(start, min(start + BLOCK, len(nearest)))
             for first in range(0, len(picks), BLOCK):
-                np.minimum(nearest[rows], self.nearest(rows, picks[first : first + BLOCK]), out=nearest[rows])
+                np.minimum(
+                    nearest[rows],
+                    self.nearest(rows, picks[first : first + BLOCK]),
+                    out=nearest[rows],
+                )
 
 
 def origin_of(features: np.ndarray) -> np.ndarray:
     """The lower median of each dimension over evenly spaced rows, float32 (D,): a point that one far row does not move."""
-    rows = features[np.linspace(0, len(features) - 1, min(len(features), MEDIAN_ROWS)).astype(np.int64)]
+    rows = features[
+        np.linspace(0, len(features) - 1, min(len(features), MEDIAN_ROWS)).astype(np.int64)
+    ]
     origin: np.ndarray = np.sort(rows, axis=0)[(len(rows) - 1) // 2].astype(np.float32)
     return origin
 

@@ -18,7 +18,16 @@ KeysOf = Callable[[list[str]], np.ndarray]
 Allows = Callable[[pa.Table], np.ndarray]
 
 
-def random_start(manifest: pa.Table, regions: Any, *, k: int, seed: int, cycle: int, remaining: np.ndarray, allows: Allows | None = None) -> pa.Table:
+def random_start(
+    manifest: pa.Table,
+    regions: Any,
+    *,
+    k: int,
+    seed: int,
+    cycle: int,
+    remaining: np.ndarray,
+    allows: Allows | None = None,
+) -> pa.Table:
     """A random ranking of `k` regions of the pool, drawn from seed, cycle, image and region: the same for every strategy.
 
     Args:
@@ -30,11 +39,20 @@ def random_start(manifest: pa.Table, regions: Any, *, k: int, seed: int, cycle: 
         SCORE_SCHEMA with `key` and `reason`, best first.
     """
     keys_at = partial(keys_of, "start set", seed, cycle)
-    return _ranking(_parts(manifest, regions, _at_random, keys_at, remaining), k, allows, reason="random start")
+    return _ranking(
+        _parts(manifest, regions, _at_random, keys_at, remaining), k, allows, reason="random start"
+    )
 
 
 def equal_per_image(
-    manifest: pa.Table, regions: Any, *, k: int, seed: int, cycle: int, remaining: np.ndarray, allows: Allows | None = None
+    manifest: pa.Table,
+    regions: Any,
+    *,
+    k: int,
+    seed: int,
+    cycle: int,
+    remaining: np.ndarray,
+    allows: Allows | None = None,
 ) -> pa.Table:
     """A random ranking in which every image gives a first region, in random order of the images, then every image a second, and so on.
 
@@ -42,7 +60,12 @@ def equal_per_image(
         SCORE_SCHEMA with `key` and `reason`, best first; the key of round r lies in (-r, 1 - r).
     """
     keys_at = partial(keys_of, "equal per image", seed, cycle)
-    return _ranking(_parts(manifest, regions, _in_rounds, keys_at, remaining), k, allows, reason="equal per image")
+    return _ranking(
+        _parts(manifest, regions, _in_rounds, keys_at, remaining),
+        k,
+        allows,
+        reason="equal per image",
+    )
 
 
 def _at_random(keys: np.ndarray, image_of: np.ndarray, region: np.ndarray) -> np.ndarray:
@@ -53,18 +76,26 @@ def _in_rounds(keys: np.ndarray, image_of: np.ndarray, region: np.ndarray) -> np
     # The order within the image and that between images are drawn apart: else images with many regions would come first in a round.
     within, between = uniform_of(keys, 2 * region), uniform_of(keys, 2 * region + 1)
     rounds: np.ndarray = np.empty(len(region))
-    rounds[np.lexsort((-within, image_of))] = np.arange(len(region)) - np.searchsorted(image_of, image_of)
+    rounds[np.lexsort((-within, image_of))] = np.arange(len(region)) - np.searchsorted(
+        image_of, image_of
+    )
     ranking: np.ndarray = between - rounds
     return ranking
 
 
 def _ranking(parts: Iterable[pa.Table], k: int, allows: Allows | None, *, reason: str) -> pa.Table:
-    ranked = merge_topk(parts if allows is None else (part.filter(pa.array(allows(part))) for part in parts), k)
+    ranked = merge_topk(
+        parts if allows is None else (part.filter(pa.array(allows(part))) for part in parts), k
+    )
     return ranked.append_column("reason", pa.array([reason] * len(ranked), pa.string()))
 
 
-def _parts(manifest: pa.Table, regions: Any, draw: Draw, keys_at: KeysOf, remaining: np.ndarray) -> Iterator[pa.Table]:
-    pixels_of = lru_cache(maxsize=4096)(lambda height, width: regions.of_image(height, width).num_pixels)
+def _parts(
+    manifest: pa.Table, regions: Any, draw: Draw, keys_at: KeysOf, remaining: np.ndarray
+) -> Iterator[pa.Table]:
+    pixels_of = lru_cache(maxsize=4096)(
+        lambda height, width: regions.of_image(height, width).num_pixels
+    )
     offset = 0
     for start in range(0, len(manifest), IMAGES_PER_PART):
         images = manifest.slice(start, IMAGES_PER_PART)
@@ -75,16 +106,31 @@ def _parts(manifest: pa.Table, regions: Any, draw: Draw, keys_at: KeysOf, remain
 
 
 def _part(
-    images: pa.Table, counts: np.ndarray, left: np.ndarray, pixels_of: Callable[[int, int], np.ndarray], draw: Draw, keys_at: KeysOf
+    images: pa.Table,
+    counts: np.ndarray,
+    left: np.ndarray,
+    pixels_of: Callable[[int, int], np.ndarray],
+    draw: Draw,
+    keys_at: KeysOf,
 ) -> pa.Table:
     """KEY_SCHEMA of the regions `left`, bool (sum of counts,), of some images."""
     rows = np.flatnonzero(left)
     image_of = np.repeat(np.arange(len(counts)), counts)[rows]
     region = rows - (np.cumsum(counts) - counts)[image_of]
-    sizes = zip(images.column("height").to_pylist(), images.column("width").to_pylist(), counts, strict=True)
-    pixels = np.concatenate([np.zeros(0, dtype=np.int64), *(pixels_of(height, width) for height, width, count in sizes if count)])[rows]
+    sizes = zip(
+        images.column("height").to_pylist(), images.column("width").to_pylist(), counts, strict=True
+    )
+    pixels = np.concatenate(
+        [
+            np.zeros(0, dtype=np.int64),
+            *(pixels_of(height, width) for height, width, count in sizes if count),
+        ]
+    )[rows]
     keys = draw(keys_at(images.column("image_id").to_pylist())[image_of], image_of, region)
     taken = images.select(["image_index", "image_id"]).take(pa.array(image_of))
     columns = (region, keys, pixels, keys)
-    arrays = [pa.array(column).cast(field.type) for column, field in zip(columns, list(KEY_SCHEMA)[2:], strict=True)]
+    arrays = [
+        pa.array(column).cast(field.type)
+        for column, field in zip(columns, list(KEY_SCHEMA)[2:], strict=True)
+    ]
     return pa.table([*taken.columns, *arrays], schema=KEY_SCHEMA)

@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 
 ROUNDING = 1e-5
 """A share of a region that is short of the least by this much still counts: a sum in float32."""
-_BEST_FIRST = [("stratum", "ascending"), ("key", "descending"), ("image_id", "ascending"), ("region", "ascending")]
+_BEST_FIRST = [
+    ("stratum", "ascending"),
+    ("key", "descending"),
+    ("image_id", "ascending"),
+    ("region", "ascending"),
+]
 
 
 def strata_of(covers: np.ndarray, shares: np.ndarray, min_cover: float) -> np.ndarray:
@@ -43,7 +48,15 @@ def strata_of(covers: np.ndarray, shares: np.ndarray, min_cover: float) -> np.nd
     return strata
 
 
-def take_turns(parts: Iterable[pa.Table], *, k: int, shares: np.ndarray, min_cover: float, is_taken: Allows, allows: Allows) -> pa.Table:
+def take_turns(
+    parts: Iterable[pa.Table],
+    *,
+    k: int,
+    shares: np.ndarray,
+    min_cover: float,
+    is_taken: Allows,
+    allows: Allows,
+) -> pa.Table:
     """The first `k` regions when classes take turns, the rarest first, each giving its highest score.
 
     The class of which fewest regions are taken goes next, so that turns go on where regions taken
@@ -61,11 +74,23 @@ def take_turns(parts: Iterable[pa.Table], *, k: int, shares: np.ndarray, min_cov
     """
     taken, best = np.zeros(len(shares), dtype=np.int64), _BestOfEach(k, len(shares))
     for part in parts:
-        covers = part.column("covers").combine_chunks().flatten().to_numpy().reshape(len(part), len(shares))
+        covers = (
+            part.column("covers")
+            .combine_chunks()
+            .flatten()
+            .to_numpy()
+            .reshape(len(part), len(shares))
+        )
         strata = strata_of(covers, shares, min_cover)
         taken += np.bincount(strata[is_taken(part)], minlength=len(shares))
-        keyed = part.append_column("key", part.column("score").cast(pa.float64())).select(KEY_SCHEMA.names)
-        best.add(keyed.append_column("stratum", pa.array(strata, pa.int64())).filter(pa.array(allows(part))))
+        keyed = part.append_column("key", part.column("score").cast(pa.float64())).select(
+            KEY_SCHEMA.names
+        )
+        best.add(
+            keyed.append_column("stratum", pa.array(strata, pa.int64())).filter(
+                pa.array(allows(part))
+            )
+        )
     table = best.table()
     stratum = table.column("stratum").to_numpy()
     turn = taken[stratum] + _places(stratum)
@@ -78,7 +103,9 @@ class StratifiedRule(OrderRule):
     """Classes take turns, the rarest first, each giving its highest score."""
 
     kind: Literal["stratified"] = "stratified"
-    paper: ClassVar[str] = "classes take turns, rarest first, each its highest score; after CBAL: Bengar et al., WACV 2022 (arXiv 2110.04543)"
+    paper: ClassVar[str] = (
+        "classes take turns, rarest first, each its highest score; after CBAL: Bengar et al., WACV 2022 (arXiv 2110.04543)"
+    )
     needs: ClassVar[str] = "scores, the classes that cover each region"
     reads_covers: ClassVar[bool] = True
     min_cover: Annotated[float, Field(gt=0, le=1)] = 0.25
@@ -101,7 +128,14 @@ class StratifiedRule(OrderRule):
                 "leave lazy out"
             )
 
-    def rank(self, pool: ScoredPool, *, k: int, allows: Allows | None = None, is_taken: Allows | None = None) -> pa.Table:
+    def rank(
+        self,
+        pool: ScoredPool,
+        *,
+        k: int,
+        allows: Allows | None = None,
+        is_taken: Allows | None = None,
+    ) -> pa.Table:
         return take_turns(
             pool.parts(),
             k=k,
@@ -145,7 +179,9 @@ class _BestOfEach:
         if not self._pending:
             return KEY_SCHEMA.append(pa.field("stratum", pa.int64())).empty_table()
         table = pa.concat_tables(self._pending).sort_by(_BEST_FIRST)
-        return table.filter(pa.array(_places(table.column("stratum").to_numpy()) < self.k)).combine_chunks()
+        return table.filter(
+            pa.array(_places(table.column("stratum").to_numpy()) < self.k)
+        ).combine_chunks()
 
 
 def _ranks(shares: np.ndarray) -> np.ndarray:

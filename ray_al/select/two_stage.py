@@ -50,7 +50,9 @@ def two_stage(
     return fill_by_key(kept[np.argsort(-candidates.keys[kept], kind="stable")], candidates.keys, k)
 
 
-def _herd(candidates: Candidates, count: int, rng: np.random.Generator, block: int, width_factor: float) -> np.ndarray:
+def _herd(
+    candidates: Candidates, count: int, rng: np.random.Generator, block: int, width_factor: float
+) -> np.ndarray:
     """Positions that cover all candidates, int64 (count,), ascending."""
     num = len(candidates)
     space = Space.of(np.concatenate(centred(candidates.features, candidates.labelled)))
@@ -59,14 +61,22 @@ def _herd(candidates: Candidates, count: int, rng: np.random.Generator, block: i
     labelled = np.arange(num, len(space))
     order = rng.permutation(num)
     edges = np.linspace(0, num, -(-num // block) + 1).astype(np.int64)
-    shares = np.round(edges * (count / num)).astype(np.int64)  # running totals, so that parts sum to count
+    shares = np.round(edges * (count / num)).astype(
+        np.int64
+    )  # running totals, so that parts sum to count
     chosen: list[np.ndarray] = []
-    for start, stop, before, after in zip(edges[:-1], edges[1:], shares[:-1], shares[1:], strict=True):
+    for start, stop, before, after in zip(
+        edges[:-1], edges[1:], shares[:-1], shares[1:], strict=True
+    ):
         rows = np.sort(order[start:stop])
         covering = np.concatenate([labelled, *chosen])
         if len(covering) > MOST_COVERING:
             covering = np.sort(rng.choice(covering, MOST_COVERING, replace=False))
-        picked = greedy_cover(kernel(space, rows, rows, width), _covered(space, rows, covering, width), int(after - before))
+        picked = greedy_cover(
+            kernel(space, rows, rows, width),
+            _covered(space, rows, covering, width),
+            int(after - before),
+        )
         chosen.append(rows[fill_by_key(picked, candidates.keys[rows], int(after - before))])
     return np.sort(np.concatenate(chosen))
 
@@ -83,7 +93,9 @@ class TwoStageRule(CandidateRule):
     """The highest scores of those that herding keeps."""
 
     kind: Literal["two_stage"] = "two_stage"
-    paper: ClassVar[str] = "Kim et al., NeurIPS 2025 (arXiv 2510.22229): herding keeps a part, of which the highest scores"
+    paper: ClassVar[str] = (
+        "Kim et al., NeurIPS 2025 (arXiv 2510.22229): herding keeps a part, of which the highest scores"
+    )
     needs: ClassVar[str] = "of the best candidates: features"
     keep: Annotated[float, Field(gt=0, le=1)] = 0.5
     """Part of the candidates that herding keeps; of these the highest scores are chosen."""
@@ -93,4 +105,11 @@ class TwoStageRule(CandidateRule):
     """Width of the kernel, in median distances."""
 
     def choose(self, candidates: Candidates, *, k: int, rng: np.random.Generator) -> np.ndarray:
-        return two_stage(candidates, k=k, rng=rng, keep=self.keep, block=self.block, width_factor=self.width_factor)
+        return two_stage(
+            candidates,
+            k=k,
+            rng=rng,
+            keep=self.keep,
+            block=self.block,
+            width_factor=self.width_factor,
+        )

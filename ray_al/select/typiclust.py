@@ -39,10 +39,18 @@ def typiclust(
     if k == 0 or num == 0:
         return np.zeros(0, dtype=np.int64)
     features = np.concatenate(centred(candidates.features, candidates.labelled))
-    labels = kmeans(features, num_clusters=min(k + len(features) - num, max_clusters), rng=rng, iterations=iterations).labels
+    labels = kmeans(
+        features,
+        num_clusters=min(k + len(features) - num, max_clusters),
+        rng=rng,
+        iterations=iterations,
+    ).labels
     sizes, covered = np.bincount(labels), np.bincount(labels[num:], minlength=labels.max() + 1)
     clusters = np.lexsort((-sizes, covered, sizes <= min_size))
-    members = np.split(np.argsort(labels[:num], kind="stable"), np.cumsum(np.bincount(labels[:num], minlength=len(sizes)))[:-1])
+    members = np.split(
+        np.argsort(labels[:num], kind="stable"),
+        np.cumsum(np.bincount(labels[:num], minlength=len(sizes)))[:-1],
+    )
     queues: dict[int, np.ndarray] = {}
     chosen: list[int] = []
     for visit in range(num):
@@ -51,7 +59,12 @@ def typiclust(
                 return np.array(chosen, dtype=np.int64)
             if visit < len(members[cluster]):
                 if visit == 0:
-                    queues[cluster] = members[cluster][np.argsort(mean_distances(features[members[cluster]], num_neighbours), kind="stable")]
+                    queues[cluster] = members[cluster][
+                        np.argsort(
+                            mean_distances(features[members[cluster]], num_neighbours),
+                            kind="stable",
+                        )
+                    ]
                 chosen.append(int(queues[cluster][visit]))
     return fill_by_key(chosen, candidates.keys, k)
 
@@ -75,7 +88,9 @@ class TypiClustRule(CandidateRule):
     """The most typical regions of the largest clusters without a label."""
 
     kind: Literal["typiclust"] = "typiclust"
-    paper: ClassVar[str] = "Hacohen et al., ICML 2022 (arXiv 2202.02794): most typical of the largest clusters"
+    paper: ClassVar[str] = (
+        "Hacohen et al., ICML 2022 (arXiv 2202.02794): most typical of the largest clusters"
+    )
     needs: ClassVar[str] = "of the best candidates: features"
     depends_on_k: ClassVar[bool] = True
     clusters: Count = 500

@@ -8,7 +8,18 @@ import numpy as np
 from ray_al.report.pictures import set_style, shown
 from ray_al.sweep.compare import AXES, SHARES
 
-COLORS = ("#64748b", "#2563eb", "#f59e0b", "#059669", "#dc2626", "#7c3aed", "#0891b2", "#db2777", "#65a30d", "#92400e")
+COLORS = (
+    "#64748b",
+    "#2563eb",
+    "#f59e0b",
+    "#059669",
+    "#dc2626",
+    "#7c3aed",
+    "#0891b2",
+    "#db2777",
+    "#65a30d",
+    "#92400e",
+)
 """The reference first, in grey."""
 CHARACTER, AXIS = 0.085, 4.0
 """Inches: the width of a letter at 9 points, and of the axis of ranks."""
@@ -25,13 +36,25 @@ def charts(facts: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
         yield (
             f"curve_{axis}",
             f"mIoU against {title}; lines are means over seeds"
-            + (", bands 95 % bootstrap intervals" if len(groups) <= FEW else "; their intervals stand in the tables"),
+            + (
+                ", bands 95 % bootstrap intervals"
+                if len(groups) <= FEW
+                else "; their intervals stand in the tables"
+            ),
             _curves(groups, axis, title, False),
         )
     axis = facts["axis"]
-    yield f"curve_{axis}_log", f"mIoU against {AXES[axis]} on a logarithmic axis", _curves(groups, axis, AXES[axis], True)
+    yield (
+        f"curve_{axis}_log",
+        f"mIoU against {AXES[axis]} on a logarithmic axis",
+        _curves(groups, axis, AXES[axis], True),
+    )
     if any(group["saved"] for group in groups):
-        yield "labels_saved", f"Labels saved against {facts['reference']} at equal mIoU (mean curves)", _saved(groups, facts["reference"])
+        yield (
+            "labels_saved",
+            f"Labels saved against {facts['reference']} at equal mIoU (mean curves)",
+            _saved(groups, facts["reference"]),
+        )
     if facts["tests"]:
         caption = "Share of budgets at which the row is significantly better than the column (paired t-test over seeds, Holm)"
         yield "penalties", caption, _penalties(facts["tests"])
@@ -52,7 +75,11 @@ def _figure(width: float, height: float) -> tuple[Any, Any]:
 
 def _style(index: int) -> dict[str, Any]:
     """Of the line of a strategy; colours come again in dashes."""
-    return {"linewidth": 2, "color": COLORS[index % len(COLORS)], "linestyle": ("-", "--", ":", "-.")[index // len(COLORS) % 4]}
+    return {
+        "linewidth": 2,
+        "color": COLORS[index % len(COLORS)],
+        "linestyle": ("-", "--", ":", "-.")[index // len(COLORS) % 4],
+    }
 
 
 def _legend(figure: Any, plot: Any, number: int) -> None:
@@ -69,16 +96,33 @@ def _curves(groups: list[dict[str, Any]], axis: str, title: str, log: bool) -> A
     for index, group in enumerate(groups):
         curve, style = group["curves"][axis], _style(index)
         x = scale * np.asarray(curve["x"])
-        plot.plot(x, curve["mean"], marker="o", markersize=4, label=f"{shown(group['label'])} (n={len(group['seeds'])})", **style)
+        plot.plot(
+            x,
+            curve["mean"],
+            marker="o",
+            markersize=4,
+            label=f"{shown(group['label'])} (n={len(group['seeds'])})",
+            **style,
+        )
         if curve["low"][0] is not None and len(groups) <= FEW:
-            plot.fill_between(x, curve["low"], curve["high"], color=style["color"], alpha=0.13, linewidth=0)
+            plot.fill_between(
+                x, curve["low"], curve["high"], color=style["color"], alpha=0.13, linewidth=0
+            )
     if log:
         from matplotlib.ticker import FuncFormatter, NullFormatter
 
         plot.set_xscale("log")
         plot.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.2g}"))
         plot.xaxis.set_minor_formatter(NullFormatter())
-        plot.set_xticks(sorted({round(float(scale * value), 3) for group in groups for value in group["curves"][axis]["x"]})[:12])
+        plot.set_xticks(
+            sorted(
+                {
+                    round(float(scale * value), 3)
+                    for group in groups
+                    for value in group["curves"][axis]["x"]
+                }
+            )[:12]
+        )
     plot.set_xlabel(title + (" (%)" if axis in SHARES else "") + (", log" if log else ""))
     plot.set_ylabel("validation mIoU")
     plot.grid(alpha=0.25)
@@ -109,7 +153,15 @@ def _penalties(tests: dict[str, Any]) -> Any:
     for i, row in enumerate(wins):
         for j, value in enumerate(row):
             text = "-" if i == j else f"{value:.2f}"
-            plot.text(j, i, text, ha="center", va="center", color="white" if value > 0.6 else "black", fontsize=9)
+            plot.text(
+                j,
+                i,
+                text,
+                ha="center",
+                va="center",
+                color="white" if value > 0.6 else "black",
+                fontsize=9,
+            )
     plot.set_xticks(range(len(labels)), labels, rotation=35, ha="right")
     plot.set_yticks(range(len(labels)), labels)
     for spine in plot.spines.values():
@@ -120,7 +172,11 @@ def _penalties(tests: dict[str, Any]) -> Any:
 
 def _ranks(tests: dict[str, Any]) -> Any:
     """A critical-difference picture (Demsar, 2006)."""
-    labels, ranks, critical = [shown(label) for label in tests["labels"]], np.asarray(tests["ranks"]), tests["critical"]
+    labels, ranks, critical = (
+        [shown(label) for label in tests["labels"]],
+        np.asarray(tests["ranks"]),
+        tests["critical"],
+    )
     order = np.argsort(ranks)
     bars = list(_cliques(ranks[order], critical))
     side = CHARACTER * (max(map(len, labels)) + len(" (10.00)") + 2)
@@ -132,11 +188,19 @@ def _ranks(tests: dict[str, Any]) -> Any:
         plot.text(tick, top + 0.18, str(tick), ha="center", va="bottom")
     length = min(critical, len(labels) - 1.0)
     plot.plot([1, 1 + length], [top + 0.75, top + 0.75], color="black", linewidth=2)
-    note = f"critical difference {critical:.2f}" + (" (longer than the axis)" if critical > len(labels) - 1 else "")
+    note = f"critical difference {critical:.2f}" + (
+        " (longer than the axis)" if critical > len(labels) - 1 else ""
+    )
     plot.text(1 + length / 2, top + 0.8, note, ha="center", va="bottom", fontsize=9)
     for level, (first, last) in enumerate(bars):
         y = -0.16 - 0.14 * level
-        plot.plot([ranks[order[first]] - 0.03, ranks[order[last]] + 0.03], [y, y], color="#dc2626", linewidth=3, solid_capstyle="round")
+        plot.plot(
+            [ranks[order[first]] - 0.03, ranks[order[last]] + 0.03],
+            [y, y],
+            color="#dc2626",
+            linewidth=3,
+            solid_capstyle="round",
+        )
     begin = -0.16 - 0.14 * len(bars)
     middle = (len(labels) + 1) // 2
     for place, index in enumerate(order):
@@ -145,7 +209,12 @@ def _ranks(tests: dict[str, Any]) -> Any:
         y, edge = begin - 0.2 - 0.3 * row, 0.85 if left else len(labels) + 0.15
         plot.plot([ranks[index], ranks[index], edge], [top, y, y], color="#64748b", linewidth=1)
         plot.text(
-            edge + (-0.05 if left else 0.05), y, f"{labels[index]} ({ranks[index]:.2f})", ha="right" if left else "left", va="center", fontsize=9
+            edge + (-0.05 if left else 0.05),
+            y,
+            f"{labels[index]} ({ranks[index]:.2f})",
+            ha="right" if left else "left",
+            va="center",
+            fontsize=9,
         )
     beside = side * (len(labels) - 1) / AXIS
     plot.set_xlim(1 - beside, len(labels) + beside)

@@ -10,7 +10,14 @@ from ray_al.core.errors import ConfigError
 from ray_al.sweep.curves import aubc, value_at
 from ray_al.sweep.run_result import Group, Grouped, RunResult
 from ray_al.sweep.saved import saved_facts
-from ray_al.sweep.stats import Interval, bootstrap_mean, mean_ranks, paired_p, penalty_matrix, seeds_needed
+from ray_al.sweep.stats import (
+    Interval,
+    bootstrap_mean,
+    mean_ranks,
+    paired_p,
+    penalty_matrix,
+    seeds_needed,
+)
 
 AXES = {
     "share": "labelled share of the pool",
@@ -28,7 +35,13 @@ MEASURES = {"miou": "models that choose", "final_miou": "measured models"}
 """What strategies are compared by, and whose it is."""
 
 
-def compare(grouped: Grouped, *, measure: str = "miou", at: Sequence[float] = (), reference: str | None = None) -> dict[str, Any]:
+def compare(
+    grouped: Grouped,
+    *,
+    measure: str = "miou",
+    at: Sequence[float] = (),
+    reference: str | None = None,
+) -> dict[str, Any]:
     """All facts of a comparison, ready for JSON.
 
     Args:
@@ -42,16 +55,22 @@ def compare(grouped: Grouped, *, measure: str = "miou", at: Sequence[float] = ()
     groups, axis = list(grouped.groups), grouped.axis
     base = _reference(groups, reference)
     if at and axis not in SHARES:
-        raise ConfigError(f"--at {at[0]:g}: these runs are compared by {AXES[axis]}, of which the pool has no share; leave --at out")
+        raise ConfigError(
+            f"--at {at[0]:g}: these runs are compared by {AXES[axis]}, of which the pool has no share; leave --at out"
+        )
     if base is not None:
         groups.sort(key=lambda group: group is not base)
     grid = common_grid(groups, axis, only_shared=measure == "final_miou")
     budgets = np.array(sorted(set(at))) if at else grid
     outside = [budget for budget in budgets if not grid[0] - 1e-9 <= budget <= grid[-1] + 1e-9]
     if outside:
-        raise ConfigError(f"--at {outside[0]:g}: the runs' common budgets go from {grid[0]:g} to {grid[-1]:g}; give a share between them")
+        raise ConfigError(
+            f"--at {outside[0]:g}: the runs' common budgets go from {grid[0]:g} to {grid[-1]:g}; give a share between them"
+        )
     rare = _rare_classes(base or groups[0])
-    best_full = max((run.full for group in groups for run in group.runs if run.full is not None), default=None)
+    best_full = max(
+        (run.full for group in groups for run in group.runs if run.full is not None), default=None
+    )
     return {
         "keys": list(grouped.keys),
         "axis": axis,
@@ -61,7 +80,9 @@ def compare(grouped: Grouped, *, measure: str = "miou", at: Sequence[float] = ()
         "class_names": list(groups[0].runs[0].class_names),
         "rare_classes": rare,
         "grid": grid.tolist(),
-        "groups": [_group_facts(group, base, axis, grid, budgets, rare, best_full) for group in groups],
+        "groups": [
+            _group_facts(group, base, axis, grid, budgets, rare, best_full) for group in groups
+        ],
         **_tests(groups, axis, grid),
     }
 
@@ -81,7 +102,10 @@ def find_reference(groups: Sequence[Group], label: str) -> Group:
     for group in groups:
         if group.label == label:
             return group
-    raise ConfigError(f"--reference {label!r}: no such strategy; there are " + ", ".join(group.label for group in groups))
+    raise ConfigError(
+        f"--reference {label!r}: no such strategy; there are "
+        + ", ".join(group.label for group in groups)
+    )
 
 
 def common_grid(groups: Sequence[Group], axis: str, *, only_shared: bool = False) -> np.ndarray:
@@ -97,9 +121,15 @@ def common_grid(groups: Sequence[Group], axis: str, *, only_shared: bool = False
     curves = [run.curve(axis)[0] for group in groups for run in group.runs]
     low, high = max(x[0] for x in curves), min(x[-1] for x in curves)
     if low > high:
-        raise ConfigError(f"the curves have no budget in common: one starts at {low:g}, another ends at {high:g} ({AXES[axis]})")
+        raise ConfigError(
+            f"the curves have no budget in common: one starts at {low:g}, another ends at {high:g} ({AXES[axis]})"
+        )
     points = np.concatenate([x[(x >= low - 1e-9) & (x <= high + 1e-9)] for x in curves])
-    shared = [point for point in np.unique(points.round(9)) if all(np.isclose(x, point, rtol=1e-6, atol=1e-9).any() for x in curves)]
+    shared = [
+        point
+        for point in np.unique(points.round(9))
+        if all(np.isclose(x, point, rtol=1e-6, atol=1e-9).any() for x in curves)
+    ]
     return np.array(shared) if only_shared and len(shared) > 1 else np.unique(points.round(9))
 
 
@@ -114,7 +144,13 @@ def _on_grid(run: RunResult, axis: str, grid: np.ndarray) -> np.ndarray:
 
 
 def _group_facts(
-    group: Group, base: Group | None, axis: str, grid: np.ndarray, budgets: np.ndarray, rare: Sequence[str], best_full: float | None
+    group: Group,
+    base: Group | None,
+    axis: str,
+    grid: np.ndarray,
+    budgets: np.ndarray,
+    rare: Sequence[str],
+    best_full: float | None,
 ) -> dict[str, Any]:
     values = on_grid(group, axis, grid)
     finals = values[:, -1]
@@ -123,15 +159,25 @@ def _group_facts(
         "setting": dict(group.setting),
         "seeds": list(group.seeds),
         "runs": [run.uri for run in group.runs],
-        "curves": {one: _mean_curve(group, one, exact=one == axis) for one in _axes_of(group, axis)},
+        "curves": {
+            one: _mean_curve(group, one, exact=one == axis) for one in _axes_of(group, axis)
+        },
         "aubc": asdict(bootstrap_mean([aubc(grid, row) for row in values])),
         "aubc_log": asdict(bootstrap_mean([aubc(grid, row, log=True) for row in values])),
         "aubc_by_seed": [aubc(grid, row) for row in values],
-        "at": [{"budget": float(budget), **asdict(bootstrap_mean(on_grid(group, axis, np.array([budget]))[:, 0]))} for budget in budgets],
+        "at": [
+            {
+                "budget": float(budget),
+                **asdict(bootstrap_mean(on_grid(group, axis, np.array([budget]))[:, 0])),
+            }
+            for budget in budgets
+        ],
         "final": asdict(bootstrap_mean(finals)),
         "full_own": _share_of_own(group, finals),
         "full_best": _share(finals, best_full),
-        "saved": saved_facts(group, base, axis) if base is not None and group is not base and len(grid) > 1 else None,
+        "saved": saved_facts(group, base, axis)
+        if base is not None and group is not base and len(grid) > 1
+        else None,
         "classes": _class_table(group),
         "rare_miou": _rare_miou(group, rare),
         "labelled_classes": _labelled_shares(group),
@@ -144,12 +190,20 @@ def _group_facts(
 
 def _last(group: Group, axis: str) -> float | None:
     """What the labels cost in the end, mean over seeds; None where that was not counted."""
-    return float(np.mean([run.curve(axis)[0][-1] for run in group.runs])) if all(run.has(axis) for run in group.runs) else None
+    return (
+        float(np.mean([run.curve(axis)[0][-1] for run in group.runs]))
+        if all(run.has(axis) for run in group.runs)
+        else None
+    )
 
 
 def _axes_of(group: Group, axis: str) -> list[str]:
     """The axis of the comparison, and those that are no share of something and that all runs of the group counted."""
-    return [one for one in AXES if one == axis or (one not in SHARES and all(run.has(one) for run in group.runs))]
+    return [
+        one
+        for one in AXES
+        if one == axis or (one not in SHARES and all(run.has(one) for run in group.runs))
+    ]
 
 
 def _mean_curve(group: Group, axis: str, *, exact: bool) -> dict[str, list[Any]]:
@@ -205,7 +259,11 @@ def _labelled_shares(group: Group) -> dict[str, float]:
 def _class_table(group: Group) -> dict[str, Any]:
     table = {}
     for name in group.runs[0].class_names:
-        values = [run.rows[-1][f"iou_{name}"] for run in group.runs if run.rows[-1][f"iou_{name}"] is not None]
+        values = [
+            run.rows[-1][f"iou_{name}"]
+            for run in group.runs
+            if run.rows[-1][f"iou_{name}"] is not None
+        ]
         table[name] = asdict(bootstrap_mean(values)) if values else None
     return table
 
@@ -213,7 +271,9 @@ def _class_table(group: Group) -> dict[str, Any]:
 def _rare_miou(group: Group, rare: Sequence[str]) -> dict[str, Any] | None:
     means = []
     for run in group.runs:
-        values = [run.rows[-1][f"iou_{name}"] for name in rare if run.rows[-1][f"iou_{name}"] is not None]
+        values = [
+            run.rows[-1][f"iou_{name}"] for name in rare if run.rows[-1][f"iou_{name}"] is not None
+        ]
         if values:
             means.append(float(np.mean(values)))
     return asdict(bootstrap_mean(means)) if means else None
@@ -222,12 +282,19 @@ def _rare_miou(group: Group, rare: Sequence[str]) -> dict[str, Any] | None:
 def _tests(groups: Sequence[Group], axis: str, grid: np.ndarray) -> dict[str, Any]:
     """Paired tests over the seeds that all groups share."""
     seeds = sorted(set.intersection(*(set(group.seeds) for group in groups)))
-    matched = [Group(label=g.label, setting=g.setting, runs=tuple(run for run in g.runs if run.seed in seeds)) for g in groups]
+    matched = [
+        Group(
+            label=g.label, setting=g.setting, runs=tuple(run for run in g.runs if run.seed in seeds)
+        )
+        for g in groups
+    ]
     facts: dict[str, Any] = {"seeds": seeds, "tests": None, "too_few": None}
     if len(groups) < 2:
         return facts
     if len(seeds) < 2:
-        facts["too_few"] = f"{len(seeds)} seed common to all strategies: no test over seeds is possible; run at least 3"
+        facts["too_few"] = (
+            f"{len(seeds)} seed common to all strategies: no test over seeds is possible; run at least 3"
+        )
         return facts
     values = [on_grid(group, axis, grid) for group in matched]
     scores = np.array([[aubc(grid, row) for row in rows] for rows in values])
@@ -266,7 +333,9 @@ def _tests(groups: Sequence[Group], axis: str, grid: np.ndarray) -> dict[str, An
     return facts
 
 
-def interval_text(values: dict[str, Any] | Interval | None, *, scale: float = 1.0, digits: int = 4) -> str:
+def interval_text(
+    values: dict[str, Any] | Interval | None, *, scale: float = 1.0, digits: int = 4
+) -> str:
     """`0.3012 [0.2950, 0.3071]`; the mean alone where there is no interval, a dash where there is nothing."""
     if values is None:
         return "-"
@@ -275,4 +344,8 @@ def interval_text(values: dict[str, Any] | Interval | None, *, scale: float = 1.
     if mean is None:
         return "-"
     text = f"{scale * mean:.{digits}f}"
-    return text if facts["low"] is None else f"{text} [{scale * facts['low']:.{digits}f}, {scale * facts['high']:.{digits}f}]"
+    return (
+        text
+        if facts["low"] is None
+        else f"{text} [{scale * facts['low']:.{digits}f}, {scale * facts['high']:.{digits}f}]"
+    )

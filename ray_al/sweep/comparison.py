@@ -41,7 +41,9 @@ class Wanted:
     costs: CostModel = field(default_factory=CostModel)
 
 
-def compare_places(places: Sequence[str], wanted: Wanted, *, out: str | None, export: str | None) -> tuple[dict[str, Any], str]:
+def compare_places(
+    places: Sequence[str], wanted: Wanted, *, out: str | None, export: str | None
+) -> tuple[dict[str, Any], str]:
     """The facts of the comparison and what a terminal shows of them; writes into `out` and `export` where they are given.
 
     Raises:
@@ -68,16 +70,24 @@ def compare_places(places: Sequence[str], wanted: Wanted, *, out: str | None, ex
         text = [cost_text(facts, wanted.costs.text), *([sentence] if sentence else [])]
         files = write_costs(facts, out)
     else:
-        facts |= {**compare(grouped, measure=measure, at=wanted.at, reference=wanted.reference), **more}
+        facts |= {
+            **compare(grouped, measure=measure, at=wanted.at, reference=wanted.reference),
+            **more,
+        }
         text = [comparison_text(facts), *([saved] if (saved := saved_text(facts)) else [])]
         files = write_comparison(facts, out)
     page = next(uri for name, uri in files.items() if name.endswith(".html"))
     text += [endpoint_text(one) for one in named]
     if wanted.by == "budget":
-        text += sentences(facts, {run.group: group.label for group in grouped.groups for run in group.runs if run.group})
+        text += sentences(
+            facts,
+            {run.group: group.label for group in grouped.groups for run in group.runs if run.group},
+        )
     text += _notes(facts)
     Storage(out).replace(TEXT, "\n".join([*text, ""]).encode())
-    return {**facts, "files": {**files, TEXT: Storage(out).uri(TEXT)}}, "\n".join([*lines, *text, f"page: {page}"])
+    return {**facts, "files": {**files, TEXT: Storage(out).uri(TEXT)}}, "\n".join(
+        [*lines, *text, f"page: {page}"]
+    )
 
 
 def sentences(facts: dict[str, Any], labels: Mapping[str, str]) -> list[str]:
@@ -92,7 +102,9 @@ def sentences(facts: dict[str, Any], labels: Mapping[str, str]) -> list[str]:
         for row in endpoint["comparisons"]:
             one, other = labels.get(row["one"]), labels.get(row["other"])
             if one in saved and other == facts["reference"] and row["difference"] is not None:
-                found.append(f"{endpoint['sweep']}: {saved_sentence(str(one), facts['reference'], saved[one])} {difference_sentence(row)}")
+                found.append(
+                    f"{endpoint['sweep']}: {saved_sentence(str(one), facts['reference'], saved[one])} {difference_sentence(row)}"
+                )
     return found
 
 
@@ -106,18 +118,30 @@ def _notes(facts: dict[str, Any]) -> list[str]:
     cut = facts["costs"]["cut_off"]
     if not cut:
         return []
-    return [f"clicks were cut off at label.max_clicks in most labels of {', '.join(cut)}: their clicks and minutes are too few; raise it in new runs"]
+    return [
+        f"clicks were cut off at label.max_clicks in most labels of {', '.join(cut)}: their clicks and minutes are too few; raise it in new runs"
+    ]
 
 
 def _export(reading: Reading, out: str) -> list[str]:
     """Write the runs into a folder of results: of one sweep with its file, or of runs that belong to none."""
     if len(reading.sweeps) > 1:
-        raise ConfigError(f"--export: {', '.join(reading.sweeps)} are several sweeps; export each into a folder of its own")
+        raise ConfigError(
+            f"--export: {', '.join(reading.sweeps)} are several sweeps; export each into a folder of its own"
+        )
     loose = [run for run in reading.runs if not run.sweep]
     if reading.sweeps and loose:
-        raise ConfigError(f"--export: {loose[0].uri} belongs to no sweep, and the others do; export them into folders of their own")
+        raise ConfigError(
+            f"--export: {loose[0].uri} belongs to no sweep, and the others do; export them into folders of their own"
+        )
     for sweep, settings in reading.sweeps.values():
         return write_results(reading.runs, sweep, settings, out)
-    names = {run.uri: group.label.replace(" ", "-") for group in group_runs(reading.runs, varied=set()).groups for run in group.runs}
-    named = [replace(run, group=run.group or names[run.uri]) for run in reading.runs if run.uri in names]
+    names = {
+        run.uri: group.label.replace(" ", "-")
+        for group in group_runs(reading.runs, varied=set()).groups
+        for run in group.runs
+    }
+    named = [
+        replace(run, group=run.group or names[run.uri]) for run in reading.runs if run.uri in names
+    ]
     return write_results(named, None, {}, out)

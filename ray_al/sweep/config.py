@@ -7,7 +7,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from ray_al.core.config import Amount, absolute, apply_setting, folder_of, make_absolute, parse_override, read_yaml
+from ray_al.core.config import (
+    Amount,
+    absolute,
+    apply_setting,
+    folder_of,
+    make_absolute,
+    parse_override,
+    read_yaml,
+)
 from ray_al.core.plain import dump_yaml
 from ray_al.core.section import Section, Seed
 from ray_al.core.validation import validate
@@ -35,14 +43,19 @@ class Space(Section):
         if len(given) != 1:
             raise ValueError(f"found {given or 'nothing'}; give exactly one of {', '.join(SPACES)}")
         if self.kind in ("grid", "choice"):
-            repeated = [value for value in self.values if sum(value == other and type(value) is type(other) for other in self.values) > 1]
+            repeated = [
+                value
+                for value in self.values
+                if sum(value == other and type(value) is type(other) for other in self.values) > 1
+            ]
             if repeated:
                 raise ValueError(f"{repeated[0]!r} stands there twice; keep one")
         else:
             low, high = self.values
             if not low < high or (self.kind == "log_range" and low <= 0):
                 raise ValueError(
-                    f"[{low}, {high}] is no {self.kind}; give a lower and an upper end" + (" above 0" if self.kind == "log_range" else "")
+                    f"[{low}, {high}] is no {self.kind}; give a lower and an upper end"
+                    + (" above 0" if self.kind == "log_range" else "")
                 )
         return self
 
@@ -61,7 +74,9 @@ def _space(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return {"grid": value}
     if not isinstance(value, Mapping):
-        raise ValueError("give a list of values, or one of " + ", ".join(f"{{{kind}: […]}}" for kind in SPACES))
+        raise ValueError(
+            "give a list of values, or one of " + ", ".join(f"{{{kind}: […]}}" for kind in SPACES)
+        )
     return value
 
 
@@ -79,7 +94,9 @@ class SearchConfig(Section):
     def _number(self) -> "SearchConfig":
         if (self.kind == "grid") != (self.trials is None):
             raise ValueError(
-                "trials: a grid is run whole, leave it out" if self.kind == "grid" else f"trials is missing; {self.kind} needs the number of settings"
+                "trials: a grid is run whole, leave it out"
+                if self.kind == "grid"
+                else f"trials is missing; {self.kind} needs the number of settings"
             )
         return self
 
@@ -135,9 +152,13 @@ class EndpointConfig(Section):
         pairs = [frozenset(pair) for pair in self.comparisons]
         for pair, names in zip(pairs, self.comparisons, strict=True):
             if len(pair) == 1:
-                raise ValueError(f"comparisons: {list(names)} compares a setting with itself; name two")
+                raise ValueError(
+                    f"comparisons: {list(names)} compares a setting with itself; name two"
+                )
             if pairs.count(pair) > 1:
-                raise ValueError(f"comparisons: {list(names)} stands there twice; name each pair once")
+                raise ValueError(
+                    f"comparisons: {list(names)} stands there twice; name each pair once"
+                )
         return self
 
 
@@ -150,11 +171,16 @@ class SweepConfig(Section):
     """Path of the configuration file that the sweep starts from, relative to the sweep file."""
     run: dict[str, Any] = Field(default_factory=dict)
     """Dotted keys of a run, or whole sections, with values that replace those of `base`."""
-    space: dict[str, Annotated[Space, BeforeValidator(_space, json_schema_input_type=Space | tuple[Any, ...])]] = Field(default_factory=dict)
+    space: dict[
+        str,
+        Annotated[Space, BeforeValidator(_space, json_schema_input_type=Space | tuple[Any, ...])],
+    ] = Field(default_factory=dict)
     """Values to try, by dotted key of a run; a plain list is a grid."""
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
     """Seeds with which every setting is run."""
-    reference: dict[str, Any] = Field(default_factory=lambda: {"strategy.score": "random", "strategy.batch.kind": "topk"})
+    reference: dict[str, Any] = Field(
+        default_factory=lambda: {"strategy.score": "random", "strategy.batch.kind": "topk"}
+    )
     """Settings of the strategy that all others are compared with; it always takes part."""
     search: SearchConfig = SearchConfig()
     """How settings are taken from the space."""
@@ -178,17 +204,25 @@ class SweepConfig(Section):
         gridded = [key for key, space in self.space.items() if space.kind == "grid"]
         if self.search.kind == "grid" and sampled:
             key = sampled[0]
-            raise ValueError(f"space.{key}: search.kind=grid takes lists only, this is a {self.space[key].kind}; write a list, or search.kind=random")
+            raise ValueError(
+                f"space.{key}: search.kind=grid takes lists only, this is a {self.space[key].kind}; write a list, or search.kind=random"
+            )
         if self.search.kind == "optuna" and gridded:
-            raise ValueError(f"space.{gridded[0]}: search.kind=optuna chooses itself; write {{choice: […]}}")
+            raise ValueError(
+                f"space.{gridded[0]}: search.kind=optuna chooses itself; write {{choice: […]}}"
+            )
         if self.search.kind == "random" and not sampled:
-            raise ValueError("search.kind=random: the space has nothing to draw from; give a choice or range, or search.kind=grid")
+            raise ValueError(
+                "search.kind=random: the space has nothing to draw from; give a choice or range, or search.kind=grid"
+            )
         if self.search.kind == "optuna" and not self.space:
             raise ValueError("search.kind=optuna: the space is empty; give a choice or range")
         for one in self.space:
             for other in self.space:
                 if other.startswith(one + "."):
-                    raise ValueError(f"space.{one} and space.{other}: one holds the other; vary one of them")
+                    raise ValueError(
+                        f"space.{one} and space.{other}: one holds the other; vary one of them"
+                    )
         if "seed" in self.space:
             raise ValueError("space.seed: seeds are not a setting; list them under `seeds`")
         return self

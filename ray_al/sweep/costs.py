@@ -70,7 +70,9 @@ def parse_costs(texts: Sequence[str]) -> CostModel:
         except ValueError:
             seconds = -1.0
         if name not in OPTIONS or not 0 <= seconds < 1e6:
-            raise ConfigError(f"--seconds {text!r}: give a name of {', '.join(OPTIONS)} and a number of seconds, such as click=1.2")
+            raise ConfigError(
+                f"--seconds {text!r}: give a name of {', '.join(OPTIONS)} and a number of seconds, such as click=1.2"
+            )
         model = replace(model, **{OPTIONS[name]: seconds})
     return model
 
@@ -86,14 +88,22 @@ def minutes(row: Mapping[str, Any], kind: str, model: CostModel) -> float | None
         return None
     images, regions = row.get("labelled_visits") or row["labelled_images"], row["labelled_regions"]
     classes = clicks if LABELS.find(kind).clicks_name_classes else min(regions, clicks)
-    seconds = model.image * images + model.region * regions + model.class_name * classes + model.click * (clicks - classes)
+    seconds = (
+        model.image * images
+        + model.region * regions
+        + model.class_name * classes
+        + model.click * (clicks - classes)
+    )
     return float(seconds / 60)
 
 
 def with_minutes(run: RunResult, model: CostModel) -> RunResult:
     """The run with the minutes of its labels in every row."""
     kind = str(run.values.get("label.kind", "dense"))
-    rows, measured = (tuple({**row, "labelled_minutes": minutes(row, kind, model)} for row in some) for some in (run.rows, run.measured))
+    rows, measured = (
+        tuple({**row, "labelled_minutes": minutes(row, kind, model)} for row in some)
+        for some in (run.rows, run.measured)
+    )
     return replace(run, rows=rows, measured=measured)
 
 
@@ -112,4 +122,8 @@ def _has_cap(run: RunResult) -> bool:
 
 def costs_facts(model: CostModel, groups: Sequence[Group]) -> dict[str, Any]:
     """The settings, and the groups whose labels were cut off."""
-    return {"seconds": asdict(model), "text": model.text, "cut_off": [group.label for group in groups if any(map(is_cut_off, group.runs))]}
+    return {
+        "seconds": asdict(model),
+        "text": model.text,
+        "cut_off": [group.label for group in groups if any(map(is_cut_off, group.runs))],
+    }

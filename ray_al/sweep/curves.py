@@ -5,7 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 
 
-def aubc(budgets: Sequence[float] | np.ndarray, values: Sequence[float] | np.ndarray, *, log: bool = False) -> float:
+def aubc(
+    budgets: Sequence[float] | np.ndarray,
+    values: Sequence[float] | np.ndarray,
+    *,
+    log: bool = False,
+) -> float:
     """Area under the budget curve, divided by the budget axis' length, so that a constant v gives v.
 
     A curve of one point gives its value. The trapezoid over the real budgets, not over equal steps.

@@ -28,7 +28,11 @@ def check_endpoint(sweep: SweepConfig, trials: Sequence[Trial]) -> None:
         by_group.setdefault(trial.group, trial)
     settings = {group: trial.setting for group, trial in by_group.items()}
     source = f"sweep {sweep.name}, endpoint"
-    names = {resolve(name, settings, source=source) for pair in sweep.endpoint.comparisons for name in pair}
+    names = {
+        resolve(name, settings, source=source)
+        for pair in sweep.endpoint.comparisons
+        for name in pair
+    }
     if sweep.endpoint.measure != "final_miou":
         return
     for group in sorted(names):
@@ -71,13 +75,20 @@ def endpoint_lines(sweep: SweepConfig, trials: Sequence[Trial]) -> list[str]:
     if sweep.endpoint is None:
         return [*lines, "endpoint: none is named"]
     budgets = ", ".join(map(budget_text, sweep.endpoint.budgets))
-    lines.append(f"endpoint: mean {sweep.endpoint.measure} at {budgets}; seeds {', '.join(map(str, sweep.seeds))}")
+    lines.append(
+        f"endpoint: mean {sweep.endpoint.measure} at {budgets}; seeds {', '.join(map(str, sweep.seeds))}"
+    )
     pairs = [f"{one} - {other}" for one, other in sweep.endpoint.comparisons]
     lines += [f"compared: {pair}" for pair in pairs]
     return [*lines, f"p-values are corrected by Holm over these {len(pairs)} comparisons"]
 
 
-def endpoint_facts(name: str, endpoint: EndpointConfig, scores: Mapping[str, Scores], settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def endpoint_facts(
+    name: str,
+    endpoint: EndpointConfig,
+    scores: Mapping[str, Scores],
+    settings: Mapping[str, Mapping[str, Any]],
+) -> dict[str, Any]:
     """The named comparisons, each paired over the seeds that both settings have.
 
     `p_holm` is corrected over all comparisons that are named: one that cannot be tested yet counts as well.
@@ -88,7 +99,12 @@ def endpoint_facts(name: str, endpoint: EndpointConfig, scores: Mapping[str, Sco
         settings: group -> setting, of all planned groups.
     """
     source = f"sweep {name}, endpoint"
-    rows = [_pair(resolve(one, settings, source=source), resolve(other, settings, source=source), scores) for one, other in endpoint.comparisons]
+    rows = [
+        _pair(
+            resolve(one, settings, source=source), resolve(other, settings, source=source), scores
+        )
+        for one, other in endpoint.comparisons
+    ]
     adjusted = holm([1.0 if row["p"] is None else row["p"] for row in rows])
     for row, p in zip(rows, adjusted.tolist(), strict=True):
         row["p_holm"] = None if row["p"] is None else p
@@ -96,7 +112,10 @@ def endpoint_facts(name: str, endpoint: EndpointConfig, scores: Mapping[str, Sco
         "sweep": name,
         "measure": endpoint.measure,
         "budgets": [budget_text(budget) for budget in endpoint.budgets],
-        "scores": {group: {str(seed): value for seed, value in sorted(by_seed.items())} for group, by_seed in scores.items()},
+        "scores": {
+            group: {str(seed): value for seed, value in sorted(by_seed.items())}
+            for group, by_seed in scores.items()
+        },
         "comparisons": rows,
     }
 
@@ -106,16 +125,33 @@ def _pair(one: str, other: str, scores: Mapping[str, Scores]) -> dict[str, Any]:
     seeds = sorted(a.keys() & b.keys())
     first, second = (np.array([values[seed] for seed in seeds]) for values in (a, b))
     difference = first - second
-    row: dict[str, Any] = {"one": one, "other": other, "seeds": seeds, "mean_one": None, "mean_other": None, "difference": None}
+    row: dict[str, Any] = {
+        "one": one,
+        "other": other,
+        "seeds": seeds,
+        "mean_one": None,
+        "mean_other": None,
+        "difference": None,
+    }
     row.update(spread=None, low=None, high=None, p=None, seeds_needed=None)
     if seeds:
-        row.update(mean_one=float(first.mean()), mean_other=float(second.mean()), difference=float(difference.mean()))
+        row.update(
+            mean_one=float(first.mean()),
+            mean_other=float(second.mean()),
+            difference=float(difference.mean()),
+        )
     if len(seeds) > 1:
         spread = float(difference.std(ddof=1))
         low, high = t_interval(difference)
         p = paired_p(first, second)
         effect = float(difference.mean()) / spread if spread > 0 else float("nan")
-        row.update(spread=spread, low=low, high=high, p=p if np.isfinite(p) else None, seeds_needed=seeds_needed(effect))
+        row.update(
+            spread=spread,
+            low=low,
+            high=high,
+            p=p if np.isfinite(p) else None,
+            seeds_needed=seeds_needed(effect),
+        )
     return row
 
 
@@ -124,14 +160,21 @@ def endpoint_text(facts: Mapping[str, Any]) -> str:
     rows = facts["comparisons"]
     width = max(len(f"{row['one']} - {row['other']}") for row in rows)
     head = f"endpoint of {facts['sweep']}: mean {facts['measure']} at {', '.join(facts['budgets'])}"
-    lines = [head, f"{'comparison':{width}s} seeds  difference  sd over seeds  95 % t interval        p        p (Holm)  seeds needed"]
+    lines = [
+        head,
+        f"{'comparison':{width}s} seeds  difference  sd over seeds  95 % t interval        p        p (Holm)  seeds needed",
+    ]
     for row in rows:
         pair = f"{row['one']} - {row['other']}"
         if row["difference"] is None:
             lines.append(f"{pair:{width}s} {0:5d}  no seed has both")
             continue
-        lines.append(f"{pair:{width}s} {len(row['seeds']):5d}  {row['difference']:+.4f}     {_numbers_text(row)}")
-    lines.append(f"p of the paired t-test; Holm's correction over the {len(rows)} comparisons that the sweep file names")
+        lines.append(
+            f"{pair:{width}s} {len(row['seeds']):5d}  {row['difference']:+.4f}     {_numbers_text(row)}"
+        )
+    lines.append(
+        f"p of the paired t-test; Holm's correction over the {len(rows)} comparisons that the sweep file names"
+    )
     return "\n".join(lines)
 
 

@@ -55,17 +55,34 @@ def estimate(sweep: SweepConfig, trials: list[Trial], place: str) -> dict[str, A
             starts.add(start_digest(start))
         steps, passes, cycles = _count_work(config, pool, shared)
         final = config.with_recipe(config.final.recipe)
-        final_steps, final_passes = _count_measured(config, final, pool, already=len(start.final.budgets) if start and shared else 0)
-        seconds = _seconds(config, steps, passes, pool[2], costs) + _seconds(final, final_steps, final_passes, pool[2], costs)
+        final_steps, final_passes = _count_measured(
+            config, final, pool, already=len(start.final.budgets) if start and shared else 0
+        )
+        seconds = _seconds(config, steps, passes, pool[2], costs) + _seconds(
+            final, final_steps, final_passes, pool[2], costs
+        )
         created = {**pool[0], "amount": total_amount(config.budget, pool[0])}
         features = feature_costs(share_features(config, place), created, pool[1], place)
         if features is not None:
-            stored[f"{config.model.model_dump_json(exclude={'head'})}{config.features}{data}", features.num_images] = features
-        row = {"trial": trial.name, "cycles": cycles, "steps": steps + final_steps, "passes": passes + final_passes, "seconds": seconds}
+            stored[
+                f"{config.model.model_dump_json(exclude={'head'})}{config.features}{data}",
+                features.num_images,
+            ] = features
+        row = {
+            "trial": trial.name,
+            "cycles": cycles,
+            "steps": steps + final_steps,
+            "passes": passes + final_passes,
+            "seconds": seconds,
+        }
         rows.append({**row, "measured_steps": final_steps})
     more = (sweep.search.trials or 0) * len(sweep.seeds) if sweep.search.kind == "optuna" else 0
     need = max(run_resources(trial.config).cpus for trial in trials)
-    at_once = sweep.limits.at_once if sweep.limits.at_once != "auto" else max(1, int((os.cpu_count() or 1) / need))
+    at_once = (
+        sweep.limits.at_once
+        if sweep.limits.at_once != "auto"
+        else max(1, int((os.cpu_count() or 1) / need))
+    )
     factor = 1 + more / len(rows)
     return {
         "sweep": sweep.name,
@@ -75,12 +92,20 @@ def estimate(sweep: SweepConfig, trials: list[Trial], place: str) -> dict[str, A
         "passes": round(sum(row["passes"] for row in rows) * factor),
         "seconds": sum(row["seconds"] for row in rows) * factor / at_once,
         "features": [costs.as_dict() for costs in stored.values()],
-        "features_text": [costs.text + ("" if costs.fits else f" -> {REMEDY}") for costs in stored.values()],
+        "features_text": [
+            costs.text + ("" if costs.fits else f" -> {REMEDY}") for costs in stored.values()
+        ],
         "plan": rows,
     }
 
 
-def _seconds(config: RunConfig, steps: int, passes: int, num_classes: int, costs: dict[str, tuple[float, float]]) -> float:
+def _seconds(
+    config: RunConfig,
+    steps: int,
+    passes: int,
+    num_classes: int,
+    costs: dict[str, tuple[float, float]],
+) -> float:
     """Of so many steps and passes; `costs` keeps what was timed."""
     if not (steps or passes):
         return 0.0
@@ -104,7 +129,9 @@ def _count(config: RunConfig) -> tuple[dict[str, int], int, int]:
     return pool, len(dataset.splits["val"]), dataset.num_classes
 
 
-def _count_work(config: RunConfig, counted: tuple[dict[str, int], int, int], shared: bool) -> tuple[int, int, int]:
+def _count_work(
+    config: RunConfig, counted: tuple[dict[str, int], int, int], shared: bool
+) -> tuple[int, int, int]:
     pool, num_val, _ = counted
     num_images = pool["num_images"]
     left = total_amount(config.budget, pool)
@@ -114,10 +141,16 @@ def _count_work(config: RunConfig, counted: tuple[dict[str, int], int, int], sha
         cycles += 1
     per_image = _num_passes(config.strategy)
     trained = (cycles - int(shared)) * num_members(config, 0)
-    return trained * _most_steps(config.train, num_images), trained * num_val + (cycles - 1) * num_images * per_image, cycles
+    return (
+        trained * _most_steps(config.train, num_images),
+        trained * num_val + (cycles - 1) * num_images * per_image,
+        cycles,
+    )
 
 
-def _count_measured(config: RunConfig, final: RunConfig, counted: tuple[dict[str, int], int, int], *, already: int) -> tuple[int, int]:
+def _count_measured(
+    config: RunConfig, final: RunConfig, counted: tuple[dict[str, int], int, int], *, already: int
+) -> tuple[int, int]:
     """Steps and forward passes of the models that are measured.
 
     Args:
@@ -127,9 +160,14 @@ def _count_measured(config: RunConfig, final: RunConfig, counted: tuple[dict[str
     pool, num_val, _ = counted
     totals, amount = [0], total_amount(config.budget, pool)
     while totals[-1] < amount:
-        totals.append(totals[-1] + query_size(config.budget, pool, len(totals) - 2, amount - totals[-1]))
+        totals.append(
+            totals[-1] + query_size(config.budget, pool, len(totals) - 2, amount - totals[-1])
+        )
     budgets = final_budgets(config, pool)[already:]
-    cycles = sum(any(before < budget <= now for budget in budgets) for before, now in itertools.pairwise(totals))
+    cycles = sum(
+        any(before < budget <= now for budget in budgets)
+        for before, now in itertools.pairwise(totals)
+    )
     models = cycles * config.final.num_repeats
     return models * _most_steps(final.train, pool["num_images"]), models * num_val
 
@@ -138,7 +176,11 @@ def _most_steps(train: TrainConfig, num_images: int) -> int:
     """Steps of a cycle; of a length that follows the labels the most there can be."""
     if isinstance(train.steps, AutoSteps):
         return train.steps.max
-    return train.steps if train.steps is not None else (train.epochs or 1) * max(1, num_images // train.batch_size)
+    return (
+        train.steps
+        if train.steps is not None
+        else (train.epochs or 1) * max(1, num_images // train.batch_size)
+    )
 
 
 def _num_passes(strategy: StrategyConfig) -> int:
@@ -175,8 +217,17 @@ def estimate_text(facts: dict[str, Any]) -> str:
     """The plan for people."""
     width = max(len(row["trial"]) for row in facts["plan"])
     lines = [f"{'trial':{width}s} {'cycles':>7s} {'steps':>8s} {'passes':>9s} {'minutes':>8s}"]
-    lines += [f"{r['trial']:{width}s} {r['cycles']:7d} {r['steps']:8d} {r['passes']:9d} {r['seconds'] / 60:8.1f}" for r in facts["plan"]]
+    lines += [
+        f"{r['trial']:{width}s} {r['cycles']:7d} {r['steps']:8d} {r['passes']:9d} {r['seconds'] / 60:8.1f}"
+        for r in facts["plan"]
+    ]
     total = f"{facts['trials']} trials, {facts['at_once']} at once: {facts['steps']} training steps, {facts['passes']} forward passes"
     if measured := sum(row["measured_steps"] for row in facts["plan"]):
         total += f" ({measured} steps of the plan are those of measured models)"
-    return "\n".join([*lines, *facts["features_text"], f"{total}, about {facts['seconds'] / 60:.0f} minutes on this machine"])
+    return "\n".join(
+        [
+            *lines,
+            *facts["features_text"],
+            f"{total}, about {facts['seconds'] / 60:.0f} minutes on this machine",
+        ]
+    )

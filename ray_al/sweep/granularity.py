@@ -7,7 +7,15 @@ import numpy as np
 
 from ray_al.core.errors import ConfigError
 from ray_al.sweep.labels import granularity, regions_of
-from ray_al.sweep.reach import SeedCurves, estimate, estimate_text, paired_draws, reach, seed_curves, share_saved
+from ray_al.sweep.reach import (
+    SeedCurves,
+    estimate,
+    estimate_text,
+    paired_draws,
+    reach,
+    seed_curves,
+    share_saved,
+)
 from ray_al.sweep.run_result import Group
 from ray_al.sweep.stats import bootstrap_mean
 
@@ -28,17 +36,31 @@ def fulls(groups: Sequence[Group]) -> dict[str, float]:
     """
     known = [run.full for group in groups for run in group.runs if run.full is not None]
     if not known:
-        raise ConfigError("no run has a score with all labels, of which a share could be told; make one with `ray-al upper-bound RUN_DIR`")
+        raise ConfigError(
+            "no run has a score with all labels, of which a share could be told; make one with `ray-al upper-bound RUN_DIR`"
+        )
     scores = {}
     for group in groups:
         own = [run.full for run in group.runs if run.full is not None] or known
-        scores.update({run.uri: run.full if run.full is not None else float(np.mean(own)) for run in group.runs})
+        scores.update(
+            {
+                run.uri: run.full if run.full is not None else float(np.mean(own))
+                for run in group.runs
+            }
+        )
     return scores
 
 
 def today(groups: Sequence[Group]) -> Group | None:
     """Whole images at random, which is what people do today; None where no group is that."""
-    return next((group for group in groups if group.is_random and regions_of(group.runs[0].values).is_whole_image), None)
+    return next(
+        (
+            group
+            for group in groups
+            if group.is_random and regions_of(group.runs[0].values).is_whole_image
+        ),
+        None,
+    )
 
 
 def cost_facts(groups: Sequence[Group], reference: Group | None) -> dict[str, Any]:
@@ -51,12 +73,25 @@ def cost_facts(groups: Sequence[Group], reference: Group | None) -> dict[str, An
     curves = {group.label: _shares(group, scores) for group in groups}
     mean = float(np.mean([scores[run.uri] for group in groups for run in group.runs]))
     rows = [
-        {"label": group.label, "seeds": list(group.seeds), "share": share, **_row(curves[group.label], curves[base.label] if base else None, share)}
+        {
+            "label": group.label,
+            "seeds": list(group.seeds),
+            "share": share,
+            **_row(curves[group.label], curves[base.label] if base else None, share),
+        }
         for share in SHARES
         for group in groups
     ]
-    drawn = [_curve(group, scores) for group in groups if all(run.has("minutes") for run in group.runs)]
-    return {"curves": drawn, "full": mean, "reference": base.label if base else None, "num_images": groups[0].runs[0].num_images, "rows": rows}
+    drawn = [
+        _curve(group, scores) for group in groups if all(run.has("minutes") for run in group.runs)
+    ]
+    return {
+        "curves": drawn,
+        "full": mean,
+        "reference": base.label if base else None,
+        "num_images": groups[0].runs[0].num_images,
+        "rows": rows,
+    }
 
 
 def _curve(group: Group, scores: dict[str, float]) -> dict[str, Any]:
@@ -71,18 +106,31 @@ def _curve(group: Group, scores: dict[str, float]) -> dict[str, Any]:
         "minutes": curves["minutes"].x.mean(axis=0).tolist(),
         "clicks": curves["clicks"].x.mean(axis=0).tolist(),
         "pixel_share": curves["pixel_share"].x.mean(axis=0).tolist(),
-        **{key: [getattr(interval, key) for interval in intervals] for key in ("mean", "low", "high")},
+        **{
+            key: [getattr(interval, key) for interval in intervals]
+            for key in ("mean", "low", "high")
+        },
     }
 
 
 def _shares(group: Group, scores: dict[str, float]) -> dict[str, SeedCurves]:
     scales = [scores[run.uri] for run in group.runs]
-    return {axis: seed_curves(group, axis, scales) for axis in AXES if all(run.has(axis) for run in group.runs)}
+    return {
+        axis: seed_curves(group, axis, scales)
+        for axis in AXES
+        if all(run.has(axis) for run in group.runs)
+    }
 
 
-def _row(own: dict[str, SeedCurves], base: dict[str, SeedCurves] | None, share: float) -> dict[str, Any]:
+def _row(
+    own: dict[str, SeedCurves], base: dict[str, SeedCurves] | None, share: float
+) -> dict[str, Any]:
     budgets = {axis: _budget(curves, share) for axis, curves in own.items()}
-    saved = {axis: _saved(curves, base[axis], share) for axis, curves in own.items() if base is not None and axis in base and base is not own}
+    saved = {
+        axis: _saved(curves, base[axis], share)
+        for axis, curves in own.items()
+        if base is not None and axis in base and base is not own
+    }
     return {"budgets": budgets, "saved": saved}
 
 
@@ -92,12 +140,18 @@ def _reach(curves: tuple[np.ndarray, np.ndarray], share: float) -> tuple[np.ndar
 
 def _budget(own: SeedCurves, share: float) -> dict[str, Any]:
     draws = paired_draws(own, own)
-    return estimate(_reach(own.mean, share), None if draws is None else _reach(own.means(draws[0]), share))
+    return estimate(
+        _reach(own.mean, share), None if draws is None else _reach(own.means(draws[0]), share)
+    )
 
 
 def _saved(own: SeedCurves, base: SeedCurves, share: float) -> dict[str, Any]:
     draws = paired_draws(own, base)
-    drawn = None if draws is None else share_saved(_reach(own.means(draws[0]), share), _reach(base.means(draws[1]), share))
+    drawn = (
+        None
+        if draws is None
+        else share_saved(_reach(own.means(draws[0]), share), _reach(base.means(draws[1]), share))
+    )
     return estimate(share_saved(_reach(own.mean, share), _reach(base.mean, share)), drawn)
 
 
@@ -112,7 +166,9 @@ def cost_text(facts: dict[str, Any], costs: str) -> str:
     against = f"minutes saved against {facts['reference']} (%)" if facts["reference"] else ""
     for share in dict.fromkeys(row["share"] for row in facts["rows"]):
         lines.append(f"{100 * share:.0f} % of all labels' mIoU needs:")
-        lines.append(f"  {'strategy':{width}s} seeds  {'% of the pixels':28s} {'clicks an image':28s} {'minutes':28s} {against}".rstrip())
+        lines.append(
+            f"  {'strategy':{width}s} seeds  {'% of the pixels':28s} {'clicks an image':28s} {'minutes':28s} {against}".rstrip()
+        )
         for row in facts["rows"]:
             if row["share"] == share:
                 lines.append(_cost_line(row, width, facts["num_images"]))
@@ -124,19 +180,31 @@ def _cost_line(row: dict[str, Any], width: int, num_images: int) -> str:
     pixels = estimate_text(budgets.get("pixel_share"), scale=100, digits=2, floor=0.0)
     clicks = estimate_text(budgets.get("clicks"), scale=1 / num_images, digits=1, floor=0.0)
     minutes = estimate_text(budgets.get("minutes"), floor=0.0)
-    saved = estimate_text(row["saved"].get("minutes"), scale=100, digits=1, ceiling=1.0) if row["saved"] else ""
+    saved = (
+        estimate_text(row["saved"].get("minutes"), scale=100, digits=1, ceiling=1.0)
+        if row["saved"]
+        else ""
+    )
     return f"  {row['label']:{width}s} {len(row['seeds']):5d}  {pixels:28s} {clicks:28s} {minutes:28s} {saved}".rstrip()
 
 
 def cost_sentence(facts: dict[str, Any], share: float = 0.9) -> str | None:
     """What the cheapest strategy saves against the reference in minutes, as a sentence; None where no strategy is known to reach `share`."""
     rows = [row for row in facts["rows"] if row["share"] == share and "minutes" in row["saved"]]
-    known = [row for row in rows if row["budgets"]["minutes"]["value"] is not None and not row["budgets"]["minutes"]["open_high"]]
+    known = [
+        row
+        for row in rows
+        if row["budgets"]["minutes"]["value"] is not None
+        and not row["budgets"]["minutes"]["open_high"]
+    ]
     best = min(known, key=lambda row: row["budgets"]["minutes"]["value"], default=None)
     if best is None:
         return None
     saved = estimate_text(best["saved"]["minutes"], scale=100, digits=1, ceiling=1.0)
-    minutes, pixels = estimate_text(best["budgets"]["minutes"]), estimate_text(best["budgets"]["pixel_share"], scale=100, digits=2)
+    minutes, pixels = (
+        estimate_text(best["budgets"]["minutes"]),
+        estimate_text(best["budgets"]["pixel_share"], scale=100, digits=2),
+    )
     return (
         f"{100 * share:.0f} % of the mIoU of all labels takes {minutes} minutes with {best['label']}, the cheapest of {len(rows)} ({pixels} % of the "
         f"pixels): {saved} % less than with {facts['reference']} (means and 95 % intervals over {len(best['seeds'])} seeds)."

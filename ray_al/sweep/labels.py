@@ -27,17 +27,27 @@ def group_labels(settings: Sequence[Setting], values: Sequence[Setting]) -> list
 
 
 def _name(setting: Setting, values: Setting) -> str:
-    strategy = {key: value for key, value in setting.items() if not key.startswith((PREFIX, *UNTOLD))}
+    strategy = {
+        key: value for key, value in setting.items() if not key.startswith((PREFIX, *UNTOLD))
+    }
     if not any(key.startswith(PREFIX) for key in setting):
         return group_label(strategy)
-    return f"{group_label(strategy)} {granularity(setting, values)}" if strategy else granularity(setting, values)
+    return (
+        f"{group_label(strategy)} {granularity(setting, values)}"
+        if strategy
+        else granularity(setting, values)
+    )
 
 
 def granularity(setting: Setting, values: Setting) -> str:
     """How the images are divided, for people: `5x5`, `images`, `pixels`, `superpixels200`."""
-    return regions_of(values).describe([key.removeprefix(PREFIX) for key in setting if key.startswith(PREFIX)])
+    return regions_of(values).describe(
+        [key.removeprefix(PREFIX) for key in setting if key.startswith(PREFIX)]
+    )
 
 
 def regions_of(values: Setting) -> Regions:
     """The region kind of a run, from all its keys."""
-    return REGIONS.parse({key.removeprefix(PREFIX): value for key, value in values.items() if key.startswith(PREFIX)})
+    return REGIONS.parse(
+        {key.removeprefix(PREFIX): value for key, value in values.items() if key.startswith(PREFIX)}
+    )

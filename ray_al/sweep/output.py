@@ -48,7 +48,9 @@ def write_comparison(facts: dict[str, Any], out: str) -> dict[str, str]:
         "compare.html": _page(facts, pictures),
     }
     contents.update((name, content.encode()) for name, content in files.items())
-    with Lease(storage, "compare.lease.json", held="writes a comparison there").acquire(patience_s=2 * STALE_S):
+    with Lease(storage, "compare.lease.json", held="writes a comparison there").acquire(
+        patience_s=2 * STALE_S
+    ):
         for name, data in contents.items():
             storage.replace(name, data)
     return {name: storage.uri(name) for name in files}
@@ -58,7 +60,11 @@ def summary_rows(facts: dict[str, Any]) -> list[dict[str, Any]]:
     """A row a strategy; `_low` and `_high` are ends of 95 % intervals, empty where unknown."""
     rows = []
     for group in facts["groups"]:
-        row: dict[str, Any] = {"strategy": group["label"], "seeds": len(group["seeds"]), "measure": facts["measure"]}
+        row: dict[str, Any] = {
+            "strategy": group["label"],
+            "seeds": len(group["seeds"]),
+            "measure": facts["measure"],
+        }
         for name, values in (
             ("final_miou", group["final"]),
             ("aubc", group["aubc"]),
@@ -68,13 +74,22 @@ def summary_rows(facts: dict[str, Any]) -> list[dict[str, Any]]:
             ("rare_miou", group["rare_miou"]),
             *((f"miou_at_{point['budget']:g}", point) for point in group["at"]),
             ("labels_saved", _as_interval(group["saved"])),
-            *((f"{cost}_saved", _as_interval(saved)) for cost, saved in (group["saved"] or {"costs": {}})["costs"].items()),
+            *(
+                (f"{cost}_saved", _as_interval(saved))
+                for cost, saved in (group["saved"] or {"costs": {}})["costs"].items()
+            ),
         ):
             for suffix, key in (("", "mean"), ("_low", "low"), ("_high", "high")):
                 row[name + suffix] = values[key] if values else None
-        row.update(labelled_pixels=group["pixels"], labelled_clicks=group["clicks"], opened_images=group["images"])
+        row.update(
+            labelled_pixels=group["pixels"],
+            labelled_clicks=group["clicks"],
+            opened_images=group["images"],
+        )
         row.update(labelling_minutes=group["minutes"], seconds=group["seconds"])
-        row.update({f"labelled_share_{name}": share for name, share in group["labelled_classes"].items()})
+        row.update(
+            {f"labelled_share_{name}": share for name, share in group["labelled_classes"].items()}
+        )
         rows.append(row)
     return rows
 
@@ -87,10 +102,19 @@ def _as_interval(saved: dict[str, Any] | None) -> dict[str, Any] | None:
 def curve_rows(facts: dict[str, Any]) -> list[dict[str, Any]]:
     """A row a strategy, axis and budget."""
     return [
-        {"strategy": group["label"], "axis": axis, "budget": x, "miou": mean, "miou_low": low, "miou_high": high}
+        {
+            "strategy": group["label"],
+            "axis": axis,
+            "budget": x,
+            "miou": mean,
+            "miou_low": low,
+            "miou_high": high,
+        }
         for group in facts["groups"]
         for axis, curve in group["curves"].items()
-        for x, mean, low, high in zip(curve["x"], curve["mean"], curve["low"], curve["high"], strict=True)
+        for x, mean, low, high in zip(
+            curve["x"], curve["mean"], curve["low"], curve["high"], strict=True
+        )
     ]
 
 
@@ -99,7 +123,10 @@ def _csv(rows: list[dict[str, Any]]) -> str:
     columns = list(dict.fromkeys(key for row in rows for key in row))
     writer = csv.DictWriter(buffer, fieldnames=columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows({key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()} for row in rows)
+    writer.writerows(
+        {key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()}
+        for row in rows
+    )
     return buffer.getvalue()
 
 
@@ -119,13 +146,19 @@ def latex_table(facts: dict[str, Any]) -> str:
         saved = group["saved"]["value"] if group["saved"] else None
         shown = "--" if saved is None else rf"{100 * saved:.0f}\,\%"
         label = "".join(LATEX.get(sign, sign) for sign in group["label"])
-        lines.append(rf"{label} & {len(group['seeds'])} & {final} & {_latex(group['aubc'])} & {shown} \\")
+        lines.append(
+            rf"{label} & {len(group['seeds'])} & {final} & {_latex(group['aubc'])} & {shown} \\"
+        )
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 
 
 def _latex(values: dict[str, Any]) -> str:
     text = f"{100 * values['mean']:.2f}"
-    return text if values["low"] is None else rf"{text}\,[{100 * values['low']:.2f}, {100 * values['high']:.2f}]"
+    return (
+        text
+        if values["low"] is None
+        else rf"{text}\,[{100 * values['low']:.2f}, {100 * values['high']:.2f}]"
+    )
 
 
 def _page(facts: dict[str, Any], pictures: list[dict[str, Any]]) -> str:
@@ -134,9 +167,15 @@ def _page(facts: dict[str, Any], pictures: list[dict[str, Any]]) -> str:
     environment.filters["estimate"] = estimate_text
     environment.filters["needed"] = needed_text
     environment.filters["p_value"] = p_text
-    template = environment.from_string(resources.files("ray_al.sweep").joinpath("compare.html.j2").read_text())
+    template = environment.from_string(
+        resources.files("ray_al.sweep").joinpath("compare.html.j2").read_text()
+    )
     return template.render(
-        facts=facts, pictures=pictures, axis_title=AXES[facts["axis"]], measure_title=MEASURES[facts["measure"]], is_share=facts["axis"] in SHARES
+        facts=facts,
+        pictures=pictures,
+        axis_title=AXES[facts["axis"]],
+        measure_title=MEASURES[facts["measure"]],
+        is_share=facts["axis"] in SHARES,
     )
 
 
@@ -145,15 +184,21 @@ def comparison_text(facts: dict[str, Any]) -> str:
     width = max(len(group["label"]) for group in facts["groups"])
     lines = [f"{'strategy':{width}s} seeds  {'final mIoU':26s} {'AUBC':26s} labels saved"]
     for group in facts["groups"]:
-        saved = estimate_text(group["saved"], scale=100, ceiling=1.0) + " %" if group["saved"] else "-"
+        saved = (
+            estimate_text(group["saved"], scale=100, ceiling=1.0) + " %" if group["saved"] else "-"
+        )
         lines.append(
             f"{group['label']:{width}s} {len(group['seeds']):5d}  {interval_text(group['final']):26s} {interval_text(group['aubc']):26s} {saved}"
         )
     if facts["measure"] != "miou":
-        lines.append(f"mIoU is that of the {MEASURES[facts['measure']]}; that of the models that choose: --measure miou")
+        lines.append(
+            f"mIoU is that of the {MEASURES[facts['measure']]}; that of the models that choose: --measure miou"
+        )
     lines += [f"set apart: {row['run']}: {row['reason']}" for row in facts["apart"]]
     if facts["axis"] != "share":
-        lines.append(f"compared by {AXES[facts['axis']]}: what a share of the regions is differs from run to run")
+        lines.append(
+            f"compared by {AXES[facts['axis']]}: what a share of the regions is differs from run to run"
+        )
     if facts["too_few"]:
         lines.append(facts["too_few"])
     return "\n".join(lines)

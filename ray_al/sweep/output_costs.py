@@ -43,7 +43,10 @@ Minutes: {{ facts.costs.text }}.</p>
 def write_costs(facts: dict[str, Any], out: str) -> dict[str, str]:
     """Write all files into the folder `out` and return their places by name."""
     storage, costs = Storage(out), facts["costs"]["text"]
-    contents = {"costs.csv": _csv(facts).encode(), "costs.json": json.dumps(facts, indent=1, allow_nan=False).encode()}
+    contents = {
+        "costs.csv": _csv(facts).encode(),
+        "costs.json": json.dumps(facts, indent=1, allow_nan=False).encode(),
+    }
     picture = ""
     if facts["curves"]:
         figure = chart(facts)
@@ -53,9 +56,16 @@ def write_costs(facts: dict[str, Any], out: str) -> dict[str, str]:
         picture = vector.getvalue()[vector.getvalue().index("<svg") :]
         contents |= {"costs.png": buffer.getvalue(), "costs.svg": picture.encode()}
     template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(PAGE)
-    page = template.render(facts=facts, picture=Markup(picture), table=cost_text(facts, costs), sentence=cost_sentence(facts))
+    page = template.render(
+        facts=facts,
+        picture=Markup(picture),
+        table=cost_text(facts, costs),
+        sentence=cost_sentence(facts),
+    )
     contents["costs.html"] = page.encode()
-    with Lease(storage, "compare.lease.json", held="writes a comparison there").acquire(patience_s=2 * STALE_S):
+    with Lease(storage, "compare.lease.json", held="writes a comparison there").acquire(
+        patience_s=2 * STALE_S
+    ):
         for name, data in contents.items():
             storage.replace(name, data)
     return {name: storage.uri(name) for name in contents}
@@ -65,7 +75,11 @@ def _csv(facts: dict[str, Any]) -> str:
     """A row a strategy and share; empty where a number is not known, `_low` and `_high` the ends of 95 % intervals."""
     rows = []
     for row in facts["rows"]:
-        flat: dict[str, Any] = {"strategy": row["label"], "seeds": len(row["seeds"]), "share_of_full": row["share"]}
+        flat: dict[str, Any] = {
+            "strategy": row["label"],
+            "seeds": len(row["seeds"]),
+            "share_of_full": row["share"],
+        }
         for suffix, some in (("", row["budgets"]), ("_saved", row["saved"])):
             for axis in AXES:
                 for end, key in (("", "value"), ("_low", "low"), ("_high", "high")):
@@ -74,7 +88,10 @@ def _csv(facts: dict[str, Any]) -> str:
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows({key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()} for row in rows)
+    writer.writerows(
+        {key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()}
+        for row in rows
+    )
     return buffer.getvalue()
 
 
@@ -83,13 +100,20 @@ def picked(facts: dict[str, Any]) -> list[dict[str, Any]]:
     curves = facts["curves"]
     if len(curves) <= MOST:
         return list(curves)
-    needed = {row["label"]: row["budgets"]["minutes"]["value"] for row in facts["rows"] if row["share"] == 0.9 and "minutes" in row["budgets"]}
+    needed = {
+        row["label"]: row["budgets"]["minutes"]["value"]
+        for row in facts["rows"]
+        if row["share"] == 0.9 and "minutes" in row["budgets"]
+    }
     kept = []
     for name in dict.fromkeys(curve["granularity"] for curve in curves):
         same = [curve for curve in curves if curve["granularity"] == name]
         chosen = [curve for curve in same if not curve["is_random"]]
         kept += [curve for curve in same if curve["is_random"]]
-        kept += sorted(chosen, key=lambda curve: (needed.get(curve["label"]) or float("inf"), -curve["mean"][-1]))[:1]
+        kept += sorted(
+            chosen,
+            key=lambda curve: (needed.get(curve["label"]) or float("inf"), -curve["mean"][-1]),
+        )[:1]
     return kept
 
 
@@ -130,7 +154,16 @@ def chart(facts: dict[str, Any]) -> Any:
 def _line(plot: Any, curve: dict[str, Any], color: str, style: tuple[float, Any, str]) -> None:
     y = [100 * value for value in curve["mean"]]
     width, dashes, marker = style
-    plot.plot(curve["minutes"], y, color=color, linewidth=width, linestyle=dashes, marker=marker, markersize=4, label=shown(curve["label"]))
+    plot.plot(
+        curve["minutes"],
+        y,
+        color=color,
+        linewidth=width,
+        linestyle=dashes,
+        marker=marker,
+        markersize=4,
+        label=shown(curve["label"]),
+    )
     if curve["low"][0] is not None:
         low, high = ([100 * value for value in curve[end]] for end in ("low", "high"))
         plot.fill_between(curve["minutes"], low, high, color=color, alpha=0.14, linewidth=0)

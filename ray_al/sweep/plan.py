@@ -37,16 +37,33 @@ class Trial:
     config: RunConfig
 
     def to_bytes(self) -> bytes:
-        values = {"name": self.name, "group": self.group, "index": self.index, "seed": self.seed, "setting": dict(self.setting)}
+        values = {
+            "name": self.name,
+            "group": self.group,
+            "index": self.index,
+            "seed": self.seed,
+            "setting": dict(self.setting),
+        }
         return dump_yaml({**values, "config": self.config.model_dump(mode="json")}).encode()
 
     @staticmethod
     def from_bytes(data: bytes, *, source: str) -> "Trial":
         values = parse_yaml(data, source=source)
-        kinds: dict[str, type] = {"name": str, "group": str, "index": int, "seed": int, "setting": dict, "config": dict}
-        wrong = sorted(name for name, kind in kinds.items() if not isinstance(values.get(name), kind))
+        kinds: dict[str, type] = {
+            "name": str,
+            "group": str,
+            "index": int,
+            "seed": int,
+            "setting": dict,
+            "config": dict,
+        }
+        wrong = sorted(
+            name for name, kind in kinds.items() if not isinstance(values.get(name), kind)
+        )
         if wrong or values.keys() - kinds.keys():
-            raise ConfigError(f"{source}: not a trial of a sweep ({', '.join(wrong) or 'it has other keys too'}); restore the file from a copy")
+            raise ConfigError(
+                f"{source}: not a trial of a sweep ({', '.join(wrong) or 'it has other keys too'}); restore the file from a copy"
+            )
         config = parse_config(values.pop("config"), source=source)
         return Trial(config=config, **values)
 
@@ -58,7 +75,9 @@ def make_config(sweep: SweepConfig, setting: Setting, seed: int, name: str) -> R
         ConfigError: naming the setting, and what is wrong with it.
     """
     values = copy.deepcopy(sweep.run)
-    for key in sorted(setting, key=lambda key: (key.count("."), not key.endswith(".kind"))):  # a kind before its settings
+    for key in sorted(
+        setting, key=lambda key: (key.count("."), not key.endswith(".kind"))
+    ):  # a kind before its settings
         if not _is_of_another_kind(sweep, setting, key):
             apply_setting(values, key, setting[key])
     values.update(name=name, seed=seed)
@@ -66,11 +85,19 @@ def make_config(sweep: SweepConfig, setting: Setting, seed: int, name: str) -> R
     values.pop("tracking", None)  # Tune's callbacks do it
     shown = ", ".join(f"{key}={value!r}" for key, value in setting.items()) or "base"
     config = parse_config(values, source=f"sweep {sweep.name}, {shown}")
-    if config.strategy.lazy and not find_acquisition(config.strategy.score).needs_model and not _sets(setting, "strategy.lazy"):
+    if (
+        config.strategy.lazy
+        and not find_acquisition(config.strategy.score).needs_model
+        and not _sets(setting, "strategy.lazy")
+    ):
         # A score that looks at no image has nothing to save: what the base says of lazy scoring is meant for the others.
-        config = config.model_copy(update={"strategy": config.strategy.model_copy(update={"lazy": None})})
+        config = config.model_copy(
+            update={"strategy": config.strategy.model_copy(update={"lazy": None})}
+        )
     if not config.label.annotator.answers_at_once:
-        raise ConfigError(f"sweep {sweep.name}: label.annotator={config.label.annotator.kind!r}: a sweep cannot wait for people; use 'simulated'")
+        raise ConfigError(
+            f"sweep {sweep.name}: label.annotator={config.label.annotator.kind!r}: a sweep cannot wait for people; use 'simulated'"
+        )
     return config
 
 
@@ -80,8 +107,17 @@ def _is_of_another_kind(sweep: SweepConfig, setting: Setting, key: str) -> bool:
     Where a space varies both `strategy.batch.kind` and `strategy.batch.beta`, beta concerns the kinds that have it.
     """
     place, _, name = key.rpartition(".")
-    kind, axis, family = setting.get(f"{place}.kind"), sweep.space.get(f"{place}.kind"), family_at(RunConfig, place)
-    if family is None or axis is None or name == "kind" or not all(isinstance(one, str) for one in (kind, *axis.values)):
+    kind, axis, family = (
+        setting.get(f"{place}.kind"),
+        sweep.space.get(f"{place}.kind"),
+        family_at(RunConfig, place),
+    )
+    if (
+        family is None
+        or axis is None
+        or name == "kind"
+        or not all(isinstance(one, str) for one in (kind, *axis.values))
+    ):
         return False
     has_it = {one for one in (kind, *axis.values) if name in family.find(one).model_fields}
     return bool(has_it) and kind not in has_it
@@ -134,8 +170,13 @@ def _grid(sweep: SweepConfig) -> list[Setting]:
     axes = [(key, space.values) for key, space in sweep.space.items() if space.kind == "grid"]
     size = math.prod(len(values) for _, values in axes)
     if size > MAX_GRID:
-        raise ConfigError(f"space: the grid has {size} settings, more than {MAX_GRID}; take search.kind=random with a number of trials")
-    return [dict(zip((key for key, _ in axes), values, strict=True)) for values in itertools.product(*(values for _, values in axes))]
+        raise ConfigError(
+            f"space: the grid has {size} settings, more than {MAX_GRID}; take search.kind=random with a number of trials"
+        )
+    return [
+        dict(zip((key for key, _ in axes), values, strict=True))
+        for values in itertools.product(*(values for _, values in axes))
+    ]
 
 
 def _random(sweep: SweepConfig) -> list[Setting]:
@@ -200,7 +241,9 @@ def plan_trials(sweep: SweepConfig) -> list[Trial]:
     for trial in trials[: len(settings)]:
         dataset = _check(sweep, trial)
         looks = {"data", "regions", "label", "budget", "score"}
-        if (key := trial.config.model_dump_json(include=looks)) not in checked:  # it reads the size of every image
+        if (
+            key := trial.config.model_dump_json(include=looks)
+        ) not in checked:  # it reads the size of every image
             check_pool(trial.config, dataset)
             checked.add(key)
     return in_order(sweep, trials)
@@ -209,7 +252,14 @@ def plan_trials(sweep: SweepConfig) -> list[Trial]:
 def in_order(sweep: SweepConfig, trials: Iterable[Trial]) -> list[Trial]:
     """The trials as they are run: those that the endpoint compares before all others, seed by seed, the reference first."""
     seeds = {seed: place for place, seed in enumerate(sweep.seeds)}
-    return sorted(trials, key=lambda trial: (trial.index > 0 and not _is_compared(sweep, trial), seeds[trial.seed], trial.index))
+    return sorted(
+        trials,
+        key=lambda trial: (
+            trial.index > 0 and not _is_compared(sweep, trial),
+            seeds[trial.seed],
+            trial.index,
+        ),
+    )
 
 
 def _is_compared(sweep: SweepConfig, trial: Trial) -> bool:
@@ -225,21 +275,40 @@ def _check(sweep: SweepConfig, trial: Trial) -> Dataset:
     try:
         return check_config(trial.config)
     except ConfigError as error:
-        reference = " (the reference: `reference` of the sweep over its base)" if trial.index == 0 else ""
-        shown = ", ".join(f"{key}={value!r}" for key, value in trial.setting.items()) or "the base as it is"
-        raise ConfigError(f"sweep {sweep.name}, trial {trial.group}{reference} with {shown}: {error}") from None
+        reference = (
+            " (the reference: `reference` of the sweep over its base)" if trial.index == 0 else ""
+        )
+        shown = (
+            ", ".join(f"{key}={value!r}" for key, value in trial.setting.items())
+            or "the base as it is"
+        )
+        raise ConfigError(
+            f"sweep {sweep.name}, trial {trial.group}{reference} with {shown}: {error}"
+        ) from None
 
 
 def make_trial(sweep: SweepConfig, setting: Setting, seed: int, *, index: int, group: str) -> Trial:
     name = f"{group}-seed{seed}"
-    return Trial(name=name, group=group, index=index, seed=seed, setting=setting, config=make_config(sweep, setting, seed, name))
+    return Trial(
+        name=name,
+        group=group,
+        index=index,
+        seed=seed,
+        setting=setting,
+        config=make_config(sweep, setting, seed, name),
+    )
 
 
 def group_names(settings: list[Setting]) -> list[str]:
     """A readable name a setting; numbered where two read alike."""
     short = [group_name(_strategy(setting)) for setting in settings]
-    names = [name if short.count(name) == 1 else group_name(setting) for name, setting in zip(short, settings, strict=True)]
-    return [name if names.count(name) == 1 else f"{name}-{index}" for index, name in enumerate(names)]
+    names = [
+        name if short.count(name) == 1 else group_name(setting)
+        for name, setting in zip(short, settings, strict=True)
+    ]
+    return [
+        name if names.count(name) == 1 else f"{name}-{index}" for index, name in enumerate(names)
+    ]
 
 
 HOW_FAR = ("budget", "budget.amount", "budget.per_cycle", "final.budgets")
@@ -254,7 +323,9 @@ def _strategy(setting: Setting) -> Setting:
 def group_name(setting: Setting) -> str:
     """`entropy-power-beta0.5` for {strategy.score: entropy, strategy.batch: {kind: power, beta: 0.5}}."""
     first = ["strategy", "strategy.score", "strategy.batch", "strategy.batch.kind"]
-    ordered = sorted(setting.items(), key=lambda item: first.index(item[0]) if item[0] in first else len(first))
+    ordered = sorted(
+        setting.items(), key=lambda item: first.index(item[0]) if item[0] in first else len(first)
+    )
     slug = re.sub(r"[^A-Za-z0-9._-]+", "", "-".join(_words(dict(ordered))))[:80].strip("-._")
     return slug or "base"
 
@@ -262,8 +333,13 @@ def group_name(setting: Setting) -> str:
 def group_label(setting: Mapping[str, Any]) -> str:
     """`entropy-power-beta0.5`; of random scores the highest are a random draw, no rule worth naming, nor is how far a run goes."""
     setting = _strategy(setting)
-    if setting.get("strategy.score") == "random" and setting.get("strategy.batch.kind", "topk") == "topk":
-        setting = {key: value for key, value in setting.items() if not key.startswith("strategy.batch")}
+    if (
+        setting.get("strategy.score") == "random"
+        and setting.get("strategy.batch.kind", "topk") == "topk"
+    ):
+        setting = {
+            key: value for key, value in setting.items() if not key.startswith("strategy.batch")
+        }
     return group_name(setting)
 
 
@@ -298,5 +374,8 @@ def run_uri(sweep_uri: str, name: str) -> str:
 def read_trials(storage: Storage) -> list[Trial]:
     """The trials of a sweep directory, seed by seed."""
     names = [name for name in storage.list(TRIALS) if name.endswith(".yaml")]
-    trials = [Trial.from_bytes(storage.read(f"{TRIALS}/{name}"), source=storage.uri(f"{TRIALS}/{name}")) for name in names]
+    trials = [
+        Trial.from_bytes(storage.read(f"{TRIALS}/{name}"), source=storage.uri(f"{TRIALS}/{name}"))
+        for name in names
+    ]
     return sorted(trials, key=lambda trial: (trial.seed, trial.index))

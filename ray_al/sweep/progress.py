@@ -22,9 +22,13 @@ class ProgressCallback(Callback):
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self.progress.running.add(trial.config["name"])
 
-    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
         if "miou" in result:
-            self.progress.rows[trial.config["name"]] = {key: result[key] for key in ("cycle", "budget", "miou", "cost")}
+            self.progress.rows[trial.config["name"]] = {
+                key: result[key] for key in ("cycle", "budget", "miou", "cost")
+            }
             self.show(self.progress)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

@@ -79,7 +79,11 @@ def reach(x: np.ndarray, y: np.ndarray, target: np.ndarray) -> Known:
 def share_saved(budget: Known, reference: Known) -> Known:
     """1 - budget / reference, which may be as low as minus infinity and never more than 1."""
     with np.errstate(divide="ignore"):
-        low = np.where(np.isfinite(budget[1]) & (reference[0] > 0), 1 - budget[1] / np.where(reference[0] > 0, reference[0], 1), -np.inf)
+        low = np.where(
+            np.isfinite(budget[1]) & (reference[0] > 0),
+            1 - budget[1] / np.where(reference[0] > 0, reference[0], 1),
+            -np.inf,
+        )
     return low, 1 - budget[0] / reference[1]
 
 
@@ -100,14 +104,23 @@ def estimate(value: Known, drawn: Known | None) -> dict[str, Any]:
         `known`, the share of resamples whose number is known.
     """
     least, most = float(value[0][0]), float(value[1][0])
-    facts: dict[str, Any] = {"value": least if least == most else None, "at_least": None, "at_most": None}
+    facts: dict[str, Any] = {
+        "value": least if least == most else None,
+        "at_least": None,
+        "at_most": None,
+    }
     if least != most:
         facts.update(at_least=_finite(least), at_most=_finite(most))
     facts.update(low=None, high=None, open_low=False, open_high=False, known=None)
     if drawn is not None:
         low = float(np.percentile(drawn[0], 2.5, method="lower"))
         high = float(np.percentile(drawn[1], 97.5, method="higher"))
-        facts.update(low=_finite(low), high=_finite(high), open_low=not np.isfinite(low), open_high=not np.isfinite(high))
+        facts.update(
+            low=_finite(low),
+            high=_finite(high),
+            open_low=not np.isfinite(low),
+            open_high=not np.isfinite(high),
+        )
         facts["known"] = float((drawn[0] == drawn[1]).mean())
     return facts
 
@@ -127,7 +140,12 @@ def paired_draws(one: SeedCurves, other: SeedCurves) -> tuple[np.ndarray, np.nda
 
 
 def estimate_text(
-    facts: dict[str, Any] | None, *, scale: float = 1.0, digits: int = 0, floor: float | None = None, ceiling: float | None = None
+    facts: dict[str, Any] | None,
+    *,
+    scale: float = 1.0,
+    digits: int = 0,
+    floor: float | None = None,
+    ceiling: float | None = None,
 ) -> str:
     """`47 [32, 58]`, `at least 40 [31, 100]`, `at most 3 [open, 5]`; a dash where there is nothing.
 

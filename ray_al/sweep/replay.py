@@ -38,7 +38,14 @@ class _Replay(Context):
     opens_images = False
 
     def __init__(self, storage: Storage, config: RunConfig, state: State, cycle: int) -> None:
-        super().__init__(storage, config, state, lambda kind, data: state, lambda stage, done, total: None, lambda: False)
+        super().__init__(
+            storage,
+            config,
+            state,
+            lambda kind, data: state,
+            lambda stage, done, total: None,
+            lambda: False,
+        )
         self.cycle = cycle
 
     def read_scores(self, ref: FileRef) -> pa.Table:
@@ -74,7 +81,9 @@ def replay(run_uri: str, overrides: Sequence[str]) -> dict[str, Any]:
     state = fold(events)
     replayed = [event for event in events if _is_replayable(event, state)]
     if not replayed:
-        raise ConfigError(f"{run_uri}: no cycle has stored scores and a query; replay a run that has come further")
+        raise ConfigError(
+            f"{run_uri}: no cycle has stored scores and a query; replay a run that has come further"
+        )
     other = _other_config(config, state, overrides, {event.data["cycle"] for event in replayed})
     classes = _class_pixels(storage, state)
     cycles = []
@@ -83,7 +92,9 @@ def replay(run_uri: str, overrides: Sequence[str]) -> dict[str, Any]:
         if _is_replayable(event, state):
             actual = read_table(storage, FileRef.from_dict(event.data["query"]))
             context = _Replay(storage, other, before, event.data["cycle"])
-            chosen = choose_query(context, event.data["cycle"], sum(actual.column("cost").to_pylist()))
+            chosen = choose_query(
+                context, event.data["cycle"], sum(actual.column("cost").to_pylist())
+            )
             cycles.append(_compare(event.data["cycle"], chosen, actual, classes, state))
         before = fold([event], before)
     return {
@@ -96,7 +107,9 @@ def replay(run_uri: str, overrides: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _compare(cycle: int, chosen: pa.Table, actual: pa.Table, classes: dict[Name, np.ndarray], state: State) -> dict[str, Any]:
+def _compare(
+    cycle: int, chosen: pa.Table, actual: pa.Table, classes: dict[Name, np.ndarray], state: State
+) -> dict[str, Any]:
     names, before = _names(chosen), _names(actual)
     return {
         "cycle": cycle,
@@ -111,24 +124,36 @@ def _compare(cycle: int, chosen: pa.Table, actual: pa.Table, classes: dict[Name,
 
 
 def _is_replayable(event: Event, state: State) -> bool:
-    return event.kind == "query_selected" and event.data["cycle"] in state.scores and event.data["cycle"] >= 0
+    return (
+        event.kind == "query_selected"
+        and event.data["cycle"] in state.scores
+        and event.data["cycle"] >= 0
+    )
 
 
-def _other_config(config: RunConfig, state: State, overrides: Sequence[str], cycles: set[int]) -> RunConfig:
+def _other_config(
+    config: RunConfig, state: State, overrides: Sequence[str], cycles: set[int]
+) -> RunConfig:
     """The run's configuration with another way to choose; lazy scoring, which chooses no region, is left out."""
     values = config.model_dump(mode="json")
     for override in overrides:
         keys, value = parse_override(override)
         if keys[0] != "strategy":
-            raise ConfigError(f"--set {override}: replay trains nothing, so it can change keys of `strategy` alone")
+            raise ConfigError(
+                f"--set {override}: replay trains nothing, so it can change keys of `strategy` alone"
+            )
         apply_setting(values, ".".join(keys), value)
     other = parse_config(values, source="replay")
     _check_only_choice_changed(config, other)
     other = other.model_copy(update={"strategy": other.strategy.model_copy(update={"lazy": None})})
     check_scores(other, find_acquisition(other.strategy.score))
     _check_features(config, other, state, cycles)
-    if other.strategy.skip_void_by_ground_truth and None in [image.mask_uri for image in open_dataset(config.data).splits["train"]]:
-        raise ConfigError("strategy.skip_void_by_ground_truth: it reads ground truth that this pool does not have; set it to false")
+    if other.strategy.skip_void_by_ground_truth and None in [
+        image.mask_uri for image in open_dataset(config.data).splits["train"]
+    ]:
+        raise ConfigError(
+            "strategy.skip_void_by_ground_truth: it reads ground truth that this pool does not have; set it to false"
+        )
     return other
 
 
@@ -154,18 +179,24 @@ def _check_features(config: RunConfig, other: RunConfig, state: State, cycles: s
     batch, stored = other.strategy.batch, config.strategy.batch
     rule = f"strategy.batch.kind={batch.kind!r}"
     if batch.reads_covers and not stored.reads_covers:
-        raise ConfigError(f"{rule} needs the classes that cover each region, which this run did not store; run it")
+        raise ConfigError(
+            f"{rule} needs the classes that cover each region, which this run did not store; run it"
+        )
     if not batch.reads_features:
         return
     if other.strategy.score != config.strategy.score or not cycles <= state.extracted.keys():
-        raise ConfigError(f"{rule} needs features of the best candidates, which this run did not store; run it")
+        raise ConfigError(
+            f"{rule} needs features of the best candidates, which this run did not store; run it"
+        )
     most, known = batch.num_candidates(MANY), stored.num_candidates(MANY)
     if _exceeds(most, known):
         raise ConfigError(
             f"strategy.batch.candidates={most}: this run stored features of the best {known} candidates of a cycle; give at most {known}"
         )
     if _exceeds(batch.num_candidates(1), few := stored.num_candidates(1)):
-        raise ConfigError(f"{rule}: it looks at more candidates, this run stored features of {few} times as many as a query holds; run it")
+        raise ConfigError(
+            f"{rule}: it looks at more candidates, this run stored features of {few} times as many as a query holds; run it"
+        )
 
 
 def _exceeds(most: int | None, known: int | None) -> bool:
@@ -174,7 +205,9 @@ def _exceeds(most: int | None, known: int | None) -> bool:
 
 
 def _names(table: pa.Table) -> set[Name]:
-    return set(zip(table.column("image_id").to_pylist(), table.column("region").to_pylist(), strict=True))
+    return set(
+        zip(table.column("image_id").to_pylist(), table.column("region").to_pylist(), strict=True)
+    )
 
 
 def _class_pixels(storage: Storage, state: State) -> dict[Name, np.ndarray]:
@@ -185,22 +218,31 @@ def _class_pixels(storage: Storage, state: State) -> dict[Name, np.ndarray]:
             if row["classes"] is not None:
                 continue  # what its pixels are, nobody said
             mask = np.asarray(Image.open(io.BytesIO(row["mask"])))
-            counts[row["image_id"], row["region"]] = np.bincount(mask.ravel(), minlength=256)[:num_classes]
+            counts[row["image_id"], row["region"]] = np.bincount(mask.ravel(), minlength=256)[
+                :num_classes
+            ]
     return counts
 
 
 def _shares(classes: dict[Name, np.ndarray], names: set[Name], state: State) -> list[float]:
-    total = sum((classes[name] for name in names if name in classes), np.zeros(len(state.created["class_names"]), dtype=np.int64))
+    total = sum(
+        (classes[name] for name in names if name in classes),
+        np.zeros(len(state.created["class_names"]), dtype=np.int64),
+    )
     return [float(share) for share in total / max(1, int(total.sum()))]
 
 
 def replay_text(facts: dict[str, Any]) -> str:
     """The table for people."""
-    lines = [f"{'cycle':>5s} {'regions':>8s} {'pixels':>10s} {'images':>7s} {'overlap':>8s} {'known':>7s}  largest changes of class shares"]
+    lines = [
+        f"{'cycle':>5s} {'regions':>8s} {'pixels':>10s} {'images':>7s} {'overlap':>8s} {'known':>7s}  largest changes of class shares"
+    ]
     for row in facts["cycles"]:
         changes = np.subtract(row["class_shares"], row["class_shares_before"])
         largest = sorted(range(len(changes)), key=lambda index: -abs(changes[index]))[:3]
-        shown = ", ".join(f"{facts['class_names'][index]} {100 * changes[index]:+.1f} %" for index in largest)
+        shown = ", ".join(
+            f"{facts['class_names'][index]} {100 * changes[index]:+.1f} %" for index in largest
+        )
         numbers = f"{row['cycle']:5d} {row['regions']:8d} {row['pixels']:10d} {row['images']:7d} {row['overlap']:8.3f} {row['known']:7.3f}"
         lines.append(f"{numbers}  {shown}")
     missing = ", ".join(facts["functions"]["not_stored"])

@@ -27,9 +27,13 @@ def runs_at_once(configs: list[RunConfig], wanted: Any) -> int:
         return max(1, fits)
     need = f"one run needs {cpus:g} CPUs and {gpus:g} GPUs at its peak, the cluster has {have['CPU']:g} and {have['GPU']:g}"
     if fits < 1:
-        raise ConfigError(f"{need}; lower train.threads, train.workers or score.workers, or add nodes")
+        raise ConfigError(
+            f"{need}; lower train.threads, train.workers or score.workers, or add nodes"
+        )
     for config in configs:
         check_fits(config)
     if wanted != "auto" and wanted > fits:
-        raise ConfigError(f"limits.at_once={wanted}: {need}, enough for {fits}; lower it, or set it to auto")
+        raise ConfigError(
+            f"limits.at_once={wanted}: {need}, enough for {fits}; lower it, or set it to auto"
+        )
     return fits if wanted == "auto" else int(wanted)

@@ -23,11 +23,34 @@ from ray_al.sweep.run_result import RunResult
 
 RUNS, SETTINGS, FILE = "runs", "settings.json", "sweep.yaml"
 Settings = Mapping[str, Mapping[str, Any]]
-KEPT = ("values", "recipe", "pool", "num_pixels", "num_images", "unit_total", "seconds", "validation")
-NEEDED = {"visits", "label", "seed", "setting", "full", "code", "config_digest", "class_names", "class_pixels", "measured", *KEPT}
+KEPT = (
+    "values",
+    "recipe",
+    "pool",
+    "num_pixels",
+    "num_images",
+    "unit_total",
+    "seconds",
+    "validation",
+)
+NEEDED = {
+    "visits",
+    "label",
+    "seed",
+    "setting",
+    "full",
+    "code",
+    "config_digest",
+    "class_names",
+    "class_pixels",
+    "measured",
+    *KEPT,
+}
 
 
-def write_results(runs: Sequence[RunResult], sweep: SweepConfig | None, settings: Settings, out: str) -> list[str]:
+def write_results(
+    runs: Sequence[RunResult], sweep: SweepConfig | None, settings: Settings, out: str
+) -> list[str]:
     """Write the finished runs into the folder `out`, over older files of the same runs, and return the names written.
 
     Args:
@@ -47,7 +70,9 @@ def write_results(runs: Sequence[RunResult], sweep: SweepConfig | None, settings
             continue
         stem = f"{RUNS}/{run.group}-seed{run.seed}"
         if f"{stem}.csv" in contents:
-            raise ConfigError(f"{run.uri}: a second run of {run.group} with seed {run.seed}; give each once")
+            raise ConfigError(
+                f"{run.uri}: a second run of {run.group} with seed {run.seed}; give each once"
+            )
         contents[f"{stem}.csv"] = curve_csv(run.rows, run.class_names).encode()
         contents[f"{stem}.json"] = _json(_facts(run, settings.get(run.group, {})))
     for name, content in contents.items():
@@ -64,7 +89,11 @@ def _without_places(value: Any) -> Any:
         return {key: _without_places(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_without_places(inner) for inner in value]
-    return os.path.basename(value.rstrip("/")) if isinstance(value, str) and (value.startswith("/") or "://" in value) else value
+    return (
+        os.path.basename(value.rstrip("/"))
+        if isinstance(value, str) and (value.startswith("/") or "://" in value)
+        else value
+    )
 
 
 def _facts(run: RunResult, setting: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,7 +109,14 @@ def _facts(run: RunResult, setting: Mapping[str, Any]) -> dict[str, Any]:
         for row in run.measured
     ]
     kept = {key: getattr(run, key) for key in KEPT}
-    facts = {"label": run.group, "seed": run.seed, "setting": dict(setting), "full": run.full, "code": run.code, "config_digest": run.config_digest}
+    facts = {
+        "label": run.group,
+        "seed": run.seed,
+        "setting": dict(setting),
+        "full": run.full,
+        "code": run.code,
+        "config_digest": run.config_digest,
+    }
     lists = {
         "visits": [row.get("labelled_visits") for row in run.rows],
         "class_names": list(run.class_names),
@@ -103,7 +139,11 @@ def read_results(storage: Storage) -> tuple[SweepConfig | None, Settings, list[R
     """
     sweep = None
     if storage.exists(FILE):
-        sweep = validate(SweepConfig, parse_yaml(storage.read(FILE), source=storage.uri(FILE)), source=storage.uri(FILE))
+        sweep = validate(
+            SweepConfig,
+            parse_yaml(storage.read(FILE), source=storage.uri(FILE)),
+            source=storage.uri(FILE),
+        )
     names = sorted(name for name in storage.list(RUNS) if name.endswith(".json"))
     runs = [_read(storage, name.removesuffix(".json")) for name in names]
     settings = _load(storage, SETTINGS) if storage.exists(SETTINGS) else {}
@@ -114,9 +154,13 @@ def _load(storage: Storage, name: str) -> dict[str, Any]:
     try:
         values = json.loads(storage.read(name))
     except ValueError as error:
-        raise ConfigError(f"{storage.uri(name)}: is no JSON ({error}); restore the file from a copy") from None
+        raise ConfigError(
+            f"{storage.uri(name)}: is no JSON ({error}); restore the file from a copy"
+        ) from None
     if not isinstance(values, dict):
-        raise ConfigError(f"{storage.uri(name)}: holds no keys with values; restore the file from a copy")
+        raise ConfigError(
+            f"{storage.uri(name)}: holds no keys with values; restore the file from a copy"
+        )
     return values
 
 
@@ -124,17 +168,24 @@ def _read(storage: Storage, stem: str) -> RunResult:
     facts = _load(storage, f"{RUNS}/{stem}.json")
     source = storage.uri(f"{RUNS}/{stem}")
     if missing := sorted(NEEDED - facts.keys()):
-        raise ConfigError(f"{source}.json: {', '.join(missing)} missing; write the folder again with `ray-al compare --export`")
+        raise ConfigError(
+            f"{source}.json: {', '.join(missing)} missing; write the folder again with `ray-al compare --export`"
+        )
     if not storage.exists(f"{RUNS}/{stem}.csv"):
         raise ConfigError(f"{source}.csv: is missing beside {stem}.json; restore it from a copy")
     try:
         return _run(facts, _rows(storage.read(f"{RUNS}/{stem}.csv").decode()), storage.root, source)
     except (LookupError, TypeError, ValueError) as error:
-        raise ConfigError(f"{source}: not as it was written ({type(error).__name__}: {error}); restore it from a copy") from None
+        raise ConfigError(
+            f"{source}: not as it was written ({type(error).__name__}: {error}); restore it from a copy"
+        ) from None
 
 
 def _rows(text: str) -> tuple[dict[str, Any], ...]:
-    return tuple({key: _number(cell) for key, cell in row.items()} for row in csv.DictReader(io.StringIO(text)))
+    return tuple(
+        {key: _number(cell) for key, cell in row.items()}
+        for row in csv.DictReader(io.StringIO(text))
+    )
 
 
 def _number(cell: str) -> int | float | None:
@@ -143,8 +194,13 @@ def _number(cell: str) -> int | float | None:
     return int(cell) if cell.lstrip("-").isdigit() else float(cell)
 
 
-def _run(facts: Mapping[str, Any], rows: tuple[dict[str, Any], ...], root: str, source: str) -> RunResult:
-    rows = tuple({**row, "labelled_visits": visits} for row, visits in zip(rows, facts["visits"], strict=True))
+def _run(
+    facts: Mapping[str, Any], rows: tuple[dict[str, Any], ...], root: str, source: str
+) -> RunResult:
+    rows = tuple(
+        {**row, "labelled_visits": visits}
+        for row, visits in zip(rows, facts["visits"], strict=True)
+    )
     by_cycle = {row["cycle"]: row for row in rows}
     names = [f"iou_{name}" for name in facts["class_names"]]
     measured = [

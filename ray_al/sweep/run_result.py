@@ -67,7 +67,9 @@ class RunResult:
     def curve(self, axis: str) -> tuple[np.ndarray, np.ndarray]:
         """Budgets and mIoU, shape (num_cycles,) each, along an axis of `COLUMNS`."""
         budgets = np.array([row[COLUMNS[axis]] for row in self.rows], dtype=np.float64)
-        return budgets / self.num_pixels if axis == "pixel_share" else budgets, np.array([row["miou"] for row in self.rows])
+        return budgets / self.num_pixels if axis == "pixel_share" else budgets, np.array(
+            [row["miou"] for row in self.rows]
+        )
 
     def score_at(self, budget: int | float, measure: str) -> float | None:
         """The score of the first models whose labels reach `budget`, a count or a share; None where none do.
@@ -78,7 +80,9 @@ class RunResult:
         if isinstance(budget, float) and self.unit_total is None:
             return None  # of clicks there is no share
         units = budget if isinstance(budget, int) else round(exact(budget) * (self.unit_total or 0))
-        rows, key = (self.measured, "final_budget") if measure == "final_miou" else (self.rows, "cost")
+        rows, key = (
+            (self.measured, "final_budget") if measure == "final_miou" else (self.rows, "cost")
+        )
         return next((float(row["miou"]) for row in rows if row[key] >= units), None)
 
 
@@ -97,7 +101,9 @@ class Group:
     @property
     def is_random(self) -> bool:
         values = self.runs[0].values
-        return bool(values["strategy.score"] == "random" and values["strategy.batch.kind"] == "topk")
+        return bool(
+            values["strategy.score"] == "random" and values["strategy.batch.kind"] == "topk"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -90,7 +90,13 @@ def read_runs(places: Sequence[str]) -> Reading:
             sweeps[storage.root] = sweep, {trial.group: trial.setting for trial in trials}
             varied |= set(sweep.space) | set(sweep.reference)
             for trial in trials:
-                _read(run_uri(storage.root, trial.name), runs, begun, sweep=storage.root, group=trial.group)
+                _read(
+                    run_uri(storage.root, trial.name),
+                    runs,
+                    begun,
+                    sweep=storage.root,
+                    group=trial.group,
+                )
         elif storage.exists(Journal.FIRST):
             _read(storage.root, runs, begun)
         else:
@@ -98,10 +104,17 @@ def read_runs(places: Sequence[str]) -> Reading:
                 f"{place}: neither a run directory (no {Journal.FIRST}), nor a sweep directory (no {FILE}), nor a folder of results; "
                 "give one that ray-al made"
             )
-    return Reading(runs=tuple(runs.values()), begun=tuple(begun.items()), varied=frozenset(varied), sweeps=sweeps)
+    return Reading(
+        runs=tuple(runs.values()),
+        begun=tuple(begun.items()),
+        varied=frozenset(varied),
+        sweeps=sweeps,
+    )
 
 
-def _read(uri: str, runs: dict[str, RunResult], begun: dict[str, str], *, sweep: str = "", group: str = "") -> None:
+def _read(
+    uri: str, runs: dict[str, RunResult], begun: dict[str, str], *, sweep: str = "", group: str = ""
+) -> None:
     run = read_run(uri) if Storage(uri).exists(Journal.FIRST) else None
     if run is None or not run.rows:
         begun[uri] = "has not trained a model yet"
@@ -119,7 +132,11 @@ def read_run(uri: str) -> RunResult:
     storage = Storage(uri)
     events = Journal(storage).events
     state, config = fold(events), read_config(storage, events)
-    values = {key: value for key, value in _flat(effective_values(config, exclude=set(NO_EFFECT))) if not _is_within(key, NO_EFFECT_KEYS)}
+    values = {
+        key: value
+        for key, value in _flat(effective_values(config, exclude=set(NO_EFFECT)))
+        if not _is_within(key, NO_EFFECT_KEYS)
+    }
     if weights := state.created.get("weights_sha256"):  # they may lie elsewhere, and are the same
         values["model.weights"] = f"sha256 {weights[:12]}"
     trained = [data for cycle, data in sorted(state.trained.items()) if cycle >= 0]
@@ -128,7 +145,8 @@ def read_run(uri: str) -> RunResult:
         uri=storage.root,
         seed=config.seed,
         values=values,
-        pool=state.created.get("images") or images_digest(read_table(storage, FileRef.from_dict(state.created["manifest"]))),
+        pool=state.created.get("images")
+        or images_digest(read_table(storage, FileRef.from_dict(state.created["manifest"]))),
         class_names=tuple(state.created["class_names"]),
         rows=(rows := tuple(curve_rows(state))),
         measured=tuple(measured_rows(state)),
@@ -141,7 +159,13 @@ def read_run(uri: str) -> RunResult:
         full=mean_miou(full) if full else None,
         unit_total=UNITS.find(state.created["unit"]).of_pool(state.created),
         validation=str(state.created.get("val_digest", ""))[:12],
-        code="+".join(dict.fromkeys(event.data["code"] for event in events if event.kind == "driver_started" and "code" in event.data)),
+        code="+".join(
+            dict.fromkeys(
+                event.data["code"]
+                for event in events
+                if event.kind == "driver_started" and "code" in event.data
+            )
+        ),
         config_digest=str(state.created["config"]["sha256"])[:12],
     )
 
@@ -168,8 +192,15 @@ def choose_measure(runs: Sequence[RunResult], measure: str | None) -> tuple[str,
     if measure == "miou":
         return measure, list(runs)
     if bare:
-        raise ConfigError(f"--measure final_miou: {bare[0]} has no measured models; name final.budgets in new runs, or give --measure miou")
-    return measure, [replace(run, rows=run.measured, values={**run.values, **run.recipe}) if run.finished else run for run in runs]
+        raise ConfigError(
+            f"--measure final_miou: {bare[0]} has no measured models; name final.budgets in new runs, or give --measure miou"
+        )
+    return measure, [
+        replace(run, rows=run.measured, values={**run.values, **run.recipe})
+        if run.finished
+        else run
+        for run in runs
+    ]
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -189,14 +220,25 @@ def endpoints(reading: Reading) -> list[dict[str, Any]]:
         scores: dict[str, dict[int, float]] = {group: {} for group in settings}
         for run in reading.runs:
             if run.sweep == place and run.finished:
-                values = [run.score_at(budget, sweep.endpoint.measure) for budget in sweep.endpoint.budgets]
+                values = [
+                    run.score_at(budget, sweep.endpoint.measure)
+                    for budget in sweep.endpoint.budgets
+                ]
                 if None not in values:
-                    scores.setdefault(run.group, {})[run.seed] = float(np.mean([value for value in values if value is not None]))
+                    scores.setdefault(run.group, {})[run.seed] = float(
+                        np.mean([value for value in values if value is not None])
+                    )
         facts.append(endpoint_facts(sweep.name, sweep.endpoint, scores, settings))
     return facts
 
 
-def group_runs(runs: Sequence[RunResult], begun: Sequence[tuple[str, str]] = (), *, varied: set[str], allowed: Sequence[str] = ()) -> Grouped:
+def group_runs(
+    runs: Sequence[RunResult],
+    begun: Sequence[tuple[str, str]] = (),
+    *,
+    varied: set[str],
+    allowed: Sequence[str] = (),
+) -> Grouped:
     """Groups of runs that are comparable, the largest such set; the others apart, with the keys that set them apart.
 
     Args:
@@ -211,7 +253,10 @@ def group_runs(runs: Sequence[RunResult], begun: Sequence[tuple[str, str]] = (),
     apart = [*begun, *((run.uri, _unfinished(run)) for run in runs if not run.finished)]
     whole = [run for run in runs if run.finished]
     if not whole:
-        raise ConfigError("no run is finished; finish them with `ray-al resume`" + "".join(f"; {uri}: {reason}" for uri, reason in apart[:5]))
+        raise ConfigError(
+            "no run is finished; finish them with `ray-al resume`"
+            + "".join(f"; {uri}: {reason}" for uri, reason in apart[:5])
+        )
     recipes = {id(run): _recipe(run, free) for run in whole}
     if all(run.validation for run in whole):  # runs of earlier versions do not tell it
         for run in whole:
@@ -225,9 +270,20 @@ def group_runs(runs: Sequence[RunResult], begun: Sequence[tuple[str, str]] = (),
         if json.dumps(recipe, sort_keys=True) == chosen:
             alike.append(run)
         else:
-            apart.append((run.uri, "not comparable: " + _differences(json.loads(json.dumps(recipe)), base)))
-    keys = sorted(key for key in {key for run in alike for key in run.values} if len(_values_of(alike, key)) > 1)
-    return Grouped(groups=tuple(_groups(alike, keys)), apart=tuple(apart), keys=tuple(keys), axis=_axis(alike, keys))
+            apart.append(
+                (run.uri, "not comparable: " + _differences(json.loads(json.dumps(recipe)), base))
+            )
+    keys = sorted(
+        key
+        for key in {key for run in alike for key in run.values}
+        if len(_values_of(alike, key)) > 1
+    )
+    return Grouped(
+        groups=tuple(_groups(alike, keys)),
+        apart=tuple(apart),
+        keys=tuple(keys),
+        axis=_axis(alike, keys),
+    )
 
 
 def _axis(runs: Sequence[RunResult], keys: Sequence[str]) -> str:
@@ -263,7 +319,11 @@ def _is_at(key: str, places: Iterable[str]) -> bool:
 
 def _recipe(run: RunResult, free: set[str]) -> dict[str, Any]:
     counts = (*RECIPE, "final", *RECIPE_KEYS)
-    kept = {key: value for key, value in run.values.items() if _is_within(key, counts) and not _is_within(key, free)}
+    kept = {
+        key: value
+        for key, value in run.values.items()
+        if _is_within(key, counts) and not _is_within(key, free)
+    }
     return {**kept, "pool": run.pool[:12]}
 
 
@@ -277,11 +337,15 @@ def _groups(runs: Sequence[RunResult], keys: Sequence[str]) -> Iterator[Group]:
     for run in runs:
         by_setting.setdefault(json.dumps([run.values.get(key) for key in keys]), []).append(run)
     groups = [sorted(same, key=lambda run: run.seed) for same in by_setting.values()]
-    settings = [{key: same[0].values[key] for key in keys if key in same[0].values} for same in groups]
+    settings = [
+        {key: same[0].values[key] for key in keys if key in same[0].values} for same in groups
+    ]
     labels = group_labels(settings, [same[0].values for same in groups])
     for label, setting, same in zip(labels, settings, groups, strict=True):
         repeated = [seed for seed, count in Counter(run.seed for run in same).items() if count > 1]
         if repeated:
             both = [run.uri for run in same if run.seed == repeated[0]]
-            raise ConfigError(f"{both[0]} and {both[1]}: the same settings with the same seed {repeated[0]}; give one of them")
+            raise ConfigError(
+                f"{both[0]} and {both[1]}: the same settings with the same seed {repeated[0]}; give one of them"
+            )
         yield Group(label=label, setting=setting, runs=tuple(same))

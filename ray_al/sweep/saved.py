@@ -10,7 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from ray_al.sweep.reach import SeedCurves, estimate, estimate_text, exact, paired_draws, reach, seed_curves, share_saved
+from ray_al.sweep.reach import (
+    SeedCurves,
+    estimate,
+    estimate_text,
+    exact,
+    paired_draws,
+    reach,
+    seed_curves,
+    share_saved,
+)
 from ray_al.sweep.run_result import Group
 
 POINTS = 25
@@ -48,7 +57,10 @@ def saved_facts(group: Group, base: Group, axis: str) -> dict[str, Any]:
 def _saved(own: SeedCurves, other: SeedCurves, forward: bool) -> dict[str, Any]:
     draws = paired_draws(own, other)
     value = _share(own.mean, other.mean, forward)
-    return estimate(value, None if draws is None else _share(own.means(draws[0]), other.means(draws[1]), forward))
+    return estimate(
+        value,
+        None if draws is None else _share(own.means(draws[0]), other.means(draws[1]), forward),
+    )
 
 
 Curves = tuple[np.ndarray, np.ndarray]
@@ -67,7 +79,12 @@ def _point(own: SeedCurves, other: SeedCurves) -> dict[str, Any]:
     low, high = reach(*other.mean, y[:, -1])
     needed = estimate((low, high), None)
     budgets = {key: needed[key] for key in ("value", "at_least", "at_most")}
-    return {"budget": float(x[0, -1]), "miou": float(y[0, -1]), "reference_budget": budgets, "saved": _saved(own, other, True)}
+    return {
+        "budget": float(x[0, -1]),
+        "miou": float(y[0, -1]),
+        "reference_budget": budgets,
+        "saved": _saved(own, other, True),
+    }
 
 
 def _curve(own: SeedCurves, other: SeedCurves) -> dict[str, list[Any]]:
@@ -76,7 +93,10 @@ def _curve(own: SeedCurves, other: SeedCurves) -> dict[str, list[Any]]:
     targets = np.linspace(max(y[0, 0], base_y[0, 0]), min(y.max(), base_y.max()), POINTS)
     rows = [np.repeat(array, POINTS, axis=0) for array in (x, y, base_x, base_y)]
     low, high = share_saved(reach(rows[0], rows[1], targets), reach(rows[2], rows[3], targets))
-    return {"miou": targets.tolist(), "saved": [a if a == b else None for a, b in zip(low.tolist(), high.tolist(), strict=True)]}
+    return {
+        "miou": targets.tolist(),
+        "saved": [a if a == b else None for a, b in zip(low.tolist(), high.tolist(), strict=True)],
+    }
 
 
 def saved_text(facts: dict[str, Any]) -> str:
@@ -90,13 +110,19 @@ def saved_text(facts: dict[str, Any]) -> str:
         return ""
     reference, is_share = facts["reference"], facts["axis"] in ("share", "pixel_share")
     width = max(len("strategy"), *(len(group["label"]) for group in groups))
-    lines = [f"saved against {reference} at equal mIoU, in % [95 % interval over seeds; what was not reached stays in it]:"]
-    lines.append(f"  {'strategy':{width}s} mIoU    {'labels':30s} {'pixels':30s} {'clicks':30s} minutes")
+    lines = [
+        f"saved against {reference} at equal mIoU, in % [95 % interval over seeds; what was not reached stays in it]:"
+    ]
+    lines.append(
+        f"  {'strategy':{width}s} mIoU    {'labels':30s} {'pixels':30s} {'clicks':30s} minutes"
+    )
     for group in groups:
         saved = group["saved"]
         cells = [saved, *(saved["costs"].get(cost) for cost in COSTS)]
         texts = [f"{estimate_text(cell, scale=100, ceiling=1.0):30s}" for cell in cells]
-        lines.append(f"  {group['label']:{width}s} {saved['target']:.4f}  {' '.join(texts)}".rstrip())
+        lines.append(
+            f"  {group['label']:{width}s} {saved['target']:.4f}  {' '.join(texts)}".rstrip()
+        )
     lines.append(f"labels that {reference} needs for the same mIoU:")
     for group in groups:
         for point in group["saved"]["points"]:
@@ -108,7 +134,9 @@ def saved_sentence(label: str, reference: str, saved: dict[str, Any]) -> str:
     """`At mIoU 0.5352 stratified saves 56 [51, 60] % of random's labels, 38 [31, 45] % of its clicks and 33 [28, 38] % of its minutes.`"""
     parts = [f"{estimate_text(saved, scale=100, ceiling=1.0)} % of {reference}'s labels"]
     parts += [
-        f"{estimate_text(saved['costs'][cost], scale=100, ceiling=1.0)} % of its {cost}" for cost in ("clicks", "minutes") if cost in saved["costs"]
+        f"{estimate_text(saved['costs'][cost], scale=100, ceiling=1.0)} % of its {cost}"
+        for cost in ("clicks", "minutes")
+        if cost in saved["costs"]
     ]
     listed = " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
     return f"At mIoU {saved['target']:.4f} {label} saves {listed}."

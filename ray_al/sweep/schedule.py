@@ -7,7 +7,12 @@ metric of its own that a cycle's row does not hold, so that the schedulers see n
 from collections.abc import Callable
 from typing import Any
 
-from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
+from ray.tune.schedulers import (
+    AsyncHyperBandScheduler,
+    FIFOScheduler,
+    MedianStoppingRule,
+    TrialScheduler,
+)
 
 from ray_al.core.errors import ConfigError
 from ray_al.core.shares import exact
@@ -46,7 +51,11 @@ class MedianAtBudget(_AtBudget, MedianStoppingRule):
     """Median stopping rule (Golovin et al., KDD 2017) over shares of the pool."""
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        return FIFOScheduler.CONTINUE if trial in self._stopped_trials else super().on_trial_result(tune_controller, trial, result)
+        return (
+            FIFOScheduler.CONTINUE
+            if trial in self._stopped_trials
+            else super().on_trial_result(tune_controller, trial, result)
+        )
 
 
 def rungs_of(sweep: SweepConfig) -> list[float]:
@@ -60,13 +69,20 @@ def rungs_of(sweep: SweepConfig) -> list[float]:
         return []
     first = scheduler.first
     if not isinstance(first, float):
-        raise ConfigError(f"sweep {sweep.name}: scheduler.first={first!r}: give the share of the pool at which trials are first compared, e.g. 4 %")
+        raise ConfigError(
+            f"sweep {sweep.name}: scheduler.first={first!r}: give the share of the pool at which trials are first compared, e.g. 4 %"
+        )
     if scheduler.kind == "asha":
-        rungs: list[float] = []  # the very products that Tune compares with: the exact ones may be a last digit lower
+        rungs: list[
+            float
+        ] = []  # the very products that Tune compares with: the exact ones may be a last digit lower
         while first * scheduler.reduction ** len(rungs) <= 1:
             rungs.append(first * scheduler.reduction ** len(rungs))
         return rungs
-    return [float(exact(first) * number) for number in range(1, min(MAX_MEDIAN_RUNGS, int(1 / exact(first))) + 1)]
+    return [
+        float(exact(first) * number)
+        for number in range(1, min(MAX_MEDIAN_RUNGS, int(1 / exact(first))) + 1)
+    ]
 
 
 def open_scheduler(sweep: SweepConfig, *, reference: str, on_stop: OnStop) -> Any:
@@ -77,7 +93,12 @@ def open_scheduler(sweep: SweepConfig, *, reference: str, on_stop: OnStop) -> An
     scheduler: Any
     if settings.kind == "asha":
         scheduler = AshaAtBudget(
-            time_attr=TIME, metric=METRIC, mode="max", grace_period=rungs[0], max_t=rungs[-1] * 1.001, reduction_factor=settings.reduction
+            time_attr=TIME,
+            metric=METRIC,
+            mode="max",
+            grace_period=rungs[0],
+            max_t=rungs[-1] * 1.001,
+            reduction_factor=settings.reduction,
         )
     else:
         scheduler = MedianAtBudget(

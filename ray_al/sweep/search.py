@@ -54,7 +54,10 @@ class SettingSearch(Searcher):
             return False
         setting = self.optuna.suggest(f"setting-{self.next_index}")
         group = f"{group_name(setting)}-{self.next_index}"
-        new = [make_trial(self.sweep, setting, seed, index=self.next_index, group=group) for seed in self.sweep.seeds]
+        new = [
+            make_trial(self.sweep, setting, seed, index=self.next_index, group=group)
+            for seed in self.sweep.seeds
+        ]
         for trial in new:
             self.on_new(trial)
         self.queue.extend(new)
@@ -63,7 +66,9 @@ class SettingSearch(Searcher):
         self.num_settings -= 1
         return True
 
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
         trial = self.running.pop(trial_id, None)
         if trial is None or self.optuna is None or trial.index not in self.scores:
             return
@@ -93,10 +98,14 @@ def open_optuna(sweep: SweepConfig, known: list[tuple[dict[str, Any], float]]) -
         import optuna
         from ray.tune.search.optuna import OptunaSearch
     except ImportError:
-        raise ConfigError(f"sweep {sweep.name}: search.kind=optuna needs the package optuna; pip install optuna") from None
+        raise ConfigError(
+            f"sweep {sweep.name}: search.kind=optuna needs the package optuna; pip install optuna"
+        ) from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     space = {key: _distribution(optuna, space) for key, space in sweep.space.items()}
-    search = OptunaSearch(space=space, metric="aubc", mode="max", seed=sweep.search.seed + len(known))
+    search = OptunaSearch(
+        space=space, metric="aubc", mode="max", seed=sweep.search.seed + len(known)
+    )
     for setting, objective in known:
         search.add_evaluated_point(setting, objective)
     return search

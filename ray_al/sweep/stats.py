@@ -41,7 +41,11 @@ def paired_p(one: Sequence[float] | np.ndarray, other: Sequence[float] | np.ndar
 
     Where all differences are the same number other than zero, which no test on a few seeds can weigh, nan too.
     """
-    return float(paired_p_columns(np.asarray(one, dtype=np.float64)[:, None], np.asarray(other, dtype=np.float64)[:, None])[0])
+    return float(
+        paired_p_columns(
+            np.asarray(one, dtype=np.float64)[:, None], np.asarray(other, dtype=np.float64)[:, None]
+        )[0]
+    )
 
 
 def paired_p_columns(one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -59,7 +63,9 @@ def paired_p_columns(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return p
 
 
-def t_interval(differences: Sequence[float] | np.ndarray, *, level: float = 0.95) -> tuple[float, float]:
+def t_interval(
+    differences: Sequence[float] | np.ndarray, *, level: float = 0.95
+) -> tuple[float, float]:
     """Both ends of Student's interval for the mean of at least two paired differences."""
     from scipy.stats import t
 
@@ -102,13 +108,19 @@ def penalty_matrix(values: Sequence[np.ndarray], *, alpha: float = 0.05) -> Pena
     num, num_budgets = len(values), values[0].shape[1]
     pairs = [(i, j) for i in range(num) for j in range(i + 1, num)]
     p = {(i, j): paired_p_columns(values[i], values[j]) for i, j in pairs}
-    adjusted = holm(np.concatenate([p[pair] for pair in pairs])).reshape(len(pairs), num_budgets) if pairs else np.empty((0, num_budgets))
+    adjusted = (
+        holm(np.concatenate([p[pair] for pair in pairs])).reshape(len(pairs), num_budgets)
+        if pairs
+        else np.empty((0, num_budgets))
+    )
     wins = np.zeros((num, num))
     for (i, j), significant in zip(pairs, adjusted < alpha, strict=True):
         better = (values[i] - values[j]).mean(axis=0) > 0
         wins[i, j] = (significant & better).mean()
         wins[j, i] = (significant & ~better).mean()
-    return Penalties(wins=wins, p=p, num_tests=int(sum((~np.isnan(one)).sum() for one in p.values())))
+    return Penalties(
+        wins=wins, p=p, num_tests=int(sum((~np.isnan(one)).sum() for one in p.values()))
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +144,11 @@ def mean_ranks(scores: np.ndarray) -> Ranks:
     ranks = rankdata(-scores, axis=1)
     q = studentized_range.ppf(0.95, num, np.inf) / np.sqrt(2)
     p = float(friedmanchisquare(*scores.T).pvalue) if num > 2 and num_seeds > 1 else float("nan")
-    return Ranks(mean=ranks.mean(axis=0), critical=float(q * np.sqrt(num * (num + 1) / (6 * num_seeds))), friedman_p=p)
+    return Ranks(
+        mean=ranks.mean(axis=0),
+        critical=float(q * np.sqrt(num * (num + 1) / (6 * num_seeds))),
+        friedman_p=p,
+    )
 
 
 def power(effect: float, num_seeds: int, *, alpha: float = 0.05) -> float:
@@ -142,7 +158,9 @@ def power(effect: float, num_seeds: int, *, alpha: float = 0.05) -> float:
     return float(TTestPower().power(effect_size=abs(effect), nobs=num_seeds, alpha=alpha))
 
 
-def seeds_needed(effect: float, *, wanted: float = 0.8, alpha: float = 0.05, most: int = 10_000) -> int | None:
+def seeds_needed(
+    effect: float, *, wanted: float = 0.8, alpha: float = 0.05, most: int = 10_000
+) -> int | None:
     """Seeds at which the paired t-test finds a difference of `effect` standard deviations with chance `wanted`; None above `most`."""
     if not np.isfinite(effect) or effect == 0:
         return None
@@ -150,7 +168,10 @@ def seeds_needed(effect: float, *, wanted: float = 0.8, alpha: float = 0.05, mos
     while power(effect, high, alpha=alpha) < wanted:
         if high >= most:
             return None
-        low, high = high + 1, 2 * high  # the power at numbers far beyond the wanted one cannot be computed
+        low, high = (
+            high + 1,
+            2 * high,
+        )  # the power at numbers far beyond the wanted one cannot be computed
     while low < high:
         middle = (low + high) // 2
         if power(effect, middle, alpha=alpha) >= wanted:

@@ -39,13 +39,19 @@ def sweep_facts(sweep_uri: str) -> dict[str, Any]:
 def sweep_text(facts: dict[str, Any]) -> str:
     """The table for people."""
     width = max(len(row["trial"]) for row in facts["trials"])
-    lines = [f"{'trial':{width}s}  {'state':9s} {'cycle':>5s} {'spent':>9s} {'share':>7s} {'mIoU':>7s} {'AUBC':>7s}"]
+    lines = [
+        f"{'trial':{width}s}  {'state':9s} {'cycle':>5s} {'spent':>9s} {'share':>7s} {'mIoU':>7s} {'AUBC':>7s}"
+    ]
     for row in facts["trials"]:
         spent = f"{row['spent']}/{row['amount']}" if row["amount"] is not None else "-"
         share = f"{100 * row['budget']:.2f} %" if row["budget"] is not None else "-"
-        numbers = " ".join(f"{row[key]:7.4f}" if row[key] is not None else f"{'-':>7s}" for key in ("miou", "aubc"))
+        numbers = " ".join(
+            f"{row[key]:7.4f}" if row[key] is not None else f"{'-':>7s}" for key in ("miou", "aubc")
+        )
         cycle = "-" if row["cycle"] is None else row["cycle"]
-        lines.append(f"{row['trial']:{width}s}  {row['state']:9s} {cycle:>5} {spent:>9s} {share:>7s} {numbers}")
+        lines.append(
+            f"{row['trial']:{width}s}  {row['state']:9s} {cycle:>5} {spent:>9s} {share:>7s} {numbers}"
+        )
         if row["error"]:
             lines.append(f"{'':{width}s}  error: {row['error']}")
     lines.append(f"sweep directory: {facts['directory']}")
@@ -60,5 +66,7 @@ def progress_line(progress: Progress) -> str:
         if (row := progress.rows.get(name))
     ]
     left = seconds_left(progress)
-    line = f"{len(progress.done)} of {progress.total} trials done" + (f", {left / 60:.0f} min left" if left is not None else "")
+    line = f"{len(progress.done)} of {progress.total} trials done" + (
+        f", {left / 60:.0f} min left" if left is not None else ""
+    )
     return f"{line}; running: {'; '.join(running)}" if running else line

@@ -20,7 +20,9 @@ from ray_al.report.build import curve_rows
 Report = Callable[[Mapping[str, Any]], None]
 
 
-def host_trial(uri: str, config: RunConfig, *, start: str | None, rungs: Sequence[float], report: Report) -> None:
+def host_trial(
+    uri: str, config: RunConfig, *, start: str | None, rungs: Sequence[float], report: Report
+) -> None:
     """Create the run `uri` if it is not there yet, and carry it on to its end.
 
     Args:
@@ -34,7 +36,11 @@ def host_trial(uri: str, config: RunConfig, *, start: str | None, rungs: Sequenc
     storage = Storage(uri)
     if not _has_begun(storage):
         storage.remove("")  # what an attempt wrote that ended before its first event
-        if start is not None and _has_begun(Storage(start)) and 0 in fold(Journal(Storage(start)).events).trained:
+        if (
+            start is not None
+            and _has_begun(Storage(start))
+            and 0 in fold(Journal(Storage(start)).events).trained
+        ):
             fork_run(start, config, uri)
         else:
             create_run(config, uri)
@@ -47,7 +53,9 @@ def share_features(config: RunConfig, sweep_uri: str) -> RunConfig:
     if not config.model.is_frozen:
         return config
     store = config.features.store.below(sweep_uri)
-    return config.model_copy(update={"features": config.features.model_copy(update={"store": store})})
+    return config.model_copy(
+        update={"features": config.features.model_copy(update={"store": store})}
+    )
 
 
 def _has_begun(storage: Storage) -> bool:
@@ -80,7 +88,13 @@ class Reporter:
             before, row = rows[index - 1] if index else None, rows[index]
             for rung in self.rungs:
                 if is_crossed(rung, before, row):
-                    self.report({"budget": rung, "rung_miou": interpolate(rung, before, row), "cycle": row["cycle"]})
+                    self.report(
+                        {
+                            "budget": rung,
+                            "rung_miou": interpolate(rung, before, row),
+                            "cycle": row["cycle"],
+                        }
+                    )
             self.report(row)
         self._told = len(rows)
 
@@ -88,10 +102,24 @@ class Reporter:
 def budget_rows(state: State) -> list[dict[str, Any]]:
     """What a cycle reports; `budget` is what was spent, as a share of the pool in the budget's unit, of clicks as a share of the budget."""
     total = UNITS.find(state.created["unit"]).of_pool(state.created) or state.amount
-    names = ("cycle", "miou", "pixel_accuracy", "labelled_regions", "labelled_pixels", "labelled_images", "cost")
-    rows = [{**{name: row[name] for name in names}, "budget": row["cost"] / total, "unit": 1 / total} for row in curve_rows(state)]
+    names = (
+        "cycle",
+        "miou",
+        "pixel_accuracy",
+        "labelled_regions",
+        "labelled_pixels",
+        "labelled_images",
+        "cost",
+    )
+    rows = [
+        {**{name: row[name] for name in names}, "budget": row["cost"] / total, "unit": 1 / total}
+        for row in curve_rows(state)
+    ]
     spent = len(rows) - 1 if state.remaining <= 0 else None
-    return [{**row, "aubc": _aubc(rows[: index + 1]), "whole": index == spent} for index, row in enumerate(rows)]
+    return [
+        {**row, "aubc": _aubc(rows[: index + 1]), "whole": index == spent}
+        for index, row in enumerate(rows)
+    ]
 
 
 def _aubc(rows: Sequence[Mapping[str, Any]]) -> float:
@@ -103,7 +131,9 @@ def _aubc(rows: Sequence[Mapping[str, Any]]) -> float:
 def is_crossed(rung: float, before: Mapping[str, Any] | None, row: Mapping[str, Any]) -> bool:
     """Whether the curve reached `rung` between two rows. A rung below the first row, by more than whole units round, is never reached."""
     reached = row["budget"] >= rung - 1e-9
-    return reached and (row["budget"] < rung + row["unit"] if before is None else before["budget"] < rung - 1e-9)
+    return reached and (
+        row["budget"] < rung + row["unit"] if before is None else before["budget"] < rung - 1e-9
+    )
 
 
 def interpolate(rung: float, before: Mapping[str, Any] | None, row: Mapping[str, Any]) -> float:
@@ -120,7 +150,9 @@ def outcome_file(name: str) -> str:
 
 def write_outcome(sweep_uri: str, name: str, **facts: Any) -> None:
     """Record that a trial failed or was stopped; a finished one's ledger says so itself."""
-    Storage(sweep_uri).replace(outcome_file(name), json.dumps(facts, indent=1, allow_nan=False).encode())
+    Storage(sweep_uri).replace(
+        outcome_file(name), json.dumps(facts, indent=1, allow_nan=False).encode()
+    )
 
 
 def read_outcome(storage: Storage, name: str) -> dict[str, Any]:

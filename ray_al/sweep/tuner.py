@@ -25,10 +25,26 @@ from ray_al.ledger import Journal, State, fold
 from ray_al.sweep.config import SweepConfig
 from ray_al.sweep.endpoint import check_endpoint
 from ray_al.sweep.label_limit import LabelLimit
-from ray_al.sweep.plan import Trial, in_order, plan_trials, read_trials, run_uri, start_digest, trial_file
+from ray_al.sweep.plan import (
+    Trial,
+    in_order,
+    plan_trials,
+    read_trials,
+    run_uri,
+    start_digest,
+    trial_file,
+)
 from ray_al.sweep.resources import runs_at_once
 from ray_al.sweep.schedule import open_scheduler, rungs_of
-from ray_al.sweep.trial import Reporter, budget_rows, host_trial, read_outcome, share_features, start_uri, write_outcome
+from ray_al.sweep.trial import (
+    Reporter,
+    budget_rows,
+    host_trial,
+    read_outcome,
+    share_features,
+    start_uri,
+    write_outcome,
+)
 
 FILE = "sweep.yaml"
 HELD = "carries this sweep on; follow it with `ray-al status`, or end it before resuming"
@@ -97,11 +113,22 @@ def read_sweep(storage: Storage) -> SweepConfig:
         ConfigError: it is none.
     """
     if not storage.exists(FILE):
-        raise ConfigError(f"{storage.root}: not a sweep directory (it has no {FILE}); give one that `ray-al sweep` made")
-    return validate(SweepConfig, parse_yaml(storage.read(FILE), source=storage.uri(FILE)), source=storage.uri(FILE))
+        raise ConfigError(
+            f"{storage.root}: not a sweep directory (it has no {FILE}); give one that `ray-al sweep` made"
+        )
+    return validate(
+        SweepConfig,
+        parse_yaml(storage.read(FILE), source=storage.uri(FILE)),
+        source=storage.uri(FILE),
+    )
 
 
-def run_sweep(sweep_uri: str, *, show: Show = lambda progress: None, should_stop: Callable[[], bool] = lambda: False) -> bool:
+def run_sweep(
+    sweep_uri: str,
+    *,
+    show: Show = lambda progress: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> bool:
     """Carry a sweep on from where its runs' ledgers stand. True when nothing is left to do.
 
     Raises:
@@ -119,15 +146,28 @@ def run_sweep(sweep_uri: str, *, show: Show = lambda progress: None, should_stop
 def _carry_on(storage: Storage, show: Show, should_stop: Callable[[], bool]) -> bool:
     sweep = read_sweep(storage)
     trials = in_order(sweep, read_trials(storage))
-    with connect(_largest_local(trials), num_cpus=_local_cpus(trials), should_stop=should_stop), _quiet_tune():
+    with (
+        connect(_largest_local(trials), num_cpus=_local_cpus(trials), should_stop=should_stop),
+        _quiet_tune(),
+    ):
         at_once = runs_at_once([trial.config for trial in trials], sweep.limits.at_once)
         begun, starts = time.monotonic(), _starts(storage, trials)
         before = {digest: _spent(start_uri(storage.root, digest)) for digest in starts}
         if starts and not should_stop():
             _fit_starts(storage, starts, at_once, should_stop)
-        bought = sum(_spent(start_uri(storage.root, digest)) - spent for digest, spent in before.items())
-        label_limit = LabelLimit(sweep.limits.labels, {trial.name: _spent_before(storage, trial) for trial in trials}, bought)
-        seconds = None if sweep.limits.hours is None else sweep.limits.hours * 3600 - (time.monotonic() - begun)
+        bought = sum(
+            _spent(start_uri(storage.root, digest)) - spent for digest, spent in before.items()
+        )
+        label_limit = LabelLimit(
+            sweep.limits.labels,
+            {trial.name: _spent_before(storage, trial) for trial in trials},
+            bought,
+        )
+        seconds = (
+            None
+            if sweep.limits.hours is None
+            else sweep.limits.hours * 3600 - (time.monotonic() - begun)
+        )
         if not should_stop() and not label_limit.is_reached and (seconds is None or seconds > 0):
             _fit_trials(storage, sweep, trials, at_once, show, should_stop, label_limit, seconds)
     return is_complete(storage)
@@ -170,13 +210,19 @@ def _has_begun(storage: Storage, trial: Trial) -> bool:
 
 def read_ledger(storage: Storage, trial: Trial) -> State | None:
     """The folded ledger of a trial's run; None before its first event."""
-    return fold(Journal(Storage(run_uri(storage.root, trial.name))).events) if _has_begun(storage, trial) else None
+    return (
+        fold(Journal(Storage(run_uri(storage.root, trial.name))).events)
+        if _has_begun(storage, trial)
+        else None
+    )
 
 
 def _largest_local(trials: list[Trial]) -> RunConfig:
     """Any run's configuration, made to need Ray: Tune does."""
     config = trials[0].config
-    return config.model_copy(update={"cluster": config.cluster.model_copy(update={"host": "actor"})})
+    return config.model_copy(
+        update={"cluster": config.cluster.model_copy(update={"host": "actor"})}
+    )
 
 
 def _local_cpus(trials: list[Trial]) -> int:
@@ -189,7 +235,11 @@ def _local_cpus(trials: list[Trial]) -> int:
 @contextlib.contextmanager
 def _quiet_tune() -> Iterator[None]:
     """SIGINT goes to the caller's handler, and a cycle's row need not hold the schedulers' metric."""
-    values = {"TUNE_DISABLE_SIGINT_HANDLER": "1", "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1", "RAY_AIR_NEW_OUTPUT": "0"}
+    values = {
+        "TUNE_DISABLE_SIGINT_HANDLER": "1",
+        "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+        "RAY_AIR_NEW_OUTPUT": "0",
+    }
     before = {key: os.environ.get(key) for key in values}
     os.environ.update(values)
     try:
@@ -210,7 +260,11 @@ def _starts(storage: Storage, trials: list[Trial]) -> dict[str, RunConfig]:
         if start is not None and read_state(storage, trial) == "waiting":
             configs.setdefault(start_digest(start), []).append(start)
     shared = {digest: same[0] for digest, same in configs.items() if len(same) > 1}
-    return {digest: config for digest, config in shared.items() if not _is_finished(start_uri(storage.root, digest))}
+    return {
+        digest: config
+        for digest, config in shared.items()
+        if not _is_finished(start_uri(storage.root, digest))
+    }
 
 
 def _is_finished(uri: str) -> bool:
@@ -218,7 +272,9 @@ def _is_finished(uri: str) -> bool:
     return storage.exists(Journal.FIRST) and fold(Journal(storage).events).finished is not None
 
 
-def _fit_starts(storage: Storage, starts: dict[str, RunConfig], at_once: int, should_stop: Callable[[], bool]) -> None:
+def _fit_starts(
+    storage: Storage, starts: dict[str, RunConfig], at_once: int, should_stop: Callable[[], bool]
+) -> None:
     """A start that fails is left to its trials, which then begin on their own and say why."""
     from ray import tune
 
@@ -257,13 +313,18 @@ def _fit_trials(
     scheduled = sweep.scheduler.kind != "none"
     # With a scheduler, finished and stopped trials are told again from their ledgers: the others are compared with them.
     planned = [
-        trial for trial in trials if states[trial.name] in ("waiting", "begun") or (scheduled and states[trial.name] in ("finished", "stopped"))
+        trial
+        for trial in trials
+        if states[trial.name] in ("waiting", "begun")
+        or (scheduled and states[trial.name] in ("finished", "stopped"))
     ]
     planned.sort(key=lambda trial: states[trial.name] not in ("finished", "stopped"))
     progress = Progress(total=len(trials) + _settings_left(sweep, trials) * len(sweep.seeds))
     for trial in trials:
         state = read_ledger(storage, trial)
-        progress.rows[trial.name] = budget_rows(state)[-1] if state is not None and budget_rows(state) else {}
+        progress.rows[trial.name] = (
+            budget_rows(state)[-1] if state is not None and budget_rows(state) else {}
+        )
         if states[trial.name] in ("finished", "stopped", "failed"):
             progress.done[trial.name] = states[trial.name]
     if not planned and _settings_left(sweep, trials) == 0:
@@ -288,7 +349,11 @@ def _fit_trials(
             write_outcome(storage.root, name, state="stopped", budget=budget)
 
     resources = [run_resources(trial.config).host for trial in trials]
-    host = {key: max(resource.get(key, 0) for resource in resources) for resource in resources for key in resource}
+    host = {
+        key: max(resource.get(key, 0) for resource in resources)
+        for resource in resources
+        for key in resource
+    }
     results = _tuner(
         storage,
         host,
@@ -304,12 +369,22 @@ def _fit_trials(
         callbacks=[ProgressCallback(progress, show), *_loggers(storage, sweep)],
     ).fit()
     for result in results:
-        if result.error is not None and read_outcome(storage, result.config["name"]).get("state") is None:
-            write_outcome(storage.root, result.config["name"], state="failed", error=" ".join(str(result.error).split())[-2000:])
+        if (
+            result.error is not None
+            and read_outcome(storage, result.config["name"]).get("state") is None
+        ):
+            write_outcome(
+                storage.root,
+                result.config["name"],
+                state="failed",
+                error=" ".join(str(result.error).split())[-2000:],
+            )
 
 
 def _tracking(sweep: SweepConfig) -> TrackingConfig:
-    return validate(TrackingConfig, sweep.run.get("tracking") or {}, source=f"sweep {sweep.name}, tracking")
+    return validate(
+        TrackingConfig, sweep.run.get("tracking") or {}, source=f"sweep {sweep.name}, tracking"
+    )
 
 
 def _loggers(storage: Storage, sweep: SweepConfig) -> list[Any]:
@@ -326,12 +401,22 @@ def _settings_left(sweep: SweepConfig, trials: list[Trial]) -> int:
     return max(0, int(sweep.search.trials or 0) - len(suggested))
 
 
-def _known(storage: Storage, sweep: SweepConfig, trials: list[Trial]) -> list[tuple[dict[str, Any], float]]:
+def _known(
+    storage: Storage, sweep: SweepConfig, trials: list[Trial]
+) -> list[tuple[dict[str, Any], float]]:
     """What earlier sessions found of Optuna's suggestions."""
     known = []
-    for index in sorted({trial.index for trial in trials if trial.index > 0}) if sweep.search.kind == "optuna" else []:
+    for index in (
+        sorted({trial.index for trial in trials if trial.index > 0})
+        if sweep.search.kind == "optuna"
+        else []
+    ):
         states = [read_ledger(storage, trial) for trial in trials if trial.index == index]
-        scores = [budget_rows(state)[-1]["aubc"] for state in states if state is not None and state.finished]
+        scores = [
+            budget_rows(state)[-1]["aubc"]
+            for state in states
+            if state is not None and state.finished
+        ]
         if len(scores) == len(sweep.seeds):
             setting = next(trial.setting for trial in trials if trial.index == index)
             known.append((dict(setting), sum(scores) / len(scores)))
@@ -385,7 +470,9 @@ def _tuner(
             max_concurrent_trials=at_once,
             time_budget_s=seconds,
             reuse_actors=True,  # a process serves many trials: importing torch takes seconds
-            trial_dirname_creator=lambda trial: str((trial.config or {}).get("name") or trial.trial_id),
+            trial_dirname_creator=lambda trial: str(
+                (trial.config or {}).get("name") or trial.trial_id
+            ),
         ),
         run_config=tune.RunConfig(
             name=f"{label}-{int(time.time())}",
@@ -411,8 +498,16 @@ def _start(values: dict[str, Any], *, sweep_uri: str) -> None:
     """What the process of a start does."""
     storage, digest = Storage(sweep_uri), values["name"]
     file = _start_file(digest)
-    config = parse_config(parse_yaml(storage.read(file), source=storage.uri(file)), source=storage.uri(file))
-    host_trial(start_uri(sweep_uri, digest), share_features(config, sweep_uri), start=None, rungs=[], report=_report)
+    config = parse_config(
+        parse_yaml(storage.read(file), source=storage.uri(file)), source=storage.uri(file)
+    )
+    host_trial(
+        start_uri(sweep_uri, digest),
+        share_features(config, sweep_uri),
+        start=None,
+        rungs=[],
+        report=_report,
+    )
 
 
 def _trial(values: dict[str, Any], *, sweep_uri: str, rungs: list[float]) -> None:
@@ -426,7 +521,13 @@ def _trial(values: dict[str, Any], *, sweep_uri: str, rungs: list[float]) -> Non
     start = start_config(trial.config)
     shared = start_uri(sweep_uri, start_digest(start)) if start is not None else None
     try:
-        host_trial(run_uri(sweep_uri, trial.name), share_features(trial.config, sweep_uri), start=shared, rungs=rungs, report=_report)
+        host_trial(
+            run_uri(sweep_uri, trial.name),
+            share_features(trial.config, sweep_uri),
+            start=shared,
+            rungs=rungs,
+            report=_report,
+        )
     except RayALError as error:  # it would fail again: no retry, and the others go on
         write_outcome(sweep_uri, trial.name, state="failed", error=str(error))
 

@@ -22,7 +22,11 @@ class BatchesAhead:
     def __init__(self, make: Callable[[int], Batch], device: torch.device) -> None:
         self.make = make
         is_ahead = device.type == "cuda"
-        self._executor = ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) if is_ahead else None
+        self._executor = (
+            ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,))
+            if is_ahead
+            else None
+        )
         self._begun: dict[int, Future[Batch]] = {}
 
     def get(self, step: int, total: int) -> Batch:
@@ -41,7 +45,12 @@ class BatchesAhead:
     def __enter__(self) -> "BatchesAhead":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         """Wait for what is being made."""
         if self._executor is not None:
             self._executor.shutdown(cancel_futures=True)

@@ -46,13 +46,17 @@ def augment(
         factor = low + (high - low) * share
         size = max(1, round(height * factor)), max(1, round(width * factor))
         image, mask = resize_image(np.ascontiguousarray(image), size), np.ascontiguousarray(mask)
-        mask = resize_mask(mask, size) if regions is None else resize_regions(mask, size, regions)[0]
+        mask = (
+            resize_mask(mask, size) if regions is None else resize_regions(mask, size, regions)[0]
+        )
         image = _fit(image, (height, width), down, right, fill=0)
         mask = _fit(mask, (height, width), down, right, fill=IGNORE_INDEX if mask.ndim == 2 else 0)
     return np.ascontiguousarray(image), np.ascontiguousarray(mask)
 
 
-def _fit(array: np.ndarray, size: tuple[int, int], down: float, right: float, *, fill: int) -> np.ndarray:
+def _fit(
+    array: np.ndarray, size: tuple[int, int], down: float, right: float, *, fill: int
+) -> np.ndarray:
     """Crop and pad to `size`; `down` and `right` in [0, 1) place the window."""
     output = np.full((*size, *array.shape[2:]), fill, dtype=array.dtype)
     source, target = [], []

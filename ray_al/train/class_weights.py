@@ -16,10 +16,14 @@ def check_class_weights(train: TrainConfig, num_classes: int, *, key: str = "tra
     """Refuse class weights of another length than the data set's classes (ConfigError); `key` names the section."""
     weights = train.class_weights
     if isinstance(weights, tuple) and len(weights) != num_classes:
-        raise ConfigError(f"{key}.class_weights: {len(weights)} values, the data set has {num_classes} classes; give one a class")
+        raise ConfigError(
+            f"{key}.class_weights: {len(weights)} values, the data set has {num_classes} classes; give one a class"
+        )
 
 
-def class_weights(train: TrainConfig, samples: LabelledImages, comm: Comm, device: torch.device) -> torch.Tensor | None:
+def class_weights(
+    train: TrainConfig, samples: LabelledImages, comm: Comm, device: torch.device
+) -> torch.Tensor | None:
     """float32 (num_classes,), or None where all weigh alike."""
     weights = train.class_weights
     if isinstance(weights, BalancedWeights):

@@ -16,7 +16,9 @@ class Introduce(ControllerCallback):
     def after_controller_start(self, train_run_context: Any) -> None:
         import ray
 
-        ray.get_actor(self.mailbox, namespace=self.namespace).set_controller.remote(ray.get_runtime_context().current_actor)
+        ray.get_actor(self.mailbox, namespace=self.namespace).set_controller.remote(
+            ray.get_runtime_context().current_actor
+        )
 
 
 def share_environment() -> None:

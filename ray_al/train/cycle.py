@@ -67,7 +67,14 @@ class Cycle:
         config: the settings of training, the plan's recipe among them.
     """
 
-    def __init__(self, workplace: Workplace, plan: TrainPlan, samples: LabelledImages, batches: BatchMaker, config: TrainConfig) -> None:
+    def __init__(
+        self,
+        workplace: Workplace,
+        plan: TrainPlan,
+        samples: LabelledImages,
+        batches: BatchMaker,
+        config: TrainConfig,
+    ) -> None:
         self.workplace, self.plan, self.samples, self.batches = workplace, plan, samples, batches
         self.config = config
         self.comm, self.device = workplace.comm, workplace.device
@@ -112,12 +119,16 @@ class Cycle:
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         return model.to(self.device)
 
-    def train(self, wrap: Wrap, progress: Progress | None, should_stop: Callable[[], bool] | None) -> None:
+    def train(
+        self, wrap: Wrap, progress: Progress | None, should_stop: Callable[[], bool] | None
+    ) -> None:
         """Run the steps that are left, then settle the running statistics."""
         if not self.total:
             return
         self.class_weights = class_weights(self.config, self.samples, self.comm, self.device)
-        self.batches.prepare(self._steps_left(), paired=self.is_paired, plain=self.config.semi is not None)
+        self.batches.prepare(
+            self._steps_left(), paired=self.is_paired, plain=self.config.semi is not None
+        )
         model = wrap(self.model)
         model.train()
         with BatchesAhead(self._make, self.device) as ahead:
@@ -155,14 +166,18 @@ class Cycle:
     def _keep_snapshot(self) -> None:
         """Weights at equal steps through the last part of the training; the last one is the model itself."""
         count, span = self.plan.snapshots, self.length.snapshot_span
-        wanted = {self.total - span * (count - number) // count: number for number in range(1, count)}
+        wanted = {
+            self.total - span * (count - number) // count: number for number in range(1, count)
+        }
         if self.step in wanted and self.comm.rank == 0:
             name = f"snapshot-{wanted[self.step]:02d}.pt"
             self.snapshots[name] = dump(trained_state(self.model))
 
     def _step(self, model: nn.Module, batch: Batch, stop: bool) -> None:
         targets = self._targets(batch, self.step)
-        torch.manual_seed(seed_of("step", self.plan.seed, self.plan.cycle, self.step, self.comm.rank))
+        torch.manual_seed(
+            seed_of("step", self.plan.seed, self.plan.cycle, self.step, self.comm.rank)
+        )
         num_images = len(self.samples.indices)
         factor = rate_factor(self.config, self.length, self.step, num_images, self.batch_size)
         for group in self.optimizer.param_groups:
@@ -193,12 +208,22 @@ class Cycle:
             message = f"training was stopped at step {self.step} of {self.total}"
             raise TrainStopped(f"cycle {self.plan.cycle}: {message}")
         totals, counts = sums[:-1:2], sums[1::2].clamp_min(1)
-        known = float(sum(part.weight * total / count for part, total, count in zip(parts, totals, counts, strict=True)))
+        known = float(
+            sum(
+                part.weight * total / count
+                for part, total, count in zip(parts, totals, counts, strict=True)
+            )
+        )
         if not math.isfinite(known):
             raise self._diverged(f"the loss is {known} at step {self.step} of {self.total}")
         self.losses.append((self.step, known))
-        self.label_losses.append(float(totals[0] / counts[0]) / (2 if self.config.mirror_loss else 1))
-        loss = sum((part.weight * part.total / count for part, count in zip(parts, counts, strict=True)), torch.zeros((), device=self.device))
+        self.label_losses.append(
+            float(totals[0] / counts[0]) / (2 if self.config.mirror_loss else 1)
+        )
+        loss = sum(
+            (part.weight * part.total / count for part, count in zip(parts, counts, strict=True)),
+            torch.zeros((), device=self.device),
+        )
         return loss * self.comm.world_size
 
     def _losses(self, model: nn.Module, batch: Batch, targets: Targets) -> list[Part]:
@@ -248,7 +273,9 @@ class Cycle:
         drawn = self._draw_pixels(batch.labels, self._places(step), step, limit)
         return DrawnPixels(batch.labels, drawn, self.device)
 
-    def _draw_pixels(self, labels: np.ndarray, places: Places, step: int, limit: int) -> list[np.ndarray]:
+    def _draw_pixels(
+        self, labels: np.ndarray, places: Places, step: int, limit: int
+    ) -> list[np.ndarray]:
         """Of each image some labelled pixels, the same ones whatever the number of workers."""
         labelled = labelled_pixels(labels)
         own = list(places)
@@ -267,14 +294,18 @@ class Cycle:
         count = self.config.batch_norm.reestimate_batches
         if count:
             self.model.train()
-            for module in self.model.modules():  # those of a frozen backbone stay in evaluation mode
+            for (
+                module
+            ) in self.model.modules():  # those of a frozen backbone stay in evaluation mode
                 if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training:
                     module.reset_running_stats()
             set_batch_norm_momentum(self.model, None)
             with torch.no_grad():
                 for step in range(count):
                     plan = self.plan
-                    torch.manual_seed(seed_of("settle", plan.seed, plan.cycle, step, self.comm.rank))
+                    torch.manual_seed(
+                        seed_of("settle", plan.seed, plan.cycle, step, self.comm.rank)
+                    )
                     batch = self.batches.plain(self._places(step))
                     self.model(as_float(batch.inputs))
             set_batch_norm_momentum(self.model, self.config.batch_norm.momentum)

@@ -34,7 +34,9 @@ class Evaluator:
         device: where the network lies.
     """
 
-    def __init__(self, config: RunConfig, dataset: Dataset, cache: Any, device: torch.device) -> None:
+    def __init__(
+        self, config: RunConfig, dataset: Dataset, cache: Any, device: torch.device
+    ) -> None:
         self.config, self.dataset, self.cache, self.device = config, dataset, cache, device
 
     def evaluate(self, model: nn.Module, split: str, feed: Feed, comm: Comm) -> Metrics:
@@ -52,7 +54,9 @@ class Evaluator:
             target = self._mask(str(files[position].mask_uri))
             num_broken += not bool(torch.isfinite(scores).all())
             resized = resize_logits(scores, target.shape)
-            matrix += confusion_matrix(resized.argmax(1)[0].to(torch.uint8).cpu().numpy(), target, self.dataset.num_classes)
+            matrix += confusion_matrix(
+                resized.argmax(1)[0].to(torch.uint8).cpu().numpy(), target, self.dataset.num_classes
+            )
         counts = torch.from_numpy(np.append(matrix.ravel(), num_broken)).to(self.device)
         *total, num_broken = comm.sum(counts).cpu().numpy()
         if num_broken:
@@ -62,17 +66,23 @@ class Evaluator:
             )
         return metrics_from_confusion(np.array(total).reshape(matrix.shape), len(known))
 
-    def _scores(self, model: nn.Module, split: str, positions: Sequence[int], feed: Feed) -> Iterator[torch.Tensor]:
+    def _scores(
+        self, model: nn.Module, split: str, positions: Sequence[int], feed: Feed
+    ) -> Iterator[torch.Tensor]:
         """Of each image (1, C, h, w), highest at the predicted class: logits, or the mean of the softmax of image and mirrored image."""
         plain = (self._logits(model, inputs) for inputs in feed.split(split, positions))
         if not self.config.train.mirror_test:
             yield from plain
             return
-        mirrored = (self._logits(model, inputs) for inputs in feed.split(split, positions, mirrored=True))
+        mirrored = (
+            self._logits(model, inputs) for inputs in feed.split(split, positions, mirrored=True)
+        )
         for a, b in zip(plain, mirrored, strict=True):
             yield (a.softmax(1) + b.flip(3).softmax(1)) / 2
 
-    def previews(self, model: nn.Module, numbers: Mapping[str, int], samples: LabelledImages, feed: Feed) -> bytes:
+    def previews(
+        self, model: nn.Module, numbers: Mapping[str, int], samples: LabelledImages, feed: Feed
+    ) -> bytes:
         """An npz with `image_i`, `prediction_i` (uint8) and `entropy_i` (float16, nats), all at the size of `samples`, and `image_ids`.
 
         An image that cannot be used is not in it: a picture of the report is no reason to stop a run.
@@ -99,7 +109,10 @@ class Evaluator:
 
     def _logits(self, model: nn.Module, inputs: Inputs) -> torch.Tensor:
         bf16 = self.config.train.precision == "bf16"
-        with torch.inference_mode(), torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16):
+        with (
+            torch.inference_mode(),
+            torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16),
+        ):
             return model(inputs).float()
 
     def _mask(self, uri: str) -> np.ndarray:

@@ -27,7 +27,9 @@ class Feed(Protocol):
     def pool(self, indices: Sequence[int]) -> Iterator[Inputs]:
         """Inputs of images of the pool, one at a time, by their numbers in the manifest."""
 
-    def split(self, split: str, positions: Sequence[int], *, mirrored: bool = False) -> Iterator[Inputs]:
+    def split(
+        self, split: str, positions: Sequence[int], *, mirrored: bool = False
+    ) -> Iterator[Inputs]:
         """Inputs of images of a split, or of the mirrored images, one at a time."""
 
 
@@ -61,7 +63,9 @@ class ImageFeed:
         """As `Feed.pool`."""
         return (self._tensor(self.samples.image(index)) for index in indices)
 
-    def split(self, split: str, positions: Sequence[int], *, mirrored: bool = False) -> Iterator[Inputs]:
+    def split(
+        self, split: str, positions: Sequence[int], *, mirrored: bool = False
+    ) -> Iterator[Inputs]:
         """As `Feed.split`."""
         for position in positions:
             images = self._tensor(self._image(self.dataset.splits[split][position].uri))
@@ -114,7 +118,9 @@ class FeatureFeed:
         """As `Feed.pool`."""
         return self._one_by_one(self._pool, indices, view=0)
 
-    def split(self, split: str, positions: Sequence[int], *, mirrored: bool = False) -> Iterator[Inputs]:
+    def split(
+        self, split: str, positions: Sequence[int], *, mirrored: bool = False
+    ) -> Iterator[Inputs]:
         """As `Feed.split`."""
         if split not in self._splits:
             source = split_source(self.config, self.run_uri, self.dataset, split, str(self.device))
@@ -124,7 +130,9 @@ class FeatureFeed:
         assert view is not None, "checked before the run: check_train"
         return self._one_by_one(source, positions, view)
 
-    def _one_by_one(self, source: FeatureSource, numbers: Sequence[int], view: int) -> Iterator[Inputs]:
+    def _one_by_one(
+        self, source: FeatureSource, numbers: Sequence[int], view: int
+    ) -> Iterator[Inputs]:
         """Looked up in full batches of the backbone, given out singly."""
         chunk = self.config.features.batch_size
         for start in range(0, len(numbers), chunk):

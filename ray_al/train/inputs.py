@@ -69,7 +69,9 @@ class BatchMaker(Protocol):
 class ImageBatches:
     """Of decoded images, changed as `train.augment` says."""
 
-    def __init__(self, config: RunConfig, samples: LabelledImages, plan: TrainPlan, device: torch.device) -> None:
+    def __init__(
+        self, config: RunConfig, samples: LabelledImages, plan: TrainPlan, device: torch.device
+    ) -> None:
         self.config, self.samples, self.plan, self.device = config, samples, plan, device
 
     def prepare(self, steps: Iterable[tuple[int, Places]], *, paired: bool, plain: bool) -> None:
@@ -132,14 +134,18 @@ class FeatureBatches:
             for start in range(0, len(numbers), self.chunk):
                 self.source.records(numbers[start : start + self.chunk], view)
 
-    def _wanted(self, steps: Iterable[tuple[int, Places]], paired: bool, plain: bool) -> set[tuple[int, int]]:
+    def _wanted(
+        self, steps: Iterable[tuple[int, Places]], paired: bool, plain: bool
+    ) -> set[tuple[int, int]]:
         """The (view, number) pairs that the steps need; none where they need more than memory holds."""
         mirror, record_bytes = self.source.mirror_view, 2 * self.source.layout.num_values
         all_pairs = len(self.samples.indices) * (2 if paired else self.source.num_views)
         wanted: set[tuple[int, int]] = set()
         for step, places in steps:
             for position, index in places.items():
-                views = [0, mirror] if paired else [self._view(step, position), *([0] if plain else [])]
+                views = (
+                    [0, mirror] if paired else [self._view(step, position), *([0] if plain else [])]
+                )
                 wanted.update((view, index) for view in views if view is not None)
             if len(wanted) * record_bytes > self.cache_bytes:
                 return set()
@@ -150,8 +156,13 @@ class FeatureBatches:
     def drawn(self, places: Places, step: int) -> Batch:
         """As `BatchMaker.drawn`: each image by one of its views."""
         shown = [(index, self._view(step, position)) for position, index in places.items()]
-        origins = [self.source.draw(index, view).source_index() if view else None for index, view in shown]
-        labels = [_gathered(self.samples.mask(index), origin) for (index, _), origin in zip(shown, origins, strict=True)]
+        origins = [
+            self.source.draw(index, view).source_index() if view else None for index, view in shown
+        ]
+        labels = [
+            _gathered(self.samples.mask(index), origin)
+            for (index, _), origin in zip(shown, origins, strict=True)
+        ]
         return Batch(self._maps(shown), np.stack(labels), origins)
 
     def paired(self, places: Places, step: int) -> Batch:
@@ -178,7 +189,9 @@ class FeatureBatches:
         for view in sorted({view for _, view in shown}):
             numbers = sorted({index for index, other in shown if other == view})
             records = self.source.records(numbers, view)
-            rows.update({(index, view): record for index, record in zip(numbers, records, strict=True)})
+            rows.update(
+                {(index, view): record for index, record in zip(numbers, records, strict=True)}
+            )
         return self.source.layout.unpack([rows[pair] for pair in shown], self.device)
 
 

@@ -8,7 +8,9 @@ from ray_al.core.errors import ConfigError
 from ray_al.core.types import TrainPlan
 
 
-def num_steps(plan: TrainPlan, train: TrainConfig, num_images: int, batch_size: int) -> int | AutoSteps:
+def num_steps(
+    plan: TrainPlan, train: TrainConfig, num_images: int, batch_size: int
+) -> int | AutoSteps:
     """Steps of a plan: its own, its extra epochs, else those of its recipe, which `train` follows."""
     if plan.steps is not None:
         return plan.steps
@@ -81,7 +83,9 @@ class Length:
         return 0 if self.settled is None else self.total - self.settled
 
 
-def rate_factor(train: TrainConfig, length: Length, step: int, num_images: int, batch_size: int) -> float:
+def rate_factor(
+    train: TrainConfig, length: Length, step: int, num_images: int, batch_size: int
+) -> float:
     """What the learning rate is multiplied by at `step`: a linear rise to 1, then the schedule over the steps that are left.
 
     Of a length that follows the labels the rise is a share of its `window`, and the schedule begins

@@ -45,12 +45,16 @@ class CycleTrainer:
         device: where to train.
     """
 
-    def __init__(self, config: RunConfig, run_uri: str, comm: Comm, device: torch.device | str) -> None:
+    def __init__(
+        self, config: RunConfig, run_uri: str, comm: Comm, device: torch.device | str
+    ) -> None:
         self.config, self.comm, self.device = config, comm, torch.device(device)
         self.storage = Storage(run_uri)
         self.dataset = open_dataset(config.data)
         check_class_weights(config.train, self.dataset.num_classes)
-        self.manifest = absolute_places(read_parquet(self.storage.read("manifest.parquet")), self.dataset.root)
+        self.manifest = absolute_places(
+            read_parquet(self.storage.read("manifest.parquet")), self.dataset.root
+        )
         self.cache = ByteCache(int(config.data.cache_gb * 2**30))
         self.samples: LabelledImages | None = None
         self.feed: Feed
@@ -96,36 +100,54 @@ class CycleTrainer:
         trained = time.perf_counter()
         cycle.model.eval()
         splits = [split for split in plan.splits if cycle.total and self.dataset.splits.get(split)]
-        metrics = {split: evaluator.evaluate(cycle.model, split, self.feed, self.comm) for split in splits}
+        metrics = {
+            split: evaluator.evaluate(cycle.model, split, self.feed, self.comm) for split in splits
+        }
         files = self._write(cycle, evaluator) if self.comm.rank == 0 else {}
         self.comm.barrier()
-        return self._result(cycle, samples, metrics, files, trained - started, time.perf_counter() - trained)
+        return self._result(
+            cycle, samples, metrics, files, trained - started, time.perf_counter() - trained
+        )
 
     def _samples(self, plan: TrainPlan) -> LabelledImages:
         size = plan.recipe.image_size or self.config.data.image_size
         if self.samples is None or self.samples.image_size != size:
             partial = self.config.label.is_partial
             scattered = self.config.regions.is_sparse
-            self.samples = LabelledImages(self.storage, self.manifest, self.dataset, size, self.cache, partial=partial, scattered=scattered)
+            self.samples = LabelledImages(
+                self.storage,
+                self.manifest,
+                self.dataset,
+                size,
+                self.cache,
+                partial=partial,
+                scattered=scattered,
+            )
             self.feed = self._feed(self.samples)
         self.samples.update(plan.label_parts, all_masks=plan.all_masks, left_out=plan.left_out)
         return self.samples
 
     def _feed(self, samples: LabelledImages) -> Feed:
         if self.config.model.is_frozen:
-            return FeatureFeed(self.config, self.storage.root, self.manifest, self.dataset, samples, self.device)
+            return FeatureFeed(
+                self.config, self.storage.root, self.manifest, self.dataset, samples, self.device
+            )
         return ImageFeed(self.config, self.dataset, samples, self.cache, self.device)
 
     def _probabilities(self, weights: FileRef, samples: LabelledImages) -> Probabilities:
         """Class probabilities of single images by an earlier model, at the size of the labels."""
-        model = build_model(self.config.model, self.dataset.num_classes, load_weights=False).to(self.device)
+        model = build_model(self.config.model, self.dataset.num_classes, load_weights=False).to(
+            self.device
+        )
         load_trained(model, parse(self.storage.read_ref(weights)))
         model.eval()
 
         @torch.inference_mode()
         def predict(index: int) -> np.ndarray:
             logits = model(next(self.feed.pool([index])))
-            probabilities: np.ndarray = resize_logits(logits, samples.image_size)[0].softmax(0).cpu().numpy()
+            probabilities: np.ndarray = (
+                resize_logits(logits, samples.image_size)[0].softmax(0).cpu().numpy()
+            )
             return probabilities
 
         return predict
@@ -139,16 +161,23 @@ class CycleTrainer:
         if cycle.config.policy == "continue":
             contents["optimizer.pt"] = dump(cycle.optimizer.state_dict())
         if plan.preview_images:
-            contents["preview.npz"] = evaluator.previews(cycle.model, self._numbers(plan.preview_images), samples, self.feed)
+            contents["preview.npz"] = evaluator.previews(
+                cycle.model, self._numbers(plan.preview_images), samples, self.feed
+            )
         contents.update(cycle.snapshots)
-        files = {name: self.storage.put(f"{plan.output}/{name}", data, attempt=plan.attempt) for name, data in contents.items()}
+        files = {
+            name: self.storage.put(f"{plan.output}/{name}", data, attempt=plan.attempt)
+            for name, data in contents.items()
+        }
         self.storage.remove(plan.progress)
         return files
 
     def _numbers(self, files: Sequence[ImageFile]) -> dict[str, int]:
         """image_id -> number in the manifest."""
         ids = [file.image_id for file in files]
-        numbers = pc.index_in(pa.array(ids, pa.string()), value_set=self.manifest.column("image_id")).to_pylist()
+        numbers = pc.index_in(
+            pa.array(ids, pa.string()), value_set=self.manifest.column("image_id")
+        ).to_pylist()
         return dict(zip(ids, numbers, strict=True))
 
     def _result(

@@ -11,10 +11,16 @@ from ray_al.train.partial import partial_cross_entropy_sum, prototype_loss_sum
 
 def resize_logits(logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     """Logits of shape (N, C, h, w) resized bilinearly to (N, C, *size)."""
-    return logits if tuple(logits.shape[-2:]) == tuple(size) else F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+    return (
+        logits
+        if tuple(logits.shape[-2:]) == tuple(size)
+        else F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+    )
 
 
-def cross_entropy_sum(logits: torch.Tensor, target: torch.Tensor, class_weights: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+def cross_entropy_sum(
+    logits: torch.Tensor, target: torch.Tensor, class_weights: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Cross entropy summed over the labelled pixels.
 
     Args:
@@ -25,7 +31,9 @@ def cross_entropy_sum(logits: torch.Tensor, target: torch.Tensor, class_weights:
     Returns:
         The sum (zero, never nan, without a labelled pixel) and the number of labelled pixels, both float32 scalars.
     """
-    total = F.cross_entropy(logits.float(), target, weight=class_weights, ignore_index=IGNORE_INDEX, reduction="sum")
+    total = F.cross_entropy(
+        logits.float(), target, weight=class_weights, ignore_index=IGNORE_INDEX, reduction="sum"
+    )
     return total, (target != IGNORE_INDEX).sum().float()
 
 
@@ -38,7 +46,9 @@ class Sums(NamedTuple):
     pairs: torch.Tensor
 
 
-def label_sums(logits: torch.Tensor, target: torch.Tensor, class_weights: torch.Tensor | None = None) -> Sums:
+def label_sums(
+    logits: torch.Tensor, target: torch.Tensor, class_weights: torch.Tensor | None = None
+) -> Sums:
     """What the labels say.
 
     Args:
@@ -51,7 +61,9 @@ def label_sums(logits: torch.Tensor, target: torch.Tensor, class_weights: torch.
         return Sums(*cross_entropy_sum(logits, target, class_weights), zero, zero)
     bits, regions = target[..., 0], (target[..., 1] - 1).int()
     several = (bits & (bits - 1)) != 0
-    prototypes = prototype_loss_sum(logits.float(), regions, bits) if several.any() else (zero, zero)
+    prototypes = (
+        prototype_loss_sum(logits.float(), regions, bits) if several.any() else (zero, zero)
+    )
     return Sums(*partial_cross_entropy_sum(logits.float(), bits, class_weights), *prototypes)
 
 

@@ -42,7 +42,13 @@ class Mailbox:
         """Give out a plan in place of the last; its serial number."""
         with self._lock:
             self._serial += 1
-            self._plan, self._answer, self._progress, self._starts, self._stopped = plan, None, (0, 0), 0, False
+            self._plan, self._answer, self._progress, self._starts, self._stopped = (
+                plan,
+                None,
+                (0, 0),
+                0,
+                False,
+            )
             self._error, self._beat = "", time.monotonic()
             return self._serial
 
@@ -77,10 +83,16 @@ class Mailbox:
             if serial == self._serial:
                 self._error = message
 
-    def put_answer(self, serial: int, cycle: int, attempt: int, result: TrainResult | RayALError) -> bool:
+    def put_answer(
+        self, serial: int, cycle: int, attempt: int, result: TrainResult | RayALError
+    ) -> bool:
         """Take a result (or an error that no restart mends); False refuses a late one."""
         with self._lock:
-            if self._plan is None or self._answer is not None or (serial, cycle, attempt) != (self._serial, self._plan.cycle, self._plan.attempt):
+            if (
+                self._plan is None
+                or self._answer is not None
+                or (serial, cycle, attempt) != (self._serial, self._plan.cycle, self._plan.attempt)
+            ):
                 return False
             self._answer = result
             return True
@@ -99,7 +111,13 @@ class Mailbox:
             silent = {"silent_s": time.monotonic() - self._beat, "lived": self._lived}
             if serial != self._serial:
                 return {"answer": None, "progress": (0, 0), "starts": 0, "error": "", **silent}
-            return {"answer": self._answer, "progress": self._progress, "starts": self._starts, "error": self._error, **silent}
+            return {
+                "answer": self._answer,
+                "progress": self._progress,
+                "starts": self._starts,
+                "error": self._error,
+                **silent,
+            }
 
     def should_stop(self) -> bool:
         with self._lock:
@@ -120,5 +138,11 @@ def start_mailbox(name: str) -> Any:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    options = {"name": name, "num_cpus": 0, "scheduling_strategy": here, "max_concurrency": 8, "max_restarts": 0}
+    options = {
+        "name": name,
+        "num_cpus": 0,
+        "scheduling_strategy": here,
+        "max_concurrency": 8,
+        "max_restarts": 0,
+    }
     return ray.remote(Mailbox).options(**options).remote()

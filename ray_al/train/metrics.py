@@ -20,7 +20,9 @@ def confusion_matrix(pred: np.ndarray, target: np.ndarray, num_classes: int) -> 
     truth = target[known].astype(np.int64)
     guess = pred[known].astype(np.int64)
     guess = np.where((guess >= 0) & (guess < num_classes), guess, num_classes)
-    return np.bincount(truth * (num_classes + 1) + guess, minlength=num_classes * (num_classes + 1)).reshape(num_classes, num_classes + 1)
+    return np.bincount(
+        truth * (num_classes + 1) + guess, minlength=num_classes * (num_classes + 1)
+    ).reshape(num_classes, num_classes + 1)
 
 
 def metrics_from_confusion(matrix: np.ndarray, num_images: int) -> Metrics:

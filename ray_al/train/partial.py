@@ -36,7 +36,9 @@ def partial_cross_entropy_sum(
     return losses.sum(), labelled.sum().to(log_p.dtype)
 
 
-def prototype_loss_sum(logits_NCHW: torch.Tensor, regions_NHW: torch.Tensor, bits_NHW: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def prototype_loss_sum(
+    logits_NCHW: torch.Tensor, regions_NHW: torch.Tensor, bits_NHW: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     """MulActSeg's "prototypical pixel" loss: for each multi-class region and each class of its set, -ln p_c at the pixel with the highest p_c.
 
     Regions of one class take no part (as in the training script of MulActSeg's code); the first of equal pixels, row by row, is taken.
@@ -53,14 +55,20 @@ def prototype_loss_sum(logits_NCHW: torch.Tensor, regions_NHW: torch.Tensor, bit
     bits = _within(bits_NHW, logits_NCHW.shape[1])
     taking_part = (bits & (bits - 1) != 0) & (regions_NHW >= 0)  # two bits or more
     log_p = _log_p(logits_NCHW, taking_part)
-    names = torch.stack([taking_part.nonzero()[:, 0], regions_NHW[taking_part].long()], 1)  # image and region
+    names = torch.stack(
+        [taking_part.nonzero()[:, 0], regions_NHW[taking_part].long()], 1
+    )  # image and region
     region = torch.unique(names, dim=0, return_inverse=True)[1]
-    candidates = log_p.detach().masked_fill(~_members(bits[taking_part], log_p.shape[1]), -torch.inf)
+    candidates = log_p.detach().masked_fill(
+        ~_members(bits[taking_part], log_p.shape[1]), -torch.inf
+    )
     chosen = log_p[_prototypes(candidates, region)]
     return -chosen.sum(), torch.tensor(len(chosen), dtype=log_p.dtype, device=log_p.device)
 
 
-def _prototypes(log_p_PC: torch.Tensor, region_P: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _prototypes(
+    log_p_PC: torch.Tensor, region_P: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     """The first pixel with the highest value of each region and class.
 
     Args:
@@ -76,7 +84,9 @@ def _prototypes(log_p_PC: torch.Tensor, region_P: torch.Tensor) -> tuple[torch.T
     highest = log_p_PC.new_full(shape, -torch.inf).scatter_reduce(0, index, log_p_PC, "amax")
     position = torch.arange(num_pixels, device=region_P.device).unsqueeze(1).expand(-1, num_classes)
     candidate = (log_p_PC == highest[region_P]) & (log_p_PC > -torch.inf)
-    first = position.new_full(shape, num_pixels).scatter_reduce(0, index, position.masked_fill(~candidate, num_pixels), "amin")
+    first = position.new_full(shape, num_pixels).scatter_reduce(
+        0, index, position.masked_fill(~candidate, num_pixels), "amin"
+    )
     row, column = torch.nonzero(first < num_pixels, as_tuple=True)
     return first[row, column], column
 
@@ -96,4 +106,11 @@ def _members(bits_P: torch.Tensor, num_classes: int) -> torch.Tensor:
     return torch.stack([bits_P & (1 << c) != 0 for c in range(num_classes)], 1)
 
 
-__all__ = ["MAX_CLASSES", "bits_of_ids", "check_num_classes", "fill_bits", "partial_cross_entropy_sum", "prototype_loss_sum"]
+__all__ = [
+    "MAX_CLASSES",
+    "bits_of_ids",
+    "check_num_classes",
+    "fill_bits",
+    "partial_cross_entropy_sum",
+    "prototype_loss_sum",
+]

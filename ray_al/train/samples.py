@@ -49,7 +49,12 @@ class LabelledImages:
         partial: bool = False,
         scattered: bool = False,
     ) -> None:
-        self.storage, self.dataset, self.image_size, self.cache = storage, dataset, image_size, cache
+        self.storage, self.dataset, self.image_size, self.cache = (
+            storage,
+            dataset,
+            image_size,
+            cache,
+        )
         self.partial, self.scattered = partial, scattered
         columns = ("image_index", "image_id", "uri", "mask_uri", "height", "width")
         rows = zip(*(manifest.column(name).to_pylist() for name in columns), strict=True)
@@ -61,7 +66,13 @@ class LabelledImages:
         self._all_masks = False
         self._indices: list[int] = []
 
-    def update(self, label_parts: Sequence[FileRef], *, all_masks: bool = False, left_out: Sequence[int] = ()) -> None:
+    def update(
+        self,
+        label_parts: Sequence[FileRef],
+        *,
+        all_masks: bool = False,
+        left_out: Sequence[int] = (),
+    ) -> None:
         """Read the label parts that are new; start afresh where `label_parts` is not a continuation of what was read.
 
         Args:
@@ -77,16 +88,24 @@ class LabelledImages:
             self._read_part(ref)
             self._parts.append(ref)
         self._all_masks, self._sieved = all_masks, {}
-        known = (index for index, row in self._rows.items() if row["mask_uri"]) if all_masks else self._labels
+        known = (
+            (index for index, row in self._rows.items() if row["mask_uri"])
+            if all_masks
+            else self._labels
+        )
         self._indices = sorted(set(known) - set(left_out))
 
     def _read_part(self, ref: FileRef) -> None:
         wanted = ("image_index", "box", "mask", "classes")
         table = read_parquet(self.storage.read_ref(ref))
-        for row in table.select([name for name in wanted if name in table.column_names]).to_pylist():
+        for row in table.select(
+            [name for name in wanted if name in table.column_names]
+        ).to_pylist():
             index = row["image_index"]
             if index not in self._rows:
-                raise DataError(f"{self.storage.uri(ref.path)}: image_index {index} is not in manifest.parquet; the part belongs to another run")
+                raise DataError(
+                    f"{self.storage.uri(ref.path)}: image_index {index} is not in manifest.parquet; the part belongs to another run"
+                )
             box = Box(**dict(zip(("top", "left", "bottom", "right"), row["box"], strict=True)))
             self._labels.setdefault(index, []).append(Part.of_row(box, row))
 
@@ -128,7 +147,11 @@ class LabelledImages:
 
         with ThreadPoolExecutor(THREADS) as executor:
             answers = zip(self._indices, executor.map(look, self._indices), strict=True)
-            return {self._rows[index]["image_id"]: error for index, error in answers if error is not None}
+            return {
+                self._rows[index]["image_id"]: error
+                for index, error in answers
+                if error is not None
+            }
 
     def mask(self, index: int) -> np.ndarray:
         """Labels at `image_size`, uint8 (height, width) or, of other kinds than dense, int64 (height, width, 2)."""
@@ -157,7 +180,9 @@ class LabelledImages:
         """Labels and numbers of regions at `image_size`."""
         mask, numbers = self._native_mask(index)
         if self.scattered and not self._all_masks:
-            return resize_scattered(mask, self.image_size, numbers != 0), resize_scattered(numbers, self.image_size, numbers != 0)
+            return resize_scattered(mask, self.image_size, numbers != 0), resize_scattered(
+                numbers, self.image_size, numbers != 0
+            )
         return resize_regions(mask, self.image_size, numbers)
 
     def sieve(self, probabilities: Probabilities) -> None:
@@ -166,7 +191,11 @@ class LabelledImages:
 
         for index in self._indices:
             target = self.mask(index).copy()
-            smallest = MIN_PIXELS * target[..., 0].size / (self._rows[index]["height"] * self._rows[index]["width"])
+            smallest = (
+                MIN_PIXELS
+                * target[..., 0].size
+                / (self._rows[index]["height"] * self._rows[index]["width"])
+            )
             likely = probabilities(index)
             for number in np.unique(target[..., 1][target[..., 0] != 0]):
                 inside = target[..., 1] == number
@@ -196,8 +225,13 @@ class LabelledImages:
         if self._all_masks:
             mask = read_mask(row["mask_uri"], self.dataset.decoder)
             if mask.shape != (row["height"], row["width"]):
-                size, wanted = (f"{shape[0]}x{shape[1]}" for shape in (mask.shape, (row["height"], row["width"])))
-                raise DataError(f"{row['mask_uri']}: the mask is {size} pixels, its image {wanted}; export the mask at the image's size")
+                size, wanted = (
+                    f"{shape[0]}x{shape[1]}"
+                    for shape in (mask.shape, (row["height"], row["width"]))
+                )
+                raise DataError(
+                    f"{row['mask_uri']}: the mask is {size} pixels, its image {wanted}; export the mask at the image's size"
+                )
             numbers = np.zeros(mask.shape, dtype=np.int64)
             mask = np.stack([bits_of_ids(mask), numbers], axis=-1) if self.partial else mask
         elif self.partial:
@@ -213,7 +247,9 @@ class LabelledImages:
 def _count_classes(mask: np.ndarray, num_classes: int) -> np.ndarray:
     """float64 (num_classes,)."""
     if mask.ndim == 2:
-        return np.bincount(mask[mask != IGNORE_INDEX], minlength=256)[:num_classes].astype(np.float64)
+        return np.bincount(mask[mask != IGNORE_INDEX], minlength=256)[:num_classes].astype(
+            np.float64
+        )
     sets, counts = np.unique(mask[..., 0], return_counts=True)
     members = (sets[:, None] >> np.arange(num_classes)) & 1
     total: np.ndarray = (members * (counts / np.maximum(members.sum(1), 1))[:, None]).sum(0)

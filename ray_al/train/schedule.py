@@ -25,25 +25,35 @@ def check_train(config: RunConfig) -> None:
     sizes = {"train.batch_size": train.batch_size, "final.batch_size": final.batch_size}
     for key, size in sizes.items():
         if size < workers:
-            raise ConfigError(f"{key}: {size} is fewer than the {workers} workers of train.workers; raise it to {workers} or more")
+            raise ConfigError(
+                f"{key}: {size} is fewer than the {workers} workers of train.workers; raise it to {workers} or more"
+            )
         least = config.model.min_images * workers
         if size < least:
             message = f"{key}: {size} over {workers} worker(s) leaves one image to a worker, which the head's pooling branch cannot normalise"
             raise ConfigError(f"{message}; raise it to {least} or more")
     if isinstance(train.workers, tuple) and train.workers[0] > train.workers[1]:
-        raise ConfigError(f"train.workers: {list(train.workers)} has its minimum above its maximum; swap them")
+        raise ConfigError(
+            f"train.workers: {list(train.workers)} has its minimum above its maximum; swap them"
+        )
     if (train.batch_norm.sync or final.batch_norm.sync) and not train.gpus_per_worker:
         key = "train" if train.batch_norm.sync else "final.train"
-        raise ConfigError(f"{key}.batch_norm.sync: true needs GPUs (train.gpus_per_worker is 0); set it to false")
+        raise ConfigError(
+            f"{key}.batch_norm.sync: true needs GPUs (train.gpus_per_worker is 0); set it to false"
+        )
     if train.backend == "nccl" and not train.gpus_per_worker:
-        raise ConfigError("train.backend: 'nccl' needs GPUs (train.gpus_per_worker is 0); set it to 'gloo'")
+        raise ConfigError(
+            "train.backend: 'nccl' needs GPUs (train.gpus_per_worker is 0); set it to 'gloo'"
+        )
     if config.model.is_frozen:
         _check_features(config, train, "train")
         _check_features(config, final, "final.train")
     for section, settings in (("train", train), ("final.train", final)):
         if settings.semi is not None and not config.model.is_frozen:
             kind = settings.semi.kind
-            raise ConfigError(f"{section}.semi: {kind!r} compares views of cached features; set model.frozen to true, or leave semi out")
+            raise ConfigError(
+                f"{section}.semi: {kind!r} compares views of cached features; set model.frozen to true, or leave semi out"
+            )
 
 
 def _check_features(config: RunConfig, train: TrainConfig, section: str) -> None:
@@ -57,7 +67,9 @@ def _check_features(config: RunConfig, train: TrainConfig, section: str) -> None
     for key, value in paired.items():
         if value and train.semi is not None:
             kind = train.semi.kind
-            raise ConfigError(f"{section}.semi: {kind!r} learns from drawn views, and {section}.{key}={value} from pairs of fixed ones; keep one")
+            raise ConfigError(
+                f"{section}.semi: {kind!r} learns from drawn views, and {section}.{key}={value} from pairs of fixed ones; keep one"
+            )
     mirrored = ViewDraw(size=config.data.image_size, mirror=True)
     if any(view.draw("", mirrored.size) == mirrored for view in config.features.views):
         return
@@ -68,7 +80,9 @@ def _check_features(config: RunConfig, train: TrainConfig, section: str) -> None
             )
 
 
-def batch_indices(indices: list[int], seed: int, cycle: int, step: int, batch_size: int) -> list[int]:
+def batch_indices(
+    indices: list[int], seed: int, cycle: int, step: int, batch_size: int
+) -> list[int]:
     """The global batch of a step: always full, running on into the next shuffled epoch.
 
     Returns:

@@ -45,10 +45,14 @@ def unseal(sealed: bytes) -> bytes | None:
     return data if hashlib.sha256(data).digest() == digest else None
 
 
-def make_optimizer(model: nn.Module, train: TrainConfig, learning_rate: float) -> torch.optim.Optimizer:
+def make_optimizer(
+    model: nn.Module, train: TrainConfig, learning_rate: float
+) -> torch.optim.Optimizer:
     """The optimizer that `train` names."""
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if train.optimizer == "sgd":
-        return torch.optim.SGD(parameters, lr=learning_rate, momentum=train.momentum, weight_decay=train.weight_decay)
+        return torch.optim.SGD(
+            parameters, lr=learning_rate, momentum=train.momentum, weight_decay=train.weight_decay
+        )
     kind = torch.optim.Adam if train.optimizer == "adam" else torch.optim.AdamW
     return kind(parameters, lr=learning_rate, weight_decay=train.weight_decay)

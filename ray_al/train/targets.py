@@ -53,7 +53,9 @@ class DrawnPixels:
         device: where the logits lie.
     """
 
-    def __init__(self, labels: np.ndarray, pixels: Iterable[np.ndarray], device: torch.device) -> None:
+    def __init__(
+        self, labels: np.ndarray, pixels: Iterable[np.ndarray], device: torch.device
+    ) -> None:
         drawn = list(pixels)
         self.size = (labels.shape[1], labels.shape[2])
         images = np.repeat(np.arange(len(drawn)), [len(one) for one in drawn])
@@ -75,7 +77,9 @@ class DrawnPixels:
         return logits.float()
 
 
-def sample_logits(logits: torch.Tensor, images: torch.Tensor, pixels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+def sample_logits(
+    logits: torch.Tensor, images: torch.Tensor, pixels: torch.Tensor, size: tuple[int, int]
+) -> torch.Tensor:
     """The values that `resize_logits(logits, size)` has at some pixels.
 
     Each is a sum of four cells by their bilinear weights, a bag of `embedding_bag`, whose gradient is
@@ -97,10 +101,14 @@ def sample_logits(logits: torch.Tensor, images: torch.Tensor, pixels: torch.Tens
     corners = [first + row * width + column for row in (top, bottom) for column in (left, right)]
     weights = [v * h for v in (1 - down, down) for h in (1 - across, across)]
     cells = logits.float().permute(0, 2, 3, 1).reshape(-1, logits.shape[1])
-    return F.embedding_bag(torch.stack(corners, 1), cells, per_sample_weights=torch.stack(weights, 1), mode="sum")
+    return F.embedding_bag(
+        torch.stack(corners, 1), cells, per_sample_weights=torch.stack(weights, 1), mode="sum"
+    )
 
 
-def _neighbours(positions: torch.Tensor, size: int, cells: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _neighbours(
+    positions: torch.Tensor, size: int, cells: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """The two cells, of `cells`, around the middles of positions of `size`, and the second's weight."""
     place = ((positions.float() + 0.5) * (cells / size) - 0.5).clamp(0, cells - 1)
     low = place.floor().long()

@@ -33,7 +33,13 @@ class Trainer(Protocol):
     def start(self) -> None:
         """Begin to start the processes that train, which takes seconds; nobody waits for them before the first plan."""
 
-    def train(self, plan: TrainPlan, progress: Progress | None = None, should_stop: Stop | None = None, waiting: Tell | None = None) -> TrainResult:
+    def train(
+        self,
+        plan: TrainPlan,
+        progress: Progress | None = None,
+        should_stop: Stop | None = None,
+        waiting: Tell | None = None,
+    ) -> TrainResult:
         """Train one plan."""
 
     def close(self) -> None:
@@ -50,7 +56,13 @@ class LocalTrainer:
     def start(self) -> None:
         """Nothing is to be started."""
 
-    def train(self, plan: TrainPlan, progress: Progress | None = None, should_stop: Stop | None = None, waiting: Tell | None = None) -> TrainResult:
+    def train(
+        self,
+        plan: TrainPlan,
+        progress: Progress | None = None,
+        should_stop: Stop | None = None,
+        waiting: Tell | None = None,
+    ) -> TrainResult:
         """Train one plan; TrainStopped where `should_stop` says so."""
         import torch
 
@@ -58,7 +70,9 @@ class LocalTrainer:
 
         if self._cycles is None:
             cuda = self.config.train.gpus_per_worker > 0 and torch.cuda.is_available()
-            self._cycles = CycleTrainer(self.config, self.run_uri, LocalComm(), torch.device("cuda" if cuda else "cpu"))
+            self._cycles = CycleTrainer(
+                self.config, self.run_uri, LocalComm(), torch.device("cuda" if cuda else "cpu")
+            )
         return self._cycles.run(plan, progress=progress, should_stop=should_stop)
 
     def close(self) -> None:
@@ -95,11 +109,19 @@ class RayTrainer:
         self._errors, self._lived, self._is_lost = [], False, False
         self._mailbox = start_mailbox(name)
         arguments = (name, f"{self.run_name}-{self._groups}", self._errors)
-        self._thread = threading.Thread(target=self._fit, args=arguments, daemon=True, name="ray-al-fit")
+        self._thread = threading.Thread(
+            target=self._fit, args=arguments, daemon=True, name="ray-al-fit"
+        )
         self._groups += 1
         self._thread.start()
 
-    def train(self, plan: TrainPlan, progress: Progress | None = None, should_stop: Stop | None = None, waiting: Tell | None = None) -> TrainResult:
+    def train(
+        self,
+        plan: TrainPlan,
+        progress: Progress | None = None,
+        should_stop: Stop | None = None,
+        waiting: Tell | None = None,
+    ) -> TrainResult:
         """Give out a plan and wait for its answer. A group whose mailbox is lost, or an elastic one that Ray starts no more, is replaced.
 
         Raises:
@@ -121,7 +143,9 @@ class RayTrainer:
                 self._is_lost = True
                 self.close()
                 if lost == self.config.train.max_failures:
-                    raise ClusterError(f"cycle {plan.cycle}: the training group was lost {lost + 1} times; the last time: {_text(error)}") from error
+                    raise ClusterError(
+                        f"cycle {plan.cycle}: the training group was lost {lost + 1} times; the last time: {_text(error)}"
+                    ) from error
             except BaseException:
                 self.close()
                 raise
@@ -135,10 +159,14 @@ class RayTrainer:
 
         if self._mailbox is None:
             return
-        with contextlib.suppress(ray.exceptions.RayActorError, ray.exceptions.GetTimeoutError):  # a mailbox that is lost tells nobody
+        with contextlib.suppress(
+            ray.exceptions.RayActorError, ray.exceptions.GetTimeoutError
+        ):  # a mailbox that is lost tells nobody
             ray.get(self._mailbox.stop.remote(), timeout=END_SECONDS)
             if self._controller is None:  # started, and not waited for yet
-                self._controller = ray.get(self._mailbox.get_controller.remote(), timeout=END_SECONDS)
+                self._controller = ray.get(
+                    self._mailbox.get_controller.remote(), timeout=END_SECONDS
+                )
         if self._thread is not None:
             self._thread.join(CLOSE_SECONDS if self._lived and not self._is_lost else 0)
             if self._thread.is_alive() and self._controller is not None:
@@ -160,12 +188,18 @@ class RayTrainer:
         deadline = time.monotonic() + ASK_SECONDS
         while not ray.wait([ref], timeout=POLL_SECONDS)[0]:
             if stop():
-                raise TrainStopped(f"cycle {plan.cycle}: training was stopped while its mailbox did not answer")
+                raise TrainStopped(
+                    f"cycle {plan.cycle}: training was stopped while its mailbox did not answer"
+                )
             if time.monotonic() > deadline:
-                raise ClusterError(f"cycle {plan.cycle}: the mailbox of the training group did not answer for {ASK_SECONDS:.0f} s; resume the run")
+                raise ClusterError(
+                    f"cycle {plan.cycle}: the mailbox of the training group did not answer for {ASK_SECONDS:.0f} s; resume the run"
+                )
         return ray.get(ref)
 
-    def _wait(self, plan: TrainPlan, serial: int, progress: Progress | None, stop: Stop, tell: Tell) -> TrainResult:
+    def _wait(
+        self, plan: TrainPlan, serial: int, progress: Progress | None, stop: Stop, tell: Tell
+    ) -> TrainResult:
         told = (0, 0)
         while True:
             if self._controller is None:
@@ -182,12 +216,16 @@ class RayTrainer:
                 told = state["progress"]
                 progress(*told)
             if stop():
-                raise TrainStopped(f"cycle {plan.cycle}: training was stopped at step {told[0]} of {told[1]}")
+                raise TrainStopped(
+                    f"cycle {plan.cycle}: training was stopped at step {told[0]} of {told[1]}"
+                )
             time.sleep(POLL_SECONDS)
 
     def _check_failures(self, plan: TrainPlan, starts: int, error: str) -> None:
         if self._errors:
-            raise RayALError(f"cycle {plan.cycle}: the training group ended: {_text(self._errors[0])}") from self._errors[0]
+            raise RayALError(
+                f"cycle {plan.cycle}: the training group ended: {_text(self._errors[0])}"
+            ) from self._errors[0]
         if self._thread is not None and not self._thread.is_alive():
             raise _GroupLost("its workers ended without an answer")
         limit = self.config.train.max_failures
@@ -200,7 +238,9 @@ class RayTrainer:
         workers, limit = self.config.train.workers, self.config.cluster.start_timeout_s
         if silent_s < SAY_SECONDS:
             return
-        tell(f"waiting for {workers} training workers to start, {silent_s // SAY_SECONDS * SAY_SECONDS:.0f} s")
+        tell(
+            f"waiting for {workers} training workers to start, {silent_s // SAY_SECONDS * SAY_SECONDS:.0f} s"
+        )
         if silent_s > ELASTIC_SECONDS and self._lived and isinstance(workers, tuple):
             raise _GroupLost(f"no workers were started anew for {ELASTIC_SECONDS:.0f} s")
         if silent_s > limit:
@@ -212,7 +252,9 @@ class RayTrainer:
     def _fit(self, mailbox: str, name: str, errors: list[BaseException]) -> None:
         """Start a group and wait for its end; `errors` are this group's own, as the next one may have started by then."""
         try:
-            from ray.data._internal.cluster_autoscaler.default_autoscaling_coordinator import get_or_create_autoscaling_coordinator
+            from ray.data._internal.cluster_autoscaler.default_autoscaling_coordinator import (
+                get_or_create_autoscaling_coordinator,
+            )
 
             from ray_al.train.controller import share_environment
 
@@ -237,7 +279,9 @@ class RayTrainer:
         gpus = train.gpus_per_worker
         resources = {"CPU": 1, "GPU": gpus} if gpus else {"CPU": 0.5}
         workers = train.workers if isinstance(train.workers, int) else tuple(train.workers)
-        starts = int(self.config.cluster.start_timeout_s / TRAIN_START_SECONDS)  # Train counts each try to place the group as a failure
+        starts = int(
+            self.config.cluster.start_timeout_s / TRAIN_START_SECONDS
+        )  # Train counts each try to place the group as a failure
         loop_config = {
             "config": self.config.model_dump(mode="json"),
             "run_uri": self.run_uri,
@@ -248,11 +292,15 @@ class RayTrainer:
             worker_loop,
             train_loop_config=loop_config,
             torch_config=TorchConfig(backend=train.backend),
-            scaling_config=ScalingConfig(num_workers=workers, use_gpu=bool(gpus), resources_per_worker=resources),
+            scaling_config=ScalingConfig(
+                num_workers=workers, use_gpu=bool(gpus), resources_per_worker=resources
+            ),
             run_config=TrainRunConfig(
                 name=name,
                 storage_path=join_uri(self.run_uri, ".ray_train"),
-                failure_config=FailureConfig(max_failures=-1, controller_failure_limit=3 + starts, max_preemption_failures=-1),
+                failure_config=FailureConfig(
+                    max_failures=-1, controller_failure_limit=3 + starts, max_preemption_failures=-1
+                ),
                 callbacks=[Introduce(mailbox, namespace)],
             ),
         )

@@ -24,12 +24,16 @@ class Unlabelled:
         batch_size: images of the global batch.
     """
 
-    def __init__(self, semi: Semi, plan: TrainPlan, batches: BatchMaker, comm: Comm, batch_size: int) -> None:
+    def __init__(
+        self, semi: Semi, plan: TrainPlan, batches: BatchMaker, comm: Comm, batch_size: int
+    ) -> None:
         self.semi, self.plan, self.batches, self.comm = semi, plan, batches, comm
         self.share = -(-semi.pixels // batch_size)
         """Pixels that each image gives."""
 
-    def sums(self, model: nn.Module, logits: torch.Tensor, batch: Batch, places: Places, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def sums(
+        self, model: nn.Module, logits: torch.Tensor, batch: Batch, places: Places, step: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Cross entropy summed over the pixels whose prediction is believed, and the number of pixels drawn, two scalars.
 
         The loss is a mean over all that were drawn, labelled ones and those of no believed prediction among them: where
@@ -57,11 +61,15 @@ class Unlabelled:
         total = F.cross_entropy(values, labels, ignore_index=IGNORE_INDEX, reduction="sum")
         return total, torch.tensor(float(len(places) * self.share), device=logits.device)
 
-    def _draw(self, batch: Batch, places: Places, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _draw(
+        self, batch: Batch, places: Places, step: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Of the drawn pixels those without a label: image of the batch, flat number in the view, flat number in the image."""
         images, pixels, origins = [], [], []
         count = batch.labels.shape[1] * batch.labels.shape[2]
-        for row, (place, labelled) in enumerate(zip(places, labelled_pixels(batch.labels), strict=True)):
+        for row, (place, labelled) in enumerate(
+            zip(places, labelled_pixels(batch.labels), strict=True)
+        ):
             rng = generator("unlabelled", self.plan.seed, self.plan.cycle, step, place)
             drawn = np.setdiff1d(rng.integers(count, size=self.share), labelled)
             origin = batch.origins[row]

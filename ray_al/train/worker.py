@@ -29,7 +29,9 @@ def worker_loop(loop_config: dict[str, Any]) -> None:
     rank, world_size = context.get_world_rank(), context.get_world_size()
     try:
         mailbox = ray.get_actor(loop_config["mailbox"], namespace=loop_config["namespace"])
-    except ValueError:  # lost: the host has another mailbox and another group by now, and this one ends
+    except (
+        ValueError
+    ):  # lost: the host has another mailbox and another group by now, and this one ends
         return
     if rank == 0:
         threading.Thread(target=_beat, args=(mailbox,), daemon=True, name="ray-al-beat").start()
@@ -47,11 +49,17 @@ def worker_loop(loop_config: dict[str, Any]) -> None:
         try:
             if cycles is None:
                 cycles = CycleTrainer(config, loop_config["run_uri"], comm, device)
-            told, stop = (_teller(mailbox, serial), _stopper(mailbox)) if rank == 0 else (None, None)
-            answer: Any = cycles.run(plan, wrap=_wrap(world_size, device), progress=told, should_stop=stop)
+            told, stop = (
+                (_teller(mailbox, serial), _stopper(mailbox)) if rank == 0 else (None, None)
+            )
+            answer: Any = cycles.run(
+                plan, wrap=_wrap(world_size, device), progress=told, should_stop=stop
+            )
         except TrainStopped:
             return
-        except ray.exceptions.RayActorError:  # the mailbox is lost; started again, every worker of this group finds that out
+        except (
+            ray.exceptions.RayActorError
+        ):  # the mailbox is lost; started again, every worker of this group finds that out
             raise
         except Exception as error:
             if not isinstance(error, RayALError) or isinstance(error, StoreUnavailableError):
@@ -100,7 +108,9 @@ def _wrap(world_size: int, device: torch.device) -> Callable[[nn.Module], nn.Mod
     def wrap(model: nn.Module) -> nn.Module:
         from torch.nn.parallel import DistributedDataParallel
 
-        return DistributedDataParallel(model, device_ids=[device] if device.type == "cuda" else None)
+        return DistributedDataParallel(
+            model, device_ids=[device] if device.type == "cuda" else None
+        )
 
     return wrap
 

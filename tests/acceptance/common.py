@@ -4,7 +4,14 @@ import socket
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PORTS = ("port", "dashboard-port", "dashboard-agent-listen-port", "runtime-env-agent-port", "metrics-export-port", "ray-client-server-port")
+PORTS = (
+    "port",
+    "dashboard-port",
+    "dashboard-agent-listen-port",
+    "runtime-env-agent-port",
+    "metrics-export-port",
+    "ray-client-server-port",
+)
 CONFIG = """
 name: small
 data: {{dataset: synthetic, root: {root}, image_size: [32, 48]}}

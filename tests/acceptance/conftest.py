@@ -31,10 +31,17 @@ class Place:
         return [sys.executable, "-m", "ray_al.cli", *map(str, arguments)]
 
     def ray_al(self, *arguments: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(self.command(*arguments), env=self.env, capture_output=True, text=True, timeout=280)
+        return subprocess.run(
+            self.command(*arguments), env=self.env, capture_output=True, text=True, timeout=280
+        )
 
     def start(self, *arguments: object) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(self.command(*arguments), env=self.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return subprocess.Popen(
+            self.command(*arguments),
+            env=self.env,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
 
     def new(self, name: str, *settings: str) -> list[object]:
         overrides = [part for setting in settings for part in ("--set", setting)]
@@ -64,7 +71,11 @@ class Place:
     def wait_for_status(self, name: str, stage: str, process: subprocess.Popen[bytes]) -> None:
         """Wait until the run is in the midst of `stage`."""
         path, deadline = self.folder / name / "status.json", time.monotonic() + 200
-        while not path.exists() or (live := json.loads(path.read_text()))["stage"] != stage or not live["done"]:
+        while (
+            not path.exists()
+            or (live := json.loads(path.read_text()))["stage"] != stage
+            or not live["done"]
+        ):
             assert process.poll() is None, "the run ended too early"
             assert time.monotonic() < deadline
             time.sleep(0.1)
@@ -79,12 +90,29 @@ def place(tmp_path_factory):
     temporary = tmp_path_factory.mktemp("r")
     ray = str(Path(sys.executable).parent / "ray")
     options = [f"--{name}={port}" for name, port in ports.items()]
-    arguments = [ray, "start", "--head", "--block", "--num-cpus=4", f"--temp-dir={temporary}", "--object-store-memory=200000000", *options]
+    arguments = [
+        ray,
+        "start",
+        "--head",
+        "--block",
+        "--num-cpus=4",
+        f"--temp-dir={temporary}",
+        "--object-store-memory=200000000",
+        *options,
+    ]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0"}
-    process = subprocess.Popen(arguments, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen(
+        arguments,
+        env=env,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     try:
         _wait_for_port(ports["dashboard-port"], process)
-        yield Place(folder, f"127.0.0.1:{ports['port']}", f"http://127.0.0.1:{ports['dashboard-port']}")
+        yield Place(
+            folder, f"127.0.0.1:{ports['port']}", f"http://127.0.0.1:{ports['dashboard-port']}"
+        )
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         try:

@@ -15,7 +15,10 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-SLOW = [pytest.param([setting], marks=pytest.mark.slow) for setting in ("score.workers=1", "train.workers=1")]
+SLOW = [
+    pytest.param([setting], marks=pytest.mark.slow)
+    for setting in ("score.workers=1", "train.workers=1")
+]
 
 
 @pytest.mark.parametrize("settings", [["score.workers=3"], *SLOW], ids=" ".join)
@@ -24,7 +27,10 @@ def test_any_number_of_workers_chooses_the_same(place, expected, settings):
 
 
 TWO_PASSES = {
-    **{rule: [f"strategy.batch.kind={rule}"] for rule in ("badge", "kcenter", "clue", "kmeans", "maxherding", "redal", "typiclust")},
+    **{
+        rule: [f"strategy.batch.kind={rule}"]
+        for rule in ("badge", "kcenter", "clue", "kmeans", "maxherding", "redal", "typiclust")
+    },
     "lazy": ["strategy.batch.kind=topk", "strategy.lazy={share: 0.4, check: 0.5, min_recall: 1}"],
     "superpixels": ["regions={kind: superpixels, count: 12}", "strategy.batch.kind=kcenter"],
     "windows": ["regions={kind: windows, radius: 2, per_image: 5}", "strategy.batch.kind=kcenter"],
@@ -32,7 +38,13 @@ TWO_PASSES = {
 """Of strategies that go over the pool twice a cycle: for scores and features, or for the best and the rest."""
 
 
-@pytest.mark.parametrize("name", [name if name == "badge" else pytest.param(name, marks=pytest.mark.slow) for name in TWO_PASSES])
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name == "badge" else pytest.param(name, marks=pytest.mark.slow)
+        for name in TWO_PASSES
+    ],
+)
 def test_a_run_killed_at_five_moments_chooses_the_same(place, name):
     settings = ("score.workers=0", *TWO_PASSES[name])
     whole, killed = f"alone-{name}", f"killed-{name}"
@@ -77,7 +89,9 @@ while True:
 def groups(place, wanted=None):
     """Placement groups of the cluster, removed and living ones, once they are as wanted."""
     arguments = [sys.executable, "-c", GROUPS, json.dumps(wanted)]
-    found = subprocess.run(arguments, env=place.env_of_ray, capture_output=True, text=True, timeout=200)
+    found = subprocess.run(
+        arguments, env=place.env_of_ray, capture_output=True, text=True, timeout=200
+    )
     return json.loads(found.stdout)
 
 
@@ -85,14 +99,18 @@ def groups(place, wanted=None):
 def test_a_dead_drivers_group_is_freed_beside_another_cluster(place):
     """Ray Train's helper looks for the machine's only cluster, unless it is told which one is its own."""
     alone = {key: value for key, value in place.env.items() if key != "RAY_ADDRESS"}
-    other = subprocess.Popen([sys.executable, "-c", OTHER], env=alone, stdout=subprocess.PIPE, text=True)
+    other = subprocess.Popen(
+        [sys.executable, "-c", OTHER], env=alone, stdout=subprocess.PIPE, text=True
+    )
     assert other.stdout.readline() == "ready\n"
     removed, living = groups(place)
     assert living == 0
     process = place.start(*place.new("beside", "train.workers=1", "train.steps=100000"))
     try:
         place.wait_for_status("beside", "train", process)
-        os.kill(json.loads((place.folder / "beside" / "lease.json").read_text())["pid"], signal.SIGKILL)
+        os.kill(
+            json.loads((place.folder / "beside" / "lease.json").read_text())["pid"], signal.SIGKILL
+        )
         assert groups(place, [removed + 1, 1]) == [removed + 1, 1]
     finally:
         process.terminate()
@@ -111,7 +129,11 @@ def test_a_scorer_that_dies_is_replaced(place, expected):
 
 
 def test_a_second_driver_leaves_with_exit_code_3(place):
-    process = place.start(*place.new("held", "cluster.host=process", "score.workers=0", "train.steps=150", "budget.amount=8"))
+    process = place.start(
+        *place.new(
+            "held", "cluster.host=process", "score.workers=0", "train.steps=150", "budget.amount=8"
+        )
+    )
     place.wait_for_events("held", 6, process)
     second = place.ray_al("resume", place.folder / "held")
     assert second.returncode == 3
@@ -140,8 +162,22 @@ def test_a_looker_on_stops_nobody(place, send):
 
 def submit(place, *arguments):
     ray = str(Path(sys.executable).parent / "ray")
-    command = [ray, "job", "submit", "--address", place.dashboard, "--working-dir", str(ROOT), "--", "python", "jobs/run.py", *map(str, arguments)]
-    return subprocess.run(command, env=place.env_of_ray, capture_output=True, text=True, timeout=280)
+    command = [
+        ray,
+        "job",
+        "submit",
+        "--address",
+        place.dashboard,
+        "--working-dir",
+        str(ROOT),
+        "--",
+        "python",
+        "jobs/run.py",
+        *map(str, arguments),
+    ]
+    return subprocess.run(
+        command, env=place.env_of_ray, capture_output=True, text=True, timeout=280
+    )
 
 
 def test_a_jobs_exit_code_follows_the_runs(place, expected):
@@ -164,12 +200,19 @@ def test_a_job_writes_no_run_into_its_working_directory(place):
 def test_sigterm_ends_a_job_cleanly_between_two_steps(place, expected):
     arguments = [str(argument) for argument in place.new("stopped")[1:]]
     process = subprocess.Popen(
-        [sys.executable, "jobs/run.py", *arguments], cwd=ROOT, env=place.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [sys.executable, "jobs/run.py", *arguments],
+        cwd=ROOT,
+        env=place.env,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     place.wait_for_events("stopped", 10, process)
     process.terminate()
     assert process.wait(60) == 130
     assert not (place.folder / "stopped" / "lease.json").exists()
-    assert json.loads(place.ray_al("status", place.folder / "stopped", "--json").stdout)["stage"] == "interrupted"
+    assert (
+        json.loads(place.ray_al("status", place.folder / "stopped", "--json").stdout)["stage"]
+        == "interrupted"
+    )
     assert place.ray_al("resume", place.folder / "stopped").returncode == 0
     assert place.queries("stopped") == expected

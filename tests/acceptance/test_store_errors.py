@@ -17,8 +17,18 @@ pytestmark = pytest.mark.slow
 def test_a_driver_without_credentials_says_so_in_one_line(place, monkeypatch):
     with running(FakeStore()) as server:
         lead_to(server.url, monkeypatch)
-        names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION", "AWS_REQUEST_CHECKSUM_CALCULATION")
-        env = {**place.env, **{name: os.environ[name] for name in names}, "AWS_EC2_METADATA_DISABLED": "true"}
+        names = (
+            "AWS_ACCESS_KEY_ID",
+            "AWS_SECRET_ACCESS_KEY",
+            "AWS_ENDPOINT_URL",
+            "AWS_DEFAULT_REGION",
+            "AWS_REQUEST_CHECKSUM_CALCULATION",
+        )
+        env = {
+            **place.env,
+            **{name: os.environ[name] for name in names},
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
         command = place.command("run", place.folder / "c.yaml", "--out", "s3://bucket/runs/none")
         done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=280)
     assert done.returncode == 2, done.stderr

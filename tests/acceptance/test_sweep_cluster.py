@@ -33,7 +33,10 @@ def table(place, name):
     for row in facts["trials"]:
         if row["state"] == "finished":
             verify(row["run"])
-    return {row["trial"]: (row["state"], row["spent"], row["miou"], row["aubc"]) for row in facts["trials"]}
+    return {
+        row["trial"]: (row["state"], row["spent"], row["miou"], row["aubc"])
+        for row in facts["trials"]
+    }
 
 
 PLAN = {"space": {"strategy.score": ["entropy"]}, "seeds": [0, 1]}
@@ -41,7 +44,9 @@ PLAN = {"space": {"strategy.score": ["entropy"]}, "seeds": [0, 1]}
 
 @pytest.fixture(scope="module")
 def undisturbed(place):
-    done = place.ray_al("sweep", write(place, "undisturbed", **PLAN), "--out", place.folder / "undisturbed")
+    done = place.ray_al(
+        "sweep", write(place, "undisturbed", **PLAN), "--out", place.folder / "undisturbed"
+    )
     assert done.returncode == 0, done.stderr
     rows = table(place, "undisturbed")
     assert len(rows) == 4
@@ -50,11 +55,18 @@ def undisturbed(place):
 
 
 def test_the_first_model_of_a_seed_is_shared(place, undisturbed):
-    files = {name: (place.folder / "undisturbed" / "runs" / name / "journal").glob("*.json") for name in undisturbed}
+    files = {
+        name: (place.folder / "undisturbed" / "runs" / name / "journal").glob("*.json")
+        for name in undisturbed
+    }
     trained = {}
     for name, paths in files.items():
         events = [json.loads(path.read_text()) for path in sorted(paths)]
-        trained[name] = next(event["data"]["files"]["model.pt"]["sha256"] for event in events if event["kind"] == "cycle_trained")
+        trained[name] = next(
+            event["data"]["files"]["model.pt"]["sha256"]
+            for event in events
+            if event["kind"] == "cycle_trained"
+        )
     assert len(set(trained.values())) == 2
     assert len(list((place.folder / "undisturbed" / "starts").glob("*/journal"))) == 2
 
@@ -87,7 +99,9 @@ def test_a_trial_that_dies_goes_on(place, undisturbed):
     while not list(folder.glob("runs/entropy-seed0/lease.json")):
         assert time.monotonic() < deadline
         time.sleep(0.005)
-    os.kill(json.loads((folder / "runs/entropy-seed0/lease.json").read_text())["pid"], signal.SIGKILL)
+    os.kill(
+        json.loads((folder / "runs/entropy-seed0/lease.json").read_text())["pid"], signal.SIGKILL
+    )
     assert process.wait(280) == 0
     assert table(place, "dying_trial") == undisturbed
 
@@ -129,7 +143,13 @@ def test_asha_stops_some_and_leaves_nothing_behind(place, workers):
     path = write(
         place,
         name,
-        run={**FAST, "train.steps": 6, "train.workers": workers, "budget.start": "15 %", "budget.amount": "35 %"},
+        run={
+            **FAST,
+            "train.steps": 6,
+            "train.workers": workers,
+            "budget.start": "15 %",
+            "budget.amount": "35 %",
+        },
         space=space,
         reference={"strategy.score": "random", "budget.per_cycle": 4},
         scheduler={"kind": "asha", "first": "15 %", "reduction": 2},
@@ -143,17 +163,29 @@ def test_asha_stops_some_and_leaves_nothing_behind(place, workers):
     assert stopped
     assert rows[0]["state"] == "finished"  # the reference is never stopped
     for row in stopped:
-        outcome = json.loads(Storage(str(place.folder / name)).read(f"outcomes/{row['trial']}.json"))
+        outcome = json.loads(
+            Storage(str(place.folder / name)).read(f"outcomes/{row['trial']}.json")
+        )
         assert any(outcome["budget"] == pytest.approx(0.15 * 2**k) for k in range(2))
-    found = subprocess.run([sys.executable, "-c", FREE], env=place.env_of_ray, capture_output=True, text=True, timeout=120)
+    found = subprocess.run(
+        [sys.executable, "-c", FREE],
+        env=place.env_of_ray,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert json.loads(found.stdout.splitlines()[-1]) == {"free": True, "groups": [], "actors": []}
     assert not [
-        process for process in psutil.process_iter(["cmdline"]) if any("ray::" in part and "_trial" in part for part in process.info["cmdline"] or [])
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if any("ray::" in part and "_trial" in part for part in process.info["cmdline"] or [])
     ]
 
 
 def test_more_at_once_than_fit_is_refused_with_the_numbers(place):
-    done = place.ray_al("sweep", write(place, "many", limits={"at_once": 9}), "--out", place.folder / "many")
+    done = place.ray_al(
+        "sweep", write(place, "many", limits={"at_once": 9}), "--out", place.folder / "many"
+    )
     assert done.returncode == 2
     assert "limits.at_once=9: one run needs 1 CPUs" in done.stderr
 
@@ -162,8 +194,19 @@ def test_more_at_once_than_fit_is_refused_with_the_numbers(place):
 def test_a_job_submits_a_sweep(place):
     ray = str(Path(sys.executable).parent / "ray")
     path = write(place, "sweep_job", space={"strategy.score": ["entropy"]})
-    arguments = ["--working-dir", str(ROOT), "--", "python", "jobs/sweep.py", path, "--out", place.folder / "sweep_job"]
+    arguments = [
+        "--working-dir",
+        str(ROOT),
+        "--",
+        "python",
+        "jobs/sweep.py",
+        path,
+        "--out",
+        place.folder / "sweep_job",
+    ]
     command = [ray, "job", "submit", "--address", place.dashboard, *map(str, arguments)]
-    done = subprocess.run(command, env=place.env_of_ray, capture_output=True, text=True, timeout=280)
+    done = subprocess.run(
+        command, env=place.env_of_ray, capture_output=True, text=True, timeout=280
+    )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert {row[0] for row in table(place, "sweep_job").values()} == {"finished"}

@@ -16,7 +16,14 @@ pytestmark = pytest.mark.slow
 
 
 def call(env, *command):
-    return subprocess.run([str(part) for part in command], env=env, cwd=ROOT, capture_output=True, text=True, timeout=280)
+    return subprocess.run(
+        [str(part) for part in command],
+        env=env,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
 
 
 def ray_al(env, *arguments):
@@ -28,8 +35,17 @@ def home(tmp_path):
     """A configuration, and the environment of a user who has never started Ray."""
     write_synthetic(str(tmp_path / "data"), num_images=8, seed=0)
     (tmp_path / "c.yaml").write_text(CONFIG.format(root=tmp_path / "data"))
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("RAY_AUTH") and key != "RAY_ADDRESS"}
-    return tmp_path, {**kept, "HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0"}
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith("RAY_AUTH") and key != "RAY_ADDRESS"
+    }
+    return tmp_path, {
+        **kept,
+        "HOME": str(tmp_path),
+        "PYTHONPATH": str(ROOT),
+        "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
+    }
 
 
 def test_demo_then_ray_start_then_run_then_job(home, tmp_path_factory):
@@ -42,7 +58,11 @@ def test_demo_then_ray_start_then_run_then_job(home, tmp_path_factory):
     ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
     options = [f"--{name}={port}" for name, port in ports.items()]
     temporary = f"--temp-dir={tmp_path_factory.mktemp('r')}"
-    head = subprocess.Popen([str(BIN / "ray"), "start", "--head", "--block", "--num-cpus=4", temporary, *options], env=env, stdout=subprocess.DEVNULL)
+    head = subprocess.Popen(
+        [str(BIN / "ray"), "start", "--head", "--block", "--num-cpus=4", temporary, *options],
+        env=env,
+        stdout=subprocess.DEVNULL,
+    )
     address, dashboard = f"127.0.0.1:{ports['port']}", f"http://127.0.0.1:{ports['dashboard-port']}"
     try:
         time.sleep(20)

@@ -21,18 +21,37 @@ class Alone:
     def __init__(self, folder):
         self.folder = folder
         path = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "unit")])
-        self.env = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"} | {"PYTHONPATH": path}
+        self.env = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"} | {
+            "PYTHONPATH": path
+        }
 
     def command(self, name, *settings):
         overrides = [part for setting in settings for part in ("--set", setting)]
-        return [sys.executable, "-m", "ray_al.cli", "run", str(self.folder / "c.yaml"), "--out", str(self.folder / name), *overrides]
+        return [
+            sys.executable,
+            "-m",
+            "ray_al.cli",
+            "run",
+            str(self.folder / "c.yaml"),
+            "--out",
+            str(self.folder / name),
+            *overrides,
+        ]
 
     def run(self, name, *settings, timeout=280):
-        return subprocess.run(self.command(name, *settings), env=self.env, capture_output=True, text=True, timeout=timeout)
+        return subprocess.run(
+            self.command(name, *settings),
+            env=self.env,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
 
     def start(self, name, *settings):
         errors = (self.folder / f"{name}.err").open("w")
-        return subprocess.Popen(self.command(name, *settings), env=self.env, stdout=subprocess.DEVNULL, stderr=errors)
+        return subprocess.Popen(
+            self.command(name, *settings), env=self.env, stdout=subprocess.DEVNULL, stderr=errors
+        )
 
     def errors(self, name):
         return (self.folder / f"{name}.err").read_text()

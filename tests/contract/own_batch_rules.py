@@ -21,7 +21,10 @@ class SmallFirst(KeyedRule):
     power: Annotated[float, Field(gt=0)] = 1.0
 
     def keys(self, part, moment):
-        return part["score"].to_numpy().astype(np.float64) / part["num_pixels"].to_numpy() ** self.power
+        return (
+            part["score"].to_numpy().astype(np.float64)
+            / part["num_pixels"].to_numpy() ** self.power
+        )
 
 
 class Spread(CandidateRule):
@@ -53,7 +56,9 @@ class ReversedStart(StartRule):
 
     def rank(self, manifest, regions, *, k, seed, cycle, remaining, allows=None):
         total = int(remaining.sum())
-        ranked = random_start(manifest, regions, k=total, seed=seed, cycle=cycle, remaining=remaining, allows=allows)
+        ranked = random_start(
+            manifest, regions, k=total, seed=seed, cycle=cycle, remaining=remaining, allows=allows
+        )
         keys = -uniform_rows(ranked, "start set", seed, cycle)
         parts = ranked.drop_columns(["key", "reason"]).append_column("key", [keys])
         return with_reason(merge_topk([parts], k), "reversed")

@@ -44,13 +44,23 @@ KINDS = {
     "windows": {"per_image": 4, "radius": 2},
 }
 PASSES = ("dropout", "ensemble")
-OF_MODELS = [name for name, row in ACQUISITIONS.items() if row.inputs == "passes" and "plain" not in row.wants]
+OF_MODELS = [
+    name
+    for name, row in ACQUISITIONS.items()
+    if row.inputs == "passes" and "plain" not in row.wants
+]
 """Functions that take passes of several models: one that compares with the plain prediction has one model."""
 
 
 def tiny(num_classes: int) -> nn.Module:
     """A network with a dropout of its own, at half of the input's resolution."""
-    return nn.Sequential(nn.Conv2d(3, 8, 3, padding=1, stride=2), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.5), nn.Conv2d(8, num_classes, 1))
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1, stride=2),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Dropout(0.5),
+        nn.Conv2d(8, num_classes, 1),
+    )
 
 
 class TinyBackbone(Backbone):
@@ -87,8 +97,19 @@ def configure(root, score, kind="grid", passes="dropout", model="network", **cha
         "data": {"root": str(root / "data"), "image_size": [32, 48]},
         "regions": {"kind": kind, **KINDS[kind]},
         "model": MODELS[model],
-        "strategy": {"score": score, "passes": {"kind": passes, "count": 3}, "transforms": ["mirror", "rotate90", "scale0.5"]},
-        "score": {"batch_size": 3, "precision": "fp32", "workers": 0, "threads": 1, "shard_size": 2, **changes},
+        "strategy": {
+            "score": score,
+            "passes": {"kind": passes, "count": 3},
+            "transforms": ["mirror", "rotate90", "scale0.5"],
+        },
+        "score": {
+            "batch_size": 3,
+            "precision": "fp32",
+            "workers": 0,
+            "threads": 1,
+            "shard_size": 2,
+            **changes,
+        },
     }
     return parse_config(values, source="test")
 
@@ -114,7 +135,10 @@ def root(tmp_path_factory):
 
 def states(root, config):
     """Weights of the models that the function takes."""
-    several = ACQUISITIONS[config.strategy.score].inputs == "passes" and config.strategy.passes.kind == "ensemble"
+    several = (
+        ACQUISITIONS[config.strategy.score].inputs == "passes"
+        and config.strategy.passes.kind == "ensemble"
+    )
     name = "frozen" if config.model.is_frozen else "network"
     return [(root / f"{name}-{number}.pt").read_bytes() for number in range(3 if several else 1)]
 
@@ -145,7 +169,19 @@ def score_of(name, logits):
     return row.views(views)
 
 
-@pytest.mark.parametrize("name", ["least_confidence", "margin", "entropy", "bvsb", "one_vs_rest", "equal", "soft_vote_entropy", "expected_entropy"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "least_confidence",
+        "margin",
+        "entropy",
+        "bvsb",
+        "one_vs_rest",
+        "equal",
+        "soft_vote_entropy",
+        "expected_entropy",
+    ],
+)
 def test_pixels_score_higher_where_the_prediction_is_less_sure(name):
     uniform, sure = torch.zeros(2, 4, 3, 5), torch.zeros(2, 4, 3, 5)
     sure[:, 1] = 1e4
@@ -157,7 +193,11 @@ def test_pixels_score_higher_where_the_prediction_is_less_sure(name):
 
 def passes_of_functions():
     for name in WITH_MODEL:
-        yield from ((name, passes) for passes in PASSES if passes != "ensemble" or "plain" not in ACQUISITIONS[name].wants)
+        yield from (
+            (name, passes)
+            for passes in PASSES
+            if passes != "ensemble" or "plain" not in ACQUISITIONS[name].wants
+        )
     yield from (("edald", "noise"), ("edald", "features"), ("bald", "noise"))
 
 
@@ -165,7 +205,9 @@ def passes_of_functions():
 @pytest.mark.parametrize(("name", "passes"), passes_of_functions())
 def test_a_map_does_not_depend_on_the_batch(root, name, passes, model):
     if passes in ("noise", "features") and model == "network":
-        pytest.skip("the backbone of another package's network is not known, and check_strategy refuses such passes")
+        pytest.skip(
+            "the backbone of another package's network is not known, and check_strategy refuses such passes"
+        )
     config = configure(root, name, passes=passes, model=model)
     scorer = Scorer(config, config.strategy, NUM_CLASSES, states(root, config))
     images = np.random.default_rng(0).integers(0, 255, (3, 32, 48, 3), np.uint8)
@@ -186,7 +228,12 @@ NOT_SMOOTH = ("vote_entropy", "variation_ratio", "dropquery", "balent", "ripu")
 
 @pytest.mark.parametrize("name", [name for name in WITH_MODEL if name not in NOT_SMOOTH])
 def test_close_to_the_reference_precision(root, name):
-    images = np.stack([resize_image(read_image(str(path)), (32, 48)) for path in sorted((root / "data" / "train").glob("*.png"))[:3]])
+    images = np.stack(
+        [
+            resize_image(read_image(str(path)), (32, 48))
+            for path in sorted((root / "data" / "train").glob("*.png"))[:3]
+        ]
+    )
     means = []
     for precision in ("fp32", "reference"):
         config = configure(root, name, precision=precision)
@@ -206,7 +253,10 @@ def test_features_score_as_their_images_do_within_the_rounding_of_bf16(root, nam
     found = Scorer(config, config.strategy, NUM_CLASSES, states(root, config))
     expected = Scorer(whole, whole.strategy, NUM_CLASSES, [dump(dict(network.state_dict()))])
     images = np.random.default_rng(0).integers(0, 255, (3, 32, 48, 3), np.uint8)
-    ours, theirs = found.maps(batch(found, images)).values, expected.maps(batch(expected, images)).values
+    ours, theirs = (
+        found.maps(batch(found, images)).values,
+        expected.maps(batch(expected, images)).values,
+    )
     assert not torch.equal(ours, theirs)
     assert (ours - theirs).abs().max() < 0.01 * (theirs.max() - theirs.min())
 
@@ -214,44 +264,98 @@ def test_features_score_as_their_images_do_within_the_rounding_of_bf16(root, nam
 def run_shards(root, config, *, cycle=3, remaining=None):
     """The score parts of a cycle, as tables, and their files."""
     settings, kind = config.strategy, config.regions
-    parts = (settings.score, config.regions.kind, settings.passes.kind, config.model.kind, config.features.store.kind, config.score.shard_size, cycle)
+    parts = (
+        settings.score,
+        config.regions.kind,
+        settings.passes.kind,
+        config.model.kind,
+        config.features.store.kind,
+        config.score.shard_size,
+        cycle,
+    )
     storage = Storage(str(root / "-".join(map(str, ("run", *parts)))))
-    images = [ImageFile(image_id=f"train/{path.name}", uri=str(path)) for path in sorted((root / "data" / "train").glob("*.png"))]
+    images = [
+        ImageFile(image_id=f"train/{path.name}", uri=str(path))
+        for path in sorted((root / "data" / "train").glob("*.png"))
+    ]
     manifest, _ = build_manifest(images, kind.num_regions)
-    weights = tuple(storage.put(f"model-{n}.pt", state, attempt=1) for n, state in enumerate(states(root, config)))
+    weights = tuple(
+        storage.put(f"model-{n}.pt", state, attempt=1)
+        for n, state in enumerate(states(root, config))
+    )
 
     def work(what, manifest, output, regions_of, **changes):
         ref = storage.put(f"{output}-manifest.parquet", table_bytes(manifest), attempt=1)
-        common = {"cycle": cycle, "seed": 0, "run_uri": storage.root, "manifest": ref, "weights": weights, "output": output, "attempt": 1}
+        common = {
+            "cycle": cycle,
+            "seed": 0,
+            "run_uri": storage.root,
+            "manifest": ref,
+            "weights": weights,
+            "output": output,
+            "attempt": 1,
+        }
         tasks = make_tasks(
-            config, NUM_IMAGES, work=what, images=np.ones(NUM_IMAGES, bool), regions_of=regions_of, **{"done": set(), **changes}, **common
+            config,
+            NUM_IMAGES,
+            work=what,
+            images=np.ones(NUM_IMAGES, bool),
+            regions_of=regions_of,
+            **{"done": set(), **changes},
+            **common,
         )
         return {task.shard: work_shard(task, config).file for task in tasks}
 
     maps: dict[int, FileRef | None] | None = None
     if kind.needs_maps:
         maps = work("maps", manifest, "maps", lambda start, stop: b"")
-        counts = [row["num_regions"] for ref in maps.values() for row in read(storage, ref).to_pylist()]
-        manifest = manifest.set_column(manifest.schema.get_field_index("num_regions"), "num_regions", pa.array(counts, pa.int32()))
+        counts = [
+            row["num_regions"] for ref in maps.values() for row in read(storage, ref).to_pylist()
+        ]
+        manifest = manifest.set_column(
+            manifest.schema.get_field_index("num_regions"),
+            "num_regions",
+            pa.array(counts, pa.int32()),
+        )
     counts = manifest.column("num_regions").to_numpy()
-    offsets = np.concatenate([[0], np.cumsum(np.full(NUM_IMAGES, 96 * 128) if config.regions.is_sparse else counts)])
+    offsets = np.concatenate(
+        [[0], np.cumsum(np.full(NUM_IMAGES, 96 * 128) if config.regions.is_sparse else counts)]
+    )
     if config.regions.is_sparse:
         taken = np.array([5 * 128 + 5, 96 * 128 + 7], dtype=np.int64)
-        files = work("scores", manifest, "scores", lambda start, stop: shard_numbers(taken, offsets[start], offsets[stop]))
+        files = work(
+            "scores",
+            manifest,
+            "scores",
+            lambda start, stop: shard_numbers(taken, offsets[start], offsets[stop]),
+        )
     else:
         left = np.ones(offsets[-1], bool) if remaining is None else remaining
-        files = work("scores", manifest, "scores", lambda start, stop: np.packbits(left[offsets[start] : offsets[stop]]).tobytes(), maps=maps)
+        files = work(
+            "scores",
+            manifest,
+            "scores",
+            lambda start, stop: np.packbits(left[offsets[start] : offsets[stop]]).tobytes(),
+            maps=maps,
+        )
     return [read(storage, ref) for ref in files.values() if ref is not None], files
 
 
 @pytest.mark.parametrize("kind", ["grid", "pixels"])
 @pytest.mark.parametrize("name", ["entropy", "equal", "bald"])
-def test_scores_are_the_same_from_stored_features_without_an_image_being_opened(root, name, kind, monkeypatch):
+def test_scores_are_the_same_from_stored_features_without_an_image_being_opened(
+    root, name, kind, monkeypatch
+):
     values = configure(root, name, kind, model="frozen").model_dump(mode="json")
     values["strategy"]["transforms"] = ["mirror"]
     found = []
-    for store in ({"kind": "none"}, {"kind": "files", "root": str(root / f"features-{name}-{kind}")}):
-        config = parse_config({**values, "features": {"store": store, "batch_size": 2}}, source="test")
+    for store in (
+        {"kind": "none"},
+        {"kind": "files", "root": str(root / f"features-{name}-{kind}")},
+    ):
+        config = parse_config(
+            {**values, "features": {"store": store, "batch_size": 2}}, source="test"
+        )
         if store["kind"] == "files":
             fill_store(root, config)
             monkeypatch.setattr("ray_al.features.source.read_pool_image", not_opened)
@@ -265,13 +369,19 @@ def test_scores_are_the_same_from_stored_features_without_an_image_being_opened(
 def test_what_images_offer_is_the_same_however_the_pool_is_cut(root, offer, kind):
     found = []
     for size in (2, 3):
-        values = configure(root, "edald", kind, passes="noise", model="frozen", shard_size=size).model_dump(mode="json")
+        values = configure(
+            root, "edald", kind, passes="noise", model="frozen", shard_size=size
+        ).model_dump(mode="json")
         values["strategy"]["offer"] = {"kind": offer}
         # A cycle of its own keeps the files of the cases apart.
         number = 20 + sorted(OFFERS.kinds).index(offer)
         found.append(rows(run_shards(root, parse_config(values, source="test"), cycle=number)[0]))
     assert found[0] == found[1]
-    assert len({(row["image_id"], row["region"]) for row in found[0]}) == len(found[0]) == 4 * NUM_IMAGES
+    assert (
+        len({(row["image_id"], row["region"]) for row in found[0]})
+        == len(found[0])
+        == 4 * NUM_IMAGES
+    )
     assert np.isfinite([row["score"] for row in found[0]]).all()
 
 
@@ -281,7 +391,10 @@ def not_opened(uri, size):
 
 def fill_store(root, config):
     """What another run left in a shared store."""
-    images = [ImageFile(image_id=f"train/{path.name}", uri=str(path)) for path in sorted((root / "data" / "train").glob("*.png"))]
+    images = [
+        ImageFile(image_id=f"train/{path.name}", uri=str(path))
+        for path in sorted((root / "data" / "train").glob("*.png"))
+    ]
     manifest, _ = build_manifest(images, lambda height, width: 0)
     source = pool_source(config, str(root / "other"), manifest)
     for shard in range(len(source.shards)):
@@ -294,7 +407,9 @@ def read(storage, ref):
 
 def rows(tables):
     names = ("image_id", "region", "score", "num_pixels", "dominant", "class_scores", "covers")
-    return [{name: row.get(name) for name in names} for table in tables for row in table.to_pylist()]
+    return [
+        {name: row.get(name) for name in names} for table in tables for row in table.to_pylist()
+    ]
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -309,7 +424,9 @@ def test_scores_of_any_sharding_are_the_same_finite_and_complete(root, name, kin
     assert len({(row["image_id"], row["region"]) for row in found}) == len(found)
     if config.regions.is_sparse:
         assert len(found) == 4 * NUM_IMAGES
-        assert not {(0, 5 * 128 + 5), (1, 7)} & {(int(row["image_id"][6:11]), row["region"]) for row in found}
+        assert not {(0, 5 * 128 + 5), (1, 7)} & {
+            (int(row["image_id"][6:11]), row["region"]) for row in found
+        }
     else:
         assert sum(row["num_pixels"] for row in found) == NUM_IMAGES * 96 * 128
     finished = finish(tables, config)
@@ -326,7 +443,12 @@ def finish(tables, config):
     iou = np.array([0.5, 0.1, np.nan, 0.9, 0.0, 0.3])
     stats = pool_stats(parts, function, NUM_CLASSES, iou)
     assert stats.mean_probability.sum() == pytest.approx(1)
-    return np.concatenate([part.column("score").to_numpy() for part in final_parts(parts, function, config.strategy, stats)])
+    return np.concatenate(
+        [
+            part.column("score").to_numpy()
+            for part in final_parts(parts, function, config.strategy, stats)
+        ]
+    )
 
 
 @pytest.mark.parametrize("name", ACQUISITIONS)
@@ -350,13 +472,21 @@ def test_an_ensemble_is_scored_together(root, name):
 @pytest.mark.parametrize("aggregation", ["mean", "sum", "max", "top_share"])
 def test_aggregations_order_as_they_should(root, aggregation):
     config = configure(root, "entropy")
-    config = config.model_copy(update={"strategy": config.strategy.model_copy(update={"aggregation": aggregation})})
+    config = config.model_copy(
+        update={"strategy": config.strategy.model_copy(update={"aggregation": aggregation})}
+    )
     scorer = Scorer(config, config.strategy, NUM_CLASSES, states(root, config))
     assert scorer.strategy.aggregation == aggregation
     means = rows(run_shards(root, configure(root, "entropy"))[0])
-    found = rows(run_shards(root, config, cycle={"mean": 3, "sum": 5, "max": 6, "top_share": 7}[aggregation])[0])
+    found = rows(
+        run_shards(
+            root, config, cycle={"mean": 3, "sum": 5, "max": 6, "top_share": 7}[aggregation]
+        )[0]
+    )
     ratios = [row["score"] / mean["score"] for row, mean in zip(found, means, strict=True)]
-    low, high = {"mean": (1, 1), "sum": (2048, 2048), "max": (1, 100), "top_share": (1, 100)}[aggregation]
+    low, high = {"mean": (1, 1), "sum": (2048, 2048), "max": (1, 100), "top_share": (1, 100)}[
+        aggregation
+    ]
     assert all(low * (1 - 1e-5) <= ratio <= high * (1 + 1e-5) for ratio in ratios)
 
 
@@ -364,29 +494,49 @@ def test_aggregations_order_as_they_should(root, aggregation):
 @pytest.mark.parametrize("name", ["bvsb", "class_balanced", "pixbal", "equal"])
 def test_what_predicted_classes_cover_is_counted_out(root, name, kind):
     """Beside the score: each class's part of a region, against the map of predicted classes laid over the regions by hand."""
-    values = {**configure(root, name, kind).model_dump(mode="json"), "score": {"precision": "reference", "workers": 0, "threads": 1, "shard_size": 2}}
+    values = {
+        **configure(root, name, kind).model_dump(mode="json"),
+        "score": {"precision": "reference", "workers": 0, "threads": 1, "shard_size": 2},
+    }
     values["strategy"]["batch"]["kind"] = "stratified"
     config = parse_config(values, source="test")
     tables, _ = run_shards(root, config, cycle=9)
-    other, _ = run_shards(root, parse_config({**values, "score": {**values["score"], "shard_size": 3}}, source="test"), cycle=9)
+    other, _ = run_shards(
+        root,
+        parse_config({**values, "score": {**values["score"], "shard_size": 3}}, source="test"),
+        cycle=9,
+    )
     assert rows(tables) == rows(other)
     shares = predicted_shares([table.schema for table in tables], NUM_CLASSES)
     assert np.array_equal(shares, predicted_shares([table.schema for table in other], NUM_CLASSES))
-    plain = parse_config({**values, "strategy": {**values["strategy"], "batch": {"kind": "topk"}}}, source="test")
-    assert [{**row, "covers": None} for row in rows(tables)] == rows(run_shards(root, plain, cycle=10)[0])
+    plain = parse_config(
+        {**values, "strategy": {**values["strategy"], "batch": {"kind": "topk"}}}, source="test"
+    )
+    assert [{**row, "covers": None} for row in rows(tables)] == rows(
+        run_shards(root, plain, cycle=10)[0]
+    )
 
-    scorer, counts = Scorer(config, config.strategy, NUM_CLASSES, states(root, config)), np.zeros(NUM_CLASSES)
+    scorer, counts = (
+        Scorer(config, config.strategy, NUM_CLASSES, states(root, config)),
+        np.zeros(NUM_CLASSES),
+    )
     regions = config.regions
     for path in sorted((root / "data" / "train").glob("*.png")):
         image = read_image(str(path))
         classes = scorer.maps(batch(scorer, resize_image(image, (32, 48))[None])).classes[0].numpy()
         counts += np.bincount(classes.ravel(), minlength=NUM_CLASSES)
         labels = native_labels(regions, image)
-        fine = np.repeat(np.repeat(classes, 3, axis=0), 8, axis=1)  # 96 x 384: a cell of the map is 3 x 8, a pixel of the image 1 x 3
+        fine = np.repeat(
+            np.repeat(classes, 3, axis=0), 8, axis=1
+        )  # 96 x 384: a cell of the map is 3 x 8, a pixel of the image 1 x 3
         for row in rows(tables):
             if row["image_id"] == f"train/{path.name}":
                 inside = fine[np.repeat(labels, 3, axis=1) == row["region"]]
-                assert np.allclose(row["covers"], np.bincount(inside, minlength=NUM_CLASSES) / len(inside), atol=1e-6)
+                assert np.allclose(
+                    row["covers"],
+                    np.bincount(inside, minlength=NUM_CLASSES) / len(inside),
+                    atol=1e-6,
+                )
     assert np.allclose(shares, counts / counts.sum(), atol=1e-12)
 
 
@@ -410,7 +560,9 @@ def test_dropout_differs_from_cycle_to_cycle(root):
     assert rows(run_shards(root, config, cycle=3)[0]) != rows(run_shards(root, config, cycle=4)[0])
 
 
-@pytest.mark.parametrize("name", [name for name, row in ACQUISITIONS.items() if row.attribution != "none"])
+@pytest.mark.parametrize(
+    "name", [name for name, row in ACQUISITIONS.items() if row.attribution != "none"]
+)
 def test_functions_of_classes_refuse_pixels(root, name):
     with pytest.raises(ConfigError, match="regions.kind='pixels'"):
         check_strategy(configure(root, name, "pixels"), NUM_CLASSES)

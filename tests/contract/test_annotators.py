@@ -38,7 +38,9 @@ class BoardAnnotator(Annotator):
 
     def request(self, asked: Asked) -> int:
         rows = asked.query.select(["image_id", "region"]).to_pylist()
-        open_tasks = [list(row.values()) for row in rows if tuple(row.values()) not in asked.left_out]
+        open_tasks = [
+            list(row.values()) for row in rows if tuple(row.values()) not in asked.left_out
+        ]
         asked.storage.replace(f"{asked.folder}/open.json", json.dumps(open_tasks).encode())
         return len(open_tasks)
 
@@ -70,7 +72,10 @@ def truth_of(image_index: int, region: int) -> Truth:
 
 def asked_of(root: Any, label: str = "dense", **names: Any) -> Asked:
     shared = {"score": 0.5, "num_pixels": 300, "rank": 0, "reason": "", "cost": 1}
-    rows = [{"image_index": int(image_id[1:]), "image_id": image_id, "region": region, **shared} for image_id, region in NAMES]
+    rows = [
+        {"image_index": int(image_id[1:]), "image_id": image_id, "region": region, **shared}
+        for image_id, region in NAMES
+    ]
     return Asked(
         storage=Storage(str(root)),
         folder="tasks",
@@ -96,7 +101,9 @@ def answer_all(annotator: Annotator, asked: Asked) -> None:
         answer = asked.label.of_truth(truth_of(int(image_id[1:]), region).ids, None)
         ids = [answer] if isinstance(answer, int) else list(np.atleast_1d(answer))
         dense = isinstance(answer, np.ndarray)
-        data = encode_mask(np.asarray(answer)) if dense else json.dumps(list(map(int, ids))).encode()
+        data = (
+            encode_mask(np.asarray(answer)) if dense else json.dumps(list(map(int, ids))).encode()
+        )
         asked.storage.replace(f"tasks/task-{number:05d}.{asked.label.answer_ending}", data)
 
 
@@ -173,8 +180,14 @@ def test_it_says_how_it_works(kind):
     [
         ({"annotator": "file"}, ["label.annotator", "did you mean 'files'"]),
         ({"annotator": {"kind": "simulated", "share": 0.5}}, ["of kind 'files'", "'simulated'"]),
-        ({"annotator": "files", "share": 0.5}, ["label.share", "it is a setting of label.annotator where its kind is 'files'"]),
-        ({"kind": "dominant", "margin": 5}, ["label.margin", "it is a setting of label.annotator where its kind is 'files'"]),
+        (
+            {"annotator": "files", "share": 0.5},
+            ["label.share", "it is a setting of label.annotator where its kind is 'files'"],
+        ),
+        (
+            {"kind": "dominant", "margin": 5},
+            ["label.margin", "it is a setting of label.annotator where its kind is 'files'"],
+        ),
         ({"annotator": {"kind": "files", "share": 0}}, ["label.annotator.share", "0"]),
     ],
 )

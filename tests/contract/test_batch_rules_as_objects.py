@@ -71,7 +71,9 @@ def test_a_query_is_chosen(kind):
 
 
 def test_settings_are_listed_for_every_kind_that_has_some():
-    with_settings = {kind for kind in ALL if BATCH_RULES.find(kind).model_fields.keys() - {"kind", "candidates"}}
+    with_settings = {
+        kind for kind in ALL if BATCH_RULES.find(kind).model_fields.keys() - {"kind", "candidates"}
+    }
     assert set(SETTINGS) == with_settings
 
 
@@ -93,7 +95,9 @@ def test_a_setting_reaches_the_rule(monkeypatch, kind):
 @pytest.mark.parametrize("kind", ["class_split", "own_batch_rules:Spread"])
 def test_no_more_than_the_candidates_are_chosen(kind):
     pool = bench(kind, candidates=12)
-    pool.state = replace(pool.state, extracted={})  # a feature pass would have settled which they are
+    pool.state = replace(
+        pool.state, extracted={}
+    )  # a feature pass would have settled which they are
     best = names(bench("topk").choose(12)) if kind != "class_split" else None
     chosen = names(pool.choose(30))
     assert len(chosen) == 12 and (best is None or set(chosen) == set(best))
@@ -104,17 +108,23 @@ def test_a_rule_says_which_scores_it_cannot_take(kind):
     """... in words that name its key and itself, and a run is refused with them."""
     rule = BATCH_RULES.parse({"kind": kind})
     for score, function in ACQUISITIONS.items():
-        config = parse_config({"strategy": {"score": score, "batch": {"kind": kind}}}, source="test")
+        config = parse_config(
+            {"strategy": {"score": score, "batch": {"kind": kind}}}, source="test"
+        )
         problem = rule.why_not(score, function)
         if problem is None:
             check_scores(config, find_acquisition(score))
             continue
-        assert "strategy.batch.kind=" in problem and repr(kind) in problem and repr(score) in problem
+        assert (
+            "strategy.batch.kind=" in problem and repr(kind) in problem and repr(score) in problem
+        )
         with pytest.raises(ConfigError, match="use "):
             check_scores(config, find_acquisition(score))
 
 
-@pytest.mark.parametrize("kind", [kind for kind in ALL if issubclass(BATCH_RULES.find(kind), KeyedRule)])
+@pytest.mark.parametrize(
+    "kind", [kind for kind in ALL if issubclass(BATCH_RULES.find(kind), KeyedRule)]
+)
 def test_keys_do_not_depend_on_the_part(kind):
     rule, pool = BATCH_RULES.parse({"kind": kind}), bench(kind)
     part = pool.read_scores(pool.state.scores[0][0])
@@ -123,7 +133,9 @@ def test_keys_do_not_depend_on_the_part(kind):
     assert np.array_equal(keys[7:20], rule.keys(part.slice(7, 13), Moment(seed=3, cycle=1)))
 
 
-@pytest.mark.parametrize("kind", [kind for kind in ALL if issubclass(BATCH_RULES.find(kind), CandidateRule)])
+@pytest.mark.parametrize(
+    "kind", [kind for kind in ALL if issubclass(BATCH_RULES.find(kind), CandidateRule)]
+)
 def test_a_shorter_answer_begins_a_longer_one_or_the_rule_says_so(kind):
     rule = BATCH_RULES.parse({"kind": kind})
     few, many = names(bench(kind).choose(8)), names(bench(kind).choose(20))

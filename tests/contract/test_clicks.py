@@ -19,12 +19,21 @@ CAP, STEP = 100, 500
 class Run(Bench):
     """A run from its labelled start set on: the driver's own decisions and choices; models and labels are only said to be there."""
 
-    def __init__(self, amount, cost_of, *, start_spent=500, start_reserved=2000, step=STEP, **values):
+    def __init__(
+        self, amount, cost_of, *, start_spent=500, start_reserved=2000, step=STEP, **values
+    ):
         budget = {"unit": "clicks", "start": step, "per_cycle": step, "amount": amount}
         super().__init__({"budget": budget, "label": {"max_clicks": CAP}, **values})
         start = replace(self.state.queries[0], cost=start_reserved, received_cost=start_spent)
         scores = self.state.scores[0]
-        self.state = replace(self.state, created={**self.state.created, "amount": amount}, queries=(start,), spent=start_spent, scores={}, scored={})
+        self.state = replace(
+            self.state,
+            created={**self.state.created, "amount": amount},
+            queries=(start,),
+            spent=start_spent,
+            scores={},
+            scored={},
+        )
         self.scores, self.features, self.cost_of = scores, self.state.features[0], cost_of
         self.state = replace(self.state, features={}, extracted={}, term=1)
 
@@ -38,11 +47,20 @@ class Run(Bench):
         raise AssertionError("the run does not end")
 
     def step(self, action):
-        known = {actions.Train: self.train, actions.Score: self.score, actions.Extract: self.extract}
+        known = {
+            actions.Train: self.train,
+            actions.Score: self.score,
+            actions.Extract: self.extract,
+        }
         if type(action) in known:
             known[type(action)](action.cycle)
             return
-        acts = {actions.Select: choose.select, actions.Label: self.label, actions.Close: perform.close, actions.Finish: perform.finish}
+        acts = {
+            actions.Select: choose.select,
+            actions.Label: self.label,
+            actions.Close: perform.close,
+            actions.Finish: perform.finish,
+        }
         kind, data = acts[type(action)](self, action)
         self.state = fold([Event(sequence=0, kind=kind, time="", data=data)], self.state)
 
@@ -50,23 +68,49 @@ class Run(Bench):
         self.state = replace(self.state, trained={**self.state.trained, cycle: {}})
 
     def score(self, cycle):
-        self.state = replace(self.state, scores={**self.state.scores, cycle: self.scores}, scored={**self.state.scored, cycle: {}})
+        self.state = replace(
+            self.state,
+            scores={**self.state.scores, cycle: self.scores},
+            scored={**self.state.scored, cycle: {}},
+        )
 
     def extract(self, cycle):
-        self.state = replace(self.state, features={**self.state.features, cycle: self.features}, extracted={**self.state.extracted, cycle: {}})
+        self.state = replace(
+            self.state,
+            features={**self.state.features, cycle: self.features},
+            extracted={**self.state.extracted, cycle: {}},
+        )
 
     def label(self, context, action):
         query = self.state.queries[-1]
         table = read_table(self.storage, query.file)
-        costs = [min(cost, self.cost_of(query.cycle, row)) for row, cost in enumerate(table["cost"].to_pylist())]
+        costs = [
+            min(cost, self.cost_of(query.cycle, row))
+            for row, cost in enumerate(table["cost"].to_pylist())
+        ]
         self.pool.label(table)
-        facts = {"num_pixels": 1, "refused": [], "seconds": 0.0, "term": self.state.term, "part": None}
-        return "labels_received", {"cycle": query.cycle, "num_regions": len(table), "cost": sum(costs), "clicks": sum(costs), **facts}
+        facts = {
+            "num_pixels": 1,
+            "refused": [],
+            "seconds": 0.0,
+            "term": self.state.term,
+            "part": None,
+        }
+        return "labels_received", {
+            "cycle": query.cycle,
+            "num_regions": len(table),
+            "cost": sum(costs),
+            "clicks": sum(costs),
+            **facts,
+        }
 
     @property
     def spent_by_cycle(self):
         cycles = sorted({query.cycle for query in self.state.queries})
-        return [sum(query.received_cost for query in self.state.queries if query.cycle == cycle) for cycle in cycles]
+        return [
+            sum(query.received_cost for query in self.state.queries if query.cycle == cycle)
+            for cycle in cycles
+        ]
 
     def cheapest_left(self):
         parts = [part for part in scored_parts(self, max(self.state.scored)) if len(part)]
@@ -91,7 +135,9 @@ def test_a_run_ends_only_where_the_rest_pays_for_no_region(rule, name, cost_of):
     assert left < run.cheapest_left()
     assert run.state.reserved == 0
     assert len(run.state.trained) <= 2 + 2 * 8000 // STEP
-    assert run.state.finished == ("budget spent" if left == 0 else "nothing left that fits the budget")
+    assert run.state.finished == (
+        "budget spent" if left == 0 else "nothing left that fits the budget"
+    )
 
 
 def test_no_cycle_trains_for_next_to_nothing():

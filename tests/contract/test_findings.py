@@ -52,7 +52,11 @@ def opened(root, **settings):
 def both(dataset):
     """Names of the errors that the check finds; a run must refuse just then."""
     report = check_dataset(dataset, reads_masks=True)
-    errors = {one["name"] for one in report["findings"] if one["severity"] == "error" and not one["allowed"]}
+    errors = {
+        one["name"]
+        for one in report["findings"]
+        if one["severity"] == "error" and not one["allowed"]
+    }
     assert report["ok"] == (not errors)
     if errors:
         with pytest.raises(ConfigError):
@@ -79,7 +83,10 @@ def test_a_good_data_set_has_no_finding(tmp_path):
         ((0, 64, 128), {"ignore_ids": (64, 128)}),
         ((0, 1, 255), {}),
         ((0, 1, 9), {"ignore_ids": (9,)}),
-        ((0, 255), {"dataset": "folder", "class_names": ("background", "disc"), "ignore_ids": (255,)}),
+        (
+            (0, 255),
+            {"dataset": "folder", "class_names": ("background", "disc"), "ignore_ids": (255,)},
+        ),
     ],
 )
 def test_a_class_that_hides_behind_no_label(ids, settings, tmp_path):
@@ -89,13 +96,20 @@ def test_a_class_that_hides_behind_no_label(ids, settings, tmp_path):
 
 
 def test_the_remedy_for_masks_of_0_and_255_gives_the_right_classes(tmp_path):
-    dataset = opened(make(tmp_path, ids=(0, 255)), class_names=("background", "disc"), mask_encoding="colors", colors=((0,) * 3, (255,) * 3))
+    dataset = opened(
+        make(tmp_path, ids=(0, 255)),
+        class_names=("background", "disc"),
+        mask_encoding="colors",
+        colors=((0,) * 3, (255,) * 3),
+    )
     assert both(dataset) == set()
     assert set(np.unique(read_mask(dataset.splits["val"][0].mask_uri, dataset.decoder))) == {0, 1}
 
 
 def test_validation_masks_alone_of_0_and_255_are_found(tmp_path):
-    assert both(opened(make(tmp_path, ids=(0, 1), val_ids=(0, 255)), class_names=("background", "disc"))) == {"absent_class"}
+    assert both(
+        opened(make(tmp_path, ids=(0, 1), val_ids=(0, 255)), class_names=("background", "disc"))
+    ) == {"absent_class"}
 
 
 @pytest.mark.parametrize(
@@ -109,7 +123,12 @@ def test_an_ignored_class_is_no_class(ids, settings, tmp_path):
     """Else the network has an output for it that is never right, and the mean IoU a class of 0."""
     dataset = opened(make(tmp_path, ids=ids), **settings)
     assert (dataset.class_names, dataset.num_classes, len(dataset.colors)) == (NAMES, 3, 3)
-    assert set(np.unique(read_mask(dataset.splits["val"][0].mask_uri, dataset.decoder))) == {0, 1, 2, 255}
+    assert set(np.unique(read_mask(dataset.splits["val"][0].mask_uri, dataset.decoder))) == {
+        0,
+        1,
+        2,
+        255,
+    }
     assert both(dataset) == set()
 
 
@@ -126,7 +145,9 @@ def test_ids_that_count_from_1_in_the_pool_alone(tmp_path):
 
 def test_the_remedy_for_ids_from_1_where_the_pool_alone_counts_so(tmp_path):
     settings = {"class_names": ("unlabelled", *NAMES), "ignore_ids": (0,)}
-    assert both(opened(make(tmp_path, ids=(1, 2, 3), val_ids=(0, 1, 2)), **settings)) == {"shifted_ids"}
+    assert both(opened(make(tmp_path, ids=(1, 2, 3), val_ids=(0, 1, 2)), **settings)) == {
+        "shifted_ids"
+    }
 
 
 def test_classes_of_the_pool_alone_are_mentioned(tmp_path):
@@ -139,7 +160,9 @@ def test_classes_of_the_pool_alone_are_mentioned(tmp_path):
 def test_a_pool_image_in_validation(copy, tmp_path):
     root = make(tmp_path)
     if copy == "renamed":
-        (root / "images" / "val" / "0.png").write_bytes((root / "images" / "train" / "2.png").read_bytes())
+        (root / "images" / "val" / "0.png").write_bytes(
+            (root / "images" / "train" / "2.png").read_bytes()
+        )
     settings = {"val_split": "train"} if copy == "same" else {}
     assert both(opened(root, **settings)) == {"shared_images"}
     assert both(opened(root, **settings, allow=("shared_images",))) == set()
@@ -152,7 +175,11 @@ def test_one_list_for_pool_and_validation(tmp_path):
         mask(tmp_path / "SegmentationClass" / f"{number}.png")
     (tmp_path / "ImageSets" / "Segmentation").mkdir(parents=True)
     (tmp_path / "ImageSets" / "Segmentation" / "default.txt").write_text("0\n1\n2\n")
-    assert both(opened(tmp_path, dataset="voc", train_split="default", val_split="default", class_names=NAMES)) == {"shared_images"}
+    assert both(
+        opened(
+            tmp_path, dataset="voc", train_split="default", val_split="default", class_names=NAMES
+        )
+    ) == {"shared_images"}
 
 
 @pytest.mark.parametrize("names", [("x.png", "x.jpg"), ("x.png", "x.JPG")])
@@ -184,13 +211,26 @@ def write_list(root, lines, *, encoding="utf-8", end="\n"):
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 @pytest.mark.parametrize(
-    "form", ["{}", "{}.png", "images/{}.png", "./images/{}.png", "images\\{}.png", "images/{0}.png masks/{0}.png", "{0}.png,{0}.png"]
+    "form",
+    [
+        "{}",
+        "{}.png",
+        "images/{}.png",
+        "./images/{}.png",
+        "images\\{}.png",
+        "images/{0}.png masks/{0}.png",
+        "{0}.png,{0}.png",
+    ],
 )
 def test_lists_of_every_form(encoding, end, form, tmp_path):
     root = make_listed(tmp_path)
     write_list(root, [form.format(name) for name in "abc"], encoding=encoding, end=end)
     dataset = opened(root)
-    assert [image.image_id for image in dataset.splits["train"]] == ["images/a.png", "images/b.png", "images/c.png"]
+    assert [image.image_id for image in dataset.splits["train"]] == [
+        "images/a.png",
+        "images/b.png",
+        "images/c.png",
+    ]
     assert all(image.mask_uri for image in dataset.splits["train"])
     assert dataset.findings == ()
 
@@ -200,11 +240,16 @@ def test_a_list_may_pair_an_image_with_a_mask_of_another_name(tmp_path):
     (root / "masks" / "a b.png").rename(root / "masks" / "a b_mask.png")
     write_list(root, ["images/a b.png masks/a b_mask.png", "c"])
     dataset = opened(root)
-    assert [image.mask_uri.rsplit("/")[-1] for image in dataset.splits["train"]] == ["a b_mask.png", "c.png"]
+    assert [image.mask_uri.rsplit("/")[-1] for image in dataset.splits["train"]] == [
+        "a b_mask.png",
+        "c.png",
+    ]
     assert not [one for one in dataset.findings if one.severity == "error"]
 
 
-@pytest.mark.parametrize("wrong", ["im77", "images/q.png", "a.png masks/nothing.png", "../masks/a", "/etc/passwd"])
+@pytest.mark.parametrize(
+    "wrong", ["im77", "images/q.png", "a.png masks/nothing.png", "../masks/a", "/etc/passwd"]
+)
 def test_a_name_that_matches_nothing_is_told(wrong, tmp_path):
     root = make_listed(tmp_path)
     write_list(root, ["a", "b", wrong])
@@ -216,7 +261,9 @@ def test_a_name_that_matches_nothing_is_told(wrong, tmp_path):
 
 def test_a_list_of_which_no_name_matches_says_so(tmp_path):
     write_list(make_listed(tmp_path), ["x1", "x2"])
-    with pytest.raises(ConfigError, match="no images of split 'train'.*2 of 2 lines name no image.*'x1', 'x2'"):
+    with pytest.raises(
+        ConfigError, match="no images of split 'train'.*2 of 2 lines name no image.*'x1', 'x2'"
+    ):
         opened(tmp_path)
 
 
@@ -239,7 +286,10 @@ def test_a_name_twice_is_one_image_and_is_mentioned(tmp_path):
 def test_accents_may_be_composed_or_not(tmp_path):
     name = "straße übersicht é"
     for number, split in enumerate(("train", "val")):
-        put(tmp_path / "images" / split / f"{unicodedata.normalize('NFC', name)}{number}.png", seed=number)
+        put(
+            tmp_path / "images" / split / f"{unicodedata.normalize('NFC', name)}{number}.png",
+            seed=number,
+        )
         mask(tmp_path / "masks" / split / f"{unicodedata.normalize('NFD', name)}{number}.PNG")
     assert both(opened(tmp_path)) == set()
 
@@ -252,7 +302,10 @@ def test_voc_images_of_one_name_in_two_folders_are_two(tmp_path):
     (tmp_path / "ImageSets" / "Segmentation" / "train.txt").write_text("2007/000\n2008/000\n")
     (tmp_path / "ImageSets" / "Segmentation" / "val.txt").write_text("2009/000\n")
     dataset = opened(tmp_path, dataset="voc")
-    assert [image.image_id for image in dataset.splits["train"]] == ["JPEGImages/2007/000.jpg", "JPEGImages/2008/000.jpg"]
+    assert [image.image_id for image in dataset.splits["train"]] == [
+        "JPEGImages/2007/000.jpg",
+        "JPEGImages/2008/000.jpg",
+    ]
 
 
 def test_linked_folders_are_followed_and_circles_end(tmp_path):
@@ -272,10 +325,14 @@ def test_linked_folders_are_followed_and_circles_end(tmp_path):
         opened(root)
 
 
-@pytest.mark.parametrize("name", ["../..", "../val", "/tmp", "", ".", "train/../val", "~/x", "s3://bucket"])
+@pytest.mark.parametrize(
+    "name", ["../..", "../val", "/tmp", "", ".", "train/../val", "~/x", "s3://bucket"]
+)
 @pytest.mark.parametrize("key", ["train_split", "val_split", "test_split"])
 def test_a_split_lies_in_the_data_set(name, key, tmp_path):
-    with pytest.raises(ConfigError, match=rf"data.{key} .*: a split is named by a folder or list below data.root"):
+    with pytest.raises(
+        ConfigError, match=rf"data.{key} .*: a split is named by a folder or list below data.root"
+    ):
         opened(make(tmp_path), **{key: name})
 
 
@@ -284,8 +341,13 @@ def test_masks_that_belong_to_no_image_are_mentioned(tmp_path):
     for path in (root / "masks" / "train").iterdir():
         path.rename(path.with_name(f"{path.stem}_mask.png"))
     report = check_dataset(opened(root), reads_masks=False)
-    assert [(one["name"], one["severity"]) for one in report["findings"]] == [("spare_masks", "warning")]
-    assert "4 masks below masks/ belong to no image: masks/train/0_mask.png" in report["findings"][0]["message"]
+    assert [(one["name"], one["severity"]) for one in report["findings"]] == [
+        ("spare_masks", "warning")
+    ]
+    assert (
+        "4 masks below masks/ belong to no image: masks/train/0_mask.png"
+        in report["findings"][0]["message"]
+    )
     assert not check_dataset(opened(root), reads_masks=True)["ok"]
 
 
@@ -293,8 +355,14 @@ def test_masks_that_belong_to_no_image_are_mentioned(tmp_path):
     ("settings", "words"),
     [
         ({"nearest_color": True}, "data.nearest_color: true has no effect"),
-        ({"mask_encoding": "colors", "colors": ((0, 0, 0), (1, 1, 1), (0, 0, 0))}, r"\[0, 0, 0\] stands for several classes"),
-        ({"mask_encoding": "colors", "colors": ((0, 0, 0), (1, 1, 1), (0, 0, 256))}, "data.colors.2.2 .* less than or equal to 255"),
+        (
+            {"mask_encoding": "colors", "colors": ((0, 0, 0), (1, 1, 1), (0, 0, 0))},
+            r"\[0, 0, 0\] stands for several classes",
+        ),
+        (
+            {"mask_encoding": "colors", "colors": ((0, 0, 0), (1, 1, 1), (0, 0, 256))},
+            "data.colors.2.2 .* less than or equal to 255",
+        ),
     ],
 )
 def test_tables_of_colours_that_cannot_be(settings, words, tmp_path):
@@ -334,16 +402,23 @@ def test_more_than_half_of_the_pool_masks_unusable(tmp_path):
     root = make(tmp_path, train=5)
     for number in range(2):
         mask(root / "masks" / "train" / f"{number}.png", size=(6, 8))
-    check_start(opened(root), pool_masks=True)  # a few are refused one by one, when they are to be labelled
+    check_start(
+        opened(root), pool_masks=True
+    )  # a few are refused one by one, when they are to be labelled
     mask(root / "masks" / "train" / "2.png", size=(6, 8))
-    with pytest.raises(ConfigError, match="3 of 5 masks of the split 'train' cannot be used.*6x8 pixels, its image 12x16"):
+    with pytest.raises(
+        ConfigError,
+        match="3 of 5 masks of the split 'train' cannot be used.*6x8 pixels, its image 12x16",
+    ):
         check_start(opened(root), pool_masks=True)
     check_start(opened(root))
 
 
 def test_shared_pictures_are_found_in_a_bucket(tmp_path):
     root = make(tmp_path)
-    (root / "images" / "val" / "0.png").write_bytes((root / "images" / "train" / "2.png").read_bytes())
+    (root / "images" / "val" / "0.png").write_bytes(
+        (root / "images" / "train" / "2.png").read_bytes()
+    )
     memory = fsspec.filesystem("memory")
     memory.put(str(root), "/findings", recursive=True)
     try:
@@ -354,12 +429,21 @@ def test_shared_pictures_are_found_in_a_bucket(tmp_path):
 
 def test_pictures_of_kinds_that_are_not_read_are_mentioned(tmp_path, caplog):
     root = make(tmp_path)
-    for path in ("images/train/a.heic", "images/train/b.GIF", "images/train/Thumbs.db", "images/train/.hidden.heic", "masks/val/c.jp2"):
+    for path in (
+        "images/train/a.heic",
+        "images/train/b.GIF",
+        "images/train/Thumbs.db",
+        "images/train/.hidden.heic",
+        "masks/val/c.jp2",
+    ):
         (root / path).write_bytes(b"x")
     dataset = opened(root)
     check_start(dataset)
     assert [one.name for one in dataset.findings] == ["unread_files"] * 2
-    assert "2 files below images/ are passed over: images/train/a.heic, images/train/b.GIF" in caplog.text
+    assert (
+        "2 files below images/ are passed over: images/train/a.heic, images/train/b.GIF"
+        in caplog.text
+    )
 
 
 def test_a_test_image_may_have_no_mask(tmp_path):

@@ -128,12 +128,18 @@ LAYOUTS = {
 
 
 def test_the_suite_covers_every_layout():
-    assert set(FAMILY.kinds) == {settings["dataset"] for _, settings in LAYOUTS.values() if isinstance(settings["dataset"], str)}
+    assert set(FAMILY.kinds) == {
+        settings["dataset"]
+        for _, settings in LAYOUTS.values()
+        if isinstance(settings["dataset"], str)
+    }
 
 
 def test_settings_of_another_layout_are_refused():
     with pytest.raises(ConfigError, match=r"unknown key 'data\.dataset\.suffix'"):
-        parse_config({"data": {"dataset": {"kind": "camvid", "suffix": ".jpeg"}, "root": "x"}}, source="t")
+        parse_config(
+            {"data": {"dataset": {"kind": "camvid", "suffix": ".jpeg"}, "root": "x"}}, source="t"
+        )
     with pytest.raises(ConfigError, match=r"data\.dataset.*did you mean 'cityscapes'"):
         parse_config({"data": {"dataset": "cityscape", "root": "x"}}, source="t")
     with pytest.raises(ConfigError, match=r"data\.root is missing; dataset 'voc' needs"):
@@ -190,7 +196,10 @@ def test_the_same_from_an_object_store(layout):
             assert [one.image_id for one in images] == [one.image_id for one in there.splits[split]]
             assert (read_image(there.splits[split][0].uri) == read_image(images[0].uri)).all()
             if images[0].mask_uri:
-                assert (read_mask(there.splits[split][0].mask_uri, there.decoder) == read_mask(images[0].mask_uri, here.decoder)).all()
+                assert (
+                    read_mask(there.splits[split][0].mask_uri, there.decoder)
+                    == read_mask(images[0].mask_uri, here.decoder)
+                ).all()
         check_start(there)
     finally:
         memory.rm("/bucket", recursive=True)
@@ -212,7 +221,9 @@ def test_label_ids_become_training_ids(tmp_path):
 
 def test_a_pool_without_masks_has_none(tmp_path):
     folder_without_masks(tmp_path)
-    assert [one.mask_uri for one in open_at(tmp_path, {"dataset": "folder", **NAMES}).splits["train"]] == [None]
+    assert [
+        one.mask_uri for one in open_at(tmp_path, {"dataset": "folder", **NAMES}).splits["train"]
+    ] == [None]
 
 
 def test_what_is_wrong_is_found(tmp_path):
@@ -235,7 +246,10 @@ def test_what_is_wrong_is_found(tmp_path):
     ("spoil", "words"),
     [
         (lambda root: (root / "valannot" / "a0.png").unlink(), "no mask"),
-        (lambda root: Image.new("L", (3, 3)).save(root / "valannot" / "a0.png"), "3x3 pixels, its image 12x16"),
+        (
+            lambda root: Image.new("L", (3, 3)).save(root / "valannot" / "a0.png"),
+            "3x3 pixels, its image 12x16",
+        ),
         (lambda root: (root / "valannot" / "a0.png").write_bytes(b"x"), "cannot be read"),
     ],
 )

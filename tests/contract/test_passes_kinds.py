@@ -54,7 +54,11 @@ class TemperedNetwork:
         return (self.network(given),)
 
     def suffix(self, prefix, number):
-        return prefix[0] if number is None else prefix[0] / (1 + self.spread * generator("tempered", *self.key, number).random())
+        return (
+            prefix[0]
+            if number is None
+            else prefix[0] / (1 + self.spread * generator("tempered", *self.key, number).random())
+        )
 
 
 OWN = f"{__name__}:Tempered"
@@ -83,12 +87,16 @@ def inputs_of(network: nn.Module, num_images: int = 2):
 
 
 def open_passes(kind, network, *, seed=3, cycle=2):
-    return PASSES.parse({"kind": kind}).open(copy.deepcopy(network), "reference", "cpu", seed=seed, cycle=cycle)
+    return PASSES.parse({"kind": kind}).open(
+        copy.deepcopy(network), "reference", "cpu", seed=seed, cycle=cycle
+    )
 
 
 @every_kind
 def test_a_kind_needs_no_settings_and_reads_back(kind):
-    passes = parse_config({"strategy": {"score": "bald", "passes": {"kind": kind}}}, source="test").strategy.passes
+    passes = parse_config(
+        {"strategy": {"score": "bald", "passes": {"kind": kind}}}, source="test"
+    ).strategy.passes
     assert passes == PASSES.parse(passes.model_dump(mode="json"))
     assert passes.count == 10
 
@@ -96,7 +104,9 @@ def test_a_kind_needs_no_settings_and_reads_back(kind):
 @every_kind
 def test_a_kind_says_what_it_is(kind):
     passes = PASSES.parse({"kind": kind, "count": 4})
-    assert (passes.num_members, passes.num_snapshots) in ([(4, 0), (1, 4)] if passes.are_models else [(1, 0)])
+    assert (passes.num_members, passes.num_snapshots) in (
+        [(4, 0), (1, 4)] if passes.are_models else [(1, 0)]
+    )
     assert not (passes.are_models and passes.changes_maps)
     assert passes.needs and (passes.paper or kind == OWN)
 
@@ -150,15 +160,27 @@ def test_kinds_that_change_maps_share_the_maps_of_the_backbone(kind, frozen):
 @pytest.mark.parametrize(
     ("passes", "words"),
     [
-        ({"kind": "noise", "places": ["head"]}, ["strategy.passes.places", "a setting of kind 'dropout'", "this one is 'noise'"]),
-        ({"kind": "ensemble", "probability": 0.5}, ["strategy.passes.probability", "'dropout' or 'features'"]),
+        (
+            {"kind": "noise", "places": ["head"]},
+            ["strategy.passes.places", "a setting of kind 'dropout'", "this one is 'noise'"],
+        ),
+        (
+            {"kind": "ensemble", "probability": 0.5},
+            ["strategy.passes.probability", "'dropout' or 'features'"],
+        ),
         ({"kind": "dropout", "noise": 0.5}, ["strategy.passes.noise", "a setting of kind 'noise'"]),
-        ({"noise": 0.5}, ["strategy.passes.noise", "a setting of kind 'noise'", "this one is 'dropout'"]),
+        (
+            {"noise": 0.5},
+            ["strategy.passes.noise", "a setting of kind 'noise'", "this one is 'dropout'"],
+        ),
         ({"kind": "features", "probability": 1}, ["strategy.passes.probability", "1"]),
         ({"kind": "ensemble", "count": 1}, ["strategy.passes.count", "1"]),
         ({"kind": "ensembles"}, ["strategy.passes: kind 'ensembles'", "did you mean 'ensemble'?"]),
         ("dropout", ["strategy.passes", "give keys with values"]),
-        ({"kind": "ray_al.score.passes.changed_maps:ChangedMaps"}, ["strategy.passes: kind", "does not define change"]),
+        (
+            {"kind": "ray_al.score.passes.changed_maps:ChangedMaps"},
+            ["strategy.passes: kind", "does not define change"],
+        ),
     ],
 )
 def test_a_wrong_setting_is_refused_with_its_remedy(passes, words):

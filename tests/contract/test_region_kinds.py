@@ -115,7 +115,10 @@ def test_a_kind_says_what_it_is(name):
 @every_kind
 def test_a_kind_needs_no_settings_and_reads_back(name):
     config = parse_config({"regions": {"kind": name}}, source="test")
-    assert parse_config({"regions": config.regions.model_dump(mode="json")}, source="test").regions == config.regions
+    assert (
+        parse_config({"regions": config.regions.model_dump(mode="json")}, source="test").regions
+        == config.regions
+    )
     assert hash(config.regions) == hash(REGIONS.parse({"kind": name}))
 
 
@@ -227,7 +230,10 @@ def test_means_over_regions(name, size):
     values = generator("values", *size).random((2, *size), dtype=np.float32)
     torch = pytest.importorskip("torch")
     means = np.asarray(open_pooler(kind, regions, *size).mean(torch.from_numpy(values)))
-    expected = [[one[regions.labels == region].mean() for one in values] for region in range(regions.num_regions)]
+    expected = [
+        [one[regions.labels == region].mean() for one in values]
+        for region in range(regions.num_regions)
+    ]
     assert np.abs(means - expected).max() < 1e-5
 
 
@@ -257,23 +263,37 @@ def test_an_own_kind_says_why_an_image_has_no_region():
             return Grid(rows=5, columns=5).of_image(height, width)
 
     reason = Nothing(kind="nothing").too_small(3, 9)
-    assert reason == ("the image of 3x9 pixels has no region with regions.kind=nothing; change that, or take the image out of the split")
+    assert reason == (
+        "the image of 3x9 pixels has no region with regions.kind=nothing; change that, or take the image out of the split"
+    )
 
 
 @pytest.mark.parametrize(
     ("regions", "words"),
     [
-        ({"kind": "superpixels", "rows": 9}, ["regions.rows", "(value 9)", "a setting of kind 'grid'", "this one is 'superpixels'"]),
+        (
+            {"kind": "superpixels", "rows": 9},
+            ["regions.rows", "(value 9)", "a setting of kind 'grid'", "this one is 'superpixels'"],
+        ),
         ({"kind": "image", "columns": 9}, ["regions.columns", "a setting of kind 'grid'"]),
-        ({"kind": "grid", "radius": 2}, ["regions.radius", "'pixels' or 'windows'", "this one is 'grid'"]),
+        (
+            {"kind": "grid", "radius": 2},
+            ["regions.radius", "'pixels' or 'windows'", "this one is 'grid'"],
+        ),
         ({"kind": "grid", "rovs": 2}, ["regions.rovs", "did you mean 'rows'?"]),
         ({"kind": "grit"}, ["regions: kind", "grit", "did you mean 'grid'?"]),
         ({"kind": "superpixels", "method": "seed"}, ["regions.method", "seed"]),
         ({"kind": "pixels", "per_image": 0}, ["regions.per_image", "0"]),
         ("grid", ["regions", "give keys with values"]),
         ({"kind": "no.such.module:Kind"}, ["regions: kind", "no.such.module"]),
-        ({"kind": "ray_al.core.types:Box"}, ["regions: kind", "no subclass of ray_al.core.families.regions.Regions"]),
-        ({"kind": "ray_al.regions.sparse:SparseRegions"}, ["regions: kind", "does not define apart, reach, region_scores"]),
+        (
+            {"kind": "ray_al.core.types:Box"},
+            ["regions: kind", "no subclass of ray_al.core.families.regions.Regions"],
+        ),
+        (
+            {"kind": "ray_al.regions.sparse:SparseRegions"},
+            ["regions: kind", "does not define apart, reach, region_scores"],
+        ),
     ],
 )
 def test_a_wrong_setting_is_refused_with_its_remedy(regions, words):
@@ -287,14 +307,25 @@ def test_a_wrong_setting_is_refused_with_its_remedy(regions, words):
     ("overrides", "expected"),
     [
         (["regions.kind=image"], {"kind": "image"}),
-        (["regions.kind=windows", "regions.radius=3"], {"kind": "windows", "per_image": 10, "radius": 3}),
-        (["regions.radius=3", "regions.kind=windows"], {"kind": "windows", "per_image": 10, "radius": 3}),
-        (["regions.kind=pixels", "regions.per_image=7", "regions.kind=windows"], {"kind": "windows", "per_image": 7, "radius": 1}),
+        (
+            ["regions.kind=windows", "regions.radius=3"],
+            {"kind": "windows", "per_image": 10, "radius": 3},
+        ),
+        (
+            ["regions.radius=3", "regions.kind=windows"],
+            {"kind": "windows", "per_image": 10, "radius": 3},
+        ),
+        (
+            ["regions.kind=pixels", "regions.per_image=7", "regions.kind=windows"],
+            {"kind": "windows", "per_image": 7, "radius": 1},
+        ),
         (["regions={kind: grid, rows: 2}"], {"kind": "grid", "rows": 2, "columns": 4}),
         (["regions.columns=9"], {"kind": "grid", "rows": 3, "columns": 9}),
     ],
 )
-def test_another_kind_takes_none_of_the_settings_that_only_the_one_before_has(tmp_path, overrides, expected):
+def test_another_kind_takes_none_of_the_settings_that_only_the_one_before_has(
+    tmp_path, overrides, expected
+):
     for text in ("regions: {rows: 3, columns: 4}", "regions: {kind: grid, rows: 3, columns: 4}"):
         (tmp_path / "c.yaml").write_text(text)
         assert load_config(str(tmp_path / "c.yaml"), overrides).regions.model_dump() == expected

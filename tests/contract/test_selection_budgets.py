@@ -22,7 +22,12 @@ QUERIES = json.loads(GOLDEN.read_text())
 """Digests of queries of `unit: regions`, by pool, rule, seed, filter and number of regions; this file, run as a script, makes them again."""
 VARIANTS = {kind: BATCH_RULES.parse({"kind": kind}) for kind in BATCH_RULES.kinds}
 RULES = sorted(VARIANTS)
-FILTERS = {"none": {}, "per_image": {"per_image": 1}, "min_distance": {"min_distance": 60.0}, "void": {"skip_void_by_ground_truth": True}}
+FILTERS = {
+    "none": {},
+    "per_image": {"per_image": 1},
+    "min_distance": {"min_distance": 60.0},
+    "void": {"skip_void_by_ground_truth": True},
+}
 CELL, CAP, WANTED = 768, 100, 12
 """Pixels of a cell of the pool `equal`, clicks reserved for one, and regions in a query."""
 PAYS = {"regions": WANTED, "pixels": WANTED * CELL + 100, "clicks": WANTED * CAP + 30}
@@ -30,9 +35,18 @@ PAYS = {"regions": WANTED, "pixels": WANTED * CELL + 100, "clicks": WANTED * CAP
 
 
 def bench(rule, unit="regions", filters=None, *, batch=None, label=None, score=None, **pool):
-    strategy = {"score": score or ("clasp" if rule == "class_split" else "entropy"), "batch": {"kind": rule, **(batch or {})}, **(filters or {})}
+    strategy = {
+        "score": score or ("clasp" if rule == "class_split" else "entropy"),
+        "batch": {"kind": rule, **(batch or {})},
+        **(filters or {}),
+    }
     budget = {"unit": unit, "start": 5, "per_cycle": 5, "amount": 100}
-    values = {"seed": pool.get("seed", 0), "strategy": strategy, "budget": budget, "label": {"max_clicks": CAP, **(label or {})}}
+    values = {
+        "seed": pool.get("seed", 0),
+        "strategy": strategy,
+        "budget": budget,
+        "label": {"max_clicks": CAP, **(label or {})},
+    }
     return Bench(values, **pool)
 
 
@@ -44,18 +58,36 @@ def names(query):
 def asked(monkeypatch):
     """How many regions rules were asked for."""
     numbers = []
-    asking = ((rules.KeyedRule, "rank"), (SoftrankRule, "rank"), (StratifiedRule, "rank"), (rules.CandidateRule, "pick"))
+    asking = (
+        (rules.KeyedRule, "rank"),
+        (SoftrankRule, "rank"),
+        (StratifiedRule, "rank"),
+        (rules.CandidateRule, "pick"),
+    )
     for rule, name in asking:
         real = getattr(rule, name)
-        monkeypatch.setattr(rule, name, lambda *given, real=real, **options: numbers.append(options["k"]) or real(*given, **options))
+        monkeypatch.setattr(
+            rule,
+            name,
+            lambda *given, real=real, **options: (
+                numbers.append(options["k"]) or real(*given, **options)
+            ),
+        )
     return numbers
 
 
 def digest(key):
     """What QUERIES holds of a key, chosen anew."""
     kind, rule, seed, name, number = key.split("-")
-    query = bench(rule, filters=FILTERS[name], kind=kind, sizes="mixed", seed=int(seed)).choose(int(number))
-    rows = list(zip(*(query[name].to_pylist() for name in ("image_id", "region", "rank", "cost", "reason")), strict=True))
+    query = bench(rule, filters=FILTERS[name], kind=kind, sizes="mixed", seed=int(seed)).choose(
+        int(number)
+    )
+    rows = list(
+        zip(
+            *(query[name].to_pylist() for name in ("image_id", "region", "rank", "cost", "reason")),
+            strict=True,
+        )
+    )
     return hashlib.sha256(repr(rows).encode()).hexdigest()[:16]
 
 
@@ -73,7 +105,9 @@ def test_the_same_choice_in_every_unit(asked, rule, name):
     for unit, amount in PAYS.items():
         asked.clear()
         query = bench(rule, unit, FILTERS[name]).choose(amount)
-        assert sum(query["cost"].to_pylist()) == amount - (0 if unit == "regions" else amount % {"pixels": CELL, "clicks": CAP}[unit])
+        assert sum(query["cost"].to_pylist()) == amount - (
+            0 if unit == "regions" else amount % {"pixels": CELL, "clicks": CAP}[unit]
+        )
         found[unit] = names(query), tuple(asked)
     assert len(set(found["regions"][0])) == WANTED
     assert found["regions"] == found["pixels"] == found["clicks"]
@@ -84,13 +118,21 @@ def test_the_same_choice_in_every_unit(asked, rule, name):
 @pytest.mark.parametrize("rule", RULES)
 def test_whole_images_are_chosen_as_regions_are(asked, rule):
     queries = []
-    for unit, amount in (("regions", WANTED), ("images", WANTED), ("pixels", WANTED * 96 * 128 + 5000), ("clicks", WANTED * CAP + 30)):
+    for unit, amount in (
+        ("regions", WANTED),
+        ("images", WANTED),
+        ("pixels", WANTED * 96 * 128 + 5000),
+        ("clicks", WANTED * CAP + 30),
+    ):
         queries.append(names(bench(rule, unit, kind="image").choose(amount)))
     assert queries == [queries[0]] * 4
     assert asked == [WANTED + fill.ONE_MORE] * 4
 
 
-@pytest.mark.parametrize("rule", [rule for rule in RULES if VARIANTS[rule].why_not("random", ACQUISITIONS["random"]) is None])
+@pytest.mark.parametrize(
+    "rule",
+    [rule for rule in RULES if VARIANTS[rule].why_not("random", ACQUISITIONS["random"]) is None],
+)
 def test_broken_images_are_made_up_for_in_every_unit(asked, monkeypatch, rule):
     """Where no scorer opened them: the query does, and asks for what they took away."""
     broken = (3, 11, 12, 20, 27)
@@ -132,7 +174,9 @@ def test_what_a_query_in_regions_costs_pays_for_the_same_query_in_pixels(rule, n
     # By another number of clusters, another number of regions may be all that is paid.
     assert abs(len(query) - number) <= getattr(VARIANTS[rule], "depends_on_k", False)
     assert sum(query["num_pixels"].to_pylist()) <= amount
-    if rule != "centroids":  # its candidates change with the number too, so that one region more may cost less: there the search finds another number
+    if (
+        rule != "centroids"
+    ):  # its candidates change with the number too, so that one region more may cost less: there the search finds another number
         assert names(query) == names(bench(rule, sizes="mixed").choose(len(query)))
 
 
@@ -142,7 +186,9 @@ def test_images_are_opened_as_many_as_are_paid(asked, rule):
     pool = bench(rule, "images")
     query = pool.choose(6)
     opened = {0, 1}  # those of the labelled regions
-    for image, cost in zip(query["image_index"].to_pylist(), query["cost"].to_pylist(), strict=True):
+    for image, cost in zip(
+        query["image_index"].to_pylist(), query["cost"].to_pylist(), strict=True
+    ):
         assert cost == (image not in opened)
         opened.add(image)
     assert len(opened) == 8
@@ -153,7 +199,10 @@ def test_images_are_opened_as_many_as_are_paid(asked, rule):
 @pytest.mark.parametrize("rule", RULES)
 def test_a_rest_that_pays_for_nothing_asks_for_nothing(asked, rule):
     query = bench(rule, "pixels").choose(CELL - 1)
-    assert (len(query), len(asked)) == (0, 0 if isinstance(VARIANTS[rule], rules.CandidateRule) else 1)
+    assert (len(query), len(asked)) == (
+        0,
+        0 if isinstance(VARIANTS[rule], rules.CandidateRule) else 1,
+    )
 
 
 @pytest.mark.parametrize("candidates", [100, 100_000])
@@ -178,7 +227,11 @@ def test_what_counts_as_labelled_is_labelled(monkeypatch, candidates):
 
 def test_reading_scores_once_is_enough_where_all_regions_cost_the_same(monkeypatch):
     reads = []
-    monkeypatch.setattr(scored_pool, "scored_parts", lambda *given, real=scored_pool.scored_parts: reads.append(given) or real(*given))
+    monkeypatch.setattr(
+        scored_pool,
+        "scored_parts",
+        lambda *given, real=scored_pool.scored_parts: reads.append(given) or real(*given),
+    )
     for rule in ("topk", "power", "softmax", "softrank"):
         reads.clear()
         bench(rule, "pixels").choose(PAYS["pixels"])
@@ -200,7 +253,10 @@ def test_the_start_set_is_the_same_in_every_unit(monkeypatch):
 
 def test_the_bench_holds_what_it_says():
     pool = bench("topk")
-    assert sum(len(read_table(pool.storage, ref)) for ref in pool.state.scores[0].values()) == 30 * 16 - NUM_LABELLED
+    assert (
+        sum(len(read_table(pool.storage, ref)) for ref in pool.state.scores[0].values())
+        == 30 * 16 - NUM_LABELLED
+    )
     assert np.array_equal(pool.pool.labelled_numbers, np.arange(NUM_LABELLED))
 
 

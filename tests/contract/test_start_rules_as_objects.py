@@ -15,11 +15,15 @@ from ray_al.driver.decide import first_cycle, needs_model
 
 OWN = "own_batch_rules:ReversedStart"
 ALL = [*START_RULES.kinds, OWN]
-LATER = StrategyConfig.model_validate({"score": "bvsb", "batch": {"kind": "power"}, "per_image": 3, "skip_void_by_ground_truth": True})
+LATER = StrategyConfig.model_validate(
+    {"score": "bvsb", "batch": {"kind": "power"}, "per_image": 3, "skip_void_by_ground_truth": True}
+)
 
 
 def config_of(rule):
-    return parse_config({"budget": {"start_rule": rule, "start": 12, "per_cycle": 5, "amount": 100}}, source="test")
+    return parse_config(
+        {"budget": {"start_rule": rule, "start": 12, "per_cycle": 5, "amount": 100}}, source="test"
+    )
 
 
 @pytest.mark.parametrize("kind", ALL)
@@ -33,7 +37,9 @@ def test_a_word_means_the_kind_alone(kind):
 
 
 def test_a_rule_without_settings_is_written_as_a_word():
-    written = {kind: config_of(kind).model_dump(mode="json")["budget"]["start_rule"] for kind in ALL}
+    written = {
+        kind: config_of(kind).model_dump(mode="json")["budget"]["start_rule"] for kind in ALL
+    }
     words = {"random", "scored", "equal_per_image", OWN}
     assert all((value == kind) == (kind in words) for kind, value in written.items())
     assert written["class_aware"] == {"kind": "class_aware", "seed_share": 0.5}
@@ -47,7 +53,9 @@ def test_the_strategy_of_the_start_set_keeps_what_all_strategies_share(kind):
     assert (strategy == LATER) == rule.follows_strategy
     config = config_of(kind).model_copy(update={"strategy": LATER})
     assert config.strategy_at(START_CYCLE) == strategy
-    assert config.strategy_at(SEED_CYCLE) == StrategyConfig(score="random", skip_void_by_ground_truth=True)
+    assert config.strategy_at(SEED_CYCLE) == StrategyConfig(
+        score="random", skip_void_by_ground_truth=True
+    )
     assert config.strategy_at(0) == LATER
 
 
@@ -59,15 +67,28 @@ def test_a_seed_part_comes_first_and_needs_no_model(kind):
     assert needs_model(config, START_CYCLE) == rule.needs_model
 
 
-@pytest.mark.parametrize("kind", [kind for kind in ALL if not START_RULES.find(kind).needs_model or START_RULES.parse(kind).seed_part])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        kind
+        for kind in ALL
+        if not START_RULES.find(kind).needs_model or START_RULES.parse(kind).seed_part
+    ],
+)
 def test_a_rule_without_a_model_ranks_the_pool(kind):
     """The ranking for many begins with that for few, and holds only what may be chosen."""
     rule = START_RULES.parse(kind)
     cycle = SEED_CYCLE if rule.seed_part else START_CYCLE
     pool = Bench({"budget": {"start_rule": kind, "start": 12, "per_cycle": 5, "amount": 100}})
     remaining = np.arange(30 * 16) % 3 > 0
-    ranked = [rule.rank(pool.pool.manifest, pool.pool.kind, k=k, seed=4, cycle=cycle, remaining=remaining) for k in (9, 40)]
-    names = [list(zip(one["image_index"].to_pylist(), one["region"].to_pylist(), strict=True)) for one in ranked]
+    ranked = [
+        rule.rank(pool.pool.manifest, pool.pool.kind, k=k, seed=4, cycle=cycle, remaining=remaining)
+        for k in (9, 40)
+    ]
+    names = [
+        list(zip(one["image_index"].to_pylist(), one["region"].to_pylist(), strict=True))
+        for one in ranked
+    ]
     assert names[1][:9] == names[0] and len(set(names[1])) == 40
     assert all(remaining[16 * index + region] for index, region in names[1])
 
@@ -78,7 +99,10 @@ def test_a_start_set_is_chosen_by_a_rule_of_ones_own(monkeypatch):
         pool = Bench({"budget": {"start_rule": kind, "start": 12, "per_cycle": 5, "amount": 100}})
         monkeypatch.setattr("ray_al.driver.quarantine.read_pool_image", pool.read_image)
         query = choose_query(pool, START_CYCLE, 12)
-        chosen[kind] = query["reason"].to_pylist(), set(zip(query["image_id"].to_pylist(), query["region"].to_pylist(), strict=True))
+        chosen[kind] = (
+            query["reason"].to_pylist(),
+            set(zip(query["image_id"].to_pylist(), query["region"].to_pylist(), strict=True)),
+        )
     assert chosen[OWN][0] == ["reversed"] * 12
     assert not chosen[OWN][1] & chosen["random"][1]
 
@@ -86,9 +110,21 @@ def test_a_start_set_is_chosen_by_a_rule_of_ones_own(monkeypatch):
 @pytest.mark.parametrize(
     ("kind", "settings", "batch"),
     [
-        ("kcenter", {"candidates": 7, "tolerance": 0.1}, {"kind": "kcenter", "candidates": 7, "tolerance": 0.1}),
-        ("centroids", {"components": 3, "iterations": 2}, {"kind": "centroids", "components": 3, "iterations": 2, "factor": None}),
-        ("typicality", {"clusters": 9, "neighbours": 4, "min_size": 1}, {"kind": "typiclust", "clusters": 9, "neighbours": 4, "min_size": 1}),
+        (
+            "kcenter",
+            {"candidates": 7, "tolerance": 0.1},
+            {"kind": "kcenter", "candidates": 7, "tolerance": 0.1},
+        ),
+        (
+            "centroids",
+            {"components": 3, "iterations": 2},
+            {"kind": "centroids", "components": 3, "iterations": 2, "factor": None},
+        ),
+        (
+            "typicality",
+            {"clusters": 9, "neighbours": 4, "min_size": 1},
+            {"kind": "typiclust", "clusters": 9, "neighbours": 4, "min_size": 1},
+        ),
     ],
 )
 def test_a_rule_on_features_is_a_batch_rule_with_its_settings(kind, settings, batch):
@@ -104,8 +140,14 @@ def test_a_rule_on_features_is_a_batch_rule_with_its_settings(kind, settings, ba
     ("budget", "words"),
     [
         ({"start_rule": "centroid"}, ["budget.start_rule", "did you mean 'centroids'"]),
-        ({"start_rule": {"kind": "random", "candidates": 3}}, ["budget.start_rule.candidates", "'kcenter'", "'random'"]),
-        ({"start_rule": {"kind": "class_aware", "seed_share": 1}}, ["budget.start_rule.seed_share"]),
+        (
+            {"start_rule": {"kind": "random", "candidates": 3}},
+            ["budget.start_rule.candidates", "'kcenter'", "'random'"],
+        ),
+        (
+            {"start_rule": {"kind": "class_aware", "seed_share": 1}},
+            ["budget.start_rule.seed_share"],
+        ),
         ({"seed_share": 0.5}, ["budget.seed_share", "budget.start_rule", "'class_aware'"]),
         ({"start_rule": "own_batch_rules:Spread"}, ["budget.start_rule", "StartRule"]),
     ],

@@ -19,7 +19,9 @@ class FileTracker(Tracker):
 
     name: str = "curve.jsonl"
 
-    def tell(self, run: TrackedRun, step: int, numbers: Mapping[str, float], memory: dict[str, Any]) -> None:
+    def tell(
+        self, run: TrackedRun, step: int, numbers: Mapping[str, float], memory: dict[str, Any]
+    ) -> None:
         if step == memory.get("broken_at"):
             raise OSError("the disk is full")
         memory["lines"] = [*memory.get("lines", []), [step, numbers["miou"]]]
@@ -86,7 +88,9 @@ def test_wrong_settings_are_refused(tracking, words):
 
 
 @pytest.mark.slow  # imports Ray and the services' packages
-@pytest.mark.parametrize(("kind", "shows"), [("tensorboard", False), ("mlflow", True), ("wandb", True)])
+@pytest.mark.parametrize(
+    ("kind", "shows"), [("tensorboard", False), ("mlflow", True), ("wandb", True)]
+)
 def test_a_sweep_is_shown_by_a_callback_of_tune(kind, shows, tmp_path):
     pytest.importorskip(TRACKERS.find(kind).package)
     callback = TRACKERS.parse({"kind": kind}).for_sweep(Storage(str(tmp_path)), "sweep")

@@ -31,13 +31,17 @@ every_unit = pytest.mark.parametrize("kind", [*UNITS.kinds, OWN])
 
 
 def unit_of(kind: Any) -> Unit:
-    return parse_config({"budget": {"unit": kind, "start": 2, "per_cycle": 2, "amount": 9}}, source="t").budget.unit
+    return parse_config(
+        {"budget": {"unit": kind, "start": 2, "per_cycle": 2, "amount": 9}}, source="t"
+    ).budget.unit
 
 
 @every_unit
 def test_a_word_stands_for_the_kind_with_its_defaults(kind):
     assert unit_of(kind) == unit_of({"kind": kind})
-    config = parse_config({"budget": {"unit": kind, "start": 2, "per_cycle": 2, "amount": 9}}, source="t")
+    config = parse_config(
+        {"budget": {"unit": kind, "start": 2, "per_cycle": 2, "amount": 9}}, source="t"
+    )
     written = yaml.safe_load(config.to_yaml())
     assert written["budget"]["unit"] == (kind if kind != OWN else {"kind": OWN, "region": 3})
     assert parse_config(written, source="t") == config

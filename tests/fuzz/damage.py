@@ -67,7 +67,13 @@ def swap(rng: np.random.Generator, data: bytes) -> bytes:
     first, second = sorted((_slice(rng, data), _slice(rng, data)))
     if first[1] > second[0]:
         return data[first[0] :]
-    return data[: first[0]] + data[slice(*second)] + data[first[1] : second[0]] + data[slice(*first)] + data[second[1] :]
+    return (
+        data[: first[0]]
+        + data[slice(*second)]
+        + data[first[1] : second[0]]
+        + data[slice(*first)]
+        + data[second[1] :]
+    )
 
 
 def add_end(rng: np.random.Generator, data: bytes) -> bytes:
@@ -94,10 +100,27 @@ def change_json(rng: np.random.Generator, data: bytes) -> bytes:
 
 def _places(value: Any) -> Any:
     """(holder, key) of everything inside a JSON value."""
-    items = list(value.items()) if isinstance(value, dict) else list(enumerate(value)) if isinstance(value, list) else []
+    items = (
+        list(value.items())
+        if isinstance(value, dict)
+        else list(enumerate(value))
+        if isinstance(value, list)
+        else []
+    )
     for key, inner in items:
         yield value, key
         yield from _places(inner)
 
 
-WAYS: tuple[Damage, ...] = (flip_bits, set_bytes, cut_end, cut_out, put_in, repeat, swap, add_end, change_json, change_json)
+WAYS: tuple[Damage, ...] = (
+    flip_bits,
+    set_bytes,
+    cut_end,
+    cut_out,
+    put_in,
+    repeat,
+    swap,
+    add_end,
+    change_json,
+    change_json,
+)

@@ -56,9 +56,24 @@ class Reader:
 
 def all_readers(root: Path, *, sweeps: bool = False) -> list[Reader]:
     """Every reader, with its files below `root`; that of `sweeps` takes seconds to import."""
-    made = [*_pictures(root / "pictures"), *_answers(root / "answers"), *_lists(root / "lists"), *_records(root / "run"), _map(root)]
+    made = [
+        *_pictures(root / "pictures"),
+        *_answers(root / "answers"),
+        *_lists(root / "lists"),
+        *_records(root / "run"),
+        _map(root),
+    ]
     made += [_sweep(root / "sweep")] if sweeps else []
-    return [Reader(one.name, one.files, one.read, one.exact, {path: path.read_bytes() for path in one.files}) for one in made]
+    return [
+        Reader(
+            one.name,
+            one.files,
+            one.read,
+            one.exact,
+            {path: path.read_bytes() for path in one.files},
+        )
+        for one in made
+    ]
 
 
 def _write(path: Path, data: bytes) -> Path:
@@ -75,7 +90,10 @@ def _encoded(array: np.ndarray, **options: Any) -> bytes:
 
 def _pictures(root: Path) -> Iterator[Reader]:
     rng = np.random.default_rng(0)
-    photo, ids = rng.integers(0, 255, (*SIDE, 3), dtype=np.uint8), rng.integers(0, 3, SIDE, dtype=np.uint8)
+    photo, ids = (
+        rng.integers(0, 255, (*SIDE, 3), dtype=np.uint8),
+        rng.integers(0, 3, SIDE, dtype=np.uint8),
+    )
     decoder = MaskDecoder(num_classes=3)
     kinds: dict[str, dict[str, Any]] = {
         "png": {"format": "PNG"},
@@ -87,21 +105,35 @@ def _pictures(root: Path) -> Iterator[Reader]:
     }
     for suffix, options in kinds.items():
         path = str(_write(root / f"photo.{suffix}", _encoded(photo, **options)))
-        yield Reader(f"photo {suffix}", (Path(path),), lambda path=path: read_image(path), exact=suffix == "png")
+        yield Reader(
+            f"photo {suffix}",
+            (Path(path),),
+            lambda path=path: read_image(path),
+            exact=suffix == "png",
+        )
         yield Reader(f"photo size {suffix}", (Path(path),), lambda path=path: read_image_size(path))
     npy = io.BytesIO()
     np.save(npy, ids)
-    masks = {suffix: _encoded(ids, **kinds[suffix]) for suffix in ("png", "tif", "bmp")} | {"npy": npy.getvalue()}
+    masks = {suffix: _encoded(ids, **kinds[suffix]) for suffix in ("png", "tif", "bmp")} | {
+        "npy": npy.getvalue()
+    }
     for suffix, data in masks.items():
         path = str(_write(root / f"mask.{suffix}", data))
-        yield Reader(f"mask {suffix}", (Path(path),), lambda path=path: read_mask(path, decoder), exact=suffix == "png")
+        yield Reader(
+            f"mask {suffix}",
+            (Path(path),),
+            lambda path=path: read_mask(path, decoder),
+            exact=suffix == "png",
+        )
         yield Reader(f"mask size {suffix}", (Path(path),), lambda path=path: read_mask_size(path))
     indexed = Image.fromarray(ids)
     indexed.putpalette([value for color in CLASSES.colors for value in color])
     buffer = io.BytesIO()
     indexed.save(buffer, format="PNG")
     path = str(_write(root / "indexed.png", buffer.getvalue()))
-    yield Reader("mask indexed", (Path(path),), lambda path=path: read_mask(path, decoder), exact=True)
+    yield Reader(
+        "mask indexed", (Path(path),), lambda path=path: read_mask(path, decoder), exact=True
+    )
 
 
 class _Whole:
@@ -116,7 +148,16 @@ class _Whole:
 
 def _answers(root: Path) -> Iterator[Reader]:
     rng = np.random.default_rng(1)
-    row = {"image_index": 0, "image_id": "i", "region": 0, "score": 0.5, "num_pixels": 960, "rank": 0, "reason": "", "cost": 1}
+    row = {
+        "image_index": 0,
+        "image_id": "i",
+        "region": 0,
+        "score": 0.5,
+        "num_pixels": 960,
+        "rank": 0,
+        "reason": "",
+        "cost": 1,
+    }
     query = pa.Table.from_pylist([row], schema=QUERY_SCHEMA)
     ids = rng.integers(0, 3, SIDE, dtype=np.uint8)
     indexed = Image.fromarray(np.array([2, 0, 1], np.uint8)[ids])
@@ -131,7 +172,9 @@ def _answers(root: Path) -> Iterator[Reader]:
     }
     for (name, kind), data in made.items():
         storage = Storage(str(root / name))
-        path = _write(root / name / "t" / answer_name("task-00000", LABELS.parse({"kind": kind})), data)
+        path = _write(
+            root / name / "t" / answer_name("task-00000", LABELS.parse({"kind": kind})), data
+        )
 
         def read(storage: Storage = storage, kind: str = kind) -> Any:
             asked = Asked(
@@ -164,7 +207,10 @@ def _lists(root: Path) -> Iterator[Reader]:
     """Lists of a folder and of VOC's layout, and a configuration file."""
     rng = np.random.default_rng(2)
     for i in range(6):
-        photo, mask = rng.integers(0, 255, (*SIDE, 3), dtype=np.uint8), _encoded(rng.integers(0, 2, SIDE, dtype=np.uint8), format="PNG")
+        photo, mask = (
+            rng.integers(0, 255, (*SIDE, 3), dtype=np.uint8),
+            _encoded(rng.integers(0, 2, SIDE, dtype=np.uint8), format="PNG"),
+        )
         _write(root / f"folder/images/a/{i}.png", _encoded(photo, format="PNG"))
         _write(root / f"folder/masks/a/{i}.png", mask)
         _write(root / f"voc/JPEGImages/{i}.jpg", _encoded(photo, format="JPEG"))
@@ -173,26 +219,50 @@ def _lists(root: Path) -> Iterator[Reader]:
     for layout, below in (("folder", ""), ("voc", "ImageSets/Segmentation/")):
         lists = {"train": range(4), "val": range(4, 6)}
         paths = [
-            _write(root / layout / f"{below}{split}.txt", "".join(f"{names[layout].format(i)}\n" for i in numbers).encode())
+            _write(
+                root / layout / f"{below}{split}.txt",
+                "".join(f"{names[layout].format(i)}\n" for i in numbers).encode(),
+            )
             for split, numbers in lists.items()
         ]
-        values = {"data": {"dataset": layout, "root": str(root / layout), "class_names": ["a", "b"]}}
+        values = {
+            "data": {"dataset": layout, "root": str(root / layout), "class_names": ["a", "b"]}
+        }
         config = parse_config(values, source="test")
-        yield Reader(f"list {layout}", tuple(paths), lambda config=config: open_dataset(config.data).splits)
+        yield Reader(
+            f"list {layout}", tuple(paths), lambda config=config: open_dataset(config.data).splits
+        )
     path = _write(
-        root / "c.yaml", json.dumps({"name": "x", "seed": 3, **values, "budget": {"start": 2, "per_cycle": "3 %", "amount": "12 %"}}).encode()
+        root / "c.yaml",
+        json.dumps(
+            {
+                "name": "x",
+                "seed": 3,
+                **values,
+                "budget": {"start": 2, "per_cycle": "3 %", "amount": "12 %"},
+            }
+        ).encode(),
     )
     yield Reader("configuration", (path,), lambda: load_config(str(path)))
 
 
 def tiny(num_classes: int) -> torch.nn.Module:
-    return torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, padding=1, stride=2), torch.nn.ReLU(), torch.nn.Conv2d(4, num_classes, 1))
+    return torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 3, padding=1, stride=2),
+        torch.nn.ReLU(),
+        torch.nn.Conv2d(4, num_classes, 1),
+    )
 
 
 def _records(root: Path) -> Iterator[Reader]:
     """A run that waits for people, with a label taken in and one that is not yet: it has most kinds of files, and trains nothing."""
     settings = {
-        "data": {"dataset": "folder", "root": str(root.parent / "lists/folder"), "class_names": ["a", "b"], "image_size": list(SIDE)},
+        "data": {
+            "dataset": "folder",
+            "root": str(root.parent / "lists/folder"),
+            "class_names": ["a", "b"],
+            "image_size": list(SIDE),
+        },
         "regions": {"rows": 2, "columns": 2},
         "model": {"name": f"{__name__}:tiny"},
         "score": {"batch_size": 1, "precision": "fp32"},
@@ -208,17 +278,36 @@ def _records(root: Path) -> Iterator[Reader]:
     _write(tasks / "task-00000.mask.png", _encoded(ids, format="PNG"))
     assert run_loop(str(root)).kind == "waiting"
     _write(tasks / "task-00001.mask.png", _encoded(ids, format="PNG"))
-    holder = {**lease.Lease(storage).holder, "pid": 1 << 22, "beats": 3}  # of a process that is gone
+    holder = {
+        **lease.Lease(storage).holder,
+        "pid": 1 << 22,
+        "beats": 3,
+    }  # of a process that is gone
     _write(root / "lease.json", json.dumps(holder).encode())
     _write(root / "tracking.json", json.dumps({"mlflow": {"id": "x", "cycles": 2}}).encode())
-    events, parts = tuple(sorted((root / "journal").glob("*.json"))), tuple(sorted(root.rglob("*.parquet")))
+    events, parts = (
+        tuple(sorted((root / "journal").glob("*.json"))),
+        tuple(sorted(root.rglob("*.parquet"))),
+    )
     yield Reader("journal", events, lambda: fold(Journal(storage).events))
     yield Reader("status", (*events, root / "status.json"), lambda: read_status(storage)["stage"])
     yield Reader("run's configuration", (root / "config.yaml",), lambda: read_config(storage))
-    for ref in (ref for event in Journal(storage).events for ref in file_refs(event.data) if ref.path.endswith(".parquet")):
-        yield Reader(f"part {ref.path}", (root / ref.path,), lambda ref=ref: read_table(storage, ref).to_pylist(), exact=True)
+    for ref in (
+        ref
+        for event in Journal(storage).events
+        for ref in file_refs(event.data)
+        if ref.path.endswith(".parquet")
+    ):
+        yield Reader(
+            f"part {ref.path}",
+            (root / ref.path,),
+            lambda ref=ref: read_table(storage, ref).to_pylist(),
+            exact=True,
+        )
     yield Reader("verify", (*events, *parts, root / "config.yaml"), lambda: verify(str(root)))
-    notes = tuple(root / name for name in ("lease.json", "tracking.json", "status.json", "curve.csv"))
+    notes = tuple(
+        root / name for name in ("lease.json", "tracking.json", "status.json", "curve.csv")
+    )
     everything = (*events, *parts, *notes, root / "config.yaml", *sorted(tasks.iterdir()))
     yield Reader("resume", everything, lambda: _resume(root))
 
@@ -228,7 +317,11 @@ def _resume(root: Path) -> str:
     copy = root.parent / "copy"
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(root, copy)
-    before, lease.STALE_S, lease.GRACE_S = (lease.STALE_S, lease.GRACE_S), 0.05, 0.05  # the run of another host is not watched for long
+    before, lease.STALE_S, lease.GRACE_S = (
+        (lease.STALE_S, lease.GRACE_S),
+        0.05,
+        0.05,
+    )  # the run of another host is not watched for long
     try:
         outcome = run_loop(str(copy)).kind
         verify(str(copy))
@@ -240,7 +333,9 @@ def _resume(root: Path) -> str:
 def _map(root: Path) -> Reader:
     ids = (np.arange(SIDE[0] * SIDE[1]).reshape(SIDE) // 60).astype(np.int32)
     path = _write(root / "map.png", encode_map(ids))
-    return Reader("map of regions", (path,), lambda: MapRegions(decode_map(path.read_bytes())).boxes)
+    return Reader(
+        "map of regions", (path,), lambda: MapRegions(decode_map(path.read_bytes())).boxes
+    )
 
 
 def _sweep(root: Path) -> Reader:
@@ -252,14 +347,24 @@ def _sweep(root: Path) -> Reader:
     from ray_al.sweep.tuner import create_sweep, is_complete
 
     run = {
-        "data": {"dataset": "folder", "root": str(root.parent / "lists/folder"), "class_names": ["a", "b"], "image_size": list(SIDE)},
+        "data": {
+            "dataset": "folder",
+            "root": str(root.parent / "lists/folder"),
+            "class_names": ["a", "b"],
+            "image_size": list(SIDE),
+        },
         "regions": {"rows": 2, "columns": 2},
         "model": {"name": f"{__name__}:tiny"},
         "score": {"batch_size": 1, "precision": "fp32"},
         "budget": {"start": 4, "per_cycle": 2, "amount": 8},
         "train": {"steps": 1, "batch_size": 2},
     }
-    path = _write(root.parent / "sweep.yaml", json.dumps({"name": "s", "run": run, "space": {"strategy.score": ["entropy"]}, "seeds": [0]}).encode())
+    path = _write(
+        root.parent / "sweep.yaml",
+        json.dumps(
+            {"name": "s", "run": run, "space": {"strategy.score": ["entropy"]}, "seeds": [0]}
+        ).encode(),
+    )
     storage = Storage(create_sweep(load_sweep(str(path)), str(root)))
     begun, failed = read_trials(storage)[:2]
     create_run(begun.config, run_uri(storage.root, begun.name))

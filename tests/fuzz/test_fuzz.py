@@ -65,9 +65,14 @@ def fuzz(root: Path, count: int, *, sweeps: bool = False) -> dict[str, str]:
         data = damage(rng, reader.contents[path], contents)
         if data == reader.contents[path]:
             continue
-        fault = fault_of(reader, truth, path, data, exact=reader.exact and data not in contents)  # a whole file in its place is not damaged
+        fault = fault_of(
+            reader, truth, path, data, exact=reader.exact and data not in contents
+        )  # a whole file in its place is not damaged
         if fault is not None:
-            faults.setdefault(f"{reader.name}: {fault.split(':')[0]}", f"file {number}, {path.name}: {fault[:300]}")
+            faults.setdefault(
+                f"{reader.name}: {fault.split(':')[0]}",
+                f"file {number}, {path.name}: {fault[:300]}",
+            )
     return faults
 
 

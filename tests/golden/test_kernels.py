@@ -72,7 +72,9 @@ def test_pixel_scores(name, case):
     assert torch.isfinite(values).all()
     for y in range(logits.shape[1]):
         for x in range(logits.shape[2]):
-            assert values[y, x].item() == pytest.approx(reference(name, logits[:, y, x].tolist()), abs=1e-5)
+            assert values[y, x].item() == pytest.approx(
+                reference(name, logits[:, y, x].tolist()), abs=1e-5
+            )
 
 
 @pytest.mark.parametrize("radius", [0, 1, 4])
@@ -84,7 +86,10 @@ def test_ripu(case, radius):
     assert values.shape == (height, width)
     for y in range(height):
         for x in range(width):
-            rows, columns = range(max(0, y - radius), min(height, y + radius + 1)), range(max(0, x - radius), min(width, x + radius + 1))
+            rows, columns = (
+                range(max(0, y - radius), min(height, y + radius + 1)),
+                range(max(0, x - radius), min(width, x + radius + 1)),
+            )
             window = [logits[:, v, u].tolist() for v in rows for u in columns]
             votes = [pixel.index(max(pixel)) for pixel in window]
             impurity = shannon([votes.count(c) / len(votes) for c in range(num_classes)])
@@ -114,8 +119,15 @@ def view_reference(name, passes):
     votes = np.bincount(passes.argmax(1), minlength=passes.shape[1]) / len(passes)
     if name == "equal":
         return sum(entropies)
-    if name in ("disagreement", "bald", "qbc_kl", "edald"):  # as the mean divergence from the consensus
-        divergence = np.mean([sum(a * math.log(a / b) for a, b in zip(row, mean, strict=True) if a > 0) for row in p])
+    if name in (
+        "disagreement",
+        "bald",
+        "qbc_kl",
+        "edald",
+    ):  # as the mean divergence from the consensus
+        divergence = np.mean(
+            [sum(a * math.log(a / b) for a, b in zip(row, mean, strict=True) if a > 0) for row in p]
+        )
         return divergence + (entropies[0] if name == "edald" else 0)
     if name == "dropquery":
         return np.mean(passes.argmax(1) != passes[0].argmax())
@@ -143,7 +155,9 @@ def test_scores_of_passes(name, case):
     values = score_views(name, passes)
     for y in range(passes.shape[2]):
         for x in range(passes.shape[3]):
-            assert values[y, x].item() == pytest.approx(view_reference(name, passes[:, :, y, x]), abs=2e-5)
+            assert values[y, x].item() == pytest.approx(
+                view_reference(name, passes[:, :, y, x]), abs=2e-5
+            )
 
 
 @pytest.mark.parametrize("num_passes", [1, 2, 5])
@@ -165,7 +179,9 @@ def test_bald_is_never_negative():
 def test_bald_is_not_entropy_less_a_constant():
     sure, unsure = np.array([5.0, 0]).reshape(2, 1, 1), np.zeros((2, 1, 1))
     assert score_views("bald", [unsure, unsure]).item() < score_views("bald", [sure, -sure]).item()
-    assert score_views("bald", [np.array([1e4, 0]).reshape(2, 1, 1), np.array([0, 1e4]).reshape(2, 1, 1)]).item() == pytest.approx(math.log(2))
+    assert score_views(
+        "bald", [np.array([1e4, 0]).reshape(2, 1, 1), np.array([0, 1e4]).reshape(2, 1, 1)]
+    ).item() == pytest.approx(math.log(2))
 
 
 def balent_reference(passes):
@@ -173,7 +189,9 @@ def balent_reference(passes):
     mean, variance = p.mean(0), p.var(0)
     a = mean**2 * (1 - mean) / variance - mean
     b = (1 / mean - 1) * a
-    joint = sum(m * stats.beta(c + 1, d).entropy() for m, c, d in zip(mean, a, b, strict=True)) + shannon(mean)
+    joint = sum(
+        m * stats.beta(c + 1, d).entropy() for m, c, d in zip(mean, a, b, strict=True)
+    ) + shannon(mean)
     value = (shannon(mean) + math.log(2)) / joint
     return min(max(value if value >= 0 else 1 / value, -10.0), 10.0)
 
@@ -185,7 +203,9 @@ def test_balent(spread):
     assert values.dtype == torch.float32
     for y in range(4):
         for x in range(4):
-            assert values[y, x].item() == pytest.approx(balent_reference(passes[:, :, y, x]), rel=2e-3, abs=1e-4)
+            assert values[y, x].item() == pytest.approx(
+                balent_reference(passes[:, :, y, x]), rel=2e-3, abs=1e-4
+            )
 
 
 def test_balent_orders_the_extremes():
@@ -201,12 +221,17 @@ def test_no_pixel_decides_the_balanced_entropy_of_a_region():
     undecided, margin = np.zeros((2, 10, 10)), np.zeros((2, 10, 10))
     undecided[0, 0, 0] = 20
     margin[0] = 12
-    assert score_views("balent", [undecided] * 4).mean() > score_views("balent", [margin] * 4).mean() + 1
+    assert (
+        score_views("balent", [undecided] * 4).mean()
+        > score_views("balent", [margin] * 4).mean() + 1
+    )
 
 
 @pytest.mark.parametrize(("a", "b"), [(1, 1), (2, 3), (0.5, 0.5), (1, 0.001), (1e4, 3e4)])
 def test_entropy_of_a_beta_distribution(a, b):
-    value = beta_entropy(torch.tensor(a, dtype=torch.float64), torch.tensor(b, dtype=torch.float64)).item()
+    value = beta_entropy(
+        torch.tensor(a, dtype=torch.float64), torch.tensor(b, dtype=torch.float64)
+    ).item()
     assert value == pytest.approx(stats.beta(a, b).entropy(), rel=1e-6, abs=1e-9)
 
 
@@ -234,33 +259,59 @@ def test_dominant_classes_weigh_rescaled_scores():
     values = final_scores(scores, dominant, None, STATS, ACQUISITIONS["class_balanced"], OPTIONS)
     assert values == pytest.approx([math.exp(-0.75), 0.5 * math.exp(-0.25), 0, 1])
     assert values.dtype == np.float32
-    values = final_scores(scores, dominant, None, STATS, ACQUISITIONS["class_balanced_pixels"], OPTIONS)
+    values = final_scores(
+        scores, dominant, None, STATS, ACQUISITIONS["class_balanced_pixels"], OPTIONS
+    )
     assert values == pytest.approx([math.exp(-0.5), 0.5 * math.exp(-0.5), 0, 1])
 
 
 def test_classes_decide_where_all_scores_are_equal():
     stats = ClassStats(**{**STATS.__dict__, "score_max": 0.2})
-    values = final_scores(np.array([0.2, 0.2]), np.array([0, 2]), None, stats, ACQUISITIONS["class_balanced"], OPTIONS)
+    values = final_scores(
+        np.array([0.2, 0.2]), np.array([0, 2]), None, stats, ACQUISITIONS["class_balanced"], OPTIONS
+    )
     assert values == pytest.approx([math.exp(-0.75), 1])
 
 
 def test_class_scores_are_added_by_weight():
     class_scores = np.array([[0.1, 0.2, 0.3], [1.0, 0.0, 0.0]])
     scores = class_scores.sum(1)
-    values = final_scores(scores, None, class_scores, STATS, ACQUISITIONS["pixbal"], ScoreOptions(nu=2.0))
+    values = final_scores(
+        scores, None, class_scores, STATS, ACQUISITIONS["pixbal"], ScoreOptions(nu=2.0)
+    )
     weights = [1 / (1 + 2 * q) ** 2 for q in (0.5, 0.3, 0.2)]
-    assert values == pytest.approx([0.1 * weights[0] + 0.2 * weights[1] + 0.3 * weights[2], weights[0]])
-    values = final_scores(scores, None, class_scores, STATS, ACQUISITIONS["validation_gap"], OPTIONS)
-    assert values == pytest.approx([0.1 * 0.1 + 0.2 * 0.4 + 0.3 * 0.7, 0.1])  # the unknown class takes the mean gap
+    assert values == pytest.approx(
+        [0.1 * weights[0] + 0.2 * weights[1] + 0.3 * weights[2], weights[0]]
+    )
+    values = final_scores(
+        scores, None, class_scores, STATS, ACQUISITIONS["validation_gap"], OPTIONS
+    )
+    assert values == pytest.approx(
+        [0.1 * 0.1 + 0.2 * 0.4 + 0.3 * 0.7, 0.1]
+    )  # the unknown class takes the mean gap
     for name in ("clasp", "entropy"):
-        assert final_scores(scores, None, class_scores, STATS, ACQUISITIONS[name], OPTIONS) == pytest.approx(scores)
+        assert final_scores(
+            scores, None, class_scores, STATS, ACQUISITIONS[name], OPTIONS
+        ) == pytest.approx(scores)
 
 
 def test_a_row_of_class_scores_does_not_depend_on_the_others():
     class_scores = np.random.default_rng(0).random((1000, 21))
-    stats = ClassStats(**{**STATS.__dict__, "mean_probability": np.random.default_rng(1).dirichlet(np.ones(21))})
-    together = final_scores(class_scores.sum(1), None, np.asfortranarray(class_scores), stats, ACQUISITIONS["pixbal"], OPTIONS)
-    alone = [final_scores(row.sum(1), None, row, stats, ACQUISITIONS["pixbal"], OPTIONS)[0] for row in np.split(class_scores, 1000)]
+    stats = ClassStats(
+        **{**STATS.__dict__, "mean_probability": np.random.default_rng(1).dirichlet(np.ones(21))}
+    )
+    together = final_scores(
+        class_scores.sum(1),
+        None,
+        np.asfortranarray(class_scores),
+        stats,
+        ACQUISITIONS["pixbal"],
+        OPTIONS,
+    )
+    alone = [
+        final_scores(row.sum(1), None, row, stats, ACQUISITIONS["pixbal"], OPTIONS)[0]
+        for row in np.split(class_scores, 1000)
+    ]
     assert together.tolist() == alone
 
 
@@ -273,7 +324,10 @@ def test_scores_are_divided_among_classes():
     p = torch.tensor([[0.5, 0.1], [0.5, 0.2], [0.0, 0.7]]).reshape(1, 3, 1, 2)
     scores = torch.tensor([2.0, 3.0]).reshape(1, 1, 2)
     assert class_maps(scores, p, "hard")[0, :, 0].tolist() == [[2, 0], [0, 0], [0, 3]]
-    assert class_maps(scores, p, "soft")[0, :, 0].T.tolist() == [pytest.approx([1, 1, 0]), pytest.approx([0.3, 0.6, 2.1])]
+    assert class_maps(scores, p, "soft")[0, :, 0].T.tolist() == [
+        pytest.approx([1, 1, 0]),
+        pytest.approx([0.3, 0.6, 2.1]),
+    ]
 
 
 @pytest.mark.parametrize("name", ACQUISITIONS)
@@ -341,7 +395,9 @@ def test_a_row_names_the_settings_that_it_reads(name):
     assert all(row.reads(key) == (key in row.settings) for key in ("radius", "nu"))
     assert row.reads("per_image") and row.reads("batch")
     assert row.reads("temperature") == row.needs_model
-    assert [row.reads(key) for key in ("transforms", "passes")] == [row.inputs == key for key in ("transforms", "passes")]
+    assert [row.reads(key) for key in ("transforms", "passes")] == [
+        row.inputs == key for key in ("transforms", "passes")
+    ]
 
 
 def negative_mean(logits_NCHW):

@@ -51,7 +51,10 @@ def exact():
 
 def on_gpu(changes):
     """A case of the integration tests with training and scoring on a GPU."""
-    return {**changes, **{name: {**changes.get(name, {}), **section} for name, section in ON_GPU.items()}}
+    return {
+        **changes,
+        **{name: {**changes.get(name, {}), **section} for name, section in ON_GPU.items()},
+    }
 
 
 def needs(name):
@@ -69,11 +72,22 @@ def test_a_run_of_every_family_ends_and_verifies(root, name):
     assert torch.cuda.max_memory_allocated() > before, "nothing lay on the GPU"
     state = state_of(run_dir)
     assert verify(run_dir)["labelled_regions"] == state.labelled_regions > 0
-    chosen = [row for query in state.queries for row in read_table(Storage(run_dir), query.file).to_pylist()]
+    chosen = [
+        row
+        for query in state.queries
+        for row in read_table(Storage(run_dir), query.file).to_pylist()
+    ]
     assert np.isfinite([row["score"] for row in chosen]).all()
 
 
-@pytest.mark.parametrize("score", [name for name, one in ACQUISITIONS.items() if one.needs_model and name not in ("edald", "dropquery")])
+@pytest.mark.parametrize(
+    "score",
+    [
+        name
+        for name, one in ACQUISITIONS.items()
+        if one.needs_model and name not in ("edald", "dropquery")
+    ],
+)
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_scores_are_those_of_the_cpu(root, exact, score, precision):
     passes = {"kind": "ensemble", "count": 2} if ACQUISITIONS[score].inputs == "passes" else {}
@@ -88,9 +102,15 @@ def test_scores_are_those_of_the_cpu(root, exact, score, precision):
     for device in ("cpu", "cuda"):
         scorer = Scorer(config, config.strategy, 6, states, device=device)
         assert next(scorer.networks[0].parameters()).device.type == device
-        maps.append(scorer.maps(Pixels(images, config.data.normalize, scorer.form)).values.float().cpu())
+        maps.append(
+            scorer.maps(Pixels(images, config.data.normalize, scorer.form)).values.float().cpu()
+        )
     close = 1e-4 if precision == "fp32" else 0.05
-    if score in ("vote_entropy", "variation_ratio", "disagreement"):  # a vote that turns moves a pixel by much
+    if score in (
+        "vote_entropy",
+        "variation_ratio",
+        "disagreement",
+    ):  # a vote that turns moves a pixel by much
         assert (maps[0] - maps[1]).abs().mean() < close
     else:
         assert (maps[0] - maps[1]).abs().max() < close * max(1.0, float(maps[0].abs().max()))
@@ -98,7 +118,12 @@ def test_scores_are_those_of_the_cpu(root, exact, score, precision):
 
 def plain(num_classes: int) -> nn.Module:
     """Without dropout, whose masks a GPU draws in its own way."""
-    return nn.Sequential(nn.Conv2d(3, 8, 3, padding=1, stride=2), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, num_classes, 1))
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1, stride=2),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Conv2d(8, num_classes, 1),
+    )
 
 
 TRAINING = {
@@ -121,7 +146,9 @@ def test_training_follows_the_same_losses_as_on_the_cpu(root, exact, name):
         }
         run_dir = create_run(configure(root, changes), str(root / f"{name}-{gpus}"))
         run_loop(run_dir)
-        losses.append([loss for event in state_of(run_dir).trained.values() for _, loss in event["losses"]])
+        losses.append(
+            [loss for event in state_of(run_dir).trained.values() for _, loss in event["losses"]]
+        )
     assert len(losses[0]) == 4
     assert np.allclose(losses[0], losses[1], rtol=5e-3), losses
 
@@ -159,13 +186,24 @@ def test_a_run_on_ray_that_is_killed_goes_on(tmp_path, name):
     run_dir = tmp_path / "run"
     command = [sys.executable, "-m", "ray_al.cli"]
     with open(tmp_path / "log", "wb") as log:
-        process = subprocess.Popen([*command, "run", str(tmp_path / "c.yaml"), "--out", str(run_dir)], stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(
+            [*command, "run", str(tmp_path / "c.yaml"), "--out", str(run_dir)],
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
         deadline = time.monotonic() + 120
-        while not (run_dir / "journal").exists() or not any(event.kind == "cycle_trained" for event in Journal(Storage(str(run_dir))).events):
-            assert time.monotonic() < deadline and process.poll() is None, (tmp_path / "log").read_text()[-3000:]
+        while not (run_dir / "journal").exists() or not any(
+            event.kind == "cycle_trained" for event in Journal(Storage(str(run_dir))).events
+        ):
+            assert time.monotonic() < deadline and process.poll() is None, (
+                tmp_path / "log"
+            ).read_text()[-3000:]
             time.sleep(0.5)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    done = subprocess.run([*command, "resume", str(run_dir)], capture_output=True, text=True, timeout=200)
+    done = subprocess.run(
+        [*command, "resume", str(run_dir)], capture_output=True, text=True, timeout=200
+    )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
     assert verify(str(run_dir))["labelled_regions"] == state_of(str(run_dir)).labelled_regions > 0

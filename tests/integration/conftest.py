@@ -6,7 +6,9 @@ import pytest
 
 TESTS = Path(__file__).parents[1]
 sys.path.insert(0, str(TESTS / "unit"))
-PYTHONPATH = os.pathsep.join([str(TESTS / "unit"), str(TESTS / "integration"), *filter(None, sys.path)])
+PYTHONPATH = os.pathsep.join(
+    [str(TESTS / "unit"), str(TESTS / "integration"), *filter(None, sys.path)]
+)
 
 
 @pytest.fixture(scope="session")
@@ -15,6 +17,14 @@ def cluster():
     import ray
 
     runtime_env = {"env_vars": {"PYTHONPATH": PYTHONPATH}}
-    ray.init(address="local", num_cpus=4, num_gpus=2, include_dashboard=True, namespace="ray_al_test", log_to_driver=False, runtime_env=runtime_env)
+    ray.init(
+        address="local",
+        num_cpus=4,
+        num_gpus=2,
+        include_dashboard=True,
+        namespace="ray_al_test",
+        log_to_driver=False,
+        runtime_env=runtime_env,
+    )
     yield ray
     ray.shutdown()

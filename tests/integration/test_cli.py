@@ -42,13 +42,19 @@ WRONG = {
     "bad value": (["demo", "--set", "train.steps=-1"], "train.steps"),
     "bad override": (["demo", "--set", "train.steps"], "KEY=VALUE"),
     "missing root": (["demo", "--set", "data.dataset=camvid"], "data.root"),
-    "no such root": (["demo", "--set", "data.dataset=camvid", "--set", "data.root=/nowhere"], "/nowhere"),
+    "no such root": (
+        ["demo", "--set", "data.dataset=camvid", "--set", "data.root=/nowhere"],
+        "/nowhere",
+    ),
     "unknown model": (["demo", "--set", "model.name=fcn_resnet5"], "fcn_resnet50"),
     "missing weights": (["demo", "--set", "model.weights=/nowhere.pt"], "/nowhere.pt"),
     "budget beyond the pool": (["demo", "--set", "budget.amount=100000"], "budget.amount"),
     "class weights": (["demo", "--set", "train.class_weights=[1.0]"], "train.class_weights"),
     "not a run": (["resume", "none"], "not a run directory"),
-    "two lengths of the final model": (["demo", "--set", "final.steps=3", "--set", "final.epochs=2"], "final"),
+    "two lengths of the final model": (
+        ["demo", "--set", "final.steps=3", "--set", "final.epochs=2"],
+        "final",
+    ),
 }
 
 
@@ -78,7 +84,12 @@ def test_wrong_use_is_one_message_and_no_run_directory(kind, tmp_path, monkeypat
 
 def test_strategies_speak_json():
     rows = json.loads(invoke("strategies", "--json").output)
-    for kind, names in (("score", ACQUISITIONS), ("batch", BATCH_RULES.kinds), ("start", START_RULES.kinds), ("regions", REGIONS.kinds)):
+    for kind, names in (
+        ("score", ACQUISITIONS),
+        ("batch", BATCH_RULES.kinds),
+        ("start", START_RULES.kinds),
+        ("regions", REGIONS.kinds),
+    ):
         assert [row["name"] for row in rows if row["kind"] == kind] == list(names)
     assert all(row["paper"] for row in rows)
     assert all(row["needs"] for row in rows if row["kind"] in ("score", "batch"))
@@ -97,7 +108,16 @@ def test_doctor_speaks_json(tmp_path, monkeypatch, found):
         place.write_text("a file where run directories belong")
     monkeypatch.setenv("RAY_AL_RUNS", str(place))
     rows = {row["check"]: row for row in json.loads(invoke("doctor", "--json").output)}
-    assert list(rows) == ["Python", "torch", "CUDA", "bf16 scoring", "Ray", "cluster", "machine", f"storage {place}"]
+    assert list(rows) == [
+        "Python",
+        "torch",
+        "CUDA",
+        "bf16 scoring",
+        "Ray",
+        "cluster",
+        "machine",
+        f"storage {place}",
+    ]
     for row in rows.values():
         assert set(row) == {"check", "ok", "found", "remedy"}
         assert row["found"] and bool(row["remedy"]) != row["ok"]
@@ -151,13 +171,20 @@ def test_a_run_its_final_model_and_its_upper_bound(small):
     final = json.loads((small / "run" / "final" / "metrics.json").read_text())
     upper = json.loads((small / "run" / "upper_bound" / "metrics.json").read_text())
     assert (final["num_steps"], upper["num_images"]) == (3, 6)
-    assert final["share_of_full_score"] == pytest.approx(final["metrics"]["val"]["miou"] / upper["metrics"]["val"]["miou"])
+    assert final["share_of_full_score"] == pytest.approx(
+        final["metrics"]["val"]["miou"] / upper["metrics"]["val"]["miou"]
+    )
     assert invoke("report", run_dir).exit_code == 0
     page = (small / "run" / "report.html").read_text()
     assert "all labels, same recipe" in page
-    assert "http://" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "").replace("http://creativecommons.org", "")
+    assert "http://" not in page.replace("http://www.w3.org", "").replace(
+        "http://purl.org", ""
+    ).replace("http://creativecommons.org", "")
     assert "ok: " in invoke("verify", run_dir).output
-    assert len(invoke("log", run_dir, "--json").output.splitlines()) == json.loads(invoke("verify", run_dir, "--json").output)["events"]
+    assert (
+        len(invoke("log", run_dir, "--json").output.splitlines())
+        == json.loads(invoke("verify", run_dir, "--json").output)["events"]
+    )
 
 
 def test_a_run_that_waits_for_people_ends_with_exit_code_4(small):

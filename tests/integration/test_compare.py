@@ -53,9 +53,15 @@ def last_miou(run):
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
-    places = {f"{score}-{seed}": make(folder, f"{score}-{seed}", seed=seed, score=score) for score in ("random", "entropy") for seed in (0, 1, 2)}
+    places = {
+        f"{score}-{seed}": make(folder, f"{score}-{seed}", seed=seed, score=score)
+        for score in ("random", "entropy")
+        for seed in (0, 1, 2)
+    }
     places["longer"] = make(folder, "longer", seed=0, train={**VALUES["train"], "steps": 3})
-    places["coarse"] = make(folder, "coarse", seed=0, budget={"start": 4, "per_cycle": 8, "amount": 12})
+    places["coarse"] = make(
+        folder, "coarse", seed=0, budget={"start": 4, "per_cycle": 8, "amount": 12}
+    )
     return places
 
 
@@ -64,7 +70,10 @@ def test_groups_seeds_and_files(runs, tmp_path):
     result = invoke("compare", *places, "--out", tmp_path / "out", "--json", "--at", "0.25")
     assert result.exit_code == 0, result.output
     facts = json.loads(result.output)
-    assert [(group["label"], group["seeds"]) for group in facts["groups"]] == [("random", [0, 1, 2]), ("entropy", [0, 1, 2])]
+    assert [(group["label"], group["seeds"]) for group in facts["groups"]] == [
+        ("random", [0, 1, 2]),
+        ("entropy", [0, 1, 2]),
+    ]
     assert [row["run"] for row in facts["apart"]] == [runs["longer"]]
     assert "train.steps is 3, the others' 2" in facts["apart"][0]["reason"]
     rows = list(csv.DictReader((tmp_path / "out" / "summary.csv").open()))
@@ -72,30 +81,53 @@ def test_groups_seeds_and_files(runs, tmp_path):
     assert float(rows[1]["final_miou"]) == pytest.approx(sum(by_hand) / 3, rel=1e-4)
     clicks = [float(last_row(runs[f"entropy-{seed}"])["labelled_clicks"]) for seed in range(3)]
     assert float(rows[1]["labelled_clicks"]) == pytest.approx(sum(clicks) / 3, rel=1e-4)
-    assert sum(float(value) for name, value in rows[1].items() if name.startswith("labelled_share_")) == pytest.approx(1, abs=1e-4)
+    assert sum(
+        float(value) for name, value in rows[1].items() if name.startswith("labelled_share_")
+    ) == pytest.approx(1, abs=1e-4)
     # 4, 8 and 12 of 24 regions: a quarter lies halfway between the first two
-    curve = [row for row in csv.DictReader((tmp_path / "out" / "curves.csv").open()) if (row["strategy"], row["axis"]) == ("entropy", "share")]
-    assert float(rows[1]["miou_at_0.25"]) == pytest.approx((float(curve[0]["miou"]) + float(curve[1]["miou"])) / 2, rel=1e-4)
+    curve = [
+        row
+        for row in csv.DictReader((tmp_path / "out" / "curves.csv").open())
+        if (row["strategy"], row["axis"]) == ("entropy", "share")
+    ]
+    assert float(rows[1]["miou_at_0.25"]) == pytest.approx(
+        (float(curve[0]["miou"]) + float(curve[1]["miou"])) / 2, rel=1e-4
+    )
     assert len(facts["tests"]["pairs"]) == 1
     assert "3 seeds are few" in facts["too_few"]
     page = (tmp_path / "out" / "compare.html").read_text()
-    pictures = [{path.stem for path in (tmp_path / "out").glob(f"*.{suffix}")} for suffix in ("svg", "png")]
+    pictures = [
+        {path.stem for path in (tmp_path / "out").glob(f"*.{suffix}")} for suffix in ("svg", "png")
+    ]
     assert pictures[0] == pictures[1] >= {"curve_share", "curve_share_log", "curve_clicks"}
     assert page.count("<svg") == len(pictures[0])
-    assert "http://" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "").replace("http://creativecommons.org", "")
+    assert "http://" not in page.replace("http://www.w3.org", "").replace(
+        "http://purl.org", ""
+    ).replace("http://creativecommons.org", "")
     assert r"\begin{tabular}" in (tmp_path / "out" / "table.tex").read_text()
 
 
 def test_runs_over_other_regions_are_compared_by_their_pixels(runs, tmp_path):
     shares = {"start": 0.125, "per_cycle": 0.125, "amount": 0.5}
-    places = [make(tmp_path, f"{n}", score="random", regions={"rows": n, "columns": n}, budget=shares) for n in (2, 4)]
+    places = [
+        make(tmp_path, f"{n}", score="random", regions={"rows": n, "columns": n}, budget=shares)
+        for n in (2, 4)
+    ]
     result = invoke("compare", *places, "--out", tmp_path / "out", "--json")
     assert result.exit_code == 0, result.output
     facts = json.loads(result.output)
-    assert (facts["axis"], facts["apart"], facts["keys"]) == ("pixel_share", [], ["regions.columns", "regions.rows"])
+    assert (facts["axis"], facts["apart"], facts["keys"]) == (
+        "pixel_share",
+        [],
+        ["regions.columns", "regions.rows"],
+    )
     assert facts["grid"] == pytest.approx([0.125, 0.25, 0.375, 0.5])
-    assert "labelled share of the pool&#39;s pixels" in (tmp_path / "out" / "compare.html").read_text()
-    assert {"pixel_share", "pixels", "clicks", "images", "minutes"} == set(facts["groups"][0]["curves"])
+    assert (
+        "labelled share of the pool&#39;s pixels" in (tmp_path / "out" / "compare.html").read_text()
+    )
+    assert {"pixel_share", "pixels", "clicks", "images", "minutes"} == set(
+        facts["groups"][0]["curves"]
+    )
 
 
 def test_a_pool_of_earlier_versions_is_known_by_its_manifest(runs, monkeypatch):
@@ -112,7 +144,9 @@ def test_a_pool_of_earlier_versions_is_known_by_its_manifest(runs, monkeypatch):
 
 
 def test_other_query_sizes_are_compared_on_common_budgets(runs, tmp_path):
-    result = invoke("compare", runs["entropy-0"], runs["coarse"], runs["random-0"], "--out", tmp_path, "--json")
+    result = invoke(
+        "compare", runs["entropy-0"], runs["coarse"], runs["random-0"], "--out", tmp_path, "--json"
+    )
     facts = json.loads(result.output)
     assert facts["keys"] == ["budget.per_cycle", "strategy.score"]
     assert facts["grid"] == pytest.approx([4 / 24, 8 / 24, 12 / 24])
@@ -147,14 +181,21 @@ def test_replay_of_the_same_strategy_chooses_the_same(runs):
 
 def test_replay_of_random_is_what_the_random_run_chose_in_its_first_cycle(runs):
     """Same seed, same start set: the first query of the random run itself."""
-    facts = json.loads(invoke("replay", runs["entropy-0"], "--set", "strategy.score=random", "--json").output)
+    facts = json.loads(
+        invoke("replay", runs["entropy-0"], "--set", "strategy.score=random", "--json").output
+    )
     backwards = json.loads(invoke("replay", runs["random-0"], "--json").output)
     assert facts["cycles"][0]["pixels"] == backwards["cycles"][0]["pixels"]
     assert facts["cycles"][0]["images"] == backwards["cycles"][0]["images"]
 
 
 @pytest.mark.parametrize(
-    ("setting", "word"), [("train.steps=3", "strategy"), ("strategy.score=margin", "did not store"), ("strategy.bath=1", "did you mean")]
+    ("setting", "word"),
+    [
+        ("train.steps=3", "strategy"),
+        ("strategy.score=margin", "did not store"),
+        ("strategy.bath=1", "did you mean"),
+    ],
 )
 def test_wrong_use_of_replay(runs, setting, word):
     result = invoke("replay", runs["entropy-0"], "--set", setting)
@@ -177,7 +218,9 @@ def test_each_setting_of_a_strategy_is_one_that_replay_takes_or_refuses():
 def test_replay_refuses_what_changes_scores(runs, key):
     result = invoke("replay", runs["entropy-0"], "--set", f"strategy.{key}={SCORED_OTHERWISE[key]}")
     assert result.exit_code == 2
-    assert f"strategy.{key}=" in result.output and "the stored scores were made with" in result.output
+    assert (
+        f"strategy.{key}=" in result.output and "the stored scores were made with" in result.output
+    )
 
 
 @pytest.mark.parametrize("rule", ["class_split", "kcenter", "stratified", "centroids"])
@@ -188,7 +231,14 @@ def test_replay_refuses_rules_that_need_what_was_not_stored(runs, rule):
 
 
 @pytest.mark.parametrize(
-    "setting", ["batch.kind=power", "batch={kind: softrank, candidates: 3}", "per_image=1", "min_distance=1000", "skip_void_by_ground_truth=true"]
+    "setting",
+    [
+        "batch.kind=power",
+        "batch={kind: softrank, candidates: 3}",
+        "per_image=1",
+        "min_distance=1000",
+        "skip_void_by_ground_truth=true",
+    ],
 )
 def test_replay_takes_what_chooses_from_scores(runs, setting):
     assert invoke("replay", runs["entropy-0"], "--set", f"strategy.{setting}").exit_code == 0
@@ -197,7 +247,11 @@ def test_replay_takes_what_chooses_from_scores(runs, setting):
 def test_replay_of_rules_on_features_stays_among_the_candidates(tmp_path):
     settings = {
         "model": {"name": "test_diverged:sound"},
-        "strategy": {"score": "entropy", "batch": {"kind": "kmeans", "candidates": 10}, "feature_layer": "body"},
+        "strategy": {
+            "score": "entropy",
+            "batch": {"kind": "kmeans", "candidates": 10},
+            "feature_layer": "body",
+        },
     }
     run = make(tmp_path, "kmeans", **settings)
     assert invoke("replay", run, "--set", "strategy.batch.kind=kcenter").exit_code == 0
@@ -210,13 +264,25 @@ def test_replay_of_the_newer_rules_takes_what_was_stored_for_them(tmp_path):
     sound = {"model": {"name": "test_diverged:sound"}}
     strategies = {
         "stratified": {"score": "entropy", "batch": {"kind": "stratified"}},
-        "centroids": {"score": "entropy", "batch": {"kind": "centroids", "factor": 2}, "feature_layer": "body"},
+        "centroids": {
+            "score": "entropy",
+            "batch": {"kind": "centroids", "factor": 2},
+            "feature_layer": "body",
+        },
     }
-    runs = {name: make(tmp_path, name, **sound, strategy=strategy) for name, strategy in strategies.items()}
+    runs = {
+        name: make(tmp_path, name, **sound, strategy=strategy)
+        for name, strategy in strategies.items()
+    }
     for name, same in (("stratified", "min_cover=0.25"), ("centroids", "factor=2")):
         result = invoke("replay", runs[name], "--set", f"strategy.batch.{same}", "--json")
         assert [cycle["overlap"] for cycle in json.loads(result.output)["cycles"]] == [1.0] * 2
-    for name, other in (("stratified", "min_cover=0.9"), ("stratified", "kind=topk"), ("centroids", "factor=1"), ("centroids", "kind=topk")):
+    for name, other in (
+        ("stratified", "min_cover=0.9"),
+        ("stratified", "kind=topk"),
+        ("centroids", "factor=1"),
+        ("centroids", "kind=topk"),
+    ):
         assert invoke("replay", runs[name], "--set", f"strategy.batch.{other}").exit_code == 0
     for other in ("factor=3", "factor=null", "kind=kcenter"):
         result = invoke("replay", runs["centroids"], "--set", f"strategy.batch.{other}")
@@ -227,7 +293,9 @@ def test_replay_takes_no_features_of_the_start_set_for_those_of_a_cycle(runs):
     """The start rule kcenter extracts features once, before any model; the cycles of a top-k run have none."""
     state = State(extracted={-1: {}}, scores={0: {}})
     config = read_config(Storage(runs["entropy-0"]))
-    other = config.model_copy(update={"strategy": StrategyConfig(score="entropy", batch=KCenterRule())})
+    other = config.model_copy(
+        update={"strategy": StrategyConfig(score="entropy", batch=KCenterRule())}
+    )
     with pytest.raises(ConfigError, match="did not store"):
         _check_features(config, other, state, {0})
 

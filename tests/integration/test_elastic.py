@@ -52,8 +52,17 @@ cluster.shutdown()
 @pytest.mark.timeout(560)
 def test_an_elastic_group_outlives_the_node_that_counts_for_it(tmp_path):
     paths = [str(Path(__file__).parents[1] / "unit"), str(Path(__file__).parents[2])]
-    variables = {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2", "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "20"}
+    variables = {
+        "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+        "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "20",
+    }
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **variables}
     env.pop("RAY_ADDRESS", None)
-    done = subprocess.run([sys.executable, "-c", SCRIPT, str(tmp_path)], env=env, capture_output=True, text=True, timeout=540)
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(tmp_path)],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=540,
+    )
     assert "TRAINED 3000 True" in done.stdout, done.stdout[-1000:] + done.stderr[-3000:]

@@ -34,7 +34,14 @@ SETTINGS = {
     "regions": {"rows": 2, "columns": 2},
     "train": {"steps": 3, "batch_size": 2, "workers": 0, "threads": 1},
     "strategy": {"score": "entropy"},
-    "score": {"workers": 0, "threads": 1, "batch_size": 2, "precision": "fp32", "shard_size": 3, "max_quarantined": 0.3},
+    "score": {
+        "workers": 0,
+        "threads": 1,
+        "batch_size": 2,
+        "precision": "fp32",
+        "shard_size": 3,
+        "max_quarantined": 0.3,
+    },
     "budget": {"start": 6, "per_cycle": 4, "amount": 14},
     "cluster": {"host": "process"},
     "report": {"num_images": 0},
@@ -104,7 +111,11 @@ def until_trained(run_dir, cycle=0) -> None:
     def stop():
         return bool(seen)
 
-    run_loop(run_dir, should_stop=stop, on_trained=lambda state: seen.append(1) if cycle in state.trained else None)
+    run_loop(
+        run_dir,
+        should_stop=stop,
+        on_trained=lambda state: seen.append(1) if cycle in state.trained else None,
+    )
     assert cycle in state_of(run_dir).trained and state_of(run_dir).finished is None
 
 
@@ -133,12 +144,16 @@ def test_queries_are_the_same_whatever_the_store_is(root, reference):
     assert (queries(none), weights(none)) == expected and "pool_embedded" not in kinds(none)
     small = make(root, "small", features={"store": {"kind": "files", "limit_gb": 5000 / 2**30}})
     finish(small)
-    assert (queries(small), weights(small)) == expected and state_of(small).embedded["num_images"] < 10
+    assert (queries(small), weights(small)) == expected and state_of(small).embedded[
+        "num_images"
+    ] < 10
     shared = {"store": {"kind": "files", "root": f"{reference}/features"}}
     inodes = {path: path.stat().st_ino for path in (Path(reference) / "features").rglob("*.npy")}
     again = finish(make(root, "shared", features=shared))
     assert (queries(again), weights(again)) == expected
-    assert {path: path.stat().st_ino for path in (Path(reference) / "features").rglob("*.npy")} == inodes
+    assert {
+        path: path.stat().st_ino for path in (Path(reference) / "features").rglob("*.npy")
+    } == inodes
 
 
 @pytest.mark.slow
@@ -152,11 +167,24 @@ def test_a_store_of_ones_own(root, reference):
 @pytest.mark.slow
 def test_runs_of_a_sweep_share_what_is_stored(root, reference):
     config = read_config(Storage(reference))
-    config = config.model_copy(update={"data": config.data.model_copy(update={"root": str(root / "data")})})
-    sweep, (start, *runs) = str(root / "sweep"), [str(root / "sweep" / name) for name in ("starts/a", "runs/b", "runs/c")]
-    host_trial(start, share_features(start_config(config), sweep), start=None, rungs=[], report=lambda row: None)
+    config = config.model_copy(
+        update={"data": config.data.model_copy(update={"root": str(root / "data")})}
+    )
+    sweep, (start, *runs) = (
+        str(root / "sweep"),
+        [str(root / "sweep" / name) for name in ("starts/a", "runs/b", "runs/c")],
+    )
+    host_trial(
+        start,
+        share_features(start_config(config), sweep),
+        start=None,
+        rungs=[],
+        report=lambda row: None,
+    )
     for run_dir in runs:
-        host_trial(run_dir, share_features(config, sweep), start=start, rungs=[], report=lambda row: None)
+        host_trial(
+            run_dir, share_features(config, sweep), start=start, rungs=[], report=lambda row: None
+        )
     assert not any(files(run_dir) for run_dir in (start, *runs))
     assert all(queries(run_dir) == queries(reference) for run_dir in runs)
     assert files(sweep) == files(reference)
@@ -167,10 +195,25 @@ def test_a_whole_sweep_shares_what_is_stored(root, reference):
     values = read_config(Storage(reference)).model_dump(mode="json", exclude={"name", "seed"})
     values["data"]["root"] = str(root / "data")
     file, out = root / "sweep.yaml", root / "sweep"
-    file.write_text(yaml.safe_dump({"name": "s", "run": values, "seeds": [0], "space": {"strategy.score": ["entropy", "margin"]}}))
+    file.write_text(
+        yaml.safe_dump(
+            {
+                "name": "s",
+                "run": values,
+                "seeds": [0],
+                "space": {"strategy.score": ["entropy", "margin"]},
+            }
+        )
+    )
     command = [sys.executable, "-m", "ray_al.cli", "sweep", str(file), "--out", str(out)]
     paths = os.pathsep.join([str(HERE.parent / "unit"), str(HERE.parents[1])])
-    ended = subprocess.run(command, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True, timeout=280)
+    ended = subprocess.run(
+        command,
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
     assert ended.returncode == 0, ended.stderr
     runs = sorted((out / "runs").iterdir())
     assert len(runs) == 3 and not any(files(run_dir) for run_dir in runs)
@@ -179,7 +222,14 @@ def test_a_whole_sweep_shares_what_is_stored(root, reference):
     assert all(state_of(str(run_dir)).embedded["num_images"] == 10 for run_dir in runs)
 
 
-@pytest.mark.parametrize("loss", ["half", pytest.param("all", marks=pytest.mark.slow), pytest.param("damaged", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "loss",
+    [
+        "half",
+        pytest.param("all", marks=pytest.mark.slow),
+        pytest.param("damaged", marks=pytest.mark.slow),
+    ],
+)
 def test_what_is_lost_is_made_again_when_a_run_goes_on(root, reference, loss):
     run_dir = make(root)
     until_trained(run_dir)
@@ -194,7 +244,9 @@ def test_what_is_lost_is_made_again_when_a_run_goes_on(root, reference, loss):
     if loss == "damaged":  # which is noticed when it is read
         assert "features_outdated" not in kinds(run_dir)
     else:
-        assert kinds(run_dir).count("pool_embedded") == 2 and before.items() <= files(run_dir).items()
+        assert (
+            kinds(run_dir).count("pool_embedded") == 2 and before.items() <= files(run_dir).items()
+        )
 
 
 def test_a_run_that_was_killed_in_the_stage_does_the_rest(root, reference, monkeypatch):
@@ -216,7 +268,10 @@ def test_a_run_that_was_killed_in_the_stage_does_the_rest(root, reference, monke
     (Path(run_dir) / "lease.json").unlink(missing_ok=True)
     assert set(state_of(run_dir).embedded_shards) == {0, 1} and state_of(run_dir).embedded is None
     done.clear()
-    monkeypatch.setattr("ray_al.score.embed.fill_shard", lambda *arguments: (done.append(arguments[2]), real(*arguments))[1])
+    monkeypatch.setattr(
+        "ray_al.score.embed.fill_shard",
+        lambda *arguments: (done.append(arguments[2]), real(*arguments))[1],
+    )
     finish(run_dir)
     assert done == [2, 3]
     assert queries(run_dir) == queries(reference) and files(run_dir) == files(reference)
@@ -236,7 +291,11 @@ def test_broken_images_are_quarantined_by_the_stage_and_come_back(root):
     finish(run_dir)
     state = state_of(run_dir)
     assert not state.quarantined and set(state.restored) == {"train/00001.png", "train/00007.png"}
-    (outdated,) = [event.data["shards"] for event in Journal(Storage(run_dir)).events if event.kind == "features_outdated"]
+    (outdated,) = [
+        event.data["shards"]
+        for event in Journal(Storage(run_dir)).events
+        if event.kind == "features_outdated"
+    ]
     assert outdated == [0, 2]
     assert kinds(run_dir).count("pool_embedded") == 2
 
@@ -253,7 +312,11 @@ def test_an_image_that_breaks_after_it_was_stored_is_left_out(root):
     run_dir = make(root)
     until_trained(run_dir)
     labelled = {name for query in state_of(run_dir).queries for name in _images(run_dir, query)}
-    unlabelled = next(f"train/{number:05d}.png" for number in range(10) if f"train/{number:05d}.png" not in labelled)
+    unlabelled = next(
+        f"train/{number:05d}.png"
+        for number in range(10)
+        if f"train/{number:05d}.png" not in labelled
+    )
     cut(root / "data" / unlabelled)
     finish(run_dir)
     assert set(state_of(run_dir).quarantined) == {unlabelled}
@@ -282,7 +345,9 @@ def test_moved_data_leave_queries_and_features_as_they_are(root, reference, how)
     assert queries(run_dir) == queries(reference)
     assert kinds(run_dir).count("pool_embedded") == 2  # looked at again
     before, after = files(reference), files(run_dir)
-    assert after == before if how == "moved" else len(after) > len(before)  # copies have other times of change
+    assert (
+        after == before if how == "moved" else len(after) > len(before)
+    )  # copies have other times of change
 
 
 @pytest.mark.slow
@@ -299,13 +364,20 @@ def test_the_store_may_move_and_grow(root, reference):
 
 @pytest.mark.slow
 def test_a_fork_takes_over_what_is_stored_and_makes_what_is_not(root, reference):
-    start = make(root, "start", budget={"start": 6, "per_cycle": 4, "amount": 10}, features={"store": {"kind": "files", "least_passes": 1}})
+    start = make(
+        root,
+        "start",
+        budget={"start": 6, "per_cycle": 4, "amount": 10},
+        features={"store": {"kind": "files", "least_passes": 1}},
+    )
     until_trained(start)
     config = read_config(Storage(make(root, "model")))
     shared = fork_run(start, config, str(root / "fork"))
     finish(shared)
     assert kinds(shared).count("pool_embedded") == 2  # its own folder held none
-    kept = config.features.model_copy(update={"store": config.features.store.model_copy(update={"root": f"{start}/features"})})
+    kept = config.features.model_copy(
+        update={"store": config.features.store.model_copy(update={"root": f"{start}/features"})}
+    )
     beside = fork_run(start, config.model_copy(update={"features": kept}), str(root / "beside"))
     finish(beside)
     assert kinds(beside).count("pool_embedded") == 1
@@ -314,7 +386,11 @@ def test_a_fork_takes_over_what_is_stored_and_makes_what_is_not(root, reference)
 
 def test_journals_with_a_wrong_event_of_the_stage_are_refused(root, reference):
     run_dir = shutil.copytree(reference, root / "run")
-    (path,) = [path for path in (Path(run_dir) / "journal").glob("*.json") if '"pool_embedded"' in path.read_text()]
+    (path,) = [
+        path
+        for path in (Path(run_dir) / "journal").glob("*.json")
+        if '"pool_embedded"' in path.read_text()
+    ]
     path.write_text(path.read_text().replace('"num_bytes": ', '"num_bytes": null, "was": '))
     with pytest.raises(RayALError, match="num_bytes is None"):
         verify(str(run_dir))
@@ -330,11 +406,20 @@ def test_workers_on_ray_store_the_same_and_choose_the_same(cluster, tmp_path, mo
     finish(alone)
     assert len(state_of(alone).embedded_shards) == 3
     for number in (1, 3):
-        run_dir = finish(make(tmp_path, f"workers-{number}", score={**limits["score"], "workers": number}))
+        run_dir = finish(
+            make(tmp_path, f"workers-{number}", score={**limits["score"], "workers": number})
+        )
         assert queries(run_dir) == queries(alone) and files(run_dir) == files(alone)
         assert set(state_of(run_dir).quarantined) == {"train/00149.png"}
         shared = {"store": {"kind": "files", "root": f"{alone}/features"}}
-        beside = finish(make(tmp_path, f"beside-{number}", score={**limits["score"], "workers": number}, features=shared))
+        beside = finish(
+            make(
+                tmp_path,
+                f"beside-{number}",
+                score={**limits["score"], "workers": number},
+                features=shared,
+            )
+        )
         assert queries(beside) == queries(alone) and not files(beside)
 
 

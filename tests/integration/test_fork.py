@@ -27,7 +27,9 @@ def queries(uri):
 
 @pytest.fixture
 def start(tmp_path):
-    config = parse_config({**VALUES, "data": {**VALUES["data"], "root": str(tmp_path / "data")}}, source="test")
+    config = parse_config(
+        {**VALUES, "data": {**VALUES["data"], "root": str(tmp_path / "data")}}, source="test"
+    )
     uri = create_run(start_config(config), str(tmp_path / "start"))
     return config, uri
 
@@ -36,7 +38,10 @@ def test_a_forked_run_chooses_what_a_run_of_its_own_chooses(start, tmp_path):
     config, uri = start
     run_loop(uri)
     told = []
-    run_loop(fork_run(uri, config, str(tmp_path / "forked")), on_trained=lambda state: told.append(len(state.trained)))
+    run_loop(
+        fork_run(uri, config, str(tmp_path / "forked")),
+        on_trained=lambda state: told.append(len(state.trained)),
+    )
     run_loop(create_run(config, str(tmp_path / "alone")))
     assert queries(str(tmp_path / "forked")) == queries(str(tmp_path / "alone"))
     assert told == [1, 2, 3]
@@ -50,17 +55,38 @@ def test_a_fork_needs_a_trained_start_and_a_free_place(start, tmp_path):
     run_loop(uri)
     with pytest.raises(ConfigError, match="exists already"):
         fork_run(uri, config, uri)
-    assert start_config(config.model_copy(update={"budget": config.budget.model_copy(update={"start_rule": START_RULES.parse("scored")})})) is None
+    assert (
+        start_config(
+            config.model_copy(
+                update={
+                    "budget": config.budget.model_copy(
+                        update={"start_rule": START_RULES.parse("scored")}
+                    )
+                }
+            )
+        )
+        is None
+    )
 
 
-def test_a_fork_scores_with_the_batch_size_that_a_run_alone_would_take(start, tmp_path, monkeypatch):
+def test_a_fork_scores_with_the_batch_size_that_a_run_alone_would_take(
+    start, tmp_path, monkeypatch
+):
     """The start scores nothing, so nothing was measured for it."""
     config, uri = start
-    config = config.model_copy(update={"score": config.score.model_copy(update={"batch_size": "auto"})})
+    config = config.model_copy(
+        update={"score": config.score.model_copy(update={"batch_size": "auto"})}
+    )
     uri = create_run(start_config(config), str(tmp_path / "unmeasured"))
     run_loop(uri)
     assert read_config(Storage(uri)).score.batch_size == 1
-    monkeypatch.setattr("ray_al.driver.create.measure_batch_size", lambda config, num_classes: 8 if config.strategy.score == "entropy" else 1)
-    forked, alone = fork_run(uri, config, str(tmp_path / "forked")), create_run(config, str(tmp_path / "alone"))
+    monkeypatch.setattr(
+        "ray_al.driver.create.measure_batch_size",
+        lambda config, num_classes: 8 if config.strategy.score == "entropy" else 1,
+    )
+    forked, alone = (
+        fork_run(uri, config, str(tmp_path / "forked")),
+        create_run(config, str(tmp_path / "alone")),
+    )
     assert read_config(Storage(forked)).score == read_config(Storage(alone)).score
     assert read_config(Storage(forked)).score.batch_size == 8

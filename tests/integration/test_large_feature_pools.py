@@ -34,7 +34,10 @@ def data(tmp_path_factory):
             (root / folder / split).mkdir(parents=True)
             if folder == "masks" and split == "train":
                 continue
-            contents = [_png(rng.integers(0, 2 if folder == "masks" else 256, shape, np.uint8)) for _ in range(4)]
+            contents = [
+                _png(rng.integers(0, 2 if folder == "masks" else 256, shape, np.uint8))
+                for _ in range(4)
+            ]
             for number in range(count):
                 (root / folder / split / f"{number:05d}.png").write_bytes(contents[number % 4])
     return root
@@ -61,7 +64,10 @@ def fill(data, out, **store) -> tuple[str, list[float]]:
             "cache_gb": 0.01,
             "allow": ["shared_images"],
         },
-        "model": {"kind": "composed", "backbone": {"kind": "tiny_backbones:TinyBackbone", "channels": 4}},
+        "model": {
+            "kind": "composed",
+            "backbone": {"kind": "tiny_backbones:TinyBackbone", "channels": 4},
+        },
         "features": {"store": {"kind": "files", **store}, "batch_size": 64},
         "regions": {"rows": 2, "columns": 2},
         "score": {"workers": 0, "threads": 1, "batch_size": 64, "shard_size": 1000},
@@ -90,7 +96,9 @@ def test_memory_is_flat_over_a_large_pool(data, tmp_path):
     assert state.embedded["num_bytes"] == NUM_IMAGES * 4 * RECORD
     assert len(sizes) > 15
     assert max(sizes) - sizes[len(sizes) // 20] < GROWTH_MB
-    print(f"{1000 * state.embedded['work_seconds'] / NUM_IMAGES:.2f} ms, {4 * RECORD} bytes an image; {sizes[0]:.0f} to {max(sizes):.0f} MB")
+    print(
+        f"{1000 * state.embedded['work_seconds'] / NUM_IMAGES:.2f} ms, {4 * RECORD} bytes an image; {sizes[0]:.0f} to {max(sizes):.0f} MB"
+    )
     before = memory_mb()
     _read_all(run_dir)
     assert memory_mb() - before < GROWTH_MB

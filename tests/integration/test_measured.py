@@ -111,18 +111,31 @@ def test_no_measured_model_leaves_a_file(measured):
 def test_the_curve_holds_both_models(measured):
     rows = rows_of(measured)
     (first, last) = events_of(measured, "models_measured")
-    assert [row["final_miou"] for row in rows] == [f"{first['miou']:.6g}", "", f"{last['miou']:.6g}"]
-    assert [row["final_spread"] for row in rows] == [f"{first['spread']:.6g}", "", f"{last['spread']:.6g}"]
+    assert [row["final_miou"] for row in rows] == [
+        f"{first['miou']:.6g}",
+        "",
+        f"{last['miou']:.6g}",
+    ]
+    assert [row["final_spread"] for row in rows] == [
+        f"{first['spread']:.6g}",
+        "",
+        f"{last['spread']:.6g}",
+    ]
     assert [bool(row["measure_seconds"]) for row in rows] == [True, False, True]
 
 
 def test_what_is_measured_changes_nothing_of_what_is_chosen(measured, data, tmp_path):
     alone = create_run(configure(data, final={"budgets": []}), str(tmp_path / "run"))
     run_loop(alone)
-    queries = [[Storage(run).read(query.file.path) for query in state_of(run).queries] for run in (alone, measured)]
+    queries = [
+        [Storage(run).read(query.file.path) for query in state_of(run).queries]
+        for run in (alone, measured)
+    ]
     assert queries[0] == queries[1]
     shared = {"cycle", "labelled_regions", "miou", "pixel_accuracy", "final_miou"}
-    rows = [[{key: row[key] for key in shared} for row in rows_of(run)] for run in (alone, measured)]
+    rows = [
+        [{key: row[key] for key in shared} for row in rows_of(run)] for run in (alone, measured)
+    ]
     assert rows[0] == [{**row, "final_miou": ""} for row in rows[1]]
     assert not events_of(alone, "model_measured")
 
@@ -135,7 +148,13 @@ def test_a_stop_between_two_models_loses_none_that_is_done(measured, data, tmp_p
     verify(run)
     run_loop(run)
     drop = ("train_seconds", "evaluate_seconds")
-    facts = [[{key: one[key] for key in one if key not in drop} for one in events_of(place, "model_measured")] for place in (run, measured)]
+    facts = [
+        [
+            {key: one[key] for key in one if key not in drop}
+            for one in events_of(place, "model_measured")
+        ]
+        for place in (run, measured)
+    ]
     assert facts[0] == facts[1]
 
 
@@ -149,19 +168,28 @@ def test_a_fork_takes_over_what_its_start_measured(data, tmp_path, measured):
     fork = fork_run(source, config, str(tmp_path / "fork"))
     assert len(events_of(fork, "model_measured")) == 2
     run_loop(fork)
-    assert events_of(fork, "models_measured")[0]["seconds"] == events_of(source, "models_measured")[0]["seconds"]
-    mious = [[one["mious"] for one in events_of(run, "models_measured")] for run in (fork, measured)]
+    assert (
+        events_of(fork, "models_measured")[0]["seconds"]
+        == events_of(source, "models_measured")[0]["seconds"]
+    )
+    mious = [
+        [one["mious"] for one in events_of(run, "models_measured")] for run in (fork, measured)
+    ]
     assert mious[0] == mious[1]
     verify(fork)
     for changed in ({"budgets": [12]}, {"train": {"steps": 2}}, {"repeats": 3}):
-        other = fork_run(source, configure(data, final=changed), str(tmp_path / f"fork-{'-'.join(changed)}"))
+        other = fork_run(
+            source, configure(data, final=changed), str(tmp_path / f"fork-{'-'.join(changed)}")
+        )
         assert not events_of(other, "model_measured")
 
 
 def test_status_log_and_report_show_what_was_measured(measured):
     last = events_of(measured, "models_measured")[-1]
     facts = json.loads(invoke("status", measured, "--json").output)
-    assert facts["measured"] == {key: last[key] for key in ("cycle", "budget", "mious", "miou", "spread")}
+    assert facts["measured"] == {
+        key: last[key] for key in ("cycle", "budget", "mious", "miou", "spread")
+    }
     line = f"measured: mIoU {last['miou']:.4f} ± {last['spread']:.4f} of 2 models on the labels of cycle 2"
     assert line in invoke("status", measured).output
     log = invoke("log", measured).output
@@ -180,7 +208,9 @@ def test_final_and_upper_bound_train_as_many_models_by_the_same_rule(data, tmp_p
         result = invoke(command, run)
         assert result.exit_code == 0, result.output
         assert "(2 models) on val" in result.output
-    final, full = (json.loads(Storage(run).read(f"{kind}/metrics.json")) for kind in ("final", "upper_bound"))
+    final, full = (
+        json.loads(Storage(run).read(f"{kind}/metrics.json")) for kind in ("final", "upper_bound")
+    )
     assert final["mious"] == events_of(run, "models_measured")[-1]["mious"]
     assert final["spread"] == pytest.approx(statistics.stdev(final["mious"]))
     assert final["share_of_full_score"] == pytest.approx(final["miou"] / full["miou"])
@@ -188,13 +218,18 @@ def test_final_and_upper_bound_train_as_many_models_by_the_same_rule(data, tmp_p
     assert [list(final["files"]), len(final["models"]), final["num_steps"]] == [["model.pt"], 2, 3]
     page = invoke("report", run)
     assert page.exit_code == 0
-    assert f"all labels, same recipe: {full['miou']:.4f}" in Storage(run).read("report.html").decode()
+    assert (
+        f"all labels, same recipe: {full['miou']:.4f}" in Storage(run).read("report.html").decode()
+    )
 
 
 def test_a_labelled_image_that_breaks_is_left_out_of_what_is_measured(tmp_path):
     root = str(tmp_path / "data")
     write_synthetic(root, num_images=8, seed=0)
-    run = create_run(configure(root, score={"max_quarantined": 0.5}, final={"budgets": [12]}), str(tmp_path / "run"))
+    run = create_run(
+        configure(root, score={"max_quarantined": 0.5}, final={"budgets": [12]}),
+        str(tmp_path / "run"),
+    )
     run_loop(run, should_stop=lambda: 2 in state_of(run).trained)
     (label, *_) = state_of(run).label_parts
     image_id = read_table(Storage(run), label, ["image_id"]).column("image_id").to_pylist()[0]
@@ -208,13 +243,20 @@ def test_a_labelled_image_that_breaks_is_left_out_of_what_is_measured(tmp_path):
 
 
 def test_people_label_and_models_are_measured(data, tmp_path):
-    config = configure(data, label={"annotator": "files"}, budget={"start": 2, "per_cycle": 2, "amount": 4}, final={"budgets": [2, 4]})
+    config = configure(
+        data,
+        label={"annotator": "files"},
+        budget={"start": 2, "per_cycle": 2, "amount": 4},
+        final={"budgets": [2, 4]},
+    )
     run = create_run(config, str(tmp_path / "run"))
     while (outcome := run_loop(run)).kind == "waiting":
         folder = Path(outcome.detail)
         for task in json.loads((folder / "tasks.json").read_text())["tasks"]:
             top, left, bottom, right = task["box"]
-            Image.open(Path(data, "trainannot", Path(task["image_id"]).name)).crop((left, top, right, bottom)).save(folder / task["answer"])
+            Image.open(Path(data, "trainannot", Path(task["image_id"]).name)).crop(
+                (left, top, right, bottom)
+            ).save(folder / task["answer"])
     assert [one["cycle"] for one in events_of(run, "models_measured")] == [0, 1]
     verify(run)
 
@@ -222,7 +264,12 @@ def test_people_label_and_models_are_measured(data, tmp_path):
 def test_the_last_labels_are_measured_where_nothing_else_fits(data, tmp_path):
     """Regions of 1,536 pixels: what is left in the end, 648, is more than a tenth of a query and pays for none."""
     budget = {"unit": "pixels", "start": 4000, "per_cycle": 4000, "amount": 11_400}
-    run = create_run(configure(data, regions={"rows": 4, "columns": 2}, budget=budget, final={"budgets": [11_400]}), str(tmp_path / "run"))
+    run = create_run(
+        configure(
+            data, regions={"rows": 4, "columns": 2}, budget=budget, final={"budgets": [11_400]}
+        ),
+        str(tmp_path / "run"),
+    )
     assert run_loop(run).detail == "nothing left that fits the budget"
     (models,) = events_of(run, "models_measured")
     assert (models["cycle"], models["budget"]) == (max(state_of(run).trained), 11_400)
@@ -246,7 +293,11 @@ def test_budgets_can_be_named_while_a_run_waits(data, tmp_path):
 def test_verify_finds_a_changed_mean(measured, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(measured, run)
-    (path,) = [path for path in (run / "journal").iterdir() if '"models_measured"' in path.read_text() and '"cycle": 2' in path.read_text()]
+    (path,) = [
+        path
+        for path in (run / "journal").iterdir()
+        if '"models_measured"' in path.read_text() and '"cycle": 2' in path.read_text()
+    ]
     values = json.loads(path.read_text())
     values["data"]["miou"] += 0.1
     path.write_text(json.dumps(values))
@@ -272,7 +323,10 @@ def test_the_test_split_is_recorded(tmp_path):
     write_synthetic(root, num_images=8, seed=0)
     for name in ("val", "valannot"):
         shutil.copytree(Path(root, name), Path(root, name.replace("val", "test")))
-    run = create_run(configure(root, final={"budgets": [4], "repeats": 1}, budget={"amount": 4}), str(tmp_path / "run"))
+    run = create_run(
+        configure(root, final={"budgets": [4], "repeats": 1}, budget={"amount": 4}),
+        str(tmp_path / "run"),
+    )
     run_loop(run)
     (model,) = events_of(run, "model_measured")
     assert model["metrics"]["test"] == model["metrics"]["val"]
@@ -287,25 +341,38 @@ def test_compare_takes_the_measured_models_where_every_run_has_them(data, tmp_pa
         run_loop(run)
         return run
 
-    runs = [make(f"{score}-{seed}", seed=seed, strategy={"score": score}) for score in ("random", "entropy") for seed in (0, 1)]
-    result = invoke("compare", *runs, "--out", str(tmp_path / "out"), "--json", "--allow", "final.train.steps")
+    runs = [
+        make(f"{score}-{seed}", seed=seed, strategy={"score": score})
+        for score in ("random", "entropy")
+        for seed in (0, 1)
+    ]
+    result = invoke(
+        "compare", *runs, "--out", str(tmp_path / "out"), "--json", "--allow", "final.train.steps"
+    )
     assert result.exit_code == 0, result.output
     facts = json.loads(result.output)
     assert facts["measure"] == "final_miou"
-    refused = invoke("compare", *runs, "--out", str(tmp_path / "no"), "--allow", "final.train.stepz")
+    refused = invoke(
+        "compare", *runs, "--out", str(tmp_path / "no"), "--allow", "final.train.stepz"
+    )
     assert (refused.exit_code, "did you mean 'train.steps'" in refused.output) == (2, True)
     by_hand = [events_of(run, "models_measured")[-1]["miou"] for run in runs[2:]]
     assert facts["groups"][1]["final"]["mean"] == pytest.approx(statistics.mean(by_hand))
     assert len(facts["grid"]) == 2
     assert "mIoU is that of the measured models" in (tmp_path / "out" / "compare.html").read_text()
-    longer, bare = make("longer", final={"train": {"steps": 4}}), make("bare", seed=2, final={"budgets": []})
+    longer, bare = (
+        make("longer", final={"train": {"steps": 4}}),
+        make("bare", seed=2, final={"budgets": []}),
+    )
     numbers = [read_run(run) for run in runs]
     measure, own = choose_measure(numbers, "miou")
     assert (measure, len(own[0].rows)) == ("miou", 3)
     _, others = choose_measure([*numbers, read_run(longer)], None)
     ((uri, reason),) = group_runs(others, varied=set()).apart
     assert (uri, "final.train.steps is 4" in reason) == (longer, True)
-    assert not group_runs([*others[:3], others[-1]], varied=set(), allowed=["final.train.steps"]).apart
+    assert not group_runs(
+        [*others[:3], others[-1]], varied=set(), allowed=["final.train.steps"]
+    ).apart
     assert choose_measure([*numbers, read_run(bare)], None)[0] == "miou"
     with pytest.raises(ConfigError, match="bare has no measured models"):
         choose_measure([*numbers, read_run(bare)], "final_miou")
@@ -316,12 +383,18 @@ def test_a_sweep_counts_measured_models_and_its_trials_share_those_of_their_star
     start = start_config(config)
     host_trial(str(tmp_path / "start"), start, start=None, rungs=[], report=lambda row: None)
     rows = []
-    host_trial(str(tmp_path / "trial"), config, start=str(tmp_path / "start"), rungs=[], report=rows.append)
+    host_trial(
+        str(tmp_path / "trial"), config, start=str(tmp_path / "start"), rungs=[], report=rows.append
+    )
     assert [row["cycle"] for row in rows] == [0, 1, 2]
     shared = events_of(str(tmp_path / "start"), "model_measured")
     assert events_of(str(tmp_path / "trial"), "model_measured")[:2] == shared
     values = {**VALUES, "data": {**VALUES["data"], "root": data}}
-    (tmp_path / "s.yaml").write_text(json.dumps({"name": "s", "run": values, "space": {"strategy.score": ["entropy"]}, "seeds": [0]}))
+    (tmp_path / "s.yaml").write_text(
+        json.dumps(
+            {"name": "s", "run": values, "space": {"strategy.score": ["entropy"]}, "seeds": [0]}
+        )
+    )
     sweep = load_sweep(str(tmp_path / "s.yaml"))
     facts = estimate(sweep, plan_trials(sweep), str(tmp_path / "sweep"))
     # Three cycles of one step; two models of three steps at each of two budgets, of which the second trial shares the first.
@@ -336,7 +409,9 @@ class Log:
     def __init__(self, monkeypatch):
         self.told = []
         place = "ray_al.driver.trackers.tensorboard.TensorboardTracker.tell"
-        monkeypatch.setattr(place, lambda tracker, run, step, numbers, memory: self.told.append((step, numbers)))
+        monkeypatch.setattr(
+            place, lambda tracker, run, step, numbers, memory: self.told.append((step, numbers))
+        )
 
 
 def test_trackers_are_told_of_a_cycle_once_it_is_measured(data, tmp_path, monkeypatch):
@@ -347,7 +422,11 @@ def test_trackers_are_told_of_a_cycle_once_it_is_measured(data, tmp_path, monkey
     assert log.told == []
     run_loop(run)
     first, last = events_of(run, "models_measured")
-    assert [(step, numbers.get("final_miou")) for step, numbers in log.told] == [(0, first["miou"]), (1, None), (2, last["miou"])]
+    assert [(step, numbers.get("final_miou")) for step, numbers in log.told] == [
+        (0, first["miou"]),
+        (1, None),
+        (2, last["miou"]),
+    ]
 
 
 def test_trackers_hear_of_last_labels_that_are_measured_late(data, tmp_path, monkeypatch):
@@ -371,11 +450,23 @@ def test_a_final_training_that_was_stopped_goes_on_with_the_next_model(data, tmp
 
     def train(kind, should_stop=lambda: False):
         told = []
-        values = train_final(run, kind, progress=lambda done, total: told.append((done, total)), should_stop=should_stop)
+        values = train_final(
+            run,
+            kind,
+            progress=lambda done, total: told.append((done, total)),
+            should_stop=should_stop,
+        )
         return values, told
 
     with pytest.raises(Interrupted):
-        train("final", lambda: len(json.loads(storage.read("final/models.json"))["models"]) == 2 if storage.exists("final/models.json") else False)
+        train(
+            "final",
+            lambda: (
+                len(json.loads(storage.read("final/models.json"))["models"]) == 2
+                if storage.exists("final/models.json")
+                else False
+            ),
+        )
     values, told = train("final")
     assert told == [(7, 9), (8, 9), (9, 9)]
     assert values["mious"] == events_of(run, "models_measured")[-1]["mious"]
@@ -388,26 +479,35 @@ def test_a_final_training_that_was_stopped_goes_on_with_the_next_model(data, tmp
 
 def test_a_measured_model_that_diverges_is_no_reason_for_a_new_run(data, tmp_path):
     """Where the recipe changes, the models of a cycle begin anew, so that no mean is one of two recipes."""
-    values = {"final": {"budgets": [4, 12], "repeats": 2, "train": {}}, "train": {"optimizer": "sgd"}}
+    values = {
+        "final": {"budgets": [4, 12], "repeats": 2, "train": {}},
+        "train": {"optimizer": "sgd"},
+    }
     run = create_run(configure(data, **values), str(tmp_path / "run"))
     run_loop(run, should_stop=lambda: bool(state_of(run).repeats))
     change_settings(run, ["final.train.steps=30", "final.train.learning_rate=1e9"])
     assert state_of(run).repeats == {}
     with pytest.raises(
-        DivergedError, match=r"of the models to be measured, number 1 of 2, with a learning rate of 1e\+09.*final.train.learning_rate=1e\+08"
+        DivergedError,
+        match=r"of the models to be measured, number 1 of 2, with a learning rate of 1e\+09.*final.train.learning_rate=1e\+08",
     ):
         run_loop(run)
     change_settings(run, ["final.train.learning_rate=0.01"])
     assert run_loop(run).kind == "finished"
     assert [one["num_steps"] for one in events_of(run, "model_measured")] == [1, 30, 30, 30, 30]
     assert [one["mious"] for one in events_of(run, "models_measured")] == [
-        [model["metrics"]["val"]["miou"] for model in models.values()] for models in state_of(run).repeats.values()
+        [model["metrics"]["val"]["miou"] for model in models.values()]
+        for models in state_of(run).repeats.values()
     ]
     verify(run)
 
 
 def test_models_on_the_features_of_a_frozen_backbone_are_measured(data, tmp_path):
-    model = {"kind": "composed", "backbone": {"kind": "tiny_backbones:TinyBackbone"}, "weights": "none"}
+    model = {
+        "kind": "composed",
+        "backbone": {"kind": "tiny_backbones:TinyBackbone"},
+        "weights": "none",
+    }
     values = {
         **VALUES,
         "data": {**VALUES["data"], "root": data},
@@ -418,6 +518,7 @@ def test_models_on_the_features_of_a_frozen_backbone_are_measured(data, tmp_path
     assert run_loop(run).kind == "finished"
     assert [one["cycle"] for one in events_of(run, "models_measured")] == [0, 2]
     assert (
-        train_final(run, "final", progress=lambda *steps: None, should_stop=lambda: False)["mious"] == events_of(run, "models_measured")[-1]["mious"]
+        train_final(run, "final", progress=lambda *steps: None, should_stop=lambda: False)["mious"]
+        == events_of(run, "models_measured")[-1]["mious"]
     )
     verify(run)

@@ -23,7 +23,9 @@ pytestmark = pytest.mark.slow
 
 
 def tiny(num_classes: int) -> nn.Module:
-    return nn.Sequential(nn.Conv2d(3, 8, 3, padding=1, stride=2), nn.ReLU(), nn.Conv2d(8, num_classes, 1))
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1, stride=2), nn.ReLU(), nn.Conv2d(8, num_classes, 1)
+    )
 
 
 class Triangles(Regions):
@@ -99,7 +101,10 @@ def configure(root, name, **score):
 
 
 def queries(run_dir):
-    return [Storage(run_dir).read(query.file.path) for query in fold(Journal(Storage(run_dir)).events).queries]
+    return [
+        Storage(run_dir).read(query.file.path)
+        for query in fold(Journal(Storage(run_dir)).events).queries
+    ]
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -22,7 +22,9 @@ from ray_al.select.starts.random import RandomStart
 
 
 def tiny(num_classes: int) -> nn.Module:
-    return nn.Sequential(nn.Conv2d(3, 8, 3, padding=1, stride=2), nn.ReLU(), nn.Conv2d(8, num_classes, 1))
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1, stride=2), nn.ReLU(), nn.Conv2d(8, num_classes, 1)
+    )
 
 
 class EverySecond(CandidateRule):
@@ -47,7 +49,10 @@ class ModelStart(StartRule):
     first: int = 1
 
     def strategy(self, later):
-        return later.of_start(score="entropy", batch={"kind": EverySecond.model_fields["kind"].default, "first": self.first})
+        return later.of_start(
+            score="entropy",
+            batch={"kind": EverySecond.model_fields["kind"].default, "first": self.first},
+        )
 
 
 class SeededStart(RandomStart):
@@ -68,7 +73,10 @@ class SeededStart(RandomStart):
 
 @pytest.mark.parametrize(
     ("start", "cycles"),
-    [(f"{__name__}:ModelStart", [-1, 0]), ({"kind": f"{__name__}:SeededStart", "share": 0.5}, [-2, -1, 0])],
+    [
+        (f"{__name__}:ModelStart", [-1, 0]),
+        ({"kind": f"{__name__}:SeededStart", "share": 0.5}, [-2, -1, 0]),
+    ],
 )
 def test_a_run_by_rules_of_ones_own(tmp_path, start, cycles):
     write_synthetic(str(tmp_path / "data"), num_images=8, seed=0)
@@ -78,7 +86,10 @@ def test_a_run_by_rules_of_ones_own(tmp_path, start, cycles):
         "regions": {"rows": 2, "columns": 2},
         "train": {"steps": 2, "batch_size": 2, "workers": 0, "threads": 1},
         "score": {"workers": 0, "threads": 1, "batch_size": 2, "precision": "fp32"},
-        "strategy": {"score": "entropy", "batch": {"kind": f"{__name__}:EverySecond", "candidates": 20}},
+        "strategy": {
+            "score": "entropy",
+            "batch": {"kind": f"{__name__}:EverySecond", "candidates": 20},
+        },
         "budget": {"start": 4, "start_rule": start, "per_cycle": 4, "amount": 8},
         "cluster": {"host": "process"},
         "report": {"num_images": 1},
@@ -93,5 +104,10 @@ def test_a_run_by_rules_of_ones_own(tmp_path, start, cycles):
     assert (stored.strategy, stored.budget) == (config.strategy, config.budget)
     chosen = [event.data for event in events if event.kind == "query_selected"]
     assert [one["cycle"] for one in chosen] == cycles
-    reasons = [set(read_table(storage, FileRef.from_dict(one["query"]))["reason"].to_pylist()) for one in chosen]
-    assert reasons == [{f"{__name__}:EverySecond"} if cycle > -2 else {"random start"} for cycle in cycles]
+    reasons = [
+        set(read_table(storage, FileRef.from_dict(one["query"]))["reason"].to_pylist())
+        for one in chosen
+    ]
+    assert reasons == [
+        {f"{__name__}:EverySecond"} if cycle > -2 else {"random start"} for cycle in cycles
+    ]

@@ -49,14 +49,21 @@ def put(run_dir, name, image, **options):
 
 def waiting(root, **changes):  # noqa: F811
     label = {"annotator": {"kind": "files", "margin": 4}, **changes.pop("label", {})}
-    run_dir = create_run(configure(root, label=label, **{"budget": {"start": 4, "per_cycle": 4, "amount": 8}, **changes}), str(root / "run"))
+    run_dir = create_run(
+        configure(
+            root, label=label, **{"budget": {"start": 4, "per_cycle": 4, "amount": 8}, **changes}
+        ),
+        str(root / "run"),
+    )
     assert run_loop(run_dir).kind == "waiting"
     return run_dir
 
 
 def labels_of(run_dir):
     storage = Storage(run_dir)
-    return [row for ref in state_of(run_dir).label_parts for row in read_table(storage, ref).to_pylist()]
+    return [
+        row for ref in state_of(run_dir).label_parts for row in read_table(storage, ref).to_pylist()
+    ]
 
 
 def test_resume_says_what_was_refused_and_takes_the_good_ones(root):  # noqa: F811
@@ -69,7 +76,13 @@ def test_resume_says_what_was_refused_and_takes_the_good_ones(root):  # noqa: F8
     result = CliRunner().invoke(main, ["resume", run_dir])
     assert result.exit_code == 4
     for words in ("mode RGB", "a JPEG file", "the PNG file is cut off"):
-        assert sum(line.startswith("refused train/") and words in line for line in result.output.splitlines()) == 1
+        assert (
+            sum(
+                line.startswith("refused train/") and words in line
+                for line in result.output.splitlines()
+            )
+            == 1
+        )
     (label,) = labels_of(run_dir)
     assert label["image_id"] == tasks[2]["image_id"]
     assert decode_mask(label["mask"]).tolist() == ids_of(tasks[2]).tolist()
@@ -91,16 +104,24 @@ def ask_twice(tasks):
 
 
 def point_elsewhere(tasks):
-    tasks[0]["region_mask"], tasks[0]["kind"], tasks[0]["answer"] = "../../../../config.yaml", "dominant", "../../../config.yaml"
+    tasks[0]["region_mask"], tasks[0]["kind"], tasks[0]["answer"] = (
+        "../../../../config.yaml",
+        "dominant",
+        "../../../config.yaml",
+    )
 
 
 def test_tasks_json_changes_nothing(root):  # noqa: F811
     run_dir = waiting(root)
     asked = tasks_of(run_dir)
-    for number, change in enumerate((move_box, name_other_region, ask_twice, point_elsewhere, list.clear)):
+    for number, change in enumerate(
+        (move_box, name_other_region, ask_twice, point_elsewhere, list.clear)
+    ):
         tasks = copy.deepcopy(asked)
         change(tasks)
-        Storage(run_dir).replace(f"{FIRST}/tasks.json", json.dumps({"version": 9, "tasks": tasks}).encode())
+        Storage(run_dir).replace(
+            f"{FIRST}/tasks.json", json.dumps({"version": 9, "tasks": tasks}).encode()
+        )
         if number < 3:
             put(run_dir, asked[number]["answer"], Image.fromarray(ids_of(asked[number])))
         assert run_loop(run_dir).kind == "waiting"
@@ -112,7 +133,12 @@ def test_tasks_json_changes_nothing(root):  # noqa: F811
 
 def test_more_classes_than_pixels_are_refused_and_the_budget_holds(root):  # noqa: F811
     budget = {"unit": "clicks", "start": 4, "per_cycle": 4, "amount": 8}
-    run_dir = waiting(root, regions={"kind": "pixels", "per_image": 4, "radius": 1}, label={"kind": "classes"}, budget=budget)
+    run_dir = waiting(
+        root,
+        regions={"kind": "pixels", "per_image": 4, "radius": 1},
+        label={"kind": "classes"},
+        budget=budget,
+    )
     for task in tasks_of(run_dir):
         Storage(run_dir).replace(f"{FIRST}/{task['answer']}", b'["sky", "building"]')
     assert run_loop(run_dir).kind == "waiting"
@@ -135,8 +161,17 @@ def test_late_changed_and_second_answers_are_said_to_be_ignored(root):  # noqa: 
     assert run_loop(run_dir).kind == "waiting"
     storage = Storage(run_dir)
     said = ignored_answers(storage)
-    names = ["task-00000.mask (2).png", "task-00001.mask.tif", r"'task-00002.\udcff\x1b.png'", "task-00002_mask.png", "task-00077.mask.png"]
-    assert said == [f"{storage.uri(FIRST)}/{name}: is not read; answers are named like task-00000.mask.png" for name in names]
+    names = [
+        "task-00000.mask (2).png",
+        "task-00001.mask.tif",
+        r"'task-00002.\udcff\x1b.png'",
+        "task-00002_mask.png",
+        "task-00077.mask.png",
+    ]
+    assert said == [
+        f"{storage.uri(FIRST)}/{name}: is not read; answers are named like task-00000.mask.png"
+        for name in names
+    ]
     Journal(storage).append("query_closed", {"cycle": -1, "num_unanswered": 3, "refunded": 3})
     put(run_dir, tasks[0]["answer"], Image.fromarray(ids_of(tasks[0], 1)))
     put(run_dir, tasks[3]["answer"], Image.fromarray(ids_of(tasks[3])))
@@ -149,10 +184,16 @@ def test_late_changed_and_second_answers_are_said_to_be_ignored(root):  # noqa: 
 def test_a_query_without_a_mask_that_can_be_used_stops_the_run_until_they_are_mended(root):  # noqa: F811
     folder = root / "data" / "trainannot"
     good = {path: path.read_bytes() for path in folder.iterdir()}
-    run_dir = create_run(configure(root, model=TINY, budget={"start": 4, "per_cycle": 4, "amount": 4}), str(root / "run"))
+    run_dir = create_run(
+        configure(root, model=TINY, budget={"start": 4, "per_cycle": 4, "amount": 4}),
+        str(root / "run"),
+    )
     for path in good:
         Image.open(io.BytesIO(good[path])).resize((64, 48), 0).save(path)
-    with pytest.raises(RayALError, match=r"cycle 0: not one of the 4 queried regions has a mask that can be used; mend the masks.*48x64"):
+    with pytest.raises(
+        RayALError,
+        match=r"cycle 0: not one of the 4 queried regions has a mask that can be used; mend the masks.*48x64",
+    ):
         run_loop(run_dir)
     assert not state_of(run_dir).refused
     for path, data in good.items():
@@ -167,17 +208,27 @@ def test_the_end_of_a_run_says_which_masks_were_refused_and_which_classes_have_n
     run_dir = create_run(config, str(root / "run"))
     for number, path in enumerate(sorted(folder.iterdir())):
         ids = np.array(Image.open(path))
-        Image.fromarray(np.where(ids == 5, 0, ids).astype(np.uint8) if number else np.full_like(ids, 77)).save(path)
+        Image.fromarray(
+            np.where(ids == 5, 0, ids).astype(np.uint8) if number else np.full_like(ids, 77)
+        ).save(path)
     result = CliRunner().invoke(main, ["resume", run_dir])
     assert result.exit_code == 0
-    assert sum(line.startswith("refused train/") and "id 77" in line for line in result.output.splitlines()) >= 3
+    assert (
+        sum(
+            line.startswith("refused train/") and "id 77" in line
+            for line in result.output.splitlines()
+        )
+        >= 3
+    )
     name = state_of(run_dir).created["class_names"][5]
     assert f"no label so far of: {name}" in result.output
     assert f"No label so far of: {name}" in (root / "run" / "report.html").read_text()
 
 
 def test_labels_that_cost_more_than_was_reserved_are_never_recorded():
-    query = Query(cycle=0, file=FileRef(path="q", size=0, sha256=""), num_regions=2, cost=4, received_cost=1)
+    query = Query(
+        cycle=0, file=FileRef(path="q", size=0, sha256=""), num_regions=2, cost=4, received_cost=1
+    )
     _check_cost(query, 3, "clicks")
     with pytest.raises(RayALError, match="cost 4 clicks, 3 were left"):
         _check_cost(query, 4, "clicks")

@@ -32,7 +32,14 @@ SETTINGS = {
     "regions": {"rows": 2, "columns": 2},
     "train": {"steps": 5, "batch_size": 2, "workers": 0, "threads": 1},
     "strategy": {"score": "entropy"},
-    "score": {"workers": 0, "threads": 1, "batch_size": 2, "precision": "fp32", "shard_size": 3, "max_quarantined": 0.3},
+    "score": {
+        "workers": 0,
+        "threads": 1,
+        "batch_size": 2,
+        "precision": "fp32",
+        "shard_size": 3,
+        "max_quarantined": 0.3,
+    },
     "budget": {"start": 6, "per_cycle": 4, "amount": 14},
     "cluster": {"host": "process"},
     "report": {"num_images": 1},
@@ -41,7 +48,12 @@ CUT = 800
 
 
 def tiny(num_classes: int) -> nn.Module:
-    return nn.Sequential(nn.Conv2d(3, 6, 3, padding=1, stride=2), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, num_classes, 1))
+    return nn.Sequential(
+        nn.Conv2d(3, 6, 3, padding=1, stride=2),
+        nn.BatchNorm2d(6),
+        nn.ReLU(),
+        nn.Conv2d(6, num_classes, 1),
+    )
 
 
 @pytest.fixture
@@ -75,11 +87,18 @@ def queries(run_dir):
 
 
 def start_images(run_dir) -> list[str]:
-    return read_table(Storage(run_dir), state_of(run_dir).queries[0].file).column("image_id").to_pylist()
+    return (
+        read_table(Storage(run_dir), state_of(run_dir).queries[0].file)
+        .column("image_id")
+        .to_pylist()
+    )
 
 
 def until_trained(run_dir, cycles=1) -> None:
-    assert run_loop(run_dir, should_stop=lambda: len(state_of(run_dir).trained) >= cycles).kind == "interrupted"
+    assert (
+        run_loop(run_dir, should_stop=lambda: len(state_of(run_dir).trained) >= cycles).kind
+        == "interrupted"
+    )
 
 
 def cut(path: Path) -> None:
@@ -114,7 +133,10 @@ def test_an_image_that_breaks_after_it_was_labelled_is_left_out_and_said_and_com
     assert state.trained[1]["left_out"] == {"images": 1, "regions": lost}
     assert state.trained[1]["num_images"] == state.trained[1]["labelled"]["images"] - 1
     output = CliRunner().invoke(main, ["status", run_dir]).output
-    assert f"left out: 1 of 10 pool images, which cannot be used; with them {lost} labelled region(s)" in output
+    assert (
+        f"left out: 1 of 10 pool images, which cannot be used; with them {lost} labelled region(s)"
+        in output
+    )
     log = CliRunner().invoke(main, ["log", run_dir]).output
     assert f'images_quarantined   {{"images": ["{image_id}"]}}' in log
     assert f'"left_out": {{"images": 1, "regions": {lost}}}' in log
@@ -123,7 +145,10 @@ def test_an_image_that_breaks_after_it_was_labelled_is_left_out_and_said_and_com
     assert result.exit_code == 0, result.output
     assert f"back in the pool: 1 image(s) that were mended: {image_id}" in result.output
     state = state_of(run_dir)
-    assert (dict(state.quarantined), events_of(run_dir, "images_restored")) == ({}, [{"images": [image_id]}])
+    assert (dict(state.quarantined), events_of(run_dir, "images_restored")) == (
+        {},
+        [{"images": [image_id]}],
+    )
     assert state.trained[2]["left_out"] == {"images": 0, "regions": 0}
     assert state.trained[2]["num_images"] == state.trained[2]["labelled"]["images"]
     verify(run_dir)
@@ -140,7 +165,9 @@ def test_the_report_and_the_end_of_a_run_say_what_was_left_out(root):
     assert "left out: 1 of 10 pool images" in result.output
     page = (root / "run" / "report.html").read_text()
     assert f"{followed.count(image_id)} labelled regions of it are not trained on" in page
-    values = train_final(run_dir, "final", progress=lambda done, total: None, should_stop=lambda: False)
+    values = train_final(
+        run_dir, "final", progress=lambda done, total: None, should_stop=lambda: False
+    )
     assert values["left_out"] == 1
 
 
@@ -149,7 +176,9 @@ def test_the_final_model_leaves_out_what_breaks_after_the_run(root):
     run_loop(run_dir)
     cut(root / "data" / start_images(run_dir)[0])
     before = len(Journal(Storage(run_dir)).events)
-    values = train_final(run_dir, "final", progress=lambda done, total: None, should_stop=lambda: False)
+    values = train_final(
+        run_dir, "final", progress=lambda done, total: None, should_stop=lambda: False
+    )
     assert values["left_out"] == 1
     assert values["num_images"] == state_of(run_dir).trained[2]["num_images"] - 1
     assert len(Journal(Storage(run_dir)).events) == before
@@ -160,14 +189,23 @@ def test_the_final_model_leaves_out_what_breaks_after_the_run(root):
 
 
 def test_the_limit_holds_at_every_resume_and_both_remedies_work(root):
-    run_dir = make(root, score={"max_quarantined": 0.1}, budget={"start": 4, "per_cycle": 36, "amount": 40})
+    run_dir = make(
+        root, score={"max_quarantined": 0.1}, budget={"start": 4, "per_cycle": 36, "amount": 40}
+    )
     until_trained(run_dir)
-    paths = [path for path in sorted((root / "data" / "train").glob("*.png")) if f"train/{path.name}" not in start_images(run_dir)][:3]
+    paths = [
+        path
+        for path in sorted((root / "data" / "train").glob("*.png"))
+        if f"train/{path.name}" not in start_images(run_dir)
+    ][:3]
     whole = {path: path.read_bytes() for path in paths}
     for path in paths:
         cut(path)
     for _ in range(3):
-        with pytest.raises(RayALError, match=rf"pool images cannot be .* `ray-al resume {run_dir} --set score\.max_quarantined=0\.[23]`"):
+        with pytest.raises(
+            RayALError,
+            match=rf"pool images cannot be .* `ray-al resume {run_dir} --set score\.max_quarantined=0\.[23]`",
+        ):
             run_loop(run_dir)
     verify(run_dir)
     copy = str(root / "raised")
@@ -188,7 +226,9 @@ def test_a_limit_is_an_exact_share(root):
 
     config = configure(root, score={"max_quarantined": 0.29})
     check_quarantine(dict.fromkeys(map(str, range(29)), "cut off"), config, 100)
-    with pytest.raises(RayALError, match="30 of 100 .*=0.29 allows.*--set score.max_quarantined=0.3.* and 10 more"):
+    with pytest.raises(
+        RayALError, match="30 of 100 .*=0.29 allows.*--set score.max_quarantined=0.3.* and 10 more"
+    ):
         check_quarantine(dict.fromkeys(map(str, range(30)), "cut off"), config, 100)
 
 
@@ -196,7 +236,10 @@ def test_images_smaller_than_the_grid_are_said_as_what_they_are(root):
     for number in (1, 2, 3, 4):
         for folder in ("train", "trainannot"):
             Image.new("L", (128, 1)).save(root / "data" / folder / f"0000{number}.png")
-    with pytest.raises(RayALError, match="00001.png: the image of 1x128 pixels is smaller than the grid of 2x2 cells; lower regions.rows"):
+    with pytest.raises(
+        RayALError,
+        match="00001.png: the image of 1x128 pixels is smaller than the grid of 2x2 cells; lower regions.rows",
+    ):
         make(root)
     config = root / "c.yaml"
     config.write_text(configure(root).to_yaml())
@@ -210,7 +253,9 @@ def answer(storage) -> None:
     tasks = state_of(storage.root).queries[-1].tasks
     for task in json.loads(storage.read(f"{tasks}/tasks.json"))["tasks"]:
         top, left, bottom, right = task["box"]
-        Image.new("L", (right - left, bottom - top), 1).save(f"{storage.root}/{tasks}/{task['answer']}")
+        Image.new("L", (right - left, bottom - top), 1).save(
+            f"{storage.root}/{tasks}/{task['answer']}"
+        )
 
 
 def test_people_are_not_asked_about_images_that_cannot_be_used(root):
@@ -218,13 +263,19 @@ def test_people_are_not_asked_about_images_that_cannot_be_used(root):
     storage = Storage(run_dir)
     assert run_loop(run_dir).kind == "waiting"
     answer(storage)
-    assert run_loop(run_dir, should_stop=lambda: len(state_of(run_dir).queries) == 2).kind == "interrupted"
+    assert (
+        run_loop(run_dir, should_stop=lambda: len(state_of(run_dir).queries) == 2).kind
+        == "interrupted"
+    )
     names = read_table(storage, state_of(run_dir).queries[1].file).column("image_id").to_pylist()
     cut(root / "data" / names[0])
     assert run_loop(run_dir).kind == "waiting"
     state = state_of(run_dir)
     assert list(state.quarantined) == [names[0]]
-    asked = [task["image_id"] for task in json.loads(storage.read(f"{state.queries[1].tasks}/tasks.json"))["tasks"]]
+    asked = [
+        task["image_id"]
+        for task in json.loads(storage.read(f"{state.queries[1].tasks}/tasks.json"))["tasks"]
+    ]
     assert sorted(asked) == sorted(name for name in names if name != names[0])
     assert state.queries[1].refused == names.count(names[0])
     assert "the image is left out" in state.refused[-1]["reason"]
@@ -240,13 +291,24 @@ def test_people_are_not_asked_about_images_that_cannot_be_used(root):
 def test_a_region_whose_image_is_quarantined_is_not_bought(root):
     """Of an image that breaks between two sessions, the query being open."""
     run_dir = make(root)
-    assert run_loop(run_dir, should_stop=lambda: len(state_of(run_dir).queries) == 2).kind == "interrupted"
-    names = read_table(Storage(run_dir), state_of(run_dir).queries[1].file).column("image_id").to_pylist()
-    Journal(Storage(run_dir)).append("images_quarantined", {"images": [{"image_id": names[0], "error": "cut off"}]})
+    assert (
+        run_loop(run_dir, should_stop=lambda: len(state_of(run_dir).queries) == 2).kind
+        == "interrupted"
+    )
+    names = (
+        read_table(Storage(run_dir), state_of(run_dir).queries[1].file)
+        .column("image_id")
+        .to_pylist()
+    )
+    Journal(Storage(run_dir)).append(
+        "images_quarantined", {"images": [{"image_id": names[0], "error": "cut off"}]}
+    )
     cut(root / "data" / names[0])
     assert run_loop(run_dir).kind == "finished"
     labelled = [
-        name for ref in state_of(run_dir).label_parts[1:] for name in read_table(Storage(run_dir), ref, ["image_id"]).column("image_id").to_pylist()
+        name
+        for ref in state_of(run_dir).label_parts[1:]
+        for name in read_table(Storage(run_dir), ref, ["image_id"]).column("image_id").to_pylist()
     ]
     assert names[0] not in labelled
     assert state_of(run_dir).spent == state_of(run_dir).labelled_regions
@@ -261,7 +323,10 @@ def test_a_disk_that_fails_ends_the_run_and_quarantines_nothing(root, monkeypatc
     if stage == "score":
         until_trained(run_dir)
     else:
-        assert run_loop(run_dir, should_stop=lambda: bool(state_of(run_dir).label_parts)).kind == "interrupted"
+        assert (
+            run_loop(run_dir, should_stop=lambda: bool(state_of(run_dir).label_parts)).kind
+            == "interrupted"
+        )
     path = root / "data" / (start_images(run_dir)[0] if stage == "train" else "train/00007.png")
     real = builtins.open
 
@@ -288,8 +353,20 @@ def test_verify_sees_what_a_ledger_says_of_images_that_cannot_be(root):
     run_loop(run_dir)
     for number, (kind, data, fault) in enumerate(
         [
-            ("images_restored", {"images": ["train/00001.png"]}, "train/00001.png comes back, and was not quarantined"),
-            ("images_quarantined", {"images": [{"image_id": name, "error": "cut off"} for name in start_images(run_dir)]}, "is chosen, and was"),
+            (
+                "images_restored",
+                {"images": ["train/00001.png"]},
+                "train/00001.png comes back, and was not quarantined",
+            ),
+            (
+                "images_quarantined",
+                {
+                    "images": [
+                        {"image_id": name, "error": "cut off"} for name in start_images(run_dir)
+                    ]
+                },
+                "is chosen, and was",
+            ),
         ]
     ):
         copy = root / f"copy-{number}"
@@ -322,7 +399,9 @@ def test_journals_of_before_still_fold_and_verify(root):
 @pytest.mark.parametrize("strategy", ["entropy", "random"])
 def test_what_breaks_is_left_out_alike_after_a_kill_at_every_event(root, strategy):
     """Two labelled images break; a copy of the run as SIGKILL leaves it at each later event goes on to the same queries."""
-    run_dir = make(root, strategy={"score": strategy}, train={"steps": 2}, cluster={"keep_checkpoints": 9})
+    run_dir = make(
+        root, strategy={"score": strategy}, train={"steps": 2}, cluster={"keep_checkpoints": 9}
+    )
     until_trained(run_dir)
     for name in sorted({*start_images(run_dir)})[:2]:
         cut(root / "data" / name)
@@ -347,7 +426,9 @@ def on_ray(root, run_dir, name, *, train: int, score: int):
     """A copy of the run that goes on with so many workers."""
     copy = str(root / name)
     shutil.copytree(run_dir, copy)
-    change_settings(copy, [f"train.workers={train}", f"score.workers={score}", "cluster.keep_checkpoints=9"])
+    change_settings(
+        copy, [f"train.workers={train}", f"score.workers={score}", "cluster.keep_checkpoints=9"]
+    )
     return copy
 
 
@@ -362,7 +443,9 @@ def test_workers_on_ray_leave_out_the_same_images(cluster, root):
         assert run_loop(copy).kind == "finished"
     states = [state_of(copy) for copy in copies]
     assert states[0].quarantined == states[1].quarantined == states[2].quarantined
-    assert [state.trained[1]["left_out"] for state in states] == [states[0].trained[1]["left_out"]] * 3
+    assert [state.trained[1]["left_out"] for state in states] == [
+        states[0].trained[1]["left_out"]
+    ] * 3
     assert queries(copies[1]) == queries(copies[0])
     assert state_of(copies[2]).spent == 14
 

@@ -62,7 +62,9 @@ def assert_holds(values, written):
             assert values[key] == value, key
 
 
-@pytest.mark.parametrize("settings", [settings for _, settings in ROWS], ids=[name for name, _ in ROWS])
+@pytest.mark.parametrize(
+    "settings", [settings for _, settings in ROWS], ids=[name for name, _ in ROWS]
+)
 def test_a_row_is_a_configuration_that_fits_together(root, settings):
     config = configure(root, settings)
     check_strategy(config, 5)
@@ -72,7 +74,9 @@ def test_a_row_is_a_configuration_that_fits_together(root, settings):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("settings", [settings for _, settings in ROWS], ids=[name for name, _ in ROWS])
+@pytest.mark.parametrize(
+    "settings", [settings for _, settings in ROWS], ids=[name for name, _ in ROWS]
+)
 def test_a_row_runs(root, tmp_path, settings):
     run = create_run(configure(root, settings), str(tmp_path / "run"))
     assert run_loop(run).kind == "finished"

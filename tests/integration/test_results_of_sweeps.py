@@ -38,7 +38,12 @@ SWEEP = {
     "name": "told",
     "space": {"strategy.score": ["entropy"]},
     "seeds": [10, 11],
-    "reference": {"strategy.score": "random", "strategy.batch.kind": "topk", "budget.amount": 16, "final.budgets": [4, 8, 12, 16]},
+    "reference": {
+        "strategy.score": "random",
+        "strategy.batch.kind": "topk",
+        "budget.amount": 16,
+        "final.budgets": [4, 8, 12, 16],
+    },
     "endpoint": {"budgets": [8, 12], "comparisons": [["entropy", "random"]]},
 }
 
@@ -51,8 +56,15 @@ def sweep(tmp_path_factory):
     (folder / "sweep.yaml").write_text(yaml.safe_dump({**SWEEP, "run": run}))
     place = create_sweep(load_sweep(str(folder / "sweep.yaml")), str(folder / "sweep"))
     for trial in read_trials(Storage(place)):
-        host_trial(run_uri(place, trial.name), trial.config, start=None, rungs=[], report=lambda row: None)
-    train_final(run_uri(place, read_trials(Storage(place))[0].name), "upper_bound", progress=lambda done, total: None, should_stop=lambda: False)
+        host_trial(
+            run_uri(place, trial.name), trial.config, start=None, rungs=[], report=lambda row: None
+        )
+    train_final(
+        run_uri(place, read_trials(Storage(place))[0].name),
+        "upper_bound",
+        progress=lambda done, total: None,
+        should_stop=lambda: False,
+    )
     return place
 
 
@@ -75,12 +87,21 @@ def test_the_results_of_a_sweep_say_what_the_sweep_says(sweep, tmp_path):
     assert facts["endpoints"][0]["scores"]["entropy"]["10"] == pytest.approx(sum(scores) / 2)
     for group, other in zip(facts["groups"], again["groups"], strict=True):
         assert group["final"] == pytest.approx(other["final"])
-        assert group["saved"] == other["saved"] or group["saved"]["target"] == pytest.approx(other["saved"]["target"])
+        assert group["saved"] == other["saved"] or group["saved"]["target"] == pytest.approx(
+            other["saved"]["target"]
+        )
     assert [len(group["curves"]["share"]["x"]) for group in facts["groups"]] == [4, 2]
     assert facts["groups"][1]["saved"]["forward"]
-    assert json.loads((tmp_path / "results/runs/entropy-seed10.json").read_text())["code"] == code_digest()
+    assert (
+        json.loads((tmp_path / "results/runs/entropy-seed10.json").read_text())["code"]
+        == code_digest()
+    )
     received = [event.data["num_images"] for event in events if event.kind == "labels_received"]
-    assert json.loads((tmp_path / "results/runs/entropy-seed10.json").read_text())["visits"][-1] == sum(received) > 0
+    assert (
+        json.loads((tmp_path / "results/runs/entropy-seed10.json").read_text())["visits"][-1]
+        == sum(received)
+        > 0
+    )
     costs = compared(tmp_path / "results", "--by", "cost", "--out", tmp_path / "three")
     assert {row["share"] for row in costs["rows"]} == {0.8, 0.9, 0.95}
 
@@ -91,5 +112,6 @@ def test_seeds_that_are_not_finished_are_left_out_of_results(sweep, tmp_path):
     shutil.rmtree(tmp_path / "sweep/runs/entropy-seed11")
     facts = compared(tmp_path / "sweep", "--export", tmp_path / "results")
     assert [name for name in facts["exported"] if name.endswith(".csv")] == [
-        f"runs/{name}.csv" for name in ("entropy-seed10", "random-topk-seed10", "random-topk-seed11")
+        f"runs/{name}.csv"
+        for name in ("entropy-seed10", "random-topk-seed10", "random-topk-seed11")
     ]

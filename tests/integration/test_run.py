@@ -91,14 +91,18 @@ class Watched(LocalTrainer):
 def test_the_group_that_trains_starts_beside_the_first_labels(root, monkeypatch, changes, seen):
     """Not where people label: it would keep its CPUs while nobody trains."""
     watched = []
-    monkeypatch.setattr(perform, "open_trainer", lambda config, uri, attempt: Watched(config, uri, watched))
+    monkeypatch.setattr(
+        perform, "open_trainer", lambda config, uri, attempt: Watched(config, uri, watched)
+    )
     run_loop(create_run(configure(root, **changes), str(root / "run")))
     assert watched == seen
 
 
 def test_a_host_that_begins_with_scoring_starts_no_group(root, monkeypatch):
     watched = []
-    monkeypatch.setattr(perform, "open_trainer", lambda config, uri, attempt: Watched(config, uri, watched))
+    monkeypatch.setattr(
+        perform, "open_trainer", lambda config, uri, attempt: Watched(config, uri, watched)
+    )
     run_dir = create_run(configure(root), str(root / "run"))
     run_loop(run_dir, should_stop=lambda: bool(fold(Journal(Storage(run_dir)).events).trained))
     watched.clear()
@@ -121,11 +125,18 @@ def test_no_mask_of_an_unqueried_region_is_read(root, monkeypatch):
     storage = Storage(run_dir)
     state = fold(Journal(storage).events)
     boxes = {(0, 0, 48, 64): 0, (0, 64, 48, 128): 1, (48, 0, 96, 64): 2, (48, 64, 96, 128): 3}
-    asked = {(f"{root}/data/trainannot/{uri.rsplit('/')[-1]}", boxes[box]) for uri, box in seen if "/trainannot/" in uri}
+    asked = {
+        (f"{root}/data/trainannot/{uri.rsplit('/')[-1]}", boxes[box])
+        for uri, box in seen
+        if "/trainannot/" in uri
+    }
     queried = set()
     for query in state.queries:
         table = read_table(storage, query.file).to_pydict()
-        queried |= {(f"{root}/data/trainannot/{i.split('/')[-1]}", r) for i, r in zip(table["image_id"], table["region"], strict=True)}
+        queried |= {
+            (f"{root}/data/trainannot/{i.split('/')[-1]}", r)
+            for i, r in zip(table["image_id"], table["region"], strict=True)
+        }
     assert asked == queried
     assert len(asked) == 12
 
@@ -135,7 +146,12 @@ def test_no_mask_of_an_unqueried_region_is_read(root, monkeypatch):
 def test_a_broken_image_is_quarantined_and_the_run_ends(root, score, number):
     path = sorted((root / "data" / "train").glob("*.png"))[number]
     path.write_bytes(path.read_bytes()[:800])  # the header still reads
-    config = configure(root, strategy={"score": score}, score={"max_quarantined": 0.2}, budget={"start": 4, "per_cycle": 12, "amount": 28})
+    config = configure(
+        root,
+        strategy={"score": score},
+        score={"max_quarantined": 0.2},
+        budget={"start": 4, "per_cycle": 12, "amount": 28},
+    )
     run_dir = create_run(config, str(root / "run"))
     assert run_loop(run_dir).kind == "finished"
     state = fold(Journal(Storage(run_dir)).events)
@@ -165,16 +181,24 @@ def test_a_wrong_pool_mask_is_refused_and_refunded(root):
 
 def test_people_label_in_two_parts(root):
     shutil.move(root / "data" / "trainannot", root / "truth")
-    config = configure(root, label={"annotator": {"kind": "files", "margin": 4}}, budget={"start": 3, "per_cycle": 3, "amount": 6})
+    config = configure(
+        root,
+        label={"annotator": {"kind": "files", "margin": 4}},
+        budget={"start": 3, "per_cycle": 3, "amount": 6},
+    )
     run_dir = create_run(config, str(root / "run"))
     outcome = run_loop(run_dir)
     while outcome.kind == "waiting":
-        folder = Storage(run_dir).root + "/" + outcome.detail.removeprefix(Storage(run_dir).root + "/")
+        folder = (
+            Storage(run_dir).root + "/" + outcome.detail.removeprefix(Storage(run_dir).root + "/")
+        )
         tasks = json.loads(Path(folder, "tasks.json").read_text())["tasks"]
 
         def answer(task, folder=folder, value=None):
             top, left, bottom, right = task["box"]
-            mask = Image.open(root / "truth" / task["image_id"].split("/")[-1]).crop((left, top, right, bottom))
+            mask = Image.open(root / "truth" / task["image_id"].split("/")[-1]).crop(
+                (left, top, right, bottom)
+            )
             (Image.new("L", mask.size, value) if value else mask).save(f"{folder}/{task['answer']}")
 
         answer(tasks[0])
@@ -205,18 +229,25 @@ def test_an_image_is_paid_with_its_first_label(root):
     storage = Storage(run_dir)
     while (outcome := run_loop(run_dir)).kind == "waiting":
         query = fold(Journal(storage).events).queries[-1]
-        costs = {(row["image_id"], row["region"]): row["cost"] for row in read_table(storage, query.file).to_pylist()}
+        costs = {
+            (row["image_id"], row["region"]): row["cost"]
+            for row in read_table(storage, query.file).to_pylist()
+        }
         tasks = json.loads(storage.read(f"{query.tasks}/tasks.json"))["tasks"]
         tasks.sort(key=lambda task, costs=costs: costs[task["image_id"], task["region"]])
         for task in tasks[: -(-len(tasks) * 3 // 10)]:
             top, left, bottom, right = task["box"]
-            Image.open(root / "truth" / task["image_id"].split("/")[-1]).crop((left, top, right, bottom)).save(
-                f"{storage.root}/{query.tasks}/{task['answer']}"
-            )
+            Image.open(root / "truth" / task["image_id"].split("/")[-1]).crop(
+                (left, top, right, bottom)
+            ).save(f"{storage.root}/{query.tasks}/{task['answer']}")
     assert outcome.kind == "finished"
     verify(run_dir)
     state = fold(Journal(storage).events)
-    images = {row["image_id"] for ref in state.label_parts for row in read_table(storage, ref, ["image_id"]).to_pylist()}
+    images = {
+        row["image_id"]
+        for ref in state.label_parts
+        for row in read_table(storage, ref, ["image_id"]).to_pylist()
+    }
     assert state.spent == len(images) <= 4
 
 
@@ -225,7 +256,9 @@ def test_a_broken_image_is_known_before_its_part_is(root):
     path = root / "data" / "train" / "00003.png"
     path.write_bytes(path.read_bytes()[:800])
     budget = {"start": 4, "per_cycle": 4, "amount": 12, "start_rule": "scored"}
-    run_dir = create_run(configure(root, score={"max_quarantined": 0.2}, budget=budget), str(root / "run"))
+    run_dir = create_run(
+        configure(root, score={"max_quarantined": 0.2}, budget=budget), str(root / "run")
+    )
     run_loop(run_dir)
     kinds = [event.kind for event in Journal(Storage(run_dir)).events]
     assert kinds[kinds.index("images_quarantined") + 1] == "shards_scored"
@@ -240,7 +273,11 @@ def test_a_pool_of_broken_images_is_refused_before_anything_is_written(root):
 
 
 def test_a_pixel_costs_a_click_and_needs_no_more_in_the_budget(root):
-    config = configure(root, regions={"kind": "pixels", "per_image": 5}, budget={"unit": "clicks", "start": 20, "per_cycle": 20, "amount": 40})
+    config = configure(
+        root,
+        regions={"kind": "pixels", "per_image": 5},
+        budget={"unit": "clicks", "start": 20, "per_cycle": 20, "amount": 40},
+    )
     run_dir = create_run(config, str(root / "run"))
     run_loop(run_dir)
     assert verify(run_dir)["spent"] == 40
@@ -263,7 +300,15 @@ def test_equals_own_protocol(root):
         mask.save(path)
     config = configure(
         root,
-        train={"steps": None, "epochs": 1, "policy": "continue", "extra_epochs": 3, "extra_every": 0.5, "mirror_loss": True, "consistency": 1.0},
+        train={
+            "steps": None,
+            "epochs": 1,
+            "policy": "continue",
+            "extra_epochs": 3,
+            "extra_every": 0.5,
+            "mirror_loss": True,
+            "consistency": 1.0,
+        },
         strategy={"score": "equal", "skip_void_by_ground_truth": True},
         budget={"start": 2, "per_cycle": 2, "amount": 8, "start_rule": "scored"},
     )
@@ -305,15 +350,26 @@ def test_a_budget_in_pixels_and_power_sampling(root, policy):
 def test_warm_trainings_have_a_learning_rate_of_their_own(root):
     config = configure(
         root,
-        train={"policy": "finetune", "learning_rate": 0.01, "warm_learning_rate": 1e-12, "weight_decay": 0},
+        train={
+            "policy": "finetune",
+            "learning_rate": 0.01,
+            "warm_learning_rate": 1e-12,
+            "weight_decay": 0,
+        },
         budget={"start": 4, "per_cycle": 4, "amount": 12, "start_rule": "scored"},
         cluster={"keep_checkpoints": 9},
     )
     run_dir = create_run(config, str(root / "run"))
     run_loop(run_dir)
     storage = Storage(run_dir)
-    files = {cycle: data["files"]["model.pt"]["path"] for cycle, data in fold(Journal(storage).events).trained.items()}
-    untrained, first, second = (torch.load(io.BytesIO(storage.read(files[cycle])), weights_only=True)["backbone.0.0.weight"] for cycle in (-1, 0, 1))
+    files = {
+        cycle: data["files"]["model.pt"]["path"]
+        for cycle, data in fold(Journal(storage).events).trained.items()
+    }
+    untrained, first, second = (
+        torch.load(io.BytesIO(storage.read(files[cycle])), weights_only=True)["backbone.0.0.weight"]
+        for cycle in (-1, 0, 1)
+    )
     assert (first - untrained).abs().max() > 1e-3
     assert (second - first).abs().max() < 1e-9
 
@@ -323,7 +379,9 @@ def test_images_of_many_sizes_in_one_pool(root):
         for folder in ("train", "trainannot"):
             path = root / "data" / folder / f"0000{number}.png"
             Image.open(path).resize(size, Image.Resampling.NEAREST).save(path)
-    config = configure(root, regions={"rows": 3, "columns": 2}, budget={"start": 16, "per_cycle": 16, "amount": 48})
+    config = configure(
+        root, regions={"rows": 3, "columns": 2}, budget={"start": 16, "per_cycle": 16, "amount": 48}
+    )
     run_dir = create_run(config, str(root / "run"))
     run_loop(run_dir)
     state = fold(Journal(Storage(run_dir)).events)

@@ -73,7 +73,9 @@ def test_a_class_added_by_hand_is_refused_by_every_command(waiting):
     text = file.read_text()
     file.write_text(text.replace("  - sign\n", "  - sign\n  - bar\n"))
     for command in ("resume", "report", "final", "upper-bound", "replay"):
-        refused(invoke(command, run), "config.yaml", "data.class_names", "'bar'", "the ledger recorded")
+        refused(
+            invoke(command, run), "config.yaml", "data.class_names", "'bar'", "the ledger recorded"
+        )
     refused(invoke("verify", run), "config.yaml", "'bar'", code=1)
     refused(invoke("compare", run, "--out", str(waiting / "compared")), "'bar'")
     num_events = len(Journal(Storage(run)).events)
@@ -89,17 +91,33 @@ def test_data_that_moved_are_named(waiting):
     moved.parent.mkdir()
     (waiting / "data").rename(moved)
     refused(invoke("resume", run), "data.root", "--set data.root=")
-    result = invoke("resume", run, "--set", f"data.root={moved}", "--set", "score.workers=0", "--set", "label.annotator.share=0.5")
+    result = invoke(
+        "resume",
+        run,
+        "--set",
+        f"data.root={moved}",
+        "--set",
+        "score.workers=0",
+        "--set",
+        "label.annotator.share=0.5",
+    )
     assert result.exit_code == 4, result.output
-    assert yaml.safe_load((waiting / "run" / "config.yaml").read_text())["data"]["root"] == str(moved)
+    assert yaml.safe_load((waiting / "run" / "config.yaml").read_text())["data"]["root"] == str(
+        moved
+    )
     events = Journal(Storage(run)).events
     change = next(event for event in events if event.kind == "config_changed")
-    assert change.data["changes"] == {"data.root": [str(waiting / "data"), str(moved)], "label.annotator.share": [1.0, 0.5]}
+    assert change.data["changes"] == {
+        "data.root": [str(waiting / "data"), str(moved)],
+        "label.annotator.share": [1.0, 0.5],
+    }
     assert invoke("verify", run).exit_code == 0
     assert "config_changed" in invoke("log", run).output
     assert "train:" not in invoke("log", run).output
     assert invoke("resume", run, "--set", f"data.root={moved}").exit_code == 4
-    assert sum(event.kind == "config_changed" for event in Journal(Storage(run)).events) == 1  # nothing changed
+    assert (
+        sum(event.kind == "config_changed" for event in Journal(Storage(run)).events) == 1
+    )  # nothing changed
 
 
 def test_the_run_moves_with_or_without_its_data(waiting):
@@ -116,7 +134,12 @@ def test_the_run_moves_with_or_without_its_data(waiting):
 def test_other_data_are_refused(waiting):
     run, data = str(waiting / "run"), waiting / "data"
     before = (waiting / "run" / "config.yaml").read_bytes()
-    cases = {"few": "pool images are not there", "other_val": "validation split", "other_sizes": "pixels, in the run", "no": "no such folder"}
+    cases = {
+        "few": "pool images are not there",
+        "other_val": "validation split",
+        "other_sizes": "pixels, in the run",
+        "no": "no such folder",
+    }
     for name in list(cases)[:3]:
         shutil.copytree(data, waiting / name)
     (waiting / "few" / "train" / "00002.png").unlink()
@@ -167,7 +190,9 @@ def test_what_may_not_change_is_refused_with_the_reason(waiting):
         assert files() == before
 
 
-def test_a_session_that_ends_before_the_file_is_replaced_has_changed_the_settings(waiting, monkeypatch):
+def test_a_session_that_ends_before_the_file_is_replaced_has_changed_the_settings(
+    waiting, monkeypatch
+):
     run = str(waiting / "run")
     monkeypatch.setattr(settings, "settle_config", lambda storage, events: None)
     settings.change_settings(run, ["label.annotator.share=0.5"])
@@ -183,7 +208,9 @@ def test_a_run_that_a_living_driver_holds_keeps_its_settings(waiting, monkeypatc
         raise RunHeldError("held")
 
     monkeypatch.setattr(settings.Lease, "acquire", held)
-    refused(invoke("resume", str(waiting / "run"), "--set", "label.annotator.share=0.5"), "held", code=3)
+    refused(
+        invoke("resume", str(waiting / "run"), "--set", "label.annotator.share=0.5"), "held", code=3
+    )
 
 
 @pytest.mark.parametrize(("earlier", "there"), [(False, "bucket"), (True, "file")])
@@ -193,12 +220,17 @@ def test_a_whole_run_reads_its_data_where_they_are_now(tmp_path, earlier, there)
     run = tmp_path / "run"
     create_run(load_config(str(tmp_path / "c.yaml")), str(run))
     table = pq.read_table(run / "manifest.parquet")
-    assert (table["uri"][0].as_py(), table["mask_uri"][0].as_py()) == ("train/00000.png", "trainannot/00000.png")
+    assert (table["uri"][0].as_py(), table["mask_uri"][0].as_py()) == (
+        "train/00000.png",
+        "trainannot/00000.png",
+    )
     if earlier:
         make_earlier(run, table, f"{tmp_path}/data/")
     assert invoke("verify", str(run)).exit_code == 0
     moved = "memory://moved" if there == "bucket" else str(tmp_path / "moved")
-    fsspec.filesystem("memory" if there == "bucket" else "file").put(str(tmp_path / "data"), moved, recursive=True)
+    fsspec.filesystem("memory" if there == "bucket" else "file").put(
+        str(tmp_path / "data"), moved, recursive=True
+    )
     shutil.rmtree(tmp_path / "data")
     try:
         done = invoke("resume", str(run), "--set", f"data.root={moved}")
@@ -221,7 +253,9 @@ def make_earlier(run, table, prefix):
     event = json.loads(first.read_text())
     for key in ("config_yaml", "val_digest"):
         del event["data"][key]
-    event["data"]["manifest"] = FileRef.of("manifest.parquet", (run / "manifest.parquet").read_bytes()).as_dict()
+    event["data"]["manifest"] = FileRef.of(
+        "manifest.parquet", (run / "manifest.parquet").read_bytes()
+    ).as_dict()
     first.write_text(json.dumps(event))
 
 
@@ -253,12 +287,24 @@ MODELS = {
 @pytest.mark.parametrize("kind", MODELS)
 def test_weights_that_moved_are_named(tmp_path, kind):
     write_synthetic(str(tmp_path / "data"), num_images=6, seed=0)
-    torch.save(build_model(ModelConfig(name=f"{__name__}:linear"), 6).state_dict(), tmp_path / "w.pt")
-    (tmp_path / "c.yaml").write_text(CONFIG.replace(f'{{name: "{__name__}:linear", weights: none}}', MODELS[kind]))
+    torch.save(
+        build_model(ModelConfig(name=f"{__name__}:linear"), 6).state_dict(), tmp_path / "w.pt"
+    )
+    (tmp_path / "c.yaml").write_text(
+        CONFIG.replace(f'{{name: "{__name__}:linear", weights: none}}', MODELS[kind])
+    )
     create_run(load_config(str(tmp_path / "c.yaml")), str(tmp_path / "run"))
     (tmp_path / "w.pt").rename(tmp_path / "moved.pt")
     (tmp_path / "other.pt").write_bytes(b"x")
     run = str(tmp_path / "run")
-    refused(invoke("resume", run, "--set", f"model.weights={tmp_path / 'other.pt'}"), "model.weights", "not what is in the file")
-    refused(invoke("resume", run, "--set", f"model.weights={tmp_path / 'nothing.pt'}"), "model.weights", "no such file")
+    refused(
+        invoke("resume", run, "--set", f"model.weights={tmp_path / 'other.pt'}"),
+        "model.weights",
+        "not what is in the file",
+    )
+    refused(
+        invoke("resume", run, "--set", f"model.weights={tmp_path / 'nothing.pt'}"),
+        "model.weights",
+        "no such file",
+    )
     assert invoke("resume", run, "--set", f"model.weights={tmp_path / 'moved.pt'}").exit_code == 4

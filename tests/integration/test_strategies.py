@@ -40,7 +40,13 @@ SETTINGS = {
 
 
 def tiny(num_classes: int) -> nn.Module:
-    return nn.Sequential(nn.Conv2d(3, 8, 3, padding=1, stride=2), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.5), nn.Conv2d(8, num_classes, 1))
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1, stride=2),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Dropout(0.5),
+        nn.Conv2d(8, num_classes, 1),
+    )
 
 
 def spread(logits: torch.Tensor) -> torch.Tensor:
@@ -89,7 +95,11 @@ CASES = {
         "strategy": {"score": "bald", "passes": {"count": 3}},
         "features": {"store": {"kind": "none"}},
     },
-    "frozen_badge": {**FROZEN, **SUPERPIXELS, "strategy": {"score": "entropy", "batch": {"kind": "badge"}}},
+    "frozen_badge": {
+        **FROZEN,
+        **SUPERPIXELS,
+        "strategy": {"score": "entropy", "batch": {"kind": "badge"}},
+    },
     "frozen_kcenter": {
         **FROZEN,
         "strategy": {"score": "random", "feature_layer": "backbone", "batch": {"kind": "kcenter"}},
@@ -97,14 +107,19 @@ CASES = {
     "dropout": {"strategy": {"score": "bald", "passes": {"count": 3}}},
     "ensemble": {"strategy": {"score": "vote_entropy", "passes": {"kind": "ensemble", "count": 3}}},
     "snapshots": {"strategy": {"score": "balent", "passes": {"kind": "snapshots", "count": 3}}},
-    "disagreement": {"strategy": {"score": "disagreement", "transforms": ["mirror", "rotate90", "scale0.5"]}},
+    "disagreement": {
+        "strategy": {"score": "disagreement", "transforms": ["mirror", "rotate90", "scale0.5"]}
+    },
     "class_balanced": {"strategy": {"score": "class_balanced"}},
     "pixbal": {"strategy": {"score": "pixbal", "aggregation": "mean"}},
     "validation_gap": {"strategy": {"score": "validation_gap"}},
     "own": {"strategy": {"score": f"{__name__}:spread", "aggregation": "top_share"}},
     "per_image": {"strategy": {"score": "entropy", "per_image": 1}},
     "min_distance": {"strategy": {"score": "entropy", "min_distance": 70}},
-    "lazy": {"strategy": {"score": "entropy", "lazy": {"share": 0.4, "check": 0.5}}, "budget": {"start": 4, "per_cycle": 4, "amount": 20}},
+    "lazy": {
+        "strategy": {"score": "entropy", "lazy": {"share": 0.4, "check": 0.5}},
+        "budget": {"start": 4, "per_cycle": 4, "amount": 20},
+    },
     "softmax": batch("softmax", beta=3),
     "softrank": batch("softrank"),
     "kcenter": batch("kcenter", "random"),
@@ -114,7 +129,10 @@ CASES = {
         "strategy": {"score": "entropy", "lazy": {"share": 0.4, "check": 0.5}},
         "budget": {"unit": "pixels", "start": 0.125, "per_cycle": 0.125, "amount": 0.5},
     },
-    "clicks_kcenter": {**batch("kcenter", candidates=10), "budget": {"unit": "clicks", "start": 120, "per_cycle": 60, "amount": 240}},
+    "clicks_kcenter": {
+        **batch("kcenter", candidates=10),
+        "budget": {"unit": "clicks", "start": 120, "per_cycle": 60, "amount": 240},
+    },
     "clue": batch("clue", candidates=10),
     "kmeans": batch("kmeans"),
     "maxherding": batch("maxherding"),
@@ -126,7 +144,11 @@ CASES = {
     "frozen_start_centroids": {
         **FROZEN,
         "model": {**FROZEN["model"], "weights": "backbone"},
-        "strategy": {"score": "entropy", "feature_layer": "backbone_maps", "batch": {"kind": "centroids", "factor": 2}},
+        "strategy": {
+            "score": "entropy",
+            "feature_layer": "backbone_maps",
+            "batch": {"kind": "centroids", "factor": 2},
+        },
         "budget": {"start": 4, "per_cycle": 4, "amount": 12, "start_rule": "centroids"},
     },
     "frozen_dropquery": {
@@ -140,7 +162,11 @@ CASES = {
     },
     "stratified_dropquery": {
         **FROZEN,
-        "strategy": {"score": "dropquery", "passes": {"kind": "features", "count": 3}, "batch": {"kind": "stratified"}},
+        "strategy": {
+            "score": "dropquery",
+            "passes": {"kind": "features", "count": 3},
+            "batch": {"kind": "stratified"},
+        },
     },
     "start_typicality": {
         **FROZEN,
@@ -150,7 +176,10 @@ CASES = {
     "start_scored": {"budget": {**SETTINGS["budget"], "start_rule": "scored"}},
     "start_class_aware": {"budget": {**SETTINGS["budget"], "start_rule": "class_aware"}},
     "start_equal_per_image": {"budget": {**SETTINGS["budget"], "start_rule": "equal_per_image"}},
-    "superpixels": {**SUPERPIXELS, "budget": {"start": "5 %", "per_cycle": "5 %", "amount": "15 %"}},
+    "superpixels": {
+        **SUPERPIXELS,
+        "budget": {"start": "5 %", "per_cycle": "5 %", "amount": "15 %"},
+    },
     "superpixels_badge": {**SUPERPIXELS, **batch("badge")},
     "dominant": {
         **SUPERPIXELS,
@@ -164,7 +193,10 @@ CASES = {
         "budget": {"unit": "clicks", "start": 30, "per_cycle": 30, "amount": 90},
         "strategy": {"score": "pixbal"},
     },
-    "pixels": {"regions": {"kind": "pixels", "radius": 3, "per_image": 5}, "budget": {"start": 20, "per_cycle": 20, "amount": 60}},
+    "pixels": {
+        "regions": {"kind": "pixels", "radius": 3, "per_image": 5},
+        "budget": {"start": 20, "per_cycle": 20, "amount": 60},
+    },
     "windows": {
         "regions": {"kind": "windows", "radius": 2, "per_image": 5},
         "budget": {"unit": "pixels", "start": "0.5 %", "per_cycle": "0.5 %", "amount": "1 %"},
@@ -198,12 +230,26 @@ CASES = {
             "batch": {"kind": "two_stage"},
         },
     },
-    "two_stage_grid": {**FROZEN, "strategy": {**EDALD, "feature_layer": "backbone", "batch": {"kind": "two_stage"}}},
-    "feature_dropout": {**FROZEN, "strategy": {"score": "bald", "passes": {"kind": "features", "count": 3}}},
+    "two_stage_grid": {
+        **FROZEN,
+        "strategy": {**EDALD, "feature_layer": "backbone", "batch": {"kind": "two_stage"}},
+    },
+    "feature_dropout": {
+        **FROZEN,
+        "strategy": {"score": "bald", "passes": {"kind": "features", "count": 3}},
+    },
     "clicks": {"budget": {"unit": "clicks", "start": 120, "per_cycle": 60, "amount": 240}},
-    "images": {"regions": {"kind": "image"}, "budget": {"unit": "images", "start": 2, "per_cycle": 2, "amount": 6}},
+    "images": {
+        "regions": {"kind": "image"},
+        "budget": {"unit": "images", "start": 2, "per_cycle": 2, "amount": 6},
+    },
 }
-NAMES = [pytest.param(name, marks=pytest.mark.slow) if name in ("stratified_offer", "two_stage_grid", "feature_dropout") else name for name in CASES]
+NAMES = [
+    pytest.param(name, marks=pytest.mark.slow)
+    if name in ("stratified_offer", "two_stage_grid", "feature_dropout")
+    else name
+    for name in CASES
+]
 ON_RAY = (
     pytest.param("frozen", marks=pytest.mark.slow),
     pytest.param("frozen_badge", marks=pytest.mark.slow),
@@ -298,7 +344,10 @@ def check_outlines(run_dir):
         counts = [len(frame["outlines"]) for frame in frames]
         assert counts == sorted(counts) and counts[-1] > 0
         for frame in frames:
-            assert all(one["path"].startswith("M") and one["cycle"] <= frame["cycle"] for one in frame["outlines"])
+            assert all(
+                one["path"].startswith("M") and one["cycle"] <= frame["cycle"]
+                for one in frame["outlines"]
+            )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -307,9 +356,15 @@ def test_a_run_spends_its_budget_verifies_and_reports(finished, name):
     state = state_of(run_dir)
     assert verify(run_dir)["labelled_regions"] == state.labelled_regions > 0
     assert state.reserved == 0
-    unspent = {"classes": 6, "windows": 25, "clicks": 100, "clicks_kcenter": 100}.get(name, 0)  # what one more region would cost at most
+    unspent = {"classes": 6, "windows": 25, "clicks": 100, "clicks_kcenter": 100}.get(
+        name, 0
+    )  # what one more region would cost at most
     assert state.amount - unspent <= state.spent <= state.amount
-    chosen = [row for query in state.queries for row in read_table(Storage(run_dir), query.file).to_pylist()]
+    chosen = [
+        row
+        for query in state.queries
+        for row in read_table(Storage(run_dir), query.file).to_pylist()
+    ]
     assert len({(row["image_id"], row["region"]) for row in chosen}) == len(chosen)
     assert np.isfinite([row["score"] for row in chosen]).all()
     check_outlines(run_dir)
@@ -341,7 +396,11 @@ def test_a_run_killed_after_any_event_chooses_the_same(root, finished, name, mon
     num_events = len(Journal(Storage(whole)).events)
     for event in range(3, num_events, 4):
         killed = create_run(configure(root, CASES[name]), str(root / f"{name}-killed-{event}"))
-        run_killed(killed, monkeypatch, lambda journal, kind, data, event=event: len(journal.events) == event)
+        run_killed(
+            killed,
+            monkeypatch,
+            lambda journal, kind, data, event=event: len(journal.events) == event,
+        )
         assert queries(killed) == queries(whole)
 
 
@@ -353,24 +412,44 @@ def test_a_query_compares_the_features_of_its_own_candidates(finished):
     assert len(by_cycle) > len(set(by_cycle))
     for query in state.queries:
         if query.cycle >= 0:
-            parts = [read_table(storage, ref, ["image_id", "region"]).to_pylist() for ref in state.features[query.cycle].values()]
+            parts = [
+                read_table(storage, ref, ["image_id", "region"]).to_pylist()
+                for ref in state.features[query.cycle].values()
+            ]
             known = {(row["image_id"], row["region"]) for part in parts for row in part}
-            assert {(row["image_id"], row["region"]) for row in read_table(storage, query.file).to_pylist()} <= known
+            assert {
+                (row["image_id"], row["region"])
+                for row in read_table(storage, query.file).to_pylist()
+            } <= known
 
 
 def test_images_that_break_change_nothing_of_what_lazy_scoring_picked(tmp_path, monkeypatch):
     """When the rest is scored, no image is scored twice. 30 % of 17 images are 6, of 16 images 5."""
     write_synthetic(str(tmp_path / "data"), num_images=17, seed=0)
     lazy = {"score": "entropy", "lazy": {"share": 0.3, "check": 0.5, "min_recall": 1}}
-    changes = {"strategy": lazy, "score": {**SETTINGS["score"], "max_quarantined": 0.5}, "budget": {"start": 4, "per_cycle": 4, "amount": 16}}
+    changes = {
+        "strategy": lazy,
+        "score": {**SETTINGS["score"], "max_quarantined": 0.5},
+        "budget": {"start": 4, "per_cycle": 4, "amount": 16},
+    }
     decode, with_rest = region_scores.map_batches, 0
     for number in range(3, 6):
-        run_dir, name = create_run(configure(tmp_path, changes), str(tmp_path / f"run-{number}")), f"train/{number:05d}.png"
+        run_dir, name = (
+            create_run(configure(tmp_path, changes), str(tmp_path / f"run-{number}")),
+            f"train/{number:05d}.png",
+        )
 
         def breaks(images, config, batch_size, lanes, work, run_dir=run_dir, name=name):
             for results, broken in decode(images, config, batch_size, lanes, work):
-                lost = [one for one in results if one[0].row["image_id"] == name and 1 in state_of(run_dir).trained]
-                yield [one for one in results if one not in lost], broken + [(name, "gone") for _ in lost]
+                lost = [
+                    one
+                    for one in results
+                    if one[0].row["image_id"] == name and 1 in state_of(run_dir).trained
+                ]
+                yield (
+                    [one for one in results if one not in lost],
+                    broken + [(name, "gone") for _ in lost],
+                )
 
         monkeypatch.setattr(region_scores, "map_batches", breaks)
         assert run_loop(run_dir).kind == "finished"
@@ -378,42 +457,76 @@ def test_images_that_break_change_nothing_of_what_lazy_scoring_picked(tmp_path, 
         state = state_of(run_dir)
         with_rest += any(event["rest"] for cycle, event in state.scored.items() if cycle > 0)
         for cycle in state.scored:
-            parts = [read_table(Storage(run_dir), ref, ["image_id", "region"]) for ref in state.scores[cycle].values() if ref is not None]
+            parts = [
+                read_table(Storage(run_dir), ref, ["image_id", "region"])
+                for ref in state.scores[cycle].values()
+                if ref is not None
+            ]
             rows = [(row["image_id"], row["region"]) for part in parts for row in part.to_pylist()]
             assert len(rows) == len(set(rows))
     assert with_rest == 3
 
 
 def test_the_last_checkpoint_stays_until_the_next_is_recorded(root, monkeypatch):
-    changes = {"train": {**SETTINGS["train"], "policy": "finetune"}, "cluster": {"host": "process", "keep_checkpoints": 1}}
+    changes = {
+        "train": {**SETTINGS["train"], "policy": "finetune"},
+        "cluster": {"host": "process", "keep_checkpoints": 1},
+    }
     run_dir = create_run(configure(root, changes), str(root / "kept"))
-    run_killed(run_dir, monkeypatch, lambda journal, kind, data: kind == "cycle_trained" and data["cycle"] == 1)
+    run_killed(
+        run_dir,
+        monkeypatch,
+        lambda journal, kind, data: kind == "cycle_trained" and data["cycle"] == 1,
+    )
     kept = [
         event.data["cycle"]
         for event in Journal(Storage(run_dir)).events
-        if event.kind == "cycle_trained" and Storage(run_dir).exists(event.data["files"]["model.pt"]["path"])
+        if event.kind == "cycle_trained"
+        and Storage(run_dir).exists(event.data["files"]["model.pt"]["path"])
     ]
     assert kept == [max(state_of(run_dir).trained)]
 
 
 def test_rules_by_class_end_where_nothing_is_left(root, tmp_path):
     """Of a part in the second query of a cycle, and of the pool, whose last image is broken."""
-    clicks = {**SUPERPIXELS, "label": {"kind": "classes"}, "budget": {"unit": "clicks", "start": 30, "per_cycle": 60, "amount": 300}}
+    clicks = {
+        **SUPERPIXELS,
+        "label": {"kind": "classes"},
+        "budget": {"unit": "clicks", "start": 30, "per_cycle": 60, "amount": 300},
+    }
     for name, strategy in (("pixbal", {"score": "pixbal"}), ("clasp", {"score": "clasp"})):
-        assert run_loop(create_run(configure(root, {**clicks, "strategy": strategy}), str(root / f"all-{name}"))).kind == "finished"
+        assert (
+            run_loop(
+                create_run(
+                    configure(root, {**clicks, "strategy": strategy}), str(root / f"all-{name}")
+                )
+            ).kind
+            == "finished"
+        )
     write_synthetic(str(tmp_path / "data"), num_images=4, seed=0)
     path = tmp_path / "data" / "train" / "00003.png"
     path.write_bytes(path.read_bytes()[:2000])
-    changes = {**batch("class_split", "clasp"), "budget": {"start": 4, "per_cycle": 4, "amount": 16}}
+    changes = {
+        **batch("class_split", "clasp"),
+        "budget": {"start": 4, "per_cycle": 4, "amount": 16},
+    }
     changes["score"] = {**SETTINGS["score"], "max_quarantined": 0.5}
-    assert run_loop(create_run(configure(tmp_path, changes), str(tmp_path / "run"))).kind == "finished"
+    assert (
+        run_loop(create_run(configure(tmp_path, changes), str(tmp_path / "run"))).kind == "finished"
+    )
 
 
 def test_features_that_are_no_numbers_end_the_run(root, monkeypatch):
     run_dir = create_run(configure(root, batch("kmeans", "random")), str(root / "nan"))
     maps = FeatureScorer.feature_maps
-    monkeypatch.setattr(FeatureScorer, "feature_maps", lambda scorer, images: tuple(values * np.nan for values in maps(scorer, images)))
-    with pytest.raises(RayALError, match=r"features of .* are not finite; the model of cycle 0 diverged"):
+    monkeypatch.setattr(
+        FeatureScorer,
+        "feature_maps",
+        lambda scorer, images: tuple(values * np.nan for values in maps(scorer, images)),
+    )
+    with pytest.raises(
+        RayALError, match=r"features of .* are not finite; the model of cycle 0 diverged"
+    ):
         run_loop(run_dir)
 
 
@@ -426,18 +539,26 @@ def test_scorers_on_ray_change_no_query(cluster, root, finished, name):
 
 def test_the_members_of_an_ensemble_differ(finished):
     state = state_of(finished("ensemble"))
-    digests = {state.trained[0]["files"]["model.pt"]["sha256"], *(m["files"]["model.pt"]["sha256"] for m in state.members[0].values())}
+    digests = {
+        state.trained[0]["files"]["model.pt"]["sha256"],
+        *(m["files"]["model.pt"]["sha256"] for m in state.members[0].values()),
+    }
     assert len(digests) == 3
 
 
 def test_snapshots_are_kept_beside_the_model(finished):
     files = state_of(finished("snapshots")).trained[0]["files"]
-    assert [name for name in files if name.startswith("snapshot-")] == ["snapshot-01.pt", "snapshot-02.pt"]
+    assert [name for name in files if name.startswith("snapshot-")] == [
+        "snapshot-01.pt",
+        "snapshot-02.pt",
+    ]
 
 
 def test_regions_of_one_image_are_few_or_far_apart(finished):
     for query in state_of(finished("per_image")).queries[1:]:
-        images = read_table(Storage(finished("per_image")), query.file).column("image_index").to_pylist()
+        images = (
+            read_table(Storage(finished("per_image")), query.file).column("image_index").to_pylist()
+        )
         assert len(set(images)) == len(images)
     for query in state_of(finished("min_distance")).queries[1:]:
         rows = read_table(Storage(finished("min_distance")), query.file).to_pylist()
@@ -449,7 +570,11 @@ def test_regions_of_one_image_are_few_or_far_apart(finished):
 def test_dominant_and_class_labels_say_no_more_than_was_asked(finished):
     for name, kind in (("dominant", "dominant"), ("classes", "classes")):
         state = state_of(finished(name))
-        rows = [row for ref in state.label_parts for row in read_table(Storage(finished(name)), ref).to_pylist()]
+        rows = [
+            row
+            for ref in state.label_parts
+            for row in read_table(Storage(finished(name)), ref).to_pylist()
+        ]
         assert {row["kind"] for row in rows} == {kind}
         assert sum(row["clicks"] for row in rows) == state.labelled_clicks == state.spent
         assert all(len(row["classes"]) <= 1 for row in rows) == (kind == "dominant")
@@ -457,10 +582,14 @@ def test_dominant_and_class_labels_say_no_more_than_was_asked(finished):
 
 @pytest.mark.parametrize(("name", "kind"), [("dominant", "final"), ("classes", "upper_bound")])
 def test_final_models_train_on_the_same_kinds_of_labels(finished, name, kind):
-    values = train_final(finished(name), kind, progress=lambda done, total: None, should_stop=lambda: False)
+    values = train_final(
+        finished(name), kind, progress=lambda done, total: None, should_stop=lambda: False
+    )
     assert values["num_steps"] == 4
     assert 0 <= values["metrics"]["val"]["miou"] <= 1
-    assert values["num_images"] == (8 if kind == "upper_bound" else state_of(finished(name)).trained[2]["labelled"]["images"])
+    assert values["num_images"] == (
+        8 if kind == "upper_bound" else state_of(finished(name)).trained[2]["labelled"]["images"]
+    )
 
 
 def test_a_fork_of_superpixels_has_its_own_budget(root, finished):
@@ -484,7 +613,9 @@ def test_a_fork_has_a_report_where_sizes_were_left_to_be_chosen(root):
     check_outlines(fork)
 
 
-@pytest.mark.parametrize("changes", [{"train": {"extra_epochs": 3, "extra_every": 0.5}}, CASES["clicks"]])
+@pytest.mark.parametrize(
+    "changes", [{"train": {"extra_epochs": 3, "extra_every": 0.5}}, CASES["clicks"]]
+)
 def test_starts_that_the_whole_budget_decides_are_not_shared(root, changes):
     assert start_config(configure(root, changes)) is None
 
@@ -506,32 +637,92 @@ def test_replay_chooses_what_the_run_chose(finished):
         ({"strategy": {"transforms": ["mirrow"]}}, ["mirrow"]),
         (batch("class_split"), ["class_split", "clasp"]),
         (batch("stratified", "random"), ["stratified", "'random'", "bvsb"]),
-        ({"regions": {"kind": "pixels"}, **batch("stratified")}, ["stratified", "regions.kind='pixels'"]),
-        ({"strategy": {"lazy": {}, "batch": {"kind": "stratified"}}}, ["strategy.lazy", "stratified"]),
+        (
+            {"regions": {"kind": "pixels"}, **batch("stratified")},
+            ["stratified", "regions.kind='pixels'"],
+        ),
+        (
+            {"strategy": {"lazy": {}, "batch": {"kind": "stratified"}}},
+            ["strategy.lazy", "stratified"],
+        ),
         ({"strategy": {"batch": {"kind": "badge"}, "feature_layer": "7"}}, ["7"]),
         ({"strategy": {"batch": {"kind": "badge"}}}, ["strategy.feature_layer"]),
-        ({"regions": {"kind": "pixels"}, "strategy": {"score": "pixbal"}}, ["regions.kind='pixels'", "pixbal"]),
+        (
+            {"regions": {"kind": "pixels"}, "strategy": {"score": "pixbal"}},
+            ["regions.kind='pixels'", "pixbal"],
+        ),
         ({"label": {"sieve": True}}, ["label.sieve", "dense"]),
-        ({"label": {"kind": "classes"}, "train": {"class_weights": [1] * 6}}, ["train.class_weights", "classes"]),
-        ({"budget": {"unit": "clicks", "start": 200, "per_cycle": 200, "amount": "10 %"}}, ["budget.amount", "clicks"]),
-        ({"budget": {"unit": "clicks", "start": 90, "per_cycle": 60, "amount": 240}}, ["budget.start", "90", "label.max_clicks=100"]),
-        ({"budget": {"unit": "clicks", "start": 200, "per_cycle": "2 %", "amount": 400}}, ["budget.per_cycle=0.02", "clicks"]),
-        ({"budget": {"unit": "pixels", "start": 100, "per_cycle": 9000, "amount": 20000}}, ["budget.start: 100", "3072"]),
-        ({"budget": {"unit": "pixels", "start": 9000, "per_cycle": 100, "amount": 20000}}, ["budget.per_cycle: 100", "3072"]),
-        ({"budget": {"start": 20, "per_cycle": 1, "amount": 0.25}}, ["budget.start=20", "budget.amount, 8"]),
-        ({"budget": {"start": 1, "per_cycle": 1, "amount": 4, "start_rule": "class_aware"}}, ["budget.start (the rest): 0"]),
+        (
+            {"label": {"kind": "classes"}, "train": {"class_weights": [1] * 6}},
+            ["train.class_weights", "classes"],
+        ),
+        (
+            {"budget": {"unit": "clicks", "start": 200, "per_cycle": 200, "amount": "10 %"}},
+            ["budget.amount", "clicks"],
+        ),
+        (
+            {"budget": {"unit": "clicks", "start": 90, "per_cycle": 60, "amount": 240}},
+            ["budget.start", "90", "label.max_clicks=100"],
+        ),
+        (
+            {"budget": {"unit": "clicks", "start": 200, "per_cycle": "2 %", "amount": 400}},
+            ["budget.per_cycle=0.02", "clicks"],
+        ),
+        (
+            {"budget": {"unit": "pixels", "start": 100, "per_cycle": 9000, "amount": 20000}},
+            ["budget.start: 100", "3072"],
+        ),
+        (
+            {"budget": {"unit": "pixels", "start": 9000, "per_cycle": 100, "amount": 20000}},
+            ["budget.per_cycle: 100", "3072"],
+        ),
+        (
+            {"budget": {"start": 20, "per_cycle": 1, "amount": 0.25}},
+            ["budget.start=20", "budget.amount, 8"],
+        ),
+        (
+            {"budget": {"start": 1, "per_cycle": 1, "amount": 4, "start_rule": "class_aware"}},
+            ["budget.start (the rest): 0"],
+        ),
         ({"budget": {**SETTINGS["budget"], "start_rule": "kcenter"}}, ["kcenter", "model.weights"]),
-        ({"budget": {**SETTINGS["budget"], "start_rule": "centroids"}}, ["start_rule='centroids'", "model.weights"]),
-        ({"budget": {**SETTINGS["budget"], "start_rule": "typicality"}}, ["start_rule='typicality'", "model.weights"]),
-        ({"strategy": {"feature_layer": "backbone_maps", "batch": {"kind": "centroids"}}}, ["backbone_maps", "not known"]),
-        ({"strategy": {"score": "pixbal", "aggregation": "max"}}, ["strategy.aggregation='max'", "pixbal"]),
-        ({"regions": {"kind": "windows"}, "strategy": {"aggregation": "max"}}, ["strategy.aggregation='max'", "windows"]),
+        (
+            {"budget": {**SETTINGS["budget"], "start_rule": "centroids"}},
+            ["start_rule='centroids'", "model.weights"],
+        ),
+        (
+            {"budget": {**SETTINGS["budget"], "start_rule": "typicality"}},
+            ["start_rule='typicality'", "model.weights"],
+        ),
+        (
+            {"strategy": {"feature_layer": "backbone_maps", "batch": {"kind": "centroids"}}},
+            ["backbone_maps", "not known"],
+        ),
+        (
+            {"strategy": {"score": "pixbal", "aggregation": "max"}},
+            ["strategy.aggregation='max'", "pixbal"],
+        ),
+        (
+            {"regions": {"kind": "windows"}, "strategy": {"aggregation": "max"}},
+            ["strategy.aggregation='max'", "windows"],
+        ),
         (batch("power", "balent"), ["balent", "softrank"]),
         ({"strategy": {"score": "random", "lazy": {}}}, ["strategy.lazy", "random"]),
-        ({"strategy": {"score": "class_balanced", "lazy": {}}}, ["strategy.lazy", "class_balanced"]),
-        ({"strategy": {"score": "bald", "passes": {"kind": "snapshots", "count": 4}}}, ["strategy.passes.count=4", "train.steps=4"]),
-        ({"strategy": SNAPSHOTS, "budget": {**SETTINGS["budget"], "start_rule": "scored"}}, ["start_rule='scored'", "snapshots"]),
-        ({**SUPERPIXELS, "budget": {**SETTINGS["budget"], "start_rule": "equal_per_image"}}, ["equal_per_image", "superpixels"]),
+        (
+            {"strategy": {"score": "class_balanced", "lazy": {}}},
+            ["strategy.lazy", "class_balanced"],
+        ),
+        (
+            {"strategy": {"score": "bald", "passes": {"kind": "snapshots", "count": 4}}},
+            ["strategy.passes.count=4", "train.steps=4"],
+        ),
+        (
+            {"strategy": SNAPSHOTS, "budget": {**SETTINGS["budget"], "start_rule": "scored"}},
+            ["start_rule='scored'", "snapshots"],
+        ),
+        (
+            {**SUPERPIXELS, "budget": {**SETTINGS["budget"], "start_rule": "equal_per_image"}},
+            ["equal_per_image", "superpixels"],
+        ),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_written(root, changes, words):
@@ -565,10 +756,24 @@ KINDS = {
 def test_every_combination_runs(root, tmp_path, score, kind):
     """Of score, batch rule and region kind: to the end, or refused before it begins."""
     ran = 0
-    for rule, variant in {rule: BATCH_RULES.parse({"kind": rule}) for rule in BATCH_RULES.kinds}.items():
+    for rule, variant in {
+        rule: BATCH_RULES.parse({"kind": rule}) for rule in BATCH_RULES.kinds
+    }.items():
         few = {"candidates": 6} if variant.num_candidates(2) else {}
-        strategy = {"score": score, "feature_layer": "2", "passes": {"count": 2}, "batch": {"kind": rule, **few}}
-        config = configure(root, {**KINDS[kind], "strategy": strategy, "budget": {"start": 2, "per_cycle": 2, "amount": 4}})
+        strategy = {
+            "score": score,
+            "feature_layer": "2",
+            "passes": {"count": 2},
+            "batch": {"kind": rule, **few},
+        }
+        config = configure(
+            root,
+            {
+                **KINDS[kind],
+                "strategy": strategy,
+                "budget": {"start": 2, "per_cycle": 2, "amount": 4},
+            },
+        )
         try:
             run_dir = create_run(config, str(tmp_path / rule))
         except ConfigError:

@@ -19,7 +19,11 @@ from ray_al.report.build import curve_rows
 
 
 def run(folder, tracking):
-    values = {**VALUES, "data": {"root": str(folder / "data"), **VALUES["data"]}, "tracking": tracking}
+    values = {
+        **VALUES,
+        "data": {"root": str(folder / "data"), **VALUES["data"]},
+        "tracking": tracking,
+    }
     uri = create_run(parse_config(values, source="test"), str(folder / "run"))
     run_loop(uri)
     run_loop(uri)  # a second host tells nothing twice
@@ -33,8 +37,24 @@ def server(tmp_path_factory):
         one.bind(("127.0.0.1", 0))
         port = one.getsockname()[1]
     folder = tmp_path_factory.mktemp("mlflow")
-    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1", "--backend-store-uri", f"sqlite:///{folder}/m.db"]
-    process = subprocess.Popen([*command, "--default-artifact-root", str(folder)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder)
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+        "--backend-store-uri",
+        f"sqlite:///{folder}/m.db",
+    ]
+    process = subprocess.Popen(
+        [*command, "--default-artifact-root", str(folder)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd=folder,
+    )
     deadline = time.monotonic() + 120
     while True:
         assert process.poll() is None and time.monotonic() < deadline, "the server did not start"
@@ -53,7 +73,12 @@ def read_back(uri, experiment):
 
     client = MlflowClient(uri)
     (found,) = client.search_runs([client.get_experiment_by_name(experiment).experiment_id])
-    return found, [metric.value for metric in sorted(client.get_metric_history(found.info.run_id, "miou"), key=lambda metric: metric.step)]
+    return found, [
+        metric.value
+        for metric in sorted(
+            client.get_metric_history(found.info.run_id, "miou"), key=lambda metric: metric.step
+        )
+    ]
 
 
 @pytest.mark.slow
@@ -74,7 +99,9 @@ def test_a_run_in_tensorboard_and_wandb_offline(tmp_path):
     pytest.importorskip("wandb")
     uri, expected = run(tmp_path, {"tensorboard": True, "wandb": {"mode": "offline"}})
     assert list((tmp_path / "run" / "wandb").glob("offline-run-*"))
-    written = b"".join(path.read_bytes() for path in (tmp_path / "run" / "tensorboard").glob("events*"))
+    written = b"".join(
+        path.read_bytes() for path in (tmp_path / "run" / "tensorboard").glob("events*")
+    )
     assert written.count(b"miou") >= len(expected)
 
 
@@ -88,6 +115,10 @@ def test_a_service_that_does_not_answer_stops_no_run(tmp_path, caplog):
 
 def test_a_missing_package_is_named_before_anything_starts(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    values = {**VALUES, "data": {"root": str(tmp_path / "data"), **VALUES["data"]}, "tracking": {"wandb": {}}}
+    values = {
+        **VALUES,
+        "data": {"root": str(tmp_path / "data"), **VALUES["data"]},
+        "tracking": {"wandb": {}},
+    }
     with pytest.raises(ConfigError, match="pip install wandb"):
         check_config(parse_config(values, source="test"))

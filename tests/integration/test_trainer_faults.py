@@ -32,11 +32,15 @@ class Dying(nn.Module):
 
 
 def plain(num_classes: int) -> nn.Module:
-    return nn.Sequential(nn.Conv2d(3, 8, 3, padding=1, stride=2), nn.ReLU(), nn.Conv2d(8, num_classes, 1))
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1, stride=2), nn.ReLU(), nn.Conv2d(8, num_classes, 1)
+    )
 
 
 def with_model(config: RunConfig, name: str, **args) -> RunConfig:
-    return config.model_copy(update={"model": config.model.model_copy(update={"name": name, "args": args})})
+    return config.model_copy(
+        update={"model": config.model.model_copy(update={"name": name, "args": args})}
+    )
 
 
 def train(config, root, *, plans=1, **options):
@@ -58,7 +62,9 @@ def wait_until_free(ray, name, amount):
 def test_a_worker_that_dies_goes_on_from_the_checkpoint_inside_the_cycle(cluster, tmp_path):
     config = make_config(workers=1, checkpoint_interval_s=0)
     marker = tmp_path / "died"
-    (result,) = train(with_model(config, f"{__name__}:Dying", after=4, marker=str(marker)), tmp_path / "a")
+    (result,) = train(
+        with_model(config, f"{__name__}:Dying", after=4, marker=str(marker)), tmp_path / "a"
+    )
     assert marker.exists()
     local = with_model(make_config(workers=0), f"{__name__}:Dying", after=4, marker=str(marker))
     (alone,) = train(local, tmp_path / "b")
@@ -68,8 +74,12 @@ def test_a_worker_that_dies_goes_on_from_the_checkpoint_inside_the_cycle(cluster
 
 @pytest.mark.slow
 def test_a_worker_that_always_dies_fails_the_cycle(cluster, tmp_path):
-    config = with_model(make_config(workers=1, max_failures=1), f"{__name__}:Dying", after=1, marker=None)
-    with pytest.raises(RayALError, match=r"cycle 0: training failed 2 times \(train.max_failures is 1\)"):
+    config = with_model(
+        make_config(workers=1, max_failures=1), f"{__name__}:Dying", after=1, marker=None
+    )
+    with pytest.raises(
+        RayALError, match=r"cycle 0: training failed 2 times \(train.max_failures is 1\)"
+    ):
         train(config, tmp_path)
     wait_until_free(cluster, "CPU", 4)
 
@@ -115,9 +125,14 @@ def test_a_group_that_finds_no_room_is_told_of_and_given_up(cluster, tmp_path):
     hog, told = Hog.remote(), []
     cluster.get(hog.ready.remote())
     config = make_config(workers=1)
-    config = config.model_copy(update={"cluster": config.cluster.model_copy(update={"start_timeout_s": 15})})
+    config = config.model_copy(
+        update={"cluster": config.cluster.model_copy(update={"start_timeout_s": 15})}
+    )
     start = time.monotonic()
-    with pytest.raises(ClusterError, match=r"no group of training workers \(train.workers=1\) started within cluster.start_timeout_s=15"):
+    with pytest.raises(
+        ClusterError,
+        match=r"no group of training workers \(train.workers=1\) started within cluster.start_timeout_s=15",
+    ):
         train(config, tmp_path, waiting=told.append)
     assert time.monotonic() - start < 60
     assert "waiting for 1 training workers to start" in told[0]
@@ -150,7 +165,12 @@ def test_a_stop_ends_training_between_two_steps(cluster, tmp_path):
 
     config = make_config(workers=1, steps=100_000)
     with pytest.raises(TrainStopped):
-        train(config, tmp_path, progress=lambda done, total: asked.append(done), should_stop=should_stop)
+        train(
+            config,
+            tmp_path,
+            progress=lambda done, total: asked.append(done),
+            should_stop=should_stop,
+        )
     wait_until_free(cluster, "CPU", 4)
 
 
@@ -159,17 +179,25 @@ def test_two_workers_evaluate_each_image_once_and_train_within_rounding(cluster,
     """Without batch normalisation, of which each worker has its own, losses differ by the order of sums alone."""
     (two,) = train(with_model(make_config(workers=2, steps=4), f"{__name__}:plain"), tmp_path / "a")
     (one,) = train(with_model(make_config(workers=0, steps=4), f"{__name__}:plain"), tmp_path / "b")
-    assert [loss for _, loss in two.losses] == pytest.approx([loss for _, loss in one.losses], rel=1e-4)
+    assert [loss for _, loss in two.losses] == pytest.approx(
+        [loss for _, loss in one.losses], rel=1e-4
+    )
     assert len(two.losses) == 4
     assert two.metrics["val"].num_images == one.metrics["val"].num_images
     assert two.metrics["val"].miou == pytest.approx(one.metrics["val"].miou, abs=0.02)
-    assert two.metrics["val"].pixel_accuracy == pytest.approx(one.metrics["val"].pixel_accuracy, abs=0.02)
+    assert two.metrics["val"].pixel_accuracy == pytest.approx(
+        one.metrics["val"].pixel_accuracy, abs=0.02
+    )
     assert two.class_pixels == one.class_pixels
 
 
 def test_groups_of_two_runs_have_names_of_their_own(tmp_path):
     config = make_config(workers=1)
-    names = {open_trainer(config, str(tmp_path / run), 1, kind=kind).run_name for run in "ab" for kind in ("train", "final")}
+    names = {
+        open_trainer(config, str(tmp_path / run), 1, kind=kind).run_name
+        for run in "ab"
+        for kind in ("train", "final")
+    }
     assert len(names) == 4
 
 

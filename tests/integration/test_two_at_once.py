@@ -28,7 +28,12 @@ from ray_al.sweep.tuner import create_sweep, run_sweep
 
 
 def tiny(num_classes: int) -> nn.Module:
-    return nn.Sequential(nn.Conv2d(3, 6, 3, padding=1, stride=2), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, num_classes, 1))
+    return nn.Sequential(
+        nn.Conv2d(3, 6, 3, padding=1, stride=2),
+        nn.BatchNorm2d(6),
+        nn.ReLU(),
+        nn.Conv2d(6, num_classes, 1),
+    )
 
 
 VALUES = {
@@ -91,7 +96,9 @@ def test_a_driver_that_loses_its_run_touches_nothing_of_it(data, tmp_path, monke
         """What another driver does that has taken the run over."""
         Journal(storage).append("driver_started", {"term": 7, "host": "h", "pid": 1})
         storage.replace("status.json", b'{"stage": "of the other"}')
-        storage.replace("lease.json", json.dumps({**this_process(), "token": "of the other"}).encode())
+        storage.replace(
+            "lease.json", json.dumps({**this_process(), "token": "of the other"}).encode()
+        )
         seen.append(content(out))
 
     class Taken(loop.Performer):
@@ -121,7 +128,10 @@ def test_a_looker_on_is_refused_at_once(data, tmp_path):
         assert content(out) == before
 
 
-RULES = ["class_aware", *(pytest.param(rule, marks=pytest.mark.slow) for rule in ("random", "equal_per_image"))]
+RULES = [
+    "class_aware",
+    *(pytest.param(rule, marks=pytest.mark.slow) for rule in ("random", "equal_per_image")),
+]
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -132,7 +142,10 @@ def test_a_start_that_keeps_one_checkpoint_can_be_forked(data, tmp_path, rule):
     out = fork_run(start, config, str(tmp_path / "fork"))
     assert run_loop(out).kind == "finished"
     assert verify(out)["labelled_regions"] == 8
-    with pytest.raises(ConfigError, match=r"cycles/0000/checkpoint/model.pt: is gone.*begin with one that has ended at cycle 0"):
+    with pytest.raises(
+        ConfigError,
+        match=r"cycles/0000/checkpoint/model.pt: is gone.*begin with one that has ended at cycle 0",
+    ):
         fork_run(out, config, str(tmp_path / "late"))
     assert not (tmp_path / "late").exists()
 
@@ -142,14 +155,21 @@ def labelled(data, tmp_path, monkeypatch):
     """A run with labels, and final trainings that write what `weights` holds."""
     out = create_run(configure(data), str(tmp_path / "run"))
     steps = iter([False] * 200)
-    run_loop(out, should_stop=lambda: next(steps, True) or bool(fold(Journal(Storage(out)).events).label_parts))
+    run_loop(
+        out,
+        should_stop=lambda: (
+            next(steps, True) or bool(fold(Journal(Storage(out)).events).label_parts)
+        ),
+    )
     weights = {"bytes": b"first", "miou": 0.5}
 
     class Trainer:
         def train(self, plan, **asked):
             if isinstance(weights["bytes"], BaseException):
                 raise weights["bytes"]
-            ref = Storage(out).put(f"{plan.output}/model.pt", weights["bytes"], attempt=plan.attempt)
+            ref = Storage(out).put(
+                f"{plan.output}/model.pt", weights["bytes"], attempt=plan.attempt
+            )
             metrics = Metrics(miou=weights["miou"], pixel_accuracy=0.5, iou=(), num_images=1)
             if "then" in weights:
                 raise weights["then"]
@@ -166,7 +186,9 @@ def labelled(data, tmp_path, monkeypatch):
 
 
 def train_final(out, kind="final"):
-    return final.train_final(out, kind, progress=lambda done, total: None, should_stop=lambda: False)
+    return final.train_final(
+        out, kind, progress=lambda done, total: None, should_stop=lambda: False
+    )
 
 
 def named(out, kind="final"):
@@ -209,9 +231,7 @@ def test_two_final_trainings_at_once(labelled):
     assert "share_of_full_score" not in train_final(out)
 
 
-SWEEP = (
-    "{{name: s, run: {{data: {{root: {data}}}, budget: {{start: 4, per_cycle: 4, amount: 8}}}}, space: {{strategy.score: [{score}]}}, seeds: [0]}}"
-)
+SWEEP = "{{name: s, run: {{data: {{root: {data}}}, budget: {{start: 4, per_cycle: 4, amount: 8}}}}, space: {{strategy.score: [{score}]}}, seeds: [0]}}"
 
 
 def test_of_two_sweeps_in_one_directory_one_is_made_and_one_carried_on(data, tmp_path, monkeypatch):
@@ -229,10 +249,14 @@ def test_of_two_sweeps_in_one_directory_one_is_made_and_one_carried_on(data, tmp
         return real(sweep)
 
     monkeypatch.setattr("ray_al.sweep.tuner.plan_trials", meanwhile)
-    with pytest.raises(ConfigError, match="another process has made a sweep there in the meantime.*ray-al status"):
+    with pytest.raises(
+        ConfigError, match="another process has made a sweep there in the meantime.*ray-al status"
+    ):
         create_sweep(sweeps[0], out)
     assert content(out) == seen[1]
-    monkeypatch.setattr("ray_al.sweep.tuner.connect", lambda *arguments, **options: pytest.fail("went on"))
+    monkeypatch.setattr(
+        "ray_al.sweep.tuner.connect", lambda *arguments, **options: pytest.fail("went on")
+    )
     with Lease(Storage(out)).acquire(), pytest.raises(RunHeldError, match="carries this sweep on"):
         run_sweep(out)
     with pytest.raises(ConfigError, match="not a sweep directory"):
@@ -266,11 +290,27 @@ def test_two_comparisons_in_one_folder_do_not_mix(tmp_path, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["default", "same"])
 def test_three_seeds_started_in_the_same_second(data, tmp_path, place):
-    (tmp_path / "c.yaml").write_text(json.dumps({**VALUES, "name": "seeds", "data": {"root": data, "image_size": [32, 48]}}))
-    arguments = [sys.executable, "-m", "ray_al.cli", "run", "c.yaml", *(["--out", "runs/x"] if place == "same" else [])]
+    (tmp_path / "c.yaml").write_text(
+        json.dumps({**VALUES, "name": "seeds", "data": {"root": data, "image_size": [32, 48]}})
+    )
+    arguments = [
+        sys.executable,
+        "-m",
+        "ray_al.cli",
+        "run",
+        "c.yaml",
+        *(["--out", "runs/x"] if place == "same" else []),
+    ]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
     processes = [
-        subprocess.Popen([*arguments, "--set", f"seed={seed}"], cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [*arguments, "--set", f"seed={seed}"],
+            cwd=tmp_path,
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         for seed in range(3)
     ]
     said = [process.communicate(timeout=280) for process in processes]

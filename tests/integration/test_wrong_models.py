@@ -36,26 +36,62 @@ class Quarter(nn.Module):
 TORCHVISION = "model.backbone={kind: torchvision}"
 VIT = "model.backbone={kind: timm, name: vit_tiny_patch16_224, args: {depth: 2}, maps: [1]}"
 WRONG = {
-    "weights of another network": ([TORCHVISION, "model.weights=other.pth"], ["other.pth", "(5, 3, 3, 3) does not fit features.0.0.weight"]),
-    "weights that are missing": ([TORCHVISION, "model.weights=none.pth"], ["none.pth", "no such file; give the path"]),
-    "weights that are none": ([TORCHVISION, "model.weights=c.yaml"], ["c.yaml", "not a state dict"]),
-    "weights of a composed network as a whole": (["model.weights=full"], ["model.weights", "'full'", "give backbone, none or a file"]),
+    "weights of another network": (
+        [TORCHVISION, "model.weights=other.pth"],
+        ["other.pth", "(5, 3, 3, 3) does not fit features.0.0.weight"],
+    ),
+    "weights that are missing": (
+        [TORCHVISION, "model.weights=none.pth"],
+        ["none.pth", "no such file; give the path"],
+    ),
+    "weights that are none": (
+        [TORCHVISION, "model.weights=c.yaml"],
+        ["c.yaml", "not a state dict"],
+    ),
+    "weights of a composed network as a whole": (
+        ["model.weights=full"],
+        ["model.weights", "'full'", "give backbone, none or a file"],
+    ),
     "a layer that is not there": (
         ["model.backbone={kind: torchvision, layers: [features.3, feature.13]}"],
         ["model.backbone.layers 'feature.13'", "such as features.13"],
     ),
-    "an unknown network": (["model.backbone={kind: torchvision, name: mobilnet_v2}"], ["model.backbone.name 'mobilnet_v2'", "mobilenet_v2"]),
-    "an unknown kind of backbone": (["model.backbone.kind=torchvison"], ["model.backbone", "'torchvison'", "did you mean 'torchvision'"]),
+    "an unknown network": (
+        ["model.backbone={kind: torchvision, name: mobilnet_v2}"],
+        ["model.backbone.name 'mobilnet_v2'", "mobilenet_v2"],
+    ),
+    "an unknown kind of backbone": (
+        ["model.backbone.kind=torchvison"],
+        ["model.backbone", "'torchvison'", "did you mean 'torchvision'"],
+    ),
     "a class of one's own that is not finished": (
         [f"model.backbone={{kind: '{__name__}:Unfinished'}}"],
         ["model.backbone", "Unfinished", "does not define build"],
     ),
-    "an unknown kind of head": (["model.head.kind=lrasp"], ["model.head", "'lrasp'", "did you mean 'lraspp'"]),
-    "a setting of another kind": (["model.head={kind: linear, width: 3}"], ["model.head.width", "'fpn' or 'lraspp'", "leave it out"]),
-    "images that change before a frozen backbone": (["train.augment.scale=[0.5, 2]"], ["train.augment.scale: [0.5, 2.0]", "set features.views"]),
-    "a size that patches do not divide": ([VIT, "data.image_size=[40, 48]"], ["40x48 pixels (data.image_size)", "patch size", "give a size"]),
-    "a head that needs more maps": (["model.head.kind=lraspp"], ["model.head.kind 'lraspp'", "reads two maps", "gives 1", "choose linear or fpn"]),
-    "more stages than there are": (["model.frozen=1"], ["model.frozen: 1", "gives 1 maps", "or true"]),
+    "an unknown kind of head": (
+        ["model.head.kind=lrasp"],
+        ["model.head", "'lrasp'", "did you mean 'lraspp'"],
+    ),
+    "a setting of another kind": (
+        ["model.head={kind: linear, width: 3}"],
+        ["model.head.width", "'fpn' or 'lraspp'", "leave it out"],
+    ),
+    "images that change before a frozen backbone": (
+        ["train.augment.scale=[0.5, 2]"],
+        ["train.augment.scale: [0.5, 2.0]", "set features.views"],
+    ),
+    "a size that patches do not divide": (
+        [VIT, "data.image_size=[40, 48]"],
+        ["40x48 pixels (data.image_size)", "patch size", "give a size"],
+    ),
+    "a head that needs more maps": (
+        ["model.head.kind=lraspp"],
+        ["model.head.kind 'lraspp'", "reads two maps", "gives 1", "choose linear or fpn"],
+    ),
+    "more stages than there are": (
+        ["model.frozen=1"],
+        ["model.frozen: 1", "gives 1 maps", "or true"],
+    ),
     "dropout in a frozen backbone": (
         [TORCHVISION, "strategy={score: bald, passes: {places: [backbone.extractor.features.3]}}"],
         ["strategy.passes.places", "frozen backbone", "name a layer of the head"],
@@ -88,10 +124,17 @@ def test_wrong_settings_of_a_model_are_one_message_and_no_run_directory(kind, he
     settings, words = WRONG[kind]
     if "vit" in settings[0]:
         pytest.importorskip("timm")
-    refused(here, ["c.yaml", *(part for setting in settings for part in ("--set", setting))], *words)
+    refused(
+        here, ["c.yaml", *(part for setting in settings for part in ("--set", setting))], *words
+    )
 
 
 def test_a_network_of_another_package_cannot_be_frozen(here):
     text = "".join(line for line in BASE.splitlines(keepends=True) if not line.startswith("model"))
     (here / "n.yaml").write_text(text + "model: {name: 'torch.nn:Identity', frozen: true}")
-    refused(here, ["n.yaml"], "model.frozen: torch.nn:Identity is a whole network of another package", "set it to false")
+    refused(
+        here,
+        ["n.yaml"],
+        "model.frozen: torch.nn:Identity is a whole network of another package",
+        "set it to false",
+    )

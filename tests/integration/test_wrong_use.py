@@ -45,8 +45,12 @@ def refused(result, *words):
         assert word in message
 
 
-@pytest.mark.parametrize("command", ["resume", "status", "log", "verify", "final", "upper-bound", "report", "replay"])
-@pytest.mark.parametrize("place", ["", " ", "file", "file/x", "empty", "link", "nowhere", "x" * 300, "sweep"])
+@pytest.mark.parametrize(
+    "command", ["resume", "status", "log", "verify", "final", "upper-bound", "report", "replay"]
+)
+@pytest.mark.parametrize(
+    "place", ["", " ", "file", "file/x", "empty", "link", "nowhere", "x" * 300, "sweep"]
+)
 def test_a_place_that_is_no_run(here, command, place):
     if (command, place) == ("status", "sweep"):
         return refused(invoke(command, place), "sweep.yaml", "not valid YAML")
@@ -92,15 +96,34 @@ def test_a_job_may_write_beside_its_directory(here, monkeypatch):
 
 
 @pytest.mark.parametrize("command", [("run",), ("sweep",), ("datasets", "check")])
-@pytest.mark.parametrize("data", [None, b"", b"- a", b"\x89PNG\r\n\x1a\n\0", b"a: 1\na: 2", b"train:\n\tsteps: 1", b"name: c\nname: d", b"trian: {}"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        None,
+        b"",
+        b"- a",
+        b"\x89PNG\r\n\x1a\n\0",
+        b"a: 1\na: 2",
+        b"train:\n\tsteps: 1",
+        b"name: c\nname: d",
+        b"trian: {}",
+    ],
+)
 def test_a_file_that_is_no_configuration(here, command, data):
     (here / "bad.yaml").mkdir() if data is None else (here / "bad.yaml").write_bytes(data)
     refused(invoke(*command, "bad.yaml"), "bad.yaml")
 
 
-@pytest.mark.parametrize("text", ["regions={kind:", "train.learning_rate=.inf", "seed={a: 1, a: 2}", "a..b=1", "x"])
+@pytest.mark.parametrize(
+    "text", ["regions={kind:", "train.learning_rate=.inf", "seed={a: 1, a: 2}", "a..b=1", "x"]
+)
 def test_settings_of_every_command(here, text):
-    for command in (("run", "c.yaml"), ("demo",), ("sweep", "s.yaml"), ("datasets", "check", "c.yaml")):
+    for command in (
+        ("run", "c.yaml"),
+        ("demo",),
+        ("sweep", "s.yaml"),
+        ("datasets", "check", "c.yaml"),
+    ):
         (here / "s.yaml").write_text("base: c.yaml\nspace: {strategy.score: [entropy]}\n")
         refused(invoke(*command, "--set", text), text.split("=")[0])
 
@@ -122,7 +145,13 @@ def test_options_of_compare(here, options, words):
 
 
 def test_keys_that_are_there():
-    for key in ("train", "train.augment.scale", "strategy.lazy.share", "tracking.mlflow.experiment", "seed"):
+    for key in (
+        "train",
+        "train.augment.scale",
+        "strategy.lazy.share",
+        "tracking.mlflow.experiment",
+        "seed",
+    ):
         check_key(RunConfig, key, name="--allow")
 
 
@@ -161,7 +190,9 @@ def test_a_sweep_file_that_cannot_be_meant(tmp_path, text, words):
         assert word in str(error.value)
 
 
-@pytest.mark.parametrize("data", [b"", b"[", b"- a", b"name: x", b"name: x\nconfig: 3", b"config: {}\nother: 1"])
+@pytest.mark.parametrize(
+    "data", [b"", b"[", b"- a", b"name: x", b"name: x\nconfig: 3", b"config: {}\nother: 1"]
+)
 def test_a_damaged_trial_is_named(data):
     with pytest.raises((ConfigError, StorageError), match=r"trials/t\.yaml"):
         Trial.from_bytes(data, source="trials/t.yaml")
@@ -175,15 +206,27 @@ def test_modules_of_the_working_directory_are_found(here, monkeypatch):
     (here / "broken_here.py").write_text("1 / 0\n")
     (here / "wrong_here.py").write_text("def f(:\n")
     assert invoke("strategies").exit_code == 0
-    assert import_function("strategy.score", "mine_here:evenness", wanted="a function").__name__ == "evenness"
-    for name, word in (("broken_here:f", "ZeroDivisionError"), ("wrong_here:f", "SyntaxError"), ("mine_here:f", "has no 'f'")):
+    assert (
+        import_function("strategy.score", "mine_here:evenness", wanted="a function").__name__
+        == "evenness"
+    )
+    for name, word in (
+        ("broken_here:f", "ZeroDivisionError"),
+        ("wrong_here:f", "SyntaxError"),
+        ("mine_here:f", "has no 'f'"),
+    ):
         with pytest.raises(ConfigError, match=word):
             import_function("strategy.score", name, wanted="a function")
     sys.modules.pop("mine_here")
 
 
 def test_a_grid_finer_than_the_images_is_a_wrong_setting(here):
-    refused(invoke("run", "c.yaml", "--set", "regions.rows=97", "--out", "run"), "regions.rows=97", "4 of 4 pool images", "lower")
+    refused(
+        invoke("run", "c.yaml", "--set", "regions.rows=97", "--out", "run"),
+        "regions.rows=97",
+        "4 of 4 pool images",
+        "lower",
+    )
     assert not (here / "run").exists()
 
 
@@ -193,8 +236,19 @@ def test_a_cache_that_cannot_be_written(here, monkeypatch):
 
 
 def test_keys_of_all_built_in_variants_are_there():
-    for key in ("model.name", "model.backbone.name", "model.head.width", "model.head.kind", "features.store.limit_gb", "features.views"):
+    for key in (
+        "model.name",
+        "model.backbone.name",
+        "model.head.width",
+        "model.head.kind",
+        "features.store.limit_gb",
+        "features.views",
+    ):
         check_key(RunConfig, key, name="--allow")
-    for key, near in (("model.head.wdth", "model.head.width"), ("model.backbone.layrs", "model.backbone.layers"), ("model.hed", "model.head")):
+    for key, near in (
+        ("model.head.wdth", "model.head.width"),
+        ("model.backbone.layrs", "model.backbone.layers"),
+        ("model.hed", "model.head"),
+    ):
         with pytest.raises(ConfigError, match=f"did you mean '{near}'"):
             check_key(RunConfig, key, name="--allow")

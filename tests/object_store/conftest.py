@@ -34,10 +34,24 @@ class Weed:
             ("reader", "readkey", "readsecret", ["Read", "List"]),
         ]
         identities = [
-            {"name": name, "credentials": [{"accessKey": key, "secretKey": secret}], "actions": actions} for name, key, secret, actions in people
+            {
+                "name": name,
+                "credentials": [{"accessKey": key, "secretKey": secret}],
+                "actions": actions,
+            }
+            for name, key, secret, actions in people
         ]
         (folder / "s3.json").write_text(json.dumps({"identities": identities}))
-        names = ("s3.port", "filer.port", "master.port", "volume.port", "s3.port.grpc", "filer.port.grpc", "master.port.grpc", "volume.port.grpc")
+        names = (
+            "s3.port",
+            "filer.port",
+            "master.port",
+            "volume.port",
+            "s3.port.grpc",
+            "filer.port.grpc",
+            "master.port.grpc",
+            "volume.port.grpc",
+        )
         options = [f"-{name}={port}" for name, port in zip(names, self.ports, strict=True)]
         fixed = [
             f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3", f"-s3.config={folder / 's3.json'}", "-s3.iam=false",
@@ -46,7 +60,13 @@ class Weed:
         ]  # fmt: skip
         env = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         self.log = (folder / "weed.log").open("wb")
-        self.process = subprocess.Popen(["weed", "server", *fixed, *options], env=env, stdout=self.log, stderr=self.log, start_new_session=True)
+        self.process = subprocess.Popen(
+            ["weed", "server", *fixed, *options],
+            env=env,
+            stdout=self.log,
+            stderr=self.log,
+            start_new_session=True,
+        )
 
     def wait(self) -> None:
         """Ready is a store that takes a file, not one whose port answers."""
@@ -57,7 +77,12 @@ class Weed:
         while True:
             assert self.process.poll() is None, "SeaweedFS ended"
             try:
-                fs = s3fs.S3FileSystem(key="testkey", secret="testsecret", client_kwargs=client, skip_instance_cache=True)
+                fs = s3fs.S3FileSystem(
+                    key="testkey",
+                    secret="testsecret",
+                    client_kwargs=client,
+                    skip_instance_cache=True,
+                )
                 if not fs.exists("bucket"):
                     fs.mkdir("bucket")
                 fs.pipe_file("bucket/ready", b"1")

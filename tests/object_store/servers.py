@@ -21,7 +21,14 @@ def error_xml(code: str) -> bytes:
     return f"<?xml version='1.0' encoding='UTF-8'?><Error><Code>{code}</Code><Message>told to answer {code}</Message></Error>".encode()
 
 
-CODES = {409: "ConditionalRequestConflict", 412: "PreconditionFailed", 500: "InternalError", 503: "SlowDown", 403: "AccessDenied", 404: "NoSuchKey"}
+CODES = {
+    409: "ConditionalRequestConflict",
+    412: "PreconditionFailed",
+    500: "InternalError",
+    503: "SlowDown",
+    403: "AccessDenied",
+    404: "NoSuchKey",
+}
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -39,17 +46,27 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.isdigit():
             self._answer(int(fault), error_xml(CODES[int(fault)]))
             return
-        status, content, headers = self.server.serve(self.command, self.path, dict(self.headers), body)
+        status, content, headers = self.server.serve(
+            self.command, self.path, dict(self.headers), body
+        )
         if fault == "apply close":
             self.close_connection = True
             return
         if fault:
-            status, content, headers = int(fault.split()[1]), error_xml(CODES[int(fault.split()[1])]), {}
+            status, content, headers = (
+                int(fault.split()[1]),
+                error_xml(CODES[int(fault.split()[1])]),
+                {},
+            )
         self._answer(status, content, headers)
 
     def _answer(self, status: int, content: bytes, headers: dict[str, str] | None = None) -> None:
         self.send_response_only(status)
-        for name, value in {"Content-Type": "application/xml", "Content-Length": str(len(content)), **(headers or {})}.items():
+        for name, value in {
+            "Content-Type": "application/xml",
+            "Content-Length": str(len(content)),
+            **(headers or {}),
+        }.items():
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
@@ -72,7 +89,9 @@ class _Server(ThreadingHTTPServer):
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}"
 
-    def serve(self, method: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes, dict[str, str]]:
+    def serve(
+        self, method: str, path: str, headers: dict[str, str], body: bytes
+    ) -> tuple[int, bytes, dict[str, str]]:
         raise NotImplementedError
 
     def handle_error(self, *arguments: object) -> None:
@@ -87,7 +106,9 @@ class FakeStore(_Server):
         self.heeds = heeds
         self.objects: dict[str, bytes] = {}
 
-    def serve(self, method: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes, dict[str, str]]:
+    def serve(
+        self, method: str, path: str, headers: dict[str, str], body: bytes
+    ) -> tuple[int, bytes, dict[str, str]]:
         parts = urlsplit(path)
         name, query = unquote(parts.path).lstrip("/"), parse_qs(parts.query, keep_blank_values=True)
         with self.lock:
@@ -100,22 +121,43 @@ class FakeStore(_Server):
                 self.objects.pop(name, None)
                 return 204, b"", {}
             if method == "GET" and "list-type" in query:
-                return 200, self._listing(name.rstrip("/"), query.get("prefix", [""])[0], query.get("delimiter", [""])[0]), {}
+                return (
+                    200,
+                    self._listing(
+                        name.rstrip("/"),
+                        query.get("prefix", [""])[0],
+                        query.get("delimiter", [""])[0],
+                    ),
+                    {},
+                )
             if name not in self.objects:
                 return 404, b"" if method == "HEAD" else error_xml("NoSuchKey"), {}
             content = self.objects[name]
             return 200, content, {"ETag": '"x"', "Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT"}
 
     def _listing(self, bucket: str, prefix: str, delimiter: str) -> bytes:
-        keys = sorted(name.removeprefix(f"{bucket}/") for name in self.objects if name.startswith(f"{bucket}/{prefix}"))
-        folders = sorted({prefix + key.removeprefix(prefix).split("/")[0] + "/" for key in keys if delimiter and "/" in key.removeprefix(prefix)})
+        keys = sorted(
+            name.removeprefix(f"{bucket}/")
+            for name in self.objects
+            if name.startswith(f"{bucket}/{prefix}")
+        )
+        folders = sorted(
+            {
+                prefix + key.removeprefix(prefix).split("/")[0] + "/"
+                for key in keys
+                if delimiter and "/" in key.removeprefix(prefix)
+            }
+        )
         files = [key for key in keys if not (delimiter and "/" in key.removeprefix(prefix))]
         entries = "".join(
             f"<Contents><Key>{escape(key)}</Key><Size>{len(self.objects[f'{bucket}/{key}'])}</Size><LastModified>2026-01-01T00:00:00Z</LastModified>"
             '<ETag>"x"</ETag><StorageClass>STANDARD</StorageClass></Contents>'
             for key in files
         )
-        entries += "".join(f"<CommonPrefixes><Prefix>{escape(folder)}</Prefix></CommonPrefixes>" for folder in folders)
+        entries += "".join(
+            f"<CommonPrefixes><Prefix>{escape(folder)}</Prefix></CommonPrefixes>"
+            for folder in folders
+        )
         count = len(files) + len(folders)
         return f"<ListBucketResult><KeyCount>{count}</KeyCount><IsTruncated>false</IsTruncated>{entries}</ListBucketResult>".encode()
 
@@ -127,19 +169,30 @@ class Proxy(_Server):
         super().__init__()
         self.port = port
 
-    def serve(self, method: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes, dict[str, str]]:
+    def serve(
+        self, method: str, path: str, headers: dict[str, str], body: bytes
+    ) -> tuple[int, bytes, dict[str, str]]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
             for name, value in headers.items():
-                if name.lower() not in ("connection", "expect", "transfer-encoding", "content-length"):
+                if name.lower() not in (
+                    "connection",
+                    "expect",
+                    "transfer-encoding",
+                    "content-length",
+                ):
                     connection.putheader(name, value)
             if body or method in ("PUT", "POST"):
                 connection.putheader("Content-Length", str(len(body)))
             connection.endheaders(body)
             answer = connection.getresponse()
             content = answer.read()
-            kept = {name: value for name, value in answer.getheaders() if name.lower() not in ("connection", "transfer-encoding")}
+            kept = {
+                name: value
+                for name, value in answer.getheaders()
+                if name.lower() not in ("connection", "transfer-encoding")
+            }
             return answer.status, content, kept
         finally:
             connection.close()
@@ -147,7 +200,9 @@ class Proxy(_Server):
 
 @contextmanager
 def running(server: _Server) -> Iterator[_Server]:
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread = threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+    )
     thread.start()
     try:
         yield server
@@ -170,7 +225,9 @@ def times(fault: str, method: str, pattern: str, count: int = 1) -> Fault:
     return decide
 
 
-def lead_to(url: str, monkeypatch: pytest.MonkeyPatch, *, key: str = "testkey", secret: str = "testsecret") -> None:
+def lead_to(
+    url: str, monkeypatch: pytest.MonkeyPatch, *, key: str = "testkey", secret: str = "testsecret"
+) -> None:
     """Have s3fs talk to `url`."""
     s3fs = pytest.importorskip("s3fs", reason="s3fs is not installed: pip install 'ray_al[s3]'")
     values = {

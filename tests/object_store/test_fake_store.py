@@ -43,7 +43,9 @@ def test_an_event_whose_answer_was_lost_is_ours(fake, fault):
     journal = Journal(Storage(RUN))
     fake.fault = times(fault, "PUT", "00000000.json")
     journal.append("run_created", CREATED)
-    assert [request for request in fake.requests if request.startswith("PUT")] == ["PUT /bucket/runs/a/journal/00000000.json"] * 2
+    assert [request for request in fake.requests if request.startswith("PUT")] == [
+        "PUT /bucket/runs/a/journal/00000000.json"
+    ] * 2
     assert journal.append("run_finished", {"reason": "x"}).sequence == 1
     assert len(Journal(Storage(RUN)).events) == 2
 
@@ -70,7 +72,9 @@ def test_a_client_that_leaves_the_condition_out_is_refused(fake, monkeypatch):
     """As s3fs did before 2024.12, without an error."""
     storage = Storage(RUN)
     pipe = storage.fs.pipe_file
-    monkeypatch.setattr(storage.fs, "pipe_file", lambda path, data, mode="overwrite": pipe(path, data))
+    monkeypatch.setattr(
+        storage.fs, "pipe_file", lambda path, data, mode="overwrite": pipe(path, data)
+    )
     with pytest.raises(StorageError, match="wrote over"):
         storage.probe()
     assert fake.objects == {}
@@ -78,7 +82,9 @@ def test_a_client_that_leaves_the_condition_out_is_refused(fake, monkeypatch):
 
 def test_a_store_that_forbids_says_so(fake):
     fake.fault = lambda method, path: "403"
-    with pytest.raises(StorageError, match="s3://bucket/runs/a: the store refuses access.*AWS_ACCESS_KEY_ID"):
+    with pytest.raises(
+        StorageError, match="s3://bucket/runs/a: the store refuses access.*AWS_ACCESS_KEY_ID"
+    ):
         Storage(RUN).probe()
 
 

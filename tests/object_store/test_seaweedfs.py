@@ -45,7 +45,10 @@ CASES = {
     "ensemble": {"strategy": {"score": "vote_entropy", "passes": {"kind": "ensemble", "count": 2}}},
     "lazy": {"strategy": {"score": "entropy", "lazy": {"share": 0.4, "check": 0.5}}},
     "clicks": {"budget": {"unit": "clicks", "start": 120, "per_cycle": 60, "amount": 240}},
-    "people": {"label": {"annotator": {"kind": "files", "share": 0.5}}, "budget": {"start": 4, "per_cycle": 2, "amount": 6}},
+    "people": {
+        "label": {"annotator": {"kind": "files", "share": 0.5}},
+        "budget": {"start": 4, "per_cycle": 2, "amount": 6},
+    },
     "broken": {"score": {"max_quarantined": 0.5}},
 }
 KILLED: dict[str, set[str]] = {name: set() for name in (*CASES, "mended")}
@@ -53,7 +56,13 @@ KILLED: dict[str, set[str]] = {name: set() for name in (*CASES, "mended")}
 
 
 def tiny(num_classes: int) -> nn.Module:
-    return nn.Sequential(nn.Conv2d(3, 8, 3, padding=1, stride=2), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.5), nn.Conv2d(8, num_classes, 1))
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1, stride=2),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Dropout(0.5),
+        nn.Conv2d(8, num_classes, 1),
+    )
 
 
 def configure(folder, changes):
@@ -131,7 +140,11 @@ def test_a_driver_killed_between_bulk_file_and_event_is_resumed(folder, weed, na
         shutil.copytree(folder / "data", data)
         for path in sorted((data / "train").glob("*.png"))[:2]:
             path.write_bytes(path.read_bytes()[:800])
-        changes["data"] = {"dataset": "camvid", "root": str(data), "class_names": ["a", "b", "c", "d", "e", "f"]}
+        changes["data"] = {
+            "dataset": "camvid",
+            "root": str(data),
+            "class_names": ["a", "b", "c", "d", "e", "f"],
+        }
     config, truth = configure(folder, changes), data / "trainannot"
     whole = create_run(config, str(folder / f"{name}-whole"))
     carry_on(whole, truth)
@@ -139,7 +152,11 @@ def test_a_driver_killed_between_bulk_file_and_event_is_resumed(folder, weed, na
     out, kill = f"s3://bucket/runs/{name}[1]", first_of_each(KILLED[name])
     append = Journal.append
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Journal, "append", lambda journal, kind, data: append(journal, kind, data) if not kill(kind) else _die())
+        patch.setattr(
+            Journal,
+            "append",
+            lambda journal, kind, data: append(journal, kind, data) if not kill(kind) else _die(),
+        )
         with pytest.raises(KeyboardInterrupt):
             create_run(config, out)
     Storage(out).remove("")
@@ -161,7 +178,9 @@ def test_a_driver_killed_before_images_come_back_or_settings_change_is_resumed(f
         path.write_bytes(content[:800])
     places = {"dataset": "camvid", "root": str(data), "class_names": ["a", "b", "c", "d", "e", "f"]}
     config = configure(folder, {"data": places, "score": {"max_quarantined": 0.5}})
-    runs = [create_run(config, out) for out in (str(folder / "mended-whole"), "s3://bucket/runs/mended")]
+    runs = [
+        create_run(config, out) for out in (str(folder / "mended-whole"), "s3://bucket/runs/mended")
+    ]
     for run in runs:
         run_loop(run, should_stop=lambda run=run: 0 in fold(Journal(Storage(run)).events).scored)
     for path, content in broken.items():
@@ -173,8 +192,17 @@ def test_a_driver_killed_before_images_come_back_or_settings_change_is_resumed(f
     append, first = Journal.append, first_of_each(KILLED["mended"])
     wanted = ("images_restored", "config_changed")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Journal, "append", lambda journal, kind, data: _die() if kind in wanted and first(kind) else append(journal, kind, data))
-        for session in (lambda: change_settings(out, ["score.max_quarantined=0.4"]), lambda: run_loop(out)):
+        patch.setattr(
+            Journal,
+            "append",
+            lambda journal, kind, data: (
+                _die() if kind in wanted and first(kind) else append(journal, kind, data)
+            ),
+        )
+        for session in (
+            lambda: change_settings(out, ["score.max_quarantined=0.4"]),
+            lambda: run_loop(out),
+        ):
             with pytest.raises(KeyboardInterrupt):
                 session()
             session()
@@ -225,8 +253,16 @@ def test_two_writers_at_once_have_one_winner(weed):
 def test_storms_of_503_are_weathered(folder, weed, monkeypatch):
     """A tenth of the writes and some reads are refused for a moment; runs and their data lie on the store."""
     for path in (folder / "data").rglob("*.png"):
-        Storage("s3://bucket/data").replace(str(path.relative_to(folder / "data")), path.read_bytes())
-    changes = {"data": {"dataset": "camvid", "root": "s3://bucket/data", "class_names": ["a", "b", "c", "d", "e", "f"]}}
+        Storage("s3://bucket/data").replace(
+            str(path.relative_to(folder / "data")), path.read_bytes()
+        )
+    changes = {
+        "data": {
+            "dataset": "camvid",
+            "root": "s3://bucket/data",
+            "class_names": ["a", "b", "c", "d", "e", "f"],
+        }
+    }
     local = {"data": {**changes["data"], "root": str(folder / "data")}}
     whole = create_run(configure(folder, local), str(folder / "whole"))
     run_loop(whole)
@@ -280,7 +316,9 @@ def test_an_object_is_not_removed_by_a_pattern(weed):
         ("s3://bucket/runs/x", "testkey", "testsecret", "http://127.0.0.1:9", "cannot be reached"),
     ],
 )
-def test_what_is_wrong_with_a_store_is_said_before_anything_is_written(folder, weed, monkeypatch, place, key, secret, url, words):
+def test_what_is_wrong_with_a_store_is_said_before_anything_is_written(
+    folder, weed, monkeypatch, place, key, secret, url, words
+):
     lead_to(url or weed.url, monkeypatch, key=key, secret=secret)
     with pytest.raises(ConfigError, match=f"{place}: .*{words}"):
         create_run(configure(folder, {}), place)
@@ -292,7 +330,9 @@ def test_what_is_wrong_with_a_store_is_said_before_anything_is_written(folder, w
 
 
 def test_the_doctor_calls_the_store_good(weed):
-    (row,) = [row for row in diagnose("s3://bucket/runs") if row["check"] == "storage s3://bucket/runs"]
+    (row,) = [
+        row for row in diagnose("s3://bucket/runs") if row["check"] == "storage s3://bucket/runs"
+    ]
     assert row["ok"], row
 
 
@@ -305,7 +345,12 @@ def test_a_command_that_is_killed_is_resumed(folder, weed):
     out = "s3://bucket/runs/signals"
 
     def start(*arguments):
-        return subprocess.Popen([sys.executable, "-m", "ray_al.cli", *arguments], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return subprocess.Popen(
+            [sys.executable, "-m", "ray_al.cli", *arguments],
+            env=env,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
 
     process = start("run", str(folder / "c.yaml"), "--out", out)
     for events in (6, 12):

@@ -15,7 +15,19 @@ def tiny(num_classes):
 NUM_IMAGES, NUM_PIXELS, NUM_REGIONS = 100, 1_000_000, 2500
 
 
-def made_up(budgets, mious, *, seed=0, score="random", full=None, kind="grid", clicks=5, images=100, gap=0.1, **changes):
+def made_up(
+    budgets,
+    mious,
+    *,
+    seed=0,
+    score="random",
+    full=None,
+    kind="grid",
+    clicks=5,
+    images=100,
+    gap=0.1,
+    **changes,
+):
     """A finished run over 2,500 regions of 400 pixels; its models were measured at all budgets but the first one.
 
     Args:
@@ -84,14 +96,26 @@ def made_up(budgets, mious, *, seed=0, score="random", full=None, kind="grid", c
         "group": score,
         **changes,
     }
-    return with_minutes(RunResult(**{**facts, "values": {**values, **changes.get("values", {})}}), CostModel())
+    return with_minutes(
+        RunResult(**{**facts, "values": {**values, **changes.get("values", {})}}), CostModel()
+    )
 
 
 def made_up_group(label, curve, budgets, *, seeds=range(10), spread=0.0, **changes):
     """Runs whose scores are `curve` of the budget and a shift of each seed's own, drawn with `spread`."""
-    shifts = np.random.default_rng(7).normal(0, spread, (len(seeds), len(budgets))) if spread else np.zeros((len(seeds), len(budgets)))
+    shifts = (
+        np.random.default_rng(7).normal(0, spread, (len(seeds), len(budgets)))
+        if spread
+        else np.zeros((len(seeds), len(budgets)))
+    )
     runs = [
-        made_up(budgets, [curve(budget) + shift for budget, shift in zip(budgets, row, strict=True)], seed=seed, gap=0.0, **changes)
+        made_up(
+            budgets,
+            [curve(budget) + shift for budget, shift in zip(budgets, row, strict=True)],
+            seed=seed,
+            gap=0.0,
+            **changes,
+        )
         for seed, row in zip(seeds, shifts, strict=True)
     ]
     return Group(label=label, setting={"strategy.score": label}, runs=tuple(runs))

@@ -14,9 +14,15 @@ from ray_al.core.families.labels import LABELS, Classes, Place
 from ray_al.core.types import Box
 from ray_al.datasets.png import check_png
 
-CLASSES = Classes(names=("ground", "disc", "straße"), colors=((120, 90, 60), (200, 30, 30), (30, 60, 200)))
+CLASSES = Classes(
+    names=("ground", "disc", "straße"), colors=((120, 90, 60), (200, 30, 30), (30, 60, 200))
+)
 DRAWN = np.array([[0, 1, 2, 2], [0, 0, 1, 2], [1, 1, 0, 2]], np.uint8)
-WHOLE = Place(box=Box(top=0, left=0, bottom=3, right=4), context=Box(top=0, left=0, bottom=3, right=4), region=None)
+WHOLE = Place(
+    box=Box(top=0, left=0, bottom=3, right=4),
+    context=Box(top=0, left=0, bottom=3, right=4),
+    region=None,
+)
 GREYS = [value for grey in range(256) for value in (grey, grey, grey)]
 
 
@@ -28,7 +34,11 @@ def file(image, **options):
 
 def indexed(ids, palette):
     image = Image.fromarray(ids)
-    image.putpalette([value for color in palette for value in color] if palette and isinstance(palette[0], tuple) else palette)
+    image.putpalette(
+        [value for color in palette for value in color]
+        if palette and isinstance(palette[0], tuple)
+        else palette
+    )
     return image
 
 
@@ -62,7 +72,9 @@ GOOD = {
     "short ramp of ids": lambda: indexed(DRAWN, [(0, 0, 0), (1, 1, 1), (2, 2, 2)]),
     "the classes' palette": lambda: indexed(DRAWN, list(CLASSES.colors)),
     "the palette by first use": lambda: own_palette([2, 0, 1]),
-    "a palette with colours that are not used": lambda: own_palette([1, 2, 0], extra=[(1, 2, 3), (120, 90, 60)]),
+    "a palette with colours that are not used": lambda: own_palette(
+        [1, 2, 0], extra=[(1, 2, 3), (120, 90, 60)]
+    ),
 }
 
 
@@ -81,12 +93,20 @@ def test_index_255_means_nothing(palette):
 def test_colors_of_classes_in_a_ramp_decide():
     shades = Classes(names=("a", "b", "c"), colors=((0, 0, 0), (128, 128, 128), (255, 255, 255)))
     drawn = np.array([[0, 128, 255]], np.uint8)
-    place = Place(box=Box(top=0, left=0, bottom=1, right=3), context=Box(top=0, left=0, bottom=1, right=3), region=None)
+    place = Place(
+        box=Box(top=0, left=0, bottom=1, right=3),
+        context=Box(top=0, left=0, bottom=1, right=3),
+        region=None,
+    )
     assert read(file(indexed(drawn, GREYS)), place=place, classes=shades).tolist() == [[0, 1, 2]]
 
 
 def test_only_the_box_of_a_whole_picture_is_looked_at():
-    place = Place(box=Box(top=2, left=3, bottom=5, right=7), context=Box(top=0, left=2, bottom=6, right=8), region=None)
+    place = Place(
+        box=Box(top=2, left=3, bottom=5, right=7),
+        context=Box(top=0, left=2, bottom=6, right=8),
+        region=None,
+    )
     ids = np.full((6, 6), 255, np.uint8)
     ids[2:5, 1:5] = DRAWN
     assert read(file(grey(ids)), place=place).tolist() == DRAWN.tolist()
@@ -97,8 +117,17 @@ def test_only_the_box_of_a_whole_picture_is_looked_at():
 
 def late_orientation(data, orientation=6):
     """The file with an EXIF chunk behind its pixels."""
-    content = b"MM\x00*\x00\x00\x00\x08\x00\x01" + struct.pack(">HHIHH", 0x0112, 3, 1, orientation, 0) + b"\x00" * 4
-    chunk = struct.pack(">I", len(content)) + b"eXIf" + content + struct.pack(">I", zlib.crc32(b"eXIf" + content))
+    content = (
+        b"MM\x00*\x00\x00\x00\x08\x00\x01"
+        + struct.pack(">HHIHH", 0x0112, 3, 1, orientation, 0)
+        + b"\x00" * 4
+    )
+    chunk = (
+        struct.pack(">I", len(content))
+        + b"eXIf"
+        + content
+        + struct.pack(">I", zlib.crc32(b"eXIf" + content))
+    )
     end = data.index(b"IEND") - 4
     return data[:end] + chunk + data[end:]
 
@@ -112,7 +141,9 @@ def with_size(data, side):
 def several_pages():
     frames = [grey(DRAWN), grey(DRAWN[:, ::-1].copy())]
     buffer = io.BytesIO()
-    frames[0].save(buffer, format="PNG", save_all=True, append_images=frames[1:], default_image=False)
+    frames[0].save(
+        buffer, format="PNG", save_all=True, append_images=frames[1:], default_image=False
+    )
     assert len(list(ImageSequence.Iterator(Image.open(buffer)))) == 2
     return buffer.getvalue()
 
@@ -125,7 +156,10 @@ def flipped(data):
             changed = bytearray(data)
             changed[position] ^= 1 << bit
             try:
-                if (np.array(Image.open(io.BytesIO(changed))) != np.array(Image.open(io.BytesIO(data)))).any():
+                if (
+                    np.array(Image.open(io.BytesIO(changed)))
+                    != np.array(Image.open(io.BytesIO(data)))
+                ).any():
                     return bytes(changed)
             except (OSError, SyntaxError, ValueError):  # this bit does not decompress
                 continue
@@ -134,32 +168,59 @@ def flipped(data):
 
 NOISE = np.random.default_rng(0).integers(0, 3, (3, 4), dtype=np.uint8)
 BAD = {
-    "a colour of no class": (lambda: file(indexed(DRAWN, [(9, 9, 9), *CLASSES.colors])), r"\(9, 9, 9\) on 4 pixels is no class's"),
-    "an index outside the palette": (lambda: file(indexed(np.where(DRAWN == 2, 3, DRAWN), list(CLASSES.colors))), "index 3 of a palette of 3"),
-    "one black colour": (lambda: file(indexed(np.zeros((3, 4), np.uint8), [(0, 0, 0)])), "is no class's"),
-    "black and white": (lambda: file(grey(np.where(DRAWN == 1, 255, 0).astype(np.uint8))), "as a black-and-white mask has"),
-    "black and white in a ramp": (lambda: file(indexed(np.where(DRAWN == 1, 255, 0).astype(np.uint8), GREYS)), "as a black-and-white mask has"),
-    "one bit": (lambda: file(grey(np.where(DRAWN == 1, 255, 0).astype(np.uint8), "1")), "1-bit greyscale"),
+    "a colour of no class": (
+        lambda: file(indexed(DRAWN, [(9, 9, 9), *CLASSES.colors])),
+        r"\(9, 9, 9\) on 4 pixels is no class's",
+    ),
+    "an index outside the palette": (
+        lambda: file(indexed(np.where(DRAWN == 2, 3, DRAWN), list(CLASSES.colors))),
+        "index 3 of a palette of 3",
+    ),
+    "one black colour": (
+        lambda: file(indexed(np.zeros((3, 4), np.uint8), [(0, 0, 0)])),
+        "is no class's",
+    ),
+    "black and white": (
+        lambda: file(grey(np.where(DRAWN == 1, 255, 0).astype(np.uint8))),
+        "as a black-and-white mask has",
+    ),
+    "black and white in a ramp": (
+        lambda: file(indexed(np.where(DRAWN == 1, 255, 0).astype(np.uint8), GREYS)),
+        "as a black-and-white mask has",
+    ),
+    "one bit": (
+        lambda: file(grey(np.where(DRAWN == 1, 255, 0).astype(np.uint8), "1")),
+        "1-bit greyscale",
+    ),
     "two bits": (lambda: file(grey(DRAWN), bits=2), "2-bit greyscale"),
     "16 bits": (lambda: file(Image.fromarray(DRAWN.astype(np.uint16))), "16-bit greyscale"),
     "rgb": (lambda: file(colored(DRAWN)), "mode RGB; save"),
     "rgba": (lambda: file(colored(DRAWN).convert("RGBA")), "mode RGBA; save"),
     "grey and alpha": (lambda: file(grey(DRAWN, "LA")), "mode LA; save"),
-    "a transparent index": (lambda: file(own_palette([0, 1, 2]), transparency=0), "4 transparent pixels"),
+    "a transparent index": (
+        lambda: file(own_palette([0, 1, 2]), transparency=0),
+        "4 transparent pixels",
+    ),
     "a transparent grey": (lambda: file(grey(DRAWN), transparency=1), "4 transparent pixels"),
     "jpeg": (lambda: file(grey(DRAWN), format="JPEG"), "a JPEG file, whose pixel values"),
     "webp": (lambda: file(colored(DRAWN), format="WEBP"), "a WEBP file, whose pixel values"),
     "tiff": (lambda: file(grey(DRAWN), format="TIFF"), "a TIFF file; save"),
     "gif": (lambda: file(grey(DRAWN), format="GIF"), "a GIF file; save"),
     "several pages": (several_pages, "2 pictures in one file"),
-    "orientation behind the pixels": (lambda: late_orientation(file(grey(DRAWN))), r"orientation tag \(6\)"),
+    "orientation behind the pixels": (
+        lambda: late_orientation(file(grey(DRAWN))),
+        r"orientation tag \(6\)",
+    ),
     "an unknown id": (lambda: file(grey(np.full((3, 4), 7, np.uint8))), "id 7 on 12 pixels"),
     "another size": (lambda: file(grey(DRAWN[:2])), "2x4 pixels, expected 3x4"),
     "a bomb": (lambda: with_size(file(grey(DRAWN)), 20000), "20000x20000 pixels, expected 3x4"),
     "empty": (lambda: b"", "an empty file"),
     "text": (lambda: b"hello", "not a readable image"),
     "cut": (lambda: file(grey(DRAWN))[:-20], "cut off"),
-    "a wrong length": (lambda: file(grey(DRAWN)).replace(b"\x00\x00\x00\x0dIHDR", b"\x00\x00\x00\x01IHDR"), "checksum"),
+    "a wrong length": (
+        lambda: file(grey(DRAWN)).replace(b"\x00\x00\x00\x0dIHDR", b"\x00\x00\x00\x01IHDR"),
+        "checksum",
+    ),
     "a flipped bit": (lambda: flipped(file(grey(NOISE))), "checksum of its chunk b'IDAT' is wrong"),
 }
 
@@ -181,7 +242,9 @@ def test_a_color_of_two_classes_is_refused_but_in_the_classes_own_palette():
 def test_black_and_white_is_no_mask_in_a_region_that_is_no_box():
     place = Place(box=WHOLE.box, context=WHOLE.context, region=DRAWN == 0)
     outside = np.where(DRAWN == 0, 0, 255).astype(np.uint8)
-    assert (read(file(grey(outside)), place=place) == outside).all()  # 0 in the region, nothing around it
+    assert (
+        read(file(grey(outside)), place=place) == outside
+    ).all()  # 0 in the region, nothing around it
     with pytest.raises(DataError, match="black-and-white"):
         read(file(grey(255 - outside)), place=place)
 
@@ -190,7 +253,12 @@ def test_pixel_data_of_another_length_is_refused():
     data = file(grey(DRAWN))
     rows = zlib.compress(b"\x00" * 5 * 2)  # two rows, the header says three
     start, end = data.index(b"IDAT") - 4, data.index(b"IEND") - 4
-    chunk = struct.pack(">I", len(rows)) + b"IDAT" + rows + struct.pack(">I", zlib.crc32(b"IDAT" + rows))
+    chunk = (
+        struct.pack(">I", len(rows))
+        + b"IDAT"
+        + rows
+        + struct.pack(">I", zlib.crc32(b"IDAT" + rows))
+    )
     short = data[:start] + chunk + data[end:]
     check_png(short)
     with pytest.raises(DataError, match="ends before 3x4 pixels"):
@@ -231,6 +299,10 @@ def test_a_region_holds_no_more_classes_than_pixels(num_pixels):
     region = np.zeros((3, 4), bool)
     region.flat[:num_pixels] = True
     place = Place(box=WHOLE.box, context=WHOLE.context, region=region)
-    assert read(json.dumps(list(range(num_pixels))).encode(), kind="classes", place=place) == tuple(range(num_pixels))
-    with pytest.raises(DataError, match=rf"{num_pixels + 1} classes in a region of {num_pixels} pixel"):
+    assert read(json.dumps(list(range(num_pixels))).encode(), kind="classes", place=place) == tuple(
+        range(num_pixels)
+    )
+    with pytest.raises(
+        DataError, match=rf"{num_pixels + 1} classes in a region of {num_pixels} pixel"
+    ):
         read(json.dumps(list(range(num_pixels + 1))).encode(), kind="classes", place=place)

@@ -33,7 +33,9 @@ class ThreeBackbone(Backbone):
 class ThreeMaps(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.convs = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in ((3, 4), (4, 6), (6, 10)))
+        self.convs = nn.ModuleList(
+            nn.Conv2d(a, b, 2, stride=2) for a, b in ((3, 4), (4, 6), (6, 10))
+        )
 
     def forward(self, images):
         maps = []
@@ -44,7 +46,12 @@ class ThreeMaps(nn.Module):
 
 
 def configure(frozen, **model):
-    composed = {"kind": "composed", "backbone": {"kind": f"{__name__}:ThreeBackbone"}, "head": {"kind": "fpn", "width": 8}, "frozen": frozen}
+    composed = {
+        "kind": "composed",
+        "backbone": {"kind": f"{__name__}:ThreeBackbone"},
+        "head": {"kind": "fpn", "width": 8},
+        "frozen": frozen,
+    }
     values = {
         "data": {"dataset": "synthetic", "image_size": [32, 48]},
         "model": model or composed,
@@ -65,7 +72,15 @@ def opened(config):
 
 def expected_features(maps):
     fine, coarse = maps[-2:]
-    return torch.cat([fine, functional.interpolate(coarse, size=fine.shape[-2:], mode="bilinear", align_corners=False)], 1)
+    return torch.cat(
+        [
+            fine,
+            functional.interpolate(
+                coarse, size=fine.shape[-2:], mode="bilinear", align_corners=False
+            ),
+        ],
+        1,
+    )
 
 
 IMAGES = np.random.default_rng(0).integers(0, 255, (2, 32, 48, 3), np.uint8)
@@ -106,8 +121,13 @@ def test_of_a_frozen_backbone_from_what_is_kept_of_it():
 
 
 def test_another_packages_network_has_no_known_backbone():
-    network = build_model(parse_config({"model": {"name": "test_features:Foreign"}}, source="test").model, 3)
-    with pytest.raises(ConfigError, match="'backbone_maps': the backbone of this model is not known; name a layer of it, such as .*conv"):
+    network = build_model(
+        parse_config({"model": {"name": "test_features:Foreign"}}, source="test").model, 3
+    )
+    with pytest.raises(
+        ConfigError,
+        match="'backbone_maps': the backbone of this model is not known; name a layer of it, such as .*conv",
+    ):
         feature_layer(network, "backbone_maps")
 
 

@@ -19,8 +19,15 @@ MOBILENET_LAYERS = ("features.3", "features.6", "features.13", "features.17")
 
 
 def composed(kind="torchvision", *, head=None, weights="none", frozen=True, **settings):
-    model = {"kind": "composed", "backbone": {"kind": kind, **settings}, "weights": weights, "frozen": frozen}
-    return parse_config({"model": model if head is None else {**model, "head": head}}, source="test").model
+    model = {
+        "kind": "composed",
+        "backbone": {"kind": kind, **settings},
+        "weights": weights,
+        "frozen": frozen,
+    }
+    return parse_config(
+        {"model": model if head is None else {**model, "head": head}}, source="test"
+    ).model
 
 
 def small_network(width: int = 4) -> nn.Sequential:
@@ -109,11 +116,19 @@ def test_maps_are_as_large_as_strides_say_though_they_do_not_divide_the_image(si
 
 
 def test_wrong_names_and_layers_are_refused_with_near_ones():
-    with pytest.raises(ConfigError, match="model.backbone.name 'mobilenetv2'.*such as .*mobilenet_v2"):
+    with pytest.raises(
+        ConfigError, match="model.backbone.name 'mobilenetv2'.*such as .*mobilenet_v2"
+    ):
         build_model(composed(name="mobilenetv2"), 3)
-    with pytest.raises(ConfigError, match=r"model.backbone.layers 'feature.3': mobilenet_v2 has no such layer; .*such as features.3"):
+    with pytest.raises(
+        ConfigError,
+        match=r"model.backbone.layers 'feature.3': mobilenet_v2 has no such layer; .*such as features.3",
+    ):
         build_model(composed(layers=["feature.3"]), 3)
-    with pytest.raises(ConfigError, match=r"model.backbone.layers: alexnet has no layers that could be found; name some of features, "):
+    with pytest.raises(
+        ConfigError,
+        match=r"model.backbone.layers: alexnet has no layers that could be found; name some of features, ",
+    ):
         build_model(composed(name="alexnet"), 3)
     with pytest.raises(ConfigError, match="kind 'torchvison': unknown; did you mean 'torchvision'"):
         composed("torchvison")
@@ -137,13 +152,20 @@ def mobilenet():
 
 def renamed(state):
     """As another package names the same layers."""
-    return {f"body.{number}.{name.rsplit('.', 1)[-1]}": value for number, (name, value) in enumerate(state.items())}
+    return {
+        f"body.{number}.{name.rsplit('.', 1)[-1]}": value
+        for number, (name, value) in enumerate(state.items())
+    }
 
 
 @pytest.mark.parametrize("names", ["own", "other"])
 @pytest.mark.parametrize("classifier", [True, False])
 def test_weights_are_found_by_their_names_or_in_their_order(tmp_path, mobilenet, names, classifier):
-    state = {key: value for key, value in mobilenet.items() if classifier or not key.startswith("classifier")}
+    state = {
+        key: value
+        for key, value in mobilenet.items()
+        if classifier or not key.startswith("classifier")
+    }
     torch.save(state if names == "own" else renamed(state), tmp_path / "w.pth")
     backbone = build_backbone(composed(weights=str(tmp_path / "w.pth")))
     loaded = {key.removeprefix("extractor."): value for key, value in backbone.state_dict().items()}
@@ -155,7 +177,9 @@ def test_own_names_count_and_not_their_order(tmp_path):
     network, other = small_network(), small_network()
     torch.save(dict(reversed(list(other.state_dict().items()))), tmp_path / "w.pth")
     load_backbone_state(network, str(tmp_path / "w.pth"))
-    assert all(torch.equal(value, other.state_dict()[key]) for key, value in network.state_dict().items())
+    assert all(
+        torch.equal(value, other.state_dict()[key]) for key, value in network.state_dict().items()
+    )
 
 
 def test_weights_that_do_not_fit_are_refused_with_the_first_misfit(tmp_path):
@@ -163,8 +187,12 @@ def test_weights_that_do_not_fit_are_refused_with_the_first_misfit(tmp_path):
     own = small_network().state_dict()
     values = list(own.items())
     wrong = {
-        r"0.weight \(5, 3, 3, 3\) does not fit 0.weight \(4, 3, 3, 3\)": small_network(5).state_dict(),
-        "a.0.bias .* does not fit 0.weight": {f"a.{key}": value for key, value in reversed(values[:2])},
+        r"0.weight \(5, 3, 3, 3\) does not fit 0.weight \(4, 3, 3, 3\)": small_network(
+            5
+        ).state_dict(),
+        "a.0.bias .* does not fit 0.weight": {
+            f"a.{key}": value for key, value in reversed(values[:2])
+        },
         "it ends before 2.weight, after 7 tensors": renamed(dict(values[:7])),
         "it holds a list": [1],
         "it holds a dict": {"state_dict": own},
@@ -187,7 +215,9 @@ def test_weights_that_do_not_fit_are_refused_with_the_first_misfit(tmp_path):
 def test_heads_give_logits_and_can_be_traced(head, side):
     settings = HEADS.parse(head)
     module = settings.build([4, 6, 8], 5).eval()
-    maps = tuple(torch.rand(2, channels, size, size) for channels, size in ((4, 16), (6, 8), (8, 4)))
+    maps = tuple(
+        torch.rand(2, channels, size, size) for channels, size in ((4, 16), (6, 8), (8, 4))
+    )
     seen = []
     module.get_submodule(settings.hidden_layer).register_forward_hook(lambda *_: seen.append(1))
     with torch.inference_mode():
@@ -196,14 +226,25 @@ def test_heads_give_logits_and_can_be_traced(head, side):
         assert torch.equal(trace(module)(maps), logits)
     assert logits.shape == (2, 5, side, side)
     module.train()(maps).sum().backward()
-    assert all(parameter.grad is not None for parameter in module.parameters()) or head["kind"] == "fpn"
+    assert (
+        all(parameter.grad is not None for parameter in module.parameters())
+        or head["kind"] == "fpn"
+    )
 
 
 def test_heads_refuse_maps_that_they_cannot_read():
     for head, channels, words in (
         ({"kind": "lraspp"}, [4], "it reads two maps, model.backbone gives 1"),
-        ({"kind": "lraspp", "maps": [1, 0]}, [4, 4], "model.head.maps: 1 and 0 of the 2 maps 0 to 1"),
-        ({"kind": "linear", "maps": [2]}, [4, 4], r"model.head.maps: \[2\]; model.backbone gives the 2 maps 0 to 1"),
+        (
+            {"kind": "lraspp", "maps": [1, 0]},
+            [4, 4],
+            "model.head.maps: 1 and 0 of the 2 maps 0 to 1",
+        ),
+        (
+            {"kind": "linear", "maps": [2]},
+            [4, 4],
+            r"model.head.maps: \[2\]; model.backbone gives the 2 maps 0 to 1",
+        ),
         ({"kind": "linear", "maps": [1, 0]}, [4, 4], "from fine to coarse, each once"),
     ):
         with pytest.raises(ConfigError, match=words):
@@ -216,12 +257,27 @@ def test_what_ones_own_backbone_and_head_give_is_checked():
     check_model(composed(odd, gives="maps", head={"kind": "linear"}), 3)
     check_model(composed(odd, gives="maps", head=head), 2)
     for model, words in (
-        (composed(odd), r"model.backbone: it gives a list \[\(1, 3, 64, 64\)\]; its forward must return a tuple"),
+        (
+            composed(odd),
+            r"model.backbone: it gives a list \[\(1, 3, 64, 64\)\]; its forward must return a tuple",
+        ),
         (composed(odd, gives="one number"), "must return a tuple of maps"),
-        (composed(odd, gives="coarse first"), "32x32, 64x64 cells; name its layers from fine to coarse"),
-        (composed(odd, gives="maps", head=head), r"it gives \(1, 2, 64, 80\), and not logits \(N, 3, h, w\) of the data set's 3 classes"),
-        (composed(odd, gives="maps", head={**head, "fails": True}), "the maps of model.backbone do not pass through it"),
-        (composed(odd, gives="a size alone", head=head), r"an image of 64x80 pixels \(data.image_size\) does not pass"),
+        (
+            composed(odd, gives="coarse first"),
+            "32x32, 64x64 cells; name its layers from fine to coarse",
+        ),
+        (
+            composed(odd, gives="maps", head=head),
+            r"it gives \(1, 2, 64, 80\), and not logits \(N, 3, h, w\) of the data set's 3 classes",
+        ),
+        (
+            composed(odd, gives="maps", head={**head, "fails": True}),
+            "the maps of model.backbone do not pass through it",
+        ),
+        (
+            composed(odd, gives="a size alone", head=head),
+            r"an image of 64x80 pixels \(data.image_size\) does not pass",
+        ),
     ):
         with pytest.raises(ConfigError, match=words):
             check_model(model, 3, (64, 80))
@@ -230,23 +286,38 @@ def test_what_ones_own_backbone_and_head_give_is_checked():
 
 
 def test_settings_of_another_kind_are_refused():
-    with pytest.raises(ConfigError, match=r"unknown key 'model.head.width' .*of kind 'fpn' or 'lraspp', and this one is 'linear': leave it out"):
+    with pytest.raises(
+        ConfigError,
+        match=r"unknown key 'model.head.width' .*of kind 'fpn' or 'lraspp', and this one is 'linear': leave it out",
+    ):
         composed(head={"kind": "linear", "width": 32})
-    with pytest.raises(ConfigError, match=r"unknown key 'model.backbone.layers' .*of kind 'torchvision', and this one is 'timm'"):
+    with pytest.raises(
+        ConfigError,
+        match=r"unknown key 'model.backbone.layers' .*of kind 'torchvision', and this one is 'timm'",
+    ):
         composed("timm", layers=["a"])
-    with pytest.raises(ConfigError, match=r"unknown key 'model.backbone' .*of kind 'composed', and this one is 'network'"):
+    with pytest.raises(
+        ConfigError,
+        match=r"unknown key 'model.backbone' .*of kind 'composed', and this one is 'network'",
+    ):
         parse_config({"model": {"backbone": {"kind": "timm"}}}, source="test")
-    with pytest.raises(ConfigError, match=r"unknown key 'model.backbone.layer' .*did you mean 'layers'"):
+    with pytest.raises(
+        ConfigError, match=r"unknown key 'model.backbone.layer' .*did you mean 'layers'"
+    ):
         composed(layer=["a"])
     with pytest.raises(ConfigError, match="model.weights .*'full'.*give backbone, none or a file"):
         composed(weights="full")
-    with pytest.raises(ConfigError, match="model.frozen .*'half'.*: give true, false, or the number of stages"):
+    with pytest.raises(
+        ConfigError, match="model.frozen .*'half'.*: give true, false, or the number of stages"
+    ):
         composed(frozen="half")
 
 
 @pytest.mark.parametrize("frozen", [True, False, 1, 2])
 def test_a_configuration_comes_back_from_its_file(frozen):
-    config = parse_config({"model": composed(frozen=frozen, head={"kind": "linear"}).model_dump()}, source="test")
+    config = parse_config(
+        {"model": composed(frozen=frozen, head={"kind": "linear"}).model_dump()}, source="test"
+    )
     from ray_al.core.plain import load_yaml
 
     again = parse_config(load_yaml(config.to_yaml(), source="test"), source="test")
@@ -260,7 +331,9 @@ def test_timm_networks_give_the_maps_of_strides_from_four_on():
     backbone = build_backbone(composed("timm", name="mobilenetv3_small_050")).eval()
     with torch.inference_mode():
         assert [one.shape[2] for one in backbone(torch.zeros(1, 3, 64, 64))] == [16, 8, 4, 2]
-    with pytest.raises(ConfigError, match="timm has no such network; name one of it, such as .*resnet18"):
+    with pytest.raises(
+        ConfigError, match="timm has no such network; name one of it, such as .*resnet18"
+    ):
         build_backbone(composed("timm", name="resnet1"))
     with pytest.raises(ConfigError, match=r"gives no such maps \(maps=\(9,\)"):
         build_backbone(composed("timm", name="mobilenetv3_small_050", maps=[9]))
@@ -272,7 +345,9 @@ def test_weights_of_a_whole_timm_network_fit_in_their_order(tmp_path):
     timm = pytest.importorskip("timm")
     whole = timm.create_model("mobilenetv3_small_050")
     torch.save(renamed(whole.state_dict()), tmp_path / "w.pth")
-    backbone = build_backbone(composed("timm", name="mobilenetv3_small_050", weights=str(tmp_path / "w.pth"))).eval()
+    backbone = build_backbone(
+        composed("timm", name="mobilenetv3_small_050", weights=str(tmp_path / "w.pth"))
+    ).eval()
     with torch.inference_mode():
         values = whole.eval().bn1(whole.conv_stem(torch.ones(1, 3, 64, 64)))
         for block in whole.blocks[:1]:
@@ -282,11 +357,21 @@ def test_weights_of_a_whole_timm_network_fit_in_their_order(tmp_path):
 
 def test_transformers_take_every_size_that_their_patches_divide():
     pytest.importorskip("timm")
-    model = composed("timm", name="vit_tiny_patch16_224", args={"depth": 3, "embed_dim": 24, "num_heads": 3}, maps=[1, 2])
+    model = composed(
+        "timm",
+        name="vit_tiny_patch16_224",
+        args={"depth": 3, "embed_dim": 24, "num_heads": 3},
+        maps=[1, 2],
+    )
     check_model(model, 3, (48, 80))
     with torch.inference_mode():
-        assert [tuple(one.shape) for one in build_backbone(model).eval()(torch.zeros(1, 3, 48, 80))] == [(1, 24, 3, 5)] * 2
-    with pytest.raises(ConfigError, match=r"an image of 60x80 pixels \(data.image_size\) does not pass through it: .*patch size"):
+        assert [
+            tuple(one.shape) for one in build_backbone(model).eval()(torch.zeros(1, 3, 48, 80))
+        ] == [(1, 24, 3, 5)] * 2
+    with pytest.raises(
+        ConfigError,
+        match=r"an image of 60x80 pixels \(data.image_size\) does not pass through it: .*patch size",
+    ):
         check_model(model, 3, (60, 80))
     first = build_model(model.model_copy(update={"frozen": 1}), 3)
     kept = {name for name, parameter in first.named_parameters() if not parameter.requires_grad}
@@ -295,5 +380,8 @@ def test_transformers_take_every_size_that_their_patches_divide():
 
 def test_timm_that_is_missing_is_named(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "timm", None)
-    with pytest.raises(ConfigError, match=r"model.backbone.kind 'timm': the package timm is missing; install ray_al\[models\]"):
+    with pytest.raises(
+        ConfigError,
+        match=r"model.backbone.kind 'timm': the package timm is missing; install ray_al\[models\]",
+    ):
         build_backbone(composed("timm"))

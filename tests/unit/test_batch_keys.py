@@ -18,7 +18,13 @@ REGIONS = 4
 
 def pool(scores):
     rows = [
-        {"image_index": i // REGIONS, "image_id": f"i{i // REGIONS:03d}", "region": i % REGIONS, "score": score, "num_pixels": 10}
+        {
+            "image_index": i // REGIONS,
+            "image_id": f"i{i // REGIONS:03d}",
+            "region": i % REGIONS,
+            "score": score,
+            "num_pixels": 10,
+        }
         for i, score in enumerate(scores)
     ]
     return pa.Table.from_pylist(rows, schema=SCORE_SCHEMA)
@@ -45,7 +51,9 @@ def test_the_same_choice_for_any_parts_and_row_order(kind, shard):
 
 def drawn_for(purpose, row, *, seed, cycle):
     """The draw of a row, found alone."""
-    return uniform_of(seed_of(purpose, seed, cycle, row["image_id"]), np.array([row["region"]])).item()
+    return uniform_of(
+        seed_of(purpose, seed, cycle, row["image_id"]), np.array([row["region"]])
+    ).item()
 
 
 def test_noise_belongs_to_the_name():
@@ -58,30 +66,47 @@ def test_noise_belongs_to_the_name():
 
 def test_no_two_rules_seeds_or_cycles_share_noise():
     whole = pool(np.ones(40))
-    drawn = [uniform_rows(whole, *key) for key in (("power", 5, 3), ("softmax", 5, 3), ("power", 6, 3), ("power", 5, 4))]
+    drawn = [
+        uniform_rows(whole, *key)
+        for key in (("power", 5, 3), ("softmax", 5, 3), ("power", 6, 3), ("power", 5, 4))
+    ]
     assert len(np.unique(drawn)) == 4 * 40
-    keys = {kind: BATCH_RULES.parse({"kind": kind}).keys(whole, Moment(seed=5, cycle=3)) for kind in ("power", "softmax")}
+    keys = {
+        kind: BATCH_RULES.parse({"kind": kind}).keys(whole, Moment(seed=5, cycle=3))
+        for kind in ("power", "softmax")
+    }
     assert keys["power"].tolist() == gumbel_rows(whole, "power", 5, 3).tolist()
     assert keys["softmax"].tolist() == (1 + gumbel_rows(whole, "softmax", 5, 3)).tolist()
 
 
 def test_keys_are_the_formulas():
     table, beta = pool([0.3, -1.0, 2.0, 0.0, 0.7]), 3.0
-    for rule, base in (("softmax", lambda i: beta * table["score"][i].as_py()), ("softrank", lambda i: -np.log(i + 1))):
+    for rule, base in (
+        ("softmax", lambda i: beta * table["score"][i].as_py()),
+        ("softrank", lambda i: -np.log(i + 1)),
+    ):
         keys = {"softmax": softmax_keys, "softrank": softrank_keys}[rule](table, beta, 9, 4)
         for i, row in enumerate(table.to_pylist()):
             gumbel = -np.log(-np.log(drawn_for(rule, row, seed=9, cycle=4)))
-            assert keys[i] == pytest.approx(base(i) + (gumbel if rule == "softmax" else gumbel / beta), rel=1e-12)
+            assert keys[i] == pytest.approx(
+                base(i) + (gumbel if rule == "softmax" else gumbel / beta), rel=1e-12
+            )
 
 
 def test_a_score_below_zero_has_no_power():
-    with pytest.raises(RayALError, match=r"strategy.batch.kind='power': 2 scores are below 0, down to -3, .*softrank"):
+    with pytest.raises(
+        RayALError,
+        match=r"strategy.batch.kind='power': 2 scores are below 0, down to -3, .*softrank",
+    ):
         power_keys(pool([0.3, -1.0, 2.0, -1e-7, -3.0]), 1.0, 0, 0)
 
 
 @pytest.mark.parametrize(
     ("keys_of", "beta", "weights"),
-    [(softmax_keys, 1.5, np.exp(1.5 * np.array([1.3, 0.9, 0.4, 0.1]))), (softrank_keys, 2.0, 1 / np.array([1.0, 2.0, 3.0, 4.0]) ** 2)],
+    [
+        (softmax_keys, 1.5, np.exp(1.5 * np.array([1.3, 0.9, 0.4, 0.1]))),
+        (softrank_keys, 2.0, 1 / np.array([1.0, 2.0, 3.0, 4.0]) ** 2),
+    ],
 )
 def test_draws_in_proportion(keys_of, beta, weights):
     table = pool([1.3, 0.9, 0.4, 0.1])
@@ -91,7 +116,11 @@ def test_draws_in_proportion(keys_of, beta, weights):
 
 def test_ranks_end_at_the_number_of_candidates():
     table = pool(np.arange(40.0))
-    drawn = {name for cycle in range(50) for name in names(ranked([table], 2, "softrank", 0.01, cycle, candidates=5))}
+    drawn = {
+        name
+        for cycle in range(50)
+        for name in names(ranked([table], 2, "softrank", 0.01, cycle, candidates=5))
+    }
     assert drawn == {(f"i{i // REGIONS:03d}", i % REGIONS) for i in range(35, 40)}
     assert len(ranked([table], 8, "softrank", candidates=5)) == 8
 
@@ -103,6 +132,10 @@ def test_a_sharp_draw_is_topk(kind):
 
 
 def test_beta_grows_a_hundredfold():
-    assert [beta_at(2.0, "exponential", cycle, 5) for cycle in (0, 2, 4)] == pytest.approx([2.0, 20.0, 200.0])
-    assert [beta_at(2.0, "exponential", cycle, 5) for cycle in (-1, 9)] == pytest.approx([2.0, 200.0])
+    assert [beta_at(2.0, "exponential", cycle, 5) for cycle in (0, 2, 4)] == pytest.approx(
+        [2.0, 20.0, 200.0]
+    )
+    assert [beta_at(2.0, "exponential", cycle, 5) for cycle in (-1, 9)] == pytest.approx(
+        [2.0, 200.0]
+    )
     assert beta_at(2.0, "exponential", 0, 1) == beta_at(2.0, "constant", 3, 5) == 2.0

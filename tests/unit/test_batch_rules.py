@@ -27,18 +27,35 @@ def rng(seed=0):
     return np.random.default_rng(seed)
 
 
-def make(num=60, dims=5, classes=4, labelled=0, seed=0, features=None, probabilities=None, keys=None):
+def make(
+    num=60, dims=5, classes=4, labelled=0, seed=0, features=None, probabilities=None, keys=None
+):
     random = rng(seed)
     centres = 4 * random.normal(size=(5, dims))
-    rows = [{"image_index": i // 4, "image_id": f"i{i // 4:03d}", "region": i % 4, "score": float(i), "num_pixels": 9} for i in range(num)]
-    drawn = (centres[random.integers(0, 5, num)] + random.normal(size=(num, dims))).astype(np.float32)
+    rows = [
+        {
+            "image_index": i // 4,
+            "image_id": f"i{i // 4:03d}",
+            "region": i % 4,
+            "score": float(i),
+            "num_pixels": 9,
+        }
+        for i in range(num)
+    ]
+    drawn = (centres[random.integers(0, 5, num)] + random.normal(size=(num, dims))).astype(
+        np.float32
+    )
     likely = random.dirichlet(np.full(classes, 0.5), num).astype(np.float32)
     return Candidates(
         table=pa.Table.from_pylist(rows, schema=SCORE_SCHEMA),
         keys=random.random(num) if keys is None else np.asarray(keys, dtype=np.float64),
         features=drawn if features is None else np.asarray(features, dtype=np.float32),
-        probabilities=likely if probabilities is None else np.asarray(probabilities, dtype=np.float32),
-        labelled=(centres[random.integers(0, 5, labelled)] + random.normal(size=(labelled, dims))).astype(np.float32),
+        probabilities=likely
+        if probabilities is None
+        else np.asarray(probabilities, dtype=np.float32),
+        labelled=(
+            centres[random.integers(0, 5, labelled)] + random.normal(size=(labelled, dims))
+        ).astype(np.float32),
     )
 
 
@@ -95,9 +112,14 @@ def test_the_order_of_rows_does_not_matter(name):
         probabilities=ordered.probabilities[order],
         labelled=ordered.labelled,
     )
-    queries = [VARIANTS[name].pick(candidates, k=12, moment=Moment(seed=1, cycle=2)) for candidates in (ordered, shuffled)]
+    queries = [
+        VARIANTS[name].pick(candidates, k=12, moment=Moment(seed=1, cycle=2))
+        for candidates in (ordered, shuffled)
+    ]
     assert queries[0].equals(queries[1])
-    assert queries[0].column_names == [*SCORE_SCHEMA.names, "key", "reason"] and set(queries[0]["reason"].to_pylist()) == {name}
+    assert queries[0].column_names == [*SCORE_SCHEMA.names, "key", "reason"] and set(
+        queries[0]["reason"].to_pylist()
+    ) == {name}
 
 
 def test_filling_takes_the_highest_keys_left():
@@ -130,7 +152,10 @@ def test_kcenter_ties_go_to_the_lower_position(monkeypatch):
     monkeypatch.setattr(kcenter_module, "POOL", 4)
     grid = np.stack(np.meshgrid(np.arange(5), np.arange(6)), axis=-1).reshape(-1, 2)
     candidates = make(num=30, dims=2, features=grid + 3)
-    assert kcenter(candidates, k=25, rng=rng(), tolerance=0)[0].tolist() == slow_kcenter(candidates, 25)[0]
+    assert (
+        kcenter(candidates, k=25, rng=rng(), tolerance=0)[0].tolist()
+        == slow_kcenter(candidates, 25)[0]
+    )
 
 
 def test_kcenter_picks_are_near_the_farthest(monkeypatch):
@@ -149,9 +174,15 @@ def test_badge_starts_with_the_largest_gradient_and_skips_copies():
     candidates = make(num=40, seed=2)
     predicted = candidates.probabilities.argmax(axis=1)
     errors = candidates.probabilities.astype(np.float64) - np.eye(4)[predicted]
-    norms = np.linalg.norm(errors, axis=1) * np.linalg.norm(candidates.features.astype(np.float64), axis=1)
+    norms = np.linalg.norm(errors, axis=1) * np.linalg.norm(
+        candidates.features.astype(np.float64), axis=1
+    )
     assert all(badge(candidates, k=3, rng=rng(seed))[0] == norms.argmax() for seed in range(5))
-    twice = make(num=40, features=np.repeat(candidates.features[:20], 2, axis=0), probabilities=np.repeat(candidates.probabilities[:20], 2, axis=0))
+    twice = make(
+        num=40,
+        features=np.repeat(candidates.features[:20], 2, axis=0),
+        probabilities=np.repeat(candidates.probabilities[:20], 2, axis=0),
+    )
     assert sorted(badge(twice, k=20, rng=rng()) // 2) == list(range(20))
 
 
@@ -159,7 +190,9 @@ def test_badge_draws_by_squared_distance():
     candidates = make(num=5, dims=2, classes=3, seed=1)
     errors = candidates.probabilities.astype(np.float64)
     errors[np.arange(5), errors.argmax(axis=1)] -= 1
-    gradients = np.einsum("nc,nd->ncd", errors, candidates.features.astype(np.float64)).reshape(5, -1)
+    gradients = np.einsum("nc,nd->ncd", errors, candidates.features.astype(np.float64)).reshape(
+        5, -1
+    )
     first = int((gradients**2).sum(axis=1).argmax())
     expected = ((gradients - gradients[first]) ** 2).sum(axis=1)
     random = rng()
@@ -175,7 +208,9 @@ def test_clue_against_loops():
     mass = [entropy[found.labels == cluster].sum() for cluster in range(9)]
     expected = []
     for cluster in sorted(range(9), key=lambda cluster: -mass[cluster]):
-        order = distances(candidates.features, found.centroids[[cluster]])[:, 0].argsort(kind="stable")
+        order = distances(candidates.features, found.centroids[[cluster]])[:, 0].argsort(
+            kind="stable"
+        )
         expected.append(next(int(row) for row in order if row not in expected))
     assert clue(candidates, k=9, rng=rng(4)).tolist() == expected
 
@@ -193,7 +228,10 @@ def test_the_best_of_each_cluster():
     candidates = make(features=features)
     positions = cluster_best(candidates, k=2, rng=rng(2))
     labels = kmeans(standardised(candidates.features), num_clusters=2, rng=rng(2)).labels
-    best = [max(np.flatnonzero(labels == cluster), key=lambda row: candidates.keys[row]) for cluster in (0, 1)]
+    best = [
+        max(np.flatnonzero(labels == cluster), key=lambda row: candidates.keys[row])
+        for cluster in (0, 1)
+    ]
     assert positions.tolist() == sorted(best, key=lambda row: -candidates.keys[row])
     scaled = standardised(np.array([[1, 5, 7], [3, 5, 7.5]], dtype=np.float32))
     np.testing.assert_allclose(scaled, [[-1, 0, -1], [1, 0, 1]])
@@ -202,14 +240,21 @@ def test_the_best_of_each_cluster():
 @pytest.mark.parametrize(("num_points", "labelled"), [(1024, 0), (1024, 6), (25, 0)])
 def test_maxherding_against_loops(num_points, labelled):
     candidates = make(num=90, labelled=labelled, seed=5)
-    points = np.sort(rng(1).choice(90, num_points, replace=False)) if num_points < 90 else np.arange(90)
+    points = (
+        np.sort(rng(1).choice(90, num_points, replace=False)) if num_points < 90 else np.arange(90)
+    )
     between = distances(candidates.features[points], candidates.features[points])
     sigma = np.median([between[i, j] for i in range(len(points)) for j in range(i)])
     values = np.exp(-((distances(candidates.features, candidates.features[points]) / sigma) ** 2))
-    covered = np.exp(-((distances(candidates.labelled, candidates.features[points]) / sigma) ** 2)).max(axis=0, initial=0)
+    covered = np.exp(
+        -((distances(candidates.labelled, candidates.features[points]) / sigma) ** 2)
+    ).max(axis=0, initial=0)
     expected = []
     for _ in range(20):
-        gains = [np.mean(np.maximum(row - covered, 0)) if i not in expected else -1 for i, row in enumerate(values)]
+        gains = [
+            np.mean(np.maximum(row - covered, 0)) if i not in expected else -1
+            for i, row in enumerate(values)
+        ]
         expected.append(int(np.argmax(gains)))
         covered = np.maximum(covered, values[expected[-1]])
     assert maxherding(candidates, k=20, rng=rng(1), num_points=num_points).tolist() == expected
@@ -228,7 +273,9 @@ def test_redal_against_loops(low):
     labels = kmeans(candidates.features, num_clusters=6, rng=rng(1)).labels
     keys, taken, expected = candidates.keys - min(low, 0), dict.fromkeys(range(6), 0), []
     for _ in range(60):
-        worth = {row: keys[row] * 0.5 ** taken[labels[row]] for row in range(60) if row not in expected}
+        worth = {
+            row: keys[row] * 0.5 ** taken[labels[row]] for row in range(60) if row not in expected
+        }
         best = max(worth, key=lambda row: (worth[row], -row))
         taken[labels[best]] += 1
         expected.append(best)
@@ -243,17 +290,35 @@ def test_typiclust_against_loops(labelled):
     rows = {cluster: [row for row in range(120) if labels[row] == cluster] for cluster in range(12)}
     covered = {cluster: int((labels[120:] == cluster).sum()) for cluster in rows}
     sizes = {cluster: int((labels == cluster).sum()) for cluster in rows}
-    order = sorted(rows, key=lambda cluster: (sizes[cluster] <= 5, covered[cluster], -sizes[cluster], cluster))
+    order = sorted(
+        rows, key=lambda cluster: (sizes[cluster] <= 5, covered[cluster], -sizes[cluster], cluster)
+    )
     for cluster, members in rows.items():
         between = distances(candidates.features[members], candidates.features[members])
         count = min(4, len(members) // 2)
-        rows[cluster] = [members[i] for i in np.argsort([np.sort(line)[1 : count + 1].mean() if count else 0 for line in between], kind="stable")]
-    expected = [rows[cluster][visit] for visit in range(3) for cluster in order if visit < len(rows[cluster])]
-    assert typiclust(candidates, k=25, rng=rng(2), max_clusters=12, num_neighbours=4).tolist() == expected[:25]
+        rows[cluster] = [
+            members[i]
+            for i in np.argsort(
+                [np.sort(line)[1 : count + 1].mean() if count else 0 for line in between],
+                kind="stable",
+            )
+        ]
+    expected = [
+        rows[cluster][visit]
+        for visit in range(3)
+        for cluster in order
+        if visit < len(rows[cluster])
+    ]
+    assert (
+        typiclust(candidates, k=25, rng=rng(2), max_clusters=12, num_neighbours=4).tolist()
+        == expected[:25]
+    )
 
 
 def test_typiclust_prefers_clusters_without_labels():
-    features = np.concatenate([np.zeros((30, 5)), np.full((20, 5), 9.0)]) + 0.1 * rng().normal(size=(50, 5))
+    features = np.concatenate([np.zeros((30, 5)), np.full((20, 5), 9.0)]) + 0.1 * rng().normal(
+        size=(50, 5)
+    )
     candidates = make(num=50, features=features)
     assert typiclust(candidates, k=1, rng=rng(), max_clusters=2)[0] < 30
     covered = Candidates(**{**vars(candidates), "labelled": np.zeros((3, 5), dtype=np.float32)})
@@ -274,14 +339,25 @@ def test_a_share_for_the_classes_fills_the_query(case):
 @pytest.mark.parametrize("name", ["kcenter", "kmeans"])
 def test_one_far_row_does_not_hide_the_others(name):
     """Distances count as 0 by the size of what they are differences of: a far first row must not be the origin."""
-    features = np.concatenate([np.full((1, 5), 3000.0), 20 * np.eye(5).repeat(12, axis=0)]) + 0.01 * rng().normal(size=(61, 5))
+    features = np.concatenate(
+        [np.full((1, 5), 3000.0), 20 * np.eye(5).repeat(12, axis=0)]
+    ) + 0.01 * rng().normal(size=(61, 5))
     chosen = RULES[name](make(num=61, features=features), k=6, rng=rng())
     assert {(position - 1) // 12 for position in chosen} == {-1, 0, 1, 2, 3, 4}
 
 
 def test_a_share_goes_to_the_classes_in_turn():
-    scores = np.array([[9, 0, 0], [8, 7, 0], [7, 6, 0], [6, 8, 0], [0, 0, 0], [0, 0, 0]], dtype=np.float64)
+    scores = np.array(
+        [[9, 0, 0], [8, 7, 0], [7, 6, 0], [6, 8, 0], [0, 0, 0], [0, 0, 0]], dtype=np.float64
+    )
     candidates = make(num=6, keys=[0, 1, 2, 3, 5, 4])
     assert class_split(candidates, k=5, share=0.6, class_scores=scores).tolist() == [0, 3, 1, 4, 5]
     assert class_split(candidates, k=3, share=0.0, class_scores=scores).tolist() == [4, 5, 3]
-    assert class_split(candidates, k=6, share=1.0, class_scores=scores).tolist() == [0, 3, 1, 2, 4, 5]  # no class wants 4 or 5
+    assert class_split(candidates, k=6, share=1.0, class_scores=scores).tolist() == [
+        0,
+        3,
+        1,
+        2,
+        4,
+        5,
+    ]  # no class wants 4 or 5

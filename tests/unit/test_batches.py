@@ -23,20 +23,31 @@ def images(tmp_path):
             path.write_bytes(b"no picture")
         else:
             Image.fromarray(np.full((20, 30, 3), number, np.uint8)).save(path)
-        made.append(SimpleNamespace(row={"uri": str(path), "image_id": str(number), "height": 20, "width": 30}))
+        made.append(
+            SimpleNamespace(
+                row={"uri": str(path), "image_id": str(number), "height": 20, "width": 30}
+            )
+        )
     return made
 
 
 def reader(threads):
-    config = parse_config({"data": {"image_size": [16, 24]}, "score": {"threads": threads}}, source="test")
-    return PixelReader(config, Form(device="cpu", memory_format=torch.channels_last, dtype=torch.float32))
+    config = parse_config(
+        {"data": {"image_size": [16, 24]}, "score": {"threads": threads}}, source="test"
+    )
+    return PixelReader(
+        config, Form(device="cpu", memory_format=torch.channels_last, dtype=torch.float32)
+    )
 
 
 def seen(members, inputs):
     pixels = inputs.images
     assert pixels.shape == (4, 16, 24, 3) and pixels.dtype == np.uint8
     assert (pixels[len(members) :] == pixels[len(members) - 1]).all()
-    return [(image.row["image_id"], int(pixels[position].max())) for position, image in enumerate(members)]
+    return [
+        (image.row["image_id"], int(pixels[position].max()))
+        for position, image in enumerate(members)
+    ]
 
 
 @pytest.mark.parametrize("lanes", [1, 3])

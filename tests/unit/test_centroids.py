@@ -28,7 +28,11 @@ def slow_centroids(candidates, k, factor, components):
         members = np.flatnonzero(clusters.labels == cluster)
         if len(members):
             apart = ((rows[members] - centre) ** 2).sum(1)
-            near = [among[member] for member, one in zip(members, apart, strict=True) if one <= 1.001 * apart.min() + 1e-6]
+            near = [
+                among[member]
+                for member, one in zip(members, apart, strict=True)
+                if one <= 1.001 * apart.min() + 1e-6
+            ]
             chosen.append(min(near, key=lambda row: (-keys[row], row)))
     chosen = sorted(chosen, key=lambda row: (-keys[row], row))
     return chosen + [row for row in order if row not in chosen][: k - len(chosen)]
@@ -55,16 +59,29 @@ def test_clusters_that_are_missing_are_made_up_for_by_key():
     candidates = make(num=60, features=features)
     found = centroids(candidates, k=6, rng=rng(), factor=None)
     order = np.argsort(-candidates.keys).tolist()
-    firsts = sorted([int(candidates.keys[:30].argmax()), 30 + int(candidates.keys[30:].argmax())], key=lambda row: -candidates.keys[row])
-    assert found.tolist() == firsts + [row for row in order if row not in firsts][:4]  # of equals the highest key
+    firsts = sorted(
+        [int(candidates.keys[:30].argmax()), 30 + int(candidates.keys[30:].argmax())],
+        key=lambda row: -candidates.keys[row],
+    )
+    assert (
+        found.tolist() == firsts + [row for row in order if row not in firsts][:4]
+    )  # of equals the highest key
 
 
 def test_every_cluster_of_distinct_groups_gives_its_middle():
     centres = 100.0 * np.eye(5)
-    offsets = np.array([[0, 0, 0, 0, 0], [1, 0, 0, 0, 0], [-1, 0, 0, 0, 0], [0, 1, 0, 0, 0], [0, -1, 0, 0, 0]])
+    offsets = np.array(
+        [[0, 0, 0, 0, 0], [1, 0, 0, 0, 0], [-1, 0, 0, 0, 0], [0, 1, 0, 0, 0], [0, -1, 0, 0, 0]]
+    )
     features = (centres[:, None] + offsets).reshape(-1, 5)
     candidates = make(num=25, features=features)
-    assert sorted(centroids(candidates, k=5, rng=rng(), factor=None, components=0).tolist()) == [0, 5, 10, 15, 20]
+    assert sorted(centroids(candidates, k=5, rng=rng(), factor=None, components=0).tolist()) == [
+        0,
+        5,
+        10,
+        15,
+        20,
+    ]
 
 
 def test_balanced_features_weigh_alike():
@@ -72,11 +89,15 @@ def test_balanced_features_weigh_alike():
     features = (rng().normal(size=(500, 12)) * np.arange(1, 13) + 1000).astype(np.float32)
     features[:, 3] = 7
     found = balanced(features, (2, 10))
-    expected = (features.astype(np.float64) - features.mean(0, dtype=np.float64)) / np.where(np.arange(12) == 3, 1, features.std(0, dtype=np.float64))
+    expected = (features.astype(np.float64) - features.mean(0, dtype=np.float64)) / np.where(
+        np.arange(12) == 3, 1, features.std(0, dtype=np.float64)
+    )
     np.testing.assert_allclose(found, expected / np.sqrt([2] * 2 + [10] * 10), atol=1e-3)
     assert (found[:, 3] == 0).all()
     assert (found[:, :2] ** 2).sum(1).mean() == pytest.approx(1, abs=1e-3)
-    assert (found[:, 2:] ** 2).sum(1).mean() == pytest.approx(0.9, abs=1e-3)  # a constant one adds nothing
+    assert (found[:, 2:] ** 2).sum(1).mean() == pytest.approx(
+        0.9, abs=1e-3
+    )  # a constant one adds nothing
     np.testing.assert_allclose(balanced(found, (2, 10)), found, atol=1e-5)
     assert balanced(features[:0]).shape == (0, 12)
     assert (balanced(features[:1]) == 0).all()
@@ -95,4 +116,6 @@ def test_how_many_candidates_a_rule_looks_at():
     assert CentroidsRule().num_candidates(18) == 180
     assert CentroidsRule(factor=0.3 / 0.1).num_candidates(10) == 30
     assert CentroidsRule(candidates=50).num_candidates(18) == 50
-    assert CentroidsRule(factor=None).num_candidates(18) == KCenterRule().num_candidates(18) == 100_000
+    assert (
+        CentroidsRule(factor=None).num_candidates(18) == KCenterRule().num_candidates(18) == 100_000
+    )

@@ -8,7 +8,10 @@ from ray_al.datasets.compose import Part, compose_mask, compose_targets, encode_
 
 
 def test_targets_of_every_kind():
-    dense = Part(box=Box(top=0, left=0, bottom=2, right=2), mask=encode_mask(np.array([[0, 2], [255, 1]], np.uint8)))
+    dense = Part(
+        box=Box(top=0, left=0, bottom=2, right=2),
+        mask=encode_mask(np.array([[0, 2], [255, 1]], np.uint8)),
+    )
     inside = encode_mask(np.array([[255, 0, 255]], np.uint8))
     several = Part(box=Box(top=2, left=0, bottom=3, right=3), mask=inside, classes=(0, 3))
     one = Part(box=Box(top=0, left=2, bottom=2, right=3), mask=None, classes=(4,))
@@ -36,7 +39,9 @@ def test_dense_parts_compose_as_the_mask_does():
     for _ in range(6):
         top, left = (int(value) for value in rng.integers(0, 5, 2))
         box = Box(top=top, left=left, bottom=top + 3, right=left + 4)
-        parts.append((box, encode_mask(rng.choice(np.array([0, 3, 62, 255], np.uint8), size=(3, 4)))))
+        parts.append(
+            (box, encode_mask(rng.choice(np.array([0, 3, 62, 255], np.uint8), size=(3, 4))))
+        )
     composed = compose_targets([Part(box=box, mask=data) for box, data in parts], 8, 9)[..., 0]
     assert (composed == bits_of_ids(compose_mask(parts, 8, 9))).all()
 

@@ -28,7 +28,9 @@ class TwoConvolutions(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.first = nn.Sequential(nn.Conv2d(3, width, 3, 4, 1), nn.BatchNorm2d(width), nn.ReLU())
-        self.second = nn.Sequential(nn.Conv2d(width, 2 * width, 3, 2, 1), nn.BatchNorm2d(2 * width), nn.ReLU())
+        self.second = nn.Sequential(
+            nn.Conv2d(width, 2 * width, 3, 2, 1), nn.BatchNorm2d(2 * width), nn.ReLU()
+        )
 
     def forward(self, images):
         fine = self.first(images)
@@ -50,7 +52,9 @@ TINY = f"{__name__}:Tiny"
 
 def model_of(**model):
     """A composed model of the tiny backbone, some of its settings changed."""
-    return parse_config({"model": {"kind": "composed", "backbone": {"kind": TINY}, **model}}, source="test").model
+    return parse_config(
+        {"model": {"kind": "composed", "backbone": {"kind": TINY}, **model}}, source="test"
+    ).model
 
 
 KINDS = {
@@ -72,12 +76,17 @@ def test_a_frozen_backbone_keeps_weights_and_statistics_whatever_the_mode(frozen
     config, network = frozen
     assert config.is_frozen
     assert network.is_frozen
-    assert all(parameter.requires_grad != name.startswith("backbone.") for name, parameter in network.named_parameters())
+    assert all(
+        parameter.requires_grad != name.startswith("backbone.")
+        for name, parameter in network.named_parameters()
+    )
     before = {name: value.clone() for name, value in network.backbone.state_dict().items()}
     network.train()
     assert not any(module.training for module in network.backbone.modules())
     network(torch.rand(2, 3, 64, 64)).sum().backward()
-    assert all(torch.equal(value, before[name]) for name, value in network.backbone.state_dict().items())
+    assert all(
+        torch.equal(value, before[name]) for name, value in network.backbone.state_dict().items()
+    )
 
 
 def test_maps_in_place_of_images_give_the_same_logits(frozen):
@@ -94,10 +103,18 @@ def test_the_backbone_alone_gives_the_same_maps_whatever_the_seed_of_the_head(fr
     torch.manual_seed(2)
     other, images = build_model(config, 3).eval(), torch.rand(1, 3, 64, 64)
     with torch.inference_mode():
-        for one, again, alone in zip(network.eval().maps(images), other.maps(images), build_backbone(config).eval()(images), strict=True):
+        for one, again, alone in zip(
+            network.eval().maps(images),
+            other.maps(images),
+            build_backbone(config).eval()(images),
+            strict=True,
+        ):
             assert torch.equal(one, again)
             assert torch.equal(one, alone)
-    assert any(not torch.equal(value, trained_state(other)[name]) for name, value in trained_state(network).items())
+    assert any(
+        not torch.equal(value, trained_state(other)[name])
+        for name, value in trained_state(network).items()
+    )
 
 
 def test_a_checkpoint_holds_the_head_alone_and_brings_the_network_back(frozen):
@@ -122,7 +139,14 @@ def test_a_trained_networks_checkpoint_holds_everything():
     assert set(trained_state(network)) == set(network.state_dict())
     assert all(parameter.requires_grad for parameter in network.parameters())
     with pytest.raises(RuntimeError, match="missing keys: .*backbone"):
-        load_trained(network, {name: value for name, value in network.state_dict().items() if name.startswith("head")})
+        load_trained(
+            network,
+            {
+                name: value
+                for name, value in network.state_dict().items()
+                if name.startswith("head")
+            },
+        )
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "reference"])
@@ -138,7 +162,9 @@ def test_the_head_alone_can_be_prepared_and_gives_the_features_of_the_whole(froz
             logits, features = prepare_network(tapped, precision, "cpu")(maps)
             tolerance = 0.05 if precision == "bf16" else 1e-4
             torch.testing.assert_close(logits.float(), expected, rtol=tolerance, atol=tolerance)
-            torch.testing.assert_close(features.float(), whole, rtol=tolerance, atol=tolerance * float(whole.abs().max()))
+            torch.testing.assert_close(
+                features.float(), whole, rtol=tolerance, atol=tolerance * float(whole.abs().max())
+            )
             if layer == "backbone":
                 torch.testing.assert_close(whole, maps[-1])
 
@@ -147,7 +173,9 @@ def test_dropout_lies_in_the_head_and_its_passes_start_from_the_maps(frozen):
     _, network = frozen
     places = dropout_places(network)
     assert not any(place.startswith("backbone") for place in places)
-    for module in network.head_network().modules():  # as if trained: signals of random weights fade on their way
+    for module in (
+        network.head_network().modules()
+    ):  # as if trained: signals of random weights fade on their way
         if isinstance(module, nn.BatchNorm2d):
             module.running_var.fill_(1e-3)
     with_dropout(network.eval(), None, 0.5)
@@ -165,7 +193,11 @@ def test_dropout_lies_in_the_head_and_its_passes_start_from_the_maps(frozen):
 
 def test_a_layer_of_a_frozen_backbone_is_refused(frozen):
     _, network = frozen
-    name = next(name for name, module in network.named_modules() if name.startswith("backbone.") and not list(module.children()))
+    name = next(
+        name
+        for name, module in network.named_modules()
+        if name.startswith("backbone.") and not list(module.children())
+    )
     for use in (lambda: feature_layer(network, name), lambda: with_dropout(network, [name], 0.5)):
         with pytest.raises(ConfigError, match="frozen backbone.*name a layer of the head, such as"):
             use()
@@ -174,9 +206,9 @@ def test_a_layer_of_a_frozen_backbone_is_refused(frozen):
 def test_the_first_stages_keep_their_weights_and_the_rest_learns():
     network = build_model(model_of(frozen=1), 3).train()
     assert not network.is_frozen
-    assert {name for name, parameter in network.named_parameters() if not parameter.requires_grad} == {
-        f"backbone.first.{name}" for name in ("0.weight", "0.bias", "1.weight", "1.bias")
-    }
+    assert {
+        name for name, parameter in network.named_parameters() if not parameter.requires_grad
+    } == {f"backbone.first.{name}" for name in ("0.weight", "0.bias", "1.weight", "1.bias")}
     assert not any(module.training for module in network.backbone.first.modules())
     assert all(module.training for module in network.backbone.second.modules())
     before = network.backbone.first[1].running_mean.clone()
@@ -188,6 +220,11 @@ def test_the_first_stages_keep_their_weights_and_the_rest_learns():
 
 
 def test_a_network_of_another_package_cannot_be_frozen():
-    model = parse_config({"model": {"name": "torch.nn:Identity", "frozen": True}}, source="test").model
-    with pytest.raises(ConfigError, match="model.frozen: torch.nn:Identity is a whole network .*package.module:Class"):
+    model = parse_config(
+        {"model": {"name": "torch.nn:Identity", "frozen": True}}, source="test"
+    ).model
+    with pytest.raises(
+        ConfigError,
+        match="model.frozen: torch.nn:Identity is a whole network .*package.module:Class",
+    ):
         check_model(model, 3)

@@ -3,7 +3,14 @@ import os
 import fsspec
 import pytest
 
-from ray_al.core.config import RunConfig, absolute, apply_setting, load_config, parse_config, parse_share
+from ray_al.core.config import (
+    RunConfig,
+    absolute,
+    apply_setting,
+    load_config,
+    parse_config,
+    parse_share,
+)
 from ray_al.core.errors import ConfigError
 
 
@@ -20,7 +27,10 @@ from ray_al.core.errors import ConfigError
         ({"budget": {"start": 0.5, "amount": 0.1}}, ["start=0.5", "amount=0.1"]),
         ({"data": {"dataset": "camvid"}}, ["data.root"]),
         ({"train": {"gpus_per_worker": 0.5}}, ["gpus_per_worker=0.5", "0.6"]),
-        ({"train": {"warm_learning_rate": 0.01}}, ["warm_learning_rate=0.01", "policy=reset", "finetune"]),
+        (
+            {"train": {"warm_learning_rate": 0.01}},
+            ["warm_learning_rate=0.01", "policy=reset", "finetune"],
+        ),
         ({"name": "a/b"}, ["name", "a/b"]),
         ({"seed": "x"}, ["seed", "x"]),
     ],
@@ -67,16 +77,34 @@ def test_the_resolved_configuration_reads_back_the_same(tmp_path):
         ([120, 160], 0, 10, 16),
     ],
 )
-def test_tasks_are_long_for_large_pools_and_even_for_small_ones(image_size, workers, num_images, expected):
-    config = parse_config({"data": {"root": "x", "image_size": image_size}, "score": {"workers": workers}}, source="test")
+def test_tasks_are_long_for_large_pools_and_even_for_small_ones(
+    image_size, workers, num_images, expected
+):
+    config = parse_config(
+        {"data": {"root": "x", "image_size": image_size}, "score": {"workers": workers}},
+        source="test",
+    )
     assert config.shard_size(num_images) == expected
-    assert parse_config({"data": {"root": "x"}, "score": {"shard_size": 7}}, source="test").shard_size(num_images) == 7
+    assert (
+        parse_config({"data": {"root": "x"}, "score": {"shard_size": 7}}, source="test").shard_size(
+            num_images
+        )
+        == 7
+    )
 
 
 def test_tasks_of_kept_features_are_longer():
-    values = {"data": {"root": "x", "image_size": [128, 128]}, "model": {"kind": "composed", "backbone": {"kind": "torchvision", "name": "resnet18"}}}
+    values = {
+        "data": {"root": "x", "image_size": [128, 128]},
+        "model": {"kind": "composed", "backbone": {"kind": "torchvision", "name": "resnet18"}},
+    }
     assert parse_config(values, source="test").shard_size(10_000) == 1024
-    assert parse_config({**values, "model": {**values["model"], "frozen": False}}, source="test").shard_size(10_000) == 256
+    assert (
+        parse_config(
+            {**values, "model": {**values["model"], "frozen": False}}, source="test"
+        ).shard_size(10_000)
+        == 256
+    )
 
 
 def test_missing_and_broken_files(tmp_path):
@@ -104,10 +132,18 @@ def test_when_the_training_group_is_kept(train, score, kept):
 
 def test_an_override_changes_its_key_alone(tmp_path):
     path = tmp_path / "c.yaml"
-    path.write_text("train: &recipe {steps: 300, batch_size: 8, learning_rate: 0.003}\nfinal: *recipe\n")
-    config = load_config(str(path), ["train.steps=5", "train.learning_rate=0.1", "train.momentum=0.5"])
+    path.write_text(
+        "train: &recipe {steps: 300, batch_size: 8, learning_rate: 0.003}\nfinal: *recipe\n"
+    )
+    config = load_config(
+        str(path), ["train.steps=5", "train.learning_rate=0.1", "train.momentum=0.5"]
+    )
     assert (config.train.steps, config.train.learning_rate, config.train.momentum) == (5, 0.1, 0.5)
-    assert (config.final.steps, config.final.batch_size, config.final.learning_rate) == (300, 8, 0.003)
+    assert (config.final.steps, config.final.batch_size, config.final.learning_rate) == (
+        300,
+        8,
+        0.003,
+    )
 
 
 def test_an_override_of_a_setting_inside_a_word_keeps_its_kind(tmp_path):
@@ -163,7 +199,10 @@ def test_an_override_that_cannot_be_meant_is_refused(tmp_path, override, words):
     ("override", "read"),
     [
         ("train.learning_rate=1e-3", lambda config: config.train.learning_rate == 0.001),
-        ("data.class_names=[yes, no, on]", lambda config: config.data.class_names == ("yes", "no", "on")),
+        (
+            "data.class_names=[yes, no, on]",
+            lambda config: config.data.class_names == ("yes", "no", "on"),
+        ),
         ("data.nearest_color=yes", lambda config: config.data.nearest_color is True),
         ("train.steps=1_000", lambda config: config.train.steps == 1000),
         ("train.steps=1e3", lambda config: config.train.steps == 1000),
@@ -179,7 +218,20 @@ def test_an_override_is_read_as_it_is_meant(tmp_path, override, read):
     assert read(load_config(str(tmp_path / "c.yaml"), [override]))
 
 
-@pytest.mark.parametrize("text", ["", "[]", "0", "false", "''", "- a", "text", "# only a comment\n", "train: {steps: 3}\ntrain: {steps: 4}\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "0",
+        "false",
+        "''",
+        "- a",
+        "text",
+        "# only a comment\n",
+        "train: {steps: 3}\ntrain: {steps: 4}\n",
+    ],
+)
 def test_a_file_that_holds_no_settings_is_refused(tmp_path, text):
     (tmp_path / "c.yaml").write_text(text)
     with pytest.raises(ConfigError, match=r"c\.yaml"):
@@ -223,7 +275,9 @@ def test_places_of_weights_and_features_are_relative_to_the_file(tmp_path):
     config = load_config(str(tmp_path / "c.yaml"))
     assert config.model.weights == str(tmp_path / "w.pth")
     assert config.features.store.root == str(tmp_path / "kept")
-    config = load_config(str(tmp_path / "c.yaml"), ["model.weights=backbone", "features.store.root=s3://bucket/kept"])
+    config = load_config(
+        str(tmp_path / "c.yaml"), ["model.weights=backbone", "features.store.root=s3://bucket/kept"]
+    )
     assert (config.model.weights, config.features.store.root) == ("backbone", "s3://bucket/kept")
 
 
@@ -240,10 +294,18 @@ def test_of_steps_and_epochs_the_last_one_counts(tmp_path):
     (tmp_path / "c.yaml").write_text("train: {epochs: 5}\nmodel: {args: {train: {epochs: 1}}}\n")
     assert load_config(str(tmp_path / "c.yaml"), ["train.steps=3"]).train.epochs is None
     assert load_config(str(tmp_path / "c.yaml"), ["train.steps=null"]).train.epochs == 5
-    assert load_config(str(tmp_path / "c.yaml"), ["model.args={train: {steps: 2}}"]).model.args == {"train": {"epochs": 1, "steps": 2}}
+    assert load_config(str(tmp_path / "c.yaml"), ["model.args={train: {steps: 2}}"]).model.args == {
+        "train": {"epochs": 1, "steps": 2}
+    }
 
 
 def test_a_setting_of_the_default_kind_needs_no_kind():
-    assert parse_config({"features": {"store": {"limit_gb": 3}}}, source="x").features.store.limit_gb == 3
-    with pytest.raises(ConfigError, match=r"features\.views\.0.*its kind is missing; give one of mirror, crop, color"):
+    assert (
+        parse_config({"features": {"store": {"limit_gb": 3}}}, source="x").features.store.limit_gb
+        == 3
+    )
+    with pytest.raises(
+        ConfigError,
+        match=r"features\.views\.0.*its kind is missing; give one of mirror, crop, color",
+    ):
         parse_config({"features": {"views": [{"scale": [1, 2]}]}}, source="x")

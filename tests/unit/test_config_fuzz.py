@@ -14,10 +14,64 @@ from ray_al.sweep.config import SweepConfig
 
 INF = float("inf")
 ODD = (
-    *(None, True, False, 0, -1, 1, 2, 0.5, -0.0, 1.5, 1e-320, 1e308, INF, -INF, float("nan"), 2**31, 2**63, 10**400, -(2**64)),
-    *("", " ", "x", "no", "1", "1e3", "nan", "inf", "50%", "-1 %", "1_0", "9" * 5000, "a.b", "..", "/", "\0", "é\n", "\udcff"),
+    *(
+        None,
+        True,
+        False,
+        0,
+        -1,
+        1,
+        2,
+        0.5,
+        -0.0,
+        1.5,
+        1e-320,
+        1e308,
+        INF,
+        -INF,
+        float("nan"),
+        2**31,
+        2**63,
+        10**400,
+        -(2**64),
+    ),
+    *(
+        "",
+        " ",
+        "x",
+        "no",
+        "1",
+        "1e3",
+        "nan",
+        "inf",
+        "50%",
+        "-1 %",
+        "1_0",
+        "9" * 5000,
+        "a.b",
+        "..",
+        "/",
+        "\0",
+        "é\n",
+        "\udcff",
+    ),
     *("12:30", "../x", "none", "auto", "%", "s3://", b"x", object(), {"a", "b"}, 1j),
-    *([], [1], [0, 0], [2, 0.5], [INF, 1], [True, 2], ["x"], ["x", "x"], ["no", 1], [[1, 2, 3]], [[0, 0, -1]], [2**70, 2**70], [[]], [None]),
+    *(
+        [],
+        [1],
+        [0, 0],
+        [2, 0.5],
+        [INF, 1],
+        [True, 2],
+        ["x"],
+        ["x", "x"],
+        ["no", 1],
+        [[1, 2, 3]],
+        [[0, 0, -1]],
+        [2**70, 2**70],
+        [[]],
+        [None],
+    ),
     *({}, {"x": 1}, {1: 2}, {"kind": "x"}, {"grid": [1]}, {"range": [0, INF]}, {"": {"": 1}}),
 )
 """Of each kind some: what no setting should be, and what one might be."""
@@ -29,16 +83,30 @@ def fields_of(model: type[Section], *keys: str):
         yield ".".join((*keys, name))
         family = family_of(field)
         variants = [family.find(kind) for kind in family.kinds] if family else []
-        sections = [leaf for leaf in leaves(field.annotation) if isinstance(leaf, type) and issubclass(leaf, Section)]
+        sections = [
+            leaf
+            for leaf in leaves(field.annotation)
+            if isinstance(leaf, type) and issubclass(leaf, Section)
+        ]
         for section in dict.fromkeys([*sections, *variants]):
             yield from fields_of(section, *keys, name)
 
 
-RUN_KEYS, SWEEP_KEYS = list(dict.fromkeys(fields_of(RunConfig))), [*fields_of(SweepConfig), "space.x", "space.x.grid"]
+RUN_KEYS, SWEEP_KEYS = (
+    list(dict.fromkeys(fields_of(RunConfig))),
+    [*fields_of(SweepConfig), "space.x", "space.x.grid"],
+)
 
 
 def test_the_keys_are_all_there():
-    assert {"train.augment.scale", "strategy.batch.beta", "tracking.mlflow.experiment", "label.annotator.share", "seed", "data"} <= set(RUN_KEYS)
+    assert {
+        "train.augment.scale",
+        "strategy.batch.beta",
+        "tracking.mlflow.experiment",
+        "label.annotator.share",
+        "seed",
+        "data",
+    } <= set(RUN_KEYS)
     assert {"limits.hours", "search.kind", "space"} <= set(SWEEP_KEYS)
 
 
@@ -54,14 +122,25 @@ def check(model, parse, base, key, value):
         assert key.split(".")[0] in message, message
         return False
     section = key.split(".")[0]  # the others are as they were
-    written = dump_yaml({section: config.model_dump(mode="json", exclude_none=model is SweepConfig).get(section)})
+    written = dump_yaml(
+        {section: config.model_dump(mode="json", exclude_none=model is SweepConfig).get(section)}
+    )
     assert parse({**base, **parse_yaml(written, source="again")}) == config
     return True
 
 
 @pytest.mark.parametrize("key", RUN_KEYS)
 def test_a_run_setting_is_refused_or_kept(key):
-    taken = [check(RunConfig, lambda values: parse_config(values, source="c"), {"data": {"root": "/x"}}, key, value) for value in ODD]
+    taken = [
+        check(
+            RunConfig,
+            lambda values: parse_config(values, source="c"),
+            {"data": {"root": "/x"}},
+            key,
+            value,
+        )
+        for value in ODD
+    ]
     assert not all(taken)
 
 
@@ -83,7 +162,21 @@ def test_an_unknown_key_is_named_wherever_it_stands(key):
 TEXTS = """
 =,x,{kind:,[,&a [*a],!!python/none,',@,%,a: b: c,{a: 1, a: 2},\t,1e-3,~,- ,? ,|,*x,`,!,<<,{<<: 1}
 """.strip().split(",")
-KEYS = """regions,regions.kind,train.learning_rate,model.args,data.class_names,strategy.lazy,,.,a..b,train.steps.x, seed ,seed.,=""".split(",")  # noqa: SIM905
+KEYS = [
+    "regions",
+    "regions.kind",
+    "train.learning_rate",
+    "model.args",
+    "data.class_names",
+    "strategy.lazy",
+    "",
+    ".",
+    "a..b",
+    "train.steps.x",
+    " seed ",
+    "seed.",
+    "=",
+]  # noqa: SIM905
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -95,4 +188,6 @@ def test_whatever_stands_after_set(key, tmp_path):
         except ConfigError as error:
             assert "\n" not in str(error)
         else:
-            assert parse_config(parse_yaml(config.to_yaml(), source="again"), source="again") == config
+            assert (
+                parse_config(parse_yaml(config.to_yaml(), source="again"), source="again") == config
+            )

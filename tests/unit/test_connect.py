@@ -18,7 +18,12 @@ def slow_pieces(labels):
         while stack:
             y, x = stack.pop()
             for b, a in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)):
-                if 0 <= b < height and 0 <= a < width and pieces[b, a] < 0 and labels[b, a] == labels[y, x]:
+                if (
+                    0 <= b < height
+                    and 0 <= a < width
+                    and pieces[b, a] < 0
+                    and labels[b, a] == labels[y, x]
+                ):
                     pieces[b, a] = number
                     stack.append((b, a))
         number += 1
@@ -51,7 +56,9 @@ def test_against_flood_fill_and_merging_one_by_one(size, num_ids, min_pixels):
 
 
 def test_a_crumb_joins_the_neighbour_with_the_longest_border():
-    labels = np.array([[0, 0, 0, 1, 1], [0, 0, 2, 1, 1], [0, 0, 1, 1, 1]])  # the crumb 2 touches 0 on two sides, 1 on two: the first wins
+    labels = np.array(
+        [[0, 0, 0, 1, 1], [0, 0, 2, 1, 1], [0, 0, 1, 1, 1]]
+    )  # the crumb 2 touches 0 on two sides, 1 on two: the first wins
     assert connect(labels, 2).tolist() == [[0, 0, 0, 1, 1], [0, 0, 0, 1, 1], [0, 0, 1, 1, 1]]
     labels[0, 2] = 1
     assert connect(labels, 2).tolist() == [[0, 0, 1, 1, 1], [0, 0, 1, 1, 1], [0, 0, 1, 1, 1]]

@@ -12,7 +12,22 @@ from ray_al.driver.context import Context
 def test_a_run_of_other_classes_does_not_go_on(tmp_path):
     """As with a class that was predicted once, and is in data.ignore_ids."""
     write_synthetic(str(tmp_path / "data"), num_images=1, seed=0)
-    config = parse_config({"data": {"dataset": "synthetic", "root": str(tmp_path / "data"), "ignore_ids": [5]}}, source="test")
-    state = SimpleNamespace(created={"class_names": ["sky", "ground", "building", "tree", "car", "sign"]})
-    with pytest.raises(ConfigError, match=r"began with the classes \['sky'.*'sign'\], its data set now has \['sky'.*'car'\]"):
-        Context(Storage(str(tmp_path / "run")), config, state, lambda kind, data: state, lambda *done: None, lambda: False)
+    config = parse_config(
+        {"data": {"dataset": "synthetic", "root": str(tmp_path / "data"), "ignore_ids": [5]}},
+        source="test",
+    )
+    state = SimpleNamespace(
+        created={"class_names": ["sky", "ground", "building", "tree", "car", "sign"]}
+    )
+    with pytest.raises(
+        ConfigError,
+        match=r"began with the classes \['sky'.*'sign'\], its data set now has \['sky'.*'car'\]",
+    ):
+        Context(
+            Storage(str(tmp_path / "run")),
+            config,
+            state,
+            lambda kind, data: state,
+            lambda *done: None,
+            lambda: False,
+        )

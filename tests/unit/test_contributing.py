@@ -12,7 +12,10 @@ ROWS = [re.findall(r"`([^`]+)`", line) for line in GUIDE.splitlines() if line.st
 FAMILY_ROWS = [row for row in ROWS if len(row) == 4]
 DECLARED = [
     "ray_al.core.variants",
-    *(f"ray_al.core.families.{path.stem}" for path in (ROOT / "ray_al/core/families").glob("[!_]*.py")),
+    *(
+        f"ray_al.core.families.{path.stem}"
+        for path in (ROOT / "ray_al/core/families").glob("[!_]*.py")
+    ),
 ]
 
 
@@ -26,6 +29,8 @@ def test_places_that_the_guide_names_are_there():
 
 def test_every_family_has_a_row():
     modules = [importlib.import_module(name) for name in DECLARED]
-    keys = {one.key for module in modules for one in vars(module).values() if isinstance(one, Family)}
+    keys = {
+        one.key for module in modules for one in vars(module).values() if isinstance(one, Family)
+    }
     trackers = {key for key in keys if key.startswith("tracking.")}
     assert {*(keys - trackers), "tracking", "strategy.score"} == {row[0] for row in FAMILY_ROWS}

@@ -14,7 +14,13 @@ def configure(root, **train):
         "data": {"dataset": "synthetic", "root": str(root / "data"), "image_size": [32, 48]},
         "regions": {"rows": 2, "columns": 2},
         "train": {"steps": 2, "batch_size": 2, "threads": 1, **train},
-        "score": {"workers": 0, "threads": 1, "batch_size": 2, "precision": "fp32", "shard_size": 3},
+        "score": {
+            "workers": 0,
+            "threads": 1,
+            "batch_size": 2,
+            "precision": "fp32",
+            "shard_size": 3,
+        },
         "budget": {"start": 4, "per_cycle": 4, "amount": 12},
     }
     return parse_config(values, source="test")
@@ -35,5 +41,7 @@ def test_a_cluster_that_is_too_small_refuses_a_run_before_anything_is_written(tm
 def test_a_configuration_that_is_wrong_starts_no_cluster(tmp_path):
     asked = []
     with pytest.raises(ConfigError, match="train.class_weights"):
-        create_run(configure(tmp_path, class_weights=[1.0]), str(tmp_path / "run"), prepare=asked.append)
+        create_run(
+            configure(tmp_path, class_weights=[1.0]), str(tmp_path / "run"), prepare=asked.append
+        )
     assert not asked

@@ -5,21 +5,43 @@ import pytest
 from ray_al.core.config import FeaturesConfig, parse_config
 from ray_al.core.types import FileRef
 from ray_al.driver.budget import query_size, total_amount
-from ray_al.driver.decide import Close, Collect, Embed, Extract, Finish, Label, Score, Segment, Select, Stop, Train, Wait, decide
+from ray_al.driver.decide import (
+    Close,
+    Collect,
+    Embed,
+    Extract,
+    Finish,
+    Label,
+    Score,
+    Segment,
+    Select,
+    Stop,
+    Train,
+    Wait,
+    decide,
+)
 from ray_al.ledger import Query, State
 
 REF = FileRef.of("q", b"")
 CONFIG = parse_config({}, source="test")
 SCORED = parse_config({"budget": {"start_rule": "scored"}}, source="test")
-KCENTER = parse_config({"strategy": {"batch": {"kind": "kcenter"}}, "budget": {"start_rule": "kcenter"}}, source="test")
+KCENTER = parse_config(
+    {"strategy": {"batch": {"kind": "kcenter"}}, "budget": {"start_rule": "kcenter"}}, source="test"
+)
 AWARE = parse_config({"budget": {"start_rule": "class_aware"}}, source="test")
 SUPERPIXELS = parse_config({"regions": {"kind": "superpixels"}}, source="test")
 WINDOWS = parse_config({"regions": {"kind": "windows"}}, source="test")
-ENSEMBLE = parse_config({"strategy": {"score": "bald", "passes": {"kind": "ensemble", "count": 3}}}, source="test")
+ENSEMBLE = parse_config(
+    {"strategy": {"score": "bald", "passes": {"kind": "ensemble", "count": 3}}}, source="test"
+)
 LAZY = parse_config({"strategy": {"lazy": {"min_recall": 0.9}}}, source="test")
 FILES = parse_config({"label": {"annotator": {"kind": "files", "share": 0.5}}}, source="test")
 FROZEN = parse_config(
-    {"model": {"kind": "composed", "backbone": {"kind": "torchvision"}}, "budget": {"start": 2, "per_cycle": 5, "amount": 12}}, source="test"
+    {
+        "model": {"kind": "composed", "backbone": {"kind": "torchvision"}},
+        "budget": {"start": 2, "per_cycle": 5, "amount": 12},
+    },
+    source="test",
 )
 UNSTORED = FROZEN.model_copy(update={"features": FeaturesConfig(store={"kind": "none"})})
 FROZEN_WINDOWS = FROZEN.model_copy(update={"regions": WINDOWS.regions})
@@ -60,7 +82,11 @@ REQUESTED = with_query(OPEN, tasks="t")
         (NEW, AWARE, Select(-2)),
         (with_query(CLOSED, cycle=-2), AWARE, Train(-1)),
         (replace(with_query(CLOSED, cycle=-2), trained={-1: {}}), AWARE, Score(-1)),
-        (replace(with_query(CLOSED, cycle=-2), trained={-1: {}}, scored={-1: {}}), AWARE, Select(-1)),
+        (
+            replace(with_query(CLOSED, cycle=-2), trained={-1: {}}, scored={-1: {}}),
+            AWARE,
+            Select(-1),
+        ),
         (NEW, FROZEN, Select(-1)),
         (CLOSED, FROZEN, Embed()),
         (replace(CLOSED, embedded={}), FROZEN, Train(0)),
@@ -86,7 +112,11 @@ REQUESTED = with_query(OPEN, tasks="t")
         (with_query(REQUESTED, collected_in_term=1), FILES, Wait("t")),
         (with_query(REQUESTED, collected_in_term=1, answered=1), FILES, Wait("t")),
         (with_query(REQUESTED, collected_in_term=1, answered=2), FILES, Close(-1)),
-        (replace(with_query(REQUESTED, collected_in_term=1, answered=1), term=2), FILES, Collect(-1)),
+        (
+            replace(with_query(REQUESTED, collected_in_term=1, answered=1), term=2),
+            FILES,
+            Collect(-1),
+        ),
     ],
 )
 def test_decide(state, config, action):

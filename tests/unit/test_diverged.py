@@ -30,7 +30,11 @@ class Net(nn.Module):
 
     def __init__(self, num_classes: int, factor: float = 1.0) -> None:
         super().__init__()
-        self.body, self.drop, self.head = nn.Conv2d(3, 8, 3, padding=1, stride=2), nn.Dropout2d(0.5), nn.Conv2d(8, num_classes, 1)
+        self.body, self.drop, self.head = (
+            nn.Conv2d(3, 8, 3, padding=1, stride=2),
+            nn.Dropout2d(0.5),
+            nn.Conv2d(8, num_classes, 1),
+        )
         self.factor = factor
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -78,10 +82,14 @@ def black(scorer):
 
 
 @pytest.mark.parametrize("model", ["broken", "overflowing"])
-@pytest.mark.parametrize("score", [name for name, function in ACQUISITIONS.items() if function.needs_model])
+@pytest.mark.parametrize(
+    "score", [name for name, function in ACQUISITIONS.items() if function.needs_model]
+)
 def test_no_function_scores_logits_that_are_not_finite(score, model, tmp_path):
     config = config_of(tmp_path, model=model, score=score)
-    with pytest.raises(DivergedError, match="cycle 3: the model diverged: its logits are not finite"):
+    with pytest.raises(
+        DivergedError, match="cycle 3: the model diverged: its logits are not finite"
+    ):
         scorer = Scorer(config, config.strategy, 6, [], cycle=3)
         scorer.maps(black(scorer))
 
@@ -98,7 +106,9 @@ def test_evaluation_does_not_take_nan_for_class_0(tmp_path):
     config = config_of(tmp_path, model="broken")
     dataset = open_dataset(config.data)
     evaluator = Evaluator(config, dataset, ByteCache(0), torch.device("cpu"))
-    feed = ImageFeed(config, dataset, SimpleNamespace(image_size=(32, 48)), ByteCache(0), torch.device("cpu"))
+    feed = ImageFeed(
+        config, dataset, SimpleNamespace(image_size=(32, 48)), ByteCache(0), torch.device("cpu")
+    )
     with pytest.raises(DivergedError, match=r"not finite on 4 of 4 images of the split 'val'"):
         evaluator.evaluate(broken(6).eval(), "val", feed, LocalComm())
 
@@ -106,9 +116,18 @@ def test_evaluation_does_not_take_nan_for_class_0(tmp_path):
 HUGE = {"optimizer": "sgd", "learning_rate": 1e9, "steps": 1}
 WRONG = {
     "a loss": ({"model": "broken"}, "the loss is nan at step 0 of 2"),
-    "a later loss": ({"model": "steep", **HUGE, "steps": 4}, r"the loss is (nan|inf) at step [123] of 4"),
-    "the weights after the last step": ({"model": "steepest", **HUGE}, "after 1 steps 'network.body.weight'"),
-    "the outputs of finite weights": ({"model": "steep", **HUGE}, "its logits are not finite on 4 of 4"),
+    "a later loss": (
+        {"model": "steep", **HUGE, "steps": 4},
+        r"the loss is (nan|inf) at step [123] of 4",
+    ),
+    "the weights after the last step": (
+        {"model": "steepest", **HUGE},
+        "after 1 steps 'network.body.weight'",
+    ),
+    "the outputs of finite weights": (
+        {"model": "steep", **HUGE},
+        "its logits are not finite on 4 of 4",
+    ),
 }
 
 
@@ -123,7 +142,9 @@ def test_a_run_stops_before_it_records_a_diverged_model(kind, tmp_path):
 
 
 def test_events_are_json_that_other_readers_read():
-    event = Event(sequence=0, kind="cycle_filled", time="", data={"cycle": 1, "losses": [[0, float("nan")]]})
+    event = Event(
+        sequence=0, kind="cycle_filled", time="", data={"cycle": 1, "losses": [[0, float("nan")]]}
+    )
     with pytest.raises(ValueError, match="JSON"):
         event.to_bytes()
     json.loads(Event(sequence=0, kind="cycle_filled", time="", data={"cycle": 1}).to_bytes())

@@ -13,7 +13,9 @@ FILES = [file for file in sorted(ROOT.rglob("*.py")) if ">>> " in file.read_text
 
 
 def name_of(file: Path) -> str:
-    return ".".join(("ray_al", *file.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
+    return ".".join(("ray_al", *file.relative_to(ROOT).with_suffix("").parts)).removesuffix(
+        ".__init__"
+    )
 
 
 def test_there_are_examples():

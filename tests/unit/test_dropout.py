@@ -10,7 +10,9 @@ from ray_al.models.dropout import PassDropout, dropout_pass, dropout_places, wit
 
 
 def plain(num_classes: int = 3) -> nn.Module:
-    return nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.Conv2d(16, num_classes, 1))
+    return nn.Sequential(
+        nn.Conv2d(3, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.Conv2d(16, num_classes, 1)
+    )
 
 
 class Dropping(nn.Module):
@@ -47,7 +49,12 @@ def test_a_mask_follows_from_its_names_alone():
         torch.manual_seed(99)
         assert torch.equal(layer.mask(64), first)
     assert 250 < kept.sum() < 350
-    for seed, cycle, number, name in [(8, 3, 2, "a.b"), (7, 4, 2, "a.b"), (7, 3, 1, "a.b"), (7, 3, 2, "a.c")]:
+    for seed, cycle, number, name in [
+        (8, 3, 2, "a.b"),
+        (7, 4, 2, "a.b"),
+        (7, 3, 1, "a.b"),
+        (7, 3, 2, "a.c"),
+    ]:
         other = PassDropout(name, 0.25).eval()
         with dropout_pass(seed, cycle, number):
             assert not torch.equal(other.mask(64), first)
@@ -107,20 +114,31 @@ def test_own_layers_are_used_under_all_their_names():
     assert isinstance(model.network.off, nn.Dropout)
     assert description == "the network's own dropout drop (p = 0.25)"
     model, description = with_dropout(foreign("Dropping"), ["first", "drop"], 0.4)
-    assert description == "the network's own dropout drop (p = 0.4); dropout added behind first (p = 0.4)"
-    assert {layer.name for layer in model.modules() if isinstance(layer, PassDropout)} == {"drop", "first"}
+    assert (
+        description
+        == "the network's own dropout drop (p = 0.4); dropout added behind first (p = 0.4)"
+    )
+    assert {layer.name for layer in model.modules() if isinstance(layer, PassDropout)} == {
+        "drop",
+        "first",
+    }
 
 
 def test_default_places(lraspp):
     assert dropout_places(lraspp) == ("classifier.cbr",)
     assert dropout_places(foreign("Dropping")) == ("drop", "same")
-    with pytest.raises(ConfigError, match="name layers behind which to put one, such as 0, 1, 2, 3"):
+    with pytest.raises(
+        ConfigError, match="name layers behind which to put one, such as 0, 1, 2, 3"
+    ):
         dropout_places(foreign("plain"))
 
 
 def test_deeplab_and_fcn_have_their_own_else_the_layer_before_the_last_convolution():
     with torch.device("meta"):
-        deeplab, fcn = (build_model(ModelConfig(name=name), 3) for name in ("deeplabv3_mobilenet_v3_large", "fcn_resnet50"))
+        deeplab, fcn = (
+            build_model(ModelConfig(name=name), 3)
+            for name in ("deeplabv3_mobilenet_v3_large", "fcn_resnet50")
+        )
     assert dropout_places(deeplab) == ("classifier.0.project.3",)
     assert dropout_places(fcn) == ("classifier.3",)
     deeplab.classifier[0].project[3] = nn.Identity()
@@ -131,11 +149,16 @@ def test_deeplab_and_fcn_have_their_own_else_the_layer_before_the_last_convoluti
 
 def test_added_layers_leave_the_state_dict_and_the_plain_output_as_they_were():
     model, images = foreign("plain"), torch.rand(2, 3, 8, 8)
-    state, expected = {key: value.clone() for key, value in model.state_dict().items()}, model(images)
+    state, expected = (
+        {key: value.clone() for key, value in model.state_dict().items()},
+        model(images),
+    )
     with_dropout(model, ["0", "1", "2"], 0.5)
     assert list(model.state_dict()) == list(state)
     assert torch.equal(model(images), expected)
-    other = with_dropout(build_model(ModelConfig(name=f"{__name__}:plain"), 3).eval(), ["2", "0"], 0.5)[0]
+    other = with_dropout(
+        build_model(ModelConfig(name=f"{__name__}:plain"), 3).eval(), ["2", "0"], 0.5
+    )[0]
     other.load_state_dict(state)
     assert torch.equal(other(images), expected)
     with pytest.raises(RuntimeError, match="Missing key"):
@@ -143,13 +166,28 @@ def test_added_layers_leave_the_state_dict_and_the_plain_output_as_they_were():
 
 
 def test_nested_places_are_both_served(lraspp):
-    model, description = with_dropout(build_model(ModelConfig(), 5).eval(), ["classifier.cbr", "classifier.cbr.0"], 0.5)
-    assert sorted(layer.name for layer in model.modules() if isinstance(layer, PassDropout)) == ["classifier.cbr", "classifier.cbr.0"]
+    model, description = with_dropout(
+        build_model(ModelConfig(), 5).eval(), ["classifier.cbr", "classifier.cbr.0"], 0.5
+    )
+    assert sorted(layer.name for layer in model.modules() if isinstance(layer, PassDropout)) == [
+        "classifier.cbr",
+        "classifier.cbr.0",
+    ]
     model.load_state_dict(lraspp.state_dict())
-    assert description == "dropout added behind classifier.cbr (p = 0.5); dropout added behind classifier.cbr.0 (p = 0.5)"
+    assert (
+        description
+        == "dropout added behind classifier.cbr (p = 0.5); dropout added behind classifier.cbr.0 (p = 0.5)"
+    )
 
 
-@pytest.mark.parametrize(("place", "near"), [("classifier.cbs", "classifier.cbr"), ("clasifier.cbr.2", "classifier.cbr.2"), ("zzz", "classifier")])
+@pytest.mark.parametrize(
+    ("place", "near"),
+    [
+        ("classifier.cbs", "classifier.cbr"),
+        ("clasifier.cbr.2", "classifier.cbr.2"),
+        ("zzz", "classifier"),
+    ],
+)
 def test_an_unknown_place_is_refused_with_the_nearest(lraspp, place, near):
     with pytest.raises(ConfigError, match=f"layer '{place}'.*{near}"):
         with_dropout(lraspp, [place], 0.5)

@@ -51,7 +51,11 @@ def test_what_is_recorded_is_in_no_task():
 
 @pytest.mark.parametrize(
     ("strategy", "asks"),
-    [({"score": "equal"}, True), ({"score": "entropy"}, False), ({"score": "equal", "transforms": ["flip"]}, False)],
+    [
+        ({"score": "equal"}, True),
+        ({"score": "entropy"}, False),
+        ({"score": "equal", "transforms": ["flip"]}, False),
+    ],
     ids=str,
 )
 def test_mirrored_images_are_stored_where_scoring_reads_them(strategy, asks):

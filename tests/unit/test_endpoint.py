@@ -35,7 +35,11 @@ def cache(tmp_path, monkeypatch):
 
 def write(folder, endpoint, **values):
     path = folder / "sweep.yaml"
-    path.write_text(yaml.safe_dump({"run": BASE, "space": {"strategy.score": ["entropy"]}, "endpoint": endpoint, **values}))
+    path.write_text(
+        yaml.safe_dump(
+            {"run": BASE, "space": {"strategy.score": ["entropy"]}, "endpoint": endpoint, **values}
+        )
+    )
     return str(path)
 
 
@@ -54,7 +58,11 @@ def test_what_is_compared_is_run_first(tmp_path):
     ]  # fmt: skip
     assert [trial.index for trial in trials] == [0, 2, 0, 2, 1, 1]
     unnamed = plan_trials(load_sweep(write(tmp_path, None, **values)))
-    assert [(trial.group, trial.seed) for trial in unnamed][:3] == [("random-topk", 10), ("margin", 10), ("entropy", 10)]
+    assert [(trial.group, trial.seed) for trial in unnamed][:3] == [
+        ("random-topk", 10),
+        ("margin", 10),
+        ("entropy", 10),
+    ]
 
 
 def test_dry_run_shows_the_endpoint(tmp_path):
@@ -63,7 +71,10 @@ def test_dry_run_shows_the_endpoint(tmp_path):
     assert result.exit_code == 0, result.output
     assert "settings: random-topk, entropy" in result.output
     assert "endpoint: mean final_miou at 8 %, 12 %; seeds 10, 11" in result.output
-    assert "compared: entropy - random\np-values are corrected by Holm over these 1 comparisons" in result.output
+    assert (
+        "compared: entropy - random\np-values are corrected by Holm over these 1 comparisons"
+        in result.output
+    )
     facts = json.loads(CliRunner().invoke(main, ["sweep", path, "--dry-run", "--json"]).stdout)
     assert facts["endpoint"]["comparisons"] == [["entropy", "random"]]
 
@@ -71,21 +82,46 @@ def test_dry_run_shows_the_endpoint(tmp_path):
 def test_a_sweep_without_an_endpoint_says_so(tmp_path):
     result = CliRunner().invoke(main, ["sweep", write(tmp_path, None), "--dry-run"])
     assert "endpoint: none is named" in result.output
-    assert endpoints(Reading(runs=(), begun=(), varied=frozenset(), sweeps={"s": (load_sweep(write(tmp_path, None)), {})})) == []
+    assert (
+        endpoints(
+            Reading(
+                runs=(),
+                begun=(),
+                varied=frozenset(),
+                sweeps={"s": (load_sweep(write(tmp_path, None)), {})},
+            )
+        )
+        == []
+    )
 
 
 WRONG = {
-    "no such setting": ({**ENDPOINT, "comparisons": [["entropi", "random"]]}, "'entropi': no setting has that name; there are random-topk, entropy"),
-    "a budget without models": ({**ENDPOINT, "budgets": ["4 %", "8 %"]}, "4 % is none of final.budgets of entropy, which are 8 %, 12 %"),
+    "no such setting": (
+        {**ENDPOINT, "comparisons": [["entropi", "random"]]},
+        "'entropi': no setting has that name; there are random-topk, entropy",
+    ),
+    "a budget without models": (
+        {**ENDPOINT, "budgets": ["4 %", "8 %"]},
+        "4 % is none of final.budgets of entropy, which are 8 %, 12 %",
+    ),
     "a count for a share": ({**ENDPOINT, "budgets": [12]}, "12 is none of final.budgets"),
     "no comparison": ({"budgets": ["8 %"]}, "endpoint.comparisons"),
     "no budget": ({**ENDPOINT, "budgets": []}, "endpoint.budgets"),
     "a budget twice": ({**ENDPOINT, "budgets": ["8 %", 0.08]}, "holds a budget twice"),
-    "a pair twice": ({**ENDPOINT, "comparisons": [["entropy", "random"], ["random", "entropy"]]}, "stands there twice"),
-    "the same one": ({**ENDPOINT, "comparisons": [["random", "random"]]}, "compares a setting with itself"),
+    "a pair twice": (
+        {**ENDPOINT, "comparisons": [["entropy", "random"], ["random", "entropy"]]},
+        "stands there twice",
+    ),
+    "the same one": (
+        {**ENDPOINT, "comparisons": [["random", "random"]]},
+        "compares a setting with itself",
+    ),
     "another measure": ({**ENDPOINT, "measure": "accuracy"}, "endpoint.measure"),
     "an unknown key": ({**ENDPOINT, "budget": ["8 %"]}, "did you mean 'budgets'"),
-    "three in a pair": ({**ENDPOINT, "comparisons": [["entropy", "random", "x"]]}, "endpoint.comparisons"),
+    "three in a pair": (
+        {**ENDPOINT, "comparisons": [["entropy", "random", "x"]]},
+        "endpoint.comparisons",
+    ),
 }
 
 
@@ -102,7 +138,12 @@ def test_a_wrong_endpoint_is_one_message_and_no_directory(kind, tmp_path):
 
 
 def test_a_reference_that_goes_further_keeps_its_name_and_its_start(tmp_path):
-    reference = {"strategy.score": "random", "strategy.batch.kind": "topk", "budget.amount": "24 %", "final.budgets": ["8 %", "12 %", "24 %"]}
+    reference = {
+        "strategy.score": "random",
+        "strategy.batch.kind": "topk",
+        "budget.amount": "24 %",
+        "final.budgets": ["8 %", "12 %", "24 %"],
+    }
     sweep = load_sweep(write(tmp_path, ENDPOINT, reference=reference))
     trials = plan_trials(sweep)
     check_endpoint(sweep, trials)
@@ -128,12 +169,22 @@ def test_a_name_of_several_settings_is_refused():
 
 def drawn(num_seeds, shift, number):
     rng = np.random.default_rng(number)
-    return {seed: float(value) for seed, value in enumerate(0.5 + shift + rng.normal(0, 0.02, num_seeds))}
+    return {
+        seed: float(value)
+        for seed, value in enumerate(0.5 + shift + rng.normal(0, 0.02, num_seeds))
+    }
 
 
 def test_the_statistics_are_those_of_scipy():
-    scores = {"random": drawn(10, 0, 0), "a": drawn(10, 0.02, 1), "b": drawn(10, 0.03, 2), "c": drawn(10, 0, 3)}
-    config = EndpointConfig(budgets=(0.02,), comparisons=(("a", "random"), ("b", "random"), ("a", "b")))
+    scores = {
+        "random": drawn(10, 0, 0),
+        "a": drawn(10, 0.02, 1),
+        "b": drawn(10, 0.03, 2),
+        "c": drawn(10, 0, 3),
+    }
+    config = EndpointConfig(
+        budgets=(0.02,), comparisons=(("a", "random"), ("b", "random"), ("a", "b"))
+    )
     rows = endpoint_facts("s", config, scores, {name: {} for name in scores})["comparisons"]
     values = {name: np.array(list(by_seed.values())) for name, by_seed in scores.items()}
     for row in rows:
@@ -149,8 +200,12 @@ def test_the_statistics_are_those_of_scipy():
 
 def test_a_comparison_that_cannot_be_tested_yet_counts_in_the_correction():
     scores = {"random": drawn(5, 0, 0), "a": drawn(5, 0.02, 1), "b": {}, "c": {0: 0.5}}
-    config = EndpointConfig(budgets=(0.02,), comparisons=(("a", "random"), ("b", "random"), ("c", "random")))
-    first, second, third = endpoint_facts("s", config, scores, {name: {} for name in scores})["comparisons"]
+    config = EndpointConfig(
+        budgets=(0.02,), comparisons=(("a", "random"), ("b", "random"), ("c", "random"))
+    )
+    first, second, third = endpoint_facts("s", config, scores, {name: {} for name in scores})[
+        "comparisons"
+    ]
     assert first["p_holm"] == pytest.approx(min(1, 3 * first["p"]))
     assert (second["difference"], second["p_holm"], second["seeds"]) == (None, None, [])
     assert (third["p"], third["seeds"]) == (None, [0]) and third["difference"] is not None
@@ -158,7 +213,12 @@ def test_a_comparison_that_cannot_be_tested_yet_counts_in_the_correction():
 
 def test_seeds_are_paired_by_their_number():
     scores = {"random": {10: 0.5, 12: 0.6, 11: 0.7}, "a": {11: 0.71, 12: 0.62, 13: 0.9}}
-    (row,) = endpoint_facts("s", EndpointConfig(budgets=(5,), comparisons=(("a", "random"),)), scores, {"random": {}, "a": {}})["comparisons"]
+    (row,) = endpoint_facts(
+        "s",
+        EndpointConfig(budgets=(5,), comparisons=(("a", "random"),)),
+        scores,
+        {"random": {}, "a": {}},
+    )["comparisons"]
     assert row["seeds"] == [11, 12]
     assert row["difference"] == pytest.approx(0.015)
 
@@ -172,15 +232,31 @@ def test_the_interval_covers_the_true_mean_as_often_as_it_says():
 
 def reading(endpoint, runs):
     sweep = SweepConfig(name="told", endpoint=endpoint)
-    return Reading(runs=tuple(runs), begun=(), varied=frozenset(), sweeps={"/sweep": (sweep, {"random": {}, "entropy": {}})})
+    return Reading(
+        runs=tuple(runs),
+        begun=(),
+        varied=frozenset(),
+        sweeps={"/sweep": (sweep, {"random": {}, "entropy": {}})},
+    )
 
 
 def test_a_run_s_endpoint_is_the_mean_over_the_named_budgets_of_its_measured_models():
     config = EndpointConfig(budgets=(0.04, 0.08), comparisons=(("entropy", "random"),))
-    runs = [made_up([50, 100, 150, 200], [0.3, 0.4, 0.9, 0.5 + seed / 100], seed=seed, sweep="/sweep") for seed in (10, 11)]
-    runs += [made_up([50, 100, 150, 200], [0.3, 0.5, 0.9, 0.6], seed=seed, score="entropy", sweep="/sweep") for seed in (10, 11)]
+    runs = [
+        made_up([50, 100, 150, 200], [0.3, 0.4, 0.9, 0.5 + seed / 100], seed=seed, sweep="/sweep")
+        for seed in (10, 11)
+    ]
+    runs += [
+        made_up(
+            [50, 100, 150, 200], [0.3, 0.5, 0.9, 0.6], seed=seed, score="entropy", sweep="/sweep"
+        )
+        for seed in (10, 11)
+    ]
     (facts,) = endpoints(reading(config, runs))
-    assert facts["scores"] == {"random": pytest.approx({"10": 0.5, "11": 0.505}), "entropy": pytest.approx({"10": 0.55, "11": 0.55})}
+    assert facts["scores"] == {
+        "random": pytest.approx({"10": 0.5, "11": 0.505}),
+        "entropy": pytest.approx({"10": 0.55, "11": 0.55}),
+    }
     text = endpoint_text(facts)
     assert text.startswith("endpoint of told: mean final_miou at 4 %, 8 %\n")
     assert "entropy - random     2  +0.0475" in text

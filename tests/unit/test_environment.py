@@ -10,12 +10,22 @@ NAMES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 
 
 @pytest.mark.parametrize(
-    ("own", "expected"), [({}, "None 10000"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE None"), ({"GOMP_SPINCOUNT": "7"}, "None 7")]
+    ("own", "expected"),
+    [
+        ({}, "None 10000"),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE None"),
+        ({"GOMP_SPINCOUNT": "7"}, "None 7"),
+    ],
 )
 def test_threads_spin_for_a_short_while_unless_the_user_says_otherwise(own, expected):
     env = {key: value for key, value in os.environ.items() if key not in NAMES} | own
     code = f"import ray_al, os; print(*(os.environ.get(name) for name in {NAMES}))"
-    assert subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stdout.strip() == expected
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == expected
+    )
 
 
 def test_training_workers_get_it_before_they_load_torch(monkeypatch):

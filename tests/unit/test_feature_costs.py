@@ -52,7 +52,9 @@ def test_a_run_counts_its_views_and_its_validation_images(tmp_path):
     assert (counted.num_images, counted.num_views, counted.image_bytes) == (1000, 4, 4 * RECORD)
     assert counted.num_bytes == (4 * 1000 + 10) * RECORD
     assert counted.free_bytes > 0 and counted.fits
-    assert "1000 pool images" in counted.text and "4 views" in counted.text and "free" in counted.text
+    assert (
+        "1000 pool images" in counted.text and "4 views" in counted.text and "free" in counted.text
+    )
 
 
 def test_beyond_the_limit_fewer_views_and_images_are_counted(tmp_path):
@@ -79,11 +81,15 @@ def test_a_disk_without_room_is_told_of(tmp_path, monkeypatch):
     write_synthetic(str(tmp_path / "data"), num_images=12, seed=0)
     file = tmp_path / "run.yaml"
     file.write_text(yaml.safe_dump(small()))
-    result = CliRunner().invoke(main, ["doctor", "--config", str(file), "--storage", str(tmp_path), "--json"])
+    result = CliRunner().invoke(
+        main, ["doctor", "--config", str(file), "--storage", str(tmp_path), "--json"]
+    )
     (row,) = [row for row in json.loads(result.output) if row["check"] == "features"]
     assert result.exit_code == 1 and not row["ok"] and "limit_gb" in row["remedy"]
     monkeypatch.undo()
-    result = CliRunner().invoke(main, ["doctor", "--config", str(file), "--storage", str(tmp_path), "--json"])
+    result = CliRunner().invoke(
+        main, ["doctor", "--config", str(file), "--storage", str(tmp_path), "--json"]
+    )
     (row,) = [row for row in json.loads(result.output) if row["check"] == "features"]
     assert row["ok"] and "12 pool images" in row["found"]
 
@@ -91,7 +97,16 @@ def test_a_disk_without_room_is_told_of(tmp_path, monkeypatch):
 def test_a_sweep_counts_features_once(tmp_path):
     write_synthetic(str(tmp_path / "data"), num_images=12, seed=0)
     file = tmp_path / "sweep.yaml"
-    file.write_text(yaml.safe_dump({"name": "s", "run": small(), "seeds": [0, 1], "space": {"strategy.score": ["entropy", "equal"]}}))
+    file.write_text(
+        yaml.safe_dump(
+            {
+                "name": "s",
+                "run": small(),
+                "seeds": [0, 1],
+                "space": {"strategy.score": ["entropy", "equal"]},
+            }
+        )
+    )
     result = CliRunner().invoke(main, ["sweep", str(file), "--dry-run", "--json"])
     assert result.exit_code == 0, result.output
     (features,) = json.loads(result.output)["features"]
@@ -119,8 +134,22 @@ def test_a_place_that_cannot_be_used_is_refused_before_work(tmp_path, place):
     write_synthetic(str(tmp_path / "data"), num_images=12, seed=0)
     (tmp_path / "file").write_text("")
     file = tmp_path / "run.yaml"
-    file.write_text(yaml.safe_dump(small() | {"features": {"store": {"kind": "files", "root": place}}}))
-    result = CliRunner().invoke(main, ["run", str(file), "--out", str(tmp_path / "run"), "--set", "cluster.host=process", "--set", "score.workers=0"])
+    file.write_text(
+        yaml.safe_dump(small() | {"features": {"store": {"kind": "files", "root": place}}})
+    )
+    result = CliRunner().invoke(
+        main,
+        [
+            "run",
+            str(file),
+            "--out",
+            str(tmp_path / "run"),
+            "--set",
+            "cluster.host=process",
+            "--set",
+            "score.workers=0",
+        ],
+    )
     assert result.exit_code == 2 and "features.store.root" in result.output
     assert not (tmp_path / "run").exists()
 
@@ -131,4 +160,7 @@ def test_the_place_of_a_store_is_relative_to_its_file(tmp_path):
     config = load_config(str(file))
     assert config.features.store.root == str(tmp_path / "kept")
     assert config.features.store.open("/run").storage.root == str(tmp_path / "kept")
-    assert configure().features.store.open(str(tmp_path / "run")).storage.root == Storage(str(tmp_path / "run/features")).root
+    assert (
+        configure().features.store.open(str(tmp_path / "run")).storage.root
+        == Storage(str(tmp_path / "run/features")).root
+    )

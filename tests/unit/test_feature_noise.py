@@ -28,7 +28,12 @@ def maps_of(num_images: int = 2) -> tuple[torch.Tensor, ...]:
 
 
 def composed(frozen: bool, kind: str = "composed") -> nn.Module:
-    model = {"kind": "composed", "backbone": BACKBONE, "frozen": frozen, "head": {"kind": "fpn", "width": 8}}
+    model = {
+        "kind": "composed",
+        "backbone": BACKBONE,
+        "frozen": frozen,
+        "head": {"kind": "fpn", "width": 8},
+    }
     if kind == "torchvision":
         model = {"name": "lraspp_mobilenet_v3_large", "frozen": frozen}
     torch.manual_seed(0)
@@ -44,7 +49,9 @@ def slow_dropout(values: np.ndarray, place: int, probability: float) -> np.ndarr
 
 
 def slow_noise(values: np.ndarray, place: int, strength: float) -> np.ndarray:
-    noise = generator("feature noise", 3, 2, 5, place).standard_normal(values.shape[1:], dtype="float32")
+    noise = generator("feature noise", 3, 2, 5, place).standard_normal(
+        values.shape[1:], dtype="float32"
+    )
     answer = values.astype(np.float64)
     for image in range(len(values)):
         for channel in range(values.shape[1]):
@@ -55,14 +62,22 @@ def slow_noise(values: np.ndarray, place: int, strength: float) -> np.ndarray:
 
 @pytest.mark.parametrize("probability", [0.3, 0.75])
 def test_dropout_equals_the_slow_reference(probability):
-    for place, (changed, values) in enumerate(zip(MapDropout(probability)(maps_of(), KEY), maps_of(), strict=True)):
-        np.testing.assert_allclose(changed, slow_dropout(values.numpy(), place, probability), rtol=1e-6)
+    for place, (changed, values) in enumerate(
+        zip(MapDropout(probability)(maps_of(), KEY), maps_of(), strict=True)
+    ):
+        np.testing.assert_allclose(
+            changed, slow_dropout(values.numpy(), place, probability), rtol=1e-6
+        )
 
 
 @pytest.mark.parametrize("strength", [0.1, 2.0])
 def test_noise_equals_the_slow_reference(strength):
-    for place, (changed, values) in enumerate(zip(MapNoise(strength)(maps_of(), KEY), maps_of(), strict=True)):
-        np.testing.assert_allclose(changed, slow_noise(values.numpy(), place, strength), rtol=1e-5, atol=1e-5)
+    for place, (changed, values) in enumerate(
+        zip(MapNoise(strength)(maps_of(), KEY), maps_of(), strict=True)
+    ):
+        np.testing.assert_allclose(
+            changed, slow_noise(values.numpy(), place, strength), rtol=1e-5, atol=1e-5
+        )
 
 
 @pytest.mark.parametrize("change", [MapDropout(0.5), MapNoise(0.5)])
@@ -75,7 +90,9 @@ def test_an_image_is_changed_alike_in_any_batch_and_its_maps_keep_their_type(cha
 
 
 @pytest.mark.parametrize("change", [MapDropout(0.5), MapNoise(0.5)])
-@pytest.mark.parametrize("other", [KEY._replace(seed=4), KEY._replace(cycle=3), KEY._replace(number=6)])
+@pytest.mark.parametrize(
+    "other", [KEY._replace(seed=4), KEY._replace(cycle=3), KEY._replace(number=6)]
+)
 def test_draws_follow_from_seed_cycle_and_pass(change, other):
     one, same, differs = (change(maps_of(), key) for key in (KEY, KEY, other))
     assert all(torch.equal(*pair) for pair in zip(one, same, strict=True))
@@ -118,7 +135,9 @@ def test_passes_equal_the_head_on_changed_maps_and_the_backbone_is_computed_once
         maps = reference.maps(images)
         torch.testing.assert_close(found[None], reference(images))
         for number in (0, 5):
-            torch.testing.assert_close(found[number], reference.logits(change(maps, PassKey(3, 2, number))))
+            torch.testing.assert_close(
+                found[number], reference.logits(change(maps, PassKey(3, 2, number)))
+            )
     assert not torch.equal(found[0], found[5])
     if kind == "composed":
         assert passes.backbone.network.backbone.calls == 1
@@ -128,7 +147,9 @@ def test_passes_equal_the_head_on_changed_maps_and_the_backbone_is_computed_once
 @pytest.mark.parametrize("kind", ["composed", "torchvision"])
 def test_a_frozen_network_takes_maps_and_agrees_with_the_one_that_is_not(kind, precision):
     network = composed(True, kind)
-    images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1)).contiguous(memory_format=torch.channels_last)
+    images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1)).contiguous(
+        memory_format=torch.channels_last
+    )
     with torch.inference_mode():
         maps = network.maps(images)
     change, tolerance = MapNoise(0.2), 0.1 if precision == "bf16" else 1e-4
@@ -141,16 +162,24 @@ def test_a_frozen_network_takes_maps_and_agrees_with_the_one_that_is_not(kind, p
             prefix = passes.prefix(given)
             answers.append([passes.suffix(prefix, number).float() for number in (None, 0, 1)])
     for one, other in zip(*answers, strict=True):
-        torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance * max(1.0, float(other.abs().max())))
+        torch.testing.assert_close(
+            one, other, rtol=tolerance, atol=tolerance * max(1.0, float(other.abs().max()))
+        )
 
 
 def make_config(**strategy):
-    model = {"name": "torchvision.models.segmentation:lraspp_mobilenet_v3_large", "args": {"num_classes": 3, "weights_backbone": None}}
+    model = {
+        "name": "torchvision.models.segmentation:lraspp_mobilenet_v3_large",
+        "args": {"num_classes": 3, "weights_backbone": None},
+    }
     return parse_config({"model": model, "strategy": {"score": "bald", **strategy}}, source="test")
 
 
 @pytest.mark.parametrize("kind", ["features", "noise"])
 def test_a_network_whose_backbone_is_not_known_is_refused(kind):
     config = make_config(passes={"kind": kind})
-    with pytest.raises(ConfigError, match=rf"strategy.passes.kind='{kind}': the backbone of this model is not known; use dropout"):
+    with pytest.raises(
+        ConfigError,
+        match=rf"strategy.passes.kind='{kind}': the backbone of this model is not known; use dropout",
+    ):
         check_strategy(config, 3)

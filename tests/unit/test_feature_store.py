@@ -64,7 +64,12 @@ def fresh(source: FeatureSource) -> FeatureSource:
 
 
 def computed(config, run_dir, numbers, view) -> np.ndarray:
-    return pool(config.model_copy(update={"features": configure(config.data.root, store={"kind": "none"}).features}), run_dir).records(numbers, view)
+    return pool(
+        config.model_copy(
+            update={"features": configure(config.data.root, store={"kind": "none"}).features}
+        ),
+        run_dir,
+    ).records(numbers, view)
 
 
 def no_computing(monkeypatch):
@@ -115,10 +120,22 @@ def test_records_do_not_depend_on_what_is_computed_beside_them(scenes, tmp_path)
 
 
 def test_two_writers_write_the_same_bytes(scenes, tmp_path):
-    sources = [pool(configure(scenes, store={"kind": "files", "root": str(tmp_path / name)}), tmp_path / f"run-{name}") for name in ("a", "b")]
+    sources = [
+        pool(
+            configure(scenes, store={"kind": "files", "root": str(tmp_path / name)}),
+            tmp_path / f"run-{name}",
+        )
+        for name in ("a", "b")
+    ]
     for source, threads in zip(sources, (1, 3), strict=True):
         fill_shard(source, source.store, 1, [0, 2], threads)
-    first, second = ({path.relative_to(tmp_path / name): path.read_bytes() for path in (tmp_path / name).rglob("*.npy")} for name in ("a", "b"))
+    first, second = (
+        {
+            path.relative_to(tmp_path / name): path.read_bytes()
+            for path in (tmp_path / name).rglob("*.npy")
+        }
+        for name in ("a", "b")
+    )
     assert first == second and len(first) == 2
 
 
@@ -224,7 +241,9 @@ def test_each_record_is_verified_once_a_process(scenes, tmp_path, monkeypatch):
     source = fresh(source)
     source._cache.limit_bytes = 0
     source.records([1, 2], 0)
-    monkeypatch.setattr("ray_al.features.files._digest", lambda *arguments: pytest.fail("verified again"))
+    monkeypatch.setattr(
+        "ray_al.features.files._digest", lambda *arguments: pytest.fail("verified again")
+    )
     source.records([1, 2], 0)
 
 
@@ -315,7 +334,10 @@ def test_what_a_record_follows_from_names_its_folder(scenes, tmp_path, change):
     values = configure(scenes).model_dump(mode="json")
     for section, keys in change.items():
         values[section] |= keys
-    first, second = pool(configure(scenes), tmp_path), pool(parse_config(values, source="test"), tmp_path)
+    first, second = (
+        pool(configure(scenes), tmp_path),
+        pool(parse_config(values, source="test"), tmp_path),
+    )
     assert first.folder(0) != second.folder(0)
     assert len({first.folder(view) for view in range(4)}) == 4
 
@@ -324,7 +346,10 @@ def test_weights_name_the_folder_and_what_else_a_run_sets_does_not(scenes, tmp_p
     values = configure(scenes).model_dump(mode="json")
     values |= {"seed": 5, "train": {"steps": 3}, "strategy": {"score": "equal"}}
     values["model"]["head"] = {"kind": "fpn"}
-    source, other = pool(configure(scenes), tmp_path), pool(parse_config(values, source="test"), tmp_path)
+    source, other = (
+        pool(configure(scenes), tmp_path),
+        pool(parse_config(values, source="test"), tmp_path),
+    )
     assert source.name(1, 2) == other.name(1, 2)
     embedder = Embedder(source.config)
     with torch.no_grad():
@@ -357,4 +382,9 @@ def test_what_is_stored_fits_into_the_limit(limit, needed, views, num_images, nu
 
 def test_a_shard_of_large_records_holds_fewer_images(monkeypatch):
     monkeypatch.setattr(shards_module, "SHARD", 64)
-    assert [shards_module.shard_size(size) for size in (1, 2 * 2**20, 16 * 2**20, 2**30)] == [64, 64, 8, 1]
+    assert [shards_module.shard_size(size) for size in (1, 2 * 2**20, 16 * 2**20, 2**30)] == [
+        64,
+        64,
+        8,
+        1,
+    ]

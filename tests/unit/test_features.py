@@ -14,7 +14,11 @@ from ray_al.score.prepare import prepare_network
 class Foreign(nn.Module):
     def __init__(self, num_classes: int) -> None:
         super().__init__()
-        self.conv, self.norm, self.act = nn.Conv2d(3, 6, 3, padding=1, stride=2), nn.BatchNorm2d(6), nn.ReLU(inplace=True)
+        self.conv, self.norm, self.act = (
+            nn.Conv2d(3, 6, 3, padding=1, stride=2),
+            nn.BatchNorm2d(6),
+            nn.ReLU(inplace=True),
+        )
         self.head, self.unused = nn.Conv2d(6, num_classes, 1), nn.Identity()
 
     def forward(self, images):
@@ -30,7 +34,9 @@ class Branches(Foreign):
 
 def build(name: str) -> nn.Module:
     torch.manual_seed(0)
-    model = build_model(ModelConfig(name=f"{__name__}:{name}" if name[0].isupper() else name), 3).eval()
+    model = build_model(
+        ModelConfig(name=f"{__name__}:{name}" if name[0].isupper() else name), 3
+    ).eval()
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.normal_(std=0.1)
@@ -38,7 +44,9 @@ def build(name: str) -> nn.Module:
     return model
 
 
-def hooked(model: nn.Module, layer: nn.Module, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def hooked(
+    model: nn.Module, layer: nn.Module, images: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits and a layer's output, by the most obvious way."""
     seen = []
     handle = layer.register_forward_hook(lambda module, inputs, output: seen.append(output.clone()))
@@ -73,7 +81,9 @@ def test_prepared_mobilenets_give_the_plain_networks_features(name, layer, num_c
     assert check(name, layer).shape[:2] == (2, num_channels)
 
 
-@pytest.mark.parametrize(("name", "num_channels"), [("fcn_resnet50", 512), ("deeplabv3_resnet50", 256)])
+@pytest.mark.parametrize(
+    ("name", "num_channels"), [("fcn_resnet50", 512), ("deeplabv3_resnet50", 256)]
+)
 def test_prepared_resnets_give_the_plain_networks_features(name, num_channels):
     assert check(name, None, 32).shape[1] == num_channels
 
@@ -146,9 +156,15 @@ def test_threads_do_not_take_each_others_features():
 
 def test_layers_that_cannot_be_used_are_refused():
     model = build("Foreign")
-    with pytest.raises(ConfigError, match="strategy.feature_layer: none is known for .*; name one of it, such as conv, norm, act, head"):
+    with pytest.raises(
+        ConfigError,
+        match="strategy.feature_layer: none is known for .*; name one of it, such as conv, norm, act, head",
+    ):
         feature_layer(model, None)
-    with pytest.raises(ConfigError, match="strategy.feature_layer: the network has no layer 'heat'; .* such as head"):
+    with pytest.raises(
+        ConfigError,
+        match="strategy.feature_layer: the network has no layer 'heat'; .* such as head",
+    ):
         feature_layer(model, "heat")
     for prepared in (False, True):
         network = FeatureNetwork(build("Foreign"), "unused")

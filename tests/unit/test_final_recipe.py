@@ -4,11 +4,26 @@ from dataclasses import replace
 
 import pytest
 
-from ray_al.core.config import CYCLE_KEYS, FINAL_KEYS, GROUP_KEYS, TrainConfig, apply_setting, parse_config
+from ray_al.core.config import (
+    CYCLE_KEYS,
+    FINAL_KEYS,
+    GROUP_KEYS,
+    TrainConfig,
+    apply_setting,
+    parse_config,
+)
 from ray_al.core.errors import ConfigError, StorageError, VerifyError
 from ray_al.core.types import FileRef, Recipe
 from ray_al.driver.budget import check_final_budgets, final_budgets
-from ray_al.driver.decide import NOTHING_LEFT, Finish, Measure, Score, Select, budget_to_measure, decide
+from ray_al.driver.decide import (
+    NOTHING_LEFT,
+    Finish,
+    Measure,
+    Score,
+    Select,
+    budget_to_measure,
+    decide,
+)
 from ray_al.driver.verify import _check_measured
 from ray_al.ledger import Event, Query, State, fold
 from ray_al.train.schedule import check_train
@@ -25,10 +40,20 @@ def trained_by(config):
 
 
 def test_measured_models_train_as_the_others_where_nothing_else_is_said():
-    config = parse_config({"train": {"policy": "finetune", "warm_learning_rate": 0.1, "learning_rate": 0.5}}, source="test")
+    config = parse_config(
+        {"train": {"policy": "finetune", "warm_learning_rate": 0.1, "learning_rate": 0.5}},
+        source="test",
+    )
     other = trained_by(config)
-    assert (other.train.policy, other.train.warm_learning_rate, other.train.learning_rate) == ("reset", None, 0.5)
-    assert other.train.model_copy(update={"policy": "finetune", "warm_learning_rate": 0.1}) == config.train
+    assert (other.train.policy, other.train.warm_learning_rate, other.train.learning_rate) == (
+        "reset",
+        None,
+        0.5,
+    )
+    assert (
+        other.train.model_copy(update={"policy": "finetune", "warm_learning_rate": 0.1})
+        == config.train
+    )
     assert other.data == config.data
     assert config.with_recipe(Recipe()) == config
 
@@ -36,10 +61,19 @@ def test_measured_models_train_as_the_others_where_nothing_else_is_said():
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        ({"steps": 50, "batch_size": 2, "image_size": [32, 48]}, {"steps": 50, "epochs": None, "batch_size": 2}),
+        (
+            {"steps": 50, "batch_size": 2, "image_size": [32, 48]},
+            {"steps": 50, "epochs": None, "batch_size": 2},
+        ),
         ({"train": {"epochs": 3}}, {"steps": None, "epochs": 3, "batch_size": 4}),
-        ({"epochs": 3, "train": {"weight_decay": 0.5}}, {"steps": None, "epochs": 3, "weight_decay": 0.5}),
-        ({"train": {"augment": {"mirror": False}, "optimizer": "adamw"}}, {"optimizer": "adamw", "steps": 10}),
+        (
+            {"epochs": 3, "train": {"weight_decay": 0.5}},
+            {"steps": None, "epochs": 3, "weight_decay": 0.5},
+        ),
+        (
+            {"train": {"augment": {"mirror": False}, "optimizer": "adamw"}},
+            {"optimizer": "adamw", "steps": 10},
+        ),
     ],
 )
 def test_a_recipe_changes_what_it_names(values, expected):
@@ -54,7 +88,11 @@ def test_a_recipe_changes_what_it_names(values, expected):
 
 def test_sections_of_train_are_changed_key_by_key():
     config = parse_config(
-        {"train": {"augment": {"mirror": False, "scale": [0.5, 2]}}, "final": {"train": {"augment": {"mirror": True}}}}, source="test"
+        {
+            "train": {"augment": {"mirror": False, "scale": [0.5, 2]}},
+            "final": {"train": {"augment": {"mirror": True}}},
+        },
+        source="test",
     )
     augment = trained_by(config).train.augment
     assert (augment.mirror, augment.scale) == (True, (0.5, 2))
@@ -98,7 +136,11 @@ def test_wrong_settings_are_refused_in_one_line(values, words):
         ({}, [0.02, 13], r"13 is 13 regions, more than budget.amount, 12"),
         ({}, [0.02, 2], r"\[0.02, 2\] are \[2, 2\] regions, which do not ascend"),
         ({}, [1], "1 is 1 regions, less than budget.start, 2"),
-        ({"unit": "clicks", "start": 2, "per_cycle": 2, "amount": 12}, [0.5], "final.budgets=0.5: a share of all clicks"),
+        (
+            {"unit": "clicks", "start": 2, "per_cycle": 2, "amount": 12},
+            [0.5],
+            "final.budgets=0.5: a share of all clicks",
+        ),
     ],
 )
 def test_budgets_that_the_run_cannot_meet_are_refused(budget, budgets, words):
@@ -108,14 +150,25 @@ def test_budgets_that_the_run_cannot_meet_are_refused(budget, budgets, words):
 
 
 def test_budgets_in_units():
-    config = parse_config({"budget": {"amount": 0.5}, "final": {"budgets": ["2 %", 0.125, 13]}}, source="test")
+    config = parse_config(
+        {"budget": {"amount": 0.5}, "final": {"budgets": ["2 %", 0.125, 13]}}, source="test"
+    )
     assert final_budgets(config, POOL) == (2, 13, 13)
-    assert [parse_config({"final": values}, source="test").final.num_repeats for values in ({}, {"budgets": [0.1]}, {"repeats": 5})] == [1, 3, 5]
+    assert [
+        parse_config({"final": values}, source="test").final.num_repeats
+        for values in ({}, {"budgets": [0.1]}, {"repeats": 5})
+    ] == [1, 3, 5]
 
 
 def test_settings_of_the_final_recipe_are_checked_like_those_of_train():
     for changes, words in (
-        ({"train": {"workers": 3, "batch_size": 8, "steps": 1}, "final": {"train": {"batch_size": 2}}}, "final.batch_size: 2"),
+        (
+            {
+                "train": {"workers": 3, "batch_size": 8, "steps": 1},
+                "final": {"train": {"batch_size": 2}},
+            },
+            "final.batch_size: 2",
+        ),
         ({"final": {"train": {"batch_norm": {"sync": True}}}}, "final.train.batch_norm.sync"),
     ):
         with pytest.raises(ConfigError, match=words):
@@ -163,12 +216,22 @@ def test_without_budgets_nothing_is_measured():
 
 
 @pytest.mark.parametrize(
-    ("costs", "expected"), [([179], None), ([180], 200), ([200], 200), ([199, 405], 400), ([199, 350], None), ([199, 350, 500], 400)]
+    ("costs", "expected"),
+    [
+        ([179], None),
+        ([180], 200),
+        ([200], 200),
+        ([199, 405], 400),
+        ([199, 350], None),
+        ([199, 350, 500], 400),
+    ],
 )
 def test_what_a_query_could_not_spend_is_no_reason_to_wait(costs, expected):
     """Queries of 200 pixels whose regions do not fill them; a tenth of a query is let go."""
     created = {**POOL, "num_pixels": 10_000, "amount": 1200}
-    config = parse_config({"budget": {"unit": "pixels"}, "final": {"budgets": [200, 400, 1200]}}, source="test")
+    config = parse_config(
+        {"budget": {"unit": "pixels"}, "final": {"budgets": [200, 400, 1200]}}, source="test"
+    )
     state = replace(at(len(costs) - 1, costs), created=created)
     assert budget_to_measure(state, config, len(costs) - 1) == expected
 
@@ -182,7 +245,15 @@ def test_budgets_that_share_a_cycle_are_measured_once():
 
 
 METRICS = {"val": {"miou": 0.5, "pixel_accuracy": 0.6, "iou": [0.4, None]}}
-MODEL = {"cycle": 0, "repeat": 0, "metrics": METRICS, "num_steps": 3, "num_images": 2, "train_seconds": 1.0, "evaluate_seconds": 1.0}
+MODEL = {
+    "cycle": 0,
+    "repeat": 0,
+    "metrics": METRICS,
+    "num_steps": 3,
+    "num_images": 2,
+    "train_seconds": 1.0,
+    "evaluate_seconds": 1.0,
+}
 MODELS = {"cycle": 0, "budget": 2, "mious": [0.5], "miou": 0.5, "spread": None, "seconds": 2.0}
 TRAINED = State(created={**POOL, "class_names": ["a", "b"], "unit": "regions"}, trained={0: {}})
 
@@ -201,7 +272,11 @@ def test_measured_models_fold_into_the_state():
     ("kind", "changes", "words"),
     [
         ("model_measured", {"metrics": {}}, "metrics lacks"),
-        ("model_measured", {"metrics": {"val": {**METRICS["val"], "iou": [0.1]}}}, "not those of 2 classes"),
+        (
+            "model_measured",
+            {"metrics": {"val": {**METRICS["val"], "iou": [0.1]}}},
+            "not those of 2 classes",
+        ),
         ("model_measured", {"cycle": 4}, "cycle 4 is measured and was not trained"),
         ("model_measured", {"repeat": "x"}, "repeat is 'x'"),
         ("models_measured", {"mious": [0.25]}, r"its mIoU are \[0.25\]"),

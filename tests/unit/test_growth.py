@@ -26,15 +26,20 @@ def test_a_long_list_is_searched_not_sorted_anew():
 def test_old_checkpoints_are_removed_once():
     removed = []
     context = SimpleNamespace(
-        storage=SimpleNamespace(remove=removed.append), config=parse_config({"cluster": {"keep_checkpoints": 3}}, source="test")
+        storage=SimpleNamespace(remove=removed.append),
+        config=parse_config({"cluster": {"keep_checkpoints": 3}}, source="test"),
     )
     trained, members = {}, {}
     for cycle in range(100):
-        trained[cycle] = {"files": {name: {"path": f"{cycle}/{name}"} for name in ("model.pt", "preview.npz")}}
+        trained[cycle] = {
+            "files": {name: {"path": f"{cycle}/{name}"} for name in ("model.pt", "preview.npz")}
+        }
         members[cycle] = {1: {"files": {"model.pt": {"path": f"{cycle}/1/model.pt"}}}}
         context.state = State(trained=trained, members=members)
         drop_old_checkpoints(context, cycle)
-    assert set(removed) == {f"{cycle}/{name}" for cycle in range(97) for name in ("model.pt", "1/model.pt")}
+    assert set(removed) == {
+        f"{cycle}/{name}" for cycle in range(97) for name in ("model.pt", "1/model.pt")
+    }
     assert len(removed) <= 2 * len(set(removed))
 
 
@@ -45,8 +50,20 @@ def test_a_query_asks_for_its_own_size_whatever_the_size_of_the_pool():
     for num_images in (200, 2_000):
         image, region = np.divmod(np.arange(20 * num_images), 20)
         scores = random.random(len(image)) + (image < 20)
-        columns = (image, [f"{one:06d}" for one in image.tolist()], region, scores, random.integers(100, 900, len(image)))
-        table = pa.table([pa.array(column).cast(field.type) for column, field in zip(columns, SCORE_SCHEMA, strict=True)], schema=SCORE_SCHEMA)
+        columns = (
+            image,
+            [f"{one:06d}" for one in image.tolist()],
+            region,
+            scores,
+            random.integers(100, 900, len(image)),
+        )
+        table = pa.table(
+            [
+                pa.array(column).cast(field.type)
+                for column, field in zip(columns, SCORE_SCHEMA, strict=True)
+            ],
+            schema=SCORE_SCHEMA,
+        )
         table = table.append_column("key", table.column("score").cast(pa.float64()))
         numbers = asked[num_images] = []
 
@@ -56,7 +73,10 @@ def test_a_query_asks_for_its_own_size_whatever_the_size_of_the_pool():
             return best.append_column("reason", pa.array(["topk"] * len(best), pa.string()))
 
         basket = Basket(
-            100 * 500, costs_of=lambda rows: rows.column("num_pixels").to_numpy().copy(), boxes_of=lambda image, regions: regions, per_image=2
+            100 * 500,
+            costs_of=lambda rows: rows.column("num_pixels").to_numpy().copy(),
+            boxes_of=lambda image, regions: regions,
+            per_image=2,
         )
         fill_in_order(basket, order, typical_cost=500)
         assert 0 <= basket.left < 100

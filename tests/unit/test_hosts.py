@@ -14,7 +14,10 @@ from ray_al.driver import host
 from ray_al.driver.cluster import check_address
 
 
-@pytest.mark.parametrize("address", ["ray://head:10001", "http://head:8265", "head", "head:", "head:port", "anyscale://x"])
+@pytest.mark.parametrize(
+    "address",
+    ["ray://head:10001", "http://head:8265", "head", "head:", "head:port", "anyscale://x"],
+)
 def test_an_address_that_is_no_heads_is_refused_in_one_line(address):
     with pytest.raises(ConfigError, match="HOST:PORT") as caught:
         check_address(address)
@@ -36,7 +39,11 @@ def test_the_doctor_finds_a_cluster_that_is_gone(monkeypatch):
 
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     ok, found, remedy = doctor._cluster()
-    assert (ok, "no cluster answers there" in found, "unset RAY_ADDRESS" in remedy) == (False, True, True)
+    assert (ok, "no cluster answers there" in found, "unset RAY_ADDRESS" in remedy) == (
+        False,
+        True,
+        True,
+    )
 
 
 def test_addresses_that_ray_resolves_itself_and_an_open_port_pass():
@@ -46,7 +53,11 @@ def test_addresses_that_ray_resolves_itself_and_an_open_port_pass():
         check_address(f"127.0.0.1:{server.getsockname()[1]}")
 
 
-@pytest.mark.parametrize(("facts", "follows"), [([3, 3, 3, 3], 3), ([3, 3, 4, 4, 4], 4)], ids=["no progress", "some progress"])
+@pytest.mark.parametrize(
+    ("facts", "follows"),
+    [([3, 3, 3, 3], 3), ([3, 3, 4, 4, 4], 4)],
+    ids=["no progress", "some progress"],
+)
 def test_a_driver_that_dies_again_and_again_is_given_up(monkeypatch, facts, follows):
     import ray
 
@@ -110,7 +121,12 @@ main()
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("command", ["raises", "stuck"])
 def test_a_signal_ends_a_command_with_130_and_one_line(command, number):
-    process = subprocess.Popen([sys.executable, "-c", STUCK, command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", STUCK, command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     assert process.stdout.readline() == "ready\n"
     process.send_signal(number)
     _, errors = process.communicate(timeout=20)
@@ -126,7 +142,9 @@ def test_what_is_waited_for_is_shown_until_it_comes(tmp_path):
 
     status = StatusFile(Storage(str(tmp_path)))
     status.note(State(), "train", 0, 0, "waiting for 2 training workers to start, 10 s")
-    assert progress_line(Storage(str(tmp_path))).endswith(": waiting for 2 training workers to start, 10 s")
+    assert progress_line(Storage(str(tmp_path))).endswith(
+        ": waiting for 2 training workers to start, 10 s"
+    )
     status.note(State(), "train", 1, 4)
     status.note(State(), "train", 4, 4)
     assert progress_line(Storage(str(tmp_path))).endswith(": train 4/4")

@@ -16,9 +16,18 @@ from ray_al.driver.loop import Outcome
 
 LONG = {
     "run": (["run", "c.yaml", "--out", "new"], "ray_al.driver.create.measure_batch_size"),
-    "run, reading the pool": (["run", "c.yaml", "--out", "new"], "ray_al.driver.create.build_manifest"),
-    "run, writing": (["run", "c.yaml", "--out", "new", "--set", "score.batch_size=2"], "ray_al.driver.create.Journal.append"),
-    "demo": (["demo", "--out", "new", "--set", "cluster.host=process", "--set", "score.workers=0"], "ray_al.driver.create.check_pool"),
+    "run, reading the pool": (
+        ["run", "c.yaml", "--out", "new"],
+        "ray_al.driver.create.build_manifest",
+    ),
+    "run, writing": (
+        ["run", "c.yaml", "--out", "new", "--set", "score.batch_size=2"],
+        "ray_al.driver.create.Journal.append",
+    ),
+    "demo": (
+        ["demo", "--out", "new", "--set", "cluster.host=process", "--set", "score.workers=0"],
+        "ray_al.driver.create.check_pool",
+    ),
     "sweep": (["sweep", "s.yaml", "--out", "new"], "ray_al.sweep.plan.check_pool"),
     "sweep, writing": (["sweep", "s.yaml", "--out", "new"], "ray_al.sweep.tuner.trial_file"),
     "datasets check": (["datasets", "check", "c.yaml"], "ray_al.datasets.check.look"),
@@ -33,16 +42,24 @@ CONFIG = (
 
 
 @pytest.mark.parametrize(
-    ("name", "send"), [*((name, signal.SIGINT) for name in LONG), *((name, signal.SIGTERM) for name in ("run, writing", "datasets check"))]
+    ("name", "send"),
+    [
+        *((name, signal.SIGINT) for name in LONG),
+        *((name, signal.SIGTERM) for name in ("run, writing", "datasets check")),
+    ],
 )
 def test_a_signal_ends_every_command_in_one_line(name, send, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     synthetic.write_synthetic(str(tmp_path / "data"), num_images=4, seed=0)
     (tmp_path / "c.yaml").write_text(CONFIG)
-    (tmp_path / "s.yaml").write_text(f"{{name: s, run: {CONFIG}, space: {{strategy.score: [entropy]}}, seeds: [0]}}")
+    (tmp_path / "s.yaml").write_text(
+        f"{{name: s, run: {CONFIG}, space: {{strategy.score: [entropy]}}, seeds: [0]}}"
+    )
     before = sorted(os.listdir(tmp_path))
     arguments, place = LONG[name]
-    monkeypatch.setattr(place, lambda *arguments, **options: os.kill(os.getpid(), send) or signal.pause())
+    monkeypatch.setattr(
+        place, lambda *arguments, **options: os.kill(os.getpid(), send) or signal.pause()
+    )
     if place.endswith(".look"):  # in threads, as it is meant to be; signals come to the main thread
         monkeypatch.setattr(place, lambda *arguments, **options: os.kill(os.getpid(), send))
     monkeypatch.setattr(signal, "pause", lambda: pytest.fail("the signal was not heeded"))
@@ -72,7 +89,9 @@ def test_of_two_that_draw_the_same_scenes_both_find_them_whole(tmp_path, monkeyp
 
     def draw(*arguments):
         monkeypatch.setattr(synthetic, "draw_scene", real)
-        synthetic.write_synthetic(root, num_images=4, seed=0)  # another process, which is done first
+        synthetic.write_synthetic(
+            root, num_images=4, seed=0
+        )  # another process, which is done first
         return real(*arguments)
 
     monkeypatch.setattr(synthetic, "draw_scene", draw)
@@ -110,11 +129,18 @@ def test_whoever_looks_on_stops_nobody(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("send", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 def test_a_signal_while_a_run_is_made_leaves_nothing(send, tmp_path):
-    (tmp_path / "c.yaml").write_text("{data: {dataset: synthetic, num_images: 400, root: data}, budget: {start: 2, per_cycle: 2, amount: 4}}")
+    (tmp_path / "c.yaml").write_text(
+        "{data: {dataset: synthetic, num_images: 400, root: data}, budget: {start: 2, per_cycle: 2, amount: 4}}"
+    )
     command = [sys.executable, "-m", "ray_al.cli", "run", "c.yaml", "--out", "runs/x"]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     process = subprocess.Popen(
-        command, cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler)
+        command,
+        cwd=tmp_path,
+        env=env,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     while not list(tmp_path.glob(".data-*/train/00020.png")):  # it draws its scenes
         assert process.poll() is None
@@ -138,7 +164,13 @@ cli.main()
 def test_an_interrupt_while_text_is_executed_leaves_the_exit_code(tmp_path):
     """Python ends such a process by SIGINT, though the interrupt was caught."""
     (tmp_path / "inside_text.py").write_text(INSIDE_TEXT)
-    done = subprocess.run([sys.executable, "-m", "inside_text"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-m", "inside_text"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert (done.returncode, done.stderr) == (130, "interrupted\n")
 
 

@@ -42,10 +42,15 @@ def test_every_sweep_for_labels_saved_measures_all_at_the_same_budgets(path):
     random, *others = (set(config.final.budgets) for config in configs)
     assert all(other == others[0] for other in others)
     assert others[0] <= random
-    assert {Path(config.features.store.root).name for config in configs} == {f"features_{path.stem.split('_')[0]}"}
+    assert {Path(config.features.store.root).name for config in configs} == {
+        f"features_{path.stem.split('_')[0]}"
+    }
     names = group_names(fixed_settings(sweep))
     assert names[0] == "random-topk"
-    trials = [make_trial(sweep, setting, 10, index=0, group=name) for name, setting in zip(names, fixed_settings(sweep), strict=True)]
+    trials = [
+        make_trial(sweep, setting, 10, index=0, group=name)
+        for name, setting in zip(names, fixed_settings(sweep), strict=True)
+    ]
     check_endpoint(sweep, trials)
 
 
@@ -62,7 +67,12 @@ def prepare():
 def test_cluster_yaml_passes_rays_schema(prepare):
     values = yaml.safe_load((ROOT / "cluster.yaml").read_text())
     prepare(values)
-    assert values["available_node_types"]["score"]["node_config"]["InstanceMarketOptions"]["MarketType"] == "spot"
+    assert (
+        values["available_node_types"]["score"]["node_config"]["InstanceMarketOptions"][
+            "MarketType"
+        ]
+        == "spot"
+    )
     del values["available_node_types"]["train"]["resources"]
     values["avilable"] = 1
     with pytest.raises(jsonschema.ValidationError, match="avilable|resources"):

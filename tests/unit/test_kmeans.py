@@ -20,7 +20,9 @@ def slow_lloyd(points, centroids, weights, iterations):
             for cluster in range(len(centroids)):
                 rows = labels == cluster
                 if weights[rows].sum() > 0:
-                    centroids[cluster] = (weights[rows, None] * points[rows]).sum(axis=0) / weights[rows].sum()
+                    centroids[cluster] = (weights[rows, None] * points[rows]).sum(axis=0) / weights[
+                        rows
+                    ].sum()
     return labels, centroids
 
 
@@ -29,8 +31,16 @@ def test_lloyd_against_loops(weighted):
     rng = np.random.default_rng(0)
     points = (rng.normal(size=(200, 5)) + 3 * rng.integers(0, 3, (200, 1)) + 100).astype(np.float32)
     weights = rng.random(200) if weighted else np.ones(200)
-    start = kmeans_plus_plus(Space.of(points - points[0]), k=6, rng=np.random.default_rng(4), weights=weights)
-    found = kmeans(points, num_clusters=6, rng=np.random.default_rng(4), weights=weights if weighted else None, iterations=4)
+    start = kmeans_plus_plus(
+        Space.of(points - points[0]), k=6, rng=np.random.default_rng(4), weights=weights
+    )
+    found = kmeans(
+        points,
+        num_clusters=6,
+        rng=np.random.default_rng(4),
+        weights=weights if weighted else None,
+        iterations=4,
+    )
     labels, centroids = slow_lloyd(points, points[start], weights, 4)
     assert np.array_equal(found.labels, labels)
     np.testing.assert_allclose(found.centroids, centroids, rtol=1e-4)
@@ -49,17 +59,32 @@ def test_an_empty_cluster_goes_to_the_worst_served_row():
     centroids = np.array([[0, 0], [50, 50], [60, 60]], dtype=np.float32)
     labels, squared = module._assign(points, centroids)
     assert labels.tolist() == [0] * 5
-    assert module._update(points, labels, squared, np.ones(5), centroids)[1:].tolist() == [[9, 9], [5, 5]]
+    assert module._update(points, labels, squared, np.ones(5), centroids)[1:].tolist() == [
+        [9, 9],
+        [5, 5],
+    ]
     light = np.array([1, 1, 1, 1, 0.01])
-    assert module._update(points, labels, squared, light, centroids)[1:].tolist() == [[5, 5], [9, 9]]
+    assert module._update(points, labels, squared, light, centroids)[1:].tolist() == [
+        [5, 5],
+        [9, 9],
+    ]
 
 
 def test_no_cluster_twice():
     points = np.repeat(np.array([[1.0, 2.0], [3.0, 4.0]], dtype=np.float32), 10, axis=0)
     found = kmeans(points, num_clusters=7, rng=np.random.default_rng(0))
     assert sorted(found.centroids.tolist()) == [[1, 2], [3, 4]]
-    assert len(kmeans(np.ones((9, 3), dtype=np.float32), num_clusters=4, rng=np.random.default_rng(0)).centroids) == 1
-    assert kmeans(points, num_clusters=2, rng=np.random.default_rng(0), weights=np.zeros(20)).labels[[0, 10]].tolist() != [0, 0]
+    assert (
+        len(
+            kmeans(
+                np.ones((9, 3), dtype=np.float32), num_clusters=4, rng=np.random.default_rng(0)
+            ).centroids
+        )
+        == 1
+    )
+    assert kmeans(
+        points, num_clusters=2, rng=np.random.default_rng(0), weights=np.zeros(20)
+    ).labels[[0, 10]].tolist() != [0, 0]
 
 
 @pytest.mark.parametrize("stale", [1, 64])
@@ -70,7 +95,10 @@ def test_draws_follow_squared_distances(monkeypatch, stale):
     weights = np.array([1.0, 2.0, 1.0, 0.5, 1.0])
     space = Space.of(points)
     rng = np.random.default_rng(0)
-    counts = Counter(tuple(kmeans_plus_plus(space, k=3, rng=rng, weights=weights, first=0).tolist()) for _ in range(3000))
+    counts = Counter(
+        tuple(kmeans_plus_plus(space, k=3, rng=rng, weights=weights, first=0).tolist())
+        for _ in range(3000)
+    )
 
     def share(chosen):
         squared = weights * ((points - points[list(chosen)].T) ** 2).min(axis=1)
@@ -83,16 +111,26 @@ def test_draws_follow_squared_distances(monkeypatch, stale):
 
 def test_weight_zero_is_never_drawn_and_a_longer_answer_begins_with_a_shorter():
     rng = np.random.default_rng(2)
-    points, weights = rng.normal(size=(50, 3)).astype(np.float32), (np.arange(50) % 2).astype(np.float64)
+    points, weights = (
+        rng.normal(size=(50, 3)).astype(np.float32),
+        (np.arange(50) % 2).astype(np.float64),
+    )
     long = kmeans_plus_plus(Space.of(points), k=25, rng=np.random.default_rng(1), weights=weights)
     assert sorted(long) == list(range(1, 50, 2))
     for k in (1, 2, 7):
-        assert kmeans_plus_plus(Space.of(points), k=k, rng=np.random.default_rng(1), weights=weights).tolist() == long[:k].tolist()
+        assert (
+            kmeans_plus_plus(
+                Space.of(points), k=k, rng=np.random.default_rng(1), weights=weights
+            ).tolist()
+            == long[:k].tolist()
+        )
 
 
 def test_each_centroid_has_its_own_row():
     points = np.array([[0.0], [1.0], [10.0], [11.0]], dtype=np.float32)
-    assert nearest_rows(points, np.array([[0.1], [0.2], [10.9], [0.3]], dtype=np.float32)).tolist() == [0, 1, 3, 2]
+    assert nearest_rows(
+        points, np.array([[0.1], [0.2], [10.9], [0.3]], dtype=np.float32)
+    ).tolist() == [0, 1, 3, 2]
 
 
 def test_distances_of_outer_products_against_the_products():

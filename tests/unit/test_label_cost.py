@@ -106,11 +106,15 @@ def test_no_straight_line_has_a_vertex(seed):
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:80, :80]
     for angle in rng.uniform(0, np.pi, 10):
-        ids = ((y - rng.uniform(20, 60)) * np.cos(angle) > (x - rng.uniform(20, 60)) * np.sin(angle)).astype(np.uint8)
+        ids = (
+            (y - rng.uniform(20, 60)) * np.cos(angle) > (x - rng.uniform(20, 60)) * np.sin(angle)
+        ).astype(np.uint8)
         assert boundary_clicks(ids)[1] == 0
 
 
-@pytest.mark.parametrize("corners", [[(20, 20), (180, 40), (60, 170)], [(10, 100), (100, 10), (190, 100), (100, 190)]])
+@pytest.mark.parametrize(
+    "corners", [[(20, 20), (180, 40), (60, 170)], [(10, 100), (100, 10), (190, 100), (100, 190)]]
+)
 def test_the_vertices_of_a_drawn_polygon_are_found_again(corners):
     image = Image.new("L", (200, 200))
     ImageDraw.Draw(image).polygon(corners, fill=1)
@@ -123,7 +127,9 @@ def test_the_vertices_of_a_drawn_polygon_are_found_again(corners):
 @pytest.mark.parametrize("kind", ["dense", "dominant", "classes"])
 def test_clicks_never_exceed_what_was_reserved(kind, seed):
     rng = np.random.default_rng(seed)
-    kinds = [label(kind, **({"max_clicks": cap} if kind == "dense" else {})) for cap in (1, 3, 10_000)]
+    kinds = [
+        label(kind, **({"max_clicks": cap} if kind == "dense" else {})) for cap in (1, 3, 10_000)
+    ]
     for height, width in [(1, 1), (1, 2), (2, 2), (1, 9), (3, 3), (12, 17)]:
         ids = rng.choice(np.array([0, 1, 2, 3, 255], np.uint8), size=(height, width))
         region = rng.random((height, width)) < 0.7
@@ -148,14 +154,28 @@ def test_other_kinds_by_their_label():
 
 @pytest.mark.parametrize(
     ("kind", "num_pixels", "bound"),
-    [("dominant", 900, 1), ("classes", 900, 19), ("classes", 7, 7), ("classes", 1, 1), ("dense", 900, 100), ("dense", 1, 1), ("dense", 2, 6)],
+    [
+        ("dominant", 900, 1),
+        ("classes", 900, 19),
+        ("classes", 7, 7),
+        ("classes", 1, 1),
+        ("dense", 900, 100),
+        ("dense", 1, 1),
+        ("dense", 2, 6),
+    ],
 )
 def test_what_is_reserved(kind, num_pixels, bound):
     assert label(kind).most_clicks(num_pixels, 19) == bound
 
 
 @pytest.mark.parametrize(
-    ("unit", "most", "cost", "of_pool"), [("regions", 1, 7, 40), ("pixels", 100, 7, 5000), ("images", 1, 2, 10), ("clicks", 100, 30, None)]
+    ("unit", "most", "cost", "of_pool"),
+    [
+        ("regions", 1, 7, 40),
+        ("pixels", 100, 7, 5000),
+        ("images", 1, 2, 10),
+        ("clicks", 100, 30, None),
+    ],
 )
 def test_what_a_region_costs_in_each_unit(unit, most, cost, of_pool):
     unit = UNITS.parse(unit)
@@ -165,4 +185,9 @@ def test_what_a_region_costs_in_each_unit(unit, most, cost, of_pool):
 
 
 def test_regions_of_which_nobody_knows_the_size_yet():
-    assert [UNITS.parse(unit).bounds(None, label(), 5) for unit in UNITS.kinds] == [(1, 1), (1, 1 << 62), (1, 1), (100, 100)]
+    assert [UNITS.parse(unit).bounds(None, label(), 5) for unit in UNITS.kinds] == [
+        (1, 1),
+        (1, 1 << 62),
+        (1, 1),
+        (100, 100),
+    ]

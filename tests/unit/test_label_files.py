@@ -34,7 +34,17 @@ class Regions:
 
 def query():
     rows = [
-        {"image_index": i, "image_id": f"i{i}", "region": 1, "score": 0.5, "num_pixels": 600, "rank": i, "reason": "", "cost": 1} for i in range(3)
+        {
+            "image_index": i,
+            "image_id": f"i{i}",
+            "region": 1,
+            "score": 0.5,
+            "num_pixels": 600,
+            "rank": i,
+            "reason": "",
+            "cost": 1,
+        }
+        for i in range(3)
     ]
     return pa.Table.from_pylist(rows, schema=QUERY_SCHEMA)
 
@@ -85,7 +95,10 @@ def test_a_task_holds_what_people_need(tasks):
     assert [c["name"] for c in manifest["classes"]] == ["a", "b"]
     assert manifest["tasks"][0]["context"] == [5, 15, 35, 55]
     assert Image.open(io.BytesIO(tasks.read("tasks/task-00000.png"))).size == (40, 30)
-    assert decode_mask(tasks.read("tasks/task-00001.proposal.png")).tolist() == np.ones((20, 30)).tolist()
+    assert (
+        decode_mask(tasks.read("tasks/task-00001.proposal.png")).tolist()
+        == np.ones((20, 30)).tolist()
+    )
 
 
 def test_answers_of_both_sizes_are_taken_and_wrong_ones_refused(tasks):
@@ -107,7 +120,13 @@ def test_what_was_taken_is_not_taken_again(tasks):
     assert len(collect(tasks, {("i0", 1)}).table) == 0
 
 
-@pytest.mark.parametrize(("mask", "words"), [(np.ones((3, 4), np.uint8), "3x4 pixels, expected 20x30"), (np.ones((20, 30, 3), np.uint8), "mode RGB")])
+@pytest.mark.parametrize(
+    ("mask", "words"),
+    [
+        (np.ones((3, 4), np.uint8), "3x4 pixels, expected 20x30"),
+        (np.ones((20, 30, 3), np.uint8), "mode RGB"),
+    ],
+)
 def test_wrong_masks_say_why(tasks, mask, words):
     buffer = io.BytesIO()
     Image.fromarray(mask).save(buffer, format="PNG")
@@ -118,7 +137,10 @@ def test_wrong_masks_say_why(tasks, mask, words):
 
 def test_only_the_regions_pixels_are_taken(tmp_path):
     tasks = write(tmp_path, part=True)
-    assert decode_mask(tasks.read("tasks/task-00000.region.png")).tolist() == (np.broadcast_to(CORNER, (20, 30)) * 255).tolist()
+    assert (
+        decode_mask(tasks.read("tasks/task-00000.region.png")).tolist()
+        == (np.broadcast_to(CORNER, (20, 30)) * 255).tolist()
+    )
     answer(tasks, "task-00000", np.ones((20, 30), np.uint8))
     (png,) = collect(tasks, part=True).table.column("mask").to_pylist()
     assert decode_mask(png).tolist() == np.where(np.broadcast_to(CORNER, (20, 30)), 1, 255).tolist()
@@ -126,13 +148,23 @@ def test_only_the_regions_pixels_are_taken(tmp_path):
 
 @pytest.mark.parametrize(
     ("kind", "text", "classes", "clicks"),
-    [("dominant", '["b"]', [1], 1), ("dominant", "[]", [], 1), ("classes", '["b", 0]', [0, 1], 2), ("classes", "[]", [], 1)],
+    [
+        ("dominant", '["b"]', [1], 1),
+        ("dominant", "[]", [], 1),
+        ("classes", '["b", 0]', [0, 1], 2),
+        ("classes", "[]", [], 1),
+    ],
 )
 def test_classes_are_named_in_json(tmp_path, kind, text, classes, clicks):
     tasks = write(tmp_path, kind, part=True)
     tasks.replace("tasks/task-00001.classes.json", text.encode())
     (row,) = collect(tasks, kind=kind, part=True).table.to_pylist()
-    assert (row["image_id"], row["kind"], row["classes"], row["clicks"]) == ("i1", kind, classes, clicks)
+    assert (row["image_id"], row["kind"], row["classes"], row["clicks"]) == (
+        "i1",
+        kind,
+        classes,
+        clicks,
+    )
     assert (decode_mask(row["mask"]) == np.where(np.broadcast_to(CORNER, (20, 30)), 255, 0)).all()
 
 
@@ -157,7 +189,12 @@ def test_tasks_json_is_not_read(tasks):
     answer(tasks, "task-00000", np.ones((20, 30), np.uint8))
     tasks.replace("tasks/tasks.json", b"{}")
     (row,) = collect(tasks).table.to_pylist()
-    assert (row["image_id"], row["region"], row["box"], row["kind"]) == ("i0", 1, [10, 20, 30, 50], "dense")
+    assert (row["image_id"], row["region"], row["box"], row["kind"]) == (
+        "i0",
+        1,
+        [10, 20, 30, 50],
+        "dense",
+    )
 
 
 def good(storage, name):
@@ -171,7 +208,9 @@ def test_what_is_no_file_is_refused_and_the_others_are_taken(tasks, tmp_path):
     (tmp_path / "tasks/task-00001.mask.png").mkdir()
     labels = collect(tasks)
     assert labels.table.column("image_id").to_pylist() == ["i2"]
-    assert all("no file that can be read" in row["reason"] and not row["final"] for row in labels.refused)
+    assert all(
+        "no file that can be read" in row["reason"] and not row["final"] for row in labels.refused
+    )
     assert [row["image_id"] for row in labels.refused] == ["i0", "i1"]
 
 
@@ -194,12 +233,17 @@ def test_capitals_in_a_name_do_not_matter_but_two_answers_do(tasks):
     tasks.replace("tasks/task-00000.Mask.png", tasks.read("tasks/task-00000.mask.png"))
     labels = collect(tasks)
     assert labels.table.column("image_id").to_pylist() == ["i1"]
-    assert "several files answer this task (task-00000.Mask.png, task-00000.mask.png)" in labels.refused[0]["reason"]
+    assert (
+        "several files answer this task (task-00000.Mask.png, task-00000.mask.png)"
+        in labels.refused[0]["reason"]
+    )
 
 
 def test_a_label_holds_the_digest_of_its_answer(tasks):
     data = good(tasks, "task-00000")
-    assert collect(tasks).table.column("answer_sha256").to_pylist() == [hashlib.sha256(data).hexdigest()]
+    assert collect(tasks).table.column("answer_sha256").to_pylist() == [
+        hashlib.sha256(data).hexdigest()
+    ]
 
 
 def test_a_region_mask_in_the_folder_is_not_read(tmp_path):
@@ -212,6 +256,9 @@ def test_a_region_mask_in_the_folder_is_not_read(tmp_path):
 
 def test_what_is_left_out_moves_no_number(tmp_path):
     tasks = write(tmp_path, leave_out={("i0", 1)})
-    assert [task["name"] for task in json.loads(tasks.read("tasks/tasks.json"))["tasks"]] == ["task-00001", "task-00002"]
+    assert [task["name"] for task in json.loads(tasks.read("tasks/tasks.json"))["tasks"]] == [
+        "task-00001",
+        "task-00002",
+    ]
     good(tasks, "task-00001")
     assert collect(tasks).table.column("image_id").to_pylist() == ["i1"]

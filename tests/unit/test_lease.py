@@ -22,7 +22,12 @@ def storage(tmp_path):
 
 @pytest.fixture
 def fast(monkeypatch):
-    for name, seconds in (("HEARTBEAT_S", 0.05), ("STALE_S", 2.0), ("GRACE_S", 0.2), ("LOOK_S", 0.1)):
+    for name, seconds in (
+        ("HEARTBEAT_S", 0.05),
+        ("STALE_S", 2.0),
+        ("GRACE_S", 0.2),
+        ("LOOK_S", 0.1),
+    ):
         monkeypatch.setattr(module, name, seconds)
 
 
@@ -39,7 +44,12 @@ def wait_for_beat(storage, after):
 
 def from_elsewhere(storage, **changes):
     """The lease as a driver of another machine would have written it."""
-    storage.replace(NAME, json.dumps({**this_process(), "host": "another", "token": "other", "beats": 0, **changes}).encode())
+    storage.replace(
+        NAME,
+        json.dumps(
+            {**this_process(), "host": "another", "token": "other", "beats": 0, **changes}
+        ).encode(),
+    )
 
 
 def test_the_heartbeat_outlives_writes_that_fail(storage, fast, monkeypatch):
@@ -96,11 +106,17 @@ def test_a_damaged_lease_that_nobody_renews_is_taken_over(storage, fast, monkeyp
         assert json.loads(storage.read(NAME))["pid"] == this_process()["pid"]
 
 
-@pytest.mark.parametrize("change", [{"host": "another"}, {"machine": "the same host name, another machine or container"}])
-def test_the_holder_on_another_machine_is_known_by_its_heartbeat(storage, fast, monkeypatch, change):
+@pytest.mark.parametrize(
+    "change", [{"host": "another"}, {"machine": "the same host name, another machine or container"}]
+)
+def test_the_holder_on_another_machine_is_known_by_its_heartbeat(
+    storage, fast, monkeypatch, change
+):
     dead = {"pid": 1, "ticks": 1.0}
     from_elsewhere(storage, **{"host": this_process()["host"], **change}, **dead)
-    taken = threading.Thread(target=lambda: (time.sleep(0.3), from_elsewhere(storage, **change, beats=1)))
+    taken = threading.Thread(
+        target=lambda: (time.sleep(0.3), from_elsewhere(storage, **change, beats=1))
+    )
     taken.start()
     with pytest.raises(RunHeldError):
         Lease(storage).acquire()

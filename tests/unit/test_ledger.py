@@ -16,7 +16,14 @@ REF = FileRef.of("cycles/0000/start.parquet", b"x").as_dict()
 
 
 def selected(cycle: int, cost: int) -> dict:
-    return {"cycle": cycle, "query": REF, "num_regions": cost, "num_pixels": cost * 100, "cost": cost, "seconds": 0.0}
+    return {
+        "cycle": cycle,
+        "query": REF,
+        "num_regions": cost,
+        "num_pixels": cost * 100,
+        "cost": cost,
+        "seconds": 0.0,
+    }
 
 
 def received(cycle: int, cost: int, refused: list | None = None) -> dict:
@@ -44,7 +51,9 @@ def test_budget_is_reserved_spent_and_refunded(tmp_path):
     refused = {"image_id": "a", "region": 0, "reason": "broken", "final": True}
     state = fold([journal.append("labels_received", received(-1, 2, [refused]))], state)
     assert (state.spent, state.reserved) == (2, 1)
-    state = fold([journal.append("query_closed", {"cycle": -1, "num_unanswered": 1, "refunded": 1})], state)
+    state = fold(
+        [journal.append("query_closed", {"cycle": -1, "num_unanswered": 1, "refunded": 1})], state
+    )
     assert (state.spent, state.reserved, state.remaining) == (2, 0, 2)
     assert state.refused == (refused,)
     assert state.queries[-1].closed

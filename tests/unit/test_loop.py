@@ -26,13 +26,21 @@ from ray_al.train.trainer import LocalTrainer, open_trainer
 
 
 def tiny(num_classes: int) -> nn.Module:
-    return nn.Sequential(nn.Conv2d(3, 6, 3, padding=1, stride=2), nn.BatchNorm2d(6), nn.ReLU(), nn.Dropout(0.1), nn.Conv2d(6, num_classes, 1))
+    return nn.Sequential(
+        nn.Conv2d(3, 6, 3, padding=1, stride=2),
+        nn.BatchNorm2d(6),
+        nn.ReLU(),
+        nn.Dropout(0.1),
+        nn.Conv2d(6, num_classes, 1),
+    )
 
 
 def make_config(**train) -> RunConfig:
     values = {"steps": 6, "batch_size": 4, "threads": 1, "learning_rate": 0.01, **train}
     data = {"dataset": "synthetic", "num_images": 6, "image_size": [32, 48]}
-    return parse_config({"data": data, "model": {"name": f"{__name__}:tiny"}, "train": values}, source="test")
+    return parse_config(
+        {"data": data, "model": {"name": f"{__name__}:tiny"}, "train": values}, source="test"
+    )
 
 
 def make_run(root: str, config: RunConfig) -> list[FileRef]:
@@ -46,11 +54,25 @@ def make_run(root: str, config: RunConfig) -> list[FileRef]:
         mask = read_mask(file.mask_uri, dataset.decoder)
         for region, (left, right) in enumerate(((0, width // 2), (width // 2, width))):
             png = encode_mask(np.ascontiguousarray(mask[:, left:right]))
-            row = (index, file.image_id, region, [0, left, height, right], "dense", png, None, 1, "test", 0.0)
+            row = (
+                index,
+                file.image_id,
+                region,
+                [0, left, height, right],
+                "dense",
+                png,
+                None,
+                1,
+                "test",
+                0.0,
+            )
             labels.append(dict(zip(LABEL_SCHEMA.names, row, strict=True)))
     storage.replace("manifest.parquet", parquet(rows, MANIFEST_SCHEMA))
     parts = ([row for row in labels if row["region"] == 0][:4], labels[1:2])
-    return [storage.put(f"labels/part-{i}.parquet", parquet(part, LABEL_SCHEMA), attempt=0) for i, part in enumerate(parts)]
+    return [
+        storage.put(f"labels/part-{i}.parquet", parquet(part, LABEL_SCHEMA), attempt=0)
+        for i, part in enumerate(parts)
+    ]
 
 
 def parquet(rows: list[dict], schema: pa.Schema) -> bytes:
@@ -60,7 +82,11 @@ def parquet(rows: list[dict], schema: pa.Schema) -> bytes:
 
 
 def make_plan(parts, cycle: int = 0, **changes) -> TrainPlan:
-    values = {"output": f"cycles/{cycle:04d}/checkpoint", "progress": f"cycles/{cycle:04d}/progress.pt", **changes}
+    values = {
+        "output": f"cycles/{cycle:04d}/checkpoint",
+        "progress": f"cycles/{cycle:04d}/progress.pt",
+        **changes,
+    }
     return TrainPlan(cycle=cycle, attempt=1, seed=0, label_parts=tuple(parts), **values)
 
 
@@ -78,7 +104,9 @@ def test_a_plan_gives_files_metrics_and_losses(tmp_path):
     files = open_dataset(config.data).splits["train"][:2]
     result = train(str(tmp_path), config, preview_images=files, splits=("val", "test"))
     assert set(result.files) == {"model.pt", "optimizer.pt", "preview.npz"}
-    assert set(result.metrics) == {split for split in ("val", "test") if open_dataset(config.data).splits.get(split)}
+    assert set(result.metrics) == {
+        split for split in ("val", "test") if open_dataset(config.data).splits.get(split)
+    }
     assert result.metrics["val"].num_images > 0
     assert [step for step, _ in result.losses] == list(range(6))
     assert sum(result.class_pixels) > 0
@@ -96,7 +124,11 @@ def test_equal_bytes_cold_and_warm(tmp_path):
     first = warm.train(make_plan(parts[:1], 0))
     second = warm.train(make_plan(parts, 1))
     cold = train(str(tmp_path / "b"), config, cycle=1)
-    assert second.files["model.pt"].sha256 == cold.files["model.pt"].sha256 != first.files["model.pt"].sha256
+    assert (
+        second.files["model.pt"].sha256
+        == cold.files["model.pt"].sha256
+        != first.files["model.pt"].sha256
+    )
     assert second.class_pixels == cold.class_pixels != first.class_pixels
 
 
@@ -106,16 +138,27 @@ def test_resuming_inside_a_cycle_changes_no_byte(tmp_path):
     parts = make_run(str(tmp_path / "b"), config)
     calls = iter([False] * 3 + [True])
     with pytest.raises(TrainStopped):
-        LocalTrainer(config, str(tmp_path / "b")).train(make_plan(parts), should_stop=lambda: next(calls))
+        LocalTrainer(config, str(tmp_path / "b")).train(
+            make_plan(parts), should_stop=lambda: next(calls)
+        )
     seen = []
-    again = LocalTrainer(config, str(tmp_path / "b")).train(make_plan(parts), lambda step, total: seen.append(step))
+    again = LocalTrainer(config, str(tmp_path / "b")).train(
+        make_plan(parts), lambda step, total: seen.append(step)
+    )
     assert seen == [4, 5, 6]
     assert again.files["model.pt"].sha256 == whole.files["model.pt"].sha256
     assert again.losses == whole.losses
     assert not Storage(str(tmp_path / "b")).exists("cycles/0000/progress.pt")
 
 
-@pytest.mark.parametrize("change", [lambda data: b"", lambda data: data[:-9], lambda data: data[:5000] + bytes([data[5000] ^ 1]) + data[5001:]])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: b"",
+        lambda data: data[:-9],
+        lambda data: data[:5000] + bytes([data[5000] ^ 1]) + data[5001:],
+    ],
+)
 def test_a_damaged_checkpoint_inside_a_cycle_is_passed_over(tmp_path, change):
     config, storage = make_config(checkpoint_interval_s=0), Storage(str(tmp_path / "b"))
     whole = train(str(tmp_path / "a"), config)
@@ -126,7 +169,9 @@ def test_a_damaged_checkpoint_inside_a_cycle_is_passed_over(tmp_path, change):
     name = make_plan(parts).progress
     storage.replace(name, change(storage.read(name)))
     seen = []
-    again = LocalTrainer(config, storage.root).train(make_plan(parts), lambda step, total: seen.append(step))
+    again = LocalTrainer(config, storage.root).train(
+        make_plan(parts), lambda step, total: seen.append(step)
+    )
     assert seen[0] == 1
     assert again.files["model.pt"].sha256 == whole.files["model.pt"].sha256
 
@@ -139,9 +184,13 @@ def test_snapshots_survive_a_stop_inside_a_cycle(tmp_path):
     parts = make_run(str(tmp_path / "b"), config)
     calls = iter([False] * 7 + [True])
     with pytest.raises(TrainStopped):
-        LocalTrainer(config, str(tmp_path / "b")).train(make_plan(parts, snapshots=3), should_stop=lambda: next(calls))
+        LocalTrainer(config, str(tmp_path / "b")).train(
+            make_plan(parts, snapshots=3), should_stop=lambda: next(calls)
+        )
     again = LocalTrainer(config, str(tmp_path / "b")).train(make_plan(parts, snapshots=3))
-    assert {name: ref.sha256 for name, ref in again.files.items()} == {name: ref.sha256 for name, ref in whole.files.items()}
+    assert {name: ref.sha256 for name, ref in again.files.items()} == {
+        name: ref.sha256 for name, ref in whole.files.items()
+    }
 
 
 def partial(config: RunConfig, kind: str, **label) -> RunConfig:
@@ -152,7 +201,9 @@ def test_sets_of_one_class_train_as_dense_labels_do(tmp_path):
     config = make_config(augment={"scale": [0.5, 1.5]})
     dense = train(str(tmp_path / "dense"), config)
     sets = train(str(tmp_path / "sets"), partial(config, "classes"))
-    assert [loss for _, loss in sets.losses] == pytest.approx([loss for _, loss in dense.losses], rel=1e-4)
+    assert [loss for _, loss in sets.losses] == pytest.approx(
+        [loss for _, loss in dense.losses], rel=1e-4
+    )
     assert sets.class_pixels == dense.class_pixels
 
 
@@ -180,7 +231,9 @@ def test_the_sieve_believes_fewer_pixels_until_the_next_update(tmp_path):
     first = trainer.train(make_plan([part]))
     samples = trainer._cycles.samples
     whole = sum(int((samples.mask(index)[..., 0] != 0).sum()) for index in samples.indices)
-    likely = np.linspace(0, 1, 32 * 48, dtype=np.float32).reshape(1, 32, 48).repeat(6, axis=0) ** 0.2
+    likely = (
+        np.linspace(0, 1, 32 * 48, dtype=np.float32).reshape(1, 32, 48).repeat(6, axis=0) ** 0.2
+    )
     samples.sieve(lambda index: likely)
     kept = sum(int((samples.mask(index)[..., 0] != 0).sum()) for index in samples.indices)
     assert 0 < kept < whole
@@ -194,7 +247,9 @@ def test_zero_steps_only_builds_and_init_is_loaded(tmp_path):
     built = train(str(tmp_path), config, steps=0)
     assert built.metrics == {}
     parts = make_run(str(tmp_path), config)
-    loaded = LocalTrainer(config, str(tmp_path)).train(make_plan(parts, 1, init=built.files["model.pt"], steps=0))
+    loaded = LocalTrainer(config, str(tmp_path)).train(
+        make_plan(parts, 1, init=built.files["model.pt"], steps=0)
+    )
     assert loaded.files["model.pt"].sha256 == built.files["model.pt"].sha256
 
 
@@ -205,7 +260,9 @@ def test_continue_goes_on_with_the_optimizer(tmp_path):
     first = trainer.train(make_plan(parts))
     after = {"init": first.files["model.pt"], "init_optimizer": first.files["optimizer.pt"]}
     second = trainer.train(make_plan(parts, 1, **after))
-    state = torch.load(io.BytesIO(Storage(str(tmp_path)).read_ref(second.files["optimizer.pt"])), weights_only=True)
+    state = torch.load(
+        io.BytesIO(Storage(str(tmp_path)).read_ref(second.files["optimizer.pt"])), weights_only=True
+    )
     assert state["state"][0]["step"] == 4
 
 
@@ -231,7 +288,9 @@ def test_torch_distributed_with_one_worker_gives_the_same_bytes(tmp_path):
     dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
     try:
         ddp = torch.nn.parallel.DistributedDataParallel
-        result = CycleTrainer(config, str(tmp_path / "b"), TorchComm(), "cpu").run(make_plan(parts), wrap=ddp)
+        result = CycleTrainer(config, str(tmp_path / "b"), TorchComm(), "cpu").run(
+            make_plan(parts), wrap=ddp
+        )
     finally:
         dist.destroy_process_group()
     assert result.files["model.pt"].sha256 == alone.files["model.pt"].sha256
@@ -252,7 +311,8 @@ def test_length_and_schedules():
     assert num_steps(make_plan([], extra_epochs=2), TrainConfig(steps=9), 5, 4) == 4
     assert num_steps(make_plan([], steps=0), TrainConfig(steps=9), 5, 4) == 0
     factors = {
-        name: rate_factor(TrainConfig(schedule_step=2, schedule=name), Length(10, 2), 5, 4, 2) for name in ("constant", "poly", "cosine", "step")
+        name: rate_factor(TrainConfig(schedule_step=2, schedule=name), Length(10, 2), 5, 4, 2)
+        for name in ("constant", "poly", "cosine", "step")
     }
     assert factors == pytest.approx({"constant": 1.0, "poly": 0.5**0.9, "cosine": 0.5, "step": 0.1})
 

@@ -11,7 +11,9 @@ def test_sum_and_count_over_labelled_pixels_only():
     target[0, :2] = 255
     total, count = cross_entropy_sum(logits, target)
     assert count == 24
-    assert total / count == pytest.approx(F.cross_entropy(logits, target, ignore_index=255).item(), rel=1e-6)
+    assert total / count == pytest.approx(
+        F.cross_entropy(logits, target, ignore_index=255).item(), rel=1e-6
+    )
 
 
 def test_no_labelled_pixel_gives_zero_and_zero_gradient():

@@ -30,11 +30,20 @@ def source(tmp_path_factory):
 
 def made(capsys, source, out, command, *options):
     """The data set that a command writes, opened as the command says."""
-    settings = ["--set", "data.dataset=synthetic", "--set", "data.num_images=20", "--set", f"data.root={source}"]
+    settings = [
+        "--set",
+        "data.dataset=synthetic",
+        "--set",
+        "data.num_images=20",
+        "--set",
+        f"data.root={source}",
+    ]
     pools.main([command, *settings, "--out", str(out), *options])
     printed = capsys.readouterr().out
     assert printed.startswith("data: ")
-    return open_dataset(parse_config({"data": json.loads(printed.removeprefix("data: "))}, source="test").data)
+    return open_dataset(
+        parse_config({"data": json.loads(printed.removeprefix("data: "))}, source="test").data
+    )
 
 
 def digest(root):
@@ -46,11 +55,21 @@ def digest(root):
 def test_all_but_a_tenth_stand_there_four_times(capsys, source, tmp_path):
     dataset = made(capsys, source, tmp_path / "pool", "redundant")
     names = [Path(image.image_id).stem for image in dataset.splits["train"]]
-    copies = [sum(name == stem or name.startswith(f"{stem}-copy") for name in names) for stem in names if "-copy" not in stem]
+    copies = [
+        sum(name == stem or name.startswith(f"{stem}-copy") for name in names)
+        for stem in names
+        if "-copy" not in stem
+    ]
     assert sorted(copies) == [1] * 2 + [4] * 18
-    original = open_dataset(parse_config({"data": {"dataset": "synthetic", "num_images": 20, "root": str(source)}}, source="t").data)
+    original = open_dataset(
+        parse_config(
+            {"data": {"dataset": "synthetic", "num_images": 20, "root": str(source)}}, source="t"
+        ).data
+    )
     for ours, theirs in zip(dataset.splits["val"], original.splits["val"], strict=True):
-        assert np.array_equal(read_mask(ours.mask_uri, dataset.decoder), read_mask(theirs.mask_uri, original.decoder))
+        assert np.array_equal(
+            read_mask(ours.mask_uri, dataset.decoder), read_mask(theirs.mask_uri, original.decoder)
+        )
         assert np.array_equal(read_image(ours.uri), read_image(theirs.uri))
     assert dataset.class_names == original.class_names
 
@@ -58,7 +77,9 @@ def test_all_but_a_tenth_stand_there_four_times(capsys, source, tmp_path):
 def test_the_same_seed_gives_the_same_files_and_another_does_not(capsys, source, tmp_path):
     roots = [tmp_path / name for name in ("one", "same", "other")]
     for root, seed in zip(roots, (3, 3, 4), strict=True):
-        made(capsys, source, root, "redundant", "--images", "5", "--copies", "2", "--seed", str(seed))
+        made(
+            capsys, source, root, "redundant", "--images", "5", "--copies", "2", "--seed", str(seed)
+        )
     one, same, other = map(digest, roots)
     assert one == same != other
 
@@ -69,9 +90,13 @@ def test_a_crop_takes_its_mask_with_it():
     image = np.repeat(mask[:, :, None] * 20, 3, 2)
     sizes = set()
     for seed in range(10):
-        changed, its_mask = pools.change(image, mask, np.random.default_rng(seed), crop=0.6, light=0)
+        changed, its_mask = pools.change(
+            image, mask, np.random.default_rng(seed), crop=0.6, light=0
+        )
         assert changed.shape == image.shape and its_mask.shape == mask.shape
-        assert (np.abs(changed[:, :, 0] / 20 - its_mask) < 0.6).mean() > 0.9  # but for edges, which are smoothed
+        assert (
+            np.abs(changed[:, :, 0] / 20 - its_mask) < 0.6
+        ).mean() > 0.9  # but for edges, which are smoothed
         sizes.add(np.bincount(its_mask.ravel(), minlength=12).tobytes())
     assert len(sizes) == 10
     kept, its_mask = pools.change(image, mask, np.random.default_rng(0), crop=1, light=0)
@@ -80,14 +105,30 @@ def test_a_crop_takes_its_mask_with_it():
 
 def test_every_fourth_image_is_held_out(capsys, source, tmp_path):
     dataset = made(capsys, source, tmp_path / "tune", "hold-out")
-    original = open_dataset(parse_config({"data": {"dataset": "synthetic", "num_images": 20, "root": str(source)}}, source="t").data)
+    original = open_dataset(
+        parse_config(
+            {"data": {"dataset": "synthetic", "num_images": 20, "root": str(source)}}, source="t"
+        ).data
+    )
     stems = [Path(image.image_id).stem for image in original.splits["train"]]
-    found = {split: [Path(image.image_id).stem for image in images] for split, images in dataset.splits.items()}
-    assert found == {"val": stems[3::4], "train": [stem for stem in stems if stem not in stems[3::4]]}
+    found = {
+        split: [Path(image.image_id).stem for image in images]
+        for split, images in dataset.splits.items()
+    }
+    assert found == {
+        "val": stems[3::4],
+        "train": [stem for stem in stems if stem not in stems[3::4]],
+    }
     for ours in dataset.splits["val"]:
-        theirs = next(image for image in original.splits["train"] if Path(image.image_id).stem == Path(ours.image_id).stem)
+        theirs = next(
+            image
+            for image in original.splits["train"]
+            if Path(image.image_id).stem == Path(ours.image_id).stem
+        )
         assert Path(ours.uri).resolve() == Path(theirs.uri).resolve()
-        assert np.array_equal(read_mask(ours.mask_uri, dataset.decoder), read_mask(theirs.mask_uri, original.decoder))
+        assert np.array_equal(
+            read_mask(ours.mask_uri, dataset.decoder), read_mask(theirs.mask_uri, original.decoder)
+        )
 
 
 @pytest.mark.parametrize(
@@ -120,11 +161,20 @@ def test_images_of_one_name_are_refused(capsys, tmp_path):
             name = "c" if folder == "a_b" else "b_c"
             path = tmp_path / "data" / part / "train" / folder / f"{name}.png"
             path.parent.mkdir(parents=True)
-            Image.fromarray(np.zeros((8, 8), np.uint8)).convert("RGB" if part == "images" else "L").save(path)
+            Image.fromarray(np.zeros((8, 8), np.uint8)).convert(
+                "RGB" if part == "images" else "L"
+            ).save(path)
             val = tmp_path / "data" / part / "val" / "x.png"
             val.parent.mkdir(exist_ok=True)
             val.write_bytes(path.read_bytes())
-    settings = ["--set", "data.dataset=folder", "--set", "data.class_names=[one]", "--set", f"data.root={tmp_path / 'data'}"]
+    settings = [
+        "--set",
+        "data.dataset=folder",
+        "--set",
+        "data.class_names=[one]",
+        "--set",
+        f"data.root={tmp_path / 'data'}",
+    ]
     with pytest.raises(SystemExit, match="2"):
         pools.main(["redundant", *settings, "--out", str(tmp_path / "out")])
     assert "both be called 'a_b_c'" in capsys.readouterr().err

@@ -39,7 +39,10 @@ def fill(storage, content=b"1"):
 def test_the_second_is_refused_and_touches_nothing(storage):
     check_new(storage, "new", KIND)  # as the second did, before the first began
     fill(storage)
-    with pytest.raises(ConfigError, match="another process has made a thing there in the meantime.*ray-al status new"):
+    with pytest.raises(
+        ConfigError,
+        match="another process has made a thing there in the meantime.*ray-al status new",
+    ):
         fill(storage, b"2")
     assert storage.list("") == ["first", "last"]
     assert storage.read("first") == b"1"
@@ -51,7 +54,10 @@ def test_while_one_makes_it_the_other_is_told_so_and_never_to_delete_it(storage)
     with making(storage, "new", KIND):
         storage.create("first", b"1")
         for refused in (lambda: fill(storage), lambda: check_new(storage, "new", KIND)):
-            with pytest.raises(ConfigError, match=f"process {os.getpid()} on .* is making a thing there at this moment.$"):
+            with pytest.raises(
+                ConfigError,
+                match=f"process {os.getpid()} on .* is making a thing there at this moment.$",
+            ):
                 refused()
         storage.create("last", b"1")
     assert storage.list("") == ["first", "last"]
@@ -86,10 +92,15 @@ def test_a_failure_after_the_last_file_keeps_what_was_made(tmp_path):
 def test_the_rest_of_a_killed_maker_is_named_as_such(storage):
     dead = {**this_process(), "ticks": 1.0}
     storage.create(CLAIM, json.dumps(dead).encode())
-    with pytest.raises(ConfigError, match="it is the rest of a thing that was ended while it was made.*: delete it and start again"):
+    with pytest.raises(
+        ConfigError,
+        match="it is the rest of a thing that was ended while it was made.*: delete it and start again",
+    ):
         check_new(storage, "new", KIND)
     storage.replace(CLAIM, json.dumps({**dead, "machine": "another"}).encode())
-    with pytest.raises(ConfigError, match="has begun to make a thing there; once that process has ended"):
+    with pytest.raises(
+        ConfigError, match="has begun to make a thing there; once that process has ended"
+    ):
         check_new(storage, "new", KIND)
     storage.replace(CLAIM, b"{")
     with pytest.raises(ConfigError, match="if it is the rest of a thing .* delete it"):
@@ -101,7 +112,12 @@ def test_of_twenty_threads_one_makes_the_run(tmp_path):
 
     def begin(number):
         try:
-            begin_run(storage, "run", {"config.yaml": b"%d" % number, "manifest.parquet": b"%d" % number}, {**CREATED, "name": str(number)})
+            begin_run(
+                storage,
+                "run",
+                {"config.yaml": b"%d" % number, "manifest.parquet": b"%d" % number},
+                {**CREATED, "name": str(number)},
+            )
             won.append(number)
         except ConfigError as error:
             lost.append(str(error))
@@ -141,7 +157,9 @@ def begin_and_die(out, steps):
     os._exit(0)
 
 
-def test_a_run_killed_at_any_moment_while_it_is_made_is_a_run_or_can_be_deleted_as_told(tmp_path, monkeypatch):
+def test_a_run_killed_at_any_moment_while_it_is_made_is_a_run_or_can_be_deleted_as_told(
+    tmp_path, monkeypatch
+):
     monkeypatch.setattr(making_module, "SETTLE_S", 0.0)
     states, exit_code = [], -signal.SIGKILL
     while exit_code == -signal.SIGKILL:
@@ -164,12 +182,17 @@ def test_default_names_of_one_second_are_not_the_same(monkeypatch):
     assert all(name.startswith("s3://bucket/runs/x-") for name in names)
 
 
-@pytest.mark.parametrize("command", ["resume", "status", "verify", "report", "log", "final", "replay"])
+@pytest.mark.parametrize(
+    "command", ["resume", "status", "verify", "report", "log", "final", "replay"]
+)
 def test_commands_say_what_a_directory_without_a_first_event_is(tmp_path, command):
     storage = Storage(str(tmp_path / "run"))
     for claim, word in (
         (this_process(), "is making a run there at this moment"),
-        ({**this_process(), "ticks": 1.0}, "it is the rest of a run that was ended while it was made.*delete it and start again"),
+        (
+            {**this_process(), "ticks": 1.0},
+            "it is the rest of a run that was ended while it was made.*delete it and start again",
+        ),
     ):
         storage.replace(CLAIM, json.dumps(claim).encode())
         done = CliRunner().invoke(main, [command, storage.root])

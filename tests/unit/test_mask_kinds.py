@@ -28,7 +28,9 @@ def npy(array, **options):
 
 def array_header(shape):
     buffer = io.BytesIO()
-    np.lib.format.write_array_header_1_0(buffer, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    np.lib.format.write_array_header_1_0(
+        buffer, {"descr": "|u1", "fortran_order": False, "shape": shape}
+    )
     return buffer.getvalue()
 
 
@@ -48,7 +50,10 @@ def write(tmp_path, data, name="m.png"):
 def packed_rows(ids, bits):
     """Rows of a PNG with `bits` a pixel."""
     texts = ["".join(f"{value:0{bits}b}" for value in row) for row in ids]
-    return [int(text.ljust(-(-len(text) // 8) * 8, "0"), 2).to_bytes(-(-len(text) // 8), "big") for text in texts]
+    return [
+        int(text.ljust(-(-len(text) // 8) * 8, "0"), 2).to_bytes(-(-len(text) // 8), "big")
+        for text in texts
+    ]
 
 
 def with_alpha(values, alpha):
@@ -156,20 +161,33 @@ def test_an_array_is_not_read_for_its_size(tmp_path):
 def test_a_palette_in_another_order_than_the_classes_is_refused(tmp_path):
     strict = MaskDecoder(num_classes=3, colors=COLORS, checks_palette=True)
     path = write(tmp_path, saved(indexed(IDS, COLORS[::-1]), "PNG"))
-    with pytest.raises(DataError, match=r"number 0 has the colour \(0, 0, 255\).*class number 2.*mask_encoding=colors"):
+    with pytest.raises(
+        DataError,
+        match=r"number 0 has the colour \(0, 0, 255\).*class number 2.*mask_encoding=colors",
+    ):
         read_mask(path, strict)
     assert read_mask(path, PAINT).tolist() == (2 - IDS).tolist()
-    assert read_mask(write(tmp_path, saved(indexed(IDS, COLORS), "PNG")), strict).tolist() == IDS.tolist()
+    assert (
+        read_mask(write(tmp_path, saved(indexed(IDS, COLORS), "PNG")), strict).tolist()
+        == IDS.tolist()
+    )
 
 
 def test_the_whole_mask_is_believed_or_none_of_it(tmp_path):
     ids = IDS.copy()
     ids[1, 5] = 9
-    path, box = write(tmp_path, saved(Image.fromarray(ids), "PNG")), Box(top=0, left=0, bottom=1, right=3)
+    path, box = (
+        write(tmp_path, saved(Image.fromarray(ids), "PNG")),
+        Box(top=0, left=0, bottom=1, right=3),
+    )
     assert read_mask(path, PLAIN, box=box).tolist() == [[0, 1, 2]]
     with pytest.raises(DataError, match="id 9"):
         read_mask(path, MaskDecoder(num_classes=3, whole=True), box=box)
-    assert read_mask(write(tmp_path, saved(Image.fromarray(IDS), "PNG")), MaskDecoder(num_classes=3, whole=True), box=box).tolist() == [[0, 1, 2]]
+    assert read_mask(
+        write(tmp_path, saved(Image.fromarray(IDS), "PNG")),
+        MaskDecoder(num_classes=3, whole=True),
+        box=box,
+    ).tolist() == [[0, 1, 2]]
 
 
 def test_an_opened_mask_keeps_palette_and_numbers():
@@ -185,14 +203,23 @@ def test_damaged_files_are_refused_or_read_as_a_picture(kind, tmp_path):
     """Whatever bits flip or are missing, nothing but DataError gets out."""
     from ray_al.datasets.images import read_image, read_image_size
 
-    whole = npy(IDS) if kind == "npy" else saved(Image.fromarray(PAINTED if kind == "JPEG" else BIG), kind)
+    whole = (
+        npy(IDS)
+        if kind == "npy"
+        else saved(Image.fromarray(PAINTED if kind == "JPEG" else BIG), kind)
+    )
     rng, path = np.random.default_rng(sum(kind.encode())), tmp_path / "x.png"
     for turn in range(9 if kind == "JPEG" else 30):  # a JPEG of a damaged size is a large picture
         data = bytearray(whole[: rng.integers(0, len(whole))] if turn % 3 == 0 else whole)
         for position in rng.integers(0, max(1, min(len(data), 300)), 4 if data else 0):
             data[position] = rng.integers(0, 256)
         path.write_bytes(bytes(data))
-        for read in (read_image, read_image_size, lambda uri: read_mask(uri, NEAREST), read_mask_size):
+        for read in (
+            read_image,
+            read_image_size,
+            lambda uri: read_mask(uri, NEAREST),
+            read_mask_size,
+        ):
             try:
                 read(str(path))
             except DataError as error:
@@ -208,9 +235,18 @@ def test_a_border_does_not_become_a_third_class(how, tmp_path):
     ids[30:41, 7:50] ^= 1
     picture = Image.fromarray(np.array(colors, np.uint8)[ids])
     if how == "smooth":
-        picture = picture.resize((128, 96), Image.Resampling.BICUBIC).resize((64, 48), Image.Resampling.BILINEAR)
-    data = saved(picture, *(("PNG",) if how == "smooth" else ("JPEG",)), **({} if how == "smooth" else {"quality": 90}))
-    found = read_mask(write(tmp_path, data), MaskDecoder(num_classes=3, encoding="colors", colors=colors, nearest_color=True))
+        picture = picture.resize((128, 96), Image.Resampling.BICUBIC).resize(
+            (64, 48), Image.Resampling.BILINEAR
+        )
+    data = saved(
+        picture,
+        *(("PNG",) if how == "smooth" else ("JPEG",)),
+        **({} if how == "smooth" else {"quality": 90}),
+    )
+    found = read_mask(
+        write(tmp_path, data),
+        MaskDecoder(num_classes=3, encoding="colors", colors=colors, nearest_color=True),
+    )
     assert set(np.unique(found)) == {0, 1}
     assert (found != ids).mean() < 0.02
 

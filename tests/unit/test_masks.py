@@ -34,7 +34,9 @@ def test_one_bit(tmp_path):
 
 def test_colours(tmp_path):
     colors = ((0, 0, 0), (255, 0, 0))
-    Image.fromarray(np.array([[[255, 0, 0], [0, 0, 0], [1, 0, 0]]], np.uint8)).save(tmp_path / "c.png")
+    Image.fromarray(np.array([[[255, 0, 0], [0, 0, 0], [1, 0, 0]]], np.uint8)).save(
+        tmp_path / "c.png"
+    )
     decoder = MaskDecoder(num_classes=2, encoding="colors", colors=colors)
     with pytest.raises(DataError, match=r"c.png: colour \(1, 0, 0\) on 1 pixels"):
         read_mask(str(tmp_path / "c.png"), decoder)
@@ -46,7 +48,9 @@ def test_unknown_id_names_file_value_and_count_and_a_box_sees_only_itself(tmp_pa
     Image.fromarray(np.array([[0, 9], [1, 9]], np.uint8)).save(tmp_path / "m.png")
     with pytest.raises(DataError, match="m.png: id 9 on 2 pixels"):
         read_mask(str(tmp_path / "m.png"), PLAIN)
-    assert read_mask(str(tmp_path / "m.png"), PLAIN, box=Box(top=0, left=0, bottom=2, right=1)).tolist() == [[0], [1]]
+    assert read_mask(
+        str(tmp_path / "m.png"), PLAIN, box=Box(top=0, left=0, bottom=2, right=1)
+    ).tolist() == [[0], [1]]
 
 
 def test_jpeg_masks_are_refused(tmp_path):
@@ -72,7 +76,9 @@ def test_exif_rotation(tmp_path):
 
 
 def test_a_cut_off_image_is_named(tmp_path):
-    Image.fromarray(np.random.default_rng(0).integers(0, 255, (50, 50, 3), np.uint8)).save(tmp_path / "x.png")
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (50, 50, 3), np.uint8)).save(
+        tmp_path / "x.png"
+    )
     (tmp_path / "x.png").write_bytes((tmp_path / "x.png").read_bytes()[:500])
     with pytest.raises(DataError, match=r"x\.png"):
         read_image(str(tmp_path / "x.png"))
@@ -80,5 +86,8 @@ def test_a_cut_off_image_is_named(tmp_path):
 
 def test_a_label_is_never_overwritten_by_no_label():
     box = Box(top=0, left=0, bottom=1, right=2)
-    parts = [(box, encode_mask(np.array([[1, 2]], np.uint8))), (box, encode_mask(np.array([[255, 0]], np.uint8)))]
+    parts = [
+        (box, encode_mask(np.array([[1, 2]], np.uint8))),
+        (box, encode_mask(np.array([[255, 0]], np.uint8))),
+    ]
     assert compose_mask(parts, 2, 2).tolist() == [[1, 0], [255, 255]]

@@ -12,13 +12,18 @@ def test_ignored_pixels_do_not_count():
 
 
 def test_a_prediction_that_is_no_class_is_wrong():
-    metrics = metrics_from_confusion(confusion_matrix(np.array([0, 255, 7]), np.array([0, 0, 1]), 2), 1)
+    metrics = metrics_from_confusion(
+        confusion_matrix(np.array([0, 255, 7]), np.array([0, 0, 1]), 2), 1
+    )
     assert metrics.pixel_accuracy == pytest.approx(1 / 3)
     assert metrics.iou == (0.5, 0.0)
 
 
 def test_absent_classes_are_none_and_not_in_the_mean():
-    pred, target = np.array([[0, 0], [1, 1]], dtype=np.uint8), np.array([[0, 1], [1, 1]], dtype=np.uint8)
+    pred, target = (
+        np.array([[0, 0], [1, 1]], dtype=np.uint8),
+        np.array([[0, 1], [1, 1]], dtype=np.uint8),
+    )
     metrics = metrics_from_confusion(confusion_matrix(pred, target, 3), 4)
     assert metrics.iou == (0.5, pytest.approx(2 / 3), None)
     assert metrics.miou == pytest.approx((0.5 + 2 / 3) / 2)

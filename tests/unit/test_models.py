@@ -6,11 +6,19 @@ from torch import nn
 
 from ray_al.core.errors import ConfigError
 from ray_al.core.model import ModelConfig
-from ray_al.models import build_model, check_model, images_to_tensor, list_models, set_batch_norm_momentum
+from ray_al.models import (
+    build_model,
+    check_model,
+    images_to_tensor,
+    list_models,
+    set_batch_norm_momentum,
+)
 
 
 def small(num_classes: int = 2, width: int = 4) -> nn.Module:
-    return nn.Sequential(nn.Conv2d(3, width, 3, padding=1), nn.BatchNorm2d(width), nn.Conv2d(width, num_classes, 1))
+    return nn.Sequential(
+        nn.Conv2d(3, width, 3, padding=1), nn.BatchNorm2d(width), nn.Conv2d(width, num_classes, 1)
+    )
 
 
 class Wrapped(nn.Module):
@@ -25,12 +33,18 @@ class Wrapped(nn.Module):
 def segformer(num_classes: int) -> nn.Module:
     transformers = pytest.importorskip("transformers")
     config = transformers.SegformerConfig(
-        num_labels=num_classes, depths=[1, 1, 1, 1], hidden_sizes=[8, 8, 16, 16], num_attention_heads=[1, 1, 2, 2], decoder_hidden_size=16
+        num_labels=num_classes,
+        depths=[1, 1, 1, 1],
+        hidden_sizes=[8, 8, 16, 16],
+        num_attention_heads=[1, 1, 2, 2],
+        decoder_hidden_size=16,
     )
     return transformers.SegformerForSemanticSegmentation(config)
 
 
-@pytest.mark.parametrize("name", ["lraspp_mobilenet_v3_large", "fcn_resnet50", "deeplabv3_mobilenet_v3_large"])
+@pytest.mark.parametrize(
+    "name", ["lraspp_mobilenet_v3_large", "fcn_resnet50", "deeplabv3_mobilenet_v3_large"]
+)
 def test_torchvision_gives_logits_at_the_heads_resolution(name):
     model = build_model(ModelConfig(name=name), 5).eval()
     with torch.inference_mode():
@@ -48,7 +62,10 @@ def test_the_same_seed_builds_the_same_weights():
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
 
 
-@pytest.mark.parametrize(("name", "near"), [("fcn_resnet5", "fcn_resnet50"), ("deeplab_resnet101", "deeplabv3_resnet101")])
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [("fcn_resnet5", "fcn_resnet50"), ("deeplab_resnet101", "deeplabv3_resnet101")],
+)
 def test_unknown_name_is_refused_with_the_nearest(name, near):
     with pytest.raises(ConfigError, match=f"did you mean '{near}'"):
         check_model(ModelConfig(name=name), 4)
@@ -78,7 +95,9 @@ def test_weights_from_a_file(tmp_path):
     path = tmp_path / "w.pt"
     torch.save(saved.state_dict(), path)
     loaded = build_model(ModelConfig(name=name, weights=str(path)), 2)
-    assert all(torch.equal(a, b) for a, b in zip(saved.parameters(), loaded.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(saved.parameters(), loaded.parameters(), strict=True)
+    )
     with pytest.raises(ConfigError, match="no such file"):
         check_model(ModelConfig(name=name, weights=str(tmp_path / "none.pt")), 2)
     path.write_bytes(b"junk")
@@ -104,12 +123,19 @@ def test_a_failed_download_is_a_config_error():
 
 
 def test_full_weights_keep_all_but_the_last_convolutions(downloads):
-    from torchvision.models.segmentation import LRASPP_MobileNet_V3_Large_Weights, lraspp_mobilenet_v3_large
+    from torchvision.models.segmentation import (
+        LRASPP_MobileNet_V3_Large_Weights,
+        lraspp_mobilenet_v3_large,
+    )
 
-    source = lraspp_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=21).state_dict()
+    source = lraspp_mobilenet_v3_large(
+        weights=None, weights_backbone=None, num_classes=21
+    ).state_dict()
     torch.save(source, downloads / LRASPP_MobileNet_V3_Large_Weights.DEFAULT.url.rsplit("/", 1)[-1])
     model = build_model(ModelConfig(weights="full"), 4).eval()
-    assert torch.equal(model.state_dict()["classifier.cbr.0.weight"], source["classifier.cbr.0.weight"])
+    assert torch.equal(
+        model.state_dict()["classifier.cbr.0.weight"], source["classifier.cbr.0.weight"]
+    )
     assert model(torch.zeros(1, 3, 64, 64)).shape[1] == 4
 
 
@@ -129,7 +155,10 @@ def test_images_to_tensor():
 
 def test_segmentation_models_pytorch():
     pytest.importorskip("segmentation_models_pytorch")
-    config = ModelConfig(name="segmentation_models_pytorch:Unet", args={"encoder_name": "resnet18", "encoder_weights": None, "classes": 4})
+    config = ModelConfig(
+        name="segmentation_models_pytorch:Unet",
+        args={"encoder_name": "resnet18", "encoder_weights": None, "classes": 4},
+    )
     check_model(config, 4)
     buffer = io.BytesIO()
     torch.save(build_model(config, 4).state_dict(), buffer)

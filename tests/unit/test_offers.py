@@ -32,7 +32,10 @@ def make(seed=0, *, limit=6, radius=2, taken=(), size=SIZE, classes=None) -> Sco
         limit=limit,
         rng=np.random.default_rng(seed + 1),
         classes=rare if classes is None else classes,
-        features=(drawn.normal(size=(3, 9, 11)).astype(np.float32), 100 * drawn.normal(size=(5, 4, 5)).astype(np.float32)),
+        features=(
+            drawn.normal(size=(3, 9, 11)).astype(np.float32),
+            100 * drawn.normal(size=(5, 4, 5)).astype(np.float32),
+        ),
     )
 
 
@@ -51,7 +54,9 @@ def test_what_is_offered_stays_apart_and_is_never_taken_again(kind, radius, seed
         assert ids.dtype == np.int64 and len(ids) <= 6
         for position, one in enumerate(ids.tolist()):
             assert 0 <= one < SIZE[0] * SIZE[1]
-            assert all(distance(one, other) > radius for other in [*taken, *ids[:position].tolist()])
+            assert all(
+                distance(one, other) > radius for other in [*taken, *ids[:position].tolist()]
+            )
         taken += ids.tolist()
         assert len(ids) == 6 or not free_pixels(*SIZE, radius=radius, taken=np.array(taken)).any()
 
@@ -103,7 +108,10 @@ def test_top_share_draws_from_the_best_and_from_all_of_them():
 def slow_stratified(image, exponent, share, least):
     """The rule as its docstring has it, pixel by pixel."""
     classes, scores = image.classes.ravel(), image.scores.ravel()
-    free = [all(distance(one, other) > image.radius for other in image.taken) for one in range(len(scores))]
+    free = [
+        all(distance(one, other) > image.radius for other in image.taken)
+        for one in range(len(scores))
+    ]
     queues, weights = {}, {}
     for name in sorted(set(classes.tolist())):
         members = [one for one in range(len(scores)) if classes[one] == name]
@@ -119,13 +127,21 @@ def slow_stratified(image, exponent, share, least):
         names = sorted(queues)
         chances = np.array([weights[name] for name in names])
         name = names[int(image.rng.choice(len(names), p=chances / chances.sum()))]
-        left = [one for one in queues[name] if all(distance(one, other) > image.radius for other in chosen)]
+        left = [
+            one
+            for one in queues[name]
+            if all(distance(one, other) > image.radius for other in chosen)
+        ]
         if left:
             chosen.append(left[0])
         else:
             del queues[name]
     for one in sorted(range(len(scores)), key=lambda one: (-scores[one], one)):
-        if len(chosen) < image.limit and free[one] and all(distance(one, other) > image.radius for other in chosen):
+        if (
+            len(chosen) < image.limit
+            and free[one]
+            and all(distance(one, other) > image.radius for other in chosen)
+        ):
             chosen.append(one)
     return chosen
 
@@ -136,7 +152,9 @@ def test_stratified_against_a_slow_reference(seed, radius):
     offer = OFFERS.parse({"kind": "stratified", "share": 0.2})
     taken = [30, 200]
     found = offer.choose(make(seed, radius=radius, taken=taken, limit=8))
-    assert found.tolist() == slow_stratified(make(seed, radius=radius, taken=taken, limit=8), 0.5, 0.2, 16)
+    assert found.tolist() == slow_stratified(
+        make(seed, radius=radius, taken=taken, limit=8), 0.5, 0.2, 16
+    )
 
 
 def test_stratified_offers_rare_classes_more_often_than_their_share():
@@ -153,7 +171,10 @@ def test_stratified_offers_rare_classes_more_often_than_their_share():
 def slow_herding(values, limit):
     covered, chosen = np.zeros(len(values)), []
     for _ in range(limit):
-        gains = [np.maximum(values[:, one] - covered, 0).mean() if one not in chosen else -1 for one in range(len(values))]
+        gains = [
+            np.maximum(values[:, one] - covered, 0).mean() if one not in chosen else -1
+            for one in range(len(values))
+        ]
         best = int(np.argmax(gains))
         chosen.append(best)
         covered = np.maximum(covered, values[:, best])
@@ -168,14 +189,20 @@ def test_herding_against_loops(seed):
     drawn = np.sort(again.rng.permutation(SIZE[0] * SIZE[1])[:40])
     vectors = []
     for one in again.features:
-        native = np.stack([to_native(channel, *SIZE) for channel in one]).reshape(len(one), -1)[:, drawn].T
+        native = (
+            np.stack([to_native(channel, *SIZE) for channel in one])
+            .reshape(len(one), -1)[:, drawn]
+            .T
+        )
         vectors.append(native / np.linalg.norm(native, axis=1, keepdims=True))
     vectors = np.concatenate(vectors, axis=1)
     np.testing.assert_allclose(features_at(again.features, drawn, *SIZE), vectors, atol=1e-5)
     distances = np.linalg.norm(vectors[:, None] - vectors[None], axis=2)
     width = 2 * np.median(distances[np.triu_indices(40, 1)])
     values = np.exp(-((distances / width) ** 2))
-    np.testing.assert_allclose(kernel_of(features_at(again.features, drawn, *SIZE)), values, atol=1e-4)
+    np.testing.assert_allclose(
+        kernel_of(features_at(again.features, drawn, *SIZE)), values, atol=1e-4
+    )
     assert ids.tolist() == drawn[slow_herding(values, 5)].tolist()
 
 
@@ -191,13 +218,19 @@ def test_herding_falls_back_on_scores_where_features_are_all_alike():
 def test_classes_of_native_pixels_are_those_of_their_cells():
     cells = np.arange(6).reshape(2, 3)
     native = nearest_native(cells, 5, 6)
-    expected = [[cells[int((y + 0.5) * 2 / 5), int((x + 0.5) * 3 / 6)] for x in range(6)] for y in range(5)]
+    expected = [
+        [cells[int((y + 0.5) * 2 / 5), int((x + 0.5) * 3 / 6)] for x in range(6)] for y in range(5)
+    ]
     assert native.tolist() == expected
     assert Windows(radius=2).apart == 4 and Pixels(radius=2).apart == 2
 
 
 def config_of(regions="pixels", frozen=False, **strategy):
-    values = {"regions": {"kind": regions}, "strategy": strategy, "model": {"name": "lraspp_mobilenet_v3_large", "frozen": frozen}}
+    values = {
+        "regions": {"kind": regions},
+        "strategy": strategy,
+        "model": {"name": "lraspp_mobilenet_v3_large", "frozen": frozen},
+    }
     return parse_config({"data": {"image_size": [64, 64]}, **values}, source="test")
 
 
@@ -207,10 +240,19 @@ NOISE = {"score": "bald", "passes": {"kind": "noise"}}
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"regions": "grid", "score": "bvsb", "offer": {"kind": "top_share"}}, "of regions.kind='grid' every region is scored"),
+        (
+            {"regions": "grid", "score": "bvsb", "offer": {"kind": "top_share"}},
+            "of regions.kind='grid' every region is scored",
+        ),
         ({"score": "random", "offer": {"kind": "top_share"}}, "'random' looks at no image"),
-        ({"score": "bvsb", "offer": {"kind": "herding"}}, "compares the backbone's features, which are not at hand here"),
-        ({"score": "bald", "offer": {"kind": "herding"}}, "set model.frozen=true, or strategy.passes.kind to noise"),
+        (
+            {"score": "bvsb", "offer": {"kind": "herding"}},
+            "compares the backbone's features, which are not at hand here",
+        ),
+        (
+            {"score": "bald", "offer": {"kind": "herding"}},
+            "set model.frozen=true, or strategy.passes.kind to noise",
+        ),
     ],
 )
 def test_offers_that_cannot_work_are_refused(settings, message):
@@ -237,5 +279,7 @@ def test_an_unknown_offer_is_refused_with_the_nearest():
 
 
 def test_a_score_that_compares_passes_with_the_plain_one_refuses_ensembles():
-    with pytest.raises(ConfigError, match="'edald' compares passes with the plain prediction of one model"):
+    with pytest.raises(
+        ConfigError, match="'edald' compares passes with the plain prediction of one model"
+    ):
         check_strategy(config_of(regions="grid", score="edald", passes={"kind": "ensemble"}), 5)

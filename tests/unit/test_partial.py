@@ -6,7 +6,13 @@ import torch
 
 from ray_al.core.errors import ConfigError
 from ray_al.train.losses import cross_entropy_sum
-from ray_al.train.partial import bits_of_ids, check_num_classes, fill_bits, partial_cross_entropy_sum, prototype_loss_sum
+from ray_al.train.partial import (
+    bits_of_ids,
+    check_num_classes,
+    fill_bits,
+    partial_cross_entropy_sum,
+    prototype_loss_sum,
+)
 
 
 def random_logits(*shape, seed=0, dtype=torch.float64):
@@ -53,8 +59,16 @@ def region_case(seed, num_classes=5):
     rng = np.random.default_rng(seed)
     regions = rng.integers(-1, 4, (2, 6, 7)).astype(np.int32)
     sets = rng.choice(np.array([0, 1, 2, 3, 5, 7, 22, 31]), size=(2, 4))
-    bits = np.where(regions >= 0, np.take_along_axis(sets, regions.reshape(2, -1).clip(0), 1).reshape(regions.shape), 0)
-    return random_logits(2, num_classes, 6, 7, seed=seed), torch.from_numpy(regions), torch.from_numpy(bits)
+    bits = np.where(
+        regions >= 0,
+        np.take_along_axis(sets, regions.reshape(2, -1).clip(0), 1).reshape(regions.shape),
+        0,
+    )
+    return (
+        random_logits(2, num_classes, 6, 7, seed=seed),
+        torch.from_numpy(regions),
+        torch.from_numpy(bits),
+    )
 
 
 def test_bits_of_ids():
@@ -84,7 +98,10 @@ def test_more_classes_than_bits_are_refused():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_partial_loss_against_a_loop(seed):
-    logits, bits = random_logits(2, 4, 5, 3, seed=seed), random_bits(2, 5, 3, num_classes=4, seed=seed)
+    logits, bits = (
+        random_logits(2, 4, 5, 3, seed=seed),
+        random_bits(2, 5, 3, num_classes=4, seed=seed),
+    )
     total, count = partial_cross_entropy_sum(logits, bits)
     expected, labelled = slow_partial(logits, bits)
     assert total.item() == pytest.approx(expected, rel=1e-12)
@@ -94,7 +111,10 @@ def test_partial_loss_against_a_loop(seed):
 def test_one_class_is_cross_entropy_in_value_and_gradient():
     ids = np.random.default_rng(0).choice(np.array([0, 1, 2, 255], np.uint8), size=(2, 5, 6))
     results = []
-    for loss, target in [(partial_cross_entropy_sum, bits_of_ids(ids)), (cross_entropy_sum, ids.astype(np.int64))]:
+    for loss, target in [
+        (partial_cross_entropy_sum, bits_of_ids(ids)),
+        (cross_entropy_sum, ids.astype(np.int64)),
+    ]:
         logits = random_logits(2, 3, 5, 6, dtype=torch.float32).requires_grad_()
         total, count = loss(logits, torch.from_numpy(target))
         total.backward()
@@ -105,14 +125,19 @@ def test_one_class_is_cross_entropy_in_value_and_gradient():
 
 def test_by_hand():
     logits = torch.log(torch.tensor([0.5, 0.3, 0.2])).view(1, 3, 1, 1)
-    assert partial_cross_entropy_sum(logits, torch.tensor([[[0b110]]]))[0].item() == pytest.approx(-math.log(0.5))
+    assert partial_cross_entropy_sum(logits, torch.tensor([[[0b110]]]))[0].item() == pytest.approx(
+        -math.log(0.5)
+    )
     assert partial_cross_entropy_sum(logits, torch.tensor([[[0b111]]]))[0].item() == 0
 
 
 def test_no_label_gives_zero_and_zero_gradient():
     logits = random_logits(1, 3, 2, 2).requires_grad_()
     none = torch.zeros(1, 2, 2, dtype=torch.int64)
-    for total, count in (partial_cross_entropy_sum(logits, none), prototype_loss_sum(logits, none.int() - 1, none)):
+    for total, count in (
+        partial_cross_entropy_sum(logits, none),
+        prototype_loss_sum(logits, none.int() - 1, none),
+    ):
         logits.grad = None
         total.backward()
         assert (total.item(), count.item()) == (0, 0)
@@ -121,9 +146,18 @@ def test_no_label_gives_zero_and_zero_gradient():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_hopeless_pixels_have_finite_loss_and_gradient(dtype):
-    logits = torch.tensor([1000.0, -1000.0, -1000.0, 0.0], dtype=dtype).view(1, 4, 1, 1).expand(1, 4, 1, 2).clone().requires_grad_()
+    logits = (
+        torch.tensor([1000.0, -1000.0, -1000.0, 0.0], dtype=dtype)
+        .view(1, 4, 1, 1)
+        .expand(1, 4, 1, 2)
+        .clone()
+        .requires_grad_()
+    )
     bits = torch.full((1, 1, 2), 0b0110)
-    for total, _ in (partial_cross_entropy_sum(logits, bits), prototype_loss_sum(logits, torch.zeros(1, 1, 2, dtype=torch.int32), bits)):
+    for total, _ in (
+        partial_cross_entropy_sum(logits, bits),
+        prototype_loss_sum(logits, torch.zeros(1, 1, 2, dtype=torch.int32), bits),
+    ):
         logits.grad = None
         total.backward()
         assert total.dtype == torch.float32
@@ -166,14 +200,18 @@ def test_prototypes_by_hand():
 
 def test_only_the_first_of_equal_pixels_is_pushed():
     logits = torch.zeros(1, 3, 2, 2, requires_grad=True)
-    prototype_loss_sum(logits, torch.zeros(1, 2, 2, dtype=torch.int32), torch.full((1, 2, 2), 3))[0].backward()
+    prototype_loss_sum(logits, torch.zeros(1, 2, 2, dtype=torch.int32), torch.full((1, 2, 2), 3))[
+        0
+    ].backward()
     assert logits.grad.abs().sum((0, 1)).nonzero().tolist() == [[0, 0]]
 
 
 def test_images_do_not_mix_and_their_batch_does_not_matter():
     logits, regions, bits = region_case(3)
     whole = prototype_loss_sum(logits, regions, bits)
-    parts = [prototype_loss_sum(logits[i : i + 1], regions[i : i + 1], bits[i : i + 1]) for i in range(2)]
+    parts = [
+        prototype_loss_sum(logits[i : i + 1], regions[i : i + 1], bits[i : i + 1]) for i in range(2)
+    ]
     assert whole[0].item() == pytest.approx(sum(part[0].item() for part in parts), rel=1e-12)
     assert whole[1] == sum(part[1] for part in parts)
 

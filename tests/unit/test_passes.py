@@ -22,7 +22,9 @@ class Skips(nn.Module):
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.BatchNorm2d(8), nn.ReLU(inplace=True))
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.BatchNorm2d(8), nn.ReLU(inplace=True)
+        )
         self.body = nn.Sequential(nn.Conv2d(8, 8, 3, stride=2, padding=1), nn.Dropout(0.4))
         self.act = nn.ReLU(inplace=True)
         self.low, self.head = nn.Conv2d(8, 8, 1), nn.Conv2d(8, num_classes, 1)
@@ -38,7 +40,11 @@ class Writes(nn.Module):
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
-        self.conv, self.drop, self.head = nn.Conv2d(3, 8, 1), nn.Dropout(0.5), nn.Conv2d(8, num_classes, 1)
+        self.conv, self.drop, self.head = (
+            nn.Conv2d(3, 8, 1),
+            nn.Dropout(0.5),
+            nn.Conv2d(8, num_classes, 1),
+        )
 
     def forward(self, images):
         values = self.conv(images)
@@ -60,7 +66,11 @@ class Branches(Skips):
 def built(name: str, places: tuple[str, ...] | None) -> nn.Module:
     """Its batch norms have seen a batch: with those of a fresh network nothing reaches the head."""
     torch.manual_seed(0)
-    model = with_dropout(build_model(ModelConfig(name=f"{__name__}:{name}" if name[0].isupper() else name), 3), places, None)[0]
+    model = with_dropout(
+        build_model(ModelConfig(name=f"{__name__}:{name}" if name[0].isupper() else name), 3),
+        places,
+        None,
+    )[0]
     set_batch_norm_momentum(model, 1.0)
     with torch.no_grad():
         model.train()(batch(32))
@@ -72,7 +82,9 @@ def network(name: str, precision: str, places: tuple[str, ...] | None = None) ->
 
 
 def batch(side: int = 64) -> torch.Tensor:
-    return torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(1)).contiguous(memory_format=torch.channels_last)
+    return torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(1)).contiguous(
+        memory_format=torch.channels_last
+    )
 
 
 def check_passes(model: nn.Module, images: torch.Tensor) -> StochasticNetwork:
@@ -96,7 +108,11 @@ def check_passes(model: nn.Module, images: torch.Tensor) -> StochasticNetwork:
 @pytest.mark.parametrize("name", ["lraspp_mobilenet_v3_large", "deeplabv3_mobilenet_v3_large"])
 def test_mobilenets(name, precision):
     stochastic = check_passes(network(name, precision), batch())
-    backbone = [module for key, module in stochastic.halves.back.named_modules() if key.startswith("backbone")]
+    backbone = [
+        module
+        for key, module in stochastic.halves.back.named_modules()
+        if key.startswith("backbone")
+    ]
     assert not backbone
 
 
@@ -119,7 +135,12 @@ def test_networks_of_other_packages(name, precision):
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_dropout_in_the_middle_of_a_network_that_works_in_place(precision):
-    stochastic = check_passes(network("lraspp_mobilenet_v3_large", precision, ("backbone.3", "classifier.cbr", "backbone.0.0")), batch())
+    stochastic = check_passes(
+        network(
+            "lraspp_mobilenet_v3_large", precision, ("backbone.3", "classifier.cbr", "backbone.0.0")
+        ),
+        batch(),
+    )
     assert precision != "reference" or stochastic.halves.back_writes
 
 
@@ -130,7 +151,10 @@ def test_a_network_that_cannot_be_traced_computes_whole_passes(precision, caplog
     with caplog.at_level(logging.WARNING):
         stochastic = check_passes(model, batch())
     assert stochastic.halves is None
-    assert [record.message.startswith("every pass computes the whole network") for record in caplog.records] == [True]
+    assert [
+        record.message.startswith("every pass computes the whole network")
+        for record in caplog.records
+    ] == [True]
 
 
 def test_what_depends_on_no_dropout_is_in_front():

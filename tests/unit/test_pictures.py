@@ -27,7 +27,10 @@ def tiff(pages, *, photometric=None, extra=0, subfiles=()):
         data_at = len(out)
         out += page.tobytes()
         places = {}
-        for tag, values in ((258, [page.dtype.itemsize * 8] * channels), (339, [{"u": 1, "i": 2, "f": 3}[page.dtype.kind]] * channels)):
+        for tag, values in (
+            (258, [page.dtype.itemsize * 8] * channels),
+            (339, [{"u": 1, "i": 2, "f": 3}[page.dtype.kind]] * channels),
+        ):
             places[tag] = (values, len(out))
             out += struct.pack(f"<{channels}H", *values)
         places[338] = ([extra] * extras, len(out))
@@ -44,7 +47,9 @@ def tiff(pages, *, photometric=None, extra=0, subfiles=()):
             if len(values) > 2 or (kind == 4 and len(values) > 1):
                 value = struct.pack("<I", places[tag][1])
             else:
-                value = struct.pack("<" + {3: "H", 4: "I"}[kind] * len(values), *values).ljust(4, b"\0")
+                value = struct.pack("<" + {3: "H", 4: "I"}[kind] * len(values), *values).ljust(
+                    4, b"\0"
+                )
             out += struct.pack("<HHI", tag, kind, len(values)) + value
         link = len(out)
         out += b"\0\0\0\0"
@@ -65,7 +70,9 @@ def png(depth, color, rows, *chunks):
     """A PNG of raw rows, each without its filter byte."""
     header = struct.pack(">IIBBBBB", PIXELS.shape[1], len(rows), depth, color, 0, 0, 0)
     body = zlib.compress(b"".join(b"\0" + row for row in rows))
-    return b"\x89PNG\r\n\x1a\n" + b"".join([chunk(b"IHDR", header), *chunks, chunk(b"IDAT", body), chunk(b"IEND", b"")])
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        [chunk(b"IHDR", header), *chunks, chunk(b"IDAT", body), chunk(b"IEND", b"")]
+    )
 
 
 def write(tmp_path, name, data):
@@ -92,14 +99,29 @@ REFUSED = {
     "float TIFF with nan": (tiff([np.full((4, 6), np.nan, np.float32)]), "floating-point"),
     "two channels": (tiff([PIXELS[..., :2]]), "2 channels"),
     "RGB and infrared": (tiff([np.dstack([PIXELS, PIXELS[..., 0]])]), "4 channels"),
-    "four grey channels": (tiff([np.dstack([PIXELS, PIXELS[..., 0]])], photometric=1), "4 channels"),
+    "four grey channels": (
+        tiff([np.dstack([PIXELS, PIXELS[..., 0]])], photometric=1),
+        "4 channels",
+    ),
     "eight channels": (tiff([np.tile(PIXELS[..., :1], 8)], photometric=1), "8 channels"),
-    "CMYK and one more": (tiff([np.tile(PIXELS[..., :1], 5)], photometric=5, extra=0), "5 channels"),
+    "CMYK and one more": (
+        tiff([np.tile(PIXELS[..., :1], 5)], photometric=5, extra=0),
+        "5 channels",
+    ),
     "RGBA, half transparent": (saved(rgba(120), "PNG"), "24 pixels are transparent"),
-    "RGBA TIFF, half transparent": (tiff([np.array(rgba(120))], extra=2), "24 pixels are transparent"),
+    "RGBA TIFF, half transparent": (
+        tiff([np.array(rgba(120))], extra=2),
+        "24 pixels are transparent",
+    ),
     "grey and alpha": (saved(rgba(120).convert("LA"), "PNG"), "24 pixels are transparent"),
-    "a transparent colour": (saved(Image.new("RGB", (6, 4), (1, 2, 3)), "PNG", transparency=(1, 2, 3)), "24 pixels are transparent"),
-    "a transparent palette": (saved(Image.new("P", (6, 4)), "PNG", transparency=0), "24 pixels are transparent"),
+    "a transparent colour": (
+        saved(Image.new("RGB", (6, 4), (1, 2, 3)), "PNG", transparency=(1, 2, 3)),
+        "24 pixels are transparent",
+    ),
+    "a transparent palette": (
+        saved(Image.new("P", (6, 4)), "PNG", transparency=0),
+        "24 pixels are transparent",
+    ),
     "TIFF pages": (saved(FRAMES[0], "TIFF", **ANIMATED), "several pages"),
     "GIF": (saved(FRAMES[0], "GIF", **ANIMATED), "several pages"),
     "APNG": (saved(FRAMES[0], "PNG", **ANIMATED), "several pages"),
@@ -126,7 +148,10 @@ ALL_RIGHT = {
     "opaque RGBA TIFF": (tiff([np.array(rgba(255))], extra=2), PIXELS),
     "lossless WebP": (saved(Image.fromarray(PIXELS), "WEBP", lossless=True), PIXELS),
     "BMP": (saved(Image.fromarray(PIXELS), "BMP"), PIXELS),
-    "palette": (saved(Image.fromarray(PIXELS).quantize(24), "PNG"), np.array(Image.fromarray(PIXELS).quantize(24).convert("RGB"))),
+    "palette": (
+        saved(Image.fromarray(PIXELS).quantize(24), "PNG"),
+        np.array(Image.fromarray(PIXELS).quantize(24).convert("RGB")),
+    ),
     "CMYK": (saved(Image.fromarray(PIXELS).convert("CMYK"), "TIFF"), PIXELS),
     "a TIFF and its thumbnail": (tiff([PIXELS, PIXELS[::2, ::2]], subfiles=(0, 1)), PIXELS),
     "compressed TIFF": (saved(Image.fromarray(PIXELS), "TIFF", compression="tiff_lzw"), PIXELS),
@@ -148,7 +173,10 @@ def exif(orientation):
 
 
 def xmp(orientation, form="attribute"):
-    inner = {"attribute": f'tiff:Orientation="{orientation}"/>', "quotes": f"tiff:Orientation='{orientation}'/>"}
+    inner = {
+        "attribute": f'tiff:Orientation="{orientation}"/>',
+        "quotes": f"tiff:Orientation='{orientation}'/>",
+    }
     tail = inner.get(form, f"><tiff:Orientation>{orientation}</tiff:Orientation></rdf:Description>")
     return f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF><rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" {tail}</rdf:RDF></x:xmpmeta>'
 
@@ -185,12 +213,16 @@ PLACES = {
     "XMP as an element": lambda image, o: saved(image, "PNG", **itxt(xmp(o, "element"))),
     "XMP in single quotes": lambda image, o: saved(image, "PNG", **itxt(xmp(o, "quotes"))),
     "packed XMP": lambda image, o: saved(image, "PNG", **itxt(xmp(o), packed=True)),
-    "XMP behind the pixels": lambda image, o: behind(image, b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp(o).encode()),
+    "XMP behind the pixels": lambda image, o: behind(
+        image, b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp(o).encode()
+    ),
     "raw profile exif": lambda image, o: saved(image, "PNG", **raw_profile("exif", exif_block(o))),
     "raw profile APP1": lambda image, o: saved(image, "PNG", **raw_profile("APP1", exif_block(o))),
     "raw profile xmp": lambda image, o: saved(image, "PNG", **raw_profile("xmp", xmp(o).encode())),
     "tag in a TIFF": lambda image, o: saved(image, "TIFF", tiffinfo={0x0112: o}),
-    "tag in a packed TIFF": lambda image, o: saved(image, "TIFF", tiffinfo={0x0112: o}, compression="tiff_lzw"),
+    "tag in a packed TIFF": lambda image, o: saved(
+        image, "TIFF", tiffinfo={0x0112: o}, compression="tiff_lzw"
+    ),
     "EXIF in a WebP": lambda image, o: saved(image, "WEBP", exif=exif(o), lossless=True),
     "XMP in a WebP": lambda image, o: saved(image, "WEBP", xmp=xmp(o).encode(), lossless=True),
 }
@@ -205,12 +237,23 @@ def test_header_and_pixels_are_turned_wherever_the_orientation_stands(place, tmp
     picture = np.repeat(np.repeat(np.arange(6, dtype=np.uint8).reshape(2, 3) * 40, 16, 0), 16, 1)
     for orientation, turn in TURNED.items():
         expected = turn(picture)
-        path = write(tmp_path, f"{orientation}.png", PLACES[place](Image.fromarray(np.repeat(picture[..., None], 3, 2)), orientation))
+        path = write(
+            tmp_path,
+            f"{orientation}.png",
+            PLACES[place](Image.fromarray(np.repeat(picture[..., None], 3, 2)), orientation),
+        )
         assert read_image_size(path) == expected.shape
-        assert np.abs(read_image(path)[..., 0].astype(int) - expected).max() < 12, (place, orientation)
+        assert np.abs(read_image(path)[..., 0].astype(int) - expected).max() < 12, (
+            place,
+            orientation,
+        )
         if "JPEG" in place:
             continue
-        path = write(tmp_path, f"{orientation}-mask.png", PLACES[place](Image.fromarray(picture), orientation))
+        path = write(
+            tmp_path,
+            f"{orientation}-mask.png",
+            PLACES[place](Image.fromarray(picture), orientation),
+        )
         assert read_mask_size(path) == expected.shape
         assert read_mask(path, RIGHT).tolist() == expected.tolist()
 

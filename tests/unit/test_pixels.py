@@ -21,7 +21,10 @@ def slow_best(scores, n, radius, taken):
     order = sorted(range(height * width), key=lambda i: (-scores.flat[i], i))
     chosen = []
     for i in order:
-        apart = all(max(abs(i // width - j // width), abs(i % width - j % width)) > radius for j in [*taken, *chosen])
+        apart = all(
+            max(abs(i // width - j // width), abs(i % width - j % width)) > radius
+            for j in [*taken, *chosen]
+        )
         if apart and len(chosen) < n:
             chosen.append(i)
     return chosen
@@ -44,7 +47,15 @@ def test_by_hand():
     ids, values = best_pixels(scores, 3, 3, n=2, radius=0, taken=NONE)
     assert (ids.tolist(), values.tolist()) == ([1, 2], [9.0, 8.0])
     assert best_pixels(scores, 3, 3, n=9, radius=1, taken=NONE)[0].tolist() == [1, 8, 6]
-    assert best_pixels(scores, 3, 3, n=9, radius=0, taken=np.array([1, 2]))[0].tolist() == [4, 5, 8, 6, 7, 0, 3]
+    assert best_pixels(scores, 3, 3, n=9, radius=0, taken=np.array([1, 2]))[0].tolist() == [
+        4,
+        5,
+        8,
+        6,
+        7,
+        0,
+        3,
+    ]
 
 
 def test_an_even_map_gives_pixels_in_reading_order():
@@ -75,10 +86,15 @@ def test_scores_that_are_no_numbers_are_refused(value):
         best_pixels(scores, 3, 4, n=1, radius=0, taken=NONE)
 
 
-@pytest.mark.parametrize("cells, size", [((1, 1), (3, 5)), ((3, 5), (3, 5)), ((3, 4), (12, 16)), ((5, 7), (11, 30)), ((9, 9), (4, 5))])
+@pytest.mark.parametrize(
+    "cells, size",
+    [((1, 1), (3, 5)), ((3, 5), (3, 5)), ((3, 4), (12, 16)), ((5, 7), (11, 30)), ((9, 9), (4, 5))],
+)
 def test_coarse_scores_are_brought_to_native_pixels_as_torch_does(cells, size):
     scores = generator(cells, size).random(cells, dtype=np.float32)
-    expected = torch.nn.functional.interpolate(torch.from_numpy(scores)[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
+    expected = torch.nn.functional.interpolate(
+        torch.from_numpy(scores)[None, None], size=size, mode="bilinear", align_corners=False
+    )[0, 0]
     assert np.abs(to_native(scores, *size) - expected.numpy()).max() < 1e-6
 
 
@@ -100,11 +116,16 @@ def test_single_labelled_pixels_survive_a_smaller_size():
     assert ((small != 255) == cells).all() and cells.sum() > 20
     blocks = mask.reshape(12, 3, 16, 3).transpose(0, 2, 1, 3).reshape(12, 16, 9)
     assert (blocks == small[..., None]).any(-1).all()
-    bits = np.stack([np.where(labelled, 1 << mask.astype(np.int64) % 63, 0), np.zeros(mask.shape, np.int64)], axis=-1)
+    bits = np.stack(
+        [np.where(labelled, 1 << mask.astype(np.int64) % 63, 0), np.zeros(mask.shape, np.int64)],
+        axis=-1,
+    )
     assert ((resize_scattered(bits, (12, 16), labelled)[..., 0] != 0) == cells).all()
 
 
 def test_where_all_is_labelled_the_nearest_label_counts():
     mask = np.random.default_rng(0).integers(0, 5, (30, 41)).astype(np.uint8)
     for size in ((12, 16), (30, 41), (60, 90)):
-        assert (resize_scattered(mask, size, np.ones(mask.shape, bool)) == resize_mask(mask, size)).all()
+        assert (
+            resize_scattered(mask, size, np.ones(mask.shape, bool)) == resize_mask(mask, size)
+        ).all()

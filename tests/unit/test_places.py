@@ -19,7 +19,9 @@ from ray_al.datasets.listing import IMAGE_SUFFIXES, list_files, read_lines
 PLACE = "s3://bucket/x"
 
 
-def client_error(name: str, text: str = "told", bases: tuple[type, ...] = (Exception,), **attributes) -> Exception:
+def client_error(
+    name: str, text: str = "told", bases: tuple[type, ...] = (Exception,), **attributes
+) -> Exception:
     error = type(name, bases, {"__module__": "client"})(text)
     for key, value in attributes.items():
         setattr(error, key, value)
@@ -29,22 +31,41 @@ def client_error(name: str, text: str = "told", bases: tuple[type, ...] = (Excep
 def answered(status: int, code: str, wrapped: type[Exception] = OSError) -> Exception:
     """As s3fs wraps an answer of the store."""
     error = wrapped(f"answer {code}")
-    error.__cause__ = client_error("ClientError", response={"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}})
+    error.__cause__ = client_error(
+        "ClientError",
+        response={"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}},
+    )
     return error
 
 
 @pytest.mark.parametrize(
     ("error", "kind", "words"),
     [
-        (answered(403, "SignatureDoesNotMatch", PermissionError), StorageError, ["refuses access", "AWS_SECRET_ACCESS_KEY", "every node"]),
+        (
+            answered(403, "SignatureDoesNotMatch", PermissionError),
+            StorageError,
+            ["refuses access", "AWS_SECRET_ACCESS_KEY", "every node"],
+        ),
         (answered(403, "AccessDenied", PermissionError), StorageError, ["refuses access"]),
         (PermissionError("Forbidden"), StorageError, ["refuses access"]),
-        (client_error("NoCredentialsError", "Unable to locate credentials"), StorageError, ["no usable credentials", "AWS_ACCESS_KEY_ID"]),
+        (
+            client_error("NoCredentialsError", "Unable to locate credentials"),
+            StorageError,
+            ["no usable credentials", "AWS_ACCESS_KEY_ID"],
+        ),
         (client_error("DefaultCredentialsError"), StorageError, ["no usable credentials"]),
-        (client_error("HttpError", "Invalid Credentials", code=401), StorageError, ["refuses access"]),
+        (
+            client_error("HttpError", "Invalid Credentials", code=401),
+            StorageError,
+            ["refuses access"],
+        ),
         (client_error("HttpError", "busy", code=503), StoreUnavailableError, ["answers 503"]),
         (answered(503, "SlowDown"), StoreUnavailableError, ["answers 503", "SlowDown"]),
-        (client_error("EndpointConnectionError", "Could not connect"), StoreUnavailableError, ["cannot be reached", "AWS_ENDPOINT_URL"]),
+        (
+            client_error("EndpointConnectionError", "Could not connect"),
+            StoreUnavailableError,
+            ["cannot be reached", "AWS_ENDPOINT_URL"],
+        ),
         (ConnectionResetError(104, "reset"), StoreUnavailableError, ["cannot be reached"]),
         (TimeoutError("slow"), StoreUnavailableError, ["cannot be reached"]),
         (answered(404, "NoSuchBucket", FileNotFoundError), StorageError, ["no such bucket"]),
@@ -64,7 +85,13 @@ def test_errors_are_one_line_with_the_place_and_the_remedy(error, kind, words):
 
 
 def test_answers_and_our_own_faults_pass():
-    for error in (FileExistsError("x"), FileNotFoundError("x"), TypeError("x"), KeyError("x"), KeyboardInterrupt()):
+    for error in (
+        FileExistsError("x"),
+        FileNotFoundError("x"),
+        TypeError("x"),
+        KeyError("x"),
+        KeyboardInterrupt(),
+    ):
         with pytest.raises(type(error)), told(PLACE, missing=True):
             raise error
     with pytest.raises(StorageError, match="no such file"), told("/disk/x"):
@@ -79,7 +106,9 @@ def test_before_work_it_is_wrong_use():
 @pytest.fixture
 def bare(monkeypatch):
     """An environment without any package for object stores."""
-    known = sys.modules["fsspec.registry"]._registry  # `fsspec.registry` itself is a read-only view of it
+    known = sys.modules[
+        "fsspec.registry"
+    ]._registry  # `fsspec.registry` itself is a read-only view of it
     for protocol in ("s3", "s3a", "gs", "gcs", "az", "abfs"):
         monkeypatch.delitem(known, protocol, raising=False)
     for package in ("s3fs", "gcsfs", "adlfs"):
@@ -100,14 +129,22 @@ def bare(monkeypatch):
     ],
 )
 def test_what_cannot_be_opened_is_named_with_the_remedy(bare, place, words):
-    for open_it in (open_place, read_uri, is_folder, lambda place: list_files(place, "train", IMAGE_SUFFIXES), lambda place: read_lines(place, "x")):
+    for open_it in (
+        open_place,
+        read_uri,
+        is_folder,
+        lambda place: list_files(place, "train", IMAGE_SUFFIXES),
+        lambda place: read_lines(place, "x"),
+    ):
         with pytest.raises(StorageError) as error:
             open_it(place)
         assert str(error.value).startswith(place)
         assert all(word in str(error.value) for word in words), str(error.value)
 
 
-@pytest.mark.parametrize("place", ["az://b/x", "https://host/x", "zip://x", "blob://x", "simplecache::s3://b/x"])
+@pytest.mark.parametrize(
+    "place", ["az://b/x", "https://host/x", "zip://x", "blob://x", "simplecache::s3://b/x"]
+)
 def test_run_directories_need_storage_that_refuses_to_overwrite(bare, place):
     with pytest.raises(StorageError, match="cannot refuse to overwrite.*s3"):
         Storage(place)
@@ -117,13 +154,24 @@ def test_run_directories_need_storage_that_refuses_to_overwrite(bare, place):
 @pytest.mark.parametrize("root", ["memory://odd-data", "disk"])
 def test_files_with_odd_names_are_listed_and_read(tmp_path, root):
     root = str(tmp_path) if root == "disk" else root
-    names = ["a::b.png", "s*r.png", "q?x.png", "[1].png", "{k}.png", "a#b.png", "p%20q.png", "sub dir/ü.png"]
+    names = [
+        "a::b.png",
+        "s*r.png",
+        "q?x.png",
+        "[1].png",
+        "{k}.png",
+        "a#b.png",
+        "p%20q.png",
+        "sub dir/ü.png",
+    ]
     storage = Storage(f"{root}/da[t]a::1")
     for number, name in enumerate(names):
         storage.create(f"train/{name}", bytes([number]))
     storage.create("train.txt", b"a\nb\n")
     found = list_files(storage.root, "train", IMAGE_SUFFIXES)
-    assert {name: read_uri(uri) for name, uri in found.items()} == {f"train/{name}": bytes([number]) for number, name in enumerate(names)}
+    assert {name: read_uri(uri) for name, uri in found.items()} == {
+        f"train/{name}": bytes([number]) for number, name in enumerate(names)
+    }
     assert read_lines(storage.root, "train.txt") == ["a", "b"]
     assert read_lines(storage.root, "none.txt") is None
     assert is_folder(storage.root)
@@ -142,7 +190,12 @@ def test_files_with_odd_names_are_listed_and_read(tmp_path, root):
 def test_synthetic_scenes_that_cannot_be_written_are_wrong_use(tmp_path, monkeypatch, root, words):
     (tmp_path / "file").write_text("x")
     monkeypatch.chdir(tmp_path)
-    data = DataConfig(dataset="synthetic", root=root.format(file=tmp_path / "file"), image_size=(16, 16), num_images=1)
+    data = DataConfig(
+        dataset="synthetic",
+        root=root.format(file=tmp_path / "file"),
+        image_size=(16, 16),
+        num_images=1,
+    )
     with pytest.raises(ConfigError, match=f"data.root: .*{words}"):
         open_dataset(data)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
@@ -150,7 +203,9 @@ def test_synthetic_scenes_that_cannot_be_written_are_wrong_use(tmp_path, monkeyp
 
 def test_a_disk_that_is_full_keeps_no_half_of_the_synthetic_scenes(tmp_path, monkeypatch):
     monkeypatch.setattr("ray_al.datasets.synthetic.draw_scene", full_disk)
-    data = DataConfig(dataset="synthetic", root=str(tmp_path / "data"), image_size=(16, 16), num_images=1)
+    data = DataConfig(
+        dataset="synthetic", root=str(tmp_path / "data"), image_size=(16, 16), num_images=1
+    )
     with pytest.raises(ConfigError, match="data.root: .*/data: no space is left"):
         open_dataset(data)
     assert list(tmp_path.iterdir()) == []
@@ -173,22 +228,60 @@ def test_a_memory_path_with_colons_is_the_one_that_was_written():
     [
         ["run", "{config}", "--out", "{place}"],
         ["run", "{place}/c.yaml", "--out", "{folder}/new"],
-        ["run", "{config}", "--set", "data.dataset=camvid", "--set", "data.root={place}", "--out", "{folder}/new"],
+        [
+            "run",
+            "{config}",
+            "--set",
+            "data.dataset=camvid",
+            "--set",
+            "data.root={place}",
+            "--out",
+            "{folder}/new",
+        ],
         ["run", "{config}", "--set", "model.weights={place}", "--out", "{folder}/new"],
-        ["datasets", "check", "{config}", "--set", "data.dataset=camvid", "--set", "data.root={place}"],
+        [
+            "datasets",
+            "check",
+            "{config}",
+            "--set",
+            "data.dataset=camvid",
+            "--set",
+            "data.root={place}",
+        ],
         ["sweep", "--resume", "{place}"],
         ["sweep", "{sweep}", "--out", "{place}"],
         ["compare", "{place}", "--out", "{folder}/new"],
         ["compare", "{folder}", "--out", "{place}"],
-        *([name, "{place}"] for name in ("resume", "status", "log", "verify", "final", "upper-bound", "report", "replay")),
+        *(
+            [name, "{place}"]
+            for name in (
+                "resume",
+                "status",
+                "log",
+                "verify",
+                "final",
+                "upper-bound",
+                "report",
+                "replay",
+            )
+        ),
     ],
     ids=" ".join,
 )
 def test_every_command_refuses_a_place_that_cannot_be_opened(bare, tmp_path, monkeypatch, command):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    (tmp_path / "c.yaml").write_text("data: {dataset: synthetic, num_images: 1, image_size: [32, 48]}\n")
-    (tmp_path / "s.yaml").write_text("name: s\nbase: c.yaml\nseeds: [0]\nspace: {strategy.score: [entropy]}\n")
-    names = {"config": tmp_path / "c.yaml", "sweep": tmp_path / "s.yaml", "place": "gs://bucket/x", "folder": tmp_path}
+    (tmp_path / "c.yaml").write_text(
+        "data: {dataset: synthetic, num_images: 1, image_size: [32, 48]}\n"
+    )
+    (tmp_path / "s.yaml").write_text(
+        "name: s\nbase: c.yaml\nseeds: [0]\nspace: {strategy.score: [entropy]}\n"
+    )
+    names = {
+        "config": tmp_path / "c.yaml",
+        "sweep": tmp_path / "s.yaml",
+        "place": "gs://bucket/x",
+        "folder": tmp_path,
+    }
     done = CliRunner().invoke(main, [part.format(**names) for part in command])
     assert done.exit_code == 2, done.output
     (line,) = done.output.splitlines()
@@ -199,7 +292,9 @@ def test_every_command_refuses_a_place_that_cannot_be_opened(bare, tmp_path, mon
 
 def test_a_default_place_that_cannot_be_opened_is_refused(bare, tmp_path, monkeypatch):
     monkeypatch.setenv("RAY_AL_RUNS", "gs://bucket/runs")
-    (tmp_path / "c.yaml").write_text("data: {dataset: synthetic, num_images: 1, image_size: [32, 48]}\n")
+    (tmp_path / "c.yaml").write_text(
+        "data: {dataset: synthetic, num_images: 1, image_size: [32, 48]}\n"
+    )
     done = CliRunner().invoke(main, ["run", str(tmp_path / "c.yaml")])
     assert done.exit_code == 2
     assert "gs://bucket/runs/run-" in done.output

@@ -68,7 +68,9 @@ def test_what_cannot_be_meant_is_refused_in_one_line(text, words):
 
 
 def test_aliases_that_multiply_are_refused():
-    lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1]"] + [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 9)]
+    lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1]"] + [
+        f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 9)
+    ]
     with pytest.raises(ConfigError, match="without end"):
         load_yaml("\n".join(lines), source="c")
 
@@ -79,7 +81,9 @@ def test_an_alias_is_a_copy():
     assert values["c"] == {"b": [1]}
 
 
-@pytest.mark.parametrize("value", [object(), {1, 2}, b"x", {"a": {3: 4}}, float("inf"), [float("nan")], "\udcff"])
+@pytest.mark.parametrize(
+    "value", [object(), {1, 2}, b"x", {"a": {3: 4}}, float("inf"), [float("nan")], "\udcff"]
+)
 def test_what_is_no_plain_value(value):
     with pytest.raises(ConfigError):
         plain(value, source="c")

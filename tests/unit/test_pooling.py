@@ -58,17 +58,29 @@ def test_all_poolings_equal_the_reference(which, cells):
     areas = reference_areas(labels, *cells)
     tensor = torch.from_numpy(values)
     assert pooler.mean(tensor) == pytest.approx(np.einsum("rhw,chw->rc", areas, values), abs=1e-5)
-    assert pooler.mean(tensor).dtype == pooler.max(tensor[0]).dtype == pooler.top_share(tensor[0], 0.3).dtype == np.float32
+    assert (
+        pooler.mean(tensor).dtype
+        == pooler.max(tensor[0]).dtype
+        == pooler.top_share(tensor[0], 0.3).dtype
+        == np.float32
+    )
     for region, area in enumerate(areas):
         assert pooler.max(tensor[0])[region] == values[0][area > 0].max()
         shares = np.bincount(ids.ravel(), area.ravel(), 4)
-        assert pooler.dominant(torch.from_numpy(ids), 4)[region] == np.flatnonzero(shares > shares.max() - 1e-9)[0]
+        assert (
+            pooler.dominant(torch.from_numpy(ids), 4)[region]
+            == np.flatnonzero(shares > shares.max() - 1e-9)[0]
+        )
         for share in (0.05, 0.3, 1.0):
             left, total = share, 0.0
-            for value, part in sorted(zip(values[0].ravel(), area.ravel(), strict=True), reverse=True):
+            for value, part in sorted(
+                zip(values[0].ravel(), area.ravel(), strict=True), reverse=True
+            ):
                 total += value * min(part, left)
                 left -= min(part, left)
-            assert pooler.top_share(tensor[0], share)[region] == pytest.approx(total / share, abs=1e-5)
+            assert pooler.top_share(tensor[0], share)[region] == pytest.approx(
+                total / share, abs=1e-5
+            )
 
 
 def test_labels_of_a_grid_pool_as_its_boxes():
@@ -78,13 +90,17 @@ def test_labels_of_a_grid_pool_as_its_boxes():
     assert (box.areas(4, 7) != label.areas(4, 7)).nnz == 0
     assert box.num_pixels.tolist() == label.num_pixels.tolist() == [9, 9, 12, 9, 9, 12]
     for aggregation in ("mean", "sum", "max", "top_share"):
-        assert box.pool(values, aggregation, 0.2) == pytest.approx(label.pool(values, aggregation, 0.2), abs=1e-5)
+        assert box.pool(values, aggregation, 0.2) == pytest.approx(
+            label.pool(values, aggregation, 0.2), abs=1e-5
+        )
     assert box.dominant(ids, 3).tolist() == label.dominant(ids, 3).tolist()
 
 
 def test_worked_by_hand():
     pooler = LabelPooler(np.array([[0, 0, 1, 1]], np.int32))
-    values = torch.tensor([[1.0, 2.0, 5.0]])  # cells of 4/3 pixels: region 0 is cell 0 and half of cell 1
+    values = torch.tensor(
+        [[1.0, 2.0, 5.0]]
+    )  # cells of 4/3 pixels: region 0 is cell 0 and half of cell 1
     assert pooler.mean(values[None])[:, 0].tolist() == pytest.approx([4 / 3, 4])
     assert pooler.pool(values, "sum", 1.0).tolist() == pytest.approx([8 / 3, 8])
     assert pooler.pool(values, "max", 1.0).tolist() == [2, 5]
@@ -101,8 +117,14 @@ def test_dominant_ties_go_to_the_lower_class():
 
 
 def test_one_pixel():
-    for pooler in (BoxPooler(np.array([[0, 0, 1, 1]]), 1, 1), LabelPooler(np.zeros((1, 1), np.int32))):
-        assert [pooler.pool(torch.tensor([[3.0]]), name, 0.1).tolist() for name in ("mean", "sum", "max", "top_share")] == [[3.0]] * 4
+    for pooler in (
+        BoxPooler(np.array([[0, 0, 1, 1]]), 1, 1),
+        LabelPooler(np.zeros((1, 1), np.int32)),
+    ):
+        assert [
+            pooler.pool(torch.tensor([[3.0]]), name, 0.1).tolist()
+            for name in ("mean", "sum", "max", "top_share")
+        ] == [[3.0]] * 4
 
 
 def test_refuses_what_it_cannot_pool():

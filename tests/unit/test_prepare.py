@@ -14,7 +14,9 @@ def wrapped(num_classes: int) -> nn.Module:
     return Wrapped()
 
 
-@pytest.mark.parametrize("name", ["lraspp_mobilenet_v3_large", f"{small.__module__}:small", f"{__name__}:wrapped"])
+@pytest.mark.parametrize(
+    "name", ["lraspp_mobilenet_v3_large", f"{small.__module__}:small", f"{__name__}:wrapped"]
+)
 def test_folding_and_fusing_do_not_change_the_logits(name):
     model = build_model(ModelConfig(name=name), 3).eval()
     for module in model.modules():
@@ -27,14 +29,27 @@ def test_folding_and_fusing_do_not_change_the_logits(name):
         fast = prepare_network(model, "fp32", "cpu")
         torch.testing.assert_close(fast(images), expected, rtol=1e-3, atol=1e-4)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in fast.modules())
-    assert not any(isinstance(module, nn.Conv2d | nn.Hardswish) for module in fast.modules() if module in used(fast))
+    assert not any(
+        isinstance(module, nn.Conv2d | nn.Hardswish)
+        for module in fast.modules()
+        if module in used(fast)
+    )
 
 
 def test_a_dropout_stays_one_call_and_all_else_is_folded_and_fused_around_it():
-    model = with_dropout(build_model(ModelConfig(name="lraspp_mobilenet_v3_large"), 3).eval(), ["classifier.cbr", "backbone.2"], 0.5)[0]
+    model = with_dropout(
+        build_model(ModelConfig(name="lraspp_mobilenet_v3_large"), 3).eval(),
+        ["classifier.cbr", "backbone.2"],
+        0.5,
+    )[0]
     called = used(prepare_network(model, "fp32", "cpu"))
-    assert [module.name for module in called if isinstance(module, PassDropout)] == ["backbone.2", "classifier.cbr"]
-    assert not any(isinstance(module, nn.BatchNorm2d | nn.Conv2d | nn.Hardswish) for module in called)
+    assert [module.name for module in called if isinstance(module, PassDropout)] == [
+        "backbone.2",
+        "classifier.cbr",
+    ]
+    assert not any(
+        isinstance(module, nn.BatchNorm2d | nn.Conv2d | nn.Hardswish) for module in called
+    )
 
 
 def used(model):
@@ -48,7 +63,11 @@ def test_a_shared_convolution_keeps_both_of_its_activations():
     class Shared(nn.Module):
         def __init__(self):
             super().__init__()
-            self.conv, self.relu, self.sigmoid = nn.Conv2d(3, 3, 3, padding=1), nn.ReLU(), nn.Sigmoid()
+            self.conv, self.relu, self.sigmoid = (
+                nn.Conv2d(3, 3, 3, padding=1),
+                nn.ReLU(),
+                nn.Sigmoid(),
+            )
 
         def forward(self, images):
             return self.relu(self.conv(images)) + self.sigmoid(self.conv(images))
@@ -61,9 +80,15 @@ def test_a_shared_convolution_keeps_both_of_its_activations():
 
 def test_bf16_spares_the_narrow_layers_at_the_start():
     torch.manual_seed(0)
-    network = prepare_network(build_model(ModelConfig(name="lraspp_mobilenet_v3_large"), 3).eval(), "bf16", "cpu")
+    network = prepare_network(
+        build_model(ModelConfig(name="lraspp_mobilenet_v3_large"), 3).eval(), "bf16", "cpu"
+    )
     exact = [name for name, layer in network.named_parameters() if layer.dtype == torch.float32]
-    assert exact == [f"backbone.{layer}.{kind}" for layer in ("0.0", "1.block.0.0", "1.block.1.0") for kind in ("weight", "bias")]
+    assert exact == [
+        f"backbone.{layer}.{kind}"
+        for layer in ("0.0", "1.block.0.0", "1.block.1.0")
+        for kind in ("weight", "bias")
+    ]
     with torch.inference_mode():
         assert network(torch.randn(2, 3, 48, 64)).dtype == torch.bfloat16
 
@@ -84,7 +109,11 @@ class Skips(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.narrow, self.wide, self.last = nn.Conv2d(3, 8, 1), nn.Conv2d(8, 32, 1, stride=2), nn.Conv2d(35, 3, 1)
+        self.narrow, self.wide, self.last = (
+            nn.Conv2d(3, 8, 1),
+            nn.Conv2d(8, 32, 1, stride=2),
+            nn.Conv2d(35, 3, 1),
+        )
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         size = images.shape[-2:]
@@ -95,12 +124,17 @@ class Skips(nn.Module):
 @pytest.mark.parametrize("name", ["Untraceable", "Skips", "wrapped"])
 def test_bf16_of_any_network(name):
     torch.manual_seed(0)
-    model, images = build_model(ModelConfig(name=f"{__name__}:{name}"), 3).eval(), torch.rand(2, 3, 48, 64)
+    model, images = (
+        build_model(ModelConfig(name=f"{__name__}:{name}"), 3).eval(),
+        torch.rand(2, 3, 48, 64),
+    )
     with torch.inference_mode():
         expected = model(images)
         logits = prepare_network(model, "bf16", "cpu")(images)
     assert logits.dtype == torch.bfloat16
-    torch.testing.assert_close(logits.float(), expected, rtol=0.05, atol=0.05 * float(expected.abs().max()))
+    torch.testing.assert_close(
+        logits.float(), expected, rtol=0.05, atol=0.05 * float(expected.abs().max())
+    )
 
 
 class Narrow(nn.Module):

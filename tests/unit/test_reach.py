@@ -40,13 +40,16 @@ def test_between_two_points_the_line_lies_over_the_logarithm():
 def test_labels_saved_by_hand():
     x, y = np.array([[2.0, 4.0, 8.0]]), np.array([[0.1, 0.3, 0.5]])
     # the reference reaches 0.3 at 8, the strategy at 4: half of the labels
-    low, high = share_saved(reach(x, y, np.array([0.3])), reach(x, np.array([[0.1, 0.2, 0.3]]), np.array([0.3])))
+    low, high = share_saved(
+        reach(x, y, np.array([0.3])), reach(x, np.array([[0.1, 0.2, 0.3]]), np.array([0.3]))
+    )
     assert low[0] == high[0] == pytest.approx(0.5)
 
 
 def test_what_is_saved_has_the_bounds_that_the_budgets_allow():
     low, high = share_saved(
-        (np.array([5.0, 5, 5, 0]), np.array([5.0, 5, np.inf, 5])), (np.array([10.0, 10, 10, 10]), np.array([10.0, np.inf, 10, 10]))
+        (np.array([5.0, 5, 5, 0]), np.array([5.0, 5, np.inf, 5])),
+        (np.array([10.0, 10, 10, 10]), np.array([10.0, np.inf, 10, 10])),
     )
     assert low.tolist() == [0.5, 0.5, -np.inf, 0.5]
     assert high.tolist() == [0.5, 1.0, 0.5, 1.0]
@@ -63,17 +66,39 @@ def test_resamples_that_reach_nothing_widen_the_interval_and_are_not_dropped():
     assert (facts["high"], facts["open_high"], facts["known"]) == (1.0, False, 0.9)
     dropped = np.percentile(known, 97.5)
     assert facts["high"] > dropped
-    facts = estimate(exact(np.array([0.3])), (np.concatenate([known, np.full(100, -np.inf)]), np.concatenate([known, np.full(100, 0.1)])))
+    facts = estimate(
+        exact(np.array([0.3])),
+        (
+            np.concatenate([known, np.full(100, -np.inf)]),
+            np.concatenate([known, np.full(100, 0.1)]),
+        ),
+    )
     assert (facts["low"], facts["open_low"]) == (None, True)
     assert estimate_text(facts, scale=100) == "30 [open, 39]"
 
 
 def test_texts_say_what_is_not_known():
     assert estimate_text(None) == "-"
-    assert estimate_text(estimate((np.array([0.4]), np.array([1.0])), None), scale=100, ceiling=1.0) == "at least 40"
-    assert estimate_text(estimate((np.array([-np.inf]), np.array([0.1])), None), scale=100, ceiling=1.0) == "at most 10"
-    assert estimate_text(estimate((np.array([-np.inf]), np.array([1.0])), None), scale=100, ceiling=1.0) == "unknown"
-    assert estimate_text(estimate((np.array([0.1]), np.array([0.2])), None), scale=100, ceiling=1.0) == "10 to 20"
+    assert (
+        estimate_text(estimate((np.array([0.4]), np.array([1.0])), None), scale=100, ceiling=1.0)
+        == "at least 40"
+    )
+    assert (
+        estimate_text(
+            estimate((np.array([-np.inf]), np.array([0.1])), None), scale=100, ceiling=1.0
+        )
+        == "at most 10"
+    )
+    assert (
+        estimate_text(
+            estimate((np.array([-np.inf]), np.array([1.0])), None), scale=100, ceiling=1.0
+        )
+        == "unknown"
+    )
+    assert (
+        estimate_text(estimate((np.array([0.1]), np.array([0.2])), None), scale=100, ceiling=1.0)
+        == "10 to 20"
+    )
     assert estimate_text(estimate((np.array([8.0]), np.array([np.inf])), None)) == "at least 8"
 
 

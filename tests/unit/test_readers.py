@@ -73,12 +73,16 @@ def records(members, inputs):
 
 @pytest.mark.parametrize("batch_size", [1, 3, 4])
 def test_features_of_the_images_that_can_be_used_whatever_the_batch(images, batch_size):
-    found, broken = zip(*map_batches(images, feature_reader(images), batch_size, 2, records), strict=True)
+    found, broken = zip(
+        *map_batches(images, feature_reader(images), batch_size, 2, records), strict=True
+    )
     assert [name for name, _ in sum(broken, [])] == ["3"]
     flat = sum(found, [])
     assert [name for name, _ in flat] == ["0", "1", "2", "4", "5", "6"]
     alone = feature_reader(images)
-    assert [record for _, record in flat] == [alone.read([images[int(name)]])[0].record.tobytes() for name, _ in flat]
+    assert [record for _, record in flat] == [
+        alone.read([images[int(name)]])[0].record.tobytes() for name, _ in flat
+    ]
 
 
 def test_groups_are_read_once_each_and_no_more_than_a_few_ahead(images):

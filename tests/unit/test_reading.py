@@ -85,17 +85,24 @@ READERS = {
     "mask": ("mask.png", lambda path: read_mask(path, DECODER)),
     "mask size": ("mask.png", lambda path: read_mask_size(path)),
     "image by URI": ("image.png", lambda path: read_image(f"file://{path}")),
-    "record of a run": ("image.png", lambda path: Storage(str(Path(path).parent)).read("image.png")),
+    "record of a run": (
+        "image.png",
+        lambda path: Storage(str(Path(path).parent)).read("image.png"),
+    ),
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("reader", READERS)
-def test_what_reading_raises_is_tried_again_and_is_never_a_broken_file(files, broken_disk, slept, reader, fault):
+def test_what_reading_raises_is_tried_again_and_is_never_a_broken_file(
+    files, broken_disk, slept, reader, fault
+):
     name, read = READERS[reader]
     expected = read(str(files / name))
     broken_disk(files / name, FAULTS[fault])
-    with pytest.raises(ReadError, match=rf"{name}: could not be read.*{type(FAULTS[fault]).__name__}"):
+    with pytest.raises(
+        ReadError, match=rf"{name}: could not be read.*{type(FAULTS[fault]).__name__}"
+    ):
         read(str(files / name))
     assert slept == list(reading.READ_WAITS_S)
     broken_disk(files / name, FAULTS[fault], times=3)
@@ -144,7 +151,9 @@ def test_errors_of_a_stores_client_are_no_faults_of_the_file(monkeypatch, slept)
     assert read_uri("memory://reading/a.bin") == b"abc"
     assert slept == [0.5, 1.0]
     answers += [NoAnswer("no answer")] * 9
-    with pytest.raises(ReadError, match="memory://reading/a.bin: could not be read.*NoAnswer: no answer"):
+    with pytest.raises(
+        ReadError, match="memory://reading/a.bin: could not be read.*NoAnswer: no answer"
+    ):
         read_uri("memory://reading/a.bin")
 
 
@@ -177,13 +186,18 @@ def test_a_configuration_and_weights_that_cannot_be_read_are_named(files, broken
     with pytest.raises(ConfigError, match="config.yaml: could not be read.*Forbidden"):
         load_config(str(files / "config.yaml"), ())
     broken_disk(files / "image.png", FAULTS["disk"])
-    model = parse_config({"model": {"name": f"{__name__}:tiny", "weights": str(files / "image.png")}}, source="test").model
+    model = parse_config(
+        {"model": {"name": f"{__name__}:tiny", "weights": str(files / "image.png")}}, source="test"
+    ).model
     with pytest.raises(ReadError, match=r"image.png: could not be read"):
         build_model(model, 3)
 
 
 def test_errors_survive_pickling():
-    for error in (ReadError("a: could not be read"), BrokenImagesError({"a.png": "cut off", "b.png": "missing"})):
+    for error in (
+        ReadError("a: could not be read"),
+        BrokenImagesError({"a.png": "cut off", "b.png": "missing"}),
+    ):
         again = pickle.loads(pickle.dumps(error))
         assert type(again) is type(error)
         assert str(again) == str(error)
@@ -212,7 +226,10 @@ def test_a_manifest_is_not_made_where_a_file_cannot_be_read(dataset, broken_disk
 
 def test_a_check_says_which_images_the_grid_does_not_fit_on(dataset):
     for number in (1, 2):
-        for image in (dataset.splits["train"][number].uri, dataset.splits["train"][number].mask_uri):
+        for image in (
+            dataset.splits["train"][number].uri,
+            dataset.splits["train"][number].mask_uri,
+        ):
             Image.new("L", (30, 8 * number)).save(image)
     regions = parse_config({"regions": {"rows": 12, "columns": 4}}, source="test").regions
     report = check_dataset(dataset, too_small=regions.too_small)
@@ -221,7 +238,9 @@ def test_a_check_says_which_images_the_grid_does_not_fit_on(dataset):
         "lower regions.rows and regions.columns, or take the image out of the split"
     )
     assert said in json.dumps(report)
-    assert [one["name"] for one in report["findings"] if "smaller than the grid" in one["message"]] == ["too_small"]
+    assert [
+        one["name"] for one in report["findings"] if "smaller than the grid" in one["message"]
+    ] == ["too_small"]
     assert not report["ok"]
 
 
@@ -238,7 +257,10 @@ def test_labels_are_not_refused_where_a_mask_cannot_be_read(dataset, broken_disk
 
 def test_an_image_of_another_size_than_the_manifest_says_is_broken(files):
     assert read_pool_image(str(files / "image.png"), (10, 20)).shape == (10, 20, 3)
-    with pytest.raises(DataError, match="image.png: the image has 10x20 pixels, 20x10 when the run was made; put the image of then back"):
+    with pytest.raises(
+        DataError,
+        match="image.png: the image has 10x20 pixels, 20x10 when the run was made; put the image of then back",
+    ):
         read_pool_image(str(files / "image.png"), (20, 10))
 
 
@@ -251,10 +273,20 @@ class Row:
         self.row = {"uri": uri, "image_id": uri, "height": 10, "width": 20}
 
 
-def test_a_shard_ends_where_an_image_cannot_be_read_and_does_not_wait_for_the_others(files, broken_disk):
+def test_a_shard_ends_where_an_image_cannot_be_read_and_does_not_wait_for_the_others(
+    files, broken_disk
+):
     failed = broken_disk(files / "image.png", FAULTS["disk"])
-    config = parse_config({"data": {"image_size": [16, 24]}, "score": {"threads": 1}}, source="test")
-    reader = PixelReader(config, Form(device="cpu", memory_format=torch.channels_last, dtype=torch.float32))
+    config = parse_config(
+        {"data": {"image_size": [16, 24]}, "score": {"threads": 1}}, source="test"
+    )
+    reader = PixelReader(
+        config, Form(device="cpu", memory_format=torch.channels_last, dtype=torch.float32)
+    )
     with pytest.raises(ReadError, match="could not be read"):
-        list(map_batches([Row(str(files / "image.png"))] * 200, reader, 2, 1, lambda members, inputs: members))
+        list(
+            map_batches(
+                [Row(str(files / "image.png"))] * 200, reader, 2, 1, lambda members, inputs: members
+            )
+        )
     assert len(failed) < 10 * (len(reading.READ_WAITS_S) + 1)

@@ -64,9 +64,16 @@ def run(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # most of the time, otherwise
     monkeypatch.chdir(tmp_path)
     storage = Storage(str(tmp_path / "run"))
-    monkeypatch.setattr("ray_al.driver.status.labels_left_out", lambda storage, state: {})  # there are no files of labels
+    monkeypatch.setattr(
+        "ray_al.driver.status.labels_left_out", lambda storage, state: {}
+    )  # there are no files of labels
     text = CONFIG.to_yaml()
-    journal = begin_run(storage, "run", {"config.yaml": text.encode(), "manifest.parquet": b"x"}, {**EVENTS[0][1], **config_facts(text)})
+    journal = begin_run(
+        storage,
+        "run",
+        {"config.yaml": text.encode(), "manifest.parquet": b"x"},
+        {**EVENTS[0][1], **config_facts(text)},
+    )
     for kind, data in EVENTS[1:]:
         journal.append(kind, data)
     return storage
@@ -82,7 +89,13 @@ def look(storage):
 
 def leaves(value, path=()):
     yield path
-    for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+    for key, inner in (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    ):
         yield from leaves(inner, (*path, key))
 
 
@@ -117,7 +130,14 @@ def test_a_value_of_another_type_anywhere_in_the_ledger_is_one_clear_message(run
     assert found > 250
 
 
-DAMAGE = {"empty": b"", "zeros": b"\0" * 300, "half": b'{"sequence": 3, "kind": "quer', "a list": b"[]", "a number": b"3", "bytes": bytes(range(256))}
+DAMAGE = {
+    "empty": b"",
+    "zeros": b"\0" * 300,
+    "half": b'{"sequence": 3, "kind": "quer',
+    "a list": b"[]",
+    "a number": b"3",
+    "bytes": bytes(range(256)),
+}
 
 
 @pytest.mark.parametrize("name", DAMAGE)
@@ -132,7 +152,10 @@ def test_a_damaged_event_is_named_by_every_command(run, name, command):
 
 @pytest.mark.parametrize("data", [None, [1], "x", 3])
 def test_data_that_is_no_mapping_is_named(run, data):
-    run.replace("journal/00000003.json", json.dumps({**json.loads(run.read("journal/00000003.json")), "data": data}).encode())
+    run.replace(
+        "journal/00000003.json",
+        json.dumps({**json.loads(run.read("journal/00000003.json")), "data": data}).encode(),
+    )
     with pytest.raises(StorageError, match=r"00000003.json: not a journal event \(data is"):
         Journal(run)
 
@@ -152,11 +175,16 @@ def test_a_damaged_ledger_is_refused_before_ray_is_started(run, monkeypatch):
 
 def test_an_event_that_does_not_fit_those_before_is_named():
     event = Event(sequence=5, kind="labels_received", time="t", data=EVENTS[5][1])
-    with pytest.raises(StorageError, match=r"journal event 5 \(labels_received\): does not fit the events before it"):
+    with pytest.raises(
+        StorageError,
+        match=r"journal event 5 \(labels_received\): does not fit the events before it",
+    ):
         fold([event], State(created=EVENTS[0][1]))
 
 
-@pytest.mark.parametrize("data", [b"", b"# nothing", b"a: [", b"[1]", b"\xff\xfe", b"\0", b"a: 2020-99-99", b"text"])
+@pytest.mark.parametrize(
+    "data", [b"", b"# nothing", b"a: [", b"[1]", b"\xff\xfe", b"\0", b"a: 2020-99-99", b"text"]
+)
 @pytest.mark.parametrize("command", ["verify", "resume", "final", "report"])
 def test_damaged_settings_are_one_message(run, data, command):
     run.replace("config.yaml", data)
@@ -181,7 +209,13 @@ BAD_NOTES = [
 
 @pytest.mark.parametrize("data", BAD_NOTES)
 def test_damaged_conveniences_are_passed_over(run, data):
-    for name in ("status.json", "tracking.json", "final/metrics.json", "upper_bound/metrics.json", "outcomes/x.json"):
+    for name in (
+        "status.json",
+        "tracking.json",
+        "final/metrics.json",
+        "upper_bound/metrics.json",
+        "outcomes/x.json",
+    ):
         run.replace(name, data)
     assert CliRunner().invoke(main, ["status", run.root]).exit_code == 0
     assert progress_line(run) == "starting"
@@ -191,7 +225,9 @@ def test_damaged_conveniences_are_passed_over(run, data):
     assert read_outcome(run, "x") == {}
 
 
-@pytest.mark.parametrize("kept", [{"mlflow": 3}, {"mlflow": {"told": "x"}}, {"mlflow": {"told": 1, "run_id": 4}}])
+@pytest.mark.parametrize(
+    "kept", [{"mlflow": 3}, {"mlflow": {"told": "x"}}, {"mlflow": {"told": 1, "run_id": 4}}]
+)
 def test_what_a_service_was_told_is_believed_where_it_can_be(run, kept):
     run.replace("tracking.json", json.dumps({**kept, "wandb": {"told": 2}}).encode())
     assert CurveTeller(run, CONFIG).memory == {"wandb": {"told": 2}}
@@ -205,7 +241,16 @@ def test_a_status_that_cannot_be_written_ends_no_run(run, monkeypatch):
     StatusFile(run).note(fold(Journal(run).events), "train")
 
 
-@pytest.mark.parametrize("data", [b"", b"a: [", b"[]", b"name: x", b"{name: 3, group: x, index: 1, seed: 0, setting: {}, config: {}}"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"a: [",
+        b"[]",
+        b"name: x",
+        b"{name: 3, group: x, index: 1, seed: 0, setting: {}, config: {}}",
+    ],
+)
 def test_damaged_plans_of_a_sweep_are_one_message(tmp_path, data):
     with pytest.raises(ConfigError, match="trials/x.yaml"):
         Trial.from_bytes(data, source="trials/x.yaml")

@@ -32,7 +32,11 @@ def test_other_bytes_are_refused():
     Image.fromarray(np.zeros((2, 2), np.uint8)).save(buffer, format="PNG")
     with pytest.raises(DataError, match="mode L"):
         decode_map(buffer.getvalue())
-    for data in (b"", b"abc", encode_map(generator("cut").integers(0, 99, (50, 50), dtype=np.int32))[:300]):
+    for data in (
+        b"",
+        b"abc",
+        encode_map(generator("cut").integers(0, 99, (50, 50), dtype=np.int32))[:300],
+    ):
         with pytest.raises(DataError, match="cannot be read"):
             decode_map(data)
 
@@ -45,14 +49,18 @@ def test_regions_of_a_map_by_hand():
     assert regions.mask(1) is None
 
 
-@pytest.mark.parametrize("labels, message", [([[0, 2]], "none of its pixels is 1"), ([[-1, 0]], "holds id -1")])
+@pytest.mark.parametrize(
+    "labels, message", [([[0, 2]], "none of its pixels is 1"), ([[-1, 0]], "holds id -1")]
+)
 def test_ids_with_gaps_are_refused(labels, message):
     with pytest.raises(DataError, match=message):
         MapRegions(np.array(labels, dtype=np.int32))
 
 
 def test_a_part_gives_any_of_its_maps():
-    labels = {index: (np.arange(12, dtype=np.int32).reshape(3, 4) // (index + 1)) for index in (5, 2, 9)}
+    labels = {
+        index: (np.arange(12, dtype=np.int32).reshape(3, 4) // (index + 1)) for index in (5, 2, 9)
+    }
     table = maps_table((index, f"i{index}.png", values) for index, values in labels.items())
     assert table.schema == MAP_SCHEMA
     assert table.column("image_id").to_pylist() == ["i5.png", "i2.png", "i9.png"]

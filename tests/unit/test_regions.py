@@ -9,7 +9,9 @@ from ray_al.regions.image import WholeImage
 def test_a_grid_covers_every_pixel_once(seed):
     rng = np.random.default_rng(seed)
     height, width = (int(rng.integers(10, 300)) for _ in range(2))
-    regions = Grid(rows=int(rng.integers(1, 10)), columns=int(rng.integers(1, 10))).of_image(height, width)
+    regions = Grid(rows=int(rng.integers(1, 10)), columns=int(rng.integers(1, 10))).of_image(
+        height, width
+    )
     seen = np.zeros((height, width), int)
     for region in range(regions.num_regions):
         box = regions.box(region)

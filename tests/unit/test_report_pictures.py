@@ -18,11 +18,26 @@ from ray_al.report.pictures import ids_uri, shown, striped_ids
 from ray_al.sweep.charts import charts
 from ray_al.sweep.output import latex_table
 
-ODD = [r"cost $\foo$", "$", "_hidden", "a_b^c", "<b>&amp;</b>", "道路 🚗", "x" * 5000, "line\nbreak\x00\x1b", "=1+1", "%d {name}", r"\frac{"]
+ODD = [
+    r"cost $\foo$",
+    "$",
+    "_hidden",
+    "a_b^c",
+    "<b>&amp;</b>",
+    "道路 🚗",
+    "x" * 5000,
+    "line\nbreak\x00\x1b",
+    "=1+1",
+    "%d {name}",
+    r"\frac{",
+]
 
 
 def row(cycle, names, **changes):
-    stages = {f"{stage}_seconds": 1.0 for stage in ("train", "evaluate", "score", "select", "label", "cycle")}
+    stages = {
+        f"{stage}_seconds": 1.0
+        for stage in ("train", "evaluate", "score", "select", "label", "cycle")
+    }
     return {
         "cycle": cycle,
         "labelled_fraction": 0.1,
@@ -63,7 +78,10 @@ def parts(num_classes, side=8):
     ids = np.arange(num_classes + 1, dtype=np.uint8)
     ids[-1] = 255
     boxes = [Box(top=0, left=side * i, bottom=side, right=side * (i + 1)) for i in range(len(ids))]
-    return [Part(box=box, mask=encode_mask(np.full((side, side), value, np.uint8))) for box, value in zip(boxes, ids, strict=True)]
+    return [
+        Part(box=box, mask=encode_mask(np.full((side, side), value, np.uint8)))
+        for box, value in zip(boxes, ids, strict=True)
+    ]
 
 
 @pytest.mark.parametrize("num_classes", [2, 63, 64, 150, 255])
@@ -80,7 +98,11 @@ def test_dense_labels_are_shown_as_sets_of_one_class_were():
     for _ in range(30):
         top, left = (int(value) for value in rng.integers(0, 30, 2))
         mask = rng.choice(np.array([0, 5, 62, 255], np.uint8), (3, 2))
-        several.append(Part(box=Box(top=top, left=left, bottom=top + 3, right=left + 2), mask=encode_mask(mask)))
+        several.append(
+            Part(
+                box=Box(top=top, left=left, bottom=top + 3, right=left + 2), mask=encode_mask(mask)
+            )
+        )
     native = compose_targets(several, 40, 40)
     expected = striped_ids(resize_scattered(native, (9, 13), native[..., 0] != 0)[..., 0])
     assert (_shown_labels(several, (40, 40), (9, 13)) == expected).all()
@@ -90,17 +112,28 @@ def test_dense_labels_are_shown_as_sets_of_one_class_were():
 @pytest.mark.filterwarnings("ignore:Glyph")
 def test_names_with_any_signs_are_drawn():
     photo = np.zeros((2, 3, 3), np.uint8)
-    frame = Frame(cycle=0, photo=photo, prediction=photo[..., 0], entropy=photo[..., 0], labels=photo[..., 0], outlines=[])
+    frame = Frame(
+        cycle=0,
+        photo=photo,
+        prediction=photo[..., 0],
+        entropy=photo[..., 0],
+        labels=photo[..., 0],
+        outlines=[],
+    )
     text = page(ODD, panels=[ImagePanel(image_id="a", frames=[frame])])
     assert "No label so far of: cost $\\foo$" in text
     assert "cost $\\foo$" in text
     assert "&lt;b&gt;&amp;amp;&lt;/b&gt;" in text
-    for start in (position for position in range(len(text)) if text.startswith("<svg xmlns", position)):
+    for start in (
+        position for position in range(len(text)) if text.startswith("<svg xmlns", position)
+    ):
         ElementTree.fromstring(text[start : text.index("</svg>", start) + 6])
 
 
 def test_a_report_without_a_trained_cycle():
-    text = page(["a", "b"], rows=0, upper_bound={"metrics": {"val": {"miou": 0.7}}}, unlabelled_classes=[])
+    text = page(
+        ["a", "b"], rows=0, upper_bound={"metrics": {"val": {"miou": 0.7}}}, unlabelled_classes=[]
+    )
     assert "0 cycles" in text
     assert "all labels, same recipe: 0.7000" in text
 
@@ -114,14 +147,31 @@ def test_names_in_pictures_are_short_and_stay_in_legends():
 
 def facts(labels):
     curve = {"x": [0.02, 0.04], "mean": [0.3, 0.4], "low": [0.2, 0.3], "high": [0.4, 0.5]}
-    saved = {"value": 0.1, "low": 0.0, "high": 0.2, "curve": {"miou": [0.3, 0.4], "saved": [0.1, 0.2]}}
+    saved = {
+        "value": 0.1,
+        "low": 0.0,
+        "high": 0.2,
+        "curve": {"miou": [0.3, 0.4], "saved": [0.1, 0.2]},
+    }
     number = {"mean": 0.5, "low": 0.4, "high": 0.6}
     groups = [
-        {"label": label, "seeds": [0, 1], "curves": dict.fromkeys(("share", "cost"), curve), "saved": saved, "final": number, "aubc": number}
+        {
+            "label": label,
+            "seeds": [0, 1],
+            "curves": dict.fromkeys(("share", "cost"), curve),
+            "saved": saved,
+            "final": number,
+            "aubc": number,
+        }
         for label in labels
     ]
     size = len(labels)
-    tests = {"labels": list(labels), "wins": np.zeros((size, size)).tolist(), "ranks": list(range(1, size + 1)), "critical": 1.5}
+    tests = {
+        "labels": list(labels),
+        "wins": np.zeros((size, size)).tolist(),
+        "ranks": list(range(1, size + 1)),
+        "critical": 1.5,
+    }
     return {"groups": groups, "axis": "share", "reference": labels[0], "tests": tests}
 
 
@@ -140,4 +190,6 @@ def test_strategies_of_any_names_are_compared():
 
 
 def test_names_in_a_latex_table_are_no_commands():
-    assert r"a\_b \& 50\% \#1 \$x\$ \textbackslash{}foo\{\}" in latex_table(facts([r"a_b & 50% #1 $x$ \foo{}"]))
+    assert r"a\_b \& 50\% \#1 \$x\$ \textbackslash{}foo\{\}" in latex_table(
+        facts([r"a_b & 50% #1 $x$ \foo{}"])
+    )

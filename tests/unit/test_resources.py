@@ -24,10 +24,18 @@ FITS = {
     "two workers and a scorer on two CPUs": ({"workers": 2}, {}, [node(2)]),
     "more scorers than CPUs take turns": ({}, {"workers": 20}, [node(1)]),
     "an elastic group that can start small": ({"workers": [1, 8]}, {}, [node(1)]),
-    "a trainer and a scorer on one GPU": ({"workers": 1, "gpus_per_worker": 0.6}, {"gpus_per_worker": 0.4}, [node(2, 1)]),
+    "a trainer and a scorer on one GPU": (
+        {"workers": 1, "gpus_per_worker": 0.6},
+        {"gpus_per_worker": 0.4},
+        [node(2, 1)],
+    ),
     "scorers on GPUs need no CPU": ({}, {"gpus_per_worker": 1}, [node(0, 1)]),
     "a head without CPUs beside workers": ({"workers": 4}, {}, [node(0), node(2), node(2)]),
-    "nothing of Ray but the host": ({"workers": 0, "gpus_per_worker": 1}, {"workers": 0}, [node(0)]),
+    "nothing of Ray but the host": (
+        {"workers": 0, "gpus_per_worker": 1},
+        {"workers": 0},
+        [node(0)],
+    ),
 }
 
 
@@ -38,14 +46,49 @@ def test_what_fits_may_start(name):
 
 
 REFUSED = {
-    "more workers than CPUs": ({"workers": 6}, {}, [node(2)], "needs 3.5 CPUs and 0 GPUs at a time, the cluster has 2 and 0"),
-    "a GPU that is not there": ({"workers": 1, "gpus_per_worker": 1}, {}, [node(4)], "needs 1.5 CPUs and 1 GPUs at a time, the cluster has 4 and 0"),
-    "a scorer's GPU that is not there": ({}, {"gpus_per_worker": 1}, [node(4)], "score.gpus_per_worker=1"),
+    "more workers than CPUs": (
+        {"workers": 6},
+        {},
+        [node(2)],
+        "needs 3.5 CPUs and 0 GPUs at a time, the cluster has 2 and 0",
+    ),
+    "a GPU that is not there": (
+        {"workers": 1, "gpus_per_worker": 1},
+        {},
+        [node(4)],
+        "needs 1.5 CPUs and 1 GPUs at a time, the cluster has 4 and 0",
+    ),
+    "a scorer's GPU that is not there": (
+        {},
+        {"gpus_per_worker": 1},
+        [node(4)],
+        "score.gpus_per_worker=1",
+    ),
     "the least of an elastic group": ({"workers": [3, 8]}, {}, [node(1)], "train.workers=(3, 8)"),
-    "two GPUs of one node each": ({"workers": 1, "gpus_per_worker": 2}, {}, [node(8, 1), node(8, 1)], "no node has room"),
-    "shares that lie on one GPU each": ({"workers": 3, "gpus_per_worker": 0.6}, {}, [node(8, 2)], "no node has room"),
-    "half a CPU on nodes of none": ({"workers": 2}, {}, [node(0), node(0)], "the cluster has 0 and 0"),
-    "workers that no node can hold together": ({"workers": 3, "gpus_per_worker": 0.6}, {}, [node(1, 1), node(9, 1)], "no node has room"),
+    "two GPUs of one node each": (
+        {"workers": 1, "gpus_per_worker": 2},
+        {},
+        [node(8, 1), node(8, 1)],
+        "no node has room",
+    ),
+    "shares that lie on one GPU each": (
+        {"workers": 3, "gpus_per_worker": 0.6},
+        {},
+        [node(8, 2)],
+        "no node has room",
+    ),
+    "half a CPU on nodes of none": (
+        {"workers": 2},
+        {},
+        [node(0), node(0)],
+        "the cluster has 0 and 0",
+    ),
+    "workers that no node can hold together": (
+        {"workers": 3, "gpus_per_worker": 0.6},
+        {},
+        [node(1, 1), node(9, 1)],
+        "no node has room",
+    ),
 }
 
 

@@ -14,7 +14,11 @@ from ray_al.sweep.costs import CostModel, with_minutes
 from ray_al.sweep.results import read_results, write_results
 from ray_al.sweep.runs import group_runs, read_runs
 
-SETTINGS = {"random": {"strategy.score": "random"}, "entropy": {"strategy.score": "entropy"}, "unbegun": {"strategy.score": "bvsb"}}
+SETTINGS = {
+    "random": {"strategy.score": "random"},
+    "entropy": {"strategy.score": "entropy"},
+    "unbegun": {"strategy.score": "bvsb"},
+}
 ENDPOINT = {"budgets": [0.04, 0.08], "comparisons": [["entropy", "random"], ["unbegun", "random"]]}
 SWEEP = SweepConfig(
     name="told",
@@ -27,8 +31,20 @@ SWEEP = SweepConfig(
 
 def runs_of(seeds=(10, 11, 12)):
     budgets = [50, 100, 200]
-    random = [made_up(budgets, [0.3, 0.4 + 0.001 * seed, 0.5], seed=seed, full=0.7) for seed in seeds]
-    return random + [made_up(budgets, [0.3, 0.45, 0.56 + 0.001 * seed**2], seed=seed, full=0.7, score="entropy", clicks=8) for seed in seeds]
+    random = [
+        made_up(budgets, [0.3, 0.4 + 0.001 * seed, 0.5], seed=seed, full=0.7) for seed in seeds
+    ]
+    return random + [
+        made_up(
+            budgets,
+            [0.3, 0.45, 0.56 + 0.001 * seed**2],
+            seed=seed,
+            full=0.7,
+            score="entropy",
+            clicks=8,
+        )
+        for seed in seeds
+    ]
 
 
 @pytest.fixture
@@ -44,7 +60,19 @@ def test_runs_come_back_as_they_were_written(folder):
     assert len(runs) == 6
     for run in runs:
         old, new = before[run.group, run.seed], with_minutes(run, CostModel())
-        for name in ("values", "pool", "class_names", "recipe", "class_pixels", "num_pixels", "num_images", "unit_total", "full", "code", "finished"):
+        for name in (
+            "values",
+            "pool",
+            "class_names",
+            "recipe",
+            "class_pixels",
+            "num_pixels",
+            "num_images",
+            "unit_total",
+            "full",
+            "code",
+            "finished",
+        ):
             assert getattr(new, name) == getattr(old, name), name
         for some, others in ((new.rows, old.rows), (new.measured, old.measured)):
             for row, other in zip(some, others, strict=True):
@@ -56,7 +84,9 @@ def test_runs_come_back_as_they_were_written(folder):
 
 def test_no_file_names_a_place_of_the_machine(folder):
     for file in folder.rglob("*.*"):
-        assert "/data" not in file.read_text() and "/runs" not in file.read_text().replace("/runs/", "runs"), file
+        assert "/data" not in file.read_text() and "/runs" not in file.read_text().replace(
+            "/runs/", "runs"
+        ), file
     assert "root: camvid" in (folder / "sweep.yaml").read_text()
     (csv_file, json_file) = sorted((folder / "runs").glob("entropy-seed10.*"))
     assert list(csv.DictReader(csv_file.open()))[1]["final_miou"] == "0.45"
@@ -65,7 +95,9 @@ def test_no_file_names_a_place_of_the_machine(folder):
 
 
 def test_runs_that_are_not_finished_are_left_out(tmp_path):
-    names = write_results([made_up([50, 100], [0.3, 0.4], finished=False)], None, {}, str(tmp_path / "out"))
+    names = write_results(
+        [made_up([50, 100], [0.3, 0.4], finished=False)], None, {}, str(tmp_path / "out")
+    )
     assert names == []
 
 
@@ -76,15 +108,20 @@ def test_compare_reads_a_folder_of_results_like_its_sweep(folder, tmp_path):
     assert "entropy - random     3  +0." in result.output
     assert "unbegun - random     0  no seed has both" in result.output
     assert "saved against random at equal mIoU" in result.output
-    assert (tmp_path / "out" / "comparison.txt").read_text() == result.output[: result.output.index("page: ")]
+    assert (tmp_path / "out" / "comparison.txt").read_text() == result.output[
+        : result.output.index("page: ")
+    ]
     assert "told: At mIoU 0.5" in result.output and "% of random's labels, " in result.output
-    assert "In the endpoint entropy differs from random by +0." in result.output and "(3 seeds; p = " in result.output
+    assert (
+        "In the endpoint entropy differs from random by +0." in result.output
+        and "(3 seeds; p = " in result.output
+    )
     page = (tmp_path / "out" / "compare.html").read_text()
     assert "p (Holm)" in page and "5 s an image" in page
     facts = json.loads((tmp_path / "out" / "compare.json").read_text())
-    assert facts["measure"] == "final_miou" and facts["endpoints"][0]["comparisons"][0]["p_holm"] == pytest.approx(
-        2 * facts["endpoints"][0]["comparisons"][0]["p"]
-    )
+    assert facts["measure"] == "final_miou" and facts["endpoints"][0]["comparisons"][0][
+        "p_holm"
+    ] == pytest.approx(2 * facts["endpoints"][0]["comparisons"][0]["p"])
     assert [group["label"] for group in facts["groups"]] == ["random", "entropy"]
     assert facts["groups"][1]["saved"]["costs"].keys() == {"pixels", "clicks", "minutes"}
     summary = list(csv.DictReader((tmp_path / "out" / "summary.csv").open()))
@@ -92,16 +129,42 @@ def test_compare_reads_a_folder_of_results_like_its_sweep(folder, tmp_path):
 
 
 def test_compare_by_cost_reads_several_folders(folder, tmp_path):
-    images = [made_up([5, 20, 50], [0.3, 0.5, 0.68], seed=seed, kind="image", clicks=100, group="images", full=0.7) for seed in (10, 11)]
-    images = [run.__class__(**{**run.__dict__, "values": {**run.values, "budget.unit": "images"}}) for run in images]
+    images = [
+        made_up(
+            [5, 20, 50],
+            [0.3, 0.5, 0.68],
+            seed=seed,
+            kind="image",
+            clicks=100,
+            group="images",
+            full=0.7,
+        )
+        for seed in (10, 11)
+    ]
+    images = [
+        run.__class__(**{**run.__dict__, "values": {**run.values, "budget.unit": "images"}})
+        for run in images
+    ]
     write_results(images, None, {}, str(tmp_path / "images"))
-    arguments = ["compare", str(folder), str(tmp_path / "images"), "--by", "cost", "--seconds", "click=1", "--out", str(tmp_path / "out")]
+    arguments = [
+        "compare",
+        str(folder),
+        str(tmp_path / "images"),
+        "--by",
+        "cost",
+        "--seconds",
+        "click=1",
+        "--out",
+        str(tmp_path / "out"),
+    ]
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 0, result.output
     assert "minutes saved against random images (%)" in result.output
     assert "1 s a click on an outline" in result.output
     assert "entropy 5x5" in result.output
-    assert "clicks were cut off at label.max_clicks in most labels of random images" in result.output
+    assert (
+        "clicks were cut off at label.max_clicks in most labels of random images" in result.output
+    )
     assert (tmp_path / "out" / "costs.svg").exists()
 
 
@@ -110,11 +173,16 @@ def test_export_of_a_folder_of_results_is_that_folder(folder, tmp_path):
     assert result.exit_code == 0, result.output
     assert "results of 6 runs" in result.output
     for file in folder.rglob("*.*"):
-        assert file.read_bytes() == (tmp_path / "again" / file.relative_to(folder)).read_bytes(), file
+        assert file.read_bytes() == (tmp_path / "again" / file.relative_to(folder)).read_bytes(), (
+            file
+        )
 
 
 def test_runs_with_other_validation_images_are_set_apart():
-    runs = [made_up([50, 100], [0.3, 0.4], seed=seed, validation="one", uri=f"r{seed}") for seed in (0, 1)]
+    runs = [
+        made_up([50, 100], [0.3, 0.4], seed=seed, validation="one", uri=f"r{seed}")
+        for seed in (0, 1)
+    ]
     other = made_up([50, 100], [0.3, 0.4], seed=2, validation="two", uri="r2")
     ((uri, reason),) = group_runs([*runs, other], varied=set()).apart
     assert (uri, reason) == ("r2", "not comparable: validation is 'two', the others' 'one'")
@@ -143,7 +211,11 @@ def test_a_damaged_folder_is_one_message(kind, folder, tmp_path):
     name, content, word = WRONG[kind]
     (folder / name).write_text(content)
     result = CliRunner().invoke(main, ["compare", str(folder), "--out", str(tmp_path / "out")])
-    assert (result.exit_code, word in result.output, "\n" in result.output.strip()) == (2, True, False), result.output
+    assert (result.exit_code, word in result.output, "\n" in result.output.strip()) == (
+        2,
+        True,
+        False,
+    ), result.output
     assert not (tmp_path / "out").exists()
 
 

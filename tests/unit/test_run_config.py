@@ -13,7 +13,15 @@ from ray_al.ledger import Journal, fold
 from ray_al.ledger.config import CONFIG, config_facts, read_config
 
 MANIFEST = {"path": "manifest.parquet", "size": 1, "sha256": "0"}
-CREATED = {"name": "r", "manifest": MANIFEST, "num_images": 1, "num_regions": 1, "num_pixels": 1, "unit": "regions", "amount": 1}
+CREATED = {
+    "name": "r",
+    "manifest": MANIFEST,
+    "num_images": 1,
+    "num_regions": 1,
+    "num_pixels": 1,
+    "unit": "regions",
+    "amount": 1,
+}
 
 
 @pytest.fixture(params=["now", "earlier version"])
@@ -37,7 +45,11 @@ def test_the_configuration_is_what_was_recorded(run):
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("- sky\n", "- sky\n  - bar\n", ["data.class_names is ['sky', 'bar', 'no']", "recorded ['sky', 'no']"]),
+        (
+            "- sky\n",
+            "- sky\n  - bar\n",
+            ["data.class_names is ['sky', 'bar', 'no']", "recorded ['sky', 'no']"],
+        ),
         ("seed: 0\ndata", "seed: 1\ndata", ["seed is 1", "recorded 0"]),
         ("  root: /x\n", "", ["data.root is missing", "recorded '/x'"]),
         ("name: run", "name: run\nextra: 1", ["extra is 1", "recorded missing"]),
@@ -96,7 +108,9 @@ def test_a_change_that_was_recorded_counts_before_the_file_is_replaced(run):
     storage, config, _ = run
     changed = parse_config({**config.model_dump(mode="json"), "score": {"workers": 3}}, source="c")
     journal = Journal(storage)
-    journal.append("config_changed", {**config_facts(changed.to_yaml()), "changes": {"score.workers": [1, 3]}})
+    journal.append(
+        "config_changed", {**config_facts(changed.to_yaml()), "changes": {"score.workers": [1, 3]}}
+    )
     assert storage.read(CONFIG) == config.to_yaml().encode()  # the session ended here
     assert read_config(storage) == changed
     settle_config(storage, journal.events)

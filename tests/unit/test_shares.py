@@ -32,40 +32,76 @@ def test_a_share_is_the_fraction_that_is_written():
     assert exact(1) == 1
 
 
-@pytest.mark.parametrize(("every", "amount"), [(0.1, 10), (0.1, 100), (0.05, 20), (0.2, 1000), (0.01, 300), (0.7, 10)])
+@pytest.mark.parametrize(
+    ("every", "amount"), [(0.1, 10), (0.1, 100), (0.05, 20), (0.2, 1000), (0.01, 300), (0.7, 10)]
+)
 def test_extra_epochs_come_each_time_that_another_part_of_the_budget_is_spent(every, amount):
-    config = parse_config({"train": {"steps": None, "epochs": 1, "extra_epochs": 5, "extra_every": every}}, source="test")
+    config = parse_config(
+        {"train": {"steps": None, "epochs": 1, "extra_epochs": 5, "extra_every": every}},
+        source="test",
+    )
     extra = []
     for spent in range(1, amount + 1):
-        state = State(created={"amount": amount}, spent=spent, trained={spent - 1: {"labelled": {"cost": spent - 1}}})
+        state = State(
+            created={"amount": amount},
+            spent=spent,
+            trained={spent - 1: {"labelled": {"cost": spent - 1}}},
+        )
         if training._is_extra(SimpleNamespace(config=config, state=state), spent):
             extra.append(spent)
     step = exact(every) * amount
     assert extra == [-int(-number * step // 1) for number in range(1, int(1 / exact(every)) + 1)]
 
 
-@pytest.mark.parametrize(("share", "num", "enough"), [(0.55, 100, 55), (0.07, 100, 7), (0.7, 10, 7), (0.29, 100, 29), (1.0, 7, 7)])
+@pytest.mark.parametrize(
+    ("share", "num", "enough"),
+    [(0.55, 100, 55), (0.07, 100, 7), (0.7, 10, 7), (0.29, 100, 29), (1.0, 7, 7)],
+)
 def test_a_share_of_answers_is_enough(share, num, enough):
-    config = parse_config({"label": {"annotator": {"kind": "files", "share": share}}}, source="test")
+    config = parse_config(
+        {"label": {"annotator": {"kind": "files", "share": share}}}, source="test"
+    )
     query = Query(cycle=-1, file=REF, num_regions=num, cost=num, tasks="t", collected_in_term=1)
     state = State(created={"amount": 1000}, term=1, reserved=num, queries=(query,))
     assert decide(replace(state, queries=(replace(query, answered=enough),)), config) == Close(-1)
-    assert decide(replace(state, queries=(replace(query, answered=enough - 1),)), config) == Wait("t")
+    assert decide(replace(state, queries=(replace(query, answered=enough - 1),)), config) == Wait(
+        "t"
+    )
 
 
-@pytest.mark.parametrize(("share", "num", "picked"), [(0.07, 100, 7), (0.55, 100, 55), (0.5, 3, 2), (0.14, 50, 7)])
+@pytest.mark.parametrize(
+    ("share", "num", "picked"), [(0.07, 100, 7), (0.55, 100, 55), (0.5, 3, 2), (0.14, 50, 7)]
+)
 def test_lazy_scoring_picks_a_share_of_the_images(share, num, picked):
-    chosen, check = pick_images(np.arange(num, dtype=np.float32), np.ones(num, dtype=bool), LazyConfig(share=share), seed=0, cycle=1)
+    chosen, check = pick_images(
+        np.arange(num, dtype=np.float32),
+        np.ones(num, dtype=bool),
+        LazyConfig(share=share),
+        seed=0,
+        cycle=1,
+    )
     assert chosen.sum() == picked
     assert not (chosen & check).any()
 
 
-@pytest.mark.parametrize(("share", "k", "by_class"), [(0.66, 50, 33), (0.575, 20, 12), (0.35, 10, 4), (0.285, 100, 28), (0.145, 200, 29)])
+@pytest.mark.parametrize(
+    ("share", "k", "by_class"),
+    [(0.66, 50, 33), (0.575, 20, 12), (0.35, 10, 4), (0.285, 100, 28), (0.145, 200, 29)],
+)
 def test_classes_get_their_share_of_a_query(share, k, by_class):
-    rows = [{"image_index": i, "image_id": f"{i:04d}", "region": 0, "score": 0.0, "num_pixels": 1} for i in range(400)]
+    rows = [
+        {"image_index": i, "image_id": f"{i:04d}", "region": 0, "score": 0.0, "num_pixels": 1}
+        for i in range(400)
+    ]
     keys = np.arange(400.0)
     empty = np.zeros((400, 0), dtype=np.float32)
-    candidates = Candidates(table=pa.Table.from_pylist(rows, schema=SCORE_SCHEMA), keys=keys, features=empty, probabilities=empty, labelled=empty[:0])
+    candidates = Candidates(
+        table=pa.Table.from_pylist(rows, schema=SCORE_SCHEMA),
+        keys=keys,
+        features=empty,
+        probabilities=empty,
+        labelled=empty[:0],
+    )
     chosen = class_split(candidates, k=k, class_scores=1 + keys[::-1, None], share=share)
     assert int((chosen < 200).sum()) == by_class
 
@@ -85,11 +121,26 @@ def test_the_median_rule_compares_at_whole_multiples(first, num):
 
 def test_preview_images_are_those_with_most_regions_in_the_start_set(monkeypatch):
     """Counted in one pass: a count for each of a million names would take hours."""
-    ids = [f"i{number % 7:03d}" for number in range(20)] + [f"j{number:06d}" for number in range(200_000)]
-    monkeypatch.setattr(training, "read_table", lambda storage, file, columns: pa.table({"image_id": ids}))
-    pool = SimpleNamespace(manifest=pa.table({"uri": [f"u{number}" for number in range(7)]}), indices_of=lambda names: [int(n[1:]) for n in names])
-    context = SimpleNamespace(
-        storage=None, state=State(queries=(Query(cycle=-1, file=REF, num_regions=1, cost=1),)), pool=pool, config=parse_config({}, source="test")
+    ids = [f"i{number % 7:03d}" for number in range(20)] + [
+        f"j{number:06d}" for number in range(200_000)
+    ]
+    monkeypatch.setattr(
+        training, "read_table", lambda storage, file, columns: pa.table({"image_id": ids})
     )
-    assert [image.image_id for image in training._preview_images(context)] == ["i000", "i001", "i002", "i003"]
+    pool = SimpleNamespace(
+        manifest=pa.table({"uri": [f"u{number}" for number in range(7)]}),
+        indices_of=lambda names: [int(n[1:]) for n in names],
+    )
+    context = SimpleNamespace(
+        storage=None,
+        state=State(queries=(Query(cycle=-1, file=REF, num_regions=1, cost=1),)),
+        pool=pool,
+        config=parse_config({}, source="test"),
+    )
+    assert [image.image_id for image in training._preview_images(context)] == [
+        "i000",
+        "i001",
+        "i002",
+        "i003",
+    ]
     assert [image.uri for image in training._preview_images(context)] == ["u0", "u1", "u2", "u3"]

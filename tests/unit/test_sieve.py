@@ -16,7 +16,14 @@ def test_by_hand():
 
 @pytest.mark.parametrize(
     "curve",
-    [[0.5], [0.1, 0.9], [0.3, 0.3, 0.3, 0.3], np.linspace(0, 1, 11), np.linspace(0, 1, 21) ** 3, [0.0, 0.0, 0.0, 1.0]],
+    [
+        [0.5],
+        [0.1, 0.9],
+        [0.3, 0.3, 0.3, 0.3],
+        np.linspace(0, 1, 11),
+        np.linspace(0, 1, 21) ** 3,
+        [0.0, 0.0, 0.0, 1.0],
+    ],
 )
 def test_no_knee_in_flat_straight_and_convex_curves(curve):
     assert find_knee(np.array(curve)) is None

@@ -14,8 +14,12 @@ from ray_al.regions.grid import Grid
 
 def annotate(query, read):
     """What the simulated annotator makes of a query: it looks at nothing but the ground truth."""
-    unread = dict.fromkeys(("storage", "folder", "classes", "regions_of", "size_of", "read_image", "propose"))
-    return ANNOTATORS.parse("simulated").collect(Asked(query=query, label=LABELS.parse({"max_clicks": 10}), truth=read, **unread))
+    unread = dict.fromkeys(
+        ("storage", "folder", "classes", "regions_of", "size_of", "read_image", "propose")
+    )
+    return ANNOTATORS.parse("simulated").collect(
+        Asked(query=query, label=LABELS.parse({"max_clicks": 10}), truth=read, **unread)
+    )
 
 
 @pytest.fixture
@@ -27,9 +31,17 @@ def read(tmp_path):
         ids[6:, 9:] = 2 + index
         path = tmp_path / f"{index}.png"
         Image.fromarray(ids).save(path)
-        rows.append(dict(zip(MANIFEST_SCHEMA.names, (index, str(index), "", str(path), 8, 12, 4), strict=True)))
+        rows.append(
+            dict(
+                zip(
+                    MANIFEST_SCHEMA.names, (index, str(index), "", str(path), 8, 12, 4), strict=True
+                )
+            )
+        )
     manifest = pa.Table.from_pylist(rows, schema=MANIFEST_SCHEMA)
-    return ground_truth(manifest, lambda index: kind.of_image(8, 12, None), MaskDecoder(num_classes=3))
+    return ground_truth(
+        manifest, lambda index: kind.of_image(8, 12, None), MaskDecoder(num_classes=3)
+    )
 
 
 def test_a_mask_that_counts_in_another_way_is_not_believed_anywhere(read):

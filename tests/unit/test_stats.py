@@ -4,7 +4,15 @@ from scipy.stats import ttest_1samp
 from statsmodels.stats.multitest import multipletests
 
 from ray_al.sweep.curves import aubc, value_at
-from ray_al.sweep.stats import bootstrap_mean, holm, mean_ranks, paired_p, penalty_matrix, power, seeds_needed
+from ray_al.sweep.stats import (
+    bootstrap_mean,
+    holm,
+    mean_ranks,
+    paired_p,
+    penalty_matrix,
+    power,
+    seeds_needed,
+)
 
 
 def test_a_constant_curve_has_its_value_as_area_on_any_budget_axis():
@@ -53,14 +61,21 @@ def test_identical_strategies_are_called_different_in_at_most_7_of_100(num_seeds
 
 def test_the_matrix_of_identical_strategies_is_empty_in_at_least_93_of_100():
     rng = np.random.default_rng(3)
-    found = [penalty_matrix([rng.normal(size=(5, 3)) for _ in range(3)]).wins.any() for _ in range(200)]
+    found = [
+        penalty_matrix([rng.normal(size=(5, 3)) for _ in range(3)]).wins.any() for _ in range(200)
+    ]
     assert np.mean(found) <= 0.07
 
 
 def test_a_true_difference_is_found_with_the_power_that_is_claimed():
     rng = np.random.default_rng(4)
     for effect, num_seeds in ((1.5, 5), (0.8, 10), (2.0, 4)):
-        found = np.mean([paired_p(rng.normal(effect, 1, num_seeds), np.zeros(num_seeds)) < 0.05 for _ in range(1500)])
+        found = np.mean(
+            [
+                paired_p(rng.normal(effect, 1, num_seeds), np.zeros(num_seeds)) < 0.05
+                for _ in range(1500)
+            ]
+        )
         assert found == pytest.approx(power(effect, num_seeds), abs=0.04)
 
 
@@ -88,7 +103,9 @@ def test_ranks_and_the_critical_difference_of_demsars_example():
     scores = np.array([[0.1, 0.2, 0.3, 0.3], [0.1, 0.3, 0.2, 0.4]])
     assert mean_ranks(scores).mean == pytest.approx([4, 2.5, 2.25, 1.25])
     # Demsar (2006), section 3.2.2: 4 classifiers, 14 data sets, q = 2.569, CD = 1.25
-    assert mean_ranks(np.random.default_rng(6).random((14, 4))).critical == pytest.approx(2.569 * np.sqrt(4 * 5 / (6 * 14)), abs=1e-3)
+    assert mean_ranks(np.random.default_rng(6).random((14, 4))).critical == pytest.approx(
+        2.569 * np.sqrt(4 * 5 / (6 * 14)), abs=1e-3
+    )
 
 
 def test_the_interval_holds_the_mean_and_needs_two_seeds():

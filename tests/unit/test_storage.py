@@ -68,7 +68,10 @@ def root(request, tmp_path):
 
 @pytest.mark.parametrize("name", ODD)
 def test_odd_names_are_no_patterns(root, name):
-    odd, others = Storage(f"{root}/{name}"), [Storage(f"{root}/{other}") for other in ("exp1", "exp", "expx", "a", "b")]
+    odd, others = (
+        Storage(f"{root}/{name}"),
+        [Storage(f"{root}/{other}") for other in ("exp1", "exp", "expx", "a", "b")],
+    )
     for storage in (odd, *others):
         storage.create(f"cycles/{name}", b"1")
         storage.create("lease.json", b"1")
@@ -79,7 +82,9 @@ def test_odd_names_are_no_patterns(root, name):
     assert not odd.exists("cycles")
     odd.remove("")
     assert not odd.exists()
-    assert all(storage.exists(f"cycles/{name}") and storage.exists("lease.json") for storage in others)
+    assert all(
+        storage.exists(f"cycles/{name}") and storage.exists("lease.json") for storage in others
+    )
 
 
 def test_the_probe_leaves_nothing(root):
@@ -98,20 +103,42 @@ def files_below(folder):
 
 @pytest.mark.parametrize(
     ("number", "words"),
-    [(errno.ENOSPC, "no space is left"), (errno.EDQUOT, "quota"), (errno.EROFS, "read-only"), (errno.EACCES, "permission is denied")],
+    [
+        (errno.ENOSPC, "no space is left"),
+        (errno.EDQUOT, "quota"),
+        (errno.EROFS, "read-only"),
+        (errno.EACCES, "permission is denied"),
+    ],
 )
 @pytest.mark.parametrize(
     ("method", "call"),
-    [("create", "fsync"), ("create", "link"), ("replace", "fsync"), ("replace", "replace"), ("put", "link"), ("probe", "fsync"), ("probe", "link")],
+    [
+        ("create", "fsync"),
+        ("create", "link"),
+        ("replace", "fsync"),
+        ("replace", "replace"),
+        ("put", "link"),
+        ("probe", "fsync"),
+        ("probe", "link"),
+    ],
 )
-def test_a_disk_that_fails_leaves_nothing_and_says_so_in_a_line(tmp_path, monkeypatch, number, words, call, method):
+def test_a_disk_that_fails_leaves_nothing_and_says_so_in_a_line(
+    tmp_path, monkeypatch, number, words, call, method
+):
     def fail(*arguments):
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, call, fail)
-    arguments = {"create": ("a/b", b"1"), "replace": ("a/b", b"1"), "put": ("a/b", b"1"), "probe": ()}[method]
+    arguments = {
+        "create": ("a/b", b"1"),
+        "replace": ("a/b", b"1"),
+        "put": ("a/b", b"1"),
+        "probe": (),
+    }[method]
     with pytest.raises(StorageError, match=words) as error:
-        getattr(Storage(str(tmp_path)), method)(*arguments, **({"attempt": 1} if method == "put" else {}))
+        getattr(Storage(str(tmp_path)), method)(
+            *arguments, **({"attempt": 1} if method == "put" else {})
+        )
     assert str(tmp_path) in str(error.value)
     assert "\n" not in str(error.value)
     assert files_below(tmp_path) == []
@@ -142,15 +169,24 @@ def test_temporary_files_of_the_dead_are_removed(tmp_path):
     storage = Storage(str(tmp_path))
     names = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "replace", lambda temporary, path: names.append(temporary) or os.link(temporary, temporary + "x"))
+        patch.setattr(
+            os,
+            "replace",
+            lambda temporary, path: names.append(temporary) or os.link(temporary, temporary + "x"),
+        )
         storage.replace("a/model.pt", b"1")
     living = names[0]
     os.rename(living + "x", living)
     dead = living.replace(f"-{os.getpid()}-", "-4999999-")
-    old, young = tmp_path / "a" / ".model.pt.0123456789ab.tmp", tmp_path / "a" / ".model.pt.1123456789ab.tmp"
+    old, young = (
+        tmp_path / "a" / ".model.pt.0123456789ab.tmp",
+        tmp_path / "a" / ".model.pt.1123456789ab.tmp",
+    )
     for path in (dead, old, young, tmp_path / "a" / "notes.tmp"):
         with open(path, "wb"):
             pass
     os.utime(old, (1, 1))
     storage.remove_leftovers()
-    assert sorted(files_below(tmp_path)) == sorted([os.path.basename(living), young.name, "notes.tmp"])
+    assert sorted(files_below(tmp_path)) == sorted(
+        [os.path.basename(living), young.name, "notes.tmp"]
+    )

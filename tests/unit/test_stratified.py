@@ -17,12 +17,20 @@ def drawn(num=300, seed=0, decimals=1):
     """Rows in order of names; scores of one decimal, so that many are the same."""
     random = np.random.default_rng(seed)
     rows = [
-        {"image_index": i // 6, "image_id": f"i{i // 6:03d}", "region": i % 6, "score": score, "num_pixels": 9}
+        {
+            "image_index": i // 6,
+            "image_id": f"i{i // 6:03d}",
+            "region": i % 6,
+            "score": score,
+            "num_pixels": 9,
+        }
         for i, score in enumerate(np.round(random.random(num), decimals))
     ]
     covers = random.dirichlet([2, 0.4, 0.01, 1, 0.3], num).astype(np.float32)
     table = pa.Table.from_pylist(rows, schema=SCORE_SCHEMA)
-    return table.append_column("covers", pa.FixedSizeListArray.from_arrays(pa.array(covers.ravel()), 5))
+    return table.append_column(
+        "covers", pa.FixedSizeListArray.from_arrays(pa.array(covers.ravel()), 5)
+    )
 
 
 def names(table):
@@ -56,7 +64,10 @@ def slow_stratum(covers, min_cover):
 
 def slow_turns(table, k, *, taken=(), barred=(), min_cover=0.25):
     rows = [(slow_stratum(row["covers"], min_cover), row) for row in table.to_pylist()]
-    count = {c: sum(stratum == c and (row["image_id"], row["region"]) in taken for stratum, row in rows) for c in range(5)}
+    count = {
+        c: sum(stratum == c and (row["image_id"], row["region"]) in taken for stratum, row in rows)
+        for c in range(5)
+    }
     left = {
         c: sorted(
             (-row["score"], row["image_id"], row["region"])
@@ -149,5 +160,9 @@ def test_shares_are_counted_over_all_parts():
     def schema(*counts):
         return SCORE_SCHEMA.with_metadata({CLASS_COUNTS: np.array(counts, dtype="<i8").tobytes()})
 
-    assert predicted_shares([schema(1, 2, 0), SCORE_SCHEMA, schema(3, 0, 2)], 3).tolist() == [0.5, 0.25, 0.25]
+    assert predicted_shares([schema(1, 2, 0), SCORE_SCHEMA, schema(3, 0, 2)], 3).tolist() == [
+        0.5,
+        0.25,
+        0.25,
+    ]
     assert predicted_shares([], 2).tolist() == [0, 0]

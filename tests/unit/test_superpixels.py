@@ -7,7 +7,15 @@ from scipy.ndimage import label
 
 from ray_al.core.errors import ConfigError
 from ray_al.core.seeding import generator
-from ray_al.regions.superpixels import METHODS, Superpixels, _least_pixels, _repeats, _seeds_settings, _seeds_start, segment
+from ray_al.regions.superpixels import (
+    METHODS,
+    Superpixels,
+    _least_pixels,
+    _repeats,
+    _seeds_settings,
+    _seeds_start,
+    segment,
+)
 
 
 @pytest.fixture
@@ -58,7 +66,9 @@ def test_grey_images(cv2, method):
     flat = np.full((60, 80, 3), 90, np.uint8)
     labels = segment(flat, method, 20, 10.0)
     check_map(labels, (60, 80))
-    assert labels.max() == 0 if method == "felzenszwalb" else 10 <= labels.max() + 1 <= 40  # it finds nothing to tell apart
+    assert (
+        labels.max() == 0 if method == "felzenszwalb" else 10 <= labels.max() + 1 <= 40
+    )  # it finds nothing to tell apart
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -82,7 +92,11 @@ def test_borders_follow_colours(cv2):
     image[:, 37:] = (200, 30, 30)
     for method in METHODS:
         labels = segment(image, method, 24, 10.0)
-        mixed = [region for region in range(labels.max() + 1) if len(np.unique(image[labels == region][:, 0])) > 1]
+        mixed = [
+            region
+            for region in range(labels.max() + 1)
+            if len(np.unique(image[labels == region][:, 0])) > 1
+        ]
         assert np.isin(labels, mixed).mean() <= 0.05, method
 
 
@@ -95,7 +109,9 @@ def test_a_pole_before_a_wall_keeps_a_region_of_its_own(cv2):
     found = {}
     for method in METHODS:
         labels = segment(image, method, 40, 10.0)
-        mostly = np.bincount(labels.ravel(), weights=is_pole.ravel()) / np.bincount(labels.ravel()) > 0.5
+        mostly = (
+            np.bincount(labels.ravel(), weights=is_pole.ravel()) / np.bincount(labels.ravel()) > 0.5
+        )
         found[method] = mostly[labels][is_pole].mean()
     assert found["felzenszwalb"] > 0.9
     assert found["seeds"] < 0.5
@@ -113,10 +129,15 @@ def test_opencv_never_sees_a_size_that_it_cannot_take():
         assert _seeds_start(height, width, *_seeds_settings(height, width, count)) >= 1
 
 
-@pytest.mark.parametrize("size, count", [((360, 480), 200), ((64, 64), 1), ((65, 127), 40), ((400, 200), 700), ((244, 162), 16)])
+@pytest.mark.parametrize(
+    "size, count",
+    [((360, 480), 200), ((64, 64), 1), ((65, 127), 40), ((400, 200), 700), ((244, 162), 16)],
+)
 def test_opencv_begins_with_the_number_foreseen(cv2, size, count):
     number, levels = _seeds_settings(*size, count)
-    foreseen = cv2.ximgproc.createSuperpixelSEEDS(size[1], size[0], 3, number, levels, 2, 5, False).getNumberOfSuperpixels()
+    foreseen = cv2.ximgproc.createSuperpixelSEEDS(
+        size[1], size[0], 3, number, levels, 2, 5, False
+    ).getNumberOfSuperpixels()
     assert foreseen == _seeds_start(*size, number, levels)
     assert count < 16 or 0.8 <= foreseen / count <= 1.25
 
@@ -134,11 +155,15 @@ def test_the_kind_segments_with_its_settings(cv2):
 
 
 def test_an_unknown_method_is_refused():
-    with pytest.raises(ConfigError, match="'watershed' is unknown; choose from seeds, slic, felzenszwalb"):
+    with pytest.raises(
+        ConfigError, match="'watershed' is unknown; choose from seeds, slic, felzenszwalb"
+    ):
         segment(photograph(8, 8), "watershed", 4, 10.0)
 
 
-@pytest.mark.parametrize("module", [None, SimpleNamespace()], ids=["no OpenCV", "no contributed modules"])
+@pytest.mark.parametrize(
+    "module", [None, SimpleNamespace()], ids=["no OpenCV", "no contributed modules"]
+)
 def test_a_missing_package_is_named(monkeypatch, module):
     monkeypatch.setitem(sys.modules, "cv2", module)
     with pytest.raises(ConfigError, match=r"pip install ray_al\[superpixels\]"):

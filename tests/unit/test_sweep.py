@@ -10,7 +10,14 @@ from ray_al.driver.resources import run_resources
 from ray_al.ledger import State
 from ray_al.sweep.config import Space, load_sweep
 from ray_al.sweep.label_limit import LabelLimit
-from ray_al.sweep.plan import draw, fixed_settings, group_label, group_name, group_names, plan_trials
+from ray_al.sweep.plan import (
+    draw,
+    fixed_settings,
+    group_label,
+    group_name,
+    group_names,
+    plan_trials,
+)
 from ray_al.sweep.schedule import open_scheduler, rungs_of
 from ray_al.sweep.trial import budget_rows, interpolate, is_crossed
 
@@ -34,21 +41,47 @@ def test_settings_that_make_the_same_run_are_run_once(tmp_path):
     trials = plan_trials(load_sweep(write(tmp_path, space=space, seeds=[0, 3])))
     names = [trial.name for trial in trials]
     assert names == [
-        f"{group}-seed{seed}" for seed in (0, 3) for group in ("random-topk", "entropy-topk", "entropy-power-beta0.5", "entropy-power-beta2.0")
+        f"{group}-seed{seed}"
+        for seed in (0, 3)
+        for group in (
+            "random-topk",
+            "entropy-topk",
+            "entropy-power-beta0.5",
+            "entropy-power-beta2.0",
+        )
     ]
     assert all(trial.config.cluster.host == "process" for trial in trials)
 
 
 def test_a_setting_of_one_kind_does_not_concern_the_others_on_the_axis(tmp_path):
-    space = {"strategy.score": ["random", "entropy"], "strategy.batch.kind": ["topk", "power"], "strategy.batch.beta": [0.5, 2.0]}
+    space = {
+        "strategy.score": ["random", "entropy"],
+        "strategy.batch.kind": ["topk", "power"],
+        "strategy.batch.beta": [0.5, 2.0],
+    }
     trials = plan_trials(load_sweep(write(tmp_path, space=space, seeds=[0])))
     assert [trial.config.strategy.batch.model_dump() for trial in trials[1:]] == [
         {"kind": "topk"},
-        *({"kind": "power", "beta": beta, "schedule": "constant", "growth": 100.0} for beta in (0.5, 2.0)),
+        *(
+            {"kind": "power", "beta": beta, "schedule": "constant", "growth": 100.0}
+            for beta in (0.5, 2.0)
+        ),
     ]
-    assert [trial.group for trial in trials] == ["random-topk", "entropy-topk-beta0.5", "entropy-power-beta0.5", "entropy-power-beta2.0"]
+    assert [trial.group for trial in trials] == [
+        "random-topk",
+        "entropy-topk-beta0.5",
+        "entropy-power-beta0.5",
+        "entropy-power-beta2.0",
+    ]
     with pytest.raises(ConfigError, match=r"strategy.batch.keep.*'two_stage'"):
-        plan_trials(load_sweep(write(tmp_path, space={"strategy.batch.kind": ["topk", "power"], "strategy.batch.keep": [0.5]})))
+        plan_trials(
+            load_sweep(
+                write(
+                    tmp_path,
+                    space={"strategy.batch.kind": ["topk", "power"], "strategy.batch.keep": [0.5]},
+                )
+            )
+        )
 
 
 def test_random_settings_are_the_same_at_every_call(tmp_path):
@@ -61,20 +94,31 @@ def test_random_settings_are_the_same_at_every_call(tmp_path):
 
 
 def test_draws_cover_their_space():
-    assert [draw(Space(choice=("a", "b")), position) for position in (0, 0.49, 0.5, 0.99)] == ["a", "a", "b", "b"]
+    assert [draw(Space(choice=("a", "b")), position) for position in (0, 0.49, 0.5, 0.99)] == [
+        "a",
+        "a",
+        "b",
+        "b",
+    ]
     assert [draw(Space(int_range=(1, 3)), position) for position in (0, 0.34, 0.999)] == [1, 2, 3]
     assert draw(Space(log_range=(0.01, 1)), 0.5) == pytest.approx(0.1)
     assert draw(Space(range=(2, 4)), 0.25) == 2.5
 
 
 def test_group_names():
-    assert group_name({"strategy": {"score": "entropy", "batch": {"kind": "power", "beta": 1.0}}}) == "entropy-power-beta1.0"
+    assert (
+        group_name({"strategy": {"score": "entropy", "batch": {"kind": "power", "beta": 1.0}}})
+        == "entropy-power-beta1.0"
+    )
     assert group_name({"budget.per_cycle": "2 %"}) == "per_cycle2"
     assert group_name({"budget": {"amount": 9}}) == "amount9"
     assert group_name({}) == "base"
     further = {"strategy.score": "random", "budget": {"amount": 9}, "final.budgets": [1, 9]}
     assert group_names([further, {"strategy.score": "bvsb"}]) == ["random", "bvsb"]
-    assert group_names([further, {"strategy.score": "random"}]) == ["random-amount9-budgets19", "random"]
+    assert group_names([further, {"strategy.score": "random"}]) == [
+        "random-amount9-budgets19",
+        "random",
+    ]
 
 
 WRONG = {
@@ -82,22 +126,52 @@ WRONG = {
     "unknown key": ({"spaces": {}}, "did you mean 'space'"),
     "unknown key of a run": ({"space": {"train.stepz": [1, 2]}}, "did you mean 'steps'"),
     "bad value in the space": ({"space": {"train.steps": [2, -1]}}, "train.steps"),
-    "bad end of a range": ({"space": {"train.learning_rate": {"range": [-1, 1]}}, "search": {"kind": "random", "trials": 3}}, "train.learning_rate"),
-    "a range in a grid": ({"space": {"train.learning_rate": {"range": [0.1, 1]}}}, "search.kind=grid"),
-    "an empty range": ({"space": {"train.learning_rate": {"log_range": [1, 0.1]}}}, "space.train.learning_rate"),
+    "bad end of a range": (
+        {
+            "space": {"train.learning_rate": {"range": [-1, 1]}},
+            "search": {"kind": "random", "trials": 3},
+        },
+        "train.learning_rate",
+    ),
+    "a range in a grid": (
+        {"space": {"train.learning_rate": {"range": [0.1, 1]}}},
+        "search.kind=grid",
+    ),
+    "an empty range": (
+        {"space": {"train.learning_rate": {"log_range": [1, 0.1]}}},
+        "space.train.learning_rate",
+    ),
     "two kinds": ({"space": {"train.steps": {"grid": [1], "choice": [2]}}}, "exactly one"),
     "the same seed twice": ({"seeds": [1, 1]}, "seeds"),
-    "a random search without a number": ({"space": {"train.steps": {"choice": [1]}}, "search": {"kind": "random"}}, "trials is missing"),
+    "a random search without a number": (
+        {"space": {"train.steps": {"choice": [1]}}, "search": {"kind": "random"}},
+        "trials is missing",
+    ),
     "no first rung": ({"scheduler": {"kind": "asha"}}, "scheduler.first"),
-    "a first rung before the start": ({"scheduler": {"kind": "asha", "first": 0.01}}, "scheduler.first"),
+    "a first rung before the start": (
+        {"scheduler": {"kind": "asha", "first": 0.01}},
+        "scheduler.first",
+    ),
     "shares of clicks": (
-        {"scheduler": {"kind": "asha", "first": 0.2}, "run": {**BASE, "budget": {"unit": "clicks", "start": 200, "per_cycle": 200, "amount": 400}}},
+        {
+            "scheduler": {"kind": "asha", "first": 0.2},
+            "run": {
+                **BASE,
+                "budget": {"unit": "clicks", "start": 200, "per_cycle": 200, "amount": 400},
+            },
+        },
         "budget.unit=clicks",
     ),
-    "a budget beyond the pool": ({"space": {"budget.amount": [20, 100_000]}}, "budget.amount: 100000"),
+    "a budget beyond the pool": (
+        {"space": {"budget.amount": [20, 100_000]}},
+        "budget.amount: 100000",
+    ),
     "people": ({"run": {**BASE, "label": {"annotator": "files"}}}, "label.annotator"),
     "unknown model": ({"space": {"model.name": ["fcn_resnet50", "fcn_resnet5"]}}, "fcn_resnet50"),
-    "a key inside another": ({"space": {"strategy": [{"score": "entropy"}], "strategy.score": ["equal"]}}, "one holds the other"),
+    "a key inside another": (
+        {"space": {"strategy": [{"score": "entropy"}], "strategy.score": ["equal"]}},
+        "one holds the other",
+    ),
 }
 
 
@@ -137,12 +211,21 @@ class Trial:
 
 def curve(per_cycle, slope, total=1000):
     """Rows of a made-up run whose mIoU is `slope` times the square root of the budget."""
-    budget = RunConfig().budget.model_copy(update={"start": 0.02, "per_cycle": per_cycle, "amount": 0.5})
+    budget = RunConfig().budget.model_copy(
+        update={"start": 0.02, "per_cycle": per_cycle, "amount": 0.5}
+    )
     pool = {"num_regions": total}
     spent, rows, cycle = query_size(budget, pool, -1, 10**9), [], 0
     amount = total_amount(budget, pool)
     while True:
-        rows.append({"cycle": cycle, "budget": spent / total, "unit": 1 / total, "miou": slope * (spent / total) ** 0.5})
+        rows.append(
+            {
+                "cycle": cycle,
+                "budget": spent / total,
+                "unit": 1 / total,
+                "miou": slope * (spent / total) ** 0.5,
+            }
+        )
         if spent >= amount:
             return rows
         spent += query_size(budget, pool, cycle, amount - spent)
@@ -151,11 +234,21 @@ def curve(per_cycle, slope, total=1000):
 
 @pytest.mark.parametrize("kind", ["asha", "median"])
 def test_trials_of_other_query_sizes_are_compared_at_the_rungs_budget(kind, tmp_path):
-    sweep = load_sweep(write(tmp_path, scheduler={"kind": kind, "first": "4 %", "reduction": 2, "min_trials": 2}))
+    sweep = load_sweep(
+        write(tmp_path, scheduler={"kind": kind, "first": "4 %", "reduction": 2, "min_trials": 2})
+    )
     stopped = {}
-    scheduler = open_scheduler(sweep, reference="random", on_stop=lambda name, budget: stopped.setdefault(name, budget))
+    scheduler = open_scheduler(
+        sweep, reference="random", on_stop=lambda name, budget: stopped.setdefault(name, budget)
+    )
     told = []
-    runs = {"fine": (0.01, 0.5), "coarse": (0.04, 0.55), "random": (0.01, 0.1), "bad": (0.04, 0.1), "worse": (0.01, 0.05)}
+    runs = {
+        "fine": (0.01, 0.5),
+        "coarse": (0.04, 0.55),
+        "random": (0.01, 0.1),
+        "bad": (0.04, 0.1),
+        "worse": (0.01, 0.05),
+    }
     for name, (per_cycle, slope) in runs.items():
         trial = Trial(name, "random" if name == "random" else "other")
         scheduler.on_trial_add(None, trial)
@@ -166,7 +259,13 @@ def test_trials_of_other_query_sizes_are_compared_at_the_rungs_budget(kind, tmp_
                     result = {"budget": rung, "rung_miou": interpolate(rung, before, row)}
                     told.append((name, rung, result["rung_miou"]))
                     scheduler.on_trial_result(None, trial, result)
-            assert name in stopped or scheduler.on_trial_result(None, trial, {"budget": row["budget"], "miou": row["miou"]}) == "CONTINUE"
+            assert (
+                name in stopped
+                or scheduler.on_trial_result(
+                    None, trial, {"budget": row["budget"], "miou": row["miou"]}
+                )
+                == "CONTINUE"
+            )
             before = row
     assert set(stopped) == {"bad", "worse"}
     if kind == "asha":
@@ -178,35 +277,59 @@ def test_trials_of_other_query_sizes_are_compared_at_the_rungs_budget(kind, tmp_
         assert compared["fine"] == pytest.approx(0.5 * 0.08**0.5)
 
 
-@pytest.mark.parametrize(("unit", "cost", "share"), [("regions", 2, 0.1), ("pixels", 30, 0.3), ("images", 2, 0.5), ("clicks", 10, 0.25)])
+@pytest.mark.parametrize(
+    ("unit", "cost", "share"),
+    [("regions", 2, 0.1), ("pixels", 30, 0.3), ("images", 2, 0.5), ("clicks", 10, 0.25)],
+)
 def test_a_budget_is_a_share_of_the_pool_in_its_unit(unit, cost, share):
     created = {"num_regions": 20, "num_pixels": 100, "num_images": 4, "unit": unit, "amount": 40}
     metrics = {"val": {"miou": 0.5, "pixel_accuracy": 0.5, "iou": []}}
     labelled = {"regions": 2, "pixels": 30, "images": 2, "clicks": 10, "cost": cost}
-    trained = {"cycle": 0, "metrics": metrics, "labelled": labelled, "class_pixels": [], "train_seconds": 1.0, "evaluate_seconds": 1.0}
+    trained = {
+        "cycle": 0,
+        "metrics": metrics,
+        "labelled": labelled,
+        "class_pixels": [],
+        "train_seconds": 1.0,
+        "evaluate_seconds": 1.0,
+    }
     (row,) = budget_rows(State(created={**created, "class_names": []}, trained={0: trained}))
     assert row["budget"] == pytest.approx(share)
 
 
 def test_resources_of_a_run():
     config = RunConfig()
-    alone = run_resources(config.model_copy(update={"score": config.score.model_copy(update={"workers": 0})}))
+    alone = run_resources(
+        config.model_copy(update={"score": config.score.model_copy(update={"workers": 0})})
+    )
     assert (alone.host, alone.cpus, alone.gpus) == ({"CPU": 2.0}, 2.0, 0.0)
     train = config.train.model_copy(update={"workers": 4, "gpus_per_worker": 1.0})
     score = config.score.model_copy(update={"workers": 2, "gpus_per_worker": 1.0})
     many = run_resources(config.model_copy(update={"train": train, "score": score}))
     assert many.host == {"CPU": 0.01}
-    assert (many.cpus, many.gpus) == (4.01, 4.0)  # the group ends before scoring: both never hold GPUs at once
+    assert (many.cpus, many.gpus) == (
+        4.01,
+        4.0,
+    )  # the group ends before scoring: both never hold GPUs at once
 
 
 def test_rules_on_random_scores_have_a_label_of_their_own():
     assert group_label({"strategy.score": "random", "strategy.batch.kind": "topk"}) == "random"
-    assert group_label({"strategy.score": "random", "strategy.batch.kind": "kcenter"}) == "random-kcenter"
+    assert (
+        group_label({"strategy.score": "random", "strategy.batch.kind": "kcenter"})
+        == "random-kcenter"
+    )
 
 
 def test_a_session_counts_the_labels_that_it_buys_itself():
     label_limit = LabelLimit(24, before={"begun": 16, "finished": 40, "forked": 4}, bought=4)
-    for trial, spent in (("finished", 4), ("finished", 40), ("begun", 12), ("begun", 16), ("forked", 4)):
+    for trial, spent in (
+        ("finished", 4),
+        ("finished", 40),
+        ("begun", 12),
+        ("begun", 16),
+        ("forked", 4),
+    ):
         label_limit.report(trial, spent)  # a scheduler is told all rows again
     assert not label_limit.is_reached
     label_limit.report("forked", 16)
@@ -221,8 +344,14 @@ LAZY = {**BASE, "strategy": {"score": "entropy", "lazy": {"share": 0.5}}}
 
 
 def test_a_base_that_scores_lazily_is_swept_beside_random_scores(tmp_path):
-    trials = plan_trials(load_sweep(write(tmp_path, run=LAZY, space={"strategy.score": ["random", "entropy", "margin"]})))
-    assert {trial.config.strategy.score: trial.config.strategy.lazy is not None for trial in trials} == {
+    trials = plan_trials(
+        load_sweep(
+            write(tmp_path, run=LAZY, space={"strategy.score": ["random", "entropy", "margin"]})
+        )
+    )
+    assert {
+        trial.config.strategy.score: trial.config.strategy.lazy is not None for trial in trials
+    } == {
         "random": False,
         "entropy": True,
         "margin": True,
@@ -233,7 +362,9 @@ def test_a_setting_that_cannot_work_is_named(tmp_path):
     message = refused(write(tmp_path, run=LAZY, space={"strategy.score": ["class_balanced"]}))
     assert "trial class_balanced with strategy.score='class_balanced': strategy.lazy" in message
     reference = {"strategy.score": "random", "strategy.lazy.share": 0.1}
-    assert "(the reference: `reference` of the sweep" in refused(write(tmp_path, run=LAZY, reference=reference))
+    assert "(the reference: `reference` of the sweep" in refused(
+        write(tmp_path, run=LAZY, reference=reference)
+    )
 
 
 def refused(path):

@@ -9,7 +9,14 @@ import pytest
 import torch
 from torch import nn
 
-from ray_al.core.config import AutoSteps, BalancedWeights, FinalConfig, RunConfig, TrainConfig, parse_config
+from ray_al.core.config import (
+    AutoSteps,
+    BalancedWeights,
+    FinalConfig,
+    RunConfig,
+    TrainConfig,
+    parse_config,
+)
 from ray_al.core.errors import BrokenImagesError, ConfigError
 from ray_al.core.families.labels import LABELS
 from ray_al.core.storage import Storage
@@ -81,7 +88,9 @@ def configure(head=FPN, **train) -> RunConfig:
     model = {"kind": "composed", "backbone": {"kind": f"{__name__}:TinyBackbone"}, "head": head}
     values = {"steps": 6, "batch_size": 4, "threads": 1, "learning_rate": 0.01, **train}
     features = {"store": {"kind": "none"}, "batch_size": 2}
-    return parse_config({"data": data, "model": model, "train": values, "features": features}, source="test")
+    return parse_config(
+        {"data": data, "model": model, "train": values, "features": features}, source="test"
+    )
 
 
 def parquet(rows: list[dict], schema: pa.Schema) -> bytes:
@@ -100,14 +109,29 @@ def make_run(root: str, config: RunConfig, kind: str = "dense", classes=None) ->
         rows.append(dict(zip(MANIFEST_SCHEMA.names, values, strict=True)))
         half = read_mask(file.mask_uri, dataset.decoder)[:, : width // 2]
         png = encode_mask(np.ascontiguousarray(half)) if kind == "dense" else None
-        row = (index, file.image_id, 0, [0, 0, height, width // 2], kind, png, classes, 1, "test", 0.0)
+        row = (
+            index,
+            file.image_id,
+            0,
+            [0, 0, height, width // 2],
+            kind,
+            png,
+            classes,
+            1,
+            "test",
+            0.0,
+        )
         labels.append(dict(zip(LABEL_SCHEMA.names, row, strict=True)))
     storage.replace("manifest.parquet", parquet(rows, MANIFEST_SCHEMA))
     return [storage.put("labels/part-0.parquet", parquet(labels[:4], LABEL_SCHEMA), attempt=0)]
 
 
 def make_plan(parts, cycle: int = 0, **changes) -> TrainPlan:
-    values = {"output": f"cycles/{cycle:04d}/checkpoint", "progress": f"cycles/{cycle:04d}/progress.pt", **changes}
+    values = {
+        "output": f"cycles/{cycle:04d}/checkpoint",
+        "progress": f"cycles/{cycle:04d}/progress.pt",
+        **changes,
+    }
     return TrainPlan(cycle=cycle, attempt=1, seed=0, label_parts=tuple(parts), **values)
 
 
@@ -127,7 +151,10 @@ RECIPES = {
         "class_weights": "balanced",
         "batch_norm": {"reestimate_batches": 2},
     },
-    "semi": {"semi": {"kind": "pseudo_labels", "start": 0.2, "pixels": 500}, "pixels_per_step": 300},
+    "semi": {
+        "semi": {"kind": "pseudo_labels", "start": 0.2, "pixels": 500},
+        "pixels_per_step": 300,
+    },
     "pair": {"mirror_loss": True, "consistency": 1.0, "mirror_test": True, "pixels_per_step": 300},
 }
 
@@ -136,7 +163,9 @@ def test_a_checkpoint_holds_the_head_alone_and_scores_without_the_image(tmp_path
     config = configure()
     files = open_dataset(config.data).splits["train"][:2]
     result = train(tmp_path, config, preview_images=files, snapshots=2)
-    state = torch.load(io.BytesIO(Storage(str(tmp_path)).read_ref(result.files["model.pt"])), weights_only=True)
+    state = torch.load(
+        io.BytesIO(Storage(str(tmp_path)).read_ref(result.files["model.pt"])), weights_only=True
+    )
     assert state and all(name.startswith("head.") for name in state)
     assert set(result.files) == {"model.pt", "preview.npz", "snapshot-01.pt"}
     assert result.metrics["val"].num_images > 0
@@ -152,9 +181,13 @@ def test_resuming_inside_a_cycle_changes_no_byte(tmp_path, recipe):
     parts = make_run(str(tmp_path / "b"), config)
     calls = iter([False] * 3 + [True])
     with pytest.raises(TrainStopped):
-        LocalTrainer(config, str(tmp_path / "b")).train(make_plan(parts), should_stop=lambda: next(calls))
+        LocalTrainer(config, str(tmp_path / "b")).train(
+            make_plan(parts), should_stop=lambda: next(calls)
+        )
     seen = []
-    again = LocalTrainer(config, str(tmp_path / "b")).train(make_plan(parts), lambda step, total: seen.append(step))
+    again = LocalTrainer(config, str(tmp_path / "b")).train(
+        make_plan(parts), lambda step, total: seen.append(step)
+    )
     assert seen == [4, 5, 6]
     assert again.files["model.pt"].sha256 == whole.files["model.pt"].sha256
     assert again.losses == whole.losses
@@ -172,7 +205,9 @@ def test_torch_distributed_with_one_worker_gives_the_same_bytes(tmp_path, recipe
     dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
     try:
         ddp = torch.nn.parallel.DistributedDataParallel
-        result = CycleTrainer(config, str(tmp_path / "b"), TorchComm(), "cpu").run(make_plan(parts), wrap=ddp)
+        result = CycleTrainer(config, str(tmp_path / "b"), TorchComm(), "cpu").run(
+            make_plan(parts), wrap=ddp
+        )
     finally:
         dist.destroy_process_group()
     assert result.files["model.pt"].sha256 == alone.files["model.pt"].sha256
@@ -187,7 +222,11 @@ def test_cold_warm_and_without_memory_give_equal_bytes(tmp_path):
     cold = train(tmp_path / "b", config, cycle=1)
     data = config.data.model_copy(update={"cache_gb": 0.0})
     forgetful = train(tmp_path / "c", config.model_copy(update={"data": data}), cycle=1)
-    assert second.files["model.pt"].sha256 == cold.files["model.pt"].sha256 != first.files["model.pt"].sha256
+    assert (
+        second.files["model.pt"].sha256
+        == cold.files["model.pt"].sha256
+        != first.files["model.pt"].sha256
+    )
     assert forgetful.files["model.pt"].sha256 == cold.files["model.pt"].sha256
 
 
@@ -198,15 +237,21 @@ def test_settling_batch_norm_leaves_the_backbone_alone(tmp_path):
     kept = []
     trainer.run(make_plan(parts), wrap=lambda model: kept.append(model) or model)
     backbone = dict(kept[0].backbone.named_buffers())
-    assert all(not (name.endswith("running_mean") and value.any()) for name, value in backbone.items())
+    assert all(
+        not (name.endswith("running_mean") and value.any()) for name, value in backbone.items()
+    )
     head = dict(kept[0].head.named_buffers())
-    assert {int(value) for name, value in head.items() if name.endswith("num_batches_tracked")} == {3}
+    assert {int(value) for name, value in head.items() if name.endswith("num_batches_tracked")} == {
+        3
+    }
 
 
 class AloneComm:
     """One worker; its `sum` adds what others would have given, where a test says so."""
 
-    def __init__(self, rank: int = 0, world_size: int = 1, added: torch.Tensor | None = None) -> None:
+    def __init__(
+        self, rank: int = 0, world_size: int = 1, added: torch.Tensor | None = None
+    ) -> None:
         self.rank, self.world_size, self.added = rank, world_size, added
 
     def sum(self, tensor):
@@ -221,14 +266,18 @@ class AloneComm:
 
 def test_a_plan_of_one_step_on_other_sizes_and_all_masks(tmp_path):
     config = configure()
-    result = train(tmp_path, config, all_masks=True, recipe=Recipe(train={"steps": 1}, image_size=(48, 64)))
+    result = train(
+        tmp_path, config, all_masks=True, recipe=Recipe(train={"steps": 1}, image_size=(48, 64))
+    )
     assert (result.num_images, result.num_steps) == (6, 1)
     assert result.metrics["val"].num_images > 0
 
 
 @pytest.mark.parametrize("pixels", [None, 200])
 def test_sets_of_classes_are_trained_on(tmp_path, pixels):
-    config = configure(prototype=0.5, pixels_per_step=pixels).model_copy(update={"label": LABELS.parse({"kind": "classes"})})
+    config = configure(prototype=0.5, pixels_per_step=pixels).model_copy(
+        update={"label": LABELS.parse({"kind": "classes"})}
+    )
     parts = make_run(str(tmp_path), config, "classes", [1, 3])
     result = LocalTrainer(config, str(tmp_path)).train(make_plan(parts))
     assert all(np.isfinite(loss) for _, loss in result.losses)
@@ -236,7 +285,9 @@ def test_sets_of_classes_are_trained_on(tmp_path, pixels):
 
 
 def test_dominant_labels_are_sieved_by_an_earlier_head(tmp_path):
-    config = configure().model_copy(update={"label": LABELS.parse({"kind": "dominant", "sieve": True})})
+    config = configure().model_copy(
+        update={"label": LABELS.parse({"kind": "dominant", "sieve": True})}
+    )
     parts = make_run(str(tmp_path), config, "dominant", [1])
     trainer = LocalTrainer(config, str(tmp_path))
     first = trainer.train(make_plan(parts))
@@ -282,7 +333,9 @@ def test_labels_follow_the_views(tmp_path):
             assert np.array_equal(batch.labels[position], wanted)
             record = batches.source.records([index], view)
             maps = batches.source.layout.unpack(record)
-            assert all(torch.equal(a[position], b[0]) for a, b in zip(batch.inputs, maps, strict=True))
+            assert all(
+                torch.equal(a[position], b[0]) for a, b in zip(batch.inputs, maps, strict=True)
+            )
     assert len(seen) > 2
     pair = batches.paired({0: 0, 1: 1}, 0)
     mirrored = batches.source.layout.unpack(batches.source.records([1], batches.source.mirror_view))
@@ -293,9 +346,15 @@ def test_labels_follow_the_views(tmp_path):
 def test_features_are_looked_up_in_full_batches_where_memory_holds_them(tmp_path, monkeypatch):
     asked = []
     real = FeatureSource.records
-    monkeypatch.setattr(FeatureSource, "records", lambda self, numbers, view: asked.append(len(numbers)) or real(self, numbers, view))
+    monkeypatch.setattr(
+        FeatureSource,
+        "records",
+        lambda self, numbers, view: asked.append(len(numbers)) or real(self, numbers, view),
+    )
     batches = make_batches(str(tmp_path), configure())
-    batches.prepare(((step, {0: 0, 1: 1, 2: 2, 3: 3}) for step in range(50)), paired=False, plain=False)
+    batches.prepare(
+        ((step, {0: 0, 1: 1, 2: 2, 3: 3}) for step in range(50)), paired=False, plain=False
+    )
     assert asked == [2] * 8  # four images of four views
     asked.clear()
     batches.cache_bytes = 100
@@ -304,7 +363,11 @@ def test_features_are_looked_up_in_full_batches_where_memory_holds_them(tmp_path
 
 
 def test_sampled_logits_are_those_of_the_whole_resize():
-    logits = torch.randn(3, 5, 7, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).float().requires_grad_()
+    logits = (
+        torch.randn(3, 5, 7, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+        .float()
+        .requires_grad_()
+    )
     size = (20, 31)
     images = torch.tensor([0, 0, 1, 2, 2, 2])
     pixels = torch.tensor([0, 619, 30, 589, 310, 17])
@@ -323,14 +386,19 @@ def test_drawing_every_labelled_pixel_gives_the_whole_loss(partial):
     labels = rng.choice([0, 1, 2, 255], (2, 8, 12)).astype(np.uint8)
     if partial:
         bits, regions = rng.choice([0, 1, 3, 6], (2, 2, 2)), np.arange(1, 5).reshape(2, 2)
-        bits, regions = bits.repeat(4, 1).repeat(6, 2), np.stack([regions] * 2).repeat(4, 1).repeat(6, 2)
+        bits, regions = (
+            bits.repeat(4, 1).repeat(6, 2),
+            np.stack([regions] * 2).repeat(4, 1).repeat(6, 2),
+        )
         labels = np.stack([bits, regions], axis=-1)
     logits = torch.randn(2, 3, 4, 6, generator=torch.Generator().manual_seed(0))
     weights = None if partial else torch.tensor([1.0, 2.0, 0.5])
     drawn = DrawnPixels(labels, labelled_pixels(labels), torch.device("cpu")).sums(logits, weights)
     whole = AllPixels(torch.from_numpy(labels).long()).sums(logits, weights)
     assert [float(a) for a in drawn] == pytest.approx([float(b) for b in whole], rel=1e-5)
-    assert whole == label_sums(resize_logits(logits, (8, 12)), torch.from_numpy(labels).long(), weights)
+    assert whole == label_sums(
+        resize_logits(logits, (8, 12)), torch.from_numpy(labels).long(), weights
+    )
 
 
 def test_pixels_are_shared_out_by_the_labelled_ones_of_each_image():
@@ -351,7 +419,9 @@ def test_three_workers_draw_the_pixels_of_one(tmp_path):
     def drawn(rank: int, size: int, added=None):
         trainer = CycleTrainer(config, str(tmp_path), AloneComm(rank, size, added), "cpu")
         samples = trainer._samples(make_plan(parts))
-        cycle = Cycle(trainer, make_plan(parts), samples, trainer.feed.batches(make_plan(parts)), config.train)
+        cycle = Cycle(
+            trainer, make_plan(parts), samples, trainer.feed.batches(make_plan(parts)), config.train
+        )
         places = cycle._places(2)
         labels = cycle.batches.drawn(places, 2).labels
         counts = [len(one) for one in labelled_pixels(labels)]
@@ -374,7 +444,9 @@ def test_balanced_weights_have_mean_one_over_the_labelled_pixels():
     assert weights[2] / weights[0] == pytest.approx(((0.9 + 0.001) / (0.01 + 0.001)) ** 0.5)
     config = TrainConfig(steps=1, class_weights="balanced")
     assert config.class_weights == BalancedWeights(balanced=0.5)
-    assert TrainConfig(steps=1, class_weights={"balanced": 1}).class_weights == BalancedWeights(balanced=1.0)
+    assert TrainConfig(steps=1, class_weights={"balanced": 1}).class_weights == BalancedWeights(
+        balanced=1.0
+    )
     assert TrainConfig(steps=1, class_weights=[1, 2]).class_weights == (1.0, 2.0)
 
 
@@ -432,11 +504,18 @@ def test_steps_follow_the_labels():
 def test_the_rate_falls_once_the_labels_are_learnt():
     train = TrainConfig(steps=AutoSteps(max=30, window=4, decay=0.5), warmup=0.5, schedule="cosine")
     length = Length(train.steps, num_classes=2)
-    assert [rate_factor(train, length, step, 4, 2) for step in (0, 1, 2, 19)] == [0.5, 1.0, 1.0, 1.0]
+    assert [rate_factor(train, length, step, 4, 2) for step in (0, 1, 2, 19)] == [
+        0.5,
+        1.0,
+        1.0,
+        1.0,
+    ]
     assert length.done(9) == 0
     length.settle(10)
     assert length.done(9) == 9 / 15
-    assert [rate_factor(train, length, step, 4, 2) for step in (10, 14)] == pytest.approx([1.0, 0.5 * (1 + np.cos(0.8 * np.pi))])
+    assert [rate_factor(train, length, step, 4, 2) for step in (10, 14)] == pytest.approx(
+        [1.0, 0.5 * (1 + np.cos(0.8 * np.pi))]
+    )
     assert rate_factor(train, length, 12, 4, 2) == pytest.approx(0.5 * (1 + np.cos(0.4 * np.pi)))
 
 
@@ -451,7 +530,9 @@ def test_a_training_that_follows_its_labels_resumes_to_the_same_byte(tmp_path):
         parts = make_run(root, config)
         calls = iter([False] * stop_at + [True])
         with pytest.raises(TrainStopped):
-            LocalTrainer(config, root).train(make_plan(parts, snapshots=2), should_stop=lambda calls=calls: next(calls))
+            LocalTrainer(config, root).train(
+                make_plan(parts, snapshots=2), should_stop=lambda calls=calls: next(calls)
+            )
         again = LocalTrainer(config, root).train(make_plan(parts, snapshots=2))
         assert again.files["model.pt"].sha256 == whole.files["model.pt"].sha256
         assert again.num_steps == whole.num_steps
@@ -473,17 +554,26 @@ def test_of_each_class_the_surest_predictions_are_believed():
     probabilities[:, 1] = (1 - confidence) / 3
     probabilities[np.arange(1100), 2 - classes] = (1 - confidence) * 2 / 3
     probabilities[np.arange(1100), classes] = confidence
-    labels = PseudoLabels(share=0.25).label(torch.from_numpy(probabilities), lambda counts: counts).numpy()
+    labels = (
+        PseudoLabels(share=0.25)
+        .label(torch.from_numpy(probabilities), lambda counts: counts)
+        .numpy()
+    )
     for name in (0, 2):
         believed = labels[classes == name] == name
         assert 0 < believed.sum() <= 0.25 * len(believed) + 1
-        assert confidence[classes == name][believed].min() >= confidence[classes == name][~believed].max() - 1 / 256
+        assert (
+            confidence[classes == name][believed].min()
+            >= confidence[classes == name][~believed].max() - 1 / 256
+        )
     assert set(labels) == {0, 2, 255}
     halves = [torch.from_numpy(probabilities[i::2]) for i in (0, 1)]
     seen = []
     for half in halves:
         PseudoLabels(share=0.25).label(half, lambda counts: seen.append(counts) or counts)
-    together = [PseudoLabels(share=0.25).label(half, lambda counts: sum(seen)).numpy() for half in halves]
+    together = [
+        PseudoLabels(share=0.25).label(half, lambda counts: sum(seen)).numpy() for half in halves
+    ]
     assert np.array_equal(together[0], labels[0::2])
     assert np.array_equal(together[1], labels[1::2])
 
@@ -497,7 +587,9 @@ def test_pseudo_labels_come_from_the_same_pixel_of_the_image(tmp_path):
     for step in range(3):
         batch = batches.drawn(places, step)
         images, pixels, origins = asked._draw(batch, places, step)
-        assert all(10 < count <= 50 for count in np.bincount(images, minlength=4))  # half of each image is labelled
+        assert all(
+            10 < count <= 50 for count in np.bincount(images, minlength=4)
+        )  # half of each image is labelled
         for image, pixel, origin in zip(images, pixels, origins, strict=True):
             assert batch.labels[image].ravel()[pixel] == 255
             view = batches.source.draw(places[image], batches._view(step, image))
@@ -507,12 +599,17 @@ def test_pseudo_labels_come_from_the_same_pixel_of_the_image(tmp_path):
 def test_semi_needs_a_frozen_backbone():
     config = configure(semi={"kind": "pseudo_labels"})
     with pytest.raises(ConfigError, match="train.semi.*model.frozen"):
-        check_train(config.model_copy(update={"model": config.model.model_copy(update={"frozen": False})}))
+        check_train(
+            config.model_copy(update={"model": config.model.model_copy(update={"frozen": False})})
+        )
 
 
 def test_the_final_section_takes_the_recipe_s_keys():
     config = configure(steps="auto", class_weights="balanced")
-    final = FinalConfig(steps=AutoSteps(max=500), train={"class_weights": [1] * 6, "semi": {"kind": "pseudo_labels", "share": 0.2}})
+    final = FinalConfig(
+        steps=AutoSteps(max=500),
+        train={"class_weights": [1] * 6, "semi": {"kind": "pseudo_labels", "share": 0.2}},
+    )
     settings = config.with_recipe(final.recipe).train
     assert settings.steps == AutoSteps(max=500)
     assert settings.class_weights == (1.0,) * 6
@@ -523,9 +620,13 @@ def test_the_final_section_takes_the_recipe_s_keys():
 
 @pytest.mark.parametrize("sets", [False, True])
 def test_a_batch_without_a_labelled_pixel_has_no_loss_and_no_gradient(sets):
-    labels = np.zeros((2, 4, 6, 2), dtype=np.int64) if sets else np.full((2, 4, 6), 255, dtype=np.uint8)
+    labels = (
+        np.zeros((2, 4, 6, 2), dtype=np.int64) if sets else np.full((2, 4, 6), 255, dtype=np.uint8)
+    )
     logits = torch.randn(2, 3, 2, 3, requires_grad=True)
-    sums = DrawnPixels(labels, labelled_pixels(labels), torch.device("cpu")).sums(logits, torch.ones(3))
+    sums = DrawnPixels(labels, labelled_pixels(labels), torch.device("cpu")).sums(
+        logits, torch.ones(3)
+    )
     sums.total.backward()
     assert (sums.total.item(), sums.labelled.item()) == (0, 0)
     assert logits.grad.eq(0).all()

@@ -6,7 +6,14 @@ import torch
 
 from ray_al.core.errors import ConfigError
 from ray_al.score.shannon import entropy
-from ray_al.score.transforms import FLIPPED_AXES, QUARTER_TURNS, add_transformed, apply, check_transform, invert
+from ray_al.score.transforms import (
+    FLIPPED_AXES,
+    QUARTER_TURNS,
+    add_transformed,
+    apply,
+    check_transform,
+    invert,
+)
 from ray_al.score.views import KINDS, Views
 
 EXACT = [*FLIPPED_AXES, *QUARTER_TURNS]
@@ -28,7 +35,10 @@ def test_directions():
     assert apply("rotate270", image)[0, 0].tolist() == [[4, 1], [5, 2], [6, 3]]
 
 
-@pytest.mark.parametrize(("name", "size"), [("scale0.5", (4, 6)), ("scale2", (16, 24)), ("scale1.5", (12, 18)), ("scale0.01", (1, 1))])
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [("scale0.5", (4, 6)), ("scale2", (16, 24)), ("scale1.5", (12, 18)), ("scale0.01", (1, 1))],
+)
 def test_scaling_changes_the_size_and_comes_back_to_it(name, size):
     images = torch.full((2, 3, 8, 12), 0.25)
     scaled = apply(name, images)
@@ -55,9 +65,15 @@ def test_logits_of_a_lower_resolution_are_turned_before_they_are_resized():
     assert torch.allclose(back[:, :, :1], back)
 
 
-@pytest.mark.parametrize("name", ["miror", "scale", "scale0", "scale-1", "scalenan", "scaleinf", "scalex", ""])
+@pytest.mark.parametrize(
+    "name", ["miror", "scale", "scale0", "scale-1", "scalenan", "scaleinf", "scalex", ""]
+)
 def test_refuses_other_names(name):
-    for call in (lambda: check_transform(name), lambda: apply(name, torch.zeros(1, 1, 2, 2)), lambda: invert(name, torch.zeros(1, 1, 2, 2), (2, 2))):
+    for call in (
+        lambda: check_transform(name),
+        lambda: apply(name, torch.zeros(1, 1, 2, 2)),
+        lambda: invert(name, torch.zeros(1, 1, 2, 2), (2, 2)),
+    ):
         with pytest.raises(ConfigError, match="scale0.5"):
             call()
 
@@ -82,7 +98,10 @@ def test_entropies_of_mirrored_images_are_theirs_bit_for_bit():
     assert torch.equal(views.mean_entropy, entropy(logits).flip(-1))
 
 
-@pytest.mark.parametrize("name", ["scale1e30", "scale100", "scale0.001", "scalenan", "scaleinf", "scale-1", "scale", "", "turn"])
+@pytest.mark.parametrize(
+    "name",
+    ["scale1e30", "scale100", "scale0.001", "scalenan", "scaleinf", "scale-1", "scale", "", "turn"],
+)
 def test_what_is_no_transform_is_refused(name):
     with pytest.raises(ConfigError, match=r"strategy\.transforms.*scale0\.5"):
         check_transform(name)

@@ -15,8 +15,14 @@ from ray_al.select.two_stage import two_stage
 def make(num, labelled=0, seed=0):
     random = np.random.default_rng(seed)
     centres = 4 * random.normal(size=(5, 6))
-    rows = [{"image_index": i, "image_id": f"i{i:03d}", "region": 0, "score": 0.0, "num_pixels": 1} for i in range(num)]
-    drawn = [(centres[random.integers(0, 5, n)] + random.normal(size=(n, 6))).astype(np.float32) for n in (num, labelled)]
+    rows = [
+        {"image_index": i, "image_id": f"i{i:03d}", "region": 0, "score": 0.0, "num_pixels": 1}
+        for i in range(num)
+    ]
+    drawn = [
+        (centres[random.integers(0, 5, n)] + random.normal(size=(n, 6))).astype(np.float32)
+        for n in (num, labelled)
+    ]
     return Candidates(
         table=pa.Table.from_pylist(rows, schema=SCORE_SCHEMA),
         keys=random.random(num),
@@ -30,16 +36,24 @@ def slow_herding(features, covering, width, count):
     def kernel(one, other):
         return np.exp(-((np.linalg.norm(one - other) / width) ** 2))
 
-    covered = np.array([max((kernel(row, other) for other in covering), default=0.0) for row in features])
+    covered = np.array(
+        [max((kernel(row, other) for other in covering), default=0.0) for row in features]
+    )
     chosen: list[int] = []
     for _ in range(count):
         gains = [
-            np.mean([max(kernel(row, features[one]) - covered[i], 0) for i, row in enumerate(features)]) if one not in chosen else -1.0
+            np.mean(
+                [max(kernel(row, features[one]) - covered[i], 0) for i, row in enumerate(features)]
+            )
+            if one not in chosen
+            else -1.0
             for one in range(len(features))
         ]
         best = int(np.argmax(gains))
         chosen.append(best)
-        covered = np.array([max(covered[i], kernel(row, features[best])) for i, row in enumerate(features)])
+        covered = np.array(
+            [max(covered[i], kernel(row, features[best])) for i, row in enumerate(features)]
+        )
     return chosen
 
 
@@ -72,12 +86,18 @@ def test_what_is_kept_comes_first_by_key_and_then_the_rest_by_key(keep):
     for part in (all_of_them[:count], all_of_them[count:]):
         assert (np.diff(candidates.keys[part]) <= 0).all()
     for k in (0, 1, 7, 25):
-        assert two_stage(candidates, k=k, rng=np.random.default_rng(0), keep=keep).tolist() == all_of_them[:k].tolist()
+        assert (
+            two_stage(candidates, k=k, rng=np.random.default_rng(0), keep=keep).tolist()
+            == all_of_them[:k].tolist()
+        )
 
 
 def test_edald_is_the_entropy_of_the_plain_pass_and_the_information_of_the_others():
     drawn = torch.Generator().manual_seed(0)
-    plain, passes = torch.randn(2, 4, 3, 5, generator=drawn), torch.randn(6, 2, 4, 3, 5, generator=drawn)
+    plain, passes = (
+        torch.randn(2, 4, 3, 5, generator=drawn),
+        torch.randn(6, 2, 4, 3, 5, generator=drawn),
+    )
     views = Views(frozenset({"plain", "mean_p", "mean_entropy"}))
     views.add_plain(plain)
     for one in passes:

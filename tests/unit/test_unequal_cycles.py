@@ -76,8 +76,21 @@ def test_what_is_no_amount_is_refused(per_cycle, parts):
 
 
 def check(values):
-    config = parse_config({"regions": {"kind": "grid", "rows": 5, "columns": 5}, **values}, source="test")
-    rows = [{"image_index": i, "image_id": str(i), "image": "", "mask": "", "height": 96, "width": 128, "num_regions": 25} for i in range(8)]
+    config = parse_config(
+        {"regions": {"kind": "grid", "rows": 5, "columns": 5}, **values}, source="test"
+    )
+    rows = [
+        {
+            "image_index": i,
+            "image_id": str(i),
+            "image": "",
+            "mask": "",
+            "height": 96,
+            "width": 128,
+            "num_regions": 25,
+        }
+        for i in range(8)
+    ]
     created = {"num_images": 8, "num_regions": 200, "num_pixels": 8 * 96 * 128}
     check_budget(config, created, pa.Table.from_pylist(rows, schema=MANIFEST_SCHEMA), 3)
 
@@ -86,7 +99,10 @@ def check(values):
     ("values", "parts"),
     [
         (
-            {"strategy": {"per_image": 1}, "budget": {"start": 4, "per_cycle": [4, 9], "amount": 50}},
+            {
+                "strategy": {"per_image": 1},
+                "budget": {"start": 4, "per_cycle": [4, 9], "amount": 50},
+            },
             ["budget.per_cycle[1]: 9 regions", "strategy.per_image=1", "8 regions"],
         ),
         (
@@ -115,7 +131,14 @@ def test_amounts_beyond_the_budget_are_not_asked_for():
 
 @pytest.mark.parametrize(
     ("per_cycle", "amount", "queries"),
-    [(10, 50, 5), (20, 50, 3), ([5, 10, 30], 50, 3), ([5, 10], 50, 5), ([5, 10, 30], 12, 2), ([5, 10, 30], 6, 1)],
+    [
+        (10, 50, 5),
+        (20, 50, 3),
+        ([5, 10, 30], 50, 3),
+        ([5, 10], 50, 5),
+        ([5, 10, 30], 12, 2),
+        ([5, 10, 30], 6, 1),
+    ],
 )
 def test_schedules_know_how_many_queries_there_are(per_cycle, amount, queries):
     given = budget(per_cycle, amount=amount)
@@ -123,7 +146,9 @@ def test_schedules_know_how_many_queries_there_are(per_cycle, amount, queries):
 
 
 def test_passes_over_the_pool_are_counted_by_the_list():
-    config = parse_config({"budget": {"start": 5, "per_cycle": [5, 10, 30], "amount": 50}}, source="test")
+    config = parse_config(
+        {"budget": {"start": 5, "per_cycle": [5, 10, 30], "amount": 50}}, source="test"
+    )
     assert num_passes(State(created={**CREATED, "amount": 50}, term=1), config) == 3
 
 
@@ -134,4 +159,6 @@ def test_clicks_that_ran_over_aim_at_the_plan_of_the_next_cycle():
     assert [planned_clicks(state, config, cycle) for cycle in (-1, 0, 1, 2)] == [10, 20, 60, 100]
     assert clicks_aim(state, config, 0) == 20
     over = State(created={**CREATED, "amount": 200}, term=1, spent=18)
-    assert clicks_aim(over, config, 0) == 60  # 2 of its 10 clicks are left, so it aims at what is planned for cycle 1
+    assert (
+        clicks_aim(over, config, 0) == 60
+    )  # 2 of its 10 clicks are left, so it aims at what is planned for cycle 1

@@ -59,7 +59,10 @@ def source_of(folder, view, size) -> FeatureSource:
     config = parse_config(
         {
             "data": {"image_size": size, "normalize": "none"},
-            "model": {"kind": "composed", "backbone": {"kind": "tiny_backbones:MeanBackbone", "stride": STRIDE}},
+            "model": {
+                "kind": "composed",
+                "backbone": {"kind": "tiny_backbones:MeanBackbone", "stride": STRIDE},
+            },
             "features": {"views": [view], "store": {"kind": "none"}},
         },
         source="test",
@@ -154,12 +157,18 @@ def test_the_image_itself_is_the_first_view(tmp_path):
 
 def test_draws_follow_from_the_name_the_place_and_the_settings_alone(tmp_path):
     source = source_of(tmp_path, VIEWS["crop"], (48, 64))
-    again = FeatureSource(source.config.model_copy(update={"seed": 9}), "elsewhere", "val", source.rows)
+    again = FeatureSource(
+        source.config.model_copy(update={"seed": 9}), "elsewhere", "val", source.rows
+    )
     draws = [source.draw(number, 1) for number in range(len(NAMES))]
     assert draws == [again.draw(number, 1) for number in range(len(NAMES))]
     assert len(set(draws)) == len(draws)
-    twice = source_of(tmp_path, VIEWS["crop"], (48, 64)).config.features.model_copy(update={"views": source.config.features.views * 2})
-    both = FeatureSource(source.config.model_copy(update={"features": twice}), "elsewhere", "val", source.rows)
+    twice = source_of(tmp_path, VIEWS["crop"], (48, 64)).config.features.model_copy(
+        update={"views": source.config.features.views * 2}
+    )
+    both = FeatureSource(
+        source.config.model_copy(update={"features": twice}), "elsewhere", "val", source.rows
+    )
     assert both.draw(0, 1) != both.draw(0, 2)
 
 
@@ -176,4 +185,6 @@ def test_draws_follow_from_the_name_the_place_and_the_settings_alone(tmp_path):
 )
 def test_wrong_views_are_refused(view, words):
     with pytest.raises((ConfigError, ValidationError), match=words):
-        parse_config({**RunConfig().model_dump(mode="json"), "features": {"views": [view]}}, source="test")
+        parse_config(
+            {**RunConfig().model_dump(mode="json"), "features": {"views": [view]}}, source="test"
+        )

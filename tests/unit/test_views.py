@@ -17,7 +17,9 @@ def views_of(passes, wants=KINDS):
 
 @pytest.mark.parametrize("num_passes", [1, 2, 7])
 def test_sums_equal_those_of_all_passes_at_once(num_passes):
-    passes = torch.from_numpy(np.random.default_rng(num_passes).normal(0, 3, (num_passes, 2, 4, 3, 5))).float()
+    passes = torch.from_numpy(
+        np.random.default_rng(num_passes).normal(0, 3, (num_passes, 2, 4, 3, 5))
+    ).float()
     views = views_of(passes)
     p = passes.double().softmax(2)
     votes = torch.nn.functional.one_hot(passes.argmax(2), 4).movedim(-1, 2).double()
@@ -36,7 +38,9 @@ def test_equal_passes_have_no_variance_even_far_from_zero():
 
 
 def test_variance_of_two_one_hot_passes():
-    views = views_of([torch.tensor([1e4, 0.0]).reshape(1, 2, 1, 1), torch.tensor([0.0, 1e4]).reshape(1, 2, 1, 1)])
+    views = views_of(
+        [torch.tensor([1e4, 0.0]).reshape(1, 2, 1, 1), torch.tensor([0.0, 1e4]).reshape(1, 2, 1, 1)]
+    )
     assert views.mean_p.flatten().tolist() == [0.5, 0.5]
     assert views.var_p.flatten().tolist() == [0.25, 0.25]
     assert views.mean_entropy.item() == 0
@@ -48,7 +52,9 @@ def test_equal_logits_vote_for_the_lowest_class():
 
 
 def test_half_precision_is_added_up_in_float32():
-    assert views_of([torch.zeros(1, 3, 1, 1, dtype=torch.bfloat16)] * 3).mean_p.dtype == torch.float32
+    assert (
+        views_of([torch.zeros(1, 3, 1, 1, dtype=torch.bfloat16)] * 3).mean_p.dtype == torch.float32
+    )
 
 
 def test_the_passes_logits_stay_as_they_are():

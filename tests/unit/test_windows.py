@@ -15,7 +15,11 @@ NONE = np.empty(0, dtype=np.int64)
 def slow_means(values, radius):
     means = np.empty(values.shape)
     for y, x in np.ndindex(values.shape):
-        means[y, x] = values[max(0, y - radius) : y + radius + 1, max(0, x - radius) : x + radius + 1].astype(np.float64).mean()
+        means[y, x] = (
+            values[max(0, y - radius) : y + radius + 1, max(0, x - radius) : x + radius + 1]
+            .astype(np.float64)
+            .mean()
+        )
     return means
 
 
@@ -43,7 +47,9 @@ def test_against_a_slow_greedy_choice(radius):
     taken = np.array([0, 75])
     means, chosen = slow_means(scores, radius).astype(np.float32), taken.tolist()
     for i in sorted(range(154), key=lambda i: (-means.flat[i], i)):
-        if len(chosen) < 10 and all(max(abs(i // 14 - j // 14), abs(i % 14 - j % 14)) > 2 * radius for j in chosen):
+        if len(chosen) < 10 and all(
+            max(abs(i // 14 - j // 14), abs(i % 14 - j % 14)) > 2 * radius for j in chosen
+        ):
             chosen.append(i)
     ids, values = best_windows(scores, 11, 14, n=8, radius=radius, taken=taken)
     assert ids.tolist() == chosen[2:]
@@ -54,7 +60,10 @@ def test_by_hand():
     scores = np.zeros((4, 7), dtype=np.float32)
     scores[0, 0], scores[2, 5] = 4, 9
     ids, values = best_windows(scores, 4, 7, n=1, radius=1, taken=NONE)
-    assert (ids.tolist(), values.tolist()) == ([3 * 7 + 6], [9 / 4])  # clipped to 4 pixels in the corner, so the highest mean over (2, 5)
+    assert (ids.tolist(), values.tolist()) == (
+        [3 * 7 + 6],
+        [9 / 4],
+    )  # clipped to 4 pixels in the corner, so the highest mean over (2, 5)
     ids, values = best_windows(scores, 4, 7, n=1, radius=1, taken=ids)
     assert (ids.tolist(), values.tolist()) == ([0], [4 / 4])
 
@@ -75,7 +84,10 @@ def test_windows_never_overlap_over_cycles_until_no_more_fit(radius):
     assert len(taken) <= kind.num_regions(*size)
 
 
-@pytest.mark.parametrize("size, radius, expected", [((1, 1), 1, 1), ((3, 7), 1, 3), ((4, 7), 1, 6), ((10, 10), 0, 100), ((10, 11), 2, 6)])
+@pytest.mark.parametrize(
+    "size, radius, expected",
+    [((1, 1), 1, 1), ((3, 7), 1, 3), ((4, 7), 1, 6), ((10, 10), 0, 100), ((10, 11), 2, 6)],
+)
 def test_num_regions_is_how_many_fit(size, radius, expected):
     kind = Windows(radius=radius)
     assert kind.num_regions(*size) == expected == kind.of_image(*size).num_regions
@@ -99,9 +111,15 @@ def test_scores_that_are_no_numbers_are_refused():
 
 def test_random_windows_do_not_favour_the_border():
     """A mean of noise over a clipped window varies more than over a whole one: 16 % of the highest were clipped, of all 2 %."""
-    values = {"strategy": {"score": "random"}, "regions": {"kind": "windows", "radius": 1, "per_image": 50}}
+    values = {
+        "strategy": {"score": "random"},
+        "regions": {"kind": "windows", "radius": 1, "per_image": 50},
+    }
     config, none = parse_config(values, source="test"), np.zeros(0, dtype=np.int64)
-    rows = [{"image_index": i, "image_id": f"{i}.png", "height": 180, "width": 240, "num_regions": 4800} for i in range(40)]
+    rows = [
+        {"image_index": i, "image_id": f"{i}.png", "height": 180, "width": 240, "num_regions": 4800}
+        for i in range(40)
+    ]
     images = [ShardImage(row=row, rest=none, taken=none) for row in rows]
     task = ShardTask(
         work="scores", shard=0, start=0, stop=40, images=b"", regions=b"", cycle=0, seed=0, run_uri="", manifest=FileRef.of("m", b""), weights=(),

@@ -53,7 +53,9 @@ class LabelKind(Section):
 
     kind: str
     """Which label kind it is: a built-in kind, or `package.module:Class` for your own."""
-    annotator: Annotated[Annotator, ANNOTATORS] = Field(default_factory=lambda: ANNOTATORS.parse("simulated"))
+    annotator: Annotated[Annotator, ANNOTATORS] = Field(
+        default_factory=lambda: ANNOTATORS.parse("simulated")
+    )
     """Who answers."""
 
     paper: ClassVar[str] = ""

@@ -81,7 +81,9 @@ class PassKind(Section):
         """
 
     @abstractmethod
-    def open(self, network: "nn.Module", precision: Any, device: Any, *, seed: int, cycle: int) -> PassNetwork:
+    def open(
+        self, network: "nn.Module", precision: Any, device: Any, *, seed: int, cycle: int
+    ) -> PassNetwork:
         """A network whose passes follow from seed, cycle and the number of the pass alone, and are the same for every image.
 
         Args:
@@ -102,7 +104,9 @@ class ModelPasses(PassKind):
 
     are_models: ClassVar[bool] = True
 
-    def open(self, network: "nn.Module", precision: Any, device: Any, *, seed: int, cycle: int) -> PassNetwork:
+    def open(
+        self, network: "nn.Module", precision: Any, device: Any, *, seed: int, cycle: int
+    ) -> PassNetwork:
         """Never called: the models themselves are the passes."""
         raise NotImplementedError(f"passes of kind {self.kind!r} are models")
 

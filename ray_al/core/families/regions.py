@@ -127,7 +127,9 @@ class Regions(Section):
         Args:
             told: names of the settings in which the groups differ.
         """
-        return "-".join([self.kind, *(str(getattr(self, key)) for key in self.told_keys if key in told)])
+        return "-".join(
+            [self.kind, *(str(getattr(self, key)) for key in self.told_keys if key in told)]
+        )
 
 
 REGIONS = Family(

@@ -34,7 +34,9 @@ class Tracker(Section):
     """A package that must be installed."""
 
     @abstractmethod
-    def tell(self, run: TrackedRun, step: int, numbers: Mapping[str, float], memory: dict[str, Any]) -> None:
+    def tell(
+        self, run: TrackedRun, step: int, numbers: Mapping[str, float], memory: dict[str, Any]
+    ) -> None:
         """Show the numbers of a cycle; whatever is raised is logged, and does not stop the run.
 
         Args:

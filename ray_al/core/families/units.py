@@ -74,7 +74,9 @@ class Unit(Section):
         """What a region of `num_pixels` native pixels, void included, costs at most."""
         raise NotImplementedError
 
-    def bounds(self, sizes: tuple[int, int] | None, label: "LabelKind", num_classes: int) -> tuple[int, int]:
+    def bounds(
+        self, sizes: tuple[int, int] | None, label: "LabelKind", num_classes: int
+    ) -> tuple[int, int]:
         """What has to be reserved for the smallest and for the largest region of the pool.
 
         Args:

@@ -31,5 +31,7 @@ class SyntheticLayout(Layout):
         if "://" not in root:
             synthetic.write_synthetic(root, num_images=data.num_images, seed=data.seed)
         elif not is_folder(root):
-            raise ConfigError(f"data.root: no such folder {root!r}; synthetic scenes are written to a disk alone, give a path there or leave it out")
+            raise ConfigError(
+                f"data.root: no such folder {root!r}; synthetic scenes are written to a disk alone, give a path there or leave it out"
+            )
         return True

@@ -22,7 +22,9 @@ class MlflowTracker(Tracker):
 
     package: ClassVar[str | None] = "mlflow"
 
-    def tell(self, run: TrackedRun, step: int, numbers: Mapping[str, float], memory: dict[str, Any]) -> None:
+    def tell(
+        self, run: TrackedRun, step: int, numbers: Mapping[str, float], memory: dict[str, Any]
+    ) -> None:
         # Seven tries, and minutes, for every cycle otherwise.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
         from mlflow import MlflowClient  # optional, and it reads the variable
@@ -42,7 +44,9 @@ class MlflowTracker(Tracker):
     def for_sweep(self, storage: Storage, name: str) -> Any:
         from ray.air.integrations.mlflow import MLflowLoggerCallback  # optional, and it takes Ray
 
-        return MLflowLoggerCallback(tracking_uri=self._uri(storage), experiment_name=self.experiment, tags={"sweep": name})
+        return MLflowLoggerCallback(
+            tracking_uri=self._uri(storage), experiment_name=self.experiment, tags={"sweep": name}
+        )
 
     def _uri(self, storage: Storage) -> str:
         """MLflow has given up its plain folders, so that the default is an SQLite file."""

@@ -12,7 +12,9 @@ class TensorboardTracker(Tracker):
     kind: Literal["tensorboard"] = "tensorboard"
     package: ClassVar[str | None] = "tensorboardX"
 
-    def tell(self, run: TrackedRun, step: int, numbers: Mapping[str, float], memory: dict[str, Any]) -> None:
+    def tell(
+        self, run: TrackedRun, step: int, numbers: Mapping[str, float], memory: dict[str, Any]
+    ) -> None:
         from tensorboardX import SummaryWriter  # optional
 
         # The file is named by the second: without a suffix, a cycle within the same second would

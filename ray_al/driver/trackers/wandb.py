@@ -21,7 +21,9 @@ class WandbTracker(Tracker):
 
     package: ClassVar[str | None] = "wandb"
 
-    def tell(self, run: TrackedRun, step: int, numbers: Mapping[str, float], memory: dict[str, Any]) -> None:
+    def tell(
+        self, run: TrackedRun, step: int, numbers: Mapping[str, float], memory: dict[str, Any]
+    ) -> None:
         import wandb  # optional
 
         memory.setdefault("run_id", uuid.uuid4().hex[:8])
@@ -41,4 +43,6 @@ class WandbTracker(Tracker):
     def for_sweep(self, storage: Storage, name: str) -> Any:
         from ray.air.integrations.wandb import WandbLoggerCallback  # optional, and it takes Ray
 
-        return WandbLoggerCallback(project=self.project, group=name, mode=self.mode, dir=storage.root)
+        return WandbLoggerCallback(
+            project=self.project, group=name, mode=self.mode, dir=storage.root
+        )

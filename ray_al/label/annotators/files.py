@@ -57,7 +57,11 @@ class FilesAnnotator(Annotator):
 
         What is left out keeps its number in the whole query, by which `collect` knows the answers.
         """
-        tasks = [self._write(asked, name, row) for name, row in tasks_of(asked.query) if (row["image_id"], row["region"]) not in asked.left_out]
+        tasks = [
+            self._write(asked, name, row)
+            for name, row in tasks_of(asked.query)
+            if (row["image_id"], row["region"]) not in asked.left_out
+        ]
         values = {
             "version": VERSION,
             "ignore_id": IGNORE_INDEX,
@@ -141,7 +145,10 @@ class FilesAnnotator(Annotator):
         files = {name.lower(): name for name in storage.list(folder)}
         tasks = tasks_of(query)
         example = answer_name(tasks[0][0], label)
-        said = [f"{storage.uri(folder)}/{name}: is not read; answers are named like {example}" for name in _strange(files, tasks, label)]
+        said = [
+            f"{storage.uri(folder)}/{name}: is not read; answers are named like {example}"
+            for name in _strange(files, tasks, label)
+        ]
         for task, row in tasks:
             name, found = (row["image_id"], row["region"]), files.get(answer_name(task, label))
             if found is None:
@@ -150,7 +157,9 @@ class FilesAnnotator(Annotator):
             if name in late:
                 said.append(f"{storage.uri(path)}: came after its query was closed and is not used")
             elif _has_changed(storage, path, digests.get(name)):
-                said.append(f"{storage.uri(path)}: was changed after it had been taken in; the first answer counts")
+                said.append(
+                    f"{storage.uri(path)}: was changed after it had been taken in; the first answer counts"
+                )
         return said
 
 
@@ -181,7 +190,9 @@ def _read_file(storage: Storage, folder: str, names: Sequence[str]) -> bytes:
         raise DataError(f"several files answer this task ({', '.join(names)}); leave one")
     path = f"{folder}/{names[0]}"
     if not storage.is_file(path):
-        raise DataError("no file that can be read (a folder, a pipe, or a link that leads nowhere); put a file in its place")
+        raise DataError(
+            "no file that can be read (a folder, a pipe, or a link that leads nowhere); put a file in its place"
+        )
     try:
         return storage.read(path)
     except PermissionError as error:
@@ -195,7 +206,9 @@ def _has_changed(storage: Storage, path: str, digest: str | None) -> bool:
     return hashlib.sha256(storage.read(path)).hexdigest() != digest
 
 
-def _strange(files: Mapping[str, str], tasks: Sequence[tuple[str, Any]], label: LabelKind) -> Iterator[str]:
+def _strange(
+    files: Mapping[str, str], tasks: Sequence[tuple[str, Any]], label: LabelKind
+) -> Iterator[str]:
     """Files that were likely meant as answers, and are none.
 
     They are second answers, ones of another format, or ones to tasks that are not there.

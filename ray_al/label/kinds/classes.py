@@ -42,7 +42,9 @@ class ClassesLabel(SetLabel):
     def check(self, config: "RunConfig", num_classes: int) -> None:
         super().check(config, num_classes)
         if config.train.class_weights is not None:
-            raise ConfigError(f"train.class_weights: not with label.kind={self.kind!r}, whose pixels may have several classes; leave them out")
+            raise ConfigError(
+                f"train.class_weights: not with label.kind={self.kind!r}, whose pixels may have several classes; leave them out"
+            )
 
     def of_truth(self, ids: np.ndarray, region: np.ndarray | None) -> Label:
         return classes(ids, region)

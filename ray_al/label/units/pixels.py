@@ -21,5 +21,7 @@ class Pixels(Unit):
     def most(self, num_pixels: int, label: LabelKind, num_classes: int) -> int:
         return num_pixels
 
-    def bounds(self, sizes: tuple[int, int] | None, label: LabelKind, num_classes: int) -> tuple[int, int]:
+    def bounds(
+        self, sizes: tuple[int, int] | None, label: LabelKind, num_classes: int
+    ) -> tuple[int, int]:
         return sizes or (1, UNBOUNDED)

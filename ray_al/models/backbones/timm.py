@@ -25,7 +25,9 @@ class TimmBackbone(Backbone):
     probe_side: ClassVar[int] = 224  # patches of 14 and of 16 pixels divide it
     name: str = "tf_efficientnet_lite0"
     """Name of a network of timm."""
-    maps: Annotated[tuple[Annotated[int, Field(ge=0, le=1000)], ...], Field(min_length=1)] | None = None
+    maps: (
+        Annotated[tuple[Annotated[int, Field(ge=0, le=1000)], ...], Field(min_length=1)] | None
+    ) = None
     """Numbers of the stages (of a transformer: blocks) that give the maps, from fine to coarse;
     null takes the last map of each stride of 4 or more, or what timm chooses from the last blocks
     of a transformer.
@@ -35,19 +37,30 @@ class TimmBackbone(Backbone):
 
     def build(self, weights: str) -> "nn.Module":
         """As `Backbone.build`. Transformers take any size that their patches divide."""
-        from ray_al.models.networks.timm import ChosenMaps  # torch, which settings alone do not need
+        from ray_al.models.networks.timm import (
+            ChosenMaps,
+        )  # torch, which settings alone do not need
         from ray_al.models.weights import load_backbone_state
 
         network = self._network(pretrained=weights == "backbone")
         if weights not in ("none", "backbone"):
             load_backbone_state(network, weights)
         strides = network.feature_info.reduction()
-        chosen = [number for number, stride in enumerate(strides) if self.maps is not None or stride >= FINEST_STRIDE]
+        chosen = [
+            number
+            for number, stride in enumerate(strides)
+            if self.maps is not None or stride >= FINEST_STRIDE
+        ]
         return ChosenMaps(network, chosen)
 
     def _network(self, *, pretrained: bool) -> Any:
         timm = self._package()
-        options = {"pretrained": pretrained, "features_only": True, **({} if self.maps is None else {"out_indices": self.maps}), **self.args}
+        options = {
+            "pretrained": pretrained,
+            "features_only": True,
+            **({} if self.maps is None else {"out_indices": self.maps}),
+            **self.args,
+        }
         try:
             try:
                 return timm.create_model(self.name, **{"dynamic_img_size": True, **options})
@@ -56,20 +69,33 @@ class TimmBackbone(Backbone):
         except (TypeError, AssertionError, AttributeError, IndexError, KeyError) as error:
             text = " ".join(str(error).split())[:300]
             message = f"model.backbone: timm's {self.name} gives no such maps (maps={self.maps}, args={self.args}): {text or type(error).__name__}"
-            raise ConfigError(f"{message}; correct model.backbone.maps or args, or choose another network") from None
+            raise ConfigError(
+                f"{message}; correct model.backbone.maps or args, or choose another network"
+            ) from None
         except Exception as error:
             if not pretrained:
                 raise
-            text = " ".join(str(error).split())[:300]  # a download fails with errors of several packages
+            text = " ".join(str(error).split())[
+                :300
+            ]  # a download fails with errors of several packages
             message = f"model.weights 'backbone': download failed ({type(error).__name__}: {text})"
-            raise ConfigError(f"{message}; fetch it where there is a network, or give a file's path, or 'none'") from None
+            raise ConfigError(
+                f"{message}; fetch it where there is a network, or give a file's path, or 'none'"
+            ) from None
 
     def _package(self) -> Any:
         try:
             import timm
         except ImportError:
-            raise ConfigError("model.backbone.kind 'timm': the package timm is missing; install ray_al[models]") from None
+            raise ConfigError(
+                "model.backbone.kind 'timm': the package timm is missing; install ray_al[models]"
+            ) from None
         if not timm.is_model(self.name):
-            near = difflib.get_close_matches(self.name, timm.list_models(), n=3, cutoff=0.4) or ["resnet18", "tf_efficientnet_lite0"]
-            raise ConfigError(f"model.backbone.name {self.name!r}: timm has no such network; name one of it, such as {', '.join(near)}")
+            near = difflib.get_close_matches(self.name, timm.list_models(), n=3, cutoff=0.4) or [
+                "resnet18",
+                "tf_efficientnet_lite0",
+            ]
+            raise ConfigError(
+                f"model.backbone.name {self.name!r}: timm has no such network; name one of it, such as {', '.join(near)}"
+            )
         return timm

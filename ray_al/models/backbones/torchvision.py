@@ -37,7 +37,9 @@ class TorchvisionBackbone(Backbone):
             self._check_layers(network, self.layers)
         layers = self.layers or last_layers(network)
         if not layers:
-            raise ConfigError(f"model.backbone.layers: {self.name} has no layers that could be found; name some of {some_layers(network)}")
+            raise ConfigError(
+                f"model.backbone.layers: {self.name} has no layers that could be found; name some of {some_layers(network)}"
+            )
         extractor = create_feature_extractor(network, {layer: layer for layer in layers})
         if weights not in ("none", "backbone"):
             load_backbone_state(network, weights, set(extractor.state_dict()))
@@ -54,10 +56,14 @@ class TorchvisionBackbone(Backbone):
                 f"model.backbone.name {self.name!r}: torchvision has no such classification network; name one of it, such as {', '.join(near)}"
             )
         try:
-            network: nn.Module = get_model(self.name, weights="DEFAULT" if weights == "backbone" else None)
+            network: nn.Module = get_model(
+                self.name, weights="DEFAULT" if weights == "backbone" else None
+            )
         except OSError as error:
             message = f"model.weights {weights!r}: download failed ({error})"
-            raise ConfigError(f"{message}; fetch it where there is a network, or give a file's path, or 'none'") from None
+            raise ConfigError(
+                f"{message}; fetch it where there is a network, or give a file's path, or 'none'"
+            ) from None
         return network
 
     def _check_layers(self, network: "nn.Module", layers: tuple[str, ...]) -> None:
@@ -67,8 +73,16 @@ class TorchvisionBackbone(Backbone):
         from ray_al.models.networks.torchvision import some_layers
 
         nodes = get_graph_node_names(network, suppress_diff_warning=True)[1]
-        names = {".".join(node.split(".")[:length]) for node in nodes for length in range(1, node.count(".") + 2)}
+        names = {
+            ".".join(node.split(".")[:length])
+            for node in nodes
+            for length in range(1, node.count(".") + 2)
+        }
         for layer in layers:
             if layer not in names:
-                near = difflib.get_close_matches(layer, sorted(names), n=3, cutoff=0.5) or [some_layers(network)]
-                raise ConfigError(f"model.backbone.layers {layer!r}: {self.name} has no such layer; name one of it, such as {', '.join(near)}")
+                near = difflib.get_close_matches(layer, sorted(names), n=3, cutoff=0.5) or [
+                    some_layers(network)
+                ]
+                raise ConfigError(
+                    f"model.backbone.layers {layer!r}: {self.name} has no such layer; name one of it, such as {', '.join(near)}"
+                )

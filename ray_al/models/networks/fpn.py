@@ -10,10 +10,14 @@ from torch import nn
 class Fpn(nn.Module):
     """Logits (N, C, h, w) at the finest of the maps (N, c, h, w)."""
 
-    def __init__(self, channels: Sequence[int], num_classes: int, width: int, dropout: float) -> None:
+    def __init__(
+        self, channels: Sequence[int], num_classes: int, width: int, dropout: float
+    ) -> None:
         super().__init__()
         self.lateral = nn.ModuleList(_block(count, width) for count in channels)
-        self.smooth = nn.ModuleList(nn.Sequential(_block(width, width, 3, width), _block(width, width)) for _ in channels)
+        self.smooth = nn.ModuleList(
+            nn.Sequential(_block(width, width, 3, width), _block(width, width)) for _ in channels
+        )
         self.context = nn.Sequential(nn.Linear(channels[-1], width), nn.ReLU())
         self.dropout = nn.Dropout2d(dropout)
         self.classifier = nn.Conv2d(width, num_classes, 1)

@@ -10,7 +10,9 @@ from torch import nn
 class Linear(nn.Module):
     """Logits (N, C, h, w) at the first of the chosen maps (N, c, h, w)."""
 
-    def __init__(self, channels: Sequence[int], num_classes: int, chosen: tuple[int, ...], dropout: float) -> None:
+    def __init__(
+        self, channels: Sequence[int], num_classes: int, chosen: tuple[int, ...], dropout: float
+    ) -> None:
         super().__init__()
         self.joined = Joined(chosen)
         self.norm = nn.BatchNorm2d(sum(channels[number] for number in chosen))
@@ -33,5 +35,8 @@ class Joined(nn.Module):
     def forward(self, maps: tuple[torch.Tensor, ...]) -> torch.Tensor:
         """The joined map."""
         first = maps[self.chosen[0]]
-        others = [F.interpolate(maps[n], size=first.shape[-2:], mode="bilinear", align_corners=False) for n in self.chosen[1:]]
+        others = [
+            F.interpolate(maps[n], size=first.shape[-2:], mode="bilinear", align_corners=False)
+            for n in self.chosen[1:]
+        ]
         return torch.cat([first, *others], dim=1)

@@ -10,12 +10,23 @@ from torch import nn
 class Lraspp(nn.Module):
     """Logits (N, C, h, w) at the fine one of two maps (N, c, h, w)."""
 
-    def __init__(self, channels: Sequence[int], num_classes: int, width: int, maps: tuple[int, int], dropout: float) -> None:
+    def __init__(
+        self,
+        channels: Sequence[int],
+        num_classes: int,
+        width: int,
+        maps: tuple[int, int],
+        dropout: float,
+    ) -> None:
         super().__init__()
         self.fine, self.coarse = maps
         low, high = channels[self.fine], channels[self.coarse]
-        self.cbr = nn.Sequential(nn.Conv2d(high, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True))
-        self.scale = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(high, width, 1, bias=False), nn.Sigmoid())
+        self.cbr = nn.Sequential(
+            nn.Conv2d(high, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
+        )
+        self.scale = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1), nn.Conv2d(high, width, 1, bias=False), nn.Sigmoid()
+        )
         self.dropout = nn.Dropout2d(dropout)
         self.low_classifier = nn.Conv2d(low, num_classes, 1)
         self.high_classifier = nn.Conv2d(width, num_classes, 1)

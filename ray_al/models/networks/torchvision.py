@@ -22,7 +22,12 @@ def last_layers(network: nn.Module) -> tuple[str, ...]:
     def look(name: str, module: nn.Module) -> Any:
         def hook(_: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
             before, after = _stride(inputs[0] if inputs else None), _stride(output)
-            if after in STRIDES and before is not None and before * 2 >= after and _looks_around(module):
+            if (
+                after in STRIDES
+                and before is not None
+                and before * 2 >= after
+                and _looks_around(module)
+            ):
                 found[after] = name
 
         return module.register_forward_hook(hook)
@@ -43,14 +48,21 @@ def last_layers(network: nn.Module) -> tuple[str, ...]:
 
 def _stride(value: Any) -> int | None:
     """How much smaller than the image a map is; None of anything else."""
-    if not isinstance(value, torch.Tensor) or value.ndim != 4 or value.shape[2] != value.shape[3] or not value.shape[2]:
+    if (
+        not isinstance(value, torch.Tensor)
+        or value.ndim != 4
+        or value.shape[2] != value.shape[3]
+        or not value.shape[2]
+    ):
         return None
     stride, rest = divmod(PROBE_SIDE, value.shape[2])
     return stride if rest == 0 else None
 
 
 def _looks_around(module: nn.Module) -> bool:
-    return any(isinstance(layer, nn.Conv2d) and max(layer.kernel_size) > 1 for layer in module.modules())
+    return any(
+        isinstance(layer, nn.Conv2d) and max(layer.kernel_size) > 1 for layer in module.modules()
+    )
 
 
 def some_layers(network: nn.Module) -> str:

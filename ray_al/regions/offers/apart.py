@@ -35,7 +35,9 @@ def choose_in_order(ids: Iterable[int], free: np.ndarray, *, n: int, radius: int
     return np.array(chosen, dtype=np.int64)
 
 
-def fill_by_score(chosen: np.ndarray, free: np.ndarray, scores: np.ndarray, *, n: int, radius: int) -> np.ndarray:
+def fill_by_score(
+    chosen: np.ndarray, free: np.ndarray, scores: np.ndarray, *, n: int, radius: int
+) -> np.ndarray:
     """`chosen`, then the best of what is still free, so that an image gives `n` wherever there is room for them.
 
     Args:

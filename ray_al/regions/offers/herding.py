@@ -38,11 +38,15 @@ class HerdingOffer(Offer):
         height, width = image.scores.shape
         free = free_pixels(height, width, radius=image.radius, taken=image.taken)
         drawn = image.rng.permutation(np.flatnonzero(free))
-        ids = np.sort(choose_in_order(drawn, free, n=max(self.points, image.limit), radius=image.radius))
+        ids = np.sort(
+            choose_in_order(drawn, free, n=max(self.points, image.limit), radius=image.radius)
+        )
         if len(ids) < 2:
             return ids[: image.limit]
         values = kernel_of(features_at(image.features, ids, height, width))
-        chosen = greedy_cover(values, np.zeros(len(ids), dtype=np.float32), min(image.limit, len(ids)))
+        chosen = greedy_cover(
+            values, np.zeros(len(ids), dtype=np.float32), min(image.limit, len(ids))
+        )
         rest = np.setdiff1d(np.arange(len(ids)), chosen)
         rest = rest[np.argsort(-image.scores.ravel()[ids[rest]], kind="stable")]
         order = np.concatenate([np.array(chosen, dtype=np.int64), rest])
@@ -50,7 +54,9 @@ class HerdingOffer(Offer):
         return answer
 
 
-def features_at(maps: tuple[np.ndarray, ...], ids: np.ndarray, height: int, width: int) -> np.ndarray:
+def features_at(
+    maps: tuple[np.ndarray, ...], ids: np.ndarray, height: int, width: int
+) -> np.ndarray:
     """Bilinear features of native pixels, float32 (n, D).
 
     The paper makes the whole vector of a pixel one long; here each map's part is, so that all maps
@@ -64,7 +70,11 @@ def features_at(maps: tuple[np.ndarray, ...], ids: np.ndarray, height: int, widt
     parts = []
     for one in maps:
         rows, columns = _corners(y, height, one.shape[1]), _corners(x, width, one.shape[2])
-        values = sum(one[:, row, column] * (row_share * column_share) for row, row_share in rows for column, column_share in columns)
+        values = sum(
+            one[:, row, column] * (row_share * column_share)
+            for row, row_share in rows
+            for column, column_share in columns
+        )
         vectors = np.asarray(values, dtype=np.float32).T
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         parts.append(vectors / np.maximum(lengths, np.float32(1e-12)))
@@ -85,5 +95,7 @@ def kernel_of(features: np.ndarray) -> np.ndarray:
     squared = np.maximum(norms[:, None] + norms[None] - 2 * (features @ features.T), 0)
     np.fill_diagonal(squared, 0)
     median = float(np.sqrt(np.median(squared[np.triu_indices(len(squared), 1)]))) or 1.0
-    answer: np.ndarray = np.exp(squared * np.float32(-1 / (WIDTH_FACTOR * median) ** 2)).astype(np.float32)
+    answer: np.ndarray = np.exp(squared * np.float32(-1 / (WIDTH_FACTOR * median) ** 2)).astype(
+        np.float32
+    )
     return answer

@@ -51,7 +51,9 @@ class StratifiedOffer(Offer):
                 chosen.append(int(picked[0]))
             else:
                 del queues[drawn]
-        return fill_by_score(np.array(chosen, dtype=np.int64), free, image.scores, n=image.limit, radius=image.radius)
+        return fill_by_score(
+            np.array(chosen, dtype=np.int64), free, image.scores, n=image.limit, radius=image.radius
+        )
 
     def _queues(self, image: ScoredImage, free: np.ndarray) -> dict[int, np.ndarray]:
         """By class the ids of its most uncertain free pixels, in drawn order; with one or more."""

@@ -25,5 +25,7 @@ class TopShareOffer(Offer):
         ids = np.flatnonzero(free)
         count = max(image.limit, round(self.share * height * width))
         best = ids[np.argsort(-image.scores.ravel()[ids], kind="stable")[:count]]
-        chosen = choose_in_order(image.rng.permutation(best), free, n=image.limit, radius=image.radius)
+        chosen = choose_in_order(
+            image.rng.permutation(best), free, n=image.limit, radius=image.radius
+        )
         return fill_by_score(chosen, free, image.scores, n=image.limit, radius=image.radius)

@@ -9,13 +9,22 @@ from ray_al.core.errors import ConfigError
 from ray_al.score.functions.acquisition import Acquisition, ClassStats, PixelScore, ScoreOptions
 from ray_al.score.functions.balent import balanced_entropy
 from ray_al.score.functions.bvsb import bvsb
-from ray_al.score.functions.class_weights import iou_gap, pixel_balance, probability_balance, region_balance
+from ray_al.score.functions.class_weights import (
+    iou_gap,
+    pixel_balance,
+    probability_balance,
+    region_balance,
+)
 from ray_al.score.functions.classes import class_maps, final_scores
 from ray_al.score.functions.custom import check_pixel_output, import_acquisition
 from ray_al.score.functions.dropquery import dropquery
 from ray_al.score.functions.edald import entropy_and_disagreement
 from ray_al.score.functions.equal import summed_entropy
-from ray_al.score.functions.mutual_information import expected_entropy, mutual_information, soft_vote_entropy
+from ray_al.score.functions.mutual_information import (
+    expected_entropy,
+    mutual_information,
+    soft_vote_entropy,
+)
 from ray_al.score.functions.one_vs_rest import one_vs_rest
 from ray_al.score.functions.ripu import ripu
 from ray_al.score.functions.uncertainty import least_confidence, margin
@@ -28,7 +37,11 @@ def _plain(score: Callable[[torch.Tensor], torch.Tensor]) -> PixelScore:
     return lambda logits_NCHW, options: score(logits_NCHW)
 
 
-MEAN_P, MEAN_ENTROPY, VOTES = frozenset({"mean_p"}), frozenset({"mean_entropy"}), frozenset({"votes"})
+MEAN_P, MEAN_ENTROPY, VOTES = (
+    frozenset({"mean_p"}),
+    frozenset({"mean_entropy"}),
+    frozenset({"votes"}),
+)
 
 ACQUISITIONS: Mapping[str, Acquisition] = {
     "random": Acquisition(paper="uniform, drawn from seed, cycle and region name", inputs="none"),
@@ -102,7 +115,9 @@ def find_acquisition(name: str) -> Acquisition:
         return ACQUISITIONS[name]
     near = difflib.get_close_matches(name, ACQUISITIONS, n=1, cutoff=0.4)
     hint = f"did you mean {near[0]!r}?" if near else "known names: " + ", ".join(ACQUISITIONS)
-    raise ConfigError(f"strategy.score {name!r}: unknown acquisition function; {hint} (or package.module:function)")
+    raise ConfigError(
+        f"strategy.score {name!r}: unknown acquisition function; {hint} (or package.module:function)"
+    )
 
 
 __all__ = [

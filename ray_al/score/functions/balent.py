@@ -27,13 +27,24 @@ def balanced_entropy(views: Views) -> torch.Tensor:
     """
     mean, variance = views.mean_p.double(), views.var_p.double()
     spread = (mean * (1 - mean) / variance.clamp_min(MIN_VARIANCE) - 1).clamp_min(0)  # a + b
-    joint = (mean * beta_entropy(mean * spread + 1, ((1 - mean) * spread).clamp_min(MIN_BETA))).sum(1)
+    joint = (mean * beta_entropy(mean * spread + 1, ((1 - mean) * spread).clamp_min(MIN_BETA))).sum(
+        1
+    )
     marginal = entropy_of_shares(mean)
     joint, marginal = joint + marginal, marginal + math.log(2)
-    return torch.where(joint >= 0, marginal / joint.clamp_min(MIN_JOINT), joint / marginal).clamp(-LIMIT, LIMIT).float()
+    return (
+        torch.where(joint >= 0, marginal / joint.clamp_min(MIN_JOINT), joint / marginal)
+        .clamp(-LIMIT, LIMIT)
+        .float()
+    )
 
 
 def beta_entropy(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """h(Beta(a, b)) in nats, at most 0, which is the uniform distribution's."""
     log_beta = torch.lgamma(a) + torch.lgamma(b) - torch.lgamma(a + b)
-    return log_beta - (a - 1) * torch.digamma(a) - (b - 1) * torch.digamma(b) + (a + b - 2) * torch.digamma(a + b)
+    return (
+        log_beta
+        - (a - 1) * torch.digamma(a)
+        - (b - 1) * torch.digamma(b)
+        + (a + b - 2) * torch.digamma(a + b)
+    )

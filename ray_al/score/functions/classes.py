@@ -6,7 +6,9 @@ import torch
 from ray_al.score.functions.acquisition import Acquisition, Attribution, ClassStats, ScoreOptions
 
 
-def class_maps(scores_NHW: torch.Tensor, p_NCHW: torch.Tensor, attribution: Attribution) -> torch.Tensor:
+def class_maps(
+    scores_NHW: torch.Tensor, p_NCHW: torch.Tensor, attribution: Attribution
+) -> torch.Tensor:
     """Each pixel's score divided among the classes, (N, C, H, W); its region means are `class_scores` of `final_scores`.
 
     Args:
@@ -16,7 +18,9 @@ def class_maps(scores_NHW: torch.Tensor, p_NCHW: torch.Tensor, attribution: Attr
     """
     if attribution == "soft":
         return scores_NHW[:, None] * p_NCHW
-    return torch.zeros_like(p_NCHW).scatter_(1, p_NCHW.argmax(1, keepdim=True), scores_NHW[:, None].to(p_NCHW.dtype))
+    return torch.zeros_like(p_NCHW).scatter_(
+        1, p_NCHW.argmax(1, keepdim=True), scores_NHW[:, None].to(p_NCHW.dtype)
+    )
 
 
 def final_scores(

@@ -30,5 +30,7 @@ def ripu(logits_NCHW: torch.Tensor, radius: int) -> torch.Tensor:
 def window_mean(maps_NCHW: torch.Tensor, radius: int) -> torch.Tensor:
     """Mean over the pixels that exist of each square window; along columns, then rows, which is the same for a rectangle."""
     size = 2 * radius + 1
-    columns = avg_pool2d(maps_NCHW, (size, 1), stride=1, padding=(radius, 0), count_include_pad=False)
+    columns = avg_pool2d(
+        maps_NCHW, (size, 1), stride=1, padding=(radius, 0), count_include_pad=False
+    )
     return avg_pool2d(columns, (1, size), stride=1, padding=(0, radius), count_include_pad=False)

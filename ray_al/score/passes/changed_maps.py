@@ -34,7 +34,9 @@ class ChangedMaps(PassKind):
                 "is not known; use dropout with strategy.passes.places, or model.kind=composed"
             )
 
-    def open(self, network: "nn.Module", precision: Any, device: Any, *, seed: int, cycle: int) -> PassNetwork:
+    def open(
+        self, network: "nn.Module", precision: Any, device: Any, *, seed: int, cycle: int
+    ) -> PassNetwork:
         """As `PassKind.open`."""
         from ray_al.models.split import SplitNetwork
         from ray_al.score.passes.networks import FeaturePasses

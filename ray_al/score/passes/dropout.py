@@ -33,7 +33,9 @@ class McDropout(PassKind):
 
         with_dropout(network, self.places, self.probability)
 
-    def open(self, network: "nn.Module", precision: Any, device: Any, *, seed: int, cycle: int) -> PassNetwork:
+    def open(
+        self, network: "nn.Module", precision: Any, device: Any, *, seed: int, cycle: int
+    ) -> PassNetwork:
         """As `PassKind.open`."""
         from ray_al.models.dropout import with_dropout
         from ray_al.models.split import trained_part
@@ -41,4 +43,6 @@ class McDropout(PassKind):
         from ray_al.score.prepare import prepare_network
 
         model, _ = with_dropout(network, self.places, self.probability)
-        return StochasticNetwork(prepare_network(trained_part(model), precision, device), seed, cycle)
+        return StochasticNetwork(
+            prepare_network(trained_part(model), precision, device), seed, cycle
+        )

@@ -69,7 +69,9 @@ class FeaturePasses:
         """As `PassNetwork.suffix`."""
         # Copied where nothing is changed, as the head may work in place.
         key = None if number is None else PassKey(self.seed, self.cycle, number)
-        logits: torch.Tensor = self.head(_copied(prefix) if key is None else self.change(prefix, key))
+        logits: torch.Tensor = self.head(
+            _copied(prefix) if key is None else self.change(prefix, key)
+        )
         return logits
 
 
@@ -99,7 +101,9 @@ class StochasticNetwork:
     def __init__(self, network: nn.Module, seed: int, cycle: int) -> None:
         self.network, self.seed, self.cycle = network, seed, cycle
         if not any(isinstance(module, PassDropout) for module in network.modules()):
-            raise ConfigError("strategy.passes.kind=dropout: the network has no dropout layer to differ by; name layers in strategy.passes.places")
+            raise ConfigError(
+                "strategy.passes.kind=dropout: the network has no dropout layer to differ by; name layers in strategy.passes.places"
+            )
         self.halves = _halves(root_of(network))
 
     def prefix(self, given: NetworkInput) -> tuple[Any, ...]:
@@ -130,7 +134,9 @@ def _copied(value: Any) -> Any:
 def _halves(root: nn.Module) -> Halves | None:
     try:
         traced = root if isinstance(root, fx.GraphModule) else trace(root)
-    except Exception as error:  # whatever a network does that cannot be traced, its passes are right, only slower
+    except (
+        Exception
+    ) as error:  # whatever a network does that cannot be traced, its passes are right, only slower
         logger.warning("every pass computes the whole network, it cannot be traced: %s", error)
         return None
     return split_at_dropout(traced)
@@ -149,7 +155,9 @@ def split_at_dropout(traced: fx.GraphModule) -> Halves:
     nodes = list(traced.graph.nodes)
     positions = [position for position, node in enumerate(nodes) if _drops(node, modules)]
     if not positions:
-        raise ConfigError("strategy.passes.places: no dropout layer lies between images and logits; name another layer")
+        raise ConfigError(
+            "strategy.passes.places: no dropout layer lies between images and logits; name another layer"
+        )
     writes = any(_works_in_place(node, modules) for node in nodes[positions[0] :])
     behind: set[fx.Node] = set()
     for position, node in enumerate(nodes):
@@ -158,7 +166,11 @@ def split_at_dropout(traced: fx.GraphModule) -> Halves:
             behind.add(node)
     front = [node for node in nodes if node not in behind]
     shared = [node for node in front if any(user in behind for user in node.users)]
-    return Halves(_front(traced, front, shared), _back(traced, [node for node in nodes if node in behind], shared), writes)
+    return Halves(
+        _front(traced, front, shared),
+        _back(traced, [node for node in nodes if node in behind], shared),
+        writes,
+    )
 
 
 def _front(traced: fx.GraphModule, nodes: list[fx.Node], shared: list[fx.Node]) -> fx.GraphModule:
@@ -179,7 +191,9 @@ def _back(traced: fx.GraphModule, nodes: list[fx.Node], shared: list[fx.Node]) -
 
 
 def _drops(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
-    return node.op == "call_module" and any(isinstance(module, PassDropout) for module in modules[str(node.target)].modules())
+    return node.op == "call_module" and any(
+        isinstance(module, PassDropout) for module in modules[str(node.target)].modules()
+    )
 
 
 def _works_in_place(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
@@ -189,4 +203,6 @@ def _works_in_place(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
         return str(node.target).endswith("_")
     # An operator such as += is traced as the one that does not work in place.
     name = getattr(node.target, "__name__", "")
-    return name.endswith("_") or bool(node.kwargs.get("inplace")) or node.kwargs.get("out") is not None
+    return (
+        name.endswith("_") or bool(node.kwargs.get("inplace")) or node.kwargs.get("out") is not None
+    )

@@ -23,7 +23,9 @@ class Snapshots(ModelPasses):
 
     def check(self, config: "RunConfig") -> None:
         """As `PassKind.check`: a training must have steps enough, and an untrained model has no snapshots."""
-        from ray_al.train.length import least_span  # this module would begin to import the configuration that names it
+        from ray_al.train.length import (
+            least_span,
+        )  # this module would begin to import the configuration that names it
 
         steps = config.train.steps
         if steps is not None and self.count - 1 > (span := least_span(steps)):
@@ -33,4 +35,6 @@ class Snapshots(ModelPasses):
             )
         rule = config.budget.start_rule
         if rule.follows_strategy:
-            raise ConfigError(f"budget.start_rule={rule.kind!r}: an untrained model has no snapshots to disagree; use another start rule, or dropout")
+            raise ConfigError(
+                f"budget.start_rule={rule.kind!r}: an untrained model has no snapshots to disagree; use another start rule, or dropout"
+            )

@@ -10,7 +10,9 @@ class CentroidsStart(FeatureStart):
     """Of each of k clusters of all candidates the region nearest to its centre."""
 
     kind: Literal["centroids"] = "centroids"
-    paper: ClassVar[str] = "nearest to k-means centres of the features of pretrained weights: Gupte et al., TMLR 2024 (arXiv 2401.14555)"
+    paper: ClassVar[str] = (
+        "nearest to k-means centres of the features of pretrained weights: Gupte et al., TMLR 2024 (arXiv 2401.14555)"
+    )
     batch: ClassVar[str] = "centroids"
     components: Number = 32
     """Number of principal components of the standardised features that are compared; 0 compares all

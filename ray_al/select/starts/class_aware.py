@@ -32,4 +32,6 @@ class ClassAwareStart(RankedStart):
 
     def check(self, config: "RunConfig") -> None:
         if config.regions.is_sparse:
-            raise ConfigError(f"budget.start_rule={self.kind!r}: regions.kind={config.regions.kind!r} has a region at every pixel; use random")
+            raise ConfigError(
+                f"budget.start_rule={self.kind!r}: regions.kind={config.regions.kind!r} has a region at every pixel; use random"
+            )

@@ -11,7 +11,9 @@ class KCenterStart(FeatureStart):
     """The region farthest from all that were chosen, again and again."""
 
     kind: Literal["kcenter"] = "kcenter"
-    paper: ClassVar[str] = "k-center on the features of pretrained weights: Sener and Savarese, ICLR 2018"
+    paper: ClassVar[str] = (
+        "k-center on the features of pretrained weights: Sener and Savarese, ICLR 2018"
+    )
     batch: ClassVar[str] = "kcenter"
     default_layer: ClassVar[str | None] = None
     tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.02

@@ -10,7 +10,9 @@ class TypicalityStart(FeatureStart):
     """The most typical region of each cluster, the largest clusters first."""
 
     kind: Literal["typicality"] = "typicality"
-    paper: ClassVar[str] = "the most typical of each cluster of the features of pretrained weights: Hacohen et al., ICML 2022 (arXiv 2202.02794)"
+    paper: ClassVar[str] = (
+        "the most typical of each cluster of the features of pretrained weights: Hacohen et al., ICML 2022 (arXiv 2202.02794)"
+    )
     batch: ClassVar[str] = "typiclust"
     clusters: Count = 500
     """Largest number of clusters; there is one for each region of the start set."""

@@ -40,7 +40,9 @@ class PseudoLabels(Semi):
         """As `Semi.is_active`."""
         return done >= self.start
 
-    def label(self, probabilities: "torch.Tensor", add: "Callable[[torch.Tensor], torch.Tensor]") -> "torch.Tensor":
+    def label(
+        self, probabilities: "torch.Tensor", add: "Callable[[torch.Tensor], torch.Tensor]"
+    ) -> "torch.Tensor":
         """As `Semi.label`."""
         import torch  # settings alone do not need it
 
