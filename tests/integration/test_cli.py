@@ -13,7 +13,7 @@ from ray_al.core.families.start import START_RULES
 from ray_al.driver.catalog import count_combinations
 from ray_al.score.functions import ACQUISITIONS
 
-README = Path(__file__).parents[2] / "README.md"
+STRATEGIES = Path(__file__).parents[2] / "ray_al" / "select" / "README.md"
 
 
 def invoke(*arguments):
@@ -97,7 +97,7 @@ def test_strategies_speak_json():
 
 
 def test_the_readme_counts_the_combinations():
-    (claimed,) = re.findall(r"of the (\d+) combinations", README.read_text())
+    (claimed,) = re.findall(r"of the (\d+) combinations", STRATEGIES.read_text())
     assert int(claimed) == count_combinations()
 
 

@@ -4,10 +4,17 @@ import importlib
 import re
 from pathlib import Path
 
+import pytest
+
 from ray_al.core.family import Family
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "ray_al" / "README.md").read_text()
+GUIDES = [
+    path
+    for folder in (".", "jobs", "tests", "ray_al", "ray_al/*")
+    for path in sorted(ROOT.glob(f"{folder}/*.md"))
+]
 ROWS = [re.findall(r"`([^`]+)`", line) for line in GUIDE.splitlines() if line.startswith("| `")]
 FAMILY_ROWS = [row for row in ROWS if len(row) == 4]
 DECLARED = [
@@ -25,6 +32,16 @@ def test_places_that_the_guide_names_are_there():
     assert [place for place in places if not (ROOT / place).exists()] == []
     links = re.findall(r"\]\(([^)]+)\)", GUIDE)
     assert [link for link in links if not (ROOT / "ray_al" / link).exists()] == []
+
+
+@pytest.mark.parametrize("path", GUIDES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_of_every_guide_lead_somewhere(path):
+    links = re.findall(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)", path.read_text())
+    assert [link for link in links if not (path.parent / link).exists()] == []
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_bytes()) <= 10_000
 
 
 def test_every_family_has_a_row():
