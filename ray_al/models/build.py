@@ -138,7 +138,7 @@ def _build_torchvision(model: ModelConfig, num_classes: int, load_weights: bool)
     }
     try:
         if full:
-            options["weights"] = get_model_weights(model.name).DEFAULT  # type: ignore[attr-defined]
+            options["weights"] = get_model_weights(model.name).DEFAULT
             options.pop("num_classes")
         elif load_weights and model.weights == "backbone":
             options["weights_backbone"] = "DEFAULT"
