@@ -1,9 +1,14 @@
-"""Check what Pillow ignores in a PNG file: its checksums, and how its values are stored."""
+"""Read and check PNG files without decoding them.
 
+Pillow ignores some checksums, and stretches values of fewer than 8 bits.
+"""
+
+import io
 import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from ray_al.core.errors import DataError
 
@@ -11,6 +16,9 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GREYSCALE, RGB, INDEXED, GREYSCALE_ALPHA, RGB_ALPHA = 0, 2, 3, 4, 6
 CHANNELS = {GREYSCALE: 1, RGB: 3, INDEXED: 1, GREYSCALE_ALPHA: 2, RGB_ALPHA: 4}
 """Number of channels by colour type."""
+BIT_DEPTH_AT = 24
+"""Offset in a PNG file of the number of bits of one value."""
+_END = b"\0\0\0\0IEND\xaeB`\x82"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +78,8 @@ def check_png_pixels(data: bytes) -> PngHeader:
         raise DataError(f"its pixel data is damaged ({error}); save it again") from None
     if not unpack.eof or len(pixels) < header.height * header.row_bits // 8:
         raise DataError(
-            f"its pixel data ends before {header.height}x{header.width} pixels are there, or continues "
-            "after them; save it again"
+            f"its pixel data ends before {header.height}x{header.width} pixels are there, or "
+            "continues after them; save it again"
         )
     return header
 
@@ -111,3 +119,26 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 def _cut_off() -> DataError:
     return DataError("the PNG file is cut off, or a length in it is wrong; save it again")
+
+
+def without_pixels(stream: BinaryIO) -> bytes:
+    """Return all chunks of a PNG except those of its pixels, as a file that ends properly.
+
+    Whether the file is cut off shows when its pixels are decoded. Behind the pixels Pillow looks at
+    no checksum, and stops at what is no chunk; so does this.
+    """
+    kept, is_behind = [stream.read(len(SIGNATURE))], False
+    while len(head := stream.read(8)) == 8:
+        size, kind = int.from_bytes(head[:4], "big") + 4, head[4:]
+        if kind == b"IEND" or (is_behind and not kind.isalpha()):
+            break
+        if kind in (b"IDAT", b"fdAT"):
+            stream.seek(size, io.SEEK_CUR)
+            is_behind = True
+            continue
+        body = stream.read(size)
+        if len(body) < size:
+            break
+        checksum = zlib.crc32(kind + body[:-4]).to_bytes(4, "big") if is_behind else body[-4:]
+        kept += [head, body[:-4], checksum]
+    return b"".join(kept) + _END
