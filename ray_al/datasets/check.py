@@ -66,7 +66,7 @@ class ReportedFinding(TypedDict):
 
 
 class CheckReport(TypedDict):
-    """What a check of a whole data set found, ready for JSON."""
+    """The result of checking a whole data set, ready for JSON."""
 
     splits: dict[str, SplitSummary]
     duplicates: list[list[str]]

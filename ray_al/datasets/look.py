@@ -15,7 +15,7 @@ from ray_al.datasets.read import read_data
 
 @dataclass(frozen=True, kw_only=True)
 class ImageLook:
-    """What was seen of an image.
+    """The facts about an image.
 
     Attributes:
         num_bytes, digest: of the file; 0 and empty if it was not read as a whole.
@@ -31,7 +31,7 @@ class ImageLook:
 
 @dataclass(frozen=True, kw_only=True)
 class MaskLook:
-    """What was seen of a mask.
+    """The facts about a mask.
 
     Attributes:
         error: why the mask cannot be used, its size included.
@@ -48,7 +48,7 @@ class MaskLook:
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """What was seen of an image and its mask."""
+    """The facts about an image and its mask."""
 
     file: ImageFile
     image: ImageLook

@@ -20,11 +20,11 @@ from ray_al.datasets.tiff import TiffTags, read_tiff_tags
 
 Result = TypeVar("Result")
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF")
-"""What Pillow may take a file for, whatever its name says."""
+"""The formats that Pillow may find in a file, whatever its name says."""
 MAX_CHANNELS = 5
 """The most that a picture has: CMYK with transparency."""
 NUM_MAGIC_BYTES = 32
-"""How many bytes of a file its kind and bit depth are known from."""
+"""Number of bytes at the beginning of a file from which its format and bit depth are known."""
 
 # Pictures up to twice Pillow's limit are read on purpose; above that Pillow raises an error, and
 # `decoding` says what to do.
@@ -35,7 +35,7 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """What a picture file holds.
+    """The header of a picture file.
 
     Attributes:
         format: one of FORMATS, or MPO, a JPEG with further pictures behind it.

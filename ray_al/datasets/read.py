@@ -1,4 +1,4 @@
-"""Read the files of a data set and tell a missing file from one that cannot be read just now.
+"""Read the files of a data set and distinguish missing ones from failing reads.
 
 A missing file is a fault of the data; a failing disk or network is not.
 """

@@ -23,7 +23,7 @@ _HEADER_BYTES, _BIG_HEADER_BYTES = 8, 16
 
 @dataclass(frozen=True, kw_only=True)
 class TiffTags:
-    """What the tags of the first picture of a TIFF file say.
+    """The facts that the tags of the first picture of a TIFF file give.
 
     Attributes:
         height, width: in pixels, as they are stored.
