@@ -15,7 +15,7 @@ from torch import nn
 from ray_al.core.errors import ConfigError
 from ray_al.core.seeding import generator
 from ray_al.models.layers import (
-    KeptWhole,
+    TraceLeaf,
     candidate_layers,
     check_layer,
     put_behind,
@@ -33,7 +33,7 @@ _pass: ContextVar[tuple[int, int, int] | None] = ContextVar("_pass", default=Non
 Several threads call one network for different passes, so the module cannot hold them."""
 
 
-class PassDropout(KeptWhole):
+class PassDropout(TraceLeaf):
     """Dropout of whole channels whose mask follows from (seed, cycle, name, pass number) alone.
 
     In evaluation mode it is off, except within `dropout_pass`. In training mode it is the layer

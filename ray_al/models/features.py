@@ -7,7 +7,7 @@ from torch import nn
 
 from ray_al.core.errors import ConfigError
 from ray_al.models.foreign import ForeignSegmenter
-from ray_al.models.layers import KeptWhole, candidate_layers, check_layer, put_behind
+from ray_al.models.layers import TraceLeaf, candidate_layers, check_layer, put_behind
 from ray_al.models.split import BACKBONE_MAPS, COARSEST, SplitNetwork
 
 _tapped: ContextVar[dict[str, torch.Tensor]] = ContextVar("_tapped")
@@ -16,7 +16,7 @@ _tapped: ContextVar[dict[str, torch.Tensor]] = ContextVar("_tapped")
 Several threads call one network, so the tap cannot keep them on the module."""
 
 
-class FeatureTap(KeptWhole):
+class FeatureTap(TraceLeaf):
     """Passes a layer's output on and gives a copy to the `FeatureNetwork` around it.
 
     It is a copy because the next layer may work in place.

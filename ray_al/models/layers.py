@@ -14,11 +14,11 @@ NUM_CANDIDATES = 12
 """How many names of layers a message offers at most."""
 
 
-class KeptWhole(nn.Module):
-    """Base of modules that stay one call in a traced network, so folding and fusing skip them."""
+class TraceLeaf(nn.Module):
+    """Base of modules that tracing does not enter, so folding and fusing leave them as they are."""
 
 
-class Followed(nn.Module):
+class Chained(nn.Module):
     """A module followed by another one.
 
     Its state dict is that of the module alone, so weights load with and without the second one.
@@ -53,10 +53,10 @@ def _with_inner_name(module: nn.Module, state: dict[str, Any], prefix: str, *_: 
 
 
 class _Tracer(fx.Tracer):
-    """A tracer that keeps modules of `KeptWhole` as one call."""
+    """A tracer that does not enter modules of `TraceLeaf`."""
 
     def is_leaf_module(self, m: torch.nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, KeptWhole) or super().is_leaf_module(m, module_qualified_name)
+        return isinstance(m, TraceLeaf) or super().is_leaf_module(m, module_qualified_name)
 
 
 def trace(model: nn.Module) -> fx.GraphModule:
@@ -131,4 +131,4 @@ def replace_layer(root: nn.Module, name: str, layer: nn.Module) -> None:
 def put_behind(model: nn.Module, name: str, layer: nn.Module) -> None:
     """Pass the output of the layer called `name` (see `check_layer`) through `layer`, in place."""
     root = root_of(model)
-    replace_layer(root, name, Followed(root.get_submodule(name), layer))
+    replace_layer(root, name, Chained(root.get_submodule(name), layer))

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from ray_al.models.layers import KeptWhole
+from ray_al.models.layers import TraceLeaf
 from ray_al.models.split import Maps, SplitNetwork, through
 
 
@@ -63,7 +63,7 @@ class Segmenter(SplitNetwork):
         if len(self.keys) > 1:
             return "classifier.cbr"
         inner = list(self.classifier.named_children())[:-1]
-        names = [name for name, layer in inner if not isinstance(layer, nn.Dropout | KeptWhole)]
+        names = [name for name, layer in inner if not isinstance(layer, nn.Dropout | TraceLeaf)]
         return f"classifier.{names[-1]}"
 
     def maps(self, images: torch.Tensor) -> Maps:

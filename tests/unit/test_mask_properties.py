@@ -166,6 +166,8 @@ def test_regions_survive_a_smaller_size_where_cells_are_free(numbers, height, wi
     resized, kept = resize_regions(ids, (height, width), numbers)
     plain = resize_mask(numbers, (height, width))
     assert np.array_equal(kept[plain > 0], plain[plain > 0])  # no label is replaced
+    for number in set(plain.ravel().tolist()) - {0}:  # only lost regions get further cells
+        assert np.array_equal(kept == number, plain == number)
     is_labelled = kept > 0
     assert np.array_equal(resized[is_labelled], kept[is_labelled] + 10)  # both agree
     if numbers.shape[0] < height or numbers.shape[1] < width:
