@@ -1,4 +1,8 @@
-"""Decoded arrays, kept while they fit."""
+"""A cache of decoded arrays with a limit in bytes.
+
+`cachetools.LRUCache(getsizeof=…)` would need the same lock, raises on an array above the limit, and
+would be one more dependency for fifteen lines.
+"""
 
 import threading
 from collections import OrderedDict
@@ -8,7 +12,7 @@ import numpy as np
 
 
 class ByteCache:
-    """The arrays used last, up to `limit_bytes` in all; any number of threads may share it."""
+    """Keeps the most recently used arrays, at most `limit_bytes` in all; threads may share it."""
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
@@ -17,7 +21,7 @@ class ByteCache:
         self._lock = threading.Lock()
 
     def get(self, key: Hashable) -> np.ndarray | None:
-        """The array of `key`, None where it is not kept."""
+        """Return the array of `key`, or None if the cache does not hold it."""
         with self._lock:
             array = self._arrays.get(key)
             if array is not None:
@@ -25,10 +29,18 @@ class ByteCache:
             return array
 
     def put(self, key: Hashable, array: np.ndarray) -> None:
-        """Keep an array, in place of those that were used longest ago."""
+        """Keep an array and drop the least recently used ones that no longer fit.
+
+        An array above the limit is not kept, and drops no other.
+        """
         with self._lock:
             old = self._arrays.pop(key, None)
-            self.num_bytes += array.nbytes - (old.nbytes if old is not None else 0)
+            if old is not None:
+                self.num_bytes -= old.nbytes
+            if array.nbytes > self.limit_bytes:
+                return
             self._arrays[key] = array
-            while self.num_bytes > self.limit_bytes and self._arrays:
-                self.num_bytes -= self._arrays.popitem(last=False)[1].nbytes
+            self.num_bytes += array.nbytes
+            while self.num_bytes > self.limit_bytes:
+                _, dropped = self._arrays.popitem(last=False)
+                self.num_bytes -= dropped.nbytes

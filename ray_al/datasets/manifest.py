@@ -1,4 +1,4 @@
-"""The pool's manifest: it gives each image a number that never changes."""
+"""The manifest of the pool, which gives each image a number that never changes."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -18,10 +18,15 @@ PLACES = ("uri", "mask_uri")
 def build_manifest(
     images: Sequence[ImageFile], num_regions: Callable[[int, int], int], *, threads: int = 8
 ) -> tuple[pa.Table, list[tuple[str, str]]]:
-    """Read the headers of the pool.
+    """Read the headers of the pool's images.
+
+    Args:
+        images: the pool, in the order of its numbers.
+        num_regions: returns how many regions an image of a height and width has.
+        threads: how many headers are read at a time.
 
     Returns:
-        The manifest, and (image_id, error) of the unreadable ones, which have no regions.
+        The manifest, and (image_id, error) of the images that cannot be read; they have no regions.
     """
     with ThreadPoolExecutor(threads) as executor:
         sizes = list(executor.map(_size_or_error, images))
@@ -32,10 +37,15 @@ def build_manifest(
             size = (0, 0)
         rows.append(
             {
-                "image_index": index, "image_id": image.image_id, "uri": image.uri, "mask_uri": image.mask_uri,
-                "height": size[0], "width": size[1], "num_regions": num_regions(*size) if size[0] else 0,
+                "image_index": index,
+                "image_id": image.image_id,
+                "uri": image.uri,
+                "mask_uri": image.mask_uri,
+                "height": size[0],
+                "width": size[1],
+                "num_regions": num_regions(*size) if size[0] else 0,
             }
-        )  # fmt: skip
+        )
     return pa.Table.from_pylist(rows, schema=MANIFEST_SCHEMA), errors
 
 
@@ -47,7 +57,7 @@ def _size_or_error(image: ImageFile) -> tuple[int, int] | str:
 
 
 def relative_places(manifest: pa.Table, root: str) -> pa.Table:
-    """The manifest as it is stored: places below `root` without it, so that the data can move."""
+    """Return the manifest as it is stored: without `root` in its places, so the data can move."""
     prefix = place_prefix(root)
     for name in PLACES:
         column = manifest.column(name)
@@ -59,7 +69,7 @@ def relative_places(manifest: pa.Table, root: str) -> pa.Table:
 
 
 def absolute_places(manifest: pa.Table, root: str) -> pa.Table:
-    """A stored manifest with places that can be opened, below the `root` that the data has now.
+    """Return a stored manifest with places that can be opened, below the present `root`.
 
     Manifests of earlier versions hold whole places, which begin with the root of their time.
     """
@@ -76,7 +86,10 @@ def absolute_places(manifest: pa.Table, root: str) -> pa.Table:
 
 
 def _old_prefix(manifest: pa.Table) -> str:
-    """What all places of a manifest of an earlier version begin with; an image's name is its path below it."""
+    """Return how all places of a manifest of an earlier version begin; "" for a present one.
+
+    The name of an image is its path below this prefix.
+    """
     if not len(manifest) or not _is_whole(manifest.column("uri")[:1])[0].as_py():
         return ""
     uri, image_id = (manifest.column(name)[0].as_py() for name in ("uri", "image_id"))

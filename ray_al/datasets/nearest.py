@@ -1,40 +1,40 @@
-"""Masks in the colours of classes whose borders are smooth or lossy: the class of every pixel, and colours that are no mixture of classes."""
+"""Find the classes of masks that are painted in class colours with smooth or lossy borders."""
 
 import itertools
 
 import numpy as np
 
 NEAR = 64
-"""How far, in RGB, a colour may lie from that of a class, or from the line between two that occur, to come from smoothing or compression."""
+"""Largest distance, in RGB, of a colour that smoothing or compression may have made from that of a
+class, or from the line between two classes that occur."""
 SURE = 24
-"""How far a colour may lie from a class that is certain."""
+"""Largest distance, in RGB, of a colour that certainly is that of a class."""
 NUM_ALIKE = 3
-"""Of its eight neighbours so many must be of its class for a pixel to be certain: borders between two classes pass by the colour of a third."""
+"""Number of its eight neighbours that must be of the class of a pixel for it to be certain: the
+border between two classes can pass through the colour of a third."""
 REACH = 7
 """Side, in pixels, of the square in which a pixel of a border looks for certain ones."""
 MAX_STRAY_SHARE = 0.001
-"""Share of a lossy mask's pixels whose colours may lie anywhere."""
+"""Largest share of the pixels of a lossy mask that may have any colour."""
 
 
 def nearest_numbers(
     packed_HW: np.ndarray, table: tuple[tuple[int, int, int], ...], *, is_lossy: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The number of the class of each pixel.
+    """Return the number of the class of each pixel.
 
-    Certain pixels lie in an area of their class; any other is of that certain class around it whose colour is the nearest.
+    Certain pixels lie in an area of their class. Any other pixel takes the class with the nearest
+    colour among those of the certain pixels around it.
 
     Args:
         packed_HW: colours as whole numbers, red << 16 | green << 8 | blue.
-        table: a colour a class.
+        table: one colour per class.
         is_lossy: whether a few pixels may have any colour.
 
     Returns:
-        uint8 (H, W), and bool (H, W): which pixels have another colour than classes and their mixtures.
+        The numbers, uint8 (H, W), and whether a pixel has a colour that is neither that of a class
+        nor a mixture of two, bool (H, W).
     """
-    from scipy import (
-        ndimage,
-    )  # takes a quarter of a second, and whoever reads a configuration imports this module
-
     classes = np.array(table, dtype=np.float64)
     present, inverse = np.unique(packed_HW, return_inverse=True)
     inverse = inverse.reshape(packed_HW.shape)
@@ -43,27 +43,43 @@ def nearest_numbers(
     )
     squares = ((points[:, None] - classes) ** 2).sum(-1)
     nearest, least = squares.argmin(1).astype(np.uint8), squares.min(1)
-    strange = _is_strange(points, least, classes[np.unique(nearest[least <= NEAR**2])])[inverse]
+    occurring = classes[np.unique(nearest[least <= NEAR**2])]
+    strange = _is_strange(points, least, occurring)[inverse]
     if is_lossy and strange.mean() <= MAX_STRAY_SHARE:
         strange = np.zeros_like(strange)
     numbers = nearest[inverse]
     certain = _certain(numbers, (least <= SURE**2)[inverse])
-    rest = np.flatnonzero(~certain)
-    colors, best, distance = (
-        inverse.ravel()[rest],
-        numbers.ravel()[rest],
-        np.full(len(rest), np.inf),
-    )
-    for number in np.unique(numbers[certain]):
-        around = ndimage.maximum_filter(certain & (numbers == number), size=REACH).ravel()[rest]
-        nearer = around & (squares[colors, number] < distance)
-        best[nearer], distance[nearer] = number, squares[colors[nearer], number]
-    numbers.ravel()[rest] = best
+    _settle_borders(numbers, certain, inverse, squares)
     return numbers, strange
 
 
+def _settle_borders(
+    numbers: np.ndarray, certain: np.ndarray, inverse: np.ndarray, squares: np.ndarray
+) -> None:
+    """Give each uncertain pixel the nearest of the certain classes around it, in place.
+
+    Args:
+        numbers: uint8 (H, W), the number of each pixel; changed.
+        certain: bool (H, W).
+        inverse: int (H, W), the row of `squares` for each pixel.
+        squares: (colours, classes), squared distances.
+    """
+    # Takes a quarter of a second, and whoever reads a configuration imports this module.
+    from scipy import ndimage
+
+    rest = np.flatnonzero(~certain)
+    colors, best = inverse.ravel()[rest], numbers.ravel()[rest]
+    distance = np.full(len(rest), np.inf)
+    for number in np.unique(numbers[certain]):
+        around = ndimage.maximum_filter(certain & (numbers == number), size=REACH).ravel()[rest]
+        nearer = around & (squares[colors, number] < distance)
+        best[nearer] = number
+        distance[nearer] = squares[colors[nearer], number]
+    np.put(numbers, rest, best)
+
+
 def _certain(numbers: np.ndarray, is_near: np.ndarray) -> np.ndarray:
-    """bool (H, W): near a class, as are enough of the neighbours."""
+    """Return whether a pixel is near a class, as are enough of its neighbours: bool (H, W)."""
     height, width = numbers.shape
     padded = np.pad(
         np.where(is_near, numbers.astype(np.int16), np.int16(-1)), 1, constant_values=-1
@@ -76,7 +92,13 @@ def _certain(numbers: np.ndarray, is_near: np.ndarray) -> np.ndarray:
 
 
 def _is_strange(points: np.ndarray, least: np.ndarray, occurring: np.ndarray) -> np.ndarray:
-    """bool (N,): whether a colour lies far from every class, and from the lines between those that occur."""
+    """Return whether a colour lies far from all classes and mixtures of two that occur: bool (N,).
+
+    Args:
+        points: (N, 3), the colours.
+        least: (N,), the squared distance of each to the nearest class.
+        occurring: (K, 3), the colours of the classes that occur.
+    """
     least = least.copy()
     for first, second in itertools.combinations(occurring, 2):
         line = second - first

@@ -1,14 +1,14 @@
-"""Segmentation models: torchvision's and other packages' by name, and those composed of a backbone and a head.
+"""Segmentation models: networks by name, and networks composed of a backbone and a head.
 
-What stands here is imported when it is asked for: settings of backbones and heads lie below this
-package, and are read without torch.
+Names are imported on first use: the settings of backbones and heads are below this package, and are
+read without torch, whose import takes seconds.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ray_al.models.build import build_backbone, build_model, check_model, list_models
+    from ray_al.models.build import build_backbone, build_model, check_model
     from ray_al.models.dropout import dropout_pass, dropout_places, with_dropout
     from ray_al.models.features import FeatureNetwork, feature_layer
     from ray_al.models.prepare import images_to_tensor, set_batch_norm_momentum
@@ -27,7 +27,6 @@ _PLACES = {
     "feature_layer": "ray_al.models.features",
     "images_to_tensor": "ray_al.models.prepare",
     "is_split": "ray_al.models.state",
-    "list_models": "ray_al.models.build",
     "load_trained": "ray_al.models.state",
     "set_batch_norm_momentum": "ray_al.models.prepare",
     "trained_state": "ray_al.models.state",
@@ -46,7 +45,6 @@ __all__ = [
     "feature_layer",
     "images_to_tensor",
     "is_split",
-    "list_models",
     "load_trained",
     "set_batch_norm_momentum",
     "trained_state",
@@ -54,7 +52,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> Any:  # the type that PEP 562 gives a lazy attribute
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_PLACES[name]), name)

@@ -1,4 +1,4 @@
-"""From a `ModelConfig` to a network, and the checks before a run starts."""
+"""Build networks from a `ModelConfig`, and check before a run that this will work."""
 
 import difflib
 import inspect
@@ -24,11 +24,8 @@ TORCHVISION_NAMES = (
     "fcn_resnet50",
     "lraspp_mobilenet_v3_large",
 )
-
-
-def list_models() -> tuple[str, ...]:
-    """The names that need no package beside torchvision."""
-    return TORCHVISION_NAMES
+PROBE_SIZE = (64, 64)
+"""Height and width, in pixels, of the image that checks a network if no size is given."""
 
 
 def build_model(
@@ -39,14 +36,16 @@ def build_model(
     Args:
         model: name, weights and arguments.
         num_classes: number of output channels.
-        load_weights: False leaves out `model.weights`, for a network whose state dict is loaded next; a frozen backbone, which no
-            checkpoint holds, gets them all the same.
+        load_weights: False leaves out `model.weights`, for a network whose state dict is loaded
+            next. A frozen backbone gets its weights nevertheless, as no checkpoint holds them.
 
     Returns:
-        A module whose forward turns (N, 3, H, W) images into (N, C, h, w) logits at the head's resolution.
+        A module whose forward turns (N, 3, H, W) images into (N, C, h, w) logits at the resolution
+        of its head.
 
     Raises:
-        ConfigError: unknown name, function that cannot be imported or called, or weights that do not load.
+        ConfigError: an unknown name, a function that cannot be imported or called, or weights that
+            do not load.
     """
     if isinstance(model, ComposedConfig):
         return build_composed(model, num_classes, load_weights=load_weights)
@@ -58,16 +57,18 @@ def build_model(
     if load_weights and model.weights not in WEIGHTS:
         load_state(network, model.weights)
     if isinstance(network, Segmenter) and model.is_frozen:
-        network.backbone.load_state_dict(
-            build_backbone(model).get_submodule("backbone").state_dict()
-        )
+        backbone = build_backbone(model).get_submodule("backbone")
+        network.backbone.load_state_dict(backbone.state_dict())
     return network
 
 
 def build_backbone(model: ModelConfig | ComposedConfig) -> nn.Module:
-    """The backbone of a frozen model with its weights: images (N, 3, H, W) -> a tuple of maps, from fine to coarse.
+    """Build the backbone of a frozen model, with its weights.
 
     Without pretrained weights it is random, and follows from its settings alone.
+
+    Returns:
+        A module whose forward turns images (N, 3, H, W) into a tuple of maps, from fine to coarse.
 
     Raises:
         ConfigError: as `build_model`.
@@ -83,11 +84,13 @@ def build_backbone(model: ModelConfig | ComposedConfig) -> nn.Module:
 
 
 def check_model(
-    model: ModelConfig | ComposedConfig, num_classes: int, size: tuple[int, int] = (64, 64)
+    model: ModelConfig | ComposedConfig, num_classes: int, size: tuple[int, int] = PROBE_SIZE
 ) -> None:
-    """Find out before a run starts whether `build_model` will work, downloads included.
+    """Check before a run that `build_model` will work, downloads included.
 
     Args:
+        model: as for `build_model`.
+        num_classes: of the data set.
         size: height and width of the run's images; they must pass through a composed network.
 
     Raises:
@@ -106,16 +109,21 @@ def check_model(
 
 
 def _check_output(network: nn.Module, name: str, num_classes: int) -> None:
+    """Refuse a network that an image does not pass through, or that gives other classes."""
+    height, width = PROBE_SIZE
     with torch.inference_mode():
         try:
-            shape = tuple(network.eval()(torch.zeros(1, 3, 64, 64)).shape)
+            shape = tuple(network.eval()(torch.zeros(1, 3, height, width)).shape)
         except (RuntimeError, TypeError, ValueError) as error:
             raise ConfigError(
-                f"model.name {name!r}: a 64 x 64 image does not pass through it: {error}; check model.args"
+                f"model.name {name!r}: a {height} x {width} image does not pass through it: "
+                f"{error}; check model.args"
             ) from None
     if shape[1] != num_classes:
-        message = f"model.name {name!r}: it gives {shape[1]} channels, the data set has {num_classes} classes"
-        raise ConfigError(f"{message}; set its number of classes in model.args")
+        raise ConfigError(
+            f"model.name {name!r}: it gives {shape[1]} channels, the data set has {num_classes} "
+            "classes; set its number of classes in model.args"
+        )
 
 
 def _check_name(name: str) -> None:
@@ -127,10 +135,11 @@ def _check_name(name: str) -> None:
 
 
 def _build_torchvision(model: ModelConfig, num_classes: int, load_weights: bool) -> Segmenter:
+    # Its datasets, video and detection code take a second that other models need not wait for.
     from torchvision.models import get_model, get_model_weights
 
     full = load_weights and model.weights == "full"
-    options: dict[str, Any] = {
+    options: dict[str, Any] = {  # keyword arguments of any builder of torchvision
         "weights": None,
         "weights_backbone": None,
         "num_classes": num_classes,
@@ -138,17 +147,20 @@ def _build_torchvision(model: ModelConfig, num_classes: int, load_weights: bool)
     }
     try:
         if full:
-            options["weights"] = get_model_weights(model.name).DEFAULT  # type: ignore[attr-defined]
+            options["weights"] = get_model_weights(model.name).DEFAULT
             options.pop("num_classes")
         elif load_weights and model.weights == "backbone":
             options["weights_backbone"] = "DEFAULT"
         network = get_model(model.name, **options)
     except OSError as error:
-        message = f"model.weights {model.weights!r}: download failed ({error}); fetch it where there is a network, or give a file's path, or 'none'"
-        raise ConfigError(message) from None
+        raise ConfigError(
+            f"model.weights {model.weights!r}: download failed ({error}); download it where there "
+            "is a network, or give a file's path, or 'none'"
+        ) from None
     except (TypeError, ValueError, RuntimeError) as error:
         raise ConfigError(
-            f"model.args {model.args!r}: {model.name} cannot be built: {error}; correct model.args or model.weights"
+            f"model.args {model.args!r}: {model.name} cannot be built: {error}; correct model.args "
+            "or model.weights"
         ) from None
     if full:
         _replace_last_convolutions(network.classifier, num_classes)
@@ -158,24 +170,26 @@ def _build_torchvision(model: ModelConfig, num_classes: int, load_weights: bool)
 
 
 def _replace_last_convolutions(classifier: nn.Module, num_classes: int) -> None:
-    names = (
-        ("low_classifier", "high_classifier") if hasattr(classifier, "low_classifier") else ("4",)
-    )
-    for name in names:
+    """Replace the layers that give logits of the classes that torchvision trained for."""
+    is_lraspp = hasattr(classifier, "low_classifier")
+    for name in ("low_classifier", "high_classifier") if is_lraspp else ("4",):
         old = classifier.get_submodule(name)
         assert isinstance(old, nn.Conv2d)
         setattr(classifier, name, nn.Conv2d(old.in_channels, num_classes, 1))
 
 
 def _build_foreign(model: ModelConfig, num_classes: int) -> ForeignSegmenter:
+    """Call the function or class that `model.name` names."""
     if model.is_frozen:
-        message = f"model.frozen: {model.name} is a whole network of another package, whose backbone is not known"
         raise ConfigError(
-            f"{message}; set it to false, or give a backbone of your own (model.kind=composed, model.backbone.kind=package.module:Class)"
+            f"model.frozen: {model.name} is a whole network of another package, whose backbone is "
+            "not known; set it to false, or give a backbone of your own (model.kind=composed, "
+            "model.backbone.kind=package.module:Class)"
         )
     if model.weights in ("backbone", "full"):
         raise ConfigError(
-            f"model.weights {model.weights!r}: only for torchvision's names; set pretrained weights of {model.name} in model.args"
+            f"model.weights {model.weights!r}: only for torchvision's names; set pretrained "
+            f"weights of {model.name} in model.args"
         )
     function = import_function(
         "model.name", model.name, wanted="a function or class that returns a torch module"
@@ -186,16 +200,17 @@ def _build_foreign(model: ModelConfig, num_classes: int) -> ForeignSegmenter:
     try:
         network = function(**arguments)
     except OSError as error:
-        message = f"model.name {model.name!r}: a download or file failed ({error})"
         raise ConfigError(
-            f"{message}; fetch it where there is a network, or change model.args"
+            f"model.name {model.name!r}: a download or file failed ({error}); get it "
+            "where there is a network, or change model.args"
         ) from None
     except (TypeError, ValueError, KeyError) as error:
         raise ConfigError(
-            f"model.args {model.args!r}: {model.name} refuses them: {error}"
+            f"model.args {model.args!r}: {model.name} refuses them: {error}; correct model.args"
         ) from None
     if not isinstance(network, nn.Module):
         raise ConfigError(
-            f"model.name {model.name!r}: returned a {type(network).__name__}; it must return a torch module"
+            f"model.name {model.name!r}: returned a {type(network).__name__}; it must return a "
+            "torch module"
         )
     return ForeignSegmenter(network, model.name)

@@ -1,7 +1,8 @@
-"""Dropout at scoring time: Gal and Ghahramani (2016), Dropout as a Bayesian approximation, with masks that are the same for every image.
+"""Make networks stochastic when they score, by dropout whose masks are the same for every image.
 
-Such masks are the consistent ones of Kirsch et al. (2019), BatchBALD: one mask is one sample of the network, with which the whole
-pool is scored (the section that says so was not confirmed).
+Gal and Ghahramani, "Dropout as a Bayesian approximation", ICML 2016. Masks that are the same for
+every image are the consistent ones of Kirsch et al., "BatchBALD", NeurIPS 2019: one mask is one
+sample of the network, with which the whole pool is scored (not confirmed in that paper's text).
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ from torch import nn
 from ray_al.core.errors import ConfigError
 from ray_al.core.seeding import generator
 from ray_al.models.layers import (
-    KeptWhole,
+    TraceLeaf,
     candidate_layers,
     check_layer,
     put_behind,
@@ -22,23 +23,26 @@ from ray_al.models.layers import (
     root_of,
 )
 from ray_al.models.split import SplitNetwork
-from ray_al.models.state import FROZEN_PREFIX, is_split
+from ray_al.models.state import in_frozen_backbone
 
 DEFAULT_PROBABILITY = 0.5
 
 _pass: ContextVar[tuple[int, int, int] | None] = ContextVar("_pass", default=None)
-"""Seed, cycle and number of the pass that this thread computes."""
+"""Seed, cycle and number of the pass that this thread computes.
+
+Several threads call one network for different passes, so the module cannot hold them."""
 
 
-class PassDropout(KeptWhole):
+class PassDropout(TraceLeaf):
     """Dropout of whole channels whose mask follows from (seed, cycle, name, pass number) alone.
 
-    In evaluation mode it is off but within `dropout_pass`. In training mode it is the layer that it replaced, or an `nn.Dropout2d`.
+    In evaluation mode it is off, except within `dropout_pass`. In training mode it is the layer
+    that it replaced, or an `nn.Dropout2d`.
 
     Args:
-        name: of the layer, one of its masks' seeds.
+        name: of the layer; it is one of the seeds of the masks.
         p: probability that a channel is dropped.
-        replaced: the dropout layer whose place it takes.
+        replaced: the dropout layer that it replaces, if any.
     """
 
     def __init__(self, name: str, p: float, replaced: nn.Module | None = None) -> None:
@@ -47,10 +51,15 @@ class PassDropout(KeptWhole):
         self.in_training = nn.Dropout2d(p) if replaced is None else replaced
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
-        """The values with channels dropped and the rest divided by 1 - p; channels are axis 1 of (N, C, h, w), else the last axis."""
+        """Return the values with channels dropped and the others divided by 1 - p.
+
+        Args:
+            values: (N, C, h, w), or any other shape whose last axis is the channels.
+        """
         if not isinstance(values, torch.Tensor):
             raise ConfigError(
-                f"strategy.passes.places: the output of {self.name!r} is a {type(values).__name__}; name a layer that gives a tensor"
+                f"strategy.passes.places: the output of {self.name!r} is a "
+                f"{type(values).__name__}; name a layer that gives a tensor"
             )
         if self.training:
             output: torch.Tensor = self.in_training(values)
@@ -61,7 +70,11 @@ class PassDropout(KeptWhole):
         return values * (mask.view(-1, 1, 1) if values.ndim == 4 else mask)
 
     def mask(self, num_channels: int) -> torch.Tensor:
-        """Within `dropout_pass`, float32 (C,): 0 where a channel is dropped, else 1 / (1 - p)."""
+        """Return the mask of the current pass; only within `dropout_pass`.
+
+        Returns:
+            float32 (num_channels,): 0 for a dropped channel, else 1 / (1 - p).
+        """
         key = _pass.get()
         assert key is not None, "only within dropout_pass"
         kept = generator("dropout", *key, self.name).random(num_channels) >= self.p
@@ -70,7 +83,11 @@ class PassDropout(KeptWhole):
 
 @contextmanager
 def dropout_pass(seed: int, cycle: int, number: int | None) -> Iterator[None]:
-    """Switch every `PassDropout` on, with the masks of this pass, in the forwards of this thread; None switches them off."""
+    """Switch every `PassDropout` on in the forwards of this thread, with the masks of one pass.
+
+    Args:
+        seed, cycle, number: identify the pass; None as its number switches dropout off.
+    """
     token = _pass.set(None if number is None else (seed, cycle, number))
     try:
         yield
@@ -78,28 +95,27 @@ def dropout_pass(seed: int, cycle: int, number: int | None) -> Iterator[None]:
         _pass.reset(token)
 
 
-def own_dropouts(model: nn.Module) -> dict[str, nn.Module]:
-    """The dropout layers a network was built with, by each of their names; one with p = 0 is none, nor is one of a frozen backbone."""
-    modules = root_of(model).named_modules(remove_duplicate=False)
-    found = {
-        name: module
-        for name, module in modules
-        if isinstance(module, nn.Dropout | nn.Dropout2d) and module.p > 0
-    }
-    return {
-        name: module
-        for name, module in found.items()
-        if not (is_split(model) and name.startswith(FROZEN_PREFIX))
-    }
+def own_dropouts(model: nn.Module) -> dict[str, nn.Dropout | nn.Dropout2d]:
+    """Return the dropout layers that a network was built with, by each of their names.
+
+    Layers with p = 0, and those of a frozen backbone, do not count.
+    """
+    found: dict[str, nn.Dropout | nn.Dropout2d] = {}
+    for name, module in root_of(model).named_modules(remove_duplicate=False):
+        is_dropout = isinstance(module, nn.Dropout | nn.Dropout2d) and module.p > 0
+        if is_dropout and not in_frozen_backbone(model, name):
+            found[name] = module
+    return found
 
 
 def dropout_places(model: nn.Module) -> tuple[str, ...]:
-    """Where a network gets its dropout when no place is named: its own dropout layers, else behind its head's last hidden layer.
+    """Return the layers that get dropout if no place is named.
 
-    LR-ASPP: behind `classifier.cbr`, so that the branch of the low features has none.
+    These are the network's own dropout layers; without any, the head's last hidden layer. For
+    LR-ASPP that is `classifier.cbr`, so its branch of low features has no dropout.
 
     Raises:
-        ConfigError: a network without dropout layers whose hidden layer is not known.
+        ConfigError: the network has no dropout layers, and its hidden layer is not known.
     """
     own = tuple(own_dropouts(model))
     if own:
@@ -108,7 +124,8 @@ def dropout_places(model: nn.Module) -> tuple[str, ...]:
         return (model.hidden_layer,)
     names = ", ".join(candidate_layers(model))
     raise ConfigError(
-        f"strategy.passes.places: the network has no dropout layer; name layers behind which to put one, such as {names}"
+        "strategy.passes.places: the network has no dropout layer; name layers behind which to put "
+        f"one, such as {names}"
     )
 
 
@@ -117,22 +134,26 @@ def with_dropout(
 ) -> tuple[nn.Module, str]:
     """Make a network stochastic in evaluation mode, in place; its state dict stays as it was.
 
-    The network's own dropout layers are used. Where it has none, layers are added at `dropout_places`; where places are named, there.
+    The network's own dropout layers are used. Others are added at the named places, or, if none is
+    named, at `dropout_places`.
 
     Args:
         model: from `build_model`, before `prepare_network`.
-        places: names of layers behind which a dropout is put, beside the network's own.
-        probability: of a channel to be dropped; None keeps that of the network's own layers and is 0.5 for added ones.
+        places: names of layers behind which dropout is put, in addition to the network's own.
+        probability: of a channel to be dropped; None keeps that of the network's own layers and is
+            0.5 for added ones.
 
     Returns:
-        The model, and a description for reports.
+        The model, and a description of its dropout.
 
     Raises:
-        ConfigError: unknown place, with the nearest names; no place known; a probability outside (0, 1).
+        ConfigError: an unknown place, with the nearest names; no place known; a probability outside
+            (0, 1).
     """
     if probability is not None and not 0 < probability < 1:
         raise ConfigError(
-            f"strategy.passes.probability: {probability}; it must lie between 0 and 1, both excluded"
+            f"strategy.passes.probability: {probability}; give a number between 0 and 1, both "
+            "excluded"
         )
     own = own_dropouts(model)
     added = [
@@ -142,7 +163,7 @@ def with_dropout(
     ]
     used = _use_own(model, own, probability)
     chance = DEFAULT_PROBABILITY if probability is None else probability
-    # Inner layers first: behind an outer one the names inside it change.
+    # Inner layers first: adding behind an outer one changes the names inside it.
     for name in sorted(added, key=lambda name: (-name.count("."), name)):
         put_behind(model, name, PassDropout(name, chance))
     parts = [f"the network's own dropout {name} (p = {layer.p:g})" for name, layer in used.items()]
@@ -151,12 +172,13 @@ def with_dropout(
 
 
 def _use_own(
-    model: nn.Module, own: dict[str, nn.Module], probability: float | None
+    model: nn.Module, own: dict[str, nn.Dropout | nn.Dropout2d], probability: float | None
 ) -> dict[str, PassDropout]:
+    """Replace a network's own dropout layers; return the new ones by their first names."""
     made: dict[int, PassDropout] = {}  # a layer that has two names stays one layer
     used = {}
     for name, layer in own.items():
-        chance = float(layer.p) if probability is None else probability  # type: ignore[arg-type]
+        chance = float(layer.p) if probability is None else probability
         if id(layer) not in made:
             made[id(layer)] = used[name] = PassDropout(name, chance, layer)
         replace_layer(root_of(model), name, made[id(layer)])

@@ -1,12 +1,14 @@
-"""Changes to the feature maps that enter a head, so that passes over one image differ while its backbone is computed once.
+"""Change the feature maps that enter a head.
 
-Dropout on features: Gupte et al., TMLR 2024, Revisiting Active Learning in the Era of Vision
-Foundation Models (DropQuery). Noise on features: after Kim et al., NeurIPS 2025 (arXiv 2510.22229),
-whose passes differ by the noise that a diffusion model adds to an image before it gives features;
-a backbone of another kind has no such noise, so here it is added to what the backbone gives.
+Several passes over an image thus differ, although its backbone is computed once.
 
-What a pass changes follows from (seed, cycle, number of the pass) alone and is the same for every
-image, as the masks of `models/dropout.py` are: one pass is one sample of the network.
+Dropout on features: Gupte et al., "Revisiting Active Learning in the Era of Vision Foundation
+Models" (DropQuery), TMLR 2024. Noise on features: after Kim et al., NeurIPS 2025 (arXiv
+2510.22229), whose passes differ by the noise that a diffusion model adds to an image before it
+computes features. Other backbones add no such noise, so here it is added to their features.
+
+The change of a pass follows from (seed, cycle, number of the pass) alone and is the same for every
+image, as are the masks of `models/dropout.py`: one pass is one sample of the network.
 """
 
 import functools
@@ -21,7 +23,7 @@ from ray_al.models.split import Maps
 
 
 class PassKey(NamedTuple):
-    """What the draws of a pass follow from."""
+    """Identifies a pass; its random draws follow from these numbers."""
 
     seed: int
     cycle: int
@@ -29,20 +31,20 @@ class PassKey(NamedTuple):
 
 
 class MapChange(ABC):
-    """How the maps of one pass differ from what the backbone gave."""
+    """Changes the maps of a backbone for one pass."""
 
     def __call__(self, maps: Maps, key: PassKey) -> Maps:
-        """New maps (N, c, h, w) of the same types; what is made of one image depends on no other."""
+        """Return new maps (N, c, h, w) of the same types; images do not affect one another."""
         return tuple(self.change(one, key, place) for place, one in enumerate(maps))
 
     @abstractmethod
     def change(self, values: torch.Tensor, key: PassKey, place: int) -> torch.Tensor:
-        """One map (N, c, h, w) changed; `place` is its number among the maps, from fine to coarse."""
+        """Return one map (N, c, h, w) changed; `place` is its number, from fine to coarse."""
 
 
 @dataclass(frozen=True)
 class MapDropout(MapChange):
-    """Whole channels become 0 with a probability, and the rest is divided by what is left.
+    """Sets whole channels to 0 with a probability p and divides the others by 1 - p.
 
     Attributes:
         probability: of a channel to be dropped.
@@ -51,7 +53,7 @@ class MapDropout(MapChange):
     probability: float
 
     def change(self, values: torch.Tensor, key: PassKey, place: int) -> torch.Tensor:
-        """As `MapChange.change`."""
+        """See `MapChange.change`."""
         drawn = generator("feature dropout", *key, place).random(values.shape[1])
         mask = torch.from_numpy(drawn >= self.probability).float() / (1 - self.probability)
         return values * mask.to(values).view(-1, 1, 1)
@@ -59,17 +61,17 @@ class MapDropout(MapChange):
 
 @dataclass(frozen=True)
 class MapNoise(MapChange):
-    """Normal noise is added to every value.
+    """Adds normal noise to every value.
 
     Attributes:
-        strength: its standard deviation, in standard deviations of the channel over the image's
-            cells. A channel that is the same everywhere in an image stays as it is.
+        strength: standard deviation of the noise, in standard deviations of the channel over the
+            cells of the image. A channel that is constant in an image stays as it is.
     """
 
     strength: float
 
     def change(self, values: torch.Tensor, key: PassKey, place: int) -> torch.Tensor:
-        """As `MapChange.change`."""
+        """See `MapChange.change`."""
         _, channels, height, width = values.shape
         noise = _normal(key, place, (channels, height, width)).to(values.device)
         exact = values.float()
@@ -79,6 +81,6 @@ class MapNoise(MapChange):
 
 @functools.lru_cache(maxsize=64)
 def _normal(key: PassKey, place: int, shape: tuple[int, ...]) -> torch.Tensor:
-    """float32 `shape`, standard normal; kept, as every batch of a pass asks for it."""
+    """Return float32 `shape`, standard normal; cached, as every batch of a pass asks for it."""
     drawn = generator("feature noise", *key, place).standard_normal(shape, dtype="float32")
     return torch.from_numpy(drawn)

@@ -1,4 +1,4 @@
-"""Features of a network's inner layer beside its logits, for strategies that compare regions."""
+"""Read features of an inner layer together with the logits, for strategies that compare regions."""
 
 from contextvars import ContextVar
 
@@ -7,22 +7,30 @@ from torch import nn
 
 from ray_al.core.errors import ConfigError
 from ray_al.models.foreign import ForeignSegmenter
-from ray_al.models.layers import KeptWhole, candidate_layers, check_layer, put_behind
+from ray_al.models.layers import TraceLeaf, candidate_layers, check_layer, put_behind
 from ray_al.models.split import BACKBONE_MAPS, COARSEST, SplitNetwork
 
 _tapped: ContextVar[dict[str, torch.Tensor]] = ContextVar("_tapped")
-"""What the taps saw in the forward that this thread computes, by layer."""
+"""Outputs of tapped layers in the forward that this thread computes, by layer.
+
+Several threads call one network, so the tap cannot keep them on the module."""
 
 
-class FeatureTap(KeptWhole):
-    """Lets a layer's output pass and hands a copy to the `FeatureNetwork` around it, as what comes next may work in place."""
+class FeatureTap(TraceLeaf):
+    """Passes a layer's output on and gives a copy to the `FeatureNetwork` around it.
+
+    It is a copy because the next layer may work in place.
+
+    Args:
+        layer: name of the layer.
+    """
 
     def __init__(self, layer: str) -> None:
         super().__init__()
         self.layer = layer
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
-        """The values as they are, of shape (N, D, h, w)."""
+        """Return the values (N, D, h, w) as they are."""
         if not isinstance(values, torch.Tensor) or values.ndim != 4:
             seen = (
                 f"tensor of shape {tuple(values.shape)}"
@@ -30,51 +38,55 @@ class FeatureTap(KeptWhole):
                 else type(values).__name__
             )
             raise ConfigError(
-                f"strategy.feature_layer: the output of {self.layer!r} is a {seen}; name a layer that gives (N, D, h, w)"
+                f"strategy.feature_layer: the output of {self.layer!r} is a {seen}; name a layer "
+                "that gives (N, D, h, w)"
             )
         _tapped.get()[self.layer] = values.clone()
         return values
 
 
 def feature_layer(model: nn.Module, name: str | None) -> str:
-    """The name of the layer whose output is a region's features.
+    """Return the name of the layer whose output holds the features of regions.
 
     Args:
         model: from `build_model`.
-        name: of a layer; `backbone` is the coarsest map of the network's backbone, which pretrained weights make useful before
-            anything is trained; `backbone_maps` its two coarsest maps together; None the head's last hidden layer (`classifier.cbr` of
-            LR-ASPP, else what the last 1x1 convolution reads).
+        name: of a layer. `backbone` is the coarsest map of the network's backbone, which pretrained
+            weights make useful before anything is trained; `backbone_maps` are its two coarsest
+            maps. None is the head's last hidden layer (`SplitNetwork.hidden_layer`).
 
     Raises:
-        ConfigError: unknown name, with the nearest ones; no name where the network does not tell its hidden layer.
+        ConfigError: an unknown name, with the nearest ones; or no name, if the hidden layer of the
+            network is not known.
     """
+    candidates = ", ".join(candidate_layers(model))
     if name == BACKBONE_MAPS:
         if isinstance(model, SplitNetwork):
             return name
-        near = ", ".join(candidate_layers(model))
         raise ConfigError(
-            f"strategy.feature_layer {name!r}: the backbone of this model is not known; name a layer of it, such as {near}"
+            f"strategy.feature_layer {name!r}: the backbone of this model is not known; name a "
+            f"layer of it, such as {candidates}"
         )
     if isinstance(model, SplitNetwork):
         name = {None: model.hidden_layer, "backbone": COARSEST}.get(name, name)
     if name is None:
-        kind = (
-            f"model.name {model.name!r}"
-            if isinstance(model, ForeignSegmenter)
-            else type(model).__name__
-        )
+        is_foreign = isinstance(model, ForeignSegmenter)
+        kind = f"model.name {model.name!r}" if is_foreign else type(model).__name__
         raise ConfigError(
-            f"strategy.feature_layer: none is known for {kind}; name one of it, such as {', '.join(candidate_layers(model))}"
+            f"strategy.feature_layer: none is known for {kind}; name one of it, such as "
+            f"{candidates}"
         )
     return check_layer(model, name, "strategy.feature_layer")
 
 
 class FeatureNetwork(nn.Module):
-    """A network that gives features with its logits. `prepare_network` takes it as it takes the model alone, and keeps the layer's output.
+    """A network that returns features with its logits.
+
+    `prepare_network` takes it as it takes the model alone, and keeps the output of the layer.
 
     Args:
         model: from `build_model`, not yet prepared; it is changed in place.
-        layer: from `feature_layer`; of a layer that is called more than once in a forward the last output counts.
+        layer: from `feature_layer`. If it is called more than once in a forward, its last output is
+            taken.
     """
 
     def __init__(self, model: nn.Module, layer: str) -> None:
@@ -84,7 +96,11 @@ class FeatureNetwork(nn.Module):
         self.model = model
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits (N, C, h, w) and features (N, D, h', w'), each at its own resolution, from images (N, 3, H, W)."""
+        """Return logits and features of images (N, 3, H, W).
+
+        Returns:
+            (N, C, h, w) and (N, D, h', w'), each at its own resolution.
+        """
         seen: dict[str, torch.Tensor] = {}
         token = _tapped.set(seen)
         try:
@@ -93,6 +109,7 @@ class FeatureNetwork(nn.Module):
             _tapped.reset(token)
         if self.layer not in seen:
             raise ConfigError(
-                f"strategy.feature_layer: the network does not call {self.layer!r}; name another layer"
+                f"strategy.feature_layer: the network does not call {self.layer!r}; name another "
+                "layer"
             )
         return logits, seen[self.layer]

@@ -1,6 +1,4 @@
-"""Networks of other packages."""
-
-from typing import Any
+"""Wrap networks of other packages."""
 
 import torch
 from torch import nn
@@ -9,7 +7,12 @@ from ray_al.core.errors import ConfigError
 
 
 class ForeignSegmenter(nn.Module):
-    """A network of another package, its output reduced to the logits."""
+    """A network of another package whose output is reduced to the logits.
+
+    Args:
+        network: of the other package.
+        name: `model.name`, for messages.
+    """
 
     def __init__(self, network: nn.Module, name: str) -> None:
         super().__init__()
@@ -17,14 +20,17 @@ class ForeignSegmenter(nn.Module):
         self.name = name
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits of shape (N, C, h, w), from images of shape (N, 3, H, W)."""
+        """Return logits (N, C, h, w) of images (N, 3, H, W)."""
         return self.logits_of(self.network(images))
 
-    def logits_of(self, output: Any) -> torch.Tensor:
-        """The logits in an output of the network: a tensor, a dict with `out`, or an object with `logits`.
+    def logits_of(self, output: object) -> torch.Tensor:
+        """Return the logits in an output of the network.
+
+        Args:
+            output: a tensor, a dict with `out`, or an object with `logits`.
 
         Raises:
-            ConfigError: none of these, or not of shape (N, C, h, w).
+            ConfigError: it is none of these, or its shape is not (N, C, h, w).
         """
         if isinstance(output, dict) and "out" in output:
             output = output["out"]

@@ -1,4 +1,4 @@
-"""Layers by name: finding them, putting something behind them, and tracing a network that has such additions."""
+"""Find layers by name, put something behind them, and trace networks with such additions."""
 
 import difflib
 from typing import Any
@@ -8,17 +8,25 @@ from torch import fx, nn
 
 from ray_al.core.errors import ConfigError
 from ray_al.models.foreign import ForeignSegmenter
-from ray_al.models.state import FROZEN_PREFIX, is_split
+from ray_al.models.state import in_frozen_backbone
 
 NUM_CANDIDATES = 12
+"""How many names of layers a message offers at most."""
 
 
-class KeptWhole(nn.Module):
-    """Base of modules that stay one call in a traced network, so that folding and fusing leave them where they are."""
+class TraceLeaf(nn.Module):
+    """Base of modules that tracing does not enter, so folding and fusing leave them as they are."""
 
 
-class Followed(nn.Module):
-    """A module and what comes behind it; its state dict is the module's own, so that weights load with and without."""
+class Chained(nn.Module):
+    """A module followed by another one.
+
+    Its state dict is that of the module alone, so weights load with and without the second one.
+
+    Args:
+        module: any module.
+        behind: takes the output of `module`.
+    """
 
     def __init__(self, module: nn.Module, behind: nn.Module) -> None:
         super().__init__()
@@ -26,8 +34,8 @@ class Followed(nn.Module):
         self.register_state_dict_post_hook(_without_inner_name)
         self.register_load_state_dict_pre_hook(_with_inner_name)
 
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """The module's output after what comes behind it."""
+    def forward(self, *args: Any, **kwargs: Any) -> Any:  # as those of the wrapped module
+        """Return the output of `behind` for the output of `module`."""
         return self.behind(self.module(*args, **kwargs))
 
 
@@ -45,70 +53,82 @@ def _with_inner_name(module: nn.Module, state: dict[str, Any], prefix: str, *_: 
 
 
 class _Tracer(fx.Tracer):
+    """A tracer that does not enter modules of `TraceLeaf`."""
+
     def is_leaf_module(self, m: torch.nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, KeptWhole) or super().is_leaf_module(m, module_qualified_name)
+        return isinstance(m, TraceLeaf) or super().is_leaf_module(m, module_qualified_name)
 
 
 def trace(model: nn.Module) -> fx.GraphModule:
-    """The graph of a network; its modules are shared, not copied. Raises what the network raises where it cannot be traced."""
+    """Return the graph of a network; its modules are shared, not copied.
+
+    A network that cannot be traced raises its own exceptions.
+    """
     tracer = _Tracer()
     graph = tracer.trace(model)
     return fx.GraphModule(tracer.root, graph, type(model).__name__)
 
 
 def root_of(model: nn.Module) -> nn.Module:
-    """The module in which layers are named: of another package's network the one that its package names them in."""
+    """Return the module that names of layers are relative to.
+
+    For a network of another package, that is the module that this package names them in.
+    """
     return model.network if isinstance(model, ForeignSegmenter) else model
 
 
 def check_layer(model: nn.Module, name: str, key: str) -> str:
-    """`name`, if it is a layer that is called; `key` is the setting that names it.
+    """Return `name` if it is a layer that is called.
+
+    Args:
+        model: from `build_model`.
+        name: of a layer.
+        key: the setting that names it, for messages.
 
     Raises:
-        ConfigError: naming the nearest layers; a layer of a frozen backbone, which is not called where features are read.
+        ConfigError: there is no such layer, with the nearest names; or it is a layer of a frozen
+            backbone, which is not called when features are read.
     """
-    called = (
-        other for other, module in root_of(model).named_modules() if other and _is_called(module)
-    )
-    known = [other for other in called if not _is_frozen(model, other)]
+    known = []
+    for other, module in root_of(model).named_modules():
+        if other and _is_called(module) and not in_frozen_backbone(model, other):
+            known.append(other)
     if name in known:
         return name
     near = ", ".join(
         difflib.get_close_matches(name, known, n=3, cutoff=0.5) or candidate_layers(model)
     )
-    if _is_frozen(model, name):
+    if in_frozen_backbone(model, name):
         raise ConfigError(
-            f"{key}: {name!r} lies in the frozen backbone, whose features are computed once; name a layer of the head, such as {near}"
+            f"{key}: {name!r} is in the frozen backbone, whose features are computed once; name a "
+            f"layer of the head, such as {near}"
         )
     raise ConfigError(f"{key}: the network has no layer {name!r}; name one of it, such as {near}")
 
 
-def _is_frozen(model: nn.Module, name: str) -> bool:
-    return is_split(model) and f"{name}.".startswith(FROZEN_PREFIX)
-
-
 def candidate_layers(model: nn.Module) -> list[str]:
-    """Some names to choose from: the last layers of the upper two levels."""
-    names = [
-        name
-        for name, module in root_of(model).named_modules()
-        if name.count(".") < 2 and name and _is_called(module)
-    ]
-    return [name for name in names if not _is_frozen(model, name)][-NUM_CANDIDATES:]
+    """Return some names to choose from: the last layers of the upper two levels."""
+    names = []
+    for name, module in root_of(model).named_modules():
+        is_upper = bool(name) and name.count(".") < 2
+        if is_upper and _is_called(module) and not in_frozen_backbone(model, name):
+            names.append(name)
+    return names[-NUM_CANDIDATES:]
 
 
 def _is_called(module: nn.Module) -> bool:
-    return type(module).forward is not nn.Module.forward  # a ModuleList has none of its own
+    """Return whether a module has a forward of its own; a ModuleList has none."""
+    return type(module).forward is not nn.Module.forward
 
 
 def replace_layer(root: nn.Module, name: str, layer: nn.Module) -> None:
-    """Put `layer` in the place of the one called `name`, in its mode (training or evaluation)."""
+    """Replace the layer called `name`; the new one takes its mode (training or evaluation)."""
     parent, _, leaf = name.rpartition(".")
     layer.train(root.get_submodule(name).training)
     setattr(root.get_submodule(parent), leaf, layer)
 
 
 def put_behind(model: nn.Module, name: str, layer: nn.Module) -> None:
-    """Change `model` so that the output of the layer called `name` (see `check_layer`) passes through `layer`."""
+    """Pass the output of the layer called `name` (see `check_layer`) through `layer`, in place."""
     root = root_of(model)
-    replace_layer(root, name, Followed(root.get_submodule(name), layer))
+    replace_layer(root, name, Chained(root.get_submodule(name), layer))

@@ -1,4 +1,4 @@
-"""What training and scoring do alike to images and models."""
+"""Prepare images and models in the same way for training and scoring."""
 
 from typing import Literal
 
@@ -16,24 +16,24 @@ def images_to_tensor(
     device: torch.device | str = "cpu",
     memory_format: torch.memory_format = torch.contiguous_format,
 ) -> torch.Tensor:
-    """A network's input.
+    """Return images as the input of a network.
 
     Args:
         images: uint8 array of shape (N, H, W, 3).
-        normalize: `imagenet` subtracts ImageNet's mean and divides by its deviation; `none` only scales to [0, 1].
-        device: where the tensor lies; bytes are moved, floats are made there.
-        memory_format: `channels_last` costs no copy, images are decoded so.
+        normalize: `imagenet` subtracts the mean of ImageNet and divides by its standard deviation;
+            `none` only scales to [0, 1].
+        device: of the tensor. Bytes are moved to it, and become floats there.
+        memory_format: `channels_last` costs no copy, as images are decoded in it.
 
     Returns:
         float32 tensor of shape (N, 3, H, W).
     """
     count, height, width, channels = images.shape
-    own = (
-        images if images.flags.writeable and images.flags.c_contiguous else images.copy()
-    )  # torch warns of others
+    is_own = images.flags.writeable and images.flags.c_contiguous  # torch warns about others
+    own = images if is_own else images.copy()
     rows = torch.from_numpy(own).to(device).view(count, height, width * channels).float().div_(255)
     if normalize == "imagenet":
-        # A whole row at a time: a vector of three channels is too short for the processor's vector units.
+        # A whole row at a time: three channels are too few for the processor's vector units.
         mean, std = (
             torch.tensor(values, device=device).repeat(width)
             for values in (IMAGENET_MEAN, IMAGENET_STD)
@@ -47,7 +47,7 @@ def images_to_tensor(
 
 
 def set_batch_norm_momentum(model: nn.Module, momentum: float | None) -> None:
-    """Give every batch normalisation layer of `model` this momentum (None: a plain average over all batches)."""
+    """Set the momentum of every batch normalisation layer; None averages all batches alike."""
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.momentum = momentum

@@ -1,4 +1,4 @@
-"""Networks in two parts: a backbone that gives feature maps, and a head that makes logits of them."""
+"""Networks in two parts: a backbone returns feature maps, and a head turns them into logits."""
 
 from collections.abc import Iterable
 
@@ -6,23 +6,23 @@ import torch
 from torch import nn
 
 Maps = tuple[torch.Tensor, ...]
+"""Feature maps (N, c, h, w), from fine to coarse."""
 
 COARSEST = "coarsest"
 """Name of the layer, in a network and in its head alone, through which the coarsest map passes."""
 
-
 BACKBONE_MAPS = "backbone_maps"
-"""What `strategy.feature_layer` calls the two coarsest maps together; no layer has this name."""
+"""The value of `strategy.feature_layer` for the two coarsest maps; no layer has this name."""
 
 
 class SplitNetwork(nn.Module):
-    """A network in two parts, of which the first may keep its weights.
+    """A network in two parts; the first of them may be frozen.
 
-    A subclass says how its backbone is called (`maps`), what follows (`logits`), and gives the second
-    part as a network of its own (`head_network`).
+    A subclass calls its backbone (`maps`) and its head (`logits`), and returns the head as a
+    network of its own (`head_network`).
 
     Args:
-        backbone: what comes before the maps.
+        backbone: computes the maps.
         is_frozen: whether the backbone keeps its weights and its batch norm's statistics.
     """
 
@@ -36,12 +36,12 @@ class SplitNetwork(nn.Module):
             self.keep_statistics(["backbone"])
 
     def keep_statistics(self, names: Iterable[str]) -> None:
-        """Leave the modules of these names in evaluation mode, whatever the mode of the network."""
+        """Keep the modules of these names in evaluation mode, whatever the mode of the network."""
         self._kept = (*self._kept, *names)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> "SplitNetwork":
-        """Switch to training (or evaluation) mode; what is kept stays in evaluation mode."""
+        """Switch to training or evaluation mode, except for modules of `keep_statistics`."""
         super().train(mode)
         for name in self._kept:
             self.get_submodule(name).eval()
@@ -49,38 +49,40 @@ class SplitNetwork(nn.Module):
 
     @property
     def hidden_layer(self) -> str | None:
-        """The name of the layer that the last one reads; None where it is not known."""
+        """The name of the layer whose output the last layer reads; None if it is not known."""
         raise NotImplementedError
 
     def maps(self, images: torch.Tensor) -> Maps:
-        """Feature maps (N, c, h, w) of images (N, 3, H, W), from fine to coarse."""
+        """Return the feature maps (N, c, h, w) of images (N, 3, H, W), from fine to coarse."""
         raise NotImplementedError
 
     def logits(self, maps: Maps) -> torch.Tensor:
-        """Logits (N, C, h, w) from maps."""
+        """Return logits (N, C, h, w) of feature maps."""
         raise NotImplementedError
 
     def head_network(self) -> nn.Module:
-        """From a tuple of maps to logits: what is behind the backbone, with this network's layers under their names here.
+        """Return the head as a network from maps to logits.
 
-        It can be traced, folded, and given dropout or taps as a whole network can.
+        It shares the layers of this network under the same names, and can be traced, folded, and
+        given dropout or taps as a whole network can.
         """
         raise NotImplementedError
 
     def forward(self, inputs: torch.Tensor | Maps) -> torch.Tensor:
-        """Logits (N, C, h, w) from images (N, 3, H, W), or from their maps."""
+        """Return logits (N, C, h, w) of images (N, 3, H, W), or of their maps."""
         return self.logits(inputs if isinstance(inputs, tuple) else self.maps(inputs))
 
 
 def through(coarsest: nn.Module, maps: Maps, num_maps: int) -> Maps:
-    """The maps, the last of them passed through a layer; without asking for their number, which a traced tuple does not know."""
+    """Return the maps with the last of them passed through the layer `coarsest`.
+
+    A traced tuple does not know its length, so `num_maps` gives it.
+    """
     return (*(maps[number] for number in range(num_maps - 1)), coarsest(maps[num_maps - 1]))
 
 
 def trained_part(network: nn.Module) -> nn.Module:
-    """The part that is computed for every batch: of a frozen network its head."""
-    return (
-        network.head_network()
-        if isinstance(network, SplitNetwork) and network.is_frozen
-        else network
-    )
+    """Return the part that is computed for every batch: the head if the network is frozen."""
+    if isinstance(network, SplitNetwork) and network.is_frozen:
+        return network.head_network()
+    return network

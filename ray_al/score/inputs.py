@@ -10,7 +10,7 @@ import torch
 
 from ray_al.features.layout import MapLayout
 from ray_al.models import images_to_tensor
-from ray_al.models.composed import Maps
+from ray_al.models.split import Maps
 from ray_al.score.transforms import apply
 
 NetworkInput = torch.Tensor | Maps

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import torch
 from torch import fx, nn
 
-from ray_al.models.build import ForeignSegmenter
 from ray_al.models.features import FeatureNetwork
+from ray_al.models.foreign import ForeignSegmenter
 from ray_al.models.layers import replace_layer, root_of, trace
 
 logger = logging.getLogger(__name__)

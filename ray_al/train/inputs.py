@@ -11,7 +11,7 @@ from ray_al.core.seeding import generator
 from ray_al.core.types import TrainPlan
 from ray_al.features.source import FeatureSource
 from ray_al.models import images_to_tensor
-from ray_al.models.composed import Maps
+from ray_al.models.split import Maps
 from ray_al.train.augment import augment
 from ray_al.train.samples import LabelledImages
 

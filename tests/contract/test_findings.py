@@ -357,7 +357,7 @@ def test_masks_that_belong_to_no_image_are_mentioned(tmp_path):
         ({"nearest_color": True}, "data.nearest_color: true has no effect"),
         (
             {"mask_encoding": "colors", "colors": ((0, 0, 0), (1, 1, 1), (0, 0, 0))},
-            r"\[0, 0, 0\] stands for several classes",
+            r"\[0, 0, 0\] is the colour of several classes",
         ),
         (
             {"mask_encoding": "colors", "colors": ((0, 0, 0), (1, 1, 1), (0, 0, 256))},
@@ -441,8 +441,7 @@ def test_pictures_of_kinds_that_are_not_read_are_mentioned(tmp_path, caplog):
     check_start(dataset)
     assert [one.name for one in dataset.findings] == ["unread_files"] * 2
     assert (
-        "2 files below images/ are passed over: images/train/a.heic, images/train/b.GIF"
-        in caplog.text
+        "2 files below images/ are not read: images/train/a.heic, images/train/b.GIF" in caplog.text
     )
 
 

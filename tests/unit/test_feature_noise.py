@@ -14,7 +14,7 @@ from ray_al.core.seeding import generator
 from ray_al.driver.check_strategy import check_strategy
 from ray_al.models import build_model
 from ray_al.models.feature_noise import MapDropout, MapNoise, PassKey
-from ray_al.models.layers import KeptWhole
+from ray_al.models.layers import TraceLeaf
 from ray_al.score.passes.networks import FeaturePasses
 
 KEY = PassKey(seed=3, cycle=2, number=5)
@@ -110,7 +110,7 @@ def test_what_passes_ask_for():
     assert PASSES.parse({"kind": "noise", "noise": 0.1}).change() == MapNoise(0.1)
 
 
-class Counted(KeptWhole):
+class Counted(TraceLeaf):
     """A backbone that counts how often it is called."""
 
     def __init__(self, backbone: nn.Module) -> None:

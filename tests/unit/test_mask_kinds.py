@@ -9,7 +9,8 @@ from test_pictures import FRAMES, chunk, png, saved, tiff
 
 from ray_al.core.errors import DataError
 from ray_al.core.types import Box
-from ray_al.datasets.masks import MaskDecoder, open_mask_bytes, read_mask, read_mask_size
+from ray_al.datasets.mask_files import open_mask_bytes
+from ray_al.datasets.masks import MaskDecoder, read_mask, read_mask_size
 
 IDS = np.array([[0, 1, 2, 2, 1, 0], [2, 2, 1, 0, 0, 1]], np.uint8)
 BIG = np.repeat(np.repeat(IDS, 16, 0), 16, 1)

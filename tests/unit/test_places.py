@@ -182,7 +182,7 @@ def test_files_with_odd_names_are_listed_and_read(tmp_path, root):
 @pytest.mark.parametrize(
     ("root", "words"),
     [
-        ("memory://none", "synthetic scenes are written to a disk alone"),
+        ("memory://none", "synthetic scenes are only written to a disk"),
         ("{file}/data", "a part of the path is no folder"),
         ("{file}", "a part of the path is no folder"),
     ],

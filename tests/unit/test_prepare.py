@@ -5,8 +5,8 @@ from torch import nn
 
 from ray_al.core.model import ModelConfig
 from ray_al.models import build_model
-from ray_al.models.build import ForeignSegmenter
 from ray_al.models.dropout import PassDropout, with_dropout
+from ray_al.models.foreign import ForeignSegmenter
 from ray_al.score.prepare import prepare_network
 
 

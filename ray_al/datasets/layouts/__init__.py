@@ -1,1 +1,1 @@
-"""Layouts of data sets, one file each."""
+"""The built-in layouts of data sets, one file each."""

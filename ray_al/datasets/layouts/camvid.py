@@ -1,4 +1,7 @@
-"""CamVid as EquAL uses it (Brostow et al., 2009)."""
+"""CamVid with 11 classes, as EquAL uses it.
+
+Brostow et al., "Semantic object classes in video: a high-definition ground truth database", 2009.
+"""
 
 from typing import ClassVar, Literal
 
@@ -8,7 +11,7 @@ from ray_al.datasets.listing import IMAGE_SUFFIXES, MASK_SUFFIXES, Files, match
 
 
 class CamvidLayout(Layout):
-    """train/ trainannot/ val/ valannot/ test/ testannot/; ids 0 to 10, 11 is void."""
+    """Folders train/, trainannot/, val/, valannot/, test/, testannot/; ids 0 to 10, 11 is void."""
 
     kind: Literal["camvid"] = "camvid"
     class_names: ClassVar[tuple[str, ...]] = (
@@ -23,10 +26,11 @@ class CamvidLayout(Layout):
     void_ids: ClassVar[frozenset[int]] = frozenset({IGNORE_INDEX, 11})
 
     def list_split(self, root: str, split: str) -> Split:
+        """Return the images of `<split>/` with their masks in `<split>annot/`."""
         return list_beside(root, split)
 
 
 def list_beside(root: str, split: str) -> Split:
-    """Images of `<split>/` with the masks of the same name in `<split>annot/`."""
+    """Return the images of `<split>/` with the masks of the same name in `<split>annot/`."""
     images = Files(root, split, IMAGE_SUFFIXES)
     return match(images, Files(root, f"{split}annot", MASK_SUFFIXES))

@@ -1,4 +1,7 @@
-"""Cityscapes (Cordts et al., 2016)."""
+"""Cityscapes.
+
+Cordts et al., "The Cityscapes dataset for semantic urban scene understanding", CVPR 2016.
+"""
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -11,13 +14,16 @@ if TYPE_CHECKING:
     from ray_al.core.config import DataConfig
 
 LABEL_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
-"""The labelIds of the 19 classes that are trained, in their order."""
+"""The labelIds of the 19 classes that are trained, in the order of their class ids."""
 IGNORED_LABEL_IDS = tuple(label for label in range(34) if label not in LABEL_IDS)
 PNG = frozenset({".png"})
 
 
 class CityscapesLayout(Layout):
-    """leftImg8bit/ and gtFine/: labelIds, mapped to the 19 training classes, or labelTrainIds."""
+    """Folders leftImg8bit/ and gtFine/ with masks of labelTrainIds, or of labelIds.
+
+    The labelIds are mapped to the 19 classes that are trained.
+    """
 
     kind: Literal["cityscapes"] = "cityscapes"
     class_names: ClassVar[tuple[str, ...]] = (
@@ -34,9 +40,9 @@ class CityscapesLayout(Layout):
     void_ids: ClassVar[frozenset[int]] = frozenset({IGNORE_INDEX, *IGNORED_LABEL_IDS})
 
     def list_split(self, root: str, split: str) -> Split:
-        """Images of leftImg8bit/<split>/<city>/ with their masks in gtFine/.
+        """Return the images of leftImg8bit/<split>/<city>/ with their masks in gtFine/.
 
-        The masks are of the one kind that the whole data set is read with.
+        All masks of a data set are of one kind, labelIds or labelTrainIds.
         """
         kind = "labelTrainIds" if _uses_train_ids(root) else "labelIds"
         found = list_files(root, f"gtFine/{split}", PNG)
@@ -54,19 +60,20 @@ class CityscapesLayout(Layout):
         return Split(images=tuple(files[0] for files in images.values()), findings=tuple(findings))
 
     def numbers(self, data: "DataConfig", root: str, num_names: int) -> MaskNumbers | None:
+        """Return the class ids of labelIds; None if the masks hold labelTrainIds."""
         if _uses_train_ids(root):
             return None
         num_classes = len(self.class_names)
         if data.ignore_ids or data.mask_encoding == "colors" or num_names != num_classes:
             raise ConfigError(
                 f"data.dataset {self.kind!r}: masks of labelIds hold {num_classes} fixed classes; "
-                "leave out data.ignore_ids, data.mask_encoding and data.class_names, or put masks "
-                "of labelTrainIds there"
+                "leave out data.ignore_ids, data.mask_encoding and data.class_names, or add masks "
+                "of labelTrainIds"
             )
         id_map = {label: class_id for class_id, label in enumerate(LABEL_IDS)}
         return MaskNumbers(id_map=id_map, ignored=IGNORED_LABEL_IDS)
 
 
 def _uses_train_ids(root: str) -> bool:
-    """Whether gtFine/ holds labelTrainIds."""
+    """Return whether gtFine/ holds labelTrainIds."""
     return any(path.endswith("_labelTrainIds.png") for path in list_files(root, "gtFine", PNG))

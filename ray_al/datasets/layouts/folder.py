@@ -1,4 +1,4 @@
-"""Folders of images and masks."""
+"""A folder of images and one of masks."""
 
 from typing import Literal
 
@@ -7,12 +7,15 @@ from ray_al.datasets.listing import IMAGE_SUFFIXES, MASK_SUFFIXES, Files, match,
 
 
 class FolderLayout(Layout):
-    """images/<split>/… and masks/<split>/…, or images/ and masks/ with lists <split>.txt."""
+    """Folders images/<split>/ and masks/<split>/, or images/ and masks/ with lists <split>.txt."""
 
     kind: Literal["folder"] = "folder"
 
     def list_split(self, root: str, split: str) -> Split:
-        """Images of a split; a mask has the same path without its suffix, and may be missing."""
+        """Return the images of a split with their masks.
+
+        A mask has the path of its image, except for the suffix, and may be missing.
+        """
         wanted = read_lines(root, f"{split}.txt")
         below = "" if wanted is not None else split
         images = Files(root, "images", IMAGE_SUFFIXES, below=below)

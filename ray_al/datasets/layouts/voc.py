@@ -1,4 +1,7 @@
-"""Pascal VOC (Everingham et al., 2010)."""
+"""Pascal VOC.
+
+Everingham et al., "The Pascal visual object classes (VOC) challenge", IJCV 2010.
+"""
 
 from typing import ClassVar, Literal
 
@@ -7,7 +10,10 @@ from ray_al.datasets.listing import IMAGE_SUFFIXES, MASK_SUFFIXES, Files, match,
 
 
 class VocLayout(Layout):
-    """JPEGImages, SegmentationClass (palette indices, border 255), ImageSets/Segmentation."""
+    """Folders JPEGImages/, SegmentationClass/ and ImageSets/Segmentation/.
+
+    Masks hold palette indices, and 255 at borders.
+    """
 
     kind: Literal["voc"] = "voc"
     class_names: ClassVar[tuple[str, ...]] = (
@@ -23,7 +29,7 @@ class VocLayout(Layout):
     )  # fmt: skip
 
     def list_split(self, root: str, split: str) -> Split:
-        """Images that ImageSets/Segmentation/<split>.txt names."""
+        """Return the images that ImageSets/Segmentation/<split>.txt names."""
         name = f"ImageSets/Segmentation/{split}.txt"
         wanted = read_lines(root, name)
         images = Files(root, "JPEGImages", IMAGE_SUFFIXES)

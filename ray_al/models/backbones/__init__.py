@@ -1,1 +1,1 @@
-"""Networks that give feature maps, a file each."""
+"""The built-in backbones, which return feature maps, one file each."""

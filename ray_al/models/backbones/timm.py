@@ -1,24 +1,28 @@
 """Networks of the package timm."""
 
 import difflib
+from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from ray_al.core.errors import ConfigError
 from ray_al.core.variants import Backbone
+from ray_al.models.messages import shortened
 
 if TYPE_CHECKING:
     from torch import nn
 
 FINEST_STRIDE = 4
-"""Of the maps that are taken where none are named: finer ones see little and are large."""
+"""Smallest stride of the maps that are taken if none are named: finer ones are large and see
+little."""
 
 
 class TimmBackbone(Backbone):
-    """Any network of timm that gives features: convolutional ones, and vision transformers such as DINOv2.
+    """Any network of timm that gives features.
 
-    Oquab and others, "DINOv2: Learning Robust Visual Features without Supervision", TMLR 2024.
+    That are convolutional ones, and vision transformers such as DINOv2 (Oquab et al., "DINOv2:
+    Learning Robust Visual Features without Supervision", TMLR 2024).
     """
 
     kind: Literal["timm"] = "timm"
@@ -36,10 +40,12 @@ class TimmBackbone(Backbone):
     """Further arguments of `timm.create_model`."""
 
     def build(self, weights: str) -> "nn.Module":
-        """As `Backbone.build`. Transformers take any size that their patches divide."""
-        from ray_al.models.networks.timm import (
-            ChosenMaps,
-        )  # torch, which settings alone do not need
+        """Build the network; see `Backbone.build`.
+
+        Transformers take any size that their patches divide.
+        """
+        # These import torch, which settings alone do not need.
+        from ray_al.models.networks.timm import ChosenMaps
         from ray_al.models.weights import load_backbone_state
 
         network = self._network(pretrained=weights == "backbone")
@@ -53,7 +59,7 @@ class TimmBackbone(Backbone):
         ]
         return ChosenMaps(network, chosen)
 
-    def _network(self, *, pretrained: bool) -> Any:
+    def _network(self, *, pretrained: bool) -> Any:  # timm gives its networks no type
         timm = self._package()
         options = {
             "pretrained": pretrained,
@@ -67,35 +73,34 @@ class TimmBackbone(Backbone):
             except TypeError:  # not a transformer: any size passes through it
                 return timm.create_model(self.name, **options)
         except (TypeError, AssertionError, AttributeError, IndexError, KeyError) as error:
-            text = " ".join(str(error).split())[:300]
-            message = f"model.backbone: timm's {self.name} gives no such maps (maps={self.maps}, args={self.args}): {text or type(error).__name__}"
             raise ConfigError(
-                f"{message}; correct model.backbone.maps or args, or choose another network"
+                f"model.backbone: timm's {self.name} gives no such maps (maps={self.maps}, "
+                f"args={self.args}): {shortened(error) or type(error).__name__}; correct "
+                "model.backbone.maps or args, or choose another network"
             ) from None
-        except Exception as error:
+        except Exception as error:  # a download fails with errors of several packages
             if not pretrained:
                 raise
-            text = " ".join(str(error).split())[
-                :300
-            ]  # a download fails with errors of several packages
-            message = f"model.weights 'backbone': download failed ({type(error).__name__}: {text})"
             raise ConfigError(
-                f"{message}; fetch it where there is a network, or give a file's path, or 'none'"
+                f"model.weights 'backbone': download failed ({type(error).__name__}: "
+                f"{shortened(error)}); download it where there is a network, or give a file's "
+                "path, or 'none'"
             ) from None
 
-    def _package(self) -> Any:
+    def _package(self) -> ModuleType:
+        """Return timm, once it is known that it has the network."""
         try:
-            import timm
+            import timm  # an optional package
         except ImportError:
             raise ConfigError(
                 "model.backbone.kind 'timm': the package timm is missing; install ray_al[models]"
             ) from None
         if not timm.is_model(self.name):
-            near = difflib.get_close_matches(self.name, timm.list_models(), n=3, cutoff=0.4) or [
-                "resnet18",
-                "tf_efficientnet_lite0",
-            ]
+            near = difflib.get_close_matches(self.name, timm.list_models(), n=3, cutoff=0.4)
+            names = ", ".join(near or ["resnet18", "tf_efficientnet_lite0"])
             raise ConfigError(
-                f"model.backbone.name {self.name!r}: timm has no such network; name one of it, such as {', '.join(near)}"
+                f"model.backbone.name {self.name!r}: timm has no such network; name one of it, "
+                f"such as {names}"
             )
-        return timm
+        package: ModuleType = timm
+        return package

@@ -15,20 +15,22 @@ if TYPE_CHECKING:
 class TorchvisionBackbone(Backbone):
     """Any classification network of torchvision, cut at named layers.
 
-    Source of the cut: `torchvision.models.feature_extraction.create_feature_extractor`.
+    It is cut by `torchvision.models.feature_extraction.create_feature_extractor`. Imports are
+    within functions because they import torch, which settings alone do not need.
     """
 
     kind: Literal["torchvision"] = "torchvision"
     name: str = "mobilenet_v2"
     """Name of a classification network of torchvision."""
     layers: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
-    """Names of the layers whose outputs are the maps; null takes the last layer of each stride of 4, 8, 16 and 32."""
+    """Names of the layers whose outputs are the maps; null takes the last layer of each stride of
+    4, 8, 16 and 32.
+    """
 
     def build(self, weights: str) -> "nn.Module":
-        """As `Backbone.build`."""
+        """Build the network; see `Backbone.build`."""
         from torchvision.models.feature_extraction import create_feature_extractor
 
-        # torch, which settings alone do not need
         from ray_al.models.networks.torchvision import MapExtractor, last_layers, some_layers
         from ray_al.models.weights import load_backbone_state
 
@@ -38,7 +40,8 @@ class TorchvisionBackbone(Backbone):
         layers = self.layers or last_layers(network)
         if not layers:
             raise ConfigError(
-                f"model.backbone.layers: {self.name} has no layers that could be found; name some of {some_layers(network)}"
+                f"model.backbone.layers: {self.name} has no layers that could be found; name some "
+                f"of {some_layers(network)}"
             )
         extractor = create_feature_extractor(network, {layer: layer for layer in layers})
         if weights not in ("none", "backbone"):
@@ -53,36 +56,33 @@ class TorchvisionBackbone(Backbone):
         if self.name not in known:
             near = difflib.get_close_matches(self.name, known, n=3, cutoff=0.4) or known
             raise ConfigError(
-                f"model.backbone.name {self.name!r}: torchvision has no such classification network; name one of it, such as {', '.join(near)}"
+                f"model.backbone.name {self.name!r}: torchvision has no such classification "
+                f"network; name one of it, such as {', '.join(near)}"
             )
+        pretrained = "DEFAULT" if weights == "backbone" else None
         try:
-            network: nn.Module = get_model(
-                self.name, weights="DEFAULT" if weights == "backbone" else None
-            )
+            network: nn.Module = get_model(self.name, weights=pretrained)
         except OSError as error:
-            message = f"model.weights {weights!r}: download failed ({error})"
             raise ConfigError(
-                f"{message}; fetch it where there is a network, or give a file's path, or 'none'"
+                f"model.weights {weights!r}: download failed ({error}); download it where there is "
+                "a network, or give a file's path, or 'none'"
             ) from None
         return network
 
     def _check_layers(self, network: "nn.Module", layers: tuple[str, ...]) -> None:
-        """Refuse layers that are not there."""
+        """Refuse layers that the network does not have."""
         from torchvision.models.feature_extraction import get_graph_node_names
 
         from ray_al.models.networks.torchvision import some_layers
 
-        nodes = get_graph_node_names(network, suppress_diff_warning=True)[1]
-        names = {
-            ".".join(node.split(".")[:length])
-            for node in nodes
-            for length in range(1, node.count(".") + 2)
-        }
+        names = set()
+        for node in get_graph_node_names(network, suppress_diff_warning=True)[1]:
+            parts = node.split(".")
+            names |= {".".join(parts[: length + 1]) for length in range(len(parts))}
         for layer in layers:
             if layer not in names:
-                near = difflib.get_close_matches(layer, sorted(names), n=3, cutoff=0.5) or [
-                    some_layers(network)
-                ]
+                near = difflib.get_close_matches(layer, sorted(names), n=3, cutoff=0.5)
                 raise ConfigError(
-                    f"model.backbone.layers {layer!r}: {self.name} has no such layer; name one of it, such as {', '.join(near)}"
+                    f"model.backbone.layers {layer!r}: {self.name} has no such layer; name one of "
+                    f"it, such as {', '.join(near) or some_layers(network)}"
                 )

@@ -1,1 +1,1 @@
-"""What turns feature maps into logits, a file each."""
+"""The built-in heads, which turn feature maps into logits, one file each."""

@@ -1,7 +1,8 @@
 """A small feature pyramid.
 
-Lin and others, "Feature Pyramid Networks for Object Detection", CVPR 2017 (lateral 1x1 convolutions and
-the sum from coarse to fine), with depthwise 3x3 smoothing and the image's mean added at the coarsest map.
+Lin et al., "Feature Pyramid Networks for Object Detection", CVPR 2017: lateral 1x1 convolutions and
+a sum from coarse to fine. The smoothing is a depthwise 3x3 convolution here, and the mean of the
+image is added at the coarsest map.
 """
 
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class FpnHead(Head):
-    """A pyramid over all maps; logits come at the finest one."""
+    """A pyramid over all maps, which gives logits at the size of the finest one."""
 
     kind: Literal["fpn"] = "fpn"
     hidden_layer: ClassVar[str] = "smooth.0"
@@ -27,7 +28,7 @@ class FpnHead(Head):
     """Probability that a channel is dropped before the last layer in training."""
 
     def build(self, channels: Sequence[int], num_classes: int) -> "nn.Module":
-        """As `Head.build`."""
+        """Build the network; see `Head.build`."""
         from ray_al.models.networks.fpn import Fpn  # torch, which settings alone do not need
 
         return Fpn(channels, num_classes, self.width, self.dropout)

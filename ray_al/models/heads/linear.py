@@ -1,6 +1,7 @@
-"""A linear classifier of every cell: how much the features themselves tell.
+"""A linear classifier of every cell, which shows how good the features themselves are.
 
-Alain and Bengio, "Understanding intermediate layers using linear classifier probes", ICLR workshop 2017.
+Alain and Bengio, "Understanding intermediate layers using linear classifier probes", ICLR workshop
+2017.
 """
 
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class LinearHead(Head):
-    """A 1x1 convolution; logits come at the finest map that it reads."""
+    """A 1x1 convolution, which gives logits at the size of the finest map that it reads."""
 
     kind: Literal["linear"] = "linear"
     hidden_layer: ClassVar[str] = "joined"
@@ -27,11 +28,13 @@ class LinearHead(Head):
     """Probability that a channel is dropped in training."""
 
     def build(self, channels: Sequence[int], num_classes: int) -> "nn.Module":
-        """As `Head.build`."""
+        """Build the network; see `Head.build`."""
         from ray_al.models.networks.linear import Linear  # torch, which settings alone do not need
 
         chosen = tuple(range(len(channels))) if self.maps is None else self.maps
         if max(chosen) >= len(channels) or list(chosen) != sorted(set(chosen)):
-            message = f"model.head.maps: {list(chosen)}; model.backbone gives the {len(channels)} maps 0 to {len(channels) - 1}"
-            raise ConfigError(f"{message}; name some of these, from fine to coarse, each once")
+            raise ConfigError(
+                f"model.head.maps: {list(chosen)}; model.backbone gives the {len(channels)} maps 0 "
+                f"to {len(channels) - 1}; name some of these, from fine to coarse, each once"
+            )
         return Linear(channels, num_classes, chosen, self.dropout)

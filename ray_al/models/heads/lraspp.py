@@ -1,7 +1,8 @@
 """Lite reduced atrous spatial pyramid pooling.
 
-Howard and others, "Searching for MobileNetV3", ICCV 2019, section 6.4 and figure 10, as torchvision
-builds it: the image's mean chooses among channels of the coarse map, which then joins the fine one.
+Howard et al., "Searching for MobileNetV3", ICCV 2019, section 6.4 and figure 10, as torchvision
+builds it: the mean of the image weights the channels of the coarse map, whose logits are added to
+those of the fine map.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class LrasppHead(Head):
-    """Reads two maps; logits come at the finer one of them."""
+    """A head over two maps, which gives logits at the size of the finer one."""
 
     kind: Literal["lraspp"] = "lraspp"
     hidden_layer: ClassVar[str] = "cbr"
@@ -33,16 +34,19 @@ class LrasppHead(Head):
     """
 
     def build(self, channels: Sequence[int], num_classes: int) -> "nn.Module":
-        """As `Head.build`."""
+        """Build the network; see `Head.build`."""
         from ray_al.models.networks.lraspp import Lraspp  # torch, which settings alone do not need
 
         count = len(channels)
         if count < 2:
             raise ConfigError(
-                f"model.head.kind 'lraspp': it reads two maps, model.backbone gives {count}; name more layers there, or choose linear or fpn"
+                f"model.head.kind 'lraspp': it reads two maps, model.backbone gives {count}; name "
+                "more layers there, or choose linear or fpn"
             )
         fine, coarse = self.maps or (min(1, count - 2), count - 1)
         if not fine < coarse < count:
-            message = f"model.head.maps: {fine} and {coarse} of the {count} maps 0 to {count - 1} that model.backbone gives"
-            raise ConfigError(f"{message}; name a finer and then a coarser one of these")
+            raise ConfigError(
+                f"model.head.maps: {fine} and {coarse} of the {count} maps 0 to {count - 1} that "
+                "model.backbone gives; name a finer and then a coarser one of these"
+            )
         return Lraspp(channels, num_classes, self.width, (fine, coarse), self.dropout)

@@ -1,1 +1,1 @@
-"""The networks behind heads and backbones, apart from their settings, which can be read without torch."""
+"""The torch modules of heads and backbones, whose settings can be read without torch."""

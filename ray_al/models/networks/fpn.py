@@ -8,7 +8,14 @@ from torch import nn
 
 
 class Fpn(nn.Module):
-    """Logits (N, C, h, w) at the finest of the maps (N, c, h, w)."""
+    """Gives logits (N, C, h, w) at the size of the finest of the maps (N, c, h, w).
+
+    Args:
+        channels: of the maps, from fine to coarse.
+        num_classes: C.
+        width: number of channels in the pyramid.
+        dropout: probability that a channel is dropped in training.
+    """
 
     def __init__(
         self, channels: Sequence[int], num_classes: int, width: int, dropout: float
@@ -23,7 +30,7 @@ class Fpn(nn.Module):
         self.classifier = nn.Conv2d(width, num_classes, 1)
 
     def forward(self, maps: tuple[torch.Tensor, ...]) -> torch.Tensor:
-        """Logits (N, C, h, w)."""
+        """Return logits (N, C, h, w)."""
         coarsest = len(self.lateral) - 1
         context = self.context(maps[coarsest].mean((2, 3)))[:, :, None, None]
         pyramid = self.smooth[coarsest](self.lateral[coarsest](maps[coarsest]) + context)

@@ -8,7 +8,14 @@ from torch import nn
 
 
 class Linear(nn.Module):
-    """Logits (N, C, h, w) at the first of the chosen maps (N, c, h, w)."""
+    """Gives logits (N, C, h, w) at the size of the first of the chosen maps (N, c, h, w).
+
+    Args:
+        channels: of the maps, from fine to coarse.
+        num_classes: C.
+        chosen: numbers of the maps that are read.
+        dropout: probability that a channel is dropped in training.
+    """
 
     def __init__(
         self, channels: Sequence[int], num_classes: int, chosen: tuple[int, ...], dropout: float
@@ -20,23 +27,23 @@ class Linear(nn.Module):
         self.classifier = nn.Conv2d(self.norm.num_features, num_classes, 1)
 
     def forward(self, maps: tuple[torch.Tensor, ...]) -> torch.Tensor:
-        """Logits (N, C, h, w)."""
+        """Return logits (N, C, h, w)."""
         logits: torch.Tensor = self.classifier(self.dropout(self.norm(self.joined(maps))))
         return logits
 
 
 class Joined(nn.Module):
-    """Chosen maps as one of (N, sum of c, h, w), all as large as the first of them."""
+    """Joins chosen maps to one (N, sum of c, h, w), resized to the first of them."""
 
     def __init__(self, chosen: tuple[int, ...]) -> None:
         super().__init__()
         self.chosen = chosen
 
     def forward(self, maps: tuple[torch.Tensor, ...]) -> torch.Tensor:
-        """The joined map."""
+        """Return the joined map."""
         first = maps[self.chosen[0]]
         others = [
-            F.interpolate(maps[n], size=first.shape[-2:], mode="bilinear", align_corners=False)
-            for n in self.chosen[1:]
+            F.interpolate(maps[place], size=first.shape[-2:], mode="bilinear", align_corners=False)
+            for place in self.chosen[1:]
         ]
         return torch.cat([first, *others], dim=1)

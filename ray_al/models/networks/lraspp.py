@@ -8,7 +8,15 @@ from torch import nn
 
 
 class Lraspp(nn.Module):
-    """Logits (N, C, h, w) at the fine one of two maps (N, c, h, w)."""
+    """Gives logits (N, C, h, w) at the size of the finer of two maps (N, c, h, w).
+
+    Args:
+        channels: of all maps, from fine to coarse.
+        num_classes: C.
+        width: number of channels in the coarse branch.
+        maps: numbers of the fine and of the coarse map.
+        dropout: probability that a channel of the coarse branch is dropped in training.
+    """
 
     def __init__(
         self,
@@ -32,7 +40,7 @@ class Lraspp(nn.Module):
         self.high_classifier = nn.Conv2d(width, num_classes, 1)
 
     def forward(self, maps: tuple[torch.Tensor, ...]) -> torch.Tensor:
-        """Logits (N, C, h, w)."""
+        """Return logits (N, C, h, w)."""
         low, high = maps[self.fine], maps[self.coarse]
         values = self.cbr(high) * self.scale(high)
         values = F.interpolate(values, size=low.shape[-2:], mode="bilinear", align_corners=False)

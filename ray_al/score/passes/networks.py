@@ -8,9 +8,9 @@ import torch
 from torch import fx, nn
 
 from ray_al.core.errors import ConfigError
-from ray_al.models.build import ForeignSegmenter
 from ray_al.models.dropout import PassDropout, dropout_pass
 from ray_al.models.feature_noise import MapChange, PassKey
+from ray_al.models.foreign import ForeignSegmenter
 from ray_al.models.layers import root_of, trace
 from ray_al.models.split import Maps, SplitNetwork
 from ray_al.score.inputs import NetworkInput

@@ -1,0 +1,117 @@
+"""Findings about single files: unreadable images, masks that cannot be used, duplicates."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
+
+from ray_al.core.families.layouts import Finding
+from ray_al.datasets.catalog import Dataset
+from ray_al.datasets.findings import listed, summarized
+from ray_al.datasets.look import Look
+
+
+def image_findings(split: str, looks: Sequence[Look]) -> list[Finding]:
+    """Return a finding if images of a split cannot be used."""
+    errors = [look.image.error for look in looks if look.image.error]
+    if not errors:
+        return []
+    message = summarized(errors, len(looks), f"images of the split {split!r} cannot be used")
+    return [Finding(name="unreadable_images", severity="error", message=message)]
+
+
+def mask_findings(split: str, looks: Sequence[Look], *, people: bool = False) -> list[Finding]:
+    """Return findings if masks of a split are missing or cannot be used.
+
+    Test images may lack a mask: they are left out of the test.
+
+    Args:
+        split: the role of the split.
+        looks: at its images and masks.
+        people: whether people label the pool, so nothing reads its masks.
+    """
+    findings = []
+    missing = [look.file.uri for look in looks if look.file.mask_uri is None]
+    if missing and (split == "val" or (split == "train" and not people)):
+        message = f"{listed(missing)}: {_MISSING_MASK[split]}"
+        findings.append(Finding(name="missing_masks", severity="error", message=message))
+    errors = [look.mask.error for look in looks if look.mask.error]
+    if errors:
+        severity: Literal["error", "warning"] = (
+            "warning" if people and split == "train" else "error"
+        )
+        message = summarized(errors, len(looks), f"masks of the split {split!r} cannot be used")
+        findings.append(Finding(name="unusable_masks", severity=severity, message=message))
+    return findings
+
+
+_MISSING_MASK = {
+    "train": "this image has no mask; add it, or set label.annotator=files to have people label",
+    "val": "this validation image has no mask; add it, or take the image out of the split",
+}
+
+
+def same_files(seen: Mapping[str, Sequence[Look]]) -> list[tuple[str, str]]:
+    """Return the names of each pool and validation image that have the same content."""
+    names = _names_by_digest(seen["val"])
+    return [
+        (look.file.image_id, names[look.image.digest])
+        for look in seen["train"]
+        if look.image.digest in names
+    ]
+
+
+def _names_by_digest(looks: Iterable[Look]) -> dict[str, str]:
+    return {look.image.digest: look.file.image_id for look in looks if look.image.digest}
+
+
+def shared_images(dataset: Dataset, same_content: Sequence[tuple[str, str]]) -> list[Finding]:
+    """Return a finding if images are both in the pool and in the validation split.
+
+    Args:
+        dataset: whose splits are compared by the URIs of their images.
+        same_content: names of a pool and a validation image that are the same picture.
+    """
+    validation = {image.uri for image in dataset.splits["val"]}
+    names = [image.image_id for image in dataset.splits["train"] if image.uri in validation]
+    names += [f"{one} and {other}" for one, other in same_content if one != other]
+    if not names:
+        return []
+    return [
+        Finding(
+            name="shared_images",
+            severity="error",
+            message=f"{len(names)} images are both in the pool and in the validation split: "
+            f"{listed(names)}; every curve would be measured on what was trained on: take them out "
+            "of one, or, if that is intended, set data.allow=[shared_images]",
+        )
+    ]
+
+
+def duplicates_of(looks: Iterable[Look]) -> list[list[str]]:
+    """Return the names of images with the same content, in groups of two or more."""
+    names: dict[str, list[str]] = {}
+    for look in looks:
+        if look.image.digest:
+            names.setdefault(look.image.digest, []).append(look.file.image_id)
+    return [group for group in names.values() if len(group) > 1]
+
+
+def duplicate_images(duplicates: Sequence[Sequence[str]]) -> list[Finding]:
+    """Return a finding if there are groups of images with the same content."""
+    if not duplicates:
+        return []
+    groups = listed([" = ".join(group) for group in duplicates])
+    return [
+        Finding(
+            name="duplicate_images",
+            severity="warning",
+            message=f"{len(duplicates)} pictures have several names: {groups}",
+        )
+    ]
+
+
+def small_images(errors: Sequence[str], num: int) -> list[Finding]:
+    """Return a finding if some of the `num` images of the pool are too small for a region."""
+    if not errors:
+        return []
+    message = summarized(errors, num, "images of the pool have no region")
+    return [Finding(name="too_small", severity="error", message=message)]

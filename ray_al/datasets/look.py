@@ -1,0 +1,98 @@
+"""Look at an image and its mask and note what a check of the data set needs."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from ray_al.core.errors import DataError
+from ray_al.core.types import ImageFile
+from ray_al.datasets.catalog import Dataset
+from ray_al.datasets.images import decode_image, read_image_size
+from ray_al.datasets.masks import decode_mask
+from ray_al.datasets.read import read_data
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageLook:
+    """The facts about an image.
+
+    Attributes:
+        num_bytes, digest: of the file; 0 and empty if it was not read as a whole.
+        size: (height, width) in pixels; None if the image cannot be read.
+        error: why the image cannot be used.
+    """
+
+    num_bytes: int = 0
+    digest: str = ""
+    size: tuple[int, int] | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskLook:
+    """The facts about a mask.
+
+    Attributes:
+        error: why the mask cannot be used, its size included.
+        has_other_size: whether it cannot be used because its size is not that of its image.
+        counts: number of pixels by class id, int64 (256,); None without a usable mask.
+        void_numbers: the numbers in the mask that became "no label".
+    """
+
+    error: str | None = None
+    has_other_size: bool = False
+    counts: np.ndarray | None = None
+    void_numbers: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """The facts about an image and its mask."""
+
+    file: ImageFile
+    image: ImageLook
+    mask: MaskLook
+
+
+def look(file: ImageFile, dataset: Dataset, *, whole: bool = True) -> Look:
+    """Read an image and its mask.
+
+    Args:
+        file: of the image and its mask.
+        dataset: says how masks are decoded.
+        whole: whether the image is read as a whole, or its header alone.
+    """
+    image = _look_at_image(file.uri, whole=whole)
+    if file.mask_uri is None:
+        return Look(file=file, image=image, mask=MaskLook())
+    return Look(file=file, image=image, mask=_look_at_mask(file.mask_uri, dataset, image.size))
+
+
+def _look_at_image(uri: str, *, whole: bool) -> ImageLook:
+    num_bytes, digest = 0, ""
+    try:
+        if not whole:
+            return ImageLook(size=read_image_size(uri))
+        data = read_data(uri)
+        num_bytes, digest = len(data), hashlib.sha256(data).hexdigest()
+        height, width, _ = decode_image(data, uri).shape
+    except DataError as error:
+        return ImageLook(num_bytes=num_bytes, digest=digest, error=str(error))
+    return ImageLook(num_bytes=num_bytes, digest=digest, size=(height, width))
+
+
+def _look_at_mask(uri: str, dataset: Dataset, size: tuple[int, int] | None) -> MaskLook:
+    try:
+        mask = decode_mask(read_data(uri), uri, dataset.decoder)
+    except DataError as error:
+        return MaskLook(error=str(error))
+    height, width = mask.ids.shape
+    if size is not None and (height, width) != size:
+        words = (
+            f"{uri}: {height}x{width} pixels, its image {size[0]}x{size[1]}; export the mask at "
+            "the image's size"
+        )
+        return MaskLook(error=words, has_other_size=True)
+    counts = np.bincount(mask.ids.ravel(), minlength=256)
+    return MaskLook(counts=counts, void_numbers=mask.void_numbers)

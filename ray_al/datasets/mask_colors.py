@@ -1,0 +1,109 @@
+"""Decode masks whose values are colours."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ray_al.core.errors import DataError
+from ray_al.datasets.mask_decoder import (
+    DecodedMask,
+    MaskDecoder,
+    count_values,
+    decode_numbers,
+    map_values,
+)
+from ray_al.datasets.mask_files import OpenMask, transparent
+from ray_al.datasets.nearest import nearest_numbers
+
+
+def decode_colors(
+    opened: OpenMask, decoder: MaskDecoder, source: str, values: np.ndarray
+) -> DecodedMask:
+    """Decode a mask of colours; numbers stand for the colours of a palette, or for grey levels.
+
+    Args:
+        opened: the mask file.
+        decoder: with the colours of classes.
+        source: the file, for messages.
+        values: of `opened`, or a part of them.
+
+    Raises:
+        DataError: the file holds no certain colours, or an unknown colour.
+    """
+    _check_kind(opened, decoder, source, values)
+    numbers = _class_numbers(opened, decoder, source, _packed(opened, values))
+    classes: dict[int, int] = {}
+    for number in np.unique(numbers).tolist():
+        class_id = decoder.class_of(number)
+        assert class_id is not None, "colours and classes have the same numbers"
+        classes[number] = class_id
+    return decode_numbers(numbers, classes)
+
+
+def _check_kind(opened: OpenMask, decoder: MaskDecoder, source: str, values: np.ndarray) -> None:
+    """Refuse a file whose values are no certain colours."""
+    if opened.is_lossy and not decoder.nearest_color:
+        raise DataError(
+            f"{source}: a mask in lossy JPEG (or WebP) has wrong colours at borders; export it as "
+            "PNG, or set data.nearest_color=true"
+        )
+    if opened.num_clear:
+        raise transparent(opened.num_clear, source)
+    if values.ndim == 2 and values.size and not 0 <= int(values.min()) <= int(values.max()) <= 255:
+        raise DataError(
+            f"{source}: numbers from {values.min()} to {values.max()}, but colours of 8 bits were "
+            "expected; set data.mask_encoding=ids"
+        )
+
+
+def _packed(opened: OpenMask, values: np.ndarray) -> np.ndarray:
+    """Return colours as int32, one byte per channel.
+
+    Numbers become the colours of the palette, or grey levels.
+    """
+    if values.ndim == 2 and opened.palette is not None:
+        palette = np.zeros((256, 3), dtype=np.uint8)
+        palette[: len(opened.palette)] = opened.palette
+        values = palette[values]
+    if values.ndim == 2:
+        grey = values.astype(np.int32) * opened.grey_step
+        return grey << 16 | grey << 8 | grey
+    red, green, blue = (values[..., channel].astype(np.int32) for channel in range(3))
+    return red << 16 | green << 8 | blue
+
+
+def _class_numbers(
+    opened: OpenMask, decoder: MaskDecoder, source: str, packed: np.ndarray
+) -> np.ndarray:
+    """Return the number of the class of each packed colour, uint8 (H, W)."""
+    table = {
+        red << 16 | green << 8 | blue: number
+        for number, (red, green, blue) in enumerate(decoder.colors)
+    }
+    counts = count_values(packed)
+    unknown = [color for color in counts if color not in table]
+    if not unknown:
+        return map_values(packed, {color: table[color] for color in counts})
+    numbers = np.zeros(packed.shape, dtype=np.uint8)
+    if decoder.nearest_color:
+        numbers, strange = nearest_numbers(packed, decoder.colors, is_lossy=opened.is_lossy)
+        unknown = list(count_values(packed[strange]))
+    if unknown:
+        color = max(unknown, key=counts.__getitem__)
+        raise DataError(_unknown_color(color, counts, decoder, source))
+    return numbers
+
+
+def _unknown_color(color: int, counts: Mapping[int, int], decoder: MaskDecoder, source: str) -> str:
+    rgb = (color >> 16, color >> 8 & 255, color & 255)
+    seen = f"{source}: colour {rgb} on {counts[color]} pixels is not in data.colors"
+    remedy = (
+        "if it is a class, add it; if it means 'no label', add it under a name of its own, e.g. "
+        "void, and put the number of that name into data.ignore_ids"
+    )
+    if decoder.nearest_color:
+        return f"{seen}, nor near a mixture of two of them; {remedy}"
+    return (
+        f"{seen}; {remedy}; if the mask has smooth borders between the colours of classes, set "
+        "data.nearest_color=true"
+    )

@@ -1,0 +1,96 @@
+"""Say what the values of masks mean."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ray_al.core.families.layouts import Colors
+from ray_al.core.types import IGNORE_INDEX
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskDecoder:
+    """Says what the values of a mask mean.
+
+    Attributes:
+        num_classes: class ids are 0 to num_classes - 1.
+        encoding: `ids`, or `colors` by the table `colors`.
+        colors: one colour for each number of a class in the files.
+        ignore_ids: numbers in the files that mean "no label", in addition to 255.
+        id_map: from the numbers in the files to class ids, if they differ; a number that is missing
+            in it is unknown.
+        nearest_color: whether to take the nearest colour of the table (lossy or smooth masks).
+        checks_palette: whether the colours of an indexed picture must not contradict `colors`.
+        whole: whether an unknown value outside the box that is read is refused, too.
+    """
+
+    num_classes: int
+    encoding: str = "ids"
+    colors: Colors = ()
+    ignore_ids: tuple[int, ...] = ()
+    id_map: Mapping[int, int] | None = None
+    nearest_color: bool = False
+    checks_palette: bool = False
+    whole: bool = False
+
+    def class_of(self, number: int) -> int | None:
+        """Return the class id of a number in a file, 255 for "no label", None if it is unknown."""
+        if number == IGNORE_INDEX or number in self.ignore_ids:
+            return IGNORE_INDEX
+        if self.id_map is not None:
+            return self.id_map.get(number)
+        return number if 0 <= number < self.num_classes else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodedMask:
+    """A mask as class ids.
+
+    Attributes:
+        ids: uint8 (H, W), 255 for no label.
+        void_numbers: the numbers in the file that became 255.
+    """
+
+    ids: np.ndarray
+    void_numbers: frozenset[int]
+
+
+def count_values(values: np.ndarray) -> dict[int, int]:
+    """Return how often each whole number occurs, ascending by number."""
+    if values.dtype == np.uint8:
+        counts = np.bincount(values.ravel(), minlength=256)
+        present = np.flatnonzero(counts)
+        return dict(zip(present.tolist(), counts[present].tolist(), strict=True))
+    present, counts = np.unique(values, return_counts=True)
+    return dict(zip(present.tolist(), counts.tolist(), strict=True))
+
+
+def map_values(values: np.ndarray, table: Mapping[int, int]) -> np.ndarray:
+    """Return the entry of `table` for each value, as uint8.
+
+    Args:
+        values: whole numbers of any shape.
+        table: from each number that occurs to a number from 0 to 255, ascending by the first.
+    """
+    numbers, images = list(table), list(table.values())
+    if values.dtype == np.uint8:
+        by_place = np.zeros(256, dtype=np.uint8)
+        by_place[numbers] = images
+        places = values
+    else:
+        by_place = np.array(images, dtype=np.uint8)
+        places = np.searchsorted(np.array(numbers, dtype=values.dtype), values)
+    mapped: np.ndarray = by_place[places]
+    return mapped
+
+
+def decode_numbers(numbers: np.ndarray, classes: Mapping[int, int]) -> DecodedMask:
+    """Return the decoded mask of numbers in a file.
+
+    Args:
+        numbers: whole numbers (H, W).
+        classes: class id, or 255, of each number that occurs, ascending by number.
+    """
+    void = frozenset(number for number, class_id in classes.items() if class_id == IGNORE_INDEX)
+    return DecodedMask(ids=map_values(numbers, classes), void_numbers=void)

@@ -1,0 +1,41 @@
+"""The cache of decoded arrays keeps its limit and drops what was used longest ago."""
+
+import numpy as np
+
+from ray_al.datasets.cache import ByteCache
+
+
+def array(num_bytes):
+    return np.zeros(num_bytes, dtype=np.uint8)
+
+
+def test_the_least_recently_used_arrays_make_room():
+    cache = ByteCache(10)
+    for key in "abc":
+        cache.put(key, array(3))
+    assert cache.get("a") is not None
+    cache.put("d", array(4))
+    assert [key for key in "abcd" if cache.get(key) is not None] == ["a", "c", "d"]
+    assert cache.num_bytes == 10
+
+
+def test_an_array_above_the_limit_is_not_kept_and_drops_no_other():
+    cache = ByteCache(10)
+    cache.put("a", array(6))
+    cache.put("b", array(11))
+    assert cache.get("b") is None and cache.get("a") is not None
+    cache.put("a", array(11))
+    assert cache.get("a") is None and cache.num_bytes == 0
+
+
+def test_an_array_that_is_put_again_counts_once():
+    cache = ByteCache(10)
+    cache.put("a", array(6))
+    cache.put("a", array(7))
+    assert cache.num_bytes == 7 and cache.get("a").nbytes == 7
+
+
+def test_a_limit_of_0_keeps_nothing():
+    cache = ByteCache(0)
+    cache.put("a", array(1))
+    assert cache.get("a") is None and cache.num_bytes == 0
