@@ -360,8 +360,8 @@ def test_mailbox_refuses_late_answers():
     box.started(serial)
     assert box.put_answer(serial, 0, 1, "answer")
     assert not box.put_answer(serial, 0, 1, "again")
-    assert box.get_answer(serial)["answer"] == "answer"
-    assert box.get_answer(serial)["starts"] == 2
+    assert box.get_state(serial).answer == "answer"
+    assert box.get_state(serial).starts == 2
     assert box.next_plan(None) is None
     box.stop()
     assert box.next_plan(None) == "stop"
