@@ -16,12 +16,11 @@ from ray_al.datasets import open_dataset
 from ray_al.datasets.compose import encode_mask
 from ray_al.datasets.images import read_image
 from ray_al.datasets.masks import read_mask
-from ray_al.train import check_train
 from ray_al.train.augment import augment
 from ray_al.train.length import Length, num_steps, rate_factor
 from ray_al.train.loop import CycleTrainer, TrainStopped
 from ray_al.train.mailbox import Mailbox
-from ray_al.train.schedule import batch_indices
+from ray_al.train.schedule import batch_indices, check_train
 from ray_al.train.trainer import LocalTrainer, open_trainer
 
 
