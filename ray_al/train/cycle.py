@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from ray_al.train.inputs import Batch, BatchMaker, Inputs, Places, as_float
 from ray_al.train.length import Length, num_steps, rate_factor
 from ray_al.train.loss_terms import GlobalLoss, LossTerm, join_terms, label_terms
 from ray_al.train.losses import consistency_loss, split_pair
-from ray_al.train.partial_checkpoint import PartialCheckpoint, PartialState
+from ray_al.train.partial_checkpoint import Key, PartialCheckpoint, PartialState
 from ray_al.train.samples import LabelledImages
 from ray_al.train.schedule import batch_indices
 from ray_al.train.state import dump, make_optimizer, parse
@@ -306,7 +306,7 @@ class Cycle:
         torch.manual_seed(seed_of("settle", self.plan.seed, self.plan.cycle, step, self.comm.rank))
         return self.batches.plain(self._places(step)).inputs
 
-    def _key(self) -> list[Any]:
+    def _key(self) -> Key:
         """Return what identifies the training: an equal key means equal steps."""
         plan = self.plan
         parts = sorted(ref.sha256 for ref in plan.label_parts)

@@ -7,6 +7,11 @@ from ray_al.core.config import AutoSteps, TrainConfig
 from ray_al.core.errors import ConfigError
 from ray_al.core.types import TrainPlan
 
+POLY_POWER = 0.9
+"""Exponent of the schedule `poly`, as in DeepLab (Chen et al., TPAMI 2018)."""
+STEP_FACTOR = 0.1
+"""Factor of the schedule `step` after every `train.schedule_step` epochs."""
+
 
 def num_steps(
     plan: TrainPlan, train: TrainConfig, num_images: int, batch_size: int
@@ -129,9 +134,11 @@ def rate_factor(
         return (step + 1) / rise
     if train.schedule == "step":
         epoch = step // math.ceil(num_images / batch_size)
-        return float(0.1 ** (epoch // train.schedule_step))
+        return float(STEP_FACTOR ** (epoch // train.schedule_step))
     start = rise if length.rule is None else length.settled
     if start is None or train.schedule == "constant":
         return 1.0
     done = (step - start) / (total - start)
-    return (1 - done) ** 0.9 if train.schedule == "poly" else 0.5 * (1 + math.cos(math.pi * done))
+    if train.schedule == "poly":
+        return float((1 - done) ** POLY_POWER)
+    return 0.5 * (1 + math.cos(math.pi * done))

@@ -11,7 +11,7 @@ from ray_al.core.storage import Storage
 from ray_al.train.comm import Comm
 from ray_al.train.state import dump, parse, seal, unseal
 
-Key = list[Any]
+Key = list[object]
 """Plain values that identify a training; equal keys mean that one continues the other."""
 
 
