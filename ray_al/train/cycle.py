@@ -285,7 +285,7 @@ class Cycle:
         labelled = labelled_pixels(labels)
         own = list(places)
         counts = torch.zeros(self.batch_size, dtype=torch.int64)
-        counts[own] = torch.tensor([len(one) for one in labelled])
+        counts[own] = torch.tensor([len(pixels) for pixels in labelled])
         shares = share_out(self.comm.sum(counts.to(self.device)).cpu().numpy(), limit)
         drawn = []
         for place, pixels in zip(own, labelled, strict=True):
