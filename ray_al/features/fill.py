@@ -1,26 +1,49 @@
 """Computing whole shards for the store."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
 from ray_al.core.errors import DataError
+from ray_al.features.embed import Embedder
+from ray_al.features.geometry import ViewDraw
+from ray_al.features.layout import MapLayout
+from ray_al.features.shards import Shards
 from ray_al.features.store import RecordStore
-
-if TYPE_CHECKING:
-    from ray_al.features.source import FeatureSource
-
 
 Broken = list[tuple[int, str]]
 """Number and fault of each image that cannot be used."""
 
 
+class ShardSource(Protocol):
+    """What is needed to compute a shard; `FeatureSource` has it."""
+
+    @property
+    def shards(self) -> Shards:
+        """The grouping of the images into shards."""
+
+    @property
+    def layout(self) -> MapLayout:
+        """The layout of the maps in a record."""
+
+    @property
+    def embedder(self) -> Embedder:
+        """The embedder that computes records."""
+
+    def name(self, shard: int, view: int) -> str:
+        """Return the name of a shard in the store."""
+
+    def image(self, number: int) -> np.ndarray:
+        """Return an image, uint8 (H, W, 3) at `data.image_size`."""
+
+    def draw(self, number: int, view: int) -> ViewDraw:
+        """Return the change of an image that makes one of its views."""
+
+
 def fill_shard(
-    source: FeatureSource, store: RecordStore, shard: int, views: Sequence[int], threads: int = 1
+    source: ShardSource, store: RecordStore, shard: int, views: Sequence[int], threads: int = 1
 ) -> Broken:
     """Store the missing views of a shard; a view that is stored undamaged is left as it is.
 
@@ -63,7 +86,7 @@ def fill_shard(
 
 
 def _stored_views(
-    source: FeatureSource, store: RecordStore, shard: int, views: Sequence[int]
+    source: ShardSource, store: RecordStore, shard: int, views: Sequence[int]
 ) -> tuple[list[int], set[int]]:
     """Return the missing views, and the images that are stored as unusable."""
     numbers = source.shards.numbers(shard)
@@ -80,7 +103,7 @@ def _stored_views(
     return missing, unusable
 
 
-def _image_or_error(source: FeatureSource, number: int) -> np.ndarray | str:
+def _image_or_error(source: ShardSource, number: int) -> np.ndarray | str:
     try:
         return source.image(number)
     except DataError as error:
@@ -88,7 +111,7 @@ def _image_or_error(source: FeatureSource, number: int) -> np.ndarray | str:
 
 
 def _records(
-    source: FeatureSource, images: dict[int, np.ndarray], view: int, executor: ThreadPoolExecutor
+    source: ShardSource, images: dict[int, np.ndarray], view: int, executor: ThreadPoolExecutor
 ) -> np.ndarray:
     """Compute the records of one view of `images`, one task of the executor per batch."""
     numbers, size = list(images), source.embedder.batch_size
