@@ -1,1 +1,1 @@
-"""Features of a frozen backbone: computed once, kept, and read by training and scoring."""
+"""Features of a frozen backbone: computed once, stored, and read by training and scoring."""

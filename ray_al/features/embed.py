@@ -1,4 +1,4 @@
-"""Images through a frozen backbone."""
+"""Computing feature maps with a frozen backbone."""
 
 import functools
 import hashlib
@@ -15,18 +15,20 @@ from ray_al.models.prepare import images_to_tensor
 from ray_al.models.split import Maps
 
 FORMAT = 1
-"""Changes whenever other code makes other records of the same settings, weights and images."""
+"""Version of the records. Raise it when a change of the code changes the record that the same
+settings, weights and image give."""
 
 
 class Embedder:
-    """Computes records of feature maps.
+    """Computes the feature maps of images and packs them into records.
 
-    Every batch has the same number of images, the last one being filled up, and one thread computes
-    it, so that a record never depends on which images came together, nor on who computes it.
+    Every batch has the same number of images (the last one is padded) and is computed by one
+    thread. A record therefore depends neither on the other images of its batch nor on the process
+    that computes it.
 
     Args:
-        config: of the run; its model is frozen.
-        device: where to compute.
+        config: configuration of the run; `model.frozen` must be true.
+        device: device that computes the maps.
     """
 
     def __init__(self, config: RunConfig, device: torch.device | str = "cpu") -> None:
@@ -39,12 +41,18 @@ class Embedder:
 
     @property
     def stored_device(self) -> str:
-        """The kind of device that computes what is stored, wherever this embedder is: others round differently."""
+        """Type of the device whose records are stored, `cuda` or `cpu`.
+
+        Other devices round differently, so an embedder on another one must not fill the store.
+        """
         return "cuda" if self.config.score.gpus_per_worker else "cpu"
 
     @functools.cached_property
     def digest(self) -> str:
-        """Names all that a record of an image follows from beside the image: weights, their network, and how pixels reach it."""
+        """Digest of everything but the image that determines a record.
+
+        It covers the backbone and its weights, the preprocessing, the batch size and the device.
+        """
         facts = {
             "format": FORMAT,
             "model": self.config.model.model_dump(mode="json", exclude={"weights", "head"}),
@@ -58,18 +66,32 @@ class Embedder:
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     def records(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        """uint16 (N, num_values) of images, uint8 (H, W, 3) each, at `data.image_size`."""
+        """Compute the records of images.
+
+        Args:
+            images: N arrays, uint8 (H, W, 3) at `data.image_size`.
+
+        Returns:
+            uint16 (N, num_values), the bits of bf16 numbers.
+        """
         parts = [np.zeros((0, self.layout.num_values), dtype=np.uint16)]
         for start in range(0, len(images), self.batch_size):
             members = list(images[start : start + self.batch_size])
-            filled = members + [members[-1]] * (self.batch_size - len(members))
-            parts.append(self.layout.pack(self._maps(np.stack(filled)))[: len(members)])
+            padded = members + [members[-1]] * (self.batch_size - len(members))
+            parts.append(self.layout.pack(self._maps(np.stack(padded)))[: len(members)])
         return np.concatenate(parts)
 
     def maps(self, images: torch.Tensor) -> Maps:
-        """Maps (N, c, h, w) in bf16, as records hold them, of normalised images (N, 3, h, w) of any size."""
+        """Compute feature maps in the precision of records.
+
+        Args:
+            images: normalised images (N, 3, H, W) of any size.
+
+        Returns:
+            One bf16 tensor (N, c, h, w) per map, from fine to coarse.
+        """
         maps: Maps = self.backbone(images)
-        return tuple(one.to(torch.bfloat16) for one in maps)
+        return tuple(feature_map.to(torch.bfloat16) for feature_map in maps)
 
     @torch.inference_mode()
     def _maps(self, images: np.ndarray) -> Maps:
@@ -94,5 +116,5 @@ def _state_digest(backbone: torch.nn.Module) -> str:
 
 @functools.lru_cache(maxsize=2)
 def load_embedder(config_json: str, device: str) -> Embedder:
-    """Kept by a process for all its shards and cycles."""
+    """Return the embedder of a configuration, shared by all shards and cycles of this process."""
     return Embedder(RunConfig.model_validate_json(config_json), device)

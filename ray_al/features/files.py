@@ -1,4 +1,4 @@
-"""Shards of features as .npy files, each record with its digest."""
+"""A store of features: one .npy file per shard, in which each record has a digest."""
 
 import contextlib
 import functools
@@ -23,30 +23,30 @@ SUFFIX = ".npy"
 
 
 def row_type(num_values: int) -> np.dtype:
-    """A row of a file: the SHA-256 of the record and its place, and the record.
+    """Return the type of a row: a SHA-256 of the record and its position, then the record.
 
-    The digest is all zeros where an image could not be used.
+    The digest is all zeros if the image could not be used.
     """
     return np.dtype([("digest", "u1", (32,)), ("record", "<u2", (num_values,))])
 
 
 class ShardFiles(RecordStore):
-    """A file a shard, one row an image, below a path or URI; any number of threads may share it.
+    """Stores one file per shard with one row per image. Any number of threads may share it.
 
-    On a disk the wanted rows alone are read, without mapping the file: the pages of a mapping would
-    count as this process's memory, which then would grow with the pool. From elsewhere a file is
-    read as a whole. A row is compared with its digest when this process first reads it.
+    On a disk, only the requested rows are read. The file is not mapped into memory: the pages of a
+    mapping count as memory of this process, which would grow with the pool. On other storage, a
+    file is read as a whole. The digest of a row is checked when this process first reads the row.
 
     Args:
-        root: of all files; need not be there yet.
-        limit_bytes: as of `RecordStore`.
+        root: path or URI of the folder of all files; created when the first file is written.
+        limit_bytes: see `RecordStore.limit_bytes`.
     """
 
     def __init__(self, root: str, limit_bytes: int) -> None:
         self.storage, self.limit_bytes = Storage(root), limit_bytes
         self.is_near = self.storage.is_local
         self._verified: dict[str, int] = {}
-        """Of each shard a bit for each row that was compared with its digest."""
+        """Shard -> bitmap of the rows whose digests were checked."""
         self._lock = threading.Lock()
 
     def read(
@@ -60,11 +60,11 @@ class ShardFiles(RecordStore):
         except ValueError as error:
             self._drop(name, str(error))
             return None
-        for row, one in zip(rows, found, strict=True):
-            if not self._is_whole(name, row, one):
+        for row, value in zip(rows, found, strict=True):
+            if not self._is_intact(name, row, value):
                 self._drop(name, f"row {row} differs from its digest")
                 return None
-        return [one["record"] if one["digest"].any() else None for one in found]
+        return [value["record"] if value["digest"].any() else None for value in found]
 
     def write(self, name: str, records: np.ndarray, usable: np.ndarray) -> None:
         """As `RecordStore.write`."""
@@ -91,7 +91,7 @@ class ShardFiles(RecordStore):
         self.storage.remove_leftovers()
 
     def free_bytes(self) -> int | None:
-        """As `RecordStore.free_bytes`; of a disk, at the deepest folder that is there."""
+        """As `RecordStore.free_bytes`, measured at the deepest folder that exists."""
         if not self.storage.is_local:
             return None
         folder = self.storage.base
@@ -100,11 +100,11 @@ class ShardFiles(RecordStore):
         return shutil.disk_usage(folder).free
 
     def _rows(self, name: str, rows: Sequence[int], num_values: int) -> list[np.void]:
-        """Rows as they stand.
+        """Read rows without checking their digests.
 
         Raises:
-            FileNotFoundError: there is no such shard.
-            ValueError: it is cut, or no file of such rows.
+            FileNotFoundError: the shard does not exist.
+            ValueError: the file is truncated or has rows of another type.
         """
         if self.is_near:
             path = self.storage.path(name + SUFFIX)
@@ -114,7 +114,8 @@ class ShardFiles(RecordStore):
             raise FileNotFoundError(name)
         return list(_rows_of(io.BytesIO(data), rows, num_values, len(data)))
 
-    def _is_whole(self, name: str, row: int, value: np.void) -> bool:
+    def _is_intact(self, name: str, row: int, value: np.void) -> bool:
+        """Return whether a row matches its digest; each row is hashed only once."""
         with self._lock:
             if self._verified.get(name, 0) >> row & 1:
                 return True
@@ -127,20 +128,23 @@ class ShardFiles(RecordStore):
         return True
 
     def _drop(self, name: str, reason: str) -> None:
-        """Remove a damaged file, so that the next stage that fills the store computes it anew."""
+        """Remove a damaged file, so the next stage that fills the store computes it again."""
         logger.warning(
-            "%s: damaged (%s); its features are computed anew",
+            "%s: damaged (%s); its features are computed again",
             self.storage.uri(name + SUFFIX),
             reason,
         )
         with self._lock:
             self._verified.pop(name, None)
-        with contextlib.suppress(StorageError):  # whoever may not remove it computes without it
+        with contextlib.suppress(StorageError):  # without the right to remove it
             self.storage.remove(name + SUFFIX)
 
 
 def _digest(name: str, row: int, record: np.ndarray) -> bytes:
-    """Of a record and of where it belongs: a file under the name of another one is damaged too."""
+    """Return the digest of a record and its position.
+
+    The position is included so that a file under the name of another one is detected.
+    """
     digest = hashlib.sha256(f"{name} {row} ".encode())
     digest.update(np.ascontiguousarray(record).data)
     return digest.digest()
@@ -152,23 +156,24 @@ def _read_rows(path: str, rows: Sequence[int], num_values: int) -> list[np.void]
 
 
 def _rows_of(file: BinaryIO, rows: Sequence[int], num_values: int, size: int) -> Iterator[np.void]:
+    """Yield rows of an open file of `size` bytes; ValueError as in `ShardFiles._rows`."""
     kind = row_type(num_values)
     head = _head(kind, 0)
     count, rest = divmod(size - len(head), kind.itemsize)
-    # The head is compared, not parsed: numpy's parser answers damaged text with errors of many kinds.
+    # Compared, not parsed: on damaged text numpy's parser raises errors of many types.
     if count < 0 or rest or file.read(len(head)) != _head(kind, count):
-        raise ValueError(f"its {size} bytes are no rows of {kind.itemsize} behind their head")
+        raise ValueError(f"its {size} bytes are not a header and rows of {kind.itemsize} bytes")
     for row in rows:
-        value = np.empty(1, dtype=kind)
         file.seek(len(head) + row * kind.itemsize)
-        if row >= count or file.readinto(value.view(np.uint8)) != kind.itemsize:  # type: ignore[attr-defined]
-            raise ValueError(f"row {row} of {count} is cut off")
-        yield value[0]
+        data = file.read(kind.itemsize)
+        if row >= count or len(data) != kind.itemsize:
+            raise ValueError(f"row {row} of {count} is truncated")
+        yield np.frombuffer(data, dtype=kind)[0]
 
 
 @functools.lru_cache(maxsize=64)
 def _head(kind: np.dtype, count: int) -> bytes:
-    """What numpy writes before `count` rows; it is padded, and as long for any count."""
+    """Return the header of a .npy file of `count` rows; it is padded to the same length for any."""
     buffer = io.BytesIO()
     facts = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": (count,)}
     np.lib.format.write_array_header_1_0(buffer, facts)

@@ -1,4 +1,4 @@
-"""Where each pixel of a view comes from, so that labels follow an image's changes exactly."""
+"""The geometry of views: which pixel of the image each pixel of a view shows."""
 
 from dataclasses import dataclass
 
@@ -8,16 +8,16 @@ from PIL import Image
 
 @dataclass(frozen=True)
 class ViewDraw:
-    """One drawn change: scale, cut a window, mirror, change brightness and colour.
+    """One drawn view: scale the image, crop a window, mirror it, change contrast and colours.
 
     Attributes:
         size: height and width of the image and of the view, in pixels.
-        scale: sides of the scaled image over those of the image, at least 1.
+        scale: factor by which both sides of the image are scaled, at least 1.
         top: first row of the window in the scaled image.
-        left: first column.
-        mirror: whether left and right change places, after the cut.
-        contrast: factor of the difference to the image's mean.
-        shift: added to red, green and blue, in grey levels.
+        left: first column of the window in the scaled image.
+        mirror: whether the window is flipped horizontally.
+        contrast: factor applied to the difference from the image's mean.
+        shift: grey levels added to red, green and blue.
     """
 
     size: tuple[int, int]
@@ -29,7 +29,7 @@ class ViewDraw:
     shift: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def apply(self, image: np.ndarray) -> np.ndarray:
-        """The view, uint8 (H, W, 3), of an image, uint8 (H, W, 3)."""
+        """Return the view of an image; both are uint8 (H, W, 3)."""
         height, width = self.size
         if self.scale != 1:
             scaled = Image.fromarray(image).resize(
@@ -45,9 +45,12 @@ class ViewDraw:
         return np.ascontiguousarray(image)
 
     def source_index(self) -> np.ndarray:
-        """Of each pixel of the view the flat number of the image's pixel it shows, int32 (H, W).
+        """Return, for each pixel of the view, the flat index of the image pixel that it shows.
 
-        `labels.ravel()[source_index]` are the labels of the view.
+        `labels.ravel()[source_index]` gives the labels of the view, without any interpolation.
+
+        Returns:
+            int32 (H, W).
         """
         height, width = self.size
         scaled = self._scaled_size()
@@ -61,5 +64,8 @@ class ViewDraw:
 
 
 def _nearest(positions: np.ndarray, scaled: int, size: int) -> np.ndarray:
-    """The pixel of `size` whose middle lies nearest to the middles of `positions` among `scaled`."""
+    """Map pixels of a side of `scaled` pixels to the nearest pixels of a side of `size` pixels.
+
+    Distances are taken between the centres of the pixels.
+    """
     return np.minimum(((positions + 0.5) * size / scaled).astype(np.int64), size - 1)

@@ -1,4 +1,4 @@
-"""How the feature maps of one image lie in a record of bf16 numbers."""
+"""The layout of the feature maps of one image in a record of bf16 numbers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,39 +12,57 @@ from ray_al.models.split import Maps
 
 @dataclass(frozen=True)
 class MapLayout:
-    """The sizes of an image's maps, from fine to coarse."""
+    """Packs the feature maps of an image into a record and back.
+
+    Attributes:
+        sizes: sizes of the maps, from fine to coarse.
+    """
 
     sizes: tuple[MapSize, ...]
 
     @staticmethod
     def of(maps: Maps) -> "MapLayout":
-        return MapLayout(tuple(MapSize(*one.shape[1:]) for one in maps))
+        """Return the layout of maps (N, c, h, w)."""
+        return MapLayout(tuple(MapSize(*feature_map.shape[1:]) for feature_map in maps))
 
     @property
     def num_values(self) -> int:
-        """Numbers of a record, of two bytes each."""
+        """Number of values in a record, of two bytes each."""
         return sum(size.num_values for size in self.sizes)
 
     def pack(self, maps: Maps) -> np.ndarray:
-        """Maps (N, c, h, w) as records, uint16 (N, num_values): the bits of bf16, channels last."""
-        rows = [one.detach().to(torch.bfloat16).permute(0, 2, 3, 1).flatten(1) for one in maps]
+        """Pack maps (N, c, h, w) into records.
+
+        Returns:
+            uint16 (N, num_values): the bits of bf16 numbers, channels last, one map after another.
+        """
+        rows = [
+            feature_map.detach().to(torch.bfloat16).permute(0, 2, 3, 1).flatten(1)
+            for feature_map in maps
+        ]
         packed: np.ndarray = torch.cat(rows, dim=1).view(torch.uint16).cpu().numpy()
         return packed
 
     def unpack(
         self, records: np.ndarray | Sequence[np.ndarray], device: torch.device | str = "cpu"
     ) -> Maps:
-        """Maps (N, c, h, w) in bf16, channels last, of records, uint16 (N, num_values)."""
-        rows = (
-            torch.from_numpy(records if isinstance(records, np.ndarray) else np.stack(records))
-            .view(torch.bfloat16)
-            .to(device)
-        )
-        maps, start = [], 0
+        """Return the maps of records.
+
+        Args:
+            records: uint16 (N, num_values), or N records of shape (num_values,).
+            device: device of the maps.
+
+        Returns:
+            One bf16 tensor (N, c, h, w) per map, channels last in memory.
+        """
+        table = records if isinstance(records, np.ndarray) else np.stack(records)
+        rows = torch.from_numpy(table).view(torch.bfloat16).to(device)
+        maps = []
+        start = 0
         for size in self.sizes:
-            part = rows[:, start : start + size.num_values]
+            values = rows[:, start : start + size.num_values]
             maps.append(
-                part.reshape(-1, size.height, size.width, size.channels).permute(0, 3, 1, 2)
+                values.reshape(-1, size.height, size.width, size.channels).permute(0, 3, 1, 2)
             )
             start += size.num_values
         return tuple(maps)

@@ -1,4 +1,4 @@
-"""What of a pool's features is stored."""
+"""Deciding which features of a pool are stored."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class StorePlan:
-    """The views that are stored, of the first `num_shards` shards.
+    """The part of a pool's features that is stored.
 
     Attributes:
-        num_images: in these shards.
-        num_bytes: of all of it, as records count.
+        views: numbers of the stored views.
+        num_shards: number of shards that are stored, counted from the first.
+        num_images: number of images in these shards.
+        num_bytes: size of all stored records.
     """
 
     views: tuple[int, ...]
@@ -28,16 +30,16 @@ def plan_store(
     needed: Sequence[int],
     trained: Sequence[int],
 ) -> StorePlan:
-    """All views where all of them fit, else those that every pass over the pool reads, of as many shards as fit.
+    """Choose what to store: all views if they fit, else those of scoring, of all shards that fit.
 
-    Training reads other views too, but of the labelled images alone, which are few where a pool is
-    large.
+    Scoring reads the whole pool. Training reads only labelled images, which are few if the pool is
+    large, so its views are the first to be left out.
 
     Args:
-        limit_bytes: at most so much is stored.
-        num_images: of the pool.
-        shard_size: images of a shard.
-        record_bytes: of one view of one image.
+        limit_bytes: largest size of what is stored.
+        num_images: number of images in the pool.
+        shard_size: number of images per shard.
+        record_bytes: size of the record of one view of one image.
         needed: views that scoring reads.
         trained: views that training reads.
     """

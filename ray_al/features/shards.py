@@ -1,11 +1,11 @@
-"""Which images share a file of features, and what it is called."""
+"""Grouping images into shards, and naming the shards."""
 
 import functools
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import pyarrow as pa
 
@@ -15,52 +15,62 @@ from ray_al.datasets.catalog import data_root
 from ray_al.datasets.listing import place_prefix
 
 SHARD = 64
-"""Images of a file, at most."""
+"""Largest number of images per shard."""
 SHARD_BYTES = 128 * 2**20
-"""A file of large records holds fewer images: whoever fills the store has one in memory."""
+"""Largest size of a shard, which is held in memory while it is computed."""
 STAMP_THREADS = 16
-
-Row = Mapping[str, Any]
-"""An image: `image_id` and `uri`, and of the pool's also `image_index`, `height`, `width`."""
 COLUMNS = ("image_id", "uri", "height", "width")
+"""Columns of the manifest that make a `Row`."""
+
+
+class Row(TypedDict):
+    """An image. Only images of the pool have a size, in pixels of the file."""
+
+    image_id: str
+    uri: str
+    height: NotRequired[int]
+    width: NotRequired[int]
 
 
 def shard_size(record_bytes: int) -> int:
-    """Images of a file whose records have so many bytes."""
+    """Return the number of images per shard for records of this size."""
     return max(1, min(SHARD, SHARD_BYTES // record_bytes))
 
 
 class Shards:
-    """The images of a split in shards of `size`, by their numbers.
+    """Groups the images of a split into shards of consecutive numbers.
 
     Args:
-        config: of the run.
-        rows: all images in the order of their numbers; a table where there may be millions.
-        size: images of a shard.
+        config: configuration of the run.
+        rows: all images in the order of their numbers; a table if there may be millions.
+        size: number of images per shard.
     """
 
     def __init__(self, config: RunConfig, rows: Sequence[Row] | pa.Table, size: int) -> None:
-        self.rows, self.size, self._data = rows, size, config.data
+        self.rows = rows
+        self.size = size
+        self._data = config.data
         self._stamps: dict[int, str] = {}
 
     def __len__(self) -> int:
         return -(-len(self.rows) // self.size)
 
     def numbers(self, shard: int) -> range:
-        """Numbers of the images of a shard."""
+        """Return the numbers of the images of a shard."""
         return range(shard * self.size, min((shard + 1) * self.size, len(self.rows)))
 
     def row(self, number: int) -> Row:
-        """What is known of an image."""
+        """Return what is known about an image."""
         if not isinstance(self.rows, pa.Table):
             return self.rows[number]
-        return {name: self.rows.column(name)[number].as_py() for name in COLUMNS}
+        image_id, uri, height, width = (self.rows.column(name)[number].as_py() for name in COLUMNS)
+        return Row(image_id=image_id, uri=uri, height=height, width=width)
 
     def digest(self, shard: int) -> str:
-        """Names the images of a shard and the state of their files, as this process first saw them.
+        """Return a digest of the images of a shard, as this process first saw their files.
 
-        Files count by their places below `data.root`, their sizes and what marks their last change,
-        so that data that is moved keeps its features, and an image that is replaced does not.
+        A file enters by its path below `data.root`, its size and the mark of its last change. Data
+        that was moved keeps its features; an image that was replaced gets new ones.
         """
         if shard not in self._stamps:
             rows = [self.row(number) for number in self.numbers(shard)]

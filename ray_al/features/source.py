@@ -1,4 +1,4 @@
-"""Where training and scoring get features: from memory, the store, or the backbone."""
+"""Reading features for training and scoring: from memory, from the store, or computed."""
 
 import functools
 import hashlib
@@ -24,21 +24,21 @@ from ray_al.features.store import RecordStore
 logger = logging.getLogger(__name__)
 POOL = "pool"
 WHOLE_SHARDS = 2
-"""Shards kept beside the cache, however small that is, where shards are read as a whole."""
+"""Number of whole shards kept in memory in addition to the cache if the store is not near."""
 
 
 class FeatureSource:
-    """Records of the images of one split; any number of threads may share it.
+    """Gives the records of the images of one split. Any number of threads may share it.
 
-    View 0 is the image itself, view n the n-th of `features.views`. Where none of these is the
-    mirrored image, that is one more view, which `num_views` does not count.
+    View 0 is the image itself, and view n is the n-th of `features.views`. If none of these is the
+    mirrored image, the mirrored image is an additional view that `num_views` does not count.
 
     Args:
-        config: of the run; its model is frozen.
-        run_uri: the run directory.
+        config: configuration of the run; `model.frozen` must be true.
+        run_uri: path or URI of the run directory.
         split: `pool`, or a split of the data set.
         rows: all images of the split, in the order of their numbers.
-        device: where to compute what is not stored.
+        device: device that computes what is not stored.
     """
 
     def __init__(
@@ -49,13 +49,11 @@ class FeatureSource:
         rows: Sequence[Row] | pa.Table,
         device: str = "cpu",
     ) -> None:
-        self.config, self.run_uri, self.split, self.rows, self.device = (
-            config,
-            run_uri,
-            split,
-            rows,
-            device,
-        )
+        self.config = config
+        self.run_uri = run_uri
+        self.split = split
+        self.rows = rows
+        self.device = device
         self.store: RecordStore | None = config.features.store.open(run_uri)
         self._cache = ByteCache(int(config.data.cache_gb * 2**30))
         self._lock = threading.Lock()
@@ -65,40 +63,39 @@ class FeatureSource:
 
     @property
     def layout(self) -> MapLayout:
-        """How maps lie in a record."""
+        """The layout of the maps in a record."""
         return self.embedder.layout
 
     @property
     def record_bytes(self) -> int:
-        """Bytes of a record."""
+        """Size of a record in bytes."""
         return 2 * self.layout.num_values
 
     @property
     def num_views(self) -> int:
-        """Views of an image that are trained on, the image itself among them."""
+        """Number of views that are trained on, the image itself included."""
         return 1 + len(self.config.features.views)
 
     @functools.cached_property
     def mirror_view(self) -> int:
-        """The number of the view that is the mirrored image."""
+        """Number of the view that is the mirrored image."""
         mirrored = ViewDraw(size=self.config.data.image_size, mirror=True)
         views = enumerate(self.config.features.views, start=1)
-        return next(
-            (n for n, view in views if view.draw("", mirrored.size) == mirrored), self.num_views
-        )
+        numbers = (number for number, view in views if view.draw("", mirrored.size) == mirrored)
+        return next(numbers, self.num_views)
 
     @functools.cached_property
     def embedder(self) -> Embedder:
-        """What computes records; made when it is first needed."""
+        """The embedder that computes records, loaded on first use."""
         return load_embedder(self.config.model_dump_json(), self.device)
 
     @functools.cached_property
     def shards(self) -> Shards:
-        """Which images are stored together."""
+        """The grouping of the images into shards."""
         return Shards(self.config, self.rows, shard_size(self.record_bytes))
 
     def draw(self, number: int, view: int) -> ViewDraw:
-        """How view `view` of image `number` was made."""
+        """Return the change of the image `number` that makes its view `view`."""
         size = self.config.data.image_size
         if view == 0:
             return ViewDraw(size=size)
@@ -110,11 +107,18 @@ class FeatureSource:
         return drawn
 
     def records(self, numbers: Sequence[int], view: int) -> np.ndarray:
-        """uint16 (N, num_values) of view `view` of images by their numbers.
+        """Return the records of one view of N images.
+
+        Args:
+            numbers: numbers of the images; repetitions are allowed.
+            view: number of the view.
+
+        Returns:
+            uint16 (N, num_values).
 
         Raises:
             DataError: an image cannot be used.
-            ReadError: it could not be read just now.
+            ReadError: an image or a shard cannot be read at the moment.
         """
         found = self._cached(numbers, view)
         for look in (self._stored, self._computed):
@@ -123,23 +127,19 @@ class FeatureSource:
         return np.stack([found[number] for number in numbers])
 
     def image(self, number: int) -> np.ndarray:
-        """uint8 (H, W, 3) at `data.image_size`.
+        """Read an image and resize it to `data.image_size`.
+
+        Returns:
+            uint8 (H, W, 3).
 
         Raises:
-            DataError: it cannot be used.
-            ReadError: it could not be read just now.
+            DataError: the image cannot be used.
+            ReadError: the image cannot be read at the moment.
         """
-        row = self.shards.row(number)
-        pooled = row.get("height") is not None
-        read = (
-            read_pool_image(row["uri"], (row["height"], row["width"]))
-            if pooled
-            else read_image(row["uri"])
-        )
-        return resize_image(read, self.config.data.image_size)
+        return resize_image(_read(self.shards.row(number)), self.config.data.image_size)
 
     def folder(self, view: int) -> str:
-        """Where the store has a view: named by all that its records follow from, beside the images."""
+        """Return the folder of a view in the store, a digest of all settings that determine it."""
         if view not in self._folders:
             drawn = "itself" if view == 0 else "mirrored"
             if 0 < view < self.num_views:
@@ -149,7 +149,7 @@ class FeatureSource:
         return self._folders[view]
 
     def name(self, shard: int, view: int) -> str:
-        """What the store calls a shard."""
+        """Return the name of a shard in the store."""
         return f"{self.folder(view)}/{self.shards.digest(shard)}"
 
     def _cached(self, numbers: Sequence[int], view: int) -> dict[int, np.ndarray]:
@@ -157,7 +157,7 @@ class FeatureSource:
             found = {number: self._cache.get((number, view)) for number in numbers}
         return {number: record for number, record in found.items() if record is not None}
 
-    def _keep(self, records: dict[int, np.ndarray], view: int) -> dict[int, np.ndarray]:
+    def _put_in_cache(self, records: dict[int, np.ndarray], view: int) -> dict[int, np.ndarray]:
         with self._lock:
             for number, record in records.items():
                 self._cache.put((number, view), record)
@@ -165,22 +165,25 @@ class FeatureSource:
 
     def _computed(self, numbers: Sequence[int], view: int) -> dict[int, np.ndarray]:
         images = [self.draw(number, view).apply(self.image(number)) for number in numbers]
-        return self._keep(dict(zip(numbers, self.embedder.records(images), strict=True)), view)
+        records = dict(zip(numbers, self.embedder.records(images), strict=True))
+        return self._put_in_cache(records, view)
 
     def _stored(self, numbers: Sequence[int], view: int) -> dict[int, np.ndarray]:
-        """What the store has of `numbers`."""
+        """Return the records of those `numbers` that the store has."""
+        if self.store is None:
+            return {}
+        members_by_shard: dict[int, list[int]] = {}
+        for number in numbers:
+            members_by_shard.setdefault(number // self.shards.size, []).append(number)
         found: dict[int, np.ndarray] = {}
-        if self.store is not None:
-            groups: dict[int, list[int]] = {}
-            for number in numbers:
-                groups.setdefault(number // self.shards.size, []).append(number)
-            for shard, members in groups.items():
-                found |= self._of_shard(self.store, shard, members, view)
+        for shard, members in members_by_shard.items():
+            found |= self._read_shard(self.store, shard, members, view)
         return found
 
-    def _of_shard(
+    def _read_shard(
         self, store: RecordStore, shard: int, members: list[int], view: int
     ) -> dict[int, np.ndarray]:
+        """Return the stored records of `members`; a missing shard is computed if that pays."""
         name, every = self.name(shard, view), self.shards.numbers(shard)
         wanted = members if store.is_near else every
         records = self._whole.get(name) or store.read(
@@ -188,13 +191,9 @@ class FeatureSource:
         )
         if records is None:
             return self._fill(store, shard, members, view)
-        found = {
-            number: record
-            for number, record in zip(wanted, records, strict=True)
-            if record is not None
-        }
+        found = _usable(wanted, records)
         if not store.is_near:
-            self._keep(found, view)
+            self._put_in_cache(found, view)
             with self._lock:
                 self._whole = dict([*self._whole.items(), (name, records)][-WHOLE_SHARDS:])
         return {number: found[number] for number in members if number in found}
@@ -202,10 +201,10 @@ class FeatureSource:
     def _fill(
         self, store: RecordStore, shard: int, members: list[int], view: int
     ) -> dict[int, np.ndarray]:
-        """What was not stored and is now.
+        """Compute and store a missing shard, and return the records of `members`.
 
-        A split beside the pool has no stage that fills the store, and is read as a whole by whoever
-        evaluates on it.
+        The pool has its own stage that fills the store. Other splits have none; they are small, and
+        evaluation reads them as a whole.
         """
         fits = len(self.rows) * self.record_bytes <= store.limit_bytes
         rounds_alike = self.embedder.device.type == self.embedder.stored_device
@@ -216,32 +215,48 @@ class FeatureSource:
         except ReadError:
             raise
         except StorageError as error:
-            logger.warning("features of %s are not kept: %s", self.split, error)
+            logger.warning("features of %s are not stored: %s", self.split, error)
             self._failed = True
             return {}
-        rows = self.shards.numbers(shard)
+        first = self.shards.numbers(shard).start
         records = store.read(
-            self.name(shard, view),
-            [number - rows.start for number in members],
-            self.layout.num_values,
+            self.name(shard, view), [number - first for number in members], self.layout.num_values
         )
-        return {
-            number: record
-            for number, record in zip(members, records or [], strict=bool(records))
-            if record is not None
-        }
+        return {} if records is None else _usable(members, records)
+
+
+def _read(row: Row) -> np.ndarray:
+    """Read an image at its own size, which is checked for an image of the pool."""
+    height, width = row.get("height"), row.get("width")
+    if height is None or width is None:
+        return read_image(row["uri"])
+    return read_pool_image(row["uri"], (height, width))
+
+
+def _usable(numbers: Sequence[int], records: Sequence[np.ndarray | None]) -> dict[int, np.ndarray]:
+    """Return the records of usable images by their numbers."""
+    pairs = zip(numbers, records, strict=True)
+    return {number: record for number, record in pairs if record is not None}
 
 
 def pool_source(
     config: RunConfig, run_uri: str, manifest: pa.Table, device: str = "cpu"
 ) -> FeatureSource:
-    """Of the pool; numbers are those of the manifest, whose places are whole (`absolute_places`)."""
+    """Open the features of the pool.
+
+    Args:
+        config: configuration of the run.
+        run_uri: path or URI of the run directory.
+        manifest: manifest of the pool with absolute places (`absolute_places`); its numbers are the
+            numbers of the images.
+        device: device that computes what is not stored.
+    """
     return FeatureSource(config, run_uri, POOL, manifest.select(list(COLUMNS)), device)
 
 
 def split_source(
     config: RunConfig, run_uri: str, dataset: Dataset, split: str, device: str = "cpu"
 ) -> FeatureSource:
-    """Of another split of the data set; numbers are positions in `dataset.splits[split]`."""
-    rows = [{"image_id": file.image_id, "uri": file.uri} for file in dataset.splits[split]]
+    """Open the features of another split; numbers are positions in `dataset.splits[split]`."""
+    rows = [Row(image_id=file.image_id, uri=file.uri) for file in dataset.splits[split]]
     return FeatureSource(config, run_uri, split, rows, device)

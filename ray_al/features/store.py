@@ -1,4 +1,4 @@
-"""What an open store of features promises."""
+"""The interface of an open store of features."""
 
 from collections.abc import Sequence
 
@@ -6,15 +6,16 @@ import numpy as np
 
 
 class RecordStore:
-    """Records of shards under names. Two processes that write one name write the same bytes.
+    """Keeps records in named shards.
 
-    A shard is a list of images, in their order, of which one view is kept. Its name follows from all
-    that its records follow from, so that what stands under a name never changes.
+    A shard holds the records of one view of a list of images, in their order. Its name is a digest
+    of everything that determines the records, so the content of a name never changes, and two
+    processes that write the same name write the same bytes.
 
     Attributes:
-        limit_bytes: at most so much of one pool is kept.
-        is_near: whether single rows are read about as fast as whole shards, and again as fast as
-            from memory: on a disk they are, in an object store they are not.
+        limit_bytes: largest size of the features of one pool.
+        is_near: whether reading single rows, again and again, is cheap: true for a disk, false for
+            an object store.
     """
 
     limit_bytes: int
@@ -23,38 +24,44 @@ class RecordStore:
     def read(
         self, name: str, rows: Sequence[int], num_values: int
     ) -> list[np.ndarray | None] | None:
-        """Records of the shard `name`, uint16 (num_values,) each, by their positions in it.
+        """Read records of a shard.
 
-        A shard that is damaged is told of in a warning, and counts as one that is not there.
+        A damaged shard is reported as a warning and treated as missing.
+
+        Args:
+            name: name of the shard.
+            rows: positions of the records in the shard.
+            num_values: number of values in a record.
 
         Returns:
-            None where the shard is not there; None in place of a record whose image could not be
-            used when the shard was written.
+            One uint16 array (num_values,) per row, or None for an image that could not be used when
+            the shard was written; None alone if the shard is missing.
 
         Raises:
-            ReadError: the store could not be read just now.
+            ReadError: the store cannot be read at the moment.
         """
         raise NotImplementedError
 
     def write(self, name: str, records: np.ndarray, usable: np.ndarray) -> None:
-        """Keep a shard, in place of what stands under its name.
+        """Write a shard, replacing one of the same name.
 
         Args:
-            records: uint16 (rows, num_values); rows of images that cannot be used hold anything.
-            usable: bool (rows,).
+            name: name of the shard.
+            records: uint16 (rows, num_values); the rows of unusable images are not looked at.
+            usable: bool (rows,), whether the image of a row can be used.
 
         Raises:
-            StorageError: it cannot be written; nothing half-written is left.
+            StorageError: the shard cannot be written; no partial file is left.
         """
         raise NotImplementedError
 
     def names(self, folder: str) -> set[str]:
-        """Names of the shards that stand below `folder`, whole or damaged."""
+        """Return the names of all shards in `folder`, damaged ones included."""
         raise NotImplementedError
 
     def tidy(self) -> None:
-        """Remove what killed writers left."""
+        """Remove partial files that killed writers left."""
 
     def free_bytes(self) -> int | None:
-        """What there is room for; None where nobody knows."""
+        """Return the free space of the storage in bytes, or None if it is unknown."""
         return None

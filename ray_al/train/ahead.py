@@ -1,4 +1,4 @@
-"""The next step's batch, made while a GPU computes this one's."""
+"""Prepare the batch of the next step while a GPU computes the current one."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,13 +10,14 @@ from ray_al.train.inputs import Batch
 
 
 class BatchesAhead:
-    """Batches by the number of their step, one of them ahead of the step that is computed.
+    """Gives the batches of consecutive steps, on a GPU prepared one step ahead.
 
-    On a CPU the thread that makes them would take its cores from the step.
+    On a CPU nothing is prepared ahead: the preparing thread would take cores away from the step.
 
     Args:
-        make: from a step's number to its batch; called in this order, by one thread at a time.
-        device: that computes the steps.
+        make: makes the batch of a step from its number; called in the order of the steps, by one
+            thread at a time.
+        device: device that computes the steps.
     """
 
     def __init__(self, make: Callable[[int], Batch], device: torch.device) -> None:
@@ -30,11 +31,15 @@ class BatchesAhead:
         self._begun: dict[int, Future[Batch]] = {}
 
     def get(self, step: int, total: int) -> Batch:
-        """The batch of `step`; that of the next one begins to be made, if there is one before `total`.
+        """Return the batch of `step`, and start to prepare the next one.
+
+        Args:
+            step: number of the step.
+            total: number of steps, which limits what is prepared.
 
         Raises:
-            DataError: an image of it cannot be used.
-            ReadError: one could not be read just now.
+            DataError: an image of the batch cannot be used.
+            ReadError: an image of the batch cannot be read at the moment.
         """
         future = self._begun.pop(step, None)
         batch = self.make(step) if future is None else future.result()
@@ -51,6 +56,6 @@ class BatchesAhead:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Wait for what is being made."""
+        """Wait for the batch that is being prepared."""
         if self._executor is not None:
             self._executor.shutdown(cancel_futures=True)

@@ -1,4 +1,4 @@
-"""Random changes to a training sample, drawn from a seed that names the sample's place in the cycle."""
+"""Random changes to training samples. Each is seeded by the position of its sample in the cycle."""
 
 import numpy as np
 
@@ -19,33 +19,38 @@ def augment(
     position: int,
     regions: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mirror, then scale and crop or pad back to the size that came in.
+    """Mirror a sample at random, then scale it and crop or pad it back to its size.
+
+    Seed, cycle, step and position determine every draw, so a sample changes in the same way for any
+    number of workers.
 
     Args:
-        image: uint8 array of shape (H, W, 3).
-        mask: uint8 array of shape (H, W), or int64 array of shape (H, W, 2) of sets of classes and region numbers.
-        config: which changes.
-        seed: of the run; with `cycle`, `step` and `position` (place in the global batch) it settles every draw,
-            whatever the number of workers.
+        image: uint8 (H, W, 3).
+        mask: uint8 (H, W) class ids, or int64 (H, W, 2) sets of classes and region numbers.
+        config: changes to make.
+        seed: seed of the run.
         cycle: number of the cycle.
         step: number of the step in the cycle.
-        position: place in the global batch.
-        regions: integers (H, W), the region of each label, from 1, and 0 where there is none: what is scaled down leaves something of each.
+        position: position in the global batch.
+        regions: integers (H, W), the region number of each label from 1, 0 without a label. If
+            given, every region keeps at least one pixel when the mask is scaled down.
 
     Returns:
-        Arrays of the same shapes; padded pixels have no label.
+        Image and mask in the shapes and types of the arguments; padded pixels have no label.
     """
     rng = np.random.default_rng(seed_of("augment", seed, cycle, step, position))
     mirrored, share, down, right = rng.random(4)
     if config.mirror and mirrored < 0.5:
-        image, mask = image[:, ::-1], mask[:, ::-1]
+        image = image[:, ::-1]
+        mask = mask[:, ::-1]
         regions = None if regions is None else regions[:, ::-1]
     if config.scale is not None:
         low, high = config.scale
         height, width = mask.shape[:2]
         factor = low + (high - low) * share
         size = max(1, round(height * factor)), max(1, round(width * factor))
-        image, mask = resize_image(np.ascontiguousarray(image), size), np.ascontiguousarray(mask)
+        image = resize_image(np.ascontiguousarray(image), size)
+        mask = np.ascontiguousarray(mask)
         mask = (
             resize_mask(mask, size) if regions is None else resize_regions(mask, size, regions)[0]
         )
@@ -57,9 +62,10 @@ def augment(
 def _fit(
     array: np.ndarray, size: tuple[int, int], down: float, right: float, *, fill: int
 ) -> np.ndarray:
-    """Crop and pad to `size`; `down` and `right` in [0, 1) place the window."""
+    """Crop and pad to `size`; `down` and `right` in [0, 1) set the offset of the window."""
     output = np.full((*size, *array.shape[2:]), fill, dtype=array.dtype)
-    source, target = [], []
+    source: list[slice] = []
+    target: list[slice] = []
     for old, new, share in zip(array.shape, size, (down, right), strict=False):
         offset = int((abs(old - new) + 1) * share)
         length = min(old, new)

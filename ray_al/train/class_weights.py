@@ -1,4 +1,4 @@
-"""What a labelled pixel of each class weighs in the loss."""
+"""Weights of the classes in the loss."""
 
 import numpy as np
 import torch
@@ -9,37 +9,57 @@ from ray_al.train.comm import Comm
 from ray_al.train.samples import LabelledImages
 
 LEAST_SHARE = 1e-3
-"""Added to each class's share of the labelled pixels, so that a class of few pixels does not outweigh all others."""
+"""Added to the fraction of each class, so a class of very few pixels does not dominate the loss."""
 
 
 def check_class_weights(train: TrainConfig, num_classes: int, *, key: str = "train") -> None:
-    """Refuse class weights of another length than the data set's classes (ConfigError); `key` names the section."""
+    """Check that there is one weight per class.
+
+    Args:
+        train: section of the configuration that may list class weights.
+        num_classes: number of classes of the data set.
+        key: name of the section in the message.
+
+    Raises:
+        ConfigError: the number of weights is not the number of classes.
+    """
     weights = train.class_weights
     if isinstance(weights, tuple) and len(weights) != num_classes:
         raise ConfigError(
-            f"{key}.class_weights: {len(weights)} values, the data set has {num_classes} classes; give one a class"
+            f"{key}.class_weights: {len(weights)} values, but the data set has {num_classes} "
+            "classes; give one weight per class"
         )
 
 
 def class_weights(
     train: TrainConfig, samples: LabelledImages, comm: Comm, device: torch.device
 ) -> torch.Tensor | None:
-    """float32 (num_classes,), or None where all weigh alike."""
+    """Return the class weights of a training. All workers must call this together.
+
+    Args:
+        train: settings of the training.
+        samples: labelled images, which balanced weights are computed from.
+        comm: communication with the other workers.
+        device: device of the weights.
+
+    Returns:
+        float32 (num_classes,), or None if all classes have the same weight.
+    """
     weights = train.class_weights
     if isinstance(weights, BalancedWeights):
-        pixels = comm.broadcast(samples.class_pixels() if comm.rank == 0 else None)
-        if not any(pixels):  # labels of void alone: no loss to weigh
+        pixels = comm.broadcast(samples.class_pixels() if comm.rank == 0 else ())
+        if not any(pixels):  # all labels are void, so the loss is 0 anyway
             return None
         weights = tuple(balanced_weights(np.array(pixels), weights.balanced).tolist())
     return None if weights is None else torch.tensor(weights, device=device)
 
 
 def balanced_weights(pixels: np.ndarray, exponent: float) -> np.ndarray:
-    """Weights (share + 0.001)^-exponent, scaled so that their mean over the labelled pixels is 1.
+    """Return weights (share + 0.001)^-exponent, scaled to a mean of 1 over the labelled pixels.
 
     Args:
-        pixels: labelled pixels by class, shape (num_classes,), of which one at least is above 0.
-        exponent: 0.5 weighs by the inverse square root of the share, 1 by its inverse.
+        pixels: number of labelled pixels of each class, shape (num_classes,), at least one above 0.
+        exponent: 1 gives the inverse of a class's share of the pixels, 0.5 its inverse square root.
 
     Returns:
         float64 (num_classes,).

@@ -1,65 +1,65 @@
-"""What the training loop needs from the other workers."""
+"""Communication between the workers that train together."""
 
-from typing import Any, Protocol
+from typing import Protocol, TypeVar
 
 import torch
+import torch.distributed as dist
+
+T = TypeVar("T")
 
 
 class Comm(Protocol):
-    """Collective calls; every worker makes the same ones in the same order."""
+    """Collective operations. Every worker must call the same ones in the same order."""
 
     rank: int
     world_size: int
 
     def sum(self, tensor: torch.Tensor) -> torch.Tensor:
-        """The sum of every worker's `tensor`."""
+        """Return the sum of the tensors of all workers."""
 
-    def broadcast(self, value: Any) -> Any:
-        """Rank 0's `value`, on every worker."""
+    def broadcast(self, value: T) -> T:
+        """Return the value of rank 0, on every worker."""
 
     def barrier(self) -> None:
-        """Wait for every worker."""
+        """Wait until every worker has called this."""
 
 
 class LocalComm:
-    """One worker alone."""
+    """A single worker without others to communicate with."""
 
     rank = 0
     world_size = 1
 
     def sum(self, tensor: torch.Tensor) -> torch.Tensor:
+        """As `Comm.sum`."""
         return tensor
 
-    def broadcast(self, value: Any) -> Any:
+    def broadcast(self, value: T) -> T:
+        """As `Comm.broadcast`."""
         return value
 
     def barrier(self) -> None:
-        return None
+        """As `Comm.barrier`."""
 
 
 class TorchComm:
     """The workers of torch's default process group."""
 
     def __init__(self) -> None:
-        import torch.distributed as dist
-
         self.rank, self.world_size = dist.get_rank(), dist.get_world_size()
 
     def sum(self, tensor: torch.Tensor) -> torch.Tensor:
-        import torch.distributed as dist
-
+        """As `Comm.sum`."""
         total = tensor.clone()
         dist.all_reduce(total)
         return total
 
-    def broadcast(self, value: Any) -> Any:
-        import torch.distributed as dist
-
+    def broadcast(self, value: T) -> T:
+        """As `Comm.broadcast`; values are pickled."""
         box = [value]
         dist.broadcast_object_list(box, src=0)
         return box[0]
 
     def barrier(self) -> None:
-        import torch.distributed as dist
-
+        """As `Comm.barrier`."""
         dist.barrier()

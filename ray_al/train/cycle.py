@@ -1,10 +1,9 @@
-"""The training of one plan: network, optimizer, steps."""
+"""Train one plan: build the network and the optimizer, run the steps."""
 
 import json
 import math
-import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Iterator
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -19,35 +18,31 @@ from ray_al.datasets import Dataset
 from ray_al.models import build_model, set_batch_norm_momentum
 from ray_al.models.state import load_trained, trained_state
 from ray_al.train.ahead import BatchesAhead
+from ray_al.train.batch_norm import average_buffers, reestimate_statistics
+from ray_al.train.callbacks import ProgressCallback, StopCallback
 from ray_al.train.class_weights import class_weights
 from ray_al.train.comm import Comm
-from ray_al.train.inputs import Batch, BatchMaker, Places, as_float
+from ray_al.train.inputs import Batch, BatchMaker, Inputs, Places, as_float
 from ray_al.train.length import Length, num_steps, rate_factor
-from ray_al.train.losses import Sums, consistency_loss, split_pair
+from ray_al.train.loss_terms import GlobalLoss, LossTerm, join_terms, label_terms
+from ray_al.train.losses import consistency_loss, split_pair
+from ray_al.train.partial_checkpoint import Key, PartialCheckpoint, PartialState
 from ray_al.train.samples import LabelledImages
 from ray_al.train.schedule import batch_indices
-from ray_al.train.state import dump, make_optimizer, parse, seal, unseal
+from ray_al.train.state import dump, make_optimizer, parse
 from ray_al.train.targets import AllPixels, DrawnPixels, Targets, labelled_pixels, share_out
 from ray_al.train.unlabelled import Unlabelled
 
 Wrap = Callable[[nn.Module], nn.Module]
-Progress = Callable[[int, int], None]
+"""Wraps a network for training with several workers, as DistributedDataParallel does."""
 
 
 class TrainStopped(Interrupted):
-    """Training ended because it was asked to."""
-
-
-class Part(NamedTuple):
-    """One part of a loss: `weight` * `total` / `number`, where the last two are sums over the batch, scalars."""
-
-    weight: float
-    total: torch.Tensor
-    number: torch.Tensor
+    """Training ended early because a stop was requested."""
 
 
 class Workplace(Protocol):
-    """What the plans of a run have in common."""
+    """What all trainings of a run share."""
 
     config: RunConfig
     storage: Storage
@@ -57,14 +52,16 @@ class Workplace(Protocol):
 
 
 class Cycle:
-    """The state of one plan's training: network, optimizer, step and losses.
+    """The training of one plan, with its network, optimizer, current step and losses.
+
+    A partial checkpoint of the same training is continued.
 
     Args:
-        workplace: of the run.
-        plan: what is trained.
-        samples: its labels.
-        batches: what makes its batches.
-        config: the settings of training, the plan's recipe among them.
+        workplace: what the trainings of the run share.
+        plan: plan of the training.
+        samples: labelled images.
+        batches: makes the batches of the plan.
+        config: training settings with the recipe of the plan applied.
     """
 
     def __init__(
@@ -75,10 +72,15 @@ class Cycle:
         batches: BatchMaker,
         config: TrainConfig,
     ) -> None:
-        self.workplace, self.plan, self.samples, self.batches = workplace, plan, samples, batches
+        self.workplace = workplace
+        self.plan = plan
+        self.samples = samples
+        self.batches = batches
         self.config = config
-        self.comm, self.device = workplace.comm, workplace.device
-        self.batch_size, self.rate = self.config.batch_size, self.config.learning_rate
+        self.comm = workplace.comm
+        self.device = workplace.device
+        self.batch_size = config.batch_size
+        self.rate = config.learning_rate
         self.is_paired = self.config.mirror_loss or self.config.consistency > 0
         asked = num_steps(plan, self.config, len(samples.indices), self.batch_size)
         self.length = Length(asked, workplace.dataset.num_classes)
@@ -93,12 +95,14 @@ class Cycle:
         self.losses: list[tuple[int, float]] = []
         self.label_losses: list[float] = []
         self.snapshots: dict[str, bytes] = {}
-        self.saved_at = time.monotonic()
+        self.checkpoint = PartialCheckpoint(
+            workplace.storage, plan.progress, self.comm, self.config.checkpoint_interval_s
+        )
         self._resume()
 
     @property
     def total(self) -> int:
-        """Steps of the training; the most there can be, as long as it is not known."""
+        """Number of steps of the training; the upper limit as long as the number is unknown."""
         return self.length.total
 
     def _nothing_labelled(self) -> DataError:
@@ -120,9 +124,19 @@ class Cycle:
         return model.to(self.device)
 
     def train(
-        self, wrap: Wrap, progress: Progress | None, should_stop: Callable[[], bool] | None
+        self, wrap: Wrap, progress: ProgressCallback | None, should_stop: StopCallback | None
     ) -> None:
-        """Run the steps that are left, then settle the running statistics."""
+        """Run the remaining steps, then settle the statistics of batch normalisation.
+
+        Args:
+            wrap: wraps the network for several workers.
+            progress: called on rank 0 after each step.
+            should_stop: called before each step; training stops if any worker's returns true.
+
+        Raises:
+            DivergedError: the loss is not finite.
+            TrainStopped: a stop was requested.
+        """
         if not self.total:
             return
         self.class_weights = class_weights(self.config, self.samples, self.comm, self.device)
@@ -140,15 +154,16 @@ class Cycle:
                 if progress is not None and self.comm.rank == 0:
                     progress(self.step, self.total)
                 self._keep_snapshot()
-                self._save()
+                if self.step < self.total:
+                    self.checkpoint.save_if_due(self._state)
         self._settle_batch_norm()
 
     def check_weights(self) -> None:
-        """Refuse a network that the last step spoiled, which no later loss would tell.
+        """Check that the weights are finite. No later loss would reveal a faulty last step.
 
         Raises:
-            DivergedError: a weight or a running statistic is not finite. All workers hold the same,
-                so all of them raise it.
+            DivergedError: a weight or a running statistic is not finite. It is raised on all
+                workers, because all have the same values.
         """
         for name, tensor in self.model.state_dict().items():
             if tensor.is_floating_point() and not torch.isfinite(tensor).all():
@@ -164,7 +179,11 @@ class Cycle:
         )
 
     def _keep_snapshot(self) -> None:
-        """Weights at equal steps through the last part of the training; the last one is the model itself."""
+        """Keep the weights if a snapshot is due.
+
+        Snapshots are evenly spaced over the last part of the training. The last of them is the
+        model itself, which is stored anyway.
+        """
         count, span = self.plan.snapshots, self.length.snapshot_span
         wanted = {
             self.total - span * (count - number) // count: number for number in range(1, count)
@@ -183,10 +202,11 @@ class Cycle:
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate * factor
         with self._autocast():
-            parts = self._losses(model, batch, targets)
-        loss = self._joined(parts, stop)
+            terms = self._losses(model, batch, targets)
+        loss = join_terms(terms, self.comm, stop=stop)
+        self._record(loss)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.own.backward()
         if self.config.clip_gradients is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_gradients)
         self.optimizer.step()
@@ -195,69 +215,54 @@ class Cycle:
         is_bf16 = self.config.precision == "bf16"
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=is_bf16)
 
-    def _joined(self, parts: Sequence[Part], stop: bool) -> torch.Tensor:
-        """The loss of the global batch, by this worker's share; its gradients are averaged over the workers.
+    def _record(self, loss: GlobalLoss) -> None:
+        """Keep the loss of a step.
 
         Raises:
-            DivergedError: it is not finite. A sum over the workers, so all of them see it.
-            TrainStopped: a worker said so.
+            DivergedError: the loss of the global batch is not finite. All workers raise it.
+            TrainStopped: a stop was requested on any worker. All workers raise it.
         """
-        own = [term.detach().float() for part in parts for term in (part.total, part.number)]
-        sums = self.comm.sum(torch.stack([*own, torch.tensor(float(stop), device=self.device)]))
-        if sums[-1]:
+        if loss.is_stopped:
             message = f"training was stopped at step {self.step} of {self.total}"
             raise TrainStopped(f"cycle {self.plan.cycle}: {message}")
-        totals, counts = sums[:-1:2], sums[1::2].clamp_min(1)
-        known = float(
-            sum(
-                part.weight * total / count
-                for part, total, count in zip(parts, totals, counts, strict=True)
-            )
-        )
-        if not math.isfinite(known):
-            raise self._diverged(f"the loss is {known} at step {self.step} of {self.total}")
-        self.losses.append((self.step, known))
-        self.label_losses.append(
-            float(totals[0] / counts[0]) / (2 if self.config.mirror_loss else 1)
-        )
-        loss = sum(
-            (part.weight * part.total / count for part, count in zip(parts, counts, strict=True)),
-            torch.zeros((), device=self.device),
-        )
-        return loss * self.comm.world_size
+        if not math.isfinite(loss.value):
+            raise self._diverged(f"the loss is {loss.value} at step {self.step} of {self.total}")
+        self.losses.append((self.step, loss.value))
+        self.label_losses.append(loss.first / (2 if self.config.mirror_loss else 1))
 
-    def _losses(self, model: nn.Module, batch: Batch, targets: Targets) -> list[Part]:
-        """What the labels say, how far the predictions of a pair differ, and what unlabelled pixels give."""
-        config, num_images = self.config, torch.tensor(float(len(batch.labels)), device=self.device)
+    def _losses(self, model: nn.Module, batch: Batch, targets: Targets) -> list[LossTerm]:
+        """Compute the terms of the loss: of labels, pairs and unlabelled pixels, as configured."""
+        config = self.config
+        num_images = torch.tensor(float(len(batch.labels)), device=self.device)
         logits = model(batch.inputs if config.precision == "bf16" else as_float(batch.inputs))
         if not self.is_paired:
-            parts = _label_parts(targets.sums(logits, self.class_weights), config.prototype)
-            return parts + self._unlabelled(logits, batch)
+            terms = label_terms(targets.sums(logits, self.class_weights), config.prototype)
+            return terms + self._unlabelled(logits, batch)
         a, b = split_pair(logits)
         sums = targets.sums(a, self.class_weights)
         if config.mirror_loss:
             mirrored = targets.sums(b, self.class_weights)
             prototypes = sums.prototypes + mirrored.prototypes
             sums = sums._replace(total=sums.total + mirrored.total, prototypes=prototypes)
-        parts = _label_parts(sums, config.prototype)
+        terms = label_terms(sums, config.prototype)
         if config.consistency:
             differences = consistency_loss(targets.dense(a), targets.dense(b)) * num_images
-            parts.append(Part(config.consistency, differences, num_images))
-        return parts
+            terms.append(LossTerm(config.consistency, differences, num_images))
+        return terms
 
-    def _unlabelled(self, logits: torch.Tensor, batch: Batch) -> list[Part]:
+    def _unlabelled(self, logits: torch.Tensor, batch: Batch) -> list[LossTerm]:
         semi = self.config.semi
         if semi is None or not semi.is_active(self.length.done(self.step)):
             return []
         unlabelled = Unlabelled(semi, self.plan, self.batches, self.comm, self.batch_size)
         sums = unlabelled.sums(self.model, logits, batch, self._places(self.step), self.step)
-        return [Part(semi.weight, *sums)]
+        return [LossTerm(semi.weight, *sums)]
 
     def _steps_left(self) -> Iterator[tuple[int, Places]]:
         return ((step, self._places(step)) for step in range(self.step, self.total))
 
     def _places(self, step: int) -> Places:
-        """This worker's places in the global batch of a step, and their images."""
+        """Return this worker's positions in the global batch of a step, with their images."""
         plan, comm = self.plan, self.comm
         batch = batch_indices(self.samples.indices, plan.seed, plan.cycle, step, self.batch_size)
         return {place: batch[place] for place in range(comm.rank, self.batch_size, comm.world_size)}
@@ -276,11 +281,11 @@ class Cycle:
     def _draw_pixels(
         self, labels: np.ndarray, places: Places, step: int, limit: int
     ) -> list[np.ndarray]:
-        """Of each image some labelled pixels, the same ones whatever the number of workers."""
+        """Draw labelled pixels of each image, the same ones for any number of workers."""
         labelled = labelled_pixels(labels)
         own = list(places)
         counts = torch.zeros(self.batch_size, dtype=torch.int64)
-        counts[own] = torch.tensor([len(one) for one in labelled])
+        counts[own] = torch.tensor([len(pixels) for pixels in labelled])
         shares = share_out(self.comm.sum(counts.to(self.device)).cpu().numpy(), limit)
         drawn = []
         for place, pixels in zip(own, labelled, strict=True):
@@ -291,31 +296,18 @@ class Cycle:
         return drawn
 
     def _settle_batch_norm(self) -> None:
-        count = self.config.batch_norm.reestimate_batches
-        if count:
-            self.model.train()
-            for (
-                module
-            ) in self.model.modules():  # those of a frozen backbone stay in evaluation mode
-                if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training:
-                    module.reset_running_stats()
-            set_batch_norm_momentum(self.model, None)
-            with torch.no_grad():
-                for step in range(count):
-                    plan = self.plan
-                    torch.manual_seed(
-                        seed_of("settle", plan.seed, plan.cycle, step, self.comm.rank)
-                    )
-                    batch = self.batches.plain(self._places(step))
-                    self.model(as_float(batch.inputs))
-            set_batch_norm_momentum(self.model, self.config.batch_norm.momentum)
-        if self.comm.world_size > 1:
-            trained = trained_state(self.model)
-            for name, buffer in self.model.named_buffers():
-                if buffer.is_floating_point() and name in trained:
-                    buffer.copy_(self.comm.sum(buffer) / self.comm.world_size)
+        settings = self.config.batch_norm
+        if settings.reestimate_batches:
+            inputs = (self._settling_inputs(step) for step in range(settings.reestimate_batches))
+            reestimate_statistics(self.model, inputs, settings.momentum)
+        average_buffers(self.model, self.comm)
 
-    def _key(self) -> list[Any]:
+    def _settling_inputs(self, step: int) -> Inputs:
+        torch.manual_seed(seed_of("settle", self.plan.seed, self.plan.cycle, step, self.comm.rank))
+        return self.batches.plain(self._places(step)).inputs
+
+    def _key(self) -> Key:
+        """Return what identifies the training: an equal key means equal steps."""
         plan = self.plan
         parts = sorted(ref.sha256 for ref in plan.label_parts)
         images = list(plan.left_out)
@@ -323,42 +315,27 @@ class Cycle:
         recipe = json.dumps(dict(plan.recipe.train), sort_keys=True)
         return [plan.cycle, plan.seed, parts, plan.all_masks, images, *lengths, recipe]
 
-    def _save(self) -> None:
-        interval = self.config.checkpoint_interval_s
-        is_early = time.monotonic() - self.saved_at < interval
-        if self.comm.rank or self.step == self.total or is_early:
-            return
-        state = {
-            "key": self._key(),
-            "step": self.step,
-            "losses": self.losses,
-            "label_losses": self.label_losses,
-            "settled": self.length.settled,
-            "model": trained_state(self.model),
-            "optimizer": self.optimizer.state_dict(),
-            "snapshots": self.snapshots,
-        }
-        self.workplace.storage.replace(self.plan.progress, seal(dump(state)))
-        self.saved_at = time.monotonic()
+    def _state(self) -> PartialState:
+        return PartialState(
+            key=self._key(),
+            step=self.step,
+            losses=self.losses,
+            label_losses=self.label_losses,
+            settled=self.length.settled,
+            model=trained_state(self.model),
+            optimizer=self.optimizer.state_dict(),
+            snapshots=self.snapshots,
+        )
 
     def _resume(self) -> None:
-        storage, name = self.workplace.storage, self.plan.progress
-        sealed = storage.read_if_there(name) if self.comm.rank == 0 else None
-        # None too where it is damaged: the cycle is then trained anew
-        data = self.comm.broadcast(None if sealed is None else unseal(sealed))
-        if data is None:
+        state = self.checkpoint.load(self._key())
+        if state is None:
             return
-        state = parse(data)
-        if state["key"] != self._key():
-            return
-        load_trained(self.model, state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.snapshots = state["step"], state["snapshots"]
-        self.losses = [tuple(pair) for pair in state["losses"]]
-        self.label_losses = state["label_losses"]
-        if state["settled"] is not None:
-            self.length.settle(state["settled"])
-
-
-def _label_parts(sums: Sums, prototype: float) -> list[Part]:
-    return [Part(1.0, sums.total, sums.labelled), Part(prototype, sums.prototypes, sums.pairs)]
+        load_trained(self.model, state.model)
+        self.optimizer.load_state_dict(state.optimizer)
+        self.step = state.step
+        self.snapshots = state.snapshots
+        self.losses = state.losses
+        self.label_losses = state.label_losses
+        if state.settled is not None:
+            self.length.settle(state.settled)

@@ -1,9 +1,8 @@
-"""Predictions at native size: metrics of a split, and previews for the report."""
+"""Predict whole images: metrics of a split, and previews for the report."""
 
 import io
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from ray_al.core.config import RunConfig
 from ray_al.core.errors import DataError, DivergedError
 from ray_al.core.types import Metrics
 from ray_al.datasets import Dataset
+from ray_al.datasets.cache import ByteCache
 from ray_al.datasets.masks import read_mask
 from ray_al.train.comm import Comm
 from ray_al.train.feed import Feed
@@ -25,25 +25,31 @@ logger = logging.getLogger(__name__)
 
 
 class Evaluator:
-    """Applies a network to whole images, one at a time, so that no batch changes a prediction.
+    """Applies a network to whole images, one at a time, so that no prediction depends on a batch.
 
     Args:
-        config: of the run.
-        dataset: its splits and decoder.
-        cache: where decoded masks are kept.
-        device: where the network lies.
+        config: configuration of the run with the recipe of the plan applied.
+        dataset: splits and mask decoder.
+        cache: cache of decoded masks.
+        device: device of the network.
     """
 
     def __init__(
-        self, config: RunConfig, dataset: Dataset, cache: Any, device: torch.device
+        self, config: RunConfig, dataset: Dataset, cache: ByteCache, device: torch.device
     ) -> None:
         self.config, self.dataset, self.cache, self.device = config, dataset, cache, device
 
     def evaluate(self, model: nn.Module, split: str, feed: Feed, comm: Comm) -> Metrics:
-        """Metrics of `split` from one confusion matrix summed over the workers; images without a mask are left out.
+        """Compute the metrics of a split from one confusion matrix, summed over the workers.
+
+        Args:
+            model: the network, in evaluation mode.
+            split: name of the split; images without a mask are left out.
+            feed: gives the inputs of the network.
+            comm: communication with the other workers, each of which predicts some images.
 
         Raises:
-            DivergedError: logits are not finite. It is raised on every worker, after the sum that all of them wait for.
+            DivergedError: logits are not finite. All workers raise it, after their common sum.
         """
         files = self.dataset.splits[split]
         known = [position for position, file in enumerate(files) if file.mask_uri]
@@ -61,15 +67,18 @@ class Evaluator:
         *total, num_broken = comm.sum(counts).cpu().numpy()
         if num_broken:
             raise DivergedError(
-                f"the model diverged: its logits are not finite on {num_broken} of {len(known)} images of the split {split!r}; "
-                "lower train.learning_rate, then start a new run"
+                f"the model diverged: its logits are not finite on {num_broken} of {len(known)} "
+                f"images of the split {split!r}; lower train.learning_rate, then start a new run"
             )
         return metrics_from_confusion(np.array(total).reshape(matrix.shape), len(known))
 
     def _scores(
         self, model: nn.Module, split: str, positions: Sequence[int], feed: Feed
     ) -> Iterator[torch.Tensor]:
-        """Of each image (1, C, h, w), highest at the predicted class: logits, or the mean of the softmax of image and mirrored image."""
+        """Yield scores (1, C, h, w) of images, highest at the predicted class.
+
+        They are logits, or with `train.mirror_test` the mean softmax of image and mirrored image.
+        """
         plain = (self._logits(model, inputs) for inputs in feed.split(split, positions))
         if not self.config.train.mirror_test:
             yield from plain
@@ -83,12 +92,17 @@ class Evaluator:
     def previews(
         self, model: nn.Module, numbers: Mapping[str, int], samples: LabelledImages, feed: Feed
     ) -> bytes:
-        """An npz with `image_i`, `prediction_i` (uint8) and `entropy_i` (float16, nats), all at the size of `samples`, and `image_ids`.
+        """Return an .npz file of predictions for the report.
 
-        An image that cannot be used is not in it: a picture of the report is no reason to stop a run.
+        It has `image_ids` and, for the i-th of them, `image_i` and `prediction_i` (uint8) and
+        `entropy_i` (float16, nats), all at the size of `samples`. Images that cannot be used are
+        left out with a warning, because a picture for the report is no reason to stop a run.
 
         Args:
+            model: the network, in evaluation mode.
             numbers: image_id -> number in the manifest.
+            samples: reads the images.
+            feed: gives the inputs of the network.
         """
         images = {}
         for image_id, index in numbers.items():
@@ -113,7 +127,8 @@ class Evaluator:
             torch.inference_mode(),
             torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16),
         ):
-            return model(inputs).float()
+            logits: torch.Tensor = model(inputs)
+            return logits.float()
 
     def _mask(self, uri: str) -> np.ndarray:
         key = ("mask", uri)

@@ -1,4 +1,4 @@
-"""What a network is fed with: images, or where its backbone is frozen, cached features of them."""
+"""Inputs of a network: images, or cached features if its backbone is frozen."""
 
 from collections.abc import Iterator, Sequence
 from typing import Protocol
@@ -19,29 +19,29 @@ from ray_al.train.samples import LabelledImages
 
 
 class Feed(Protocol):
-    """Inputs of one run at one image size, the same for every plan."""
+    """Gives the inputs of one run at one image size, the same for every plan."""
 
     def batches(self, plan: TrainPlan) -> BatchMaker:
-        """What makes the batches of a plan."""
+        """Return the maker of a plan's batches."""
 
     def pool(self, indices: Sequence[int]) -> Iterator[Inputs]:
-        """Inputs of images of the pool, one at a time, by their numbers in the manifest."""
+        """Yield the inputs of single images of the pool, by their numbers in the manifest."""
 
     def split(
         self, split: str, positions: Sequence[int], *, mirrored: bool = False
     ) -> Iterator[Inputs]:
-        """Inputs of images of a split, or of the mirrored images, one at a time."""
+        """Yield the inputs of single images of a split, or of their mirrored images."""
 
 
 class ImageFeed:
-    """Decoded images at the size of `samples`.
+    """Gives decoded images at the size of `samples`.
 
     Args:
-        config: of the run.
-        dataset: its splits.
-        samples: what reads images of the pool.
-        cache: where decoded images are kept.
-        device: where the network lies.
+        config: configuration of the run.
+        dataset: splits of the data set.
+        samples: reads the images of the pool.
+        cache: cache of decoded images.
+        device: device of the network.
     """
 
     def __init__(
@@ -52,8 +52,11 @@ class ImageFeed:
         cache: ByteCache,
         device: torch.device,
     ) -> None:
-        self.config, self.dataset, self.samples = config, dataset, samples
-        self.cache, self.device = cache, device
+        self.config = config
+        self.dataset = dataset
+        self.samples = samples
+        self.cache = cache
+        self.device = device
 
     def batches(self, plan: TrainPlan) -> BatchMaker:
         """As `Feed.batches`."""
@@ -84,15 +87,15 @@ class ImageFeed:
 
 
 class FeatureFeed:
-    """Feature maps of a frozen backbone, of images at the size of `samples`.
+    """Gives feature maps that a frozen backbone makes of images at the size of `samples`.
 
     Args:
-        config: of the run.
-        run_uri: the run directory.
-        manifest: of the pool, its places whole.
-        dataset: its splits.
-        samples: the labels.
-        device: where the network lies.
+        config: configuration of the run.
+        run_uri: path or URI of the run directory.
+        manifest: manifest of the pool with absolute places.
+        dataset: splits of the data set.
+        samples: labelled images.
+        device: device of the network.
     """
 
     def __init__(
@@ -106,7 +109,10 @@ class FeatureFeed:
     ) -> None:
         data = config.data.model_copy(update={"image_size": samples.image_size})
         self.config = config.model_copy(update={"data": data})
-        self.run_uri, self.dataset, self.samples, self.device = run_uri, dataset, samples, device
+        self.run_uri = run_uri
+        self.dataset = dataset
+        self.samples = samples
+        self.device = device
         self._pool = pool_source(self.config, run_uri, manifest, str(device))
         self._splits: dict[str, FeatureSource] = {}
 
@@ -126,14 +132,12 @@ class FeatureFeed:
             source = split_source(self.config, self.run_uri, self.dataset, split, str(self.device))
             self._splits[split] = source
         source = self._splits[split]
-        view = source.mirror_view if mirrored else 0
-        assert view is not None, "checked before the run: check_train"
-        return self._one_by_one(source, positions, view)
+        return self._one_by_one(source, positions, source.mirror_view if mirrored else 0)
 
     def _one_by_one(
         self, source: FeatureSource, numbers: Sequence[int], view: int
     ) -> Iterator[Inputs]:
-        """Looked up in full batches of the backbone, given out singly."""
+        """Read full batches of the backbone, and yield the images one at a time."""
         chunk = self.config.features.batch_size
         for start in range(0, len(numbers), chunk):
             records = source.records(numbers[start : start + chunk], view)

@@ -1,4 +1,4 @@
-"""What a training step takes: decoded images, or the feature maps of a frozen backbone."""
+"""Batches of training steps, of decoded images or of the feature maps of a frozen backbone."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
@@ -16,27 +16,27 @@ from ray_al.train.augment import augment
 from ray_al.train.samples import LabelledImages
 
 Inputs = torch.Tensor | Maps
-"""What a network's forward takes: images (N, 3, H, W), or maps (N, c, h, w) each."""
+"""Argument of a network's forward: images (N, 3, H, W), or maps of shapes (N, c, h, w)."""
 
 Places = Mapping[int, int]
-"""Place in the global batch -> number of the image in the manifest."""
+"""Position in the global batch -> number of the image in the manifest."""
 
 
 def as_float(inputs: Inputs) -> Inputs:
-    """Inputs in float32: maps are kept in bf16."""
+    """Convert feature maps, which are stored in bf16, to float32; images are float32 already."""
     if isinstance(inputs, torch.Tensor):
         return inputs
-    return tuple(one.float() for one in inputs)
+    return tuple(feature_map.float() for feature_map in inputs)
 
 
 class Batch(NamedTuple):
-    """A worker's part of a step.
+    """A worker's part of the global batch of a step.
 
     Attributes:
-        inputs: N images; of a pair 2N, the mirrored ones in the second half.
-        labels: as of `LabelledImages.mask`, stacked: (N, H, W) or (N, H, W, 2).
-        origins: of features in drawn views, of each image which of its pixels each pixel shows,
-            as of `ViewDraw.source_index`; None for an image as it is.
+        inputs: N images; for pairs 2N, the mirrored images in the second half.
+        labels: stacked masks of `LabelledImages.mask`, (N, H, W) or (N, H, W, 2).
+        origins: features only: for each image the `ViewDraw.source_index` of its view, or None for
+            the unchanged image.
     """
 
     inputs: Inputs
@@ -48,48 +48,54 @@ class BatchMaker(Protocol):
     """Makes the batches of one plan."""
 
     def prepare(self, steps: Iterable[tuple[int, Places]], *, paired: bool, plain: bool) -> None:
-        """Told beforehand what the steps will ask for, each with its number.
+        """Announce what the steps will ask for, so it can be made in full batches.
 
         Args:
-            steps: number, and places.
-            paired: whether they ask for pairs.
-            plain: whether they ask for images as they are too.
+            steps: number and places of each step.
+            paired: whether the steps ask for pairs.
+            plain: whether the steps also ask for unchanged images.
         """
 
     def drawn(self, places: Places, step: int) -> Batch:
-        """Images changed at random; the changes follow from seed, cycle, step and place."""
+        """Return randomly changed images, seeded by seed, cycle, step and place."""
 
     def paired(self, places: Places, step: int) -> Batch:
-        """As `drawn`, and behind them the mirrored images."""
+        """Return images as `drawn` does, followed by their mirrored images."""
 
     def plain(self, places: Places) -> Batch:
-        """Images as they are."""
+        """Return unchanged images."""
 
 
 class ImageBatches:
-    """Of decoded images, changed as `train.augment` says."""
+    """Makes batches of decoded images, changed according to `train.augment`."""
 
     def __init__(
         self, config: RunConfig, samples: LabelledImages, plan: TrainPlan, device: torch.device
     ) -> None:
-        self.config, self.samples, self.plan, self.device = config, samples, plan, device
+        self.config = config
+        self.samples = samples
+        self.plan = plan
+        self.device = device
 
     def prepare(self, steps: Iterable[tuple[int, Places]], *, paired: bool, plain: bool) -> None:
-        """Nothing: images are decoded when they are met."""
+        """Do nothing: images are decoded when a step needs them."""
 
     def drawn(self, places: Places, step: int) -> Batch:
         """As `BatchMaker.drawn`."""
-        changes, pairs = self.config.train.augment, []
+        changes = self.config.train.augment
+        pairs: list[tuple[np.ndarray, np.ndarray]] = []
         for position, index in places.items():
-            regions = None if changes.scale is None else self.samples.regions(index)
-            place = {
-                "seed": self.plan.seed,
-                "cycle": self.plan.cycle,
-                "step": step,
-                "position": position,
-            }
-            image, mask = self.samples.image(index), self.samples.mask(index)
-            pairs.append(augment(image, mask, changes, regions=regions, **place))
+            pair = augment(
+                self.samples.image(index),
+                self.samples.mask(index),
+                changes,
+                seed=self.plan.seed,
+                cycle=self.plan.cycle,
+                step=step,
+                position=position,
+                regions=None if changes.scale is None else self.samples.regions(index),
+            )
+            pairs.append(pair)
         return self._batch(pairs)
 
     def paired(self, places: Places, step: int) -> Batch:
@@ -110,7 +116,10 @@ class ImageBatches:
 
 
 class FeatureBatches:
-    """Of cached features: one of the views of each image, its labels gathered from where it shows them."""
+    """Makes batches of cached features of one drawn view per image.
+
+    The labels of a view are those of the image pixels that it shows.
+    """
 
     def __init__(
         self,
@@ -119,14 +128,17 @@ class FeatureBatches:
         plan: TrainPlan,
         device: torch.device,
     ) -> None:
-        self.source, self.samples, self.plan, self.device = source, samples, plan, device
-        config = source.config
-        self.chunk, self.cache_bytes = config.features.batch_size, config.data.cache_gb * 2**30
+        self.source = source
+        self.samples = samples
+        self.plan = plan
+        self.device = device
+        self.chunk = source.config.features.batch_size
+        self.cache_bytes = source.config.data.cache_gb * 2**30
 
     def prepare(self, steps: Iterable[tuple[int, Places]], *, paired: bool, plain: bool) -> None:
-        """Have the source look up what the steps need in full batches, where memory holds all of it.
+        """Load the records of all steps into the cache, unless they need more than it holds.
 
-        A step alone asks for few images of a view, and the backbone computes full batches only.
+        A single step asks for few images per view, but the backbone only computes full batches.
         """
         wanted = self._wanted(steps, paired, plain)
         for view in sorted({view for view, _ in wanted}):
@@ -137,16 +149,16 @@ class FeatureBatches:
     def _wanted(
         self, steps: Iterable[tuple[int, Places]], paired: bool, plain: bool
     ) -> set[tuple[int, int]]:
-        """The (view, number) pairs that the steps need; none where they need more than memory holds."""
+        """Return the (view, number) pairs of the steps; none if they need more than the cache."""
         mirror, record_bytes = self.source.mirror_view, 2 * self.source.layout.num_values
         all_pairs = len(self.samples.indices) * (2 if paired else self.source.num_views)
         wanted: set[tuple[int, int]] = set()
         for step, places in steps:
             for position, index in places.items():
-                views = (
-                    [0, mirror] if paired else [self._view(step, position), *([0] if plain else [])]
-                )
-                wanted.update((view, index) for view in views if view is not None)
+                views = [0, mirror] if paired else [self._view(step, position)]
+                if plain and not paired:
+                    views.append(0)
+                wanted.update((view, index) for view in views)
             if len(wanted) * record_bytes > self.cache_bytes:
                 return set()
             if len(wanted) == all_pairs:
@@ -154,7 +166,7 @@ class FeatureBatches:
         return wanted
 
     def drawn(self, places: Places, step: int) -> Batch:
-        """As `BatchMaker.drawn`: each image by one of its views."""
+        """As `BatchMaker.drawn`, with one drawn view per image."""
         shown = [(index, self._view(step, position)) for position, index in places.items()]
         origins = [
             self.source.draw(index, view).source_index() if view else None for index, view in shown
@@ -166,9 +178,8 @@ class FeatureBatches:
         return Batch(self._maps(shown), np.stack(labels), origins)
 
     def paired(self, places: Places, step: int) -> Batch:
-        """As `BatchMaker.paired`, of the images as they are: a pair is two of their views."""
+        """As `BatchMaker.paired`, with the unchanged and the mirrored view of each image."""
         mirror = self.source.mirror_view
-        assert mirror is not None, "checked before the run: check_train"
         indices = list(places.values())
         maps = self._maps([(i, 0) for i in indices] + [(i, mirror) for i in indices])
         return Batch(maps, np.stack([self.samples.mask(index) for index in indices]))
@@ -184,7 +195,7 @@ class FeatureBatches:
         return int(rng.integers(self.source.num_views))
 
     def _maps(self, shown: Sequence[tuple[int, int]]) -> Maps:
-        """Maps of (number, view) pairs; views are looked up together, as a source answers one view at a time."""
+        """Return the maps of (number, view) pairs, read from the source one view at a time."""
         rows: dict[tuple[int, int], np.ndarray] = {}
         for view in sorted({view for _, view in shown}):
             numbers = sorted({index for index, other in shown if other == view})
@@ -196,5 +207,5 @@ class FeatureBatches:
 
 
 def _gathered(mask: np.ndarray, origin: np.ndarray | None) -> np.ndarray:
-    """The labels of a view, whose pixels show the pixels `origin` of the image."""
+    """Return the labels of a view whose pixels show the pixels `origin` of the image."""
     return mask if origin is None else mask.reshape(-1, *mask.shape[2:])[origin]

@@ -1,4 +1,4 @@
-"""How many steps a training has: a number, or as many as its loss on the labelled pixels asks for."""
+"""The number of steps of a training, fixed or found from its loss, and the learning rates."""
 
 import math
 from collections.abc import Sequence
@@ -7,11 +7,26 @@ from ray_al.core.config import AutoSteps, TrainConfig
 from ray_al.core.errors import ConfigError
 from ray_al.core.types import TrainPlan
 
+POLY_POWER = 0.9
+"""Exponent of the schedule `poly`, as in DeepLab (Chen et al., TPAMI 2018)."""
+STEP_FACTOR = 0.1
+"""Factor of the schedule `step` after every `train.schedule_step` epochs."""
+
 
 def num_steps(
     plan: TrainPlan, train: TrainConfig, num_images: int, batch_size: int
 ) -> int | AutoSteps:
-    """Steps of a plan: its own, its extra epochs, else those of its recipe, which `train` follows."""
+    """Return the number of steps of a plan, or the rule that finds it.
+
+    Args:
+        plan: plan of the training; its own steps or extra epochs come first.
+        train: training settings with the recipe of the plan applied.
+        num_images: number of labelled images, which gives the length of an epoch.
+        batch_size: number of images per step.
+
+    Raises:
+        ConfigError: neither steps nor epochs is set.
+    """
     if plan.steps is not None:
         return plan.steps
     epoch = math.ceil(num_images / batch_size)
@@ -25,7 +40,7 @@ def num_steps(
 
 
 def least_span(steps: int | AutoSteps) -> int:
-    """The steps through which snapshots are taken (`Length.snapshot_span`), at least."""
+    """Return the smallest number of steps over which snapshots are taken."""
     length = Length(steps, num_classes=2)
     if length.rule is not None:
         length.settle(length.rule.window)
@@ -33,27 +48,32 @@ def least_span(steps: int | AutoSteps) -> int:
 
 
 class Length:
-    """The steps of one training, of which the last may be known only on the way.
+    """The number of steps of a training, which may become known only during it.
 
-    Few labels are soon learnt by heart, and what comes after that spoils the network; many labels
-    go on teaching it. The loss on the labelled pixels tells, for every strategy alike and without a
-    look at the validation set. It is compared with a guess's: class weights whose mean over the
-    labelled pixels is 1 leave that at the logarithm of the number of classes.
+    A network memorises few labels soon, and training on makes it worse; many labels keep teaching
+    it. The loss on the labelled pixels shows the difference, in the same way for every strategy and
+    without the validation set. It is compared with the loss of a uniform guess, the logarithm of
+    the number of classes. Class weights do not change that, as their mean over the labelled pixels
+    is 1.
 
     Args:
-        steps: their number, or the rule.
-        num_classes: of the data set.
+        steps: the number of steps, or the rule that finds it.
+        num_classes: number of classes of the data set.
     """
 
     def __init__(self, steps: int | AutoSteps, num_classes: int) -> None:
         self.rule = steps if isinstance(steps, AutoSteps) else None
         self.total = steps if isinstance(steps, int) else steps.max
         self.settled: int | None = None
-        """The step at which the rate begins to fall; None as long as it is not known."""
+        """Step at which the learning rate begins to fall; None as long as it is unknown."""
         self.guess = math.log(num_classes)
 
     def look(self, losses: Sequence[float]) -> None:
-        """Told after each step the mean losses on the labelled pixels of all steps so far."""
+        """Settle the length if the loss is low enough, or if the limit of steps comes near.
+
+        Args:
+            losses: mean loss on the labelled pixels of every step so far.
+        """
         rule = self.rule
         if rule is None or self.settled is not None or len(losses) < rule.window:
             return
@@ -62,22 +82,26 @@ class Length:
             self.settle(len(losses))
 
     def settle(self, step: int) -> None:
-        """Have the rate fall from `step` on."""
+        """Let the learning rate fall from `step` on, which settles the number of steps."""
         assert self.rule is not None
         self.settled, self.total = step, step + max(1, int(step * self.rule.decay))
 
     def done(self, step: int) -> float:
-        """The part of the steps that lies before `step`; 0 as long as their number is not known."""
+        """Return the fraction of steps before `step`; 0 as long as their number is unknown."""
         return 0.0 if self.rule is not None and self.settled is None else step / self.total
 
     @property
     def asked(self) -> int | str:
-        """What was asked for: equal for equal lengths."""
+        """The requested length, as a value that is equal for equal requests."""
         return self.total if self.rule is None else self.rule.model_dump_json()
 
     @property
     def snapshot_span(self) -> int:
-        """The last steps, through which snapshots are taken: half of them, or those with a falling rate; 0 as long as they are not known."""
+        """Number of last steps over which snapshots are taken.
+
+        It is half of a fixed number of steps, or the steps with a falling rate; 0 as long as these
+        are unknown.
+        """
         if self.rule is None:
             return self.total // 2
         return 0 if self.settled is None else self.total - self.settled
@@ -86,10 +110,22 @@ class Length:
 def rate_factor(
     train: TrainConfig, length: Length, step: int, num_images: int, batch_size: int
 ) -> float:
-    """What the learning rate is multiplied by at `step`: a linear rise to 1, then the schedule over the steps that are left.
+    """Return the factor of the learning rate at `step`: a linear rise to 1, then the schedule.
 
-    Of a length that follows the labels the rise is a share of its `window`, and the schedule begins
-    where the loss has settled.
+    If the length is found from the loss, the rise is a fraction of its `window`, and the schedule
+    begins when the loss has settled.
+
+    This is a pure function of the step, unlike the schedulers of `torch.optim.lr_scheduler`. Those
+    multiply the last rate by a ratio at each step, so their rates differ in the last bits from the
+    formulas below; their number of steps is fixed beforehand, and their state would have to be
+    stored to resume.
+
+    Args:
+        train: training settings.
+        length: number of steps.
+        step: number of the step, from 0.
+        num_images: number of labelled images, which gives the length of an epoch.
+        batch_size: number of images per step.
     """
     rise, total = int(train.warmup * length.total), length.total
     if length.rule is not None:
@@ -98,9 +134,11 @@ def rate_factor(
         return (step + 1) / rise
     if train.schedule == "step":
         epoch = step // math.ceil(num_images / batch_size)
-        return float(0.1 ** (epoch // train.schedule_step))
+        return float(STEP_FACTOR ** (epoch // train.schedule_step))
     start = rise if length.rule is None else length.settled
     if start is None or train.schedule == "constant":
         return 1.0
     done = (step - start) / (total - start)
-    return (1 - done) ** 0.9 if train.schedule == "poly" else 0.5 * (1 + math.cos(math.pi * done))
+    if train.schedule == "poly":
+        return float((1 - done) ** POLY_POWER)
+    return 0.5 * (1 + math.cos(math.pi * done))

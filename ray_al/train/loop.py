@@ -1,8 +1,8 @@
-"""One cycle's training, the same on one process and on many."""
+"""Train and evaluate one plan after the other, in one process or in many."""
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -20,35 +20,41 @@ from ray_al.datasets.cache import ByteCache
 from ray_al.datasets.manifest import absolute_places
 from ray_al.models import build_model
 from ray_al.models.state import load_trained, trained_state
+from ray_al.train.callbacks import ProgressCallback, StopCallback
 from ray_al.train.class_weights import check_class_weights
 from ray_al.train.comm import Comm
-from ray_al.train.cycle import Cycle, Progress, TrainStopped, Wrap
+from ray_al.train.cycle import Cycle, TrainStopped, Wrap
 from ray_al.train.evaluate import Evaluator
 from ray_al.train.feed import FeatureFeed, Feed, ImageFeed
 from ray_al.train.losses import resize_logits
 from ray_al.train.samples import LabelledImages, Probabilities
 from ray_al.train.state import dump, parse
 
-__all__ = ["CycleTrainer", "Progress", "TrainStopped"]
+__all__ = ["CycleTrainer", "TrainStopped"]
 
 logger = logging.getLogger(__name__)
 LOSSES_KEPT = 100
+"""Number of losses in a result, evenly spaced over the steps."""
 
 
 class CycleTrainer:
-    """Trains plans one after the other; decoded images are kept between them, nothing that changes a result is.
+    """Trains plans one after the other.
+
+    Decoded images are kept from plan to plan, but nothing that could change a result.
 
     Args:
-        config: of the run.
-        run_uri: the run directory.
-        comm: the other workers.
-        device: where to train.
+        config: configuration of the run.
+        run_uri: path or URI of the run directory.
+        comm: communication with the other workers.
+        device: device that trains.
     """
 
     def __init__(
         self, config: RunConfig, run_uri: str, comm: Comm, device: torch.device | str
     ) -> None:
-        self.config, self.comm, self.device = config, comm, torch.device(device)
+        self.config = config
+        self.comm = comm
+        self.device = torch.device(device)
         self.storage = Storage(run_uri)
         self.dataset = open_dataset(config.data)
         check_class_weights(config.train, self.dataset.num_classes)
@@ -64,30 +70,32 @@ class CycleTrainer:
         plan: TrainPlan,
         *,
         wrap: Wrap = lambda model: model,
-        progress: Progress | None = None,
-        should_stop: Callable[[], bool] | None = None,
+        progress: ProgressCallback | None = None,
+        should_stop: StopCallback | None = None,
     ) -> TrainResult:
         """Train, evaluate and write the checkpoint.
 
         Args:
-            plan: of the cycle.
-            wrap: makes the network one of many (DistributedDataParallel); its gradients are averages over the workers.
-            progress: told (step, steps) on rank 0.
-            should_stop: asked before each step; any worker's yes ends all.
+            plan: plan to train.
+            wrap: wraps the network for several workers (DistributedDataParallel); the wrapper must
+                average gradients over the workers.
+            progress: called on rank 0 after each step.
+            should_stop: called before each step; training stops if any worker's returns true.
 
         Returns:
-            The answer; only rank 0's names files and class pixels.
+            The result. Only that of rank 0 names files and class pixels.
 
         Raises:
-            BrokenImagesError: labelled images cannot be used; it names all of them.
+            BrokenImagesError: labelled images cannot be used; the error names all of them.
             DataError: nothing is labelled, or a validation image or mask cannot be used.
-            DivergedError: a loss, a weight or a prediction on the splits is not finite; nothing was written.
-            ReadError: a file could not be read just now.
-            TrainStopped: `should_stop` said so.
+            DivergedError: a loss, a weight or a prediction is not finite; nothing is written.
+            ReadError: a file cannot be read at the moment.
+            TrainStopped: a stop was requested.
         """
         started = time.perf_counter()
         torch.set_num_threads(self.config.train.threads)
-        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+        torch.backends.cudnn.deterministic = True
+        torch.backends.cudnn.benchmark = False
         samples = self._samples(plan)
         config = self.config.with_recipe(plan.recipe)
         evaluator = Evaluator(config, self.dataset, self.cache, self.device)
@@ -112,16 +120,14 @@ class CycleTrainer:
     def _samples(self, plan: TrainPlan) -> LabelledImages:
         size = plan.recipe.image_size or self.config.data.image_size
         if self.samples is None or self.samples.image_size != size:
-            partial = self.config.label.is_partial
-            scattered = self.config.regions.is_sparse
             self.samples = LabelledImages(
                 self.storage,
                 self.manifest,
                 self.dataset,
                 size,
                 self.cache,
-                partial=partial,
-                scattered=scattered,
+                partial=self.config.label.is_partial,
+                scattered=self.config.regions.is_sparse,
             )
             self.feed = self._feed(self.samples)
         self.samples.update(plan.label_parts, all_masks=plan.all_masks, left_out=plan.left_out)
@@ -135,24 +141,22 @@ class CycleTrainer:
         return ImageFeed(self.config, self.dataset, samples, self.cache, self.device)
 
     def _probabilities(self, weights: FileRef, samples: LabelledImages) -> Probabilities:
-        """Class probabilities of single images by an earlier model, at the size of the labels."""
-        model = build_model(self.config.model, self.dataset.num_classes, load_weights=False).to(
-            self.device
-        )
+        """Return a function that predicts single images with an earlier model."""
+        network = build_model(self.config.model, self.dataset.num_classes, load_weights=False)
+        model = network.to(self.device)
         load_trained(model, parse(self.storage.read_ref(weights)))
         model.eval()
 
         @torch.inference_mode()
         def predict(index: int) -> np.ndarray:
-            logits = model(next(self.feed.pool([index])))
-            probabilities: np.ndarray = (
-                resize_logits(logits, samples.image_size)[0].softmax(0).cpu().numpy()
-            )
+            logits = resize_logits(model(next(self.feed.pool([index]))), samples.image_size)
+            probabilities: np.ndarray = logits[0].softmax(0).cpu().numpy()
             return probabilities
 
         return predict
 
     def _write(self, cycle: Cycle, evaluator: Evaluator) -> dict[str, FileRef]:
+        """Write the checkpoint of a finished training, and remove its partial one."""
         plan, samples = cycle.plan, cycle.samples
         if not plan.keeps_model:
             self.storage.remove(plan.progress)
@@ -173,7 +177,7 @@ class CycleTrainer:
         return files
 
     def _numbers(self, files: Sequence[ImageFile]) -> dict[str, int]:
-        """image_id -> number in the manifest."""
+        """Return image_id -> number in the manifest."""
         ids = [file.image_id for file in files]
         numbers = pc.index_in(
             pa.array(ids, pa.string()), value_set=self.manifest.column("image_id")
@@ -206,11 +210,14 @@ class CycleTrainer:
 
 @contextmanager
 def _names_broken(samples: LabelledImages) -> Iterator[None]:
-    """Where one labelled image turns out broken, look for all of them, so that the answer is the same from any worker."""
+    """Turn the error of one broken image into one that names all of them.
+
+    The first broken image depends on the number of workers; the list of all does not.
+    """
     try:
         yield
     except DataError as error:
-        logger.warning("a labelled image cannot be used, the others are looked at: %s", error)
+        logger.warning("a labelled image cannot be used; checking all others: %s", error)
         if broken := samples.find_broken():
             raise BrokenImagesError(broken) from None
         raise

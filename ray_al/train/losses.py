@@ -1,4 +1,4 @@
-"""Losses over the labelled pixels of a batch, and EquAL's over all of them."""
+"""Losses over the labelled pixels of a batch, and EquAL's loss over all pixels."""
 
 from typing import NamedTuple
 
@@ -10,18 +10,16 @@ from ray_al.train.partial import partial_cross_entropy_sum, prototype_loss_sum
 
 
 def resize_logits(logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Logits of shape (N, C, h, w) resized bilinearly to (N, C, *size)."""
-    return (
-        logits
-        if tuple(logits.shape[-2:]) == tuple(size)
-        else F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
-    )
+    """Resize logits of shape (N, C, h, w) bilinearly to (N, C, *size)."""
+    if tuple(logits.shape[-2:]) == tuple(size):
+        return logits
+    return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
 
 
 def cross_entropy_sum(
     logits: torch.Tensor, target: torch.Tensor, class_weights: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cross entropy summed over the labelled pixels.
+    """Sum the cross entropy over the labelled pixels.
 
     Args:
         logits: shape (N, C, H, W).
@@ -29,7 +27,8 @@ def cross_entropy_sum(
         class_weights: shape (C,), or None.
 
     Returns:
-        The sum (zero, never nan, without a labelled pixel) and the number of labelled pixels, both float32 scalars.
+        The sum, which is zero without a labelled pixel, and the number of labelled pixels; both are
+        float32 scalars.
     """
     total = F.cross_entropy(
         logits.float(), target, weight=class_weights, ignore_index=IGNORE_INDEX, reduction="sum"
@@ -38,7 +37,14 @@ def cross_entropy_sum(
 
 
 class Sums(NamedTuple):
-    """Sums over a batch, scalars: cross entropy and labelled pixels; prototypical pixel loss and its pairs of region and class."""
+    """Sums over the labels of a batch, all scalars.
+
+    Attributes:
+        total: cross entropy.
+        labelled: number of labelled pixels.
+        prototypes: prototypical pixel loss.
+        pairs: number of pairs of a region and a class in the prototypical pixel loss.
+    """
 
     total: torch.Tensor
     labelled: torch.Tensor
@@ -49,11 +55,12 @@ class Sums(NamedTuple):
 def label_sums(
     logits: torch.Tensor, target: torch.Tensor, class_weights: torch.Tensor | None = None
 ) -> Sums:
-    """What the labels say.
+    """Compute the losses of labels of any kind.
 
     Args:
         logits: shape (N, C, H, W).
-        target: int64, class ids (N, H, W) with 255 for no label, or (N, H, W, 2): sets of classes as bits, and region numbers from 1.
+        target: int64, either class ids (N, H, W) with 255 for no label, or (N, H, W, 2) with sets
+            of classes as bits and region numbers from 1.
         class_weights: shape (C,), or None.
     """
     zero = torch.zeros((), device=logits.device)
@@ -68,7 +75,10 @@ def label_sums(
 
 
 def consistency_loss(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """EquAL's self-consistency (Golestaneh and Kitani, BMVC 2020): each prediction is pulled to the other, over all pixels.
+    """Compute EquAL's self-consistency loss, which pulls two predictions towards each other.
+
+    Source: Golestaneh and Kitani, "Importance of Self-Consistency in Active Learning for Semantic
+    Segmentation", BMVC 2020.
 
     Args:
         a: prediction, any shape.
@@ -81,9 +91,16 @@ def consistency_loss(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 
 def split_pair(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits of images and, mirrored back, of the mirrored images, from those of both: (2N, C, h, w) to twice (N, C, h, w).
+    """Split logits of pairs into those of the images and, mirrored back, of the mirrored images.
 
-    Both are of one forward pass: DistributedDataParallel allows one before each backward pass.
+    Both come from one forward pass, because DistributedDataParallel allows only one before each
+    backward pass.
+
+    Args:
+        logits: shape (2N, C, h, w), the mirrored images in the second half.
+
+    Returns:
+        Two tensors of shape (N, C, h, w).
     """
     a, b = logits.chunk(2)
     return a, b.flip(3)

@@ -1,19 +1,51 @@
-"""Where the host of a run and its Train workers leave plans and answers for each other."""
+"""The mailbox in which a host and its Ray Train workers leave plans and answers."""
 
 import threading
 import time
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from ray_al.core.errors import RayALError
 from ray_al.core.types import TrainPlan, TrainResult
 
-Seen = tuple[int, int, int]
+
+class PlanKey(NamedTuple):
+    """Identifies a plan that was given out."""
+
+    cycle: int
+    attempt: int
+    serial: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class MailboxState:
+    """What the host sees of a plan's training.
+
+    Attributes:
+        answer: result, or an error that a restart cannot mend; None while the training runs.
+        progress: number of finished steps and of all steps.
+        starts: number of groups that started with the plan.
+        error: last error of a worker that Train restarts.
+        silent_s: seconds since the last sign of life of a group, or since the plan was given out.
+        lived: whether a group ever gave a sign of life.
+    """
+
+    answer: TrainResult | RayALError | None = None
+    progress: tuple[int, int] = (0, 0)
+    starts: int = 0
+    error: str = ""
+    silent_s: float
+    lived: bool
 
 
 class Mailbox:
-    """One plan at a time. No call waits, so that no dead worker leaves a waiting call behind.
+    """Holds one plan at a time.
 
-    Every plan gets a serial number; answers to another (serial, cycle, attempt) are refused.
+    No call blocks, so a dead worker cannot leave a waiting call behind. Every plan gets a serial
+    number, and answers to another serial number, cycle or attempt are refused.
     """
 
     def __init__(self) -> None:
@@ -30,55 +62,60 @@ class Mailbox:
         self._controller: Any = None
 
     def set_controller(self, controller: Any) -> None:
-        """Keep the handle of the actor that starts the group."""
+        """Keep the handle of the Train controller, the actor that starts the group."""
         with self._lock:
             self._controller = controller
 
     def get_controller(self) -> Any:
+        """Return the handle of the Train controller, or None before it has started."""
         with self._lock:
             return self._controller
 
     def put_plan(self, plan: TrainPlan) -> int:
-        """Give out a plan in place of the last; its serial number."""
+        """Give out a plan in place of the last one, and return its serial number."""
         with self._lock:
             self._serial += 1
-            self._plan, self._answer, self._progress, self._starts, self._stopped = (
-                plan,
-                None,
-                (0, 0),
-                0,
-                False,
-            )
-            self._error, self._beat = "", time.monotonic()
+            self._plan = plan
+            self._answer = None
+            self._progress = (0, 0)
+            self._starts = 0
+            self._stopped = False
+            self._error = ""
+            self._beat = time.monotonic()
             return self._serial
 
-    def next_plan(self, seen: Seen | None) -> tuple[int, TrainPlan] | Literal["stop"] | None:
-        """The plan to train, `stop`, or None where there is nothing to do.
+    def next_plan(self, seen: PlanKey | None) -> tuple[int, TrainPlan] | Literal["stop"] | None:
+        """Return the plan to train with its serial number.
 
         Args:
-            seen: (cycle, attempt, serial) of the plan that the worker answered last.
+            seen: plan that the worker answered last.
+
+        Returns:
+            `"stop"` if the worker must end, or None if there is nothing to train.
         """
         with self._lock:
             if self._stopped:
                 return "stop"
             if self._plan is None or self._answer is not None:
                 return None
-            if seen == (self._plan.cycle, self._plan.attempt, self._serial):
+            if seen == self._key(self._plan):
                 return None
             return self._serial, self._plan
 
     def beat(self) -> None:
-        """A group is alive."""
+        """Record a sign of life of the group."""
         with self._lock:
-            self._beat, self._lived = time.monotonic(), True
+            self._beat = time.monotonic()
+            self._lived = True
 
     def started(self, serial: int) -> None:
-        """A group begins with a plan; starts after the first are failures."""
+        """Count a group that starts with a plan; every start after the first follows a failure."""
         with self._lock:
-            self._starts += serial == self._serial
+            if serial == self._serial:
+                self._starts += 1
 
     def failed(self, serial: int, message: str) -> None:
-        """Keep the error of a worker that Train will start again."""
+        """Record the error of a worker that Train will restart."""
         with self._lock:
             if serial == self._serial:
                 self._error = message
@@ -86,57 +123,69 @@ class Mailbox:
     def put_answer(
         self, serial: int, cycle: int, attempt: int, result: TrainResult | RayALError
     ) -> bool:
-        """Take a result (or an error that no restart mends); False refuses a late one."""
+        """Accept the answer to the current plan.
+
+        Args:
+            serial: serial number of the plan.
+            cycle: cycle of the plan.
+            attempt: attempt of the plan.
+            result: result, or an error that a restart cannot mend.
+
+        Returns:
+            Whether it was accepted; a late answer, or one to another plan, is refused.
+        """
         with self._lock:
-            if (
-                self._plan is None
-                or self._answer is not None
-                or (serial, cycle, attempt) != (self._serial, self._plan.cycle, self._plan.attempt)
-            ):
+            if self._plan is None or self._answer is not None:
+                return False
+            if PlanKey(cycle, attempt, serial) != self._key(self._plan):
                 return False
             self._answer = result
             return True
 
     def put_progress(self, serial: int, step: int, total: int) -> None:
+        """Record the number of finished steps and of all steps."""
         with self._lock:
             if serial == self._serial:
                 self._progress = (step, total)
 
-    def get_answer(self, serial: int) -> dict[str, Any]:
-        """`answer` (or None), `progress` (step, steps), `starts` and last `error` of the plan with this serial number.
-
-        `silent_s` are the seconds since a group last gave a sign of life, or since the plan was given out; `lived` whether one ever did.
-        """
+    def get_state(self, serial: int) -> MailboxState:
+        """Return the state of the plan with this serial number."""
         with self._lock:
-            silent = {"silent_s": time.monotonic() - self._beat, "lived": self._lived}
+            silent_s = time.monotonic() - self._beat
             if serial != self._serial:
-                return {"answer": None, "progress": (0, 0), "starts": 0, "error": "", **silent}
-            return {
-                "answer": self._answer,
-                "progress": self._progress,
-                "starts": self._starts,
-                "error": self._error,
-                **silent,
-            }
+                return MailboxState(silent_s=silent_s, lived=self._lived)
+            return MailboxState(
+                answer=self._answer,
+                progress=self._progress,
+                starts=self._starts,
+                error=self._error,
+                silent_s=silent_s,
+                lived=self._lived,
+            )
 
     def should_stop(self) -> bool:
+        """Return whether the workers must stop."""
         with self._lock:
             return self._stopped
 
     def stop(self) -> None:
-        """Tell the workers to end."""
+        """Ask the workers to end."""
         with self._lock:
             self._stopped = True
 
+    def _key(self, plan: TrainPlan) -> PlanKey:
+        return PlanKey(plan.cycle, plan.attempt, self._serial)
+
 
 def start_mailbox(name: str) -> Any:
-    """A mailbox as a Ray actor of this name that takes no CPU.
+    """Start a mailbox as a Ray actor that takes no CPU, and return its handle.
 
-    It ends with its maker, and lives on the same node, so that the end of no other node takes it away.
+    The actor ends with the process that starts it. It runs on the same node, so that the loss of
+    another node cannot end it.
+
+    Args:
+        name: name of the actor.
     """
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     options = {
         "name": name,

@@ -1,4 +1,4 @@
-"""Metrics of a whole data set from one confusion matrix."""
+"""Compute the metrics of a whole data set from one confusion matrix."""
 
 import numpy as np
 
@@ -9,12 +9,12 @@ def confusion_matrix(pred: np.ndarray, target: np.ndarray, num_classes: int) -> 
     """Count pixels by true (row) and predicted (column) class.
 
     Args:
-        pred: class ids, any shape. A prediction that is no class counts as wrong: as a column of its own.
+        pred: class ids, any shape; ids that are not a class are counted in a column of their own.
         target: class ids of the same shape; 255 is ignored.
         num_classes: C.
 
     Returns:
-        int64 array of shape (C, C + 1): the last column holds predictions that are no class.
+        int64 (C, C + 1); the last column counts predictions that are not a class.
     """
     known = (target != IGNORE_INDEX) & (target < num_classes)
     truth = target[known].astype(np.int64)
@@ -26,14 +26,15 @@ def confusion_matrix(pred: np.ndarray, target: np.ndarray, num_classes: int) -> 
 
 
 def metrics_from_confusion(matrix: np.ndarray, num_images: int) -> Metrics:
-    """Mean IoU over the classes that occur, pixel accuracy and IoU by class.
+    """Compute the mean IoU over the classes that occur, the pixel accuracy and the IoU per class.
 
     Args:
         matrix: counts of shape (C, C) or (C, C + 1), true class by predicted class.
-        num_images: images counted.
+        num_images: number of images that were counted.
 
     Returns:
-        Metrics in which a class absent from prediction and truth has None and does not enter the mean.
+        The metrics. A class that is absent from predictions and ground truth has the IoU None and
+        does not enter the mean.
     """
     matrix = np.asarray(matrix, dtype=np.int64)
     num_classes = matrix.shape[0]

@@ -1,30 +1,35 @@
-"""Losses on partial labels: a pixel's target is the set of classes that it may have, as int64 bits (bit c for class c, 0 for no label).
+"""Losses on partial labels.
 
-Source: MulActSeg (Hwang et al., "Active Learning for Semantic Segmentation with Multi-class Label Query", NeurIPS 2023), stage 1. From its
-code: both losses below; cross entropy, merged positive and prototypical pixel loss are each divided by their own number of terms plus one
-and added, on Cityscapes with the weights 16, 8 and 1 and logits divided by 0.1 first. Not confirmed: the equations as the paper prints
-them; its text was not read.
+The target of a pixel is the set of classes that it may have, as int64 bits: bit c for class c, and
+0 for no label.
+
+Source: MulActSeg (Hwang et al., "Active Learning for Semantic Segmentation with Multi-class Label
+Query", NeurIPS 2023), stage 1. Both losses follow its code, which divides cross entropy, merged
+positive loss and prototypical pixel loss by their own number of terms plus one, and adds them; on
+Cityscapes with the weights 16, 8 and 1, and with logits divided by 0.1 first. Not confirmed: the
+equations as the paper prints them; its text was not read.
 """
 
 import torch
-
-from ray_al.datasets.bits import MAX_CLASSES, bits_of_ids, check_num_classes, fill_bits
 
 
 def partial_cross_entropy_sum(
     logits_NCHW: torch.Tensor, bits_NHW: torch.Tensor, class_weights: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """-ln sum_{c in set} p_c summed over the labelled pixels: MulActSeg's "merged positive" loss, cross entropy where the set is one class.
+    """Sum -ln sum_{c in set} p_c over the labelled pixels, MulActSeg's "merged positive" loss.
 
-    It is a logsumexp of ln p_c over the set, so that nothing underflows; MulActSeg's code adds 1e-8 inside the logarithm.
+    For a set of one class it is the cross entropy. It is computed as a logsumexp of ln p_c over the
+    set, which cannot underflow; MulActSeg's code adds 1e-8 inside the logarithm instead.
 
     Args:
-        logits_NCHW: any floating type; sums are taken in float32, or float64 for float64.
-        bits_NHW: int64 bit sets; classes from C on are not looked at.
-        class_weights: shape (C,), or None; a pixel's loss is multiplied by the mean over its set.
+        logits_NCHW: any floating type; float64 is summed in float64, all others in float32.
+        bits_NHW: int64 bit sets; bits from C on are ignored.
+        class_weights: shape (C,), or None. The loss of a pixel is multiplied by the mean weight of
+            its set.
 
     Returns:
-        The sum (zero, never nan, without a labelled pixel) and the number of labelled pixels, both scalars.
+        The sum, which is zero without a labelled pixel, and the number of labelled pixels; both are
+        scalars.
     """
     bits = _within(bits_NHW, logits_NCHW.shape[1])
     labelled = bits != 0
@@ -39,26 +44,32 @@ def partial_cross_entropy_sum(
 def prototype_loss_sum(
     logits_NCHW: torch.Tensor, regions_NHW: torch.Tensor, bits_NHW: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """MulActSeg's "prototypical pixel" loss: for each multi-class region and each class of its set, -ln p_c at the pixel with the highest p_c.
+    """Sum MulActSeg's "prototypical pixel" loss over regions and classes.
 
-    Regions of one class take no part (as in the training script of MulActSeg's code); the first of equal pixels, row by row, is taken.
-    One pixel may be the prototype of several classes. A class whose pixels lie outside the crop is pushed all the same.
+    For each region with several classes and each class of its set, the loss is -ln p_c at the
+    pixel of the region with the highest p_c. Among equal pixels, the first one in row-major order
+    is taken. One pixel may be the prototype of several classes. Regions of one class take no part,
+    as in the training script of MulActSeg's code. A class is also raised if all of its pixels lie
+    outside the crop.
 
     Args:
-        logits_NCHW: any floating type; sums are taken in float32, or float64 for float64.
-        regions_NHW: int32 region number of each pixel, -1 for none; images may use the same numbers.
-        bits_NHW: int64 bit sets, the same at all pixels of a region. Where they differ, a pixel stands for the classes of its own set.
+        logits_NCHW: any floating type; float64 is summed in float64, all others in float32.
+        regions_NHW: int32 region number of each pixel, -1 for none; different images may use the
+            same numbers.
+        bits_NHW: int64 bit sets, the same at all pixels of a region. If they differ, a pixel is a
+            candidate for the classes of its own set only.
 
     Returns:
-        The sum (zero, never nan, without a multi-class region) and the number of pairs of region and class, both scalars.
+        The sum, which is zero without a region of several classes, and the number of pairs of a
+        region and a class; both are scalars.
     """
     bits = _within(bits_NHW, logits_NCHW.shape[1])
     taking_part = (bits & (bits - 1) != 0) & (regions_NHW >= 0)  # two bits or more
     log_p = _log_p(logits_NCHW, taking_part)
-    names = torch.stack(
+    image_and_region = torch.stack(
         [taking_part.nonzero()[:, 0], regions_NHW[taking_part].long()], 1
-    )  # image and region
-    region = torch.unique(names, dim=0, return_inverse=True)[1]
+    )
+    region = torch.unique(image_and_region, dim=0, return_inverse=True)[1]
     candidates = log_p.detach().masked_fill(
         ~_members(bits[taking_part], log_p.shape[1]), -torch.inf
     )
@@ -69,14 +80,15 @@ def prototype_loss_sum(
 def _prototypes(
     log_p_PC: torch.Tensor, region_P: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The first pixel with the highest value of each region and class.
+    """Find the first pixel with the highest value for each region and class.
 
     Args:
-        log_p_PC: values of the pixels, -inf where a class is no candidate.
-        region_P: int64 region number, from 0 without gaps.
+        log_p_PC: values of the pixels, -inf if a pixel is not a candidate for a class.
+        region_P: int64 region numbers, from 0 without gaps.
 
     Returns:
-        Pixel and class of each pair of region and class that has a candidate, two int64 tensors of the same length.
+        Pixel and class of each pair of a region and a class that has a candidate; two int64 tensors
+        of the same length.
     """
     num_pixels, num_classes = log_p_PC.shape
     shape = (int(region_P.max()) + 1 if num_pixels else 0, num_classes)
@@ -92,25 +104,22 @@ def _prototypes(
 
 
 def _within(bits: torch.Tensor, num_classes: int) -> torch.Tensor:
+    """Clear the bits of classes from `num_classes` on."""
     return bits & ((1 << num_classes) - 1)
 
 
 def _log_p(logits_NCHW: torch.Tensor, where_NHW: torch.Tensor) -> torch.Tensor:
-    """ln p_c, (P, C), of the pixels where `where_NHW`, row by row: few are labelled, and the others are not worth a softmax."""
+    """Return ln p_c, (P, C), of the P pixels at which `where_NHW` is true, in row-major order.
+
+    Few pixels are labelled, so a softmax over all of them would be wasted.
+    """
     logits_PC = logits_NCHW.movedim(1, -1)[where_NHW]
     return logits_PC.to(torch.promote_types(logits_PC.dtype, torch.float32)).log_softmax(1)
 
 
 def _members(bits_P: torch.Tensor, num_classes: int) -> torch.Tensor:
-    """bool (P, C): class by class, as one shift of all would take eight bytes a pixel and class."""
+    """Return whether each class is in each set, bool (P, C).
+
+    Classes are tested one by one, because a shift of all would take 8 bytes per pixel and class.
+    """
     return torch.stack([bits_P & (1 << c) != 0 for c in range(num_classes)], 1)
-
-
-__all__ = [
-    "MAX_CLASSES",
-    "bits_of_ids",
-    "check_num_classes",
-    "fill_bits",
-    "partial_cross_entropy_sum",
-    "prototype_loss_sum",
-]

@@ -1,7 +1,8 @@
-"""The labelled images of a run, read once and kept between cycles."""
+"""The labelled images of a run, which are read once and kept between cycles."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -16,26 +17,40 @@ from ray_al.datasets.cache import ByteCache
 from ray_al.datasets.compose import Part, compose_numbered, compose_targets
 from ray_al.datasets.images import read_pool_image, resize_image, resize_regions, resize_scattered
 from ray_al.datasets.masks import read_mask
+from ray_al.train.sieve import MIN_PIXELS, sieve_regions
 
 THREADS = 8
+"""Number of images that are read in parallel to find broken ones."""
 Probabilities = Callable[[int], np.ndarray]
-"""Number of an image -> class probabilities at the size of the labels, float32 (C, H, W)."""
+"""Number of an image -> its class probabilities at the size of the labels, float32 (C, H, W)."""
+
+
+class _Row(NamedTuple):
+    """An image of the manifest."""
+
+    image_id: str
+    uri: str
+    mask_uri: str | None
+    height: int
+    width: int
 
 
 class LabelledImages:
-    """Images and masks by their number in the manifest.
+    """Gives images and masks by their numbers in the manifest.
 
-    Dense labels are masks of class ids, uint8 (H, W), 255 where there is no label. Of other kinds a mask is int64 (H, W, 2): the set of
-    classes that a pixel may have, as bits (0: no label), and the number of its region in the image, from 1 (0: none).
+    The mask of dense labels holds class ids, uint8 (H, W), with 255 for no label. The mask of
+    other kinds of labels is int64 (H, W, 2): the set of classes that a pixel may have, as bits (0
+    for no label), and the number of the pixel's region in the image, from 1 (0 for none).
 
     Args:
         storage: the run directory.
         manifest: the pool, of schema MANIFEST_SCHEMA.
-        dataset: what opens masks of the upper bound.
-        image_size: (height, width) in pixels of what `image` and `mask` return.
-        cache: where decoded arrays are kept.
+        dataset: decoder of whole masks, which the upper bound trains on.
+        image_size: (height, width) in pixels of the images and masks.
+        cache: cache of decoded arrays.
         partial: whether labels are sets of classes.
-        scattered: whether all labels are single pixels or little more, so that each cell of a smaller size takes one from within it.
+        scattered: whether labels are single pixels or little more. If so, each pixel of a smaller
+            mask takes one of the labels that lie within it.
     """
 
     def __init__(
@@ -49,16 +64,14 @@ class LabelledImages:
         partial: bool = False,
         scattered: bool = False,
     ) -> None:
-        self.storage, self.dataset, self.image_size, self.cache = (
-            storage,
-            dataset,
-            image_size,
-            cache,
-        )
-        self.partial, self.scattered = partial, scattered
-        columns = ("image_index", "image_id", "uri", "mask_uri", "height", "width")
-        rows = zip(*(manifest.column(name).to_pylist() for name in columns), strict=True)
-        self._rows = {row[0]: dict(zip(columns, row, strict=True)) for row in rows}
+        self.storage = storage
+        self.dataset = dataset
+        self.image_size = image_size
+        self.cache = cache
+        self.partial = partial
+        self.scattered = scattered
+        columns = (manifest.column(name).to_pylist() for name in ("image_index", *_Row._fields))
+        self._rows = {index: _Row(*values) for index, *values in zip(*columns, strict=True)}
         self._parts: list[FileRef] = []
         self._labels: dict[int, list[Part]] = {}
         self._sieved: dict[int, np.ndarray] = {}
@@ -73,53 +86,57 @@ class LabelledImages:
         all_masks: bool = False,
         left_out: Sequence[int] = (),
     ) -> None:
-        """Read the label parts that are new; start afresh where `label_parts` is not a continuation of what was read.
+        """Read new label parts, or all of them if they do not continue those read before.
 
         Args:
-            all_masks: take the images that have a mask, in place of those with labels.
+            label_parts: all label parts so far, oldest first.
+            all_masks: use the whole masks of all images that have one, instead of labels.
             left_out: numbers of images that are not trained on.
 
         Raises:
-            StorageError: a part is missing or not what the ledger recorded.
+            DataError: a part belongs to another run.
+            StorageError: a part is missing or differs from what its event recorded.
         """
         if list(label_parts[: len(self._parts)]) != self._parts:
-            self._parts, self._labels, self._pixels = [], {}, {}
+            self._parts = []
+            self._labels = {}
+            self._pixels = {}
         for ref in label_parts[len(self._parts) :]:
             self._read_part(ref)
             self._parts.append(ref)
-        self._all_masks, self._sieved = all_masks, {}
-        known = (
-            (index for index, row in self._rows.items() if row["mask_uri"])
-            if all_masks
-            else self._labels
-        )
-        self._indices = sorted(set(known) - set(left_out))
+        self._all_masks = all_masks
+        self._sieved = {}
+        known = set(self._labels)
+        if all_masks:
+            known = {index for index, row in self._rows.items() if row.mask_uri}
+        self._indices = sorted(known - set(left_out))
 
     def _read_part(self, ref: FileRef) -> None:
-        wanted = ("image_index", "box", "mask", "classes")
         table = read_parquet(self.storage.read_ref(ref))
-        for row in table.select(
-            [name for name in wanted if name in table.column_names]
-        ).to_pylist():
+        wanted = ("image_index", "box", "mask", "classes")
+        present = [name for name in wanted if name in table.column_names]
+        for row in table.select(present).to_pylist():
             index = row["image_index"]
             if index not in self._rows:
                 raise DataError(
-                    f"{self.storage.uri(ref.path)}: image_index {index} is not in manifest.parquet; the part belongs to another run"
+                    f"{self.storage.uri(ref.path)}: image_index {index} is not in "
+                    "manifest.parquet; the part belongs to another run"
                 )
-            box = Box(**dict(zip(("top", "left", "bottom", "right"), row["box"], strict=True)))
+            top, left, bottom, right = row["box"]
+            box = Box(top=top, left=left, bottom=bottom, right=right)
             self._labels.setdefault(index, []).append(Part.of_row(box, row))
 
     @property
     def indices(self) -> list[int]:
-        """Numbers of the images with at least one labelled region that are not left out, ascending."""
+        """Numbers of the images that are trained on, ascending."""
         return self._indices
 
     def image(self, index: int) -> np.ndarray:
-        """uint8 array of shape (height, width, 3) at `image_size`.
+        """Return an image at `image_size`, uint8 (H, W, 3).
 
         Raises:
             DataError: the image cannot be used.
-            ReadError: it could not be read just now.
+            ReadError: the image cannot be read at the moment.
         """
         key = ("image", index, self.image_size)
         image = self.cache.get(key)
@@ -130,12 +147,16 @@ class LabelledImages:
 
     def _read(self, index: int) -> np.ndarray:
         row = self._rows[index]
-        return read_pool_image(row["uri"], (row["height"], row["width"]))
+        return read_pool_image(row.uri, (row.height, row.width))
 
     def find_broken(self) -> dict[str, str]:
-        """image_id -> what is wrong, of all images that `indices` names and that cannot be used.
+        """Find all images of `indices` that cannot be used.
 
-        All are opened, whatever is cached: which image a worker meets first depends on how many workers there are.
+        All are opened, even cached ones: the images that a worker met depend on the number of
+        workers, and the answer must not.
+
+        Returns:
+            image_id -> description of the fault.
         """
 
         def look(index: int) -> str | None:
@@ -148,13 +169,11 @@ class LabelledImages:
         with ThreadPoolExecutor(THREADS) as executor:
             answers = zip(self._indices, executor.map(look, self._indices), strict=True)
             return {
-                self._rows[index]["image_id"]: error
-                for index, error in answers
-                if error is not None
+                self._rows[index].image_id: error for index, error in answers if error is not None
             }
 
     def mask(self, index: int) -> np.ndarray:
-        """Labels at `image_size`, uint8 (height, width) or, of other kinds than dense, int64 (height, width, 2)."""
+        """Return the labels of an image at `image_size`, in the format of this class."""
         if index in self._sieved:
             return self._sieved[index]
         key = ("labels", index, self._version(index), self.image_size)
@@ -165,7 +184,7 @@ class LabelledImages:
         return mask
 
     def regions(self, index: int) -> np.ndarray:
-        """The number of the region of each label in `mask`, from 1, and 0 where there is none: integers (height, width)."""
+        """Return the region number of each label in `mask`: integers (H, W), 0 without a label."""
         if self.partial:
             mask = self.mask(index)
             return np.where(mask[..., 0] != 0, mask[..., 1], 0)
@@ -177,37 +196,32 @@ class LabelledImages:
         return numbers
 
     def _resized(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Labels and numbers of regions at `image_size`."""
+        """Return labels and region numbers at `image_size`."""
         mask, numbers = self._native_mask(index)
         if self.scattered and not self._all_masks:
-            return resize_scattered(mask, self.image_size, numbers != 0), resize_scattered(
-                numbers, self.image_size, numbers != 0
+            labelled = numbers != 0
+            return (
+                resize_scattered(mask, self.image_size, labelled),
+                resize_scattered(numbers, self.image_size, labelled),
             )
         return resize_regions(mask, self.image_size, numbers)
 
     def sieve(self, probabilities: Probabilities) -> None:
-        """Until the next `update`, believe labels of one class only where a model finds them likely (ASAL)."""
-        from ray_al.train.sieve import MIN_PIXELS, sieve
+        """Drop labels of a single class at unlikely pixels (ASAL) until the next `update`.
 
+        Args:
+            probabilities: predicts an image.
+        """
         for index in self._indices:
-            target = self.mask(index).copy()
-            smallest = (
-                MIN_PIXELS
-                * target[..., 0].size
-                / (self._rows[index]["height"] * self._rows[index]["width"])
-            )
-            likely = probabilities(index)
-            for number in np.unique(target[..., 1][target[..., 0] != 0]):
-                inside = target[..., 1] == number
-                bits = int(target[..., 0][inside][0])
-                if bits.bit_count() == 1 and np.count_nonzero(inside) >= smallest:
-                    keep = inside.copy()
-                    keep[inside] = sieve(likely[bits.bit_length() - 1][inside])
-                    target[inside & ~keep] = 0
-            self._sieved[index] = target
+            row, mask = self._rows[index], self.mask(index)
+            smallest = MIN_PIXELS * mask[..., 0].size / (row.height * row.width)
+            self._sieved[index] = sieve_regions(mask, probabilities(index), smallest)
 
     def class_pixels(self) -> tuple[int, ...]:
-        """Labelled native pixels by class over all `indices`; a pixel that may have several classes counts in equal parts."""
+        """Count the labelled native pixels of each class over all `indices`.
+
+        A pixel that may have several classes counts for each of them in equal parts.
+        """
         total = np.zeros(self.dataset.num_classes, dtype=np.float64)
         for index in self._indices:
             key = (index, self._version(index))
@@ -220,32 +234,37 @@ class LabelledImages:
         return -1 if self._all_masks else len(self._labels[index])
 
     def _native_mask(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Labels in native pixels, and the region of each, from 1 (0: no label); whole masks have no regions."""
+        """Return labels in native pixels and the region number of each, from 1 (0: no label).
+
+        Whole masks have no regions.
+        """
         row = self._rows[index]
         if self._all_masks:
-            mask = read_mask(row["mask_uri"], self.dataset.decoder)
-            if mask.shape != (row["height"], row["width"]):
-                size, wanted = (
-                    f"{shape[0]}x{shape[1]}"
-                    for shape in (mask.shape, (row["height"], row["width"]))
-                )
-                raise DataError(
-                    f"{row['mask_uri']}: the mask is {size} pixels, its image {wanted}; export the mask at the image's size"
-                )
+            mask = self._whole_mask(row)
             numbers = np.zeros(mask.shape, dtype=np.int64)
             mask = np.stack([bits_of_ids(mask), numbers], axis=-1) if self.partial else mask
         elif self.partial:
-            mask = compose_targets(self._labels[index], row["height"], row["width"])
+            mask = compose_targets(self._labels[index], row.height, row.width)
             numbers = mask[..., 1]
         else:
             parts = ((part.box, part.mask) for part in self._labels[index] if part.mask is not None)
-            mask, numbers = compose_numbered(parts, row["height"], row["width"])
+            mask, numbers = compose_numbered(parts, row.height, row.width)
         self._pixels[index, self._version(index)] = _count_classes(mask, self.dataset.num_classes)
         return mask, numbers
 
+    def _whole_mask(self, row: _Row) -> np.ndarray:
+        """Read the mask of an image, uint8 (H, W); DataError if its size is not the image's."""
+        mask = read_mask(str(row.mask_uri), self.dataset.decoder)
+        if mask.shape != (row.height, row.width):
+            raise DataError(
+                f"{row.mask_uri}: the mask is {mask.shape[0]}x{mask.shape[1]} pixels, its image "
+                f"{row.height}x{row.width}; export the mask at the image's size"
+            )
+        return mask
+
 
 def _count_classes(mask: np.ndarray, num_classes: int) -> np.ndarray:
-    """float64 (num_classes,)."""
+    """Count the labelled pixels of each class, float64 (num_classes,)."""
     if mask.ndim == 2:
         return np.bincount(mask[mask != IGNORE_INDEX], minlength=256)[:num_classes].astype(
             np.float64

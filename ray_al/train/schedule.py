@@ -1,4 +1,4 @@
-"""How long a cycle trains, in which order, and at which rate."""
+"""The order of training images, and checks of the training settings."""
 
 import numpy as np
 
@@ -9,66 +9,82 @@ from ray_al.features.geometry import ViewDraw
 
 
 def max_workers(train: TrainConfig) -> int:
-    """The largest number of processes that share a batch."""
+    """Return the largest number of processes that share a batch."""
     return max(1, train.workers if isinstance(train.workers, int) else max(train.workers))
 
 
 def check_train(config: RunConfig) -> None:
-    """Refuse training settings that fail only once training runs.
+    """Check training settings that would otherwise fail only when training runs.
 
     Raises:
-        ConfigError: naming the key, the value and the remedy.
+        ConfigError: a setting cannot work; the message names key, value and remedy.
     """
     train = config.train
-    workers = max_workers(train)
     final = config.with_recipe(config.final.recipe).train
-    sizes = {"train.batch_size": train.batch_size, "final.batch_size": final.batch_size}
-    for key, size in sizes.items():
-        if size < workers:
-            raise ConfigError(
-                f"{key}: {size} is fewer than the {workers} workers of train.workers; raise it to {workers} or more"
-            )
-        least = config.model.min_images * workers
-        if size < least:
-            message = f"{key}: {size} over {workers} worker(s) leaves one image to a worker, which the head's pooling branch cannot normalise"
-            raise ConfigError(f"{message}; raise it to {least} or more")
+    _check_batch_sizes(config, {"train": train, "final": final})
     if isinstance(train.workers, tuple) and train.workers[0] > train.workers[1]:
         raise ConfigError(
             f"train.workers: {list(train.workers)} has its minimum above its maximum; swap them"
         )
-    if (train.batch_norm.sync or final.batch_norm.sync) and not train.gpus_per_worker:
-        key = "train" if train.batch_norm.sync else "final.train"
-        raise ConfigError(
-            f"{key}.batch_norm.sync: true needs GPUs (train.gpus_per_worker is 0); set it to false"
-        )
-    if train.backend == "nccl" and not train.gpus_per_worker:
-        raise ConfigError(
-            "train.backend: 'nccl' needs GPUs (train.gpus_per_worker is 0); set it to 'gloo'"
-        )
-    if config.model.is_frozen:
-        _check_features(config, train, "train")
-        _check_features(config, final, "final.train")
-    for section, settings in (("train", train), ("final.train", final)):
-        if settings.semi is not None and not config.model.is_frozen:
-            kind = settings.semi.kind
+    if not train.gpus_per_worker:
+        _check_without_gpus(train, final)
+    for section, settings in {"train": train, "final.train": final}.items():
+        if config.model.is_frozen:
+            _check_features(config, settings, section)
+        elif settings.semi is not None:
             raise ConfigError(
-                f"{section}.semi: {kind!r} compares views of cached features; set model.frozen to true, or leave semi out"
+                f"{section}.semi: {settings.semi.kind!r} compares views of cached features; set "
+                "model.frozen to true, or leave semi out"
             )
 
 
+def _check_batch_sizes(config: RunConfig, sections: dict[str, TrainConfig]) -> None:
+    """Check that every worker gets enough images of a batch."""
+    workers = max_workers(config.train)
+    least = config.model.min_images * workers
+    for section, settings in sections.items():
+        size = settings.batch_size
+        if size < workers:
+            raise ConfigError(
+                f"{section}.batch_size: {size} is fewer than the {workers} workers of "
+                f"train.workers; raise it to {workers} or more"
+            )
+        if size < least:
+            raise ConfigError(
+                f"{section}.batch_size: {size} over {workers} worker(s) leaves one image to a "
+                "worker, which the head's pooling branch cannot normalise; raise it to "
+                f"{least} or more"
+            )
+
+
+def _check_without_gpus(train: TrainConfig, final: TrainConfig) -> None:
+    """Refuse settings that need GPUs."""
+    for section, settings in {"train": train, "final.train": final}.items():
+        if settings.batch_norm.sync:
+            raise ConfigError(
+                f"{section}.batch_norm.sync: true needs GPUs (train.gpus_per_worker is 0); set it "
+                "to false"
+            )
+    if train.backend == "nccl":
+        raise ConfigError(
+            "train.backend: 'nccl' needs GPUs (train.gpus_per_worker is 0); set it to 'gloo'"
+        )
+
+
 def _check_features(config: RunConfig, train: TrainConfig, section: str) -> None:
-    """Refuse what a network with a frozen backbone cannot do, as it never sees an image."""
+    """Refuse settings that a network with a frozen backbone cannot follow, as it sees no images."""
     if train.augment.scale is not None:
         raise ConfigError(
-            f"{section}.augment.scale: {list(train.augment.scale)} changes images, and a frozen backbone (model.frozen) is trained on features of "
-            "fixed views; leave it out, and set features.views"
+            f"{section}.augment.scale: {list(train.augment.scale)} changes images, but a frozen "
+            "backbone (model.frozen) is trained on features of fixed views; leave it out, and set "
+            "features.views"
         )
     paired = {"mirror_loss": train.mirror_loss, "consistency": train.consistency}
     for key, value in paired.items():
         if value and train.semi is not None:
-            kind = train.semi.kind
             raise ConfigError(
-                f"{section}.semi: {kind!r} learns from drawn views, and {section}.{key}={value} from pairs of fixed ones; keep one"
+                f"{section}.semi: {train.semi.kind!r} learns from drawn views, but "
+                f"{section}.{key}={value} learns from pairs of fixed views; keep one of them"
             )
     mirrored = ViewDraw(size=config.data.image_size, mirror=True)
     if any(view.draw("", mirrored.size) == mirrored for view in config.features.views):
@@ -76,20 +92,30 @@ def _check_features(config: RunConfig, train: TrainConfig, section: str) -> None
     for key, value in {**paired, "mirror_test": train.mirror_test}.items():
         if value:
             raise ConfigError(
-                f"{section}.{key}: {value} needs the mirrored image, which features.views lacks; add {{kind: mirror}} to features.views"
+                f"{section}.{key}: {value} needs the mirrored image, which features.views lacks; "
+                "add {kind: mirror} to features.views"
             )
 
 
 def batch_indices(
     indices: list[int], seed: int, cycle: int, step: int, batch_size: int
 ) -> list[int]:
-    """The global batch of a step: always full, running on into the next shuffled epoch.
+    """Return the images of the global batch of a step.
+
+    A batch is always full: if an epoch ends within it, it continues with the next shuffled epoch.
+
+    Args:
+        indices: numbers of all training images.
+        seed: seed of the run.
+        cycle: number of the cycle.
+        step: number of the step.
+        batch_size: number of images in the global batch.
 
     Returns:
-        `batch_size` members of `indices`; worker r of w trains on positions r, r + w, …
+        `batch_size` members of `indices`; worker r of w trains on the positions r, r + w, …
     """
     orders: dict[int, np.ndarray] = {}
-    batch = []
+    batch: list[int] = []
     for position in range(step * batch_size, (step + 1) * batch_size):
         epoch, place = divmod(position, len(indices))
         if epoch not in orders:

@@ -1,4 +1,4 @@
-"""Weights and optimizers as bytes."""
+"""Weights and optimizers, and their files."""
 
 import hashlib
 import io
@@ -11,7 +11,7 @@ from ray_al.core.config import TrainConfig
 
 
 def to_cpu(value: Any) -> Any:
-    """`value` with every tensor in it on the CPU."""
+    """Return a copy of nested dicts, lists and tuples with every tensor on the CPU."""
     if isinstance(value, torch.Tensor):
         return value.detach().cpu()
     if isinstance(value, dict):
@@ -22,24 +22,24 @@ def to_cpu(value: Any) -> Any:
 
 
 def dump(value: Any) -> bytes:
-    """A checkpoint file: equal values give equal bytes."""
+    """Return the bytes of a checkpoint file; equal values give equal bytes."""
     buffer = io.BytesIO()
     torch.save(to_cpu(value), buffer)
     return buffer.getvalue()
 
 
 def parse(data: bytes) -> Any:
-    """What `dump` wrote, tensors on the CPU; runs no code from the file."""
+    """Return the value that `dump` wrote, with tensors on the CPU; no code of the file is run."""
     return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
 
 
 def seal(data: bytes) -> bytes:
-    """`data` with its digest before it, for a file that no event names."""
+    """Return `data` with its digest in front, for a file whose digest is in no event."""
     return hashlib.sha256(data).digest() + data
 
 
 def unseal(sealed: bytes) -> bytes | None:
-    """What was sealed; None where the file was damaged since."""
+    """Return the data that was sealed, or None if it was damaged since."""
     size = hashlib.sha256().digest_size
     digest, data = sealed[:size], sealed[size:]
     return data if hashlib.sha256(data).digest() == digest else None
@@ -48,7 +48,7 @@ def unseal(sealed: bytes) -> bytes | None:
 def make_optimizer(
     model: nn.Module, train: TrainConfig, learning_rate: float
 ) -> torch.optim.Optimizer:
-    """The optimizer that `train` names."""
+    """Return the optimizer that `train.optimizer` names, for the trainable parameters."""
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if train.optimizer == "sgd":
         return torch.optim.SGD(

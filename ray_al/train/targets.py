@@ -1,4 +1,4 @@
-"""Which pixels a step's loss looks at: all labelled ones of the batch, or some that are drawn."""
+"""The labels that a step's loss uses: all labelled pixels of the batch, or some that are drawn."""
 
 from collections.abc import Iterable
 from typing import Protocol
@@ -12,20 +12,20 @@ from ray_al.train.losses import Sums, label_sums, resize_logits
 
 
 class Targets(Protocol):
-    """The labels of a worker's part of a batch."""
+    """Labels of a worker's part of a batch."""
 
     def sums(self, logits: torch.Tensor, class_weights: torch.Tensor | None) -> Sums:
-        """What the labels say of logits (N, C, h, w) at the head's resolution."""
+        """Sum the losses of the labels for logits (N, C, h, w) at the head's resolution."""
 
     def dense(self, logits: torch.Tensor) -> torch.Tensor:
-        """The logits, float32, at the resolution where losses over all pixels are taken."""
+        """Return float32 logits at the resolution at which losses over all pixels are computed."""
 
 
 class AllPixels:
-    """Every labelled pixel: logits are resized to the labels' size.
+    """Uses every labelled pixel, for which logits are resized to the size of the labels.
 
     Args:
-        labels: of `Batch`, on the device, int64.
+        labels: `Batch.labels` as an int64 tensor on the device of the logits.
     """
 
     def __init__(self, labels: torch.Tensor) -> None:
@@ -37,20 +37,21 @@ class AllPixels:
         return label_sums(resize_logits(logits, self.size), self.labels, class_weights)
 
     def dense(self, logits: torch.Tensor) -> torch.Tensor:
-        """As `Targets.dense`: at the labels' size."""
+        """As `Targets.dense`, at the size of the labels."""
         return resize_logits(logits, self.size).float()
 
 
 class DrawnPixels:
-    """Some labelled pixels; logits are interpolated at these alone, which is most of a small head's step.
+    """Uses some labelled pixels, and interpolates logits only there.
 
-    Losses over all pixels are taken at the head's own resolution. Of labels that are sets of classes,
-    a region's prototypes are looked for among its drawn pixels.
+    With a small head, interpolating all logits would take most of a step. Losses over all pixels
+    are computed at the head's own resolution. If labels are sets of classes, the prototypes of a
+    region are searched among its drawn pixels.
 
     Args:
-        labels: of `Batch`.
-        pixels: of each image the flat numbers of the drawn pixels.
-        device: where the logits lie.
+        labels: `Batch.labels`.
+        pixels: for each image, the flat indices of its drawn pixels.
+        device: device of the logits.
     """
 
     def __init__(
@@ -58,10 +59,10 @@ class DrawnPixels:
     ) -> None:
         drawn = list(pixels)
         self.size = (labels.shape[1], labels.shape[2])
-        images = np.repeat(np.arange(len(drawn)), [len(one) for one in drawn])
+        images = np.repeat(np.arange(len(drawn)), [len(indices) for indices in drawn])
         flat = np.concatenate(drawn)
         chosen = labels.reshape(len(labels), -1, *labels.shape[3:])[images, flat].astype(np.int64)
-        if chosen.ndim == 2:  # numbers of regions are an image's own
+        if chosen.ndim == 2:  # make region numbers, which start from 1 in each image, unique
             chosen[:, 1] += images * (int(labels[..., 1].max()) + 1)
         self.labels = torch.from_numpy(chosen).to(device)
         self.images = torch.from_numpy(images).to(device)
@@ -73,23 +74,23 @@ class DrawnPixels:
         return label_sums(values.T[None, :, :, None], self.labels[None, :, None], class_weights)
 
     def dense(self, logits: torch.Tensor) -> torch.Tensor:
-        """As `Targets.dense`: as they are."""
+        """As `Targets.dense`, at the head's resolution."""
         return logits.float()
 
 
 def sample_logits(
     logits: torch.Tensor, images: torch.Tensor, pixels: torch.Tensor, size: tuple[int, int]
 ) -> torch.Tensor:
-    """The values that `resize_logits(logits, size)` has at some pixels.
+    """Return the values of `resize_logits(logits, size)` at some pixels.
 
-    Each is a sum of four cells by their bilinear weights, a bag of `embedding_bag`, whose gradient is
-    the same on every run.
+    Each value is a sum of four cells with bilinear weights. It is computed as a bag of
+    `embedding_bag`, because the gradient of that is deterministic.
 
     Args:
         logits: shape (N, C, h, w).
-        images: int64 (P,), which of the N.
-        pixels: int64 (P,), row * width + column at `size`.
-        size: (height, width).
+        images: int64 (P,), image of each pixel.
+        pixels: int64 (P,), flat index of each pixel, row * width + column at `size`.
+        size: (height, width) in pixels.
 
     Returns:
         float32 (P, C).
@@ -109,27 +110,34 @@ def sample_logits(
 def _neighbours(
     positions: torch.Tensor, size: int, cells: int
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The two cells, of `cells`, around the middles of positions of `size`, and the second's weight."""
+    """Return the two cells around the centre of each position, and the weight of the second.
+
+    Args:
+        positions: int64 (P,), positions along a side of `size` pixels.
+        size: number of pixels along the side.
+        cells: number of cells along the side.
+    """
     place = ((positions.float() + 0.5) * (cells / size) - 0.5).clamp(0, cells - 1)
     low = place.floor().long()
     return low, (low + 1).clamp(max=cells - 1), place - low
 
 
 def labelled_pixels(labels: np.ndarray) -> list[np.ndarray]:
-    """Of each image of `Batch.labels` the flat numbers of the labelled pixels."""
+    """Return the flat indices of the labelled pixels of each image of `Batch.labels`."""
     known = labels != IGNORE_INDEX if labels.ndim == 3 else labels[..., 0] != 0
-    return [np.flatnonzero(one) for one in known]
+    return [np.flatnonzero(known_HW) for known_HW in known]
 
 
 def share_out(counts: np.ndarray, limit: int) -> np.ndarray:
-    """How many pixels each image of a batch gives, in proportion to its labelled ones.
+    """Distribute a number of pixels over images, in proportion to their labelled pixels.
 
     Args:
-        counts: int64 (B,), labelled pixels of the images of the global batch.
-        limit: at most so many in all.
+        counts: int64 (B,), number of labelled pixels of each image of the global batch.
+        limit: largest number of pixels in all.
 
     Returns:
-        int64 (B,), each at most its count; their sum is the limit, or that of the counts.
+        int64 (B,), each at most its count. The sum is `limit`, or the sum of the counts if that is
+        smaller.
     """
     total = int(counts.sum())
     if total <= limit:

@@ -1,4 +1,4 @@
-"""The loss on pixels that nobody labelled: the network's own prediction for them, where it is believed."""
+"""The loss on unlabelled pixels, whose targets are predictions of the network itself."""
 
 import numpy as np
 import torch
@@ -14,64 +14,81 @@ from ray_al.train.targets import labelled_pixels, sample_logits
 
 
 class Unlabelled:
-    """Draws pixels without a label, has the network label them in the image as it is, and compares with the drawn view.
+    """Compares the predictions for drawn views with those for the unchanged images.
+
+    Pixels without a label are drawn; the prediction for the unchanged image becomes their label if
+    it is confident.
 
     Args:
-        semi: which predictions are believed.
-        plan: what is trained.
-        batches: what makes its batches.
-        comm: the other workers.
-        batch_size: images of the global batch.
+        semi: decides which predictions are confident.
+        plan: plan of the training.
+        batches: makes the batches of the plan.
+        comm: communication with the other workers.
+        batch_size: number of images in the global batch.
     """
 
     def __init__(
         self, semi: Semi, plan: TrainPlan, batches: BatchMaker, comm: Comm, batch_size: int
     ) -> None:
-        self.semi, self.plan, self.batches, self.comm = semi, plan, batches, comm
-        self.share = -(-semi.pixels // batch_size)
-        """Pixels that each image gives."""
+        self.semi = semi
+        self.plan = plan
+        self.batches = batches
+        self.comm = comm
+        self.pixels_per_image = -(-semi.pixels // batch_size)
 
     def sums(
         self, model: nn.Module, logits: torch.Tensor, batch: Batch, places: Places, step: int
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Cross entropy summed over the pixels whose prediction is believed, and the number of pixels drawn, two scalars.
+        """Sum the cross entropy over the drawn pixels with a confident prediction.
 
-        The loss is a mean over all that were drawn, labelled ones and those of no believed prediction among them: where
-        nearly all pixels have a label, the few others (void) count for little. No class weights: thresholds by class balance
-        the classes already, and wrong predictions of a rare class would weigh most.
+        The number of drawn pixels, by which the sum is to be divided, includes labelled pixels and
+        pixels without a confident prediction. So if nearly all pixels are labelled, the few others
+        (void) have little influence. There are no class weights: thresholds for each class balance
+        the classes already, and wrong predictions of a rare class would get the largest weight.
 
         Args:
-            model: the network itself.
-            logits: (N, C, h, w), of the batch.
-            batch: a drawn one.
-            places: its images.
+            model: the network, not wrapped; its mode is restored.
+            logits: shape (N, C, h, w), predictions for `batch`.
+            batch: a batch of drawn views.
+            places: images of the batch.
             step: number of the step.
+
+        Returns:
+            The sum and the number of drawn pixels, two scalars.
         """
         size = (batch.labels.shape[1], batch.labels.shape[2])
-        images, pixels, origins = self._draw(batch, places, step)
-        where = [torch.from_numpy(one).to(logits.device) for one in (images, pixels, origins)]
+        images, pixels, origins = (
+            torch.from_numpy(numbers).to(logits.device)
+            for numbers in self._draw(batch, places, step)
+        )
         is_training = model.training
         model.eval()
         with torch.no_grad():
             teacher = model(as_float(self.batches.plain(places).inputs))
-            probabilities = sample_logits(teacher, where[0], where[2], size).softmax(1)
+            probabilities = sample_logits(teacher, images, origins, size).softmax(1)
             labels = self.semi.label(probabilities, self.comm.sum)
         model.train(is_training)
-        values = sample_logits(logits, where[0], where[1], size)
+        values = sample_logits(logits, images, pixels, size)
         total = F.cross_entropy(values, labels, ignore_index=IGNORE_INDEX, reduction="sum")
-        return total, torch.tensor(float(len(places) * self.share), device=logits.device)
+        return total, torch.tensor(float(len(places) * self.pixels_per_image), device=logits.device)
 
     def _draw(
         self, batch: Batch, places: Places, step: int
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Of the drawn pixels those without a label: image of the batch, flat number in the view, flat number in the image."""
-        images, pixels, origins = [], [], []
+        """Draw pixels of each image, and keep those without a label.
+
+        Returns:
+            For each pixel its image in the batch, its flat index in the view, and its flat index in
+            the image; three int64 arrays of the same length.
+        """
+        images: list[np.ndarray] = []
+        pixels: list[np.ndarray] = []
+        origins: list[np.ndarray] = []
         count = batch.labels.shape[1] * batch.labels.shape[2]
-        for row, (place, labelled) in enumerate(
-            zip(places, labelled_pixels(batch.labels), strict=True)
-        ):
+        rows = zip(places, labelled_pixels(batch.labels), strict=True)
+        for row, (place, labelled) in enumerate(rows):
             rng = generator("unlabelled", self.plan.seed, self.plan.cycle, step, place)
-            drawn = np.setdiff1d(rng.integers(count, size=self.share), labelled)
+            drawn = np.setdiff1d(rng.integers(count, size=self.pixels_per_image), labelled)
             origin = batch.origins[row]
             images.append(np.full(len(drawn), row))
             pixels.append(drawn)

@@ -14,7 +14,7 @@ from ray.cluster_utils import Cluster
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from ray.data._internal.cluster_autoscaler.default_autoscaling_coordinator import get_or_create_autoscaling_coordinator
 from test_loop import make_config, make_plan, make_run
-from ray_al.train import trainer as module
+from ray_al.train import ray_trainer as module
 from ray_al.train.trainer import open_trainer
 
 root = sys.argv[1]

@@ -16,12 +16,11 @@ from ray_al.datasets import open_dataset
 from ray_al.datasets.compose import encode_mask
 from ray_al.datasets.images import read_image
 from ray_al.datasets.masks import read_mask
-from ray_al.train import check_train
 from ray_al.train.augment import augment
 from ray_al.train.length import Length, num_steps, rate_factor
 from ray_al.train.loop import CycleTrainer, TrainStopped
 from ray_al.train.mailbox import Mailbox
-from ray_al.train.schedule import batch_indices
+from ray_al.train.schedule import batch_indices, check_train
 from ray_al.train.trainer import LocalTrainer, open_trainer
 
 
@@ -360,8 +359,8 @@ def test_mailbox_refuses_late_answers():
     box.started(serial)
     assert box.put_answer(serial, 0, 1, "answer")
     assert not box.put_answer(serial, 0, 1, "again")
-    assert box.get_answer(serial)["answer"] == "answer"
-    assert box.get_answer(serial)["starts"] == 2
+    assert box.get_state(serial).answer == "answer"
+    assert box.get_state(serial).starts == 2
     assert box.next_plan(None) is None
     box.stop()
     assert box.next_plan(None) == "stop"

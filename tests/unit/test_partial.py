@@ -5,14 +5,9 @@ import pytest
 import torch
 
 from ray_al.core.errors import ConfigError
+from ray_al.datasets.bits import bits_of_ids, check_num_classes, fill_bits
 from ray_al.train.losses import cross_entropy_sum
-from ray_al.train.partial import (
-    bits_of_ids,
-    check_num_classes,
-    fill_bits,
-    partial_cross_entropy_sum,
-    prototype_loss_sum,
-)
+from ray_al.train.partial import partial_cross_entropy_sum, prototype_loss_sum
 
 
 def random_logits(*shape, seed=0, dtype=torch.float64):

@@ -27,12 +27,12 @@ from ray_al.datasets.compose import encode_mask
 from ray_al.datasets.images import read_image
 from ray_al.datasets.masks import read_mask
 from ray_al.features.source import FeatureSource
-from ray_al.train import check_train
 from ray_al.train.class_weights import balanced_weights
 from ray_al.train.inputs import FeatureBatches
 from ray_al.train.length import Length, rate_factor
 from ray_al.train.loop import CycleTrainer, TrainStopped
 from ray_al.train.losses import label_sums, resize_logits
+from ray_al.train.schedule import check_train
 from ray_al.train.semi.pseudo_labels import PseudoLabels
 from ray_al.train.targets import AllPixels, DrawnPixels, labelled_pixels, sample_logits, share_out
 from ray_al.train.trainer import LocalTrainer

@@ -1,1 +1,1 @@
-"""Places where features are kept, a file each."""
+"""Kinds of feature stores, one file per kind."""

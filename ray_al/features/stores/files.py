@@ -1,4 +1,4 @@
-"""Features in files, beside the run or in a folder that several runs share."""
+"""Store features in files, in the run directory or in a folder that several runs share."""
 
 import functools
 from typing import Annotated, Literal
@@ -48,5 +48,5 @@ class FileStore(Store):
 
 @functools.lru_cache(maxsize=4)
 def _open(root: str, limit_bytes: int) -> ShardFiles:
-    """One a process and place, so that each record is verified once."""
+    """Return the store of a folder, one per process, so that each record is verified only once."""
     return ShardFiles(root, limit_bytes)

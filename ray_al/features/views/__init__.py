@@ -1,1 +1,1 @@
-"""Changes to an image whose features are kept, a file each."""
+"""Kinds of views whose features are stored, one file per kind."""

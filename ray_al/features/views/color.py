@@ -1,4 +1,4 @@
-"""The whole image in another light: its contrast and its colours changed, nothing moved."""
+"""The whole image with another contrast and other colours; no pixel moves."""
 
 from typing import Annotated, Literal
 

@@ -1,4 +1,4 @@
-"""A random window of the enlarged image, perhaps mirrored, its light and colour changed."""
+"""A random window of the enlarged image, possibly mirrored, with changed contrast and colours."""
 
 from typing import Annotated, Literal
 

@@ -1,4 +1,4 @@
-"""The mirrored image: EquAL's, and the cheapest augmentation."""
+"""The mirrored image: the view that EquAL uses, and the cheapest augmentation."""
 
 from typing import Literal
 

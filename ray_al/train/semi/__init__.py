@@ -1,1 +1,1 @@
-"""Ways to learn from pixels that nobody labelled, a file each."""
+"""Kinds of losses on unlabelled pixels, one file per kind."""

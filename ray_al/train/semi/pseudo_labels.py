@@ -1,11 +1,14 @@
 """Confident pseudo-labels, with a threshold for each class.
 
-The network's own prediction for the image as it is becomes the label of the same pixel in another view, where it is
-confident: Sohn and others, "FixMatch: Simplifying Semi-Supervised Learning with Consistency and Confidence", NeurIPS
-2020. What is confident is settled for each class alone, so that a class which the network is never sure of is learnt
-too: the same share of the pixels that are predicted as each class is believed, the surest ones, as in "class-balanced
-self-training" (CBST): Zou and others, "Unsupervised Domain Adaptation for Semantic Segmentation via Class-Balanced
-Self-Training", ECCV 2018. CBST takes its thresholds over a whole data set in rounds; here they are those of a batch.
+If the network is confident of its prediction for a pixel of the unchanged image, the prediction
+becomes the label of that pixel in another view (Sohn et al., "FixMatch: Simplifying Semi-Supervised
+Learning with Consistency and Confidence", NeurIPS 2020).
+
+Confidence is judged for each class separately, so a class of which the network is never sure is
+learnt too: of the pixels that are predicted as a class, the same fraction is used for every class,
+the most confident ones. This is class-balanced self-training (CBST; Zou et al., "Unsupervised
+Domain Adaptation for Semantic Segmentation via Class-Balanced Self-Training", ECCV 2018), except
+that CBST takes thresholds over a whole data set in rounds; here they are taken over a batch.
 """
 
 from collections.abc import Callable
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     import torch
 
 BINS = 256
-"""Steps of confidence in which thresholds are found, so that workers need only add up counts."""
+"""Number of bins of confidence. With bins, workers find common thresholds by adding up counts."""
 
 
 class PseudoLabels(Semi):
