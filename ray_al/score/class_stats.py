@@ -5,9 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 import pyarrow as pa
 
-from ray_al.core.strategy import StrategyConfig
 from ray_al.core.types import SCORE_SCHEMA
-from ray_al.score.functions import Acquisition, ClassStats, ScoreOptions
+from ray_al.score.functions import Acquisition, ClassStats
 from ray_al.score.functions.classes import final_scores
 from ray_al.score.shards import CLASS_COUNTS, SCHEMA_METADATA
 
@@ -65,10 +64,9 @@ def pool_stats(
 
 
 def final_parts(
-    parts: Sequence[Read], function: Acquisition, strategy: StrategyConfig, stats: ClassStats
+    parts: Sequence[Read], function: Acquisition, stats: ClassStats
 ) -> Iterator[pa.Table]:
     """The parts with their final scores; `class_scores` stay, for rules that split a query by class."""
-    options = ScoreOptions(radius=strategy.radius, nu=strategy.nu)
     place = SCORE_SCHEMA.get_field_index("score")
     for read in parts:
         part = read()
@@ -84,14 +82,8 @@ def final_parts(
                 .astype(np.float64)
             )
         dominant = part.column("dominant").to_numpy() if "dominant" in part.column_names else None
-        scores = final_scores(
-            part.column("score").to_numpy().astype(np.float64),
-            dominant,
-            class_scores,
-            stats,
-            function,
-            options,
-        )
+        scores = part.column("score").to_numpy().astype(np.float64)
+        final = final_scores(scores, dominant, class_scores, stats, function)
         yield part.set_column(
-            place, "score", pa.array(scores, pa.float32())
+            place, "score", pa.array(final, pa.float32())
         ).replace_schema_metadata(None)

@@ -15,7 +15,7 @@ from ray_al.models import build_model, load_trained
 from ray_al.models.features import FeatureNetwork, feature_layer
 from ray_al.models.split import BACKBONE_MAPS, SplitNetwork, trained_part
 from ray_al.score.backbone_maps import MapsNetwork
-from ray_al.score.functions import Acquisition, ScoreOptions, find_acquisition
+from ray_al.score.functions import Acquisition, open_acquisition
 from ray_al.score.inputs import Form, Inputs, NetworkInput
 from ray_al.score.prepare import prepare_network, resolve_precision
 from ray_al.score.transforms import add_transformed
@@ -95,9 +95,8 @@ class Scorer:
             offer is not None and offer.reads_classes
         )
         self.gives_features = offer is not None and offer.reads_features
-        self.acquisition: Acquisition = find_acquisition(strategy.score)
+        self.acquisition: Acquisition = open_acquisition(strategy)
         self.num_classes = num_classes
-        self.options = ScoreOptions(radius=strategy.radius, nu=strategy.nu)
         self.precision = resolve_precision(config.score.precision)
         self.lanes = config.score.threads if device == "cpu" else GPU_LANES
         self.batch_size = config.score.batch_size if isinstance(config.score.batch_size, int) else 4
@@ -151,17 +150,14 @@ class Scorer:
         function, plain = self.acquisition, inputs.plain()
         features = self._features(plain) if self.gives_features else ()
         if function.inputs == "logits":
-            assert function.pixel is not None
             logits = self._scaled(self.networks[0], plain)
             probabilities = logits.softmax(1) if function.attribution != "none" else None
             classes = logits.argmax(1) if self.gives_classes else None
-            return Maps(
-                function.pixel(logits, self.options), probabilities, classes, features
-            ).cpu()
-        assert function.views is not None
+            scores = function.score_logits(logits)
+            return Maps(scores, probabilities, classes, features).cpu()
         views = self.views(inputs, plain)
         classes = views.mean_p.argmax(1) if self.gives_classes else None
-        return Maps(function.views(views), None, classes, features).cpu()
+        return Maps(function.score_views(views), None, classes, features).cpu()
 
     def _features(self, plain: NetworkInput) -> tuple[torch.Tensor, ...]:
         """The backbone's maps: of a frozen network what it is given, else what passes over changed maps share."""
