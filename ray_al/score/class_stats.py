@@ -1,4 +1,4 @@
-"""What functions that look at classes need to know of the whole pool, from the score parts alone."""
+"""Compute pool statistics by class from score parts, for functions that weigh classes."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -14,10 +14,10 @@ Read = Callable[[], pa.Table]
 
 
 def predicted_shares(schemas: Iterable[pa.Schema], num_classes: int) -> np.ndarray:
-    """The share of the pool's area for which each class is predicted, float64 (C,), from the metadata of its score parts.
+    """Return the share of the pool's area for which each class is predicted, float64 (C,).
 
-    All images are scored at one size, so each counts as much as any other. Images whose regions are all labelled are no longer scored, and
-    not in it.
+    It is read from the metadata of score parts. All images are scored at one size, so each has the
+    same weight. Images whose regions are all labelled are no longer scored, and do not count.
     """
     counts = np.zeros(num_classes, dtype=np.int64)
     for schema in schemas:
@@ -31,10 +31,10 @@ def predicted_shares(schemas: Iterable[pa.Schema], num_classes: int) -> np.ndarr
 def pool_stats(
     parts: Sequence[Read], function: Acquisition, num_classes: int, iou: np.ndarray
 ) -> ClassStats:
-    """One pass over the parts, in their order.
+    """Return the statistics of the pool after one pass over the parts, in their order.
 
     Args:
-        iou: of the validation set, float64 (num_classes,), nan where a class is absent.
+        iou: on the validation set, float64 (num_classes,), nan for absent classes.
     """
     sums, regions, pixels = np.zeros(num_classes), np.zeros(num_classes), np.zeros(num_classes)
     low, high = np.inf, -np.inf
@@ -66,7 +66,10 @@ def pool_stats(
 def final_parts(
     parts: Sequence[Read], function: Acquisition, stats: ClassStats
 ) -> Iterator[pa.Table]:
-    """The parts with their final scores; `class_scores` stay, for rules that split a query by class."""
+    """Yield the parts with their final scores.
+
+    `class_scores` are kept, for rules that split a query by class.
+    """
     place = SCORE_SCHEMA.get_field_index("score")
     for read in parts:
         part = read()

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from ray_al.core.families.regions import Regions
 from ray_al.core.seeding import keys_of, uniform_of
 from ray_al.select.merge import KEY_SCHEMA, merge_topk
 
@@ -22,7 +22,7 @@ Allows = Callable[[pa.Table], np.ndarray]
 
 def random_start(
     manifest: pa.Table,
-    regions: Any,
+    regions: Regions,
     *,
     k: int,
     seed: int,
@@ -51,7 +51,7 @@ def random_start(
 
 def equal_per_image(
     manifest: pa.Table,
-    regions: Any,
+    regions: Regions,
     *,
     k: int,
     seed: int,
@@ -99,7 +99,7 @@ def _ranking(parts: Iterable[pa.Table], k: int, allows: Allows | None, *, reason
 
 
 def _parts(
-    manifest: pa.Table, regions: Any, draw: Draw, keys_at: KeysOf, remaining: np.ndarray
+    manifest: pa.Table, regions: Regions, draw: Draw, keys_at: KeysOf, remaining: np.ndarray
 ) -> Iterator[pa.Table]:
     pixels_of = lru_cache(maxsize=4096)(
         lambda height, width: regions.of_image(height, width).num_pixels

@@ -30,8 +30,9 @@ from ray_al.score.class_stats import final_parts, pool_stats, predicted_shares
 from ray_al.score.functions import ACQUISITIONS
 from ray_al.score.inputs import Features, Pixels
 from ray_al.score.scorer import Scorer
-from ray_al.score.shards import make_tasks, work_shard
+from ray_al.score.shards import make_tasks
 from ray_al.score.views import Views
+from ray_al.score.work import work_shard
 from ray_al.train.state import dump
 
 NUM_CLASSES, NUM_IMAGES = 6, 5

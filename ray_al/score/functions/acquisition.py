@@ -1,4 +1,4 @@
-"""Define the bases of acquisition functions: one class per function, its fields are its settings."""
+"""Provide the bases of acquisition functions: one class per function, its settings as fields."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -80,16 +80,21 @@ class Acquisition(Section):
         return key not in SCORE_SETTINGS or key in cls.model_fields
 
     def score_logits(self, logits_NCHW: torch.Tensor) -> torch.Tensor:
-        """Score each pixel, (N, H, W), from the logits of one pass; if `inputs` is `logits`."""
+        """Score each pixel, (N, H, W), from the logits of one pass.
+
+        Called if `inputs` is `logits`.
+        """
         raise NotImplementedError
 
     def score_views(self, views: Views) -> torch.Tensor:
-        """Score each pixel, (N, H, W), from several predictions; if `inputs` is `transforms` or
-        `passes`."""
+        """Score each pixel, (N, H, W), from several predictions.
+
+        Called if `inputs` is `transforms` or `passes`.
+        """
         raise NotImplementedError
 
     def class_weights(self, stats: ClassStats) -> np.ndarray:
-        """Return the weight of each class, float64 (C,); if `weighs_classes`."""
+        """Return the weight of each class, float64 (C,). Called if `weighs_classes`."""
         raise NotImplementedError
 
 

@@ -19,7 +19,8 @@ class ClassBalanced(BestVersusSecondBest):
 
     def class_weights(self, stats: ClassStats) -> np.ndarray:
         """Return exp(-f_c), f_c the share of regions whose dominant class is c."""
-        return np.exp(-stats.dominant_regions)
+        weights: np.ndarray = np.exp(-stats.dominant_regions)
+        return weights
 
 
 class ClassBalancedPixels(BestVersusSecondBest):
@@ -35,7 +36,8 @@ class ClassBalancedPixels(BestVersusSecondBest):
 
     def class_weights(self, stats: ClassStats) -> np.ndarray:
         """Return exp(-f_c), f_c the share of pixels in regions whose dominant class is c."""
-        return np.exp(-stats.dominant_pixels)
+        weights: np.ndarray = np.exp(-stats.dominant_pixels)
+        return weights
 
 
 class PixBal(BestVersusSecondBest):
@@ -69,7 +71,10 @@ class ValidationGap(Entropy):
     weighs_classes: ClassVar[bool] = True
 
     def class_weights(self, stats: ClassStats) -> np.ndarray:
-        """Return 1 - IoU_c; for a class without an IoU the mean of the others, 1 if none has one."""
+        """Return 1 - IoU_c.
+
+        Classes without an IoU get the mean of the others, 1 if none has one.
+        """
         gaps = 1 - stats.iou
         known = ~np.isnan(gaps)
         return np.where(known, gaps, gaps[known].mean() if known.any() else 1.0)

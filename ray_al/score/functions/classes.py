@@ -36,8 +36,8 @@ def final_scores(
     """Return region scores with the class weights, which need statistics of the whole pool.
 
     For attribution `dominant`, scores are first rescaled to [0, 1] over the pool (RevSpx, Cai et
-    al., CVPR 2021). If all are equal, each becomes 1, and the classes decide. For `hard` and `soft`,
-    the result is the weighted sum of the scores by class.
+    al., CVPR 2021). If all are equal, each becomes 1, and the classes decide. For `hard` and
+    `soft`, the result is the weighted sum of the scores by class.
 
     Args:
         scores: float64 (R,) before weights.
@@ -56,7 +56,9 @@ def final_scores(
         assert dominant is not None
         span = stats.score_max - stats.score_min
         rescaled = (scores - stats.score_min) / span if span > 0 else np.ones_like(scores)
-        return (rescaled * weights[dominant]).astype(np.float32)
+        weighted: np.ndarray = rescaled * weights[dominant]
+        return weighted.astype(np.float32)
     assert class_scores is not None
     # Not a matrix product: its rounding may change with the number of rows.
-    return (np.ascontiguousarray(class_scores) * weights).sum(axis=1).astype(np.float32)
+    totals: np.ndarray = (np.ascontiguousarray(class_scores) * weights).sum(axis=1)
+    return totals.astype(np.float32)

@@ -14,7 +14,8 @@ def class_of_function(name: str, function: Callable[..., object]) -> type[Logits
 
     Args:
         name: `package.module:function`, for messages.
-        function: (N, C, H, W) float32 logits to an (N, H, W) tensor; higher is more worth labelling.
+        function: (N, C, H, W) float32 logits to an (N, H, W) tensor; higher is more worth
+            labelling.
     """
 
     class OwnFunction(LogitsAcquisition):
@@ -39,8 +40,8 @@ def check_pixel_output(values: object, logits_NCHW: torch.Tensor, name: str) -> 
     wanted = (count, height, width)
     if not isinstance(values, torch.Tensor):
         raise RayALError(
-            f"{name} returned a {type(values).__name__}; it must return a tensor of shape {wanted}, "
-            "one score per pixel"
+            f"{name} returned a {type(values).__name__}; "
+            f"it must return a tensor of shape {wanted}, one score per pixel"
         )
     if tuple(values.shape) != wanted:
         raise RayALError(

@@ -28,4 +28,5 @@ def one_vs_rest(logits_NCHW: torch.Tensor) -> torch.Tensor:
     1.3863
     """
     p = logits_NCHW.softmax(1)
-    return (torch.special.entr(p) + torch.special.entr(1 - p)).sum(1)
+    entropies: torch.Tensor = torch.special.entr(p) + torch.special.entr(1 - p)
+    return entropies.sum(1)

@@ -1,11 +1,12 @@
 """Provide the base of start rules that rank the pool without looking at images."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
 
+from ray_al.core.families.regions import Regions
 from ray_al.core.families.start import StartRule
 from ray_al.select.start import Allows
 
@@ -19,7 +20,7 @@ class RankedStart(StartRule):
     def rank(
         self,
         manifest: pa.Table,
-        regions: Any,
+        regions: Regions,
         *,
         k: int,
         seed: int,
