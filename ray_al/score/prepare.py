@@ -205,11 +205,8 @@ def _narrow_start(model: fx.GraphModule) -> list[fx.Node]:
 
 
 def _has_weights(model: fx.GraphModule, nodes: list[fx.Node]) -> bool:
-    return any(
-        node.op == "call_module"
-        and any(True for _ in model.get_submodule(str(node.target)).parameters())
-        for node in nodes
-    )
+    layers = [model.get_submodule(str(node.target)) for node in nodes if node.op == "call_module"]
+    return any(list(layer.parameters()) for layer in layers)
 
 
 def _as_bf16(value: object) -> object:

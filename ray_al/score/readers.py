@@ -1,6 +1,7 @@
 """Read the images of a shard for a scorer: decoded, or as features of a frozen backbone."""
 
 import functools
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -121,23 +122,19 @@ class FeatureReader(Reader[ImageFeatures]):
         except DataError as error:
             if len(images) == 1:
                 return [error]
-        return [answer for image in images for answer in self.read([image])]
+        # One of them is broken: read alone, the others are not lost with it.
+        return list(itertools.chain.from_iterable(self.read([image]) for image in images))
 
     def _read(self, images: Sequence[HasRow]) -> list[ImageFeatures]:
         numbers = [image.row["image_index"] for image in images]
         records = self.source.records(numbers, 0)
         views = {name: self.source.records(numbers, view) for name, view in self.views.items()}
-        pixels = (
-            None if self.pixels is None else [decode(image.row, self.config) for image in images]
-        )
-        return [
-            ImageFeatures(
-                record=records[n],
-                views={name: rows[n] for name, rows in views.items()},
-                pixels=None if pixels is None else pixels[n],
-            )
-            for n in range(len(images))
-        ]
+        read = []
+        for position, image in enumerate(images):
+            own_views = {name: rows[position] for name, rows in views.items()}
+            pixels = None if self.pixels is None else decode(image.row, self.config)
+            read.append(ImageFeatures(record=records[position], views=own_views, pixels=pixels))
+        return read
 
     def batch(self, items: Sequence[ImageFeatures]) -> Features:
         """Return features as the input of a head."""

@@ -255,10 +255,10 @@ def _table(
         return schema.empty_table()
     lengths = [len(row["region"]) for row in rows]
     names = pa.array([image.row["image_id"] for image in images], pa.string())
-    columns: Columns = {
-        "image_index": np.repeat([image.row["image_index"] for image in images], lengths),
-        **{name: np.concatenate([row[name] for row in rows]) for name in rows[0]},
-    }
+    indices = [image.row["image_index"] for image in images]
+    columns: Columns = {"image_index": np.repeat(indices, lengths)}
+    for name in rows[0]:
+        columns[name] = np.concatenate([row[name] for row in rows])
     arrays = [_array(columns[field.name], field.type) for field in schema if field.name in columns]
     arrays.insert(
         schema.get_field_index("image_id"),

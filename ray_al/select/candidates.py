@@ -45,8 +45,9 @@ class Candidates:
         groups: tuple[int, ...] = (),
         class_scores: np.ndarray | None = None,
     ) -> "Candidates":
-        """Sort rows, all in one arbitrary order, into the order on which ties and draws of rules
-        rely.
+        """Sort rows into the order on which ties and draws of rules rely.
+
+        All arguments have their rows in the same, arbitrary order.
         """
         order = pc.sort_indices(
             table, sort_keys=[("image_id", "ascending"), ("region", "ascending")]

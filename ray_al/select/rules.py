@@ -33,8 +33,9 @@ class ScoredPool(Protocol):
 
     @property
     def predicted_shares(self) -> np.ndarray:
-        """The share of the pool's area for which each class is predicted, (C,); only for rules that
-        read covers.
+        """The share of the pool's area for which each class is predicted, (C,).
+
+        It is known only to rules that read covers.
         """
 
     def parts(self) -> Iterator[pa.Table]:

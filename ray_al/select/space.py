@@ -53,8 +53,9 @@ class Space:
         return values
 
     def nearest(self, rows: slice | np.ndarray, picks: np.ndarray) -> np.ndarray:
-        """Return the squared distance to the nearest of `picks`, float32 (rows,); 0 if it is
-        rounding.
+        """Return the squared distance to the nearest of `picks`, float32 (rows,).
+
+        It is 0 if it is no more than rounding.
         """
         values: np.ndarray = self.squared(rows, picks).min(axis=1)
         values[values <= ROUNDING * self.norms[rows]] = 0

@@ -166,7 +166,7 @@ def split_at_dropout(traced: fx.GraphModule) -> Halves:
         if depends or node.op == "output" or (writes and position > positions[0]):
             behind.add(node)
     front = [node for node in nodes if node not in behind]
-    shared = [node for node in front if any(user in behind for user in node.users)]
+    shared = [node for node in front if not behind.isdisjoint(node.users)]
     return Halves(
         _front(traced, front, shared),
         _back(traced, [node for node in nodes if node in behind], shared),
