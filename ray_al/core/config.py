@@ -870,6 +870,8 @@ def _merge(
             family.leave_out(known, value)
             kind = family.kind_of({**known, **value})
             inner = family.find(kind) if kind in family.kinds else None
+        elif inner is not None:
+            inner.leave_out(known, value)
         values[key] = known
         _merge(known, value, inner)
 

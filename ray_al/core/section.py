@@ -1,7 +1,7 @@
 """What the parts of a configuration have in common."""
 
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
@@ -41,6 +41,10 @@ class Section(BaseModel):
         allow_inf_nan=False,
         use_attribute_docstrings=True,
     )
+
+    @classmethod
+    def leave_out(cls, values: dict[str, Any], changes: Mapping[str, Any]) -> None:
+        """Take from `values`, in place, settings that have no meaning once `changes` are made."""
 
     @field_validator("*", mode="before")
     @classmethod

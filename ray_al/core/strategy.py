@@ -1,13 +1,23 @@
 """The `strategy` section of the configuration: how regions are scored, and how a query is chosen from the scores."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from ray_al.core.families.batch import BATCH_RULES, BatchRule
 from ray_al.core.families.passes import PASSES, PassKind
 from ray_al.core.section import Count, Positive, Section, Weight
 from ray_al.core.variants import OFFERS, Offer
+
+WindowRadius = Annotated[int, Field(ge=1, le=10_000)]
+
+SCORE_SETTINGS: Mapping[str, tuple[str, ...]] = {"radius": ("ripu",), "nu": ("pixbal",)}
+"""Settings that only some acquisition functions have, with the functions that read them.
+
+They are fields of those functions' classes too, which are not imported here: reading a
+configuration would then import torch.
+"""
 
 
 class LazyConfig(Section):
@@ -48,10 +58,12 @@ class StrategyConfig(Section):
         default_factory=lambda: PASSES.parse({"kind": "dropout"}), validate_default=False
     )
     """What makes several predictions of one image, for functions such as `bald`."""
-    radius: Annotated[int, Field(ge=1, le=10_000)] = 1
-    """With `score: ripu`, the radius of the window, which is 2 * radius + 1 pixels wide."""
-    nu: Weight = 6.0
-    """With `score: pixbal`, how strongly frequent classes are held back."""
+    radius: WindowRadius | None = None
+    """With `score: ripu` only, the radius of the window, which is 2 * radius + 1 pixels wide; null
+    takes 1.
+    """
+    nu: Weight | None = None
+    """With `score: pixbal` only, how strongly frequent classes are held back; null takes 6."""
     batch: Annotated[BatchRule, BATCH_RULES] = Field(
         default_factory=lambda: BATCH_RULES.parse({"kind": "topk"}), validate_default=False
     )
@@ -77,6 +89,30 @@ class StrategyConfig(Section):
     """Whether regions are skipped that are void in the ground truth, as EquAL does; for reproducing
     the paper only, since it looks at labels that nobody has paid for.
     """
+
+    @field_validator(*SCORE_SETTINGS)
+    @classmethod
+    def _is_read_by_the_score(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse a setting of other acquisition functions than the chosen one."""
+        score, readers = info.data.get("score"), SCORE_SETTINGS[str(info.field_name)]
+        if value is None or score is None or score in readers:
+            return value
+        raise ValueError(
+            f"it is a setting of score {' or '.join(map(repr, readers))}, and this one is "
+            f"{score!r}, which does not read it: leave it out, or set strategy.score to "
+            f"{readers[0]!r}"
+        )
+
+    @classmethod
+    def leave_out(cls, values: dict[str, Any], changes: Mapping[str, Any]) -> None:
+        """Take from `values`, in place, settings that the score named in `changes` does not read.
+
+        Only what the score named in `values` does read is taken out; the rest stays, to be refused.
+        """
+        before, after = values.get("score"), changes.get("score", values.get("score"))
+        for key, readers in SCORE_SETTINGS.items():
+            if before in readers and after not in readers:
+                values.pop(key, None)
 
     def of_start(self, **settings: Any) -> "StrategyConfig":
         """The strategy that chooses a start set where this one chooses later: random scores unless `settings` say otherwise."""

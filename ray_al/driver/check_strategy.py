@@ -60,7 +60,7 @@ def check_scores(config: RunConfig, function: Acquisition) -> None:
         raise ConfigError(
             f"strategy.lazy: {score!r} looks at no image, there is nothing to save; leave lazy out"
         )
-    if strategy.lazy is not None and function.weights is not None:
+    if strategy.lazy is not None and function.weighs_classes:
         raise ConfigError(
             f"strategy.lazy: {score!r} weighs classes by what the model sees in the whole pool, of which lazy scoring sees a part; leave lazy out"
         )

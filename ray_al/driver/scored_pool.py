@@ -17,7 +17,7 @@ from ray_al.driver.costs import query_amount, typical_cost, upper_bounds
 from ray_al.driver.pool import read_table
 from ray_al.score.class_stats import final_parts, pool_stats, predicted_shares
 from ray_al.score.features import groups_of
-from ray_al.score.functions import find_acquisition
+from ray_al.score.functions import open_acquisition
 from ray_al.select.candidates import Candidates
 from ray_al.select.components import balanced
 from ray_al.select.fill import ONE_MORE, Allows
@@ -156,13 +156,13 @@ def scored_parts(context: Context, cycle: int) -> Iterator[pa.Table]:
         RayALError: a score is not a number.
     """
     strategy = context.config.strategy_at(cycle)
-    function = find_acquisition(strategy.score)
+    function = open_acquisition(strategy)
     read = [lambda ref=ref: _read_part(context, ref, cycle) for ref in _score_refs(context, cycle)]
     if function.attribution == "none":
         return (one() for one in read)
     iou = _val_iou(context, cycle)
     stats = pool_stats(read, function, context.dataset.num_classes, iou)
-    return final_parts(read, function, strategy, stats)
+    return final_parts(read, function, stats)
 
 
 def _score_refs(context: Context, cycle: int) -> list[FileRef]:

@@ -1,4 +1,4 @@
-"""The maps of a backbone as features, beside the logits that its head makes of them."""
+"""Return the maps of a backbone as features, in addition to the logits of its head."""
 
 import torch
 from torch import nn
@@ -11,23 +11,25 @@ from ray_al.score.passes.networks import FeaturePasses
 from ray_al.score.prepare import Resolved
 
 NUM_MAPS = 2
+"""How many of the coarsest maps are features."""
 
 
 class _Unchanged(MapChange):
     def change(self, values: torch.Tensor, key: PassKey, place: int) -> torch.Tensor:
+        """Return the values as they are."""
         return values
 
 
 class MapsNetwork(nn.Module):
-    """Logits, and the two coarsest maps that enter the head as one, in the finer one's resolution.
+    """Gives logits, and the two coarsest maps that enter the head as one, at the finer resolution.
 
     Args:
         network: from `build_model`, with its weights, not yet prepared; it is changed in place.
-        precision: as `prepare_network`.
+        precision: as for `prepare_network`.
         device: where to compute.
 
     Attributes:
-        groups: channels of each of these maps, known from the first forward on.
+        groups: channels of each of these maps, known after the first call.
     """
 
     def __init__(
@@ -38,10 +40,10 @@ class MapsNetwork(nn.Module):
         self.groups: tuple[int, ...] = ()
 
     def forward(self, given: NetworkInput) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits (N, C, h, w) and features (N, D, h', w'), float32.
+        """Return logits (N, C, h, w) and features (N, D, h', w'), float32.
 
         Args:
-            given: images (N, 3, H, W); of a frozen network their maps.
+            given: images (N, 3, H, W), or maps for a frozen network.
         """
         maps = self.parts.prefix(given)
         last = [one.float() for one in maps[-NUM_MAPS:]]

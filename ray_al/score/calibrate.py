@@ -1,4 +1,4 @@
-"""Which batch size scores fastest here: measured once, at a run's start, and written into its configuration."""
+"""Measure which batch size scores fastest here, once at a run's start, for its configuration."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +17,10 @@ SECONDS_EACH = 0.5
 
 
 def measure_batch_size(config: RunConfig, num_classes: int) -> int:
-    """The candidate with most images a second, by an untrained network on noise, all lanes busy."""
+    """Return the candidate with the most images per second.
+
+    It is measured with an untrained network on noise, with all lanes busy.
+    """
     if not find_acquisition(config.strategy.score).needs_model:
         return CANDIDATES[0]
     scorer = Scorer(config, config.strategy, num_classes, [])

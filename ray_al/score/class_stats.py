@@ -1,13 +1,12 @@
-"""What functions that look at classes need to know of the whole pool, from the score parts alone."""
+"""Compute pool statistics by class from score parts, for functions that weigh classes."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
 
-from ray_al.core.strategy import StrategyConfig
 from ray_al.core.types import SCORE_SCHEMA
-from ray_al.score.functions import Acquisition, ClassStats, ScoreOptions
+from ray_al.score.functions import Acquisition, ClassStats
 from ray_al.score.functions.classes import final_scores
 from ray_al.score.shards import CLASS_COUNTS, SCHEMA_METADATA
 
@@ -15,10 +14,10 @@ Read = Callable[[], pa.Table]
 
 
 def predicted_shares(schemas: Iterable[pa.Schema], num_classes: int) -> np.ndarray:
-    """The share of the pool's area for which each class is predicted, float64 (C,), from the metadata of its score parts.
+    """Return the share of the pool's area for which each class is predicted, float64 (C,).
 
-    All images are scored at one size, so each counts as much as any other. Images whose regions are all labelled are no longer scored, and
-    not in it.
+    It is read from the metadata of score parts. All images are scored at one size, so each has the
+    same weight. Images whose regions are all labelled are no longer scored, and do not count.
     """
     counts = np.zeros(num_classes, dtype=np.int64)
     for schema in schemas:
@@ -32,10 +31,10 @@ def predicted_shares(schemas: Iterable[pa.Schema], num_classes: int) -> np.ndarr
 def pool_stats(
     parts: Sequence[Read], function: Acquisition, num_classes: int, iou: np.ndarray
 ) -> ClassStats:
-    """One pass over the parts, in their order.
+    """Return the statistics of the pool after one pass over the parts, in their order.
 
     Args:
-        iou: of the validation set, float64 (num_classes,), nan where a class is absent.
+        iou: on the validation set, float64 (num_classes,), nan for absent classes.
     """
     sums, regions, pixels = np.zeros(num_classes), np.zeros(num_classes), np.zeros(num_classes)
     low, high = np.inf, -np.inf
@@ -65,10 +64,12 @@ def pool_stats(
 
 
 def final_parts(
-    parts: Sequence[Read], function: Acquisition, strategy: StrategyConfig, stats: ClassStats
+    parts: Sequence[Read], function: Acquisition, stats: ClassStats
 ) -> Iterator[pa.Table]:
-    """The parts with their final scores; `class_scores` stay, for rules that split a query by class."""
-    options = ScoreOptions(radius=strategy.radius, nu=strategy.nu)
+    """Yield the parts with their final scores.
+
+    `class_scores` are kept, for rules that split a query by class.
+    """
     place = SCORE_SCHEMA.get_field_index("score")
     for read in parts:
         part = read()
@@ -84,14 +85,8 @@ def final_parts(
                 .astype(np.float64)
             )
         dominant = part.column("dominant").to_numpy() if "dominant" in part.column_names else None
-        scores = final_scores(
-            part.column("score").to_numpy().astype(np.float64),
-            dominant,
-            class_scores,
-            stats,
-            function,
-            options,
-        )
+        scores = part.column("score").to_numpy().astype(np.float64)
+        final = final_scores(scores, dominant, class_scores, stats, function)
         yield part.set_column(
-            place, "score", pa.array(scores, pa.float32())
+            place, "score", pa.array(final, pa.float32())
         ).replace_schema_metadata(None)

@@ -1,4 +1,4 @@
-"""Decoded images, kept between cycles while they fit."""
+"""Decode images, and keep them between cycles while they fit into memory."""
 
 import threading
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ _cache_lock = threading.Lock()
 
 
 def decode(row: Mapping[str, Any], config: RunConfig) -> np.ndarray:
-    """uint8 (H, W, 3) at the size of scoring, of an image's row of the manifest."""
+    """Return the image of a manifest row at the size of scoring, uint8 (H, W, 3)."""
     global _cache
     limit = int(config.data.cache_gb * 2**30)
     size = (row["height"], row["width"])

@@ -1,4 +1,4 @@
-"""The work `embed`: what a frozen backbone makes of a shard's images goes into the store."""
+"""The work `embed`: store the features that a frozen backbone computes of a shard's images."""
 
 import time
 
@@ -12,10 +12,10 @@ from ray_al.score.shards import ShardResult, ShardTask
 
 
 def embed_shards(task: ShardTask, config: RunConfig) -> ShardResult:
-    """Store the task's views of its images, shard by shard; what stands is left as it is.
+    """Store the task's views of its images, shard by shard; shards already stored are kept.
 
-    All images are stored, whatever the run left out before, so that every run writes the same bytes;
-    broken are those that this run did not know of.
+    All images are stored, whatever the run has left out so far, so every run writes the same bytes.
+    Broken images are reported if this run did not know of them.
     """
     began = time.perf_counter()
     source = load_pool_source(config.model_dump_json(), task.run_uri, task.manifest)

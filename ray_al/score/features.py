@@ -1,4 +1,4 @@
-"""The work `features`: what rules that look at many regions at once need of each candidate."""
+"""The work `features`: mean features and class probabilities of candidate regions."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -23,7 +23,10 @@ GROUPS = b"groups"
 
 
 def feature_schema(num_features: int, num_classes: int, groups: Sequence[int] = ()) -> pa.Schema:
-    """Name of the region, its mean features and its mean class probabilities; where features lie in groups, their sizes in the metadata."""
+    """Return the schema of a feature part: the region, its mean features and class probabilities.
+
+    The metadata holds the sizes of the groups of features, if there are any.
+    """
     schema = pa.schema(
         [
             ("image_index", pa.int64()),
@@ -41,14 +44,14 @@ def feature_schema(num_features: int, num_classes: int, groups: Sequence[int] = 
 
 
 def groups_of(schema: pa.Schema) -> tuple[int, ...]:
-    """The sizes of groups of a part with this schema; empty where its features are of one kind."""
+    """Return the sizes of groups from a part's schema; empty if its features are of one kind."""
     return tuple(np.frombuffer((schema.metadata or {}).get(GROUPS, b""), dtype="<i8").tolist())
 
 
 def feature_table(
     task: ShardTask, config: RunConfig, images: Sequence[ShardImage]
 ) -> tuple[pa.Table, list[tuple[str, str]]]:
-    """A row a wanted region, and (image_id, error) of broken images."""
+    """Return one row per wanted region, and (image_id, error) of broken images."""
     scorer = load_feature_scorer(task.run_uri, task.weights, config.model_dump_json(), task.cycle)
 
     reader = open_reader(task, config, scorer.form)
@@ -73,6 +76,16 @@ def feature_table(
             probabilities.append(probability)
     if not kept:
         return feature_schema(1, 1).empty_table(), broken
+    return _table(kept, features, probabilities, scorer.groups), broken
+
+
+def _table(
+    kept: Sequence[ShardImage],
+    features: Sequence[np.ndarray],
+    probabilities: Sequence[np.ndarray],
+    groups: tuple[int, ...],
+) -> pa.Table:
+    """Return `feature_schema` of the images' regions, from their means."""
     lengths = [len(image.rest) for image in kept]
     flat = (
         np.concatenate(features).astype(np.float32),
@@ -90,15 +103,14 @@ def feature_table(
             for values in flat
         ),
     ]
-    return pa.table(
-        columns, schema=feature_schema(flat[0].shape[1], flat[1].shape[1], scorer.groups)
-    ), broken
+    schema = feature_schema(flat[0].shape[1], flat[1].shape[1], groups)
+    return pa.table(columns, schema=schema)
 
 
 def _mean(
     task: ShardTask, config: RunConfig, image: ShardImage
 ) -> Callable[[torch.Tensor], np.ndarray]:
-    """(K, h, w) -> the means over the wanted regions, float32 (R, K)."""
+    """Return a function that pools (K, h, w) to means of the wanted regions, float32 (R, K)."""
     regions = regions_of(task, config, image)
     if config.regions.is_sparse:
         pooler = BoxPooler(regions.boxes_of(image.rest), *image.size)
@@ -111,7 +123,7 @@ def _mean(
 def load_feature_scorer(
     run_uri: str, weights: tuple[FileRef, ...], config_json: str, cycle: int
 ) -> FeatureScorer:
-    """Of the first model, where there are several."""
+    """Return the scorer of features of the first model, cached."""
     config = RunConfig.model_validate_json(config_json)
     state = Storage(run_uri).read_ref(weights[0])
     return FeatureScorer(

@@ -1,4 +1,4 @@
-"""A batch of images as a network takes it: their pixels, or the features of a frozen backbone."""
+"""Batches of images as networks take them: pixels, or features of a frozen backbone."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -34,15 +34,15 @@ class Form:
 
 
 class Inputs(ABC):
-    """A batch of images; what is made of one never depends on the others."""
+    """A batch of images; the input made from one image never depends on the others."""
 
     @abstractmethod
     def plain(self) -> NetworkInput:
-        """The images as they are."""
+        """Return the images as they are."""
 
     @abstractmethod
     def transformed(self, name: str) -> NetworkInput:
-        """The images after a transform of `score/transforms.py`."""
+        """Return the images after a transform of `score/transforms.py`."""
 
 
 class Pixels(Inputs):
@@ -58,24 +58,24 @@ class Pixels(Inputs):
         self.images, self.normalize, self.form = images, normalize, form
 
     def plain(self) -> torch.Tensor:
-        """Normalised pixels, float32 (N, 3, H, W)."""
+        """Return normalised pixels, float32 (N, 3, H, W)."""
         form = self.form
         return images_to_tensor(self.images, self.normalize, form.device, form.memory_format)
 
     def transformed(self, name: str) -> torch.Tensor:
-        """As `plain`; turned images have other sides."""
+        """Return normalised pixels of the transformed images; a quarter turn swaps the sides."""
         return apply(name, self.plain()).contiguous(memory_format=self.form.memory_format)
 
 
 class Features(Inputs):
-    """Feature maps that a frozen backbone made of images.
+    """Feature maps of images from a frozen backbone.
 
     Args:
         records: N of the images as they are, uint16 (num_values,) each.
         layout: of the records.
         form: how the head wants the maps.
         views: records of transformed images by the transform's name, as far as there are any.
-        pixels: the images themselves, for transforms that `views` lack; None where there are none.
+        pixels: the images themselves, for transforms missing in `views`; None if not needed.
         backbone: normalised images (N, 3, h, w) of any size -> their maps in bf16.
     """
 
@@ -93,11 +93,14 @@ class Features(Inputs):
         self.views, self.pixels, self.backbone = views, pixels, backbone
 
     def plain(self) -> Maps:
-        """Maps (N, c, h, w), from fine to coarse."""
+        """Return maps (N, c, h, w), from fine to coarse."""
         return self._formed(self.layout.unpack(self.records, self.form.device))
 
     def transformed(self, name: str) -> Maps:
-        """From the records of a view, or through the backbone."""
+        """Return the maps of transformed images.
+
+        They come from the records of a view, or through the backbone.
+        """
         if name in self.views:
             return self._formed(self.layout.unpack(self.views[name], self.form.device))
         assert self.pixels is not None, f"the images are needed to {name} them"

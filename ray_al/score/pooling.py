@@ -1,4 +1,4 @@
-"""Region values, over boxes or label maps in native pixels, of maps at any resolution."""
+"""Pool maps at any resolution into one value per region, for boxes and region maps."""
 
 from abc import ABC, abstractmethod
 
@@ -10,7 +10,11 @@ from ray_al.core.errors import ConfigError, RayALError
 
 
 def overlap_weights(starts: np.ndarray, ends: np.ndarray, size: int, cells: int) -> torch.Tensor:
-    """Share of each interval that falls on each of `cells` equal cells of an axis of `size` pixels.
+    """Return the share of each interval that falls on each of `cells` equal cells of an axis.
+
+    Args:
+        starts, ends: of the intervals, (R,), in pixels.
+        size: length of the axis in pixels.
 
     Returns:
         float32 (R, cells); every row sums to 1.
@@ -24,7 +28,9 @@ def overlap_weights(starts: np.ndarray, ends: np.ndarray, size: int, cells: int)
 
 
 class Pooler(ABC):
-    """Pools maps of one image into its regions; a cell counts by the area that a region covers of it.
+    """Pools maps of one image into its regions.
+
+    A cell counts by the area that a region covers of it.
 
     Attributes:
         num_pixels: int64 (R,), native pixels of each region.
@@ -37,37 +43,46 @@ class Pooler(ABC):
 
     @abstractmethod
     def _measure(self, rows: int, columns: int) -> sparse.csr_matrix:
-        """float64 (R, rows * columns): area of each region on each cell, in units that make it a whole number, so that sums are exact."""
+        """Return the area of each region on each cell, float64 (R, rows * columns).
+
+        The unit makes every area a whole number, so sums are exact.
+        """
 
     def areas(self, rows: int, columns: int) -> sparse.csr_matrix:
-        """`_measure`, kept for the maps of that size to come."""
+        """Return `_measure`, cached for further maps of that size."""
         if (rows, columns) not in self._areas:
             self._areas[rows, columns] = self._measure(rows, columns)
         return self._areas[rows, columns]
 
     def mean(self, values_CHW: torch.Tensor) -> np.ndarray:
-        """Fractional-area means, float32 (R, C)."""
+        """Return means weighted by area, float32 (R, C)."""
         areas = self.areas(values_CHW.shape[-2], values_CHW.shape[-1])
         flat = _to_numpy(values_CHW).reshape(len(values_CHW), -1).T
-        return (areas @ flat / areas.sum(axis=1).A).astype(np.float32)
+        means: np.ndarray = areas @ flat / areas.sum(axis=1).A
+        return means.astype(np.float32)
 
     def max(self, values_HW: torch.Tensor) -> np.ndarray:
-        """The highest cell that a region touches, float32 (R,)."""
+        """Return the highest cell that each region touches, float32 (R,)."""
         areas = self.areas(*values_HW.shape)
         return np.maximum.reduceat(
             _to_numpy(values_HW).ravel()[areas.indices], areas.indptr[:-1]
         ).astype(np.float32)
 
     def top_share(self, values_HW: torch.Tensor, share: float) -> np.ndarray:
-        """Mean of the highest `share` of each region's area, in (0, 1], float32 (R,); the last cell counts in part."""
+        """Return the mean over the highest `share` of each region's area, float32 (R,).
+
+        The last cell may count in part.
+
+        Args:
+            share: in (0, 1].
+        """
         areas = self.areas(*values_HW.shape)
-        values, regions, starts = (
-            _to_numpy(values_HW).ravel()[areas.indices],
-            _regions(areas),
-            areas.indptr[:-1],
-        )
+        values = _to_numpy(values_HW).ravel()[areas.indices]
+        regions = _regions(areas)
+        starts = areas.indptr[:-1]
         order = np.lexsort((-values, regions))
-        values, parts = values[order], areas.data[order]
+        values = values[order]
+        parts = areas.data[order]
         totals = np.add.reduceat(parts, starts)
         before = np.cumsum(parts) - parts
         before -= before[starts][regions]
@@ -77,12 +92,12 @@ class Pooler(ABC):
         )
 
     def pool(self, values_HW: torch.Tensor, aggregation: str, share: float) -> np.ndarray:
-        """One value a region, float32 (R,).
+        """Return one value per region, float32 (R,).
 
         Args:
             values_HW: pixel scores.
-            aggregation: `mean`; `sum`, which is the mean times the native pixels; `max`; or `top_share`.
-            share: of `top_share`.
+            aggregation: `mean`; `sum`, the mean times the native pixels; `max`; or `top_share`.
+            share: for `top_share`.
 
         Raises:
             ConfigError: another aggregation.
@@ -90,9 +105,9 @@ class Pooler(ABC):
         if aggregation == "mean":
             return self.mean(values_HW[None])[:, 0]
         if aggregation == "sum":
-            return (self.mean(values_HW[None])[:, 0].astype(np.float64) * self.num_pixels).astype(
-                np.float32
-            )
+            means = self.mean(values_HW[None])[:, 0].astype(np.float64)
+            sums: np.ndarray = means * self.num_pixels
+            return sums.astype(np.float32)
         if aggregation == "max":
             return self.max(values_HW)
         if aggregation == "top_share":
@@ -100,23 +115,33 @@ class Pooler(ABC):
         raise ConfigError(f"aggregation {aggregation!r}: unknown; give mean, sum, max or top_share")
 
     def dominant(self, ids_HW: torch.Tensor, num_classes: int) -> np.ndarray:
-        """The class with most area in each region, the lowest of equals, int16 (R,)."""
+        """Return the class with the largest area in each region, int16 (R,).
+
+        Ties go to the lower class.
+        """
         areas = self.areas(*ids_HW.shape)
         bins = (
             _regions(areas) * num_classes
             + ids_HW.cpu().numpy().astype(np.int64).ravel()[areas.indices]
         )
         counts = np.bincount(bins, areas.data, areas.shape[0] * num_classes)
-        return counts.reshape(-1, num_classes).argmax(1).astype(np.int16)
+        classes: np.ndarray = counts.reshape(-1, num_classes).argmax(1)
+        return classes.astype(np.int16)
 
 
 MANY = 256
-"""Boxes of a grid beyond this number are pooled by its rows, then by its columns: 2,700 cells of a map of 45x60 then take 0.1 ms in place of
-0.9. Sums of fewer are taken one box after the other, as they always were; the two ways may differ in a score's last bit."""
+"""Number of boxes beyond which a grid is pooled by its rows, then by its columns. For 2,700 cells
+and a map of 45x60 that takes 0.1 ms instead of 0.9 ms. Up to this number, boxes are summed one by
+one; the two ways may differ in the last bit of a score.
+"""
 
 
 class BoxPooler(Pooler):
-    """Regions that are boxes, int (R, 4): top, left, bottom, right, half-open, in an image of `height` x `width` native pixels."""
+    """Pools into regions that are boxes in an image of `height` x `width` native pixels.
+
+    Args:
+        boxes: int (R, 4): top, left, bottom, right, half-open.
+    """
 
     def __init__(self, boxes: np.ndarray, height: int, width: int) -> None:
         super().__init__()
@@ -128,25 +153,26 @@ class BoxPooler(Pooler):
         self._grid = _as_grid(self.boxes)
 
     def mean(self, values_CHW: torch.Tensor) -> np.ndarray:
-        """Fractional-area means, float32 (R, C), by separable weights on the values' device."""
+        """Return means weighted by area, float32 (R, C).
+
+        They are computed by separable weights on the device of the values.
+        """
         rows, columns = self._weights(values_CHW.shape[1], values_CHW.shape[2], values_CHW.device)
         if self._grid is not None:
             first, row_of, first_column, column_of = self._grid
             cells = torch.einsum(
                 "chw,rh,sw->rsc", values_CHW.float(), rows[first], columns[first_column]
             )
-            return cells.cpu().numpy()[row_of, column_of]
-        return (
-            torch.einsum("chw,rh,rw->rc", values_CHW.float(), rows, columns)
-            .contiguous()
-            .cpu()
-            .numpy()
-        )
+            by_box: np.ndarray = cells.cpu().numpy()[row_of, column_of]
+            return by_box
+        means = torch.einsum("chw,rh,rw->rc", values_CHW.float(), rows, columns)
+        values: np.ndarray = means.contiguous().cpu().numpy()
+        return values
 
     def _weights(
         self, rows: int, columns: int, device: torch.device
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """`overlap_weights` of both axes, kept for the maps of that size to come."""
+        """Return `overlap_weights` of both axes, cached for further maps of that size."""
         if (rows, columns, device) not in self._overlaps:
             down = overlap_weights(self.boxes[:, 0], self.boxes[:, 2], self.height, rows)
             across = overlap_weights(self.boxes[:, 1], self.boxes[:, 3], self.width, columns)
@@ -163,7 +189,7 @@ class BoxPooler(Pooler):
 
 
 class LabelPooler(Pooler):
-    """Regions of any shape, as an int32 (H, W) map of native pixels.
+    """Pools into regions of any shape, given as an int32 (H, W) map of native pixels.
 
     Raises:
         RayALError: the ids are not 0 to R - 1, each with a pixel.
@@ -173,8 +199,9 @@ class LabelPooler(Pooler):
         super().__init__()
         if labels.min() < 0 or not np.bincount(labels.ravel()).all():
             raise RayALError(
-                f"regions of a label map must be numbered from 0 without gaps; it has {len(np.unique(labels))} ids "
-                f"from {labels.min()} to {labels.max()}; renumber them"
+                "regions of a label map must be numbered from 0 without gaps; "
+                f"it has {len(np.unique(labels))} ids from {labels.min()} to {labels.max()}; "
+                "renumber them"
             )
         self.labels = labels
         self.num_pixels = np.bincount(labels.ravel())
@@ -185,14 +212,19 @@ class LabelPooler(Pooler):
         regions = self.labels[pixel_y][:, pixel_x].ravel()
         cells = (cell_y[:, None] * columns + cell_x).ravel()
         sizes = (length_y[:, None] * length_x).ravel().astype(np.float64)
-        # The sums of the same (region, cell) come with the conversion.
+        # The conversion adds up entries of the same region and cell.
         return sparse.coo_matrix(
             (sizes, (regions, cells)), (len(self.num_pixels), rows * columns)
         ).tocsr()
 
 
 def _as_grid(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:
-    """Of more than `MANY` boxes, if they are all cells of a grid: a box of each row, each box's row, and the same of columns."""
+    """Return the rows and columns of a grid if the boxes, more than `MANY`, are all of its cells.
+
+    Returns:
+        The index of one box in each row, the row of each box, and both again for columns; else
+        None.
+    """
     if len(boxes) <= MANY:
         return None
     _, first, row_of = np.unique(boxes[:, [0, 2]], axis=0, return_index=True, return_inverse=True)
@@ -209,12 +241,15 @@ def _to_numpy(values: torch.Tensor) -> np.ndarray:
 
 
 def _regions(areas: sparse.csr_matrix) -> np.ndarray:
-    """The region of each stored area, int64."""
+    """Return the region of each stored area, int64."""
     return np.repeat(np.arange(areas.shape[0]), np.diff(areas.indptr))
 
 
 def _overlaps(starts: np.ndarray, ends: np.ndarray, size: int, cells: int) -> sparse.csr_matrix:
-    """Length of each interval on each cell of an axis, in units of 1 / (size * cells) of it: whole numbers."""
+    """Return the length of each interval on each cell of an axis.
+
+    The unit, 1 / (size * cells) of the axis, makes lengths whole numbers.
+    """
     edges = np.arange(cells + 1) * size
     overlap = np.minimum(ends[:, None] * cells, edges[1:]) - np.maximum(
         starts[:, None] * cells, edges[:-1]
@@ -223,6 +258,10 @@ def _overlaps(starts: np.ndarray, ends: np.ndarray, size: int, cells: int) -> sp
 
 
 def _pieces(size: int, cells: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """An axis cut at the edges of its pixels and of its cells: pixel, cell and length of each piece, in `_overlaps`' units."""
+    """Cut an axis at the edges of its pixels and of its cells.
+
+    Returns:
+        Pixel, cell and length of each piece, in the unit of `_overlaps`.
+    """
     cuts = np.union1d(np.arange(size + 1) * cells, np.arange(cells + 1) * size)
     return cuts[:-1] // cells, cuts[:-1] // size, np.diff(cuts)

@@ -1,12 +1,13 @@
-"""A trained network made fast for scoring, without changing what is chosen."""
+"""Make a trained network fast for scoring, without changing the regions chosen."""
 
 import copy
 import logging
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import fx, nn
+from torch.fx.experimental.optimization import fuse
 
 from ray_al.models.features import FeatureNetwork
 from ray_al.models.foreign import ForeignSegmenter
@@ -17,13 +18,16 @@ Precision = Literal["auto", "fp32", "bf16", "reference"]
 Resolved = Literal["fp32", "bf16", "reference"]
 
 NARROW = 16
-"""Layers of at most so many channels at a network's start keep fp32: the rounding of their weights shifts all that comes behind them, and few
-channels average little of it out. LR-ASPP on CamVid, 360x480: rounding all weights moves the entropies of regions by 0.017 of their spread,
-0.008 without these layers, which cost 3 % more time in fp32; rounding all activations moves them by 0.004."""
+"""Layers with at most this many channels at the start of a network stay in fp32. Rounding their
+weights shifts all later layers, and few channels average little of it out. For LR-ASPP on CamVid at
+360x480, rounding all weights moves the entropies of regions by 0.017 of their spread, and by 0.008
+if these layers are left out, which costs 3 % more time in fp32. Rounding all activations moves them
+by 0.004.
+"""
 
 
 def resolve_precision(precision: Precision) -> Resolved:
-    """`auto` is bf16 where the processor computes in it, else fp32."""
+    """Return the precision that `auto` means: bf16 if the processor computes in it, else fp32."""
     if precision != "auto":
         return precision
     flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
@@ -31,11 +35,13 @@ def resolve_precision(precision: Precision) -> Resolved:
 
 
 def prepare_network(model: nn.Module, precision: Resolved, device: torch.device | str) -> nn.Module:
-    """Evaluation mode; unless `reference`: channels last, convolution and batch norm folded, bf16 where asked for, from `NARROW` on.
+    """Put a network into evaluation mode and, unless `reference`, make it fast.
 
-    Its input is float32 at any precision. On a CPU the activation behind a convolution is computed
-    with it: LR-ASPP at 360x480 then scores 1.6 times as fast.
-    A `PassDropout` stays where it is, and so does the layer whose features a `FeatureNetwork` gives.
+    It becomes channels last, with convolutions and batch norms folded, and computes in bf16, if
+    asked to, after the layers that `NARROW` describes. Its input is float32 at any precision. On a
+    CPU, the activation behind a convolution is computed with it, which makes LR-ASPP at 360x480
+    score 1.6 times as fast. A `PassDropout` stays in its place, and so does the layer whose
+    features a `FeatureNetwork` returns.
     """
     if isinstance(model, FeatureNetwork):
         model.model = prepare_network(model.model, precision, device)
@@ -52,23 +58,21 @@ def prepare_network(model: nn.Module, precision: Resolved, device: torch.device 
 
 
 def _fold(model: nn.Module) -> nn.Module:
-    from torch.fx.experimental.optimization import fuse
+    """Return the network with batch norms folded into convolutions, if it can be traced."""
 
     try:
-        if isinstance(
-            model, ForeignSegmenter
-        ):  # what it does with the output's type cannot be traced
+        if isinstance(model, ForeignSegmenter):
+            # Its handling of output types cannot be traced, the network inside can.
             model.network = fuse(trace(model.network), no_trace=True)
             return model
         return fuse(trace(model), no_trace=True)
-    except (
-        Exception
-    ) as error:  # whatever a network does that cannot be traced, it still scores, only slower
+    except Exception as error:  # for any reason: an untraced network still scores, only slower
         logger.warning("batch norm is not folded, the network cannot be traced: %s", error)
         return model
 
 
 ACTIVATIONS = {nn.ReLU: "relu", nn.Hardswish: "hardswish", nn.Sigmoid: "sigmoid"}
+"""Activations that oneDNN computes with a convolution, by their names there."""
 
 
 class _PointwiseConv(nn.Module):
@@ -86,6 +90,7 @@ class _PointwiseConv(nn.Module):
         )
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the activated output of the convolution."""
         output: torch.Tensor = torch.ops.mkldnn._convolution_pointwise.default(
             images, self.weight, self.bias, *self.settings, [], ""
         )
@@ -93,9 +98,13 @@ class _PointwiseConv(nn.Module):
 
 
 class _GlobalMean(nn.Module):
-    """Adaptive average pooling to 1x1 as a matrix product: in channels last and bf16 the usual one copies to float first."""
+    """Adaptive average pooling to 1x1 as a matrix product.
+
+    In channels last and bf16, the usual one copies to float first.
+    """
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the means over all pixels, (N, C, 1, 1)."""
         count, channels, height, width = images.shape
         flat = images.permute(0, 2, 3, 1).reshape(count, height * width, channels)
         weights = torch.full((count, 1, height * width), 1 / (height * width), dtype=images.dtype)
@@ -103,7 +112,7 @@ class _GlobalMean(nn.Module):
 
 
 def _fuse_for_cpu(model: nn.Module) -> None:
-    """Change a traced network in place; one that could not be traced stays as it is."""
+    """Fuse layers of a traced network in place; a network that was not traced stays unchanged."""
     if not isinstance(model, fx.GraphModule):
         return
     modules = dict(model.named_modules())
@@ -118,23 +127,33 @@ def _fuse_for_cpu(model: nn.Module) -> None:
             and module.padding_mode == "zeros"
             and not isinstance(module.padding, str)
         ):
-            follower = next(iter(node.users)) if len(node.users) == 1 else None
-            activation = (
-                ACTIVATIONS.get(type(modules[follower.target]))
-                if follower is not None and follower.op == "call_module"
-                else None
-            )
-            replace_layer(model, node.target, _PointwiseConv(module, activation or "none"))
-            if follower is not None and activation is not None:
-                follower.replace_all_uses_with(node)
-                model.graph.erase_node(follower)
+            _fuse_activation(model, node, module, modules)
         elif isinstance(module, nn.AdaptiveAvgPool2d) and module.output_size in (1, (1, 1)):
             replace_layer(model, node.target, _GlobalMean())
     model.recompile()
 
 
+def _fuse_activation(
+    model: fx.GraphModule, node: fx.Node, conv: nn.Conv2d, modules: dict[str, nn.Module]
+) -> None:
+    """Replace a convolution by one layer that also computes its activation.
+
+    That is the activation, if any, that alone uses its output.
+    """
+    follower = next(iter(node.users)) if len(node.users) == 1 else None
+    activation = (
+        ACTIVATIONS.get(type(modules[str(follower.target)]))
+        if follower is not None and follower.op == "call_module"
+        else None
+    )
+    replace_layer(model, str(node.target), _PointwiseConv(conv, activation or "none"))
+    if follower is not None and activation is not None:
+        follower.replace_all_uses_with(node)
+        model.graph.erase_node(follower)
+
+
 def _compute_in_bf16(model: nn.Module) -> None:
-    """Change a network in place to compute in bf16, all but the narrow layers at the start of a traced one."""
+    """Change a network in place to compute in bf16, except the narrow start of a traced one."""
     if not isinstance(model, fx.GraphModule):
         model.to(torch.bfloat16).register_forward_pre_hook(
             lambda _, inputs: tuple(_as_bf16(value) for value in inputs)
@@ -169,7 +188,7 @@ def _compute_in_bf16(model: nn.Module) -> None:
 
 
 def _narrow_start(model: fx.GraphModule) -> list[fx.Node]:
-    """The nodes before the first layer that has more than `NARROW` channels, or that is called again."""
+    """Return the nodes before the first layer with more than `NARROW` channels or several calls."""
     modules = dict(model.named_modules())
     targets = [node.target for node in model.graph.nodes if node.op == "call_module"]
     start: list[fx.Node] = []
@@ -186,22 +205,19 @@ def _narrow_start(model: fx.GraphModule) -> list[fx.Node]:
 
 
 def _has_weights(model: fx.GraphModule, nodes: list[fx.Node]) -> bool:
-    return any(
-        node.op == "call_module"
-        and any(True for _ in model.get_submodule(str(node.target)).parameters())
-        for node in nodes
-    )
+    layers = [model.get_submodule(str(node.target)) for node in nodes if node.op == "call_module"]
+    return any(list(layer.parameters()) for layer in layers)
 
 
-def _as_bf16(value: Any) -> Any:
+def _as_bf16(value: object) -> object:
     return _as(value, torch.bfloat16)
 
 
-def _as_fp32(value: Any) -> Any:
+def _as_fp32(value: object) -> object:
     return _as(value, torch.float32)
 
 
-def _as(value: Any, dtype: torch.dtype) -> Any:
+def _as(value: object, dtype: torch.dtype) -> object:
     if isinstance(value, tuple):
         return tuple(_as(one, dtype) for one in value)
     return (

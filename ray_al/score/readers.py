@@ -1,6 +1,7 @@
-"""How the images of a shard come to a scorer: decoded, or as features of a frozen backbone."""
+"""Read the images of a shard for a scorer: decoded, or as features of a frozen backbone."""
 
 import functools
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,22 +22,22 @@ from ray_al.score.shards import ShardTask, read_manifest
 
 
 class HasRow(Protocol):
-    """An image of a shard: its row of the manifest."""
+    """An image of a shard with its row of the manifest."""
 
     @property
     def row(self) -> Mapping[str, Any]:
-        """With `image_index`, `uri`, `image_id`, `height` and `width`."""
+        """The row, with `image_index`, `uri`, `image_id`, `height` and `width`."""
 
 
 Item = TypeVar("Item")
 
 
 class Reader(ABC, Generic[Item]):
-    """Reads single images, and makes batches of what was read.
+    """Reads single images, and makes batches of them.
 
     Attributes:
         threads: how many threads may read at a time.
-        group: images that are best read together.
+        group: how many images are best read together.
     """
 
     threads: int
@@ -44,15 +45,15 @@ class Reader(ABC, Generic[Item]):
 
     @abstractmethod
     def read(self, images: Sequence[HasRow]) -> list[Item | DataError]:
-        """What is needed of each image, or why it cannot be used.
+        """Read each image; an error in its place says why it cannot be used.
 
         Raises:
-            ReadError: one could not be read just now.
+            ReadError: an image cannot be read at the moment.
         """
 
     @abstractmethod
     def batch(self, items: Sequence[Item]) -> Inputs:
-        """The input of a network."""
+        """Return items as the input of a network."""
 
 
 class PixelReader(Reader[np.ndarray]):
@@ -64,7 +65,7 @@ class PixelReader(Reader[np.ndarray]):
         self.config, self.form, self.threads = config, form, config.score.threads
 
     def read(self, images: Sequence[HasRow]) -> list[np.ndarray | DataError]:
-        """As `Reader.read`."""
+        """Decode each image; see `Reader.read`."""
         return [self._one(image) for image in images]
 
     def _one(self, image: HasRow) -> np.ndarray | DataError:
@@ -74,13 +75,19 @@ class PixelReader(Reader[np.ndarray]):
             return error
 
     def batch(self, items: Sequence[np.ndarray]) -> Pixels:
-        """As `Reader.batch`."""
+        """Return decoded images as the input of a network."""
         return Pixels(np.stack(list(items)), self.config.data.normalize, self.form)
 
 
 @dataclass(frozen=True)
 class ImageFeatures:
-    """Of one image: its record, those of its views by the transform's name, and where needed its pixels."""
+    """Features of one image.
+
+    Attributes:
+        record: of the image as it is.
+        views: records of transformed images, by the transform's name.
+        pixels: uint8 (H, W, 3), if a transform needs them.
+    """
 
     record: np.ndarray
     views: Mapping[str, np.ndarray]
@@ -88,13 +95,13 @@ class ImageFeatures:
 
 
 class FeatureReader(Reader[ImageFeatures]):
-    """Reads features; opens an image only for transforms that no view stands for.
+    """Reads stored features, and images only for transforms without a stored view.
 
     Args:
         config: of the run; its model is frozen.
         form: how the head wants maps.
         source: of the pool's features.
-        transforms: names of those that the scorer asks for.
+        transforms: names of those that the scorer needs.
     """
 
     def __init__(
@@ -109,32 +116,28 @@ class FeatureReader(Reader[ImageFeatures]):
         self.pixels = PixelReader(config, form) if rest else None
 
     def read(self, images: Sequence[HasRow]) -> list[ImageFeatures | DataError]:
-        """As `Reader.read`."""
+        """Read the features of each image; see `Reader.read`."""
         try:
             return list(self._read(images))
         except DataError as error:
             if len(images) == 1:
                 return [error]
-        return [answer for image in images for answer in self.read([image])]
+        # One of them is broken: read alone, the others are not lost with it.
+        return list(itertools.chain.from_iterable(self.read([image]) for image in images))
 
     def _read(self, images: Sequence[HasRow]) -> list[ImageFeatures]:
         numbers = [image.row["image_index"] for image in images]
         records = self.source.records(numbers, 0)
         views = {name: self.source.records(numbers, view) for name, view in self.views.items()}
-        pixels = (
-            None if self.pixels is None else [decode(image.row, self.config) for image in images]
-        )
-        return [
-            ImageFeatures(
-                record=records[n],
-                views={name: rows[n] for name, rows in views.items()},
-                pixels=None if pixels is None else pixels[n],
-            )
-            for n in range(len(images))
-        ]
+        read = []
+        for position, image in enumerate(images):
+            own_views = {name: rows[position] for name, rows in views.items()}
+            pixels = None if self.pixels is None else decode(image.row, self.config)
+            read.append(ImageFeatures(record=records[position], views=own_views, pixels=pixels))
+        return read
 
     def batch(self, items: Sequence[ImageFeatures]) -> Features:
-        """As `Reader.batch`."""
+        """Return features as the input of a head."""
         pixels = [item.pixels for item in items if item.pixels is not None]
         return Features(
             [item.record for item in items],
@@ -149,13 +152,13 @@ class FeatureReader(Reader[ImageFeatures]):
 def open_reader(
     task: ShardTask, config: RunConfig, form: Form, transforms: Sequence[str] = ()
 ) -> Reader[Any]:
-    """What reads the pool's images for a network of the run.
+    """Return the reader of the pool's images for a network of the run.
 
     Args:
         task: of a shard of the pool.
         config: of the run.
         form: how the network wants its input.
-        transforms: names of those that the scorer asks for.
+        transforms: names of those that the scorer needs.
     """
     if not config.model.is_frozen:
         return PixelReader(config, form)
@@ -165,12 +168,12 @@ def open_reader(
 
 @functools.lru_cache(maxsize=1)
 def load_pool_source(config_json: str, run_uri: str, manifest: FileRef) -> FeatureSource:
-    """The pool's features, kept by a process for all its shards and cycles."""
+    """Return the features of the pool, cached by a process for all its shards and cycles."""
     config = RunConfig.model_validate_json(config_json)
     rows = absolute_places(read_manifest(run_uri, manifest), data_root(config.data))
     return pool_source(config, run_uri, rows, score_device(config))
 
 
 def score_device(config: RunConfig) -> str:
-    """Where the pool is worked on."""
+    """Return the device on which the pool is processed."""
     return "cuda" if config.score.gpus_per_worker and torch.cuda.is_available() else "cpu"

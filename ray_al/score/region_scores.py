@@ -1,15 +1,14 @@
-"""The work `scores`: one row a region that may still be chosen."""
+"""The work `scores`: one row per region that may still be chosen."""
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from torch.nn import functional
 
-from ray_al.core.config import RunConfig
+from ray_al.core.config import DataConfig, RunConfig
 from ray_al.core.errors import ConfigError
 from ray_al.core.families.regions import ImageRegions, Regions
 from ray_al.core.seeding import generator, seed_of, uniform_of
@@ -35,10 +34,12 @@ RANDOM_SCORES = "random scores"
 def score_table(
     task: ShardTask, config: RunConfig, images: Sequence[ShardImage]
 ) -> tuple[pa.Table, list[tuple[str, str]]]:
-    """SCORE_SCHEMA with what the function and the batch rule add (`dominant`, `class_scores`, `covers`), and (image_id, error) of broken images.
+    """Return the scores of a shard's regions, and (image_id, error) of broken images.
 
-    The schema's metadata holds the sums of the class probabilities over the shard's pixels where the function asks for classes, and the number
-    of pixels for which each class is predicted where the batch rule does.
+    Columns are SCORE_SCHEMA and those that the function and the batch rule add: `dominant`,
+    `class_scores`, `covers`. The metadata holds the sums of class probabilities over the shard's
+    pixels, if the function looks at classes, and the number of pixels predicted as each class, if
+    the batch rule does.
     """
     strategy = config.strategy_at(task.cycle)
     function = find_acquisition(strategy.score)
@@ -78,13 +79,18 @@ def score_table(
 
 @dataclass(frozen=True, kw_only=True)
 class _Sums:
-    """Over the pixels of scored maps: mean class probabilities, float64 (C,), summed up over images, and pixels of each predicted class, int64
-    (C,); None where nobody asks."""
+    """Sums over the pixels of scored maps; None if not needed.
+
+    Attributes:
+        probabilities: mean class probabilities, float64 (C,), summed over images.
+        classes: number of pixels predicted as each class, int64 (C,).
+    """
 
     probabilities: np.ndarray | None = None
     classes: np.ndarray | None = None
 
     def add(self, other: "_Sums") -> None:
+        """Add the sums of further maps, in place."""
         for total, one in (
             (self.probabilities, other.probabilities),
             (self.classes, other.classes),
@@ -94,7 +100,7 @@ class _Sums:
 
 
 def _sums(maps: Maps, num_images: int, num_classes: int) -> list[_Sums]:
-    """Of each of the first images of a batch."""
+    """Return the sums of each of the first images of a batch."""
     means = (
         None
         if maps.probabilities is None
@@ -113,7 +119,10 @@ def _sums(maps: Maps, num_images: int, num_classes: int) -> list[_Sums]:
 def region_columns(
     maps: Maps, position: int, image: ShardImage, scorer: Scorer, regions: ImageRegions
 ) -> Columns:
-    """The values of one image's regions: of those left, or of sparse kinds the best candidates."""
+    """Return the values of one image's regions.
+
+    These are the regions left; for sparse kinds, the best candidates.
+    """
     settings, strategy, function = scorer.config.regions, scorer.strategy, scorer.acquisition
     values = maps.values[position].float()
     height, width = image.size
@@ -155,7 +164,7 @@ def _offered(
     scorer: Scorer,
     regions: ImageRegions,
 ) -> Columns:
-    """The candidates that an image of a sparse kind offers by a rule of its own."""
+    """Return the candidates that an image of a sparse kind offers by the strategy's offer."""
     height, width = image.size
     scores = to_native(maps.values[position].float().numpy(force=True), height, width)
     check_finite(scores)
@@ -192,21 +201,26 @@ def _best(
     *,
     averaged: bool = False,
 ) -> Columns:
-    """The candidates that an image of a sparse kind offers; `averaged`: values are those of regions already."""
+    """Return the candidates of a sparse kind with the highest scores.
+
+    Args:
+        averaged: whether the values already are those of regions.
+    """
     ids, scores = settings.best(values_HW, *image.size, taken=image.taken, averaged=averaged)
     return {"region": ids, "score": scores, "num_pixels": box_pixels(regions.boxes_of(ids))}
 
 
 def box_pixels(boxes: np.ndarray) -> np.ndarray:
-    """int64 (R,) of boxes (R, 4)."""
+    """Return the number of pixels of boxes (R, 4), int64 (R,)."""
     sides = boxes[:, 2:].astype(np.int64) - boxes[:, :2]
-    return sides[:, 0] * sides[:, 1]
+    areas: np.ndarray = sides[:, 0] * sides[:, 1]
+    return areas
 
 
 def open_pooler(
     settings: Regions, regions: ImageRegions, height: int, width: int
 ) -> BoxPooler | LabelPooler:
-    """What takes means over all regions of an image."""
+    """Return the pooler of all regions of an image."""
     if settings.are_boxes:
         return _box_pooler(settings, height, width)
     assert regions.labels is not None, "regions of sparse kinds are pooled by their boxes"
@@ -215,7 +229,7 @@ def open_pooler(
 
 @functools.lru_cache(maxsize=64)
 def _box_pooler(settings: Regions, height: int, width: int) -> BoxPooler:
-    """Images of one size share their regions, and what is known of them."""
+    """Return the pooler of images of one size, which share their regions; cached."""
     return BoxPooler(settings.of_image(height, width).boxes, height, width)
 
 
@@ -227,7 +241,8 @@ def _random_columns(task: ShardTask, config: RunConfig, image: ShardImage) -> Co
         seed_of(RANDOM_SCORES, task.seed, task.cycle, image.row["image_id"]), numbers
     ).astype(np.float32)
     if isinstance(settings, SparseRegions):
-        # Means of noise over windows would favour those that the border clips: fewer values vary more.
+        # Means of noise over windows would favour windows clipped by the border: means of fewer
+        # values vary more.
         return _best(settings, scores.reshape(height, width), image, regions, averaged=True)
     return {"region": image.rest, "score": scores, "num_pixels": regions.num_pixels[image.rest]}
 
@@ -240,10 +255,10 @@ def _table(
         return schema.empty_table()
     lengths = [len(row["region"]) for row in rows]
     names = pa.array([image.row["image_id"] for image in images], pa.string())
-    columns: Mapping[str, Any] = {
-        "image_index": np.repeat([image.row["image_index"] for image in images], lengths),
-        **{name: np.concatenate([row[name] for row in rows]) for name in rows[0]},
-    }
+    indices = [image.row["image_index"] for image in images]
+    columns: Columns = {"image_index": np.repeat(indices, lengths)}
+    for name in rows[0]:
+        columns[name] = np.concatenate([row[name] for row in rows])
     arrays = [_array(columns[field.name], field.type) for field in schema if field.name in columns]
     arrays.insert(
         schema.get_field_index("image_id"),
@@ -261,6 +276,7 @@ def _array(values: np.ndarray, kind: pa.DataType) -> pa.Array:
 
 
 def score_schema(function: Acquisition, sums: _Sums) -> pa.Schema:
+    """Return SCORE_SCHEMA with the columns and metadata that the function and the sums add."""
     schema, metadata = SCORE_SCHEMA, {}
     if function.attribution == "dominant":
         schema = schema.append(pa.field("dominant", pa.int16()))
@@ -278,13 +294,11 @@ def score_schema(function: Acquisition, sums: _Sums) -> pa.Schema:
 
 @functools.lru_cache(maxsize=4)
 def _num_classes(data_json: str) -> int:
-    from ray_al.core.config import DataConfig
-
     return open_dataset(DataConfig.model_validate_json(data_json)).num_classes
 
 
 def scorer_classes(config: RunConfig) -> int:
-    """Number of classes of the run's data set."""
+    """Return the number of classes of the run's dataset."""
     return _num_classes(config.data.model_dump_json())
 
 
@@ -292,11 +306,15 @@ def scorer_classes(config: RunConfig) -> int:
 def load_scorer(
     run_uri: str, weights: tuple[FileRef, ...], config_json: str, cycle: int, seed: int
 ) -> Scorer:
-    """Cached by the digests of the weights: idle Ray workers serve many shards and cycles."""
+    """Return the scorer of a cycle, cached by the digests of its weights.
+
+    Idle Ray workers serve many shards and cycles.
+    """
     config = RunConfig.model_validate_json(config_json)
     if not weights:
         raise ConfigError(
-            f"strategy.score={config.strategy_at(cycle).score!r}: cycle {cycle} has no model; use a start rule without one"
+            f"strategy.score={config.strategy_at(cycle).score!r}: cycle {cycle} has no model; "
+            "use a start rule without one"
         )
     storage = Storage(run_uri)
     states = [storage.read_ref(ref) for ref in weights]

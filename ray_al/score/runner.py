@@ -1,4 +1,4 @@
-"""The Ray Data shell: shards mapped over the cluster, results as they come."""
+"""Run the tasks of a pass over the pool, in this process or on the cluster with Ray Data."""
 
 import pickle
 import queue
@@ -11,12 +11,18 @@ import numpy as np
 
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import ClusterError, RayALError
-from ray_al.score.shards import ShardResult, ShardTask, work_shard
+from ray_al.score.shards import ShardResult, ShardTask
+from ray_al.score.work import work_shard
+
+Batch = dict[str, np.ndarray]
+"""Columns of a batch of Ray Data."""
+Answer = Batch | BaseException | None
+"""A batch that was read, the error that ended reading, or None once all batches were read."""
 
 NO_PROGRESS_TIMEOUT_S = 1800
 POLL_S = 0.25
 LOOK_S = 60.0
-"""How often a cluster is asked whether a scorer runs, where none has answered for long."""
+"""How often the cluster is asked whether a scorer runs, once none has answered for long."""
 
 
 def run_shards(
@@ -25,15 +31,17 @@ def run_shards(
     on_results: Callable[[list[ShardResult]], None],
     watch: Callable[[float], None] = lambda silent_s: None,
 ) -> None:
-    """Do `tasks` in this process (`score.workers: 0`) or on Ray Data; only names and digests of parts come back.
+    """Do `tasks` in this process (`score.workers: 0`) or on Ray Data.
 
-    An exception of `on_results` or `watch` ends the work. A return means that every task is done.
+    Only names and digests of parts come back. An exception raised by `on_results` or `watch` ends
+    the work; on return, every task is done.
 
     Args:
-        watch: called several times a second while results are waited for, with the seconds since the last; here between two tasks.
+        watch: called with the seconds since the last result, several times a second while waiting
+            for results; between two tasks if they run in this process.
 
     Raises:
-        ReadError: an image or a file of the run could not be read just now.
+        ReadError: an image or a file of the run cannot be read at the moment.
         RayALError: a task failed for another reason than a broken image.
         ClusterError: the cluster started no scorer within `cluster.start_timeout_s`.
     """
@@ -52,13 +60,13 @@ def run_shards(
         on_results(results)
 
 
-def _watched(
-    dataset: Any, config: RunConfig, watch: Callable[[float], None]
-) -> Iterator[dict[str, Any]]:
-    """The batches of `dataset`, read by a thread: reading blocks, and nobody could stop it or hear that nothing comes."""
-    results: queue.Queue[Any] = queue.Queue()
+def _watched(dataset: Any, config: RunConfig, watch: Callable[[float], None]) -> Iterator[Batch]:
+    """Yield the batches of `dataset`, read in a thread.
+
+    Reading blocks: without the thread, the work could be neither watched nor stopped.
+    """
+    results: queue.Queue[Answer] = queue.Queue()
     ended = threading.Event()
-    whole = object()
 
     def read() -> None:
         try:
@@ -66,13 +74,13 @@ def _watched(
                 results.put(batch)
                 if ended.is_set():
                     return
-            results.put(whole)
+            results.put(None)
         except BaseException as error:  # raised by the thread that waits
             results.put(error)
 
     threading.Thread(target=read, daemon=True, name="ray-al-score").start()
     try:
-        while (found := _next(results, config, watch)) is not whole:
+        while (found := _next(results, config, watch)) is not None:
             if isinstance(found, BaseException):
                 raise found
             yield found
@@ -80,7 +88,10 @@ def _watched(
         ended.set()
 
 
-def _next(results: "queue.Queue[Any]", config: RunConfig, watch: Callable[[float], None]) -> Any:
+def _next(
+    results: "queue.Queue[Answer]", config: RunConfig, watch: Callable[[float], None]
+) -> Answer:
+    """Return the next batch, an error, or the end mark, and call `watch` meanwhile."""
     start, limit = time.monotonic(), config.cluster.start_timeout_s
     look = limit
     while True:
@@ -91,14 +102,16 @@ def _next(results: "queue.Queue[Any]", config: RunConfig, watch: Callable[[float
         watch(silent_s)
         if silent_s > look and not _scores():
             raise ClusterError(
-                f"no scorer started within cluster.start_timeout_s={limit:g} s; look at `ray status` for what takes the CPUs and GPUs, "
+                f"no scorer started within cluster.start_timeout_s={limit:g} s; "
+                "look at `ray status` for what takes the CPUs and GPUs, "
                 "free them or add nodes, then resume"
             )
         look = max(look, silent_s + LOOK_S) if silent_s > look else look
 
 
 def _scores() -> bool:
-    """Whether a scorer of this job is at work."""
+    """Return whether a scorer of this job is running."""
+    # Ray is imported only where it runs: `score.workers: 0` does without it.
     import ray
     from ray.util.state import list_tasks
 
@@ -108,6 +121,7 @@ def _scores() -> bool:
 
 
 def _dataset(tasks: list[ShardTask], config: RunConfig) -> Any:
+    # Ray is imported only where it runs, as above.
     import ray
     from ray.data import ActorPoolStrategy, DataContext, TaskPoolStrategy
 
@@ -117,7 +131,8 @@ def _dataset(tasks: list[ShardTask], config: RunConfig) -> Any:
     items = [{"task": pickle.dumps(task)} for task in tasks]
     dataset = ray.data.from_items(items, override_num_blocks=len(items))
     if config.score.gpus_per_worker:
-        # A GPU task ends its process; an actor keeps the network for all its shards, and frees the GPU before training.
+        # A GPU task ends its process after each shard. An actor keeps the network for all its
+        # shards, and frees the GPU before training.
         pool = ActorPoolStrategy(min_size=1, max_size=config.score.workers)
         return dataset.map_batches(
             ShardMapper,
@@ -136,8 +151,11 @@ def _dataset(tasks: list[ShardTask], config: RunConfig) -> Any:
     )
 
 
-def score_batch(batch: dict[str, Any], config: RunConfig) -> dict[str, Any]:
-    """One row a task in, one row a result out; both pickled. An error of ours is a result too: Ray would wrap it."""
+def score_batch(batch: Batch, config: RunConfig) -> Batch:
+    """Do pickled tasks, one per row, and return pickled results, one per row.
+
+    Errors of this package are results too, since Ray would wrap them.
+    """
     results = []
     for data in batch["task"]:
         task = pickle.loads(data)
@@ -152,15 +170,16 @@ def _result_or_error(task: ShardTask, config: RunConfig) -> ShardResult | RayALE
         return error
     except MemoryError as error:
         return RayALError(
-            f"shard {task.shard}: not enough memory ({error}); lower score.batch_size or data.cache_gb"
+            f"shard {task.shard}: not enough memory ({error}); "
+            "lower score.batch_size or data.cache_gb"
         )
 
 
 class ShardMapper:
-    """`score_batch` as an actor."""
+    """`score_batch` as an actor, which keeps its network from shard to shard."""
 
     def __init__(self, config: RunConfig) -> None:
         self.config = config
 
-    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+    def __call__(self, batch: Batch) -> Batch:
         return score_batch(batch, self.config)

@@ -1,4 +1,4 @@
-"""The scorer of one process: batches in, maps of scores (and class probabilities, or features) out."""
+"""The scorer of one process: it turns batches into maps of scores, probabilities or features."""
 
 import io
 from collections.abc import Sequence
@@ -15,27 +15,29 @@ from ray_al.models import build_model, load_trained
 from ray_al.models.features import FeatureNetwork, feature_layer
 from ray_al.models.split import BACKBONE_MAPS, SplitNetwork, trained_part
 from ray_al.score.backbone_maps import MapsNetwork
-from ray_al.score.functions import Acquisition, ScoreOptions, find_acquisition
+from ray_al.score.functions import Acquisition, open_acquisition
 from ray_al.score.inputs import Form, Inputs, NetworkInput
 from ray_al.score.prepare import prepare_network, resolve_precision
 from ray_al.score.transforms import add_transformed
 from ray_al.score.views import Views
 
 LARGE_SIDE = 160
-"""Logits are scored at a quarter of the input where its shorter side is at least this long, else at half: measured on CamVid with
-fp32, the top 12 % then overlap with full resolution by 0.995 (360x480 and 180x240 at a quarter) and 0.997 (120x160 at half); a quarter
-of 120x160: 0.989."""
+"""Shorter side of the input from which logits are scored at a quarter of its size; below it, at
+half. Measured on CamVid in fp32, the top 12 % overlap with those at full resolution by 0.995 at a
+quarter (360x480 and 180x240) and 0.997 at half (120x160), but only 0.989 at a quarter of 120x160.
+"""
 
 
 @dataclass(frozen=True)
 class Maps:
-    """Of a batch, at the resolution of scoring, in the processor's memory.
+    """Maps of a batch at the resolution of scoring, in main memory.
 
     Attributes:
-        values: (N, h, w).
-        probabilities: (N, C, h, w) where classes count, else None.
-        classes: int64 (N, h, w), the predicted ones, where the offer or the batch rule reads them, else None.
-        features: the backbone's maps (N, c, h', w') where the offer reads them.
+        values: (N, h, w) scores.
+        probabilities: (N, C, h, w) if classes matter, else None.
+        classes: int64 (N, h, w), predicted classes if the offer or the batch rule reads them, else
+            None.
+        features: maps of the backbone (N, c, h', w') if the offer reads them.
     """
 
     values: torch.Tensor
@@ -44,7 +46,10 @@ class Maps:
     features: tuple[torch.Tensor, ...] = ()
 
     def cpu(self) -> "Maps":
-        """Moved there in one go: a transfer for each image would have it wait for the GPU each time."""
+        """Return the maps in main memory, moved in one go.
+
+        A transfer for each image would wait for the GPU each time.
+        """
         probabilities = None if self.probabilities is None else self.probabilities.cpu()
         classes = None if self.classes is None else self.classes.cpu()
         return Maps(
@@ -53,22 +58,24 @@ class Maps:
 
 
 GPU_LANES = 2
-"""Batches on a GPU at a time: one computes while the other's values are pooled."""
+"""Concurrent batches on a GPU: one is computed while the values of the other are pooled."""
 
 
 class Scorer:
-    """Maps of one strategy's pixel scores; any number of threads may share it.
+    """Computes maps of one strategy's pixel scores; any number of threads may share it.
 
-    On a CPU each batch is to be computed by one thread, with `lanes` of them beside each other (`batches.map_batches`): that keeps cores
-    busy where several threads on one small network wait for each other, and no value depends on their number.
+    On a CPU, each batch is to be computed by one thread, with `lanes` threads in parallel
+    (`batches.map_batches`). That keeps the cores busy, whereas several threads on one small network
+    wait for each other. No value depends on their number.
 
     Args:
         config: of the run.
         strategy: of the cycle.
         num_classes: channels of the network.
-        weights: state dicts as `torch.save` wrote them, one a model (several: an ensemble or snapshots); empty for an untrained network.
-        seed: of the run; with `cycle` it settles what dropout drops.
-        cycle: whose model it is; named where its outputs are not finite.
+        weights: state dicts as written by `torch.save`, one per model (several for an ensemble or
+            snapshots); empty for an untrained network.
+        seed: of the run; with `cycle`, it determines what dropout drops.
+        cycle: of the model; named in the error if its outputs are not finite.
         device: where to compute.
     """
 
@@ -83,21 +90,18 @@ class Scorer:
         cycle: int = 0,
         device: str = "cpu",
     ) -> None:
-        self.config, self.strategy, self.device, self.cycle, self.seed = (
-            config,
-            strategy,
-            device,
-            cycle,
-            seed,
-        )
+        self.config = config
+        self.strategy = strategy
+        self.device = device
+        self.cycle = cycle
+        self.seed = seed
         offer = strategy.offer
         self.gives_classes = strategy.batch.reads_covers or (
             offer is not None and offer.reads_classes
         )
         self.gives_features = offer is not None and offer.reads_features
-        self.acquisition: Acquisition = find_acquisition(strategy.score)
+        self.acquisition: Acquisition = open_acquisition(strategy)
         self.num_classes = num_classes
-        self.options = ScoreOptions(radius=strategy.radius, nu=strategy.nu)
         self.precision = resolve_precision(config.score.precision)
         self.lanes = config.score.threads if device == "cpu" else GPU_LANES
         self.batch_size = config.score.batch_size if isinstance(config.score.batch_size, int) else 4
@@ -116,12 +120,12 @@ class Scorer:
 
     @property
     def transforms(self) -> tuple[str, ...]:
-        """Of images, that the function looks at beside the images themselves."""
+        """Transforms of images that the function compares with the images themselves."""
         return self.strategy.transforms if self.acquisition.inputs == "transforms" else ()
 
     @property
     def form(self) -> Form:
-        """How its networks want their input."""
+        """The form in which its networks want their input."""
         layout = torch.contiguous_format if self.precision == "reference" else torch.channels_last
         dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
         return Form(device=self.device, memory_format=layout, dtype=dtype)
@@ -147,24 +151,21 @@ class Scorer:
 
     @torch.inference_mode()
     def maps(self, inputs: Inputs) -> Maps:
-        """Scores of a batch of images; a value depends on its own image alone."""
+        """Score a batch of images; each value depends only on its own image."""
         function, plain = self.acquisition, inputs.plain()
         features = self._features(plain) if self.gives_features else ()
         if function.inputs == "logits":
-            assert function.pixel is not None
             logits = self._scaled(self.networks[0], plain)
             probabilities = logits.softmax(1) if function.attribution != "none" else None
             classes = logits.argmax(1) if self.gives_classes else None
-            return Maps(
-                function.pixel(logits, self.options), probabilities, classes, features
-            ).cpu()
-        assert function.views is not None
+            scores = function.score_logits(logits)
+            return Maps(scores, probabilities, classes, features).cpu()
         views = self.views(inputs, plain)
         classes = views.mean_p.argmax(1) if self.gives_classes else None
-        return Maps(function.views(views), None, classes, features).cpu()
+        return Maps(function.score_views(views), None, classes, features).cpu()
 
     def _features(self, plain: NetworkInput) -> tuple[torch.Tensor, ...]:
-        """The backbone's maps: of a frozen network what it is given, else what passes over changed maps share."""
+        """Return the backbone's maps: the input of a frozen network, or what the passes share."""
         maps = (
             self.passes.prefix(plain)
             if self.passes is not None and self.strategy.passes.changes_maps
@@ -174,7 +175,7 @@ class Scorer:
         return maps
 
     def views(self, inputs: Inputs, plain: NetworkInput) -> Views:
-        """What the passes over the batch say together; `plain` is the batch as it is."""
+        """Return the statistics of all passes over a batch; `plain` is the batch as it is."""
         wants = (
             self.acquisition.wants | {"mean_p"} if self.gives_classes else self.acquisition.wants
         )
@@ -203,7 +204,7 @@ class Scorer:
         return self._resized(network(given), self.score_size)
 
     def _resized(self, logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-        """As large as `size`, divided by the temperature.
+        """Return logits resized to `size` and divided by the temperature.
 
         Raises:
             DivergedError: a logit is not finite. Scores that count votes would hide it.
@@ -217,16 +218,21 @@ class Scorer:
         return resized if self.strategy.temperature == 1 else resized / self.strategy.temperature
 
     def _check_finite(self, values: torch.Tensor, what: str) -> None:
-        # A sum is finite only if all values are, and takes a fifth of the time of looking at each.
+        # A finite sum means that all values are finite, and takes a fifth of the time of a test of
+        # each value. An overflowing sum is followed by that test.
         if not torch.isfinite(values.sum(dtype=torch.float32)) and not torch.isfinite(values).all():
             raise DivergedError(
-                f"cycle {self.cycle}: the model diverged: its {what} are not finite on an image of the pool; lower train.learning_rate, "
-                "then start a new run (with score.precision=bf16 try fp32 first)"
+                f"cycle {self.cycle}: the model diverged: its {what} are not finite on an image of "
+                "the pool; lower train.learning_rate, then start a new run "
+                "(with score.precision=bf16 try fp32 first)"
             )
 
     @property
     def score_size(self) -> tuple[int, int]:
-        """A quarter or half of the images' size (`reference`: all of it)."""
+        """Height and width of the logits that are scored.
+
+        They are a quarter or half of the images' (`LARGE_SIDE`), or equal to it for `reference`.
+        """
         height, width = self.config.data.image_size
         factor = 4 if min(height, width) >= LARGE_SIDE else 2
         if self.precision == "reference":
@@ -235,7 +241,7 @@ class Scorer:
 
 
 class FeatureScorer(Scorer):
-    """Class probabilities and the features of a named layer, of one pass whatever the score looks at."""
+    """Computes class probabilities and features of a named layer, in one pass for any function."""
 
     is_stochastic = False
 
@@ -251,13 +257,16 @@ class FeatureScorer(Scorer):
 
     @property
     def groups(self) -> tuple[int, ...]:
-        """Sizes of the groups in which features lie, which are to weigh alike in distances; empty where they are of one kind."""
+        """Sizes of the groups of features with equal weight in distances; empty for one group."""
         network = self.networks[0]
         return network.groups if isinstance(network, MapsNetwork) else ()
 
     @torch.inference_mode()
     def feature_maps(self, inputs: Inputs) -> tuple[torch.Tensor, torch.Tensor]:
-        """Probabilities (N, C, h, w) and features (N, D, h, w), float32, at the layer's own resolution."""
+        """Return probabilities (N, C, h, w) and features (N, D, h, w), float32.
+
+        Both have the resolution of the layer.
+        """
         logits, features = self.networks[0](inputs.plain())
         self._check_finite(features, "features")
         height, width = features.shape[-2:]

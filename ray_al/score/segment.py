@@ -1,4 +1,4 @@
-"""The work `maps`: the regions of images, where a kind has to look at them; at native size, once a run."""
+"""The work `maps`: compute the regions of images, at native size and once per run."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ from ray_al.score.shards import ShardImage, ShardTask
 def map_table(
     task: ShardTask, config: RunConfig, images: Sequence[ShardImage]
 ) -> tuple[pa.Table, list[tuple[str, str]]]:
-    """MAP_SCHEMA, a row an image, and (image_id, error) of broken images."""
+    """Return MAP_SCHEMA, one row per image, and (image_id, error) of broken images."""
     kind = config.regions
     assert isinstance(kind, MappedRegions), "no other kind needs maps"
 
@@ -25,7 +25,8 @@ def map_table(
         except DataError as error:
             return str(error)
 
-    # One thread: OpenCV's number of threads is a setting of the whole process, which `segment` changes and puts back.
+    # One thread: `segment` changes OpenCV's number of threads, a setting of the whole process,
+    # and restores it.
     answers = [(image.row, segment(image)) for image in images]
     broken = [(row["image_id"], answer) for row, answer in answers if isinstance(answer, str)]
     return maps_table(

@@ -1,10 +1,12 @@
-"""Shannon's entropy in nats, of logits and of shares; everything that scores uncertainty builds on these two."""
+"""Compute Shannon's entropy, in nats, of logits and of shares."""
 
 import torch
 
 
 def entropy(logits_NCHW: torch.Tensor) -> torch.Tensor:
-    """H(p) = -sum_c p_c ln p_c in nats, in [0, ln C]; 0 and not nan where p is one-hot.
+    """Return H(p) = -sum_c p_c ln p_c in nats, (N, H, W), in [0, ln C].
+
+    It is 0, not nan, if p is one-hot.
 
     >>> round(entropy(torch.zeros(1, 2, 1, 1)).item(), 4)
     0.6931
@@ -14,9 +16,12 @@ def entropy(logits_NCHW: torch.Tensor) -> torch.Tensor:
 
 
 def entropy_of_shares(p_NCHW: torch.Tensor) -> torch.Tensor:
-    """H(p) in nats of shares that sum to 1 over the classes; never below 0, though rounding may lift a share above 1.
+    """Return H(p) in nats of shares that sum to 1 over the classes, (N, H, W).
+
+    It is never below 0, although rounding may lift a share above 1.
 
     >>> round(entropy_of_shares(torch.full((1, 2, 1, 1), 0.5)).item(), 4)
     0.6931
     """
-    return torch.special.entr(p_NCHW).sum(1).clamp_min(0)
+    entropies: torch.Tensor = torch.special.entr(p_NCHW)
+    return entropies.sum(1).clamp_min(0)

@@ -1,15 +1,12 @@
-"""A shard is a fixed range of the manifest: the unit of work over the pool, done once."""
+"""Divide the pool into shards, fixed ranges of the manifest, each of which is worked on once."""
 
 import functools
-import io
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ray_al.core.config import RunConfig
 from ray_al.core.families.regions import ImageRegions
@@ -22,8 +19,9 @@ from ray_al.regions.maps import MapPart
 
 Work = Literal["maps", "scores", "features", "embed"]
 SCHEMA_METADATA = b"probability_sums"
+"""Key in the metadata of a score part: sums of class probabilities over pixels, float64 (C,)."""
 CLASS_COUNTS = b"class_counts"
-"""Key of a score part's metadata: pixels of the scored maps for which each class is predicted, int64 (C,)."""
+"""Key in the metadata of a score part: pixels predicted as each class, int64 (C,)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,15 +29,16 @@ class ShardTask:
     """Work on the manifest rows `start` to `stop`.
 
     Attributes:
-        work: `maps` computes regions, `scores` scores what may still be chosen, `features` describes given regions, `embed` stores what a frozen
-            backbone makes of the images.
-        shard: its number; of `embed` that of the first shard of the store that it fills.
-        images: a bit for each image of the shard that is worked on.
-        regions: of `scores`: a bit for each region that is left, or of sparse kinds the numbers of those that are taken;
-            of `features`: the numbers of those wanted (int64, counted from the shard's first region).
-        weights: one file a model.
-        maps: the shard's region maps, of kinds that have them.
-        views: of `embed`: those to store.
+        work: `maps` computes regions, `scores` scores regions that may still be chosen, `features`
+            describes given regions, and `embed` stores the output of a frozen backbone.
+        shard: its number; for `embed`, the number of the first shard of the store that it fills.
+        images: one bit per image of the shard, set for those to work on.
+        regions: for `scores`, one bit per region, set for those left, or for sparse kinds the
+            numbers of those taken; for `features`, the numbers of those wanted. Numbers are int64
+            and count from the first region of the shard.
+        weights: one file per model.
+        maps: region maps of the shard, for kinds that have them.
+        views: for `embed`, the views to store.
     """
 
     work: Work
@@ -61,9 +60,13 @@ class ShardTask:
 
 @dataclass(frozen=True, kw_only=True)
 class ShardResult:
-    """What came of a task: the part, or None where nothing was left, seconds of work, and (image_id, error) of broken images.
+    """The result of a task.
 
-    Of `embed` also what the store calls each shard (by its view 0).
+    Attributes:
+        file: the part; None if there was nothing to write.
+        seconds: time that the work took.
+        quarantined: (image_id, error) of broken images.
+        names: for `embed`, the name of each shard in the store, by its view 0.
     """
 
     shard: int
@@ -77,7 +80,13 @@ class ShardResult:
 
 @dataclass(frozen=True, kw_only=True)
 class ShardImage:
-    """An image of a task: its row of the manifest, and numbers of its regions, int64, ascending: `rest` are left (or wanted), `taken` gone."""
+    """An image of a task.
+
+    Attributes:
+        row: its row of the manifest.
+        rest: numbers of its regions that are left or wanted, int64, ascending.
+        taken: numbers of its regions that are taken, int64, ascending.
+    """
 
     row: Mapping[str, Any]
     rest: np.ndarray
@@ -85,6 +94,7 @@ class ShardImage:
 
     @property
     def size(self) -> tuple[int, int]:
+        """Height and width in native pixels."""
         return self.row["height"], self.row["width"]
 
 
@@ -100,13 +110,13 @@ def make_tasks(
     first_shard: int = 0,
     **common: Any,
 ) -> Iterator[ShardTask]:
-    """The tasks of a cycle that are not `done` and have an image to work on.
+    """Yield the tasks of a cycle that are not `done` and have an image to work on.
 
     Args:
         images: bool (num_images,), those to work on.
         regions_of: (start, stop) -> the task's `regions`.
-        maps: of kinds that have them, by shard.
-        first_shard: number of the first shard; a second pass over the pool counts on.
+        maps: by shard, for kinds that have them.
+        first_shard: number of the first shard; a second pass over the pool continues the numbers.
         common: the other fields of `ShardTask`.
     """
     size = config.shard_size(num_images)
@@ -127,42 +137,11 @@ def make_tasks(
             )
 
 
-def work_shard(task: ShardTask, config: RunConfig) -> ShardResult:
-    """Do a task and write its part; the same bytes wherever and however often it runs."""
-    from ray_al.score.embed import embed_shards
-    from ray_al.score.features import feature_table
-    from ray_al.score.region_scores import score_table
-    from ray_al.score.segment import map_table
-
-    if task.work == "embed":
-        return embed_shards(task, config)
-    began = time.perf_counter()
-    tables: Mapping[Work, Callable[..., tuple[pa.Table, list[tuple[str, str]]]]] = {
-        "maps": map_table,
-        "scores": score_table,
-        "features": feature_table,
-    }
-    images = list(shard_images(task, config))
-    table, quarantined = tables[task.work](task, config, images)
-    file = None
-    if len(table):
-        buffer = io.BytesIO()
-        pq.write_table(table, buffer, compression="zstd")
-        file = Storage(task.run_uri).put(
-            f"{task.output}/part-{task.shard:05d}.parquet", buffer.getvalue(), attempt=task.attempt
-        )
-    return ShardResult(
-        shard=task.shard,
-        file=file,
-        num_rows=len(table),
-        num_images=len(images) - len(quarantined),
-        seconds=time.perf_counter() - began,
-        quarantined=tuple(quarantined),
-    )
-
-
 def shard_images(task: ShardTask, config: RunConfig) -> Iterator[ShardImage]:
-    """The images of a task with what is left or wanted of each; those with nothing are left out, but for `maps`."""
+    """Yield the images of a task with their regions.
+
+    Images without regions to work on are left out, except for `maps`.
+    """
     stored = read_manifest(task.run_uri, task.manifest).slice(task.start, task.stop - task.start)
     manifest = absolute_places(stored, data_root(config.data))
     sparse = config.regions.is_sparse
@@ -192,7 +171,7 @@ def shard_images(task: ShardTask, config: RunConfig) -> Iterator[ShardImage]:
 
 
 def regions_of(task: ShardTask, config: RunConfig, image: ShardImage) -> ImageRegions:
-    """The regions of an image of the task."""
+    """Return the regions of an image of the task."""
     data = (
         _read_maps(task.run_uri, task.maps).map(image.row["image_index"])
         if task.maps is not None
@@ -203,6 +182,7 @@ def regions_of(task: ShardTask, config: RunConfig, image: ShardImage) -> ImageRe
 
 @functools.lru_cache(maxsize=2)
 def read_manifest(run_uri: str, manifest: FileRef) -> pa.Table:
+    """Return the manifest of a run, cached."""
     return read_parquet(Storage(run_uri).read_ref(manifest))
 
 

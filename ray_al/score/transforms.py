@@ -1,4 +1,4 @@
-"""Invertible transforms of images by name: a prediction of the transformed image goes back to the image's own geometry."""
+"""Transform images by name, and bring predictions back to the geometry of the original image."""
 
 import math
 from functools import partial
@@ -13,22 +13,27 @@ FLIPPED_AXES = {"mirror": -1, "flip": -2}
 QUARTER_TURNS = {"rotate90": 1, "rotate180": 2, "rotate270": 3}
 """Anticlockwise."""
 SCALE = "scale"
-LEAST_FACTOR, MOST_FACTOR = 0.01, 8
-"""Beyond them nothing can be seen, or nothing fits into memory."""
+LEAST_FACTOR = 0.01
+"""Smallest factor of `scale`; below it, nothing can be seen."""
+MOST_FACTOR = 8
+"""Largest factor of `scale`; above it, images exceed memory."""
 
 
 def check_transform(name: str) -> None:
-    """Refuse what is no transform.
+    """Refuse a name that is not a transform.
 
     Raises:
-        ConfigError: an unknown name, or a factor that is no number or out of bounds.
+        ConfigError: an unknown name, or a factor that is not a number or out of bounds.
     """
     if name not in FLIPPED_AXES and name not in QUARTER_TURNS:
         _factor(name)
 
 
 def apply(name: str, images_NCHW: torch.Tensor) -> torch.Tensor:
-    """The transformed images; `scaleX` makes each side X times as long, bilinear with antialiasing, at least one pixel."""
+    """Return the transformed images.
+
+    `scaleX` makes each side X times as long, at least one pixel, bilinear with antialiasing.
+    """
     if name in FLIPPED_AXES:
         return images_NCHW.flip(FLIPPED_AXES[name])
     if name in QUARTER_TURNS:
@@ -41,12 +46,13 @@ def apply(name: str, images_NCHW: torch.Tensor) -> torch.Tensor:
 
 
 def invert(name: str, logits_NChw: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Logits, or other maps, of transformed images in the geometry of the untransformed ones.
+    """Return logits, or other maps, of transformed images in the geometry of the original ones.
 
     Args:
         name: of the transform that the images went through.
         logits_NChw: at any resolution.
-        size: height and width of the result; reached by bilinear interpolation where flipping and turning back does not give it.
+        size: height and width of the result, reached by bilinear interpolation if flipping or
+            turning back does not give it.
 
     Returns:
         (N, C, *size).
@@ -66,13 +72,13 @@ def invert(name: str, logits_NChw: torch.Tensor, size: tuple[int, int]) -> torch
 def add_transformed(
     views: Views, name: str, logits_NChw: torch.Tensor, size: tuple[int, int]
 ) -> None:
-    """Add the prediction of transformed images to the views of the untransformed ones.
+    """Add the prediction for transformed images to the views of the original ones.
 
     Args:
-        views: whose passes are `size`, height and width.
+        views: whose passes have `size`, height and width.
         name: of the transform.
         logits_NChw: of the transformed images.
-        size: as of `invert`.
+        size: as for `invert`.
     """
     turned = name in QUARTER_TURNS and QUARTER_TURNS[name] % 2
     exact = not name.startswith(SCALE) and tuple(logits_NChw.shape[-2:]) == (
@@ -80,7 +86,9 @@ def add_transformed(
     )
     if exact:
         views.add(logits_NChw, partial(invert, name, size=size))
-    else:  # an entropy must be that of the resized prediction, not a resized entropy, else the passes seem to disagree at edges
+    else:
+        # The entropy must be that of the resized prediction: with resized entropies, passes would
+        # seem to disagree at edges.
         views.add(invert(name, logits_NChw, size))
 
 

@@ -1,4 +1,4 @@
-"""Running sums over several passes of one batch: memory does not grow with their number."""
+"""Accumulate statistics over passes of one batch; memory does not grow with their number."""
 
 from collections.abc import Callable
 
@@ -8,19 +8,20 @@ from ray_al.core.errors import RayALError
 from ray_al.score.shannon import entropy
 
 KINDS = frozenset({"mean_p", "mean_entropy", "votes", "var_p", "plain"})
+"""Statistics that can be kept."""
 
 
 class Views:
-    """What M passes over the same images say together; only what is wanted is kept.
+    """Statistics of M predictions of the same images; only those in `wants` are kept.
 
     Args:
-        wants: of `mean_p`, `mean_entropy`, `votes`, `var_p` and `plain`.
+        wants: any of `mean_p`, `mean_entropy`, `votes`, `var_p` and `plain`.
 
     Attributes:
-        count: M, the passes added so far.
+        count: M, the number of passes added so far.
 
     Raises:
-        RayALError: `wants` has another name, or what was not wanted is read.
+        RayALError: `wants` has another name, or a statistic is read that was not wanted.
     """
 
     def __init__(self, wants: frozenset[str]) -> None:
@@ -37,9 +38,10 @@ class Views:
         """Add a pass.
 
         Args:
-            logits_NCHW: computed with in float32.
-            undo: turns maps (N, ?, h, w) of flipped or turned images back, where the logits are still theirs. Entropies are computed
-                before it: how their sum over classes rounds depends on where in memory a pixel lies, and so they stay, bit for bit,
+            logits_NCHW: in any floating-point type; computed with in float32.
+            undo: turns maps (N, ?, h, w) of flipped or turned images back, if the logits are still
+                those of these images. Entropies are computed before it: the rounding of their sum
+                over classes depends on where in memory a pixel lies, and they stay, bit for bit,
                 the entropies of the transformed images.
         """
         logits = logits_NCHW.float()
@@ -56,12 +58,12 @@ class Views:
             )
 
     def add_plain(self, logits_NCHW: torch.Tensor) -> None:
-        """Keep the pass in which nothing was changed; it is none of the M."""
+        """Keep the logits of the unchanged pass, which is not among the M passes."""
         self._kept["plain"] = logits_NCHW.float()
 
     @property
     def plain(self) -> torch.Tensor:
-        """Logits of the pass in which nothing was changed, (N, C, H, W); only where `add_plain` gave them."""
+        """Logits of the unchanged pass, (N, C, H, W), given by `add_plain`."""
         return self._read("plain")
 
     @property
@@ -76,12 +78,12 @@ class Views:
 
     @property
     def sum_entropy(self) -> torch.Tensor:
-        """Sum of H(p) over the passes in nats, (N, H, W); kept with `mean_entropy`."""
+        """Sum of H(p) over the passes in nats, (N, H, W); wanted as `mean_entropy`."""
         return self._read("mean_entropy")
 
     @property
     def votes(self) -> torch.Tensor:
-        """Share of passes that predict each class, the lowest of equals, (N, C, H, W)."""
+        """Share of passes that predict each class, (N, C, H, W); the lowest class among equals."""
         return self._read("votes") / self.count
 
     @property
@@ -90,7 +92,10 @@ class Views:
         return self._read("var_p") / self.count
 
     def _add_moments(self, p_NCHW: torch.Tensor) -> None:
-        """Welford's running mean and sum of squared deviations: exact for equal passes, and no difference of large sums."""
+        """Update Welford's running mean and sum of squared deviations.
+
+        It is exact for equal passes and subtracts no large sums.
+        """
         if self.count == 1:
             self._kept["mean_p"] = p_NCHW
             if "var_p" in self.wants:
@@ -107,6 +112,7 @@ class Views:
     def _read(self, name: str) -> torch.Tensor:
         if name not in self.wants or not self.count:
             raise RayALError(
-                f"views hold no {name}: they keep {sorted(self.wants)} of {self.count} passes; name it in `wants`, and add a pass"
+                f"views hold no {name}: they keep {sorted(self.wants)} of {self.count} passes; "
+                "name it in `wants`, and add a pass"
             )
         return self._kept[name]

@@ -1,1 +1,1 @@
-"""From scores to a query: one file is one batch rule (`ray_al/core/families/batch.py`)."""
+"""Batch rules, which turn scores into queries: one file per rule; see `core/families/batch.py`."""

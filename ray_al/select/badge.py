@@ -1,7 +1,8 @@
-"""BADGE: k-means++ on gradients of the last layer under the predicted label (Ash et al., ICLR 2020, arXiv 1906.03671, algorithm 1).
+"""BADGE: k-means++ on gradients of the last layer under the predicted label.
 
-The gradient of a region is (p - onehot(argmax p)) outer f. A region's mean probabilities and mean feature stand for its pixels'
-here; the paper has whole images.
+Ash et al., ICLR 2020 (arXiv 1906.03671), algorithm 1. The gradient of a region is (p -
+onehot(argmax p)) outer f. The paper scores whole images; here a region is represented by its mean
+probabilities and mean feature.
 """
 
 from typing import ClassVar, Literal
@@ -15,9 +16,10 @@ from ray_al.select.space import Space
 
 
 def badge(candidates: Candidates, *, k: int, rng: np.random.Generator) -> np.ndarray:
-    """The largest gradient first, then draws in proportion to the squared distance to the nearest gradient chosen.
+    """Choose the largest gradient, then draw by squared distance to the nearest gradient chosen.
 
-    Once no gradient is left away from the chosen ones (all predictions one-hot, say) the rest goes by key.
+    Once no gradient is left away from the chosen ones, for instance if all predictions are one-hot,
+    the highest keys follow.
 
     Returns:
         Positions, int64, in order of choice; the first k' are the answer for k'.
@@ -33,14 +35,14 @@ def badge(candidates: Candidates, *, k: int, rng: np.random.Generator) -> np.nda
 
 
 def gradient_errors(probabilities: np.ndarray) -> np.ndarray:
-    """p - onehot(argmax p), float32 (M, C); ties of the argmax go to the lower class."""
+    """Return p - onehot(argmax p), float32 (M, C); ties go to the lower class."""
     errors = probabilities.astype(np.float32)
     errors[np.arange(len(errors)), errors.argmax(axis=1)] -= 1
     return errors
 
 
 class BadgeRule(CandidateRule):
-    """k-means++ on gradients of the last layer."""
+    """Draws by k-means++ on gradients of the last layer."""
 
     kind: Literal["badge"] = "badge"
     paper: ClassVar[str] = (
@@ -49,4 +51,5 @@ class BadgeRule(CandidateRule):
     needs: ClassVar[str] = "of the best candidates: features and classes"
 
     def choose(self, candidates: Candidates, *, k: int, rng: np.random.Generator) -> np.ndarray:
+        """Return the positions that `badge` chooses."""
         return badge(candidates, k=k, rng=rng)

@@ -1,4 +1,4 @@
-"""A query while it is being filled: what it holds, what is left of its amount, and which regions may still go in."""
+"""Build a query: its regions, the amount left, and the conditions for further regions."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -14,25 +14,33 @@ Skip = Callable[[int, int], bool]
 BoxesOf = Callable[[int, np.ndarray], np.ndarray]
 BLOCK = 1 << 16
 NOTHING = 1 << 62
-"""The cheapest region's cost where there is no region."""
+"""Cost of the cheapest region if there is no region."""
 
 
 class Basket:
-    """Takes regions in the order in which they are offered, each at most once, as long as the amount pays for them.
+    """A query under construction.
+
+    It takes regions in the order in which they are offered, each at most once, as long as the
+    amount pays for them.
 
     Args:
-        amount: what the query may cost, in the budget's unit.
-        costs_of: rows of SCORE_SCHEMA -> int64 (rows,), what each region costs at most; of images, what it costs if it is its image's first.
-        opened: images with a label, whose other regions cost nothing, bool (images,); given where the unit is images.
-        skip: (image_index, region) of a region to pass over; asked only about regions that all other conditions allow.
-        per_image: regions of one image at most.
-        min_distance: native pixels that centres of two regions of one image must lie apart, at least.
+        amount: the most that the query may cost, in the unit of the budget.
+        costs_of: rows of SCORE_SCHEMA -> int64 (rows,), the upper bound of each region's cost. If
+            the unit is images, the cost of a region that is the first of its image.
+        opened: bool (images,), images with a label, whose other regions are free; only if the unit
+            is images.
+        skip: (image_index, region) -> whether to pass over that region. Called only for regions
+            that meet all other conditions.
+        per_image: largest number of regions of one image.
+        min_distance: smallest distance, in native pixels, between the centres of two regions of one
+            image.
         boxes_of: (image_index, regions int (n,)) -> int32 (n, 4), their boxes.
-        limit: regions at most.
+        limit: largest number of regions.
 
     Attributes:
-        left: what is left of the amount.
-        cheapest: the lowest cost that `allows` saw since `look_again`: where `left` is below it, nothing of that fits any more.
+        left: the part of the amount that is not spent.
+        cheapest: the lowest cost that `allows` saw since `look_again`. Once `left` is lower, none
+            of those regions can be paid.
         has_passed_cost: whether a region was ever passed over because it costs more than was left.
     """
 
@@ -54,30 +62,36 @@ class Basket:
         self._spread = _Spread(per_image, min_distance, boxes_of)
         self._rows: list[pa.Table] = []
         self._paid: list[np.ndarray] = []
-        self._taken = self._offered = np.zeros(0, dtype=np.int64)  # names, ascending
+        self._taken = np.zeros(0, dtype=np.int64)  # names, ascending
+        self._offered = self._taken
 
     @property
     def num_taken(self) -> int:
+        """The number of regions taken so far."""
         return len(self._taken)
 
     @property
     def is_full(self) -> bool:
-        """Whether the amount is spent, or pays for nothing that was seen."""
+        """Whether the limit is reached, the amount is spent, or it pays for no region seen."""
         return self.left <= 0 or self.left < self.cheapest or self.num_taken == self.limit
 
     def look_again(self) -> None:
-        """Forget the cheapest cost: the regions that may go in are looked through anew."""
+        """Forget the cheapest cost, before regions are examined afresh."""
         self.cheapest = NOTHING
 
     def costs(self, table: pa.Table) -> np.ndarray:
-        """What each row would cost now, int64 (rows,)."""
+        """Return the current cost of each row, int64 (rows,)."""
         costs = self.costs_of(table)
         if self.opened is not None:
             costs[self.opened[table.column("image_index").to_numpy()]] = 0
         return costs
 
     def allows(self, table: pa.Table) -> np.ndarray:
-        """bool (rows,): regions that were not offered yet, that `left` pays for, and that lie well beside those taken."""
+        """Return which rows may go in, bool (rows,).
+
+        Those are regions that were not offered yet, that `left` pays for, and that meet the
+        conditions on the regions of one image.
+        """
         costs = self.costs(table)
         allowed: np.ndarray = (costs <= self.left) & ~is_among(_names(table), self._offered)
         allowed &= self._spread.allow(table, allowed)
@@ -85,11 +99,15 @@ class Basket:
         return allowed
 
     def is_taken(self, table: pa.Table) -> np.ndarray:
-        """bool (rows,)."""
+        """Return which rows are in the query, bool (rows,)."""
         return is_among(_names(table), self._taken)
 
     def offer(self, ranked: pa.Table) -> None:
-        """Walk the rows (SCORE_SCHEMA with `reason`), best first, and take each region that may go in."""
+        """Take each region that may go in, walking the rows in order.
+
+        Args:
+            ranked: SCORE_SCHEMA with `reason`, best first.
+        """
         positions: list[int] = []
         paid: list[int] = []
         taken = self.num_taken
@@ -118,7 +136,7 @@ class Basket:
         self._offered = np.union1d(self._offered, _names(ranked))
 
     def query(self) -> pa.Table:
-        """QUERY_SCHEMA; `rank` counts from 0 in the order in which regions were taken."""
+        """Return QUERY_SCHEMA; `rank` counts from 0 in the order in which regions were taken."""
         if not self._rows:
             return QUERY_SCHEMA.empty_table()
         names = [name for name in QUERY_SCHEMA.names if name not in ("rank", "cost")]
@@ -134,7 +152,7 @@ class Basket:
 
 
 class _Spread:
-    """How the regions taken so far lie in their images."""
+    """How the regions taken so far are spread over images and within them."""
 
     def __init__(
         self, per_image: int | None, min_distance: float | None, boxes_of: BoxesOf
@@ -152,7 +170,7 @@ class _Spread:
         return self.min_distance is None or bool(self._far(image, np.array([region]))[0])
 
     def allow(self, table: pa.Table, among: np.ndarray) -> np.ndarray:
-        """`allows` of those rows that `among`, bool (rows,), names; False of others."""
+        """Return `allows` of the rows in `among`, bool (rows,); False for all other rows."""
         allowed = among.copy()
         if not self.taken:
             return allowed if self.per_image != 0 else np.zeros_like(among)
@@ -170,13 +188,13 @@ class _Spread:
         return allowed
 
     def _touched_and_full(self) -> tuple[np.ndarray, np.ndarray]:
-        """Images of which a region was taken, and those of them that give no more; ascending."""
+        """Return the images with a region taken, and those of them that give no more; ascending."""
         touched = np.array(sorted(self.taken), dtype=np.int64)
         counts = np.array([len(self.taken[image]) for image in touched.tolist()])
         return touched, touched[counts >= (NOTHING if self.per_image is None else self.per_image)]
 
     def _far(self, image: int, regions: np.ndarray) -> np.ndarray:
-        """bool (n,): regions whose centres lie far enough from all that were taken of the image."""
+        """Return which regions have centres far enough from all others taken, bool (n,)."""
         assert self.min_distance is not None
         centres, others = (
             self._centres(image, numbers) for numbers in (regions, np.array(self.taken[image]))
@@ -196,7 +214,7 @@ class _Spread:
 
 
 def _names(table: pa.Table) -> np.ndarray:
-    """A number for each region's name, int64 (rows,)."""
+    """Return a number that identifies each region, int64 (rows,)."""
     numbers: np.ndarray = (
         table.column("image_index").to_numpy().astype(np.int64) << 32
         | table.column("region").to_numpy()
@@ -205,7 +223,7 @@ def _names(table: pa.Table) -> np.ndarray:
 
 
 def _walk(ranked: pa.Table, costs: np.ndarray) -> Iterator[tuple[int, int, int, int]]:
-    """Position, cost, image_index and region of each row; a block at a time becomes Python numbers."""
+    """Yield position, cost, image_index and region of each row, converted in blocks."""
     images, regions = ranked.column("image_index").to_numpy(), ranked.column("region").to_numpy()
     for start in range(0, len(ranked), BLOCK):
         block = slice(start, start + BLOCK)

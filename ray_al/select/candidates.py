@@ -1,4 +1,4 @@
-"""What a rule that looks at regions together is given: the best M regions of a top-k, whole in memory."""
+"""Hold the candidates of a rule that compares regions: the best M regions, in memory."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,16 +10,20 @@ import pyarrow.compute as pc
 
 @dataclass(frozen=True, kw_only=True)
 class Candidates:
-    """M regions of which a rule chooses k. All rows follow the table's order, by image_id and region.
+    """M regions from which a rule chooses k.
+
+    All rows follow the table's order, by image_id and region.
 
     Attributes:
         table: SCORE_SCHEMA, M rows.
-        keys: float64 (M,), higher is better; the score, or the score with a rule's noise or weights.
-        features: float32 (M, D), each region's mean feature.
-        probabilities: float32 (M, C), each region's mean class probabilities.
+        keys: float64 (M,), higher is better: the score, or the score with a rule's noise or
+            weights.
+        features: float32 (M, D), mean feature of each region.
+        probabilities: float32 (M, C), mean class probabilities of each region.
         labelled: float32 (L, D), features of the regions labelled so far; L may be 0.
-        class_scores: (M, C), scores by class, where the rule reads them.
-        groups: sizes of groups of features that are to weigh alike in distances, D in all; empty: one group.
+        class_scores: (M, C), scores by class, if the rule reads them.
+        groups: sizes of the groups of features that have equal weight in distances, D in all; empty
+            for one group.
     """
 
     table: pa.Table
@@ -41,7 +45,10 @@ class Candidates:
         groups: tuple[int, ...] = (),
         class_scores: np.ndarray | None = None,
     ) -> "Candidates":
-        """Put rows of any order, all in the same one, into the order that every rule's ties and draws rest on."""
+        """Sort rows into the order on which ties and draws of rules rely.
+
+        All arguments have their rows in the same, arbitrary order.
+        """
         order = pc.sort_indices(
             table, sort_keys=[("image_id", "ascending"), ("region", "ascending")]
         ).to_numpy()
@@ -56,7 +63,12 @@ class Candidates:
         )
 
     def only(self, rows: np.ndarray, *, taken: np.ndarray) -> "Candidates":
-        """The candidates at positions `rows`, int (m,), ascending; those that `taken`, bool (M,), names count as labelled."""
+        """Return the candidates at some positions, with taken ones counted as labelled.
+
+        Args:
+            rows: int (m,), ascending positions.
+            taken: bool (M,), candidates that are in the query.
+        """
         if len(rows) == len(self):
             return self
         labelled = np.concatenate([self.labelled, self.features[taken]])
@@ -75,7 +87,9 @@ class Candidates:
 
 
 def fill_by_key(chosen: Sequence[int] | np.ndarray, keys: np.ndarray, k: int) -> np.ndarray:
-    """`chosen`, then the highest keys that are not in it (ties: lower position), until there are k or all.
+    """Return `chosen`, followed by the highest other keys, until there are k or all.
+
+    Ties go to the lower position.
 
     Returns:
         int64 (min(k, M),).

@@ -1,10 +1,10 @@
-"""Of the most uncertain regions those nearest to the centres of k clusters of their features.
+"""Choose, among the most uncertain regions, those nearest to the centres of k clusters.
 
-The second step of DropQuery (Gupte et al., TMLR 2024, arXiv 2401.14555, "Revisiting Active Learning
-in the Era of Vision Foundation Models"), with any score as the first: there the candidates are the
-images whose prediction changes in more than half of the draws of dropout. A score of regions is no
-yes or no, so here they are the `factor` * k highest. As the first choice of all, without a score and
-with all regions as candidates, it is that paper's start by centroids.
+This is the second step of DropQuery (Gupte et al., TMLR 2024, arXiv 2401.14555, "Revisiting Active
+Learning in the Era of Vision Foundation Models") with any score as the first. In the paper, the
+candidates are the images whose prediction changes in more than half of the draws of dropout. Scores
+of regions are no such yes or no, so here the candidates are the `factor` * k highest. Without a
+score and with all regions as candidates, it is that paper's start by centroids.
 """
 
 import math
@@ -22,7 +22,7 @@ from ray_al.select.rules import CandidateRule
 from ray_al.select.space import ROUNDING
 
 TIE = 1e-3
-"""Squared distances that differ by less than this share count as equal: they are float32."""
+"""Relative difference below which squared distances, computed in float32, count as equal."""
 
 
 def centroids(
@@ -34,15 +34,15 @@ def centroids(
     components: int = 32,
     iterations: int = 10,
 ) -> np.ndarray:
-    """Of each of k clusters the region nearest to its centre, by key.
+    """Choose the region nearest to the centre of each of k clusters, in order of the keys.
 
-    Where clusters are fewer, the rest goes by key. Of regions that lie equally near, as both of a pair
-    do, the highest key is taken.
+    If there are fewer clusters, the highest other keys follow. Among regions equally near to a
+    centre, such as the two of a pair, the highest key is taken.
 
     Args:
-        factor: the `factor` * k candidates with the highest keys are clustered; None: all.
-        components: principal components of the standardised features that are compared; 0: all
-            features.
+        factor: the `factor` * k candidates with the highest keys are clustered; None clusters all.
+        components: number of principal components of the standardised features that are compared; 0
+            compares all features.
 
     Returns:
         Positions, int64, in order of choice.
@@ -63,7 +63,7 @@ def centroids(
 
 
 def _are_nearest(points: np.ndarray, clusters: Clusters) -> np.ndarray:
-    """Whether no other row of its cluster lies nearer to the centre, bool (N,)."""
+    """Return whether no other row of the cluster lies nearer to the centre, bool (N,)."""
     apart = points - clusters.centroids[clusters.labels]
     squared = np.einsum("nd,nd->n", apart, apart)
     least = np.full(len(clusters.centroids), np.inf)
@@ -75,11 +75,12 @@ def _are_nearest(points: np.ndarray, clusters: Clusters) -> np.ndarray:
 
 
 class CentroidsRule(CandidateRule):
-    """Of the highest scores those nearest to the centres of clusters."""
+    """Takes, among the highest scores, those nearest to the centres of clusters."""
 
     kind: Literal["centroids"] = "centroids"
     paper: ClassVar[str] = (
-        "DropQuery's second step: Gupte et al., TMLR 2024 (arXiv 2401.14555): of the highest scores those nearest to k-means centres"
+        "DropQuery's second step: Gupte et al., TMLR 2024 (arXiv 2401.14555): "
+        "of the highest scores those nearest to k-means centres"
     )
     needs: ClassVar[str] = "of the best candidates: features"
     depends_on_k: ClassVar[bool] = True
@@ -95,11 +96,13 @@ class CentroidsRule(CandidateRule):
     """Largest number of passes of k-means."""
 
     def num_candidates(self, num_regions: int) -> int:
+        """Return how many regions are clustered for a query of `num_regions`."""
         if self.factor is None:
             return self.candidates
         return min(self.candidates, math.ceil(exact(self.factor) * num_regions))
 
     def choose(self, candidates: Candidates, *, k: int, rng: np.random.Generator) -> np.ndarray:
+        """Return the positions that `centroids` chooses."""
         return centroids(
             candidates,
             k=k,

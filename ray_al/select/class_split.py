@@ -1,8 +1,9 @@
-"""Class-stratified choice: a share of the query goes in equal parts to the classes, the rest to the highest keys.
+"""Divide a share of the query equally among the classes; the rest goes to the highest keys.
 
-ClaSP PE of nnActive (2026): 66 % over the foreground classes by s_c = H(p) p_c, 34 % by predictive entropy, with power noise whose beta
-follows `beta_at(..., "exponential", ...)`. There the background class has no share; here every class of the data set has one, as street
-scenes have no background.
+ClaSP PE of nnActive (2026) gives 66 % to the foreground classes by s_c = H(p) p_c and 34 % by
+predictive entropy, with power noise whose beta follows `beta_at(..., "exponential", ...)`. There
+the background class has no share; here every class of the data set has one, since street scenes
+have no background.
 """
 
 from dataclasses import replace
@@ -22,13 +23,14 @@ from ray_al.select.schedule import Sharpness
 def class_split(
     candidates: Candidates, *, k: int, class_scores: np.ndarray, share: float = 0.66
 ) -> np.ndarray:
-    """Classes take turns, each its highest score not yet taken, until round(share * k) are taken; the rest goes by key.
+    """Let classes take turns, each taking its highest free score, until round(share * k) are taken.
 
-    A class whose best score left is not above 0 gives up its turn. Noise is already in the keys and in `class_scores`.
+    A class whose best free score is not above 0 gives up its turn. The highest keys follow. Noise
+    is already part of the keys and of `class_scores`.
 
     Args:
         share: of k, in [0, 1].
-        class_scores: (M, C), higher first; columns of the classes that count.
+        class_scores: (M, C), higher first; one column per class that counts.
 
     Returns:
         Positions, int64, in order of choice.
@@ -52,7 +54,7 @@ def class_split(
 
 
 class ClassSplitRule(Sharpness, CandidateRule):
-    """A share of the query in equal parts to the classes, the rest by score."""
+    """Divides a share of the query equally among the classes; the rest goes by score."""
 
     kind: Literal["class_split"] = "class_split"
     paper: ClassVar[str] = (
@@ -66,12 +68,19 @@ class ClassSplitRule(Sharpness, CandidateRule):
     """Part of the query that is shared out equally among the classes."""
 
     def why_not(self, score: str, function: ScoreFacts) -> str | None:
+        """Refuse functions that do not score by class."""
         if function.attribution in ("hard", "soft"):
             return None
-        return f"strategy.batch.kind={self.kind!r} shares a query out by classes, which {score!r} does not score; use clasp"
+        return (
+            f"strategy.batch.kind={self.kind!r} shares a query out by classes, "
+            f"which {score!r} does not score; use clasp"
+        )
 
     def weigh(self, candidates: Candidates, moment: Moment) -> Candidates:
-        """Scores times exp(Gumbel(0, 1/beta)): their order is that of power sampling, and zero stays zero."""
+        """Return the candidates with scores times exp(Gumbel(0, 1/beta)).
+
+        Their order is that of power sampling, and scores of 0 stay 0.
+        """
         assert candidates.class_scores is not None
         drawn = gumbel_rows(candidates.table, "class_split", moment.seed, moment.cycle)
         noise = np.exp(drawn / self.sharpness(moment))
@@ -82,6 +91,7 @@ class ClassSplitRule(Sharpness, CandidateRule):
         )
 
     def choose(self, candidates: Candidates, *, k: int, rng: np.random.Generator) -> np.ndarray:
+        """Return the positions that `class_split` chooses."""
         assert candidates.class_scores is not None
         return class_split(
             candidates, k=k, class_scores=candidates.class_scores, share=self.share_by_class

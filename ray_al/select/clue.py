@@ -1,4 +1,7 @@
-"""CLUE: the regions nearest to the centroids of an uncertainty-weighted k-means (Prabhu et al., ICCV 2021, arXiv 2010.08666)."""
+"""CLUE: choose the regions nearest to the centroids of an uncertainty-weighted k-means.
+
+Prabhu et al., ICCV 2021 (arXiv 2010.08666).
+"""
 
 from typing import ClassVar, Literal
 
@@ -14,10 +17,12 @@ from ray_al.select.rules import CandidateRule
 def clue(
     candidates: Candidates, *, k: int, rng: np.random.Generator, iterations: int = 10
 ) -> np.ndarray:
-    """One region for each of k centroids of the features, each region weighted by the entropy of its mean probabilities.
+    """Choose one region for each of k centroids of the features.
 
-    Clusters of the largest summed entropy come first, and a region that an earlier centroid took gives way to the next nearest.
-    The paper names no order, since it labels all k. Fewer distinct features than k: the rest goes by key.
+    Regions are weighted by the entropy of their mean probabilities. Clusters with the largest
+    summed entropy come first; if a region was taken by an earlier centroid, the next nearest is
+    used. The paper names no order, since it labels all k. If there are fewer distinct features than
+    k, the highest keys follow.
 
     Returns:
         Positions, int64, in order of choice.
@@ -36,7 +41,7 @@ def clue(
 
 
 class ClueRule(CandidateRule):
-    """The regions nearest to entropy-weighted centroids."""
+    """Takes the regions nearest to entropy-weighted centroids."""
 
     kind: Literal["clue"] = "clue"
     paper: ClassVar[str] = (
@@ -48,4 +53,5 @@ class ClueRule(CandidateRule):
     """Largest number of passes of k-means."""
 
     def choose(self, candidates: Candidates, *, k: int, rng: np.random.Generator) -> np.ndarray:
+        """Return the positions that `clue` chooses."""
         return clue(candidates, k=k, rng=rng, iterations=self.iterations)

@@ -1,7 +1,8 @@
-"""The best of each cluster: k-means on standardised features, then the highest key of every cluster.
+"""Choose the highest key of each cluster of standardised features.
 
-Diversity by clustering as nnActive's k-means BALD has it; not confirmed: nnActive oversamples by score and then draws with k-means++,
-here the candidates are the oversampling and each of k clusters gives one region.
+Clustering for diversity follows nnActive's k-means BALD. Not confirmed: nnActive oversamples by
+score and then draws with k-means++; here the candidates are the oversampling, and each of k
+clusters gives one region.
 """
 
 from typing import ClassVar, Literal
@@ -17,7 +18,9 @@ from ray_al.select.rules import CandidateRule
 def cluster_best(
     candidates: Candidates, *, k: int, rng: np.random.Generator, iterations: int = 10
 ) -> np.ndarray:
-    """The region with the highest key of each of k clusters, by key; where clusters are fewer, the rest goes by key.
+    """Choose the region with the highest key of each of k clusters, in order of the keys.
+
+    If there are fewer clusters, the highest other keys follow.
 
     Returns:
         Positions, int64, in order of choice.
@@ -33,7 +36,7 @@ def cluster_best(
 
 
 def standardised(features: np.ndarray) -> np.ndarray:
-    """Each dimension with mean 0 and standard deviation 1, float32; a constant one is 0."""
+    """Return features with mean 0 and standard deviation 1, float32; constant ones become 0."""
     mean, scale = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
     is_constant = (features == features[:1]).all(axis=0)
     return np.where(is_constant, 0, (features - mean) / np.where(is_constant, 1, scale)).astype(
@@ -42,7 +45,7 @@ def standardised(features: np.ndarray) -> np.ndarray:
 
 
 class ClusterBestRule(CandidateRule):
-    """The highest score of each of k clusters."""
+    """Takes the highest score of each of k clusters."""
 
     kind: Literal["kmeans"] = "kmeans"
     paper: ClassVar[str] = "the highest score of each of k clusters of standardised features"
@@ -52,4 +55,5 @@ class ClusterBestRule(CandidateRule):
     """Largest number of passes of k-means."""
 
     def choose(self, candidates: Candidates, *, k: int, rng: np.random.Generator) -> np.ndarray:
+        """Return the positions that `cluster_best` chooses."""
         return cluster_best(candidates, k=k, rng=rng, iterations=self.iterations)

@@ -1,4 +1,4 @@
-"""Features made comparable: standardised, each group of them of equal weight, in few dimensions."""
+"""Make features comparable: standardise them, weigh groups equally, reduce their dimensions."""
 
 from collections.abc import Sequence
 
@@ -8,14 +8,14 @@ BLOCK = 4096
 
 
 def balanced(features: np.ndarray, groups: Sequence[int] = ()) -> np.ndarray:
-    """Each dimension with mean 0 and standard deviation 1, divided by the root of its group's size.
+    """Standardise features, and divide each by the root of the size of its group.
 
-    A group of many dimensions then weighs in distances as much as one of few. A constant dimension
-    becomes 0.
+    A group of many dimensions then has the same weight in distances as a group of few. A constant
+    dimension becomes 0.
 
     Args:
         features: (N, D).
-        groups: sizes of groups of neighbouring dimensions, D in all; empty: one group.
+        groups: sizes of groups of neighbouring dimensions, D in all; empty for one group.
 
     Returns:
         float32 (N, D).
@@ -34,13 +34,14 @@ def balanced(features: np.ndarray, groups: Sequence[int] = ()) -> np.ndarray:
 
 
 def principal(features: np.ndarray, components: int) -> np.ndarray:
-    """The coordinates along the first principal components (Pearson, 1901), float32 (N, components).
-
-    Where D is no more than that, the features as they are.
+    """Return the coordinates along the first principal components (Pearson, 1901).
 
     Args:
         features: float32 (N, D), of mean 0.
-        components: 0 leaves everything as it is.
+        components: how many; 0 returns the features unchanged.
+
+    Returns:
+        float32 (N, components); the features unchanged if D is not larger.
     """
     num, size = features.shape
     if not 0 < components < size:

@@ -1,7 +1,8 @@
-"""From what a batch rule would choose to a query that the amount pays.
+"""Turn the choices of a batch rule into a query that the amount pays for.
 
-A rule is asked for as many regions as the amount pays, and for more only where filters took some away. That number is found from what
-regions cost, so that a rule chooses the same in every unit in which the same number of regions is paid.
+A rule is asked for as many regions as the amount pays for, and for more only if filters remove
+some. That number follows from the costs of the regions, so a rule makes the same choice in every
+unit that pays for the same number of regions.
 """
 
 from collections.abc import Callable
@@ -15,22 +16,24 @@ from ray_al.select.candidates import Candidates
 
 Allows = Callable[[pa.Table], np.ndarray]
 Order = Callable[[int, Allows], pa.Table]
-"""(k, allows) -> the best k rows of those that `allows` lets through, best first."""
+"""(k, allows) -> the best k rows among those that `allows` lets through, best first."""
 
 ONE_MORE = 1
-"""Rules are asked for so many regions beyond those that are paid: where rules cluster, another number makes another query, and those of
-runs that are carried on must stay what they were."""
+"""How many regions rules are asked for beyond those that are paid. It is part of the definition of
+a query: rules that cluster choose differently for another number.
+"""
 MAX_TRIES = 8
 
 
 def fill_in_order(basket: Basket, order: Order, *, typical_cost: int) -> None:
-    """Fill the basket in the order of keys that regions have by themselves, whatever else is chosen.
+    """Fill the basket in the order of keys that do not depend on what else is chosen.
 
-    Each pass leaves out what was offered, what costs too much and what filters bar, and asks for twice as many times what is still paid:
-    the query is the same as if the whole pool had been ranked, and the memory that of the query.
+    Each pass leaves out regions that were offered, cost too much or are barred by filters, and
+    doubles the multiple of the number still paid for that it asks for. The query is the same as if
+    the whole pool had been ranked, and memory is that of the query.
 
     Args:
-        typical_cost: what a region costs on average, which tells how many to ask for first.
+        typical_cost: average cost of a region, from which the first number to ask for follows.
     """
     times = 1
     while not basket.is_full:
@@ -50,15 +53,16 @@ def fill_from_candidates(
     *,
     depends_on_k: bool,
 ) -> None:
-    """Fill the basket by a rule that looks at its candidates together.
+    """Fill the basket by a rule that compares its candidates with each other.
 
-    What filters took away of the rule's choice is made up for by another choice of the number that is missing, among the candidates that may
-    still go in; for rules on features, the regions taken count as labelled there. A rule whose longer answer begins with the shorter is asked
-    for a longer one instead, as long as only filters took some away.
+    Regions of the rule's choice that filters remove are replaced by a further choice, of the
+    missing number, among the candidates that may still go in; rules on features then count the
+    regions taken as labelled. If a rule's longer answer begins with the shorter one, it is asked
+    for a longer answer instead, as long as only filters removed regions.
 
     Args:
-        pick: the rule: candidates and k -> the rows that it chooses of them, in order.
-        depends_on_k: whether its answer for k regions does not begin with its answer for fewer.
+        pick: the rule: candidates and k -> the rows that it chooses, in order.
+        depends_on_k: whether its answer for k regions may not begin with its answer for fewer.
     """
 
     def ask(rows: np.ndarray, k: int) -> pa.Table:
@@ -77,13 +81,17 @@ def fill_from_candidates(
 
 
 def num_paid_on_average(costs: np.ndarray, amount: int) -> int:
-    """How many regions `amount` pays at the mean of `costs`, each at most `amount`; all where none costs anything."""
+    """Return how many regions `amount` pays for at the mean of `costs`; all if they are free.
+
+    Args:
+        costs: int64 (n,), each at most `amount`.
+    """
     total = int(costs.sum())
     return min(len(costs), max(1, amount * len(costs) // total)) if total else len(costs)
 
 
 def _offer_longer(basket: Basket, ask: Callable[[int], pa.Table], *, guess: int, num: int) -> None:
-    """Offer the ranking of a rule whose longer answer begins with the shorter, until a region costs too much."""
+    """Offer ever longer answers, each beginning with the one before, until one costs too much."""
     walked, k = 0, guess + ONE_MORE
     while True:
         ranked = ask(min(k, num))
@@ -97,10 +105,11 @@ def _offer_longer(basket: Basket, ask: Callable[[int], pa.Table], *, guess: int,
 def _paid_choice(
     basket: Basket, ask: Callable[[int], pa.Table], *, guess: int, num: int
 ) -> pa.Table:
-    """The choice of a rule that was asked for just as many regions as are paid.
+    """Return the choice of a rule that was asked for exactly as many regions as are paid for.
 
-    Costs differ from region to region, so that the number shows only once regions are chosen: it is sought between those found too small and
-    too large. Where the costs are all the same, the first one is right.
+    Costs differ between regions, so that number is known only once regions are chosen. It is
+    searched for between the numbers found too small and too large. If all costs are equal, the
+    first guess is right.
     """
     low, high, n = 0, num + 1, guess
     best = None
@@ -121,7 +130,12 @@ def _paid_choice(
 
 
 def _walk_off(basket: Basket, ranked: pa.Table) -> tuple[int, int, int]:
-    """How many of the first rows are paid one after another until the amount is spent, what all rows cost, and what is left of the amount."""
+    """Walk down the rows until the amount is spent.
+
+    Returns:
+        The number of rows paid for one after another, the cost of all rows, and the amount left
+        after all of them.
+    """
     costs = basket.costs(ranked)
     if basket.opened is not None:  # an image is paid once
         firsts = np.zeros(len(ranked), dtype=bool)

@@ -1,4 +1,7 @@
-"""k-center greedy: add the region farthest from all labelled and chosen ones (core-set; Sener and Savarese, ICLR 2018, arXiv 1708.00489)."""
+"""k-center greedy: add the region farthest from all labelled and chosen ones.
+
+Core-set: Sener and Savarese, ICLR 2018 (arXiv 1708.00489).
+"""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -10,25 +13,27 @@ from ray_al.select.rules import CandidateRule
 from ray_al.select.space import Space, centred
 
 POOL = 1024
-"""The farthest regions among which a pass picks."""
+"""How many of the farthest regions a pass picks from."""
 
 
 def kcenter(
     candidates: Candidates, *, k: int, rng: np.random.Generator, tolerance: float = 0.02
 ) -> tuple[np.ndarray, float]:
-    """Greedy farthest-first traversal, several picks a pass over the candidates.
+    """Choose by greedy farthest-first traversal, several picks per pass over the candidates.
 
-    A pass picks among the farthest regions, whose distances it keeps up to date, as long as the farthest of them is at least
-    (1 - tolerance) times as far as any region outside could be. So each pick is at most `tolerance` short of the greedy one,
-    and with 0 it is the greedy one. Without labelled regions the first pick is the highest key (the paper starts from a labelled
-    set). Once every region coincides with a centre the rest goes by key. Nothing is drawn from `rng`.
+    A pass picks among the farthest regions and keeps their distances up to date, as long as the
+    farthest of them is at least (1 - tolerance) times as far as any other region could be. Each
+    pick is thus at most `tolerance` short of the greedy one; with 0 it is the greedy one. If no
+    region is labelled, the first pick is the highest key (the paper starts from a labelled set).
+    Once every region coincides with a centre, the highest keys follow. Nothing is drawn from `rng`.
 
     Args:
         tolerance: in [0, 1).
 
     Returns:
-        Positions, int64, in order of choice, of which the first k' are the answer for k'; and the radius, the largest distance from
-        a candidate to its nearest labelled or chosen region (inf without any, 0 without candidates).
+        Positions, int64, in order of choice, whose first k' are the answer for k'; and the radius,
+        the largest distance from a candidate to its nearest labelled or chosen region (inf if there
+        is none, 0 without candidates).
     """
     num = len(candidates)
     if num == 0:
@@ -52,6 +57,7 @@ def kcenter(
 
 
 def _farthest(space: Space, nearest: np.ndarray, count: int, tolerance: float) -> list[int]:
+    """Return at most `count` positions that one pass picks among the farthest regions."""
     rows, bound = _pool(nearest)
     local, distances = space.take(rows), nearest[rows]
     picks: list[int] = []
@@ -69,7 +75,10 @@ def _farthest(space: Space, nearest: np.ndarray, count: int, tolerance: float) -
 
 
 def _pool(nearest: np.ndarray) -> tuple[np.ndarray, float]:
-    """The farthest POOL positions, ascending, ties by lower position; and a bound on the squared distance of all others."""
+    """Return the POOL farthest positions, ascending, and a bound on all other squared distances.
+
+    Ties go to the lower position.
+    """
     if len(nearest) <= POOL:
         return np.arange(len(nearest)), 0.0
     bound = np.partition(nearest, len(nearest) - POOL)[len(nearest) - POOL]
@@ -79,7 +88,7 @@ def _pool(nearest: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 class KCenterRule(CandidateRule):
-    """The region farthest from all labelled and chosen ones, again and again."""
+    """Repeatedly takes the region farthest from all labelled and chosen ones."""
 
     kind: Literal["kcenter"] = "kcenter"
     paper: ClassVar[str] = (
@@ -92,4 +101,5 @@ class KCenterRule(CandidateRule):
     """
 
     def choose(self, candidates: Candidates, *, k: int, rng: np.random.Generator) -> np.ndarray:
+        """Return the positions that `kcenter` chooses."""
         return kcenter(candidates, k=k, rng=rng, tolerance=self.tolerance)[0]

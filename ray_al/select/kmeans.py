@@ -1,4 +1,7 @@
-"""Lloyd's k-means with a k-means++ start, for all rules that cluster (Lloyd 1982; Arthur and Vassilvitskii 2007)."""
+"""Cluster by Lloyd's k-means with a k-means++ start, for all rules that cluster.
+
+Lloyd, 1982; Arthur and Vassilvitskii, 2007.
+"""
 
 from dataclasses import dataclass
 
@@ -16,11 +19,12 @@ BLOCK = 2048
 
 @dataclass(frozen=True, kw_only=True)
 class Clusters:
-    """K clusters, none of them twice: K is at most the number of distinct rows.
+    """K different clusters; K is at most the number of distinct rows.
 
     Attributes:
         centroids: float32 (K, D).
-        labels: int64 (N,), nearest centroid, ties to the lower number. A cluster may be empty after the last pass.
+        labels: int64 (N,), the number of the nearest centroid, ties to the lower number. A cluster
+            may be empty after the last pass.
     """
 
     centroids: np.ndarray
@@ -35,11 +39,13 @@ def kmeans(
     weights: np.ndarray | None = None,
     iterations: int = 10,
 ) -> Clusters:
-    """Cluster rows of `features`, float32 (N, D), N at least 1.
+    """Cluster the rows of `features`, float32 (N, D), N at least 1.
 
     Args:
-        weights: (N,), at least 0; how much a row pulls its centroid and how likely it starts one. All 0 counts as all 1.
-        iterations: passes at most. With 1,000 clusters of 100,000 rows the start decides more than the tenth pass does.
+        weights: (N,), at least 0: how much a row pulls its centroid and how likely it starts one.
+            If all are 0, all count as 1.
+        iterations: largest number of passes. For 1,000 clusters of 100,000 rows, the start matters
+            more than the tenth pass.
     """
     mass = (
         np.ones(len(features))
@@ -64,14 +70,15 @@ def kmeans_plus_plus(
 ) -> np.ndarray:
     """Draw rows in proportion to weight x squared distance to the nearest row drawn so far.
 
-    The draws are exact, though distances are brought up to date only now and then: an old distance is never below the true one,
-    so a row drawn by the old one is kept with probability true / old.
+    The draws are exact, although distances are updated only now and then: an old distance is never
+    below the true one, so a row drawn by its old distance is kept with probability true / old.
 
     Args:
         first: the first row; default: drawn in proportion to its weight.
 
     Returns:
-        int64 (at most k,) in order; fewer where no weight is left away from the rows drawn. A longer answer begins with a shorter one.
+        int64 (at most k,) in order; fewer if no row with weight is left away from the rows drawn. A
+        longer answer begins with a shorter one.
     """
     nearest = np.full(len(space), np.inf, dtype=np.float32)
     start = _positions(np.cumsum(weights), rng.random(1))[0] if first is None else first
@@ -91,7 +98,7 @@ def kmeans_plus_plus(
 def _draw(
     space: Space, nearest: np.ndarray, mass: np.ndarray, count: int, rng: np.random.Generator
 ) -> list[int]:
-    """At most `count` draws; fewer once a whole set of proposals is refused."""
+    """Draw at most `count` rows; fewer once a whole set of proposals is refused."""
     picks: list[int] = []
     while len(picks) < count:
         where, keep = rng.random((2, PROPOSALS))
@@ -108,13 +115,16 @@ def _draw(
 
 
 def _positions(mass: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """Rows at the shares `where` of the running total `mass`; rows without mass are never hit."""
+    """Return the rows at the fractions `where` of the running total `mass`.
+
+    Rows without mass are never hit.
+    """
     rows: np.ndarray = np.searchsorted(mass, where * mass[-1], side="right").clip(max=len(mass) - 1)
     return rows
 
 
 def _assign(points: np.ndarray, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Nearest centroid, int64 (N,), and the squared distance to it, float32 (N,)."""
+    """Return the nearest centroid, int64 (N,), and the squared distance to it, float32 (N,)."""
     labels, squared = np.empty(len(points), dtype=np.int64), np.empty(len(points), dtype=np.float32)
     half = np.einsum("kd,kd->k", centroids, centroids) / 2
     for start in range(0, len(points), BLOCK):
@@ -136,7 +146,10 @@ def _update(
     mass: np.ndarray,
     centroids: np.ndarray,
 ) -> np.ndarray:
-    """Weighted means; a cluster without weight goes to the row that is worst served, the next to the next."""
+    """Return the weighted means of the clusters.
+
+    Clusters without weight move to the rows with the largest weighted distances, one row each.
+    """
     totals = np.bincount(labels, weights=mass, minlength=len(centroids))
     sums = (
         csc_array(
@@ -157,7 +170,10 @@ def _update(
 
 
 def nearest_rows(points: np.ndarray, centroids: np.ndarray) -> np.ndarray:
-    """For each centroid its nearest row of `points` that no centroid before it took, int64 (K,), K at most N."""
+    """Return the nearest row of `points` to each centroid, int64 (K,), K at most N.
+
+    Each row is returned once, for the first centroid that takes it.
+    """
     points, centroids = centred(points, centroids)
     half = np.einsum("nd,nd->n", points, points) / 2
     best, value = np.zeros(len(centroids), dtype=np.int64), np.full(len(centroids), -np.inf)

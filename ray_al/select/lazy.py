@@ -1,4 +1,4 @@
-"""Lazy scoring: which images are scored again, and how much of the query that a full pass would choose is missed."""
+"""Lazy scoring: select the images to score again, and estimate how much of the query is missed."""
 
 import math
 from collections.abc import Iterable
@@ -12,11 +12,13 @@ from ray_al.core.strategy import LazyConfig
 
 
 def last_scores(parts: Iterable[Iterable[pa.Table]], left: np.ndarray) -> np.ndarray:
-    """Of each image, the highest score of a region when it was scored last; nan where it never was; float32 (num_images,).
+    """Return the highest score in each image when it was last scored, float32 (num_images,).
+
+    nan marks images that were never scored.
 
     Args:
-        parts: the score parts of each earlier cycle, the latest cycle first, without regions that were chosen since; older ones are
-            only read while an image that counts has no score.
+        parts: the score parts of each earlier cycle, latest cycle first, without regions chosen
+            since. An older cycle is read only while an image that counts has no score.
         left: bool (num_images,), images that count.
     """
     highest = np.full(len(left), np.nan, dtype=np.float32)
@@ -34,7 +36,9 @@ def last_scores(parts: Iterable[Iterable[pa.Table]], left: np.ndarray) -> np.nda
 def pick_images(
     highest: np.ndarray, left: np.ndarray, lazy: LazyConfig, *, seed: int, cycle: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The images to score: those with the highest last scores and all that have none, and a check sample of the others.
+    """Select the images to score, and a check sample of the other images.
+
+    Scored are the images with the highest last scores and all that have none.
 
     Args:
         highest: float32 (num_images,), see `last_scores`.
@@ -55,12 +59,16 @@ def pick_images(
 def estimate_recall(
     chosen_images: np.ndarray, picked: np.ndarray, check: np.ndarray, left: np.ndarray
 ) -> float | None:
-    """Estimated share of a full pass's query that lies in what was scored; None without a check sample.
+    """Estimate the share of a full pass's query that lies in the images that were scored.
 
-    Each region chosen in an image of the check sample stands for the images that were left out, in the proportion of the sample.
+    Each region chosen in an image of the check sample represents regions in the images left out, in
+    inverse proportion to the size of the sample.
 
     Args:
-        chosen_images: int (k,), the image of each region that was chosen among what was scored.
+        chosen_images: int (k,), the image of each region chosen among those scored.
+
+    Returns:
+        The estimate; None without a check sample.
     """
     num_others, num_check = int((left & ~picked).sum()), int(check.sum())
     if num_others == 0:

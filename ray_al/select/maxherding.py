@@ -1,7 +1,9 @@
-"""MaxHerding: greedily cover the candidates under a kernel (Bae et al., "Generalized Coverage", ECCV 2024, arXiv 2407.12212).
+"""MaxHerding: greedily cover the candidates under a kernel.
 
-gain(j) = mean_i max(K_ij - cur_i, 0), where cur_i is the largest kernel value between i and what is labelled or chosen.
-K_ij = exp(-(d_ij / sigma)^2); not confirmed in the paper: no factor 1/2, as public code of its authors' follow-up has it.
+Bae et al., "Generalized Coverage", ECCV 2024 (arXiv 2407.12212). gain(j) = mean_i max(K_ij - cur_i,
+0), cur_i being the largest kernel value between i and the regions labelled or chosen. K_ij =
+exp(-(d_ij / sigma)^2). Not confirmed in the paper: the missing factor 1/2, which public code of the
+authors' follow-up leaves out too.
 """
 
 from typing import ClassVar, Literal
@@ -23,14 +25,19 @@ def maxherding(
     num_points: int = 1024,
     sigma: float | None = None,
 ) -> np.ndarray:
-    """Exact greedy choice by lazy evaluation: a gain only falls, so an old one is an upper bound.
+    """Choose greedily by the gain in coverage.
+
+    Evaluation is lazy and the choice exact: gains only fall, so old ones are upper bounds.
 
     Args:
-        num_points: coverage is measured at this many candidates at most, drawn from `rng` without replacement.
-        sigma: kernel width; default: the median distance between two of these points (1 where it is 0).
+        num_points: coverage is measured at this many candidates at most, drawn from `rng` without
+            replacement.
+        sigma: kernel width; default: the median distance between two of these points (1 if it is
+            0).
 
     Returns:
-        Positions, int64, in order of choice; the first k' are the answer for k'. Once all points are covered the rest goes by key.
+        Positions, int64, in order of choice; the first k' are the answer for k'. Once all points
+        are covered, the highest keys follow.
     """
     if k == 0 or len(candidates) == 0:
         return np.zeros(0, dtype=np.int64)
@@ -57,7 +64,10 @@ def maxherding(
 
 
 def median_distance(space: Space, points: np.ndarray) -> float:
-    """Median distance between two different `points`; 1 where it is 0 or there is one point."""
+    """Return the median distance between two different `points`.
+
+    It is 1 if that median is 0 or if there is one point.
+    """
     if len(points) < 2:
         return 1.0
     squared = space.squared(points, points)[np.triu_indices(len(points), 1)]
@@ -65,7 +75,7 @@ def median_distance(space: Space, points: np.ndarray) -> float:
 
 
 def kernel(space: Space, rows: slice | np.ndarray, points: np.ndarray, sigma: float) -> np.ndarray:
-    """exp(-(d / sigma)^2), float32 (rows, points)."""
+    """Return exp(-(d / sigma)^2), float32 (rows, points)."""
     values = space.squared(rows, points)
     values *= np.float32(-1 / sigma**2)
     np.exp(values, out=values)
@@ -73,7 +83,7 @@ def kernel(space: Space, rows: slice | np.ndarray, points: np.ndarray, sigma: fl
 
 
 class MaxHerdingRule(CandidateRule):
-    """Greedy coverage of the candidates under a kernel."""
+    """Greedily covers the candidates under a kernel."""
 
     kind: Literal["maxherding"] = "maxherding"
     paper: ClassVar[str] = (
@@ -88,4 +98,5 @@ class MaxHerdingRule(CandidateRule):
     """
 
     def choose(self, candidates: Candidates, *, k: int, rng: np.random.Generator) -> np.ndarray:
+        """Return the positions that `maxherding` chooses."""
         return maxherding(candidates, k=k, rng=rng, num_points=self.points, sigma=self.width)

@@ -1,4 +1,4 @@
-"""Associative, deterministic top-k: the same for any split into parts."""
+"""Find the top k rows; the result does not depend on how rows are split into parts."""
 
 from collections.abc import Iterable, Sequence
 
@@ -9,11 +9,16 @@ from ray_al.core.types import SCORE_SCHEMA
 
 KEY_SCHEMA = SCORE_SCHEMA.append(pa.field("key", pa.float64()))
 SPARE_ROWS = 1 << 18
-"""Rows kept beyond 2 k before they are sorted: sorting after every part would cost parts x k."""
+"""Rows kept beyond 2 k before they are sorted; sorting after every part would cost parts x k."""
 
 
 def merge_topk(parts: Iterable[pa.Table], k: int, *, columns: Sequence[str] = ()) -> pa.Table:
-    """The `k` rows with the highest `key`, in order; ties by image_id, then region, ascending. Columns are KEY_SCHEMA's and `columns`."""
+    """Return the `k` rows with the highest `key`, in order; ties by image_id, then region.
+
+    Args:
+        parts: KEY_SCHEMA with `columns`.
+        columns: further columns to keep.
+    """
     pending: list[pa.Table] = []
     num_rows, floor = 0, -np.inf
     for part in parts:

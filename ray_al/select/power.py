@@ -1,6 +1,7 @@
-"""Power sampling: top-k of ln(score) + Gumbel(0, 1/beta), which draws without replacement in proportion to score^beta.
+"""Power sampling: draw without replacement in proportion to score^beta.
 
-Kirsch et al., "Stochastic Batch Acquisition", TMLR 2023 (arXiv 2106.12059), section 3. beta to infinity is top-k.
+Equals top-k of ln(score) + Gumbel(0, 1/beta); beta to infinity is top-k. Kirsch et al., "Stochastic
+Batch Acquisition", TMLR 2023 (arXiv 2106.12059), section 3.
 """
 
 from typing import ClassVar, Literal
@@ -15,20 +16,22 @@ from ray_al.select.rules import KeyedRule
 from ray_al.select.schedule import Sharpness
 
 ROUNDING = 1e-5
-"""A score of 0 in exact arithmetic may lie so far below it."""
+"""How far below 0 rounding may move a score that is 0 in exact arithmetic."""
 
 
 def power_keys(part: pa.Table, beta: float, seed: int, cycle: int) -> np.ndarray:
-    """float64 (rows,); noise is drawn from seed, cycle, image and region. A score of 0 comes last.
+    """Return the keys, float64 (rows,); a score of 0 comes last.
+
+    The noise follows from seed, cycle, image and region.
 
     Raises:
-        RayALError: a score is below 0, and has no power.
+        RayALError: a score is below 0 and has no power.
     """
     scores = part.column("score").to_numpy().astype(np.float64)
     if (scores < -ROUNDING).any():
         raise RayALError(
-            f"strategy.batch.kind='power': {int((scores < -ROUNDING).sum())} scores are below 0, down to {scores.min():g}, and have no power; "
-            "use softmax or softrank"
+            f"strategy.batch.kind='power': {int((scores < -ROUNDING).sum())} scores are below 0, "
+            f"down to {scores.min():g}, and have no power; use softmax or softrank"
         )
     with np.errstate(divide="ignore"):
         keys: np.ndarray = np.log(scores.clip(0)) + gumbel_rows(part, "power", seed, cycle) / beta
@@ -44,9 +47,14 @@ class PowerRule(Sharpness, KeyedRule):
     )
 
     def why_not(self, score: str, function: ScoreFacts) -> str | None:
+        """Refuse functions whose scores may be below 0."""
         if not function.signed:
             return None
-        return f"strategy.batch.kind='power': scores of {score!r} may be below 0 and have no power; use softmax or softrank"
+        return (
+            f"strategy.batch.kind='power': scores of {score!r} may be below 0 and have no power; "
+            "use softmax or softrank"
+        )
 
     def keys(self, part: pa.Table, moment: Moment) -> np.ndarray:
+        """Return `power_keys` at the sharpness of the cycle."""
         return power_keys(part, self.sharpness(moment), moment.seed, moment.cycle)

@@ -1,4 +1,7 @@
-"""ReDAL: a region is worth less the more of its cluster come before it (Wu et al., ICCV 2021, arXiv 2107.11769, section 3.3)."""
+"""ReDAL: devalue a region for each region of its cluster that comes before it.
+
+Wu et al., ICCV 2021 (arXiv 2107.11769), section 3.3.
+"""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -20,11 +23,12 @@ def redal(
     decay: float = 0.95,
     iterations: int = 10,
 ) -> np.ndarray:
-    """The highest keys after each cluster's n-th best was multiplied by decay^(n - 1).
+    """Choose the highest keys once the n-th best of each cluster is multiplied by decay^(n - 1).
 
-    This equals taking the highest product again and again, since within a cluster the order stays. Keys below 0 would grow by a
-    multiplication, so that all keys are raised until the lowest finite one is 0 if it is below. Not confirmed: the number of
-    clusters (400 in D2ADA's version). From its 14,000th best on a cluster's regions tie, as decay^n is no longer a number.
+    This equals repeatedly taking the highest product, since the order within a cluster stays the
+    same. The decay would increase negative keys, so keys are shifted until the lowest finite one is
+    0 if it is below. From the 14,000th best region of a cluster on, regions tie, since decay^n
+    underflows. Not confirmed: the number of clusters (400 in D2ADA's version).
 
     Returns:
         Positions, int64, in order of choice; the first k' are the answer for k'.
@@ -44,7 +48,7 @@ def redal(
 
 
 class ReDALRule(CandidateRule):
-    """Each next region of a cluster counts less."""
+    """Takes the highest scores, each further region of a cluster counting less."""
 
     kind: Literal["redal"] = "redal"
     paper: ClassVar[str] = (
@@ -59,6 +63,7 @@ class ReDALRule(CandidateRule):
     """Largest number of passes of k-means."""
 
     def choose(self, candidates: Candidates, *, k: int, rng: np.random.Generator) -> np.ndarray:
+        """Return the positions that `redal` chooses."""
         return redal(
             candidates,
             k=k,

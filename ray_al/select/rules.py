@@ -1,4 +1,4 @@
-"""What batch rules derive from: how a query is filled from scores in order, or from candidates."""
+"""Provide the bases of batch rules: filling a query in an order, or from candidates."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
@@ -25,31 +25,31 @@ class ScoredPool(Protocol):
 
     @property
     def moment(self) -> Moment:
-        """The run's seed, the cycle, and how many cycles there are."""
+        """The seed of the run, the cycle, and the number of cycles."""
 
     @property
     def typical_cost(self) -> int:
-        """What a region costs on average, in the budget's unit."""
+        """The average cost of a region, in the unit of the budget."""
 
     @property
     def predicted_shares(self) -> np.ndarray:
-        """(C,): the share of the pool's area that each class is predicted for.
+        """The share of the pool's area for which each class is predicted, (C,).
 
         It is known only to rules that read covers.
         """
 
     def parts(self) -> Iterator[pa.Table]:
-        """SCORE_SCHEMA in parts, each time anew.
+        """Yield the scores of the pool in parts (SCORE_SCHEMA), afresh at each call.
 
-        There is a column `covers`, float32 (C,) a region, for rules that read covers.
+        For rules that read covers, each part has a column `covers`, float32 (C,) per region.
         """
 
     def candidates(self) -> Candidates:
-        """The best regions, with what the rule reads of them."""
+        """Return the best regions with everything the rule reads of them."""
 
 
 class OrderRule(BatchRule):
-    """Regions are taken in an order of the whole pool, until the budget is spent."""
+    """A rule that takes regions in one order of the whole pool until the budget is spent."""
 
     @abstractmethod
     def rank(
@@ -60,13 +60,13 @@ class OrderRule(BatchRule):
         allows: Allows | None = None,
         is_taken: Allows | None = None,
     ) -> pa.Table:
-        """The first `k` regions of those that may be chosen, in order.
+        """Return the first `k` regions, in order, of those that may be chosen.
 
-        The answer for k begins with that for fewer.
+        The ranking for k begins with the ranking for any smaller number.
 
         Args:
             allows: which regions may be chosen; default: all.
-            is_taken: which regions the query holds already; default: none.
+            is_taken: which regions the query already holds; default: none.
 
         Returns:
             SCORE_SCHEMA with `key` and `reason`.
@@ -74,6 +74,8 @@ class OrderRule(BatchRule):
         raise NotImplementedError
 
     def fill(self, basket: Basket, pool: ScoredPool) -> None:
+        """Fill the query in the order of `rank`."""
+
         def order(k: int, allows: Allows) -> pa.Table:
             return self.rank(pool, k=k, allows=allows, is_taken=basket.is_taken)
 
@@ -81,16 +83,18 @@ class OrderRule(BatchRule):
 
 
 class KeyedRule(OrderRule):
-    """Each region has a key of its own, whatever else is chosen; the highest keys are taken.
+    """A rule that gives each region a key, whatever else is chosen, and takes the highest keys.
 
-    Memory is O(k + a part of the pool).
+    Memory is O(k + one part of the pool).
     """
 
     ranks_scores: ClassVar[bool] = True
 
     @abstractmethod
     def keys(self, part: pa.Table, moment: Moment) -> np.ndarray:
-        """float64 (rows,), higher is better; the same for a region in whatever part it comes.
+        """Return the key of each row, float64 (rows,); higher is better.
+
+        The key of a region must not depend on the part in which it arrives.
 
         Args:
             part: SCORE_SCHEMA.
@@ -105,6 +109,7 @@ class KeyedRule(OrderRule):
         allows: Allows | None = None,
         is_taken: Allows | None = None,
     ) -> pa.Table:
+        """Return the `k` regions with the highest keys; see `OrderRule.rank`."""
         parts = checked(pool)
         if allows is not None:
             parts = (part.filter(pa.array(allows(part))) for part in parts)
@@ -113,28 +118,29 @@ class KeyedRule(OrderRule):
 
 
 class CandidateRule(BatchRule):
-    """Regions are chosen among the best ones, which are looked at together, in memory."""
+    """A rule that chooses among the best regions, which it compares with each other in memory."""
 
     reads_features: ClassVar[bool] = True
     depends_on_k: ClassVar[bool] = False
-    """Whether its answer for k regions does not begin with its answer for fewer."""
+    """Whether its choice of k regions may not begin with its choice of fewer."""
     candidates: Count = 100_000
     """Number of regions with the highest scores among which the rule chooses."""
 
     def num_candidates(self, num_regions: int) -> int:
+        """Return the setting `candidates`, whatever the size of the query."""
         return self.candidates
 
     def weigh(self, candidates: Candidates, moment: Moment) -> Candidates:
-        """The candidates with the keys that the rule goes by; by default the scores."""
+        """Return the candidates with the keys that the rule goes by; by default the scores."""
         return candidates
 
     @abstractmethod
     def choose(self, candidates: Candidates, *, k: int, rng: np.random.Generator) -> np.ndarray:
-        """Positions of min(k, M) candidates, int64, none twice, in order of choice."""
+        """Return the positions of min(k, M) different candidates, int64, in order of choice."""
         raise NotImplementedError
 
     def pick(self, candidates: Candidates, *, k: int, moment: Moment) -> pa.Table:
-        """The rows that `choose` chooses; its draws follow from kind, seed and cycle.
+        """Return the rows that `choose` chooses; its random draws follow from kind, seed and cycle.
 
         Returns:
             SCORE_SCHEMA with `key` and `reason`.
@@ -145,6 +151,7 @@ class CandidateRule(BatchRule):
         return with_reason(keyed.take(pa.array(positions, pa.int64())), self.kind)
 
     def fill(self, basket: Basket, pool: ScoredPool) -> None:
+        """Fill the query from the pool's candidates."""
         candidates = pool.candidates()
         if not len(candidates):
             return
@@ -158,26 +165,27 @@ class CandidateRule(BatchRule):
 
 
 def checked(pool: ScoredPool) -> Iterator[pa.Table]:
-    """The parts of a pool, each of which is looked at before it is used.
+    """Yield the parts of a pool, each checked before it is used.
 
     Raises:
-        RayALError: a score is not a number.
+        RayALError: a score is nan.
     """
     for part in pool.parts():
         wrong = int(np.isnan(part.column("score").to_numpy()).sum())
         if wrong:
             cycle = pool.moment.cycle
             raise RayALError(
-                f"{wrong} scores are not numbers; the model of cycle {cycle} diverged, lower train.learning_rate"
+                f"{wrong} scores are not numbers; the model of cycle {cycle} diverged, "
+                "lower train.learning_rate"
             )
         yield part
 
 
 def with_keys(part: pa.Table, keys: np.ndarray) -> pa.Table:
-    """A part with the column `key`."""
+    """Return a part with the column `key`."""
     return part.append_column("key", pa.array(keys, pa.float64()))
 
 
 def with_reason(ranked: pa.Table, reason: str) -> pa.Table:
-    """Rows with the column `reason`, the same for all."""
+    """Return rows with the column `reason`, the same for all."""
     return ranked.append_column("reason", pa.array([reason] * len(ranked), pa.string()))

@@ -1,4 +1,4 @@
-"""Sharpness of the drawing rules over the cycles of a run."""
+"""Set the sharpness of rules that draw at random over the cycles of a run."""
 
 from typing import Annotated, Literal
 
@@ -13,10 +13,12 @@ Schedule = Literal["constant", "exponential"]
 
 
 class Sharpness(Section):
-    """Settings of rules that draw: how close the draw is to the highest scores."""
+    """Settings of rules that draw at random: how strongly they prefer high scores."""
 
     beta: Positive = 1.0
-    """How strongly high scores are preferred: towards 0 the draw is uniform, towards infinity the highest scores win."""
+    """How strongly high scores are preferred: towards 0 the draw is uniform, towards infinity the
+    highest scores win.
+    """
     schedule: Schedule = "constant"
     """Whether beta stays the same, or grows by the factor `growth` from the first cycle to the
     last, as in ClaSP PE.
@@ -27,7 +29,7 @@ class Sharpness(Section):
     """
 
     def sharpness(self, moment: Moment) -> float:
-        """beta of a cycle."""
+        """Return beta in a cycle."""
         return beta_at(
             self.beta, self.schedule, moment.cycle, moment.num_cycles, growth=self.growth
         )
@@ -36,13 +38,14 @@ class Sharpness(Section):
 def beta_at(
     beta: float, schedule: Schedule, cycle: int, num_cycles: int, *, growth: float = GROWTH
 ) -> float:
-    """beta of a cycle: from nearly random in early cycles to nearly top-k in late ones.
+    """Return beta in a cycle: nearly random in early cycles, nearly top-k in late ones.
 
     Args:
         beta: its value in cycle 0.
-        schedule: `constant`, or `exponential`: beta * growth^(t / (T - 1)), by default ClaSP PE's 1 to 100 (nnActive).
-        cycle: t, from 0; a cycle outside of 0 to T - 1 has the nearest one's beta.
-        num_cycles: T; with one cycle beta stays as it is.
+        schedule: `constant`, or `exponential` for beta * growth^(t / (T - 1)). The default growth
+            is from 1 to 100, as in ClaSP PE (nnActive).
+        cycle: t, from 0; a cycle outside of 0 to T - 1 has the beta of the nearest cycle.
+        num_cycles: T; if there is one cycle, beta is constant.
     """
     if schedule == "constant" or num_cycles <= 1:
         return beta

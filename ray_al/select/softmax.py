@@ -1,7 +1,8 @@
-"""Softmax sampling: top-k of beta * score + Gumbel(0, 1), which draws without replacement in proportion to exp(beta * score).
+"""Softmax sampling: draw without replacement in proportion to exp(beta * score).
 
-Kirsch et al., "Stochastic Batch Acquisition", TMLR 2023 (arXiv 2106.12059), section 3; not confirmed: the formula is from
-memory of the paper, no public code was read. beta to infinity is top-k.
+Equals top-k of beta * score + Gumbel(0, 1); beta to infinity is top-k. Kirsch et al., "Stochastic
+Batch Acquisition", TMLR 2023 (arXiv 2106.12059), section 3. Not confirmed: the formula is from
+memory of the paper, no public code was read.
 """
 
 from typing import ClassVar, Literal
@@ -16,7 +17,10 @@ from ray_al.select.schedule import Sharpness
 
 
 def softmax_keys(part: pa.Table, beta: float, seed: int, cycle: int) -> np.ndarray:
-    """float64 (rows,); noise is drawn from seed, cycle, image and region. Any score, of either sign, will do."""
+    """Return the keys, float64 (rows,); scores may have either sign.
+
+    The noise follows from seed, cycle, image and region.
+    """
     scores = part.column("score").to_numpy().astype(np.float64)
     keys: np.ndarray = beta * scores + gumbel_rows(part, "softmax", seed, cycle)
     return keys
@@ -31,4 +35,5 @@ class SoftmaxRule(Sharpness, KeyedRule):
     )
 
     def keys(self, part: pa.Table, moment: Moment) -> np.ndarray:
+        """Return `softmax_keys` at the sharpness of the cycle."""
         return softmax_keys(part, self.sharpness(moment), moment.seed, moment.cycle)

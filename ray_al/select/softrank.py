@@ -1,8 +1,10 @@
-"""Softrank sampling: top-k of -ln(rank) + Gumbel(0, 1/beta), which draws without replacement in proportion to rank^-beta.
+"""Softrank sampling: draw without replacement in proportion to rank^-beta.
 
-Kirsch et al., "Stochastic Batch Acquisition", TMLR 2023 (arXiv 2106.12059), section 3. A rank needs the whole pool, a stream
-of parts never has it: the rule is a second step on the M best regions of a top-k, whose ranks 1 to M are the pool's ranks.
-Regions past M are never drawn; without that cut, ln(N / M) / ln(N) of the first draws would fall there at beta = 1.
+Equals top-k of -ln(rank) + Gumbel(0, 1/beta). Kirsch et al., "Stochastic Batch Acquisition", TMLR
+2023 (arXiv 2106.12059), section 3. A rank needs the whole pool, which a stream of parts never has
+in memory. The rule therefore draws among the M best regions of a top-k, whose ranks 1 to M are
+their ranks in the pool. Regions past M are never drawn; without that cut, a share of ln(N / M) /
+ln(N) of the first draws would fall there at beta = 1.
 """
 
 from typing import ClassVar, Literal
@@ -19,14 +21,17 @@ from ray_al.select.topk import score_keys
 
 
 def softrank_keys(best: pa.Table, beta: float, seed: int, cycle: int) -> np.ndarray:
-    """float64 (M,) for the M best regions of the pool, best first; noise is drawn from seed, cycle, image and region."""
+    """Return the keys of the M best regions, given best first; float64 (M,).
+
+    The noise follows from seed, cycle, image and region.
+    """
     ranks = np.arange(1, len(best) + 1)
     keys: np.ndarray = gumbel_rows(best, "softrank", seed, cycle) / beta - np.log(ranks)
     return keys
 
 
 class SoftrankRule(Sharpness, OrderRule):
-    """Draws in proportion to rank^-beta. Memory is O(k + M + a part of the pool)."""
+    """Draws in proportion to rank^-beta. Memory is O(k + M + one part of the pool)."""
 
     kind: Literal["softrank"] = "softrank"
     paper: ClassVar[str] = (
@@ -37,6 +42,7 @@ class SoftrankRule(Sharpness, OrderRule):
     """Number of regions with the highest scores among which the rule draws."""
 
     def num_candidates(self, num_regions: int) -> int:
+        """Return the setting `candidates`, whatever the size of the query."""
         return self.candidates
 
     def rank(
@@ -47,7 +53,10 @@ class SoftrankRule(Sharpness, OrderRule):
         allows: Allows | None = None,
         is_taken: Allows | None = None,
     ) -> pa.Table:
-        """As `OrderRule.rank`; regions that may not be chosen keep their ranks, and at least k are ranked."""
+        """Return the first `k` regions that may be chosen; see `OrderRule.rank`.
+
+        Regions that may not be chosen keep their ranks, and at least k regions are ranked.
+        """
         moment = pool.moment
         best = merge_topk(
             (with_keys(part, score_keys(part)) for part in checked(pool)), max(k, self.candidates)

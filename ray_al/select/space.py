@@ -1,21 +1,23 @@
-"""Squared distances by matrix products, in blocks: the one kernel of all rules that compare features."""
+"""Compute squared distances by matrix products in blocks, for all rules that compare features."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 BLOCK = 4096
-"""Rows at a time: a block's products stay in the cache."""
+"""Rows per block, small enough for its products to stay in the cache."""
 MEDIAN_ROWS = 1001
+"""Largest number of rows of which a median is taken."""
 ROUNDING = 4e-6
-"""Share of |x|^2 below which a squared distance is float32 rounding of 0."""
+"""Fraction of |x|^2 below which a squared distance is float32 rounding of 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Space:
-    """N vectors, each the outer product of its factors, which is never formed: <x, y> is the product of the factors' inner products.
+    """N vectors, each the outer product of its factors, which is never formed.
 
-    With one factor these are plain vectors. |x - y|^2 = |x|^2 + |y|^2 - 2 <x, y>.
+    <x, y> is the product of the inner products of the factors, and |x - y|^2 = |x|^2 + |y|^2 - 2
+    <x, y>. With one factor these are plain vectors.
 
     Attributes:
         factors: float32 (N, D_f) each.
@@ -27,6 +29,7 @@ class Space:
 
     @staticmethod
     def of(*factors: np.ndarray) -> "Space":
+        """Build the space of vectors with these factors, (N, D_f) each."""
         arrays = tuple(np.ascontiguousarray(factor, dtype=np.float32) for factor in factors)
         norms = np.prod([np.einsum("nd,nd->n", array, array) for array in arrays], axis=0)
         return Space(factors=arrays, norms=norms.astype(np.float32))
@@ -35,10 +38,11 @@ class Space:
         return len(self.norms)
 
     def take(self, rows: np.ndarray) -> "Space":
+        """Return the space of some of its vectors."""
         return Space(factors=tuple(factor[rows] for factor in self.factors), norms=self.norms[rows])
 
     def squared(self, rows: slice | np.ndarray, picks: np.ndarray) -> np.ndarray:
-        """Squared distances, float32 (rows, picks), at least 0."""
+        """Return squared distances, float32 (rows, picks), at least 0."""
         values: np.ndarray = self.factors[0][rows] @ self.factors[0][picks].T
         for factor in self.factors[1:]:
             values *= factor[rows] @ factor[picks].T
@@ -49,7 +53,10 @@ class Space:
         return values
 
     def nearest(self, rows: slice | np.ndarray, picks: np.ndarray) -> np.ndarray:
-        """Squared distance to the nearest of `picks`, float32 (rows,); 0 where it is rounding."""
+        """Return the squared distance to the nearest of `picks`, float32 (rows,).
+
+        It is 0 if it is no more than rounding.
+        """
         values: np.ndarray = self.squared(rows, picks).min(axis=1)
         values[values <= ROUNDING * self.norms[rows]] = 0
         return values
@@ -67,7 +74,10 @@ class Space:
 
 
 def origin_of(features: np.ndarray) -> np.ndarray:
-    """The lower median of each dimension over evenly spaced rows, float32 (D,): a point that one far row does not move."""
+    """Return the lower median of each dimension over evenly spaced rows, float32 (D,).
+
+    Unlike the mean, it does not move with a single distant row.
+    """
     rows = features[
         np.linspace(0, len(features) - 1, min(len(features), MEDIAN_ROWS)).astype(np.int64)
     ]
@@ -76,10 +86,10 @@ def origin_of(features: np.ndarray) -> np.ndarray:
 
 
 def centred(features: np.ndarray, *others: np.ndarray) -> tuple[np.ndarray, ...]:
-    """All arrays minus `origin_of` the first, float32.
+    """Return all arrays minus `origin_of` the first, float32.
 
-    Distances stay the same, a large common offset would cost their digits, and differences of whole numbers stay whole,
-    so that equal distances stay equal.
+    Distances stay the same but keep the digits that a large common offset would cost. Differences
+    of whole numbers stay whole, so equal distances stay equal.
     """
     origin = origin_of(features)
     return tuple(array.astype(np.float32) - origin for array in (features, *others))

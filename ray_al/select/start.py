@@ -1,26 +1,28 @@
-"""Start sets: rankings that need no model, the same for every strategy."""
+"""Rank the pool for a start set without a model, alike for every strategy."""
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from ray_al.core.families.regions import Regions
 from ray_al.core.seeding import keys_of, uniform_of
 from ray_al.select.merge import KEY_SCHEMA, merge_topk
 
 IMAGES_PER_PART = 4096
 
 Draw = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
-"""(uint64 keys of the rows' streams, the images' positions, ascending, regions) -> keys of the ranking, float64 (rows,)."""
+"""(uint64 keys of the rows' streams, ascending positions of their images, regions) -> keys of the
+ranking, float64 (rows,).
+"""
 KeysOf = Callable[[list[str]], np.ndarray]
 Allows = Callable[[pa.Table], np.ndarray]
 
 
 def random_start(
     manifest: pa.Table,
-    regions: Any,
+    regions: Regions,
     *,
     k: int,
     seed: int,
@@ -28,12 +30,15 @@ def random_start(
     remaining: np.ndarray,
     allows: Allows | None = None,
 ) -> pa.Table:
-    """A random ranking of `k` regions of the pool, drawn from seed, cycle, image and region: the same for every strategy.
+    """Return a random ranking of `k` regions of the pool.
+
+    It follows from seed, cycle, image and region, and so is the same for every strategy.
 
     Args:
-        cycle: START_CYCLE, or SEED_CYCLE for the part of a start set that trains the model which chooses the rest.
+        cycle: START_CYCLE, or SEED_CYCLE for the part of a start set that trains the model which
+            chooses the rest.
         remaining: bool (regions of the pool,), those that may still be chosen.
-        allows: rows -> bool (rows,), which of these are ranked; default: all.
+        allows: rows -> bool (rows,), which of them are ranked; default: all.
 
     Returns:
         SCORE_SCHEMA with `key` and `reason`, best first.
@@ -46,7 +51,7 @@ def random_start(
 
 def equal_per_image(
     manifest: pa.Table,
-    regions: Any,
+    regions: Regions,
     *,
     k: int,
     seed: int,
@@ -54,7 +59,9 @@ def equal_per_image(
     remaining: np.ndarray,
     allows: Allows | None = None,
 ) -> pa.Table:
-    """A random ranking in which every image gives a first region, in random order of the images, then every image a second, and so on.
+    """Return a random ranking with a first region of every image, then a second, and so on.
+
+    The order of the images is random in each round.
 
     Returns:
         SCORE_SCHEMA with `key` and `reason`, best first; the key of round r lies in (-r, 1 - r).
@@ -73,7 +80,8 @@ def _at_random(keys: np.ndarray, image_of: np.ndarray, region: np.ndarray) -> np
 
 
 def _in_rounds(keys: np.ndarray, image_of: np.ndarray, region: np.ndarray) -> np.ndarray:
-    # The order within the image and that between images are drawn apart: else images with many regions would come first in a round.
+    # The orders within and between images are drawn separately: with one draw for both, images
+    # with many regions would come first in a round.
     within, between = uniform_of(keys, 2 * region), uniform_of(keys, 2 * region + 1)
     rounds: np.ndarray = np.empty(len(region))
     rounds[np.lexsort((-within, image_of))] = np.arange(len(region)) - np.searchsorted(
@@ -91,7 +99,7 @@ def _ranking(parts: Iterable[pa.Table], k: int, allows: Allows | None, *, reason
 
 
 def _parts(
-    manifest: pa.Table, regions: Any, draw: Draw, keys_at: KeysOf, remaining: np.ndarray
+    manifest: pa.Table, regions: Regions, draw: Draw, keys_at: KeysOf, remaining: np.ndarray
 ) -> Iterator[pa.Table]:
     pixels_of = lru_cache(maxsize=4096)(
         lambda height, width: regions.of_image(height, width).num_pixels
@@ -113,7 +121,7 @@ def _part(
     draw: Draw,
     keys_at: KeysOf,
 ) -> pa.Table:
-    """KEY_SCHEMA of the regions `left`, bool (sum of counts,), of some images."""
+    """Return KEY_SCHEMA of the regions `left`, bool (sum of counts,), of some images."""
     rows = np.flatnonzero(left)
     image_of = np.repeat(np.arange(len(counts)), counts)[rows]
     region = rows - (np.cumsum(counts) - counts)[image_of]

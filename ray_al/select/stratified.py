@@ -1,9 +1,9 @@
-"""Classes take turns: each gives the best region in which it is predicted and rare.
+"""Let classes take turns: each gives the best region in which it is predicted and rare.
 
 After CBAL (Bengar et al., WACV 2022, arXiv 2110.04543), which balances a query by predicted
-classes, and ClaSP PE (nnActive, 2026, see `class_split`), for regions that hold several classes: a
-region stands for the rarest class of the pool that fills a good part of it. Not confirmed: no public
-code does just this.
+classes, and ClaSP PE (nnActive, 2026, see `class_split`), adapted to regions that hold several
+classes: a region represents the rarest class of the pool that fills a good part of it. Not
+confirmed: no public code does exactly this.
 """
 
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ray_al.core.config import RunConfig
 
 ROUNDING = 1e-5
-"""A share of a region that is short of the least by this much still counts: a sum in float32."""
+"""How far a cover, a sum in float32, may fall short of the least share and still count."""
 _BEST_FIRST = [
     ("stratum", "ascending"),
     ("key", "descending"),
@@ -32,13 +32,14 @@ _BEST_FIRST = [
 
 
 def strata_of(covers: np.ndarray, shares: np.ndarray, min_cover: float) -> np.ndarray:
-    """The class that each region stands for, int64 (R,).
+    """Return the class that each region represents, int64 (R,).
 
-    It is the class of the lowest share in the pool among those that cover at least `min_cover` of
-    the region (of equal shares the lower number); where none does, the class that covers most of it.
+    It is the class with the lowest share in the pool among those that cover at least `min_cover` of
+    the region (the lower number among equals). If none does, it is the class that covers most of
+    it.
 
     Args:
-        covers: (R, C), the share of a region's area that each class is predicted for.
+        covers: (R, C), the share of a region's area for which each class is predicted.
         shares: (C,), of the pool's area.
     """
     rank = _ranks(shares)
@@ -57,17 +58,17 @@ def take_turns(
     is_taken: Allows,
     allows: Allows,
 ) -> pa.Table:
-    """The first `k` regions when classes take turns, the rarest first, each giving its highest score.
+    """Return the first `k` regions if classes take turns, each giving its highest score.
 
-    The class of which fewest regions are taken goes next, so that turns go on where regions taken
-    earlier leave them. A class without a region left gives up its turn. The ranking for k begins with
-    that for fewer. Memory is O(k x classes + a part).
+    The class with the fewest regions taken is next, the rarest among equals, so turns continue from
+    the regions taken earlier. A class without a free region gives up its turn. The ranking for k
+    begins with the ranking for fewer. Memory is O(k x classes + one part).
 
     Args:
         parts: SCORE_SCHEMA with `covers`, see `strata_of`.
-        shares: (C,), of the pool's area that each class is predicted for.
+        shares: (C,), of the pool's area for which each class is predicted.
         is_taken: rows -> bool (rows,), regions of the query so far.
-        allows: rows -> bool (rows,), regions that may be chosen; no region that is taken.
+        allows: rows -> bool (rows,), regions that may be chosen; none of those taken.
 
     Returns:
         SCORE_SCHEMA with `key` and `reason`, in order; ties by image_id, then region.
@@ -100,11 +101,12 @@ def take_turns(
 
 
 class StratifiedRule(OrderRule):
-    """Classes take turns, the rarest first, each giving its highest score."""
+    """Lets classes take turns, the rarest first, each giving its highest score."""
 
     kind: Literal["stratified"] = "stratified"
     paper: ClassVar[str] = (
-        "classes take turns, rarest first, each its highest score; after CBAL: Bengar et al., WACV 2022 (arXiv 2110.04543)"
+        "classes take turns, rarest first, each its highest score; "
+        "after CBAL: Bengar et al., WACV 2022 (arXiv 2110.04543)"
     )
     needs: ClassVar[str] = "scores, the classes that cover each region"
     reads_covers: ClassVar[bool] = True
@@ -112,20 +114,30 @@ class StratifiedRule(OrderRule):
     """Part of a region that a predicted class must fill for the region to stand for that class."""
 
     def why_not(self, score: str, function: ScoreFacts) -> str | None:
+        """Refuse functions that look at no predictions."""
         if function.needs_model:
             return None
-        return f"strategy.batch.kind={self.kind!r} looks at predicted classes, and {score!r} asks no model; use bvsb or entropy"
+        return (
+            f"strategy.batch.kind={self.kind!r} looks at predicted classes, "
+            f"and {score!r} asks no model; use bvsb or entropy"
+        )
 
     def check(self, config: "RunConfig") -> None:
+        """Refuse regions and lazy scoring with which the classes of all regions are not known.
+
+        Raises:
+            ConfigError: with key, value and remedy.
+        """
         if config.regions.is_sparse:
             raise ConfigError(
-                f"strategy.batch.kind={self.kind!r}: of regions.kind={config.regions.kind!r} an image offers its best candidates alone; "
+                f"strategy.batch.kind={self.kind!r}: with regions.kind={config.regions.kind!r} "
+                "an image offers only its best candidates; "
                 "use grid, image or superpixels, or another batch rule"
             )
         if config.strategy.lazy is not None:
             raise ConfigError(
-                f"strategy.lazy: {self.kind!r} ranks classes by what the model predicts for the whole pool, of which lazy scoring sees a part; "
-                "leave lazy out"
+                f"strategy.lazy: {self.kind!r} ranks classes by the predictions for the whole "
+                "pool, of which lazy scoring sees a part; leave lazy out"
             )
 
     def rank(
@@ -136,6 +148,7 @@ class StratifiedRule(OrderRule):
         allows: Allows | None = None,
         is_taken: Allows | None = None,
     ) -> pa.Table:
+        """Return `take_turns` over the parts of the pool."""
         return take_turns(
             pool.parts(),
             k=k,
@@ -155,7 +168,7 @@ def _none(part: pa.Table) -> np.ndarray:
 
 
 class _BestOfEach:
-    """The `k` rows of each stratum with the highest keys, of all parts that were added."""
+    """The `k` rows with the highest keys of each stratum, over all parts added."""
 
     def __init__(self, k: int, num_strata: int) -> None:
         self.k, self.floors = k, np.full(num_strata, -np.inf)
@@ -175,7 +188,7 @@ class _BestOfEach:
             self._pending, self._num_rows, self._num_best = [best], len(best), len(best)
 
     def table(self) -> pa.Table:
-        """The rows by stratum, best first."""
+        """Return the rows by stratum, best first."""
         if not self._pending:
             return KEY_SCHEMA.append(pa.field("stratum", pa.int64())).empty_table()
         table = pa.concat_tables(self._pending).sort_by(_BEST_FIRST)
@@ -185,13 +198,13 @@ class _BestOfEach:
 
 
 def _ranks(shares: np.ndarray) -> np.ndarray:
-    """The place of each class in the order of turns, int64 (C,)."""
+    """Return the place of each class in the order of turns, int64 (C,)."""
     ranks: np.ndarray = np.empty(len(shares), dtype=np.int64)
     ranks[np.argsort(shares, kind="stable")] = np.arange(len(shares))
     return ranks
 
 
 def _places(stratum: np.ndarray) -> np.ndarray:
-    """The place of each row in its stratum, from 0; rows lie by stratum."""
+    """Return the place of each row in its stratum, from 0; rows are sorted by stratum."""
     places: np.ndarray = np.arange(len(stratum)) - np.searchsorted(stratum, stratum)
     return places

@@ -1,4 +1,4 @@
-"""The highest scores."""
+"""Choose the highest scores."""
 
 from typing import ClassVar, Literal
 
@@ -16,10 +16,11 @@ class TopKRule(KeyedRule):
     paper: ClassVar[str] = "the highest scores, ties by region name"
 
     def keys(self, part: pa.Table, moment: Moment) -> np.ndarray:
+        """Return the scores."""
         return score_keys(part)
 
 
 def score_keys(part: pa.Table) -> np.ndarray:
-    """The scores themselves, float64 (rows,)."""
+    """Return the scores as keys, float64 (rows,)."""
     keys: np.ndarray = part.column("score").to_numpy().astype(np.float64)
     return keys

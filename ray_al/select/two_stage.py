@@ -1,9 +1,10 @@
-"""The second stage of Kim et al., NeurIPS 2025 (arXiv 2510.22229): herd over what the images offer, then take the highest keys.
+"""Herd over the candidates that images offer, then take the highest keys.
 
-Read in the public code of the paper (jn-kim/two-stage-edald): half of the candidates are kept, what
-is labelled counts as covered, the kernel is exp(-(d / width)^2) with a width of twice the median
-distance, and where the candidates are too many for one matrix they are herded in random blocks,
-each block keeping its part, with what other blocks chose counted as covered.
+The second stage of Kim et al., NeurIPS 2025 (arXiv 2510.22229), as in the paper's public code
+(jn-kim/two-stage-edald): half of the candidates are kept, labelled regions count as covered, and
+the kernel is exp(-(d / width)^2) with twice the median distance as its width. If there are too many
+candidates for one matrix, they are herded in random blocks. Each block keeps its part, and regions
+chosen in other blocks count as covered.
 """
 
 from typing import Annotated, ClassVar, Literal
@@ -19,9 +20,11 @@ from ray_al.select.rules import CandidateRule
 from ray_al.select.space import Space, centred
 
 MOST_COVERING = 5000
-"""Regions, labelled or chosen by other blocks, that count as covered; of more, so many are drawn."""
+"""Largest number of regions, labelled or chosen in other blocks, that count as covered; if there
+are more, this many are drawn.
+"""
 WIDTH_POINTS = 1024
-"""Candidates between which the median distance is taken."""
+"""Number of candidates between which the median distance is taken."""
 
 
 def two_stage(
@@ -33,12 +36,12 @@ def two_stage(
     block: int = 2048,
     width_factor: float = 2.0,
 ) -> np.ndarray:
-    """The `k` highest keys among the candidates that herding keeps; where these are fewer, the rest by key.
+    """Choose the `k` highest keys among the candidates that herding keeps, then the highest others.
 
     Args:
         keep: share of the candidates that herding keeps, in (0, 1].
-        block: candidates that are herded together.
-        width_factor: the width of the kernel, in median distances.
+        block: number of candidates that are herded together.
+        width_factor: width of the kernel, in median distances.
 
     Returns:
         Positions, int64; the first k' are the answer for k'.
@@ -53,7 +56,7 @@ def two_stage(
 def _herd(
     candidates: Candidates, count: int, rng: np.random.Generator, block: int, width_factor: float
 ) -> np.ndarray:
-    """Positions that cover all candidates, int64 (count,), ascending."""
+    """Return positions that cover all candidates, int64 (count,), ascending."""
     num = len(candidates)
     space = Space.of(np.concatenate(centred(candidates.features, candidates.labelled)))
     points = np.sort(rng.choice(num, min(num, WIDTH_POINTS), replace=False))
@@ -61,9 +64,8 @@ def _herd(
     labelled = np.arange(num, len(space))
     order = rng.permutation(num)
     edges = np.linspace(0, num, -(-num // block) + 1).astype(np.int64)
-    shares = np.round(edges * (count / num)).astype(
-        np.int64
-    )  # running totals, so that parts sum to count
+    # Running totals are rounded, not the parts: the parts then sum to count.
+    shares = np.round(edges * (count / num)).astype(np.int64)
     chosen: list[np.ndarray] = []
     for start, stop, before, after in zip(
         edges[:-1], edges[1:], shares[:-1], shares[1:], strict=True
@@ -82,7 +84,7 @@ def _herd(
 
 
 def _covered(space: Space, rows: np.ndarray, covering: np.ndarray, width: float) -> np.ndarray:
-    """float32 (rows,): the largest kernel value to one of `covering`; 0 where there is none."""
+    """Return the largest kernel value to one of `covering`, float32 (rows,); 0 if there is none."""
     if len(covering) == 0:
         return np.zeros(len(rows), dtype=np.float32)
     nearest: np.ndarray = kernel(space, rows, covering, width).max(axis=1)
@@ -90,11 +92,12 @@ def _covered(space: Space, rows: np.ndarray, covering: np.ndarray, width: float)
 
 
 class TwoStageRule(CandidateRule):
-    """The highest scores of those that herding keeps."""
+    """Takes the highest scores among the candidates that herding keeps."""
 
     kind: Literal["two_stage"] = "two_stage"
     paper: ClassVar[str] = (
-        "Kim et al., NeurIPS 2025 (arXiv 2510.22229): herding keeps a part, of which the highest scores"
+        "Kim et al., NeurIPS 2025 (arXiv 2510.22229): "
+        "herding keeps a part, of which the highest scores"
     )
     needs: ClassVar[str] = "of the best candidates: features"
     keep: Annotated[float, Field(gt=0, le=1)] = 0.5
@@ -105,6 +108,7 @@ class TwoStageRule(CandidateRule):
     """Width of the kernel, in median distances."""
 
     def choose(self, candidates: Candidates, *, k: int, rng: np.random.Generator) -> np.ndarray:
+        """Return the positions that `two_stage` chooses."""
         return two_stage(
             candidates,
             k=k,

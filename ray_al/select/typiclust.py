@@ -1,4 +1,7 @@
-"""TypiClust: the most typical region of the largest clusters without a label (Hacohen et al., ICML 2022, arXiv 2202.02794)."""
+"""TypiClust: choose the most typical regions of the largest clusters without a label.
+
+Hacohen et al., ICML 2022 (arXiv 2202.02794).
+"""
 
 from typing import ClassVar, Literal
 
@@ -11,7 +14,9 @@ from ray_al.select.rules import CandidateRule
 from ray_al.select.space import Space, centred
 
 NEIGHBOUR_POOL = 4096
-"""Members of a cluster, evenly spaced, among which neighbours are sought: a cluster of 100,000 would need 10^10 distances."""
+"""Number of members of a cluster, evenly spaced, among which neighbours are sought. A cluster of
+100,000 would otherwise need 10^10 distances.
+"""
 BLOCK = 1024
 
 
@@ -25,12 +30,15 @@ def typiclust(
     min_size: int = 5,
     iterations: int = 10,
 ) -> np.ndarray:
-    """Cluster candidates and labelled regions together, then go round the clusters, a region a visit.
+    """Cluster candidates and labelled regions together, then visit the clusters in turns.
 
-    There are k + L clusters, at most `max_clusters`. Those with the fewest labelled members come first, then the larger ones. Each
-    visit takes the most typical candidate left: the one of the smallest mean distance to its nearest `num_neighbours` candidates of
-    the cluster (half the cluster where that is fewer). Not as the authors' code: typicality is computed once a cluster, not anew
-    after each choice, and clusters of at most `min_size` members come last instead of never.
+    There are k + L clusters, at most `max_clusters`. Those with the fewest labelled members come
+    first, among equals the larger. Each visit takes the most typical free candidate: the one with
+    the smallest mean distance to its nearest `num_neighbours` candidates of the cluster (half of
+    the cluster if that is fewer).
+
+    Unlike in the authors' code, typicality is computed once per cluster and not again after each
+    choice, and clusters of at most `min_size` members come last instead of never.
 
     Returns:
         Positions, int64, in order of choice.
@@ -51,26 +59,31 @@ def typiclust(
         np.argsort(labels[:num], kind="stable"),
         np.cumsum(np.bincount(labels[:num], minlength=len(sizes)))[:-1],
     )
+
+    def by_typicality(cluster: int) -> np.ndarray:
+        rows = members[cluster]
+        distances = mean_distances(features[rows], num_neighbours)
+        return rows[np.argsort(distances, kind="stable")]
+
     queues: dict[int, np.ndarray] = {}
     chosen: list[int] = []
     for visit in range(num):
         for cluster in clusters:
             if len(chosen) == k:
                 return np.array(chosen, dtype=np.int64)
-            if visit < len(members[cluster]):
-                if visit == 0:
-                    queues[cluster] = members[cluster][
-                        np.argsort(
-                            mean_distances(features[members[cluster]], num_neighbours),
-                            kind="stable",
-                        )
-                    ]
-                chosen.append(int(queues[cluster][visit]))
+            if visit >= len(members[cluster]):
+                continue
+            if visit == 0:
+                queues[cluster] = by_typicality(cluster)
+            chosen.append(int(queues[cluster][visit]))
     return fill_by_key(chosen, candidates.keys, k)
 
 
 def mean_distances(features: np.ndarray, num_neighbours: int) -> np.ndarray:
-    """Mean distance of each row to its nearest others, float32 (n,): 1 / typicality. 0 for a single row."""
+    """Return the mean distance of each row to its nearest others, float32 (n,).
+
+    This is 1 / typicality; 0 for a single row.
+    """
     num = len(features)
     count = min(num_neighbours, num // 2)
     means = np.zeros(num, dtype=np.float32)
@@ -85,7 +98,7 @@ def mean_distances(features: np.ndarray, num_neighbours: int) -> np.ndarray:
 
 
 class TypiClustRule(CandidateRule):
-    """The most typical regions of the largest clusters without a label."""
+    """Takes the most typical regions of the largest clusters without a label."""
 
     kind: Literal["typiclust"] = "typiclust"
     paper: ClassVar[str] = (
@@ -107,6 +120,7 @@ class TypiClustRule(CandidateRule):
     """Largest number of passes of k-means."""
 
     def choose(self, candidates: Candidates, *, k: int, rng: np.random.Generator) -> np.ndarray:
+        """Return the positions that `typiclust` chooses."""
         return typiclust(
             candidates,
             k=k,

@@ -15,10 +15,11 @@ from ray_al.core.errors import ConfigError
 from ray_al.core.plain import dump_yaml
 from ray_al.core.seeding import generator
 from ray_al.core.storage import Storage, join_uri
+from ray_al.core.strategy import SCORE_SETTINGS
 from ray_al.core.validation import family_at
 from ray_al.datasets import Dataset
 from ray_al.driver.create import check_config, check_pool
-from ray_al.score.functions import find_acquisition
+from ray_al.score.functions import find_acquisition, open_acquisition
 from ray_al.sweep.config import Space, SweepConfig
 
 Setting = Mapping[str, Any]
@@ -107,6 +108,8 @@ def _is_of_another_kind(sweep: SweepConfig, setting: Setting, key: str) -> bool:
     Where a space varies both `strategy.batch.kind` and `strategy.batch.beta`, beta concerns the kinds that have it.
     """
     place, _, name = key.rpartition(".")
+    if place == "strategy" and name in SCORE_SETTINGS:
+        return _is_of_another_score(sweep, setting, name)
     kind, axis, family = (
         setting.get(f"{place}.kind"),
         sweep.space.get(f"{place}.kind"),
@@ -121,6 +124,13 @@ def _is_of_another_kind(sweep: SweepConfig, setting: Setting, key: str) -> bool:
         return False
     has_it = {one for one in (kind, *axis.values) if name in family.find(one).model_fields}
     return bool(has_it) and kind not in has_it
+
+
+def _is_of_another_score(sweep: SweepConfig, setting: Setting, name: str) -> bool:
+    """Whether a setting of `strategy` belongs to another score that the space has on an axis."""
+    score, axis = setting.get("strategy.score"), sweep.space.get("strategy.score")
+    readers = SCORE_SETTINGS[name]
+    return axis is not None and score not in readers and any(one in readers for one in axis.values)
 
 
 def _sets(setting: Setting, key: str) -> bool:
@@ -145,7 +155,10 @@ def effective_values(config: RunConfig, *, exclude: set[str]) -> dict[str, Any]:
     function = find_acquisition(strategy["score"])
     if function.inputs == "none" and config.strategy.batch.ranks_scores:
         strategy["batch"] = {"kind": "topk"}
-    values["strategy"] = {key: value for key, value in strategy.items() if function.reads(key)}
+    own = open_acquisition(config.strategy).model_dump(mode="json", exclude={"kind"})
+    values["strategy"] = {
+        key: own.get(key, value) for key, value in strategy.items() if function.reads(key)
+    }
     return values
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 from ray_al.core.config import RunConfig, apply_setting, parse_config, parse_override
 from ray_al.core.errors import ConfigError
 from ray_al.core.storage import Storage
+from ray_al.core.strategy import SCORE_SETTINGS
 from ray_al.core.types import FileRef
 from ray_al.datasets import open_dataset
 from ray_al.driver.check_strategy import check_scores
@@ -166,7 +167,13 @@ def _check_only_choice_changed(config: RunConfig, other: RunConfig) -> None:
             f"strategy.score={score!r} needs what this run did not store: it scored with {config.strategy.score!r}; "
             f"replay {' or '.join(stored['stored'])}, or run {score!r}"
         )
-    changed = [key for key in after if after[key] != before[key] and key not in CHOICE]
+    changed = [
+        key
+        for key in after
+        if after[key] != before[key]
+        and key not in CHOICE
+        and score in SCORE_SETTINGS.get(key, score)
+    ]
     if changed:
         raise ConfigError(
             f"strategy.{changed[0]}={after[changed[0]]!r}: the stored scores were made with {before[changed[0]]!r}, and replay scores nothing "

@@ -27,11 +27,12 @@ from ray_al.features.source import pool_source
 from ray_al.models import build_model
 from ray_al.models.state import load_trained, trained_state
 from ray_al.score.class_stats import final_parts, pool_stats, predicted_shares
-from ray_al.score.functions import ACQUISITIONS, ScoreOptions
+from ray_al.score.functions import ACQUISITIONS
 from ray_al.score.inputs import Features, Pixels
 from ray_al.score.scorer import Scorer
-from ray_al.score.shards import make_tasks, work_shard
+from ray_al.score.shards import make_tasks
 from ray_al.score.views import Views
+from ray_al.score.work import work_shard
 from ray_al.train.state import dump
 
 NUM_CLASSES, NUM_IMAGES = 6, 5
@@ -162,11 +163,11 @@ def batch(scorer, images):
 
 def score_of(name, logits):
     row = ACQUISITIONS[name]
-    if row.pixel is not None:
-        return row.pixel(logits, ScoreOptions())
+    if row.inputs == "logits":
+        return row.score_logits(logits)
     views = Views(row.wants)
     views.add(logits)
-    return row.views(views)
+    return row.score_views(views)
 
 
 @pytest.mark.parametrize(
@@ -444,10 +445,7 @@ def finish(tables, config):
     stats = pool_stats(parts, function, NUM_CLASSES, iou)
     assert stats.mean_probability.sum() == pytest.approx(1)
     return np.concatenate(
-        [
-            part.column("score").to_numpy()
-            for part in final_parts(parts, function, config.strategy, stats)
-        ]
+        [part.column("score").to_numpy() for part in final_parts(parts, function, stats)]
     )
 
 

@@ -7,23 +7,28 @@ import pytest
 import torch
 from scipy import stats
 
+from ray_al.core.config import apply_setting
 from ray_al.core.errors import ConfigError, RayALError
+from ray_al.core.strategy import SCORE_SETTINGS, StrategyConfig
+from ray_al.core.validation import validate
 from ray_al.score.functions import (
     ACQUISITIONS,
+    FUNCTIONS,
     Acquisition,
     ClassStats,
-    ScoreOptions,
+    LogitsAcquisition,
+    ViewsAcquisition,
     check_pixel_output,
     class_maps,
     final_scores,
     find_acquisition,
     list_acquisitions,
+    open_acquisition,
 )
 from ray_al.score.functions.balent import beta_entropy
+from ray_al.score.functions.ripu import ripu
 from ray_al.score.pooling import BoxPooler
 from ray_al.score.views import KINDS, Views
-
-OPTIONS = ScoreOptions()
 
 
 def softmax(logits):
@@ -68,7 +73,7 @@ def to_tensor(logits):
 @pytest.mark.parametrize("name", PIXEL)
 def test_pixel_scores(name, case):
     logits = CASES[case]
-    values = ACQUISITIONS[name].pixel(to_tensor(logits), OPTIONS)[0]
+    values = ACQUISITIONS[name].score_logits(to_tensor(logits))[0]
     assert torch.isfinite(values).all()
     for y in range(logits.shape[1]):
         for x in range(logits.shape[2]):
@@ -82,7 +87,7 @@ def test_pixel_scores(name, case):
 def test_ripu(case, radius):
     logits = CASES[case]
     num_classes, height, width = logits.shape
-    values = ACQUISITIONS["ripu"].pixel(to_tensor(logits), ScoreOptions(radius=radius))[0]
+    values = ripu(to_tensor(logits), radius)[0]
     assert values.shape == (height, width)
     for y in range(height):
         for x in range(width):
@@ -101,7 +106,7 @@ def test_ripu(case, radius):
 def test_ripu_by_hand():
     logits = torch.zeros(1, 2, 1, 3)
     logits[0, 1, 0, 2] = 1e4  # classes 0, 0, 1 with entropies ln 2, ln 2, 0
-    values = ACQUISITIONS["ripu"].pixel(logits, OPTIONS)[0, 0]
+    values = ACQUISITIONS["ripu"].score_logits(logits)[0, 0]
     assert values.tolist() == pytest.approx([0, 0.918296 * 2 / 3, 0.5], abs=1e-5)
 
 
@@ -145,7 +150,7 @@ def score_views(name, passes):
         views.add_plain(to_tensor(passes[0]))
     for logits in passes:
         views.add(to_tensor(logits))
-    return ACQUISITIONS[name].views(views)[0]
+    return ACQUISITIONS[name].score_views(views)[0]
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -237,11 +242,11 @@ def test_entropy_of_a_beta_distribution(a, b):
 
 def test_equal_is_today_the_sum_of_two_scores_bit_for_bit():
     logits = torch.from_numpy(np.random.default_rng(0).normal(0, 40, (4, 12, 30, 31))).float()
-    entropy = ACQUISITIONS["entropy"].pixel(logits, OPTIONS)
+    entropy = ACQUISITIONS["entropy"].score_logits(logits)
     views = Views(ACQUISITIONS["equal"].wants)
     views.add(logits[:2])
     views.add(logits[2:])
-    assert torch.equal(ACQUISITIONS["equal"].views(views), entropy[:2] + entropy[2:])
+    assert torch.equal(ACQUISITIONS["equal"].score_views(views), entropy[:2] + entropy[2:])
 
 
 STATS = ClassStats(
@@ -256,19 +261,17 @@ STATS = ClassStats(
 
 def test_dominant_classes_weigh_rescaled_scores():
     scores, dominant = np.array([0.6, 0.4, 0.2, 0.6]), np.array([0, 1, 2, 2])
-    values = final_scores(scores, dominant, None, STATS, ACQUISITIONS["class_balanced"], OPTIONS)
+    values = final_scores(scores, dominant, None, STATS, ACQUISITIONS["class_balanced"])
     assert values == pytest.approx([math.exp(-0.75), 0.5 * math.exp(-0.25), 0, 1])
     assert values.dtype == np.float32
-    values = final_scores(
-        scores, dominant, None, STATS, ACQUISITIONS["class_balanced_pixels"], OPTIONS
-    )
+    values = final_scores(scores, dominant, None, STATS, ACQUISITIONS["class_balanced_pixels"])
     assert values == pytest.approx([math.exp(-0.5), 0.5 * math.exp(-0.5), 0, 1])
 
 
 def test_classes_decide_where_all_scores_are_equal():
     stats = ClassStats(**{**STATS.__dict__, "score_max": 0.2})
     values = final_scores(
-        np.array([0.2, 0.2]), np.array([0, 2]), None, stats, ACQUISITIONS["class_balanced"], OPTIONS
+        np.array([0.2, 0.2]), np.array([0, 2]), None, stats, ACQUISITIONS["class_balanced"]
     )
     assert values == pytest.approx([math.exp(-0.75), 1])
 
@@ -277,22 +280,20 @@ def test_class_scores_are_added_by_weight():
     class_scores = np.array([[0.1, 0.2, 0.3], [1.0, 0.0, 0.0]])
     scores = class_scores.sum(1)
     values = final_scores(
-        scores, None, class_scores, STATS, ACQUISITIONS["pixbal"], ScoreOptions(nu=2.0)
+        scores, None, class_scores, STATS, FUNCTIONS.parse({"kind": "pixbal", "nu": 2.0})
     )
     weights = [1 / (1 + 2 * q) ** 2 for q in (0.5, 0.3, 0.2)]
     assert values == pytest.approx(
         [0.1 * weights[0] + 0.2 * weights[1] + 0.3 * weights[2], weights[0]]
     )
-    values = final_scores(
-        scores, None, class_scores, STATS, ACQUISITIONS["validation_gap"], OPTIONS
-    )
+    values = final_scores(scores, None, class_scores, STATS, ACQUISITIONS["validation_gap"])
     assert values == pytest.approx(
         [0.1 * 0.1 + 0.2 * 0.4 + 0.3 * 0.7, 0.1]
     )  # the unknown class takes the mean gap
     for name in ("clasp", "entropy"):
-        assert final_scores(
-            scores, None, class_scores, STATS, ACQUISITIONS[name], OPTIONS
-        ) == pytest.approx(scores)
+        assert final_scores(scores, None, class_scores, STATS, ACQUISITIONS[name]) == pytest.approx(
+            scores
+        )
 
 
 def test_a_row_of_class_scores_does_not_depend_on_the_others():
@@ -306,10 +307,9 @@ def test_a_row_of_class_scores_does_not_depend_on_the_others():
         np.asfortranarray(class_scores),
         stats,
         ACQUISITIONS["pixbal"],
-        OPTIONS,
     )
     alone = [
-        final_scores(row.sum(1), None, row, stats, ACQUISITIONS["pixbal"], OPTIONS)[0]
+        final_scores(row.sum(1), None, row, stats, ACQUISITIONS["pixbal"])[0]
         for row in np.split(class_scores, 1000)
     ]
     assert together.tolist() == alone
@@ -317,7 +317,7 @@ def test_a_row_of_class_scores_does_not_depend_on_the_others():
 
 def test_gap_is_the_whole_score_before_any_validation():
     stats = ClassStats(**{**STATS.__dict__, "iou": np.full(3, np.nan)})
-    assert ACQUISITIONS["validation_gap"].weights(stats, OPTIONS).tolist() == [1, 1, 1]
+    assert ACQUISITIONS["validation_gap"].class_weights(stats).tolist() == [1, 1, 1]
 
 
 def test_scores_are_divided_among_classes():
@@ -334,14 +334,14 @@ def test_scores_are_divided_among_classes():
 def test_rows_are_whole(name):
     row = ACQUISITIONS[name]
     assert row.needs_model == (name != "random")
-    assert (row.pixel is not None) == (row.inputs == "logits")
-    assert (row.views is not None) == (row.inputs in ("transforms", "passes"))
+    assert isinstance(row, LogitsAcquisition) == (row.inputs == "logits")
+    assert isinstance(row, ViewsAcquisition) == (row.inputs in ("transforms", "passes"))
     assert row.wants <= KINDS
-    assert bool(row.wants) == (row.views is not None)
-    assert row.attribution != "none" or row.weights is None
+    assert bool(row.wants) == isinstance(row, ViewsAcquisition)
+    assert row.attribution != "none" or not row.weighs_classes
     assert row.aggregation == ("max" if name == "one_vs_rest" else "mean")
     assert row.paper
-    assert find_acquisition(name) is row
+    assert find_acquisition(name) == row
 
 
 def test_functions_that_configurations_name_are_all_there():
@@ -373,31 +373,55 @@ def test_functions_that_configurations_name_are_all_there():
     ]
 
 
-class Watched:
-    """Options that remember which of them were read."""
-
-    def __init__(self):
-        self.read = set()
-
-    def __getattr__(self, key):
-        self.read.add(key)
-        return getattr(ScoreOptions(), key)
-
-
 @pytest.mark.parametrize("name", ACQUISITIONS)
-def test_a_row_names_the_settings_that_it_reads(name):
-    row, options = ACQUISITIONS[name], Watched()
-    if row.pixel is not None:
-        row.pixel(torch.randn(1, 3, 5, 5), options)
-    if row.weights is not None:
-        row.weights(STATS, options)
-    assert options.read == set(row.settings)
-    assert all(row.reads(key) == (key in row.settings) for key in ("radius", "nu"))
+def test_a_function_reads_its_own_settings_and_those_of_its_input(name):
+    row = ACQUISITIONS[name]
+    own = {key for key, readers in SCORE_SETTINGS.items() if name in readers}
+    assert type(row).model_fields.keys() - {"kind"} == own
+    assert {key for key in SCORE_SETTINGS if row.reads(key)} == own
     assert row.reads("per_image") and row.reads("batch")
     assert row.reads("temperature") == row.needs_model
     assert [row.reads(key) for key in ("transforms", "passes")] == [
         row.inputs == key for key in ("transforms", "passes")
     ]
+
+
+def test_own_settings_reach_their_function():
+    logits = torch.randn(1, 3, 9, 9)
+    wide = open_acquisition(StrategyConfig(score="ripu", radius=3))
+    assert torch.equal(wide.score_logits(logits), ripu(logits, 3))
+    strong = open_acquisition(StrategyConfig(score="pixbal", nu=2.0))
+    assert strong.class_weights(STATS) == pytest.approx((1 + 2 * STATS.mean_probability) ** -2.0)
+    for name, function in ACQUISITIONS.items():
+        assert open_acquisition(StrategyConfig(score=name)) == function
+
+
+@pytest.mark.parametrize("name", [*ACQUISITIONS, f"{__name__}:negative_mean"])
+@pytest.mark.parametrize(("key", "value"), [("radius", 2), ("nu", 3.5)])
+def test_own_settings_are_refused_with_another_function(name, key, value):
+    strategy = {"score": name, key: value}
+    if name in SCORE_SETTINGS[key]:
+        assert getattr(validate(StrategyConfig, strategy, source="run"), key) == value
+        return
+    with pytest.raises(ConfigError) as refused:
+        validate(StrategyConfig, strategy, source="run")
+    owner = SCORE_SETTINGS[key][0]
+    for part in (key, f"(value {value})", repr(name), repr(owner), "leave it out"):
+        assert part in str(refused.value)
+    assert validate(StrategyConfig, {**strategy, key: None}, source="run").score == name
+
+
+def test_another_function_leaves_settings_out_that_it_does_not_read():
+    values = {"strategy": {"score": "ripu", "radius": 3, "per_image": 2}}
+    apply_setting(values, "strategy.score", "entropy")
+    assert values["strategy"] == {"score": "entropy", "per_image": 2}
+    apply_setting(values, "strategy", {"score": "pixbal", "nu": 1.0})
+    assert values["strategy"] == {"score": "pixbal", "nu": 1.0, "per_image": 2}
+    values = {
+        "strategy": {"score": "entropy", "radius": 3}
+    }  # wrong before, and still to be refused
+    apply_setting(values, "strategy.score", "margin")
+    assert values["strategy"]["radius"] == 3
 
 
 def negative_mean(logits_NCHW):
@@ -412,7 +436,21 @@ def test_a_users_own_function():
     assert isinstance(row, Acquisition)
     assert row.inputs == "logits"
     assert row.needs_model
-    assert torch.equal(row.pixel(torch.ones(2, 3, 4, 5), OPTIONS), -torch.ones(2, 4, 5))
+    assert torch.equal(row.score_logits(torch.ones(2, 3, 4, 5)), -torch.ones(2, 4, 5))
+
+
+class VotesOfTwo(ViewsAcquisition):
+    wants = frozenset({"votes"})
+
+    def score_views(self, views):
+        return views.votes[:, :2].sum(1)
+
+
+def test_a_users_own_class():
+    row = find_acquisition(f"{__name__}:VotesOfTwo")
+    assert isinstance(row, VotesOfTwo)
+    assert (row.inputs, row.wants) == ("passes", {"votes"})
+    assert open_acquisition(StrategyConfig(score=row.kind)) == row
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from ray_al.cli import main
 from ray_al.core.config import parse_config
 from ray_al.core.errors import ConfigError
 from ray_al.core.storage import Storage
-from ray_al.core.strategy import StrategyConfig
+from ray_al.core.strategy import SCORE_SETTINGS, StrategyConfig
 from ray_al.driver.create import create_run
 from ray_al.driver.loop import read_config, run_loop
 from ray_al.ledger import Journal, State
@@ -204,14 +204,22 @@ def test_wrong_use_of_replay(runs, setting, word):
 
 
 SCORED_OTHERWISE = {
-    "temperature": "20", "aggregation": "max", "top_share": "0.5", "transforms": "[flip]", "passes": "{kind: dropout, count: 3}", "radius": "9",
-    "nu": "0", "feature_layer": "nope", "lazy": "{share: 0.1}",
+    "temperature": "20", "aggregation": "max", "top_share": "0.5", "transforms": "[flip]", "passes": "{kind: dropout, count: 3}",
+    "feature_layer": "nope", "lazy": "{share: 0.1}",
     "offer": "{kind: top_share}",
 }  # fmt: skip
 
 
 def test_each_setting_of_a_strategy_is_one_that_replay_takes_or_refuses():
-    assert set(StrategyConfig.model_fields) == {*CHOICE, *SCORED_OTHERWISE}
+    assert set(StrategyConfig.model_fields) == {*CHOICE, *SCORED_OTHERWISE, *SCORE_SETTINGS}
+
+
+@pytest.mark.parametrize("key", SCORE_SETTINGS)
+def test_replay_refuses_settings_of_other_scores(runs, key):
+    result = invoke("replay", runs["entropy-0"], "--set", f"strategy.{key}=9")
+    assert result.exit_code == 2
+    assert f"strategy.{key} (value 9" in result.output
+    assert f"setting of score '{SCORE_SETTINGS[key][0]}'" in result.output
 
 
 @pytest.mark.parametrize("key", SCORED_OTHERWISE)

@@ -12,6 +12,7 @@ from ray_al.sweep.config import Space, load_sweep
 from ray_al.sweep.label_limit import LabelLimit
 from ray_al.sweep.plan import (
     draw,
+    effective_values,
     fixed_settings,
     group_label,
     group_name,
@@ -82,6 +83,26 @@ def test_a_setting_of_one_kind_does_not_concern_the_others_on_the_axis(tmp_path)
                 )
             )
         )
+
+
+def test_a_setting_of_one_score_does_not_concern_the_others_on_the_axis(tmp_path):
+    space = {"strategy.score": ["entropy", "ripu"], "strategy.radius": [1, 2]}
+    trials = plan_trials(load_sweep(write(tmp_path, space=space, seeds=[0])))
+    assert [(one.config.strategy.score, one.config.strategy.radius) for one in trials] == [
+        ("random", None),
+        ("entropy", None),
+        ("ripu", 1),
+        ("ripu", 2),
+    ]
+    with pytest.raises(ConfigError, match=r"strategy.radius \(value 1\): .*score 'ripu'"):
+        plan_trials(load_sweep(write(tmp_path, space={"strategy.radius": [1]}, seeds=[0])))
+
+
+def test_a_default_that_is_written_out_makes_the_same_run(tmp_path):
+    space = {"strategy": [{"score": "ripu"}, {"score": "ripu", "radius": 1}]}
+    trials = plan_trials(load_sweep(write(tmp_path, space=space, seeds=[0])))
+    assert [one.config.strategy.score for one in trials] == ["random", "ripu"]
+    assert effective_values(trials[1].config, exclude=set())["strategy"]["radius"] == 1
 
 
 def test_random_settings_are_the_same_at_every_call(tmp_path):

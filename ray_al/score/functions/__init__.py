@@ -1,133 +1,127 @@
-"""Acquisition functions: pure, tensors in, one score a pixel out; higher is more worth labelling. One table lists them."""
+"""Acquisition functions: one class per function, and one table that lists them."""
 
 import difflib
-from collections.abc import Callable, Mapping
-
-import torch
+from collections.abc import Mapping
 
 from ray_al.core.errors import ConfigError
-from ray_al.score.functions.acquisition import Acquisition, ClassStats, PixelScore, ScoreOptions
-from ray_al.score.functions.balent import balanced_entropy
-from ray_al.score.functions.bvsb import bvsb
-from ray_al.score.functions.class_weights import (
-    iou_gap,
-    pixel_balance,
-    probability_balance,
-    region_balance,
+from ray_al.core.family import Family
+from ray_al.core.imports import import_function
+from ray_al.core.strategy import SCORE_SETTINGS, StrategyConfig
+from ray_al.score.functions.acquisition import (
+    Acquisition,
+    ClassStats,
+    LogitsAcquisition,
+    ViewsAcquisition,
 )
 from ray_al.score.functions.classes import class_maps, final_scores
-from ray_al.score.functions.custom import check_pixel_output, import_acquisition
-from ray_al.score.functions.dropquery import dropquery
-from ray_al.score.functions.edald import entropy_and_disagreement
-from ray_al.score.functions.equal import summed_entropy
-from ray_al.score.functions.mutual_information import (
-    expected_entropy,
-    mutual_information,
-    soft_vote_entropy,
+from ray_al.score.functions.custom import check_pixel_output, class_of_function
+
+
+class AcquisitionFamily(Family[Acquisition]):
+    """The family of acquisition functions; a user's own may also be a plain function of logits."""
+
+    def find(self, kind: str) -> type[Acquisition]:
+        """Return the class of that name.
+
+        Raises:
+            ConfigError: there is none, with the nearest known name; or the user's own function
+                cannot be imported or called.
+        """
+        if kind in self.kinds:
+            return super().find(kind)
+        if ":" not in kind:
+            near = difflib.get_close_matches(kind, self.kinds, n=1, cutoff=0.4)
+            known = ", ".join(self.kinds)
+            hint = f"did you mean {near[0]!r}?" if near else f"known names: {known}"
+            raise ConfigError(
+                f"{self.key} {kind!r}: unknown acquisition function; {hint} "
+                "(or package.module:function)"
+            )
+        found = import_function(
+            self.key, kind, wanted="a function of (N, C, H, W) logits that returns (N, H, W) scores"
+        )
+        if isinstance(found, type) and issubclass(found, Acquisition):
+            return super().find(kind)
+        return class_of_function(kind, found)
+
+
+_HERE = "ray_al.score.functions"
+FUNCTIONS = AcquisitionFamily(
+    "strategy.score",
+    Acquisition,
+    {
+        "random": f"{_HERE}.random:Random",
+        "least_confidence": f"{_HERE}.uncertainty:LeastConfidence",
+        "margin": f"{_HERE}.uncertainty:Margin",
+        "entropy": f"{_HERE}.entropy:Entropy",
+        "bvsb": f"{_HERE}.bvsb:BestVersusSecondBest",
+        "one_vs_rest": f"{_HERE}.one_vs_rest:OneVsRest",
+        "ripu": f"{_HERE}.ripu:RegionImpurity",
+        "equal": f"{_HERE}.equal:EquAL",
+        "disagreement": f"{_HERE}.mutual_information:Disagreement",
+        "soft_vote_entropy": f"{_HERE}.mutual_information:SoftVoteEntropy",
+        "bald": f"{_HERE}.mutual_information:Bald",
+        "dropquery": f"{_HERE}.dropquery:DropQuery",
+        "edald": f"{_HERE}.edald:EntropyAndDisagreement",
+        "qbc_kl": f"{_HERE}.mutual_information:QbcKullbackLeibler",
+        "vote_entropy": f"{_HERE}.votes:VoteEntropy",
+        "variation_ratio": f"{_HERE}.votes:VariationRatio",
+        "expected_entropy": f"{_HERE}.mutual_information:ExpectedEntropy",
+        "balent": f"{_HERE}.balent:BalancedEntropy",
+        "class_balanced": f"{_HERE}.class_weighted:ClassBalanced",
+        "class_balanced_pixels": f"{_HERE}.class_weighted:ClassBalancedPixels",
+        "pixbal": f"{_HERE}.class_weighted:PixBal",
+        "validation_gap": f"{_HERE}.class_weighted:ValidationGap",
+        "clasp": f"{_HERE}.class_weighted:ClaspEntropy",
+    },
+    takes_word=True,
 )
-from ray_al.score.functions.one_vs_rest import one_vs_rest
-from ray_al.score.functions.ripu import ripu
-from ray_al.score.functions.uncertainty import least_confidence, margin
-from ray_al.score.functions.votes import variation_ratio, vote_entropy
-from ray_al.score.shannon import entropy
-
-
-def _plain(score: Callable[[torch.Tensor], torch.Tensor]) -> PixelScore:
-    """A kernel that has no settings, as a row takes it."""
-    return lambda logits_NCHW, options: score(logits_NCHW)
-
-
-MEAN_P, MEAN_ENTROPY, VOTES = (
-    frozenset({"mean_p"}),
-    frozenset({"mean_entropy"}),
-    frozenset({"votes"}),
-)
-
-ACQUISITIONS: Mapping[str, Acquisition] = {
-    "random": Acquisition(paper="uniform, drawn from seed, cycle and region name", inputs="none"),
-    "least_confidence": Acquisition(paper="Lewis and Gale, SIGIR 1994", inputs="logits", pixel=_plain(least_confidence)),
-    "margin": Acquisition(paper="Scheffer et al., IDA 2001", inputs="logits", pixel=_plain(margin)),
-    "entropy": Acquisition(paper="Shannon, 1948; Settles, 2009", inputs="logits", pixel=_plain(entropy)),
-    "bvsb": Acquisition(paper="best versus second best: Cai et al., CVPR 2021", inputs="logits", pixel=_plain(bvsb)),
-    "one_vs_rest": Acquisition(paper="OREAL: Wu et al., WACV 2025", inputs="logits", pixel=_plain(one_vs_rest), aggregation="max"),
-    "ripu": Acquisition(
-        paper="RIPU: Xie et al., CVPR 2022", inputs="logits", pixel=lambda logits, options: ripu(logits, options.radius), windowed=True,
-        settings=("radius",),
-    ),
-    "equal": Acquisition(paper="EquAL: Golestaneh and Kitani, BMVC 2020", inputs="transforms", views=summed_entropy, wants=MEAN_ENTROPY),
-    "disagreement": Acquisition(
-        paper="mutual information over transforms, an extension of EquAL",
-        inputs="transforms", views=mutual_information, wants=MEAN_P | MEAN_ENTROPY,
-    ),
-    "soft_vote_entropy": Acquisition(
-        paper="entropy of the mean of passes: Gal et al., ICML 2017", inputs="passes", views=soft_vote_entropy, wants=MEAN_P
-    ),
-    "bald": Acquisition(
-        paper="Houlsby et al., 2011; Gal et al., ICML 2017", inputs="passes", views=mutual_information, wants=MEAN_P | MEAN_ENTROPY
-    ),
-    "dropquery": Acquisition(
-        paper="DropQuery: Gupte et al., TMLR 2024 (arXiv 2401.14555)", inputs="passes", views=dropquery, wants=VOTES | {"plain"}
-    ),
-    "edald": Acquisition(
-        paper="eDALD: Kim et al., NeurIPS 2025 (arXiv 2510.22229)",
-        inputs="passes", views=entropy_and_disagreement, wants=MEAN_P | MEAN_ENTROPY | {"plain"},
-    ),
-    "qbc_kl": Acquisition(
-        paper="McCallum and Nigam, ICML 1998; equals bald", inputs="passes", views=mutual_information, wants=MEAN_P | MEAN_ENTROPY
-    ),
-    "vote_entropy": Acquisition(paper="Dagan and Engelson, ICML 1995", inputs="passes", views=vote_entropy, wants=VOTES),
-    "variation_ratio": Acquisition(paper="Freeman, 1965; Gal et al., ICML 2017", inputs="passes", views=variation_ratio, wants=VOTES),
-    "expected_entropy": Acquisition(paper="mean entropy of passes", inputs="passes", views=expected_entropy, wants=MEAN_ENTROPY),
-    "balent": Acquisition(
-        paper="BalEntAcq: Woo, ICLR 2023", inputs="passes", views=balanced_entropy, wants=frozenset({"mean_p", "var_p"}), signed=True
-    ),
-    "class_balanced": Acquisition(
-        paper="RevSpx: Cai et al., CVPR 2021", inputs="logits", pixel=_plain(bvsb), attribution="dominant", weights=region_balance
-    ),
-    "class_balanced_pixels": Acquisition(
-        paper="ASAL: Kim et al., ICCV 2023", inputs="logits", pixel=_plain(bvsb), attribution="dominant", weights=pixel_balance
-    ),
-    "pixbal": Acquisition(
-        paper="MulActSeg: Hwang et al., NeurIPS 2023", inputs="logits", pixel=_plain(bvsb), attribution="hard", weights=probability_balance,
-        settings=("nu",),
-    ),
-    "validation_gap": Acquisition(
-        paper="DCAU-AL, 2026 (arXiv 2604.08965)", inputs="logits", pixel=_plain(entropy), attribution="hard", weights=iou_gap
-    ),
-    "clasp": Acquisition(paper="ClaSP PE of nnActive, 2026", inputs="logits", pixel=_plain(entropy), attribution="soft"),
-}  # fmt: skip
-
-
-def list_acquisitions() -> list[dict[str, str]]:
-    """Name and source of every acquisition function."""
-    return [{"name": name, "paper": row.paper} for name, row in ACQUISITIONS.items()]
 
 
 def find_acquisition(name: str) -> Acquisition:
-    """The function of that name: of the table, or the user's own `package.module:function`.
+    """Return the function of that name with its default settings.
+
+    Args:
+        name: a name of the table, or `package.module:function` or `package.module:Class` for a
+            user's own.
 
     Raises:
-        ConfigError: there is none; the nearest known name is given, or what is wrong with the user's.
+        ConfigError: there is none; the message gives the nearest known name, or the fault of the
+            user's own.
     """
-    if ":" in name:
-        return import_acquisition(name)
-    if name in ACQUISITIONS:
-        return ACQUISITIONS[name]
-    near = difflib.get_close_matches(name, ACQUISITIONS, n=1, cutoff=0.4)
-    hint = f"did you mean {near[0]!r}?" if near else "known names: " + ", ".join(ACQUISITIONS)
-    raise ConfigError(
-        f"strategy.score {name!r}: unknown acquisition function; {hint} (or package.module:function)"
-    )
+    return FUNCTIONS.find(name).model_validate({"kind": name})
+
+
+def open_acquisition(strategy: StrategyConfig) -> Acquisition:
+    """Return the function of a strategy with the settings that the strategy gives it.
+
+    Raises:
+        ConfigError: as `find_acquisition`.
+    """
+    given = {key: value for key in SCORE_SETTINGS if (value := getattr(strategy, key)) is not None}
+    return FUNCTIONS.find(strategy.score).model_validate({"kind": strategy.score, **given})
+
+
+ACQUISITIONS: Mapping[str, Acquisition] = {kind: find_acquisition(kind) for kind in FUNCTIONS.kinds}
+"""The built-in functions with their default settings, by name."""
+
+
+def list_acquisitions() -> list[dict[str, str]]:
+    """Return the name and source of every built-in acquisition function."""
+    return [{"name": name, "paper": function.paper} for name, function in ACQUISITIONS.items()]
 
 
 __all__ = [
     "ACQUISITIONS",
+    "FUNCTIONS",
     "Acquisition",
     "ClassStats",
-    "ScoreOptions",
+    "LogitsAcquisition",
+    "ViewsAcquisition",
     "check_pixel_output",
     "class_maps",
     "final_scores",
     "find_acquisition",
     "list_acquisitions",
+    "open_acquisition",
 ]

@@ -1,12 +1,15 @@
-"""What an acquisition function is: a row of the table, and the values that its parts take."""
+"""Provide the bases of acquisition functions: one class per function, its settings as fields."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
-from typing import Literal
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
 
+from ray_al.core.section import Section
+from ray_al.core.strategy import SCORE_SETTINGS
 from ray_al.score.views import Views
 
 Inputs = Literal["none", "logits", "transforms", "passes"]
@@ -14,29 +17,18 @@ Attribution = Literal["none", "dominant", "hard", "soft"]
 
 
 @dataclass(frozen=True)
-class ScoreOptions:
-    """Settings that functions share.
-
-    Attributes:
-        radius: of RIPU's window, in pixels of the logits.
-        nu: of PixBal's weights, how much a frequent class is held back.
-    """
-
-    radius: int = 1
-    nu: float = 6.0
-
-
-@dataclass(frozen=True)
 class ClassStats:
-    """The pool by class, as the present model sees it; float64. Images whose regions are all labelled are no longer scored and not in it.
+    """Statistics of the pool by class, as the current model predicts it; float64.
+
+    Images whose regions are all labelled are no longer scored, so they do not count.
 
     Attributes:
         mean_probability: (C,) mean of p_c over all pixels.
         dominant_regions: (C,) share of regions whose dominant class is c.
         dominant_pixels: (C,) share of pixels in regions whose dominant class is c.
-        iou: (C,) on the validation set, nan where unknown.
-        score_min: lowest region score of the pool before weights.
-        score_max: highest one.
+        iou: (C,) on the validation set, nan if unknown.
+        score_min: lowest region score of the pool before class weights.
+        score_max: highest region score of the pool before class weights.
     """
 
     mean_probability: np.ndarray
@@ -47,60 +39,92 @@ class ClassStats:
     score_max: float
 
 
-PixelScore = Callable[[torch.Tensor, ScoreOptions], torch.Tensor]
-ViewScore = Callable[[Views], torch.Tensor]
-ClassWeights = Callable[[ClassStats, ScoreOptions], np.ndarray]
+class Acquisition(Section):
+    """An acquisition function: it scores pixels, and higher means more worth labelling.
 
-
-@dataclass(frozen=True, kw_only=True)
-class Acquisition:
-    """A row of the table.
-
-    Attributes:
-        paper: its source.
-        inputs: what it looks at: nothing, the logits of one pass, or `Views` over transforms of the image or over stochastic passes.
-        pixel: (N, C, H, W) logits to an (N, H, W) score; where inputs is `logits`.
-        views: `Views` to an (N, H, W) score; where inputs is `transforms` or `passes`.
-        wants: what `views` reads.
-        aggregation: how a region's pixels become its score by default: mean, sum, max or top_share.
-        attribution: how a region's score is divided among classes: not, to its dominant class, by each pixel's predicted class
-            (`hard`), or by each pixel's probabilities (`soft`).
-        weights: (C,) of the classes; None leaves the score as it is.
-        windowed: whether a pixel's score is that of the window around it already.
-        signed: whether scores may be below 0.
-        settings: the fields of `ScoreOptions` that it reads.
+    Derive a function that compares several predictions from `ViewsAcquisition`, one that needs a
+    single prediction from `LogitsAcquisition`. Both declare their own settings as fields.
     """
 
-    paper: str
-    inputs: Inputs
-    pixel: PixelScore | None = None
-    views: ViewScore | None = None
-    wants: frozenset[str] = frozenset()
-    aggregation: str = "mean"
-    attribution: Attribution = "none"
-    weights: ClassWeights | None = None
-    windowed: bool = False
-    signed: bool = False
-    settings: tuple[str, ...] = ()
+    kind: str
+    """Name of the function, or `package.module:name` for your own."""
+    paper: ClassVar[str] = ""
+    """Its source, for `ray-al strategies`."""
+    inputs: ClassVar[Inputs] = "none"
+    """Its input: nothing, the logits of one pass, or `Views` over transforms of the image or over
+    stochastic passes."""
+    wants: ClassVar[frozenset[str]] = frozenset()
+    """The statistics of `Views` that it reads."""
+    aggregation: ClassVar[Literal["mean", "max"]] = "mean"
+    """How the scores of a region's pixels become the region's score under `aggregation: auto`."""
+    attribution: ClassVar[Attribution] = "none"
+    """How a region's score is divided among classes: not at all, to its dominant class, by the
+    predicted class of each pixel (`hard`), or by the probabilities of each pixel (`soft`)."""
+    weighs_classes: ClassVar[bool] = False
+    """Whether `class_weights` changes scores once the whole pool has been seen."""
+    windowed: ClassVar[bool] = False
+    """Whether a pixel's score already describes the window around it."""
+    signed: ClassVar[bool] = False
+    """Whether scores may be below 0."""
 
     @property
     def needs_model(self) -> bool:
+        """Whether it looks at the predictions of a model."""
         return self.inputs != "none"
 
-    def reads(self, key: str) -> bool:
-        """Whether a setting of `strategy` changes what this function gives."""
-        if key in _OF_INPUTS:
-            return self.inputs in _OF_INPUTS[key]
-        return key not in _OF_FUNCTIONS or key in self.settings
+    @classmethod
+    def reads(cls, key: str) -> bool:
+        """Return whether a setting of `strategy` can change the scores of this function."""
+        if key in _READ_BY_INPUTS:
+            return cls.inputs in _READ_BY_INPUTS[key]
+        return key not in SCORE_SETTINGS or key in cls.model_fields
+
+    def score_logits(self, logits_NCHW: torch.Tensor) -> torch.Tensor:
+        """Score each pixel, (N, H, W), from the logits of one pass.
+
+        Called if `inputs` is `logits`.
+        """
+        raise NotImplementedError
+
+    def score_views(self, views: Views) -> torch.Tensor:
+        """Score each pixel, (N, H, W), from several predictions.
+
+        Called if `inputs` is `transforms` or `passes`.
+        """
+        raise NotImplementedError
+
+    def class_weights(self, stats: ClassStats) -> np.ndarray:
+        """Return the weight of each class, float64 (C,). Called if `weighs_classes`."""
+        raise NotImplementedError
 
 
-_OF_INPUTS: Mapping[str, tuple[Inputs, ...]] = {
+class LogitsAcquisition(Acquisition):
+    """Base of functions that score the logits of one pass."""
+
+    inputs: ClassVar[Inputs] = "logits"
+
+    @abstractmethod
+    def score_logits(self, logits_NCHW: torch.Tensor) -> torch.Tensor:
+        """Score each pixel, (N, H, W), from its float32 logits."""
+        raise NotImplementedError
+
+
+class ViewsAcquisition(Acquisition):
+    """Base of functions that compare several predictions of an image."""
+
+    inputs: ClassVar[Inputs] = "passes"
+
+    @abstractmethod
+    def score_views(self, views: Views) -> torch.Tensor:
+        """Score each pixel, (N, H, W), from the statistics that `wants` names."""
+        raise NotImplementedError
+
+
+_READ_BY_INPUTS: Mapping[str, tuple[Inputs, ...]] = {
     "temperature": ("logits", "transforms", "passes"),
     "aggregation": ("logits", "transforms", "passes"),
     "top_share": ("logits", "transforms", "passes"),
     "transforms": ("transforms",),
     "passes": ("passes",),
 }
-"""Settings of `strategy` that follow from what a function looks at."""
-_OF_FUNCTIONS = frozenset(field.name for field in fields(ScoreOptions))
-"""Settings of `strategy` that a function has for itself; its row says so."""
+"""Settings of `strategy` that functions share, with the kinds of input for which they count."""

@@ -1,12 +1,30 @@
-"""Best versus second best as a ratio: Cai et al., CVPR 2021 (RevSpx), after Joshi et al., CVPR 2009, who take the difference."""
+"""Score pixels by best versus second best, as a ratio: Cai et al., CVPR 2021 (RevSpx).
+
+Joshi et al., CVPR 2009, who introduced the comparison, take the difference.
+"""
+
+from typing import ClassVar
 
 import torch
 
+from ray_al.score.functions.acquisition import LogitsAcquisition
+
+
+class BestVersusSecondBest(LogitsAcquisition):
+    """Ratio of the second highest probability to the highest."""
+
+    paper: ClassVar[str] = "best versus second best: Cai et al., CVPR 2021"
+
+    def score_logits(self, logits_NCHW: torch.Tensor) -> torch.Tensor:
+        """Return `bvsb`."""
+        return bvsb(logits_NCHW)
+
 
 def bvsb(logits_NCHW: torch.Tensor) -> torch.Tensor:
-    """p_(2) / p_(1), in [0, 1]; 0 with one class.
+    """Return p_(2) / p_(1), (N, H, W), in [0, 1]; 0 if there is one class.
 
-    Taken as exp(z_(2) - z_(1)) of the logits z, which is the same and loses nothing where p_(1) rounds to 1.
+    Computed as exp(z_(2) - z_(1)) from the logits z: the same value, without the loss of precision
+    when p_(1) rounds to 1.
 
     >>> bvsb(torch.zeros(1, 4, 1, 1)).item()
     1.0

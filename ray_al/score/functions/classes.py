@@ -1,20 +1,23 @@
-"""From pixel scores and predictions to class-aware region scores."""
+"""Turn pixel scores and predictions into class-aware region scores."""
 
 import numpy as np
 import torch
 
-from ray_al.score.functions.acquisition import Acquisition, Attribution, ClassStats, ScoreOptions
+from ray_al.score.functions.acquisition import Acquisition, Attribution, ClassStats
 
 
 def class_maps(
     scores_NHW: torch.Tensor, p_NCHW: torch.Tensor, attribution: Attribution
 ) -> torch.Tensor:
-    """Each pixel's score divided among the classes, (N, C, H, W); its region means are `class_scores` of `final_scores`.
+    """Divide the score of each pixel among the classes, (N, C, H, W).
+
+    The means over regions are the `class_scores` that `final_scores` takes.
 
     Args:
-        scores_NHW: s(u).
-        p_NCHW: the predicted probabilities.
-        attribution: `hard`: s(u) goes to argmax_c p_c(u), the lowest class of equals; `soft`: class c takes s(u) p_c(u).
+        scores_NHW: score s(u) of each pixel u.
+        p_NCHW: predicted probabilities.
+        attribution: `hard` gives s(u) to argmax_c p_c(u), the lowest class among equals; `soft`
+            gives s(u) p_c(u) to each class c.
     """
     if attribution == "soft":
         return scores_NHW[:, None] * p_NCHW
@@ -29,32 +32,33 @@ def final_scores(
     class_scores: np.ndarray | None,
     stats: ClassStats,
     acquisition: Acquisition,
-    options: ScoreOptions,
 ) -> np.ndarray:
-    """Region scores with the class weights that need the whole pool's statistics.
+    """Return region scores with the class weights, which need statistics of the whole pool.
 
-    With attribution `dominant` the scores are first rescaled to [0, 1] over the pool (RevSpx, Cai et al., CVPR 2021); where they are all
-    equal each is 1, so that the classes decide. With `hard` and `soft` the classes' scores are added up by weight.
+    For attribution `dominant`, scores are first rescaled to [0, 1] over the pool (RevSpx, Cai et
+    al., CVPR 2021). If all are equal, each becomes 1, and the classes decide. For `hard` and
+    `soft`, the result is the weighted sum of the scores by class.
 
     Args:
         scores: float64 (R,) before weights.
-        dominant: int (R,) class with most area; for attribution `dominant`.
+        dominant: int (R,) class with the largest area; for attribution `dominant`.
         class_scores: float64 (R, C) region means by class; for `hard` and `soft`.
         stats: of the pool.
-        acquisition: of the scores.
-        options: of the weights.
+        acquisition: the function that gave the scores.
 
     Returns:
-        float32 (R,); a row depends on nothing but itself and `stats`.
+        float32 (R,); each row depends only on itself and on `stats`.
     """
-    if acquisition.weights is None:
+    if not acquisition.weighs_classes:
         return scores.astype(np.float32)
-    weights = acquisition.weights(stats, options)
+    weights = acquisition.class_weights(stats)
     if acquisition.attribution == "dominant":
         assert dominant is not None
         span = stats.score_max - stats.score_min
         rescaled = (scores - stats.score_min) / span if span > 0 else np.ones_like(scores)
-        return (rescaled * weights[dominant]).astype(np.float32)
+        weighted: np.ndarray = rescaled * weights[dominant]
+        return weighted.astype(np.float32)
     assert class_scores is not None
     # Not a matrix product: its rounding may change with the number of rows.
-    return (np.ascontiguousarray(class_scores) * weights).sum(axis=1).astype(np.float32)
+    totals: np.ndarray = (np.ascontiguousarray(class_scores) * weights).sum(axis=1)
+    return totals.astype(np.float32)

@@ -1,21 +1,28 @@
-"""How often a prediction changes under dropout of the features: the first step of DropQuery.
+"""Score pixels by how often dropout changes their class: the first step of DropQuery.
 
-Gupte et al., TMLR 2024, arXiv 2401.14555. There a whole image is a candidate where more than half of
-the draws predict another class than its features as they are. Here a pixel's score is that share of
-draws, and a region's the mean over its pixels: above 0.5, more than half of all predictions in it
-change. How many regions count as candidates, `strategy.batch.factor` says, as most regions hold some
-pixels that change. Not confirmed: 3 draws, from memory of the paper.
+Gupte et al., TMLR 2024 (arXiv 2401.14555) make a whole image a candidate if more than half of the
+draws predict another class than its unchanged features. Here the score of a pixel is that share of
+draws, and the score of a region is the mean over its pixels: above 0.5, more than half of all
+predictions in the region change. Since most regions hold some pixels that change,
+`strategy.batch.factor` sets how many regions are candidates. Not confirmed: 3 draws, from memory of
+the paper.
 """
+
+from typing import ClassVar
 
 import torch
 
+from ray_al.score.functions.acquisition import ViewsAcquisition
 from ray_al.score.views import Views
 
 
-def dropquery(views: Views) -> torch.Tensor:
-    """The share of passes whose class is another than the plain pass's, (N, H, W), in [0, 1].
+class DropQuery(ViewsAcquisition):
+    """Share of passes whose class differs from that of the plain pass."""
 
-    Of equal logits the lowest class counts.
-    """
-    same = views.votes.gather(1, views.plain.argmax(1, keepdim=True))
-    return 1 - same[:, 0]
+    paper: ClassVar[str] = "DropQuery: Gupte et al., TMLR 2024 (arXiv 2401.14555)"
+    wants: ClassVar[frozenset[str]] = frozenset({"votes", "plain"})
+
+    def score_views(self, views: Views) -> torch.Tensor:
+        """Return that share, in [0, 1]; among equal logits the lowest class counts."""
+        same = views.votes.gather(1, views.plain.argmax(1, keepdim=True))
+        return 1 - same[:, 0]

@@ -1,18 +1,37 @@
-"""RIPU: Xie et al., CVPR 2022 (arXiv 2111.12940), "Towards Fewer Annotations"."""
+"""Score pixels by RIPU: Xie et al., CVPR 2022 (arXiv 2111.12940), "Towards Fewer Annotations"."""
 
 import math
+from typing import ClassVar
 
 import torch
 from torch.nn.functional import avg_pool2d, one_hot
 
+from ray_al.core.strategy import WindowRadius
+from ray_al.score.functions.acquisition import LogitsAcquisition
 from ray_al.score.shannon import entropy, entropy_of_shares
 
 
-def ripu(logits_NCHW: torch.Tensor, radius: int) -> torch.Tensor:
-    """Region impurity times prediction uncertainty of the window around each pixel, (N, H, W), in [0, 1]; 0 with one class.
+class RegionImpurity(LogitsAcquisition):
+    """Region impurity times prediction uncertainty of the window around each pixel."""
 
-    Impurity is H(q) / ln C, q the shares of predicted classes in the window of (2 radius + 1)^2 pixels; uncertainty is the window's mean
-    of H(p) / ln C. At an image's border the window is what of it lies in the image. The author's code divides by ln 19 always.
+    paper: ClassVar[str] = "RIPU: Xie et al., CVPR 2022"
+    windowed: ClassVar[bool] = True
+
+    radius: WindowRadius = 1
+    """Radius of the window, which is 2 * radius + 1 pixels of the logits wide."""
+
+    def score_logits(self, logits_NCHW: torch.Tensor) -> torch.Tensor:
+        """Return `ripu` with the window's radius."""
+        return ripu(logits_NCHW, self.radius)
+
+
+def ripu(logits_NCHW: torch.Tensor, radius: int) -> torch.Tensor:
+    """Return impurity times uncertainty of each pixel's window, (N, H, W), in [0, 1].
+
+    Impurity is H(q) / ln C, q being the shares of predicted classes in the window of
+    (2 radius + 1)^2 pixels; uncertainty is the mean of H(p) / ln C over the window. At the border,
+    only the part of the window inside the image counts. The score is 0 if there is one class. The
+    authors' code divides by ln 19 whatever the number of classes.
 
     Args:
         logits_NCHW: float (N, C, H, W).
@@ -28,7 +47,10 @@ def ripu(logits_NCHW: torch.Tensor, radius: int) -> torch.Tensor:
 
 
 def window_mean(maps_NCHW: torch.Tensor, radius: int) -> torch.Tensor:
-    """Mean over the pixels that exist of each square window; along columns, then rows, which is the same for a rectangle."""
+    """Return the mean over the existing pixels of each square window, (N, C, H, W).
+
+    Means along columns and then along rows equal the mean over the rectangle.
+    """
     size = 2 * radius + 1
     columns = avg_pool2d(
         maps_NCHW, (size, 1), stride=1, padding=(radius, 0), count_include_pad=False

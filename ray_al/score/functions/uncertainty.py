@@ -1,10 +1,34 @@
-"""Uncertainty of one prediction: Lewis and Gale, SIGIR 1994 (least confidence); Scheffer et al., IDA 2001 (margin)."""
+"""Score pixels by the uncertainty of one prediction: least confidence and margin."""
+
+from typing import ClassVar
 
 import torch
 
+from ray_al.score.functions.acquisition import LogitsAcquisition
+
+
+class LeastConfidence(LogitsAcquisition):
+    """One minus the highest probability."""
+
+    paper: ClassVar[str] = "Lewis and Gale, SIGIR 1994"
+
+    def score_logits(self, logits_NCHW: torch.Tensor) -> torch.Tensor:
+        """Return `least_confidence`."""
+        return least_confidence(logits_NCHW)
+
+
+class Margin(LogitsAcquisition):
+    """One minus the difference between the two highest probabilities."""
+
+    paper: ClassVar[str] = "Scheffer et al., IDA 2001"
+
+    def score_logits(self, logits_NCHW: torch.Tensor) -> torch.Tensor:
+        """Return `margin`."""
+        return margin(logits_NCHW)
+
 
 def least_confidence(logits_NCHW: torch.Tensor) -> torch.Tensor:
-    """1 - max_c p_c, in [0, 1 - 1/C].
+    """Return 1 - max_c p_c, (N, H, W), in [0, 1 - 1/C].
 
     >>> least_confidence(torch.zeros(1, 4, 1, 1)).item()
     0.75
@@ -13,7 +37,7 @@ def least_confidence(logits_NCHW: torch.Tensor) -> torch.Tensor:
 
 
 def margin(logits_NCHW: torch.Tensor) -> torch.Tensor:
-    """1 - (p_(1) - p_(2)), in [0, 1].
+    """Return 1 - (p_(1) - p_(2)), (N, H, W), in [0, 1]; 0 if there is one class.
 
     >>> margin(torch.zeros(1, 4, 1, 1)).item()
     1.0

@@ -1,1 +1,1 @@
-"""What makes several predictions of one image: a kind is one file with one class; `PASSES` in core lists them."""
+"""Passes, which make several predictions of one image: one file per kind; `PASSES` lists them."""

@@ -1,4 +1,4 @@
-"""What passes share that differ in the maps which enter the head."""
+"""Provide the base of passes that differ in the maps entering the head."""
 
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -11,21 +11,22 @@ if TYPE_CHECKING:
 
     from ray_al.models.feature_noise import MapChange
 
-# PyTorch is imported where passes are made: a configuration names a kind in commands that need none of it.
+# PyTorch is imported only when passes are made: commands that just read a configuration, which
+# names a kind, start faster without it.
 
 
 class ChangedMaps(PassKind):
-    """Passes that change the backbone's maps, each in its own way, so that the backbone is computed once."""
+    """Passes that change the backbone's maps; the backbone is computed once for all of them."""
 
     changes_maps: ClassVar[bool] = True
 
     @abstractmethod
     def change(self) -> "MapChange":
-        """What a pass does to the maps."""
+        """Return the change that a pass makes to the maps."""
         raise NotImplementedError
 
     def check_network(self, network: "nn.Module") -> None:
-        """As `PassKind.check_network`: where the backbone ends must be known."""
+        """Refuse a network if the end of its backbone is not known."""
         from ray_al.models.split import SplitNetwork
 
         if not isinstance(network, SplitNetwork):
@@ -37,7 +38,7 @@ class ChangedMaps(PassKind):
     def open(
         self, network: "nn.Module", precision: Any, device: Any, *, seed: int, cycle: int
     ) -> PassNetwork:
-        """As `PassKind.open`."""
+        """Return the network of the passes; see `PassKind.open`."""
         from ray_al.models.split import SplitNetwork
         from ray_al.score.passes.networks import FeaturePasses
 

@@ -9,11 +9,12 @@ from ray_al.core.families.passes import PassKind, PassNetwork
 if TYPE_CHECKING:
     from torch import nn
 
-# PyTorch is imported where passes are made: a configuration names a kind in commands that need none of it.
+# PyTorch is imported only when passes are made: commands that just read a configuration, which
+# names a kind, start faster without it.
 
 
 class McDropout(PassKind):
-    """Dropout at scoring time, its masks the same for every image."""
+    """Dropout at scoring time; a pass uses the same masks for every image."""
 
     kind: Literal["dropout"] = "dropout"
     probability: Annotated[float, Field(gt=0, lt=1)] | None = None
@@ -28,7 +29,7 @@ class McDropout(PassKind):
     paper: ClassVar[str] = "MC-dropout: Gal and Ghahramani, ICML 2016"
 
     def check_network(self, network: "nn.Module") -> None:
-        """As `PassKind.check_network`."""
+        """Refuse a network without the named places."""
         from ray_al.models.dropout import with_dropout
 
         with_dropout(network, self.places, self.probability)
@@ -36,7 +37,7 @@ class McDropout(PassKind):
     def open(
         self, network: "nn.Module", precision: Any, device: Any, *, seed: int, cycle: int
     ) -> PassNetwork:
-        """As `PassKind.open`."""
+        """Return the network of the passes; see `PassKind.open`."""
         from ray_al.models.dropout import with_dropout
         from ray_al.models.split import trained_part
         from ray_al.score.passes.networks import StochasticNetwork

@@ -1,4 +1,4 @@
-"""Passes of models that are trained apart."""
+"""Passes of models that are trained separately."""
 
 from typing import ClassVar, Literal
 
@@ -6,7 +6,7 @@ from ray_al.core.families.passes import ModelPasses
 
 
 class Ensemble(ModelPasses):
-    """Models that are trained on the same labels from seeds of their own."""
+    """Models trained on the same labels with different seeds."""
 
     kind: Literal["ensemble"] = "ensemble"
 
@@ -15,5 +15,5 @@ class Ensemble(ModelPasses):
 
     @property
     def num_members(self) -> int:
-        """As `PassKind.num_members`."""
+        """The number of models trained per cycle."""
         return self.count

@@ -20,7 +20,7 @@ class FeatureDropout(ChangedMaps):
     paper: ClassVar[str] = "DropQuery: Gupte et al., TMLR 2024 (arXiv 2401.14555)"
 
     def change(self) -> "MapDropout":
-        """As `ChangedMaps.change`."""
+        """Return the dropout of channels."""
         from ray_al.models.feature_noise import MapDropout
 
         return MapDropout(self.probability)

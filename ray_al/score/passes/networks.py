@@ -1,4 +1,4 @@
-"""Many stochastic passes over a batch, what they have in common computed once."""
+"""Run many stochastic passes over a batch, computing their common part once."""
 
 import copy
 import logging
@@ -20,21 +20,21 @@ logger = logging.getLogger(__name__)
 
 
 class Halves(NamedTuple):
-    """A graph cut at its dropout layers: `back(*front(input))` is the whole."""
+    """A graph cut at its dropout layers: `back(*front(input))` equals the whole."""
 
     front: fx.GraphModule
     back: fx.GraphModule
     back_writes: bool
-    """Whether the back works in place, so that it needs values of its own."""
+    """Whether the back works in place, and so needs copies of its inputs."""
 
 
 class FeaturePasses:
-    """A network whose passes differ in the maps that enter its head.
+    """A network whose passes differ in the maps entering its head.
 
     Args:
         network: from `build_model`, with its weights, not yet prepared; it is changed in place.
-        change: what a pass does to the maps.
-        precision: as `prepare_network`.
+        change: the change that a pass makes to the maps.
+        precision: as for `prepare_network`.
         device: where to compute.
         seed: of the run.
         cycle: of the scores.
@@ -53,12 +53,12 @@ class FeaturePasses:
         self.change, self.seed, self.cycle = change, seed, cycle
         self.backbone: nn.Module | None = None
         if not network.is_frozen:
-            # A copy: where a part cannot be traced, it is prepared in place, and so would be the other.
+            # A copy: a part that cannot be traced is prepared in place, and the head would be too.
             self.backbone = prepare_network(_Backbone(copy.deepcopy(network)), precision, device)
         self.head = prepare_network(network.head_network(), precision, device)
 
     def prefix(self, given: NetworkInput) -> Maps:
-        """As `PassNetwork.prefix`: the maps (N, c, h, w)."""
+        """Return the maps (N, c, h, w) that all passes share; see `PassNetwork.prefix`."""
         if self.backbone is None:
             assert isinstance(given, tuple), "a frozen network is given maps"
             return given
@@ -66,8 +66,8 @@ class FeaturePasses:
         return maps
 
     def suffix(self, prefix: Maps, number: int | None) -> torch.Tensor:
-        """As `PassNetwork.suffix`."""
-        # Copied where nothing is changed, as the head may work in place.
+        """Return the logits of one pass; see `PassNetwork.suffix`."""
+        # Copied if nothing is changed, as the head may work in place.
         key = None if number is None else PassKey(self.seed, self.cycle, number)
         logits: torch.Tensor = self.head(
             _copied(prefix) if key is None else self.change(prefix, key)
@@ -76,18 +76,19 @@ class FeaturePasses:
 
 
 class _Backbone(nn.Module):
-    """From images (N, 3, H, W) to maps."""
+    """The part of a network from images (N, 3, H, W) to maps."""
 
     def __init__(self, network: SplitNetwork) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, images: torch.Tensor) -> Maps:
+        """Return the maps of images."""
         return self.network.maps(images)
 
 
 class StochasticNetwork:
-    """A network with `PassDropout` layers, whose part before the first dropout is computed once a batch.
+    """A network with `PassDropout` layers; the part before the first is computed once per batch.
 
     Args:
         network: with dropout (`with_dropout`), prepared (`prepare_network`) at any precision.
@@ -102,19 +103,20 @@ class StochasticNetwork:
         self.network, self.seed, self.cycle = network, seed, cycle
         if not any(isinstance(module, PassDropout) for module in network.modules()):
             raise ConfigError(
-                "strategy.passes.kind=dropout: the network has no dropout layer to differ by; name layers in strategy.passes.places"
+                "strategy.passes.kind=dropout: the network has no dropout layer to differ by; "
+                "name layers in strategy.passes.places"
             )
         self.halves = _halves(root_of(network))
 
     def prefix(self, given: NetworkInput) -> tuple[Any, ...]:
-        """As `PassNetwork.prefix`."""
+        """Return the values that all passes share; see `PassNetwork.prefix`."""
         if self.halves is None:
             return (given,)
         shared: tuple[Any, ...] = self.halves.front(given)
         return shared
 
     def suffix(self, prefix: tuple[Any, ...], number: int | None) -> torch.Tensor:
-        """As `PassNetwork.suffix`."""
+        """Return the logits of one pass; see `PassNetwork.suffix`."""
         if self.halves is None or self.halves.back_writes:
             prefix = _copied(prefix)
         with dropout_pass(self.seed, self.cycle, number):
@@ -134,19 +136,17 @@ def _copied(value: Any) -> Any:
 def _halves(root: nn.Module) -> Halves | None:
     try:
         traced = root if isinstance(root, fx.GraphModule) else trace(root)
-    except (
-        Exception
-    ) as error:  # whatever a network does that cannot be traced, its passes are right, only slower
+    except Exception as error:  # for any reason: untraced passes are right, only slower
         logger.warning("every pass computes the whole network, it cannot be traced: %s", error)
         return None
     return split_at_dropout(traced)
 
 
 def split_at_dropout(traced: fx.GraphModule) -> Halves:
-    """Cut a graph so that nodes which depend on no dropout are computed in front.
+    """Cut a graph so that nodes which depend on no dropout are computed in the front.
 
-    Where a node behind the first dropout works in place, only what was written before that dropout goes to the front: the order of the
-    steps is then the network's own, and nothing is read after it was overwritten.
+    If a node behind the first dropout works in place, only nodes before that dropout go to the
+    front. Steps then keep their order, and no value is read after it was overwritten.
 
     Raises:
         ConfigError: no dropout layer is called.
@@ -156,7 +156,8 @@ def split_at_dropout(traced: fx.GraphModule) -> Halves:
     positions = [position for position, node in enumerate(nodes) if _drops(node, modules)]
     if not positions:
         raise ConfigError(
-            "strategy.passes.places: no dropout layer lies between images and logits; name another layer"
+            "strategy.passes.places: no dropout layer lies between images and logits; "
+            "name another layer"
         )
     writes = any(_works_in_place(node, modules) for node in nodes[positions[0] :])
     behind: set[fx.Node] = set()
@@ -165,7 +166,7 @@ def split_at_dropout(traced: fx.GraphModule) -> Halves:
         if depends or node.op == "output" or (writes and position > positions[0]):
             behind.add(node)
     front = [node for node in nodes if node not in behind]
-    shared = [node for node in front if any(user in behind for user in node.users)]
+    shared = [node for node in front if not behind.isdisjoint(node.users)]
     return Halves(
         _front(traced, front, shared),
         _back(traced, [node for node in nodes if node in behind], shared),

@@ -19,7 +19,7 @@ class FeatureNoise(ChangedMaps):
     paper: ClassVar[str] = "after Kim et al., NeurIPS 2025 (arXiv 2510.22229)"
 
     def change(self) -> "MapNoise":
-        """As `ChangedMaps.change`."""
+        """Return the noise on the maps."""
         from ray_al.models.feature_noise import MapNoise
 
         return MapNoise(self.noise)

@@ -1,1 +1,1 @@
-"""Start rules: one file is one rule (`ray_al/core/families/start.py`)."""
+"""Start rules, which choose a start set: one file per rule; see `core/families/start.py`."""

@@ -7,11 +7,12 @@ from ray_al.select.starts.on_features import FeatureStart
 
 
 class CentroidsStart(FeatureStart):
-    """Of each of k clusters of all candidates the region nearest to its centre."""
+    """Takes the region nearest to the centre of each of k clusters of all candidates."""
 
     kind: Literal["centroids"] = "centroids"
     paper: ClassVar[str] = (
-        "nearest to k-means centres of the features of pretrained weights: Gupte et al., TMLR 2024 (arXiv 2401.14555)"
+        "nearest to k-means centres of the features of pretrained weights: "
+        "Gupte et al., TMLR 2024 (arXiv 2401.14555)"
     )
     batch: ClassVar[str] = "centroids"
     components: Number = 32
@@ -23,4 +24,5 @@ class CentroidsStart(FeatureStart):
 
     @property
     def batch_settings(self) -> dict[str, Any]:
+        """The batch rule as plain values; it clusters all candidates."""
         return {**super().batch_settings, "factor": None}

@@ -1,4 +1,4 @@
-"""Start balanced by class, as far as a model can tell that has seen a part of the start set."""
+"""Start with a set balanced by class, as predicted by a model trained on a part of that set."""
 
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class ClassAwareStart(RankedStart):
-    """A part that is drawn at random trains a model, which chooses the rest balanced by class."""
+    """Trains a model on a random part, which chooses the rest balanced by class."""
 
     kind: Literal["class_aware"] = "class_aware"
     paper: ClassVar[str] = "a random part trains a model, which chooses the rest balanced by class"
@@ -25,13 +25,21 @@ class ClassAwareStart(RankedStart):
 
     @property
     def seed_part(self) -> float:
+        """The share of the start set that is drawn at random."""
         return self.seed_share
 
     def strategy(self, later: StrategyConfig) -> StrategyConfig:
+        """Return a strategy that balances classes."""
         return later.of_start(score="class_balanced")
 
     def check(self, config: "RunConfig") -> None:
+        """Refuse sparse region kinds.
+
+        Raises:
+            ConfigError: with key, value and remedy.
+        """
         if config.regions.is_sparse:
             raise ConfigError(
-                f"budget.start_rule={self.kind!r}: regions.kind={config.regions.kind!r} has a region at every pixel; use random"
+                f"budget.start_rule={self.kind!r}: regions.kind={config.regions.kind!r} "
+                "has a region at every pixel; use random"
             )

@@ -1,4 +1,4 @@
-"""Start with a region of every image."""
+"""Start with one region of every image."""
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -11,14 +11,20 @@ if TYPE_CHECKING:
 
 
 class EqualPerImageStart(RankedStart):
-    """A random region of every image, then a second of every image, and so on."""
+    """Takes a random region of every image, then a second one of every image, and so on."""
 
     kind: Literal["equal_per_image"] = "equal_per_image"
     paper: ClassVar[str] = "random, a region of every image, then a second of every image"
     ranking = staticmethod(equal_per_image)
 
     def check(self, config: "RunConfig") -> None:
+        """Refuse region kinds whose regions do not follow from the size of an image.
+
+        Raises:
+            ConfigError: with key, value and remedy.
+        """
         if not config.regions.is_sized:
             raise ConfigError(
-                f"budget.start_rule={self.kind!r} needs regions of which an image's size tells all; regions.kind={config.regions.kind!r}: use random"
+                f"budget.start_rule={self.kind!r} needs regions that follow from the size of an "
+                f"image alone; regions.kind={config.regions.kind!r}: use random"
             )

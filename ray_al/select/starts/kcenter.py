@@ -8,7 +8,7 @@ from ray_al.select.starts.on_features import FeatureStart
 
 
 class KCenterStart(FeatureStart):
-    """The region farthest from all that were chosen, again and again."""
+    """Repeatedly takes the region farthest from all chosen ones."""
 
     kind: Literal["kcenter"] = "kcenter"
     paper: ClassVar[str] = (

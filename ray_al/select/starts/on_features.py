@@ -1,4 +1,4 @@
-"""What start rules share that compare the features of a model before it is trained."""
+"""Provide the base of start rules that compare features of a model before it is trained."""
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 
 class FeatureStart(StartRule):
-    """A batch rule chooses by features of pretrained weights, among regions that are drawn at random.
+    """Lets a batch rule choose by features of pretrained weights, among regions drawn at random.
 
-    The rule's settings are those of the batch rule called `batch`, as far as they are fields here.
+    The rule's settings are those of the batch rule named by `batch`, as far as they are fields
+    here.
     """
 
     needs: ClassVar[str] = "features of pretrained weights"
@@ -23,14 +24,16 @@ class FeatureStart(StartRule):
     batch: ClassVar[str]
     """The kind of the batch rule."""
     default_layer: ClassVar[str | None] = "backbone_maps"
-    """Where `strategy.feature_layer` is not set.
+    """The layer if `strategy.feature_layer` is not set.
 
-    The last layer, the default elsewhere, belongs to the head, which is random before it is trained.
+    The default elsewhere, the last layer, belongs to the head, which is random before it is
+    trained.
     """
     candidates: Count = 100_000
     """Number of regions, drawn at random, among which the rule chooses."""
 
     def strategy(self, later: StrategyConfig) -> StrategyConfig:
+        """Return a strategy with the batch rule on random scores."""
         batch = BATCH_RULES.parse(self.batch_settings)
         return later.of_start(batch=batch, feature_layer=later.feature_layer or self.default_layer)
 
@@ -40,6 +43,11 @@ class FeatureStart(StartRule):
         return {**self.model_dump(), "kind": self.batch}
 
     def check(self, config: "RunConfig") -> None:
+        """Refuse a model without pretrained weights.
+
+        Raises:
+            ConfigError: with key, value and remedy.
+        """
         if config.model.weights == "none":
             raise ConfigError(
                 f"budget.start_rule={self.kind!r} compares features of the untrained model, "

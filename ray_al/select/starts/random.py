@@ -7,7 +7,7 @@ from ray_al.select.starts.ranked import RankedStart
 
 
 class RandomStart(RankedStart):
-    """Any region with equal chance, drawn from seed and region name."""
+    """Takes any region with equal probability, drawn from seed and region name."""
 
     kind: Literal["random"] = "random"
     paper: ClassVar[str] = "uniform, drawn from seed and region name"

@@ -1,4 +1,4 @@
-"""Start with the strategy itself, on an untrained model."""
+"""Start with the strategy itself, applied to an untrained model."""
 
 from typing import ClassVar, Literal
 
@@ -7,7 +7,7 @@ from ray_al.core.strategy import StrategyConfig
 
 
 class ScoredStart(StartRule):
-    """The run's strategy chooses by what the untrained model predicts, as EquAL does."""
+    """Lets the strategy of the run choose by the untrained model's predictions, as EquAL does."""
 
     kind: Literal["scored"] = "scored"
     paper: ClassVar[str] = "the untrained model's scores: EquAL"
@@ -15,4 +15,5 @@ class ScoredStart(StartRule):
     follows_strategy: ClassVar[bool] = True
 
     def strategy(self, later: StrategyConfig) -> StrategyConfig:
+        """Return the strategy of the run."""
         return later

@@ -7,11 +7,12 @@ from ray_al.select.starts.on_features import FeatureStart
 
 
 class TypicalityStart(FeatureStart):
-    """The most typical region of each cluster, the largest clusters first."""
+    """Takes the most typical region of each cluster, the largest clusters first."""
 
     kind: Literal["typicality"] = "typicality"
     paper: ClassVar[str] = (
-        "the most typical of each cluster of the features of pretrained weights: Hacohen et al., ICML 2022 (arXiv 2202.02794)"
+        "the most typical of each cluster of the features of pretrained weights: "
+        "Hacohen et al., ICML 2022 (arXiv 2202.02794)"
     )
     batch: ClassVar[str] = "typiclust"
     clusters: Count = 500

@@ -1,0 +1,32 @@
+"""Modules of a package import each other in one direction, imports in functions included."""
+
+import ast
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def imports_of(path, modules):
+    """Names of the `modules` that a file imports, at its top or anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        for alias in node.names:
+            inner = f"{node.module}.{alias.name}"
+            found.add(inner if inner in modules else node.module)
+    return found & modules.keys()
+
+
+@pytest.mark.parametrize("package", ["score", "select"])
+def test_imports_form_no_circle(package):
+    paths = (ROOT / "ray_al" / package).rglob("*.py")
+    names = {path: path.relative_to(ROOT).with_suffix("").parts for path in paths}
+    modules = {".".join(parts).removesuffix(".__init__"): path for path, parts in names.items()}
+    assert len(modules) > 20
+    graph = {name: imports_of(path, modules) for name, path in modules.items()}
+    order = list(TopologicalSorter(graph).static_order())  # raises CycleError where there is one
+    assert set(order) == modules.keys()
