@@ -28,8 +28,11 @@ def code_digest() -> str:
     the results would differ.
     """
     root = Path(__file__).parents[1]
+    files: list[Path] = []
+    for part in PARTS:
+        files += (root / part).rglob("*.py")
     digest = hashlib.sha256()
-    for file in sorted(path for part in PARTS for path in (root / part).rglob("*.py")):
+    for file in sorted(files):
         content = file.read_bytes()
         digest.update(f"{file.relative_to(root).as_posix()} {len(content)}\n".encode() + content)
     return digest.hexdigest()[:12]

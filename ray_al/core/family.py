@@ -42,7 +42,10 @@ class Family(Generic[Variant]):
         *,
         takes_word: bool = False,
     ) -> None:
-        self.key, self.base, self.kinds, self.default = key, base, dict(kinds), default
+        self.key = key
+        self.base = base
+        self.kinds = dict(kinds)
+        self.default = default
         self.takes_word = takes_word
 
     def find(self, kind: str) -> type[Variant]:

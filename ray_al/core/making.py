@@ -26,12 +26,12 @@ class Kind:
     Attributes:
         noun: its name in messages.
         last: the file that is written last; with it the directory is complete.
-        go_on: the command that then continues it.
+        resume: the command that then continues it.
     """
 
     noun: str
     last: str
-    go_on: str
+    resume: str
 
 
 def check_new(storage: Storage, out: str, kind: Kind) -> None:
@@ -108,7 +108,7 @@ def _what_is_there(storage: Storage, out: str, kind: Kind) -> str:
     # Read the claim before the look at `last`: it is removed once `last` exists.
     rest = unfinished(storage, kind)
     if storage.exists(kind.last):
-        return f"exists already; give a new directory, or go on with `{kind.go_on} {out}`"
+        return f"exists already; give a new directory, or continue with `{kind.resume} {out}`"
     return f"exists already; give a new directory ({rest})"
 
 

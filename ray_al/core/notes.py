@@ -26,7 +26,7 @@ def read_note(storage: Storage, name: str) -> dict[str, Any]:
         return {}
     if not isinstance(values, dict):
         logger.warning(
-            "%s: passed over, as it holds %s where keys and values are expected",
+            "%s: passed over, as it holds %s instead of keys and values",
             storage.uri(name),
             type(values).__name__,
         )

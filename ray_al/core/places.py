@@ -19,7 +19,7 @@ _CREDENTIALS = (
     "give credentials that may read and write there (of S3: AWS_ACCESS_KEY_ID, "
     "AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL); every node needs them"
 )
-_MAKE_SPACE = "make space, then run the command again (`ray-al resume` goes on with a run)"
+_MAKE_SPACE = "make space, then run the command again (`ray-al resume` continues a run)"
 _PERMISSION = (
     "permission is denied",
     "give another place, or change who may read and write there",
@@ -132,7 +132,7 @@ def is_folder(place: str) -> bool:
         StorageError: the store cannot be reached or refuses access.
     """
     fs, path = open_place(place)
-    with told(place):
+    with storage_errors(place):
         try:
             fs.info(path)
         except FileNotFoundError as error:
@@ -156,7 +156,7 @@ def make_folders(path: str) -> None:
 
 
 @contextlib.contextmanager
-def told(place: str, *, missing: bool = False) -> Iterator[None]:
+def storage_errors(place: str, *, missing: bool = False) -> Iterator[None]:
     """Turn exceptions that a store's client raises in the block into a StorageError of one line.
 
     FileExistsError passes, as it is an answer; so do exceptions that show a fault of our own code.
@@ -216,7 +216,7 @@ def storage_error(error: BaseException, place: str) -> StorageError:
         return StorageError(f"{place}: the store refuses access ({_text(error)}); {_CREDENTIALS}")
     if status in RETRIED_STATUS:
         return StoreUnavailableError(
-            f"{place}: the store answers {status} ({_text(error)}); go on when it answers again"
+            f"{place}: the store answers {status} ({_text(error)}); continue when it answers again"
         )
     if kinds & _UNREACHABLE or isinstance(error, TimeoutError):
         return StoreUnavailableError(_unreachable(place, error))
@@ -258,7 +258,10 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 def _kinds(error: BaseException) -> set[str]:
     """Return the names of all its classes; the packages that define the classes may be missing."""
-    return {kind.__name__ for cause in _causes(error) for kind in type(cause).__mro__}
+    names: set[str] = set()
+    for cause in _causes(error):
+        names.update(kind.__name__ for kind in type(cause).__mro__)
+    return names
 
 
 def _codes(error: BaseException) -> set[str]:

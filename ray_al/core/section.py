@@ -67,13 +67,13 @@ def leaves(annotation: Any) -> Iterator[Any]:
         yield from leaves(argument)
 
 
-def _holds_boolean(value: Any) -> bool:
+def _holds_boolean(value: object) -> bool:
     return isinstance(value, bool) or (
         isinstance(value, list | tuple) and any(map(_holds_boolean, value))
     )
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """Return a value as text for a message, shortened to about 120 characters."""
     text = repr(value)
     return text if len(text) <= 120 else f"{text[:100]}... ({len(text)} characters)"

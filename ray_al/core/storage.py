@@ -14,7 +14,7 @@ from typing import Literal
 
 from ray_al.core import disk
 from ray_al.core.errors import ConfigError, StorageError
-from ray_al.core.places import is_status, open_place, protocol_of, told
+from ray_al.core.places import is_status, open_place, protocol_of, storage_errors
 from ray_al.core.reading import ABSENT, retried
 from ray_al.core.types import FileRef
 
@@ -65,7 +65,7 @@ class Storage:
         On an object store, a folder exists while a file is below it.
         """
         path = self.path(name)
-        with told(self.uri(name)):
+        with storage_errors(self.uri(name)):
             if self.is_local:
                 return disk.exists(path)
             self.fs.invalidate_cache()
@@ -120,7 +120,7 @@ class Storage:
 
     def list(self, folder: str) -> list[str]:
         """Return the names of the files in `folder`, sorted; empty if it does not exist."""
-        with told(self.uri(folder)):
+        with storage_errors(self.uri(folder)):
             self.fs.invalidate_cache()
             try:
                 paths = self.fs.ls(self.path(folder), detail=False)
@@ -131,7 +131,7 @@ class Storage:
 
     def replace(self, name: str, data: bytes) -> None:
         """Write `name`, replacing an existing file in one step."""
-        with told(self.uri(name)):
+        with storage_errors(self.uri(name)):
             if self.is_local:
                 disk.write(self.path(name), data, os.replace)
             else:
@@ -143,7 +143,7 @@ class Storage:
         Raises:
             FileExistsError: the name is taken.
         """
-        with told(self.uri(name)):
+        with storage_errors(self.uri(name)):
             self._create(self.path(name), data)
 
     def create_own(self, name: str, data: bytes) -> None:
@@ -185,7 +185,7 @@ class Storage:
         Each object is removed by its name: fsspec's `rm` expands patterns, and would remove files
         of other runs too.
         """
-        with told(self.uri(name)):
+        with storage_errors(self.uri(name)):
             if self.is_local:
                 disk.remove(self.path(name))
                 return
@@ -204,7 +204,7 @@ class Storage:
             StorageError: the check failed; no file of it is left.
         """
         path = self._probe_path()
-        with told(self.root):
+        with storage_errors(self.root):
             try:
                 # Nobody else uses the name: if it is taken, a first answer was lost.
                 with contextlib.suppress(FileExistsError):
@@ -224,7 +224,7 @@ class Storage:
         """Remove the temporary files of writers that were killed; those of running ones stay."""
         if not self.is_local:
             return
-        with told(self.root):
+        with storage_errors(self.root):
             for path in list(disk.find_leftovers(self.base)):
                 disk.unlink(path)
 

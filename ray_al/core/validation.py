@@ -56,15 +56,16 @@ def _explain(model: type[Section], values: Any, problem: "ErrorDetails") -> str:
 
 def _hint(model: type[Section], values: Any, location: list[str]) -> str:
     """Return what to do about the unknown key at the end of `location`."""
-    section, family, value = model, None, values
+    section = model
+    family: Family[Any] | None = None
+    value = values
     last = location[-1]
     for part in location[:-1]:
+        value = _inside(value, part)
         if part in section.model_fields:
             field = section.model_fields[part]
-            family, value = family_of(field), _inside(value, part)
+            family = family_of(field)
             section = section_of(field) or section
-        else:
-            value = _inside(value, part)
         if family is not None and (kind := family.kind_of(value)) is not None:
             section = family.find(kind)
     known = list(section.model_fields)
@@ -86,7 +87,7 @@ def _inner_owner(section: type[Section], key: str) -> str | None:
     for field in section.model_fields.values():
         family = family_of(field)
         if family is not None and (owners := family.owners(key)):
-            return f"it is a setting of {family.key} where its kind is {owners[0]!r}; give it there"
+            return f"it is a setting of {family.key} if its kind is {owners[0]!r}; give it there"
     return None
 
 
@@ -117,7 +118,8 @@ def family_at(model: type[Section], key: str) -> Family[Any] | None:
         field = section.model_fields.get(part) if section is not None else None
         if field is None:
             return None
-        family, section = family_of(field), section_of(field)
+        family = family_of(field)
+        section = section_of(field)
     return family
 
 
@@ -135,8 +137,12 @@ def check_key(model: type[Section], key: str, *, name: str) -> None:
     sections = [model]
     parts = key.split(".")
     for position, part in enumerate(parts):
-        known = list(dict.fromkeys(field for section in sections for field in section.model_fields))
-        if part not in known:
+        fields: dict[str, list[FieldInfo]] = {}
+        for section in sections:
+            for field_name, field in section.model_fields.items():
+                fields.setdefault(field_name, []).append(field)
+        if part not in fields:
+            known = list(fields)
             near = difflib.get_close_matches(part, known, n=1, cutoff=0.5)
             hint = (
                 f"did you mean {'.'.join([*parts[:position], near[0]])!r}?"
@@ -144,8 +150,9 @@ def check_key(model: type[Section], key: str, *, name: str) -> None:
                 else f"known keys: {', '.join(known) or 'none below it'}"
             )
             raise ConfigError(f"{name} {key!r}: no such setting; {hint}")
-        fields = [s.model_fields[part] for s in sections if part in s.model_fields]
-        sections = [inner for field in fields for inner in _sections_of(field)]
+        sections = []
+        for field in fields[part]:
+            sections += _sections_of(field)
 
 
 def _sections_of(field: FieldInfo) -> list[type[Section]]:

@@ -19,10 +19,10 @@ def polygon_clicks(ids: np.ndarray, region: np.ndarray | None = None) -> int:
     Confirmed from RevSpx's code: the sum, the neighbourhood, that void is counted, and that
     vertices on the outline are not. Two things differ. In c_p, RevSpx counts the vertices of the
     data set's own polygons, separately for each object; masks have none, so here they are
-    approximated (`polygon.TOLERANCE`), and neighbours share them. RevSpx leaves out the first pair of pixels of
-    each side of the box in c_i; here every pair counts, and for a region that is not a rectangle,
-    its outline replaces the box. Not confirmed: what the paper says about void and about shared
-    vertices.
+    approximated (`polygon.TOLERANCE`), and neighbours share them. In c_i, RevSpx leaves out the
+    first pair of pixels of each side of the box; here every pair counts, and the outline of a
+    region that is not a rectangle replaces the box. Not confirmed: what the paper says about void
+    and about shared vertices.
 
     Args:
         ids: uint8 (h, w), class ids of the region's box, 255 for void.

@@ -47,7 +47,7 @@ class Grid(Regions):
             "or take the image out of the split"
         )
 
-    def describe(self, told: object) -> str:
+    def describe(self, differing: object) -> str:
         """Return `5x5` for five rows and columns, whichever settings differ."""
         return f"{self.rows}x{self.columns}"
 

@@ -19,6 +19,6 @@ class WholeImage(Regions):
         """Return the image as one region; see `Regions.of_image`."""
         return GridRegions(rows=1, columns=1, height=height, width=width)
 
-    def describe(self, told: object) -> str:
+    def describe(self, differing: object) -> str:
         """Return the name for groups of runs, whichever settings differ."""
         return "images"

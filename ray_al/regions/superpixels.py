@@ -33,8 +33,9 @@ SEEDS_MIN_COUNT = 16
 FELZENSZWALB_SIGMA = 0.5
 FELZENSZWALB_SCALES = tuple(2 ** (step / 2) for step in range(0, 25))
 """Scales in ascending order: a larger one gives fewer and larger regions."""
-MIN_SIDE, MAX_ASPECT = 64, 2
-"""Limits of the images that OpenCV is given.
+MIN_SIDE = 64
+MAX_ASPECT = 2
+"""Limits, with MIN_SIDE, of the images that OpenCV is given.
 
 It crashes, or never ends, on images with fewer than two superpixels along a side (opencv_contrib
 issue 2023).
@@ -64,7 +65,7 @@ class Superpixels(MappedRegions):
         "SEEDS: Van den Bergh et al., ECCV 2012; SLIC: Achanta et al., TPAMI 2012; "
         "Felzenszwalb and Huttenlocher, IJCV 2004"
     )
-    told_keys: ClassVar[tuple[str, ...]] = ("method", "count")
+    distinguishing_keys: ClassVar[tuple[str, ...]] = ("method", "count")
 
     def segment(self, image: np.ndarray) -> np.ndarray:
         """Return the map of an image; see the function `segment`."""

@@ -16,7 +16,7 @@ class Windows(SparseRegions):
     """Radius of the windows, which are 2 * radius + 1 native pixels wide, and never overlap."""
 
     paper: ClassVar[str] = "RIPU: Xie et al., CVPR 2022"
-    told_keys: ClassVar[tuple[str, ...]] = ("radius",)
+    distinguishing_keys: ClassVar[tuple[str, ...]] = ("radius",)
 
     @property
     def reach(self) -> int:

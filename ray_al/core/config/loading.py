@@ -92,7 +92,7 @@ def parse_override(text: str) -> tuple[list[str], Any]:
         return split_key(key.strip()), load_yaml(value, source=f"--set {key.strip()}")
     except ConfigError as error:
         raise ConfigError(
-            f"{error}; the value is {value!r}, and where it holds blanks or brackets "
+            f"{error}; the value is {value!r}, and if it holds blanks or brackets "
             "the shell wants quotes round KEY=VALUE"
         ) from None
 
@@ -139,7 +139,7 @@ def parse_yaml(data: bytes | str, *, source: str) -> dict[str, Any]:
 
     Args:
         data: the text.
-        source: where it comes from, with which messages begin.
+        source: the file or command that gave it, with which messages begin.
 
     Raises:
         ConfigError: the text is not valid YAML, or does not hold keys and values.

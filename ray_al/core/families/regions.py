@@ -77,7 +77,7 @@ class Regions(Section):
     """Whether an image is one region."""
     size_keys: ClassVar[tuple[str, ...]] = ("kind",)
     """Settings with which an image can be too small, for messages."""
-    told_keys: ClassVar[tuple[str, ...]] = ()
+    distinguishing_keys: ClassVar[tuple[str, ...]] = ()
     """Settings that distinguish runs of this kind, in their order in names of groups."""
 
     @abstractmethod
@@ -129,15 +129,14 @@ class Regions(Section):
             "change that, or take the image out of the split"
         )
 
-    def describe(self, told: Collection[str]) -> str:
+    def describe(self, differing: Collection[str]) -> str:
         """Return how images are divided, for names of groups of runs: `superpixels-seeds-200`.
 
         Args:
-            told: names of the settings in which the groups differ.
+            differing: names of the settings in which the groups differ.
         """
-        return "-".join(
-            [self.kind, *(str(getattr(self, key)) for key in self.told_keys if key in told)]
-        )
+        values = [getattr(self, key) for key in self.distinguishing_keys if key in differing]
+        return "-".join([self.kind, *map(str, values)])
 
 
 REGIONS = Family(

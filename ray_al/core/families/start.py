@@ -1,16 +1,19 @@
 """Start rules, which choose the first labelled regions."""
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from ray_al.core.family import Family
 from ray_al.core.section import Section
 from ray_al.core.strategy import StrategyConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     import pyarrow as pa
 
     from ray_al.core.config import RunConfig
+    from ray_al.core.families.regions import Regions
 
 
 class StartRule(Section):
@@ -52,13 +55,13 @@ class StartRule(Section):
     def rank(
         self,
         manifest: "pa.Table",
-        regions: Any,
+        regions: "Regions",
         *,
         k: int,
         seed: int,
         cycle: int,
         remaining: "np.ndarray",
-        allows: Any = None,
+        allows: "Callable[[np.ndarray], np.ndarray] | None" = None,
     ) -> "pa.Table":
         """Return the first `k` regions of a start set, or of its seed part, without a model.
 

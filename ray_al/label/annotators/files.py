@@ -77,8 +77,10 @@ class FilesAnnotator(Annotator):
 
     def _write(self, asked: Asked, name: str, row: Mapping[str, Any]) -> dict[str, Any]:
         """Write the pictures of a task, and return its entry in the manifest."""
-        index, folder = row["image_index"], asked.folder
-        image, proposal = asked.read_image(index), asked.propose(index)
+        index = row["image_index"]
+        folder = asked.folder
+        image = asked.read_image(index)
+        proposal = asked.propose(index)
         place = asked.place(index, row["region"], self.margin)
         asked.storage.replace(f"{folder}/{name}.png", _png(_crop(image, place.context)))
         if proposal is not None:
@@ -156,7 +158,8 @@ class FilesAnnotator(Annotator):
             for name in _strange(files, tasks, label)
         ]
         for task, row in tasks:
-            name, found = (row["image_id"], row["region"]), files.get(answer_name(task, label))
+            name = (row["image_id"], row["region"])
+            found = files.get(answer_name(task, label))
             if found is None:
                 continue
             path = f"{folder}/{found}"
@@ -225,8 +228,10 @@ def _strange(
 
     They are second answers, answers in another format, or answers to tasks that do not exist.
     """
-    ours = {answer_name(task, label) for task, _ in tasks}
-    ours |= {f"{task}.{ending}" for task, _ in tasks for ending in WRITTEN}
+    ours: set[str] = set()
+    for task, _ in tasks:
+        ours.add(answer_name(task, label))
+        ours.update(f"{task}.{ending}" for ending in WRITTEN)
     for key, name in sorted(files.items()):
         if key.startswith("task-") and key.endswith(MEANT) and key not in ours:
             yield name if name.isprintable() else ascii(name)

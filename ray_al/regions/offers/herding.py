@@ -3,7 +3,7 @@
 It is the first stage of Kim et al., NeurIPS 2025 (arXiv 2510.22229). The paper herds among 10,000
 random pixels of an image, on features of a diffusion model, and keeps 50. Here the features are the
 backbone's, and fewer pixels are drawn by default, since time grows with the square of their number.
-If the backbone is frozen, an offer depends only on the image and on the regions taken before.
+With a frozen backbone, the candidates and their features do not depend on training.
 """
 
 from typing import Annotated, Literal
@@ -20,7 +20,7 @@ WIDTH_FACTOR = 2.0
 
 
 class HerdingOffer(Offer):
-    """An offer of the pixels that greedily cover the image's features, under exp(-(d / width)^2)."""
+    """An offer of pixels that greedily cover the image's features, under exp(-(d / width)^2)."""
 
     kind: Literal["herding"] = "herding"
     points: Annotated[int, Field(ge=2, le=20_000)] = 500
@@ -74,11 +74,10 @@ def features_at(
     for values_chw in maps:
         rows = _corners(y, height, values_chw.shape[1])
         columns = _corners(x, width, values_chw.shape[2])
-        values = sum(
-            values_chw[:, row, column] * (row_share * column_share)
-            for row, row_share in rows
-            for column, column_share in columns
-        )
+        values = np.zeros((len(values_chw), len(ids)), dtype=np.float32)
+        for row, row_share in rows:
+            for column, column_share in columns:
+                values = values + values_chw[:, row, column] * (row_share * column_share)
         vectors = np.asarray(values, dtype=np.float32).T
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         parts.append(vectors / np.maximum(lengths, np.float32(1e-12)))
