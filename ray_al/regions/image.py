@@ -7,7 +7,7 @@ from ray_al.regions.grid import GridRegions
 
 
 class WholeImage(Regions):
-    """A kind with one region per image, a grid of one cell."""
+    """One region per image, a grid of one cell."""
 
     kind: Literal["image"] = "image"
 

@@ -12,7 +12,7 @@ from ray_al.regions.sparse import Radius, SparseRegions
 
 
 class Pixels(SparseRegions):
-    """A kind with one region per pixel."""
+    """One region per pixel."""
 
     kind: Literal["pixels"] = "pixels"
     radius: Radius = 1

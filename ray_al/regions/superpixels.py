@@ -45,7 +45,7 @@ _SETTING = threading.Lock()
 
 
 class Superpixels(MappedRegions):
-    """A kind with about `count` superpixels per image."""
+    """About `count` superpixels per image."""
 
     kind: Literal["superpixels"] = "superpixels"
     method: Literal["seeds", "slic", "felzenszwalb"] = "seeds"

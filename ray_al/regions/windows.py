@@ -9,7 +9,7 @@ from ray_al.regions.sparse import Radius, SparseRegions
 
 
 class Windows(SparseRegions):
-    """A kind with a (2 * radius + 1)^2 window around each pixel, clipped at the border."""
+    """A window of (2 * radius + 1)^2 pixels around each pixel, clipped at the border."""
 
     kind: Literal["windows"] = "windows"
     radius: Radius = 1

@@ -37,7 +37,7 @@ class FinalConfig(Section):
 
     budgets: tuple[Amount, ...] = ()
     """Budgets, in ascending order and at most `budget.amount`, at which a run also trains fresh
-    models on what is labelled by then.
+    models on the labels so far.
     """
     repeats: Count | None = None
     """Number of models that are trained at each budget, to report mean and spread; null means 3 if

@@ -35,9 +35,9 @@ class TrainConfig(Section):
     epochs: Epochs | None = None
     """Number of passes over the labelled images in a cycle; set either this or `steps`."""
     extra_epochs: Epochs | None = None
-    """Length, in epochs, of each cycle in which spending crosses a multiple of `extra_every`."""
+    """Number of epochs of the cycles that `extra_every` selects."""
     extra_every: Annotated[float, Field(gt=0, le=1)] | None = None
-    """Share of the budget: each time as much again is spent, a cycle trains for `extra_epochs`."""
+    """Each time this share of the budget has been spent, one cycle trains for `extra_epochs`."""
     batch_size: BatchSize = 8
     """Number of images in a batch, over all workers."""
     optimizer: Literal["sgd", "adam", "adamw"] = "adam"

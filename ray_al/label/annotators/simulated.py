@@ -10,7 +10,7 @@ from ray_al.core.types import LABEL_SCHEMA
 
 
 class SimulatedAnnotator(Annotator):
-    """An annotator that answers at once, with the ground truth."""
+    """The ground truth, which answers at once."""
 
     kind: Literal["simulated"] = "simulated"
     answers_at_once: ClassVar[bool] = True

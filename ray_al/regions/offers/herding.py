@@ -20,7 +20,7 @@ WIDTH_FACTOR = 2.0
 
 
 class HerdingOffer(Offer):
-    """An offer of pixels that greedily cover the image's features, under exp(-(d / width)^2)."""
+    """Pixels that greedily cover the image's features, under the kernel exp(-(d / width)^2)."""
 
     kind: Literal["herding"] = "herding"
     points: Annotated[int, Field(ge=2, le=20_000)] = 500

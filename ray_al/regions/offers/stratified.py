@@ -16,7 +16,7 @@ from ray_al.regions.offers.apart import choose_in_order, fill_by_score, free_pix
 
 
 class StratifiedOffer(Offer):
-    """An offer that draws a class, then one of its most uncertain pixels.
+    """For each region a class is drawn, then one of its most uncertain pixels.
 
     Classes and their shares are those that the model predicts in this image; shares of the whole
     pool are not known while its images are scored.

@@ -10,7 +10,7 @@ from ray_al.regions.offers.apart import choose_in_order, fill_by_score, free_pix
 
 
 class TopShareOffer(Offer):
-    """An offer of random regions among the best.
+    """Random regions among the best.
 
     Neighbours, which have similar scores, are then seldom offered together.
     """
