@@ -64,7 +64,7 @@ class Family(Generic[Variant]):
         if not isinstance(found, type) or not issubclass(found, self.base):
             base = f"{self.base.__module__}.{self.base.__name__}"
             raise ConfigError(
-                f"{key} {shown(kind)}: it is no subclass of {base}; derive it from that"
+                f"{key} {shown(kind)}: it is not a subclass of {base}; derive it from that"
             )
         if missing := sorted(getattr(found, "__abstractmethods__", ())):
             raise ConfigError(

@@ -13,7 +13,7 @@ def import_function(key: str, name: str, *, wanted: str) -> Callable[..., Any]:
     Args:
         key: the setting, for messages.
         name: `package.module:function`.
-        wanted: what it should be, for the message if it cannot be called.
+        wanted: the kind of thing expected, for the message if it cannot be called.
 
     Raises:
         ConfigError: it cannot be imported, does not exist or cannot be called; with key, name and
@@ -37,7 +37,7 @@ def import_function(key: str, name: str, *, wanted: str) -> Callable[..., Any]:
     except Exception as error:  # a user's module may raise anything while it is imported
         raise ConfigError(
             f"{key} {name!r}: {module_name} fails while it is imported: "
-            f"{type(error).__name__}: {_line(error)}; mend it"
+            f"{type(error).__name__}: {_line(error)}; correct it"
         ) from None
     if not hasattr(module, attribute):
         raise ConfigError(

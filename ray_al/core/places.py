@@ -31,7 +31,7 @@ _DISK = {
     errno.EACCES: _PERMISSION,
     errno.EPERM: _PERMISSION,
     errno.ENOENT: ("there is no such file or folder", "correct the name, or give another place"),
-    errno.ENOTDIR: ("a part of the path is no folder", "give another place"),
+    errno.ENOTDIR: ("a part of the path is not a folder", "give another place"),
     errno.EISDIR: ("it is a folder, a file was expected", "give another place"),
     errno.ENAMETOOLONG: ("the name is too long", "give a shorter one"),
     errno.ELOOP: ("its links lead round in a circle", "give another place"),

@@ -177,7 +177,7 @@ class _Copier:
         """Return a key of the mapping at `keys`, which must be text."""
         if not isinstance(key, str):
             raise self._error(
-                keys, f"the key {key!r} is no text; correct its name, or put it into quotes"
+                keys, f"the key {key!r} is not text; correct its name, or put it into quotes"
             )
         if problem := _problem(key):
             raise self._error(keys, f"in the name of a key: {problem}")
@@ -195,13 +195,13 @@ def _problem(value: object) -> str | None:
         fits = -(2**63) <= value < 2**63
         return None if fits else "a whole number of more than 64 bits; give a smaller one"
     if isinstance(value, float):
-        return None if math.isfinite(value) else f"{value!r} is no finite number; give one"
+        return None if math.isfinite(value) else f"{value!r} is not a finite number; give one"
     if isinstance(value, str):
         if "\0" in value or not _is_encodable(value):
             return f"{value!r} holds characters that no file or name can have; correct it"
         return None
     return (
-        f"a {type(value).__name__} can be no setting; "
+        f"a {type(value).__name__} cannot be a setting; "
         "give text, a number, true, false, a list or keys with values"
     )
 

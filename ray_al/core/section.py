@@ -52,7 +52,7 @@ class Section(BaseModel):
         """Refuse true and false for numbers, which Python would take for 1 and 0."""
         types = set(leaves(cls.model_fields[str(info.field_name)].annotation))
         if types & {int, float} and not types & {bool, Any} and _holds_boolean(value):
-            raise ValueError("true and false are no numbers; give a number")
+            raise ValueError("true and false are not numbers; give a number")
         return value
 
 

@@ -306,7 +306,7 @@ def check_writable(place: str, *, key: str) -> None:
     while not os.path.lexists(above):
         above = os.path.dirname(above)
     if not os.path.isdir(above):
-        raise ConfigError(f"{key} {place!r}: {above} is no folder; give another place")
+        raise ConfigError(f"{key} {place!r}: {above} is not a folder; give another place")
     try:
         os.rmdir(tempfile.mkdtemp(prefix=".ray_al-", dir=above))
     except OSError as error:

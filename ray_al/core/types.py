@@ -45,7 +45,7 @@ SCORE_SCHEMA = pa.schema(
 QUERY_SCHEMA = pa.schema(
     [*SCORE_SCHEMA, ("rank", pa.int32()), ("reason", pa.string()), ("cost", pa.int64())],
 )
-"""The regions of a query; `cost` is what is reserved, in the budget's unit."""
+"""The regions of a query; `cost` is the reserved amount, in the budget's unit."""
 LABEL_SCHEMA = pa.schema(
     [
         ("image_index", pa.int64()),

@@ -248,7 +248,7 @@ def _class_of(index: int, color: tuple[int, ...], classes: Classes, num_pixels: 
     if index == IGNORE_INDEX:
         return IGNORE_INDEX
     raise DataError(
-        f"the palette's colour {color} on {num_pixels} pixels is no class's; "
+        f"the palette's colour {color} on {num_pixels} pixels belongs to no class; "
         "use the colours in tasks.json, or save ids as 8-bit greyscale"
     )
 

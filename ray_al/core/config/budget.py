@@ -1,4 +1,4 @@
-"""The section `budget`: what may be spent, and on what in each cycle."""
+"""The section `budget`: the whole budget, and its parts for the start set and each cycle."""
 
 from typing import Annotated
 
@@ -11,13 +11,13 @@ from ray_al.core.section import Section
 
 
 class BudgetConfig(Section):
-    """What may be spent, including the start set.
+    """Settings of the budget, which includes the start set.
 
     Shares are of all regions of the pool, or of all its pixels, void included.
     """
 
     unit: Annotated[Unit, UNITS] = Field(default_factory=lambda: UNITS.parse("regions"))
-    """What the budget counts."""
+    """Unit of the budget."""
     start: Amount = 0.02
     """Size of the start set, as a count or a share of the pool."""
     start_rule: Annotated[StartRule, START_RULES] = Field(
@@ -25,8 +25,8 @@ class BudgetConfig(Section):
     )
     """How the start set is chosen: the kind alone, or a mapping with the settings of that kind."""
     per_cycle: Amounts = 0.02
-    """What each later query may cost; a list gives one amount per cycle from cycle 0, and its last
-    amount repeats.
+    """Largest cost of each later query; a list gives one amount per cycle from cycle 0, and its
+    last amount repeats.
     """
     amount: Amount = 0.12
     """The whole budget, including the start set, as a count or a share of the pool."""

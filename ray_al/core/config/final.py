@@ -99,7 +99,7 @@ class FinalConfig(Section):
 
     @property
     def recipe(self) -> Recipe:
-        """Return what these models are trained with that differs from the models that choose."""
+        """Return the training settings in which these models differ from the models that choose."""
         values = self.model_dump(mode="json")
         own = {key: values[key] for key in FINAL_KEYS if values[key] is not None}
         return Recipe(

@@ -39,7 +39,7 @@ def parse_config(values: Mapping[str, Any], *, source: str) -> RunConfig:
     """Check plain values and return the configuration that they describe.
 
     Args:
-        values: nested settings; what is missing takes its default.
+        values: nested settings; missing ones take their defaults.
         source: the file or command that gave them, with which messages begin.
 
     Raises:
@@ -55,7 +55,7 @@ def parse_config(values: Mapping[str, Any], *, source: str) -> RunConfig:
 def apply_setting(
     values: dict[str, Any], key: str, value: Any, *, folder: str | None = None
 ) -> None:
-    """Set a dotted key in nested values, in place; a mapping is merged into what is there.
+    """Set a dotted key in nested values, in place; a mapping is merged into existing values.
 
     If another kind of a variant is named, the settings that only the previous kind has are removed.
 

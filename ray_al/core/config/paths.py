@@ -1,4 +1,4 @@
-"""Paths and URIs inside a configuration: what they are relative to."""
+"""Paths and URIs inside a configuration, and the folders that they are relative to."""
 
 import os
 from typing import Any

@@ -75,19 +75,19 @@ class RunConfig(Section):
     strategy: StrategyConfig = Field(default_factory=StrategyConfig)
     """How regions are scored, and how a query is chosen from the scores."""
     label: Annotated[LabelKind, LABELS] = Field(default_factory=lambda: LABELS.parse({}))
-    """What is asked about a region, and who answers."""
+    """The question asked about a region, and the annotator that answers it."""
     score: ScoreConfig = ScoreConfig()
     """How the work of scoring the pool is distributed and computed."""
     budget: BudgetConfig = Field(default_factory=BudgetConfig)
-    """What may be spent, including the start set; shares are of all regions of the pool, or of all
-    its pixels, void included.
+    """The budget, including the start set; shares are of all regions of the pool, or of all its
+    pixels, void included.
     """
     final: FinalConfig = FinalConfig()
     """The models that are measured: those of `ray-al final` and `upper-bound`, and a run's own at
     the named budgets.
     """
     report: ReportConfig = ReportConfig()
-    """What the report shows."""
+    """The report of the run."""
     tracking: TrackingConfig = TrackingConfig()
     """Trackers that show the curves elsewhere, cycle by cycle."""
     cluster: ClusterConfig = ClusterConfig()

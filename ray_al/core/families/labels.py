@@ -58,7 +58,7 @@ class LabelKind(Section):
     annotator: Annotated[Annotator, ANNOTATORS] = Field(
         default_factory=lambda: ANNOTATORS.parse("simulated")
     )
-    """Who answers."""
+    """The annotator that answers."""
 
     paper: ClassVar[str] = ""
     """Paper in which regions are labelled in this way."""
@@ -125,7 +125,7 @@ class LabelKind(Section):
         raise NotImplementedError
 
     def explain_clicks(self) -> str:
-        """Return what `most_clicks` follows from, for messages; the text begins with a blank."""
+        """Explain `most_clicks`, for messages; the text begins with a blank."""
         return ""
 
     def row(self, label: Label, box: Box, region: np.ndarray | None) -> dict[str, Any]:
