@@ -1,16 +1,23 @@
-"""Small things that numpy has no word for."""
+"""Array helpers that numpy lacks."""
 
 import numpy as np
 
 
 def is_among(values: np.ndarray, ascending: np.ndarray) -> np.ndarray:
-    """Which `values`, int (n,), stand in the sorted `ascending`, int (m,): bool (n,), in O(n log m), without sorting anything.
+    """Return which values occur in a sorted array, in O(n log m) and without sorting anything.
 
-    `numpy.isin` sorts both at each call, which is too slow where many small parts are compared with one long list.
+    `numpy.isin` sorts both arrays at each call, which is too slow for comparing many short arrays
+    with one long one.
+
+    Args:
+        values: int (n,), in any order.
+        ascending: int (m,), sorted.
+
+    Returns:
+        bool (n,).
     """
     if not len(ascending):
         return np.zeros(len(values), dtype=bool)
-    found: np.ndarray = (
-        ascending[np.searchsorted(ascending, values).clip(max=len(ascending) - 1)] == values
-    )
+    nearest = np.searchsorted(ascending, values).clip(max=len(ascending) - 1)
+    found: np.ndarray = ascending[nearest] == values
     return found

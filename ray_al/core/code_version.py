@@ -1,4 +1,4 @@
-"""Which code made a result: a digest of what can change it."""
+"""A digest of the code that can change a result, recorded with the result."""
 
 import functools
 import hashlib
@@ -17,19 +17,22 @@ PARTS = (
     "ledger",
     "driver",
 )
-"""Packages that a run's choices and scores depend on; reports and comparisons only read them."""
+"""Packages that a run's choices and scores depend on; reports and comparisons only read results."""
 
 
 @functools.cache
 def code_digest() -> str:
-    """The first twelve digits of SHA-256 over the paths and the contents of these packages' Python files.
+    """Return the first twelve digits of SHA-256 over the Python files of `PARTS`, with their paths.
 
-    A comment changes it too: an equal digest says that the code was the same, another one does not
-    say that the results would differ.
+    A comment changes it too: equal digests mean equal code, but unequal digests do not mean that
+    the results would differ.
     """
     root = Path(__file__).parents[1]
+    files: list[Path] = []
+    for part in PARTS:
+        files += (root / part).rglob("*.py")
     digest = hashlib.sha256()
-    for file in sorted(path for part in PARTS for path in (root / part).rglob("*.py")):
+    for file in sorted(files):
         content = file.read_bytes()
         digest.update(f"{file.relative_to(root).as_posix()} {len(content)}\n".encode() + content)
     return digest.hexdigest()[:12]

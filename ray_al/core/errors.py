@@ -1,10 +1,13 @@
-"""One tree of errors. Each says what happened, the value seen and what to do next, and survives pickling."""
+"""The tree of errors.
+
+Each message says what happened, the value seen and what to do next; each error survives pickling.
+"""
 
 from collections.abc import Mapping
 
 
 class RayALError(Exception):
-    """A failure of a run that its user can act on."""
+    """A failure that the user of a run can act on."""
 
     exit_code = 1
 
@@ -16,24 +19,27 @@ class ConfigError(RayALError):
 
 
 class Interrupted(RayALError):
-    """Somebody asked for a clean end; what was recorded stands."""
+    """A clean end on request; everything recorded so far is kept."""
 
     exit_code = 130
 
 
 class ClusterError(RayALError):
-    """A cluster that does not answer, does not start what a run needs, or was lost; the run can be resumed."""
+    """A cluster that does not answer, does not start what a run needs, or was lost.
+
+    The run can be resumed.
+    """
 
 
 class DataError(RayALError):
-    """An image, a mask or a label that cannot be used: it is broken, or surely missing."""
+    """An image, a mask or a label that cannot be used: it is broken, or certainly missing."""
 
 
 class BrokenImagesError(DataError):
-    """Images of the pool that turned out unusable in the middle of work.
+    """Images of the pool that turned out to be unusable in the middle of work.
 
     Args:
-        images: image_id -> what is wrong.
+        images: image_id -> the reason.
     """
 
     def __init__(self, images: Mapping[str, str]) -> None:
@@ -45,11 +51,11 @@ class BrokenImagesError(DataError):
 
 
 class StorageError(RayALError):
-    """Storage that cannot do what a ledger needs, or a file that is not what its event says."""
+    """Storage that lacks what a journal needs, or a file that differs from its record."""
 
 
 class ReadError(StorageError):
-    """A file that could not be read just now. It may be whole, so that nothing is concluded about it."""
+    """A file that could not be read just now; it may be whole, so nothing is concluded about it."""
 
 
 class StoreUnavailableError(StorageError):

@@ -1,4 +1,7 @@
-"""Families of variants: a variant is one class, which is its own settings; `kind` tells which."""
+"""Families of variants.
+
+A variant is one class whose fields are its settings; the setting `kind` names the variant.
+"""
 
 import difflib
 from collections.abc import Iterator, Mapping
@@ -23,11 +26,11 @@ class Family(Generic[Variant]):
     of that class. Modules of variants are imported when they are named.
 
     Args:
-        key: of the setting, for messages.
-        base: what every variant derives from.
+        key: the setting, for messages.
+        base: class from which every variant derives.
         kinds: name -> "package.module:Class".
         default: the kind of a mapping that names none; None refuses such a mapping.
-        takes_word: whether a plain word stands for the mapping {kind: word}.
+        takes_word: whether a plain word is short for the mapping {kind: word}.
     """
 
     def __init__(
@@ -39,14 +42,17 @@ class Family(Generic[Variant]):
         *,
         takes_word: bool = False,
     ) -> None:
-        self.key, self.base, self.kinds, self.default = key, base, dict(kinds), default
+        self.key = key
+        self.base = base
+        self.kinds = dict(kinds)
+        self.default = default
         self.takes_word = takes_word
 
     def find(self, kind: str) -> type[Variant]:
-        """The class of a kind.
+        """Return the class of a kind.
 
         Raises:
-            ConfigError: there is none, or it does not derive from the family's base.
+            ConfigError: the class does not exist, is abstract, or does not derive from the base.
         """
         key = f"{self.key}.kind"
         place = self.kinds.get(kind, kind)
@@ -58,16 +64,21 @@ class Family(Generic[Variant]):
         if not isinstance(found, type) or not issubclass(found, self.base):
             base = f"{self.base.__module__}.{self.base.__name__}"
             raise ConfigError(
-                f"{key} {shown(kind)}: it is no subclass of {base}; derive it from that"
+                f"{key} {shown(kind)}: it is not a subclass of {base}; derive it from that"
             )
         if missing := sorted(getattr(found, "__abstractmethods__", ())):
             raise ConfigError(
-                f"{key} {shown(kind)}: it does not define {', '.join(missing)}; define what {self.base.__name__} asks for"
+                f"{key} {shown(kind)}: it does not define {', '.join(missing)}; "
+                f"define what {self.base.__name__} asks for"
             )
         return found
 
     def parse(self, value: Any) -> Variant:
-        """The variant that plain values describe; one that is made already stays as it is."""
+        """Return the variant that plain values describe; a variant is returned as it is.
+
+        Raises:
+            ValueError: the values describe no variant; pydantic adds the key.
+        """
         if isinstance(value, self.base):
             return value
         value = self.spelt_out(value)
@@ -88,21 +99,22 @@ class Family(Generic[Variant]):
         return variant.model_validate({**value, "kind": kind})
 
     def spelt_out(self, value: Any) -> Any:
-        """The mapping that a plain word stands for; any other value as it is."""
+        """Return the mapping that a plain word is short for; any other value as it is."""
         return {"kind": value} if self.takes_word and isinstance(value, str) else value
 
     def kind_of(self, value: Any) -> str | None:
-        """The kind that plain values name."""
+        """Return the kind that plain values name; None if they name none."""
         value = self.spelt_out(value)
         kind = value.get("kind", self.default) if isinstance(value, Mapping) else None
         return kind if isinstance(kind, str) else None
 
     def leave_out(self, values: dict[str, Any], changes: Mapping[str, Any]) -> None:
-        """Take from `values`, in place, the settings that the other kind which `changes` name does not have.
+        """Remove from `values`, in place, settings that the kind named in `changes` does not have.
 
-        What neither kind has stays, to be refused as an unknown key.
+        Keys that neither kind has stay, to be refused as unknown.
         """
-        before, after = self.kind_of(values), self.kind_of(changes) if "kind" in changes else None
+        before = self.kind_of(values)
+        after = self.kind_of(changes) if "kind" in changes else None
         if before is None or after is None or before == after:
             return
         try:
@@ -113,7 +125,7 @@ class Family(Generic[Variant]):
             del values[key]
 
     def owners(self, key: str) -> list[str]:
-        """The built-in kinds that have a setting of this name."""
+        """Return the built-in kinds that have a setting of this name."""
         return [kind for kind in self.kinds if key in self.find(kind).model_fields]
 
     def __get_pydantic_core_schema__(
@@ -129,7 +141,7 @@ class Family(Generic[Variant]):
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        """Any built-in kind with its own settings, its plain word, or a user's own class."""
+        """Return a schema of all built-in kinds with their settings, and of a user's own class."""
         variants: list[Any] = [
             handler(self.find(kind).__pydantic_core_schema__) for kind in self.kinds
         ]
@@ -143,20 +155,19 @@ class Family(Generic[Variant]):
         return {"anyOf": [*variants, own, *words]}
 
     def _plain(self, variant: Variant, info: core_schema.SerializationInfo) -> Any:
-        """The plain values of a variant: a word where that is allowed and says all."""
+        """Return a variant's plain values, or its kind alone if the family takes a word for it."""
         values = variant.model_dump(mode=info.mode)
         return values["kind"] if self.takes_word and values.keys() == {"kind"} else values
 
 
 def family_of(field: FieldInfo) -> Family[Any] | None:
-    """The family of which a field holds a variant, or a list of variants."""
-    found = [item for item in field.metadata if isinstance(item, Family)] + list(
-        _families(field.annotation)
-    )
-    return found[0] if found else None
+    """Return the family of the variant, or of the list of variants, that a field holds."""
+    direct = (item for item in field.metadata if isinstance(item, Family))
+    return next(direct, None) or next(_families(field.annotation), None)
 
 
 def _families(annotation: Any) -> Iterator[Family[Any]]:
+    """Yield the families inside an annotation such as `tuple[Annotated[View, VIEWS], ...]`."""
     arguments = get_args(annotation)
     if get_origin(annotation) is Annotated:
         yield from (item for item in arguments[1:] if isinstance(item, Family))

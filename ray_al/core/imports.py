@@ -1,4 +1,4 @@
-"""What a user names as `package.module:function`."""
+"""Import of functions and classes that users name as `package.module:function`."""
 
 import importlib
 from collections.abc import Callable
@@ -8,13 +8,16 @@ from ray_al.core.errors import ConfigError
 
 
 def import_function(key: str, name: str, *, wanted: str) -> Callable[..., Any]:
-    """The function or class that the setting `key` names.
+    """Return the function or class that the setting `key` names.
 
     Args:
-        wanted: what it should be, for the message where it cannot be called.
+        key: the setting, for messages.
+        name: `package.module:function`.
+        wanted: the kind of thing expected, for the message if it cannot be called.
 
     Raises:
-        ConfigError: it cannot be imported, is not there or cannot be called; with key, name and remedy.
+        ConfigError: it cannot be imported, does not exist or cannot be called; with key, name and
+            remedy.
     """
     module_name, _, attribute = name.partition(":")
     if not attribute.isidentifier() or not all(
@@ -27,12 +30,14 @@ def import_function(key: str, name: str, *, wanted: str) -> Callable[..., Any]:
         module = importlib.import_module(module_name)
     except ImportError as error:
         raise ConfigError(
-            f"{key} {name!r}: cannot import {module_name!r} ({error}); correct the name, install its package, or add the folder of your own "
-            "module to PYTHONPATH (on a cluster, on every node)"
+            f"{key} {name!r}: cannot import {module_name!r} ({error}); correct the name, install "
+            "its package, or add the folder of your own module to PYTHONPATH "
+            "(on a cluster, on every node)"
         ) from None
-    except Exception as error:  # whatever the module does while it is imported
+    except Exception as error:  # a user's module may raise anything while it is imported
         raise ConfigError(
-            f"{key} {name!r}: {module_name} fails while it is imported: {type(error).__name__}: {_line(error)}; mend it"
+            f"{key} {name!r}: {module_name} fails while it is imported: "
+            f"{type(error).__name__}: {_line(error)}; correct it"
         ) from None
     if not hasattr(module, attribute):
         raise ConfigError(
@@ -41,7 +46,8 @@ def import_function(key: str, name: str, *, wanted: str) -> Callable[..., Any]:
     function = getattr(module, attribute)
     if not callable(function):
         raise ConfigError(
-            f"{key} {name!r}: {attribute} is a {type(function).__name__} and cannot be called; name {wanted}"
+            f"{key} {name!r}: {attribute} is a {type(function).__name__} and cannot be called; "
+            f"name {wanted}"
         )
     found: Callable[..., Any] = function
     return found

@@ -1,4 +1,4 @@
-"""New directories, of which one process alone makes something whole: a run, a sweep."""
+"""New directories that exactly one process fills: with a run, or with a sweep."""
 
 import contextlib
 import json
@@ -14,24 +14,31 @@ from ray_al.core.process import is_running, this_process
 from ray_al.core.storage import Storage
 
 CLAIM = ".making.json"
-"""There while a directory is filled; it names the process that does it."""
+"""File that exists while a directory is filled; it names the process that does so."""
 SETTLE_S = 1.0
+"""Longest wait for the claim of a process that has just created the directory."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What is made. A directory is a `noun` once it has the file `last`, which is written last; `go_on` is the command that then carries it on."""
+    """The kind of thing that is made in a directory.
+
+    Attributes:
+        noun: its name in messages.
+        last: the file that is written last; with it the directory is complete.
+        resume: the command that then continues it.
+    """
 
     noun: str
     last: str
-    go_on: str
+    resume: str
 
 
 def check_new(storage: Storage, out: str, kind: Kind) -> None:
-    """Refuse a directory that is there.
+    """Refuse a directory that exists.
 
     Raises:
-        ConfigError: with a remedy that fits what lies there.
+        ConfigError: with a remedy that fits the directory's content.
     """
     if storage.exists():
         _settle(storage)
@@ -40,21 +47,23 @@ def check_new(storage: Storage, out: str, kind: Kind) -> None:
 
 @contextlib.contextmanager
 def making(storage: Storage, out: str, kind: Kind) -> Iterator[None]:
-    """Fill a new directory inside; `kind.last` must be written by the end.
+    """Fill a new directory inside the block, which must write `kind.last` at its end.
 
-    One process at a time gets inside, and none where the directory is complete. Files that are created there (`Storage.create`) replace nothing.
-    Where the block fails or is interrupted before `kind.last` is written, what it wrote is removed.
+    One process at a time gets inside, and none once the directory is complete. Files that are
+    created there (`Storage.create`) replace nothing. If the block fails or is interrupted before
+    `kind.last` is written, the files that it wrote are removed.
 
     Raises:
-        ConfigError: another process is making the directory, or has made it since `check_new`; it keeps all its files.
+        ConfigError: another process is making the directory, or has made it since `check_new`;
+            all files of that process are kept.
     """
     claim = json.dumps({**this_process(), "token": secrets.token_hex(8)}).encode()
     try:
         storage.create_own(CLAIM, claim)
         if storage.exists(kind.last):
-            message = f"another process has made a {kind.noun} there in the meantime; give a new directory"
             raise ConfigError(
-                f"--out {out}: {message}, or look at that one with `ray-al status {out}`"
+                f"--out {out}: another process has made a {kind.noun} there in the meantime; "
+                f"give a new directory, or look at that one with `ray-al status {out}`"
             )
         yield
     except FileExistsError:
@@ -65,21 +74,27 @@ def making(storage: Storage, out: str, kind: Kind) -> Iterator[None]:
 
 
 def _leave(storage: Storage, kind: Kind) -> None:
-    """Give the directory free. What is not complete goes first: the claim keeps others out until then."""
+    """Release the directory.
+
+    Incomplete content is removed first, since the claim keeps others out until it is gone itself.
+    """
     if not storage.exists(kind.last):
         for name in storage.list(""):
             if name != CLAIM:
                 storage.remove(name)
     storage.remove(CLAIM)
     if storage.is_local:
-        with contextlib.suppress(
-            OSError
-        ):  # it holds what was made, or what another process has begun since
+        # The folder stays if it holds what was made, or what another process has begun since.
+        with contextlib.suppress(OSError):
             os.rmdir(storage.base)
 
 
 def _settle(storage: Storage) -> None:
-    """Wait a moment where nothing lies in the directory yet: it appears before the claim does, and would be taken for somebody's rest."""
+    """Wait a moment while the directory is empty.
+
+    A directory appears before its claim does; without the wait it would be taken for the remains of
+    an interrupted process.
+    """
     deadline = time.monotonic() + SETTLE_S
     while (
         all(name.startswith(f".{CLAIM}.") for name in storage.list(""))
@@ -89,16 +104,16 @@ def _settle(storage: Storage) -> None:
 
 
 def _what_is_there(storage: Storage, out: str, kind: Kind) -> str:
-    rest = unfinished(
-        storage, kind
-    )  # before the look at `last`: the claim goes when `last` is there
+    """Return why the directory cannot be used, and the remedy."""
+    # Read the claim before the look at `last`: it is removed once `last` exists.
+    rest = unfinished(storage, kind)
     if storage.exists(kind.last):
-        return f"exists already; give a new directory, or go on with `{kind.go_on} {out}`"
+        return f"exists already; give a new directory, or continue with `{kind.resume} {out}`"
     return f"exists already; give a new directory ({rest})"
 
 
 def unfinished(storage: Storage, kind: Kind) -> str:
-    """What a directory is that has no `kind.last`, and what to do with it."""
+    """Return what a directory without `kind.last` is, and what to do with it."""
     maker = read_note(storage, CLAIM)
     rest = f"the rest of a {kind.noun} that was ended while it was made"
     if not maker:
@@ -108,5 +123,8 @@ def unfinished(storage: Storage, kind: Kind) -> str:
     if running:
         return f"{who} is making a {kind.noun} there at this moment"
     if running is None:
-        return f"{who} has begun to make a {kind.noun} there; once that process has ended without it, delete the directory and start again"
+        return (
+            f"{who} has begun to make a {kind.noun} there; once that process has ended without it, "
+            "delete the directory and start again"
+        )
     return f"it is {rest}, by {who}: delete it and start again"

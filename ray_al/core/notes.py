@@ -1,4 +1,4 @@
-"""Small JSON files that are kept for convenience: what they say is used, and where they say nothing that can be read, work goes on without them."""
+"""Small JSON files that are kept for convenience: work continues without them."""
 
 import json
 import logging
@@ -11,9 +11,10 @@ logger = logging.getLogger(__name__)
 
 
 def read_note(storage: Storage, name: str) -> dict[str, Any]:
-    """The mapping in a JSON file; empty where there is no such file, where it cannot be read now, and where it holds something else.
+    """Return the mapping in a JSON file.
 
-    A file that is damaged is named in a warning. What the values of the mapping are is for the caller to check.
+    It is empty if the file does not exist, cannot be read now, or holds something else; a damaged
+    file is named in a warning. The caller checks the values of the mapping.
     """
     try:
         data = storage.read_if_there(name)
@@ -25,7 +26,7 @@ def read_note(storage: Storage, name: str) -> dict[str, Any]:
         return {}
     if not isinstance(values, dict):
         logger.warning(
-            "%s: passed over, as it holds %s where keys and values are expected",
+            "%s: passed over, as it holds %s instead of keys and values",
             storage.uri(name),
             type(values).__name__,
         )

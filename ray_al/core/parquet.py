@@ -7,10 +7,14 @@ import pyarrow.parquet as pq
 
 
 def read_parquet(data: bytes, columns: Sequence[str] | None = None) -> pa.Table:
-    """The table in the bytes of a Parquet file.
+    """Return the table in the bytes of a Parquet file.
 
-    Read by this thread alone: Arrow's own threads may still hold `data` when the process ends, ask for Python's lock to let go of it, and
-    abort the process (exit code 134) after its work is done.
+    Only this thread reads: Arrow's own threads may still hold `data` when the process ends, ask for
+    Python's lock to release it, and abort the process (exit code 134) after its work is done.
+
+    Args:
+        data: the file.
+        columns: names of the columns to read; None reads all.
     """
     source = pa.BufferReader(data)
     return pq.read_table(

@@ -1,4 +1,4 @@
-"""Which process something belongs to, told in a way that no step of the machine's clock changes."""
+"""Identity of processes, which does not change when the machine's clock is set."""
 
 import functools
 import os
@@ -9,7 +9,10 @@ from typing import Any
 
 
 def this_process() -> dict[str, Any]:
-    """What names this process in a file: `host` and `pid` for people, `machine` and `ticks` for `is_running`."""
+    """Return values that name this process in a file.
+
+    `host` and `pid` are for people, `machine` and `ticks` for `is_running`.
+    """
     return {
         "host": socket.gethostname(),
         "machine": machine_id(),
@@ -19,7 +22,10 @@ def this_process() -> dict[str, Any]:
 
 
 def is_running(process: Mapping[str, Any]) -> bool | None:
-    """Whether the process that `this_process` once described still runs; None where that cannot be told from this machine."""
+    """Return whether the process that `this_process` described still runs.
+
+    None if that cannot be known from this machine.
+    """
     if process.get("host") != socket.gethostname() or process.get("machine") != machine_id():
         return None
     pid, ticks = process.get("pid"), process.get("ticks")
@@ -28,21 +34,25 @@ def is_running(process: Mapping[str, Any]) -> bool | None:
 
 @functools.cache
 def machine_id() -> str:
-    """Tells machines apart that have the same host name, and one machine before and after it was started anew.
+    """Return a name of this machine since it last booted, and of its space of process numbers.
 
-    Process numbers mean the same to two processes only where this value is equal; containers of one machine number their processes apart.
+    Host names may be equal on two machines, and containers of one machine number their processes
+    separately: process numbers can be compared only if this value is equal. It is empty on systems
+    other than Linux.
     """
     try:
-        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {os.readlink('/proc/self/ns/pid')}"
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
     except OSError:  # no Linux
         return ""
 
 
 def start_ticks(pid: int) -> float | None:
-    """When a process of this machine started; None where no such process runs. Tells a process from a later one of the same number.
+    """Return when a process of this machine started; None if no such process runs.
 
-    On Linux these are clock ticks since the machine started. The time of day would not do: it is worked out from the clock, and two readings
-    of it differ where the clock was set between them.
+    It distinguishes a process from a later one with the same number. On Linux it is a count of
+    clock ticks since the machine booted. A time of day would not do: two readings of it differ if
+    the clock was set between them.
     """
     if not os.path.exists("/proc/self/stat"):
         return _create_time(pid)
@@ -50,14 +60,13 @@ def start_ticks(pid: int) -> float | None:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return None
-    state, *fields = stat.rpartition(")")[
-        2
-    ].split()  # the name before it, in brackets, may hold anything
+    # The name of the program comes before, in brackets, and may hold anything.
+    state, *fields = stat.rpartition(")")[2].split()
     return None if state in ("Z", "X") else float(fields[18])
 
 
 def _create_time(pid: int) -> float | None:
-    import psutil
+    import psutil  # only systems other than Linux need it, and it takes time to import
 
     try:
         process = psutil.Process(pid)

@@ -1,4 +1,8 @@
-"""Reading files: what is missing is told apart from what could not be read just now, which is tried again before it ends a run."""
+"""Reading of files from disks and stores.
+
+A missing file is distinguished from one that could not be read just now, which is tried again
+before it ends a run.
+"""
 
 import errno
 import hashlib
@@ -15,23 +19,27 @@ logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 READ_WAITS_S = (0.5, 1.0, 2.0, 4.0)
-"""Waits between the tries to read a file."""
+"""Seconds to wait between the tries to read a file."""
 
 ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
-"""Sure answers of a disk or store: there is no such file."""
+"""Certain answers of a disk or store that a file does not exist."""
 
 
 def retried(
     source: str, read: Callable[[], Result], faults: tuple[type[Exception], ...] = (Exception,)
 ) -> Result:
-    """What `read` returns; it is called again after each wait of `READ_WAITS_S` where it fails for another reason than a missing file.
+    """Return the result of `read`, which is called again after each wait of `READ_WAITS_S`.
+
+    A missing file is not tried again.
 
     Args:
         source: the path or URI, for the message.
-        faults: exceptions that mean "not just now"; by default all, as the clients of stores raise kinds of their own beside OSError.
+        read: reads the file.
+        faults: exceptions that mean "not just now"; by default all, as the clients of stores raise
+            their own in addition to OSError.
 
     Raises:
-        FileNotFoundError, NotADirectoryError, IsADirectoryError: there is no such file.
+        FileNotFoundError, NotADirectoryError, IsADirectoryError: the file does not exist.
         ReadError: every try failed.
     """
     for wait in (*READ_WAITS_S, None):
@@ -43,8 +51,10 @@ def retried(
             reason = f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
             if wait is None:
                 raise ReadError(
-                    f"{source}: could not be read, in {len(READ_WAITS_S) + 1} tries ({reason}). This says nothing about the file itself, so nothing "
-                    "is left out; see to the disk, the network or the credentials, then run the command again (a run: `ray-al resume`)"
+                    f"{source}: could not be read, in {len(READ_WAITS_S) + 1} tries ({reason}). "
+                    "This says nothing about the file itself, so nothing is left out; "
+                    "see to the disk, the network or the credentials, "
+                    "then run the command again (a run: `ray-al resume`)"
                 ) from None
             logger.warning(
                 "%s: could not be read (%s); trying again in %.1f s", source, reason, wait
@@ -54,10 +64,10 @@ def retried(
 
 
 def read_uri(uri: str) -> bytes:
-    """The bytes behind a path or fsspec URI.
+    """Return the content of the file at a path or fsspec URI.
 
     Raises:
-        FileNotFoundError, NotADirectoryError, IsADirectoryError: there is no such file.
+        FileNotFoundError, NotADirectoryError, IsADirectoryError: the file does not exist.
         ReadError: it could not be read just now.
         StorageError: its protocol is unknown, or a package for it is missing.
     """
@@ -68,7 +78,7 @@ def read_uri(uri: str) -> bytes:
     def fetch() -> bytes:
         try:
             return bytes(fs.cat_file(path))
-        except FileNotFoundError:  # perhaps by a listing of before, which is no answer of the store
+        except FileNotFoundError:  # perhaps according to an old listing, not to the store
             fs.invalidate_cache()
             return bytes(fs.cat_file(path))
 
@@ -76,10 +86,14 @@ def read_uri(uri: str) -> bytes:
 
 
 def read_digest(uri: str, *, key: str) -> str:
-    """The SHA-256 of the file behind a path or URI, in hexadecimal digits.
+    """Return the SHA-256 of the file at a path or URI, in hexadecimal digits.
+
+    Args:
+        uri: the path or URI.
+        key: the setting that names it, for the message.
 
     Raises:
-        ConfigError: it cannot be read; with `key`, the setting that names it.
+        ConfigError: the file cannot be read.
     """
     try:
         return hashlib.sha256(read_uri(uri)).hexdigest()
@@ -90,10 +104,10 @@ def read_digest(uri: str, *, key: str) -> str:
 
 
 def size_of_uri(uri: str) -> int:
-    """Bytes of a file, without reading it; -1 where there is none.
+    """Return the size of a file in bytes, without reading it; -1 if it does not exist.
 
     Raises:
-        ReadError: it could not be asked for just now.
+        ReadError: the size could not be read just now.
     """
     try:
         if "://" not in uri:
@@ -105,10 +119,13 @@ def size_of_uri(uri: str) -> int:
 
 
 def stamp_of_uri(uri: str) -> str:
-    """What changes when a file is replaced: its size and what its disk or store says of its content or last change; empty where there is none.
+    """Return a text that changes when a file is replaced; empty if the file does not exist.
+
+    It holds the size and a digest of the content or the time of the last change, whichever the disk
+    or store knows.
 
     Raises:
-        ReadError: it could not be asked for just now.
+        ReadError: these could not be read just now.
     """
     try:
         if "://" not in uri:
@@ -132,7 +149,7 @@ _MARKS = (
     "mtime",
     "created",
 )
-"""What file systems of fsspec call a digest of an object, or the time of its last change; digests come first."""
+"""Names that file systems of fsspec use for an object's digest or last change, digests first."""
 
 
 def _read_path(path: str) -> bytes:
@@ -142,6 +159,5 @@ def _read_path(path: str) -> bytes:
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise
-        raise FileNotFoundError(
-            error.errno, error.strerror, path
-        ) from None  # no disk holds a file of such a name
+        # No disk holds a file with such a name.
+        raise FileNotFoundError(error.errno, error.strerror, path) from None

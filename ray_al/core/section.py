@@ -1,4 +1,4 @@
-"""What the parts of a configuration have in common."""
+"""The base class of all sections of a configuration, and types of settings that they share."""
 
 import typing
 from collections.abc import Iterator, Mapping
@@ -13,8 +13,10 @@ Number = Annotated[int, Field(ge=0, le=2**31 - 1)]
 """A count that may be zero."""
 
 Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
+"""A seed of random numbers."""
 
 Positive = Annotated[float, Field(gt=0, le=1e9)]
+"""A number above zero."""
 
 Weight = Annotated[float, Field(ge=0, le=1e9)]
 """A factor, or a length of time, that may be zero."""
@@ -23,16 +25,18 @@ Weight = Annotated[float, Field(ge=0, le=1e9)]
 def _share_or_whole(value: float) -> float:
     if value > 1 and value != int(value):
         raise ValueError(
-            "of more than one GPU a process takes whole ones; give a share up to 1, or a whole number"
+            "of more than one GPU a process takes whole ones; "
+            "give a share up to 1, or a whole number"
         )
     return value
 
 
 Gpus = Annotated[float, Field(ge=0, le=1000), AfterValidator(_share_or_whole)]
+"""GPUs of one process: a share up to 1, or a whole number."""
 
 
 class Section(BaseModel):
-    """A part of the configuration: frozen, closed to unknown keys, its numbers finite."""
+    """A part of the configuration: frozen, without unknown keys, its numbers finite."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -49,15 +53,15 @@ class Section(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _no_boolean_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
-        """To Python, true is the number 1; to who wrote it, it is not."""
+        """Refuse true and false for numbers, which Python would take for 1 and 0."""
         types = set(leaves(cls.model_fields[str(info.field_name)].annotation))
         if types & {int, float} and not types & {bool, Any} and _holds_boolean(value):
-            raise ValueError("true and false are no numbers; give a number")
+            raise ValueError("true and false are not numbers; give a number")
         return value
 
 
 def leaves(annotation: Any) -> Iterator[Any]:
-    """The plain types of which an annotation is made."""
+    """Yield the plain types that make up an annotation."""
     arguments = typing.get_args(annotation)
     if typing.get_origin(annotation) is Annotated:
         arguments = arguments[:1]
@@ -67,13 +71,13 @@ def leaves(annotation: Any) -> Iterator[Any]:
         yield from leaves(argument)
 
 
-def _holds_boolean(value: Any) -> bool:
+def _holds_boolean(value: object) -> bool:
     return isinstance(value, bool) or (
         isinstance(value, list | tuple) and any(map(_holds_boolean, value))
     )
 
 
-def shown(value: Any) -> str:
-    """A value for a message."""
+def shown(value: object) -> str:
+    """Return a value as text for a message, shortened to about 120 characters."""
     text = repr(value)
     return text if len(text) <= 120 else f"{text[:100]}... ({len(text)} characters)"

@@ -1,8 +1,8 @@
-"""Random numbers drawn from names, never from how long a process has lived.
+"""Random numbers that follow from names, never from how long a process has lived.
 
-A draw belongs to its purpose, to the run's seed, to the cycle and to what it is drawn for, and to
-nothing else: workers, shards, order and what else is drawn change nothing. The purpose comes first
-in every key, so that no two decisions share their numbers.
+A draw depends on its purpose, the run's seed, the cycle and the name of the thing it is drawn for.
+It does not depend on workers, shards, order or other draws. The purpose comes first in every key,
+so no two decisions share their numbers.
 """
 
 import hashlib
@@ -11,38 +11,42 @@ from collections.abc import Iterable
 import numpy as np
 
 GAMMA = np.uint64(0x9E3779B97F4A7C15)
+"""Increment of SplitMix64: 2^64 divided by the golden ratio, made odd."""
 
 
 def seed_of(*parts: object) -> int:
-    """A 63-bit seed from any values, the same on every machine and in every process."""
+    """Return a 63-bit seed made of any values, the same on every machine and in every process."""
     text = "\x1f".join(map(str, parts)).encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") >> 1
 
 
 def keys_of(purpose: str, seed: int, cycle: int, image_ids: Iterable[str]) -> np.ndarray:
-    """The keys of the streams that images draw from for one purpose in one cycle.
+    """Return the keys of the streams from which images draw for one purpose in one cycle.
 
     Returns:
         uint64 (images,): `seed_of(purpose, seed, cycle, image_id)` of each.
     """
-    return np.array([seed_of(purpose, seed, cycle, one) for one in image_ids], dtype=np.uint64)
+    return np.array([seed_of(purpose, seed, cycle, name) for name in image_ids], dtype=np.uint64)
 
 
 def generator(*parts: object) -> np.random.Generator:
-    """A numpy generator seeded by `parts`, for draws that are taken one after another."""
+    """Return a numpy generator seeded by `parts`, for draws that are taken one after another."""
     return np.random.default_rng(seed_of(*parts))
 
 
 def bits_of(keys: np.ndarray | int, numbers: np.ndarray) -> np.ndarray:
-    """Outputs of SplitMix64 by their numbers: of the streams that start at `keys`, uint64.
+    """Return outputs of SplitMix64 by their positions in streams.
 
-    The generator counts upwards by a constant and mixes each count, so that any of its outputs is
-    found without those before it: Steele, Lea and Flood, "Fast splittable pseudorandom number
+    The generator counts upwards by a constant and mixes each count, so any output can be computed
+    without those before it: Steele, Lea and Flood, "Fast splittable pseudorandom number
     generators", OOPSLA 2014, with the constants of Vigna's splitmix64.c (mix 13 of Stafford).
 
     Args:
-        keys: where each stream starts, 64 bits; broadcast with `numbers`.
-        numbers: integers from 0, which output of the stream is wanted; at least one axis.
+        keys: 64-bit start of each stream; broadcast with `numbers`.
+        numbers: position of each wanted output in its stream, from 0; at least one axis.
+
+    Returns:
+        uint64, in the broadcast shape of `keys` and `numbers`.
     """
     counts = np.asarray(keys, dtype=np.uint64) + (numbers.astype(np.uint64) + np.uint64(1)) * GAMMA
     mixed = (counts ^ (counts >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -52,10 +56,11 @@ def bits_of(keys: np.ndarray | int, numbers: np.ndarray) -> np.ndarray:
 
 
 def uniform_of(keys: np.ndarray | int, numbers: np.ndarray) -> np.ndarray:
-    """Uniform draws by their numbers, float64 above 0 and below 1, in the shape of `bits_of`.
+    """Return uniform draws by their positions in streams; arguments as of `bits_of`.
 
-    They are the middles of 2^52 equal intervals: 0 and 1, of which a Gumbel draw would be
-    infinite, are none of them.
+    Returns:
+        float64 in the shape of `bits_of`: midpoints of 2^52 equal intervals of (0, 1). 0 and 1
+        never occur, as a Gumbel draw made of them would be infinite.
     """
     drawn: np.ndarray = ((bits_of(keys, numbers) >> np.uint64(12)) + 0.5) * 2.0**-52
     return drawn

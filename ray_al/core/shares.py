@@ -1,8 +1,11 @@
-"""Shares as they are written: in binary, 0.3 / 0.1 is a little less than 3, and a share of a count falls a whole one short."""
+"""Shares as exact decimal fractions.
+
+In binary, 0.3 / 0.1 is a little less than 3, so a share of a count may come out one too small.
+"""
 
 from fractions import Fraction
 
 
 def exact(share: float | int) -> Fraction:
-    """`share` as the decimal fraction that its shortest text is: `exact(0.1)` is one tenth."""
+    """Return the decimal fraction that the shortest text of `share` means: 0.1 is one tenth."""
     return Fraction(str(share))

@@ -1,4 +1,4 @@
-"""The `strategy` section of the configuration: how regions are scored, and how a query is chosen from the scores."""
+"""The section `strategy`: how regions are scored, and how a query is chosen from the scores."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -21,34 +21,40 @@ configuration would then import torch.
 
 
 class LazyConfig(Section):
-    """Score again only the images whose last scores can still reach the query, and a random check sample."""
+    """Settings of lazy scoring.
+
+    Only images whose last scores can still reach the query are scored again, and a random sample of
+    the others, to check how much is missed.
+    """
 
     share: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """Part of the images with something left to query, those with the highest last scores, that is
-    scored again.
+    """Share of the images with unqueried regions that is scored again: those with the highest last
+    scores.
     """
     check: Annotated[float, Field(gt=0, le=1)] = 0.05
-    """Part of the other images, drawn at random, from which the recall of the true query is
+    """Share of the other images, drawn at random, from which the recall of the true query is
     estimated.
     """
     min_recall: Annotated[float, Field(ge=0, le=1)] = 0.9
-    """Estimated recall below which the rest is scored too."""
+    """Estimated recall below which all other images are scored too."""
 
 
 class StrategyConfig(Section):
+    """Settings of scoring regions and of choosing a query from the scores."""
+
     score: str = "entropy"
-    """An acquisition function of `ray-al strategies`, or `package.module:function`, which turns
-    logits (N, C, H, W) into values (N, H, W).
+    """Acquisition function: one that `ray-al strategies` lists, or a `package.module:function` that
+    turns logits (N, C, H, W) into values (N, H, W).
     """
     temperature: Annotated[float, Field(ge=1e-6, le=1e6)] = 1.0
     """Number by which logits are divided before the softmax."""
     aggregation: Literal["auto", "mean", "sum", "max", "top_share"] = "auto"
-    """How the values of a region's pixels become one; `auto` takes what suits the function, mostly
-    the mean.
+    """How the values of a region's pixels become one; `auto` takes the way that suits the function,
+    mostly the mean.
     """
     top_share: Annotated[float, Field(gt=0, le=1)] = 0.1
-    """With `aggregation: top_share`, the part of the region's pixels, those with the highest
-    values, over which the mean is taken.
+    """With `aggregation: top_share`, the share of the region's pixels whose mean is taken, from the
+    highest value down.
     """
     transforms: Annotated[tuple[str, ...], Field(min_length=1)] = ("mirror",)
     """Transforms of the image that `equal` and `disagreement` compare: mirror, flip, rotate90,
@@ -57,7 +63,7 @@ class StrategyConfig(Section):
     passes: Annotated[PassKind, PASSES] = Field(
         default_factory=lambda: PASSES.parse({"kind": "dropout"}), validate_default=False
     )
-    """What makes several predictions of one image, for functions such as `bald`."""
+    """How several predictions of one image are made, for functions such as `bald`."""
     radius: WindowRadius | None = None
     """With `score: ripu` only, the radius of the window, which is 2 * radius + 1 pixels wide; null
     takes 1.
@@ -79,15 +85,17 @@ class StrategyConfig(Section):
     with the highest scores.
     """
     feature_layer: Annotated[str, Field(min_length=1)] | None = None
-    """Module whose output is pooled by region for rules that look at features; null takes the input
-    of the last convolution, `backbone` the coarsest map of the backbone, and `backbone_maps` its
-    two coarsest maps with equal weight.
+    """Module whose output is pooled by region for rules that read features; null takes the input of
+    the last convolution, `backbone` the coarsest map of the backbone, and `backbone_maps` its two
+    coarsest maps with equal weight.
     """
     lazy: LazyConfig | None = None
-    """Scores again only the images whose last scores can still reach the query; null scores all."""
+    """Lazy scoring, of only those images whose last scores can still reach the query; null scores
+    all.
+    """
     skip_void_by_ground_truth: bool = False
-    """Whether regions are skipped that are void in the ground truth, as EquAL does; for reproducing
-    the paper only, since it looks at labels that nobody has paid for.
+    """Whether regions that are void in the ground truth are skipped, as EquAL does; only for
+    reproducing the paper, since it reads labels that nobody has paid for.
     """
 
     @field_validator(*SCORE_SETTINGS)
@@ -115,7 +123,11 @@ class StrategyConfig(Section):
                 values.pop(key, None)
 
     def of_start(self, **settings: Any) -> "StrategyConfig":
-        """The strategy that chooses a start set where this one chooses later: random scores unless `settings` say otherwise."""
+        """Return the strategy that chooses the start set of a run with this strategy.
+
+        Args:
+            settings: keys of this section; without any, the scores are random.
+        """
         kept = {
             "skip_void_by_ground_truth": self.skip_void_by_ground_truth,
             "feature_layer": self.feature_layer,

@@ -1,4 +1,4 @@
-"""The `tracking` section of the configuration: where curves are shown elsewhere."""
+"""The section `tracking`: services that show the curves of a run."""
 
 from typing import Annotated
 
@@ -9,7 +9,7 @@ from ray_al.core.section import Section
 
 
 class TrackingConfig(Section):
-    """Where curves are shown elsewhere, cycle by cycle."""
+    """Settings of the services that show curves, cycle by cycle."""
 
     tensorboard: bool = False
     """Whether TensorBoard's files are written below `tensorboard/` in the run directory."""
@@ -29,7 +29,7 @@ class TrackingConfig(Section):
 
     @property
     def trackers(self) -> tuple[Tracker, ...]:
-        """All that are asked for."""
+        """Return all trackers that the section names."""
         files = [TRACKERS.parse({"kind": "tensorboard"})] if self.tensorboard else []
         services = [service for service in (self.mlflow, self.wandb) if service is not None]
         return (*files, *services, *self.own)

@@ -8,28 +8,30 @@ from typing import Any
 import pyarrow as pa
 
 IGNORE_INDEX = 255
-"""A pixel without a usable label."""
+"""Class id of a pixel without a usable label."""
 
 START_CYCLE = -1
-"""The cycle that chooses the start set; its model, where the start rule needs one, is untrained."""
+"""The cycle that chooses the start set; if its rule needs a model, that model is untrained."""
 
 SEED_CYCLE = -2
-"""Of the start rule `class_aware`: the cycle that draws the part of the start set on which the model of `START_CYCLE` is trained."""
+"""The cycle that draws the seed part of a start set, which trains the model of `START_CYCLE`.
+
+Only start rules with a seed part have it, such as `class_aware`.
+"""
 
 MANIFEST_SCHEMA = pa.schema(
     [
         ("image_index", pa.int64()),
         ("image_id", pa.string()),
         ("uri", pa.string()),
-        (
-            "mask_uri",
-            pa.string(),
-        ),  # null where the pool has no mask; only the simulated annotator opens it
-        ("height", pa.int32()),  # 0 where the header could not be read
+        # Null if the pool has no mask; only the simulated annotator opens it.
+        ("mask_uri", pa.string()),
+        ("height", pa.int32()),  # 0 if the header could not be read
         ("width", pa.int32()),
         ("num_regions", pa.int32()),
     ]
 )
+"""The images of a pool; `image_index` is the row."""
 SCORE_SCHEMA = pa.schema(
     [
         ("image_index", pa.int64()),
@@ -39,9 +41,11 @@ SCORE_SCHEMA = pa.schema(
         ("num_pixels", pa.int64()),
     ]
 )
+"""Scores of regions."""
 QUERY_SCHEMA = pa.schema(
     [*SCORE_SCHEMA, ("rank", pa.int32()), ("reason", pa.string()), ("cost", pa.int64())],
 )
+"""The regions of a query; `cost` is the reserved amount, in the budget's unit."""
 LABEL_SCHEMA = pa.schema(
     [
         ("image_index", pa.int64()),
@@ -49,20 +53,20 @@ LABEL_SCHEMA = pa.schema(
         ("region", pa.int32()),
         ("box", pa.list_(pa.int32(), 4)),  # top, left, bottom, right in native pixels, half-open
         ("kind", pa.string()),  # dense, dominant, classes
-        (
-            "mask",
-            pa.binary(),
-        ),  # PNG of the box: dense: 8-bit ids, 255 where nothing is known; else 255 inside the region, 0 outside; null: all
-        ("classes", pa.list_(pa.uint8())),  # dominant, classes: the class ids; null for dense
+        # PNG of the box. dense: 8-bit ids, 255 for unknown; other kinds: 255 inside the region, 0
+        # outside, null if the region fills its box.
+        ("mask", pa.binary()),
+        ("classes", pa.list_(pa.uint8())),  # class ids of dominant and classes; null for dense
         ("clicks", pa.int64()),
         ("annotator", pa.string()),
         ("seconds", pa.float32()),
     ]
 )
+"""Labels of regions."""
 
 
 def cycle_folder(cycle: int) -> str:
-    """The folder of a cycle's files in a run directory."""
+    """Return the folder of a cycle's files, relative to the run directory."""
     return "cycles/" + {SEED_CYCLE: "seed", START_CYCLE: "start"}.get(cycle, f"{cycle:04d}")
 
 
@@ -77,17 +81,21 @@ class Box:
 
     @property
     def height(self) -> int:
+        """Return the number of rows."""
         return self.bottom - self.top
 
     @property
     def width(self) -> int:
+        """Return the number of columns."""
         return self.right - self.left
 
     @property
     def num_pixels(self) -> int:
+        """Return the number of pixels."""
         return self.height * self.width
 
     def as_tuple(self) -> tuple[int, int, int, int]:
+        """Return (top, left, bottom, right), the order of the column `box`."""
         return self.top, self.left, self.bottom, self.right
 
 
@@ -102,7 +110,13 @@ class ImageFile:
 
 @dataclass(frozen=True, kw_only=True)
 class FileRef:
-    """A file of a run directory as its event names it: path relative to the run, size in bytes and SHA-256."""
+    """A file of a run directory as an event names it.
+
+    Attributes:
+        path: relative to the run directory.
+        size: in bytes.
+        sha256: of the content, in hexadecimal digits.
+    """
 
     path: str
     size: int
@@ -110,23 +124,26 @@ class FileRef:
 
     @staticmethod
     def of(path: str, data: bytes) -> "FileRef":
+        """Return the reference of a file with this content."""
         return FileRef(path=path, size=len(data), sha256=hashlib.sha256(data).hexdigest())
 
     def as_dict(self) -> dict[str, Any]:
+        """Return the reference as an event holds it."""
         return {"path": self.path, "size": self.size, "sha256": self.sha256}
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> "FileRef":
+        """Return the reference that an event holds."""
         return FileRef(path=values["path"], size=values["size"], sha256=values["sha256"])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What a plan trains with, where it differs from the configuration.
+    """Training settings of a plan that differ from the configuration.
 
     Attributes:
-        train: keys of the section `train` with their values, sections below it as mappings.
-        image_size: in place of `data.image_size`.
+        train: keys of the section `train` with their values; sections inside it are mappings.
+        image_size: (height, width) in place of `data.image_size`; None keeps that.
     """
 
     train: Mapping[str, Any] = field(default_factory=dict)
@@ -138,24 +155,26 @@ class TrainPlan:
     """One cycle's training, given to the training service.
 
     Attributes:
-        cycle: cycle number; a final or upper-bound training uses the last cycle's.
-        attempt: the driver's term; an answer to another (cycle, attempt) is refused.
+        cycle: number of the cycle; a final or upper-bound training uses that of the last one.
+        attempt: number of the driver's attempt; an answer to another (cycle, attempt) is refused.
         seed: the run's seed.
         label_parts: every label part so far, oldest first.
-        init: model weights to start from (`model.pt` of a checkpoint, or None to build afresh).
-        init_optimizer: optimizer state to go on with (policy `continue`).
+        init: weights to start from (`model.pt` of a checkpoint); None builds the model afresh.
+        init_optimizer: state of the optimizer to continue with (policy `continue`).
         output: folder, relative to the run, for `model.pt`, `optimizer.pt`, `preview.npz`.
         progress: path, relative to the run, of the checkpoint inside the cycle.
         preview_images: images of the pool whose prediction and entropy are stored for the report.
-        left_out: numbers of labelled images that cannot be used.
-        all_masks: train on every pool mask instead of `label_parts` (the upper bound).
-        extra_epochs: train this many epochs in place of the recipe's length (EquAL's, every n-th of the budget).
+        left_out: indexes of labelled images that cannot be used.
+        all_masks: whether to train on every mask of the pool instead of `label_parts` (the upper
+            bound).
+        extra_epochs: number of epochs in place of the recipe's length (`train.extra_epochs`).
         splits: splits to evaluate on.
-        steps: overrides the recipe's length; 0 only builds and stores the model.
-        recipe: what differs from the configuration; `RunConfig.with_recipe` applies it.
+        steps: number of steps in place of the recipe's length; 0 only builds and stores the model.
+        recipe: settings that differ from the configuration; `RunConfig.with_recipe` applies them.
         keeps_model: whether a checkpoint is written; a model that is only measured leaves no file.
-        snapshots: store so many states of the second half of the training, the final one among them.
-        sieve: weights of the model that tells which pixels of a dominant label to believe.
+        snapshots: number of states to store from the second half of the training, including the
+            final one.
+        sieve: weights of the model that decides which pixels of a dominant label to trust.
     """
 
     cycle: int
@@ -180,7 +199,14 @@ class TrainPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class Metrics:
-    """Dataset-level metrics from one confusion matrix. `iou` holds None for a class absent from prediction and truth."""
+    """Metrics of a whole data set, from one confusion matrix.
+
+    Attributes:
+        miou: mean of `iou` over the classes that occur, in [0, 1].
+        pixel_accuracy: in [0, 1].
+        iou: by class id, in [0, 1]; None for a class that neither prediction nor truth contains.
+        num_images: images that were evaluated.
+    """
 
     miou: float
     pixel_accuracy: float
@@ -188,6 +214,7 @@ class Metrics:
     num_images: int
 
     def as_dict(self) -> dict[str, Any]:
+        """Return the metrics as an event holds them."""
         return {
             "miou": self.miou,
             "pixel_accuracy": self.pixel_accuracy,
@@ -201,10 +228,17 @@ class TrainResult:
     """The answer to a `TrainPlan`.
 
     Attributes:
-        files: the files written, by name: `model.pt`, and `optimizer.pt`, `preview.npz`, `snapshot-01.pt` … where asked for.
+        cycle: number of the cycle.
+        attempt: number of the driver's attempt.
+        files: the files written, by name: `model.pt`, and those of `optimizer.pt`, `preview.npz`,
+            `snapshot-01.pt` … that the plan asks for.
         metrics: by split.
+        num_steps: steps of the optimizer.
         losses: (step, loss) pairs, thinned.
-        class_pixels: labelled pixels by class of what was trained on, shape (num_classes,).
+        class_pixels: number of labelled pixels of each class that were trained on, by class id.
+        train_seconds: duration of the training.
+        evaluate_seconds: duration of the evaluation.
+        num_images: images that were trained on.
     """
 
     cycle: int

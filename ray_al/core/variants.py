@@ -1,4 +1,7 @@
-"""What the variants of each family promise: the rest of the code asks them, and never compares their kinds."""
+"""Base classes of variants of models, features, offers and semi-supervised training.
+
+The rest of the code asks a variant, and never compares its kind.
+"""
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
@@ -24,6 +27,7 @@ class MapSize:
 
     @property
     def num_values(self) -> int:
+        """Return the number of values in the map."""
         return self.channels * self.height * self.width
 
 
@@ -31,20 +35,20 @@ class Model(Section):
     """A segmentation network."""
 
     kind: str
-    """Whether it is a whole network by its name (`network`), or one that is composed of a backbone
-    and a head (`composed`).
+    """Whether the network is given by its name (`network`), or composed of a backbone and a head
+    (`composed`).
     """
     weights: str
     """Initial weights, or `none`."""
 
     @property
     def is_frozen(self) -> bool:
-        """Whether all of the backbone keeps its weights, so that its features are computed once."""
+        """Return whether the whole backbone keeps its weights, so features are computed once."""
         raise NotImplementedError
 
     @property
     def min_images(self) -> int:
-        """Images that a training worker's part of a batch needs at least."""
+        """Return how many images a training worker's part of a batch needs at least."""
         raise NotImplementedError
 
 
@@ -54,11 +58,14 @@ class Backbone(Section):
     kind: str
     """Which backbone it is: a built-in kind, or `package.module:Class` for your own."""
     probe_side: ClassVar[int] = 64
-    """Pixels of the side of a square image that passes through it, with which it is asked for the channels of its maps."""
+    """Side, in pixels, of the square image that is passed through it to find its maps' channels."""
 
     @abstractmethod
     def build(self, weights: str) -> "nn.Module":
-        """A module whose forward turns images (N, 3, H, W) into a tuple of maps (N, c, h, w), from fine to coarse.
+        """Return a module that turns images into feature maps.
+
+        Its forward takes images (N, 3, H, W) and returns a tuple of maps (N, c, h, w), from fine to
+        coarse.
 
         Args:
             weights: `none`, `backbone` (the package's own pretrained ones) or the path or URI of a
@@ -71,92 +78,111 @@ class Backbone(Section):
 
 
 class Head(Section):
-    """What turns feature maps into logits."""
+    """A module that turns feature maps into logits."""
 
     kind: str
     """Which head it is: a built-in kind, or `package.module:Class` for your own."""
     hidden_layer: ClassVar[str | None] = None
-    """Name, inside the module, of the layer whose output the last one reads: there dropout is put and features of regions are taken.
+    """Name, inside the module, of the layer whose output the last layer reads.
 
-    None where it is not known; settings must then name a layer.
+    Dropout is inserted there, and features of regions are taken there. If it is None, the layer is
+    not known, and settings must name one.
     """
     min_images: ClassVar[int] = 1
-    """Images that a training worker's part of a batch needs at least; two where batch norm sees one value of an image and channel."""
+    """Number of images that a training worker's part of a batch needs at least.
+
+    It is 2 for a head whose batch norm sees one value per image and channel.
+    """
 
     @abstractmethod
     def build(self, channels: Sequence[int], num_classes: int) -> "nn.Module":
-        """A module whose forward turns a tuple of maps (N, c, h, w) into logits (N, C, h', w').
+        """Return a module whose forward turns a tuple of maps (N, c, h, w) into logits.
+
+        The logits have shape (N, C, h', w').
 
         Args:
             channels: c of each map, from fine to coarse.
             num_classes: C.
 
         Raises:
-            ConfigError: it cannot work on such maps.
+            ConfigError: the head cannot work on such maps.
         """
         raise NotImplementedError
 
 
 class View(Section):
-    """A change to an image whose features are computed once and trained on again and again."""
+    """A change to an image, whose features are computed once and trained on many times."""
 
     kind: str
     """Which view it is: a built-in kind, or `package.module:Class` for your own."""
 
     @abstractmethod
     def draw(self, name: str, size: tuple[int, int]) -> Any:
-        """The `ViewDraw` (features/geometry.py), or what does the same, of this view for the image called `name`.
+        """Return the `ViewDraw` (features/geometry.py) of this view for one image.
 
-        It follows from `name` and the view's settings alone, so that every run shares it.
+        It follows only from `name` and the view's settings, so all runs share it. An object with
+        the same methods may be returned instead.
+
+        Args:
+            name: of the image and the view.
+            size: (height, width) of the image in pixels.
         """
         raise NotImplementedError
 
 
 class Semi(Section):
-    """What a network with a frozen backbone learns from pixels that nobody labelled."""
+    """A way in which a network with a frozen backbone learns from unlabelled pixels."""
 
     kind: str
     """Which method it is: a built-in kind, or `package.module:Class` for your own."""
     weight: Positive = 1.0
-    """Weight of the cross entropy on these pixels, which is a mean over all that are drawn, whether
-    their label is believed or not.
+    """Weight of the cross entropy on unlabelled pixels, which is a mean over all that are drawn,
+    whether their label is believed or not.
     """
     pixels: Count = 8000
-    """Number of pixels that are drawn from a batch, of which those without a label are used."""
+    """Number of pixels that are drawn from a batch; those without a label are used."""
 
     @abstractmethod
     def is_active(self, done: float) -> bool:
-        """Whether pixels without a label are looked at once this part of the steps is done."""
+        """Return whether unlabelled pixels are used.
+
+        Args:
+            done: share of the steps that are done, in [0, 1].
+        """
         raise NotImplementedError
 
     @abstractmethod
     def label(
         self, probabilities: "torch.Tensor", add: "Callable[[torch.Tensor], torch.Tensor]"
     ) -> "torch.Tensor":
-        """The labels that are believed.
+        """Return the labels that are believed.
 
         Args:
-            probabilities: float32 (P, C), what the network says of pixels without a label.
-            add: the sum of a tensor over the workers; all of them call this method at the same step.
+            probabilities: float32 (P, C), predictions of the network for unlabelled pixels.
+            add: sums a tensor over the workers, all of which call this method at the same step.
 
         Returns:
-            int64 (P,) class ids, 255 where none is believed.
+            int64 (P,) class ids, 255 for a pixel whose label is not believed.
         """
         raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoredImage:
-    """What an image of a sparse kind has to choose from; H and W are its native pixels, a region's id is y * W + x.
+    """The scores of one image of a sparse kind, from which an offer chooses.
+
+    H and W are its size in native pixels; the id of a region is y * W + x of its centre.
 
     Attributes:
-        scores: float32 (H, W), finite: of each region, named by its centre.
+        scores: float32 (H, W), finite: the score of each region, at its centre.
         taken: int64 (t,), ids of regions that were chosen before.
-        radius: Chebyshev distance within which two regions are not both offered; 0 bars a taken one alone.
-        limit: regions that are wanted.
-        rng: of this image, cycle and run.
-        classes: int64 (H, W), the predicted ones; None where the offer does not read them.
-        features: float32 (c, h, w) each, the backbone's maps; empty where the offer does not read them.
+        radius: Chebyshev distance within which two regions are not both offered; with 0, only taken
+            regions are excluded.
+        limit: number of regions that are wanted.
+        rng: generator of this image, cycle and run.
+        classes: int64 (H, W), predicted class ids; None if the offer does not read them.
+        features: float32 (c, h, w) each, the backbone's maps; empty if the offer does not read
+            them.
     """
 
     scores: "np.ndarray"
@@ -169,39 +195,42 @@ class ScoredImage:
 
 
 class Offer(Section):
-    """How an image with a region at every pixel picks the few that it offers."""
+    """A way in which an image with a region at every pixel picks the few that it offers."""
 
     kind: str
     """Which offer it is: a built-in kind, or `package.module:Class` for your own."""
 
     @property
     def reads_classes(self) -> bool:
-        """Whether it looks at predicted classes."""
+        """Return whether the offer reads predicted classes."""
         return False
 
     @property
     def reads_features(self) -> bool:
-        """Whether it looks at the backbone's maps."""
+        """Return whether the offer reads the backbone's maps."""
         return False
 
     @abstractmethod
     def choose(self, image: ScoredImage) -> "np.ndarray":
-        """Ids, int64 (at most `image.limit`,), no two of them (nor of those taken) within `image.radius`."""
+        """Return ids of regions, int64 (at most `image.limit`,).
+
+        No two of them, nor one of them and a taken one, are within `image.radius`.
+        """
         raise NotImplementedError
 
 
 class Store(Section):
-    """Where features are kept."""
+    """A place where features are kept."""
 
     kind: str
     """Which store it is: a built-in kind, or `package.module:Class` for your own."""
 
     def keeps(self, num_passes: int) -> bool:
-        """Whether it is worth keeping the features of a pool that a run passes over `num_passes` times."""
+        """Return whether to keep features of a pool that a run passes over `num_passes` times."""
         return True
 
     def check(self) -> None:
-        """Refuse a place of its own that cannot be used.
+        """Refuse a place that cannot be used.
 
         Raises:
             ConfigError: with key and remedy.
@@ -209,11 +238,18 @@ class Store(Section):
 
     @abstractmethod
     def open(self, run_uri: str) -> Any:
-        """The open store (`RecordStore` in features/store.py) for a run, or None where nothing is kept."""
+        """Open the store for a run.
+
+        Returns:
+            A `RecordStore` (features/store.py); None if nothing is kept.
+        """
         raise NotImplementedError
 
     def below(self, folder: str) -> "Store":
-        """This store for runs that share what is below `folder`, unless it has a place of its own."""
+        """Return this store for runs that share features below `folder`.
+
+        A store with a place of its own stays as it is.
+        """
         return self
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ray_al.core.config import DataConfig, RunConfig
 from ray_al.core.errors import ConfigError
 from ray_al.core.families.layouts import Colors, Finding, Layout
-from ray_al.core.places import before_work, is_folder, told
+from ray_al.core.places import before_work, is_folder, storage_errors
 from ray_al.core.types import ImageFile
 from ray_al.datasets.mask_decoder import MaskDecoder
 
@@ -175,7 +175,7 @@ def _root(data: DataConfig) -> str:
     """
     root = data_root(data)
     with before_work("data.root"):
-        with told(root):
+        with storage_errors(root):
             is_there = data.dataset.prepare(data, root)
         is_there = is_there or is_folder(root)
     if is_there:

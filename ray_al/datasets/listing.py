@@ -16,7 +16,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from ray_al.core.errors import ConfigError
 from ray_al.core.families.layouts import Finding, Split
-from ray_al.core.places import open_place, told
+from ray_al.core.places import open_place, storage_errors
 from ray_al.core.reading import ABSENT, read_uri
 from ray_al.core.storage import join_uri
 from ray_al.core.types import ImageFile
@@ -56,7 +56,7 @@ def list_files(root: str, folder: str, suffixes: frozenset[str] | None = None) -
         if isinstance(fs, LocalFileSystem):
             paths = sorted(_walk(start, frozenset()))
         else:
-            with told(root, missing=True):
+            with storage_errors(root, missing=True):
                 paths = sorted(fs.find(start))
     except (FileNotFoundError, NotADirectoryError):
         return {}

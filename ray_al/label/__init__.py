@@ -1,1 +1,1 @@
-"""What is asked about regions, who answers it, and what it costs."""
+"""Labels: the questions asked about regions, the annotators that answer, and the cost."""

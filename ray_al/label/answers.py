@@ -1,4 +1,7 @@
-"""The files that people answer with, to labels. A file that could be read in two ways is refused, and the reason says what to do."""
+"""Readers of the files with which people answer.
+
+An ambiguous file is refused, and the reason says what to do.
+"""
 
 import io
 import json
@@ -14,22 +17,32 @@ from ray_al.core.types import IGNORE_INDEX
 from ray_al.datasets import png
 
 ORIENTATION = 0x0112
+"""EXIF tag of a picture's orientation."""
 TURNED = range(2, 9)
+"""Orientations in which a viewer turns or mirrors the picture."""
 MAX_JSON = 1 << 20
-"""Bytes; a list of 255 names is far shorter."""
-SAVE_IDS = "save class ids as an 8-bit greyscale PNG, or an indexed PNG whose palette holds the classes' colours"
+"""Largest size of a list of classes in bytes; a list of 255 names is far shorter."""
+SAVE_IDS = (
+    "save class ids as an 8-bit greyscale PNG, "
+    "or an indexed PNG whose palette holds the classes' colours"
+)
 SAVE_GREY = "save class ids as an 8-bit greyscale PNG"
 BLACK_AND_WHITE = (
-    "only 0 and 255, as a black-and-white mask has: 255 means that nothing can be said, so the white part would be lost. "
-    "Write the class's id in its place; if 0 and 255 are meant, save an indexed PNG with the classes' colours"
+    "only 0 and 255, as a black-and-white mask has: 255 means that nothing can be said, "
+    "so the white part would be lost. Write the class's id in its place; "
+    "if 0 and 255 are meant, save an indexed PNG with the classes' colours"
 )
 
 
 def read_classes(data: bytes, class_names: Sequence[str]) -> tuple[int, ...]:
-    """The ids of the classes that a file lists by name or id, ascending, each once.
+    """Return the ids of the classes that a file lists by name or id, ascending, each once.
+
+    Args:
+        data: content of the file, JSON.
+        class_names: names of the classes by id.
 
     Raises:
-        DataError: it is no list of them; without the file's name.
+        DataError: the file is not a list of classes; the message does not name the file.
     """
     remedy = "write a list of class names or ids, [] for nothing"
     if len(data) > MAX_JSON:
@@ -44,32 +57,43 @@ def read_classes(data: bytes, class_names: Sequence[str]) -> tuple[int, ...]:
 
 
 def _class_id(value: object, class_names: Sequence[str]) -> int:
-    """An id as it is; a name also where its accents are stored in another way than in the configuration."""
+    """Return the id of a class that is given by its id or its name.
+
+    A name matches even if its accents are encoded in another way than in the configuration.
+    """
     if isinstance(value, str):
-        same = [
-            number
-            for number, name in enumerate(class_names)
-            if unicodedata.normalize("NFC", name) == unicodedata.normalize("NFC", value)
-        ]
-        if value in class_names or len(same) == 1:
-            return class_names.index(value) if value in class_names else same[0]
+        if value in class_names:
+            return class_names.index(value)
+        normal = _normal(value)
+        same = [i for i, name in enumerate(class_names) if _normal(name) == normal]
+        if len(same) == 1:
+            return same[0]
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < len(class_names):
         raise DataError(
-            f"class {_short(repr(value))} is not known; ids are 0 to {len(class_names) - 1}, names: {_short(', '.join(class_names))}"
+            f"class {_short(repr(value))} is not known; ids are 0 to {len(class_names) - 1}, "
+            f"names: {_short(', '.join(class_names))}"
         )
     return value
 
 
+def _normal(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
 def read_mask(data: bytes, place: Place, classes: Classes) -> np.ndarray:
-    """Class ids of the region's box, uint8 (h, w), 255 for nothing.
+    """Return class ids of the region's box, uint8 (h, w), 255 for unknown.
+
+    Args:
+        data: content of the file, a PNG of the region's box or of the whole picture.
+        place: place of the region.
+        classes: names and colours of the classes.
 
     Raises:
-        DataError: the file is damaged or can be read in two ways; without the file's name.
+        DataError: the file is damaged or ambiguous; the message does not name the file.
     """
     header = _check_file(data)
-    window = _window(
-        header, place
-    )  # before anything is decompressed, however large the file says that it is
+    # Check the size before anything is decompressed, however large the file claims to be.
+    window = _window(header, place)
     png.check_png_pixels(data)
     image = _open(data)
     values = np.asarray(image)
@@ -84,7 +108,7 @@ def read_mask(data: bytes, place: Place, classes: Classes) -> np.ndarray:
 
 
 def _check_file(data: bytes) -> png.PngHeader:
-    """That the file is an undamaged PNG of 8-bit or indexed values."""
+    """Return the header of an undamaged PNG of 8-bit or indexed values; refuse other files."""
     if not png.is_png(data):
         raise DataError(f"{_found(data)}; {SAVE_IDS}")
     header = png.check_png(data)
@@ -93,21 +117,21 @@ def _check_file(data: bytes) -> png.PngHeader:
         raise DataError(f"mode {mode}; {SAVE_IDS}")
     if header.color_type == png.GREYSCALE and header.bits != 8:
         raise DataError(
-            f"{header.bits}-bit greyscale, in which ids and shades of grey cannot be told apart; {SAVE_IDS}"
+            f"{header.bits}-bit greyscale, in which ids and shades of grey cannot be told apart; "
+            f"{SAVE_IDS}"
         )
     return header
 
 
 def _found(data: bytes) -> str:
-    """What a file that is no PNG is, for the message."""
+    """Return what a file is that is not a PNG, for the message."""
     if not data:
         return "an empty file"
     try:
         with Image.open(io.BytesIO(data)) as image:
             kind = image.format
-    except (
-        Exception
-    ):  # a decoder may raise anything where a file is damaged; here it only helps to name the file
+    # A decoder may raise anything for a damaged file; here it only helps to describe the file.
+    except Exception:
         return "not a readable image"
     lossy = (
         ", whose pixel values are not those that were drawn"
@@ -118,7 +142,7 @@ def _found(data: bytes) -> str:
 
 
 def _window(header: png.PngHeader, place: Place) -> tuple[slice, slice]:
-    """Where the region's box lies in the file."""
+    """Return the rows and columns of the file that show the region's box."""
     box, context = place.box, place.context
     if (header.height, header.width) == (context.height, context.width):
         top, left = box.top - context.top, box.left - context.left
@@ -134,26 +158,28 @@ def _window(header: png.PngHeader, place: Place) -> tuple[slice, slice]:
 
 
 def _open(data: bytes) -> Image.Image:
+    """Return the decoded picture; refuse several pictures in one file, and turned ones."""
     try:
         image = Image.open(io.BytesIO(data), formats=("PNG",))
         image.load()
         orientation = image.getexif().get(ORIENTATION)
         frames = getattr(image, "n_frames", 1)
-    except Exception as error:  # a decoder may raise anything where a file is damaged
+    except Exception as error:  # a decoder may raise anything for a damaged file
         raise DataError(f"not a readable image ({_short(error)}); save it again as PNG") from None
     if frames > 1:
         raise DataError(f"{frames} pictures in one file; save the mask alone")
     if orientation in TURNED:
         raise DataError(
-            f"an orientation tag ({orientation}) that turns the picture; save it as it is seen, without the tag"
+            f"an orientation tag ({orientation}) that turns the picture; "
+            "save it as it is seen, without the tag"
         )
     return image
 
 
 def _check_opaque(image: Image.Image, values: np.ndarray) -> None:
-    alpha = image.info.get(
-        "transparency", b""
-    )  # an opacity for each index, or the one value that is transparent
+    """Refuse pixels that are transparent to any degree."""
+    # Pillow gives an opacity for each index, or the one value that is transparent.
+    alpha = image.info.get("transparency", b"")
     transparent = (
         [alpha]
         if isinstance(alpha, int)
@@ -167,9 +193,16 @@ def _check_opaque(image: Image.Image, values: np.ndarray) -> None:
 
 
 def _from_palette(values: np.ndarray, palette: Sequence[int], classes: Classes) -> np.ndarray:
-    """Class ids of an indexed image: by the colours, and by the index only where the palette is the classes' own or a plain ramp of greys.
+    """Return the class ids of an indexed image.
 
-    Index 255 with a colour of no class means nothing, as in greyscale masks. What the two ways tell differently is refused.
+    They follow from the colours. If the palette is the classes' own or a ramp of greys, they also
+    follow from the indexes, and an image for which the two differ is refused. Index 255 with a
+    colour of no class means unknown, as in greyscale masks.
+
+    Args:
+        values: indexes, uint8 (h, w).
+        palette: red, green and blue of each index, flat.
+        classes: names and colours of the classes.
     """
     colors = [tuple(palette[i : i + 3]) for i in range(0, len(palette) - 2, 3)]
     present, inverse = np.unique(values, return_inverse=True)
@@ -180,15 +213,13 @@ def _from_palette(values: np.ndarray, palette: Sequence[int], classes: Classes) 
         )
     is_ramp = len(colors) > 1 and all(color == (i, i, i) for i, color in enumerate(colors))
     is_own = [tuple(color) for color in classes.colors] == colors[: len(classes.colors)]
-    by_index = (
-        used
-        if (is_ramp or is_own)
-        and all(value < len(classes.names) or value == IGNORE_INDEX for value in used)
-        else None
-    )
+    are_ids = all(value < len(classes.names) or value == IGNORE_INDEX for value in used)
+    by_index = used if (is_ramp or is_own) and are_ids else None
+    num_pixels = np.bincount(inverse.ravel()).tolist()
     try:
         by_color = [
-            _class_of(value, colors[value], classes, int((values == value).sum())) for value in used
+            _class_of(value, colors[value], classes, num)
+            for value, num in zip(used, num_pixels, strict=True)
         ]
     except DataError:
         if by_index is None:
@@ -204,18 +235,21 @@ def _from_palette(values: np.ndarray, palette: Sequence[int], classes: Classes) 
 
 
 def _class_of(index: int, color: tuple[int, ...], classes: Classes, num_pixels: int) -> int:
+    """Return the class of a palette's colour, which `num_pixels` pixels have."""
     found = [number for number, known in enumerate(classes.colors) if tuple(known) == color]
     if len(found) > 1:
         names = ", ".join(classes.names[number] for number in found)
         raise DataError(
-            f"the palette's colour {color} on {num_pixels} pixels is that of several classes ({_short(names)}); save ids as 8-bit greyscale"
+            f"the palette's colour {color} on {num_pixels} pixels is that of several classes "
+            f"({_short(names)}); save ids as 8-bit greyscale"
         )
     if found:
         return found[0]
     if index == IGNORE_INDEX:
         return IGNORE_INDEX
     raise DataError(
-        f"the palette's colour {color} on {num_pixels} pixels is no class's; use the colours in tasks.json, or save ids as 8-bit greyscale"
+        f"the palette's colour {color} on {num_pixels} pixels belongs to no class; "
+        "use the colours in tasks.json, or save ids as 8-bit greyscale"
     )
 
 
@@ -223,7 +257,8 @@ def _check_ids(mask: np.ndarray, num_classes: int) -> np.ndarray:
     unknown = mask[(mask >= num_classes) & (mask != IGNORE_INDEX)]
     if unknown.size:
         raise DataError(
-            f"id {int(unknown[0])} on {unknown.size} pixels; ids are 0 to {num_classes - 1}, or {IGNORE_INDEX} for nothing"
+            f"id {int(unknown[0])} on {unknown.size} pixels; "
+            f"ids are 0 to {num_classes - 1}, or {IGNORE_INDEX} for nothing"
         )
     return mask
 

@@ -74,5 +74,5 @@ class Journal:
             )
 
 
-RUN = Kind(noun="run", last=Journal.FIRST, go_on="ray-al resume")
+RUN = Kind(noun="run", last=Journal.FIRST, resume="ray-al resume")
 """A directory is a run once it has its first event."""

@@ -1,1 +1,4 @@
-"""Images -> regions: the units that are queried and labelled. A kind is one file with one class; `REGIONS` in core lists them."""
+"""Regions of images, the units that are queried and labelled.
+
+A kind is one file with one class; `REGIONS` in core/families/regions.py lists them.
+"""

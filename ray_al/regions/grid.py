@@ -1,4 +1,4 @@
-"""A grid over an image of any size."""
+"""Cells of a grid as regions, for images of any size."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +14,10 @@ Cells = Annotated[int, Field(ge=1, le=1000)]
 
 
 class Grid(Regions):
-    """`rows` x `columns` cells whose edges lie at floor(i * size / cells): no pixel is lost or counted twice."""
+    """A grid of `rows` x `columns` cells that covers every pixel once.
+
+    Edges of cells lie at floor(i * size / cells).
+    """
 
     kind: Literal["grid"] = "grid"
     rows: Cells = 5
@@ -27,30 +30,31 @@ class Grid(Regions):
     size_keys: ClassVar[tuple[str, ...]] = ("rows", "columns")
 
     def of_image(self, height: int, width: int, data: bytes | None = None) -> "GridRegions":
-        """As `Regions.of_image`."""
+        """Return the cells of an image; see `Regions.of_image`."""
         return GridRegions(rows=self.rows, columns=self.columns, height=height, width=width)
 
     def num_regions(self, height: int, width: int) -> int:
-        """As `Regions.num_regions`."""
+        """Return the number of cells, 0 for an image smaller than the grid."""
         return self.of_image(height, width).num_regions
 
     def too_small(self, height: int, width: int) -> str | None:
-        """As `Regions.too_small`."""
+        """Return why the image is too small for the grid; see `Regions.too_small`."""
         if self.num_regions(height, width):
             return None
         return (
-            f"the image of {height}x{width} pixels is smaller than the grid of {self.rows}x{self.columns} cells; "
-            "lower regions.rows and regions.columns, or take the image out of the split"
+            f"the image of {height}x{width} pixels is smaller than the grid of "
+            f"{self.rows}x{self.columns} cells; lower regions.rows and regions.columns, "
+            "or take the image out of the split"
         )
 
-    def describe(self, told: object) -> str:
-        """As `Regions.describe`: rows and columns."""
+    def describe(self, differing: object) -> str:
+        """Return `5x5` for five rows and columns, whichever settings differ."""
         return f"{self.rows}x{self.columns}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class GridRegions:
-    """The cells of one image; none, and label -1 everywhere, where it is smaller than the grid."""
+    """The cells of one image; an image smaller than the grid has none, and id -1 everywhere."""
 
     rows: int
     columns: int
@@ -59,15 +63,13 @@ class GridRegions:
 
     @property
     def num_regions(self) -> int:
-        return (
-            self.rows * self.columns
-            if self.height >= self.rows and self.width >= self.columns
-            else 0
-        )
+        """Return the number of cells."""
+        fits = self.height >= self.rows and self.width >= self.columns
+        return self.rows * self.columns if fits else 0
 
     @cached_property
     def boxes(self) -> np.ndarray:
-        """int32 (rows * columns, 4), row by row: top, left, bottom, right."""
+        """Return int32 (rows * columns, 4), row by row: top, left, bottom, right."""
         ys, xs = _edges(self.height, self.rows), _edges(self.width, self.columns)
         top, left = np.meshgrid(ys[:-1], xs[:-1], indexing="ij")
         bottom, right = np.meshgrid(ys[1:], xs[1:], indexing="ij")
@@ -76,32 +78,40 @@ class GridRegions:
 
     @cached_property
     def num_pixels(self) -> np.ndarray:
+        """Return int64 (rows * columns,), the pixels of each cell."""
         boxes = self.boxes.astype(np.int64)
         return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
 
     @cached_property
     def labels(self) -> np.ndarray:
+        """Return int32 (height, width), the cell of every pixel."""
         if self.num_regions == 0:
             return np.full((self.height, self.width), -1, dtype=np.int32)
-        row_of = np.repeat(
-            np.arange(self.rows, dtype=np.int32), np.diff(_edges(self.height, self.rows))
-        )
-        column_of = np.repeat(
-            np.arange(self.columns, dtype=np.int32), np.diff(_edges(self.width, self.columns))
-        )
-        return row_of[:, None] * np.int32(self.columns) + column_of[None, :]
+        row_of = _cell_of_each(self.height, self.rows)
+        column_of = _cell_of_each(self.width, self.columns)
+        labels: np.ndarray = row_of[:, None] * np.int32(self.columns) + column_of[None, :]
+        return labels
 
     def boxes_of(self, regions: np.ndarray) -> np.ndarray:
+        """Return int32 (n, 4), the boxes of some cells; `regions` is int (n,)."""
         chosen: np.ndarray = self.boxes[regions]
         return chosen
 
     def box(self, region: int) -> Box:
+        """Return the box of a cell."""
         top, left, bottom, right = map(int, self.boxes[region])
         return Box(top=top, left=left, bottom=bottom, right=right)
 
-    def mask(self, region: int) -> None:
+    def mask(self, region: int) -> np.ndarray | None:
+        """Return None, as a cell fills its box."""
         return None
 
 
+def _cell_of_each(size: int, cells: int) -> np.ndarray:
+    """Return int32 (size,), the number of the cell of each pixel along an axis."""
+    return np.repeat(np.arange(cells, dtype=np.int32), np.diff(_edges(size, cells)))
+
+
 def _edges(size: int, cells: int) -> np.ndarray:
+    """Return int64 (cells + 1,), the edges of cells along an axis."""
     return np.arange(cells + 1, dtype=np.int64) * size // cells

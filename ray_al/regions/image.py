@@ -7,7 +7,7 @@ from ray_al.regions.grid import GridRegions
 
 
 class WholeImage(Regions):
-    """An image is one region: a grid of one cell."""
+    """One region per image, a grid of one cell."""
 
     kind: Literal["image"] = "image"
 
@@ -16,9 +16,9 @@ class WholeImage(Regions):
     is_whole_image: ClassVar[bool] = True
 
     def of_image(self, height: int, width: int, data: bytes | None = None) -> GridRegions:
-        """As `Regions.of_image`."""
+        """Return the image as one region; see `Regions.of_image`."""
         return GridRegions(rows=1, columns=1, height=height, width=width)
 
-    def describe(self, told: object) -> str:
-        """As `Regions.describe`."""
+    def describe(self, differing: object) -> str:
+        """Return the name for groups of runs, whichever settings differ."""
         return "images"

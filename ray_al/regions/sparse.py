@@ -1,4 +1,7 @@
-"""Kinds with a region at every pixel: regions named by their centre, and the greedy choice that keeps them apart."""
+"""Kinds with a region at every pixel, named by its centre.
+
+A greedy choice keeps the regions of an image apart.
+"""
 
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -14,55 +17,72 @@ from ray_al.core.section import Count
 from ray_al.core.types import Box
 
 Radius = Annotated[int, Field(ge=0, le=10_000)]
+"""A radius in native pixels."""
 
 
 class SparseRegions(Regions):
-    """A kind with a square region around every pixel, of which an image offers its best few."""
+    """A kind with a square region around every pixel; an image offers its best few."""
 
     per_image: Count = 10
     """Number of candidates that an image offers in one cycle."""
     radius: Radius
-    """Native pixels; what it is the radius of, a kind says."""
+    """Radius in native pixels; each kind says of what."""
 
     is_sparse: ClassVar[bool] = True
 
     @property
     @abstractmethod
     def reach(self) -> int:
-        """Native pixels from a region's centre to its border, the centre left out: 0 makes regions of one pixel."""
+        """Return the native pixels from a region's centre to its border, without the centre.
+
+        With 0, a region is one pixel.
+        """
         raise NotImplementedError
 
     @property
     @abstractmethod
     def apart(self) -> int:
-        """Chebyshev distance of centres within which two regions are not both chosen; at least 2 * `reach`, so that none overlap."""
+        """Return the Chebyshev distance of centres within which no two regions are both chosen.
+
+        It is at least 2 * `reach`, so regions never overlap.
+        """
         raise NotImplementedError
 
     @property
     def is_spaced(self) -> bool:
-        """Whether regions are kept further apart than they are wide, so that fewer can be had than `num_regions` counts."""
+        """Return whether regions are kept further apart than they are wide.
+
+        Then fewer regions can be chosen than `num_regions` counts.
+        """
         return self.apart > 2 * self.reach
 
     @abstractmethod
     def region_scores(self, scores_HW: np.ndarray) -> np.ndarray:
-        """float32 (H, W): of each region, named by its centre, the score that follows from pixel scores at native size."""
+        """Return the score of each region at its centre, float32 (H, W).
+
+        Args:
+            scores_HW: scores of pixels at native size.
+        """
         raise NotImplementedError
 
     @property
     def region_pixels(self) -> int:
-        """As `Regions.region_pixels`."""
+        """Return the pixels of a region that no border clips; see `Regions.region_pixels`."""
         return (2 * self.reach + 1) ** 2
 
     def of_image(self, height: int, width: int, data: bytes | None = None) -> "CentredRegions":
-        """As `Regions.of_image`."""
+        """Return the windows around all pixels; see `Regions.of_image`."""
         return CentredRegions(height=height, width=width, reach=self.reach)
 
     def num_regions(self, height: int, width: int) -> int:
-        """How many fit without overlap, not one a pixel: so that a share of regions is about that share of pixels."""
+        """Return how many regions fit without overlap.
+
+        It is not one per pixel, so a share of the regions is about the same share of the pixels.
+        """
         return self.of_image(height, width).num_regions
 
     def region_sizes(self, height: int, width: int) -> tuple[int, int]:
-        """As `Regions.region_sizes`: in a corner, and in the middle."""
+        """Return the pixels of a corner region and of an inner one; see `Regions.region_sizes`."""
         return (self.reach + 1) ** 2, self.region_pixels
 
     def best(
@@ -74,17 +94,19 @@ class SparseRegions(Regions):
         taken: np.ndarray,
         averaged: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """An image's best regions, greedily: the highest score first, ties to the lower id, none within `apart` of another.
+        """Return an image's best regions, chosen greedily, none within `apart` of another.
+
+        The highest score comes first, and the lower id in a tie.
 
         Args:
             scores_HW: pixel scores at any resolution, brought to native pixels bilinearly.
             height: of the image, in native pixels.
             width: of the image, in native pixels.
             taken: int64 (t,), regions that were chosen before.
-            averaged: whether the scores are those of regions already.
+            averaged: whether the scores are already those of regions.
 
         Returns:
-            ids int64 (n,) and scores float32 (n,), n at most `per_image`, in the order of the choice.
+            ids int64 (n,) and scores float32 (n,), n at most `per_image`, in the order of choice.
 
         Raises:
             DataError: a score is not finite.
@@ -96,9 +118,9 @@ class SparseRegions(Regions):
 
 @dataclass(frozen=True, kw_only=True)
 class CentredRegions:
-    """The (2 * reach + 1)^2 windows around every pixel of an image, clipped at its border; `reach` 0 makes them pixels.
+    """The (2 * reach + 1)^2 windows around every pixel of an image, clipped at its border.
 
-    A region's id is the index y * width + x of its centre.
+    With `reach` 0 they are single pixels. A region's id is the index y * width + x of its centre.
     """
 
     height: int
@@ -107,25 +129,31 @@ class CentredRegions:
 
     @property
     def num_regions(self) -> int:
-        """How many windows fit without overlap: ceil(H / side) * ceil(W / side), as each side x side cell holds one centre at most."""
+        """Return how many windows fit without overlap, ceil(H / side) * ceil(W / side).
+
+        Each cell of side x side pixels holds at most one centre.
+        """
         side = 2 * self.reach + 1
         return -(-self.height // side) * -(-self.width // side)
 
     @cached_property
     def boxes(self) -> np.ndarray:
+        """Return int32 (H * W, 4): top, left, bottom, right."""
         return self.boxes_of(np.arange(self.height * self.width))
 
     @cached_property
     def num_pixels(self) -> np.ndarray:
+        """Return int64 (H * W,), the pixels of each window."""
         boxes = self.boxes.astype(np.int64)
         return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
 
     @property
     def labels(self) -> None:
+        """Return None, as windows overlap."""
         return None
 
     def boxes_of(self, regions: np.ndarray) -> np.ndarray:
-        """int32 (n, 4): the boxes of some regions, int (n,)."""
+        """Return int32 (n, 4), the boxes of some regions; `regions` is int (n,)."""
         y, x = np.divmod(regions, self.width)
         corners = [
             np.maximum(y - self.reach, 0), np.maximum(x - self.reach, 0),
@@ -134,35 +162,39 @@ class CentredRegions:
         return np.stack(corners, axis=-1).astype(np.int32)
 
     def box(self, region: int) -> Box:
+        """Return the box of a region."""
         top, left, bottom, right = map(int, self.boxes_of(np.array([region]))[0])
         return Box(top=top, left=left, bottom=bottom, right=right)
 
-    def mask(self, region: int) -> None:
+    def mask(self, region: int) -> np.ndarray | None:
+        """Return None, as a window fills its box."""
         return None
 
 
 def choose_apart(
     scores_HW: np.ndarray, *, n: int, radius: int, taken: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Greedy non-maximum suppression: the highest score first, ties to the lower id, none near another.
+    """Choose pixels by greedy non-maximum suppression.
 
-    A chosen pixel changes `2 * radius + 1` rows, so the maximum is kept a row: a choice costs O(H + radius * W), not O(H * W).
+    The highest score comes first, and the lower id in a tie. A choice changes `2 * radius + 1`
+    rows, so the maximum of each row is kept: a choice costs O(H + radius * W), not O(H * W).
 
     Args:
         scores_HW: finite, any float type, native pixels.
-        n: how many at most; fewer where no more fit.
-        radius: Chebyshev distance within which a chosen or taken pixel bars others; 0 bars only itself.
-        taken: int (t,), ids y * W + x that stand already.
+        n: largest number of pixels; fewer are chosen if no more fit.
+        radius: Chebyshev distance within which a chosen or taken pixel excludes others; 0 excludes
+            only itself.
+        taken: int (t,), ids y * W + x that were chosen before.
 
     Returns:
-        ids int64 (n',) and their scores float32 (n',), in the order of the choice.
+        ids int64 (n',) and their scores float32 (n',), in the order of choice.
 
     Raises:
         DataError: a score is not finite.
     """
     check_finite(scores_HW)
     width = scores_HW.shape[1]
-    left_HW = scores_HW.astype(np.float32)  # what can still be chosen; -inf elsewhere
+    left_HW = scores_HW.astype(np.float32)  # -inf for pixels that cannot be chosen any more
     for y, x in zip(*np.divmod(taken, width), strict=True):
         left_HW[max(0, y - radius) : y + radius + 1, max(0, x - radius) : x + radius + 1] = -np.inf
     best_H = left_HW.max(axis=1)
@@ -180,20 +212,30 @@ def choose_apart(
 
 
 def check_finite(scores_HW: np.ndarray) -> None:
-    """Refuse pixel scores of which one is not finite.
+    """Refuse pixel scores that are not all finite.
 
     Raises:
-        DataError: with their number.
+        DataError: with the number of scores that are not.
     """
     if not np.isfinite(scores_HW).all():
         bad = int((~np.isfinite(scores_HW)).sum())
         raise DataError(
-            f"{bad} of {scores_HW.size} pixel scores are not finite; the model diverged, lower train.learning_rate"
+            f"{bad} of {scores_HW.size} pixel scores are not finite; "
+            "the model diverged, lower train.learning_rate"
         )
 
 
 def nearest_native(values_hw: np.ndarray, height: int, width: int) -> np.ndarray:
-    """(height, width): of each native pixel the value of the cell that holds its centre."""
+    """Return, for each native pixel, the value of the cell that holds its centre.
+
+    Args:
+        values_hw: a map (h, w) of any resolution and type.
+        height: in native pixels.
+        width: in native pixels.
+
+    Returns:
+        (height, width), of the same type.
+    """
     rows, columns = (
         ((np.arange(size) + 0.5) * cells / size).astype(np.int64)
         for size, cells in zip((height, width), values_hw.shape, strict=True)
@@ -203,9 +245,19 @@ def nearest_native(values_hw: np.ndarray, height: int, width: int) -> np.ndarray
 
 
 def to_native(scores_HW: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Bilinear values float32 (height, width) of a map at any resolution, pixel centres at (i + 0.5) / size, borders held.
+    """Interpolate a map bilinearly to native pixels.
 
-    As `torch.nn.functional.interpolate(align_corners=False)`: with nearest neighbours, all pixels of a cell would tie.
+    It does the same as `torch.nn.functional.interpolate(align_corners=False)`, without torch: pixel
+    centres are at (i + 0.5) / size, and beyond the outermost centres the border's value holds.
+    With nearest neighbours, all pixels of a cell would tie.
+
+    Args:
+        scores_HW: a map of any resolution.
+        height: in native pixels.
+        width: in native pixels.
+
+    Returns:
+        float32 (height, width).
     """
     values = scores_HW.astype(np.float32)
     for axis, size in enumerate((height, width)):

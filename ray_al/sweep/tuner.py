@@ -48,7 +48,7 @@ from ray_al.sweep.trial import (
 
 FILE = "sweep.yaml"
 HELD = "carries this sweep on; follow it with `ray-al status`, or end it before resuming"
-SWEEP = Kind(noun="sweep", last=FILE, go_on="ray-al sweep --resume")
+SWEEP = Kind(noun="sweep", last=FILE, resume="ray-al sweep --resume")
 Show = Callable[["Progress"], None]
 
 

@@ -182,11 +182,11 @@ def test_it_says_how_it_works(kind):
         ({"annotator": {"kind": "simulated", "share": 0.5}}, ["of kind 'files'", "'simulated'"]),
         (
             {"annotator": "files", "share": 0.5},
-            ["label.share", "it is a setting of label.annotator where its kind is 'files'"],
+            ["label.share", "it is a setting of label.annotator if its kind is 'files'"],
         ),
         (
             {"kind": "dominant", "margin": 5},
-            ["label.margin", "it is a setting of label.annotator where its kind is 'files'"],
+            ["label.margin", "it is a setting of label.annotator if its kind is 'files'"],
         ),
         ({"annotator": {"kind": "files", "share": 0}}, ["label.annotator.share", "0"]),
     ],

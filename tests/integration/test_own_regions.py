@@ -57,7 +57,7 @@ class Crosses(SparseRegions):
 
     kind: str = "crosses"
     radius: Radius = 1
-    told_keys: ClassVar[tuple[str, ...]] = ("radius",)
+    distinguishing_keys: ClassVar[tuple[str, ...]] = ("radius",)
 
     @property
     def reach(self):

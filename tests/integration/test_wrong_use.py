@@ -174,7 +174,7 @@ def test_a_sweep_shares_nothing_between_its_trials(tmp_path):
         ("space: {train.steps: {gridd: [1]}}", ["gridd", "grid"]),
         ("space: {train.steps: [1, .inf]}", ["space.train.steps.1", "finite"]),
         ("space: {train.steps: 5}", ["space.train.steps", "list"]),
-        ("limits: {hours: true}", ["limits.hours", "no numbers"]),
+        ("limits: {hours: true}", ["limits.hours", "not numbers"]),
         ("limits: {labls: 3}", ["limits.labls", "labels"]),
         ("seeds: [0, 0]", ["seeds"]),
         ("base: ''", ["base"]),

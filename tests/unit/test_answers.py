@@ -170,7 +170,7 @@ NOISE = np.random.default_rng(0).integers(0, 3, (3, 4), dtype=np.uint8)
 BAD = {
     "a colour of no class": (
         lambda: file(indexed(DRAWN, [(9, 9, 9), *CLASSES.colors])),
-        r"\(9, 9, 9\) on 4 pixels is no class's",
+        r"\(9, 9, 9\) on 4 pixels belongs to no class",
     ),
     "an index outside the palette": (
         lambda: file(indexed(np.where(DRAWN == 2, 3, DRAWN), list(CLASSES.colors))),
@@ -178,7 +178,7 @@ BAD = {
     ),
     "one black colour": (
         lambda: file(indexed(np.zeros((3, 4), np.uint8), [(0, 0, 0)])),
-        "is no class's",
+        "belongs to no class",
     ),
     "black and white": (
         lambda: file(grey(np.where(DRAWN == 1, 255, 0).astype(np.uint8))),

@@ -281,7 +281,7 @@ def test_what_ones_own_backbone_and_head_give_is_checked():
     ):
         with pytest.raises(ConfigError, match=words):
             check_model(model, 3, (64, 80))
-    with pytest.raises(ConfigError, match="it is no subclass of ray_al.core.variants.Backbone"):
+    with pytest.raises(ConfigError, match="it is not a subclass of ray_al.core.variants.Backbone"):
         composed(f"{__name__}:OddMaps")
 
 

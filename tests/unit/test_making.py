@@ -19,7 +19,7 @@ from ray_al.core.storage import Storage
 from ray_al.driver.create import begin_run, default_run_uri
 from ray_al.ledger import RUN, Journal
 
-KIND = Kind(noun="thing", last="last", go_on="ray-al go-on")
+KIND = Kind(noun="thing", last="last", resume="ray-al go-on")
 
 
 @pytest.fixture(params=["disk", "memory"])

@@ -10,7 +10,13 @@ from click.testing import CliRunner
 from ray_al.cli import main
 from ray_al.core.config import DataConfig
 from ray_al.core.errors import ConfigError, StorageError, StoreUnavailableError
-from ray_al.core.places import before_work, is_folder, open_place, storage_error, told
+from ray_al.core.places import (
+    before_work,
+    is_folder,
+    open_place,
+    storage_error,
+    storage_errors,
+)
 from ray_al.core.reading import read_uri
 from ray_al.core.storage import EXCLUSIVE_PROTOCOLS, Storage
 from ray_al.datasets import open_dataset
@@ -73,7 +79,7 @@ def answered(status: int, code: str, wrapped: type[Exception] = OSError) -> Exce
     ],
 )
 def test_errors_are_one_line_with_the_place_and_the_remedy(error, kind, words):
-    with pytest.raises(StorageError) as caught, told(PLACE, missing=True):
+    with pytest.raises(StorageError) as caught, storage_errors(PLACE, missing=True):
         raise error
     assert type(caught.value) is kind
     text = str(caught.value)
@@ -92,9 +98,9 @@ def test_answers_and_our_own_faults_pass():
         KeyError("x"),
         KeyboardInterrupt(),
     ):
-        with pytest.raises(type(error)), told(PLACE, missing=True):
+        with pytest.raises(type(error)), storage_errors(PLACE, missing=True):
             raise error
-    with pytest.raises(StorageError, match="no such file"), told("/disk/x"):
+    with pytest.raises(StorageError, match="no such file"), storage_errors("/disk/x"):
         raise FileNotFoundError(2, "No such file or directory")
 
 
@@ -183,8 +189,8 @@ def test_files_with_odd_names_are_listed_and_read(tmp_path, root):
     ("root", "words"),
     [
         ("memory://none", "synthetic scenes are only written to a disk"),
-        ("{file}/data", "a part of the path is no folder"),
-        ("{file}", "a part of the path is no folder"),
+        ("{file}/data", "a part of the path is not a folder"),
+        ("{file}", "a part of the path is not a folder"),
     ],
 )
 def test_synthetic_scenes_that_cannot_be_written_are_wrong_use(tmp_path, monkeypatch, root, words):

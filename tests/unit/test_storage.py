@@ -158,9 +158,9 @@ def test_a_disk_without_hard_links_is_refused(tmp_path, monkeypatch, number):
 def test_a_path_below_a_file_is_named(tmp_path):
     (tmp_path / "file").write_text("x")
     for method, arguments in (("probe", ()), ("create", ("x", b"1")), ("replace", ("x", b"1"))):
-        with pytest.raises(StorageError, match="a part of the path is no folder"):
+        with pytest.raises(StorageError, match="a part of the path is not a folder"):
             getattr(Storage(str(tmp_path / "file")), method)(*arguments)
-    with pytest.raises(StorageError, match="a part of the path is no folder"):
+    with pytest.raises(StorageError, match="a part of the path is not a folder"):
         Storage(str(tmp_path / "file" / "run")).probe()
 
 

@@ -64,7 +64,7 @@ def test_one_amount_stays_one_amount():
         ([], ["budget.per_cycle", "at least one amount"]),
         (["1 %", "-2 %"], ["budget.per_cycle", "amount 2 of 2", "'-2 %'"]),
         ([1.5], ["amount 1 of 1", "a share lies between 0 and 1"]),
-        ([True], ["true and false are no numbers"]),
+        ([True], ["true and false are not numbers"]),
         ([[0.1]], ["amount 1 of 1", "[0.1]", "give a whole number"]),
         ("much", ["budget.per_cycle", "give a whole number (a count) or a share"]),
     ],

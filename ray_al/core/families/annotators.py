@@ -1,4 +1,4 @@
-"""Annotators: they turn a query into labels, at once or while a run waits for people."""
+"""Annotators, which turn a query into labels at once, or while a run waits for people."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Set
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from ray_al.core.families.labels import Classes, LabelKind, Place
 
 Name = tuple[str, int]
-"""A region: (image_id, region)."""
+"""Name of a region: (image_id, region)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Truth:
-    """What the ground truth says of one region.
+    """The ground truth of one region.
 
     Attributes:
         ids: class ids of its box, uint8 (h, w), 255 for void.
-        region: which of these pixels belong to the region, bool (h, w); None for all.
-        box: of the region, in native pixels.
+        region: bool (h, w), the pixels of the box that belong to the region; None for all.
+        box: box of the region, in native pixels.
     """
 
     ids: np.ndarray
@@ -36,34 +36,34 @@ class Truth:
 
 
 class RegionsOfImage(Protocol):
-    """The regions of one image, by their numbers."""
+    """The regions of one image, by their ids."""
 
     def box(self, region: int) -> Box:
-        """The box of a region, in native pixels."""
+        """Return the box of a region, in native pixels."""
         ...
 
     def mask(self, region: int) -> np.ndarray | None:
-        """Which pixels of its box belong to a region, bool (h, w); None where it fills its box."""
+        """Return the pixels of its box that belong to a region, bool (h, w); None for all."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """A query that is put to an annotator, and what the annotator may look at.
+    """A query that is put to an annotator, with everything that the annotator may read.
 
     Attributes:
-        storage: of the run.
-        folder: in the run directory, where an annotator may keep what belongs to this query.
-        query: all of its regions, QUERY_SCHEMA.
+        storage: the run directory.
+        folder: folder in the run directory for the annotator's files of this query.
+        query: all regions of the query, QUERY_SCHEMA.
         left_out: regions that nobody is asked about, since their images cannot be used.
         taken: regions that have labels.
-        label: what is asked.
-        classes: names and colours.
+        label: the label kind, which says what is asked.
+        classes: names and colours of the classes.
         regions_of: image_index -> its regions.
         size_of: image_index -> (height, width) in native pixels.
         read_image: image_index -> uint8 (H, W, 3) in native pixels.
-        propose: image_index -> predicted ids, uint8 (H, W); None where there is no model yet.
-        truth: (image_index, region) -> its ground truth; DataError where the mask cannot be used.
+        propose: image_index -> predicted ids, uint8 (H, W); None if there is no model yet.
+        truth: (image_index, region) -> its ground truth; DataError if the mask cannot be used.
     """
 
     storage: Storage
@@ -80,8 +80,8 @@ class Asked:
     taken: Set[Name] = frozenset()
 
     def place(self, image_index: int, region: int, margin: int) -> "Place":
-        """Where a region lies, with `margin` pixels of its image round it."""
-        from ray_al.core.families.labels import Place  # it imports this module
+        """Return the place of a region, with `margin` pixels of its image around it."""
+        from ray_al.core.families.labels import Place  # that module imports this one
 
         height, width = self.size_of(image_index)
         regions = self.regions_of(image_index)
@@ -97,11 +97,12 @@ class Asked:
 
 @dataclass(frozen=True, kw_only=True)
 class Labels:
-    """What an annotator gave.
+    """The labels that an annotator gave.
 
     Attributes:
         table: LABEL_SCHEMA, possibly empty and with further columns.
-        refused: `{image_id, region, reason, final}`; `final` where no better answer can come.
+        refused: `{image_id, region, reason, final}` of each unusable answer; `final` is true if no
+            better answer can come.
     """
 
     table: pa.Table
@@ -109,42 +110,42 @@ class Labels:
 
 
 class Annotator(Section):
-    """Who labels.
+    """A source of labels.
 
-    A query is handed out with `request`; `collect` takes in what has been answered since, whenever
-    the run is carried on; `close` ends the query. A host may die between any two steps, so each of
-    the three may be called again with the same query, and must then do no harm.
+    `request` hands out a query; `collect` takes in the answers whenever the run continues; `close`
+    ends the query. A host may die between any two steps, so each of the three may be called again
+    with the same query, and must then do no harm.
     """
 
     kind: str
     """Which annotator it is: a built-in kind, or `package.module:Class` for your own."""
     answers_at_once: ClassVar[bool] = False
-    """Whether `collect` answers all that is asked: the run never waits, and hands out nothing."""
+    """Whether `collect` answers the whole query at once, so the run never waits."""
     reads_masks: ClassVar[bool] = False
-    """Whether it reads the ground truth of the pool, which must then be there."""
+    """Whether it reads the ground truth of the pool, which must then exist."""
     changeable: ClassVar[tuple[str, ...]] = ()
-    """Its settings that may change in a run that has begun."""
+    """Names of its settings that may change in a run that has begun."""
 
     @property
     def wanted_share(self) -> float:
-        """The share of a query that must have been answered before the run goes on."""
+        """Return the share of a query that must be answered before the run continues."""
         return 1.0
 
     @abstractmethod
     def request(self, asked: Asked) -> int:
-        """Hand out the regions of a query, except `left_out`; the number of tasks."""
+        """Hand out the regions of a query, except `left_out`, and return the number of tasks."""
         raise NotImplementedError
 
     @abstractmethod
     def collect(self, asked: Asked) -> Labels:
-        """The labels of regions that are neither `left_out` nor `taken`.
+        """Return the labels of regions that are neither `left_out` nor `taken`.
 
         An answer that cannot be used is refused, with the reason and what to do about it.
         """
         raise NotImplementedError
 
     def close(self, asked: Asked) -> None:
-        """Take back what was handed out: no answer to this query counts from now on."""
+        """Withdraw the query: from now on, no answer to it counts."""
 
     def unused(
         self,
@@ -156,11 +157,11 @@ class Annotator(Section):
         digests: Mapping[Name, str | None],
         late: Set[Name],
     ) -> list[str]:
-        """A sentence for each thing that people gave to a query and that counts for nothing.
+        """Return a sentence for each thing that people gave to a query and that does not count.
 
         Args:
-            folder, query, label: as of `Asked`.
-            digests: of the file that each labelled region's label came from; None where that
+            storage, folder, query, label: as of `Asked`.
+            digests: labelled region -> digest of the file that its label came from; None if that
                 was not recorded.
             late: regions whose query was closed before they had a label.
         """

@@ -1,4 +1,4 @@
-"""Batch rules: how a query is chosen from scores. The rest of the code asks the rule."""
+"""Batch rules, which choose a query from scores."""
 
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Moment:
-    """When a query is chosen; draws and schedules follow from it.
+    """The moment at which a query is chosen; draws and schedules follow from it.
 
     Attributes:
-        seed: of the run.
-        cycle: below 0 for a start set.
-        num_cycles: queries that the budget holds beside the start set, at least 1.
+        seed: seed of the run.
+        cycle: number of the cycle; below 0 for a start set.
+        num_cycles: queries that the budget holds in addition to the start set, at least 1.
     """
 
     seed: int
@@ -27,23 +27,23 @@ class Moment:
 
 
 class ScoreFacts(Protocol):
-    """What a batch rule may ask about an acquisition function."""
+    """Properties of an acquisition function that a batch rule may ask for."""
 
     @property
     def attribution(self) -> str:
-        """`none`, or how its scores are split by class: `hard` or `soft`."""
+        """Return how its scores are split by class: `none`, `hard` or `soft`."""
 
     @property
     def signed(self) -> bool:
-        """Whether its scores may be below 0."""
+        """Return whether its scores may be below 0."""
 
     @property
     def needs_model(self) -> bool:
-        """Whether it looks at what a model predicts."""
+        """Return whether it reads predictions of a model."""
 
 
 class BatchRule(Section):
-    """How a query is chosen from scores.
+    """A way to choose a query from scores.
 
     A rule of your own derives from one of the bases in `ray_al/select/rules.py`, which fill the
     query: `KeyedRule` gives each region a key, `CandidateRule` chooses among the best regions.
@@ -52,31 +52,36 @@ class BatchRule(Section):
     kind: str
     """Which batch rule it is: a built-in kind, or `package.module:Class` for your own."""
     paper: ClassVar[str] = ""
-    """Its source, for `ray-al strategies`."""
+    """Source of the rule, for `ray-al strategies`."""
     needs: ClassVar[str] = "scores"
-    """What it looks at, for `ray-al strategies`."""
+    """Inputs of the rule, for `ray-al strategies`."""
     ranks_scores: ClassVar[bool] = False
-    """Whether it looks at scores alone, so that of random scores its choice is a random draw."""
+    """Whether it reads only scores, so its choice from random scores is a random draw."""
     reads_features: ClassVar[bool] = False
     """Whether it reads features of its candidates, which a pass over their images computes."""
     reads_covers: ClassVar[bool] = False
-    """Whether scoring also tells which part of a region each predicted class covers."""
+    """Whether it reads which share of a region each predicted class covers."""
     reads_class_scores: ClassVar[bool] = False
-    """Whether it reads the scores by class of its candidates."""
+    """Whether it reads scores by class of its candidates."""
 
     def num_candidates(self, num_regions: int) -> int | None:
-        """How many regions, those with the highest scores, it looks at to choose `num_regions`.
+        """Return how many regions, from the highest score down, it reads to choose `num_regions`.
 
         None means all of them.
         """
         return None
 
     def why_not(self, score: str, function: ScoreFacts) -> str | None:
-        """Why it cannot choose by what the function called `score` scores; None where it can."""
+        """Return why it cannot choose by the scores of a function; None if it can.
+
+        Args:
+            score: name of the acquisition function.
+            function: its properties.
+        """
         return None
 
     def check(self, config: "RunConfig") -> None:
-        """Refuse a run with which the rule does not go.
+        """Refuse a run in which the rule cannot work.
 
         Raises:
             ConfigError: with key, value and remedy.
@@ -87,8 +92,8 @@ class BatchRule(Section):
         """Put regions into the query.
 
         Args:
-            basket: the query, a `Basket` (select/basket.py), which says what may go in.
-            pool: what was scored, a `ScoredPool` (select/rules.py).
+            basket: the query, a `Basket` (select/basket.py), which knows what it may hold.
+            pool: the scored regions, a `ScoredPool` (select/rules.py).
         """
         raise NotImplementedError
 

@@ -1,4 +1,4 @@
-"""Label kinds: what is asked about a region, what an answer looks like and how it trains."""
+"""Label kinds, which say what is asked about a region, how it is answered and how it trains."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -17,18 +17,19 @@ if TYPE_CHECKING:
     from ray_al.core.config import RunConfig
 
 Label = np.ndarray | int | tuple[int, ...]
-"""Class ids, uint8 (h, w) with 255 for nothing; or the dominant class; or the classes present."""
+"""Class ids, uint8 (h, w) with 255 for unknown; or the dominant class; or the classes present."""
 Color = tuple[int, int, int]
+"""Red, green and blue, 0 to 255."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where a region lies, in native pixels.
+    """The place of a region in its image, in native pixels.
 
     Attributes:
-        box: of the region.
+        box: box of the region.
         context: box of the picture that people see.
-        region: bool (h, w), which pixels of the box belong to it; None where it fills its box.
+        region: bool (h, w), the pixels of the box that belong to the region; None for all.
     """
 
     box: Box
@@ -37,6 +38,7 @@ class Place:
 
     @property
     def num_pixels(self) -> int:
+        """Return the number of pixels of the region."""
         return self.box.num_pixels if self.region is None else int(np.count_nonzero(self.region))
 
 
@@ -49,27 +51,27 @@ class Classes:
 
 
 class LabelKind(Section):
-    """What is asked about a region."""
+    """A question about a region, and its answers."""
 
     kind: str
     """Which label kind it is: a built-in kind, or `package.module:Class` for your own."""
     annotator: Annotated[Annotator, ANNOTATORS] = Field(
         default_factory=lambda: ANNOTATORS.parse("simulated")
     )
-    """Who answers."""
+    """The annotator that answers."""
 
     paper: ClassVar[str] = ""
-    """Where regions are labelled in this way."""
+    """Paper in which regions are labelled in this way."""
     is_partial: ClassVar[bool] = False
     """Whether a pixel's label is a set of classes that it may have (`train/partial.py`)."""
     clicks_name_classes: ClassVar[bool] = False
-    """Whether each click names a class; else one click of a region does, and the others draw."""
+    """Whether each click names a class; otherwise one click does, and the others draw."""
     answer_ending: ClassVar[str]
-    """Of the file that answers a task, such as `mask.png`: `task-00000.mask.png`."""
+    """Ending of files that answer tasks: `mask.png` for files such as `task-00000.mask.png`."""
 
     @property
     def sieves(self) -> bool:
-        """Whether a model trains on those pixels alone that the last one finds likely (ASAL)."""
+        """Return whether a model trains only on pixels that the last model finds likely (ASAL)."""
         return False
 
     def check(self, config: "RunConfig", num_classes: int) -> None:
@@ -81,48 +83,53 @@ class LabelKind(Section):
 
     @abstractmethod
     def of_truth(self, ids: np.ndarray, region: np.ndarray | None) -> Label:
-        """The right answer.
+        """Return the right answer.
 
         Args:
             ids: the ground truth of the region's box, uint8 (h, w), 255 for void.
-            region: bool (h, w), or None where the region fills its box.
+            region: bool (h, w), or None if the region fills its box.
         """
         raise NotImplementedError
 
     @abstractmethod
     def read(self, data: bytes, place: Place, classes: Classes) -> Label:
-        """The label that a person's file gives.
+        """Return the label that a person's file gives.
+
+        Args:
+            data: content of the file.
+            place: place of the region.
+            classes: names and colours of the classes.
 
         Raises:
-            DataError: the file is damaged, can be read in two ways, or says what a region cannot
-                be; without the file's name.
+            DataError: the file is damaged or ambiguous, or its answer is impossible for the region;
+                the message does not name the file.
         """
         raise NotImplementedError
 
     @abstractmethod
     def columns(self, label: Label, region: np.ndarray | None) -> dict[str, Any]:
-        """`mask` and `classes` of LABEL_SCHEMA, from which training makes the label again.
+        """Return `mask` and `classes` of LABEL_SCHEMA, from which training restores the label.
 
-        Of sets of classes (`is_partial`), `classes` is a list, otherwise it is None.
+        `classes` is a list for sets of classes (`is_partial`), otherwise None.
         """
         raise NotImplementedError
 
     @abstractmethod
     def most_clicks(self, num_pixels: int, num_classes: int) -> int:
-        """The most clicks that the label of a region of so many native pixels can take."""
+        """Return the most clicks that the label of a region of `num_pixels` can take."""
         raise NotImplementedError
 
     @abstractmethod
     def clicks(self, label: Label, region: np.ndarray | None) -> int:
-        """The clicks that a label took, at least 1 and at most `most_clicks`."""
+        """Return the number of clicks that a label took, at least 1 and at most `most_clicks`."""
         raise NotImplementedError
 
     def explain_clicks(self) -> str:
-        """What `most_clicks` follows from, for messages; begins with a blank."""
+        """Explain `most_clicks`, for messages; the text begins with a blank."""
         return ""
 
     def row(self, label: Label, box: Box, region: np.ndarray | None) -> dict[str, Any]:
-        """The columns of LABEL_SCHEMA that hold an answer about a region."""
+        """Return the columns of LABEL_SCHEMA that hold an answer about a region."""
         values = {"box": list(box.as_tuple()), "kind": self.kind}
         return {**values, "clicks": self.clicks(label, region), **self.columns(label, region)}
 

@@ -1,4 +1,4 @@
-"""Layouts: how a data set lies on a disk, and what its classes are."""
+"""Layouts, which say how the files of a data set are arranged, and what its classes are."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -13,16 +13,17 @@ if TYPE_CHECKING:
     from ray_al.core.config import DataConfig
 
 Colors = tuple[tuple[int, int, int], ...]
+"""Red, green and blue of each class, 0 to 255, by id."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One fault, or something that one should know.
+    """A fault of a data set, or something else that its user should know.
 
     Attributes:
-        name: as `data.allow` names it, where it may be intended.
-        severity: a run does not begin over an error.
-        message: what was found, where, and what to do.
+        name: name in `data.allow`, for findings that may be intended.
+        severity: a run does not begin despite an error.
+        message: what was found, in which files, and what to do.
     """
 
     name: str
@@ -32,7 +33,7 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """The images of a split, by name, and what was found while they were listed."""
+    """The images of a split, sorted by name, and findings made while they were listed."""
 
     images: tuple[ImageFile, ...]
     findings: tuple[Finding, ...] = ()
@@ -40,7 +41,7 @@ class Split:
 
 @dataclass(frozen=True, kw_only=True)
 class MaskNumbers:
-    """What the numbers in masks mean where they are no class ids.
+    """The meaning of numbers in masks that are not class ids.
 
     Attributes:
         id_map: number -> class id.
@@ -52,52 +53,57 @@ class MaskNumbers:
 
 
 class Layout(Section):
-    """How a data set lies on a disk; `datasets/listing.py` has what listing files takes."""
+    """The arrangement of a data set's files; `datasets/listing.py` has functions that list them."""
 
     kind: str
     """Which layout it is: a built-in kind, or `package.module:Class` for your own."""
     class_names: ClassVar[tuple[str, ...]] = ()
-    """Of the classes, id 0 first; where there are none, `data.class_names` must name them."""
+    """Names of the classes, id 0 first; if empty, `data.class_names` must name them."""
     colors: ClassVar[Colors] = ()
-    """Of the classes in pictures, by id; where there are none, each is given one."""
+    """Colours of the classes in pictures, by id; if empty, they are made up."""
     ignore_ids: ClassVar[tuple[int, ...]] = ()
-    """What `data.ignore_ids` is where it is not set."""
+    """Default of `data.ignore_ids`."""
     void_ids: ClassVar[frozenset[int]] = frozenset({IGNORE_INDEX})
-    """Numbers that are known to mean "no label", as long as neither classes nor `ignore_ids` are
-    set."""
+    """Numbers that mean "no label" if neither classes nor `ignore_ids` are set."""
     needs_root: ClassVar[bool] = True
-    """Whether `data.root` must say where the files lie."""
+    """Whether `data.root` must be set."""
 
     @abstractmethod
     def list_split(self, root: str, split: str) -> Split:
-        """The images of a split below `root`, a path or URI, with their masks; none is opened."""
+        """List the images of a split below `root`, a path or URI, with their masks; open none."""
         raise NotImplementedError
 
     def default_root(self, data: "DataConfig", cache: str) -> str:
-        """Where the files lie when `data.root` does not say it.
+        """Return the root of the files if `data.root` is not set.
 
         Args:
-            cache: this user's folder for what can be made again.
+            data: the section `data`.
+            cache: this user's folder for files that can be made again.
         """
         raise NotImplementedError
 
     def prepare(self, data: "DataConfig", root: str) -> bool:
-        """Make the files where they can be made and are not there; whether `root` then holds them.
+        """Make the files below `root` if they can be made and do not exist yet.
+
+        Returns:
+            Whether `root` then holds files that were made.
 
         Raises:
-            ConfigError: they can be made, but not there.
+            ConfigError: the files cannot be made in this place.
             OSError: they cannot be written.
         """
         return False
 
     def numbers(self, data: "DataConfig", root: str, num_names: int) -> MaskNumbers | None:
-        """What the numbers in masks mean; None where they are class ids or `data.ignore_ids`.
+        """Return the meaning of the numbers in masks; None if they are class ids.
 
         Args:
-            num_names: classes that have a name.
+            data: the section `data`.
+            root: the files, a path or URI.
+            num_names: number of classes that have a name.
 
         Raises:
-            ConfigError: settings that do not go with these numbers.
+            ConfigError: settings that contradict these numbers.
         """
         return None
 

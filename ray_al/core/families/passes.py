@@ -1,4 +1,4 @@
-"""Passes: what makes several predictions of one image, for acquisition functions that compare them."""
+"""Passes, which make several predictions of one image for functions that compare them."""
 
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol
@@ -19,62 +19,66 @@ class PassNetwork(Protocol):
     """A network whose passes over one batch differ."""
 
     def prefix(self, given: "torch.Tensor | tuple[torch.Tensor, ...]") -> tuple[Any, ...]:
-        """What all passes over a batch share; to be handed to `suffix` unread.
+        """Compute the part that all passes over a batch share, to be handed to `suffix`.
 
         Args:
-            given: images (N, 3, H, W), or of a frozen backbone its maps (N, c, h, w).
+            given: images (N, 3, H, W), or the maps (N, c, h, w) of a frozen backbone.
         """
 
     def suffix(self, prefix: tuple[Any, ...], number: int | None) -> "torch.Tensor":
-        """Logits (N, C, h, w) of one pass; the plain network's for None.
+        """Return the logits (N, C, h, w) of one pass.
 
-        May be called any number of times, in any order, by several threads.
+        It may be called any number of times, in any order, by several threads.
+
+        Args:
+            prefix: result of `prefix`.
+            number: number of the pass; None for the network without changes.
         """
 
 
 class PassKind(Section):
     """A way to make several predictions of one image.
 
-    A kind derives from this class where the passes of one model differ, and from `ModelPasses` where
-    each pass has a trained model of its own.
+    A kind derives from this class if the passes of one model differ, and from `ModelPasses` if each
+    pass has a trained model of its own.
     """
 
     kind: str
-    """Which way of making several predictions it is: a built-in kind, or `package.module:Class` for your own."""
+    """Which kind of passes it is: a built-in kind, or `package.module:Class` for your own."""
     count: Annotated[int, Field(ge=2, le=1000)] = 10
     """Number of passes over each image."""
 
     paper: ClassVar[str] = ""
-    """Where the kind comes from."""
+    """Paper that introduced the kind."""
     needs: ClassVar[str] = "one trained model"
-    """What it costs beside the passes themselves."""
+    """What it needs in addition to the passes themselves."""
     are_models: ClassVar[bool] = False
     """Whether each pass has a trained model of its own."""
     changes_maps: ClassVar[bool] = False
-    """Whether passes differ behind the backbone alone.
+    """Whether passes differ only behind the backbone.
 
-    The shared part of the passes is then the backbone's maps, which offers may look at.
+    The shared part of the passes is then the backbone's maps, which offers may read.
     """
 
     @property
     def num_members(self) -> int:
-        """Models that are trained in a cycle."""
+        """Return the number of models that are trained in a cycle."""
         return 1
 
     @property
     def num_snapshots(self) -> int:
-        """States of a training that are kept for scoring; 0: only the last."""
+        """Return the number of states of a training kept for scoring; 0 keeps only the last."""
         return 0
 
     def check(self, config: "RunConfig") -> None:
-        """Refuse a run in which these passes cannot work, as far as its configuration tells.
+        """Refuse a configuration with which these passes cannot work.
 
         Raises:
             ConfigError: with key, value and remedy.
         """
 
     def check_network(self, network: "nn.Module") -> None:
-        """Refuse a network of which these passes cannot be made; it may be changed in place.
+        """Refuse a network that cannot make these passes; it may be changed in place.
 
         Raises:
             ConfigError: with key, value and remedy.
@@ -84,14 +88,18 @@ class PassKind(Section):
     def open(
         self, network: "nn.Module", precision: Any, device: Any, *, seed: int, cycle: int
     ) -> PassNetwork:
-        """A network whose passes follow from seed, cycle and the number of the pass alone, and are the same for every image.
+        """Return a network that makes the passes.
+
+        They follow only from seed, cycle and the number of the pass, and are the same for every
+        image.
 
         Args:
-            network: from `build_model`, with its weights, not yet prepared; it may be changed in place.
+            network: from `build_model`, with its weights, not yet prepared; it may be changed in
+                place.
             precision: as `prepare_network` (score/prepare.py) takes it.
-            device: where to compute.
-            seed: of the run.
-            cycle: of the scores.
+            device: device that computes.
+            seed: seed of the run.
+            cycle: cycle of the scores.
 
         Raises:
             ConfigError: as `check_network`.
@@ -100,7 +108,7 @@ class PassKind(Section):
 
 
 class ModelPasses(PassKind):
-    """Passes of which each has a trained model of its own."""
+    """Passes that each have a trained model of their own."""
 
     are_models: ClassVar[bool] = True
 

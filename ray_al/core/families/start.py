@@ -1,48 +1,51 @@
-"""Start rules: how the first labelled regions are chosen. The rest of the code asks the rule."""
+"""Start rules, which choose the first labelled regions."""
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from ray_al.core.family import Family
 from ray_al.core.section import Section
 from ray_al.core.strategy import StrategyConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     import pyarrow as pa
 
     from ray_al.core.config import RunConfig
+    from ray_al.core.families.regions import Regions
 
 
 class StartRule(Section):
-    """How the start set is chosen.
+    """A way to choose the start set.
 
-    A rule that needs no model ranks the pool itself (`rank`). The choice of any other rule is that
-    of a strategy (`strategy`), whose scores the model of the start set gives. Of regions that are
-    found by a pass over the pool (pixels, windows, superpixels) the strategy chooses in any case.
+    A rule that needs no model ranks the pool itself (`rank`). Any other rule leaves the choice to a
+    strategy (`strategy`), with scores of the start set's model. Regions that a pass over the pool
+    finds (pixels, windows, superpixels) are always chosen by the strategy.
     """
 
     kind: str
     """Which start rule it is: a built-in kind, or `package.module:Class` for your own."""
     paper: ClassVar[str] = ""
-    """Its source, for `ray-al strategies`."""
+    """Source of the rule, for `ray-al strategies`."""
     needs: ClassVar[str] = ""
-    """What it looks at, for `ray-al strategies`."""
+    """Inputs of the rule, for `ray-al strategies`."""
     needs_model: ClassVar[bool] = False
-    """Whether a model looks at the pool before the start set is chosen."""
+    """Whether a model scores the pool before the start set is chosen."""
     follows_strategy: ClassVar[bool] = False
-    """Whether the run's own strategy chooses, so that runs of other strategies start elsewhere."""
+    """Whether the run's own strategy chooses, so runs of other strategies have other start sets."""
 
     @property
     def seed_part(self) -> float:
-        """The part of the start set, below 1, that is drawn and labelled first.
+        """Return the share of the start set, below 1, that is drawn and labelled first.
 
-        It trains the model that chooses the rest.
-        With 0 there is no such part, and where the rule needs a model, that model is untrained.
+        That seed part trains the model that chooses the rest. Without it (0), the model of a rule
+        that needs one is untrained.
         """
         return 0.0
 
     def strategy(self, later: StrategyConfig) -> StrategyConfig:
-        """The strategy that chooses the start set (after its seed part).
+        """Return the strategy that chooses the start set (after its seed part).
 
         Args:
             later: the strategy of the cycles that follow.
@@ -52,24 +55,26 @@ class StartRule(Section):
     def rank(
         self,
         manifest: "pa.Table",
-        regions: Any,
+        regions: "Regions",
         *,
         k: int,
         seed: int,
         cycle: int,
         remaining: "np.ndarray",
-        allows: Any = None,
+        allows: "Callable[[np.ndarray], np.ndarray] | None" = None,
     ) -> "pa.Table":
-        """The first `k` regions of a start set, or of its seed part, that needs no model.
+        """Return the first `k` regions of a start set, or of its seed part, without a model.
 
-        The ranking for k begins with that for fewer.
+        The ranking for a smaller k is the beginning of that for a larger one.
 
         Args:
             manifest: MANIFEST_SCHEMA.
             regions: the region kind.
+            k: number of regions.
+            seed: seed of the run.
             cycle: START_CYCLE, or SEED_CYCLE for the seed part.
             remaining: bool (regions of the pool,), those that may still be chosen.
-            allows: rows -> bool (rows,), which of these are ranked; default: all.
+            allows: rows -> bool (rows,), which of these are ranked; None ranks all.
 
         Returns:
             SCORE_SCHEMA with `key` and `reason`, best first.
@@ -77,7 +82,7 @@ class StartRule(Section):
         raise NotImplementedError
 
     def check(self, config: "RunConfig") -> None:
-        """Refuse a run with which the rule does not go.
+        """Refuse a run in which the rule cannot work.
 
         Raises:
             ConfigError: with key, value and remedy.

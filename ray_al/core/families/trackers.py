@@ -1,4 +1,4 @@
-"""Trackers: services that show curves elsewhere, cycle by cycle."""
+"""Trackers, which are services that show the curves of runs, cycle by cycle."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -12,12 +12,12 @@ from ray_al.core.storage import Storage
 
 @dataclass(frozen=True, kw_only=True)
 class TrackedRun:
-    """What a tracker may know of a run.
+    """The parts of a run that a tracker may read.
 
     Attributes:
-        storage: its directory.
-        name: of the run.
-        settings: its configuration with dotted keys.
+        storage: the run directory.
+        name: name of the run.
+        settings: the configuration, with dotted keys.
     """
 
     storage: Storage
@@ -31,27 +31,30 @@ class Tracker(Section):
     kind: str
     """Which tracker it is: a built-in kind, or `package.module:Class` for your own."""
     package: ClassVar[str | None] = None
-    """A package that must be installed."""
+    """Package that must be installed; None for none."""
 
     @abstractmethod
     def tell(
         self, run: TrackedRun, step: int, numbers: Mapping[str, float], memory: dict[str, Any]
     ) -> None:
-        """Show the numbers of a cycle; whatever is raised is logged, and does not stop the run.
+        """Show the numbers of a cycle; exceptions are logged, and do not stop the run.
 
         Args:
-            step: the cycle.
-            memory: is kept for later hosts of the run, such as the name that the service has given
-                the run. It holds JSON values alone; `told` and `measured` are the caller's.
+            run: the run.
+            step: number of the cycle.
+            numbers: name of a curve -> its value.
+            memory: values that are kept for later hosts of the run, such as the name that the
+                service has given the run. It holds only JSON values; the keys `told` and
+                `measured` belong to the caller.
         """
         raise NotImplementedError
 
     def for_sweep(self, storage: Storage, name: str) -> Any:
-        """Ray Tune's callback that shows the trials of a sweep; None where there is none.
+        """Return Ray Tune's callback that shows the trials of a sweep; None if there is none.
 
         Args:
-            storage: the directory of the sweep.
-            name: of the sweep.
+            storage: directory of the sweep.
+            name: name of the sweep.
         """
         return None
 

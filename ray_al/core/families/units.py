@@ -1,4 +1,4 @@
-"""Budget units: what a region costs, and of how many units a share of the pool is meant."""
+"""Budget units, which say what a region costs and how many units the whole pool has."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ray_al.core.families.labels import LabelKind
 
 UNBOUNDED = 1 << 62
-"""Pixels of a region of which nobody knows yet how large it is."""
+"""Pixels assumed for a region whose size is not known yet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,9 +20,9 @@ class Received:
     """Labels that came in together.
 
     Attributes:
-        reserved: what was reserved for their regions, in the budget's unit.
-        clicks: what making them took.
-        num_opened: images that had no label before.
+        reserved: cost that was reserved for their regions, in the budget's unit.
+        clicks: clicks that making them took.
+        num_opened: number of their images that had no label before.
     """
 
     reserved: int
@@ -31,37 +31,37 @@ class Received:
 
 
 class Unit(Section):
-    """What a budget counts.
+    """The unit of a budget.
 
-    A region is paid for twice: `most` is reserved when it is chosen and nobody has seen its label,
-    `cost` is spent when the label is there, and the rest is refunded.
+    Cost is accounted in two steps: `most` is reserved when a region is chosen, before anybody has
+    seen its label; `cost` is spent when the label arrives, and the difference is refunded.
     """
 
     kind: str
     """Which unit it is: a built-in kind, or `package.module:Class` for your own."""
     paper: ClassVar[str] = ""
-    """Where budgets are counted in this way."""
+    """Paper in which budgets are counted in this way."""
     shows_late: ClassVar[bool] = False
-    """Whether `most` is only a bound, and what a label costs shows once it is there.
+    """Whether `most` is only a bound, and the cost of a label is known when it arrives.
 
-    Queries then reserve more than they plan to spend, and a cycle has another query where the
-    labels of the first one cost less than planned.
+    Queries then reserve more than they plan to spend, and a cycle makes another query if the labels
+    of the first one cost less than planned.
     """
     pays_once_an_image: ClassVar[bool] = False
     """Whether the first label of an image pays for all others of that image."""
     share_by: ClassVar[Literal["regions", "pixels", "images"]] = "regions"
-    """The count of what is labelled that is reported as a share of the pool."""
+    """The count of labelled things that is reported as a share of the pool."""
     curve_axis: ClassVar[str] = "pixel_share"
-    """What curves are drawn against where runs spend this unit on regions of different kinds."""
+    """Horizontal axis of curves of runs that spend this unit on regions of different kinds."""
 
     @property
     def name(self) -> str:
-        """The unit's name in messages: of a user's own, the name of its class."""
+        """Return the unit's name in messages: its kind, or the class name of a user's own unit."""
         return self.kind.rpartition(":")[2]
 
     @classmethod
     def of_pool(cls, created: Mapping[str, Any]) -> int | None:
-        """The units of the whole pool, of which a share is meant; None where nobody knows.
+        """Return the units of the whole pool, the base of shares; None if that is not known.
 
         Args:
             created: sizes of the pool: `num_images`, `num_regions`, `num_pixels` (native, void
@@ -71,16 +71,18 @@ class Unit(Section):
 
     @abstractmethod
     def most(self, num_pixels: int, label: "LabelKind", num_classes: int) -> int:
-        """What a region of `num_pixels` native pixels, void included, costs at most."""
+        """Return the most that a region of `num_pixels` native pixels, void included, can cost."""
         raise NotImplementedError
 
     def bounds(
         self, sizes: tuple[int, int] | None, label: "LabelKind", num_classes: int
     ) -> tuple[int, int]:
-        """What has to be reserved for the smallest and for the largest region of the pool.
+        """Return the amounts to reserve for the smallest and the largest region of the pool.
 
         Args:
-            sizes: their native pixels; None where only a pass over the images tells.
+            sizes: their native pixels; None if only a pass over the images finds them.
+            label: the label kind.
+            num_classes: number of classes.
         """
         smallest, largest = sizes or (UNBOUNDED, UNBOUNDED)
         return (
@@ -89,11 +91,11 @@ class Unit(Section):
         )
 
     def cost(self, received: Received) -> int:
-        """What labels cost in the end, at most what was reserved for them."""
+        """Return the cost of labels that arrived, at most the cost reserved for them."""
         return received.reserved
 
     def explain_bound(self, label: "LabelKind") -> str:
-        """What the bound follows from and what becomes of it, for messages; begins with a blank."""
+        """Explain the bound `most`, for messages; the text begins with a blank."""
         return ""
 
 

@@ -1,11 +1,13 @@
 """Labelling by people through a folder of tasks.
 
-A task is `task-N.png` (the region with a margin of context), `task-N.proposal.png` (the current
-prediction, where there is a model), `task-N.region.png` (255 on the region's pixels, where it does
-not fill its box) and an entry in `tasks.json`. The answer, made with any tool, lies beside them:
-`task-N.mask.png`, an 8-bit greyscale PNG of class ids, 255 where nothing can be said, or an indexed
-one whose palette holds the classes' colours, in the size of the region's box or of the whole
-picture with its margin; where classes are asked for, `task-N.classes.json`, a list of class names or ids.
+A task is an entry in `tasks.json` with up to three pictures: `task-N.png` (the region with a margin
+of context), `task-N.proposal.png` (the current prediction, if there is a model) and
+`task-N.region.png` (255 on the region's pixels, if the region does not fill its box).
+
+The answer, made with any tool, is put next to them. If a mask is asked for, the answer is
+`task-N.mask.png`, in the size of the region's box or of the whole picture with its margin: an 8-bit
+greyscale PNG of class ids, 255 for unknown, or an indexed one whose palette holds the classes'
+colours. If classes are asked for, it is `task-N.classes.json`, a list of class names or ids.
 """
 
 import hashlib
@@ -28,21 +30,22 @@ from ray_al.core.types import IGNORE_INDEX, LABEL_SCHEMA, Box
 from ray_al.datasets.compose import encode_mask
 
 VERSION = 2
+"""Version of the format of `tasks.json`."""
 MANIFEST = "tasks.json"
 WRITTEN = ("png", "proposal.png", "region.png")
 """Endings of a task's own pictures."""
 MEANT = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".npy", ".json")
-"""Endings of what people may take for an answer; project files of their tools are none."""
+"""Endings of files that people may mean as answers, unlike project files of their tools."""
 PEOPLE_SCHEMA = LABEL_SCHEMA.append(pa.field("answer_sha256", pa.string()))
-"""Labels of people also hold the digest of the file that gave them: it may be changed later."""
+"""Labels of people, with the digest of the answer's file, as that may be changed later."""
 
 
 class FilesAnnotator(Annotator):
-    """People with any tool, who put files into a folder."""
+    """People who put files, made with any tool, into a folder."""
 
     kind: Literal["files"] = "files"
     share: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Share of a query that people must have answered before the run goes on."""
+    """Share of a query that people must answer before the run continues."""
     margin: Number = 32
     """Number of pixels of context around a region in a labelling task."""
 
@@ -50,12 +53,13 @@ class FilesAnnotator(Annotator):
 
     @property
     def wanted_share(self) -> float:
+        """Return `share`; see `Annotator.wanted_share`."""
         return self.share
 
     def request(self, asked: Asked) -> int:
-        """Write one task a region and, last, the manifest that lists them.
+        """Write one task per region and, last, the manifest that lists them.
 
-        What is left out keeps its number in the whole query, by which `collect` knows the answers.
+        Regions that are left out keep their numbers, by which `collect` recognizes the answers.
         """
         tasks = [
             self._write(asked, name, row)
@@ -73,8 +77,10 @@ class FilesAnnotator(Annotator):
 
     def _write(self, asked: Asked, name: str, row: Mapping[str, Any]) -> dict[str, Any]:
         """Write the pictures of a task, and return its entry in the manifest."""
-        index, folder = row["image_index"], asked.folder
-        image, proposal = asked.read_image(index), asked.propose(index)
+        index = row["image_index"]
+        folder = asked.folder
+        image = asked.read_image(index)
+        proposal = asked.propose(index)
         place = asked.place(index, row["region"], self.margin)
         asked.storage.replace(f"{folder}/{name}.png", _png(_crop(image, place.context)))
         if proposal is not None:
@@ -94,15 +100,16 @@ class FilesAnnotator(Annotator):
         }
 
     def collect(self, asked: Asked) -> Labels:
-        """Take in the answers that are there; a wrong one is refused until it is put right.
+        """Take in the answers in the folder; an unusable one is refused until it is corrected.
 
-        What a task asks for follows from the query, as when it was written. tasks.json is for
-        people and their tools: it is not read.
+        Tasks follow from the query, as when they were written; `tasks.json` is for people and their
+        tools, and is not read.
         """
         present: dict[str, list[str]] = {}
         for name in asked.storage.list(asked.folder):
             present.setdefault(name.lower(), []).append(name)
-        rows, refused = [], []
+        rows: list[dict[str, Any]] = []
+        refused: list[dict[str, Any]] = []
         for name, row in tasks_of(asked.query):
             found = present.get(answer_name(name, asked.label), [])
             if not found or (row["image_id"], row["region"]) in asked.taken:
@@ -117,10 +124,10 @@ class FilesAnnotator(Annotator):
         return Labels(table=table, refused=tuple(refused))
 
     def _read(self, asked: Asked, row: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-        """The columns that the answer to a task gives.
+        """Return the columns of LABEL_SCHEMA that the answer to a task gives.
 
         Raises:
-            DataError: it cannot be used.
+            DataError: the answer cannot be used.
         """
         place = asked.place(row["image_index"], row["region"], self.margin)
         data = _read_file(asked.storage, asked.folder, names)
@@ -142,56 +149,64 @@ class FilesAnnotator(Annotator):
         digests: Mapping[Name, str | None],
         late: Set[Name],
     ) -> list[str]:
+        """Return sentences about unread, late and changed files; see `Annotator.unused`."""
         files = {name.lower(): name for name in storage.list(folder)}
         tasks = tasks_of(query)
         example = answer_name(tasks[0][0], label)
-        said = [
+        sentences = [
             f"{storage.uri(folder)}/{name}: is not read; answers are named like {example}"
             for name in _strange(files, tasks, label)
         ]
         for task, row in tasks:
-            name, found = (row["image_id"], row["region"]), files.get(answer_name(task, label))
+            name = (row["image_id"], row["region"])
+            found = files.get(answer_name(task, label))
             if found is None:
                 continue
             path = f"{folder}/{found}"
             if name in late:
-                said.append(f"{storage.uri(path)}: came after its query was closed and is not used")
-            elif _has_changed(storage, path, digests.get(name)):
-                said.append(
-                    f"{storage.uri(path)}: was changed after it had been taken in; the first answer counts"
+                sentences.append(
+                    f"{storage.uri(path)}: came after its query was closed and is not used"
                 )
-        return said
+            elif _has_changed(storage, path, digests.get(name)):
+                sentences.append(
+                    f"{storage.uri(path)}: was changed after it had been taken in; "
+                    "the first answer counts"
+                )
+        return sentences
 
 
 def tasks_of(query: pa.Table) -> list[tuple[str, dict[str, Any]]]:
-    """(name, row) of each region of a whole query, in the order of their numbers."""
+    """Return (name, row) of each region of a whole query, in the order of their numbers."""
     rows = query.select(["image_index", "image_id", "region", "rank"]).to_pylist()
     rows.sort(key=lambda row: (row["image_index"], row["region"]))
     return [(f"task-{number:05d}", row) for number, row in enumerate(rows)]
 
 
 def answer_name(name: str, label: LabelKind) -> str:
-    """The file that answers the task `name`, in lower case."""
+    """Return the name of the file that answers the task `name`, in lower case."""
     return f"{name}.{label.answer_ending}"
 
 
 def _class_table(classes: Classes) -> list[dict[str, Any]]:
+    """Return the classes as `tasks.json` lists them."""
     named = enumerate(zip(classes.names, classes.colors, strict=True))
     return [{"id": number, "name": name, "color": list(color)} for number, (name, color) in named]
 
 
 def _read_file(storage: Storage, folder: str, names: Sequence[str]) -> bytes:
-    """The content of an answer.
+    """Return the content of an answer.
 
     Raises:
-        DataError: there are several (in capitals and small letters), or it cannot be read.
+        DataError: several files answer the task (in capitals and small letters), or the file cannot
+            be read.
     """
     if len(names) > 1:
         raise DataError(f"several files answer this task ({', '.join(names)}); leave one")
     path = f"{folder}/{names[0]}"
     if not storage.is_file(path):
         raise DataError(
-            "no file that can be read (a folder, a pipe, or a link that leads nowhere); put a file in its place"
+            "no file that can be read (a folder, a pipe, or a link that leads nowhere); "
+            "put a file in its place"
         )
     try:
         return storage.read(path)
@@ -200,7 +215,7 @@ def _read_file(storage: Storage, folder: str, names: Sequence[str]) -> bytes:
 
 
 def _has_changed(storage: Storage, path: str, digest: str | None) -> bool:
-    """Whether a file is no longer the one of which the digest was recorded."""
+    """Return whether a file is no longer the one whose digest was recorded."""
     if digest is None or not storage.is_file(path):
         return False
     return hashlib.sha256(storage.read(path)).hexdigest() != digest
@@ -209,12 +224,14 @@ def _has_changed(storage: Storage, path: str, digest: str | None) -> bool:
 def _strange(
     files: Mapping[str, str], tasks: Sequence[tuple[str, Any]], label: LabelKind
 ) -> Iterator[str]:
-    """Files that were likely meant as answers, and are none.
+    """Yield names of files that were likely meant as answers, but are not read as such.
 
-    They are second answers, ones of another format, or ones to tasks that are not there.
+    They are second answers, answers in another format, or answers to tasks that do not exist.
     """
-    ours = {answer_name(task, label) for task, _ in tasks}
-    ours |= {f"{task}.{ending}" for task, _ in tasks for ending in WRITTEN}
+    ours: set[str] = set()
+    for task, _ in tasks:
+        ours.add(answer_name(task, label))
+        ours.update(f"{task}.{ending}" for ending in WRITTEN)
     for key, name in sorted(files.items()):
         if key.startswith("task-") and key.endswith(MEANT) and key not in ours:
             yield name if name.isprintable() else ascii(name)

@@ -1,4 +1,4 @@
-"""The simulated annotator: it reads the ground truth of queried regions, and of nothing else."""
+"""The simulated annotator, which reads the ground truth of queried regions and of nothing else."""
 
 from typing import Any, ClassVar, Literal
 
@@ -10,18 +10,18 @@ from ray_al.core.types import LABEL_SCHEMA
 
 
 class SimulatedAnnotator(Annotator):
-    """It answers at once, as the ground truth says."""
+    """The ground truth, which answers at once."""
 
     kind: Literal["simulated"] = "simulated"
     answers_at_once: ClassVar[bool] = True
     reads_masks: ClassVar[bool] = True
 
     def request(self, asked: Asked) -> int:
-        """There is nothing to hand out."""
+        """Return 0, as nothing is handed out."""
         return 0
 
     def collect(self, asked: Asked) -> Labels:
-        """The labels of all regions; one whose mask cannot be used is refused with the reason."""
+        """Return the labels of all regions; refuse those whose mask cannot be used."""
         rows: list[dict[str, Any]] = []
         refused: list[dict[str, Any]] = []
         known = asked.left_out | asked.taken

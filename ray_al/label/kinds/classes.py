@@ -1,4 +1,4 @@
-"""The classes that are present in a region."""
+"""Labels that name all classes present in a region."""
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -15,11 +15,15 @@ if TYPE_CHECKING:
 
 
 def classes(ids: np.ndarray, region: np.ndarray | None = None) -> tuple[int, ...]:
-    """The classes present, ascending, void left out; empty where the region is all void.
+    """Return the ids of the classes present, ascending, without void; empty if all is void.
 
-    MulActSeg has in its code a further class for void, which the network learns to predict; here
-    void adds no class. Its scripts also leave out classes that are only seen within a few pixels of
-    the border of the region; here every pixel counts.
+    MulActSeg's code has a further class for void, which the network learns to predict; here void
+    adds no class. Its scripts also leave out classes that occur only within a few pixels of the
+    region's border; here every pixel counts.
+
+    Args:
+        ids: class ids of the region's box, uint8 (h, w), 255 for void.
+        region: bool (h, w), or None if the region fills its box.
 
     >>> classes(np.array([[2, 2, 1], [1, 0, 255]], np.uint8))
     (0, 1, 2)
@@ -29,9 +33,10 @@ def classes(ids: np.ndarray, region: np.ndarray | None = None) -> tuple[int, ...
 
 
 class ClassesLabel(SetLabel):
-    """The classes present, with a click each, or one click for "nothing here".
+    """The classes present in a region.
 
-    The count is MulActSeg's (`fair_counting` in its code).
+    Each takes a click; a region without any takes one, for "nothing here". The count is MulActSeg's
+    (`fair_counting` in its code).
     """
 
     kind: Literal["classes"] = "classes"
@@ -40,24 +45,31 @@ class ClassesLabel(SetLabel):
     clicks_name_classes: ClassVar[bool] = True
 
     def check(self, config: "RunConfig", num_classes: int) -> None:
+        """Refuse too many classes, and class weights; see `LabelKind.check`."""
         super().check(config, num_classes)
         if config.train.class_weights is not None:
             raise ConfigError(
-                f"train.class_weights: not with label.kind={self.kind!r}, whose pixels may have several classes; leave them out"
+                f"train.class_weights: not with label.kind={self.kind!r}, whose pixels may have "
+                "several classes; leave them out"
             )
 
     def of_truth(self, ids: np.ndarray, region: np.ndarray | None) -> Label:
+        """Return the ids of the classes present; see `classes`."""
         return classes(ids, region)
 
     def of_ids(self, ids: tuple[int, ...], place: Place) -> Label:
+        """Return the classes, of which there are at most as many as pixels."""
         if len(ids) > place.num_pixels:
             raise DataError(
-                f"{len(ids)} classes in a region of {place.num_pixels} pixel(s); a pixel has one class, name no more than there are pixels"
+                f"{len(ids)} classes in a region of {place.num_pixels} pixel(s); "
+                "a pixel has one class, name no more than there are pixels"
             )
         return ids
 
     def most_clicks(self, num_pixels: int, num_classes: int) -> int:
+        """Return one click for each class that fits into the region."""
         return min(num_classes, num_pixels)
 
     def clicks(self, label: Label, region: np.ndarray | None) -> int:
+        """Return one click for each class, or one for none."""
         return max(1, len(np.atleast_1d(np.asarray(label, dtype=np.int64))))

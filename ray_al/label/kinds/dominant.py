@@ -1,4 +1,4 @@
-"""The class that most of a region's pixels have."""
+"""Labels that name the class with most of a region's pixels."""
 
 from typing import ClassVar, Literal
 
@@ -12,11 +12,15 @@ from ray_al.label.kinds.sets import SetLabel
 
 
 def dominant(ids: np.ndarray, region: np.ndarray | None = None) -> int:
-    """The class with most pixels; the lower id of two with as many, 255 where all is void.
+    """Return the class with most pixels, the lower id in a tie; 255 if all pixels are void.
 
-    It labels every pixel of the region, void ones and those of other classes too: one click tells
-    no more. RevSpx and ASAL count void as one more class, and leave a region unlabelled where it
-    wins; here the commonest class wins however little of it there is.
+    It labels every pixel of the region, including void ones and those of other classes: one click
+    says no more. RevSpx and ASAL count void as a class, and leave a region unlabelled if void wins;
+    here the commonest class wins however few pixels it has.
+
+    Args:
+        ids: class ids of the region's box, uint8 (h, w), 255 for void.
+        region: bool (h, w), or None if the region fills its box.
 
     >>> dominant(np.array([[2, 2, 1], [1, 0, 255]], np.uint8))
     1
@@ -26,28 +30,33 @@ def dominant(ids: np.ndarray, region: np.ndarray | None = None) -> int:
 
 
 class DominantLabel(SetLabel):
-    """One class for a region, with one click."""
+    """One class for the whole region, given with one click."""
 
     kind: Literal["dominant"] = "dominant"
     sieve: bool = False
-    """Whether a model trains only on those pixels that the last model finds likely (ASAL)."""
+    """Whether a model trains only on pixels whose label the last model finds likely (ASAL)."""
 
     paper: ClassVar[str] = "RevSpx: Cai et al., CVPR 2021"
 
     @property
     def sieves(self) -> bool:
+        """Return `sieve`; see `LabelKind.sieves`."""
         return self.sieve
 
     def of_truth(self, ids: np.ndarray, region: np.ndarray | None) -> Label:
+        """Return the class with most pixels; see `dominant`."""
         return dominant(ids, region)
 
     def of_ids(self, ids: tuple[int, ...], place: Place) -> Label:
+        """Return the one class of an answer, 255 for none."""
         if len(ids) > 1:
             raise DataError(f"{len(ids)} classes, the dominant one is asked for; name one")
         return ids[0] if ids else IGNORE_INDEX
 
     def most_clicks(self, num_pixels: int, num_classes: int) -> int:
+        """Return 1."""
         return 1
 
     def clicks(self, label: Label, region: np.ndarray | None) -> int:
+        """Return 1."""
         return 1

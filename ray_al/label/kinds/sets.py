@@ -1,4 +1,4 @@
-"""What label kinds have in common whose answers are lists of class names."""
+"""The base class of label kinds whose answers are lists of class names."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -16,26 +16,33 @@ if TYPE_CHECKING:
 
 
 class SetLabel(LabelKind):
-    """A few classes for a whole region; each of its pixels may have any of them."""
+    """A set of classes for a whole region; each of its pixels may have any of them."""
 
     is_partial: ClassVar[bool] = True
     answer_ending: ClassVar[str] = "classes.json"
 
     def check(self, config: "RunConfig", num_classes: int) -> None:
+        """Refuse more classes than sets can hold; see `LabelKind.check`."""
         check_num_classes(num_classes, self.kind)
 
     def read(self, data: bytes, place: Place, classes: Classes) -> Label:
+        """Return the label that a list of class names or ids gives; see `LabelKind.read`."""
         return self.of_ids(read_classes(data, classes.names), place)
 
     def of_ids(self, ids: tuple[int, ...], place: Place) -> Label:
-        """The label that the classes of an answer, ascending, give.
+        """Return the label that the classes of an answer give.
+
+        Args:
+            ids: class ids, ascending.
+            place: place of the region.
 
         Raises:
-            DataError: they are not what was asked for, or cannot be.
+            DataError: they do not answer the question, or are impossible for the region.
         """
         raise NotImplementedError
 
     def columns(self, label: Label, region: np.ndarray | None) -> dict[str, Any]:
+        """Return the region's pixels and its classes; see `LabelKind.columns`."""
         ids: Sequence[int] = [label] if isinstance(label, int) else list(np.atleast_1d(label))
         inside = None if region is None else np.where(region, np.uint8(255), np.uint8(0))
         return {

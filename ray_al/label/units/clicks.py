@@ -9,7 +9,7 @@ from ray_al.core.families.units import Received, Unit
 class Clicks(Unit):
     """A region costs the clicks that its label took, as its label kind counts them.
 
-    Nobody knows how many clicks the whole pool would take, so that budgets are counts, not shares.
+    The clicks of the whole pool are not known, so budgets are counts, not shares.
     """
 
     kind: Literal["clicks"] = "clicks"
@@ -18,10 +18,13 @@ class Clicks(Unit):
     curve_axis: ClassVar[str] = "clicks"
 
     def most(self, num_pixels: int, label: LabelKind, num_classes: int) -> int:
+        """Return the most clicks that the label kind can take."""
         return label.most_clicks(num_pixels, num_classes)
 
     def cost(self, received: Received) -> int:
+        """Return the clicks that the labels took."""
         return received.clicks
 
     def explain_bound(self, label: LabelKind) -> str:
+        """Return the label kind's explanation."""
         return label.explain_clicks()

@@ -8,7 +8,7 @@ from ray_al.core.families.units import Received, Unit
 
 
 class Images(Unit):
-    """An image costs 1, with the first of its regions that is labelled; its others cost nothing."""
+    """An image costs 1 when the first of its regions is labelled; the others cost nothing."""
 
     kind: Literal["images"] = "images"
     paper: ClassVar[str] = "whole images; DEAL: Xie et al., ACCV 2020"
@@ -17,11 +17,16 @@ class Images(Unit):
 
     @classmethod
     def of_pool(cls, created: Mapping[str, Any]) -> int | None:
+        """Return the number of images."""
         return int(created["num_images"])
 
     def most(self, num_pixels: int, label: LabelKind, num_classes: int) -> int:
+        """Return 1: a region may be the first of its image."""
         return 1
 
     def cost(self, received: Received) -> int:
-        """An image is paid with its first label; the region that reserved it may have none."""
+        """Return the number of images that had no label before.
+
+        The region that reserved an image need not be the one with its first label.
+        """
         return received.num_opened

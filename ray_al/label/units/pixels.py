@@ -16,12 +16,15 @@ class Pixels(Unit):
 
     @classmethod
     def of_pool(cls, created: Mapping[str, Any]) -> int | None:
+        """Return the number of native pixels."""
         return int(created["num_pixels"])
 
     def most(self, num_pixels: int, label: LabelKind, num_classes: int) -> int:
+        """Return the number of pixels."""
         return num_pixels
 
     def bounds(
         self, sizes: tuple[int, int] | None, label: LabelKind, num_classes: int
     ) -> tuple[int, int]:
+        """Return the sizes, or the widest bounds if they are not known."""
         return sizes or (1, UNBOUNDED)

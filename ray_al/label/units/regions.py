@@ -15,7 +15,9 @@ class Regions(Unit):
 
     @classmethod
     def of_pool(cls, created: Mapping[str, Any]) -> int | None:
+        """Return the number of regions."""
         return int(created["num_regions"])
 
     def most(self, num_pixels: int, label: LabelKind, num_classes: int) -> int:
+        """Return 1."""
         return 1

@@ -1,1 +1,5 @@
-"""How an image of a sparse kind, which has a region at every pixel, picks the few that it offers: one file a rule."""
+"""Offers, one file each.
+
+An image of a sparse kind has a region at every pixel, and an offer picks the few that the image
+offers to a query.
+"""

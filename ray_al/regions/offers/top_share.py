@@ -1,4 +1,4 @@
-"""Random regions among an image's most uncertain ones: PixelPick (Shin et al., ICCV Workshops 2021)."""
+"""Random regions among the most uncertain ones (PixelPick: Shin et al., ICCV Workshops 2021)."""
 
 from typing import Annotated, Literal
 
@@ -10,16 +10,19 @@ from ray_al.regions.offers.apart import choose_in_order, fill_by_score, free_pix
 
 
 class TopShareOffer(Offer):
-    """Any of the best regions is as good as another, and neighbours, which score alike, are seldom offered together."""
+    """Random regions among the best.
+
+    Neighbours, which have similar scores, are then seldom offered together.
+    """
 
     kind: Literal["top_share"] = "top_share"
     share: Annotated[float, Field(gt=0, le=1)] = 0.05
-    """Part of the image's regions, those with the highest scores, from which the offered ones are
-    drawn; regions that taken ones bar do not count.
+    """Share of the image's regions, those with the highest scores, from which the offered ones are
+    drawn; regions too close to taken ones do not count.
     """
 
     def choose(self, image: ScoredImage) -> np.ndarray:
-        """As `Offer.choose`."""
+        """Return ids, drawn ones first; see `Offer.choose`."""
         height, width = image.scores.shape
         free = free_pixels(height, width, radius=image.radius, taken=image.taken)
         ids = np.flatnonzero(free)

@@ -1,0 +1,78 @@
+"""The sections `data` and `features`: the images, and features that a frozen backbone computes."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ray_al.core.config.values import Byte, ClassName, Side, SplitName
+from ray_al.core.families.layouts import LAYOUTS, Layout
+from ray_al.core.section import Section, Seed
+from ray_al.core.variants import STORES, VIEWS, Store, View
+
+
+class DataConfig(Section):
+    """The images and masks.
+
+    The network sees images at `image_size`; labels stay in native pixels.
+    """
+
+    dataset: Annotated[Layout, LAYOUTS] = Field(default_factory=lambda: LAYOUTS.parse("synthetic"))
+    """Layout of the files: camvid, cityscapes, voc, folder, synthetic, or a class of your own."""
+    root: Annotated[str, Field(min_length=1)] | None = None
+    """Folder or URI of the images and masks; a relative path starts at the folder of the
+    configuration file.
+    """
+    image_size: tuple[Side, Side] = (120, 160)
+    """Height and width in pixels to which images are scaled for training and scoring."""
+    normalize: Literal["imagenet", "none"] = "imagenet"
+    """How colours are normalized: by ImageNet's mean and standard deviation, or not at all."""
+    class_names: Annotated[tuple[ClassName, ...], Field(min_length=1)] | None = None
+    """Names of the classes, starting with class id 0; null takes those of the layout."""
+    colors: Annotated[tuple[tuple[Byte, Byte, Byte], ...], Field(min_length=1)] | None = None
+    """Red, green and blue of each class, in the order of the classes; null takes the layout's."""
+    mask_encoding: Literal["ids", "colors"] = "ids"
+    """Whether the pixels of masks hold class ids or colours."""
+    ignore_ids: tuple[Byte, ...] = ()
+    """Ids in masks that mean void: these pixels are neither trained on nor evaluated."""
+    nearest_color: bool = False
+    """Whether a colour that belongs to no class is read as the nearest class colour; for masks with
+    lossy compression or smoothed edges.
+    """
+    allow: tuple[
+        Literal["absent_class", "shared_images", "shifted_ids", "unmatched_names"], ...
+    ] = ()
+    """Findings of `ray-al datasets check` that are intended and must not stop a run."""
+    train_split: SplitName = "train"
+    """Name of the split whose images form the pool."""
+    val_split: SplitName = "val"
+    """Name of the split on which models are evaluated in every cycle."""
+    test_split: SplitName = "test"
+    """Name of the split on which measured models are also tested, if the data set has it."""
+    cache_gb: Annotated[float, Field(ge=0, le=1e6)] = 2.0
+    """Memory in GiB in which each process may keep decoded images and masks."""
+    num_images: Annotated[int, Field(ge=1, le=1_000_000)] = 48
+    """Number of images in the pool of the synthetic data set; a third as many are drawn for
+    validation.
+    """
+    seed: Seed = 0
+    """Seed of the synthetic scenes only; runs with different run seeds share the same data."""
+
+
+class FeaturesConfig(Section):
+    """Settings of the features that a frozen backbone computes once per image and view."""
+
+    views: tuple[Annotated[View, VIEWS], ...] = Field(
+        default_factory=lambda: tuple(
+            VIEWS.parse({"kind": kind}) for kind in ("mirror", "crop", "crop")
+        ),
+        validate_default=False,
+    )
+    """Changed views of each image that are trained on in addition to the image itself; each is
+    drawn once.
+    """
+    store: Annotated[Store, STORES] = Field(
+        default_factory=lambda: STORES.parse({"kind": "files"}), validate_default=False
+    )
+    """Where computed features are kept."""
+    batch_size: Annotated[int, Field(ge=1, le=4096)] = 8
+    """Number of images that pass through the backbone together."""
