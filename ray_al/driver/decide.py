@@ -185,7 +185,7 @@ def budget_to_measure(state: State, config: RunConfig, cycle: int) -> int | None
 
 
 def _reached(state: State, config: RunConfig, cycle: int) -> Fraction:
-    """Return the budget that the labels of `cycle` reach: what they cost, plus `CLOSE` of a query."""
+    """Return the budget that the labels of `cycle` reach: their cost, plus `CLOSE` of a query."""
     if cycle < 0:
         return Fraction(0)
     query = query_size(config.budget, state.created, cycle - 1, state.amount)

@@ -1,9 +1,9 @@
-"""What a run ends with: the final model on the selected regions, and the upper bound on all labels."""
+"""Train the final model of a run on its labels, or the upper bound on all masks of its pool."""
 
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -29,7 +29,7 @@ from ray_al.train.trainer import Trainer, open_trainer
 
 Kind = Literal["final", "upper_bound"]
 DONE = "models.json"
-"""Of several models those that are done, until `metrics.json` tells of all."""
+"""Records the models that are done, until `metrics.json` lists all of them."""
 
 
 def train_final(
@@ -42,42 +42,38 @@ def train_final(
 ) -> dict[str, Any]:
     """Train by the `final` section on the selected regions (`final`) or on every pool mask (`upper_bound`).
 
-    Writes `<kind>/checkpoint/` and `<kind>/metrics.json`, which it returns. The checkpoint of an earlier training stays until `metrics.json`
-    names the new one. Of several models (`final.repeats`) the first one's checkpoint is kept, whichever is best: to choose one by its
-    score on the validation images would make that score too high.
+    Writes `<kind>/checkpoint/` and `<kind>/metrics.json`. The checkpoint of an earlier training is
+    kept until `metrics.json` names the new one. If there are several models (`final.repeats`), the
+    checkpoint of the first one is kept even if another one is better: the score of a model chosen
+    by its score on the validation images would be too high.
+
+    Args:
+        progress: called with the number of steps done and in total.
+        should_stop: asked often; True ends the training.
+        waiting: called with the reason for a wait.
+
+    Returns:
+        The content of `<kind>/metrics.json`.
 
     Raises:
         ConfigError: nothing is labelled yet, or the pool has no masks for an upper bound.
-        RunHeldError: another process is at the same training.
-        Interrupted: `should_stop` said so.
+        RunHeldError: another process does the same training.
+        Interrupted: `should_stop` returned True.
     """
     storage = Storage(run_uri)
     events = Journal(storage).events
     config, state = with_root(read_config(storage, events)), fold(events)
     dataset, pool = open_dataset(config.data), Pool(storage, state, config)
     check_validation(dataset, state, config)
-    if kind == "final" and not state.label_parts:
-        raise ConfigError(
-            f"{run_uri}: nothing is labelled yet; let the run label its start set first (`ray-al resume {run_uri}`)"
-        )
-    if kind == "upper_bound" and any(image.mask_uri is None for image in dataset.splits["train"]):
-        raise ConfigError(
-            f"{run_uri}: an upper bound trains on every pool mask, and this pool has none; use `ray-al final`"
-        )
-    with Lease(
-        storage,
-        f"{kind}/lease.json",
-        held=f"trains the {kind} model of this run; wait until it is done, or end it first",
-    ).acquire():
+    _check_labels(run_uri, state, dataset, kind)
+    held = f"trains the {kind} model of this run; wait until it is done, or end it first"
+    with Lease(storage, f"{kind}/lease.json", held=held).acquire():
         files, values = _train(
             pool, state, dataset, kind, progress=progress, should_stop=should_stop, waiting=waiting
         )
-        with Lease(storage, "metrics.lease.json").acquire(
-            patience_s=2 * STALE_S
-        ):  # the other kind's command writes the share, too
-            storage.replace(
-                f"{kind}/metrics.json", json.dumps(values, indent=1, allow_nan=False).encode()
-            )
+        # The command that trains the other kind of model writes the share, too.
+        with Lease(storage, "metrics.lease.json").acquire(patience_s=2 * STALE_S):
+            storage.replace(f"{kind}/metrics.json", _to_json(values))
             storage.remove(f"{kind}/{DONE}")
             _write_share(storage)
             values = dict(json.loads(storage.read(f"{kind}/metrics.json")))
@@ -85,13 +81,33 @@ def train_final(
     return values
 
 
+def _check_labels(run_uri: str, state: State, dataset: Dataset, kind: Kind) -> None:
+    """Refuse to train on labels or masks that are not there."""
+    if kind == "final" and not state.label_parts:
+        raise ConfigError(
+            f"{run_uri}: nothing is labelled yet; let the run label its start set first "
+            f"(`ray-al resume {run_uri}`)"
+        )
+    if kind == "upper_bound" and any(image.mask_uri is None for image in dataset.splits["train"]):
+        raise ConfigError(
+            f"{run_uri}: an upper bound trains on every pool mask, and this pool has none; "
+            "use `ray-al final`"
+        )
+
+
+def _to_json(values: Mapping[str, Any]) -> bytes:
+    return json.dumps(values, indent=1, allow_nan=False).encode()
+
+
 def _train(
     pool: Pool, state: State, dataset: Dataset, kind: Kind, **asked: Any
 ) -> tuple[list[FileRef], dict[str, Any]]:
-    """The files of the new checkpoint, which lie beside those of an earlier one, and what `metrics.json` is to say.
+    """Train the models; return the files of the new checkpoint and the content of `metrics.json`.
+
+    The files are written next to those of an earlier checkpoint.
 
     Args:
-        asked: what `Trainer.train` takes beside a plan.
+        asked: the arguments of `Trainer.train` other than the plan.
     """
     storage, config = pool.storage, pool.config
     plan = _plan(pool, state, dataset, kind)
@@ -115,7 +131,10 @@ def _train(
 def _train_models(
     trainer: Trainer, plan: TrainPlan, pool: Pool, state: State, kind: Kind, **asked: Any
 ) -> list[dict[str, Any]]:
-    """What is known of each model; those that an interrupted command had done for the same plan are taken over."""
+    """Train each model and return its facts.
+
+    Models that an interrupted command trained by the same plan are taken over.
+    """
     storage, config = pool.storage, pool.config
     models = _done_before(storage, kind, plan)
     for repeat in range(len(models), config.final.num_repeats):
@@ -125,25 +144,22 @@ def _train_models(
         )
         files = {name: ref.as_dict() for name, ref in result.files.items()}
         models.append({**measured_facts(result), "left_out": len(plan.left_out), "files": files})
-        storage.replace(
-            f"{kind}/{DONE}",
-            json.dumps({"plan": _digest(plan), "models": models}, allow_nan=False).encode(),
-        )
+        done = {"plan": _digest(plan), "models": models}
+        storage.replace(f"{kind}/{DONE}", json.dumps(done, allow_nan=False).encode())
     return models[: config.final.num_repeats]
 
 
 def _done_before(storage: Storage, kind: Kind, plan: TrainPlan) -> list[dict[str, Any]]:
+    """Return the facts of models that were trained by `plan`, if the first one's files exist."""
     note = read_note(storage, f"{kind}/{DONE}")
-    models = note.get("models", []) if note.get("plan") == _digest(plan) else []
-    return (
-        list(models)
-        if models and all(storage.exists(ref["path"]) for ref in models[0]["files"].values())
-        else []
-    )
+    models = list(note.get("models", [])) if note.get("plan") == _digest(plan) else []
+    if models and all(storage.exists(ref["path"]) for ref in models[0]["files"].values()):
+        return models
+    return []
 
 
 def _digest(plan: TrainPlan) -> str:
-    """Names what all models of a plan are trained on and how."""
+    """Digest what all models of a plan have in common: their data and their recipe."""
     alike = replace(plan, attempt=0, seed=0, keeps_model=True)
     return hashlib.sha256(repr(alike).encode()).hexdigest()
 
@@ -168,13 +184,17 @@ def _plan(pool: Pool, state: State, dataset: Dataset, kind: Kind) -> TrainPlan:
 def _of_repeat(
     config: RunConfig, repeat: int, *, progress: Callable[[int, int], None], **asked: Any
 ) -> dict[str, Any]:
-    """What `Trainer.train` is asked for one of several models, whose steps count on."""
+    """Return the arguments of `Trainer.train` for one of several models, whose steps add up."""
     count = config.final.num_repeats
     return {"progress": lambda done, total: progress(repeat * total + done, count * total), **asked}
 
 
 def _facts(models: list[dict[str, Any]]) -> dict[str, Any]:
-    """`metrics` and `files` are those of the first model; `models` has the metrics of each, `miou` and `spread` are of all of them."""
+    """Summarise all models.
+
+    `metrics` and `files` are those of the first model, `models` lists the metrics of each, and
+    `miou` and `spread` describe all of them.
+    """
     first = models[0]
     return {
         **{key: first[key] for key in ("metrics", "num_steps", "num_images", "left_out")},
@@ -188,7 +208,7 @@ def _facts(models: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _next_attempt(storage: Storage, folder: str) -> int:
-    """A number under which no earlier training left a file."""
+    """Return a number under which no earlier training left a file."""
     return 1 + max(
         (int(name[8:]) for name in storage.list(folder) if re.fullmatch(r"attempt-\d+", name)),
         default=0,
@@ -196,7 +216,7 @@ def _next_attempt(storage: Storage, folder: str) -> int:
 
 
 def _keep_only(storage: Storage, folder: str, files: list[FileRef]) -> None:
-    """Remove what earlier trainings left in `folder`, now that `metrics.json` names the new files."""
+    """Remove the files of earlier trainings, now that `metrics.json` names the new ones."""
     kept = {ref.path.removeprefix(f"{folder}/").split("/")[0] for ref in files}
     for name in storage.list(folder):
         if name not in kept:
@@ -204,7 +224,10 @@ def _keep_only(storage: Storage, folder: str, files: list[FileRef]) -> None:
 
 
 def _still_broken(pool: Pool, kind: Kind) -> tuple[int, ...]:
-    """Quarantined images that would be trained on; those that were mended since take part, though a run that is over does not record it."""
+    """Return the quarantined images that would be trained on and still cannot be used.
+
+    Images that were mended since take part, although a finished run does not record it.
+    """
     wanted = pool.broken & pool.labelled_images if kind == "final" else pool.broken
     return tuple(
         index for index in np.flatnonzero(wanted).tolist() if look(pool, index) is not None
@@ -214,7 +237,9 @@ def _still_broken(pool: Pool, kind: Kind) -> tuple[int, ...]:
 def _train_usable(
     trainer: Trainer, plan: TrainPlan, pool: Pool, state: State, **asked: Any
 ) -> tuple[TrainPlan, TrainResult]:
-    """Train without the images that turn out broken; nothing is recorded of them, as another driver may hold the run.
+    """Train without the images that turn out broken.
+
+    They are not recorded, because another driver may hold the run.
 
     Raises:
         RayALError: more are broken than `score.max_quarantined` allows.
@@ -232,7 +257,7 @@ def _train_usable(
 
 
 def _sieve(config: RunConfig, state: State) -> FileRef | None:
-    """The last cycle's model, where dominant labels are sieved."""
+    """Return the model of the last cycle if dominant labels are sieved."""
     cycles = [cycle for cycle in state.trained if cycle >= 0]
     return (
         FileRef.from_dict(state.trained[max(cycles)]["files"]["model.pt"])
@@ -242,13 +267,10 @@ def _sieve(config: RunConfig, state: State) -> FileRef | None:
 
 
 def _write_share(storage: Storage) -> None:
-    """Once both are there, the final metrics name their share of the full score."""
+    """Add the share of the full score to the final metrics, once both models are trained."""
     final = read_metrics(storage, "final")
     full = read_metrics(storage, "upper_bound")
     if final is None or full is None:
         return
     share = mean_miou(final) / mean_miou(full) if mean_miou(full) else None
-    storage.replace(
-        "final/metrics.json",
-        json.dumps({**final, "share_of_full_score": share}, indent=1, allow_nan=False).encode(),
-    )
+    storage.replace("final/metrics.json", _to_json({**final, "share_of_full_score": share}))
