@@ -1,5 +1,7 @@
 """Check before a run that its strategy works with its regions, labels and model."""
 
+import torch
+
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import ConfigError
 from ray_al.core.types import START_CYCLE
@@ -107,8 +109,6 @@ def _check_network(config: RunConfig, num_classes: int) -> None:
     )
     if not layers and not stochastic:
         return
-    import torch  # takes seconds to start, and few runs come this far
-
     with torch.random.fork_rng(devices=[]):
         model = build_model(config.model, num_classes, load_weights=False)
     for layer in layers:

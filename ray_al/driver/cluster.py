@@ -1,4 +1,7 @@
-"""Connect to Ray if a run needs it: to an existing cluster, or to a local one started for it."""
+"""Connect to Ray if a run needs it: to an existing cluster, or to a local one started for it.
+
+Functions import Ray themselves: it takes a second to load, and many commands do without it.
+"""
 
 import contextlib
 import logging

@@ -28,7 +28,7 @@ from ray_al.score.calibrate import measure_batch_size
 from ray_al.score.prepare import resolve_precision
 
 GPU_BATCH_SIZE = 16
-"""What `score.batch_size=auto` means on a GPU."""
+"""Value of `score.batch_size=auto` on a GPU."""
 Prepare = Callable[[RunConfig], Callable[[], None]]
 """Begins something slow and returns a function that waits for its end."""
 

@@ -40,7 +40,7 @@ def train_final(
     should_stop: Callable[[], bool],
     waiting: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
-    """Train by the `final` section on the selected regions (`final`) or on every pool mask (`upper_bound`).
+    """Train by the section `final` on the labelled regions, or on every pool mask (`upper_bound`).
 
     Writes `<kind>/checkpoint/` and `<kind>/metrics.json`. The checkpoint of an earlier training is
     kept until `metrics.json` names the new one. If there are several models (`final.repeats`), the

@@ -1,6 +1,8 @@
 """Run the loop in the calling process, or in a named Ray actor.
 
 The actor is started again if it dies, and continues from the journal.
+
+Functions import Ray themselves: it takes a second to load, and many commands do without it.
 """
 
 import hashlib

@@ -131,7 +131,10 @@ class Lease:
                 self._failing = True
 
     def _is_ours(self) -> bool:
-        """Return whether the file names no other holder; a missing or damaged one is written again."""
+        """Return whether the file names no other holder.
+
+        A missing or damaged file is written again.
+        """
         holder = _holder(self.storage.read_if_there(self.name))
         return not holder or holder.get("token") == self.holder["token"]
 

@@ -1,4 +1,7 @@
-"""Run the loop of a run directory; the calling process, the driver actor or a Tune trial hosts it."""
+"""Run the loop: decide, perform, append.
+
+The calling process, the driver actor or a Tune trial hosts it.
+"""
 
 import os
 import socket
@@ -16,7 +19,7 @@ from ray_al.driver.lease import Lease
 from ray_al.driver.perform import Performer
 from ray_al.driver.settings import settle_config
 from ray_al.driver.status import StatusFile
-from ray_al.driver.track import CurveTeller
+from ray_al.driver.track import CurveLogger
 from ray_al.ledger import Journal, State, fold
 from ray_al.ledger.config import read_config
 from ray_al.report.build import write_curve
@@ -79,7 +82,7 @@ class _Loop:
         self.journal = Journal(storage)
         self.config = with_root(read_config(storage, self.journal.events))
         settle_config(storage, self.journal.events)
-        self.tracker = CurveTeller(storage, self.config)
+        self.tracker = CurveLogger(storage, self.config)
         self.state = fold(self.journal.events)
 
     def run(self) -> Outcome:

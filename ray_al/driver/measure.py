@@ -45,7 +45,10 @@ def summary(mious: Sequence[float]) -> dict[str, Any]:
 
 
 def repeat_seed(config: RunConfig, repeat: int) -> int:
-    """Return the seed of a measured model: the run's own if it has one final model and no budgets."""
+    """Return the seed of a measured model.
+
+    It is the run's own if the run has one final model and no `final.budgets`.
+    """
     if config.final.num_repeats == 1 and not config.final.budgets:
         return config.seed
     return seed_of("measured", config.seed, repeat)

@@ -24,6 +24,7 @@ from ray_al.driver import choose, embedding, measure, scoring, training
 from ray_al.driver import decide as actions
 from ray_al.driver.context import Append, Context, Done, Note
 from ray_al.driver.pool import read_table, table_bytes
+from ray_al.driver.proposals import Predictor
 from ray_al.driver.quarantine import begin_session, quarantine_broken, split_query
 from ray_al.ledger import Query, State
 from ray_al.train.trainer import Trainer, open_trainer
@@ -238,9 +239,6 @@ def _proposer(
 
     @functools.cache
     def predictor() -> Callable[[int], np.ndarray]:
-        # Loads torch, which a run whose labels are already made does not need here.
-        from ray_al.driver.proposals import Predictor
-
         weights = context.storage.read_ref(
             FileRef.from_dict(context.state.trained[cycle]["files"]["model.pt"])
         )

@@ -77,6 +77,7 @@ class Pool:
         self.broken = np.zeros(len(self.manifest), dtype=bool)
         self.labelled_images = np.zeros(len(self.manifest), dtype=bool)
         self.labelled_numbers = np.zeros(0, dtype=np.int64)
+        # `regions_of` is called image by image, often for the same ones.
         self.regions_of = functools.lru_cache(maxsize=64)(self._regions_of)
         for query in state.queries:
             self.choose(read_table(storage, query.file, ["image_index", "region"]))
@@ -141,7 +142,8 @@ class Pool:
     def images_left(self) -> np.ndarray:
         """Return which images have a region that may still be queried, bool (images,)."""
         if self.is_sparse:
-            return ~self.broken & (self.num_regions > 0)
+            usable: np.ndarray = ~self.broken & (self.num_regions > 0)
+            return usable
         left = np.zeros(len(self.manifest), dtype=bool)
         for start in range(0, len(left), IMAGES_AT_A_TIME):
             offsets = self.offsets[start : start + IMAGES_AT_A_TIME + 1]

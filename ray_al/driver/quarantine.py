@@ -14,7 +14,10 @@ from ray_al.driver.pool import Pool
 from ray_al.features.source import pool_source
 
 THREADS = 8
-NO_REGIONS = "; it has no regions in this run, which goes on without it; a new run takes it once it is mended"
+NO_REGIONS = (
+    "; it has no regions in this run, which goes on without it; "
+    "a new run takes it once it is mended"
+)
 """Ends the error of an image that cannot come back to its run; it is recorded in the journal."""
 
 

@@ -50,7 +50,7 @@ class Worker:
 
 @dataclass(frozen=True, kw_only=True)
 class RunResources:
-    """What one run holds at its peak.
+    """Resources that one run holds at its peak.
 
     Attributes:
         host: resources that the host of a trial asks Tune for.
@@ -127,7 +127,7 @@ def check_fits(config: RunConfig) -> None:
 
 def living_nodes() -> list[dict[str, Any]]:
     """Return the living nodes of the connected cluster, as Ray describes them."""
-    import ray
+    import ray  # takes a second to load, and most callers do without it
 
     return [node for node in ray.nodes() if node["Alive"]]
 
