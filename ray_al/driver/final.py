@@ -22,6 +22,7 @@ from ray_al.driver.lease import STALE_S, Lease
 from ray_al.driver.measure import measured_facts, measured_splits, repeat_seed, summary
 from ray_al.driver.pool import Pool
 from ray_al.driver.quarantine import look
+from ray_al.driver.training import TrainCallbacks, run_plan
 from ray_al.ledger import Journal, State, fold
 from ray_al.ledger.config import read_config
 from ray_al.report.metrics import mean_miou, read_metrics
@@ -66,11 +67,10 @@ def train_final(
     dataset, pool = open_dataset(config.data), Pool(storage, state, config)
     check_validation(dataset, state, config)
     _check_labels(run_uri, state, dataset, kind)
+    callbacks = TrainCallbacks(progress=progress, should_stop=should_stop, waiting=waiting)
     held = f"trains the {kind} model of this run; wait until it is done, or end it first"
     with Lease(storage, f"{kind}/lease.json", held=held).acquire():
-        files, values = _train(
-            pool, state, dataset, kind, progress=progress, should_stop=should_stop, waiting=waiting
-        )
+        files, values = _train(pool, state, dataset, kind, callbacks)
         # The command that trains the other kind of model writes the share, too.
         with Lease(storage, "metrics.lease.json").acquire(patience_s=2 * STALE_S):
             storage.replace(f"{kind}/metrics.json", _to_json(values))
@@ -100,14 +100,11 @@ def _to_json(values: Mapping[str, Any]) -> bytes:
 
 
 def _train(
-    pool: Pool, state: State, dataset: Dataset, kind: Kind, **asked: Any
+    pool: Pool, state: State, dataset: Dataset, kind: Kind, callbacks: TrainCallbacks
 ) -> tuple[list[FileRef], dict[str, Any]]:
     """Train the models; return the files of the new checkpoint and the content of `metrics.json`.
 
     The files are written next to those of an earlier checkpoint.
-
-    Args:
-        asked: the arguments of `Trainer.train` other than the plan.
     """
     storage, config = pool.storage, pool.config
     plan = _plan(pool, state, dataset, kind)
@@ -115,10 +112,10 @@ def _train(
         "cluster": config.cluster.model_copy(update={"host": "process"}),
         "score": config.score.model_copy(update={"workers": 0}),
     }
-    with connect(config.model_copy(update=alone), should_stop=asked["should_stop"]):
+    with connect(config.model_copy(update=alone), should_stop=callbacks.should_stop):
         trainer = open_trainer(config, storage.root, state.term, kind=kind)
         try:
-            models = _train_models(trainer, plan, pool, state, kind, **asked)
+            models = _train_models(trainer, plan, pool, state, kind, callbacks)
         finally:
             trainer.close()
     storage.remove(plan.progress)
@@ -129,7 +126,12 @@ def _train(
 
 
 def _train_models(
-    trainer: Trainer, plan: TrainPlan, pool: Pool, state: State, kind: Kind, **asked: Any
+    trainer: Trainer,
+    plan: TrainPlan,
+    pool: Pool,
+    state: State,
+    kind: Kind,
+    callbacks: TrainCallbacks,
 ) -> list[dict[str, Any]]:
     """Train each model and return its facts.
 
@@ -139,9 +141,8 @@ def _train_models(
     models = _done_before(storage, kind, plan)
     for repeat in range(len(models), config.final.num_repeats):
         plan = replace(plan, seed=repeat_seed(config, repeat), keeps_model=repeat == 0)
-        plan, result = _train_usable(
-            trainer, plan, pool, state, **_of_repeat(config, repeat, **asked)
-        )
+        of_repeat = _of_repeat(config, repeat, callbacks)
+        plan, result = _train_usable(trainer, plan, pool, state, of_repeat)
         files = {name: ref.as_dict() for name, ref in result.files.items()}
         models.append({**measured_facts(result), "left_out": len(plan.left_out), "files": files})
         done = {"plan": _digest(plan), "models": models}
@@ -181,12 +182,14 @@ def _plan(pool: Pool, state: State, dataset: Dataset, kind: Kind) -> TrainPlan:
     )
 
 
-def _of_repeat(
-    config: RunConfig, repeat: int, *, progress: Callable[[int, int], None], **asked: Any
-) -> dict[str, Any]:
-    """Return the arguments of `Trainer.train` for one of several models, whose steps add up."""
+def _of_repeat(config: RunConfig, repeat: int, callbacks: TrainCallbacks) -> TrainCallbacks:
+    """Return the callbacks for one of several models, whose steps add up."""
     count = config.final.num_repeats
-    return {"progress": lambda done, total: progress(repeat * total + done, count * total), **asked}
+
+    def progress(done: int, total: int) -> None:
+        callbacks.progress(repeat * total + done, count * total)
+
+    return replace(callbacks, progress=progress)
 
 
 def _facts(models: list[dict[str, Any]]) -> dict[str, Any]:
@@ -235,7 +238,7 @@ def _still_broken(pool: Pool, kind: Kind) -> tuple[int, ...]:
 
 
 def _train_usable(
-    trainer: Trainer, plan: TrainPlan, pool: Pool, state: State, **asked: Any
+    trainer: Trainer, plan: TrainPlan, pool: Pool, state: State, callbacks: TrainCallbacks
 ) -> tuple[TrainPlan, TrainResult]:
     """Train without the images that turn out broken.
 
@@ -247,7 +250,7 @@ def _train_usable(
     broken = dict(state.quarantined)
     while True:
         try:
-            return plan, trainer.train(plan, **asked)
+            return plan, run_plan(trainer, plan, callbacks)
         except BrokenImagesError as error:
             broken.update(error.images)
             check_quarantine(broken, pool.config, len(pool.manifest), run_uri=pool.storage.root)

@@ -13,7 +13,12 @@ from ray_al.core.types import FileRef, TrainPlan, TrainResult, cycle_folder
 from ray_al.datasets import Dataset
 from ray_al.driver import decide as actions
 from ray_al.driver.context import Context, Done
-from ray_al.driver.training import count_left_out, left_out_images, train_usable
+from ray_al.driver.training import (
+    TrainCallbacks,
+    count_left_out,
+    left_out_images,
+    train_usable,
+)
 from ray_al.train.trainer import Trainer
 
 
@@ -63,16 +68,21 @@ def measured_splits(dataset: Dataset) -> tuple[str, ...]:
 
 
 def _measure_one(context: Context, cycle: int, repeat: int, trainer: Trainer) -> Mapping[str, Any]:
+    """Train and evaluate one model; return the data of the event that records it."""
     count = context.config.final.num_repeats
+
+    def progress(done: int, total: int) -> None:
+        context.note("measure", repeat * total + done, count * total)
+
+    def waiting(text: str) -> None:
+        context.note("measure", 0, 0, text)
+
     try:
         result = train_usable(
             context,
             partial(_plan, context, cycle, repeat),
             trainer,
-            progress=lambda done, total: context.note(
-                "measure", repeat * total + done, count * total
-            ),
-            waiting=lambda text: context.note("measure", 0, 0, text),
+            TrainCallbacks(progress=progress, should_stop=context.should_stop, waiting=waiting),
         )
     except DivergedError as error:
         raise _with_remedy(error, context, repeat) from None

@@ -23,7 +23,7 @@ from ray_al.driver.quarantine import NO_REGIONS
 from ray_al.driver.scored_pool import candidates_of
 from ray_al.driver.training import score_weights
 from ray_al.score.runner import run_shards
-from ray_al.score.shards import ShardResult, ShardTask, make_tasks
+from ray_al.score.shards import ShardResult, ShardTask, Work, make_tasks
 from ray_al.select.lazy import estimate_recall, last_scores, pick_images
 
 SAY_S = 30.0
@@ -152,13 +152,29 @@ def _num_shards(context: Context) -> int:
     return -(-num_images // context.config.shard_size(num_images))
 
 
-def _tasks(context: Context, work: Any, cycle: int, **arguments: Any) -> list[ShardTask]:
+def _tasks(
+    context: Context,
+    work: Work,
+    cycle: int,
+    *,
+    images: np.ndarray,
+    regions_of: Callable[[int, int], bytes],
+    done: set[int],
+    output: str,
+    first_shard: int = 0,
+) -> list[ShardTask]:
+    """Make the tasks of a pass over the pool; arguments as of `make_tasks`."""
     state = context.state
     return list(
         make_tasks(
             context.config,
             len(context.pool.manifest),
             work=work,
+            images=images,
+            regions_of=regions_of,
+            done=done,
+            first_shard=first_shard,
+            output=output,
             cycle=cycle,
             seed=context.config.seed,
             run_uri=context.storage.root,
@@ -166,7 +182,6 @@ def _tasks(context: Context, work: Any, cycle: int, **arguments: Any) -> list[Sh
             weights=score_weights(context, cycle) if work != "maps" else (),
             maps=state.map_parts if context.pool.kind.needs_maps and work != "maps" else None,
             attempt=state.term,
-            **arguments,
         )
     )
 

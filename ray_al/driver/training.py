@@ -1,6 +1,7 @@
 """Train the model of a cycle, or another member of its ensemble."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,36 @@ KEPT = ("preview.npz",)
 """Files of old checkpoints that are kept because the report shows them."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrainCallbacks:
+    """How a training reports and is stopped.
+
+    Attributes:
+        progress: called with the number of steps done and in total.
+        should_stop: asked often; True ends the training.
+        waiting: called with the reason for a wait.
+    """
+
+    progress: Callable[[int, int], None]
+    should_stop: Callable[[], bool]
+    waiting: Callable[[str], None]
+
+
+def run_plan(trainer: Trainer, plan: TrainPlan, callbacks: TrainCallbacks) -> TrainResult:
+    """Train one plan.
+
+    Raises:
+        BrokenImagesError: labelled images cannot be used.
+        RayALError: the training failed.
+    """
+    return trainer.train(
+        plan,
+        progress=callbacks.progress,
+        should_stop=callbacks.should_stop,
+        waiting=callbacks.waiting,
+    )
+
+
 def train(context: Context, action: actions.Train, trainer: Trainer) -> Done:
     """Train by the plan of the cycle, and return the event that records the model."""
     cycle, state = action.cycle, context.state
@@ -40,8 +71,11 @@ def train(context: Context, action: actions.Train, trainer: Trainer) -> Done:
         context,
         lambda: _plan(context, cycle, action.member),
         trainer,
-        progress=lambda done, total: context.note("train", done, total),
-        waiting=lambda text: context.note("train", 0, 0, text),
+        TrainCallbacks(
+            progress=lambda done, total: context.note("train", done, total),
+            should_stop=context.should_stop,
+            waiting=lambda text: context.note("train", 0, 0, text),
+        ),
     )
     if action.member:
         return "member_trained", {"cycle": cycle, "member": action.member, **_files(result)}
@@ -66,19 +100,19 @@ def train(context: Context, action: actions.Train, trainer: Trainer) -> Done:
 
 
 def train_usable(
-    context: Context, make_plan: Callable[[], TrainPlan], trainer: Trainer, **callbacks: Any
+    context: Context,
+    make_plan: Callable[[], TrainPlan],
+    trainer: Trainer,
+    callbacks: TrainCallbacks,
 ) -> TrainResult:
     """Train on the images that can be used.
 
     Images that turn out broken are quarantined, and the plan is made again without them.
-
-    Args:
-        callbacks: `progress` and `waiting`, as `Trainer.train` takes them.
     """
     while True:
         plan = make_plan()
         try:
-            result = trainer.train(plan, should_stop=context.should_stop, **callbacks)
+            result = run_plan(trainer, plan, callbacks)
         except BrokenImagesError as error:
             broken = error.images.items()
             context.quarantine([{"image_id": name, "error": reason} for name, reason in broken])
