@@ -1,5 +1,6 @@
 """List the components that a run can choose, with source and needs, for `ray-al strategies`."""
 
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -106,8 +107,5 @@ def _function_needs(function: Acquisition) -> str:
 def count_combinations() -> int:
     """Count the pairs of score and batch rule that a run accepts."""
     rules = [BATCH_RULES.parse({"kind": kind}) for kind in BATCH_RULES.kinds]
-    return sum(
-        rule.why_not(name, function) is None
-        for name, function in ACQUISITIONS.items()
-        for rule in rules
-    )
+    pairs = itertools.product(rules, ACQUISITIONS.items())
+    return sum(rule.why_not(name, function) is None for rule, (name, function) in pairs)

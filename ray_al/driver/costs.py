@@ -22,9 +22,8 @@ def query_amount(context: Context, cycle: int) -> int:
     if not budget.unit.shows_late:
         return query_size(budget, state.created, cycle, state.remaining)
     aim = actions.clicks_aim(state, context.config, cycle)
-    reserved, received = (
-        sum(getattr(query, name) for query in state.queries) for name in ("cost", "received_cost")
-    )
+    reserved = sum(query.cost for query in state.queries)
+    received = sum(query.received_cost for query in state.queries)
     factor = Fraction(reserved, received) if received else Fraction(1)
     return min(max(1, round((aim - state.spent) * factor)), state.remaining)
 

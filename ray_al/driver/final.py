@@ -153,9 +153,9 @@ def _train_models(
 def _done_before(storage: Storage, kind: Kind, plan: TrainPlan) -> list[dict[str, Any]]:
     """Return the facts of models that were trained by `plan`, if the first one's files exist."""
     note = read_note(storage, f"{kind}/{DONE}")
-    models = list(note.get("models", [])) if note.get("plan") == _digest(plan) else []
+    models = note.get("models", []) if note.get("plan") == _digest(plan) else []
     if models and all(storage.exists(ref["path"]) for ref in models[0]["files"].values()):
-        return models
+        return list(models)
     return []
 
 
@@ -204,10 +204,12 @@ def _facts(models: list[dict[str, Any]]) -> dict[str, Any]:
         "train_seconds": sum(model["train_seconds"] for model in models),
         "files": first["files"],
         **summary([model["metrics"]["val"]["miou"] for model in models]),
-        "models": [
-            {key: value for key, value in model.items() if key != "files"} for model in models
-        ],
+        "models": [_without_files(model) for model in models],
     }
+
+
+def _without_files(model: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in model.items() if key != "files"}
 
 
 def _next_attempt(storage: Storage, folder: str) -> int:

@@ -253,13 +253,16 @@ def collect(context: Context, action: actions.Collect) -> Done:
     start = time.monotonic()
     query = context.state.queries[-1]
     table = read_table(context.storage, query.file)
-    taken = {
-        name
-        for ref in context.state.label_parts
-        for name in _names(read_table(context.storage, ref, ["image_id", "region"]).to_pylist())
-    }
-    labels = context.config.label.annotator.collect(_asked(context, query, table, taken=taken))
+    asked = _asked(context, query, table, taken=_labelled_names(context))
+    labels = context.config.label.annotator.collect(asked)
     return _received(context, query, labels, table, time.monotonic() - start)
+
+
+def _labelled_names(context: Context) -> set[Name]:
+    names: set[Name] = set()
+    for ref in context.state.label_parts:
+        names |= _names(read_table(context.storage, ref, ["image_id", "region"]).to_pylist())
+    return names
 
 
 def _received(

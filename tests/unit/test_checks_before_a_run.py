@@ -2,14 +2,19 @@
 
 import pytest
 import yaml
-from click.testing import CliRunner
 
-from ray_al.cli import main
 from ray_al.core.config import parse_config
+from ray_al.core.errors import ConfigError
 from ray_al.driver import checks, settings
+from ray_al.driver.create import create_run
+from ray_al.sweep.config import load_sweep
+from ray_al.sweep.plan import plan_trials
 
 FAULTS = {
-    "strategy": ({"strategy": {"score": "random", "lazy": {}}}, "looks at no image"),
+    "strategy": (
+        {"strategy": {"score": "entropy", "offer": {"kind": "top_share"}}},
+        "every region is scored",
+    ),
     "budget": ({"budget": {"amount": 10_000, "start": 1, "per_cycle": 1}}, "than the pool's"),
 }
 BASE = {
@@ -24,32 +29,30 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-def error_of(*arguments):
-    result = CliRunner().invoke(main, list(arguments))
-    assert result.exit_code == 2, result.output
-    return result.stderr
+def error_of(call):
+    with pytest.raises(ConfigError) as caught:
+        call()
+    return str(caught.value)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_run_sweep_and_dry_run_find_the_same_fault(fault, tmp_path):
+def test_a_run_and_a_sweep_find_the_same_fault(fault, tmp_path):
     changes, words = FAULTS[fault]
-    run, sweep = tmp_path / "run.yaml", tmp_path / "sweep.yaml"
     values = {**BASE, **changes}
-    run.write_text(yaml.safe_dump(values))
+    config, out = parse_config(values, source="test"), tmp_path / "out"
+    found = error_of(lambda: create_run(config, str(out)))
+    assert words in found
+    sweep = tmp_path / "sweep.yaml"
     sweep.write_text(yaml.safe_dump({"run": values, "space": {"train.steps": [2]}, "seeds": [0]}))
-    out = str(tmp_path / "out")
-    found = error_of("run", str(run), "--out", out)
-    message = found.partition(": ")[2].strip()
-    assert words in message
-    for options in ([], ["--dry-run"]):
-        assert message in error_of("sweep", str(sweep), "--out", out, *options)
-    assert not (tmp_path / "out").exists()
+    assert found in error_of(lambda: plan_trials(load_sweep(str(sweep))))
+    assert not out.exists()
 
 
 def test_the_first_fault_of_the_list_is_the_one_that_is_found(tmp_path):
-    path = tmp_path / "run.yaml"
-    path.write_text(yaml.safe_dump({**BASE, **FAULTS["strategy"][0], **FAULTS["budget"][0]}))
-    assert FAULTS["strategy"][1] in error_of("run", str(path), "--out", str(tmp_path / "out"))
+    values = {**BASE, **FAULTS["strategy"][0], **FAULTS["budget"][0]}
+    config = parse_config(values, source="test")
+    found = error_of(lambda: create_run(config, str(tmp_path / "out")))
+    assert FAULTS["strategy"][1] in found
 
 
 def test_checks_are_made_in_the_order_of_the_lists(monkeypatch):
