@@ -470,8 +470,9 @@ def doctor(storage: str | None, file: str | None, as_json: bool) -> None:
 
 
 def _run(config: str, out: str | None, overrides: tuple[str, ...], as_json: bool) -> int:
+    from ray_al.driver.checks import check_places
     from ray_al.driver.cluster import connection
-    from ray_al.driver.create import check_places, create_run, default_run_uri
+    from ray_al.driver.create import create_run, default_run_uri
 
     settings = load_config(config, overrides)
     out = out or default_run_uri(settings.name)
@@ -490,7 +491,8 @@ def _sweep(
     overrides: tuple[str, ...],
     as_json: bool,
 ) -> int:
-    from ray_al.driver.create import check_places, default_run_uri
+    from ray_al.driver.checks import check_places
+    from ray_al.driver.create import default_run_uri
     from ray_al.sweep.config import load_sweep
     from ray_al.sweep.endpoint import check_endpoint, endpoint_lines
     from ray_al.sweep.plan import plan_trials

@@ -121,12 +121,13 @@ def _features(config: RunConfig, place: str) -> Finding:
     """What a run below `place` would keep."""
     from ray_al.datasets import open_dataset
     from ray_al.driver.budget import total_amount
-    from ray_al.driver.create import check_pool
+    from ray_al.driver.checks import check_pool
     from ray_al.driver.feature_costs import REMEDY, feature_costs
 
     try:
         dataset = open_dataset(config.data)
-        manifest, _, sizes = check_pool(config, dataset)
+        pool = check_pool(config, dataset)
+        manifest, sizes = pool.manifest, dict(pool.sizes)
         if not sizes["num_regions"]:  # superpixels are counted once they are computed
             shapes = zip(
                 manifest.column("height").to_pylist(),

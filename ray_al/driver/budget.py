@@ -1,4 +1,4 @@
-"""Amounts of a budget, from counts and shares to whole units."""
+"""Convert budgets from counts and fractions to whole units, and check them against the pool."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -12,16 +12,20 @@ from ray_al.core.errors import ConfigError
 from ray_al.core.families.units import UNBOUNDED, Unit
 from ray_al.core.shares import exact
 from ray_al.core.types import SEED_CYCLE, START_CYCLE
-from ray_al.driver.capacity import PER_CYCLE, check_capacity
+from ray_al.driver.capacity import PER_CYCLE, SEED_PART, check_capacity
 
 
 def _exact(value: int | float, unit: Unit, total: int | None, key: str) -> Fraction:
-    """`value` in units, of which the pool has `total`; decimal, so that six times 2 % is 12 % and not a little less."""
+    """Return `value` in units, of which the pool has `total`.
+
+    Fractions are read as decimals, so six times 2 % is 12 % and not slightly less.
+    """
     if isinstance(value, int):
         return Fraction(value)
     if total is None:
         raise ConfigError(
-            f"{key}={value}: a share of all {unit.name} is not known before they are made; give a number of {unit.name}"
+            f"{key}={value}: a share of all {unit.name} is not known before they are made; "
+            f"give a number of {unit.name}"
         )
     return exact(value) * total
 
@@ -31,38 +35,41 @@ def _whole(units: Fraction) -> int:
 
 
 def in_units(budget: BudgetConfig, created: Mapping[str, Any], value: int | float, key: str) -> int:
-    """A count or share in whole units of the budget.
+    """Convert a count or a fraction of the pool to whole units of the budget.
+
+    Args:
+        created: sizes of the pool: `num_images`, `num_regions` and `num_pixels`.
+        key: the key that `value` belongs to, for the message.
 
     Raises:
-        ConfigError: a share, of a unit of which nobody knows how many the pool has; names `key`.
+        ConfigError: a fraction of a unit whose total is unknown; names `key`.
     """
     return _whole(_exact(value, budget.unit, budget.unit.of_pool(created), key))
 
 
 def total_amount(budget: BudgetConfig, created: Mapping[str, Any]) -> int:
-    """The whole budget in units.
+    """Return the whole budget in units.
 
     Raises:
         ConfigError: it is more than the pool, or less than one unit.
     """
     total, unit = budget.unit.of_pool(created), budget.unit.name
-    amount, start = (
-        in_units(budget, created, value, f"budget.{key}")
-        for key, value in (("amount", budget.amount), ("start", budget.start))
-    )
+    amount = in_units(budget, created, budget.amount, "budget.amount")
+    start = in_units(budget, created, budget.start, "budget.start")
     if total is not None and amount > total:
         raise ConfigError(
             f"budget.amount: {amount} {unit} are more than the pool's {total}; lower it"
         )
     if amount < 1 or start < 1:
         raise ConfigError(
-            f"budget: start={budget.start} or amount={budget.amount} of {total} {unit} is less than one; raise it, or write a count"
+            f"budget: start={budget.start} or amount={budget.amount} of {total} {unit} is less "
+            "than one; raise it, or write a count"
         )
     return amount
 
 
 def final_budgets(config: RunConfig, created: Mapping[str, Any]) -> tuple[int, ...]:
-    """`final.budgets` in units."""
+    """Return `final.budgets` in units."""
     return tuple(
         in_units(config.budget, created, value, "final.budgets") for value in config.final.budgets
     )
@@ -79,74 +86,106 @@ def check_final_budgets(config: RunConfig, created: Mapping[str, Any], amount: i
     """
     units, unit = final_budgets(config, created), config.budget.unit.name
     named = list(config.final.budgets)
-    if any(one >= other for one, other in itertools.pairwise(units)):
+    if any(earlier >= later for earlier, later in itertools.pairwise(units)):
         raise ConfigError(
-            f"final.budgets: {named} are {list(units)} {unit}, which do not ascend; give each once, in ascending order"
+            f"final.budgets: {named} are {list(units)} {unit}, which do not ascend; "
+            "give each once, in ascending order"
         )
     if units and units[-1] > amount:
         raise ConfigError(
-            f"final.budgets: {named[-1]} is {units[-1]} {unit}, more than budget.amount, {amount}; leave it out, or raise budget.amount"
+            f"final.budgets: {named[-1]} is {units[-1]} {unit}, more than budget.amount, {amount}; "
+            "leave it out, or raise budget.amount"
         )
     start = in_units(config.budget, created, config.budget.start, "budget.start")
     if units and units[0] < start:
         raise ConfigError(
-            f"final.budgets: {named[0]} is {units[0]} {unit}, less than budget.start, {start}, with which the first model is trained; "
-            "leave it out, or lower budget.start"
+            f"final.budgets: {named[0]} is {units[0]} {unit}, less than budget.start, {start}, "
+            "with which the first model is trained; leave it out, or lower budget.start"
         )
 
 
 def region_sizes(config: RunConfig, manifest: pa.Table) -> tuple[int, int] | None:
-    """Native pixels of the pool's smallest and largest region; None where only a pass over the images tells, or there is no region."""
+    """Return the native pixels of the pool's smallest and largest region.
+
+    None if only a pass over the images can find them, or if there is no region.
+    """
     shapes = manifest.group_by(["height", "width"]).aggregate([]).to_pylist()
     sizes = [size for shape in shapes if (size := config.regions.region_sizes(**shape)) is not None]
-    return (min(size[0] for size in sizes), max(size[1] for size in sizes)) if sizes else None
+    if not sizes:
+        return None
+    return min(smallest for smallest, _ in sizes), max(largest for _, largest in sizes)
 
 
 def check_budget(
     config: RunConfig, created: Mapping[str, Any], manifest: pa.Table, num_classes: int
 ) -> None:
-    """Refuse budgets of which a query could never pay for a region, or could never be as large.
+    """Refuse budgets too small for a query to pay for a region, and queries larger than the pool.
 
     Args:
-        created: sizes of the pool: `num_images`, `num_regions`, `num_pixels`.
+        created: sizes of the pool: `num_images`, `num_regions` and `num_pixels`.
+        manifest: the pool's manifest.
 
     Raises:
         ConfigError: naming the key, the value, and what a region costs or how many there can be.
     """
     budget = config.budget
     if budget.unit.of_pool(created) == 0 and config.regions.needs_maps:
-        return  # shares of regions that are not known yet
-    region, dearest = budget.unit.bounds(region_sizes(config, manifest), config.label, num_classes)
+        return  # fractions of regions that are not known yet
+    cheapest, dearest = budget.unit.bounds(
+        region_sizes(config, manifest), config.label, num_classes
+    )
     amount = total_amount(budget, created)
     check_final_budgets(config, created, amount)
-    sizes = {"start": query_size(budget, created, -1, UNBOUNDED)}
-    if budget.start_rule.seed_part:
-        sizes = {
-            "start (its random part)": query_size(budget, created, SEED_CYCLE, UNBOUNDED),
-            "start (the rest)": sizes["start"],
-        }
-    if sum(sizes.values()) > amount:
-        raise ConfigError(
-            f"budget.start={budget.start}: {sum(sizes.values())} {budget.unit.name} are more than budget.amount, {amount}; lower it"
-        )
-    later = _later_sizes(budget, created, amount - sum(sizes.values()))
-    paying = (
-        sizes if budget.unit.shows_late else {**sizes, **later}
-    )  # then later cycles reserve more than they plan to spend
-    for key, size in paying.items():
-        if size < region:
-            raise ConfigError(
-                f"budget.{key}: {size} {budget.unit.name} pay for no region, for each of which {region} are reserved at least"
-                f"{budget.unit.explain_bound(config.label)}; raise it"
-            )
+    sizes = _start_sizes(budget, created)
     left = amount - sum(sizes.values())
+    if left < 0:
+        raise ConfigError(
+            f"budget.start={budget.start}: {sum(sizes.values())} {budget.unit.name} are more than "
+            f"budget.amount, {amount}; lower it"
+        )
+    later = _later_sizes(budget, created, left)
+    # If costs show late, later cycles reserve more than they plan to spend.
+    _check_pays(config, sizes if budget.unit.shows_late else {**sizes, **later}, cheapest)
     for key, size in later.items():
         sizes[key], left = min(size, left), left - size
     check_capacity(config, sizes, amount, manifest, dearest)
 
 
+def _check_pays(config: RunConfig, sizes: Mapping[str, int], cheapest: int) -> None:
+    """Refuse queries that cannot pay for a single region.
+
+    Args:
+        sizes: units of each query, by the key that sets them.
+        cheapest: units that are reserved for a region at least.
+    """
+    unit = config.budget.unit
+    for key, size in sizes.items():
+        if size < cheapest:
+            raise ConfigError(
+                f"budget.{key}: {size} {unit.name} pay for no region, for each of which "
+                f"{cheapest} are reserved at least{unit.explain_bound(config.label)}; raise it"
+            )
+
+
+def _start_sizes(budget: BudgetConfig, created: Mapping[str, Any]) -> dict[str, int]:
+    """Return the units of the queries of the start set, by the key that sets them."""
+    rest = query_size(budget, created, START_CYCLE, UNBOUNDED)
+    if not budget.start_rule.seed_part:
+        return {"start": rest}
+    return {
+        SEED_PART: query_size(budget, created, SEED_CYCLE, UNBOUNDED),
+        "start (the rest)": rest,
+    }
+
+
 def _later_sizes(budget: BudgetConfig, created: Mapping[str, Any], left: int) -> dict[str, int]:
-    """Units of the queries after the start set, by the key that sets them; of those alone that `left` units, what the start set leaves, come to."""
+    """Return the units of the queries after the start set, by the key that sets them.
+
+    Only queries that are reached are listed.
+
+    Args:
+        left: units that the start set leaves.
+    """
     sizes: dict[str, int] = {}
     for place, value in enumerate(budget.steps):
         if left <= 0:
@@ -158,9 +197,16 @@ def _later_sizes(budget: BudgetConfig, created: Mapping[str, Any], left: int) ->
 
 
 def query_size(budget: BudgetConfig, created: Mapping[str, Any], cycle: int, remaining: int) -> int:
-    """Units that the query of `cycle` (-1: the start set, or the rest of it after -2) may cost.
+    """Return the units that the query of `cycle` may cost.
 
-    Sizes are differences of a rounded running total, so that rounding never adds up to a cycle more or less.
+    Sizes are differences of a rounded running total, so rounding errors do not add up to a cycle
+    more or less.
+
+    Args:
+        created: sizes of the pool: `num_images`, `num_regions` and `num_pixels`.
+        cycle: -2 is the random part of a start set in two parts, -1 the rest of it or the whole
+            start set.
+        remaining: units that are left of the whole budget.
     """
     unit, total = budget.unit, budget.unit.of_pool(created)
     start = _exact(budget.start, unit, total, "budget.start")
@@ -175,12 +221,12 @@ def query_size(budget: BudgetConfig, created: Mapping[str, Any], cycle: int, rem
 
 
 def _up_to(steps: Sequence[Fraction], count: int) -> Fraction:
-    """What `count` queries after the start set may cost together; the last of `steps` repeats."""
+    """Return the units of the first `count` queries after the start set; the last step repeats."""
     return sum(steps[:count], Fraction(0)) + max(0, count - len(steps)) * steps[-1]
 
 
 def num_queries(budget: BudgetConfig, created: Mapping[str, Any], amount: int) -> int:
-    """How many queries the budget of `amount` units holds beside the start set, at least 1; for schedules."""
+    """Return how many queries a budget of `amount` units pays after the start set, at least 1."""
     left = amount - query_size(budget, created, START_CYCLE, amount)
     for cycle in range(len(budget.steps) - 1):
         step = query_size(budget, created, cycle, amount)

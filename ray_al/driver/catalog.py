@@ -1,5 +1,6 @@
-"""What can be chosen, where it comes from and what it needs: the rows of `ray-al strategies`."""
+"""List the components that a run can choose, with source and needs, for `ray-al strategies`."""
 
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -34,8 +35,9 @@ MEASURED: Mapping[str, float] = {
     "validation_gap": 1.10,
     "clasp": 1.05,
 }
-"""Seconds an image in times of entropy's, by `jobs/bench_strategies.py`: LR-ASPP at 180x240, a batch a thread; one transform, ten passes
-of MC-dropout."""
+"""Time to score an image, relative to entropy, as measured by `jobs/bench_strategies.py`.
+
+LR-ASPP at 180x240, one batch per thread, one transform, ten passes of MC-dropout."""
 
 OFFER_FACTS = {
     "top_share": ("PixelPick: Shin et al., ICCV Workshops 2021", "scores"),
@@ -48,11 +50,14 @@ OFFER_FACTS = {
         "the backbone's maps",
     ),
 }
-"""Source and needs of `strategy.offer`, of regions of which an image offers a few."""
+"""Source and needs of each `strategy.offer`, by kind."""
 
 
 def list_strategies() -> list[dict[str, Any]]:
-    """A row a choice: `kind`, `name`, `paper`, `needs`, and of scores `cost`, the measured time of an image in times of entropy's."""
+    """Return one row per component: `kind`, `name`, `paper`, `needs` and `cost`.
+
+    `cost` is the measured time to score an image, relative to entropy; None for all but scores.
+    """
     return list(_rows())
 
 
@@ -76,7 +81,7 @@ def _rows() -> Iterator[dict[str, Any]]:
 
 
 def _family_rows(kind: str, family: Family[Any]) -> Iterator[dict[str, Any]]:
-    """The built-in variants; label kinds and units need nothing."""
+    """Return the rows of the built-in variants; label kinds and units need nothing."""
     for name in family.kinds:
         variant = family.find(name)
         yield {
@@ -100,10 +105,7 @@ def _function_needs(function: Acquisition) -> str:
 
 
 def count_combinations() -> int:
-    """Pairs of score and batch rule that a run accepts."""
+    """Count the pairs of score and batch rule that a run accepts."""
     rules = [BATCH_RULES.parse({"kind": kind}) for kind in BATCH_RULES.kinds]
-    return sum(
-        rule.why_not(name, function) is None
-        for name, function in ACQUISITIONS.items()
-        for rule in rules
-    )
+    pairs = itertools.product(rules, ACQUISITIONS.items())
+    return sum(rule.why_not(name, function) is None for rule, (name, function) in pairs)

@@ -1,4 +1,6 @@
-"""Whether a strategy can work with a run's regions, labels and model; found out before the run starts."""
+"""Check before a run that its strategy works with its regions, labels and model."""
+
+import torch
 
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import ConfigError
@@ -10,7 +12,7 @@ from ray_al.score.transforms import check_transform
 
 
 def check_strategy(config: RunConfig, num_classes: int) -> None:
-    """Refuse combinations that fail only once a cycle is far.
+    """Refuse combinations that would otherwise fail in the middle of a run.
 
     Raises:
         ConfigError: naming the key, the value and the remedy.
@@ -21,7 +23,8 @@ def check_strategy(config: RunConfig, num_classes: int) -> None:
         check_transform(name)
     if config.regions.is_sparse and function.attribution != "none":
         raise ConfigError(
-            f"regions.kind={config.regions.kind!r}: {score!r} needs the classes of whole regions; use grid, image or superpixels"
+            f"regions.kind={config.regions.kind!r}: {score!r} needs the classes of whole regions; "
+            "use grid, image or superpixels"
         )
     check_scores(config, function)
     _check_offer(config, function)
@@ -31,7 +34,7 @@ def check_strategy(config: RunConfig, num_classes: int) -> None:
 
 
 def check_scores(config: RunConfig, function: Acquisition) -> None:
-    """Refuse a batch rule, an aggregation or a way of scoring that does not go with what `function` scores.
+    """Refuse a batch rule, an aggregation or a way of scoring that does not fit `function`.
 
     Raises:
         ConfigError: naming the key, the value and the remedy.
@@ -42,17 +45,19 @@ def check_scores(config: RunConfig, function: Acquisition) -> None:
     strategy.batch.check(config)
     if strategy.aggregation not in ("auto", "mean") and function.attribution in ("hard", "soft"):
         raise ConfigError(
-            f"strategy.aggregation={strategy.aggregation!r}: {score!r} adds up means by class; leave it at auto"
+            f"strategy.aggregation={strategy.aggregation!r}: {score!r} adds up means by class; "
+            "leave it at auto"
         )
     if strategy.aggregation != "auto" and config.regions.is_sparse:
         raise ConfigError(
-            f"strategy.aggregation={strategy.aggregation!r}: of regions.kind={config.regions.kind!r} a score is the pixel's or the window's mean; "
+            f"strategy.aggregation={strategy.aggregation!r}: for regions.kind="
+            f"{config.regions.kind!r} a score is the mean of the pixel or the window; "
             "leave it at auto"
         )
     if "plain" in function.wants and strategy.passes.are_models:
         raise ConfigError(
-            f"strategy.passes.kind={strategy.passes.kind!r}: {score!r} compares passes with the plain prediction of one model; "
-            "use features, noise or dropout"
+            f"strategy.passes.kind={strategy.passes.kind!r}: {score!r} compares passes with the "
+            "plain prediction of one model; use features, noise or dropout"
         )
     if function.inputs == "passes":
         strategy.passes.check(config)
@@ -62,34 +67,40 @@ def check_scores(config: RunConfig, function: Acquisition) -> None:
         )
     if strategy.lazy is not None and function.weighs_classes:
         raise ConfigError(
-            f"strategy.lazy: {score!r} weighs classes by what the model sees in the whole pool, of which lazy scoring sees a part; leave lazy out"
+            f"strategy.lazy: {score!r} weighs classes by what the model sees in the whole pool, "
+            "of which lazy scoring sees a part; leave lazy out"
         )
 
 
 def _check_offer(config: RunConfig, function: Acquisition) -> None:
+    """Refuse a way of offering regions that the regions, the score or the model do not allow."""
     offer, passes = config.strategy.offer, config.strategy.passes
     if offer is None:
         return
     if not config.regions.is_sparse:
         raise ConfigError(
-            f"strategy.offer.kind={offer.kind!r}: of regions.kind={config.regions.kind!r} every region is scored; "
-            "leave offer out, or use pixels or windows"
+            f"strategy.offer.kind={offer.kind!r}: for regions.kind={config.regions.kind!r} every "
+            "region is scored; leave offer out, or use pixels or windows"
         )
     if not function.needs_model:
         raise ConfigError(
-            f"strategy.offer.kind={offer.kind!r}: {config.strategy.score!r} looks at no image, and its regions are drawn "
-            "from all; leave offer out, or score with a model"
+            f"strategy.offer.kind={offer.kind!r}: {config.strategy.score!r} looks at no image, and "
+            "its regions are drawn from all; leave offer out, or score with a model"
         )
     changes_maps = function.inputs == "passes" and passes.changes_maps
     if offer.reads_features and not (config.model.is_frozen or changes_maps):
         raise ConfigError(
-            f"strategy.offer.kind={offer.kind!r} compares the backbone's features, which are not at hand here; "
-            "set model.frozen=true, or strategy.passes.kind to noise or features with a score over passes"
+            f"strategy.offer.kind={offer.kind!r} compares the backbone's features, which are not "
+            "computed here; set model.frozen=true, or strategy.passes.kind to noise or features "
+            "with a score over passes"
         )
 
 
 def _check_network(config: RunConfig, num_classes: int) -> None:
-    """Named places and layers exist; building the network takes a moment, so only where one is named or needed."""
+    """Refuse places and layers that the network does not have.
+
+    Building the network takes a moment, so it is built only if a place or layer is named.
+    """
     strategies = (config.strategy, config.strategy_at(START_CYCLE))
     layers = [strategy.feature_layer for strategy in strategies if strategy.batch.reads_features]
     passes = config.strategy.passes
@@ -98,8 +109,6 @@ def _check_network(config: RunConfig, num_classes: int) -> None:
     )
     if not layers and not stochastic:
         return
-    import torch
-
     with torch.random.fork_rng(devices=[]):
         model = build_model(config.model, num_classes, load_weights=False)
     for layer in layers:

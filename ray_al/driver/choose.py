@@ -1,4 +1,4 @@
-"""The query of a cycle: from stored scores (and features) to regions that the budget can pay."""
+"""Choose the query of a cycle: regions that the budget pays, from stored scores and features."""
 
 import time
 from dataclasses import replace
@@ -21,22 +21,20 @@ from ray_al.select.fill import Allows, fill_in_order
 
 
 def select(context: Context, action: actions.Select) -> Done:
-    """Choose the query, write it, and reserve what it costs at most."""
+    """Choose the query, write it, and reserve its maximum cost."""
     start, cycle = time.monotonic(), action.cycle
     context.note("select", 0, 1)
     amount, remaining = query_amount(context, cycle), context.state.remaining
     query = choose_query(context, cycle, amount)
-    earlier = sum(one.cycle == cycle for one in context.state.queries)
+    earlier = sum(query.cycle == cycle for query in context.state.queries)
     if len(query) == 0 and not earlier and amount < remaining:
-        # A cycle's share may be less than a region costs, while what remains of the budget pays for one.
+        # A cycle's part may be less than a region costs, while the rest of the budget pays for one.
         query = choose_query(context, cycle, remaining, limit=1)
     if len(query) == 0:
         return _no_query(context, cycle, earlier)
-    name = {START_CYCLE: "cycles/0000/start", SEED_CYCLE: f"{cycle_folder(SEED_CYCLE)}/start"}.get(
-        cycle, f"{cycle_folder(cycle)}/query"
+    ref = context.storage.put(
+        _query_file(cycle, earlier), table_bytes(query), attempt=context.state.term
     )
-    name += f"-{earlier + 1}.parquet" if earlier else ".parquet"
-    ref = context.storage.put(name, table_bytes(query), attempt=context.state.term)
     context.pool.choose(query)
     return "query_selected", {
         "cycle": cycle,
@@ -48,13 +46,24 @@ def select(context: Context, action: actions.Select) -> Done:
     }
 
 
+def _query_file(cycle: int, earlier: int) -> str:
+    """Return the file of a query of `cycle`, which has had `earlier` queries before."""
+    if cycle == START_CYCLE:
+        name = "cycles/0000/start"
+    elif cycle == SEED_CYCLE:
+        name = f"{cycle_folder(SEED_CYCLE)}/start"
+    else:
+        name = f"{cycle_folder(cycle)}/query"
+    return f"{name}-{earlier + 1}.parquet" if earlier else f"{name}.parquet"
+
+
 def _no_query(context: Context, cycle: int, earlier: int) -> Done:
-    """Nothing fits: the cycle has had its queries, or is the last one; its labels may still have to be measured."""
-    if (
-        earlier
-        or actions.budget_to_measure(replace(context.state, filled=cycle), context.config, cycle)
-        is not None
-    ):
+    """Record that nothing fits: the cycle has had its queries, or the run ends.
+
+    A run does not end before the labels of its last cycle are measured.
+    """
+    filled = replace(context.state, filled=cycle)
+    if earlier or actions.budget_to_measure(filled, context.config, cycle) is not None:
         return "cycle_filled", {"cycle": cycle}
     return "run_finished", {"reason": actions.NOTHING_LEFT}
 
@@ -62,7 +71,10 @@ def _no_query(context: Context, cycle: int, earlier: int) -> Done:
 def choose_query(
     context: Context, cycle: int, amount: int, *, limit: int | None = None
 ) -> pa.Table:
-    """The regions of `cycle` that `amount` pays, at most `limit` of them: QUERY_SCHEMA.
+    """Choose the regions of `cycle` that `amount` pays, at most `limit` of them.
+
+    Returns:
+        QUERY_SCHEMA, best first.
 
     Raises:
         RayALError: a score or a feature is not a number, or the batch rule cannot take the scores.
@@ -79,7 +91,11 @@ def choose_query(
 
 
 def choose_best(context: Context, cycle: int, amount: int) -> pa.Table:
-    """The regions with the highest scores that `amount` pays, whatever the batch rule: QUERY_SCHEMA."""
+    """Choose the regions with the highest scores that `amount` pays, whatever the batch rule.
+
+    Returns:
+        QUERY_SCHEMA, best first.
+    """
 
     def order(k: int, allows: Allows) -> pa.Table:
         best = rank_scores(context, cycle, k, allows)
@@ -100,13 +116,12 @@ def _basket(
     skip: Skip | None = None,
     limit: int | None = None,
 ) -> Basket:
+    pays_once = context.config.budget.unit.pays_once_an_image
     return Basket(
         amount,
         costs_of=partial(upper_bounds, context),
         boxes_of=lambda index, regions: context.pool.regions_of(index).boxes_of(regions),
-        opened=context.pool.labelled_images
-        if context.config.budget.unit.pays_once_an_image
-        else None,
+        opened=context.pool.labelled_images if pays_once else None,
         skip=skip,
         per_image=strategy.per_image,
         min_distance=strategy.min_distance,
@@ -115,7 +130,11 @@ def _basket(
 
 
 def _skip(context: Context, cycle: int) -> Skip | None:
-    """Regions to pass over: void ones by EquAL's filter, and those of broken images where no scorer has opened them."""
+    """Return a test of regions to pass over; None if there are none.
+
+    Void regions are passed over if EquAL's filter is on, and regions of broken images if no scorer
+    has opened the images.
+    """
     strategy = context.config.strategy_at(cycle)
     unread = context.config.model.is_frozen or not find_acquisition(strategy.score).needs_model
     unopened = context.opens_images and unread
@@ -132,15 +151,18 @@ def _skip(context: Context, cycle: int) -> Skip | None:
     def is_void(index: int, region: int) -> bool:
         return is_void_in(context.truth, index, region)
 
-    checks = [
-        *([is_broken] if unopened else []),
-        *([is_void] if strategy.skip_void_by_ground_truth else []),
-    ]
-    return (lambda index, region: any(check(index, region) for check in checks)) if checks else None
+    checks: list[Skip] = []
+    if unopened:
+        checks.append(is_broken)
+    if strategy.skip_void_by_ground_truth:
+        checks.append(is_void)
+    if not checks:
+        return None
+    return lambda index, region: any(check(index, region) for check in checks)
 
 
 def _start_order(context: Context, cycle: int, k: int, allows: Allows) -> pa.Table:
-    """The best `k` regions of a start set that needs no scores."""
+    """Rank the best `k` regions of a start set that needs no scores."""
     config, pool = context.config, context.pool
     rule = config.budget.start_rule
     return rule.rank(

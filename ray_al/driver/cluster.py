@@ -1,4 +1,7 @@
-"""Ray where a run needs it: a cluster that is there is used, else a local one is started and stopped."""
+"""Connect to Ray if a run needs it: to an existing cluster, or to a local one started for it.
+
+Functions import Ray themselves: it takes a second to load, and many commands do without it.
+"""
 
 import contextlib
 import logging
@@ -15,16 +18,17 @@ from ray_al.driver.resources import check_fits, living_nodes
 
 NAMESPACE = "ray_al"
 ANSWER_S = 5.0
-"""How long a head may take to take a connection."""
+"""Time limit for a head to accept a connection."""
 START_S = 120.0
-"""How long Ray may take to start on this machine, however busy it is."""
+"""Time limit for Ray to start on this machine, even on a busy one."""
 KEPT = 8
-"""Processes of a private cluster that are kept beside one a CPU."""
+"""Processes that a private cluster keeps, in addition to one per CPU."""
 ATTACH_S = 30.0
-"""How long it may take to attach to a cluster."""
+"""Time limit to attach to a cluster."""
 
 
 def needs_ray(config: RunConfig) -> bool:
+    """Return whether anything of the run works outside the calling process."""
     return config.cluster.host == "actor" or config.train.workers != 0 or config.score.workers != 0
 
 
@@ -35,16 +39,16 @@ def connect(
     num_cpus: int | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[None]:
-    """Be connected to Ray inside, if `config` needs it.
+    """Connect to Ray for the duration of the block, if `config` needs it.
 
     Args:
-        num_cpus: of a local cluster that is started for it.
+        num_cpus: CPUs of a local cluster, if one is started.
         should_stop: asked while Ray starts.
 
     Raises:
         ConfigError: the cluster's address cannot be used, or the run does not fit into the cluster.
         ClusterError: the cluster does not answer.
-        Interrupted: `should_stop` said so.
+        Interrupted: `should_stop` returned True.
     """
     with connection(num_cpus=num_cpus, should_stop=should_stop) as link:
         link.start(config)()
@@ -55,7 +59,7 @@ def connect(
 def connection(
     *, num_cpus: int | None = None, should_stop: Callable[[], bool] = lambda: False
 ) -> Iterator["Connection"]:
-    """A connection that ends with the block; arguments as of `connect`."""
+    """Yield a connection that ends with the block; takes the arguments of `connect`."""
     link = Connection(num_cpus, should_stop)
     try:
         yield link
@@ -64,7 +68,7 @@ def connection(
 
 
 class Connection:
-    """Begins in a thread of its own, so that a command can do other work while Ray starts."""
+    """Connects in a thread of its own, so a command can do other work while Ray starts."""
 
     def __init__(self, num_cpus: int | None, should_stop: Callable[[], bool]) -> None:
         self.num_cpus, self.should_stop = num_cpus, should_stop
@@ -73,10 +77,14 @@ class Connection:
         self._done, self._closed = threading.Event(), threading.Event()
 
     def start(self, config: RunConfig) -> Callable[[], None]:
-        """Begin to connect, if `config` needs it and nothing is connected yet; what is returned waits and checks that the run fits.
+        """Begin to connect, if `config` needs it and nothing is connected yet.
+
+        Returns:
+            A function that waits for the connection and checks that the run fits into the cluster.
 
         Raises:
-            ConfigError, ClusterError: the address that RAY_ADDRESS names is none, or nothing answers there.
+            ConfigError: RAY_ADDRESS is not the address of a head.
+            ClusterError: nothing answers at RAY_ADDRESS.
         """
         if not needs_ray(config):
             return lambda: None
@@ -107,7 +115,8 @@ class Connection:
         except BaseException as error:  # raised by the thread that waits
             self._error = error
         self._done.set()
-        self._closed.wait()  # Linux ends the processes of a local cluster with the thread that started them
+        # Linux ends the processes of a local cluster together with the thread that started them.
+        self._closed.wait()
 
     def _wait(self, config: RunConfig) -> None:
         if self._thread is not None:
@@ -124,10 +133,10 @@ class Connection:
 
 
 def check_address(address: str) -> None:
-    """Whether RAY_ADDRESS names something that can be a cluster's head and that takes a connection; Ray itself tries for minutes.
+    """Refuse a RAY_ADDRESS at which no head accepts a connection; Ray itself tries for minutes.
 
     Raises:
-        ConfigError: it is no address of a head.
+        ConfigError: it is not the address of a head.
         ClusterError: nothing answers there.
     """
     if address in ("", "local", "auto"):
@@ -135,17 +144,19 @@ def check_address(address: str) -> None:
     host, _, port = address.rpartition(":")
     if "://" in address or not host or not port.isdigit():
         raise ConfigError(
-            f"RAY_ADDRESS={address}: give the address of the cluster's head as HOST:PORT (the port of `ray start --head`, 6379 unless set); "
-            "ray:// and http:// are not supported here. From outside a cluster, use `ray job submit`"
+            f"RAY_ADDRESS={address}: give the address of the cluster's head as HOST:PORT (the port "
+            "of `ray start --head`, 6379 unless set); ray:// and http:// are not supported here. "
+            "From outside a cluster, use `ray job submit`"
         )
     if (reason := _refusal(address)) is not None:
         raise ClusterError(
-            f"RAY_ADDRESS={address}: no cluster answers there ({reason}); start it, give another address, or unset RAY_ADDRESS to use this machine"
+            f"RAY_ADDRESS={address}: no cluster answers there ({reason}); start it, give another "
+            "address, or unset RAY_ADDRESS to use this machine"
         )
 
 
 def _refusal(address: str) -> str | None:
-    """Why nothing takes a connection at HOST:PORT; None where something does."""
+    """Return why nothing accepts a connection at HOST:PORT; None if something does."""
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
@@ -155,10 +166,12 @@ def _refusal(address: str) -> str | None:
 
 
 def init_ray(num_cpus: int) -> None:
-    """Attach where `RAY_ADDRESS` or `ray start` says; never to the private cluster of another process, which dies with it.
+    """Attach to the cluster of `RAY_ADDRESS` or `ray start`, or else start a local one.
+
+    It never attaches to the private cluster of another process, which would end with that process.
 
     Args:
-        num_cpus: of the local cluster that is started where there is none.
+        num_cpus: CPUs of the local cluster, if one is started.
     """
     os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
@@ -171,9 +184,10 @@ def init_ray(num_cpus: int) -> None:
         "log_to_driver": False,
         "logging_level": logging.ERROR,
     }
-    # The dashboard stays on: Train's clean-up of placement groups asks it whether a controller lives.
-    # Ray ends idle processes beyond a limit within a second; those of scorers are needed again, with all that they have read.
+    # Ray ends idle processes beyond a limit within a second, but those of scorers are needed again,
+    # with everything that they have read.
     keep = {"num_workers_soft_limit": num_cpus + KEPT}
+    # The dashboard stays on: Train's clean-up of placement groups asks it for living controllers.
     local = {
         "num_cpus": num_cpus,
         "include_dashboard": True,
@@ -182,9 +196,8 @@ def init_ray(num_cpus: int) -> None:
     }
     address = os.environ.get("RAY_ADDRESS") or find_started()
     if address in (None, "local"):
-        os.environ.setdefault(
-            "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0"
-        )  # a process less: nobody takes this machine's only node away
+        # Saves a process: nobody preempts this machine's only node.
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
         ray.init(address="local", **local, **options)
         return
     use_token()
@@ -192,14 +205,17 @@ def init_ray(num_cpus: int) -> None:
 
 
 def is_private() -> bool:
-    """Whether this process started the cluster that it is connected to."""
+    """Return whether this process started the cluster that it is connected to."""
     from ray._private.worker import global_worker
 
     return bool(global_worker.node is not None and global_worker.node.is_head())
 
 
 def find_started() -> str | None:
-    """The address of the cluster that `ray start` started on this machine; None where there is none, or where its note is all that is left."""
+    """Return the address of the cluster that `ray start` started on this machine.
+
+    None if there is none, or if only the file with its address is left.
+    """
     from ray._private.services import find_bootstrap_address
 
     address: str | None = find_bootstrap_address(None)
@@ -209,8 +225,9 @@ def find_started() -> str | None:
 def use_token() -> None:
     """Show this user's token, if there is one, to the cluster that RAY_ADDRESS names.
 
-    Ray does so by itself only where it finds the cluster: a private cluster leaves a token in the home directory, the next `ray start --head`
-    asks for it, and whoever names that cluster's address is refused. A cluster without tokens takes no notice of one.
+    Ray does so by itself only if it finds the cluster without an address. A private cluster leaves
+    a token in the home directory, the next `ray start --head` asks for it, and a client that gives
+    that cluster's address is refused. A cluster without tokens ignores one.
     """
     from ray._private.authentication.authentication_token_setup import (
         maybe_enable_token_auth_if_token_available,
@@ -220,7 +237,7 @@ def use_token() -> None:
 
 
 def _explained(error: BaseException) -> ClusterError:
-    """What Ray raised, in one line."""
+    """Put an error of Ray into one line."""
     text = " ".join(str(error).split()) or type(error).__name__
     where = os.environ.get("RAY_ADDRESS")
     start = (
@@ -228,14 +245,18 @@ def _explained(error: BaseException) -> ClusterError:
         if where
         else "Ray cannot be started here"
     )
-    token = "; a cluster that asks for a token wants its own: compare ~/.ray/auth_token (or RAY_AUTH_TOKEN) with the head's, and RAY_AUTH_MODE"
+    token = (
+        "; a cluster that asks for a token wants its own: compare ~/.ray/auth_token (or "
+        "RAY_AUTH_TOKEN) with the head's, and RAY_AUTH_MODE"
+    )
     return ClusterError(f"{start}: {text}{token if where else ''}")
 
 
 class HeadWatch:
-    """Asks the cluster's head, several times a minute and in a thread of its own, whether it still knows this process's node.
+    """Asks the cluster's head, in a thread of its own, whether it still knows this process's node.
 
-    A head that is gone does not answer, one that was started anew without its memory knows no node of before; Ray waits for either without a word.
+    A head that is gone does not answer, and a head that was restarted without its memory does not
+    know earlier nodes. Ray waits for either in silence.
     """
 
     INTERVAL_S = 5.0
@@ -253,7 +274,7 @@ class HeadWatch:
         self._stopped.set()
 
     def gone_s(self) -> float:
-        """Seconds since the head last answered well, or 0 where it does."""
+        """Return the seconds since the head last answered, or 0 if it answers."""
         seconds = time.monotonic() - self._last
         return seconds if seconds > 2 * self.INTERVAL_S else 0.0
 
@@ -262,6 +283,7 @@ class HeadWatch:
 
         own = ray.get_runtime_context().get_node_id()
         while not self._stopped.wait(self.INTERVAL_S):
-            with contextlib.suppress(Exception):  # whatever it raises, the head has not answered
+            # Whatever this raises, the head has not answered.
+            with contextlib.suppress(Exception):
                 if any(node["NodeID"] == own for node in living_nodes()):
                     self._last = time.monotonic()

@@ -1,4 +1,4 @@
-"""What the actions of one host of one run share."""
+"""Hold what the actions of one host of one run share."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -18,22 +18,24 @@ from ray_al.ledger import State
 
 Append = Callable[[str, Mapping[str, Any]], State]
 Note = Callable[..., None]
-"""Of (stage, done, total, waiting=""): progress, and what it waits for."""
+"""Reports progress; takes (stage, done, total, waiting=""), with the reason for a wait."""
 Done = tuple[str, Mapping[str, Any]]
 """Kind and data of the event that records an action."""
+SHOWN = 20
+"""Broken images that a message lists."""
 
 
 class Context:
-    """Of one host.
+    """Configuration, state, data set and pool of a run, and the means to record and report.
 
     Args:
         append: records an event and returns the new state.
-        note: tells (stage, done, total) for progress, and what is waited for.
-        should_stop: whether somebody asked for a clean end.
+        note: reports the progress of a stage, and what it waits for.
+        should_stop: returns whether somebody asked for a clean end.
     """
 
     opens_images = True
-    """Whether a query opens its images first, where no scorer has."""
+    """Whether images that no scorer has opened are opened before they are queried."""
 
     def __init__(
         self,
@@ -49,19 +51,20 @@ class Context:
         self.dataset = open_dataset(config.data)
         if list(self.dataset.class_names) != state.created["class_names"]:
             raise ConfigError(
-                f"{storage.root}: the run began with the classes {state.created['class_names']}, its data set now has "
-                f"{list(self.dataset.class_names)} (a class in data.ignore_ids is none); begin a new run"
+                f"{storage.root}: the run began with the classes {state.created['class_names']}, "
+                f"its data set now has {list(self.dataset.class_names)} "
+                "(a class in data.ignore_ids is none); begin a new run"
             )
         check_validation(self.dataset, state, config)
         self.reload()
 
     def reload(self) -> None:
-        """Read the pool from the ledger."""
+        """Rebuild the pool from the ledger."""
         self.pool = Pool(self.storage, self.state, self.config)
         self.truth = ground_truth(self.pool.manifest, self.pool.regions_of, self.dataset.decoder)
 
     def read_scores(self, ref: FileRef) -> pa.Table:
-        """A part of the scores."""
+        """Read a part of the scores."""
         return read_table(self.storage, ref)
 
     def append(self, kind: str, data: Mapping[str, Any]) -> None:
@@ -69,40 +72,49 @@ class Context:
         self.state = self._append(kind, data)
 
     def quarantine(self, broken: list[dict[str, str]]) -> None:
-        """Record broken images; stop where there are too many."""
+        """Record broken images; stop if there are too many.
+
+        Args:
+            broken: `image_id` and `error` of each.
+        """
         self.append("images_quarantined", {"images": broken})
         self.pool.quarantine(image["image_id"] for image in broken)
         self.check_quarantine()
 
     def check_quarantine(self) -> None:
-        """Stop where too many images are broken, as of `check_quarantine` below."""
+        """Stop if too many images are broken, by `check_quarantine` below."""
         check_quarantine(
             self.state.quarantined, self.config, len(self.pool.manifest), run_uri=self.storage.root
         )
 
 
 def check_validation(dataset: Dataset, state: State, config: RunConfig) -> None:
-    """Refuse other validation images than the run began with: its curve would go on with another measure.
+    """Refuse other validation images than those that the run began with.
+
+    The rest of its learning curve would not be comparable. Runs of earlier versions, which did not
+    record their validation images, are not checked.
 
     Raises:
-        ConfigError: images or their masks came or went. Runs of earlier versions did not record them.
+        ConfigError: images or masks were added or removed.
     """
     known = state.created.get("val_digest")
     if known is not None and known != dataset.digest("val"):
         raise ConfigError(
-            f"data.root={config.data.root}: the images and masks of the validation split {config.data.val_split!r} "
-            f"({len(dataset.splits['val'])} here) are not those that the run began with; put them back as they were, or begin a new run"
+            f"data.root={config.data.root}: the images and masks of the validation split "
+            f"{config.data.val_split!r} ({len(dataset.splits['val'])} here) are not those that the "
+            "run began with; put them back as they were, or begin a new run"
         )
 
 
 def check_quarantine(
     broken: Mapping[str, str], config: RunConfig, num_images: int, *, run_uri: str | None = None
 ) -> None:
-    """Stop where more images cannot be used than `score.max_quarantined` allows.
+    """Stop if more images cannot be used than `score.max_quarantined` allows.
 
     Args:
         broken: image_id -> what is wrong and what to do.
-        run_uri: the run that they belong to; None while it is made.
+        num_images: number of images of the pool.
+        run_uri: the run that they belong to; None while it is being created.
 
     Raises:
         RayALError: with the first 20 of them and both remedies.
@@ -114,9 +126,13 @@ def check_quarantine(
     if run_uri is None:
         remedy = f"See to them, or do without them: {setting}"
     else:
-        remedy = f"See to them, then `ray-al resume {run_uri}` takes them back, or do without them: `ray-al resume {run_uri} {setting}`"
-    listed = "; ".join(f"{image_id}: {error}" for image_id, error in list(broken.items())[:20])
-    more = f"; and {len(broken) - 20} more" if len(broken) > 20 else ""
+        remedy = (
+            f"See to them, then `ray-al resume {run_uri}` takes them back, or do without them: "
+            f"`ray-al resume {run_uri} {setting}`"
+        )
+    listed = "; ".join(f"{image_id}: {error}" for image_id, error in list(broken.items())[:SHOWN])
+    more = f"; and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""
     raise RayALError(
-        f"{len(broken)} of {num_images} pool images cannot be read or used, more than score.max_quarantined={limit} allows. {remedy}. {listed}{more}"
+        f"{len(broken)} of {num_images} pool images cannot be read or used, more than "
+        f"score.max_quarantined={limit} allows. {remedy}. {listed}{more}"
     )

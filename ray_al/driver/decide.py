@@ -1,4 +1,4 @@
-"""What to do next: a pure function of the state and the configuration."""
+"""Decide what to do next: a pure function of the state and the configuration."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,14 +13,14 @@ from ray_al.score.functions import find_acquisition
 
 @dataclass(frozen=True)
 class Label:
-    """Have the open query labelled: ask the annotator."""
+    """Ask the annotator for the labels of the open query."""
 
     cycle: int
 
 
 @dataclass(frozen=True)
 class Collect:
-    """Take in the answers of people."""
+    """Import the answers of people."""
 
     cycle: int
 
@@ -34,17 +34,17 @@ class Close:
 
 @dataclass(frozen=True)
 class Segment:
-    """Compute the regions of every image, where the kind has to look at it."""
+    """Compute the regions of every image, for kinds of regions that depend on its content."""
 
 
 @dataclass(frozen=True)
 class Embed:
-    """Fill the store with what the frozen backbone makes of the pool."""
+    """Store the features that the frozen backbone computes for the pool."""
 
 
 @dataclass(frozen=True)
 class Train:
-    """Train the model of a cycle; `member` above 0: another one of its ensemble."""
+    """Train the model of a cycle, or another member of its ensemble if `member` is above 0."""
 
     cycle: int
     member: int = 0
@@ -52,14 +52,14 @@ class Train:
 
 @dataclass(frozen=True)
 class Measure:
-    """Train fresh models by the final recipe on the labels of a cycle, and evaluate them."""
+    """Train new models by the final recipe on the labels of a cycle, and evaluate them."""
 
     cycle: int
 
 
 @dataclass(frozen=True)
 class Score:
-    """Score the pool; `rest`: what lazy scoring left out."""
+    """Score the pool, or only the images that lazy scoring left out if `rest` is set."""
 
     cycle: int
     rest: bool = False
@@ -67,30 +67,36 @@ class Score:
 
 @dataclass(frozen=True)
 class Extract:
-    """Compute the features of the best candidates and of what is labelled."""
+    """Compute the features of the best candidates and of the labelled regions."""
 
     cycle: int
 
 
 @dataclass(frozen=True)
 class Select:
+    """Choose the query of a cycle."""
+
     cycle: int
 
 
 @dataclass(frozen=True)
 class Finish:
+    """Record the end of the run."""
+
     reason: str
 
 
 @dataclass(frozen=True)
 class Wait:
-    """People are labelling: end, with no process held; a resume goes on."""
+    """Wait for people who label: exit and release all resources, until a resume continues."""
 
     tasks: str
 
 
 @dataclass(frozen=True)
 class Stop:
+    """End the loop of a run that has finished."""
+
     reason: str
 
 
@@ -113,10 +119,11 @@ Action = (
 
 NOTHING_LEFT = "nothing left that fits the budget"
 CLOSE = Fraction(1, 10)
+"""Part of a query that may be missing from a budget that counts as reached."""
 
 
 def decide(state: State, config: RunConfig) -> Action:
-    """The next action of a run."""
+    """Return the next action of a run."""
     if state.finished is not None:
         return Stop(state.finished)
     if config.regions.needs_maps and state.maps is None:
@@ -140,7 +147,7 @@ def decide(state: State, config: RunConfig) -> Action:
 
 
 def _train(state: State, config: RunConfig, cycle: int) -> Train:
-    """The members of an ensemble one by one, the model that is evaluated last."""
+    """Return the next training: the members of an ensemble one by one, the evaluated model last."""
     have = state.members.get(cycle, {})
     missing = [member for member in range(1, num_members(config, cycle)) if member not in have]
     return Train(cycle, missing[0] if missing else 0)
@@ -158,10 +165,12 @@ def _choose(state: State, config: RunConfig, cycle: int) -> Action:
 
 
 def budget_to_measure(state: State, config: RunConfig, cycle: int) -> int | None:
-    """The highest of `final.budgets`, in units, at which the labels of `cycle` are measured; None where that is none of them.
+    """Return the highest of `final.budgets`, in units, at which the labels of `cycle` are measured.
 
-    A budget belongs to the first cycle whose labels reach it, and to the last cycle where none does. What a query could not spend, since no
-    region was as small, is no reason to wait for the next one: so a budget counts as reached where less than `CLOSE` of a query is missing.
+    None if they are measured at none of them. A budget belongs to the first cycle whose labels
+    reach it, or to the last cycle if none does. A query may be unable to spend all of its units
+    because no region is small enough, which is no reason to wait for the next query: a budget
+    counts as reached if less than `CLOSE` of a query is missing.
     """
     if cycle < 0 or not config.final.budgets:
         return None
@@ -176,18 +185,19 @@ def budget_to_measure(state: State, config: RunConfig, cycle: int) -> int | None
 
 
 def _reached(state: State, config: RunConfig, cycle: int) -> Fraction:
-    """What the labels of `cycle` count as, in units: what they cost, and a little more."""
+    """Return the budget that the labels of `cycle` reach: their cost, plus `CLOSE` of a query."""
     if cycle < 0:
         return Fraction(0)
-    return state.trained[cycle]["labelled"]["cost"] + CLOSE * query_size(
-        config.budget, state.created, cycle - 1, state.amount
-    )
+    query = query_size(config.budget, state.created, cycle - 1, state.amount)
+    cost: int = state.trained[cycle]["labelled"]["cost"]
+    return cost + CLOSE * query
 
 
 def is_short(state: State, config: RunConfig) -> bool:
-    """Whether the labels of a cycle cost less than planned, so that it has another query from the same scores.
+    """Return whether the labels of a cycle cost so little that it queries again by the same scores.
 
-    Clicks are reserved as an upper bound: the last of the budget would else go in ever smaller queries, each with a training of its own.
+    Clicks are reserved at their upper bound. Without further queries, the end of the budget would
+    be spent in ever smaller cycles, each with a training of its own.
     """
     cycle = state.queries[-1].cycle
     return (
@@ -199,7 +209,7 @@ def is_short(state: State, config: RunConfig) -> bool:
 
 
 def planned_clicks(state: State, config: RunConfig, cycle: int) -> int:
-    """What is to be spent up to the query of `cycle`."""
+    """Return the units that the plan spends up to and including the query of `cycle`."""
     return sum(
         query_size(config.budget, state.created, earlier, state.amount)
         for earlier in range(first_cycle(config), cycle + 1)
@@ -207,10 +217,11 @@ def planned_clicks(state: State, config: RunConfig, cycle: int) -> int:
 
 
 def clicks_aim(state: State, config: RunConfig, cycle: int) -> int:
-    """What is to be spent once the labels of `cycle` are in.
+    """Return the units that should be spent once the labels of `cycle` are received.
 
-    Labels that cost more than planned eat into the cycles after them: a cycle that would begin with less than half of its share aims at what
-    is planned for the next one, so that no cycle trains for next to nothing.
+    Labels that cost more than planned leave less for later cycles. A cycle left with less than half
+    of its planned units aims at the plan of the next cycle, so no cycle trains on almost nothing
+    new.
     """
     step = query_size(config.budget, state.created, cycle, state.amount)
     before = state.spent - sum(
@@ -224,22 +235,26 @@ def clicks_aim(state: State, config: RunConfig, cycle: int) -> int:
 
 
 def first_cycle(config: RunConfig) -> int:
+    """Return the number of the first query: a start set, or the random part of one."""
     return SEED_CYCLE if config.budget.start_rule.seed_part else START_CYCLE
 
 
 def needs_model(config: RunConfig, cycle: int) -> bool:
-    """Whether there is a model in `cycle`: an untrained one where the start set is chosen by scores or features."""
+    """Return whether `cycle` has a model; a start set chosen by scores or features has one too."""
     return cycle >= 0 or (cycle == START_CYCLE and config.budget.start_rule.needs_model)
 
 
 def num_members(config: RunConfig, cycle: int) -> int:
-    """Models that are trained in `cycle`."""
+    """Return the number of models that are trained in `cycle`."""
     compares = find_acquisition(config.strategy_at(cycle).score).inputs == "passes"
     return config.strategy.passes.num_members if compares else 1
 
 
 def needs_scores(config: RunConfig, cycle: int) -> bool:
-    """Whether the pool is scored before the query of `cycle` is chosen; some kinds' regions are known from a pass over the pool alone."""
+    """Return whether the pool is scored before the query of `cycle` is chosen.
+
+    Regions of some kinds are known only from a pass over the pool.
+    """
     return (
         cycle >= 0
         or needs_model(config, cycle)
@@ -249,7 +264,10 @@ def needs_scores(config: RunConfig, cycle: int) -> bool:
 
 
 def needs_embedding(state: State, config: RunConfig, cycle: int) -> bool:
-    """Whether `cycle` begins with filling the store of a frozen backbone's features: where something then reads them, and they are worth it."""
+    """Return whether `cycle` begins with storing the features of a frozen backbone.
+
+    It does so if something reads them afterwards, and often enough for storing them to pay.
+    """
     if (
         not config.model.is_frozen
         or state.embedded is not None
@@ -263,7 +281,7 @@ def needs_embedding(state: State, config: RunConfig, cycle: int) -> bool:
 
 
 def num_passes(state: State, config: RunConfig) -> int:
-    """How often the run will still pass over its pool, to score it: once a query while there is budget left."""
+    """Return how often the run will still score its pool: once per query that the budget pays."""
     left, passes = state.remaining, 0
     cycle = state.queries[-1].cycle + 1 if state.queries else first_cycle(config)
     while left > 0:
@@ -274,11 +292,15 @@ def num_passes(state: State, config: RunConfig) -> int:
 
 
 def needs_features(config: RunConfig, cycle: int) -> bool:
+    """Return whether the batch rule of `cycle` reads features of its candidates."""
     return config.strategy_at(cycle).batch.reads_features
 
 
 def misses_too_much(state: State, config: RunConfig, cycle: int) -> bool:
-    """Whether lazy scoring left out more of the true query than `strategy.lazy.min_recall` allows, and the rest is not scored yet."""
+    """Return whether lazy scoring missed too much of the query, and the rest is not scored yet.
+
+    It may miss as much of the query of the whole pool as `strategy.lazy.min_recall` allows.
+    """
     recall, lazy = state.scored[cycle].get("recall"), config.strategy.lazy
     return (
         lazy is not None

@@ -1,4 +1,4 @@
-"""Features of a frozen backbone over the pool: fill the store, notice what no longer holds."""
+"""Store the features of a frozen backbone for the pool, and detect outdated ones."""
 
 import time
 from collections.abc import Sequence
@@ -17,14 +17,15 @@ from ray_al.score.functions import find_acquisition
 from ray_al.score.shards import ShardResult, ShardTask
 
 TASKS_A_WORKER = 4
+"""Minimum number of tasks per worker, if there are enough shards."""
 MOST_SHARDS = 16
-"""Of a task; what it has written stands, whatever becomes of the rest."""
+"""Maximum number of shards per task; if a task fails, the shards that it has written remain."""
 MIRROR = "mirror"
-"""The transform (score/transforms.py) whose features are those of a view."""
+"""The transform (score/transforms.py) whose features are stored as a view of their own."""
 
 
 def embed(context: Context, action: actions.Embed) -> Done:
-    """Store the features of the pool, shard by shard; what stands, whoever made it, is left as it is."""
+    """Store the features of the pool, shard by shard, except for shards that are already stored."""
     start, source = time.monotonic(), _source(context)
     plan = plan_of(context.config, source, len(source.rows))
     if source.store is not None:
@@ -44,7 +45,7 @@ def embed(context: Context, action: actions.Embed) -> Done:
 
 
 def plan_of(config: RunConfig, source: FeatureSource, num_images: int) -> StorePlan:
-    """What of a pool of `num_images` the store keeps."""
+    """Plan which images and views of a pool of `num_images` the store keeps."""
     store = source.store
     return plan_store(
         limit_bytes=store.limit_bytes if store else 0,
@@ -57,15 +58,15 @@ def plan_of(config: RunConfig, source: FeatureSource, num_images: int) -> StoreP
 
 
 def asks_for_mirror(config: RunConfig) -> bool:
-    """Whether each pass over the pool looks at the mirrored images too."""
+    """Return whether each pass over the pool looks at the mirrored images too."""
     strategy = config.strategy
     return find_acquisition(strategy.score).inputs == "transforms" and MIRROR in strategy.transforms
 
 
 def drop_outdated(context: Context) -> None:
-    """Have shards stored again that the run counts as stored and that will not be found.
+    """Record which stored shards must be stored again.
 
-    Their files are gone from the store, or images of theirs were mended, replaced or moved.
+    Their files are gone from the store, or some of their images were mended, replaced or moved.
     """
     state = context.state
     source = _source(context) if state.embedded_shards else None
@@ -83,20 +84,19 @@ def drop_outdated(context: Context) -> None:
 def _gone(
     context: Context, source: FeatureSource, store: RecordStore, views: Sequence[int]
 ) -> set[int]:
+    """Return the recorded shards of which a file is missing from the store."""
     recorded, gone = context.state.embedded_shards, set[int]()
     for view in views:
         folder = source.folder(view)
-        standing = store.names(folder)
-        gone |= {
-            shard
-            for shard, name in recorded.items()
-            if f"{folder}/{name.rpartition('/')[2]}" not in standing
-        }
+        stored = store.names(folder)
+        for shard, name in recorded.items():
+            if f"{folder}/{name.rpartition('/')[2]}" not in stored:
+                gone.add(shard)
     return gone
 
 
 def _changed(context: Context, source: FeatureSource) -> set[int]:
-    """Shards with images that are or were left out and whose files have changed since."""
+    """Return shards with images that are or were quarantined and whose files have changed since."""
     recorded = context.state.embedded_shards
     named = [*context.state.quarantined, *context.state.restored]
     shards = {index // source.shards.size for index in context.pool.indices_of(named)}
@@ -104,13 +104,16 @@ def _changed(context: Context, source: FeatureSource) -> set[int]:
 
 
 def _source(context: Context) -> FeatureSource:
-    """Of the driver, which computes no more than the sizes of maps, and leaves a GPU to others."""
+    """Open the driver's view of the store; it computes sizes of maps only and needs no GPU."""
     return pool_source(context.config, context.storage.root, context.pool.manifest)
 
 
 def _tasks(context: Context, source: FeatureSource, plan: StorePlan) -> list[ShardTask]:
-    """Of the shards that are not recorded, each a run of neighbours: several, so that the journal
-    of a large pool stays short, and few enough for every worker to get some."""
+    """Group the shards that are not recorded into tasks of neighbouring shards.
+
+    Tasks are large enough for the journal of a large pool to stay short, and small enough for every
+    worker to get some.
+    """
     at_once = plan.num_shards // (TASKS_A_WORKER * max(1, context.config.score.workers))
     at_once = max(1, min(MOST_SHARDS, at_once))
     tasks: list[ShardTask] = []

@@ -1,4 +1,4 @@
-"""What the features of a frozen backbone take of a disk, counted before a run."""
+"""Estimate before a run how much storage the features of its frozen backbone take."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,15 +12,15 @@ from ray_al.ledger import State
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureCosts:
-    """Of a run, or of runs that share them.
+    """Storage that features take, for one run or for several runs that share them.
 
     Attributes:
-        num_images: of the pool whose features are stored; the others are computed where they are
-            needed.
-        num_views: of each of these.
-        image_bytes: of all these views of one image.
-        num_bytes: in all, with one view of each validation image.
-        free_bytes: what the place has room for; None where nobody knows.
+        num_images: pool images whose features are stored; those of the others are computed when
+            they are needed.
+        num_views: stored views of each image.
+        image_bytes: bytes of all views of one image.
+        num_bytes: bytes in total, including one view of each validation image.
+        free_bytes: free space at the place of the store; None if unknown.
     """
 
     num_images: int
@@ -31,22 +31,25 @@ class FeatureCosts:
 
     @property
     def fits(self) -> bool:
-        """Whether there is room for them."""
+        """Return whether the store has room for them."""
         return self.free_bytes is None or self.num_bytes <= self.free_bytes
 
     @property
     def text(self) -> str:
-        """For people."""
+        """Return one sentence for people."""
         if not self.num_bytes:
             return (
                 "features of the frozen backbone are computed where they are needed, none is stored"
             )
         room = "" if self.free_bytes is None else f"; {_size(self.free_bytes)} are free"
         views = f"{self.num_views} view{'s' if self.num_views > 1 else ''}"
-        return f"features of {self.num_images} pool images take {_size(self.num_bytes)}, {_size(self.image_bytes)} an image in {views}{room}"
+        return (
+            f"features of {self.num_images} pool images take {_size(self.num_bytes)}, "
+            f"{_size(self.image_bytes)} an image in {views}{room}"
+        )
 
     def as_dict(self) -> dict[str, Any]:
-        """For machines."""
+        """Return the attributes by name, for JSON."""
         return asdict(self)
 
 
@@ -56,14 +59,13 @@ REMEDY = "lower features.store.limit_gb, or set features.store.root to a place w
 def feature_costs(
     config: RunConfig, created: dict[str, int], num_val: int, run_uri: str
 ) -> FeatureCosts | None:
-    """What a run at `run_uri` will store; None of a network that is not frozen.
+    """Estimate what a run at `run_uri` will store; None if its network is not frozen.
 
     Args:
-        config: of the run.
-        created: sizes of the pool, `num_images`, `num_regions` and `num_pixels`, and the budget's
+        created: `num_images`, `num_regions` and `num_pixels` of the pool, and the budget's
             `amount`.
-        num_val: images of the validation split.
-        run_uri: need not be there.
+        num_val: number of images of the validation split.
+        run_uri: place of the run, which need not exist.
     """
     if not config.model.is_frozen:
         return None

@@ -1,9 +1,9 @@
-"""What a run ends with: the final model on the selected regions, and the upper bound on all labels."""
+"""Train the final model of a run on its labels, or the upper bound on all masks of its pool."""
 
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ from ray_al.driver.lease import STALE_S, Lease
 from ray_al.driver.measure import measured_facts, measured_splits, repeat_seed, summary
 from ray_al.driver.pool import Pool
 from ray_al.driver.quarantine import look
+from ray_al.driver.training import TrainCallbacks, run_plan
 from ray_al.ledger import Journal, State, fold
 from ray_al.ledger.config import read_config
 from ray_al.report.metrics import mean_miou, read_metrics
@@ -29,7 +30,7 @@ from ray_al.train.trainer import Trainer, open_trainer
 
 Kind = Literal["final", "upper_bound"]
 DONE = "models.json"
-"""Of several models those that are done, until `metrics.json` tells of all."""
+"""Records the models that are done, until `metrics.json` lists all of them."""
 
 
 def train_final(
@@ -40,44 +41,39 @@ def train_final(
     should_stop: Callable[[], bool],
     waiting: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
-    """Train by the `final` section on the selected regions (`final`) or on every pool mask (`upper_bound`).
+    """Train by the section `final` on the labelled regions, or on every pool mask (`upper_bound`).
 
-    Writes `<kind>/checkpoint/` and `<kind>/metrics.json`, which it returns. The checkpoint of an earlier training stays until `metrics.json`
-    names the new one. Of several models (`final.repeats`) the first one's checkpoint is kept, whichever is best: to choose one by its
-    score on the validation images would make that score too high.
+    Writes `<kind>/checkpoint/` and `<kind>/metrics.json`. The checkpoint of an earlier training is
+    kept until `metrics.json` names the new one. If there are several models (`final.repeats`), the
+    checkpoint of the first one is kept even if another one is better: the score of a model chosen
+    by its score on the validation images would be too high.
+
+    Args:
+        progress: called with the number of steps done and in total.
+        should_stop: asked often; True ends the training.
+        waiting: called with the reason for a wait.
+
+    Returns:
+        The content of `<kind>/metrics.json`.
 
     Raises:
         ConfigError: nothing is labelled yet, or the pool has no masks for an upper bound.
-        RunHeldError: another process is at the same training.
-        Interrupted: `should_stop` said so.
+        RunHeldError: another process does the same training.
+        Interrupted: `should_stop` returned True.
     """
     storage = Storage(run_uri)
     events = Journal(storage).events
     config, state = with_root(read_config(storage, events)), fold(events)
     dataset, pool = open_dataset(config.data), Pool(storage, state, config)
     check_validation(dataset, state, config)
-    if kind == "final" and not state.label_parts:
-        raise ConfigError(
-            f"{run_uri}: nothing is labelled yet; let the run label its start set first (`ray-al resume {run_uri}`)"
-        )
-    if kind == "upper_bound" and any(image.mask_uri is None for image in dataset.splits["train"]):
-        raise ConfigError(
-            f"{run_uri}: an upper bound trains on every pool mask, and this pool has none; use `ray-al final`"
-        )
-    with Lease(
-        storage,
-        f"{kind}/lease.json",
-        held=f"trains the {kind} model of this run; wait until it is done, or end it first",
-    ).acquire():
-        files, values = _train(
-            pool, state, dataset, kind, progress=progress, should_stop=should_stop, waiting=waiting
-        )
-        with Lease(storage, "metrics.lease.json").acquire(
-            patience_s=2 * STALE_S
-        ):  # the other kind's command writes the share, too
-            storage.replace(
-                f"{kind}/metrics.json", json.dumps(values, indent=1, allow_nan=False).encode()
-            )
+    _check_labels(run_uri, state, dataset, kind)
+    callbacks = TrainCallbacks(progress=progress, should_stop=should_stop, waiting=waiting)
+    held = f"trains the {kind} model of this run; wait until it is done, or end it first"
+    with Lease(storage, f"{kind}/lease.json", held=held).acquire():
+        files, values = _train(pool, state, dataset, kind, callbacks)
+        # The command that trains the other kind of model writes the share, too.
+        with Lease(storage, "metrics.lease.json").acquire(patience_s=2 * STALE_S):
+            storage.replace(f"{kind}/metrics.json", _to_json(values))
             storage.remove(f"{kind}/{DONE}")
             _write_share(storage)
             values = dict(json.loads(storage.read(f"{kind}/metrics.json")))
@@ -85,13 +81,30 @@ def train_final(
     return values
 
 
-def _train(
-    pool: Pool, state: State, dataset: Dataset, kind: Kind, **asked: Any
-) -> tuple[list[FileRef], dict[str, Any]]:
-    """The files of the new checkpoint, which lie beside those of an earlier one, and what `metrics.json` is to say.
+def _check_labels(run_uri: str, state: State, dataset: Dataset, kind: Kind) -> None:
+    """Refuse to train on labels or masks that are not there."""
+    if kind == "final" and not state.label_parts:
+        raise ConfigError(
+            f"{run_uri}: nothing is labelled yet; let the run label its start set first "
+            f"(`ray-al resume {run_uri}`)"
+        )
+    if kind == "upper_bound" and any(image.mask_uri is None for image in dataset.splits["train"]):
+        raise ConfigError(
+            f"{run_uri}: an upper bound trains on every pool mask, and this pool has none; "
+            "use `ray-al final`"
+        )
 
-    Args:
-        asked: what `Trainer.train` takes beside a plan.
+
+def _to_json(values: Mapping[str, Any]) -> bytes:
+    return json.dumps(values, indent=1, allow_nan=False).encode()
+
+
+def _train(
+    pool: Pool, state: State, dataset: Dataset, kind: Kind, callbacks: TrainCallbacks
+) -> tuple[list[FileRef], dict[str, Any]]:
+    """Train the models; return the files of the new checkpoint and the content of `metrics.json`.
+
+    The files are written next to those of an earlier checkpoint.
     """
     storage, config = pool.storage, pool.config
     plan = _plan(pool, state, dataset, kind)
@@ -99,10 +112,10 @@ def _train(
         "cluster": config.cluster.model_copy(update={"host": "process"}),
         "score": config.score.model_copy(update={"workers": 0}),
     }
-    with connect(config.model_copy(update=alone), should_stop=asked["should_stop"]):
+    with connect(config.model_copy(update=alone), should_stop=callbacks.should_stop):
         trainer = open_trainer(config, storage.root, state.term, kind=kind)
         try:
-            models = _train_models(trainer, plan, pool, state, kind, **asked)
+            models = _train_models(trainer, plan, pool, state, kind, callbacks)
         finally:
             trainer.close()
     storage.remove(plan.progress)
@@ -113,37 +126,41 @@ def _train(
 
 
 def _train_models(
-    trainer: Trainer, plan: TrainPlan, pool: Pool, state: State, kind: Kind, **asked: Any
+    trainer: Trainer,
+    plan: TrainPlan,
+    pool: Pool,
+    state: State,
+    kind: Kind,
+    callbacks: TrainCallbacks,
 ) -> list[dict[str, Any]]:
-    """What is known of each model; those that an interrupted command had done for the same plan are taken over."""
+    """Train each model and return its facts.
+
+    Models that an interrupted command trained by the same plan are taken over.
+    """
     storage, config = pool.storage, pool.config
     models = _done_before(storage, kind, plan)
     for repeat in range(len(models), config.final.num_repeats):
         plan = replace(plan, seed=repeat_seed(config, repeat), keeps_model=repeat == 0)
-        plan, result = _train_usable(
-            trainer, plan, pool, state, **_of_repeat(config, repeat, **asked)
-        )
+        of_repeat = _of_repeat(config, repeat, callbacks)
+        plan, result = _train_usable(trainer, plan, pool, state, of_repeat)
         files = {name: ref.as_dict() for name, ref in result.files.items()}
         models.append({**measured_facts(result), "left_out": len(plan.left_out), "files": files})
-        storage.replace(
-            f"{kind}/{DONE}",
-            json.dumps({"plan": _digest(plan), "models": models}, allow_nan=False).encode(),
-        )
+        done = {"plan": _digest(plan), "models": models}
+        storage.replace(f"{kind}/{DONE}", json.dumps(done, allow_nan=False).encode())
     return models[: config.final.num_repeats]
 
 
 def _done_before(storage: Storage, kind: Kind, plan: TrainPlan) -> list[dict[str, Any]]:
+    """Return the facts of models that were trained by `plan`, if the first one's files exist."""
     note = read_note(storage, f"{kind}/{DONE}")
     models = note.get("models", []) if note.get("plan") == _digest(plan) else []
-    return (
-        list(models)
-        if models and all(storage.exists(ref["path"]) for ref in models[0]["files"].values())
-        else []
-    )
+    if models and all(storage.exists(ref["path"]) for ref in models[0]["files"].values()):
+        return list(models)
+    return []
 
 
 def _digest(plan: TrainPlan) -> str:
-    """Names what all models of a plan are trained on and how."""
+    """Digest what all models of a plan have in common: their data and their recipe."""
     alike = replace(plan, attempt=0, seed=0, keeps_model=True)
     return hashlib.sha256(repr(alike).encode()).hexdigest()
 
@@ -165,30 +182,38 @@ def _plan(pool: Pool, state: State, dataset: Dataset, kind: Kind) -> TrainPlan:
     )
 
 
-def _of_repeat(
-    config: RunConfig, repeat: int, *, progress: Callable[[int, int], None], **asked: Any
-) -> dict[str, Any]:
-    """What `Trainer.train` is asked for one of several models, whose steps count on."""
+def _of_repeat(config: RunConfig, repeat: int, callbacks: TrainCallbacks) -> TrainCallbacks:
+    """Return the callbacks for one of several models, whose steps add up."""
     count = config.final.num_repeats
-    return {"progress": lambda done, total: progress(repeat * total + done, count * total), **asked}
+
+    def progress(done: int, total: int) -> None:
+        callbacks.progress(repeat * total + done, count * total)
+
+    return replace(callbacks, progress=progress)
 
 
 def _facts(models: list[dict[str, Any]]) -> dict[str, Any]:
-    """`metrics` and `files` are those of the first model; `models` has the metrics of each, `miou` and `spread` are of all of them."""
+    """Summarise all models.
+
+    `metrics` and `files` are those of the first model, `models` lists the metrics of each, and
+    `miou` and `spread` describe all of them.
+    """
     first = models[0]
     return {
         **{key: first[key] for key in ("metrics", "num_steps", "num_images", "left_out")},
         "train_seconds": sum(model["train_seconds"] for model in models),
         "files": first["files"],
         **summary([model["metrics"]["val"]["miou"] for model in models]),
-        "models": [
-            {key: value for key, value in model.items() if key != "files"} for model in models
-        ],
+        "models": [_without_files(model) for model in models],
     }
 
 
+def _without_files(model: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in model.items() if key != "files"}
+
+
 def _next_attempt(storage: Storage, folder: str) -> int:
-    """A number under which no earlier training left a file."""
+    """Return a number under which no earlier training left a file."""
     return 1 + max(
         (int(name[8:]) for name in storage.list(folder) if re.fullmatch(r"attempt-\d+", name)),
         default=0,
@@ -196,7 +221,7 @@ def _next_attempt(storage: Storage, folder: str) -> int:
 
 
 def _keep_only(storage: Storage, folder: str, files: list[FileRef]) -> None:
-    """Remove what earlier trainings left in `folder`, now that `metrics.json` names the new files."""
+    """Remove the files of earlier trainings, now that `metrics.json` names the new ones."""
     kept = {ref.path.removeprefix(f"{folder}/").split("/")[0] for ref in files}
     for name in storage.list(folder):
         if name not in kept:
@@ -204,7 +229,10 @@ def _keep_only(storage: Storage, folder: str, files: list[FileRef]) -> None:
 
 
 def _still_broken(pool: Pool, kind: Kind) -> tuple[int, ...]:
-    """Quarantined images that would be trained on; those that were mended since take part, though a run that is over does not record it."""
+    """Return the quarantined images that would be trained on and still cannot be used.
+
+    Images that were mended since take part, although a finished run does not record it.
+    """
     wanted = pool.broken & pool.labelled_images if kind == "final" else pool.broken
     return tuple(
         index for index in np.flatnonzero(wanted).tolist() if look(pool, index) is not None
@@ -212,9 +240,11 @@ def _still_broken(pool: Pool, kind: Kind) -> tuple[int, ...]:
 
 
 def _train_usable(
-    trainer: Trainer, plan: TrainPlan, pool: Pool, state: State, **asked: Any
+    trainer: Trainer, plan: TrainPlan, pool: Pool, state: State, callbacks: TrainCallbacks
 ) -> tuple[TrainPlan, TrainResult]:
-    """Train without the images that turn out broken; nothing is recorded of them, as another driver may hold the run.
+    """Train without the images that turn out broken.
+
+    They are not recorded, because another driver may hold the run.
 
     Raises:
         RayALError: more are broken than `score.max_quarantined` allows.
@@ -222,7 +252,7 @@ def _train_usable(
     broken = dict(state.quarantined)
     while True:
         try:
-            return plan, trainer.train(plan, **asked)
+            return plan, run_plan(trainer, plan, callbacks)
         except BrokenImagesError as error:
             broken.update(error.images)
             check_quarantine(broken, pool.config, len(pool.manifest), run_uri=pool.storage.root)
@@ -232,7 +262,7 @@ def _train_usable(
 
 
 def _sieve(config: RunConfig, state: State) -> FileRef | None:
-    """The last cycle's model, where dominant labels are sieved."""
+    """Return the model of the last cycle if dominant labels are sieved."""
     cycles = [cycle for cycle in state.trained if cycle >= 0]
     return (
         FileRef.from_dict(state.trained[max(cycles)]["files"]["model.pt"])
@@ -242,13 +272,10 @@ def _sieve(config: RunConfig, state: State) -> FileRef | None:
 
 
 def _write_share(storage: Storage) -> None:
-    """Once both are there, the final metrics name their share of the full score."""
+    """Add the share of the full score to the final metrics, once both models are trained."""
     final = read_metrics(storage, "final")
     full = read_metrics(storage, "upper_bound")
     if final is None or full is None:
         return
     share = mean_miou(final) / mean_miou(full) if mean_miou(full) else None
-    storage.replace(
-        "final/metrics.json",
-        json.dumps({**final, "share_of_full_score": share}, indent=1, allow_nan=False).encode(),
-    )
+    storage.replace("final/metrics.json", _to_json({**final, "share_of_full_score": share}))

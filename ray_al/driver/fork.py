@@ -1,4 +1,7 @@
-"""Begin a run with what another has done already: runs that differ in their strategy alone share the work up to the first model."""
+"""Begin a run with the events and files of another one.
+
+Runs that differ in nothing but their strategy share the work up to the first model.
+"""
 
 from collections.abc import Iterator
 
@@ -19,11 +22,13 @@ from ray_al.score.functions import find_acquisition
 
 
 def start_config(config: RunConfig) -> RunConfig | None:
-    """The run that ends with cycle 0's model of `config`: the same for all runs whose start does not depend on their strategy.
+    """Return the configuration of a run that ends with cycle 0's model of `config`.
 
-    None where it does: the start rule `scored` ranks by the strategy's own scores, and an ensemble or snapshots are trained with cycle 0.
-    None also where the whole budget, which a start run has not, tells what cycle 0 does: extra epochs come at shares of it, and a unit whose
-    costs show late is reserved from what is left of it.
+    It is the same for all runs whose start does not depend on their strategy. None if it does: the
+    start rule `scored` ranks by the strategy's own scores, and an ensemble or snapshots are trained
+    in cycle 0. None also if cycle 0 depends on the whole budget, which a start run does not have:
+    extra epochs are due at fractions of it, and a unit whose costs show late is reserved from what
+    is left of it.
     """
     if (
         config.budget.start_rule.follows_strategy
@@ -51,7 +56,11 @@ def start_config(config: RunConfig) -> RunConfig | None:
 
 
 def _is_of_start(budget: int | float, config: RunConfig) -> bool:
-    """Whether the start run measures at one of `final.budgets`; at one that is not written as the start set's size is, each run does so itself."""
+    """Return whether the start run measures at `budget`, one of `final.budgets`.
+
+    Each run itself measures at budgets that are written in another way than `budget.start`, such as
+    a count instead of a fraction.
+    """
     return type(budget) is type(config.budget.start) and budget <= config.budget.start
 
 
@@ -63,39 +72,30 @@ def _passes_are_models(config: RunConfig) -> bool:
 
 
 def fork_run(source: str, config: RunConfig, out: str) -> str:
-    """Write the new run `out` of `config`, with the events and files of `source` up to cycle 0's model, and return its root.
+    """Write the new run `out` with the events and files of `source` up to cycle 0's model.
 
-    The precision and the shard size that `source` resolved hold for the new run too. The batch size of scoring does not: `source` may have
-    scored nothing, or by another function, so the new run takes the one that it would take alone. A fork that was cut short is a run
-    that has come less far.
+    A fork that was interrupted is a run that is less far.
+
+    Args:
+        source: the run to begin with.
+        config: the configuration of the new run.
+        out: place of the new run.
+
+    Returns:
+        The root of the new run.
 
     Raises:
-        ConfigError: `out` exists, `source` has not come to cycle 0's model or has it no more, or the budget does not fit the pool.
+        ConfigError: `out` exists, `source` has not trained cycle 0's model or has removed it, or
+            the budget does not fit the pool.
     """
     origin, storage = Storage(source), Storage(out)
     events = Journal(origin).events
-    shared = list(_until_trained(events))
-    if not shared or shared[-1].kind != "cycle_trained":
-        raise ConfigError(
-            f"{source}: has not trained cycle 0 yet; go on with `ray-al resume {source}`"
-        )
-    shared = [
-        event for event in shared if event.kind != "config_changed"
-    ]  # which is of the source alone
+    shared = _shared_events(source, events)
     check_new(storage, out, RUN)
     storage.probe()
     copied = {event.sequence: _files(origin, event, shared) for event in shared[1:]}
     theirs = read_config(origin, events)
-    resolved = theirs.score
-    score = config.score.model_copy(
-        update={"precision": resolved.precision, "shard_size": resolved.shard_size}
-    )
-    config = config.model_copy(update={"score": score})
-    batch_size = resolve_batch_size(config, len(shared[0].data["class_names"]))
-    config = config.model_copy(
-        update={"score": score.model_copy(update={"batch_size": batch_size})}
-    )
-    config = RunConfig.model_validate(config.model_dump(mode="json"))
+    config = _resolved_like(theirs, config, num_classes=len(shared[0].data["class_names"]))
     created = dict(shared[0].data)
     later = next((event.data for event in shared if event.kind == "regions_computed"), None)
     pool = {**created, "num_regions": later["num_regions"]} if later else created
@@ -129,9 +129,9 @@ def fork_run(source: str, config: RunConfig, out: str) -> str:
 def _copy_measured(
     journal: Journal, source: list[Event], theirs: FinalConfig, config: RunConfig
 ) -> None:
-    """The models that the source measured on cycle 0's labels, where the new run would measure the same ones.
+    """Copy the models that the source measured on cycle 0's labels, if the new run has the same.
 
-    They leave no file. Where the copy is cut short, the new run measures what is missing.
+    They have no files. If the copy is interrupted, the new run measures what is missing.
     """
     budget = budget_to_measure(fold(journal.events), config, 0)
     if budget is None or (theirs.recipe, theirs.num_repeats) != (
@@ -148,22 +148,51 @@ def _copy_measured(
 
 
 def _files(origin: Storage, event: Event, shared: list[Event]) -> list[FileRef]:
-    """The files of an event that its copy needs; models that cycle 0's took the place of may be gone, and nothing asks for them.
+    """Return the files of an event that its copy needs.
+
+    Models that were replaced by cycle 0's may be gone, since nothing reads them.
 
     Raises:
-        ConfigError: another one is gone.
+        ConfigError: another file is gone.
     """
     refs = list(file_refs(event.data))
     missing = [ref.path for ref in refs if not origin.exists(ref.path)]
     if missing and not is_superseded(event, shared):
         raise ConfigError(
-            f"{origin.uri(missing[0])}: is gone, and a run that begins with what this one has done needs it; a run that has come further keeps the "
-            "models of its last cluster.keep_checkpoints cycles alone: begin with one that has ended at cycle 0"
+            f"{origin.uri(missing[0])}: is gone, and a run that begins with what this one has done "
+            "needs it; a run that is further keeps only the models of its last "
+            "cluster.keep_checkpoints cycles: begin with one that has ended at cycle 0"
         )
     return [ref for ref in refs if ref.path not in missing]
 
 
+def _shared_events(source: str, events: list[Event]) -> list[Event]:
+    """Return the events up to cycle 0's model, without changes of the source's settings."""
+    shared = list(_until_trained(events))
+    if not shared or shared[-1].kind != "cycle_trained":
+        raise ConfigError(
+            f"{source}: has not trained cycle 0 yet; continue it with `ray-al resume {source}`"
+        )
+    return [event for event in shared if event.kind != "config_changed"]
+
+
+def _resolved_like(theirs: RunConfig, config: RunConfig, *, num_classes: int) -> RunConfig:
+    """Return `config` with the precision and the shard size that the source resolved.
+
+    The batch size of scoring is resolved anew: the source may have scored nothing, or by another
+    function.
+    """
+    resolved = {"precision": theirs.score.precision, "shard_size": theirs.score.shard_size}
+    score = config.score.model_copy(update=resolved)
+    config = config.model_copy(update={"score": score})
+    batch_size = resolve_batch_size(config, num_classes)
+    score = score.model_copy(update={"batch_size": batch_size})
+    config = config.model_copy(update={"score": score})
+    return RunConfig.model_validate(config.model_dump(mode="json"))
+
+
 def _until_trained(events: list[Event]) -> Iterator[Event]:
+    """Yield the events up to and including the training of cycle 0's model."""
     for event in events:
         yield event
         if event.kind == "cycle_trained" and event.data["cycle"] == 0:

@@ -1,4 +1,9 @@
-"""Hosts of the loop: the calling process, and a named Ray actor that is started again where it dies and goes on from the journal."""
+"""Run the loop in the calling process, or in a named Ray actor.
+
+The actor is started again if it dies, and continues from the journal.
+
+Functions import Ray themselves: it takes a second to load, and many commands do without it.
+"""
 
 import hashlib
 import secrets
@@ -18,29 +23,33 @@ from ray_al.ledger.config import read_config
 
 POLL_S = 0.25
 SAY_S = 10.0
-"""Waits of this length are told."""
+"""Waits that last longer are reported."""
 HEAD_LOST_S = 45.0
-"""How long a cluster's head may be gone before the run ends; Ray itself ends the process after a minute, with words of its own."""
+"""How long the head of a cluster may be gone before the run ends.
+
+Ray itself ends the process after a minute, with a message of its own."""
 MAX_DEATHS = 3
-"""Of the driver, in a row, without anything new in the journal."""
+"""Number of consecutive deaths of the driver, without a new event, after which the run fails."""
 OnPoll = Callable[[str], None]
+"""Called while the run works, with the reason for a wait or an empty string."""
 
 
 def run(
     run_uri: str, *, should_stop: Callable[[], bool], on_poll: OnPoll = lambda waiting: None
 ) -> Outcome:
-    """Carry on the run in the host that its configuration names.
+    """Continue the run in the host that its configuration names.
 
     Args:
         should_stop: asked several times a second; True ends the run cleanly between two steps.
-        on_poll: called as often, to show progress; told what the driver itself is waited for, if it is.
+        on_poll: called as often, to show progress; its argument names what is waited for instead
+            of the driver, and is empty otherwise.
 
     Raises:
         RayALError: the run failed, or its cluster did; it can be resumed.
     """
     storage = Storage(run_uri)
     config = read_config(storage)
-    fold(Journal(storage).events)  # a ledger that is damaged is refused before Ray is started
+    fold(Journal(storage).events)  # refuses a damaged journal before Ray is started
     try:
         with connect(config, should_stop=should_stop):
             if config.cluster.host == "actor":
@@ -69,21 +78,26 @@ def _run_in_process(run_uri: str, should_stop: Callable[[], bool], on_poll: OnPo
 
 
 class DriverActor:
-    """Hosts `run_loop`. Started again where it dies; nothing that matters lives in its memory."""
+    """Hosts `run_loop`; it may be killed and started again, since its memory holds no results."""
 
     def __init__(self, run_uri: str) -> None:
         self.run_uri = run_uri
         self._stops: dict[str, threading.Event] = {}
 
     def run(self, caller: str) -> Outcome:
-        """Carry the run on for `caller`; RunHeldError where the actor does so for another one already."""
+        """Continue the run for `caller`.
+
+        Raises:
+            RunHeldError: the actor already does so for another caller.
+        """
         return run_loop(self.run_uri, should_stop=self._stop(caller).is_set)
 
     def is_there(self) -> bool:
+        """Return True; the answer shows that the actor has started."""
         return True
 
     def request_stop(self, caller: str) -> None:
-        """End what `caller` asked for, and nothing of others: whoever looks on may not stop a run."""
+        """End the run that `caller` asked for; a caller that only looks on may not stop it."""
         self._stop(caller).set()
 
     def _stop(self, caller: str) -> threading.Event:
@@ -93,7 +107,7 @@ class DriverActor:
 def _run_in_actor(
     run_uri: str, config: RunConfig, should_stop: Callable[[], bool], on_poll: OnPoll
 ) -> Outcome:
-    """Start the driver as often as it dies, unless it does so again and again without getting any further."""
+    """Start the driver again whenever it dies, unless it dies repeatedly without any progress."""
     import ray
 
     deaths, known = 0, _num_facts(run_uri)
@@ -109,8 +123,9 @@ def _run_in_actor(
             deaths, known = (deaths + 1 if facts == known else 1), facts
             if deaths >= MAX_DEATHS:
                 raise RayALError(
-                    f"the driver's process died {deaths} times without getting any further; the last time: {' '.join(str(error).split())[:500]}. "
-                    f"Look for what ends it (memory, the model's own code), then: ray-al resume {run_uri}"
+                    f"the driver's process died {deaths} times without getting any further; "
+                    f"the last time: {' '.join(str(error).split())[:500]}. Look for what ends it "
+                    f"(memory, the model's own code), then: ray-al resume {run_uri}"
                 ) from None
         if should_stop():
             return Outcome("interrupted")
@@ -119,7 +134,7 @@ def _run_in_actor(
 
 
 def _num_facts(run_uri: str) -> int:
-    """How many events the run has beside the starts of its drivers."""
+    """Count the events of the run, except for the starts of its drivers."""
     return sum(event.kind != "driver_started" for event in Journal(Storage(run_uri)).events)
 
 
@@ -141,7 +156,7 @@ def _start_actor(run_uri: str) -> Any:
 def _follow(
     actor: Any, config: RunConfig, head: HeadWatch, should_stop: Callable[[], bool], on_poll: OnPoll
 ) -> Outcome:
-    """Wait for the driver's answer, and tell what it is waited for."""
+    """Wait for the driver's answer, and report what else is waited for."""
     import ray
 
     caller = secrets.token_hex(8)
@@ -161,17 +176,18 @@ def _follow(
 
 
 def _waiting(there: Any, started: float, config: RunConfig, head: HeadWatch) -> str:
-    """What is waited for instead of the run itself; empty where nothing is.
+    """Return what is waited for instead of the run itself; empty if nothing is.
 
     Raises:
-        ClusterError: it has been waited for long enough.
+        ClusterError: the wait has lasted too long.
     """
     import ray
 
     gone = head.gone_s()
     if gone > HEAD_LOST_S:
         raise ClusterError(
-            f"the head of the cluster has been gone for {gone:.0f} s; what is recorded stands, resume on a cluster that works"
+            f"the head of the cluster has been gone for {gone:.0f} s; what is recorded is safe, "
+            "resume on a cluster that works"
         )
     if gone > SAY_S:
         return f"waiting for the head of the cluster, gone for {gone // SAY_S * SAY_S:.0f} s"
@@ -181,6 +197,7 @@ def _waiting(there: Any, started: float, config: RunConfig, head: HeadWatch) -> 
     limit = config.cluster.start_timeout_s
     if waited > limit:
         raise ClusterError(
-            f"the cluster did not start the run's driver within cluster.start_timeout_s={limit:g} s; look at `ray status`, then resume"
+            "the cluster did not start the run's driver within "
+            f"cluster.start_timeout_s={limit:g} s; look at `ray status`, then resume"
         )
     return f"waiting for the cluster to start the driver, {waited // SAY_S * SAY_S:.0f} s"

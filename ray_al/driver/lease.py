@@ -1,4 +1,7 @@
-"""Who holds a run. The journal's numbers are the safety; the lease only spares two drivers from finding out the hard way."""
+"""Hold a run, so a second driver fails early.
+
+A lease is advisory: what keeps a run safe are the numbers of its journal's events.
+"""
 
 import json
 import logging
@@ -14,21 +17,24 @@ from ray_al.core.storage import Storage
 NAME = "lease.json"
 HEARTBEAT_S = 5.0
 STALE_S = 20.0
+"""How long a heartbeat of another machine is watched before its process counts as dead."""
 GRACE_S = 3.0
+"""Time limit for a process that is being ended."""
 LOOK_S = 1.0
 CLOSE_S = 5.0
 TRIES = 5
+"""Attempts to take a lease that other processes try to take, too."""
 HELD = "holds this run; follow it with `ray-al status`, or end it before resuming"
 
 logger = logging.getLogger(__name__)
 
 
 class Lease:
-    """Held from `acquire` to `release`; renewed by a thread, so that it ends with its process.
+    """Held from `acquire` to `release`; a thread renews it, so it ends with its process.
 
     Args:
-        name: the file that says who holds it; a run has leases for other things too, as its final training.
-        held: what the holder does, and what others can do, for the message to them.
+        name: the file that names the holder; a run has other leases too, as for its final training.
+        held: what the holder does and what others can do, for the message to others.
     """
 
     def __init__(self, storage: Storage, name: str = NAME, *, held: str = HELD) -> None:
@@ -43,7 +49,7 @@ class Lease:
         """Take the lease.
 
         Args:
-            patience_s: for how long to wait for a holder to end.
+            patience_s: how long to wait for a holder to end.
 
         Raises:
             RunHeldError: a living process holds it; nothing was written.
@@ -61,13 +67,13 @@ class Lease:
         return self
 
     def release(self) -> None:
-        """Give it back, unless another process has taken it over in the meantime."""
+        """Release the lease, unless another process has taken it over in the meantime."""
         self._stopped.set()
         self._thread.join(CLOSE_S)
         try:
             if self._is_ours():
                 self.storage.remove(self.name)
-        except (StorageError, OSError) as error:  # how the work ended matters more
+        except (StorageError, OSError) as error:  # must not hide how the work ended
             logger.warning("%s: not given back: %s", self.storage.uri(self.name), error)
 
     def __enter__(self) -> "Lease":
@@ -88,22 +94,20 @@ class Lease:
         )
 
     def _remove_dead(self) -> None:
-        """Make room, where the holder is gone.
+        """Remove the lease of a holder that is gone.
 
         Raises:
-            RunHeldError: it lives.
+            RunHeldError: the holder lives.
         """
         before = self.storage.read_if_there(self.name)
-        if before is None:  # given back since
+        if before is None:  # released since
             return
         holder = _holder(before)
         if _is_alive(self.storage, self.name, before, holder):
-            raise RunHeldError(
-                f"{self.storage.root}: process {holder.get('pid')} on {holder.get('host')} {self.held}"
-            )
-        if (
-            self.storage.read_if_there(self.name) == before
-        ):  # else another process was faster: look at that one
+            process = f"process {holder.get('pid')} on {holder.get('host')}"
+            raise RunHeldError(f"{self.storage.root}: {process} {self.held}")
+        # If the file has changed, another process was faster; that one is looked at next.
+        if self.storage.read_if_there(self.name) == before:
             self.storage.remove(self.name)
 
     def _renew(self) -> None:
@@ -116,7 +120,8 @@ class Lease:
                     return
                 self._write()
                 self._failing = False
-            except Exception as error:  # storage fails in many ways, and mostly for a while: the next beat may succeed
+            # Storage fails in many ways, and mostly for a while: the next beat may succeed.
+            except Exception as error:
                 if not self._failing:
                     logger.warning(
                         "%s: the heartbeat fails, and is tried again: %s",
@@ -126,7 +131,10 @@ class Lease:
                 self._failing = True
 
     def _is_ours(self) -> bool:
-        """Whether the file names no other holder; where it is gone or damaged, ours is written again."""
+        """Return whether the file names no other holder.
+
+        A missing or damaged file is written again.
+        """
         holder = _holder(self.storage.read_if_there(self.name))
         return not holder or holder.get("token") == self.holder["token"]
 
@@ -139,7 +147,7 @@ class Lease:
 
 
 def _holder(content: bytes | None) -> dict[str, Any]:
-    """Who holds it; empty where that cannot be read."""
+    """Return the holder that `content` names; empty if it cannot be read."""
     try:
         holder = json.loads(content or b"")
     except (ValueError, RecursionError):
@@ -148,7 +156,11 @@ def _holder(content: bytes | None) -> dict[str, Any]:
 
 
 def _is_alive(storage: Storage, name: str, before: bytes, holder: dict[str, Any]) -> bool:
-    """On this machine the process tells; elsewhere the heartbeat, watched for a while (clocks of two machines are never compared)."""
+    """Return whether the holder lives.
+
+    A process of this machine is looked up. The heartbeat of another machine is watched for a while,
+    because the clocks of two machines cannot be compared.
+    """
     if is_running(holder) is not None:
         return _outlives_grace(holder)
     logger.warning(
@@ -164,7 +176,10 @@ def _is_alive(storage: Storage, name: str, before: bytes, holder: dict[str, Any]
 
 
 def _outlives_grace(holder: dict[str, Any]) -> bool:
-    """A driver actor whose submitter was killed takes Ray a moment to end."""
+    """Return whether the process outlives the moment that Ray takes to end a driver actor.
+
+    A driver actor is ended after its submitter was killed.
+    """
     deadline = time.monotonic() + GRACE_S
     while is_running(holder):
         if time.monotonic() > deadline:

@@ -1,4 +1,7 @@
-"""The loop, a plain function of a run directory. The driver actor, a Tune trial and the calling process host it alike."""
+"""Run the loop: decide, perform, append.
+
+The calling process, the driver actor or a Tune trial hosts it.
+"""
 
 import os
 import socket
@@ -16,7 +19,7 @@ from ray_al.driver.lease import Lease
 from ray_al.driver.perform import Performer
 from ray_al.driver.settings import settle_config
 from ray_al.driver.status import StatusFile
-from ray_al.driver.track import CurveTeller
+from ray_al.driver.track import CurveLogger
 from ray_al.ledger import Journal, State, fold
 from ray_al.ledger.config import read_config
 from ray_al.report.build import write_curve
@@ -36,11 +39,11 @@ def run_loop(
     should_stop: Callable[[], bool] = lambda: False,
     on_trained: Callable[[State], None] = lambda state: None,
 ) -> Outcome:
-    """Carry a run on from where its journal stands, to its end.
+    """Continue a run from the end of its journal until it ends.
 
     Args:
         should_stop: asked often; True ends the run cleanly between two steps.
-        on_trained: told the state at the start and after each cycle's training.
+        on_trained: called with the state at the start and after the training of each cycle.
 
     Raises:
         RunHeldError: another driver holds the run.
@@ -58,13 +61,15 @@ def run_loop(
             loop.end("interrupted")
             return Outcome("interrupted")
         except RunHeldError:
-            raise  # what the run is doing now, the other driver says
+            raise  # the other driver reports what the run does now
         except BaseException:
             loop.end("failed")
             raise
 
 
 class _Loop:
+    """The state of a run while its loop works."""
+
     def __init__(
         self,
         storage: Storage,
@@ -72,16 +77,12 @@ class _Loop:
         should_stop: Callable[[], bool],
         on_trained: Callable[[State], None],
     ) -> None:
-        self.storage, self.status, self.should_stop, self.on_trained = (
-            storage,
-            status,
-            should_stop,
-            on_trained,
-        )
+        self.storage, self.status = storage, status
+        self.should_stop, self.on_trained = should_stop, on_trained
         self.journal = Journal(storage)
         self.config = with_root(read_config(storage, self.journal.events))
         settle_config(storage, self.journal.events)
-        self.tracker = CurveTeller(storage, self.config)
+        self.tracker = CurveLogger(storage, self.config)
         self.state = fold(self.journal.events)
 
     def run(self) -> Outcome:
@@ -112,7 +113,7 @@ class _Loop:
         return Outcome("finished", action.reason)
 
     def end(self, stage: str) -> None:
-        """Say in the status how the loop ended before its time."""
+        """Write into the status that the loop ended early."""
         self.status.note(self.state, stage)
 
     def _tell(self) -> None:

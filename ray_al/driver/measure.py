@@ -1,4 +1,4 @@
-"""Measure what the labels of a cycle are worth: fresh models by the final recipe, several of them."""
+"""Measure the labels of a cycle: train new models by the final recipe, and evaluate them."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -13,15 +13,20 @@ from ray_al.core.types import FileRef, TrainPlan, TrainResult, cycle_folder
 from ray_al.datasets import Dataset
 from ray_al.driver import decide as actions
 from ray_al.driver.context import Context, Done
-from ray_al.driver.training import count_left_out, left_out_images, train_usable
+from ray_al.driver.training import (
+    TrainCallbacks,
+    count_left_out,
+    left_out_images,
+    train_usable,
+)
 from ray_al.train.trainer import Trainer
 
 
 def measure(context: Context, action: actions.Measure, trainer: Trainer) -> Done:
     """Train and evaluate the models of a cycle that are not measured yet, then sum them up.
 
-    Each model is recorded as it comes, so that an interruption loses none that is done. No model
-    is kept: what the run chooses does not depend on them.
+    Each model is recorded when it is done, so an interruption loses none of them. No model is kept:
+    the choices of the run do not depend on them.
     """
     cycle, count = action.cycle, context.config.final.num_repeats
     for repeat in range(count):
@@ -36,20 +41,26 @@ def measure(context: Context, action: actions.Measure, trainer: Trainer) -> Done
 
 
 def summary(mious: Sequence[float]) -> dict[str, Any]:
-    """`mious`, their mean `miou`, and their `spread`: the sample standard deviation, None of one."""
+    """Return `mious`, their mean `miou` and their sample standard deviation `spread`.
+
+    The spread of a single value is None.
+    """
     spread = float(np.std(mious, ddof=1)) if len(mious) > 1 else None
     return {"mious": list(mious), "miou": float(np.mean(mious)), "spread": spread}
 
 
 def repeat_seed(config: RunConfig, repeat: int) -> int:
-    """The seed of a measured model; where a run names no repeats, of its one final model its own."""
+    """Return the seed of a measured model.
+
+    It is the run's own if the run has one final model and no `final.budgets`.
+    """
     if config.final.num_repeats == 1 and not config.final.budgets:
         return config.seed
     return seed_of("measured", config.seed, repeat)
 
 
 def measured_splits(dataset: Dataset) -> tuple[str, ...]:
-    """The splits that a measured model is evaluated on; the test split is recorded, never used."""
+    """Return the splits to evaluate on; scores on the test split are recorded, and never used."""
     masked = [
         name for name, files in dataset.splits.items() if any(file.mask_uri for file in files)
     ]
@@ -57,16 +68,21 @@ def measured_splits(dataset: Dataset) -> tuple[str, ...]:
 
 
 def _measure_one(context: Context, cycle: int, repeat: int, trainer: Trainer) -> Mapping[str, Any]:
+    """Train and evaluate one model; return the data of the event that records it."""
     count = context.config.final.num_repeats
+
+    def progress(done: int, total: int) -> None:
+        context.note("measure", repeat * total + done, count * total)
+
+    def waiting(text: str) -> None:
+        context.note("measure", 0, 0, text)
+
     try:
         result = train_usable(
             context,
             partial(_plan, context, cycle, repeat),
             trainer,
-            progress=lambda done, total: context.note(
-                "measure", repeat * total + done, count * total
-            ),
-            waiting=lambda text: context.note("measure", 0, 0, text),
+            TrainCallbacks(progress=progress, should_stop=context.should_stop, waiting=waiting),
         )
     except DivergedError as error:
         raise _with_remedy(error, context, repeat) from None
@@ -80,17 +96,19 @@ def _measure_one(context: Context, cycle: int, repeat: int, trainer: Trainer) ->
 
 
 def _with_remedy(error: DivergedError, context: Context, repeat: int) -> DivergedError:
-    """What happened, and a remedy that needs no new run: nothing depends on measured models."""
+    """Return the error with a remedy that needs no new run: nothing depends on measured models."""
     what = str(error).partition(";")[0]
     rate = context.config.with_recipe(context.config.final.recipe).train.learning_rate
     return DivergedError(
-        f"{what} (of the models to be measured, number {repeat + 1} of {context.config.final.num_repeats}, with a learning rate of {rate:g}); "
-        f"lower it and go on: `ray-al resume {context.storage.root} --set final.train.learning_rate={rate / 10:g}`"
+        f"{what} (of the models to be measured, number {repeat + 1} of "
+        f"{context.config.final.num_repeats}, with a learning rate of {rate:g}); lower it and "
+        f"continue: `ray-al resume {context.storage.root} "
+        f"--set final.train.learning_rate={rate / 10:g}`"
     )
 
 
 def measured_facts(result: TrainResult) -> dict[str, Any]:
-    """What is recorded of a model that was measured."""
+    """Return what is recorded of a measured model."""
     return {
         "metrics": {split: metrics.as_dict() for split, metrics in result.metrics.items()},
         "num_steps": result.num_steps,

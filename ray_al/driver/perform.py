@@ -1,4 +1,7 @@
-"""The one place that acts. Every action is safe to repeat: bulk is written first, then one event names it."""
+"""Carry out actions; this is the only place that acts.
+
+Every action is safe to repeat: files are written first, then one event names them.
+"""
 
 import functools
 import time
@@ -21,11 +24,13 @@ from ray_al.driver import choose, embedding, measure, scoring, training
 from ray_al.driver import decide as actions
 from ray_al.driver.context import Append, Context, Done, Note
 from ray_al.driver.pool import read_table, table_bytes
+from ray_al.driver.proposals import Predictor
 from ray_al.driver.quarantine import begin_session, quarantine_broken, split_query
 from ray_al.ledger import Query, State
 from ray_al.train.trainer import Trainer, open_trainer
 
 SHOWN_REASONS = 5
+"""Reasons that a message lists."""
 LEAD_TO_TRAINING = (
     actions.Segment,
     actions.Embed,
@@ -34,11 +39,11 @@ LEAD_TO_TRAINING = (
     actions.Train,
     actions.Measure,
 )
-"""What a host may begin with where training comes before any scoring; with people, their answers come first."""
+"""Actions of a new host that come before training, without any scoring in between."""
 
 
 class Performer:
-    """Carries out actions for one host of one run; arguments as of `Context`."""
+    """Carries out actions for one host of one run; takes the arguments of `Context`."""
 
     def __init__(
         self,
@@ -53,10 +58,13 @@ class Performer:
         self._trainer: Trainer | None = None
 
     def begin(self, action: actions.Action) -> None:
-        """What a host does first: see what became of quarantined images, and start the group that trains while the first labels are made.
+        """Begin the session of a host.
+
+        The training workers start while the first labels are made, unless people make them.
+        Quarantined images and stored features are checked again.
 
         Args:
-            action: what comes next.
+            action: the next action.
         """
         config = self.context.config
         if (
@@ -69,7 +77,7 @@ class Performer:
         embedding.drop_outdated(self.context)
 
     def perform(self, action: actions.Action, state: State) -> Done:
-        """Do what `action` says and return the event that records it."""
+        """Carry out `action` and return the event that records it."""
         maps_are_new = state.maps is not self.context.state.maps
         self.context.state = state
         if maps_are_new:
@@ -90,7 +98,7 @@ class Performer:
         return table[type(action)](self.context, action)
 
     def tidy(self, action: actions.Action, state: State) -> None:
-        """Remove what an action, now recorded, made needless."""
+        """Remove files that an action, now recorded, made superfluous."""
         if isinstance(action, actions.Train) and not action.member:
             self.context.state = state
             training.drop_old_checkpoints(self.context, action.cycle)
@@ -116,7 +124,7 @@ class Performer:
 
 
 def label(context: Context, action: actions.Label) -> Done:
-    """Put the open query to the annotator."""
+    """Ask the annotator for the labels of the open query."""
     start = time.monotonic()
     query, annotator = context.state.queries[-1], context.config.label.annotator
     table = read_table(context.storage, query.file)
@@ -132,28 +140,29 @@ def label(context: Context, action: actions.Label) -> Done:
 
 
 def _check_usable(context: Context, labels: Labels) -> None:
-    """Stop where masks cannot be used for a reason that they all share, before a budget is spent on training with nothing new.
+    """Stop if no mask can be used, before budget is spent on training with nothing new.
 
-    One region alone may have a bad mask of its own; two queries in a row, or a query of several regions, have not.
+    A single region may happen to have a bad mask. If all regions of a query have one, or those of
+    two queries in a row, the masks share a fault.
 
     Raises:
-        RayALError: with the reasons; nothing was recorded, so that a resume reads the masks again.
+        RayALError: with the reasons; nothing was recorded, so a resume reads the masks again.
     """
     queries = context.state.queries
     repeated = len(labels.refused) > 1 or (len(queries) > 1 and not queries[-2].answered)
     if len(labels.table) or not labels.refused or not repeated:
         return
     reasons = list(dict.fromkeys(refused["reason"] for refused in labels.refused))
-    listed = "; ".join(reasons[:SHOWN_REASONS]) + (
-        f"; and {len(reasons) - SHOWN_REASONS} more" if len(reasons) > SHOWN_REASONS else ""
-    )
+    listed = "; ".join(reasons[:SHOWN_REASONS])
+    more = f"; and {len(reasons) - SHOWN_REASONS} more" if len(reasons) > SHOWN_REASONS else ""
     raise RayALError(
-        f"cycle {queries[-1].cycle + 1}: not one of the {len(labels.refused)} queried regions has a mask that can be used; "
-        f"mend the masks, then resume. {listed}"
+        f"cycle {queries[-1].cycle + 1}: not one of the {len(labels.refused)} queried regions has "
+        f"a mask that can be used; mend the masks, then resume. {listed}{more}"
     )
 
 
 def _request(context: Context, query: Query, table: pa.Table) -> Done:
+    """Make the tasks for people who label, without images that turn out broken."""
     quarantine_broken(context, np.unique(table.column("image_index").to_numpy()).tolist())
     _, refused = split_query(context, table)
     asked = _asked(context, query, table, left_out=_names(refused))
@@ -174,7 +183,7 @@ def _asked(
     left_out: Set[Name] = frozenset(),
     taken: Set[Name] = frozenset(),
 ) -> Asked:
-    """The open query as the annotator sees it."""
+    """Describe the open query to the annotator."""
     heights, widths = (context.pool.manifest.column(name) for name in ("height", "width"))
     read = _image_reader(context)
     return Asked(
@@ -194,8 +203,8 @@ def _asked(
 
 
 def _new_folder(context: Context, query: Query) -> str:
-    """Of the tasks of a query; a cycle may have several queries."""
-    number = sum(one.cycle == query.cycle for one in context.state.queries)
+    """Return the folder for the tasks of a query; a cycle may have several queries."""
+    number = sum(other.cycle == query.cycle for other in context.state.queries)
     return f"{cycle_folder(query.cycle + 1)}/tasks" + (f"-{number}" if number > 1 else "")
 
 
@@ -204,7 +213,10 @@ def _names(rows: Iterable[Mapping[str, Any]]) -> Set[Name]:
 
 
 def _image_reader(context: Context) -> Callable[[int], np.ndarray]:
-    """image_index -> uint8 (H, W, 3); tasks come image by image, so that the last one is kept."""
+    """Return a reader: image_index -> uint8 (H, W, 3).
+
+    It keeps the last image, because tasks are made image by image.
+    """
     uris, heights, widths = (
         context.pool.manifest.column(name) for name in ("uri", "height", "width")
     )
@@ -218,16 +230,15 @@ def _image_reader(context: Context) -> Callable[[int], np.ndarray]:
 def _proposer(
     context: Context, cycle: int, read: Callable[[int], np.ndarray]
 ) -> Callable[[int], np.ndarray | None]:
-    """image_index -> what the model of `cycle` predicts; it is loaded when it is asked for the first time."""
+    """Return a predictor: image_index -> class ids of the model of `cycle`, uint8 (H, W).
+
+    The model is loaded at the first call.
+    """
     if cycle not in context.state.trained or training.is_untrained(context, cycle):
         return lambda index: None
 
     @functools.cache
     def predictor() -> Callable[[int], np.ndarray]:
-        from ray_al.driver.proposals import (
-            Predictor,
-        )  # torch, which a run whose labels are at hand needs not here
-
         weights = context.storage.read_ref(
             FileRef.from_dict(context.state.trained[cycle]["files"]["model.pt"])
         )
@@ -238,22 +249,26 @@ def _proposer(
 
 
 def collect(context: Context, action: actions.Collect) -> Done:
-    """Take in what has been answered."""
+    """Import the answers that people gave so far."""
     start = time.monotonic()
     query = context.state.queries[-1]
     table = read_table(context.storage, query.file)
-    taken = {
-        name
-        for ref in context.state.label_parts
-        for name in _names(read_table(context.storage, ref, ["image_id", "region"]).to_pylist())
-    }
-    labels = context.config.label.annotator.collect(_asked(context, query, table, taken=taken))
+    asked = _asked(context, query, table, taken=_labelled_names(context))
+    labels = context.config.label.annotator.collect(asked)
     return _received(context, query, labels, table, time.monotonic() - start)
+
+
+def _labelled_names(context: Context) -> set[Name]:
+    names: set[Name] = set()
+    for ref in context.state.label_parts:
+        names |= _names(read_table(context.storage, ref, ["image_id", "region"]).to_pylist())
+    return names
 
 
 def _received(
     context: Context, query: Query, labels: Labels, table: pa.Table, seconds: float
 ) -> Done:
+    """Write the labels, and return the event that records them and what they cost."""
     before = {(row["image_id"], row["region"]) for row in context.state.refused}
     rows = {
         (row["image_id"], row["region"]): row
@@ -269,7 +284,8 @@ def _received(
     )
     _check_cost(query, cost, unit.name)
     if given:
-        name = f"{cycle_folder(query.cycle + 1)}/labels/part-{len(context.state.label_parts):05d}.parquet"
+        part = f"part-{len(context.state.label_parts):05d}.parquet"
+        name = f"{cycle_folder(query.cycle + 1)}/labels/{part}"
         ref = context.storage.put(name, table_bytes(labels.table), attempt=context.state.term)
         context.pool.label(labels.table)
     return "labels_received", {
@@ -292,21 +308,22 @@ def _received(
 
 
 def _check_cost(query: Query, cost: int, unit: str) -> None:
-    """Before it is recorded: labels never cost more than was reserved for them.
+    """Refuse to record labels that cost more than was reserved for them.
 
     Raises:
-        RayALError: they do; nothing was recorded.
+        RayALError: naming both amounts; nothing was recorded.
     """
     left = query.cost - query.received_cost
     if cost > left:
         raise RayALError(
-            f"the labels of cycle {query.cycle + 1} cost {cost} {unit}, {left} were left of what was reserved for them; "
-            "this is a fault of ray_al, nothing was recorded: please report it with the run's config.yaml"
+            f"the labels of cycle {query.cycle + 1} cost {cost} {unit}, {left} were left of what "
+            "was reserved for them; this is a fault of ray_al, nothing was recorded: please report "
+            "it with the run's config.yaml"
         )
 
 
 def close(context: Context, action: actions.Close) -> Done:
-    """Close the query and refund what was not answered, or cost less than reserved."""
+    """Close the query; refund what was reserved for missing answers and cheaper labels."""
     query = context.state.queries[-1]
     if query.tasks is not None:
         table = read_table(context.storage, query.file)
@@ -320,4 +337,5 @@ def close(context: Context, action: actions.Close) -> Done:
 
 
 def finish(context: Context, action: actions.Finish) -> Done:
+    """Record the end of the run."""
     return "run_finished", {"reason": action.reason}

@@ -1,4 +1,7 @@
-"""The pool: which regions were chosen, a byte a region of the manifest (10 million images of 25 regions are 250 MB)."""
+"""Keep which regions of the pool were queried and which images are labelled.
+
+It takes one byte per region: 10 million images of 25 regions are 250 MB.
+"""
 
 import functools
 import io
@@ -25,22 +28,35 @@ IMAGES_AT_A_TIME = 1 << 16
 
 
 def read_table(storage: Storage, ref: FileRef, columns: list[str] | None = None) -> pa.Table:
-    """A Parquet file that an event names."""
+    """Read a Parquet file that an event names."""
     return read_parquet(storage.read_ref(ref), columns)
 
 
 def table_bytes(table: pa.Table) -> bytes:
-    """`table` as Parquet, the same bytes for the same table."""
+    """Write `table` as Parquet; the same table gives the same bytes."""
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
     return buffer.getvalue()
 
 
 class Pool:
-    """Which regions were chosen, and which images labelled. Rebuilt from the ledger whenever a host starts.
+    """The regions that were queried and the images that are labelled.
 
-    Every region has a flat number, its image's offset plus its own; `spans` is how many numbers an image has. Kinds with few regions an
-    image keep an array over them, sparse kinds (a region a pixel) the sorted flat numbers of what was chosen.
+    A host rebuilds it from the ledger when it starts. Every region has a flat number: the offset of
+    its image plus its own number. Kinds with few regions per image keep an array over all regions,
+    sparse kinds (one region per pixel) keep the sorted flat numbers of the queried regions.
+
+    Attributes:
+        manifest: one row per image.
+        num_regions: regions of each image, int (images,).
+        spans: flat numbers of each image, int (images,).
+        offsets: first flat number of each image, and the end, int64 (images + 1,).
+        chosen: regions that must not be queried, bool (regions,); empty for sparse kinds.
+        chosen_numbers: sparse kinds only: flat numbers of the queried regions, ascending.
+        broken: quarantined images, bool (images,).
+        labelled_images: images with a label, bool (images,).
+        labelled_numbers: flat numbers of the labelled regions, ascending.
+        regions_of: returns the regions of an image, by its image_index.
     """
 
     def __init__(self, storage: Storage, state: State, config: RunConfig) -> None:
@@ -61,9 +77,8 @@ class Pool:
         self.broken = np.zeros(len(self.manifest), dtype=bool)
         self.labelled_images = np.zeros(len(self.manifest), dtype=bool)
         self.labelled_numbers = np.zeros(0, dtype=np.int64)
-        """Flat numbers of the labelled regions, ascending."""
+        # `regions_of` is called image by image, often for the same ones.
         self.regions_of = functools.lru_cache(maxsize=64)(self._regions_of)
-        """image_index -> the regions of that image."""
         for query in state.queries:
             self.choose(read_table(storage, query.file, ["image_index", "region"]))
         for part in state.label_parts:
@@ -71,62 +86,64 @@ class Pool:
         self.quarantine(state.quarantined)
 
     def numbers(self, table: pa.Table) -> np.ndarray:
-        """Flat numbers of the rows' regions, int64 (rows,)."""
+        """Return the flat numbers of the rows' regions, int64 (rows,)."""
         numbers: np.ndarray = (
             self.offsets[table.column("image_index").to_numpy()] + table.column("region").to_numpy()
         )
         return numbers
 
     def choose(self, table: pa.Table) -> None:
-        """Never choose these regions again."""
+        """Mark these regions as queried; no region is queried twice."""
         if self.is_sparse:
             self.chosen_numbers = np.union1d(self.chosen_numbers, self.numbers(table))
         else:
             self.chosen[self.numbers(table)] = True
 
     def is_chosen(self, table: pa.Table) -> np.ndarray:
-        """bool (rows,)."""
+        """Return which rows' regions must not be queried, bool (rows,)."""
         numbers = self.numbers(table)
-        return is_among(numbers, self.chosen_numbers) if self.is_sparse else self.chosen[numbers]
+        if self.is_sparse:
+            return is_among(numbers, self.chosen_numbers)
+        is_chosen: np.ndarray = self.chosen[numbers]
+        return is_chosen
 
     def label(self, table: pa.Table) -> None:
-        """Count these regions, and their images, as labelled."""
+        """Mark these regions, and their images, as labelled."""
         self.labelled_images[table.column("image_index").to_numpy()] = True
         self.labelled_numbers = np.union1d(self.labelled_numbers, self.numbers(table))
 
     def quarantine(self, image_ids: Iterable[str]) -> None:
-        """Take broken images out of what may be chosen."""
+        """Exclude broken images from later queries."""
         for index in self.indices_of(list(image_ids)):
             self.broken[index] = True
             if not self.is_sparse:
                 self.chosen[self.offsets[index] : self.offsets[index + 1]] = True
 
     def indices_of(self, image_ids: list[str]) -> list[int]:
-        """The image_index of each name; a look through the manifest, as a table of millions of names would take gigabytes."""
+        """Return the image_index of each name.
+
+        It searches the manifest, because an index of millions of names would take gigabytes.
+        """
         if not image_ids:
             return []
         names = pa.array(image_ids, pa.string())
         rows = np.flatnonzero(pc.is_in(self.manifest.column("image_id"), value_set=names))
-        found = dict(
-            zip(
-                self.manifest.column("image_id").take(pa.array(rows)).to_pylist(),
-                rows.tolist(),
-                strict=True,
-            )
-        )
+        ids = self.manifest.column("image_id").take(pa.array(rows)).to_pylist()
+        found = dict(zip(ids, rows.tolist(), strict=True))
         return [found[image_id] for image_id in image_ids]
 
     @property
     def num_left(self) -> int:
-        """Regions that may still be chosen."""
+        """Return the number of regions that may still be queried."""
         if self.is_sparse:
             return int(self.num_regions[~self.broken].sum()) - len(self.chosen_numbers)
         return len(self.chosen) - int(self.chosen.sum())
 
     def images_left(self) -> np.ndarray:
-        """bool (images,): those with a region that may still be chosen."""
+        """Return which images have a region that may still be queried, bool (images,)."""
         if self.is_sparse:
-            return ~self.broken & (self.num_regions > 0)
+            usable: np.ndarray = ~self.broken & (self.num_regions > 0)
+            return usable
         left = np.zeros(len(self.manifest), dtype=bool)
         for start in range(0, len(left), IMAGES_AT_A_TIME):
             offsets = self.offsets[start : start + IMAGES_AT_A_TIME + 1]
@@ -135,7 +152,11 @@ class Pool:
         return left
 
     def shard_regions(self, start: int, stop: int) -> bytes:
-        """What a scoring task is told of the images `start` to `stop`: a bit for each region that is left; of sparse kinds, the numbers taken."""
+        """Encode the regions of images [start, stop) for a scoring task.
+
+        It is a bitmap of the regions that may still be queried or, for sparse kinds, the numbers of
+        the regions that were queried.
+        """
         first, last = self.offsets[start], self.offsets[stop]
         if not self.is_sparse:
             return np.packbits(~self.chosen[first:last]).tobytes()
@@ -153,7 +174,7 @@ class Pool:
 
 
 def shard_numbers(numbers: np.ndarray, first: int, last: int) -> bytes:
-    """Those of the sorted flat numbers that lie in [first, last), counted from `first`, as int64."""
+    """Encode the sorted flat numbers in [first, last), counted from `first`, as int64."""
     low, high = np.searchsorted(numbers, [first, last])
     return (numbers[low:high] - first).astype(np.int64).tobytes()
 

@@ -1,21 +1,23 @@
-"""The current model's prediction as a proposal for the people who label."""
+"""Predict labels with the current model, as proposals for people who label."""
 
 import io
 
 import numpy as np
+import torch
 
 from ray_al.core.config import RunConfig
 from ray_al.datasets.images import resize_image, resize_mask
+from ray_al.models import build_model, images_to_tensor, load_trained
 
 
 class Predictor:
-    """Predicts class ids of one image in native pixels: (H, W, 3) uint8 -> (H, W) uint8."""
+    """Predicts the class ids of an image in native pixels.
+
+    Args:
+        weights: bytes of a checkpoint `model.pt`.
+    """
 
     def __init__(self, config: RunConfig, num_classes: int, weights: bytes) -> None:
-        import torch
-
-        from ray_al.models import build_model, load_trained
-
         torch.set_num_threads(config.score.threads)
         self.config = config
         self.model = build_model(config.model, num_classes, load_weights=False)
@@ -25,10 +27,6 @@ class Predictor:
         self.model.eval()
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        import torch
-
-        from ray_al.models import images_to_tensor
-
         pixels_NCHW = images_to_tensor(
             resize_image(image, self.config.data.image_size)[None],
             self.config.data.normalize,

@@ -1,4 +1,4 @@
-"""Images that were quarantined, looked at again whenever a host starts: those that were mended come back."""
+"""Quarantine broken images, and take mended ones back when a host starts."""
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,11 +14,15 @@ from ray_al.driver.pool import Pool
 from ray_al.features.source import pool_source
 
 THREADS = 8
-NO_REGIONS = "; it has no regions in this run, which goes on without it; a new run takes it once it is mended"
+NO_REGIONS = (
+    "; it has no regions in this run, which goes on without it; "
+    "a new run takes it once it is mended"
+)
+"""Ends the error of an image that cannot come back to its run; it is recorded in the journal."""
 
 
 def begin_session(context: Context) -> None:
-    """Take mended images back, and stop where too many images still cannot be used.
+    """Take mended images back, and stop if too many images still cannot be used.
 
     Raises:
         ReadError: an image could not be read just now.
@@ -30,14 +34,12 @@ def begin_session(context: Context) -> None:
         if _has_regions(context, index)
     ]
     mended = []
-    # Of a pool of millions thousands may be broken: they are read side by side, how far this is is shown, and a wish to stop is heeded.
+    # A pool of millions may have thousands of broken images: they are read in parallel, and each
+    # note shows the progress and ends the run if somebody asked for that.
     executor = ThreadPoolExecutor(THREADS)
     try:
-        for number, (index, error) in enumerate(
-            zip(
-                waiting, executor.map(lambda index: look(context.pool, index), waiting), strict=True
-            )
-        ):
+        errors = executor.map(lambda index: look(context.pool, index), waiting)
+        for number, (index, error) in enumerate(zip(waiting, errors, strict=True)):
             context.note("quarantine", number, len(waiting))
             if error is None:
                 mended.append(context.pool.manifest.column("image_id")[index].as_py())
@@ -50,7 +52,7 @@ def begin_session(context: Context) -> None:
 
 
 def look(pool: Pool, index: int) -> str | None:
-    """What is wrong with an image of the pool, or None where it can be used."""
+    """Read an image of the pool and return what is wrong with it; None if it can be used."""
     uri, *size = (pool.manifest.column(name)[index].as_py() for name in ("uri", "height", "width"))
     try:
         read_pool_image(uri, (size[0], size[1]))
@@ -60,7 +62,10 @@ def look(pool: Pool, index: int) -> str | None:
 
 
 def _has_regions(context: Context, index: int) -> bool:
-    """Whether an image has regions to come back with: one whose size was not known when the run was made has none, nor one without a map."""
+    """Return whether an image has regions to come back with.
+
+    It has none if its size was unknown when the run was created, or if it has no region map.
+    """
     pool, state = context.pool, context.state
     if pool.kind.needs_maps and state.maps is None:
         shard = index // context.config.shard_size(len(pool.manifest))
@@ -69,23 +74,22 @@ def _has_regions(context: Context, index: int) -> bool:
 
 
 def quarantine_broken(context: Context, indices: Iterable[int]) -> None:
-    """Open images that no scorer has opened, before people are asked about them."""
-    broken = []
+    """Open images that no scorer has opened, and quarantine the broken ones."""
+    broken: list[dict[str, str]] = []
     for index in indices:
         error = None if context.pool.broken[index] else look(context.pool, index)
         if error is not None:
-            broken.append(
-                {
-                    "image_id": context.pool.manifest.column("image_id")[index].as_py(),
-                    "error": error,
-                }
-            )
+            image_id = context.pool.manifest.column("image_id")[index].as_py()
+            broken.append({"image_id": image_id, "error": error})
     if broken:
         context.quarantine(broken)
 
 
 def unchanged_since_stored(context: Context) -> Callable[[int], bool]:
-    """Tells of an image whether its file is what it was when the features of its shard were stored, so that it need not be opened."""
+    """Return a test of whether an image's file is the one whose features were stored.
+
+    Such an image need not be opened.
+    """
     recorded = context.state.embedded_shards
     if not recorded:
         return lambda index: False
@@ -99,7 +103,10 @@ def unchanged_since_stored(context: Context) -> Callable[[int], bool]:
 
 
 def split_query(context: Context, query: pa.Table) -> tuple[pa.Table, list[dict[str, Any]]]:
-    """The rows of a query whose images can be used, and a final refusal of each other row: nobody labels what cannot be trained on."""
+    """Split a query into rows whose images can be used, and a final refusal of each other row.
+
+    Nobody labels regions that cannot be trained on.
+    """
     broken = context.pool.broken[query.column("image_index").to_numpy()]
     refused = [
         {

@@ -1,8 +1,8 @@
-"""What a cycle knows of its pool: stored scores, the best candidates and their features."""
+"""Read the scored pool of a cycle: its scores, the best candidates and their features."""
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import pyarrow as pa
@@ -27,9 +27,9 @@ NAMES = ["image_index", "region"]
 
 
 class ScoredCycle:
-    """The pool as it was scored in `cycle`, as batch rules read it.
+    """The pool as it was scored in `cycle`, for batch rules.
 
-    It is a `ScoredPool` (ray_al/select/rules.py).
+    It implements `ScoredPool` (ray_al/select/rules.py).
     """
 
     def __init__(self, context: Context, cycle: int) -> None:
@@ -37,25 +37,29 @@ class ScoredCycle:
 
     @property
     def moment(self) -> Moment:
+        """Return when the query is chosen."""
         context = self.context
         cycles = num_queries(context.config.budget, context.state.created, context.state.amount)
         return Moment(seed=context.config.seed, cycle=self.cycle, num_cycles=cycles)
 
     @property
     def typical_cost(self) -> int:
+        """Return the maximum cost of a region of mean size."""
         return typical_cost(self.context)
 
     @cached_property
     def predicted_shares(self) -> np.ndarray:
+        """Return the fraction of the pool predicted as each class, (classes,)."""
         refs, storage = _score_refs(self.context, self.cycle), self.context.storage
         schemas = (read_table(storage, ref, NAMES).schema for ref in refs)
         return predicted_shares(schemas, self.context.dataset.num_classes)
 
     def parts(self) -> Iterator[pa.Table]:
+        """Yield the final scores, one table per shard."""
         return scored_parts(self.context, self.cycle)
 
     def candidates(self) -> Candidates:
-        """The best regions, with the features that the feature pass gave them, where there was one.
+        """Return the best regions, with their features if they were computed.
 
         Raises:
             RayALError: a feature or probability is not a number.
@@ -79,7 +83,7 @@ class ScoredCycle:
 
 
 def _described(context: Context, cycle: int, candidates: Candidates) -> Candidates:
-    """The candidates with their features, and with those of the labelled regions."""
+    """Add the features of the candidates and of the labelled regions."""
     parts = _read_features(context, cycle)
     known, groups = pa.concat_tables(parts), groups_of(parts[0].schema)
     numbers = context.pool.numbers(known)
@@ -89,7 +93,8 @@ def _described(context: Context, cycle: int, candidates: Candidates) -> Candidat
     wrong = sum(int((~np.isfinite(values)).any(1).sum()) for values in (features, probabilities))
     if wrong:
         raise RayALError(
-            f"features of {wrong} regions are not finite; the model of cycle {cycle} diverged, lower train.learning_rate"
+            f"features of {wrong} regions are not finite; the model of cycle {cycle} diverged, "
+            "lower train.learning_rate"
         )
     if groups:
         features = balanced(features, groups)
@@ -116,10 +121,11 @@ def _matrix(table: pa.Table, name: str) -> np.ndarray:
 
 
 def candidates_of(context: Context, cycle: int) -> pa.Table:
-    """The regions among which a rule chooses: the highest scores that what remains of the budget pays, each for itself.
+    """Return the candidates: the regions with the highest scores, among which the rule chooses.
 
-    There are as many as the batch rule looks at, or as a query can hold where those are more. Once
-    features are computed, those that they describe are the candidates, in every query of the cycle.
+    Each costs at most what is left of the whole budget. There are as many as the batch rule looks
+    at, or as a query can hold if that is more. Once features are computed, the regions that have
+    them are the candidates of all further queries of the cycle.
     """
     if cycle in context.state.extracted:
         known = map(context.pool.numbers, _read_features(context, cycle, NAMES))
@@ -136,9 +142,10 @@ def candidates_of(context: Context, cycle: int) -> pa.Table:
 
 
 def rank_scores(context: Context, cycle: int, k: int, allows: Allows) -> pa.Table:
-    """The `k` regions with the highest scores of those that `allows` lets through.
+    """Return the `k` regions with the highest scores among those that `allows` lets through.
 
-    The batch rule has no part in it.
+    They do not depend on the batch rule. The rows are SCORE_SCHEMA, best first, with `class_scores`
+    if the batch rule reads them.
     """
     allowed = (part.filter(pa.array(allows(part))) for part in scored_parts(context, cycle))
     parts = (part.append_column("key", part.column("score").cast(pa.float64())) for part in allowed)
@@ -148,18 +155,18 @@ def rank_scores(context: Context, cycle: int, k: int, allows: Allows) -> pa.Tabl
 
 
 def scored_parts(context: Context, cycle: int) -> Iterator[pa.Table]:
-    """Score parts with the final scores.
+    """Yield the final scores, one table per shard.
 
-    Functions that look at the classes of the whole pool are finished here.
+    Scores that depend on the classes of the whole pool are completed here.
 
     Raises:
         RayALError: a score is not a number.
     """
     strategy = context.config.strategy_at(cycle)
     function = open_acquisition(strategy)
-    read = [lambda ref=ref: _read_part(context, ref, cycle) for ref in _score_refs(context, cycle)]
+    read = [partial(_read_part, context, ref, cycle) for ref in _score_refs(context, cycle)]
     if function.attribution == "none":
-        return (one() for one in read)
+        return (read_part() for read_part in read)
     iou = _val_iou(context, cycle)
     stats = pool_stats(read, function, context.dataset.num_classes, iou)
     return final_parts(read, function, stats)
@@ -172,13 +179,15 @@ def _score_refs(context: Context, cycle: int) -> list[FileRef]:
 
 
 def _read_part(context: Context, ref: FileRef, cycle: int) -> pa.Table:
+    """Read the scores of regions that may still be queried."""
     part = context.read_scores(ref)
     is_broken = context.pool.broken[part.column("image_index").to_numpy()]
     part = part.filter(pa.array(~context.pool.is_chosen(part) & ~is_broken))
     missing = int(np.isnan(part.column("score").to_numpy()).sum())
     if missing:
         raise RayALError(
-            f"{missing} scores are not numbers; the model of cycle {cycle} diverged, lower train.learning_rate"
+            f"{missing} scores are not numbers; the model of cycle {cycle} diverged, "
+            "lower train.learning_rate"
         )
     return part
 

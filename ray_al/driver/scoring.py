@@ -1,4 +1,4 @@
-"""Work over the pool: regions of images, scores, features; and which images lazy scoring leaves out."""
+"""Work on the whole pool: compute regions, scores and features, and pick images to score."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -23,17 +23,19 @@ from ray_al.driver.quarantine import NO_REGIONS
 from ray_al.driver.scored_pool import candidates_of
 from ray_al.driver.training import score_weights
 from ray_al.score.runner import run_shards
-from ray_al.score.shards import ShardResult, ShardTask, make_tasks
+from ray_al.score.shards import ShardResult, ShardTask, Work, make_tasks
 from ray_al.select.lazy import estimate_recall, last_scores, pick_images
 
 SAY_S = 30.0
-"""A shard that takes longer is told of; the cluster may have no room for a scorer."""
+"""Waits for a shard that last longer are reported; the cluster may have no room for a scorer."""
 MAX_LABELLED = 20_000
-"""Labelled regions whose features are compared with those of candidates; of more, so many are drawn by name."""
+"""Maximum number of labelled regions whose features are compared with those of candidates.
+
+If there are more, a deterministic sample of this size is used."""
 
 
 def segment(context: Context, action: actions.Segment) -> Done:
-    """Compute the regions of every image, then the manifest and the budget that follow from their number."""
+    """Compute the regions of every image, then the manifest and the budget from their number."""
     start, pool = time.monotonic(), context.pool
     tasks = _tasks(
         context,
@@ -69,7 +71,7 @@ def segment(context: Context, action: actions.Segment) -> Done:
 
 
 def score(context: Context, action: actions.Score) -> Done:
-    """Score what may still be chosen, of all images or of those that lazy scoring picks."""
+    """Score the regions that may still be queried, of all images or of those picked for scoring."""
     start, cycle, pool = time.monotonic(), action.cycle, context.pool
     lazy = context.config.strategy.lazy if cycle > 0 else None
     images = left = pool.images_left()
@@ -100,11 +102,8 @@ def score(context: Context, action: actions.Score) -> Done:
     if lazy:
         recall = before.get("recall")
         if not action.rest:
-            chosen = (
-                choose_best(context, cycle, query_amount(context, cycle))
-                .column("image_index")
-                .to_numpy()
-            )
+            best = choose_best(context, cycle, query_amount(context, cycle))
+            chosen = best.column("image_index").to_numpy()
             left = pool.images_left()  # without those that broke meanwhile
             recall = estimate_recall(chosen, picked, check & left, left)
         event.update(num_left=int(left.sum()), rest=action.rest, recall=recall)
@@ -112,7 +111,7 @@ def score(context: Context, action: actions.Score) -> Done:
 
 
 def extract(context: Context, action: actions.Extract) -> Done:
-    """Compute the features of the best candidates, and of labelled regions to compare them with."""
+    """Compute the features of the best candidates and of labelled regions to compare them with."""
     start, cycle, pool = time.monotonic(), action.cycle, context.pool
     wanted = np.union1d(
         pool.numbers(candidates_of(context, cycle)), _labelled_numbers(context, cycle)
@@ -140,7 +139,7 @@ def extract(context: Context, action: actions.Extract) -> Done:
 
 
 def _labelled_numbers(context: Context, cycle: int) -> np.ndarray:
-    """Flat numbers of the labelled regions, at most `MAX_LABELLED`: of more, those with the lowest draws."""
+    """Return the flat numbers of at most `MAX_LABELLED` labelled regions: the lowest draws."""
     numbers = context.pool.labelled_numbers
     if len(numbers) > MAX_LABELLED:
         drawn = uniform_of(seed_of("labelled", context.config.seed, cycle), numbers)
@@ -153,13 +152,29 @@ def _num_shards(context: Context) -> int:
     return -(-num_images // context.config.shard_size(num_images))
 
 
-def _tasks(context: Context, work: Any, cycle: int, **arguments: Any) -> list[ShardTask]:
+def _tasks(
+    context: Context,
+    work: Work,
+    cycle: int,
+    *,
+    images: np.ndarray,
+    regions_of: Callable[[int, int], bytes],
+    done: set[int],
+    output: str,
+    first_shard: int = 0,
+) -> list[ShardTask]:
+    """Make the tasks of a pass over the pool; arguments as of `make_tasks`."""
     state = context.state
     return list(
         make_tasks(
             context.config,
             len(context.pool.manifest),
             work=work,
+            images=images,
+            regions_of=regions_of,
+            done=done,
+            first_shard=first_shard,
+            output=output,
             cycle=cycle,
             seed=context.config.seed,
             run_uri=context.storage.root,
@@ -167,7 +182,6 @@ def _tasks(context: Context, work: Any, cycle: int, **arguments: Any) -> list[Sh
             weights=score_weights(context, cycle) if work != "maps" else (),
             maps=state.map_parts if context.pool.kind.needs_maps and work != "maps" else None,
             attempt=state.term,
-            **arguments,
         )
     )
 
@@ -191,68 +205,97 @@ def run_tasks(
     *,
     parts_of: Callable[[ShardResult], list[dict[str, Any]]] = _file_parts,
 ) -> dict[str, Any]:
-    """Run the tasks; each part is recorded as it comes, so that no work is done twice.
+    """Run the tasks; each part is recorded when it is done, so no work is done twice.
 
     Args:
-        stage: what the status says.
-        kind: of the events that record parts.
-        facts: of each of these events, beside its parts.
-        parts_of: what such an event says of a task.
+        stage: name of the stage in the status.
+        kind: kind of the events that record parts.
+        facts: data of each of these events, in addition to its parts.
+        parts_of: returns the parts that the event lists for a task.
+
+    Returns:
+        `num_images` and `work_seconds`, summed over the tasks.
     """
-    totals = {"num_images": 0, "work_seconds": 0.0}
-    num_done = 0
-    context.note(stage, 0, len(tasks))
+    recorder = _Recorder(context, stage, kind, facts, parts_of, num_tasks=len(tasks))
+    run_shards(tasks, context.config, recorder.on_results, recorder.watch)
+    return recorder.totals
 
-    def on_results(results: list[ShardResult]) -> None:
-        nonlocal num_done
-        totals["num_images"] += sum(result.num_images for result in results)
-        totals["work_seconds"] += sum(result.seconds for result in results)
-        num_done += len(results)
-        note = NO_REGIONS if kind == "images_segmented" else ""
-        broken = [
-            {"image_id": image_id, "error": error + note}
-            for result in results
-            for image_id, error in result.quarantined
-        ]
-        if broken:  # first, as a part that is recorded is not worked on again
-            context.quarantine(broken)
-        context.append(
-            kind, {**facts, "parts": [part for result in results for part in parts_of(result)]}
-        )
-        context.note(stage, num_done, len(tasks))
 
-    def watch(silent_s: float) -> None:
-        if context.should_stop():
+class _Recorder:
+    """Records the results of tasks and reports their progress; arguments as of `run_tasks`."""
+
+    def __init__(
+        self,
+        context: Context,
+        stage: str,
+        kind: str,
+        facts: Mapping[str, Any],
+        parts_of: Callable[[ShardResult], list[dict[str, Any]]],
+        *,
+        num_tasks: int,
+    ) -> None:
+        self.context, self.stage, self.kind = context, stage, kind
+        self.facts, self.parts_of = facts, parts_of
+        self.totals: dict[str, Any] = {"num_images": 0, "work_seconds": 0.0}
+        self._num_done, self._num_tasks = 0, num_tasks
+        self._note()
+
+    def on_results(self, results: list[ShardResult]) -> None:
+        self.totals["num_images"] += sum(result.num_images for result in results)
+        self.totals["work_seconds"] += sum(result.seconds for result in results)
+        self._num_done += len(results)
+        note = NO_REGIONS if self.kind == "images_segmented" else ""
+        broken: list[dict[str, str]] = []
+        parts: list[dict[str, Any]] = []
+        for result in results:
+            broken += [
+                {"image_id": image_id, "error": error + note}
+                for image_id, error in result.quarantined
+            ]
+            parts += self.parts_of(result)
+        if broken:  # first, because a recorded part is not worked on again
+            self.context.quarantine(broken)
+        self.context.append(self.kind, {**self.facts, "parts": parts})
+        self._note()
+
+    def watch(self, silent_s: float) -> None:
+        """Report a wait; called while no result comes.
+
+        Raises:
+            Interrupted: somebody asked for a clean end.
+        """
+        if self.context.should_stop():
             raise Interrupted("interrupted while the pool was worked on")
         if silent_s > SAY_S:
             waited = silent_s // SAY_S * SAY_S
-            context.note(
-                stage,
-                num_done,
-                len(tasks),
-                f"{stage} {num_done} of {len(tasks)}, waiting for the next shard, {waited:.0f} s",
+            self._note(
+                f"{self.stage} {self._num_done} of {self._num_tasks}, "
+                f"waiting for the next shard, {waited:.0f} s"
             )
 
-    run_shards(tasks, context.config, on_results, watch)
-    return totals
+    def _note(self, *waiting: str) -> None:
+        self.context.note(self.stage, self._num_done, self._num_tasks, *waiting)
 
 
 def _lazy_images(
     context: Context, cycle: int, lazy: LazyConfig, left: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The images that are picked and the check sample, as they were recorded before the first of them was scored."""
+    """Return the images picked for scoring and the check sample, each bool (images,).
+
+    They are recorded before the first of them is scored.
+    """
     if cycle not in context.state.picked:
         _pick(context, cycle, lazy, left)
     table = read_table(context.storage, context.state.picked[cycle])
     picked, check = np.zeros_like(left), np.zeros_like(left)
     for mask, wanted in ((picked, False), (check, True)):
-        mask[
-            table.filter(pc.equal(table.column("check"), wanted)).column("image_index").to_numpy()
-        ] = True
+        rows = table.filter(pc.equal(table.column("check"), wanted))
+        mask[rows.column("image_index").to_numpy()] = True
     return picked, check
 
 
 def _pick(context: Context, cycle: int, lazy: LazyConfig, left: np.ndarray) -> None:
+    """Pick the images to score by their last scores, and record them."""
     earlier = sorted((number for number in context.state.scores if number < cycle), reverse=True)
     highest = last_scores((_parts_left(context, number) for number in earlier), left)
     picked, check = pick_images(highest, left, lazy, seed=context.config.seed, cycle=cycle)
@@ -273,6 +316,7 @@ def _pick(context: Context, cycle: int, lazy: LazyConfig, left: np.ndarray) -> N
 
 
 def _parts_left(context: Context, cycle: int) -> Iterator[pa.Table]:
+    """Yield the scores of an earlier cycle, of regions that may still be queried."""
     for ref in context.state.scores[cycle].values():
         if ref is not None:
             part = read_table(context.storage, ref, ["image_index", "region", "score"])

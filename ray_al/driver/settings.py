@@ -1,4 +1,4 @@
-"""Change settings of a run that has begun: those that leave what it chose and will choose comparable."""
+"""Change settings of a run that has begun, as long as its cycles stay comparable."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,10 +13,10 @@ from ray_al.core.types import FileRef
 from ray_al.datasets import Dataset, check_start, open_dataset
 from ray_al.datasets.manifest import build_manifest
 from ray_al.driver.budget import check_final_budgets
+from ray_al.driver.checks import SETTINGS_CHECKS
 from ray_al.driver.context import check_validation
 from ray_al.driver.lease import Lease
 from ray_al.driver.pool import read_table
-from ray_al.driver.track import check_tracking
 from ray_al.ledger import Event, Journal, State, fold
 from ray_al.ledger.config import (
     CONFIG,
@@ -28,7 +28,6 @@ from ray_al.ledger.config import (
     recorded,
 )
 from ray_al.train.class_weights import check_class_weights
-from ray_al.train.schedule import check_train
 
 CHANGEABLE = (
     "data.root",
@@ -50,15 +49,19 @@ CHANGEABLE = (
     "tracking",
     "cluster",
 )
-"""Where a run computes and reads, what it puts up with, and what comes after it; sections stand for all of their keys.
+"""Settings of the places, the tolerance for faults, and the end of a run.
 
-The annotator names its own beside these (`Annotator.changeable`)."""
+A section includes all of its keys. Annotators add keys of their own (`Annotator.changeable`)."""
 
 
 def change_settings(run_uri: str, overrides: Sequence[str]) -> None:
-    """Record other settings for a run, and write them into its `config.yaml`; paths are relative to the working directory.
+    """Record other settings for a run, and write them into its `config.yaml`.
 
-    The event comes first: a session that ends before the file is replaced has changed the settings, and the next one replaces the file.
+    The event is written first. If a session ends before it replaces the file, the settings have
+    changed nevertheless, and the next session replaces the file.
+
+    Args:
+        overrides: `KEY=VALUE` each; paths are relative to the working directory.
 
     Raises:
         ConfigError: a setting that cannot change, or a value that cannot work; nothing was written.
@@ -69,13 +72,11 @@ def change_settings(run_uri: str, overrides: Sequence[str]) -> None:
     lease = Lease(storage).acquire()
     try:
         journal = Journal(storage)
-        before, after = (
-            read_config(storage, journal.events),
-            changed_config(storage, journal.events, overrides),
-        )
+        before = read_config(storage, journal.events)
+        after = changed_config(storage, journal.events, overrides)
         changes = {
-            key: [None if one is MISSING else one for one in values]
-            for key, *values in _changes(before, after)
+            key: [_recorded_value(old), _recorded_value(new)]
+            for key, old, new in _changes(before, after)
         }
         if changes:
             journal.append("config_changed", {**config_facts(after.to_yaml()), "changes": changes})
@@ -84,8 +85,12 @@ def change_settings(run_uri: str, overrides: Sequence[str]) -> None:
         lease.release()
 
 
+def _recorded_value(value: object) -> object:
+    return None if value is MISSING else value
+
+
 def settle_config(storage: Storage, events: Sequence[Event]) -> None:
-    """Write the `config.yaml` that a session recorded and did not come to write."""
+    """Write the `config.yaml` that an earlier session recorded but did not write."""
     records = recorded(events)
     if is_left_behind(storage, records):
         storage.replace(CONFIG, records[-1]["config_yaml"].encode())
@@ -94,7 +99,7 @@ def settle_config(storage: Storage, events: Sequence[Event]) -> None:
 def changed_config(
     storage: Storage, events: Sequence[Event], overrides: Sequence[str]
 ) -> RunConfig:
-    """The run's configuration with `overrides`, checked.
+    """Return the run's configuration with `overrides`, and check it.
 
     Raises:
         ConfigError: naming the key, why it cannot change or what is wrong with its value.
@@ -108,8 +113,8 @@ def changed_config(
     changed = [key for key, _, _ in _changes(before, after)]
     for key in changed:
         _check_key(key, before, after)
-    check_train(after)
-    check_tracking(after)
+    for check in SETTINGS_CHECKS:
+        check(after)
     if after.model.is_frozen and any(key.startswith("features.store") for key in changed):
         after.features.store.check()
     state = fold(events)
@@ -126,43 +131,45 @@ def _changes(before: RunConfig, after: RunConfig) -> Iterator[tuple[str, object,
 
 
 def _check_key(key: str, before: RunConfig, after: RunConfig) -> None:
-    changeable = (
-        *CHANGEABLE,
-        *(f"label.annotator.{one}" for one in before.label.annotator.changeable),
-    )
-    if not any(key == one or key.startswith(f"{one}.") for one in changeable):
+    """Refuse a key that cannot change, and weights that are another file's."""
+    own = (f"label.annotator.{name}" for name in before.label.annotator.changeable)
+    changeable = (*CHANGEABLE, *own)
+    if not any(key == allowed or key.startswith(f"{allowed}.") for allowed in changeable):
         raise ConfigError(
-            f"--set {key}: cannot change in a run that has begun, as its cycles would not be comparable with each other; start a new run with it. "
+            f"--set {key}: cannot change in a run that has begun, as its cycles would not be "
+            "comparable with each other; start a new run with it. "
             f"What may change: {', '.join(changeable)}"
         )
     if key == "model.weights" and {before.model.weights, after.model.weights} & set(WEIGHTS):
         raise ConfigError(
-            f"--set {key}={after.model.weights}: the run began with {before.model.weights!r}; a file's place may change, not what is in it"
+            f"--set {key}={after.model.weights}: the run began with {before.model.weights!r}; "
+            "the place of a file may change, not its content"
         )
 
 
 def _check_final(config: RunConfig, state: State) -> None:
-    """What `final` names can be trained, and is a part of the run's budget."""
+    """Refuse a final training that cannot work, or budgets beyond the run's own."""
     num_classes = len(state.created["class_names"])
     check_class_weights(
         config.with_recipe(config.final.recipe).train, num_classes, key="final.train"
     )
-    if state.amount:  # else it is known once the regions are
+    if state.amount:  # unknown until the regions are computed
         check_final_budgets(config, state.created, state.amount)
 
 
 def _check_weights(config: RunConfig, state: State) -> None:
-    """The file is there, and where the run recorded its digest, is the same."""
+    """Refuse a file of weights that is missing, or differs from the one that the run recorded."""
     uri, known = config.model.weights, state.created.get("weights_sha256")
     digest = read_digest(uri, key="--set model.weights")
     if known is not None and digest != known:
         raise ConfigError(
-            f"--set model.weights={uri}: not what is in the file that the run began with; give the place to which that was moved"
+            f"--set model.weights={uri}: not what is in the file that the run began with; "
+            "give the place to which that was moved"
         )
 
 
 def _check_moved_data(storage: Storage, config: RunConfig, state: State) -> None:
-    """The same images, of the same sizes, are at the new place, and the validation set can be used."""
+    """Refuse a new place that does not have the same images, or no usable validation set."""
     dataset, place = open_dataset(config.data), f"--set data.root={config.data.root}"
     names, known = list(dataset.class_names), list(state.created["class_names"])
     if names != known:
@@ -176,23 +183,24 @@ def _check_moved_data(storage: Storage, config: RunConfig, state: State) -> None
         FileRef.from_dict(state.created["manifest"]),
         ["image_id", "mask_uri", "height", "width"],
     ).to_pylist()
-    _check_moved_pool(
-        place,
-        {row["image_id"]: row for row in pool if row["image_id"] not in state.quarantined},
-        dataset,
-        config,
-    )
+    known_rows = {row["image_id"]: row for row in pool if row["image_id"] not in state.quarantined}
+    _check_moved_pool(place, known_rows, dataset, config)
 
 
 def _check_moved_pool(
     place: str, known: Mapping[str, Mapping[str, Any]], dataset: Dataset, config: RunConfig
 ) -> None:
-    """`known` are rows of the manifest, by the names of their images."""
+    """Refuse a place at which pool images or masks are missing or differ in size.
+
+    Args:
+        known: rows of the manifest, by image_id.
+    """
     files = {image.image_id: image for image in dataset.splits["train"]}
     missing = [image_id for image_id in known if image_id not in files]
     if missing:
         raise ConfigError(
-            f"{place}: {len(missing)} of {len(known)} pool images are not there, such as {missing[0]!r}; give the place of all"
+            f"{place}: {len(missing)} of {len(known)} pool images are not there, such as "
+            f"{missing[0]!r}; give the place of all"
         )
     bare = [
         image_id
@@ -201,7 +209,8 @@ def _check_moved_pool(
     ]
     if bare and config.label.annotator.reads_masks:
         raise ConfigError(
-            f"{place}: {len(bare)} pool masks are not there, such as that of {bare[0]!r}; give the place of all"
+            f"{place}: {len(bare)} pool masks are not there, such as that of {bare[0]!r}; "
+            "give the place of all"
         )
     there, broken = build_manifest([files[image_id] for image_id in known], lambda height, width: 0)
     if broken:
@@ -209,11 +218,13 @@ def _check_moved_pool(
             f"{place}: {len(broken)} of {len(known)} pool images cannot be read: {broken[0][1]}"
         )
     for row in there.select(["image_id", "height", "width"]).to_pylist():
-        size, before = (
-            (row["height"], row["width"]),
-            (known[row["image_id"]]["height"], known[row["image_id"]]["width"]),
-        )
+        size, before = _size(row), _size(known[row["image_id"]])
         if size != before:
             raise ConfigError(
-                f"{place}: {row['image_id']} has {size[0]}x{size[1]} pixels, in the run {before[0]}x{before[1]}; give the run's own data"
+                f"{place}: {row['image_id']} has {size} pixels, in the run {before}; "
+                "give the run's own data"
             )
+
+
+def _size(row: Mapping[str, Any]) -> str:
+    return f"{row['height']}x{row['width']}"

@@ -1,4 +1,8 @@
-"""What a run is doing now: `status.json`, replaced in one step. A convenience; the journal alone is the truth."""
+"""Report what a run is doing now.
+
+Its progress is in `status.json`, which is replaced atomically. Nothing depends on that file: what
+has happened is recorded in the journal.
+"""
 
 import datetime
 import json
@@ -19,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 class StatusFile:
-    """Writes progress at most twice a second. Where it cannot be written the run goes on: nothing depends on it."""
+    """Writes progress at most twice a second; a run continues if it cannot be written."""
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
@@ -29,7 +33,7 @@ class StatusFile:
     def note(
         self, state: State, stage: str, done: int = 0, total: int = 0, waiting: str = ""
     ) -> None:
-        """Tell how far a stage is, and what it is `waiting` for, if it is."""
+        """Write how far a stage is, and what it is `waiting` for, if anything."""
         now = time.monotonic()
         if stage == self._stage and (done != total or waiting) and now - self._written < INTERVAL_S:
             return
@@ -57,7 +61,11 @@ class StatusFile:
 
 
 def read_live(storage: Storage) -> dict[str, Any]:
-    """What `status.json` says: `stage`, `cycle`, `done`, `total`, `seconds_left`, `updated_at`; empty where it says nothing that can be used."""
+    """Read `status.json`; return an empty dict if it is missing or damaged.
+
+    Returns:
+        `stage`, `cycle`, `done`, `total`, `seconds_left`, `updated_at` and maybe `waiting`.
+    """
     values = read_note(storage, NAME)
     kinds: dict[str, Any] = {
         "stage": str,
@@ -67,15 +75,14 @@ def read_live(storage: Storage) -> dict[str, Any]:
         "seconds_left": int | float | None,
         "updated_at": str,
     }
-    return (
-        values
-        if all(name in values and isinstance(values[name], kind) for name, kind in kinds.items())
-        else {}
-    )
+    for name, kind in kinds.items():
+        if name not in values or not isinstance(values[name], kind):
+            return {}
+    return values
 
 
 def progress_line(storage: Storage) -> str:
-    """One line about what a run is doing now."""
+    """Describe in one line what a run is doing now."""
     live = read_live(storage)
     if not live:
         return "starting"
@@ -88,19 +95,25 @@ def progress_line(storage: Storage) -> str:
 
 
 def quarantine_lines(facts: dict[str, Any]) -> list[str]:
-    """What the terminal says, of the facts of `read_status`, about images that a run does without or that came back."""
+    """Describe images that a run does without or that came back, for the terminal.
+
+    Args:
+        facts: the facts of `read_status`.
+    """
     lines = []
     if facts["restored"]:
         lines.append(
-            f"back in the pool: {len(facts['restored'])} image(s) that were mended: {_some(facts['restored'])}"
+            f"back in the pool: {len(facts['restored'])} image(s) that were mended: "
+            f"{_some(facts['restored'])}"
         )
     if facts["quarantine"]:
         lost = sum(facts["left_out"].values())
         cost = f"; with them {lost} labelled region(s) that were paid for" if lost else ""
         back = "" if facts["finished"] else ", and `ray-al resume` takes back what is mended"
         lines.append(
-            f"left out: {len(facts['quarantine'])} of {facts['num_images']} pool images, which cannot be used{cost}; "
-            f"`ray-al status` says why{back}: {_some(list(facts['quarantine']))}"
+            f"left out: {len(facts['quarantine'])} of {facts['num_images']} pool images, which "
+            f"cannot be used{cost}; `ray-al status` says why{back}: "
+            f"{_some(list(facts['quarantine']))}"
         )
     return lines
 
@@ -110,7 +123,11 @@ def _some(names: list[str]) -> str:
 
 
 def last_measured(state: State) -> dict[str, Any] | None:
-    """Of the models that were measured last: cycle, budget, mIoU of each, their mean and spread; None before the first."""
+    """Return the facts of the models that were measured last; None before the first ones.
+
+    Returns:
+        `cycle`, `budget`, the `mious`, their mean `miou` and their `spread`.
+    """
     if not state.measured:
         return None
     data = state.measured[max(state.measured)]
@@ -118,18 +135,25 @@ def last_measured(state: State) -> dict[str, Any] | None:
 
 
 def measured_line(facts: dict[str, Any]) -> str | None:
-    """What the terminal says of the models that were measured last, of the facts of `read_status`."""
+    """Describe the models that were measured last, for the terminal; None before the first ones.
+
+    Args:
+        facts: the facts of `read_status`.
+    """
     measured = facts["measured"]
     if measured is None:
         return None
     spread = "" if measured["spread"] is None else f" ± {measured['spread']:.4f}"
     number = len(measured["mious"])
     models = "1 model" if number == 1 else f"{number} models"
-    return f"measured: mIoU {measured['miou']:.4f}{spread} of {models} on the labels of cycle {measured['cycle']}"
+    return (
+        f"measured: mIoU {measured['miou']:.4f}{spread} of {models} on the labels of "
+        f"cycle {measured['cycle']}"
+    )
 
 
 def read_status(storage: Storage) -> dict[str, Any]:
-    """The facts that `ray-al status --json` prints."""
+    """Return the facts that `ray-al status --json` prints."""
     state = fold(Journal(storage).events)
     live = read_live(storage)
     last = state.trained.get(max((cycle for cycle in state.trained if cycle >= 0), default=-2), {})

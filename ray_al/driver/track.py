@@ -1,5 +1,6 @@
-"""Tells the trackers of a single run its curve; a sweep's goes there through Tune's own callbacks."""
+"""Log the learning curve of a single run; sweeps log theirs through callbacks of Tune."""
 
+import importlib.util
 import json
 import logging
 from collections.abc import Iterator, Mapping
@@ -19,25 +20,25 @@ NAME = "tracking.json"
 
 
 def check_tracking(config: RunConfig) -> None:
-    """Whether what `tracking` asks for is installed.
+    """Refuse trackers whose package is not installed.
 
     Raises:
         ConfigError: naming the package.
     """
-    import importlib.util
-
     for tracker in config.tracking.trackers:
         package = tracker.package
         if package is not None and importlib.util.find_spec(package) is None:
             raise ConfigError(
-                f"tracking needs the package {package}, which is not installed; pip install {package}"
+                f"tracking needs the package {package}, which is not installed; "
+                f"pip install {package}"
             )
 
 
-class CurveTeller:
-    """Logs every cycle once, whatever the number of hosts that a run has had: what was told stands in `tracking.json`.
+class CurveLogger:
+    """Logs every cycle exactly once, even across restarts; `tracking.json` records what was logged.
 
-    A service that does not answer is logged and left out: a curve that cannot be shown elsewhere is no reason to stop a run.
+    A service that does not answer causes a warning only: a curve that cannot be shown elsewhere is
+    no reason to stop a run.
     """
 
     def __init__(self, storage: Storage, config: RunConfig) -> None:
@@ -47,20 +48,20 @@ class CurveTeller:
             for kind, memory in read_note(storage, NAME).items()
             if memory and _is_memory(memory)
         }
-        """What each kind of tracker was told."""
+        """The memory of each kind of tracker: the cycles that it has logged."""
 
     def __call__(self, state: State, *, left_out: int | None = None) -> None:
-        """Log what is new.
+        """Log the cycles that are new.
 
         Args:
-            left_out: a cycle whose models are still to be measured, and which is logged with them.
+            left_out: a cycle whose models are still to be measured; it is logged with them.
         """
         for tracker in self.config.tracking.trackers:
             rows = [row for row in curve_rows(state) if row["cycle"] != left_out]
             if news := list(_news(rows, self.memory.get(tracker.kind, {}))):
-                self._tell(tracker, news)
+                self._log(tracker, news)
 
-    def _tell(self, tracker: Tracker, rows: list[dict[str, Any]]) -> None:
+    def _log(self, tracker: Tracker, rows: list[dict[str, Any]]) -> None:
         memory = self.memory.setdefault(tracker.kind, {})
         run = TrackedRun(
             storage=self.storage, name=self.config.name, settings=flat_settings(self.config)
@@ -91,7 +92,7 @@ class CurveTeller:
 
 
 def _is_memory(kept: Any) -> bool:
-    """Whether this is what one service was told, as `_tell` keeps it."""
+    """Return whether `kept` is the memory of one tracker, as `_log` writes it."""
     cycles = ("told", "measured")
     return (
         isinstance(kept, dict)
@@ -101,7 +102,10 @@ def _is_memory(kept: Any) -> bool:
 
 
 def _news(rows: list[dict[str, Any]], memory: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The rows that a service was not told, and of the others what was measured since: the last cycle's models may be measured late."""
+    """Yield the rows that were not logged, and new measurements of rows that were.
+
+    The models of the last cycle may be measured late.
+    """
     for row in rows:
         if row["cycle"] > memory.get("told", -1):
             yield row
@@ -110,16 +114,15 @@ def _news(rows: list[dict[str, Any]], memory: Mapping[str, Any]) -> Iterator[dic
 
 
 def flat_settings(config: RunConfig) -> dict[str, Any]:
-    """The configuration with dotted keys, for services that filter by settings."""
+    """Flatten the configuration to dotted keys, for services that filter by settings."""
 
     def flat(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for key, value in values.items():
-            found.update(
-                flat(value, f"{prefix}{key}.")
-                if isinstance(value, Mapping)
-                else {f"{prefix}{key}": value}
-            )
+            if isinstance(value, Mapping):
+                found.update(flat(value, f"{prefix}{key}."))
+            else:
+                found[f"{prefix}{key}"] = value
         return found
 
     return flat(config.model_dump(mode="json", exclude={"tracking"}), "")

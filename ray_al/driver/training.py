@@ -1,6 +1,7 @@
 """Train the model of a cycle, or another member of its ensemble."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,22 +26,56 @@ from ray_al.score.functions import find_acquisition
 from ray_al.train.trainer import Trainer
 
 KEPT = ("preview.npz",)
-"""Files of old checkpoints that stay: the report shows them."""
+"""Files of old checkpoints that are kept because the report shows them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainCallbacks:
+    """How a training reports and is stopped.
+
+    Attributes:
+        progress: called with the number of steps done and in total.
+        should_stop: asked often; True ends the training.
+        waiting: called with the reason for a wait.
+    """
+
+    progress: Callable[[int, int], None]
+    should_stop: Callable[[], bool]
+    waiting: Callable[[str], None]
+
+
+def run_plan(trainer: Trainer, plan: TrainPlan, callbacks: TrainCallbacks) -> TrainResult:
+    """Train one plan.
+
+    Raises:
+        BrokenImagesError: labelled images cannot be used.
+        RayALError: the training failed.
+    """
+    return trainer.train(
+        plan,
+        progress=callbacks.progress,
+        should_stop=callbacks.should_stop,
+        waiting=callbacks.waiting,
+    )
 
 
 def train(context: Context, action: actions.Train, trainer: Trainer) -> Done:
-    """Give out the plan and record the answer."""
+    """Train by the plan of the cycle, and return the event that records the model."""
     cycle, state = action.cycle, context.state
     if not is_untrained(context, cycle) and not state.label_parts:
         raise RayALError(
-            f"cycle {cycle}: not one label of the start set could be used; see the refused ones with `ray-al status`"
+            f"cycle {cycle}: not one label of the start set could be used; see the refused ones "
+            "with `ray-al status`"
         )
     result = train_usable(
         context,
         lambda: _plan(context, cycle, action.member),
         trainer,
-        progress=lambda done, total: context.note("train", done, total),
-        waiting=lambda text: context.note("train", 0, 0, text),
+        TrainCallbacks(
+            progress=lambda done, total: context.note("train", done, total),
+            should_stop=context.should_stop,
+            waiting=lambda text: context.note("train", 0, 0, text),
+        ),
     )
     if action.member:
         return "member_trained", {"cycle": cycle, "member": action.member, **_files(result)}
@@ -65,36 +100,37 @@ def train(context: Context, action: actions.Train, trainer: Trainer) -> Done:
 
 
 def train_usable(
-    context: Context, make_plan: Callable[[], TrainPlan], trainer: Trainer, **told: Any
+    context: Context,
+    make_plan: Callable[[], TrainPlan],
+    trainer: Trainer,
+    callbacks: TrainCallbacks,
 ) -> TrainResult:
-    """Train on the images that can be used: those that turn out broken are quarantined, and the plan is made anew, without them.
+    """Train on the images that can be used.
 
-    Args:
-        told: `progress` and `waiting`, as `Trainer.train` takes them.
+    Images that turn out broken are quarantined, and the plan is made again without them.
     """
     while True:
         plan = make_plan()
         try:
-            result = trainer.train(plan, should_stop=context.should_stop, **told)
+            result = run_plan(trainer, plan, callbacks)
         except BrokenImagesError as error:
-            context.quarantine(
-                [
-                    {"image_id": image_id, "error": reason}
-                    for image_id, reason in error.images.items()
-                ]
-            )
+            broken = error.images.items()
+            context.quarantine([{"image_id": name, "error": reason} for name, reason in broken])
             continue
         context.storage.remove(plan.progress)
         return result
 
 
 def left_out_images(context: Context) -> tuple[int, ...]:
-    """Numbers of the labelled images that cannot be used."""
+    """Return the image_index of each labelled image that cannot be used."""
     return tuple(np.flatnonzero(context.pool.broken & context.pool.labelled_images).tolist())
 
 
 def count_left_out(context: Context) -> dict[str, int]:
-    """Labelled images that cannot be used, and their labelled regions: paid for, and not trained on."""
+    """Count the labelled images that cannot be used, and their labelled regions.
+
+    These regions were paid for, and are not trained on.
+    """
     counts = labels_left_out(context.storage, context.state)
     return {"images": len(counts), "regions": sum(counts.values())}
 
@@ -108,7 +144,7 @@ def _files(result: TrainResult) -> dict[str, Any]:
 
 
 def is_untrained(context: Context, cycle: int) -> bool:
-    """Whether the model of `cycle` is only built: nothing is labelled yet."""
+    """Return whether the model of `cycle` is only built, because nothing is labelled yet."""
     return cycle == START_CYCLE and not context.config.budget.start_rule.seed_part
 
 
@@ -144,7 +180,7 @@ def _plan(context: Context, cycle: int, member: int) -> TrainPlan:
 
 
 def _sieve(context: Context, cycle: int) -> FileRef | None:
-    """The model of the cycle before, where dominant labels are sieved."""
+    """Return the model of the previous cycle if dominant labels are sieved."""
     known = context.state.trained.get(cycle - 1)
     if not context.config.label.sieves or known is None or is_untrained(context, cycle - 1):
         return None
@@ -152,6 +188,7 @@ def _sieve(context: Context, cycle: int) -> FileRef | None:
 
 
 def uses_passes(context: Context, cycle: int) -> bool:
+    """Return whether the score of `cycle` compares several passes over an image."""
     return find_acquisition(context.config.strategy_at(cycle).score).inputs == "passes"
 
 
@@ -165,7 +202,7 @@ def _previous_files(context: Context, cycle: int, member: int) -> Any:
 
 
 def score_weights(context: Context, cycle: int) -> tuple[FileRef, ...]:
-    """The models that score in `cycle`; empty where there is none."""
+    """Return the models that score in `cycle`, snapshots and members included; may be empty."""
     if cycle not in context.state.trained:
         return ()
     files = context.state.trained[cycle]["files"]
@@ -178,7 +215,7 @@ def score_weights(context: Context, cycle: int) -> tuple[FileRef, ...]:
 
 
 def _preview_images(context: Context) -> tuple[ImageFile, ...]:
-    """The usable images with most regions in the start set: what the report follows."""
+    """Return the usable images with the most regions in the start set; the report follows them."""
     start = read_table(context.storage, context.state.queries[0].file, ["image_id"])
     counts = (
         start.group_by("image_id")
@@ -200,20 +237,25 @@ def _preview_images(context: Context) -> tuple[ImageFile, ...]:
 
 
 def _is_extra(context: Context, cycle: int) -> bool:
-    """Whether spending crossed another n-th of the budget since the last cycle (EquAL's extra epochs)."""
+    """Return whether the cycle trains extra epochs, as EquAL does.
+
+    It does if spending has passed another n-th of the budget since the last cycle.
+    """
     every, state = context.config.train.extra_every, context.state
     if every is None or cycle <= START_CYCLE:
         return False
     before = state.trained.get(cycle - 1, {}).get("labelled", {}).get("cost", 0)
     part = exact(every) * state.amount
-    return state.spent // part > before // part
+    has_passed: bool = state.spent // part > before // part
+    return has_passed
 
 
 def drop_old_checkpoints(context: Context, cycle: int) -> None:
-    """Remove those that no later cycle needs; called once the training of `cycle` is recorded, as until then it may need the last one's.
+    """Remove the checkpoints that no later cycle needs.
 
-    Those of two cycles at a time, as a host may have died before it removed the first one's: to go through all of them at each cycle would
-    take the square of their number.
+    It is called once the training of `cycle` is recorded, which may need the previous checkpoint.
+    Each call removes those of two cycles, because a host may have died before it removed the first
+    one. Checking all cycles each time would take quadratic time.
     """
     last = cycle - context.config.cluster.keep_checkpoints
     for known in (context.state.trained, *_by_member(context)):

@@ -1,4 +1,4 @@
-"""Check that journal, queries, scores, labels, budget and files agree; stop at the first thing that does not."""
+"""Check that journal, queries, scores, labels, budget and files agree, up to the first fault."""
 
 import json
 import math
@@ -22,10 +22,10 @@ from ray_al.score.functions import find_acquisition
 
 
 def verify(run_uri: str) -> dict[str, Any]:
-    """Read the whole run and return counts of what was checked.
+    """Read the whole run and return the counts of events, files, labelled regions and spent units.
 
     Raises:
-        VerifyError: naming the first thing that does not agree.
+        VerifyError: naming the first fault.
     """
     storage = Storage(run_uri)
     try:
@@ -47,16 +47,17 @@ def verify(run_uri: str) -> dict[str, Any]:
 
 
 def _check_event_files(storage: Storage, event: Event, events: list[Event]) -> int:
+    """Read the files of an event, compare their digests, and return their number."""
     num_files = 0
     text = event.data.get("config_yaml")
     if text is not None and config_facts(text)["config"] != event.data["config"]:
         raise VerifyError(
-            f"journal event {event.sequence} ({event.kind}): its configuration is not the one that its digest names"
+            f"journal event {event.sequence} ({event.kind}): its configuration is not the one that "
+            "its digest names"
         )
     for ref in file_refs(event.data):
-        if (
-            ref.path == CONFIG
-        ):  # which later events may have changed: reading the configuration compares it with the last of them
+        # Later events may have changed the configuration; `read_config` compares it with the last.
+        if ref.path == CONFIG:
             storage.read(CONFIG)
             num_files += 1
             continue
@@ -68,19 +69,23 @@ def _check_event_files(storage: Storage, event: Event, events: list[Event]) -> i
 
 
 def _check_budget(events: list[Event]) -> State:
+    """Check after each event that the budget is kept; return the state after all events."""
     state = State()
     for event in events:
         state = fold([event], state)
         if state.spent + state.reserved > state.amount or min(state.spent, state.reserved) < 0:
             raise VerifyError(
-                f"journal event {event.sequence} ({event.kind}): spent {state.spent} + reserved {state.reserved} "
-                f"of a budget of {state.amount} {state.created['unit']}"
+                f"journal event {event.sequence} ({event.kind}): spent {state.spent} + reserved "
+                f"{state.reserved} of a budget of {state.amount} {state.created['unit']}"
             )
     return state
 
 
 def _check_quarantine(storage: Storage, events: list[Event]) -> None:
-    """No image is chosen while it is quarantined, none comes back that was not, and what a training left out is what it could not use."""
+    """Check that no quarantined image is queried, and that trainings left out just the quarantined.
+
+    Only quarantined images may come back.
+    """
     state = State()
     for event in events:
         where = f"journal event {event.sequence} ({event.kind})"
@@ -96,20 +101,20 @@ def _check_quarantine(storage: Storage, events: list[Event]) -> None:
             )
             if chosen := sorted(state.quarantined.keys() & set(names)):
                 raise VerifyError(f"{where}: {chosen[0]} is chosen, and was quarantined before")
-        if (
-            event.kind in ("cycle_trained", "model_measured") and "left_out" in event.data
-        ):  # earlier versions did not write it
+        # Earlier versions did not write `left_out`.
+        if event.kind in ("cycle_trained", "model_measured") and "left_out" in event.data:
             lost = labels_left_out(storage, state)
             expected = {"images": len(lost), "regions": sum(lost.values())}
             if event.data["left_out"] != expected:
                 raise VerifyError(
-                    f"{where}: left out {event.data['left_out']}, labels of quarantined images are {expected}"
+                    f"{where}: left out {event.data['left_out']}, "
+                    f"labels of quarantined images are {expected}"
                 )
         state = fold([event], state)
 
 
 def _check_measured(events: list[Event]) -> None:
-    """What is told of measured models together follows from each of them, and their budget is a part of the run's."""
+    """Check that summaries follow from the measured models, at budgets within the run's."""
     state = State()
     for event in events:
         if event.kind == "models_measured":
@@ -118,31 +123,32 @@ def _check_measured(events: list[Event]) -> None:
                 key: value for key, value in summary(event.data["mious"]).items() if key != "mious"
             }
             if not all(_is_close(event.data[key], expected[key]) for key in ("miou", "spread")):
-                told = {key: event.data[key] for key in ("miou", "spread")}
-                raise VerifyError(f"{where}: says {told}, of its models follows {expected}")
+                recorded = {key: event.data[key] for key in ("miou", "spread")}
+                raise VerifyError(f"{where}: says {recorded}, of its models follows {expected}")
             if not 0 < event.data["budget"] <= state.amount:
                 raise VerifyError(
-                    f"{where}: was measured at {event.data['budget']} of a budget of {state.amount} {state.created['unit']}"
+                    f"{where}: was measured at {event.data['budget']} of a budget of "
+                    f"{state.amount} {state.created['unit']}"
                 )
         state = fold([event], state)
 
 
-def _is_close(told: float | None, expected: float | None) -> bool:
-    """Other versions of numpy sum in another order."""
-    return (
-        told is expected
-        if told is None or expected is None
-        else math.isclose(told, expected, rel_tol=1e-9, abs_tol=1e-12)
-    )
+def _is_close(recorded: float | None, expected: float | None) -> bool:
+    """Return whether two numbers agree; other versions of numpy sum in another order."""
+    if recorded is None or expected is None:
+        return recorded is expected
+    return math.isclose(recorded, expected, rel_tol=1e-9, abs_tol=1e-12)
 
 
 def _check_queries(storage: Storage, state: State, config: RunConfig) -> None:
+    """Check the size and cost of each query, and that no region is queried twice."""
     pool = Pool(storage, State(created=state.created, map_parts=state.map_parts), config)
     for query in state.queries:
         table = read_table(storage, query.file)
         if len(table) != query.num_regions or sum(table.column("cost").to_pylist()) != query.cost:
             raise VerifyError(
-                f"{storage.uri(query.file.path)}: {len(table)} regions, the journal says {query.num_regions} costing {query.cost}"
+                f"{storage.uri(query.file.path)}: {len(table)} regions, the journal says "
+                f"{query.num_regions} costing {query.cost}"
             )
         if pool.is_chosen(table).any() or len(np.unique(pool.numbers(table))) != len(table):
             raise VerifyError(f"{storage.uri(query.file.path)}: a region was chosen twice")
@@ -152,11 +158,19 @@ def _check_queries(storage: Storage, state: State, config: RunConfig) -> None:
 
 
 def _check_scores(
-    storage: Storage, state: State, pool: Pool, cycle: int, query: Any, *, finished_later: bool
+    storage: Storage,
+    state: State,
+    pool: Pool,
+    cycle: int,
+    query: pa.Table,
+    *,
+    finished_later: bool,
 ) -> None:
-    """Every chosen region stands in the scores of its cycle, with the score that the query says.
+    """Check that the scores of the cycle list every queried region, with the score of the query.
 
-    Scores of functions that look at the classes of the whole pool are finished when the query is chosen: there the region alone is checked.
+    Args:
+        finished_later: the stored scores are completed only when the query is chosen, as for
+            functions that look at the classes of the whole pool; they are not compared then.
     """
     scores: dict[tuple[str, int], float] = {}
     wanted = np.sort(pool.numbers(query))
@@ -164,20 +178,21 @@ def _check_scores(
         if ref is not None:
             rows = read_table(storage, ref, ["image_index", "image_id", "region", "score"])
             part = rows.filter(pa.array(is_among(pool.numbers(rows), wanted))).to_pydict()
-            scores.update(
-                zip(zip(part["image_id"], part["region"], strict=True), part["score"], strict=True)
-            )
+            names = zip(part["image_id"], part["region"], strict=True)
+            scores.update(zip(names, part["score"], strict=True))
     if not any(state.scores.get(cycle, {}).values()):
         return
     for row in query.select(["image_id", "region", "score"]).to_pylist():
         known = scores.get((row["image_id"], row["region"]))
         if known is None or (known != row["score"] and not finished_later):
             raise VerifyError(
-                f"query of cycle {cycle}: {row['image_id']} region {row['region']} has score {row['score']}, which no score part holds"
+                f"query of cycle {cycle}: {row['image_id']} region {row['region']} has score "
+                f"{row['score']}, which no score part holds"
             )
 
 
 def _check_labels(storage: Storage, state: State) -> None:
+    """Check that every labelled region was queried, and labelled once."""
     queried: set[tuple[str, int]] = set()
     for query in state.queries:
         table = read_table(storage, query.file, ["image_id", "region"]).to_pydict()
@@ -187,8 +202,9 @@ def _check_labels(storage: Storage, state: State) -> None:
         table = read_table(storage, ref, ["image_id", "region"]).to_pydict()
         for name in zip(table["image_id"], table["region"], strict=True):
             if name in labelled or name not in queried:
+                fault = "labelled twice" if name in labelled else "never queried"
                 raise VerifyError(
-                    f"{storage.uri(ref.path)}: {name[0]} region {name[1]} was {'labelled twice' if name in labelled else 'never queried'}"
+                    f"{storage.uri(ref.path)}: {name[0]} region {name[1]} was {fault}"
                 )
             labelled.add(name)
     if len(labelled) != state.labelled_regions:
@@ -198,7 +214,7 @@ def _check_labels(storage: Storage, state: State) -> None:
 
 
 def describe(event: Event) -> str:
-    """One line for `ray-al log`."""
+    """Describe an event in one line, for `ray-al log`."""
     shown = {
         key: value
         for key, value in event.data.items()

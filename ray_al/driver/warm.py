@@ -1,4 +1,4 @@
-"""Processes of a private cluster that import what scoring needs while the driver starts and trains, and then score."""
+"""Start processes of a private cluster early, so they import what scoring needs."""
 
 import importlib
 
@@ -6,15 +6,16 @@ from ray_al.core.config import RunConfig
 
 MODULES = ("ray.data", "torch", "ray_al.score.shards")
 MOST = 4
-"""More scorers start as they are needed."""
+"""Maximum number of processes; more scorers start when they are needed."""
 
 
 def warm_up(config: RunConfig) -> None:
-    """Start processes for scoring tasks; nobody waits for them.
+    """Start processes for scoring tasks, without waiting for them.
 
-    Ray gives a process that has run a task to later tasks alone, so actors (the training group, scorers on GPUs) gain nothing from this.
+    Ray gives a process that has run a task to later tasks only. Actors, such as the training group
+    and scorers on GPUs, gain nothing from this.
     """
-    import ray
+    import ray  # takes a second, and runs without Ray do without it
 
     load = ray.remote(num_cpus=0, max_retries=0)(load_modules)
     if not config.score.gpus_per_worker:

@@ -18,7 +18,7 @@ from ray_al.core.storage import Storage, join_uri
 from ray_al.core.strategy import SCORE_SETTINGS
 from ray_al.core.validation import family_at
 from ray_al.datasets import Dataset
-from ray_al.driver.create import check_config, check_pool
+from ray_al.driver.checks import check_config, check_pool
 from ray_al.score.functions import find_acquisition, open_acquisition
 from ray_al.sweep.config import Space, SweepConfig
 

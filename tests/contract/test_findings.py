@@ -13,7 +13,7 @@ from ray_al.core.errors import ConfigError
 from ray_al.datasets import check_start, open_dataset
 from ray_al.datasets.check import check_dataset
 from ray_al.datasets.masks import read_mask
-from ray_al.driver.create import check_config, check_pool
+from ray_al.driver.checks import check_config, check_pool
 
 NAMES = ("ground", "disc", "bar")
 

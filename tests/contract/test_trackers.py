@@ -10,7 +10,7 @@ from ray_al.core.config import parse_config
 from ray_al.core.errors import ConfigError
 from ray_al.core.families.trackers import TRACKERS, TrackedRun, Tracker
 from ray_al.core.storage import Storage
-from ray_al.driver.track import CurveTeller, check_tracking
+from ray_al.driver.track import CurveLogger, check_tracking
 from ray_al.ledger import State
 
 
@@ -35,7 +35,7 @@ ROWS = [{"cycle": cycle, "miou": 0.1 * cycle, "final_miou": None} for cycle in r
 def teller(storage, rows, monkeypatch):
     monkeypatch.setattr("ray_al.driver.track.curve_rows", lambda state: rows)
     config = parse_config({"tracking": {"own": [{"kind": OWN, "name": "told.json"}]}}, source="t")
-    return CurveTeller(storage, config)
+    return CurveLogger(storage, config)
 
 
 def test_each_cycle_is_told_once_by_however_many_hosts(tmp_path, monkeypatch):

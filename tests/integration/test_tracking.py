@@ -12,7 +12,8 @@ from test_compare import VALUES
 from ray_al.core.config import parse_config
 from ray_al.core.errors import ConfigError
 from ray_al.core.storage import Storage
-from ray_al.driver.create import check_config, create_run
+from ray_al.driver.checks import check_config
+from ray_al.driver.create import create_run
 from ray_al.driver.loop import run_loop
 from ray_al.ledger import Journal, fold
 from ray_al.report.build import curve_rows

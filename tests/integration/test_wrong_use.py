@@ -12,7 +12,8 @@ from ray_al.core.errors import ConfigError, StorageError
 from ray_al.core.imports import import_function
 from ray_al.core.storage import check_writable
 from ray_al.core.validation import check_key
-from ray_al.driver.create import JOB_VARIABLE, check_places, default_run_uri
+from ray_al.driver.checks import JOB_VARIABLE, check_places
+from ray_al.driver.create import default_run_uri
 from ray_al.sweep.config import load_sweep
 from ray_al.sweep.plan import Trial, make_config
 

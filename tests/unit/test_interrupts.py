@@ -18,7 +18,7 @@ LONG = {
     "run": (["run", "c.yaml", "--out", "new"], "ray_al.driver.create.measure_batch_size"),
     "run, reading the pool": (
         ["run", "c.yaml", "--out", "new"],
-        "ray_al.driver.create.build_manifest",
+        "ray_al.driver.checks.build_manifest",
     ),
     "run, writing": (
         ["run", "c.yaml", "--out", "new", "--set", "score.batch_size=2"],

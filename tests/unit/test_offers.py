@@ -242,12 +242,12 @@ NOISE = {"score": "bald", "passes": {"kind": "noise"}}
     [
         (
             {"regions": "grid", "score": "bvsb", "offer": {"kind": "top_share"}},
-            "of regions.kind='grid' every region is scored",
+            "for regions.kind='grid' every region is scored",
         ),
         ({"score": "random", "offer": {"kind": "top_share"}}, "'random' looks at no image"),
         (
             {"score": "bvsb", "offer": {"kind": "herding"}},
-            "compares the backbone's features, which are not at hand here",
+            "compares the backbone's features, which are not computed here",
         ),
         (
             {"score": "bald", "offer": {"kind": "herding"}},

@@ -16,7 +16,7 @@ from ray_al.core.storage import Storage
 from ray_al.driver.create import begin_run
 from ray_al.driver.decide import decide
 from ray_al.driver.status import StatusFile, progress_line, read_status
-from ray_al.driver.track import CurveTeller
+from ray_al.driver.track import CurveLogger
 from ray_al.ledger import Event, Journal, State, fold
 from ray_al.ledger.config import config_facts, read_config
 from ray_al.report.build import curve_rows
@@ -220,7 +220,7 @@ def test_damaged_conveniences_are_passed_over(run, data):
     assert CliRunner().invoke(main, ["status", run.root]).exit_code == 0
     assert progress_line(run) == "starting"
     assert read_status(run)["stage"] == "created"
-    assert CurveTeller(run, CONFIG).memory == {}
+    assert CurveLogger(run, CONFIG).memory == {}
     assert read_metrics(run, "final") is None
     assert read_outcome(run, "x") == {}
 
@@ -230,7 +230,7 @@ def test_damaged_conveniences_are_passed_over(run, data):
 )
 def test_what_a_service_was_told_is_believed_where_it_can_be(run, kept):
     run.replace("tracking.json", json.dumps({**kept, "wandb": {"told": 2}}).encode())
-    assert CurveTeller(run, CONFIG).memory == {"wandb": {"told": 2}}
+    assert CurveLogger(run, CONFIG).memory == {"wandb": {"told": 2}}
 
 
 def test_a_status_that_cannot_be_written_ends_no_run(run, monkeypatch):

@@ -25,7 +25,7 @@ class MlflowTracker(Tracker):
     def tell(
         self, run: TrackedRun, step: int, numbers: Mapping[str, float], memory: dict[str, Any]
     ) -> None:
-        # Seven tries, and minutes, for every cycle otherwise.
+        # By default it tries seven times, which takes minutes for every cycle.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
         from mlflow import MlflowClient  # optional, and it reads the variable
         from mlflow.entities import Metric
@@ -49,5 +49,5 @@ class MlflowTracker(Tracker):
         )
 
     def _uri(self, storage: Storage) -> str:
-        """MLflow has given up its plain folders, so that the default is an SQLite file."""
+        """Return the server; by default an SQLite file, as MLflow has deprecated plain folders."""
         return self.tracking_uri or f"sqlite:///{storage.uri('mlflow.db')}"

@@ -1,0 +1,72 @@
+"""The checks before a run are one ordered list, which runs, sweeps and changed settings share."""
+
+import pytest
+import yaml
+
+from ray_al.core.config import parse_config
+from ray_al.core.errors import ConfigError
+from ray_al.driver import checks, settings
+from ray_al.driver.create import create_run
+from ray_al.sweep.config import load_sweep
+from ray_al.sweep.plan import plan_trials
+
+FAULTS = {
+    "strategy": (
+        {"strategy": {"score": "entropy", "offer": {"kind": "top_share"}}},
+        "every region is scored",
+    ),
+    "budget": ({"budget": {"amount": 10_000, "start": 1, "per_cycle": 1}}, "than the pool's"),
+}
+BASE = {
+    "data": {"num_images": 4, "image_size": [32, 32]},
+    "cluster": {"host": "process"},
+    "score": {"workers": 0},
+}
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def error_of(call):
+    with pytest.raises(ConfigError) as caught:
+        call()
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_run_and_a_sweep_find_the_same_fault(fault, tmp_path):
+    changes, words = FAULTS[fault]
+    values = {**BASE, **changes}
+    config, out = parse_config(values, source="test"), tmp_path / "out"
+    found = error_of(lambda: create_run(config, str(out)))
+    assert words in found
+    sweep = tmp_path / "sweep.yaml"
+    sweep.write_text(yaml.safe_dump({"run": values, "space": {"train.steps": [2]}, "seeds": [0]}))
+    assert found in error_of(lambda: plan_trials(load_sweep(str(sweep))))
+    assert not out.exists()
+
+
+def test_the_first_fault_of_the_list_is_the_one_that_is_found(tmp_path):
+    values = {**BASE, **FAULTS["strategy"][0], **FAULTS["budget"][0]}
+    config = parse_config(values, source="test")
+    found = error_of(lambda: create_run(config, str(tmp_path / "out")))
+    assert FAULTS["strategy"][1] in found
+
+
+def test_checks_are_made_in_the_order_of_the_lists(monkeypatch):
+    made = []
+    expected = []
+    for name in ("SETTINGS_CHECKS", "DATASET_CHECKS"):
+        recorders = []
+        for place in range(len(getattr(checks, name))):
+            expected.append((name, place))
+            recorders.append(lambda *given, key=(name, place): made.append(key))
+        monkeypatch.setattr(checks, name, tuple(recorders))
+    checks.check_config(parse_config(BASE, source="test"))
+    assert made == expected
+
+
+def test_changed_settings_pass_the_same_checks():
+    assert settings.SETTINGS_CHECKS is checks.SETTINGS_CHECKS
