@@ -47,9 +47,9 @@ class Context:
         self.storage, self.config, self.state = storage, config, state
         self._append, self.note, self.should_stop = append, note, should_stop
         self.dataset = open_dataset(config.data)
-        if list(self.dataset.class_names) != state.created["class_names"]:
+        if list(self.dataset.class_names) != list(state.created.class_names):
             raise ConfigError(
-                f"{storage.root}: the run began with the classes {state.created['class_names']}, its data set now has "
+                f"{storage.root}: the run began with the classes {list(state.created.class_names)}, its data set now has "
                 f"{list(self.dataset.class_names)} (a class in data.ignore_ids is none); begin a new run"
             )
         check_validation(self.dataset, state, config)
@@ -87,7 +87,7 @@ def check_validation(dataset: Dataset, state: State, config: RunConfig) -> None:
     Raises:
         ConfigError: images or their masks came or went. Runs of earlier versions did not record them.
     """
-    known = state.created.get("val_digest")
+    known = state.created.val_digest
     if known is not None and known != dataset.digest("val"):
         raise ConfigError(
             f"data.root={config.data.root}: the images and masks of the validation split {config.data.val_split!r} "

@@ -19,7 +19,7 @@ def query_amount(context: Context, cycle: int) -> int:
     """
     budget, state = context.config.budget, context.state
     if not budget.unit.shows_late:
-        return query_size(budget, state.created, cycle, state.remaining)
+        return query_size(budget, state.created.sizes, cycle, state.remaining)
     aim = actions.clicks_aim(state, context.config, cycle)
     reserved, received = (
         sum(getattr(query, name) for query in state.queries) for name in ("cost", "received_cost")
@@ -31,9 +31,7 @@ def query_amount(context: Context, cycle: int) -> int:
 def typical_cost(context: Context) -> int:
     """What a region of mean size costs at most: enough to know about how many a query can hold."""
     pool, created = context.pool, context.state.created
-    size = pool.kind.region_pixels or max(
-        1, int(created["num_pixels"]) // max(1, int(created["num_regions"]))
-    )
+    size = pool.kind.region_pixels or max(1, created.num_pixels // max(1, created.num_regions))
     return _bounds(context, [size])[0]
 
 

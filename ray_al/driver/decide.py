@@ -165,7 +165,7 @@ def budget_to_measure(state: State, config: RunConfig, cycle: int) -> int | None
     """
     if cycle < 0 or not config.final.budgets:
         return None
-    budgets = final_budgets(config, state.created)
+    budgets = final_budgets(config, state.created.sizes)
     before = _reached(state, config, cycle - 1)
     reached = (
         max(budgets)
@@ -179,8 +179,8 @@ def _reached(state: State, config: RunConfig, cycle: int) -> Fraction:
     """What the labels of `cycle` count as, in units: what they cost, and a little more."""
     if cycle < 0:
         return Fraction(0)
-    return state.trained[cycle]["labelled"]["cost"] + CLOSE * query_size(
-        config.budget, state.created, cycle - 1, state.amount
+    return state.trained[cycle].labelled.cost + CLOSE * query_size(
+        config.budget, state.created.sizes, cycle - 1, state.amount
     )
 
 
@@ -201,7 +201,7 @@ def is_short(state: State, config: RunConfig) -> bool:
 def planned_clicks(state: State, config: RunConfig, cycle: int) -> int:
     """What is to be spent up to the query of `cycle`."""
     return sum(
-        query_size(config.budget, state.created, earlier, state.amount)
+        query_size(config.budget, state.created.sizes, earlier, state.amount)
         for earlier in range(first_cycle(config), cycle + 1)
     )
 
@@ -212,14 +212,14 @@ def clicks_aim(state: State, config: RunConfig, cycle: int) -> int:
     Labels that cost more than planned eat into the cycles after them: a cycle that would begin with less than half of its share aims at what
     is planned for the next one, so that no cycle trains for next to nothing.
     """
-    step = query_size(config.budget, state.created, cycle, state.amount)
+    step = query_size(config.budget, state.created.sizes, cycle, state.amount)
     before = state.spent - sum(
         query.received_cost for query in state.queries if query.cycle == cycle
     )
     aim = planned_clicks(state, config, cycle)
     while 2 * (aim - before) < step and aim < state.amount:
         cycle += 1
-        aim += query_size(config.budget, state.created, cycle, state.amount)
+        aim += query_size(config.budget, state.created.sizes, cycle, state.amount)
     return min(state.amount, aim)
 
 
@@ -268,7 +268,7 @@ def num_passes(state: State, config: RunConfig) -> int:
     cycle = state.queries[-1].cycle + 1 if state.queries else first_cycle(config)
     while left > 0:
         passes += needs_scores(config, cycle)
-        left -= query_size(config.budget, state.created, cycle, left)
+        left -= query_size(config.budget, state.created.sizes, cycle, left)
         cycle += 1
     return passes
 
@@ -279,12 +279,12 @@ def needs_features(config: RunConfig, cycle: int) -> bool:
 
 def misses_too_much(state: State, config: RunConfig, cycle: int) -> bool:
     """Whether lazy scoring left out more of the true query than `strategy.lazy.min_recall` allows, and the rest is not scored yet."""
-    recall, lazy = state.scored[cycle].get("recall"), config.strategy.lazy
+    recall, lazy = state.scored[cycle].recall, config.strategy.lazy
     return (
         lazy is not None
         and recall is not None
         and recall < lazy.min_recall
-        and not state.scored[cycle].get("rest")
+        and not state.scored[cycle].rest
     )
 
 

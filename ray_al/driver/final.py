@@ -233,12 +233,8 @@ def _train_usable(
 
 def _sieve(config: RunConfig, state: State) -> FileRef | None:
     """The last cycle's model, where dominant labels are sieved."""
-    cycles = [cycle for cycle in state.trained if cycle >= 0]
-    return (
-        FileRef.from_dict(state.trained[max(cycles)]["files"]["model.pt"])
-        if config.label.sieves and cycles
-        else None
-    )
+    last = state.last_trained
+    return last.model if config.label.sieves and last else None
 
 
 def _write_share(storage: Storage) -> None:

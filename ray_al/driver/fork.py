@@ -97,13 +97,11 @@ def fork_run(source: str, config: RunConfig, out: str) -> str:
     )
     config = RunConfig.model_validate(config.model_dump(mode="json"))
     created = dict(shared[0].data)
-    later = next((event.data for event in shared if event.kind == "regions_computed"), None)
-    pool = {**created, "num_regions": later["num_regions"]} if later else created
+    state = fold(shared)
+    pool = state.created.sizes
     amount = total_amount(config.budget, pool)
-    manifest = read_table(
-        origin, FileRef.from_dict(later["manifest"] if later else created["manifest"])
-    )
-    check_budget(config, pool, manifest, len(created["class_names"]))
+    manifest = read_table(origin, state.created.manifest)
+    check_budget(config, pool, manifest, len(state.created.class_names))
     config_yaml = config.to_yaml()
     created.update(
         name=config.name, unit=config.budget.unit.kind, amount=amount, **config_facts(config_yaml)

@@ -9,7 +9,7 @@ import numpy as np
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import DivergedError
 from ray_al.core.seeding import seed_of
-from ray_al.core.types import FileRef, TrainPlan, TrainResult, cycle_folder
+from ray_al.core.types import TrainPlan, TrainResult, cycle_folder
 from ray_al.datasets import Dataset
 from ray_al.driver import decide as actions
 from ray_al.driver.context import Context, Done
@@ -29,9 +29,9 @@ def measure(context: Context, action: actions.Measure, trainer: Trainer) -> Done
             context.append("model_measured", _measure_one(context, cycle, repeat, trainer))
     budget = actions.budget_to_measure(context.state, context.config, cycle)
     assert budget is not None
-    done = [data for _, data in sorted(context.state.repeats[cycle].items())]
-    seconds = sum(data["train_seconds"] + data["evaluate_seconds"] for data in done)
-    scores = summary([data["metrics"]["val"]["miou"] for data in done])
+    done = context.state.repeats_of(cycle)
+    seconds = sum(model.train_seconds + model.evaluate_seconds for model in done)
+    scores = summary([model.val.miou for model in done])
     return "models_measured", {"cycle": cycle, "budget": budget, **scores, "seconds": seconds}
 
 
@@ -106,7 +106,6 @@ def _folder(cycle: int, repeat: int) -> str:
 
 def _plan(context: Context, cycle: int, repeat: int) -> TrainPlan:
     config, state, folder = context.config, context.state, _folder(cycle, repeat)
-    model = FileRef.from_dict(state.trained[cycle]["files"]["model.pt"])
     return TrainPlan(
         cycle=cycle,
         attempt=state.term,
@@ -118,5 +117,5 @@ def _plan(context: Context, cycle: int, repeat: int) -> TrainPlan:
         splits=measured_splits(context.dataset),
         recipe=config.final.recipe,
         keeps_model=False,
-        sieve=model if config.label.sieves else None,
+        sieve=state.trained[cycle].model if config.label.sieves else None,
     )

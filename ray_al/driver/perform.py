@@ -15,7 +15,7 @@ from ray_al.core.families.annotators import Asked, Labels, Name
 from ray_al.core.families.labels import Classes
 from ray_al.core.families.units import Received
 from ray_al.core.storage import Storage
-from ray_al.core.types import FileRef, cycle_folder
+from ray_al.core.types import cycle_folder
 from ray_al.datasets.images import read_pool_image
 from ray_al.driver import choose, embedding, measure, scoring, training
 from ray_al.driver import decide as actions
@@ -228,9 +228,7 @@ def _proposer(
             Predictor,
         )  # torch, which a run whose labels are at hand needs not here
 
-        weights = context.storage.read_ref(
-            FileRef.from_dict(context.state.trained[cycle]["files"]["model.pt"])
-        )
+        weights = context.storage.read_ref(context.state.trained[cycle].model)
         predict = Predictor(context.config, context.dataset.num_classes, weights)
         return lambda index: predict(read(index))
 
@@ -254,7 +252,7 @@ def collect(context: Context, action: actions.Collect) -> Done:
 def _received(
     context: Context, query: Query, labels: Labels, table: pa.Table, seconds: float
 ) -> Done:
-    before = {(row["image_id"], row["region"]) for row in context.state.refused}
+    before = {refusal.name for refusal in context.state.refused}
     rows = {
         (row["image_id"], row["region"]): row
         for row in table.select(["image_id", "region", "cost", "num_pixels"]).to_pylist()

@@ -38,7 +38,9 @@ class ScoredCycle:
     @property
     def moment(self) -> Moment:
         context = self.context
-        cycles = num_queries(context.config.budget, context.state.created, context.state.amount)
+        cycles = num_queries(
+            context.config.budget, context.state.created.sizes, context.state.amount
+        )
         return Moment(seed=context.config.seed, cycle=self.cycle, num_cycles=cycles)
 
     @property
@@ -184,6 +186,7 @@ def _read_part(context: Context, ref: FileRef, cycle: int) -> pa.Table:
 
 
 def _val_iou(context: Context, cycle: int) -> np.ndarray:
-    metrics = context.state.trained.get(cycle, {}).get("metrics", {}).get("val")
-    values = metrics["iou"] if metrics else [None] * context.dataset.num_classes
+    known = context.state.trained.get(cycle)
+    metrics = known.metrics.get("val") if known else None
+    values = metrics.iou if metrics else [None] * context.dataset.num_classes
     return np.array([np.nan if value is None else value for value in values], dtype=np.float64)

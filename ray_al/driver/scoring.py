@@ -1,7 +1,7 @@
 """Work over the pool: regions of images, scores, features; and which images lazy scoring leaves out."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from ray_al.core.errors import Interrupted
 from ray_al.core.seeding import seed_of, uniform_of
 from ray_al.core.strategy import LazyConfig
-from ray_al.core.types import FileRef, cycle_folder
+from ray_al.core.types import cycle_folder
 from ray_al.datasets.manifest import relative_places
 from ray_al.driver import decide as actions
 from ray_al.driver.budget import check_budget, total_amount
@@ -22,6 +22,7 @@ from ray_al.driver.pool import MANIFEST, read_table, shard_numbers, table_bytes
 from ray_al.driver.quarantine import NO_REGIONS
 from ray_al.driver.scored_pool import candidates_of
 from ray_al.driver.training import score_weights
+from ray_al.ledger.records import PoolScored
 from ray_al.score.runner import run_shards
 from ray_al.score.shards import ShardResult, ShardTask, make_tasks
 from ray_al.select.lazy import estimate_recall, last_scores, pick_images
@@ -57,7 +58,7 @@ def segment(context: Context, action: actions.Segment) -> Done:
     )
     stored = relative_places(manifest, context.dataset.root)
     ref = context.storage.put(f"maps/{MANIFEST}", table_bytes(stored), attempt=context.state.term)
-    created = {**context.state.created, "num_regions": int(counts.sum())}
+    created = {**context.state.created.sizes, "num_regions": int(counts.sum())}
     amount = total_amount(context.config.budget, created)
     check_budget(context.config, created, manifest, context.dataset.num_classes)
     return "regions_computed", {
@@ -88,17 +89,15 @@ def score(context: Context, action: actions.Score) -> Done:
         first_shard=_num_shards(context) if action.rest else 0,
     )
     facts = run_tasks(context, tasks, "score", "shards_scored", {"cycle": cycle})
-    before: Mapping[str, Any] = state.scored.get(
-        cycle, {"num_images": 0, "seconds": 0.0, "work_seconds": 0.0}
-    )
-    event = {
+    before = state.scored.get(cycle, PoolScored(cycle=cycle, num_images=0, seconds=0.0))
+    event: dict[str, Any] = {
         "cycle": cycle,
-        "num_images": before["num_images"] + facts["num_images"],
-        "seconds": before["seconds"] + time.monotonic() - start,
-        "work_seconds": before["work_seconds"] + facts["work_seconds"],
+        "num_images": before.num_images + facts["num_images"],
+        "seconds": before.seconds + time.monotonic() - start,
+        "work_seconds": before.work_seconds + facts["work_seconds"],
     }
     if lazy:
-        recall = before.get("recall")
+        recall = before.recall
         if not action.rest:
             chosen = (
                 choose_best(context, cycle, query_amount(context, cycle))
@@ -163,7 +162,7 @@ def _tasks(context: Context, work: Any, cycle: int, **arguments: Any) -> list[Sh
             cycle=cycle,
             seed=context.config.seed,
             run_uri=context.storage.root,
-            manifest=FileRef.from_dict(state.created["manifest"]),
+            manifest=state.created.manifest,
             weights=score_weights(context, cycle) if work != "maps" else (),
             maps=state.map_parts if context.pool.kind.needs_maps and work != "maps" else None,
             attempt=state.term,

@@ -9,7 +9,6 @@ from ray_al.core.errors import ConfigError
 from ray_al.core.model import WEIGHTS
 from ray_al.core.reading import read_digest
 from ray_al.core.storage import Storage
-from ray_al.core.types import FileRef
 from ray_al.datasets import Dataset, check_start, open_dataset
 from ray_al.datasets.manifest import build_manifest
 from ray_al.driver.budget import check_final_budgets
@@ -87,8 +86,9 @@ def change_settings(run_uri: str, overrides: Sequence[str]) -> None:
 def settle_config(storage: Storage, events: Sequence[Event]) -> None:
     """Write the `config.yaml` that a session recorded and did not come to write."""
     records = recorded(events)
-    if is_left_behind(storage, records):
-        storage.replace(CONFIG, records[-1]["config_yaml"].encode())
+    text = records[-1].config_yaml
+    if text is not None and is_left_behind(storage, records):
+        storage.replace(CONFIG, text.encode())
 
 
 def changed_config(
@@ -143,17 +143,17 @@ def _check_key(key: str, before: RunConfig, after: RunConfig) -> None:
 
 def _check_final(config: RunConfig, state: State) -> None:
     """What `final` names can be trained, and is a part of the run's budget."""
-    num_classes = len(state.created["class_names"])
+    num_classes = len(state.created.class_names)
     check_class_weights(
         config.with_recipe(config.final.recipe).train, num_classes, key="final.train"
     )
     if state.amount:  # else it is known once the regions are
-        check_final_budgets(config, state.created, state.amount)
+        check_final_budgets(config, state.created.sizes, state.amount)
 
 
 def _check_weights(config: RunConfig, state: State) -> None:
     """The file is there, and where the run recorded its digest, is the same."""
-    uri, known = config.model.weights, state.created.get("weights_sha256")
+    uri, known = config.model.weights, state.created.weights_sha256
     digest = read_digest(uri, key="--set model.weights")
     if known is not None and digest != known:
         raise ConfigError(
@@ -164,7 +164,7 @@ def _check_weights(config: RunConfig, state: State) -> None:
 def _check_moved_data(storage: Storage, config: RunConfig, state: State) -> None:
     """The same images, of the same sizes, are at the new place, and the validation set can be used."""
     dataset, place = open_dataset(config.data), f"--set data.root={config.data.root}"
-    names, known = list(dataset.class_names), list(state.created["class_names"])
+    names, known = list(dataset.class_names), list(state.created.class_names)
     if names != known:
         raise ConfigError(
             f"{place}: its classes are {names}, the run's {known}; give the run's own data"
@@ -173,7 +173,7 @@ def _check_moved_data(storage: Storage, config: RunConfig, state: State) -> None
     check_validation(dataset, state, config)
     pool = read_table(
         storage,
-        FileRef.from_dict(state.created["manifest"]),
+        state.created.manifest,
         ["image_id", "mask_uri", "height", "width"],
     ).to_pylist()
     _check_moved_pool(

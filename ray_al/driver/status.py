@@ -4,6 +4,7 @@ import datetime
 import json
 import logging
 import time
+from dataclasses import asdict
 from typing import Any
 
 from ray_al.core.errors import StorageError
@@ -114,7 +115,13 @@ def last_measured(state: State) -> dict[str, Any] | None:
     if not state.measured:
         return None
     data = state.measured[max(state.measured)]
-    return {key: data[key] for key in ("cycle", "budget", "mious", "miou", "spread")}
+    return {
+        "cycle": data.cycle,
+        "budget": data.budget,
+        "mious": list(data.mious),
+        "miou": data.miou,
+        "spread": data.spread,
+    }
 
 
 def measured_line(facts: dict[str, Any]) -> str | None:
@@ -132,13 +139,13 @@ def read_status(storage: Storage) -> dict[str, Any]:
     """The facts that `ray-al status --json` prints."""
     state = fold(Journal(storage).events)
     live = read_live(storage)
-    last = state.trained.get(max((cycle for cycle in state.trained if cycle >= 0), default=-2), {})
+    last = state.last_trained
     waiting = (
         bool(state.queries) and not state.queries[-1].closed and state.queries[-1].tasks is not None
     )
     stage = "finished" if state.finished else live.get("stage", "created")
     return {
-        "run": state.created["name"],
+        "run": state.created.name,
         "stage": stage,
         "cycle": state.cycle,
         "done": live.get("done", 0) if not state.finished else 0,
@@ -146,20 +153,20 @@ def read_status(storage: Storage) -> dict[str, Any]:
         "waiting": live.get("waiting", "") if not state.finished else "",
         "seconds_left": live.get("seconds_left") if not state.finished else None,
         "budget": {
-            "unit": state.created["unit"],
+            "unit": state.created.unit,
             "amount": state.amount,
             "spent": state.spent,
             "reserved": state.reserved,
         },
-        "miou": last["metrics"]["val"]["miou"] if last.get("metrics") else None,
+        "miou": last.val.miou if last else None,
         "measured": last_measured(state),
         "labelled_regions": state.labelled_regions,
         "quarantined": len(state.quarantined),
         "quarantine": dict(state.quarantined),
         "left_out": labels_left_out(storage, state),
         "restored": [image_id for image_id, term in state.restored.items() if term == state.term],
-        "num_images": state.created["num_images"],
-        "refused": list(state.refused),
+        "num_images": state.created.num_images,
+        "refused": [asdict(refusal) for refusal in state.refused],
         "unlabelled_classes": state.unlabelled_classes,
         "tasks": storage.uri(state.queries[-1].tasks or "") if waiting else None,
         "finished": state.finished,

@@ -11,8 +11,8 @@ from ray_al.core.families.trackers import TrackedRun, Tracker
 from ray_al.core.notes import read_note
 from ray_al.core.storage import Storage
 from ray_al.ledger import State
-from ray_al.report.build import curve_rows
 from ray_al.report.curve import MEASURED_COLUMNS
+from ray_al.report.rows import curve_rows
 
 logger = logging.getLogger(__name__)
 NAME = "tracking.json"

@@ -101,7 +101,7 @@ def replay(run_uri: str, overrides: Sequence[str]) -> dict[str, Any]:
         "run": storage.root,
         "strategy": other.strategy.model_dump(mode="json"),
         "before": config.strategy.model_dump(mode="json"),
-        "class_names": list(state.created["class_names"]),
+        "class_names": list(state.created.class_names),
         "functions": replayable(config.strategy.score),
         "cycles": cycles,
     }
@@ -212,7 +212,7 @@ def _names(table: pa.Table) -> set[Name]:
 
 def _class_pixels(storage: Storage, state: State) -> dict[Name, np.ndarray]:
     """Pixels of each class (shape (num_classes,)) of every labelled region."""
-    num_classes, counts = len(state.created["class_names"]), {}
+    num_classes, counts = len(state.created.class_names), {}
     for ref in state.label_parts:
         for row in read_table(storage, ref, ["image_id", "region", "mask", "classes"]).to_pylist():
             if row["classes"] is not None:
@@ -227,7 +227,7 @@ def _class_pixels(storage: Storage, state: State) -> dict[Name, np.ndarray]:
 def _shares(classes: dict[Name, np.ndarray], names: set[Name], state: State) -> list[float]:
     total = sum(
         (classes[name] for name in names if name in classes),
-        np.zeros(len(state.created["class_names"]), dtype=np.int64),
+        np.zeros(len(state.created.class_names), dtype=np.int64),
     )
     return [float(share) for share in total / max(1, int(total.sum()))]
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from helpers.records import features_extracted, pool_scored, run_created
 
 from ray_al.core.config import RunConfig, parse_config
 from ray_al.core.errors import DataError
@@ -124,11 +125,9 @@ def _drawn(kind: str, sizes: str, seed: int) -> tuple[Storage, State]:
         return storage.put(name, table_bytes(table), attempt=0)
 
     state = State(
-        created={
-            "manifest": put(MANIFEST, manifest).as_dict(),
-            "amount": 1 << 40,
-            **_totals(manifest),
-        },
+        created=run_created(
+            manifest=put(MANIFEST, manifest).as_dict(), amount=1 << 40, **_totals(manifest)
+        ),
         queries=(
             Query(
                 cycle=-1,
@@ -145,9 +144,9 @@ def _drawn(kind: str, sizes: str, seed: int) -> tuple[Storage, State]:
                 for number, shard in enumerate(shards)
             }
         },
-        scored={0: {}},
+        scored={0: pool_scored()},
         features={0: {0: put("features.parquet", _features(rows, random))}},
-        extracted={0: {}},
+        extracted={0: features_extracted()},
     )
     return storage, state
 

@@ -15,7 +15,7 @@ from ray_al.core.storage import Storage
 from ray_al.driver.create import check_config, create_run
 from ray_al.driver.loop import run_loop
 from ray_al.ledger import Journal, fold
-from ray_al.report.build import curve_rows
+from ray_al.report.rows import curve_rows
 
 
 def run(folder, tracking):

@@ -116,8 +116,8 @@ def test_a_change_that_was_recorded_counts_before_the_file_is_replaced(run):
     settle_config(storage, journal.events)
     assert storage.read(CONFIG) == changed.to_yaml().encode()
     state = fold(Journal(storage).events)
-    assert FileRef.from_dict(state.created["config"]) == FileRef.of(CONFIG, storage.read(CONFIG))
-    assert state.created["name"] == "r"
+    assert state.created.config == FileRef.of(CONFIG, storage.read(CONFIG))
+    assert state.created.name == "r"
 
 
 def test_a_directory_without_events_is_no_run(tmp_path):
