@@ -61,11 +61,6 @@ LABEL_SCHEMA = pa.schema(
 )
 
 
-def cycle_folder(cycle: int) -> str:
-    """The folder of a cycle's files in a run directory."""
-    return "cycles/" + {SEED_CYCLE: "seed", START_CYCLE: "start"}.get(cycle, f"{cycle:04d}")
-
-
 @dataclass(frozen=True, kw_only=True)
 class Box:
     """A half-open rectangle in native pixels."""

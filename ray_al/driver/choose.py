@@ -6,8 +6,9 @@ from functools import partial
 
 import pyarrow as pa
 
+from ray_al.core.run_dir import CycleDir
 from ray_al.core.strategy import StrategyConfig
-from ray_al.core.types import SCORE_SCHEMA, SEED_CYCLE, START_CYCLE, cycle_folder
+from ray_al.core.types import SCORE_SCHEMA
 from ray_al.driver import decide as actions
 from ray_al.driver.context import Context, Done
 from ray_al.driver.costs import query_amount, typical_cost, upper_bounds
@@ -32,10 +33,7 @@ def select(context: Context, action: actions.Select) -> Done:
         query = choose_query(context, cycle, remaining, limit=1)
     if len(query) == 0:
         return _no_query(context, cycle, earlier)
-    name = {START_CYCLE: "cycles/0000/start", SEED_CYCLE: f"{cycle_folder(SEED_CYCLE)}/start"}.get(
-        cycle, f"{cycle_folder(cycle)}/query"
-    )
-    name += f"-{earlier + 1}.parquet" if earlier else ".parquet"
+    name = CycleDir(cycle).query(earlier + 1)
     ref = context.storage.put(name, table_bytes(query), attempt=context.state.term)
     context.pool.choose(query)
     return "query_selected", {

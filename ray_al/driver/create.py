@@ -15,6 +15,7 @@ from ray_al.core.making import check_new, making
 from ray_al.core.model import WEIGHTS
 from ray_al.core.places import before_work
 from ray_al.core.reading import read_digest
+from ray_al.core.run_dir import RunDir
 from ray_al.core.shares import exact
 from ray_al.core.storage import Storage, check_writable, join_uri
 from ray_al.core.types import FileRef
@@ -23,11 +24,11 @@ from ray_al.datasets.manifest import build_manifest, relative_places
 from ray_al.driver.budget import check_budget, total_amount
 from ray_al.driver.check_strategy import check_strategy
 from ray_al.driver.context import check_quarantine
-from ray_al.driver.pool import MANIFEST, table_bytes
+from ray_al.driver.pool import table_bytes
 from ray_al.driver.quarantine import NO_REGIONS
 from ray_al.driver.track import check_tracking
 from ray_al.ledger import RUN, Journal
-from ray_al.ledger.config import CONFIG, config_facts
+from ray_al.ledger.config import config_facts
 from ray_al.models import check_model
 from ray_al.score.calibrate import measure_batch_size
 from ray_al.score.prepare import resolve_precision
@@ -137,7 +138,7 @@ def create_run(
     )
     created = {
         "name": config.name,
-        "manifest": FileRef.of(MANIFEST, manifest_bytes).as_dict(),
+        "manifest": FileRef.of(RunDir.MANIFEST, manifest_bytes).as_dict(),
         **config_facts(config_yaml),
         **_weights_facts(config),
         "val_digest": dataset.digest("val"),
@@ -149,7 +150,10 @@ def create_run(
         "colors": [list(color) for color in dataset.colors],
     }
     journal = begin_run(
-        storage, out, {CONFIG: config_yaml.encode(), MANIFEST: manifest_bytes}, created
+        storage,
+        out,
+        {RunDir.CONFIG: config_yaml.encode(), RunDir.MANIFEST: manifest_bytes},
+        created,
     )
     if broken:
         journal.append(

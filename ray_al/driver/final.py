@@ -12,6 +12,7 @@ import numpy as np
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import BrokenImagesError, ConfigError
 from ray_al.core.notes import read_note
+from ray_al.core.run_dir import ResultDir, RunDir
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef, TrainPlan, TrainResult
 from ray_al.datasets import Dataset, open_dataset
@@ -28,8 +29,6 @@ from ray_al.report.metrics import mean_miou, read_metrics
 from ray_al.train.trainer import Trainer, open_trainer
 
 Kind = Literal["final", "upper_bound"]
-DONE = "models.json"
-"""Of several models those that are done, until `metrics.json` tells of all."""
 
 
 def train_final(
@@ -66,22 +65,22 @@ def train_final(
         )
     with Lease(
         storage,
-        f"{kind}/lease.json",
+        ResultDir(kind).lease,
         held=f"trains the {kind} model of this run; wait until it is done, or end it first",
     ).acquire():
         files, values = _train(
             pool, state, dataset, kind, progress=progress, should_stop=should_stop, waiting=waiting
         )
-        with Lease(storage, "metrics.lease.json").acquire(
+        with Lease(storage, RunDir.METRICS_LEASE).acquire(
             patience_s=2 * STALE_S
         ):  # the other kind's command writes the share, too
             storage.replace(
-                f"{kind}/metrics.json", json.dumps(values, indent=1, allow_nan=False).encode()
+                ResultDir(kind).metrics, json.dumps(values, indent=1, allow_nan=False).encode()
             )
-            storage.remove(f"{kind}/{DONE}")
+            storage.remove(ResultDir(kind).models)
             _write_share(storage)
-            values = dict(json.loads(storage.read(f"{kind}/metrics.json")))
-        _keep_only(storage, f"{kind}/checkpoint", files)
+            values = dict(json.loads(storage.read(ResultDir(kind).metrics)))
+        _keep_only(storage, ResultDir(kind).checkpoint, files)
     return values
 
 
@@ -126,14 +125,14 @@ def _train_models(
         files = {name: ref.as_dict() for name, ref in result.files.items()}
         models.append({**measured_facts(result), "left_out": len(plan.left_out), "files": files})
         storage.replace(
-            f"{kind}/{DONE}",
+            ResultDir(kind).models,
             json.dumps({"plan": _digest(plan), "models": models}, allow_nan=False).encode(),
         )
     return models[: config.final.num_repeats]
 
 
 def _done_before(storage: Storage, kind: Kind, plan: TrainPlan) -> list[dict[str, Any]]:
-    note = read_note(storage, f"{kind}/{DONE}")
+    note = read_note(storage, ResultDir(kind).models)
     models = note.get("models", []) if note.get("plan") == _digest(plan) else []
     return (
         list(models)
@@ -152,12 +151,12 @@ def _plan(pool: Pool, state: State, dataset: Dataset, kind: Kind) -> TrainPlan:
     config = pool.config
     return TrainPlan(
         cycle=state.cycle,
-        attempt=_next_attempt(pool.storage, f"{kind}/checkpoint"),
+        attempt=_next_attempt(pool.storage, ResultDir(kind).checkpoint),
         seed=config.seed,
         label_parts=state.label_parts if kind == "final" else (),
         left_out=_still_broken(pool, kind),
-        output=f"{kind}/checkpoint",
-        progress=f"{kind}/progress.pt",
+        output=ResultDir(kind).checkpoint,
+        progress=ResultDir(kind).progress,
         all_masks=kind == "upper_bound",
         splits=measured_splits(dataset),
         recipe=config.final.recipe,
@@ -245,6 +244,6 @@ def _write_share(storage: Storage) -> None:
         return
     share = mean_miou(final) / mean_miou(full) if mean_miou(full) else None
     storage.replace(
-        "final/metrics.json",
+        ResultDir("final").metrics,
         json.dumps({**final, "share_of_full_score": share}, indent=1, allow_nan=False).encode(),
     )

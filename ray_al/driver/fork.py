@@ -5,15 +5,16 @@ from collections.abc import Iterator
 from ray_al.core.config import FinalConfig, RunConfig
 from ray_al.core.errors import ConfigError
 from ray_al.core.making import check_new
+from ray_al.core.run_dir import RunDir
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
 from ray_al.driver.budget import check_budget, total_amount
 from ray_al.driver.create import begin_run, resolve_batch_size
 from ray_al.driver.decide import budget_to_measure
 from ray_al.driver.lease import Lease
-from ray_al.driver.pool import MANIFEST, read_table
+from ray_al.driver.pool import read_table
 from ray_al.ledger import RUN, Event, Journal, fold
-from ray_al.ledger.config import CONFIG, config_facts, read_config
+from ray_al.ledger.config import config_facts, read_config
 from ray_al.ledger.events import file_refs, is_superseded
 from ray_al.score.functions import find_acquisition
 
@@ -108,7 +109,10 @@ def fork_run(source: str, config: RunConfig, out: str) -> str:
     )
     manifest_bytes = origin.read_ref(FileRef.from_dict(created["manifest"]))
     journal = begin_run(
-        storage, out, {CONFIG: config_yaml.encode(), MANIFEST: manifest_bytes}, created
+        storage,
+        out,
+        {RunDir.CONFIG: config_yaml.encode(), RunDir.MANIFEST: manifest_bytes},
+        created,
     )
     with Lease(storage).acquire():
         for event in shared[1:]:

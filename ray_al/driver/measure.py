@@ -8,8 +8,9 @@ import numpy as np
 
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import DivergedError
+from ray_al.core.run_dir import CycleDir
 from ray_al.core.seeding import seed_of
-from ray_al.core.types import TrainPlan, TrainResult, cycle_folder
+from ray_al.core.types import TrainPlan, TrainResult
 from ray_al.datasets import Dataset
 from ray_al.driver import decide as actions
 from ray_al.driver.context import Context, Done
@@ -70,7 +71,7 @@ def _measure_one(context: Context, cycle: int, repeat: int, trainer: Trainer) ->
         )
     except DivergedError as error:
         raise _with_remedy(error, context, repeat) from None
-    context.storage.remove(_folder(cycle, repeat))
+    context.storage.remove(CycleDir(cycle).measuring(repeat).folder)
     return {
         "cycle": cycle,
         "repeat": repeat,
@@ -100,20 +101,17 @@ def measured_facts(result: TrainResult) -> dict[str, Any]:
     }
 
 
-def _folder(cycle: int, repeat: int) -> str:
-    return f"{cycle_folder(cycle)}/measured-{repeat}"
-
-
 def _plan(context: Context, cycle: int, repeat: int) -> TrainPlan:
-    config, state, folder = context.config, context.state, _folder(cycle, repeat)
+    config, state = context.config, context.state
+    folder = CycleDir(cycle).measuring(repeat)
     return TrainPlan(
         cycle=cycle,
         attempt=state.term,
         seed=repeat_seed(config, repeat),
         label_parts=state.label_parts,
         left_out=left_out_images(context),
-        output=f"{folder}/checkpoint",
-        progress=f"{folder}/progress.pt",
+        output=folder.checkpoint,
+        progress=folder.progress,
         splits=measured_splits(context.dataset),
         recipe=config.final.recipe,
         keeps_model=False,

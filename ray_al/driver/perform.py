@@ -14,8 +14,8 @@ from ray_al.core.errors import RayALError
 from ray_al.core.families.annotators import Asked, Labels, Name
 from ray_al.core.families.labels import Classes
 from ray_al.core.families.units import Received
+from ray_al.core.run_dir import CycleDir
 from ray_al.core.storage import Storage
-from ray_al.core.types import cycle_folder
 from ray_al.datasets.images import read_pool_image
 from ray_al.driver import choose, embedding, measure, scoring, training
 from ray_al.driver import decide as actions
@@ -196,7 +196,7 @@ def _asked(
 def _new_folder(context: Context, query: Query) -> str:
     """Of the tasks of a query; a cycle may have several queries."""
     number = sum(one.cycle == query.cycle for one in context.state.queries)
-    return f"{cycle_folder(query.cycle + 1)}/tasks" + (f"-{number}" if number > 1 else "")
+    return CycleDir(query.cycle + 1).tasks(number)
 
 
 def _names(rows: Iterable[Mapping[str, Any]]) -> Set[Name]:
@@ -267,7 +267,7 @@ def _received(
     )
     _check_cost(query, cost, unit.name)
     if given:
-        name = f"{cycle_folder(query.cycle + 1)}/labels/part-{len(context.state.label_parts):05d}.parquet"
+        name = CycleDir(query.cycle + 1).labels(len(context.state.label_parts))
         ref = context.storage.put(name, table_bytes(labels.table), attempt=context.state.term)
         context.pool.label(labels.table)
     return "labels_received", {

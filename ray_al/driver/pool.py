@@ -20,7 +20,6 @@ from ray_al.datasets.manifest import absolute_places
 from ray_al.ledger import State
 from ray_al.regions.maps import MapPart
 
-MANIFEST = "manifest.parquet"
 IMAGES_AT_A_TIME = 1 << 16
 
 

@@ -9,16 +9,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ray_al.core.errors import Interrupted
+from ray_al.core.run_dir import CycleDir, RunDir
 from ray_al.core.seeding import seed_of, uniform_of
 from ray_al.core.strategy import LazyConfig
-from ray_al.core.types import cycle_folder
 from ray_al.datasets.manifest import relative_places
 from ray_al.driver import decide as actions
 from ray_al.driver.budget import check_budget, total_amount
 from ray_al.driver.choose import choose_best
 from ray_al.driver.context import Context, Done
 from ray_al.driver.costs import query_amount
-from ray_al.driver.pool import MANIFEST, read_table, shard_numbers, table_bytes
+from ray_al.driver.pool import read_table, shard_numbers, table_bytes
 from ray_al.driver.quarantine import NO_REGIONS
 from ray_al.driver.scored_pool import candidates_of
 from ray_al.driver.training import score_weights
@@ -43,7 +43,7 @@ def segment(context: Context, action: actions.Segment) -> Done:
         images=~pool.broken,
         regions_of=lambda start, stop: b"",
         done=set(context.state.map_parts),
-        output="maps",
+        output=RunDir.MAPS,
     )
     run_tasks(context, tasks, "segment", "images_segmented", {})
     counts = np.zeros(len(pool.manifest), dtype=np.int32)
@@ -57,7 +57,7 @@ def segment(context: Context, action: actions.Segment) -> Done:
         pa.array(counts, pa.int32()),
     )
     stored = relative_places(manifest, context.dataset.root)
-    ref = context.storage.put(f"maps/{MANIFEST}", table_bytes(stored), attempt=context.state.term)
+    ref = context.storage.put(RunDir.MAPS_MANIFEST, table_bytes(stored), attempt=context.state.term)
     created = {**context.state.created.sizes, "num_regions": int(counts.sum())}
     amount = total_amount(context.config.budget, created)
     check_budget(context.config, created, manifest, context.dataset.num_classes)
@@ -85,7 +85,7 @@ def score(context: Context, action: actions.Score) -> Done:
         images=images,
         regions_of=pool.shard_regions,
         done=set(state.scores.get(cycle, {})),
-        output=f"{cycle_folder(cycle)}/scores",
+        output=CycleDir(cycle).scores,
         first_shard=_num_shards(context) if action.rest else 0,
     )
     facts = run_tasks(context, tasks, "score", "shards_scored", {"cycle": cycle})
@@ -127,7 +127,7 @@ def extract(context: Context, action: actions.Extract) -> Done:
             wanted, int(pool.offsets[first]), int(pool.offsets[last])
         ),
         done=set(context.state.features.get(cycle, {})),
-        output=f"{cycle_folder(cycle)}/features",
+        output=CycleDir(cycle).features,
     )
     facts = run_tasks(context, tasks, "features", "shards_extracted", {"cycle": cycle})
     return "features_extracted", {
@@ -258,7 +258,7 @@ def _pick(context: Context, cycle: int, lazy: LazyConfig, left: np.ndarray) -> N
     rows = np.flatnonzero(picked | check)
     table = pa.table({"image_index": pa.array(rows, pa.int64()), "check": pa.array(check[rows])})
     ref = context.storage.put(
-        f"{cycle_folder(cycle)}/picked.parquet", table_bytes(table), attempt=context.state.term
+        CycleDir(cycle).picked, table_bytes(table), attempt=context.state.term
     )
     context.append(
         "images_picked",

@@ -8,6 +8,7 @@ from ray_al.core.config import RunConfig, apply_setting, parse_config, parse_ove
 from ray_al.core.errors import ConfigError
 from ray_al.core.model import WEIGHTS
 from ray_al.core.reading import read_digest
+from ray_al.core.run_dir import RunDir
 from ray_al.core.storage import Storage
 from ray_al.datasets import Dataset, check_start, open_dataset
 from ray_al.datasets.manifest import build_manifest
@@ -18,7 +19,6 @@ from ray_al.driver.pool import read_table
 from ray_al.driver.track import check_tracking
 from ray_al.ledger import Event, Journal, State, fold
 from ray_al.ledger.config import (
-    CONFIG,
     MISSING,
     config_facts,
     differences,
@@ -88,7 +88,7 @@ def settle_config(storage: Storage, events: Sequence[Event]) -> None:
     records = recorded(events)
     text = records[-1].config_yaml
     if text is not None and is_left_behind(storage, records):
-        storage.replace(CONFIG, text.encode())
+        storage.replace(RunDir.CONFIG, text.encode())
 
 
 def changed_config(
@@ -104,7 +104,7 @@ def changed_config(
     for override in overrides:
         keys, value = parse_override(override)
         apply_setting(values, ".".join(keys), value, folder=os.getcwd())
-    after = parse_config(values, source=storage.uri(CONFIG))
+    after = parse_config(values, source=storage.uri(RunDir.CONFIG))
     changed = [key for key, _, _ in _changes(before, after)]
     for key in changed:
         _check_key(key, before, after)

@@ -9,11 +9,11 @@ from typing import Any
 
 from ray_al.core.errors import StorageError
 from ray_al.core.notes import read_note
+from ray_al.core.run_dir import RunDir
 from ray_al.core.storage import Storage
 from ray_al.ledger import Journal, State, fold
 from ray_al.report.left_out import labels_left_out
 
-NAME = "status.json"
 INTERVAL_S = 0.5
 
 logger = logging.getLogger(__name__)
@@ -48,10 +48,10 @@ class StatusFile:
             "updated_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         }
         try:
-            self.storage.replace(NAME, json.dumps(values).encode())
+            self.storage.replace(RunDir.STATUS, json.dumps(values).encode())
         except (StorageError, OSError) as error:
             if not self._failing:
-                logger.warning("%s: not written: %s", self.storage.uri(NAME), error)
+                logger.warning("%s: not written: %s", self.storage.uri(RunDir.STATUS), error)
             self._failing = True
         else:
             self._failing = False
@@ -59,7 +59,7 @@ class StatusFile:
 
 def read_live(storage: Storage) -> dict[str, Any]:
     """What `status.json` says: `stage`, `cycle`, `done`, `total`, `seconds_left`, `updated_at`; empty where it says nothing that can be used."""
-    values = read_note(storage, NAME)
+    values = read_note(storage, RunDir.STATUS)
     kinds: dict[str, Any] = {
         "stage": str,
         "cycle": int,

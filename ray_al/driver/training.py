@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ray_al.core.errors import BrokenImagesError, RayALError
+from ray_al.core.run_dir import MODEL, OPTIMIZER, PREVIEW, SNAPSHOT, CycleDir
 from ray_al.core.seeding import seed_of
 from ray_al.core.shares import exact
 from ray_al.core.types import (
@@ -15,7 +16,6 @@ from ray_al.core.types import (
     Recipe,
     TrainPlan,
     TrainResult,
-    cycle_folder,
 )
 from ray_al.driver import decide as actions
 from ray_al.driver.context import Context, Done
@@ -25,7 +25,7 @@ from ray_al.report.left_out import labels_left_out
 from ray_al.score.functions import find_acquisition
 from ray_al.train.trainer import Trainer
 
-KEPT = ("preview.npz",)
+KEPT = (PREVIEW,)
 """Files of old checkpoints that stay: the report shows them."""
 
 
@@ -116,7 +116,7 @@ def is_untrained(context: Context, cycle: int) -> bool:
 def _plan(context: Context, cycle: int, member: int) -> TrainPlan:
     state, settings = context.state, context.config.train
     previous = _previous_files(context, cycle, member) if settings.policy != "reset" else {}
-    folder = cycle_folder(cycle) + (f"/member-{member}" if member else "")
+    folder = CycleDir(cycle).training(member)
     passes = context.config.strategy_at(cycle).passes
     trained_before = bool(previous) and not is_untrained(context, cycle - 1)
     snapshots = passes.num_snapshots if uses_passes(context, cycle) else 0
@@ -126,10 +126,10 @@ def _plan(context: Context, cycle: int, member: int) -> TrainPlan:
         seed=seed_of("member", context.config.seed, member) if member else context.config.seed,
         label_parts=state.label_parts,
         left_out=left_out_images(context),
-        output=f"{folder}/checkpoint",
-        progress=f"{folder}/progress.pt",
-        init=previous.get("model.pt"),
-        init_optimizer=previous.get("optimizer.pt") if settings.policy == "continue" else None,
+        output=folder.checkpoint,
+        progress=folder.progress,
+        init=previous.get(MODEL),
+        init_optimizer=previous.get(OPTIMIZER) if settings.policy == "continue" else None,
         preview_images=_preview_images(context) if cycle > START_CYCLE and not member else (),
         extra_epochs=settings.extra_epochs if _is_extra(context, cycle) else None,
         splits=() if member else ("val",),
@@ -168,7 +168,7 @@ def score_weights(context: Context, cycle: int) -> tuple[FileRef, ...]:
     if cycle not in context.state.trained:
         return ()
     files = context.state.trained[cycle].files
-    names = ["model.pt", *sorted(name for name in files if name.startswith("snapshot-"))]
+    names = [MODEL, *sorted(name for name in files if name.startswith(SNAPSHOT))]
     members = (member.model for member in context.state.members_of(cycle))
     return (*(files[name] for name in names), *members)
 

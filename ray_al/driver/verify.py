@@ -11,11 +11,12 @@ import pyarrow as pa
 from ray_al.core.arrays import is_among
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import ConfigError, StorageError, VerifyError
+from ray_al.core.run_dir import RunDir
 from ray_al.core.storage import Storage
 from ray_al.driver.measure import summary
 from ray_al.driver.pool import Pool, read_table
 from ray_al.ledger import Event, Journal, State, fold
-from ray_al.ledger.config import CONFIG, config_facts, read_config
+from ray_al.ledger.config import config_facts, read_config
 from ray_al.ledger.events import file_refs, is_superseded
 from ray_al.ledger.records import (
     ConfigChanged,
@@ -67,9 +68,9 @@ def _check_event_files(storage: Storage, event: Event, events: list[Event]) -> i
         )
     for ref in file_refs(event.data):
         if (
-            ref.path == CONFIG
+            ref.path == RunDir.CONFIG
         ):  # which later events may have changed: reading the configuration compares it with the last of them
-            storage.read(CONFIG)
+            storage.read(RunDir.CONFIG)
             num_files += 1
             continue
         if is_superseded(event, events) and not storage.exists(ref.path):

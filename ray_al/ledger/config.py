@@ -8,13 +8,12 @@ from typing import Any
 
 from ray_al.core.config import RunConfig, parse_config, parse_yaml
 from ray_al.core.errors import ConfigError
+from ray_al.core.run_dir import RunDir
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
 from ray_al.ledger.events import Event
 from ray_al.ledger.journal import Journal
 from ray_al.ledger.records import ConfigChanged, RunCreated
-
-CONFIG = "config.yaml"
 
 MISSING = object()
 """Stands for the value of a key that is not there."""
@@ -25,7 +24,7 @@ SHOWN_CHANGES = 10
 
 def config_facts(text: str) -> dict[str, Any]:
     """Return the keys with which an event records the configuration `text`."""
-    return {"config": FileRef.of(CONFIG, text.encode()).as_dict(), "config_yaml": text}
+    return {"config": FileRef.of(RunDir.CONFIG, text.encode()).as_dict(), "config_yaml": text}
 
 
 def read_config(storage: Storage, events: Sequence[Event] | None = None) -> RunConfig:
@@ -45,10 +44,10 @@ def read_config(storage: Storage, events: Sequence[Event] | None = None) -> RunC
             f"{storage.root}: not a run directory (its journal is empty); give one that "
             "`ray-al run` made"
         )
-    source, text = storage.uri(CONFIG), records[-1].config_yaml
+    source, text = storage.uri(RunDir.CONFIG), records[-1].config_yaml
     if text is None or not is_left_behind(storage, records):
-        data = storage.read(CONFIG)
-        if FileRef.of(CONFIG, data) != records[-1].config:
+        data = storage.read(RunDir.CONFIG)
+        if FileRef.of(RunDir.CONFIG, data) != records[-1].config:
             _refuse_changes(source, data, text)
         return parse_config(parse_yaml(text or data, source=source), source=source)
     return parse_config(parse_yaml(text, source=source), source=source)
@@ -62,10 +61,10 @@ def is_left_behind(storage: Storage, records: Sequence[RunCreated | ConfigChange
     Args:
         records: as `recorded` returns them.
     """
-    data = storage.read_if_there(CONFIG)
+    data = storage.read_if_there(RunDir.CONFIG)
     if data is None:
         return True
-    there = FileRef.of(CONFIG, data)
+    there = FileRef.of(RunDir.CONFIG, data)
     return there != records[-1].config and any(there == record.config for record in records[:-1])
 
 

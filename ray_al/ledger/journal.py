@@ -10,10 +10,9 @@ from typing import Any
 
 from ray_al.core.errors import RunHeldError, StorageError
 from ray_al.core.making import Kind
+from ray_al.core.run_dir import RunDir
 from ray_al.core.storage import Storage
 from ray_al.ledger.events import Event
-
-FOLDER = "journal"
 
 
 class Journal:
@@ -24,7 +23,7 @@ class Journal:
         writer: a random name of this object, which its events carry.
     """
 
-    FIRST = f"{FOLDER}/{0:08d}.json"
+    FIRST = RunDir.event(0)
     """The first event; a directory without it is not a run yet."""
 
     def __init__(self, storage: Storage) -> None:
@@ -45,7 +44,7 @@ class Journal:
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
         event = Event(sequence=len(self.events), kind=kind, time=now, data=data, writer=self.writer)
         try:
-            self.storage.create_own(f"{FOLDER}/{event.sequence:08d}.json", event.to_bytes())
+            self.storage.create_own(RunDir.event(event.sequence), event.to_bytes())
         except FileExistsError:
             raise RunHeldError(
                 f"{self.storage.root}: another driver appended event {event.sequence} of this run; "
@@ -57,13 +56,13 @@ class Journal:
     def _read(self) -> list[Event]:
         names = [
             name
-            for name in self.storage.list(FOLDER)
+            for name in self.storage.list(RunDir.JOURNAL)
             if name.endswith(".json") and not name.startswith(".")
         ]
         events = []
         for sequence, name in enumerate(names):
-            source = self.storage.uri(f"{FOLDER}/{name}")
-            event = Event.from_bytes(self.storage.read(f"{FOLDER}/{name}"), source=source)
+            source = self.storage.uri(f"{RunDir.JOURNAL}/{name}")
+            event = Event.from_bytes(self.storage.read(f"{RunDir.JOURNAL}/{name}"), source=source)
             if event.sequence != sequence or not name.startswith(f"{sequence:08d}"):
                 raise StorageError(
                     f"{source}: expected event {sequence}, found {event.sequence}; an event is "
@@ -81,8 +80,8 @@ class Journal:
         )
         if wrong is not None:
             raise StorageError(
-                f"{self.storage.uri(FOLDER)}: event {wrong.sequence} is {wrong.kind}, and a run "
-                "begins with one run_created; this directory holds no run, or events of two; "
+                f"{self.storage.uri(RunDir.JOURNAL)}: event {wrong.sequence} is {wrong.kind}, and a "
+                "run begins with one run_created; this directory holds no run, or events of two; "
                 "restore it from a copy, or delete it and run again"
             )
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from ray_al.core.run_dir import RunDir
 from ray_al.core.storage import Storage
 from ray_al.ledger import Journal, State, fold
-from ray_al.ledger.config import CONFIG
 from ray_al.ledger.records import BrokenImage
 from ray_al.report.data import Budget, MeasuredCycle, ReportData
 from ray_al.report.html import render_report
@@ -25,8 +25,8 @@ def write_report(run_uri: str, val_class_pixels: list[int]) -> str:
     state = fold(Journal(storage).events)
     write_curve(storage, state)
     page = render_report(_report_data(storage, state, val_class_pixels))
-    storage.replace("report.html", page.encode())
-    return storage.uri("report.html")
+    storage.replace(RunDir.REPORT, page.encode())
+    return storage.uri(RunDir.REPORT)
 
 
 def _report_data(storage: Storage, state: State, val_class_pixels: list[int]) -> ReportData:
@@ -42,7 +42,7 @@ def _report_data(storage: Storage, state: State, val_class_pixels: list[int]) ->
         val_class_pixels=val_class_pixels,
         unlabelled_classes=state.unlabelled_classes,
         images=image_panels(storage, state),
-        config_yaml=storage.read(CONFIG).decode(errors="replace"),
+        config_yaml=storage.read(RunDir.CONFIG).decode(errors="replace"),
         quarantine=_quarantine(storage, state),
         refused=state.refused,
         measured=[_measured_cycle(state, cycle) for cycle in sorted(state.measured)],

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ray_al.core.notes import read_note
+from ray_al.core.run_dir import ResultDir
 from ray_al.core.storage import Storage
 
 logger = logging.getLogger(__name__)
@@ -16,7 +17,7 @@ def read_metrics(storage: Storage, kind: str) -> dict[str, Any] | None:
     Args:
         kind: `final` or `upper_bound`.
     """
-    name = f"{kind}/metrics.json"
+    name = ResultDir(kind).metrics
     values = read_note(storage, name)
     if not values:
         return None

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from ray_al.core.parquet import read_parquet
+from ray_al.core.run_dir import PREVIEW, CycleDir
 from ray_al.core.storage import Storage
 from ray_al.core.types import IGNORE_INDEX, Box, FileRef
 from ray_al.datasets.compose import Part, compose_mask, compose_targets
@@ -19,9 +20,6 @@ from ray_al.ledger.config import read_config
 from ray_al.regions.maps import MapPart, decode_map
 from ray_al.report.data import Frame, ImagePanel
 from ray_al.report.pictures import outline_path, striped_ids
-
-PREVIEW = "preview.npz"
-"""The file of a checkpoint with the predictions for the images that the report follows."""
 
 LABEL_COLUMNS = ("image_index", "image_id", "region", "box", "mask", "classes")
 """Columns of a label part that a report reads; parts of earlier versions lack some of them."""
@@ -107,8 +105,7 @@ def _read_labels(
     found: dict[str, list[_LabelledRegion]] = {image_id: [] for image_id in sizes}
     shard_size = read_config(storage).shard_size(state.created.num_images)
     for ref in state.label_parts:
-        folder = ref.path.split("/")[1]
-        cycle = int(folder) if folder.isdigit() else 0
+        cycle = CycleDir.cycle_of(ref.path)
         for row in _label_rows(read_parquet(storage.read_ref(ref))):
             if row["image_id"] not in found:
                 continue

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ray_al.core.families.units import UNITS
+from ray_al.core.run_dir import RunDir
 from ray_al.core.storage import Storage
 from ray_al.ledger import Query, State
 from ray_al.ledger.records import CycleTrained, Labelled, RunCreated
@@ -130,4 +131,4 @@ def _fraction(labelled: Labelled, created: RunCreated) -> float:
 def write_curve(storage: Storage, state: State) -> None:
     """Write `curve.csv`."""
     text = curve_csv(curve_rows(state), state.created.class_names)
-    storage.replace("curve.csv", text.encode())
+    storage.replace(RunDir.CURVE, text.encode())

@@ -11,6 +11,7 @@ from ray_al.core.config import RunConfig, parse_config
 from ray_al.core.errors import DataError
 from ray_al.core.families.annotators import Truth
 from ray_al.core.families.regions import REGIONS
+from ray_al.core.run_dir import RunDir
 from ray_al.core.storage import Storage
 from ray_al.core.types import (
     LABEL_SCHEMA,
@@ -23,7 +24,7 @@ from ray_al.core.types import (
 from ray_al.driver import choose
 from ray_al.driver.context import Context
 from ray_al.driver.costs import upper_bounds
-from ray_al.driver.pool import MANIFEST, Pool, read_table, table_bytes
+from ray_al.driver.pool import Pool, read_table, table_bytes
 from ray_al.driver.scored_pool import scored_parts
 from ray_al.ledger import Query, State
 from ray_al.score.features import feature_schema
@@ -126,7 +127,7 @@ def _drawn(kind: str, sizes: str, seed: int) -> tuple[Storage, State]:
 
     state = State(
         created=run_created(
-            manifest=put(MANIFEST, manifest).as_dict(), amount=1 << 40, **_totals(manifest)
+            manifest=put(RunDir.MANIFEST, manifest).as_dict(), amount=1 << 40, **_totals(manifest)
         ),
         queries=(
             Query(

@@ -4,12 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from ray_al.core.run_dir import MODEL
 from ray_al.core.types import FileRef
 from ray_al.ledger.parse import Malformed
 from ray_al.ledger.records.parts import Labelled, LeftOut, Record, SplitMetrics
-
-MODEL = "model.pt"
-"""The name of the weights among the files of a training."""
 
 
 @dataclass(frozen=True, kw_only=True)
