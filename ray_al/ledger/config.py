@@ -54,9 +54,9 @@ def read_config(storage: Storage, events: Sequence[Event] | None = None) -> RunC
 
 
 def is_left_behind(storage: Storage, records: Sequence[RunCreated | ConfigChanged]) -> bool:
-    """Return whether `config.yaml` is missing or says what an earlier record says.
+    """Return whether `config.yaml` is missing or holds the settings of an earlier record.
 
-    This is so if a session ended between recording the configuration and writing the file.
+    It does after a session that recorded other settings and ended before it wrote the file.
 
     Args:
         records: as `recorded` returns them.

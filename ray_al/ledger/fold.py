@@ -259,7 +259,7 @@ def _files(parts: Sequence[records.ShardFile]) -> dict[int, FileRef | None]:
 
 
 def _change_query(state: State, cycle: int, **changes: Any) -> State:
-    """Return the state with another last query; `changes` are what `dataclasses.replace` takes."""
+    """Return the state with `changes` to the last query, as `dataclasses.replace` takes them."""
     last = state.queries[-1]
     if last.cycle != cycle:
         raise ValueError(

@@ -80,8 +80,8 @@ class Journal:
         )
         if wrong is not None:
             raise StorageError(
-                f"{self.storage.uri(RunDir.JOURNAL)}: event {wrong.sequence} is {wrong.kind}, and a "
-                "run begins with one run_created; this directory holds no run, or events of two; "
+                f"{self.storage.uri(RunDir.JOURNAL)}: event {wrong.sequence} is {wrong.kind}, and "
+                "a run begins with one run_created; this directory holds no run, or events of two; "
                 "restore it from a copy, or delete it and run again"
             )
 

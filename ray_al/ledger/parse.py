@@ -1,7 +1,7 @@
 """Turn JSON values into the frozen dataclasses of `ray_al.ledger.records`.
 
 The annotations of a dataclass are its only schema. A damaged journal is found when it is read, not
-where its values are used. Keys that a dataclass does not name may hold anything.
+when its values are used. Keys that a dataclass does not name may hold anything.
 """
 
 import functools
@@ -27,7 +27,7 @@ class Malformed(ValueError):
 def parse(kind: type[Parsed], data: Mapping[str, object], key: str = "") -> Parsed:
     """Build the dataclass `kind` from the JSON object `data`.
 
-    Numbers are kept as they are written: 1 stays an int where a float is expected.
+    Numbers are kept as they are written: 1 stays an int even if a float is expected.
 
     Args:
         key: the key that holds `data`; empty for the outermost object.

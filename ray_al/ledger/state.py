@@ -36,10 +36,10 @@ class Query:
     """The regions chosen in `cycle` (-1: the start set), and how far they are labelled.
 
     Attributes:
-        cost: what was reserved for its regions, in the unit of the budget.
+        cost: the amount reserved for its regions, in the unit of the budget.
         answered: regions that have a label.
         refused: regions that will have none.
-        received_cost: what the labels so far cost.
+        received_cost: the cost of the labels so far.
         tasks: the folder in which people find the regions; None if nobody was asked yet.
         collected_in_term: the last host that looked for answers; 0 for none.
     """

@@ -20,7 +20,7 @@ class Frame:
         photo: uint8 (H, W, 3).
         prediction: class ids, uint8 (H, W).
         entropy: in nats, float32 (H, W).
-        labels: class ids, uint8 (H, W); 255 where there is no label.
+        labels: class ids, uint8 (H, W); 255 for no label.
         outlines: SVG path of each labelled region in a 1 x 1 box, and the cycle that labelled it.
     """
 

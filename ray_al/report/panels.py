@@ -169,7 +169,7 @@ def shown_labels(parts: list[Part], size: Size, shown: Size) -> np.ndarray:
         shown: size of the picture.
 
     Returns:
-        uint8, in the shape of `shown`; 255 where there is no label.
+        uint8, in the shape of `shown`; 255 for no label.
     """
     if all(part.classes is None for part in parts):
         masks = ((part.box, part.mask) for part in parts if part.mask is not None)

@@ -157,10 +157,10 @@ def striped_ids(bits: np.ndarray) -> np.ndarray:
     """Draw sets of classes as class ids; a set of several classes becomes stripes.
 
     Args:
-        bits: int64 (H, W); bit k stands for class k.
+        bits: int64 (H, W); bit k is set for class k.
 
     Returns:
-        uint8 (H, W); 255 where the set is empty.
+        uint8 (H, W); 255 for an empty set.
     """
     stripe = np.add.outer(*(np.arange(side) for side in bits.shape)) // STRIPE
     ids = np.full(bits.shape, IGNORE_INDEX, dtype=np.uint8)
@@ -218,7 +218,7 @@ def photo_uri(image: np.ndarray) -> str:
 
 
 def ids_uri(ids: np.ndarray, colors: Sequence[tuple[int, int, int]], photo: np.ndarray) -> str:
-    """Draw class ids in their colours, and the dimmed photograph where there is no label.
+    """Draw class ids in their colours, and the dimmed photograph behind unlabelled pixels.
 
     Args:
         ids: uint8 (H, W).

@@ -118,7 +118,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def _fraction(labelled: Labelled, created: RunCreated) -> float:
-    """Return the labelled share of the pool, by what the unit of the budget counts."""
+    """Return the labelled share of the pool: of regions, pixels or images, as the unit says."""
     counts = {
         "regions": (labelled.regions, created.num_regions),
         "pixels": (labelled.pixels, created.num_pixels),

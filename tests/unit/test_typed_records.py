@@ -1,4 +1,4 @@
-"""Records are parsed once, journals of earlier versions as well, and each kind of event is folded."""
+"""Records are parsed once, those of earlier versions as well; each kind of event is folded."""
 
 import json
 from pathlib import Path

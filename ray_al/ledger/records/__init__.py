@@ -1,4 +1,4 @@
-"""Records: what the events of a journal say, one frozen dataclass for each kind of event.
+"""Records: the typed contents of events, one frozen dataclass for each kind of event.
 
 A field without a default is in every event of its kind. A field with one is missing from journals
 that earlier versions wrote, or from events to which it does not apply. Seconds are wall time.

@@ -18,7 +18,7 @@ class Record:
 
 @dataclass(frozen=True, kw_only=True)
 class BrokenImage:
-    """An image that cannot be read or used; `error` says why and what to do."""
+    """An image that cannot be read or used; `error` names the reason and the remedy."""
 
     image_id: str
     error: str
@@ -61,7 +61,7 @@ class Labelled:
     """How much was labelled when a model was trained.
 
     Attributes:
-        cost: what was spent, in the unit of the budget.
+        cost: the amount spent, in the unit of the budget.
         visits: how often an image was opened: images of each delivery, summed over deliveries.
     """
 

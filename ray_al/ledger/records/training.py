@@ -99,7 +99,7 @@ class ModelsMeasured(Record):
     """All models of a cycle were measured.
 
     Attributes:
-        budget: the named budget, in units, that the cycle's labels stand for.
+        budget: the budget of `final.budgets`, in units, that the cycle's labels count as.
         mious: mIoU of each model on the validation split.
         spread: sample standard deviation of `mious`; None for one model.
     """
