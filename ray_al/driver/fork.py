@@ -16,6 +16,7 @@ from ray_al.driver.pool import read_table
 from ray_al.ledger import RUN, Event, Journal, fold
 from ray_al.ledger.config import config_facts, read_config
 from ray_al.ledger.events import file_refs, is_superseded
+from ray_al.ledger.records import CycleTrained, ModelMeasured, ModelsMeasured
 from ray_al.score.functions import find_acquisition
 
 
@@ -142,7 +143,8 @@ def _copy_measured(
     ):
         return
     for event in source:
-        if event.kind in ("model_measured", "models_measured") and event.data["cycle"] == 0:
+        record = event.record
+        if isinstance(record, ModelMeasured | ModelsMeasured) and record.cycle == 0:
             journal.append(
                 event.kind,
                 {**event.data, "budget": budget} if event.kind == "models_measured" else event.data,
@@ -168,5 +170,5 @@ def _files(origin: Storage, event: Event, shared: list[Event]) -> list[FileRef]:
 def _until_trained(events: list[Event]) -> Iterator[Event]:
     for event in events:
         yield event
-        if event.kind == "cycle_trained" and event.data["cycle"] == 0:
+        if isinstance(event.record, CycleTrained) and event.record.cycle == 0:
             return
