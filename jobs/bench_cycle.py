@@ -16,6 +16,7 @@ from ray_al.driver.cluster import connect
 from ray_al.driver.create import create_run
 from ray_al.driver.host import run
 from ray_al.ledger import Event, Journal
+from ray_al.ledger.records import CycleTrained, PoolScored
 
 
 def main() -> None:
@@ -110,10 +111,11 @@ def overheads(events: list[Event]) -> list[float]:
     """Seconds from one trained cycle to the next that neither trained, evaluated nor scored."""
     times, seconds, work = [_time(events[0])], [], 0.0
     for event in events:
-        if event.kind == "pool_scored":
-            work += event.data["work_seconds"]
-        if event.kind == "cycle_trained":
-            work += event.data["train_seconds"] + event.data["evaluate_seconds"]
+        record = event.record
+        if isinstance(record, PoolScored):
+            work += record.work_seconds
+        if isinstance(record, CycleTrained):
+            work += record.train_seconds + record.evaluate_seconds
             times.append(_time(event))
             seconds.append(times[-1] - times[-2] - work)
             work = 0.0

@@ -124,9 +124,9 @@ def fill_pool(folder: str, options: argparse.Namespace) -> None:
     assert facts is not None
     size = sum(path.stat().st_size for path in Path(run, "features").rglob("*.npy"))
     print(
-        f"{facts['num_images']:,} of {options.images:,} images, views {facts['views']}, stored in {facts['seconds']:.0f} s; "
-        f"{1000 * facts['work_seconds'] / facts['num_images']:.2f} ms of a worker an image, {size / facts['num_images'] / 1000:.1f} kB an image "
-        f"({facts['num_bytes'] / facts['num_images'] / 1000:.1f} kB by count)"
+        f"{facts.num_images:,} of {options.images:,} images, views {facts.views}, stored in {facts.seconds:.0f} s; "
+        f"{1000 * facts.work_seconds / facts.num_images:.2f} ms of a worker an image, {size / facts.num_images / 1000:.1f} kB an image "
+        f"({facts.num_bytes / facts.num_images / 1000:.1f} kB by count)"
     )
 
 

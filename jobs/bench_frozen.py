@@ -40,7 +40,7 @@ from ray_al.driver.pool import table_bytes
 from ray_al.features.fill import fill_shard
 from ray_al.ledger import Journal, fold
 from ray_al.models import build_model, trained_state
-from ray_al.report.build import curve_rows
+from ray_al.report.rows import curve_rows
 from ray_al.score.inputs import Pixels
 from ray_al.score.prepare import prepare_network
 from ray_al.score.readers import load_pool_source
@@ -275,7 +275,7 @@ def bench_cycles(options: argparse.Namespace, folder: str) -> dict[str, Any]:
         found[name] = {
             "mious": [row["miou"] for row in rows],
             "cycle_seconds": [row["cycle_seconds"] for row in rows if row["score_seconds"]],
-            "embed_seconds": 0.0 if state.embedded is None else state.embedded["seconds"],
+            "embed_seconds": 0.0 if state.embedded is None else state.embedded.seconds,
             "run_seconds": seconds,
         }
         curve = " ".join(f"{row['miou']:.3f}" for row in rows)

@@ -99,8 +99,8 @@ def score_pool(folder: str, options: argparse.Namespace) -> None:
     state = fold(Journal(Storage(run)).events)
     scored = state.scored[-1]
     print(
-        f"{outcome.kind} after {time.perf_counter() - start:.0f} s: {scored['num_images']:,} images scored in {scored['seconds']:.0f} s, "
-        f"{scored['num_images'] / scored['seconds']:.0f} img/s; driver {memory():.0f} MB"
+        f"{outcome.kind} after {time.perf_counter() - start:.0f} s: {scored.num_images:,} images scored in {scored.seconds:.0f} s, "
+        f"{scored.num_images / scored.seconds:.0f} img/s; driver {memory():.0f} MB"
     )
 
 

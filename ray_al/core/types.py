@@ -65,11 +65,6 @@ LABEL_SCHEMA = pa.schema(
 """Labels of regions."""
 
 
-def cycle_folder(cycle: int) -> str:
-    """Return the folder of a cycle's files, relative to the run directory."""
-    return "cycles/" + {SEED_CYCLE: "seed", START_CYCLE: "start"}.get(cycle, f"{cycle:04d}")
-
-
 @dataclass(frozen=True, kw_only=True)
 class Box:
     """A half-open rectangle in native pixels."""

@@ -40,7 +40,7 @@ def _late(query: Query, names: set[Name], state: State, labelled: Set[Name]) -> 
     """Return the regions of a closed query that nobody answered; refused ones had an answer."""
     if not query.closed:
         return set()
-    return names - labelled - {(row["image_id"], row["region"]) for row in state.refused}
+    return names - labelled - {refusal.name for refusal in state.refused}
 
 
 def _digests(storage: Storage, state: State) -> dict[Name, str | None]:

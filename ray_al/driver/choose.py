@@ -6,8 +6,9 @@ from functools import partial
 
 import pyarrow as pa
 
+from ray_al.core.run_dir import CycleDir
 from ray_al.core.strategy import StrategyConfig
-from ray_al.core.types import SCORE_SCHEMA, SEED_CYCLE, START_CYCLE, cycle_folder
+from ray_al.core.types import SCORE_SCHEMA
 from ray_al.driver import decide as actions
 from ray_al.driver.context import Context, Done
 from ray_al.driver.costs import query_amount, typical_cost, upper_bounds
@@ -32,9 +33,8 @@ def select(context: Context, action: actions.Select) -> Done:
         query = choose_query(context, cycle, remaining, limit=1)
     if len(query) == 0:
         return _no_query(context, cycle, earlier)
-    ref = context.storage.put(
-        _query_file(cycle, earlier), table_bytes(query), attempt=context.state.term
-    )
+    name = CycleDir(cycle).query(earlier + 1)
+    ref = context.storage.put(name, table_bytes(query), attempt=context.state.term)
     context.pool.choose(query)
     return "query_selected", {
         "cycle": cycle,
@@ -44,17 +44,6 @@ def select(context: Context, action: actions.Select) -> Done:
         "cost": sum(query.column("cost").to_pylist()),
         "seconds": time.monotonic() - start,
     }
-
-
-def _query_file(cycle: int, earlier: int) -> str:
-    """Return the file of a query of `cycle`, which has had `earlier` queries before."""
-    if cycle == START_CYCLE:
-        name = "cycles/0000/start"
-    elif cycle == SEED_CYCLE:
-        name = f"{cycle_folder(SEED_CYCLE)}/start"
-    else:
-        name = f"{cycle_folder(cycle)}/query"
-    return f"{name}-{earlier + 1}.parquet" if earlier else f"{name}.parquet"
 
 
 def _no_query(context: Context, cycle: int, earlier: int) -> Done:

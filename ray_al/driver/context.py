@@ -49,9 +49,9 @@ class Context:
         self.storage, self.config, self.state = storage, config, state
         self._append, self.note, self.should_stop = append, note, should_stop
         self.dataset = open_dataset(config.data)
-        if list(self.dataset.class_names) != state.created["class_names"]:
+        if list(self.dataset.class_names) != list(state.created.class_names):
             raise ConfigError(
-                f"{storage.root}: the run began with the classes {state.created['class_names']}, "
+                f"{storage.root}: the run began with the classes {list(state.created.class_names)}, "
                 f"its data set now has {list(self.dataset.class_names)} "
                 "(a class in data.ignore_ids is none); begin a new run"
             )
@@ -97,7 +97,7 @@ def check_validation(dataset: Dataset, state: State, config: RunConfig) -> None:
     Raises:
         ConfigError: images or masks were added or removed.
     """
-    known = state.created.get("val_digest")
+    known = state.created.val_digest
     if known is not None and known != dataset.digest("val"):
         raise ConfigError(
             f"data.root={config.data.root}: the images and masks of the validation split "

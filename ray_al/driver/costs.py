@@ -20,7 +20,7 @@ def query_amount(context: Context, cycle: int) -> int:
     """
     budget, state = context.config.budget, context.state
     if not budget.unit.shows_late:
-        return query_size(budget, state.created, cycle, state.remaining)
+        return query_size(budget, state.created.sizes, cycle, state.remaining)
     aim = actions.clicks_aim(state, context.config, cycle)
     reserved = sum(query.cost for query in state.queries)
     received = sum(query.received_cost for query in state.queries)
@@ -31,9 +31,7 @@ def query_amount(context: Context, cycle: int) -> int:
 def typical_cost(context: Context) -> int:
     """Return the maximum cost of a region of mean size, to estimate how many a query can hold."""
     pool, created = context.pool, context.state.created
-    size = pool.kind.region_pixels or max(
-        1, int(created["num_pixels"]) // max(1, int(created["num_regions"]))
-    )
+    size = pool.kind.region_pixels or max(1, created.num_pixels // max(1, created.num_regions))
     return _bounds(context, [size])[0]
 
 

@@ -14,16 +14,17 @@ from ray_al.core.making import check_new, making
 from ray_al.core.model import WEIGHTS
 from ray_al.core.places import before_work
 from ray_al.core.reading import read_digest
+from ray_al.core.run_dir import RunDir
 from ray_al.core.storage import Storage, join_uri
 from ray_al.core.types import FileRef
 from ray_al.datasets import Dataset
 from ray_al.datasets.manifest import relative_places
 from ray_al.driver.budget import total_amount
 from ray_al.driver.checks import JOB_VARIABLE, CheckedPool, check_config, check_pool
-from ray_al.driver.pool import MANIFEST, table_bytes
+from ray_al.driver.pool import table_bytes
 from ray_al.driver.quarantine import NO_REGIONS
 from ray_al.ledger import RUN, Journal
-from ray_al.ledger.config import CONFIG, config_facts
+from ray_al.ledger.config import config_facts
 from ray_al.score.calibrate import measure_batch_size
 from ray_al.score.prepare import resolve_precision
 
@@ -74,7 +75,7 @@ def create_run(
     config_yaml = config.to_yaml()
     manifest_bytes = table_bytes(relative_places(pool.manifest, dataset.root))
     created = _created(config, config_yaml, manifest_bytes, dataset, pool)
-    files = {CONFIG: config_yaml.encode(), MANIFEST: manifest_bytes}
+    files = {RunDir.CONFIG: config_yaml.encode(), RunDir.MANIFEST: manifest_bytes}
     journal = begin_run(storage, out, files, created)
     if pool.broken:
         images = [
@@ -98,7 +99,7 @@ def _created(
     is_unknown = config.regions.needs_maps and budget.unit.of_pool(sizes) == 0
     return {
         "name": config.name,
-        "manifest": FileRef.of(MANIFEST, manifest_bytes).as_dict(),
+        "manifest": FileRef.of(RunDir.MANIFEST, manifest_bytes).as_dict(),
         **config_facts(config_yaml),
         **_weights_facts(config),
         "val_digest": dataset.digest("val"),

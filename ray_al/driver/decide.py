@@ -174,7 +174,7 @@ def budget_to_measure(state: State, config: RunConfig, cycle: int) -> int | None
     """
     if cycle < 0 or not config.final.budgets:
         return None
-    budgets = final_budgets(config, state.created)
+    budgets = final_budgets(config, state.created.sizes)
     before = _reached(state, config, cycle - 1)
     reached = (
         max(budgets)
@@ -188,9 +188,8 @@ def _reached(state: State, config: RunConfig, cycle: int) -> Fraction:
     """Return the budget that the labels of `cycle` reach: their cost, plus `CLOSE` of a query."""
     if cycle < 0:
         return Fraction(0)
-    query = query_size(config.budget, state.created, cycle - 1, state.amount)
-    cost: int = state.trained[cycle]["labelled"]["cost"]
-    return cost + CLOSE * query
+    query = query_size(config.budget, state.created.sizes, cycle - 1, state.amount)
+    return state.trained[cycle].labelled.cost + CLOSE * query
 
 
 def is_short(state: State, config: RunConfig) -> bool:
@@ -211,7 +210,7 @@ def is_short(state: State, config: RunConfig) -> bool:
 def planned_clicks(state: State, config: RunConfig, cycle: int) -> int:
     """Return the units that the plan spends up to and including the query of `cycle`."""
     return sum(
-        query_size(config.budget, state.created, earlier, state.amount)
+        query_size(config.budget, state.created.sizes, earlier, state.amount)
         for earlier in range(first_cycle(config), cycle + 1)
     )
 
@@ -223,14 +222,14 @@ def clicks_aim(state: State, config: RunConfig, cycle: int) -> int:
     of its planned units aims at the plan of the next cycle, so no cycle trains on almost nothing
     new.
     """
-    step = query_size(config.budget, state.created, cycle, state.amount)
+    step = query_size(config.budget, state.created.sizes, cycle, state.amount)
     before = state.spent - sum(
         query.received_cost for query in state.queries if query.cycle == cycle
     )
     aim = planned_clicks(state, config, cycle)
     while 2 * (aim - before) < step and aim < state.amount:
         cycle += 1
-        aim += query_size(config.budget, state.created, cycle, state.amount)
+        aim += query_size(config.budget, state.created.sizes, cycle, state.amount)
     return min(state.amount, aim)
 
 
@@ -286,7 +285,7 @@ def num_passes(state: State, config: RunConfig) -> int:
     cycle = state.queries[-1].cycle + 1 if state.queries else first_cycle(config)
     while left > 0:
         passes += needs_scores(config, cycle)
-        left -= query_size(config.budget, state.created, cycle, left)
+        left -= query_size(config.budget, state.created.sizes, cycle, left)
         cycle += 1
     return passes
 
@@ -301,12 +300,12 @@ def misses_too_much(state: State, config: RunConfig, cycle: int) -> bool:
 
     It may miss as much of the query of the whole pool as `strategy.lazy.min_recall` allows.
     """
-    recall, lazy = state.scored[cycle].get("recall"), config.strategy.lazy
+    recall, lazy = state.scored[cycle].recall, config.strategy.lazy
     return (
         lazy is not None
         and recall is not None
         and recall < lazy.min_recall
-        and not state.scored[cycle].get("rest")
+        and not state.scored[cycle].rest
     )
 
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from ray_al.core.config import RunConfig
-from ray_al.core.types import FileRef
 from ray_al.driver import decide as actions
 from ray_al.driver.context import Context, Done
 from ray_al.driver.scoring import run_tasks
@@ -74,7 +73,7 @@ def drop_outdated(context: Context) -> None:
         return
     plan = plan_of(context.config, source, len(source.rows))
     outdated = _gone(context, source, source.store, plan.views) | _changed(context, source)
-    if state.embedded is not None and state.embedded.get("root") != context.dataset.root:
+    if state.embedded is not None and state.embedded.root != context.dataset.root:
         outdated = set(state.embedded_shards)  # files elsewhere may have other times of change
     grown = state.embedded is not None and plan.num_shards > len(state.embedded_shards)
     if outdated or grown:
@@ -140,7 +139,7 @@ def _task(context: Context, source: FeatureSource, plan: StorePlan, shards: list
         cycle=context.state.cycle,
         seed=context.config.seed,
         run_uri=context.storage.root,
-        manifest=FileRef.from_dict(context.state.created["manifest"]),
+        manifest=context.state.created.manifest,
         weights=(),
         output="",
         attempt=context.state.term,

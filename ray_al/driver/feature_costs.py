@@ -1,13 +1,13 @@
 """Estimate before a run how much storage the features of its frozen backbone take."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ray_al.core.config import RunConfig
 from ray_al.driver.decide import num_passes
 from ray_al.driver.embedding import plan_of
 from ray_al.features.source import POOL, FeatureSource
-from ray_al.ledger import State
+from ray_al.ledger import NOT_CREATED, State
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,9 +70,16 @@ def feature_costs(
     if not config.model.is_frozen:
         return None
     source = FeatureSource(config, run_uri, POOL, ())
-    if source.store is None or not config.features.store.keeps(
-        num_passes(State(created=created), config)
-    ):
+    before = State(
+        created=replace(
+            NOT_CREATED,
+            num_images=created["num_images"],
+            num_regions=created["num_regions"],
+            num_pixels=created["num_pixels"],
+            amount=created["amount"],
+        )
+    )
+    if source.store is None or not config.features.store.keeps(num_passes(before, config)):
         return FeatureCosts(num_images=0, num_views=0, image_bytes=0, num_bytes=0, free_bytes=None)
     plan = plan_of(config, source, created["num_images"])
     return FeatureCosts(

@@ -12,6 +12,7 @@ import numpy as np
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import BrokenImagesError, ConfigError
 from ray_al.core.notes import read_note
+from ray_al.core.run_dir import ResultDir, RunDir
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef, TrainPlan, TrainResult
 from ray_al.datasets import Dataset, open_dataset
@@ -29,8 +30,6 @@ from ray_al.report.metrics import mean_miou, read_metrics
 from ray_al.train.trainer import Trainer, open_trainer
 
 Kind = Literal["final", "upper_bound"]
-DONE = "models.json"
-"""Records the models that are done, until `metrics.json` lists all of them."""
 
 
 def train_final(
@@ -69,15 +68,16 @@ def train_final(
     _check_labels(run_uri, state, dataset, kind)
     callbacks = TrainCallbacks(progress=progress, should_stop=should_stop, waiting=waiting)
     held = f"trains the {kind} model of this run; wait until it is done, or end it first"
-    with Lease(storage, f"{kind}/lease.json", held=held).acquire():
+    result = ResultDir(kind)
+    with Lease(storage, result.lease, held=held).acquire():
         files, values = _train(pool, state, dataset, kind, callbacks)
         # The command that trains the other kind of model writes the share, too.
-        with Lease(storage, "metrics.lease.json").acquire(patience_s=2 * STALE_S):
-            storage.replace(f"{kind}/metrics.json", _to_json(values))
-            storage.remove(f"{kind}/{DONE}")
+        with Lease(storage, RunDir.METRICS_LEASE).acquire(patience_s=2 * STALE_S):
+            storage.replace(result.metrics, _to_json(values))
+            storage.remove(result.models)
             _write_share(storage)
-            values = dict(json.loads(storage.read(f"{kind}/metrics.json")))
-        _keep_only(storage, f"{kind}/checkpoint", files)
+            values = dict(json.loads(storage.read(ResultDir(kind).metrics)))
+        _keep_only(storage, ResultDir(kind).checkpoint, files)
     return values
 
 
@@ -146,13 +146,13 @@ def _train_models(
         files = {name: ref.as_dict() for name, ref in result.files.items()}
         models.append({**measured_facts(result), "left_out": len(plan.left_out), "files": files})
         done = {"plan": _digest(plan), "models": models}
-        storage.replace(f"{kind}/{DONE}", json.dumps(done, allow_nan=False).encode())
+        storage.replace(ResultDir(kind).models, json.dumps(done, allow_nan=False).encode())
     return models[: config.final.num_repeats]
 
 
 def _done_before(storage: Storage, kind: Kind, plan: TrainPlan) -> list[dict[str, Any]]:
     """Return the facts of models that were trained by `plan`, if the first one's files exist."""
-    note = read_note(storage, f"{kind}/{DONE}")
+    note = read_note(storage, ResultDir(kind).models)
     models = note.get("models", []) if note.get("plan") == _digest(plan) else []
     if models and all(storage.exists(ref["path"]) for ref in models[0]["files"].values()):
         return list(models)
@@ -169,12 +169,12 @@ def _plan(pool: Pool, state: State, dataset: Dataset, kind: Kind) -> TrainPlan:
     config = pool.config
     return TrainPlan(
         cycle=state.cycle,
-        attempt=_next_attempt(pool.storage, f"{kind}/checkpoint"),
+        attempt=_next_attempt(pool.storage, ResultDir(kind).checkpoint),
         seed=config.seed,
         label_parts=state.label_parts if kind == "final" else (),
         left_out=_still_broken(pool, kind),
-        output=f"{kind}/checkpoint",
-        progress=f"{kind}/progress.pt",
+        output=ResultDir(kind).checkpoint,
+        progress=ResultDir(kind).progress,
         all_masks=kind == "upper_bound",
         splits=measured_splits(dataset),
         recipe=config.final.recipe,
@@ -263,12 +263,8 @@ def _train_usable(
 
 def _sieve(config: RunConfig, state: State) -> FileRef | None:
     """Return the model of the last cycle if dominant labels are sieved."""
-    cycles = [cycle for cycle in state.trained if cycle >= 0]
-    return (
-        FileRef.from_dict(state.trained[max(cycles)]["files"]["model.pt"])
-        if config.label.sieves and cycles
-        else None
-    )
+    last = state.last_trained
+    return last.model if config.label.sieves and last else None
 
 
 def _write_share(storage: Storage) -> None:
@@ -278,4 +274,4 @@ def _write_share(storage: Storage) -> None:
     if final is None or full is None:
         return
     share = mean_miou(final) / mean_miou(full) if mean_miou(full) else None
-    storage.replace("final/metrics.json", _to_json({**final, "share_of_full_score": share}))
+    storage.replace(ResultDir("final").metrics, _to_json({**final, "share_of_full_score": share}))

@@ -8,16 +8,18 @@ from collections.abc import Iterator
 from ray_al.core.config import FinalConfig, RunConfig
 from ray_al.core.errors import ConfigError
 from ray_al.core.making import check_new
+from ray_al.core.run_dir import RunDir
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
 from ray_al.driver.budget import check_budget, total_amount
 from ray_al.driver.create import begin_run, resolve_batch_size
 from ray_al.driver.decide import budget_to_measure
 from ray_al.driver.lease import Lease
-from ray_al.driver.pool import MANIFEST, read_table
+from ray_al.driver.pool import read_table
 from ray_al.ledger import RUN, Event, Journal, fold
-from ray_al.ledger.config import CONFIG, config_facts, read_config
+from ray_al.ledger.config import config_facts, read_config
 from ray_al.ledger.events import file_refs, is_superseded
+from ray_al.ledger.records import CycleTrained, ModelMeasured, ModelsMeasured
 from ray_al.score.functions import find_acquisition
 
 
@@ -97,20 +99,21 @@ def fork_run(source: str, config: RunConfig, out: str) -> str:
     theirs = read_config(origin, events)
     config = _resolved_like(theirs, config, num_classes=len(shared[0].data["class_names"]))
     created = dict(shared[0].data)
-    later = next((event.data for event in shared if event.kind == "regions_computed"), None)
-    pool = {**created, "num_regions": later["num_regions"]} if later else created
+    state = fold(shared)
+    pool = state.created.sizes
     amount = total_amount(config.budget, pool)
-    manifest = read_table(
-        origin, FileRef.from_dict(later["manifest"] if later else created["manifest"])
-    )
-    check_budget(config, pool, manifest, len(created["class_names"]))
+    manifest = read_table(origin, state.created.manifest)
+    check_budget(config, pool, manifest, len(state.created.class_names))
     config_yaml = config.to_yaml()
     created.update(
         name=config.name, unit=config.budget.unit.kind, amount=amount, **config_facts(config_yaml)
     )
     manifest_bytes = origin.read_ref(FileRef.from_dict(created["manifest"]))
     journal = begin_run(
-        storage, out, {CONFIG: config_yaml.encode(), MANIFEST: manifest_bytes}, created
+        storage,
+        out,
+        {RunDir.CONFIG: config_yaml.encode(), RunDir.MANIFEST: manifest_bytes},
+        created,
     )
     with Lease(storage).acquire():
         for event in shared[1:]:
@@ -140,7 +143,8 @@ def _copy_measured(
     ):
         return
     for event in source:
-        if event.kind in ("model_measured", "models_measured") and event.data["cycle"] == 0:
+        record = event.record
+        if isinstance(record, ModelMeasured | ModelsMeasured) and record.cycle == 0:
             journal.append(
                 event.kind,
                 {**event.data, "budget": budget} if event.kind == "models_measured" else event.data,
@@ -195,5 +199,5 @@ def _until_trained(events: list[Event]) -> Iterator[Event]:
     """Yield the events up to and including the training of cycle 0's model."""
     for event in events:
         yield event
-        if event.kind == "cycle_trained" and event.data["cycle"] == 0:
+        if isinstance(event.record, CycleTrained) and event.record.cycle == 0:
             return

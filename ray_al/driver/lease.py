@@ -12,9 +12,10 @@ from typing import Any
 
 from ray_al.core.errors import RunHeldError, StorageError
 from ray_al.core.process import is_running, this_process
+from ray_al.core.run_dir import RunDir
 from ray_al.core.storage import Storage
 
-NAME = "lease.json"
+NAME = RunDir.LEASE
 HEARTBEAT_S = 5.0
 STALE_S = 20.0
 """How long a heartbeat of another machine is watched before its process counts as dead."""

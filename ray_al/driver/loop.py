@@ -22,7 +22,7 @@ from ray_al.driver.status import StatusFile
 from ray_al.driver.track import CurveLogger
 from ray_al.ledger import Journal, State, fold
 from ray_al.ledger.config import read_config
-from ray_al.report.build import write_curve
+from ray_al.report.rows import write_curve
 
 
 @dataclass(frozen=True)

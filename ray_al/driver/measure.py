@@ -8,8 +8,9 @@ import numpy as np
 
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import DivergedError
+from ray_al.core.run_dir import CycleDir
 from ray_al.core.seeding import seed_of
-from ray_al.core.types import FileRef, TrainPlan, TrainResult, cycle_folder
+from ray_al.core.types import TrainPlan, TrainResult
 from ray_al.datasets import Dataset
 from ray_al.driver import decide as actions
 from ray_al.driver.context import Context, Done
@@ -34,9 +35,9 @@ def measure(context: Context, action: actions.Measure, trainer: Trainer) -> Done
             context.append("model_measured", _measure_one(context, cycle, repeat, trainer))
     budget = actions.budget_to_measure(context.state, context.config, cycle)
     assert budget is not None
-    done = [data for _, data in sorted(context.state.repeats[cycle].items())]
-    seconds = sum(data["train_seconds"] + data["evaluate_seconds"] for data in done)
-    scores = summary([data["metrics"]["val"]["miou"] for data in done])
+    done = context.state.repeats_of(cycle)
+    seconds = sum(model.train_seconds + model.evaluate_seconds for model in done)
+    scores = summary([model.val.miou for model in done])
     return "models_measured", {"cycle": cycle, "budget": budget, **scores, "seconds": seconds}
 
 
@@ -86,7 +87,7 @@ def _measure_one(context: Context, cycle: int, repeat: int, trainer: Trainer) ->
         )
     except DivergedError as error:
         raise _with_remedy(error, context, repeat) from None
-    context.storage.remove(_folder(cycle, repeat))
+    context.storage.remove(CycleDir(cycle).measuring(repeat).folder)
     return {
         "cycle": cycle,
         "repeat": repeat,
@@ -118,23 +119,19 @@ def measured_facts(result: TrainResult) -> dict[str, Any]:
     }
 
 
-def _folder(cycle: int, repeat: int) -> str:
-    return f"{cycle_folder(cycle)}/measured-{repeat}"
-
-
 def _plan(context: Context, cycle: int, repeat: int) -> TrainPlan:
-    config, state, folder = context.config, context.state, _folder(cycle, repeat)
-    model = FileRef.from_dict(state.trained[cycle]["files"]["model.pt"])
+    config, state = context.config, context.state
+    folder = CycleDir(cycle).measuring(repeat)
     return TrainPlan(
         cycle=cycle,
         attempt=state.term,
         seed=repeat_seed(config, repeat),
         label_parts=state.label_parts,
         left_out=left_out_images(context),
-        output=f"{folder}/checkpoint",
-        progress=f"{folder}/progress.pt",
+        output=folder.checkpoint,
+        progress=folder.progress,
         splits=measured_splits(context.dataset),
         recipe=config.final.recipe,
         keeps_model=False,
-        sieve=model if config.label.sieves else None,
+        sieve=state.trained[cycle].model if config.label.sieves else None,
     )

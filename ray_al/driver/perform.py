@@ -17,8 +17,8 @@ from ray_al.core.errors import RayALError
 from ray_al.core.families.annotators import Asked, Labels, Name
 from ray_al.core.families.labels import Classes
 from ray_al.core.families.units import Received
+from ray_al.core.run_dir import CycleDir
 from ray_al.core.storage import Storage
-from ray_al.core.types import FileRef, cycle_folder
 from ray_al.datasets.images import read_pool_image
 from ray_al.driver import choose, embedding, measure, scoring, training
 from ray_al.driver import decide as actions
@@ -205,7 +205,7 @@ def _asked(
 def _new_folder(context: Context, query: Query) -> str:
     """Return the folder for the tasks of a query; a cycle may have several queries."""
     number = sum(other.cycle == query.cycle for other in context.state.queries)
-    return f"{cycle_folder(query.cycle + 1)}/tasks" + (f"-{number}" if number > 1 else "")
+    return CycleDir(query.cycle + 1).tasks(number)
 
 
 def _names(rows: Iterable[Mapping[str, Any]]) -> Set[Name]:
@@ -239,9 +239,9 @@ def _proposer(
 
     @functools.cache
     def predictor() -> Callable[[int], np.ndarray]:
-        weights = context.storage.read_ref(
-            FileRef.from_dict(context.state.trained[cycle]["files"]["model.pt"])
-        )
+        # Imports torch, which a run without people does not need here.
+
+        weights = context.storage.read_ref(context.state.trained[cycle].model)
         predict = Predictor(context.config, context.dataset.num_classes, weights)
         return lambda index: predict(read(index))
 
@@ -269,7 +269,7 @@ def _received(
     context: Context, query: Query, labels: Labels, table: pa.Table, seconds: float
 ) -> Done:
     """Write the labels, and return the event that records them and what they cost."""
-    before = {(row["image_id"], row["region"]) for row in context.state.refused}
+    before = {refusal.name for refusal in context.state.refused}
     rows = {
         (row["image_id"], row["region"]): row
         for row in table.select(["image_id", "region", "cost", "num_pixels"]).to_pylist()
@@ -284,8 +284,7 @@ def _received(
     )
     _check_cost(query, cost, unit.name)
     if given:
-        part = f"part-{len(context.state.label_parts):05d}.parquet"
-        name = f"{cycle_folder(query.cycle + 1)}/labels/{part}"
+        name = CycleDir(query.cycle + 1).labels(len(context.state.label_parts))
         ref = context.storage.put(name, table_bytes(labels.table), attempt=context.state.term)
         context.pool.label(labels.table)
     return "labels_received", {

@@ -23,7 +23,6 @@ from ray_al.datasets.manifest import absolute_places
 from ray_al.ledger import State
 from ray_al.regions.maps import MapPart
 
-MANIFEST = "manifest.parquet"
 IMAGES_AT_A_TIME = 1 << 16
 
 
@@ -63,7 +62,7 @@ class Pool:
         self.storage, self.state, self.config = storage, state, config
         self.kind, self.is_sparse = config.regions, config.regions.is_sparse
         self.manifest = absolute_places(
-            read_table(storage, FileRef.from_dict(state.created["manifest"])),
+            read_table(storage, state.created.manifest),
             data_root(config.data),
         )
         self.num_regions = self.manifest.column("num_regions").to_numpy()

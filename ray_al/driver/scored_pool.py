@@ -39,7 +39,9 @@ class ScoredCycle:
     def moment(self) -> Moment:
         """Return when the query is chosen."""
         context = self.context
-        cycles = num_queries(context.config.budget, context.state.created, context.state.amount)
+        cycles = num_queries(
+            context.config.budget, context.state.created.sizes, context.state.amount
+        )
         return Moment(seed=context.config.seed, cycle=self.cycle, num_cycles=cycles)
 
     @property
@@ -193,6 +195,7 @@ def _read_part(context: Context, ref: FileRef, cycle: int) -> pa.Table:
 
 
 def _val_iou(context: Context, cycle: int) -> np.ndarray:
-    metrics = context.state.trained.get(cycle, {}).get("metrics", {}).get("val")
-    values = metrics["iou"] if metrics else [None] * context.dataset.num_classes
+    known = context.state.trained.get(cycle)
+    metrics = known.metrics.get("val") if known else None
+    values = metrics.iou if metrics else [None] * context.dataset.num_classes
     return np.array([np.nan if value is None else value for value in values], dtype=np.float64)

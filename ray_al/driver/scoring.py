@@ -9,19 +9,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ray_al.core.errors import Interrupted
+from ray_al.core.run_dir import CycleDir, RunDir
 from ray_al.core.seeding import seed_of, uniform_of
 from ray_al.core.strategy import LazyConfig
-from ray_al.core.types import FileRef, cycle_folder
 from ray_al.datasets.manifest import relative_places
 from ray_al.driver import decide as actions
 from ray_al.driver.budget import check_budget, total_amount
 from ray_al.driver.choose import choose_best
 from ray_al.driver.context import Context, Done
 from ray_al.driver.costs import query_amount
-from ray_al.driver.pool import MANIFEST, read_table, shard_numbers, table_bytes
+from ray_al.driver.pool import read_table, shard_numbers, table_bytes
 from ray_al.driver.quarantine import NO_REGIONS
 from ray_al.driver.scored_pool import candidates_of
 from ray_al.driver.training import score_weights
+from ray_al.ledger.records import PoolScored
 from ray_al.score.runner import run_shards
 from ray_al.score.shards import ShardResult, ShardTask, Work, make_tasks
 from ray_al.select.lazy import estimate_recall, last_scores, pick_images
@@ -44,7 +45,7 @@ def segment(context: Context, action: actions.Segment) -> Done:
         images=~pool.broken,
         regions_of=lambda start, stop: b"",
         done=set(context.state.map_parts),
-        output="maps",
+        output=RunDir.MAPS,
     )
     run_tasks(context, tasks, "segment", "images_segmented", {})
     counts = np.zeros(len(pool.manifest), dtype=np.int32)
@@ -58,8 +59,8 @@ def segment(context: Context, action: actions.Segment) -> Done:
         pa.array(counts, pa.int32()),
     )
     stored = relative_places(manifest, context.dataset.root)
-    ref = context.storage.put(f"maps/{MANIFEST}", table_bytes(stored), attempt=context.state.term)
-    created = {**context.state.created, "num_regions": int(counts.sum())}
+    ref = context.storage.put(RunDir.MAPS_MANIFEST, table_bytes(stored), attempt=context.state.term)
+    created = {**context.state.created.sizes, "num_regions": int(counts.sum())}
     amount = total_amount(context.config.budget, created)
     check_budget(context.config, created, manifest, context.dataset.num_classes)
     return "regions_computed", {
@@ -86,21 +87,19 @@ def score(context: Context, action: actions.Score) -> Done:
         images=images,
         regions_of=pool.shard_regions,
         done=set(state.scores.get(cycle, {})),
-        output=f"{cycle_folder(cycle)}/scores",
+        output=CycleDir(cycle).scores,
         first_shard=_num_shards(context) if action.rest else 0,
     )
     facts = run_tasks(context, tasks, "score", "shards_scored", {"cycle": cycle})
-    before: Mapping[str, Any] = state.scored.get(
-        cycle, {"num_images": 0, "seconds": 0.0, "work_seconds": 0.0}
-    )
-    event = {
+    before = state.scored.get(cycle, PoolScored(cycle=cycle, num_images=0, seconds=0.0))
+    event: dict[str, Any] = {
         "cycle": cycle,
-        "num_images": before["num_images"] + facts["num_images"],
-        "seconds": before["seconds"] + time.monotonic() - start,
-        "work_seconds": before["work_seconds"] + facts["work_seconds"],
+        "num_images": before.num_images + facts["num_images"],
+        "seconds": before.seconds + time.monotonic() - start,
+        "work_seconds": before.work_seconds + facts["work_seconds"],
     }
     if lazy:
-        recall = before.get("recall")
+        recall = before.recall
         if not action.rest:
             best = choose_best(context, cycle, query_amount(context, cycle))
             chosen = best.column("image_index").to_numpy()
@@ -127,7 +126,7 @@ def extract(context: Context, action: actions.Extract) -> Done:
             wanted, int(pool.offsets[first]), int(pool.offsets[last])
         ),
         done=set(context.state.features.get(cycle, {})),
-        output=f"{cycle_folder(cycle)}/features",
+        output=CycleDir(cycle).features,
     )
     facts = run_tasks(context, tasks, "features", "shards_extracted", {"cycle": cycle})
     return "features_extracted", {
@@ -178,7 +177,7 @@ def _tasks(
             cycle=cycle,
             seed=context.config.seed,
             run_uri=context.storage.root,
-            manifest=FileRef.from_dict(state.created["manifest"]),
+            manifest=state.created.manifest,
             weights=score_weights(context, cycle) if work != "maps" else (),
             maps=state.map_parts if context.pool.kind.needs_maps and work != "maps" else None,
             attempt=state.term,
@@ -302,7 +301,7 @@ def _pick(context: Context, cycle: int, lazy: LazyConfig, left: np.ndarray) -> N
     rows = np.flatnonzero(picked | check)
     table = pa.table({"image_index": pa.array(rows, pa.int64()), "check": pa.array(check[rows])})
     ref = context.storage.put(
-        f"{cycle_folder(cycle)}/picked.parquet", table_bytes(table), attempt=context.state.term
+        CycleDir(cycle).picked, table_bytes(table), attempt=context.state.term
     )
     context.append(
         "images_picked",

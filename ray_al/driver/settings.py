@@ -8,8 +8,8 @@ from ray_al.core.config import RunConfig, apply_setting, parse_config, parse_ove
 from ray_al.core.errors import ConfigError
 from ray_al.core.model import WEIGHTS
 from ray_al.core.reading import read_digest
+from ray_al.core.run_dir import RunDir
 from ray_al.core.storage import Storage
-from ray_al.core.types import FileRef
 from ray_al.datasets import Dataset, check_start, open_dataset
 from ray_al.datasets.manifest import build_manifest
 from ray_al.driver.budget import check_final_budgets
@@ -19,7 +19,6 @@ from ray_al.driver.lease import Lease
 from ray_al.driver.pool import read_table
 from ray_al.ledger import Event, Journal, State, fold
 from ray_al.ledger.config import (
-    CONFIG,
     MISSING,
     config_facts,
     differences,
@@ -92,8 +91,9 @@ def _recorded_value(value: object) -> object:
 def settle_config(storage: Storage, events: Sequence[Event]) -> None:
     """Write the `config.yaml` that an earlier session recorded but did not write."""
     records = recorded(events)
-    if is_left_behind(storage, records):
-        storage.replace(CONFIG, records[-1]["config_yaml"].encode())
+    text = records[-1].config_yaml
+    if text is not None and is_left_behind(storage, records):
+        storage.replace(RunDir.CONFIG, text.encode())
 
 
 def changed_config(
@@ -109,7 +109,7 @@ def changed_config(
     for override in overrides:
         keys, value = parse_override(override)
         apply_setting(values, ".".join(keys), value, folder=os.getcwd())
-    after = parse_config(values, source=storage.uri(CONFIG))
+    after = parse_config(values, source=storage.uri(RunDir.CONFIG))
     changed = [key for key, _, _ in _changes(before, after)]
     for key in changed:
         _check_key(key, before, after)
@@ -149,17 +149,17 @@ def _check_key(key: str, before: RunConfig, after: RunConfig) -> None:
 
 def _check_final(config: RunConfig, state: State) -> None:
     """Refuse a final training that cannot work, or budgets beyond the run's own."""
-    num_classes = len(state.created["class_names"])
+    num_classes = len(state.created.class_names)
     check_class_weights(
         config.with_recipe(config.final.recipe).train, num_classes, key="final.train"
     )
     if state.amount:  # unknown until the regions are computed
-        check_final_budgets(config, state.created, state.amount)
+        check_final_budgets(config, state.created.sizes, state.amount)
 
 
 def _check_weights(config: RunConfig, state: State) -> None:
     """Refuse a file of weights that is missing, or differs from the one that the run recorded."""
-    uri, known = config.model.weights, state.created.get("weights_sha256")
+    uri, known = config.model.weights, state.created.weights_sha256
     digest = read_digest(uri, key="--set model.weights")
     if known is not None and digest != known:
         raise ConfigError(
@@ -171,7 +171,7 @@ def _check_weights(config: RunConfig, state: State) -> None:
 def _check_moved_data(storage: Storage, config: RunConfig, state: State) -> None:
     """Refuse a new place that does not have the same images, or no usable validation set."""
     dataset, place = open_dataset(config.data), f"--set data.root={config.data.root}"
-    names, known = list(dataset.class_names), list(state.created["class_names"])
+    names, known = list(dataset.class_names), list(state.created.class_names)
     if names != known:
         raise ConfigError(
             f"{place}: its classes are {names}, the run's {known}; give the run's own data"
@@ -180,7 +180,7 @@ def _check_moved_data(storage: Storage, config: RunConfig, state: State) -> None
     check_validation(dataset, state, config)
     pool = read_table(
         storage,
-        FileRef.from_dict(state.created["manifest"]),
+        state.created.manifest,
         ["image_id", "mask_uri", "height", "width"],
     ).to_pylist()
     known_rows = {row["image_id"]: row for row in pool if row["image_id"] not in state.quarantined}

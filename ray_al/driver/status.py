@@ -8,15 +8,16 @@ import datetime
 import json
 import logging
 import time
+from dataclasses import asdict
 from typing import Any
 
 from ray_al.core.errors import StorageError
 from ray_al.core.notes import read_note
+from ray_al.core.run_dir import RunDir
 from ray_al.core.storage import Storage
 from ray_al.ledger import Journal, State, fold
 from ray_al.report.left_out import labels_left_out
 
-NAME = "status.json"
 INTERVAL_S = 0.5
 
 logger = logging.getLogger(__name__)
@@ -51,10 +52,10 @@ class StatusFile:
             "updated_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         }
         try:
-            self.storage.replace(NAME, json.dumps(values).encode())
+            self.storage.replace(RunDir.STATUS, json.dumps(values).encode())
         except (StorageError, OSError) as error:
             if not self._failing:
-                logger.warning("%s: not written: %s", self.storage.uri(NAME), error)
+                logger.warning("%s: not written: %s", self.storage.uri(RunDir.STATUS), error)
             self._failing = True
         else:
             self._failing = False
@@ -66,7 +67,7 @@ def read_live(storage: Storage) -> dict[str, Any]:
     Returns:
         `stage`, `cycle`, `done`, `total`, `seconds_left`, `updated_at` and maybe `waiting`.
     """
-    values = read_note(storage, NAME)
+    values = read_note(storage, RunDir.STATUS)
     kinds: dict[str, Any] = {
         "stage": str,
         "cycle": int,
@@ -131,7 +132,13 @@ def last_measured(state: State) -> dict[str, Any] | None:
     if not state.measured:
         return None
     data = state.measured[max(state.measured)]
-    return {key: data[key] for key in ("cycle", "budget", "mious", "miou", "spread")}
+    return {
+        "cycle": data.cycle,
+        "budget": data.budget,
+        "mious": list(data.mious),
+        "miou": data.miou,
+        "spread": data.spread,
+    }
 
 
 def measured_line(facts: dict[str, Any]) -> str | None:
@@ -156,13 +163,13 @@ def read_status(storage: Storage) -> dict[str, Any]:
     """Return the facts that `ray-al status --json` prints."""
     state = fold(Journal(storage).events)
     live = read_live(storage)
-    last = state.trained.get(max((cycle for cycle in state.trained if cycle >= 0), default=-2), {})
+    last = state.last_trained
     waiting = (
         bool(state.queries) and not state.queries[-1].closed and state.queries[-1].tasks is not None
     )
     stage = "finished" if state.finished else live.get("stage", "created")
     return {
-        "run": state.created["name"],
+        "run": state.created.name,
         "stage": stage,
         "cycle": state.cycle,
         "done": live.get("done", 0) if not state.finished else 0,
@@ -170,20 +177,20 @@ def read_status(storage: Storage) -> dict[str, Any]:
         "waiting": live.get("waiting", "") if not state.finished else "",
         "seconds_left": live.get("seconds_left") if not state.finished else None,
         "budget": {
-            "unit": state.created["unit"],
+            "unit": state.created.unit,
             "amount": state.amount,
             "spent": state.spent,
             "reserved": state.reserved,
         },
-        "miou": last["metrics"]["val"]["miou"] if last.get("metrics") else None,
+        "miou": last.val.miou if last else None,
         "measured": last_measured(state),
         "labelled_regions": state.labelled_regions,
         "quarantined": len(state.quarantined),
         "quarantine": dict(state.quarantined),
         "left_out": labels_left_out(storage, state),
         "restored": [image_id for image_id, term in state.restored.items() if term == state.term],
-        "num_images": state.created["num_images"],
-        "refused": list(state.refused),
+        "num_images": state.created.num_images,
+        "refused": [asdict(refusal) for refusal in state.refused],
         "unlabelled_classes": state.unlabelled_classes,
         "tasks": storage.uri(state.queries[-1].tasks or "") if waiting else None,
         "finished": state.finished,

@@ -10,13 +10,13 @@ from ray_al.core.config import RunConfig
 from ray_al.core.errors import ConfigError, StorageError
 from ray_al.core.families.trackers import TrackedRun, Tracker
 from ray_al.core.notes import read_note
+from ray_al.core.run_dir import RunDir
 from ray_al.core.storage import Storage
 from ray_al.ledger import State
-from ray_al.report.build import curve_rows
 from ray_al.report.curve import MEASURED_COLUMNS
+from ray_al.report.rows import curve_rows
 
 logger = logging.getLogger(__name__)
-NAME = "tracking.json"
 
 
 def check_tracking(config: RunConfig) -> None:
@@ -45,7 +45,7 @@ class CurveLogger:
         self.storage, self.config = storage, config
         self.memory: dict[str, dict[str, Any]] = {
             kind: memory
-            for kind, memory in read_note(storage, NAME).items()
+            for kind, memory in read_note(storage, RunDir.TRACKING).items()
             if memory and _is_memory(memory)
         }
         """The memory of each kind of tracker: the cycles that it has logged."""
@@ -82,11 +82,11 @@ class CurveLogger:
                 "tracking.%s: cycle %s was not logged: %s", tracker.kind, rows[0]["cycle"], error
             )
         try:
-            self.storage.replace(NAME, json.dumps(self.memory).encode())
+            self.storage.replace(RunDir.TRACKING, json.dumps(self.memory).encode())
         except (StorageError, OSError) as error:
             logger.warning(
                 "%s: not written; what was logged may be logged again: %s",
-                self.storage.uri(NAME),
+                self.storage.uri(RunDir.TRACKING),
                 error,
             )
 

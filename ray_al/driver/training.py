@@ -1,12 +1,13 @@
 """Train the model of a cycle, or another member of its ensemble."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ray_al.core.errors import BrokenImagesError, RayALError
+from ray_al.core.run_dir import MODEL, OPTIMIZER, PREVIEW, SNAPSHOT, CycleDir
 from ray_al.core.seeding import seed_of
 from ray_al.core.shares import exact
 from ray_al.core.types import (
@@ -16,16 +17,16 @@ from ray_al.core.types import (
     Recipe,
     TrainPlan,
     TrainResult,
-    cycle_folder,
 )
 from ray_al.driver import decide as actions
 from ray_al.driver.context import Context, Done
 from ray_al.driver.pool import read_table
+from ray_al.ledger import State
 from ray_al.report.left_out import labels_left_out
 from ray_al.score.functions import find_acquisition
 from ray_al.train.trainer import Trainer
 
-KEPT = ("preview.npz",)
+KEPT = (PREVIEW,)
 """Files of old checkpoints that are kept because the report shows them."""
 
 
@@ -151,7 +152,7 @@ def is_untrained(context: Context, cycle: int) -> bool:
 def _plan(context: Context, cycle: int, member: int) -> TrainPlan:
     state, settings = context.state, context.config.train
     previous = _previous_files(context, cycle, member) if settings.policy != "reset" else {}
-    folder = cycle_folder(cycle) + (f"/member-{member}" if member else "")
+    folder = CycleDir(cycle).training(member)
     passes = context.config.strategy_at(cycle).passes
     trained_before = bool(previous) and not is_untrained(context, cycle - 1)
     snapshots = passes.num_snapshots if uses_passes(context, cycle) else 0
@@ -161,12 +162,10 @@ def _plan(context: Context, cycle: int, member: int) -> TrainPlan:
         seed=seed_of("member", context.config.seed, member) if member else context.config.seed,
         label_parts=state.label_parts,
         left_out=left_out_images(context),
-        output=f"{folder}/checkpoint",
-        progress=f"{folder}/progress.pt",
-        init=FileRef.from_dict(previous["model.pt"]) if "model.pt" in previous else None,
-        init_optimizer=FileRef.from_dict(previous["optimizer.pt"])
-        if "optimizer.pt" in previous and settings.policy == "continue"
-        else None,
+        output=folder.checkpoint,
+        progress=folder.progress,
+        init=previous.get(MODEL),
+        init_optimizer=previous.get(OPTIMIZER) if settings.policy == "continue" else None,
         preview_images=_preview_images(context) if cycle > START_CYCLE and not member else (),
         extra_epochs=settings.extra_epochs if _is_extra(context, cycle) else None,
         splits=() if member else ("val",),
@@ -184,7 +183,7 @@ def _sieve(context: Context, cycle: int) -> FileRef | None:
     known = context.state.trained.get(cycle - 1)
     if not context.config.label.sieves or known is None or is_untrained(context, cycle - 1):
         return None
-    return FileRef.from_dict(known["files"]["model.pt"])
+    return known.model
 
 
 def uses_passes(context: Context, cycle: int) -> bool:
@@ -192,26 +191,23 @@ def uses_passes(context: Context, cycle: int) -> bool:
     return find_acquisition(context.config.strategy_at(cycle).score).inputs == "passes"
 
 
-def _previous_files(context: Context, cycle: int, member: int) -> Any:
-    known = (
-        context.state.members.get(cycle - 1, {}).get(member, {})
-        if member
-        else context.state.trained.get(cycle - 1, {})
-    )
-    return known.get("files", {})
+def _previous_files(context: Context, cycle: int, member: int) -> Mapping[str, FileRef]:
+    state = context.state
+    if member:
+        before = state.members.get(cycle - 1, {}).get(member)
+        return before.files if before else {}
+    known = state.trained.get(cycle - 1)
+    return known.files if known else {}
 
 
 def score_weights(context: Context, cycle: int) -> tuple[FileRef, ...]:
     """Return the models that score in `cycle`, snapshots and members included; may be empty."""
     if cycle not in context.state.trained:
         return ()
-    files = context.state.trained[cycle]["files"]
-    names = ["model.pt", *sorted(name for name in files if name.startswith("snapshot-"))]
-    members = [
-        data["files"]["model.pt"]
-        for _, data in sorted(context.state.members.get(cycle, {}).items())
-    ]
-    return tuple(FileRef.from_dict(ref) for ref in [*(files[name] for name in names), *members])
+    files = context.state.trained[cycle].files
+    names = [MODEL, *sorted(name for name in files if name.startswith(SNAPSHOT))]
+    members = (member.model for member in context.state.members_of(cycle))
+    return (*(files[name] for name in names), *members)
 
 
 def _preview_images(context: Context) -> tuple[ImageFile, ...]:
@@ -244,7 +240,8 @@ def _is_extra(context: Context, cycle: int) -> bool:
     every, state = context.config.train.extra_every, context.state
     if every is None or cycle <= START_CYCLE:
         return False
-    before = state.trained.get(cycle - 1, {}).get("labelled", {}).get("cost", 0)
+    known = state.trained.get(cycle - 1)
+    before = known.labelled.cost if known else 0
     part = exact(every) * state.amount
     has_passed: bool = state.spent // part > before // part
     return has_passed
@@ -258,17 +255,15 @@ def drop_old_checkpoints(context: Context, cycle: int) -> None:
     one. Checking all cycles each time would take quadratic time.
     """
     last = cycle - context.config.cluster.keep_checkpoints
-    for known in (context.state.trained, *_by_member(context)):
-        for old, data in known.items():
-            if last - 1 <= old <= last:
-                for name, ref in data["files"].items():
-                    if name not in KEPT:
-                        context.storage.remove(ref["path"])
+    for old in (last - 1, last):
+        for files in _files_of(context.state, old):
+            for name, ref in files.items():
+                if name not in KEPT:
+                    context.storage.remove(ref.path)
 
 
-def _by_member(context: Context) -> list[dict[int, Any]]:
-    return [
-        {cycle: data}
-        for cycle, members in context.state.members.items()
-        for data in members.values()
-    ]
+def _files_of(state: State, cycle: int) -> list[Mapping[str, FileRef]]:
+    """Return the checkpoints of a cycle: its model's, and those of its ensemble."""
+    model = state.trained.get(cycle)
+    members = [member.files for member in state.members_of(cycle)]
+    return [model.files, *members] if model else members

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,24 @@ import pyarrow as pa
 from ray_al.core.arrays import is_among
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import ConfigError, StorageError, VerifyError
+from ray_al.core.run_dir import RunDir
 from ray_al.core.storage import Storage
-from ray_al.core.types import FileRef
 from ray_al.driver.measure import summary
 from ray_al.driver.pool import Pool, read_table
 from ray_al.ledger import Event, Journal, State, fold
-from ray_al.ledger.config import CONFIG, config_facts, read_config
+from ray_al.ledger.config import config_facts, read_config
 from ray_al.ledger.events import file_refs, is_superseded
+from ray_al.ledger.records import (
+    ConfigChanged,
+    CycleTrained,
+    ImagesQuarantined,
+    ImagesRestored,
+    LeftOut,
+    ModelMeasured,
+    ModelsMeasured,
+    QuerySelected,
+    RunCreated,
+)
 from ray_al.report.left_out import labels_left_out
 from ray_al.score.functions import find_acquisition
 
@@ -49,7 +61,8 @@ def verify(run_uri: str) -> dict[str, Any]:
 def _check_event_files(storage: Storage, event: Event, events: list[Event]) -> int:
     """Read the files of an event, compare their digests, and return their number."""
     num_files = 0
-    text = event.data.get("config_yaml")
+    record = event.record
+    text = record.config_yaml if isinstance(record, RunCreated | ConfigChanged) else None
     if text is not None and config_facts(text)["config"] != event.data["config"]:
         raise VerifyError(
             f"journal event {event.sequence} ({event.kind}): its configuration is not the one that "
@@ -57,8 +70,8 @@ def _check_event_files(storage: Storage, event: Event, events: list[Event]) -> i
         )
     for ref in file_refs(event.data):
         # Later events may have changed the configuration; `read_config` compares it with the last.
-        if ref.path == CONFIG:
-            storage.read(CONFIG)
+        if ref.path == RunDir.CONFIG:
+            storage.read(RunDir.CONFIG)
             num_files += 1
             continue
         if is_superseded(event, events) and not storage.exists(ref.path):
@@ -76,7 +89,7 @@ def _check_budget(events: list[Event]) -> State:
         if state.spent + state.reserved > state.amount or min(state.spent, state.reserved) < 0:
             raise VerifyError(
                 f"journal event {event.sequence} ({event.kind}): spent {state.spent} + reserved "
-                f"{state.reserved} of a budget of {state.amount} {state.created['unit']}"
+                f"{state.reserved} of a budget of {state.amount} {state.created.unit}"
             )
     return state
 
@@ -89,26 +102,23 @@ def _check_quarantine(storage: Storage, events: list[Event]) -> None:
     state = State()
     for event in events:
         where = f"journal event {event.sequence} ({event.kind})"
-        if event.kind == "images_restored" and (
-            unknown := sorted(set(event.data["images"]) - state.quarantined.keys())
+        record = event.record
+        if isinstance(record, ImagesRestored) and (
+            unknown := sorted(set(record.images) - state.quarantined.keys())
         ):
             raise VerifyError(f"{where}: {unknown[0]} comes back, and was not quarantined")
-        if event.kind == "query_selected" and state.quarantined:
-            names = (
-                read_table(storage, FileRef.from_dict(event.data["query"]), ["image_id"])
-                .column("image_id")
-                .to_pylist()
-            )
+        if isinstance(record, QuerySelected) and state.quarantined:
+            names = read_table(storage, record.query, ["image_id"]).column("image_id").to_pylist()
             if chosen := sorted(state.quarantined.keys() & set(names)):
                 raise VerifyError(f"{where}: {chosen[0]} is chosen, and was quarantined before")
         # Earlier versions did not write `left_out`.
-        if event.kind in ("cycle_trained", "model_measured") and "left_out" in event.data:
+        if isinstance(record, CycleTrained | ModelMeasured) and record.left_out is not None:
             lost = labels_left_out(storage, state)
-            expected = {"images": len(lost), "regions": sum(lost.values())}
-            if event.data["left_out"] != expected:
+            expected = LeftOut(images=len(lost), regions=sum(lost.values()))
+            if record.left_out != expected:
                 raise VerifyError(
-                    f"{where}: left out {event.data['left_out']}, "
-                    f"labels of quarantined images are {expected}"
+                    f"{where}: left out {asdict(record.left_out)}, labels of quarantined images "
+                    f"are {asdict(expected)}"
                 )
         state = fold([event], state)
 
@@ -117,18 +127,19 @@ def _check_measured(events: list[Event]) -> None:
     """Check that summaries follow from the measured models, at budgets within the run's."""
     state = State()
     for event in events:
-        if event.kind == "models_measured":
+        record = event.record
+        if isinstance(record, ModelsMeasured):
             where = f"journal event {event.sequence} ({event.kind})"
             expected = {
-                key: value for key, value in summary(event.data["mious"]).items() if key != "mious"
+                key: value for key, value in summary(record.mious).items() if key != "mious"
             }
-            if not all(_is_close(event.data[key], expected[key]) for key in ("miou", "spread")):
-                recorded = {key: event.data[key] for key in ("miou", "spread")}
+            recorded = {"miou": record.miou, "spread": record.spread}
+            if not all(_is_close(recorded[key], expected[key]) for key in recorded):
                 raise VerifyError(f"{where}: says {recorded}, of its models follows {expected}")
-            if not 0 < event.data["budget"] <= state.amount:
+            if not 0 < record.budget <= state.amount:
                 raise VerifyError(
-                    f"{where}: was measured at {event.data['budget']} of a budget of "
-                    f"{state.amount} {state.created['unit']}"
+                    f"{where}: was measured at {record.budget} of a budget of "
+                    f"{state.amount} {state.created.unit}"
                 )
         state = fold([event], state)
 
@@ -220,10 +231,11 @@ def describe(event: Event) -> str:
         for key, value in event.data.items()
         if (isinstance(value, int | float | str) and key != "config_yaml") or key == "left_out"
     }
-    if event.kind == "model_measured":
-        shown["miou"] = event.data["metrics"]["val"]["miou"]
-    if event.kind in ("images_quarantined", "images_restored"):
-        shown["images"] = [
-            image if isinstance(image, str) else image["image_id"] for image in event.data["images"]
-        ]
+    record = event.record
+    if isinstance(record, ModelMeasured):
+        shown["miou"] = record.val.miou
+    if isinstance(record, ImagesQuarantined):
+        shown["images"] = [image.image_id for image in record.images]
+    if isinstance(record, ImagesRestored):
+        shown["images"] = list(record.images)
     return f"{event.sequence:5d}  {event.time}  {event.kind:20s} {json.dumps(shown)}"

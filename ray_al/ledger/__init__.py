@@ -1,7 +1,8 @@
 """The durable record of a run: events, their fold, and the journal that holds them."""
 
 from ray_al.ledger.events import Event
+from ray_al.ledger.fold import fold
 from ray_al.ledger.journal import RUN, Journal
-from ray_al.ledger.state import Query, State, fold
+from ray_al.ledger.state import NOT_CREATED, Query, State
 
-__all__ = ["RUN", "Event", "Journal", "Query", "State", "fold"]
+__all__ = ["NOT_CREATED", "RUN", "Event", "Journal", "Query", "State", "fold"]

@@ -1,69 +1,16 @@
-"""Events are facts in the past tense. One table lists them with the keys that each must have."""
+"""Events: facts in the past tense, as the journal stores them."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ray_al.core.errors import StorageError
 from ray_al.core.types import FileRef
-from ray_al.ledger.values import problem
+from ray_al.ledger.parse import Malformed, parse
+from ray_al.ledger.records import RECORDS, CycleTrained, MemberTrained, Record
 
 SCHEMA_VERSION = 1
-
-EVENTS: Mapping[str, frozenset[str]] = {
-    "run_created": frozenset(
-        {"name", "manifest", "config", "num_images", "num_regions", "num_pixels", "unit", "amount"}
-    ),
-    "config_changed": frozenset({"config", "config_yaml", "changes"}),
-    "driver_started": frozenset({"term", "host", "pid"}),
-    "images_quarantined": frozenset({"images"}),
-    "images_restored": frozenset({"images"}),
-    "images_segmented": frozenset({"parts"}),
-    "regions_computed": frozenset({"manifest", "num_regions", "amount", "seconds"}),
-    "shards_embedded": frozenset({"parts"}),
-    "pool_embedded": frozenset({"num_images", "views", "num_bytes", "seconds"}),
-    "features_outdated": frozenset({"shards"}),
-    "query_selected": frozenset({"cycle", "query", "num_regions", "num_pixels", "cost", "seconds"}),
-    "labels_requested": frozenset({"cycle", "tasks", "num_tasks"}),
-    "labels_received": frozenset(
-        {"cycle", "part", "num_regions", "num_pixels", "cost", "refused", "seconds", "term"}
-    ),
-    "cycle_filled": frozenset({"cycle"}),
-    "query_closed": frozenset({"cycle", "num_unanswered", "refunded"}),
-    "cycle_trained": frozenset(
-        {
-            "cycle",
-            "files",
-            "metrics",
-            "labelled",
-            "class_pixels",
-            "num_steps",
-            "num_images",
-            "train_seconds",
-            "evaluate_seconds",
-        }
-    ),
-    "member_trained": frozenset({"cycle", "member", "files", "num_steps", "train_seconds"}),
-    "model_measured": frozenset(
-        {
-            "cycle",
-            "repeat",
-            "metrics",
-            "num_steps",
-            "num_images",
-            "train_seconds",
-            "evaluate_seconds",
-        }
-    ),
-    "models_measured": frozenset({"cycle", "budget", "mious", "miou", "spread", "seconds"}),
-    "images_picked": frozenset({"cycle", "file", "num_picked", "num_check"}),
-    "shards_scored": frozenset({"cycle", "parts"}),
-    "pool_scored": frozenset({"cycle", "num_images", "seconds"}),
-    "shards_extracted": frozenset({"cycle", "parts"}),
-    "features_extracted": frozenset({"cycle", "num_regions", "seconds"}),
-    "run_finished": frozenset({"reason"}),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +19,10 @@ class Event:
 
     Attributes:
         time: UTC, ISO 8601.
-        writer: a random name of who appended it, so that no two appends have the same bytes; empty in journals of before.
+        data: the JSON object that the journal stores.
+        writer: a random name of the writer, so no two appends have the same bytes; empty in
+            journals of earlier versions.
+        record: the typed `data`.
     """
 
     sequence: int
@@ -81,23 +31,25 @@ class Event:
     data: Mapping[str, Any]
     schema_version: int = SCHEMA_VERSION
     writer: str = ""
+    record: Record = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.kind not in EVENTS:
+        if self.kind not in RECORDS:
             raise StorageError(
-                f"journal event {self.sequence}: unknown kind {self.kind!r}; a newer ray_al wrote it, use that version"
+                f"journal event {self.sequence}: unknown kind {self.kind!r}; a newer ray_al wrote "
+                "it, use that version"
             )
-        missing = EVENTS[self.kind] - self.data.keys()
-        if missing:
+        try:
+            record = parse(RECORDS[self.kind], self.data)
+        except Malformed as error:
             raise StorageError(
-                f"journal event {self.sequence} ({self.kind}): keys {sorted(missing)} are missing"
-            )
-        if wrong := problem(self.kind, self.data):
-            raise StorageError(
-                f"journal event {self.sequence} ({self.kind}): {wrong}; restore the file from a copy"
-            )
+                f"journal event {self.sequence} ({self.kind}): {error}; restore the file from a "
+                "copy"
+            ) from None
+        object.__setattr__(self, "record", record)
 
     def to_bytes(self) -> bytes:
+        """Return the file that the journal stores."""
         values = {
             "sequence": self.sequence,
             "kind": self.kind,
@@ -110,6 +62,14 @@ class Event:
 
     @staticmethod
     def from_bytes(data: bytes, *, source: str) -> "Event":
+        """Read a file of the journal.
+
+        Args:
+            source: how messages name the file.
+
+        Raises:
+            StorageError: the file is not an event, or its data does not fit its kind.
+        """
         try:
             values = json.loads(data)
             if not isinstance(values["data"], dict):
@@ -130,8 +90,8 @@ class Event:
             ) from None
 
 
-def file_refs(value: Any) -> Iterator[FileRef]:
-    """Every file that the data of an event names."""
+def file_refs(value: object) -> Iterator[FileRef]:
+    """Yield every file that the data of an event names."""
     if isinstance(value, dict):
         if value.keys() >= {"path", "size", "sha256"}:
             yield FileRef.from_dict(value)
@@ -144,8 +104,11 @@ def file_refs(value: Any) -> Iterator[FileRef]:
 
 
 def is_superseded(event: Event, events: Iterable[Event]) -> bool:
-    """Whether the event names a checkpoint that may be gone, as one of a later cycle is there: old ones are dropped on purpose."""
-    trained = event.kind in ("cycle_trained", "member_trained")
-    return trained and any(
-        other.kind == "cycle_trained" and other.sequence > event.sequence for other in events
+    """Return whether the event names a checkpoint that a run may have removed.
+
+    Runs remove old checkpoints on purpose once a later cycle is trained.
+    """
+    return isinstance(event.record, CycleTrained | MemberTrained) and any(
+        isinstance(other.record, CycleTrained) and other.sequence > event.sequence
+        for other in events
     )

@@ -1,4 +1,7 @@
-"""The journal: one small file an event, which appears whole or not at all and only if its number is free."""
+"""The journal: one small file per event, which appears whole or not at all.
+
+A file is created only if its number is free, so two drivers never write the same event.
+"""
 
 import datetime
 import secrets
@@ -7,17 +10,21 @@ from typing import Any
 
 from ray_al.core.errors import RunHeldError, StorageError
 from ray_al.core.making import Kind
+from ray_al.core.run_dir import RunDir
 from ray_al.core.storage import Storage
 from ray_al.ledger.events import Event
 
-FOLDER = "journal"
-
 
 class Journal:
-    """Append-only events below `journal/` of a run directory."""
+    """Append-only events below `journal/` of a run directory.
 
-    FIRST = f"{FOLDER}/{0:08d}.json"
-    """What every run has: without its first event a directory is none yet."""
+    Attributes:
+        events: all events so far, in order.
+        writer: a random name of this object, which its events carry.
+    """
+
+    FIRST = RunDir.event(0)
+    """The first event; a directory without it is not a run yet."""
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
@@ -27,19 +34,21 @@ class Journal:
     def append(self, kind: str, data: Mapping[str, Any]) -> Event:
         """Record a fact.
 
-        The file is named by its number alone: with the kind in the name, two drivers could both find "their" name free.
+        The number alone names the file: if the kind were part of the name, two drivers could both
+        find their name free.
 
         Raises:
             RunHeldError: another driver appended in the meantime; nothing was written.
+            StorageError: `data` does not fit `kind`; nothing was written.
         """
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
         event = Event(sequence=len(self.events), kind=kind, time=now, data=data, writer=self.writer)
         try:
-            self.storage.create_own(f"{FOLDER}/{event.sequence:08d}.json", event.to_bytes())
+            self.storage.create_own(RunDir.event(event.sequence), event.to_bytes())
         except FileExistsError:
             raise RunHeldError(
-                f"{self.storage.root}: another driver appended event {event.sequence} of this run; it goes on, this one stops. "
-                "Follow it with `ray-al status`"
+                f"{self.storage.root}: another driver appended event {event.sequence} of this run; "
+                "that one continues, this one stops. Follow it with `ray-al status`"
             ) from None
         self.events.append(event)
         return event
@@ -47,30 +56,33 @@ class Journal:
     def _read(self) -> list[Event]:
         names = [
             name
-            for name in self.storage.list(FOLDER)
+            for name in self.storage.list(RunDir.JOURNAL)
             if name.endswith(".json") and not name.startswith(".")
         ]
         events = []
         for sequence, name in enumerate(names):
-            source = self.storage.uri(f"{FOLDER}/{name}")
-            event = Event.from_bytes(self.storage.read(f"{FOLDER}/{name}"), source=source)
+            source = self.storage.uri(f"{RunDir.JOURNAL}/{name}")
+            event = Event.from_bytes(self.storage.read(f"{RunDir.JOURNAL}/{name}"), source=source)
             if event.sequence != sequence or not name.startswith(f"{sequence:08d}"):
                 raise StorageError(
-                    f"{source}: expected event {sequence}, found {event.sequence}; an event is missing, restore it from a copy"
+                    f"{source}: expected event {sequence}, found {event.sequence}; an event is "
+                    "missing, restore it from a copy"
                 )
             events.append(event)
         self._check_first(events)
         return events
 
     def _check_first(self, events: list[Event]) -> None:
+        """Refuse events that do not begin with the only `run_created`."""
         wrong = next(
             (event for event in events if (event.kind == "run_created") != (event.sequence == 0)),
             None,
         )
         if wrong is not None:
             raise StorageError(
-                f"{self.storage.uri(FOLDER)}: event {wrong.sequence} is {wrong.kind}, and a run begins with one run_created; "
-                "it is none, or of two runs; restore it from a copy, or delete it and run again"
+                f"{self.storage.uri(RunDir.JOURNAL)}: event {wrong.sequence} is {wrong.kind}, and "
+                "a run begins with one run_created; this directory holds no run, or events of two; "
+                "restore it from a copy, or delete it and run again"
             )
 
 

@@ -1,4 +1,4 @@
-"""`curve.csv`: a row a cycle, for scripts."""
+"""`curve.csv`: one row per cycle, for scripts."""
 
 import csv
 import io
@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 MEASURED_COLUMNS = ("final_miou", "final_spread", "measure_seconds")
-"""Of the models that were measured on a cycle's labels; empty where none were."""
+"""Columns for the models that were measured on the labels of a cycle; empty if none were."""
 
 
 def curve_columns(class_names: Sequence[str]) -> list[str]:
-    """Names of the columns, in order."""
+    """Return the names of the columns, in order."""
     labelled = [f"labelled_{unit}" for unit in ("regions", "pixels", "images", "clicks")]
     head = ["cycle", *labelled, "labelled_fraction", "cost", "miou", "pixel_accuracy"]
     tail = [
@@ -26,7 +26,7 @@ def curve_columns(class_names: Sequence[str]) -> list[str]:
 
 
 def curve_csv(rows: Sequence[Mapping[str, Any]], class_names: Sequence[str]) -> str:
-    """The rows as CSV; what is not known is an empty cell."""
+    """Return the rows as CSV; a value that is not known is an empty cell."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     columns = curve_columns(class_names)

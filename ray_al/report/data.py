@@ -1,14 +1,28 @@
-"""What a report shows."""
+"""The values that a report shows."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+
+from ray_al.ledger.records import BrokenImage, Refusal
+from ray_al.report.rows import Row
+
+Color = tuple[int, int, int]
+"""Red, green and blue, each from 0 to 255."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Frame:
-    """An image after one cycle; `outlines` are (SVG path in a 1 x 1 box, cycle in which the region was labelled)."""
+    """An image after one cycle.
+
+    Attributes:
+        photo: uint8 (H, W, 3).
+        prediction: class ids, uint8 (H, W).
+        entropy: in nats, float32 (H, W).
+        labels: class ids, uint8 (H, W); 255 for no label.
+        outlines: SVG path of each labelled region in a 1 x 1 box, and the cycle that labelled it.
+    """
 
     cycle: int
     photo: np.ndarray
@@ -20,28 +34,66 @@ class Frame:
 
 @dataclass(frozen=True, kw_only=True)
 class ImagePanel:
+    """An image that the report follows."""
+
     image_id: str
     frames: list[Frame]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Budget:
+    """The budget, in its unit."""
+
+    unit: str
+    amount: int
+    spent: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasuredCycle:
+    """The models that were measured on the labels of a cycle.
+
+    Attributes:
+        budget: the named budget, in units.
+        mious: mIoU of each model on the validation split.
+        spread: sample standard deviation of `mious`; None for one model.
+        test: mean mIoU on the test split; None if there is none.
+    """
+
+    cycle: int
+    budget: int
+    mious: tuple[float, ...]
+    miou: float
+    spread: float | None
+    test: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReportData:
-    """Everything on the page. `rows` are the rows of `curve.csv`; `final` and `upper_bound` the contents of their metrics.json."""
+    """Everything on the page.
+
+    Attributes:
+        state: why the run ended, or that it has not.
+        rows: the rows of `curve.csv`.
+        labelled_class_pixels: pixels of each class in the labelled set.
+        val_class_pixels: pixels of each class in the validation masks.
+        final_miou: mean mIoU of the final models; None if there are none.
+        full_miou: mean mIoU of models that were trained on all labels; None if there are none.
+    """
 
     name: str
     state: str
     class_names: tuple[str, ...]
-    colors: tuple[tuple[int, int, int], ...]
-    rows: list[dict[str, Any]]
-    budget: dict[str, Any]
-    labelled_class_pixels: list[int]
-    val_class_pixels: list[int]
+    colors: tuple[Color, ...]
+    rows: list[Row]
+    budget: Budget
+    labelled_class_pixels: Sequence[float]
+    val_class_pixels: Sequence[int]
     unlabelled_classes: list[str]
     images: list[ImagePanel]
     config_yaml: str
-    quarantine: list[dict[str, Any]]
-    refused: list[dict[str, Any]]
-    measured: list[dict[str, Any]]
-    """Of each measured cycle, in order: cycle, budget, `mious`, `miou`, `spread`, and `test`, the mean mIoU on the test split or None."""
-    final: dict[str, Any] | None
-    upper_bound: dict[str, Any] | None
+    quarantine: list[BrokenImage]
+    refused: Sequence[Refusal]
+    measured: list[MeasuredCycle]
+    final_miou: float | None
+    full_miou: float | None

@@ -1,68 +1,87 @@
-"""The page: one file that needs nothing else."""
+"""Render the page: one file that needs nothing else."""
 
+from dataclasses import dataclass
 from importlib import resources
-from typing import Any
 
 from jinja2 import Environment
 from markupsafe import Markup
 
 from ray_al.report import pictures
-from ray_al.report.data import ImagePanel, ReportData
-from ray_al.report.metrics import mean_miou
+from ray_al.report.data import Frame, ImagePanel, ReportData
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Charts:
+    """The charts, as inline SVG."""
+
+    curve: Markup
+    classes: Markup
+    times: Markup
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Panel:
+    """An image of the report; `frames` goes into the page as JSON."""
+
+    image_id: str
+    photo: str
+    frames: list[dict[str, object]]
 
 
 def render_report(data: ReportData) -> str:
-    """`report.html` as text; self-contained, all text escaped."""
-    template = Environment(autoescape=True).from_string(
-        resources.files("ray_al.report").joinpath("report.html.j2").read_text()
+    """Return `report.html` as text: self-contained, with all text escaped."""
+    source = resources.files("ray_al.report").joinpath("report.html.j2").read_text()
+    return (
+        Environment(autoescape=True)
+        .from_string(source)
+        .render(
+            data=data,
+            last=data.rows[-1] if data.rows else None,
+            best_known=_best_known(data),
+            full=data.full_miou,
+            final=data.final_miou,
+            charts=_charts(data) if data.rows else None,
+            panels=[_panel(panel, data) for panel in data.images],
+            colors=[f"rgb{color}" for color in data.colors],
+        )
     )
-    charts: dict[str, Any] = {}
-    if data.rows:
-        charts = {
-            "curve": Markup(pictures.learning_curve(data)),
-            "classes": Markup(pictures.class_bars(data)),
-            "times": Markup(pictures.stage_times(data)),
-        }
-    return template.render(
-        data=data,
-        last=data.rows[-1] if data.rows else None,
-        best_known=_best_known(data),
-        full=_miou(data.upper_bound),
-        final=_miou(data.final),
-        charts=charts,
-        panels=[_panel(panel, data) for panel in data.images],
-        colors=[f"rgb{tuple(color)}" for color in data.colors],
+
+
+def _charts(data: ReportData) -> _Charts:
+    return _Charts(
+        curve=Markup(pictures.learning_curve(data)),
+        classes=Markup(pictures.class_bars(data)),
+        times=Markup(pictures.stage_times(data)),
     )
 
 
 def _best_known(data: ReportData) -> float | None:
-    """mIoU to compare with that of all labels: of the final model, else of the models measured last, else of the last cycle's."""
-    if data.final is not None:
-        return mean_miou(data.final)
+    """Return the mIoU to compare with that of all labels.
+
+    That is the mIoU of the final models, else of the models measured last, else of the last cycle.
+    """
+    if data.final_miou is not None:
+        return data.final_miou
     if data.measured:
-        return float(data.measured[-1]["miou"])
+        return data.measured[-1].miou
     return float(data.rows[-1]["miou"]) if data.rows else None
 
 
-def _miou(values: dict[str, Any] | None) -> float | None:
-    return mean_miou(values) if values else None
-
-
-def _panel(panel: ImagePanel, data: ReportData) -> dict[str, Any]:
+def _panel(panel: ImagePanel, data: ReportData) -> _Panel:
     photo = panel.frames[0].photo
-    frames = [
-        {
-            "cycle": frame.cycle,
-            "entropy": pictures.entropy_uri(frame.entropy, len(data.class_names)),
-            "prediction": pictures.ids_uri(frame.prediction, data.colors, photo),
-            "labels": pictures.ids_uri(frame.labels, data.colors, photo),
-            "outlines": [{"path": path, "cycle": cycle} for path, cycle in frame.outlines],
-        }
-        for frame in panel.frames
-    ]
+    return _Panel(
+        image_id=panel.image_id,
+        photo=pictures.photo_uri(photo),
+        frames=[_frame(frame, data, panel) for frame in panel.frames],
+    )
+
+
+def _frame(frame: Frame, data: ReportData, panel: ImagePanel) -> dict[str, object]:
+    photo = panel.frames[0].photo
     return {
-        "image_id": panel.image_id,
-        "photo": pictures.photo_uri(photo),
-        "frames": frames,
-        "ratio": photo.shape[1] / photo.shape[0],
+        "cycle": frame.cycle,
+        "entropy": pictures.entropy_uri(frame.entropy, len(data.class_names)),
+        "prediction": pictures.ids_uri(frame.prediction, data.colors, photo),
+        "labels": pictures.ids_uri(frame.labels, data.colors, photo),
+        "outlines": [{"path": path, "cycle": cycle} for path, cycle in frame.outlines],
     }

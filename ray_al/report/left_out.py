@@ -1,4 +1,4 @@
-"""What a run does without: the labels of images that cannot be used."""
+"""Count the labels of images that cannot be used."""
 
 from collections import Counter
 
@@ -8,7 +8,7 @@ from ray_al.ledger import State
 
 
 def labels_left_out(storage: Storage, state: State) -> dict[str, int]:
-    """How many labelled regions each quarantined image has, by its name; those without one are left out."""
+    """Return the number of labelled regions of each quarantined image that has any."""
     if not state.quarantined:
         return {}
     counts: Counter[str] = Counter()

@@ -1,18 +1,23 @@
-"""What `ray-al final` and `ray-al upper-bound` found."""
+"""Read the results of `ray-al final` and `ray-al upper-bound`."""
 
 import logging
 from collections.abc import Mapping
 from typing import Any
 
 from ray_al.core.notes import read_note
+from ray_al.core.run_dir import ResultDir
 from ray_al.core.storage import Storage
 
 logger = logging.getLogger(__name__)
 
 
 def read_metrics(storage: Storage, kind: str) -> dict[str, Any] | None:
-    """The content of `<kind>/metrics.json`, kind being `final` or `upper_bound`; None where it is not there, or damaged."""
-    name = f"{kind}/metrics.json"
+    """Read `<kind>/metrics.json`; return None if it is missing or damaged.
+
+    Args:
+        kind: `final` or `upper_bound`.
+    """
+    name = ResultDir(kind).metrics
     values = read_note(storage, name)
     if not values:
         return None
@@ -22,12 +27,20 @@ def read_metrics(storage: Storage, kind: str) -> dict[str, Any] | None:
         miou = None
     if isinstance(miou, int | float) and isinstance(values.get("miou", miou), int | float):
         return values
-    logger.warning(
-        "%s: passed over, as it holds no mIoU of the validation images", storage.uri(name)
-    )
+    logger.warning("%s: ignored, it has no mIoU of the validation images", storage.uri(name))
     return None
 
 
 def mean_miou(values: Mapping[str, Any]) -> float:
-    """The mean mIoU on val of the models that `read_metrics` tells of; of earlier versions there is one."""
+    """Return the mean mIoU, on the validation split, of the models in `metrics.json`.
+
+    Args:
+        values: as `read_metrics` returns them; files of earlier versions have one model.
+    """
     return float(values.get("miou", values["metrics"]["val"]["miou"]))
+
+
+def read_mean_miou(storage: Storage, kind: str) -> float | None:
+    """Return the `mean_miou` of `<kind>/metrics.json`; None if it is missing or damaged."""
+    values = read_metrics(storage, kind)
+    return mean_miou(values) if values else None

@@ -1,28 +1,35 @@
-"""Pictures of the report: charts as SVG text, photographs and maps as data URIs."""
+"""Pictures of the report: charts as SVG text, photographs and maps as data URIs.
+
+Functions import matplotlib themselves, as that is slow and commands that draw nothing import this
+module too.
+"""
 
 import base64
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from ray_al.core.types import IGNORE_INDEX, Box
+from ray_al.datasets.bits import MAX_CLASSES
 from ray_al.report.data import ReportData
-from ray_al.report.metrics import mean_miou
+from ray_al.report.rows import Row
 
 BLUE, ORANGE, GREY, GREEN = "#2563eb", "#f59e0b", "#94a3b8", "#059669"
 STRIPE = 3
+"""Width in pixels of the stripes that show a set of classes."""
 LONGEST = 40
-"""Letters of a name in a picture."""
+"""Maximum number of characters of a name in a picture."""
 CLASS_WIDTH = 0.2
-"""Inches of the bars of a class, at least."""
+"""Minimum width in inches of the bars of a class."""
+JPEG_QUALITY = 85
 STAGES = {"train": BLUE, "evaluate": "#60a5fa", "score": ORANGE, "select": "#10b981", "label": GREY}
 
 
 def svg(figure: Any) -> str:
-    """A matplotlib figure as inline SVG, the same text for the same figure."""
+    """Return a matplotlib figure as inline SVG, the same text for the same figure."""
     buffer = io.StringIO()
     figure.savefig(
         buffer, format="svg", bbox_inches="tight", transparent=True, metadata={"Date": None}
@@ -32,7 +39,7 @@ def svg(figure: Any) -> str:
 
 
 def set_style() -> None:
-    """What all pictures share. No text is a formula: names may hold any sign."""
+    """Set the style of all pictures. Text is never parsed as a formula: names may hold any sign."""
     from matplotlib import rcParams
 
     rcParams.update(
@@ -47,12 +54,12 @@ def set_style() -> None:
 
 
 def shown(name: str) -> str:
-    """A name as it stands in a picture: without signs that cannot be drawn, and short enough to leave room for the picture."""
+    """Return a name as pictures show it: printable, and short enough to leave room to draw."""
     text = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in name)
     text = text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
-    return (
-        f"\N{ZERO WIDTH SPACE}{text}" if text.startswith("_") else text
-    )  # matplotlib leaves names with "_" out of legends
+    if text.startswith("_"):  # matplotlib leaves such names out of legends
+        return f"\N{ZERO WIDTH SPACE}{text}"
+    return text
 
 
 def _figure(width: float, height: float, columns: int = 1) -> tuple[Any, Any]:
@@ -67,14 +74,16 @@ def _figure(width: float, height: float, columns: int = 1) -> tuple[Any, Any]:
 
 
 def learning_curve(data: ReportData) -> str:
-    """mIoU against the labelled share and against cost: of the models that choose, and of those that are measured, with their spread."""
+    """Draw mIoU against the labelled share and against the cost.
+
+    One line is for the models that choose, one for those that were measured, with their spread.
+    """
     figure, axes = _figure(10, 3.6, 2)
     miou = [row["miou"] for row in data.rows]
-    full = mean_miou(data.upper_bound) if data.upper_bound else None
+    full = data.full_miou
     xs = ([100 * row["labelled_fraction"] for row in data.rows], [row["cost"] for row in data.rows])
-    for axis, x, label in zip(
-        axes, xs, ("labelled share of the pool (%)", f"cost ({data.budget['unit']})"), strict=True
-    ):
+    labels = ("labelled share of the pool (%)", f"cost ({data.budget.unit})")
+    for axis, x, label in zip(axes, xs, labels, strict=True):
         axis.plot(x, miou, marker="o", color=BLUE, linewidth=2, label="models that choose")
         if full is not None:
             axis.axhline(full, color=ORANGE, linestyle="--")
@@ -84,14 +93,14 @@ def learning_curve(data: ReportData) -> str:
         axis.set_xlabel(label)
         axis.set_ylabel("validation mIoU")
         axis.grid(alpha=0.25)
-    if data.measured:  # beside the lines, which may run anywhere
+    if data.measured:  # outside the axes, as the lines may run anywhere in them
         figure.legend(
             *axes[0].get_legend_handles_labels(), frameon=False, ncols=2, loc="outside upper center"
         )
     return svg(figure)
 
 
-def _measured_line(axis: Any, x: Sequence[float], rows: Sequence[Mapping[str, Any]]) -> None:
+def _measured_line(axis: Any, x: Sequence[float], rows: Sequence[Row]) -> None:
     known = [
         (place, row["final_miou"], row["final_spread"] or 0.0)
         for place, row in zip(x, rows, strict=True)
@@ -111,7 +120,7 @@ def _measured_line(axis: Any, x: Sequence[float], rows: Sequence[Mapping[str, An
 
 
 def class_bars(data: ReportData) -> str:
-    """Class shares of the labelled set beside the validation set's."""
+    """Draw the class shares of the labelled set next to those of the validation set."""
     figure, (axis,) = _figure(max(10, CLASS_WIDTH * len(data.class_names)), 3.2)
     positions = np.arange(len(data.class_names))
     sets = (
@@ -128,7 +137,7 @@ def class_bars(data: ReportData) -> str:
 
 
 def stage_times(data: ReportData) -> str:
-    """Seconds by stage and cycle."""
+    """Draw the seconds of each stage by cycle."""
     figure, (axis,) = _figure(10, 3.0)
     cycles = [row["cycle"] for row in data.rows]
     bottom = np.zeros(len(cycles))
@@ -145,23 +154,29 @@ def stage_times(data: ReportData) -> str:
 
 
 def striped_ids(bits: np.ndarray) -> np.ndarray:
-    """Sets of classes, int64 (H, W), as class ids uint8 to show: a set of several in stripes, 255 where it is empty."""
+    """Draw sets of classes as class ids; a set of several classes becomes stripes.
+
+    Args:
+        bits: int64 (H, W); bit k is set for class k.
+
+    Returns:
+        uint8 (H, W); 255 for an empty set.
+    """
     stripe = np.add.outer(*(np.arange(side) for side in bits.shape)) // STRIPE
     ids = np.full(bits.shape, IGNORE_INDEX, dtype=np.uint8)
     for value in np.unique(bits[bits != 0]):
-        members = np.flatnonzero([int(value) >> number & 1 for number in range(63)]).astype(
-            np.uint8
-        )
+        is_member = [int(value) >> number & 1 for number in range(MAX_CLASSES)]
+        members = np.flatnonzero(is_member).astype(np.uint8)
         inside = bits == value
         ids[inside] = members[stripe[inside] % len(members)]
     return ids
 
 
 def outline_path(box: Box, mask: np.ndarray | None, size: tuple[int, int]) -> str:
-    """A region's border as an SVG path in a 1 x 1 box.
+    """Return the border of a region as an SVG path in a 1 x 1 box.
 
     Args:
-        mask: bool in the shape of `box`; None where the region fills it.
+        mask: bool, in the shape of `box`; None if the region fills it.
         size: height and width of the image.
     """
     height, width = size
@@ -172,24 +187,21 @@ def outline_path(box: Box, mask: np.ndarray | None, size: tuple[int, int]) -> st
             (box.right, box.bottom),
             (box.left, box.bottom),
         )
-        return (
-            "M" + "L".join(f"{_digits(x / width)} {_digits(y / height)}" for x, y in corners) + "z"
-        )
+        points = (f"{_digits(x / width)} {_digits(y / height)}" for x, y in corners)
+        return f"M{'L'.join(points)}z"
     padded = np.pad(mask, 1)
     steps = []
     for y, start, stop in _runs(padded[1:] != padded[:-1]):
-        steps.append(
-            f"M{_digits((box.left + start - 1) / width)} {_digits((box.top + y) / height)}h{_digits((stop - start) / width)}"
-        )
+        left, length = (box.left + start - 1) / width, (stop - start) / width
+        steps.append(f"M{_digits(left)} {_digits((box.top + y) / height)}h{_digits(length)}")
     for x, start, stop in _runs((padded[:, 1:] != padded[:, :-1]).T):
-        steps.append(
-            f"M{_digits((box.left + x) / width)} {_digits((box.top + start - 1) / height)}v{_digits((stop - start) / height)}"
-        )
+        top, length = (box.top + start - 1) / height, (stop - start) / height
+        steps.append(f"M{_digits((box.left + x) / width)} {_digits(top)}v{_digits(length)}")
     return "".join(steps)
 
 
 def _runs(edges: np.ndarray) -> Iterator[tuple[int, int, int]]:
-    """(row, start, stop) of each run of True in the rows."""
+    """Yield row, start and stop of each run of True in a row."""
     for row, line in enumerate(edges):
         changes = np.flatnonzero(np.diff(np.concatenate([[0], line.astype(np.int8), [0]])))
         for start, stop in zip(changes[::2], changes[1::2], strict=True):
@@ -201,12 +213,21 @@ def _digits(value: float) -> str:
 
 
 def photo_uri(image: np.ndarray) -> str:
-    """uint8 (H, W, 3) as a JPEG data URI."""
+    """Return an image, uint8 (H, W, 3), as a JPEG data URI."""
     return _uri(image, "JPEG")
 
 
 def ids_uri(ids: np.ndarray, colors: Sequence[tuple[int, int, int]], photo: np.ndarray) -> str:
-    """Class ids in their colours; where there is no label, the photograph, dimmed."""
+    """Draw class ids in their colours, and the dimmed photograph behind unlabelled pixels.
+
+    Args:
+        ids: uint8 (H, W).
+        colors: red, green and blue of each class.
+        photo: uint8 (H, W, 3).
+
+    Returns:
+        A PNG data URI.
+    """
     table = np.zeros((256, 3), dtype=np.uint8)
     table[: len(colors)] = colors
     grey = (photo.mean(2, keepdims=True) * 0.25 + 20).astype(np.uint8).repeat(3, 2)
@@ -214,7 +235,7 @@ def ids_uri(ids: np.ndarray, colors: Sequence[tuple[int, int, int]], photo: np.n
 
 
 def entropy_uri(entropy: np.ndarray, num_classes: int) -> str:
-    """Entropy in nats, from 0 to ln C, in a colour map."""
+    """Draw entropy, float (H, W) in nats, in a colour map from 0 to ln C, as a JPEG data URI."""
     from matplotlib import colormaps
 
     scaled = np.clip(entropy / np.log(max(2, num_classes)), 0, 1)
@@ -223,5 +244,5 @@ def entropy_uri(entropy: np.ndarray, num_classes: int) -> str:
 
 def _uri(image: np.ndarray, kind: str) -> str:
     buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format=kind, quality=85)
+    Image.fromarray(image).save(buffer, format=kind, quality=JPEG_QUALITY)
     return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -78,7 +78,7 @@ def parse_costs(texts: Sequence[str]) -> CostModel:
 
 
 def minutes(row: Mapping[str, Any], kind: str, model: CostModel) -> float | None:
-    """What the labels of a row of `report.build.curve_rows` took; None where their clicks were not counted.
+    """What the labels of a row of `report.rows.curve_rows` took; None where their clicks were not counted.
 
     Args:
         kind: `label.kind` of the run.

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import pyarrow as pa
@@ -18,8 +18,9 @@ from ray_al.driver.check_strategy import check_scores
 from ray_al.driver.choose import choose_query
 from ray_al.driver.context import Context
 from ray_al.driver.pool import read_table
-from ray_al.ledger import Event, Journal, State, fold
+from ray_al.ledger import Journal, State, fold
 from ray_al.ledger.config import read_config
+from ray_al.ledger.records import QuerySelected, Record
 from ray_al.score.functions import find_acquisition, list_acquisitions
 from ray_al.score.region_scores import RANDOM_SCORES
 from ray_al.select.noise import uniform_rows
@@ -80,29 +81,28 @@ def replay(run_uri: str, overrides: Sequence[str]) -> dict[str, Any]:
     events = Journal(storage).events
     config = read_config(storage, events)
     state = fold(events)
-    replayed = [event for event in events if _is_replayable(event, state)]
+    replayed = {event.record.cycle for event in events if _is_replayable(event.record, state)}
     if not replayed:
         raise ConfigError(
             f"{run_uri}: no cycle has stored scores and a query; replay a run that has come further"
         )
-    other = _other_config(config, state, overrides, {event.data["cycle"] for event in replayed})
+    other = _other_config(config, state, overrides, replayed)
     classes = _class_pixels(storage, state)
     cycles = []
     before = State()
     for event in events:
-        if _is_replayable(event, state):
-            actual = read_table(storage, FileRef.from_dict(event.data["query"]))
-            context = _Replay(storage, other, before, event.data["cycle"])
-            chosen = choose_query(
-                context, event.data["cycle"], sum(actual.column("cost").to_pylist())
-            )
-            cycles.append(_compare(event.data["cycle"], chosen, actual, classes, state))
+        record = event.record
+        if _is_replayable(record, state):
+            actual = read_table(storage, record.query)
+            context = _Replay(storage, other, before, record.cycle)
+            chosen = choose_query(context, record.cycle, sum(actual.column("cost").to_pylist()))
+            cycles.append(_compare(record.cycle, chosen, actual, classes, state))
         before = fold([event], before)
     return {
         "run": storage.root,
         "strategy": other.strategy.model_dump(mode="json"),
         "before": config.strategy.model_dump(mode="json"),
-        "class_names": list(state.created["class_names"]),
+        "class_names": list(state.created.class_names),
         "functions": replayable(config.strategy.score),
         "cycles": cycles,
     }
@@ -124,12 +124,9 @@ def _compare(
     }
 
 
-def _is_replayable(event: Event, state: State) -> bool:
-    return (
-        event.kind == "query_selected"
-        and event.data["cycle"] in state.scores
-        and event.data["cycle"] >= 0
-    )
+def _is_replayable(record: Record, state: State) -> TypeGuard[QuerySelected]:
+    """Return whether the record is a query of a cycle whose scores are stored."""
+    return isinstance(record, QuerySelected) and record.cycle in state.scores and record.cycle >= 0
 
 
 def _other_config(
@@ -219,7 +216,7 @@ def _names(table: pa.Table) -> set[Name]:
 
 def _class_pixels(storage: Storage, state: State) -> dict[Name, np.ndarray]:
     """Pixels of each class (shape (num_classes,)) of every labelled region."""
-    num_classes, counts = len(state.created["class_names"]), {}
+    num_classes, counts = len(state.created.class_names), {}
     for ref in state.label_parts:
         for row in read_table(storage, ref, ["image_id", "region", "mask", "classes"]).to_pylist():
             if row["classes"] is not None:
@@ -234,7 +231,7 @@ def _class_pixels(storage: Storage, state: State) -> dict[Name, np.ndarray]:
 def _shares(classes: dict[Name, np.ndarray], names: set[Name], state: State) -> list[float]:
     total = sum(
         (classes[name] for name in names if name in classes),
-        np.zeros(len(state.created["class_names"]), dtype=np.int64),
+        np.zeros(len(state.created.class_names), dtype=np.int64),
     )
     return [float(share) for share in total / max(1, int(total.sum()))]
 

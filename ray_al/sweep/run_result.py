@@ -48,7 +48,7 @@ class RunResult:
     measured: tuple[Mapping[str, Any], ...]
     recipe: Mapping[str, Any]
     seconds: float
-    class_pixels: tuple[int, ...]
+    class_pixels: tuple[float, ...]
     num_pixels: int
     num_images: int
     finished: bool

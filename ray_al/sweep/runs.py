@@ -13,13 +13,13 @@ from ray_al.core.errors import ConfigError
 from ray_al.core.families.units import UNITS
 from ray_al.core.places import before_work
 from ray_al.core.storage import Storage
-from ray_al.core.types import FileRef
 from ray_al.driver.create import images_digest
 from ray_al.driver.pool import read_table
 from ray_al.ledger import Journal, fold
 from ray_al.ledger.config import read_config
-from ray_al.report.build import curve_rows, measured_rows
-from ray_al.report.metrics import mean_miou, read_metrics
+from ray_al.ledger.records import DriverStarted
+from ray_al.report.metrics import read_mean_miou
+from ray_al.report.rows import curve_rows, measured_rows
 from ray_al.sweep.config import SweepConfig
 from ray_al.sweep.endpoint import endpoint_facts
 from ray_al.sweep.labels import group_labels
@@ -137,36 +137,34 @@ def read_run(uri: str) -> RunResult:
         for key, value in _flat(effective_values(config, exclude=set(NO_EFFECT)))
         if not _is_within(key, NO_EFFECT_KEYS)
     }
-    if weights := state.created.get("weights_sha256"):  # they may lie elsewhere, and are the same
+    if weights := state.created.weights_sha256:  # they may lie elsewhere, and are the same
         values["model.weights"] = f"sha256 {weights[:12]}"
-    trained = [data for cycle, data in sorted(state.trained.items()) if cycle >= 0]
-    full = read_metrics(storage, "upper_bound")
+    last = state.last_trained
     return RunResult(
         uri=storage.root,
         seed=config.seed,
         values=values,
-        pool=state.created.get("images")
-        or images_digest(read_table(storage, FileRef.from_dict(state.created["manifest"]))),
-        class_names=tuple(state.created["class_names"]),
+        pool=state.created.images or images_digest(read_table(storage, state.created.manifest)),
+        class_names=state.created.class_names,
         rows=(rows := tuple(curve_rows(state))),
         measured=tuple(measured_rows(state)),
         recipe=_final_recipe(config),
         seconds=sum(row["cycle_seconds"] for row in rows),
-        class_pixels=tuple(trained[-1]["class_pixels"]) if trained else (),
-        num_pixels=state.created["num_pixels"],
-        num_images=state.created["num_images"],
+        class_pixels=last.class_pixels if last else (),
+        num_pixels=state.created.num_pixels,
+        num_images=state.created.num_images,
         finished=state.finished is not None,
-        full=mean_miou(full) if full else None,
-        unit_total=UNITS.find(state.created["unit"]).of_pool(state.created),
-        validation=str(state.created.get("val_digest", ""))[:12],
+        full=read_mean_miou(storage, "upper_bound"),
+        unit_total=UNITS.find(state.created.unit).of_pool(state.created.sizes),
+        validation=(state.created.val_digest or "")[:12],
         code="+".join(
             dict.fromkeys(
-                event.data["code"]
+                event.record.code
                 for event in events
-                if event.kind == "driver_started" and "code" in event.data
+                if isinstance(event.record, DriverStarted) and event.record.code is not None
             )
         ),
-        config_digest=str(state.created["config"]["sha256"])[:12],
+        config_digest=state.created.config.sha256[:12],
     )
 
 

@@ -15,7 +15,7 @@ from ray_al.driver.fork import fork_run
 from ray_al.driver.lease import STALE_S
 from ray_al.driver.loop import run_loop
 from ray_al.ledger import Journal, State, fold
-from ray_al.report.build import curve_rows
+from ray_al.report.rows import curve_rows
 
 Report = Callable[[Mapping[str, Any]], None]
 
@@ -101,7 +101,7 @@ class Reporter:
 
 def budget_rows(state: State) -> list[dict[str, Any]]:
     """What a cycle reports; `budget` is what was spent, as a share of the pool in the budget's unit, of clicks as a share of the budget."""
-    total = UNITS.find(state.created["unit"]).of_pool(state.created) or state.amount
+    total = UNITS.find(state.created.unit).of_pool(state.created.sizes) or state.amount
     names = (
         "cycle",
         "miou",

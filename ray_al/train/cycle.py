@@ -11,6 +11,7 @@ from torch import nn
 
 from ray_al.core.config import RunConfig, TrainConfig
 from ray_al.core.errors import DataError, DivergedError, Interrupted
+from ray_al.core.run_dir import SNAPSHOT
 from ray_al.core.seeding import generator, seed_of
 from ray_al.core.storage import Storage
 from ray_al.core.types import TrainPlan
@@ -189,7 +190,7 @@ class Cycle:
             self.total - span * (count - number) // count: number for number in range(1, count)
         }
         if self.step in wanted and self.comm.rank == 0:
-            name = f"snapshot-{wanted[self.step]:02d}.pt"
+            name = f"{SNAPSHOT}{wanted[self.step]:02d}.pt"
             self.snapshots[name] = dump(trained_state(self.model))
 
     def _step(self, model: nn.Module, batch: Batch, stop: bool) -> None:

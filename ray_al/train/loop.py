@@ -13,6 +13,7 @@ import torch
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import BrokenImagesError, DataError
 from ray_al.core.parquet import read_parquet
+from ray_al.core.run_dir import MODEL, OPTIMIZER, PREVIEW, RunDir
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef, ImageFile, Metrics, TrainPlan, TrainResult
 from ray_al.datasets import open_dataset
@@ -59,7 +60,7 @@ class CycleTrainer:
         self.dataset = open_dataset(config.data)
         check_class_weights(config.train, self.dataset.num_classes)
         self.manifest = absolute_places(
-            read_parquet(self.storage.read("manifest.parquet")), self.dataset.root
+            read_parquet(self.storage.read(RunDir.MANIFEST)), self.dataset.root
         )
         self.cache = ByteCache(int(config.data.cache_gb * 2**30))
         self.samples: LabelledImages | None = None
@@ -161,11 +162,11 @@ class CycleTrainer:
         if not plan.keeps_model:
             self.storage.remove(plan.progress)
             return {}
-        contents = {"model.pt": dump(trained_state(cycle.model))}
+        contents = {MODEL: dump(trained_state(cycle.model))}
         if cycle.config.policy == "continue":
-            contents["optimizer.pt"] = dump(cycle.optimizer.state_dict())
+            contents[OPTIMIZER] = dump(cycle.optimizer.state_dict())
         if plan.preview_images:
-            contents["preview.npz"] = evaluator.previews(
+            contents[PREVIEW] = evaluator.previews(
                 cycle.model, self._numbers(plan.preview_images), samples, self.feed
             )
         contents.update(cycle.snapshots)

@@ -5,11 +5,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from helpers.records import features_extracted, pool_scored, run_created
 
 from ray_al.core.config import RunConfig, parse_config
 from ray_al.core.errors import DataError
 from ray_al.core.families.annotators import Truth
 from ray_al.core.families.regions import REGIONS
+from ray_al.core.run_dir import RunDir
 from ray_al.core.storage import Storage
 from ray_al.core.types import (
     LABEL_SCHEMA,
@@ -22,7 +24,7 @@ from ray_al.core.types import (
 from ray_al.driver import choose
 from ray_al.driver.context import Context
 from ray_al.driver.costs import upper_bounds
-from ray_al.driver.pool import MANIFEST, Pool, read_table, table_bytes
+from ray_al.driver.pool import Pool, read_table, table_bytes
 from ray_al.driver.scored_pool import scored_parts
 from ray_al.ledger import Query, State
 from ray_al.score.features import feature_schema
@@ -124,11 +126,9 @@ def _drawn(kind: str, sizes: str, seed: int) -> tuple[Storage, State]:
         return storage.put(name, table_bytes(table), attempt=0)
 
     state = State(
-        created={
-            "manifest": put(MANIFEST, manifest).as_dict(),
-            "amount": 1 << 40,
-            **_totals(manifest),
-        },
+        created=run_created(
+            manifest=put(RunDir.MANIFEST, manifest).as_dict(), amount=1 << 40, **_totals(manifest)
+        ),
         queries=(
             Query(
                 cycle=-1,
@@ -145,9 +145,9 @@ def _drawn(kind: str, sizes: str, seed: int) -> tuple[Storage, State]:
                 for number, shard in enumerate(shards)
             }
         },
-        scored={0: {}},
+        scored={0: pool_scored()},
         features={0: {0: put("features.parquet", _features(rows, random))}},
-        extracted={0: {}},
+        extracted={0: features_extracted()},
     )
     return storage, state
 

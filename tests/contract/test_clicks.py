@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from bench import Bench
+from helpers.records import cycle_trained, features_extracted, pool_scored
 
 from ray_al.driver import choose, perform
 from ray_al.driver import decide as actions
@@ -28,7 +29,7 @@ class Run(Bench):
         scores = self.state.scores[0]
         self.state = replace(
             self.state,
-            created={**self.state.created, "amount": amount},
+            created=replace(self.state.created, amount=amount),
             queries=(start,),
             spent=start_spent,
             scores={},
@@ -65,20 +66,22 @@ class Run(Bench):
         self.state = fold([Event(sequence=0, kind=kind, time="", data=data)], self.state)
 
     def train(self, cycle):
-        self.state = replace(self.state, trained={**self.state.trained, cycle: {}})
+        self.state = replace(
+            self.state, trained={**self.state.trained, cycle: cycle_trained(cycle)}
+        )
 
     def score(self, cycle):
         self.state = replace(
             self.state,
             scores={**self.state.scores, cycle: self.scores},
-            scored={**self.state.scored, cycle: {}},
+            scored={**self.state.scored, cycle: pool_scored(cycle)},
         )
 
     def extract(self, cycle):
         self.state = replace(
             self.state,
             features={**self.state.features, cycle: self.features},
-            extracted={**self.state.extracted, cycle: {}},
+            extracted={**self.state.extracted, cycle: features_extracted(cycle)},
         )
 
     def label(self, context, action):

@@ -147,7 +147,7 @@ def test_training_follows_the_same_losses_as_on_the_cpu(root, exact, name):
         run_dir = create_run(configure(root, changes), str(root / f"{name}-{gpus}"))
         run_loop(run_dir)
         losses.append(
-            [loss for event in state_of(run_dir).trained.values() for _, loss in event["losses"]]
+            [loss for model in state_of(run_dir).trained.values() for _, loss in model.losses]
         )
     assert len(losses[0]) == 4
     assert np.allclose(losses[0], losses[1], rtol=5e-3), losses
@@ -157,8 +157,8 @@ def test_training_in_bf16_learns(root):
     changes = on_gpu({"train": {"precision": "bf16", "steps": 60, "learning_rate": 0.02}})
     run_dir = create_run(configure(root, changes), str(root / "bf16"))
     run_loop(run_dir)
-    for event in state_of(run_dir).trained.values():
-        losses = [loss for _, loss in event["losses"]]
+    for model in state_of(run_dir).trained.values():
+        losses = [loss for _, loss in model.losses]
         assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
 
 

@@ -95,7 +95,7 @@ def queries(run_dir):
 
 
 def weights(run_dir):
-    return [data["files"]["model.pt"]["sha256"] for data in state_of(run_dir).trained.values()]
+    return [model.model.sha256 for model in state_of(run_dir).trained.values()]
 
 
 def finish(run_dir) -> str:
@@ -132,9 +132,9 @@ def test_a_run_fills_the_store_once_before_it_trains(reference):
     state, seen = state_of(reference), kinds(reference)
     assert seen.index("pool_embedded") < seen.index("cycle_trained")
     assert seen.count("pool_embedded") == 1 and seen.count("shards_embedded") == 4
-    assert state.embedded["num_images"] == 10 and state.embedded["views"] == [0, 1, 2, 3]
+    assert state.embedded.num_images == 10 and state.embedded.views == (0, 1, 2, 3)
     record = 2 * 4 * (8 * 12 + 4 * 6)
-    assert state.embedded["num_bytes"] == 40 * record
+    assert state.embedded.num_bytes == 40 * record
     assert len(files(reference)) >= 16  # four shards of four views; and what evaluation stored
 
 
@@ -144,9 +144,7 @@ def test_queries_are_the_same_whatever_the_store_is(root, reference):
     assert (queries(none), weights(none)) == expected and "pool_embedded" not in kinds(none)
     small = make(root, "small", features={"store": {"kind": "files", "limit_gb": 5000 / 2**30}})
     finish(small)
-    assert (queries(small), weights(small)) == expected and state_of(small).embedded[
-        "num_images"
-    ] < 10
+    assert (queries(small), weights(small)) == expected and state_of(small).embedded.num_images < 10
     shared = {"store": {"kind": "files", "root": f"{reference}/features"}}
     inodes = {path: path.stat().st_ino for path in (Path(reference) / "features").rglob("*.npy")}
     again = finish(make(root, "shared", features=shared))
@@ -219,7 +217,7 @@ def test_a_whole_sweep_shares_what_is_stored(root, reference):
     assert len(runs) == 3 and not any(files(run_dir) for run_dir in runs)
     folders = {name.split("/")[0] for name in files(out)}
     assert len(folders) == 4
-    assert all(state_of(str(run_dir)).embedded["num_images"] == 10 for run_dir in runs)
+    assert all(state_of(str(run_dir)).embedded.num_images == 10 for run_dir in runs)
 
 
 @pytest.mark.parametrize(
@@ -354,11 +352,11 @@ def test_moved_data_leave_queries_and_features_as_they_are(root, reference, how)
 def test_the_store_may_move_and_grow(root, reference):
     run_dir = make(root, features={"store": {"kind": "files", "limit_gb": 5000 / 2**30}})
     until_trained(run_dir)
-    assert state_of(run_dir).embedded["num_images"] == 3
+    assert state_of(run_dir).embedded.num_images == 3
     change_settings(run_dir, ["features.store.limit_gb=1", f"features.store.root={root / 'kept'}"])
     finish(run_dir)
     assert queries(run_dir) == queries(reference)
-    assert state_of(run_dir).embedded["num_images"] == 10
+    assert state_of(run_dir).embedded.num_images == 10
     assert len({path.parent for path in (root / "kept").rglob("*.npy")}) == 4
 
 

@@ -10,7 +10,6 @@ from PIL import Image
 
 from ray_al.core.config import parse_config
 from ray_al.core.storage import Storage
-from ray_al.core.types import FileRef
 from ray_al.driver.create import create_run
 from ray_al.driver.loop import run_loop
 from ray_al.ledger import Journal, fold
@@ -92,12 +91,12 @@ def fill(data, out, **store) -> tuple[str, list[float]]:
 def test_memory_is_flat_over_a_large_pool(data, tmp_path):
     run_dir, sizes = fill(data, tmp_path / "run")
     state = fold(Journal(Storage(run_dir)).events)
-    assert state.embedded["num_images"] == NUM_IMAGES and state.embedded["views"] == [0, 1, 2, 3]
-    assert state.embedded["num_bytes"] == NUM_IMAGES * 4 * RECORD
+    assert state.embedded.num_images == NUM_IMAGES and state.embedded.views == (0, 1, 2, 3)
+    assert state.embedded.num_bytes == NUM_IMAGES * 4 * RECORD
     assert len(sizes) > 15
     assert max(sizes) - sizes[len(sizes) // 20] < GROWTH_MB
     print(
-        f"{1000 * state.embedded['work_seconds'] / NUM_IMAGES:.2f} ms, {4 * RECORD} bytes an image; {sizes[0]:.0f} to {max(sizes):.0f} MB"
+        f"{1000 * state.embedded.work_seconds / NUM_IMAGES:.2f} ms, {4 * RECORD} bytes an image; {sizes[0]:.0f} to {max(sizes):.0f} MB"
     )
     before = memory_mb()
     _read_all(run_dir)
@@ -109,7 +108,7 @@ def test_a_pool_larger_than_the_store_keeps_a_part_and_computes_the_rest(data, t
     limit = 5000 * RECORD
     run_dir, sizes = fill(data, tmp_path / "run", limit_gb=limit / 2**30)
     state = fold(Journal(Storage(run_dir)).events)
-    assert (state.embedded["num_images"], state.embedded["views"]) == (4992, [0])
+    assert (state.embedded.num_images, state.embedded.views) == (4992, (0,))
     size = sum(path.stat().st_size for path in Path(run_dir, "features").rglob("*.npy"))
     assert limit * 0.9 < size < limit * 1.2  # with a digest a row, which small records show
     before = memory_mb()
@@ -120,7 +119,7 @@ def test_a_pool_larger_than_the_store_keeps_a_part_and_computes_the_rest(data, t
 def _read_all(run_dir) -> None:
     """A pass over the pool as scoring does it."""
     storage = Storage(run_dir)
-    manifest = FileRef.from_dict(fold(Journal(storage).events).created["manifest"])
+    manifest = fold(Journal(storage).events).created.manifest
     source = load_pool_source(read_config(storage).model_dump_json(), run_dir, manifest)
     for start in range(0, NUM_IMAGES, 64):
         records = source.records(range(start, min(start + 64, NUM_IMAGES)), 0)

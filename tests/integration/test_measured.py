@@ -496,8 +496,7 @@ def test_a_measured_model_that_diverges_is_no_reason_for_a_new_run(data, tmp_pat
     assert run_loop(run).kind == "finished"
     assert [one["num_steps"] for one in events_of(run, "model_measured")] == [1, 30, 30, 30, 30]
     assert [one["mious"] for one in events_of(run, "models_measured")] == [
-        [model["metrics"]["val"]["miou"] for model in models.values()]
-        for models in state_of(run).repeats.values()
+        [model.val.miou for model in models.values()] for models in state_of(run).repeats.values()
     ]
     verify(run)
 

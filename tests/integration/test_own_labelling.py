@@ -118,7 +118,7 @@ def test_a_run_of_own_variants_waits_goes_on_and_verifies(root):  # noqa: F811
     assert waits > len(state.queries) >= 2
     assert all(query.received_cost == 2 * query.answered for query in state.queries)
     assert not any(storage.exists(f"{query.tasks}/open") for query in state.queries)
-    assert state.created["unit"] == f"{__name__}:Seconds"
+    assert state.created.unit == f"{__name__}:Seconds"
     assert verify(run_dir)["labelled_regions"] == state.spent // 2
     for command in ("status", "resume"):
         assert CliRunner().invoke(main, [command, run_dir]).exit_code == 0

@@ -144,7 +144,7 @@ def test_more_classes_than_pixels_are_refused_and_the_budget_holds(root):  # noq
     assert run_loop(run_dir).kind == "waiting"
     state = state_of(run_dir)
     assert (state.spent, state.reserved, len(state.refused)) == (0, 4, 4)
-    assert "2 classes in a region of 1 pixel(s)" in state.refused[0]["reason"]
+    assert "2 classes in a region of 1 pixel(s)" in state.refused[0].reason
     verify(run_dir)
 
 
@@ -220,7 +220,7 @@ def test_the_end_of_a_run_says_which_masks_were_refused_and_which_classes_have_n
         )
         >= 3
     )
-    name = state_of(run_dir).created["class_names"][5]
+    name = state_of(run_dir).created.class_names[5]
     assert f"no label so far of: {name}" in result.output
     assert f"No label so far of: {name}" in (root / "run" / "report.html").read_text()
 

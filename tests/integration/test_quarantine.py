@@ -24,6 +24,7 @@ from ray_al.driver.pool import read_table
 from ray_al.driver.settings import change_settings
 from ray_al.driver.verify import verify
 from ray_al.ledger import Journal, fold
+from ray_al.ledger.records import LeftOut
 
 SETTINGS = {
     # Nothing is cached, as each session were a process of its own.
@@ -130,8 +131,8 @@ def test_an_image_that_breaks_after_it_was_labelled_is_left_out_and_said_and_com
     assert list(state.quarantined) == [image_id]
     assert HARM[harm][1] in state.quarantined[image_id]
     lost = start_images(run_dir).count(image_id)
-    assert state.trained[1]["left_out"] == {"images": 1, "regions": lost}
-    assert state.trained[1]["num_images"] == state.trained[1]["labelled"]["images"] - 1
+    assert state.trained[1].left_out == LeftOut(images=1, regions=lost)
+    assert state.trained[1].num_images == state.trained[1].labelled.images - 1
     output = CliRunner().invoke(main, ["status", run_dir]).output
     assert (
         f"left out: 1 of 10 pool images, which cannot be used; with them {lost} labelled region(s)"
@@ -149,8 +150,8 @@ def test_an_image_that_breaks_after_it_was_labelled_is_left_out_and_said_and_com
         {},
         [{"images": [image_id]}],
     )
-    assert state.trained[2]["left_out"] == {"images": 0, "regions": 0}
-    assert state.trained[2]["num_images"] == state.trained[2]["labelled"]["images"]
+    assert state.trained[2].left_out == LeftOut(images=0, regions=0)
+    assert state.trained[2].num_images == state.trained[2].labelled.images
     verify(run_dir)
 
 
@@ -180,7 +181,7 @@ def test_the_final_model_leaves_out_what_breaks_after_the_run(root):
         run_dir, "final", progress=lambda done, total: None, should_stop=lambda: False
     )
     assert values["left_out"] == 1
-    assert values["num_images"] == state_of(run_dir).trained[2]["num_images"] - 1
+    assert values["num_images"] == state_of(run_dir).trained[2].num_images - 1
     assert len(Journal(Storage(run_dir)).events) == before
     for name in {*start_images(run_dir)} - {start_images(run_dir)[0]}:
         cut(root / "data" / name)
@@ -278,7 +279,7 @@ def test_people_are_not_asked_about_images_that_cannot_be_used(root):
     ]
     assert sorted(asked) == sorted(name for name in names if name != names[0])
     assert state.queries[1].refused == names.count(names[0])
-    assert "the image is left out" in state.refused[-1]["reason"]
+    assert "the image is left out" in state.refused[-1].reason
     while not state.finished:
         answer(storage)
         run_loop(run_dir)
@@ -443,9 +444,7 @@ def test_workers_on_ray_leave_out_the_same_images(cluster, root):
         assert run_loop(copy).kind == "finished"
     states = [state_of(copy) for copy in copies]
     assert states[0].quarantined == states[1].quarantined == states[2].quarantined
-    assert [state.trained[1]["left_out"] for state in states] == [
-        states[0].trained[1]["left_out"]
-    ] * 3
+    assert [state.trained[1].left_out for state in states] == [states[0].trained[1].left_out] * 3
     assert queries(copies[1]) == queries(copies[0])
     assert state_of(copies[2]).spent == 14
 

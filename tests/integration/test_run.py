@@ -174,7 +174,7 @@ def test_a_wrong_pool_mask_is_refused_and_refunded(root):
     run_loop(run_dir)
     state = fold(Journal(Storage(run_dir)).events)
     assert state.refused
-    assert "id 77" in state.refused[0]["reason"]
+    assert "id 77" in state.refused[0].reason
     assert state.spent == state.labelled_regions <= 12
     verify(run_dir)
 
@@ -205,11 +205,11 @@ def test_people_label_in_two_parts(root):
         answer(tasks[1], value=99)
         assert run_loop(run_dir).kind == "waiting"
         refused = fold(Journal(Storage(run_dir)).events).refused
-        assert "id 99" in refused[-1]["reason"]
+        assert "id 99" in refused[-1].reason
         answer(tasks[1], value=98)
         assert run_loop(run_dir).kind == "waiting"
         (refused,) = fold(Journal(Storage(run_dir)).events).refused
-        assert "id 98" in refused["reason"]
+        assert "id 98" in refused.reason
         for task in tasks[1:]:
             answer(task)
         outcome = run_loop(run_dir)
@@ -318,12 +318,12 @@ def test_equals_own_protocol(root):
     state = fold(Journal(storage).events)
     verify(run_dir)
     assert sorted(state.trained) == [-1, 0, 1, 2, 3]
-    assert state.trained[-1]["num_steps"] == 0
+    assert state.trained[-1].num_steps == 0
     for cycle in range(4):
-        data = state.trained[cycle]
-        epochs = 3 if data["labelled"]["cost"] in (4, 8) else 1
-        assert data["num_steps"] == epochs * -(-data["labelled"]["images"] // 2)
-        assert "optimizer.pt" in data["files"]
+        model = state.trained[cycle]
+        epochs = 3 if model.labelled.cost in (4, 8) else 1
+        assert model.num_steps == epochs * -(-model.labelled.images // 2)
+        assert "optimizer.pt" in model.files
     for query in state.queries:
         for row in read_table(storage, query.file).to_pylist():
             assert row["region"] >= 2 or row["image_id"] in ("train/00006.png", "train/00007.png")
@@ -363,8 +363,8 @@ def test_warm_trainings_have_a_learning_rate_of_their_own(root):
     run_loop(run_dir)
     storage = Storage(run_dir)
     files = {
-        cycle: data["files"]["model.pt"]["path"]
-        for cycle, data in fold(Journal(storage).events).trained.items()
+        cycle: trained.model.path
+        for cycle, trained in fold(Journal(storage).events).trained.items()
     }
     untrained, first, second = (
         torch.load(io.BytesIO(storage.read(files[cycle])), weights_only=True)["backbone.0.0.weight"]

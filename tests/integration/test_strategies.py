@@ -381,13 +381,13 @@ def test_sharding_changes_no_query(root, finished, name):
 def test_a_lazy_run_scores_fewer_images_and_says_what_it_missed(finished, name):
     run_dir = finished(name)
     state = state_of(run_dir)
-    assert state.scored[0]["num_images"] == 8
-    later = {cycle: event for cycle, event in state.scored.items() if cycle > 0}
-    for cycle, event in later.items():
-        assert 0 < event["recall"] <= 1
+    assert state.scored[0].num_images == 8
+    later = {cycle: scored for cycle, scored in state.scored.items() if cycle > 0}
+    for cycle, scored in later.items():
+        assert 0 < scored.recall <= 1
         num_picked = len(read_table(Storage(run_dir), state.picked[cycle]))
-        assert event["num_images"] == (event["num_left"] if event["rest"] else num_picked)
-    assert any(event["num_images"] < event["num_left"] for event in later.values())
+        assert scored.num_images == (scored.num_left if scored.rest else num_picked)
+    assert any(scored.num_images < scored.num_left for scored in later.values())
 
 
 @pytest.mark.parametrize("name", KILLED)
@@ -455,7 +455,7 @@ def test_images_that_break_change_nothing_of_what_lazy_scoring_picked(tmp_path, 
         assert run_loop(run_dir).kind == "finished"
         verify(run_dir)
         state = state_of(run_dir)
-        with_rest += any(event["rest"] for cycle, event in state.scored.items() if cycle > 0)
+        with_rest += any(scored.rest for cycle, scored in state.scored.items() if cycle > 0)
         for cycle in state.scored:
             parts = [
                 read_table(Storage(run_dir), ref, ["image_id", "region"])
@@ -540,14 +540,14 @@ def test_scorers_on_ray_change_no_query(cluster, root, finished, name):
 def test_the_members_of_an_ensemble_differ(finished):
     state = state_of(finished("ensemble"))
     digests = {
-        state.trained[0]["files"]["model.pt"]["sha256"],
-        *(m["files"]["model.pt"]["sha256"] for m in state.members[0].values()),
+        state.trained[0].model.sha256,
+        *(member.model.sha256 for member in state.members[0].values()),
     }
     assert len(digests) == 3
 
 
 def test_snapshots_are_kept_beside_the_model(finished):
-    files = state_of(finished("snapshots")).trained[0]["files"]
+    files = state_of(finished("snapshots")).trained[0].files
     assert [name for name in files if name.startswith("snapshot-")] == [
         "snapshot-01.pt",
         "snapshot-02.pt",
@@ -588,7 +588,7 @@ def test_final_models_train_on_the_same_kinds_of_labels(finished, name, kind):
     assert values["num_steps"] == 4
     assert 0 <= values["metrics"]["val"]["miou"] <= 1
     assert values["num_images"] == (
-        8 if kind == "upper_bound" else state_of(finished(name)).trained[2]["labelled"]["images"]
+        8 if kind == "upper_bound" else state_of(finished(name)).trained[2].labelled.images
     )
 
 

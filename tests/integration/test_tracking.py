@@ -16,7 +16,7 @@ from ray_al.driver.checks import check_config
 from ray_al.driver.create import create_run
 from ray_al.driver.loop import run_loop
 from ray_al.ledger import Journal, fold
-from ray_al.report.build import curve_rows
+from ray_al.report.rows import curve_rows
 
 
 def run(folder, tracking):

@@ -25,7 +25,7 @@ from ray_al.driver.loop import run_loop
 from ray_al.driver.settings import change_settings
 from ray_al.driver.verify import verify
 from ray_al.ledger import Journal, fold
-from ray_al.ledger.events import EVENTS
+from ray_al.ledger.records import RECORDS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 ROOT = Path(__file__).parents[2]
@@ -217,7 +217,7 @@ def test_every_kind_of_event_was_killed_before():
     met = set().union(*KILLED.values())
     if not all(KILLED.values()):
         pytest.skip("not every case was run")
-    assert met == set(EVENTS)
+    assert met == set(RECORDS)
 
 
 def test_of_two_drivers_one_goes_on_and_the_other_says_so(folder, weed):

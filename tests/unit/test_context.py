@@ -1,6 +1,7 @@
 from types import SimpleNamespace
 
 import pytest
+from helpers.records import run_created
 
 from ray_al.core.config import parse_config
 from ray_al.core.errors import ConfigError
@@ -17,7 +18,7 @@ def test_a_run_of_other_classes_does_not_go_on(tmp_path):
         source="test",
     )
     state = SimpleNamespace(
-        created={"class_names": ["sky", "ground", "building", "tree", "car", "sign"]}
+        created=run_created(class_names=["sky", "ground", "building", "tree", "car", "sign"])
     )
     with pytest.raises(
         ConfigError,

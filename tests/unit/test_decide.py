@@ -1,6 +1,15 @@
 from dataclasses import replace
 
 import pytest
+from helpers.records import (
+    cycle_trained,
+    features_extracted,
+    member_trained,
+    pool_embedded,
+    pool_scored,
+    regions_computed,
+    run_created,
+)
 
 from ray_al.core.config import FeaturesConfig, parse_config
 from ray_al.core.types import FileRef
@@ -45,7 +54,7 @@ FROZEN = parse_config(
 )
 UNSTORED = FROZEN.model_copy(update={"features": FeaturesConfig(store={"kind": "none"})})
 FROZEN_WINDOWS = FROZEN.model_copy(update={"regions": WINDOWS.regions})
-NEW = State(created={"amount": 12, "num_regions": 100}, term=1)
+NEW = State(created=run_created(amount=12, num_regions=100), term=1)
 OPEN = replace(NEW, queries=(Query(cycle=-1, file=REF, num_regions=4, cost=4),), reserved=4)
 
 
@@ -55,8 +64,10 @@ def with_query(state: State, **changes) -> State:
 
 ANSWERED = with_query(OPEN, answered=4, received_cost=4, collected_in_term=1)
 CLOSED = replace(with_query(ANSWERED, closed=True), spent=4, reserved=0)
-TRAINED = replace(CLOSED, trained={0: {}})
+TRAINED = replace(CLOSED, trained={0: cycle_trained()})
 REQUESTED = with_query(OPEN, tasks="t")
+START_MODEL = {-1: cycle_trained(-1)}
+START_SCORES = {-1: pool_scored(-1)}
 
 
 @pytest.mark.parametrize(
@@ -64,49 +75,62 @@ REQUESTED = with_query(OPEN, tasks="t")
     [
         (NEW, CONFIG, Select(-1)),
         (NEW, SCORED, Train(-1)),
-        (replace(NEW, trained={-1: {}}), SCORED, Score(-1)),
-        (replace(NEW, trained={-1: {}}, scored={-1: {}}), SCORED, Select(-1)),
+        (replace(NEW, trained=START_MODEL), SCORED, Score(-1)),
+        (replace(NEW, trained=START_MODEL, scored=START_SCORES), SCORED, Select(-1)),
         (OPEN, CONFIG, Label(-1)),
         (ANSWERED, CONFIG, Close(-1)),
         (with_query(OPEN, refused=4, collected_in_term=1), CONFIG, Close(-1)),
         (CLOSED, CONFIG, Train(0)),
         (TRAINED, CONFIG, Score(0)),
-        (replace(TRAINED, scored={0: {}}), CONFIG, Select(0)),
+        (replace(TRAINED, scored={0: pool_scored()}), CONFIG, Select(0)),
         (replace(TRAINED, spent=12), CONFIG, Finish("budget spent")),
         (replace(TRAINED, finished="done"), CONFIG, Stop("done")),
         (NEW, KCENTER, Train(-1)),
-        (replace(NEW, trained={-1: {}}), KCENTER, Score(-1)),
-        (replace(NEW, trained={-1: {}}, scored={-1: {}}), KCENTER, Extract(-1)),
-        (replace(NEW, trained={-1: {}}, scored={-1: {}}, extracted={-1: {}}), KCENTER, Select(-1)),
-        (replace(TRAINED, scored={0: {}}), KCENTER, Extract(0)),
+        (replace(NEW, trained=START_MODEL), KCENTER, Score(-1)),
+        (replace(NEW, trained=START_MODEL, scored=START_SCORES), KCENTER, Extract(-1)),
+        (
+            replace(
+                NEW,
+                trained=START_MODEL,
+                scored=START_SCORES,
+                extracted={-1: features_extracted(-1)},
+            ),
+            KCENTER,
+            Select(-1),
+        ),
+        (replace(TRAINED, scored={0: pool_scored()}), KCENTER, Extract(0)),
         (NEW, AWARE, Select(-2)),
         (with_query(CLOSED, cycle=-2), AWARE, Train(-1)),
-        (replace(with_query(CLOSED, cycle=-2), trained={-1: {}}), AWARE, Score(-1)),
+        (replace(with_query(CLOSED, cycle=-2), trained=START_MODEL), AWARE, Score(-1)),
         (
-            replace(with_query(CLOSED, cycle=-2), trained={-1: {}}, scored={-1: {}}),
+            replace(with_query(CLOSED, cycle=-2), trained=START_MODEL, scored=START_SCORES),
             AWARE,
             Select(-1),
         ),
         (NEW, FROZEN, Select(-1)),
         (CLOSED, FROZEN, Embed()),
-        (replace(CLOSED, embedded={}), FROZEN, Train(0)),
+        (replace(CLOSED, embedded=pool_embedded()), FROZEN, Train(0)),
         (CLOSED, UNSTORED, Train(0)),
         (TRAINED, FROZEN, Embed()),
         (replace(TRAINED, spent=7), FROZEN, Score(0)),
         (replace(TRAINED, spent=12), FROZEN, Finish("budget spent")),
         (OPEN, FROZEN, Label(-1)),
         (NEW, FROZEN_WINDOWS, Embed()),
-        (replace(NEW, embedded={}), FROZEN_WINDOWS, Score(-1)),
+        (replace(NEW, embedded=pool_embedded()), FROZEN_WINDOWS, Score(-1)),
         (NEW, SUPERPIXELS, Segment()),
-        (replace(NEW, maps={}), SUPERPIXELS, Score(-1)),
-        (replace(NEW, maps={}, scored={-1: {}}), SUPERPIXELS, Select(-1)),
+        (replace(NEW, maps=regions_computed()), SUPERPIXELS, Score(-1)),
+        (replace(NEW, maps=regions_computed(), scored=START_SCORES), SUPERPIXELS, Select(-1)),
         (NEW, WINDOWS, Score(-1)),
         (CLOSED, ENSEMBLE, Train(0, member=1)),
-        (replace(CLOSED, members={0: {1: {}}}), ENSEMBLE, Train(0, member=2)),
-        (replace(CLOSED, members={0: {1: {}, 2: {}}}), ENSEMBLE, Train(0)),
-        (replace(TRAINED, scored={0: {"recall": 0.8}}), LAZY, Score(0, rest=True)),
-        (replace(TRAINED, scored={0: {"recall": 0.95}}), LAZY, Select(0)),
-        (replace(TRAINED, scored={0: {"recall": 0.8, "rest": True}}), LAZY, Select(0)),
+        (replace(CLOSED, members={0: {1: member_trained()}}), ENSEMBLE, Train(0, member=2)),
+        (
+            replace(CLOSED, members={0: {1: member_trained(), 2: member_trained()}}),
+            ENSEMBLE,
+            Train(0),
+        ),
+        (replace(TRAINED, scored={0: pool_scored(recall=0.8)}), LAZY, Score(0, rest=True)),
+        (replace(TRAINED, scored={0: pool_scored(recall=0.95)}), LAZY, Select(0)),
+        (replace(TRAINED, scored={0: pool_scored(recall=0.8, rest=True)}), LAZY, Select(0)),
         (OPEN, FILES, Label(-1)),
         (REQUESTED, FILES, Collect(-1)),
         (with_query(REQUESTED, collected_in_term=1), FILES, Wait("t")),

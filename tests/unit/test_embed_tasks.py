@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from helpers.records import run_created
 
 from ray_al.core.config import parse_config
 from ray_al.core.types import FileRef
@@ -17,7 +18,7 @@ SIZE = 10
 
 def tasks_of(num_images, workers, done=()):
     config = parse_config({"score": {"workers": workers}}, source="test")
-    created = {"manifest": FileRef.of("manifest.parquet", b"").as_dict()}
+    created = run_created(manifest=FileRef.of("manifest.parquet", b"").as_dict())
     context = SimpleNamespace(
         config=config,
         state=State(created=created, embedded_shards=dict.fromkeys(done, "name"), term=1),

@@ -5,6 +5,7 @@ import json
 import pytest
 import yaml
 from click.testing import CliRunner
+from helpers.records import run_created
 
 from ray_al.cli import main
 from ray_al.core.config import RunConfig, load_config, parse_config
@@ -66,7 +67,7 @@ def test_beyond_the_limit_fewer_views_and_images_are_counted(tmp_path):
 @pytest.mark.parametrize("store", [{"kind": "none"}, {"kind": "files", "least_passes": 6}], ids=str)
 def test_a_run_whose_features_are_not_worth_it_stores_none(tmp_path, store):
     config = configure(store=store)
-    assert num_passes(State(created=POOL), config) == 5
+    assert num_passes(State(created=run_created(**POOL)), config) == 5
     counted = costs(tmp_path, config)
     assert counted.num_bytes == 0 and "where they are needed" in counted.text
 

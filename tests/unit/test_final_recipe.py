@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from helpers.records import cycle_trained, models_measured, pool_scored, run_created
 
 from ray_al.core.config import (
     CYCLE_KEYS,
@@ -26,6 +27,8 @@ from ray_al.driver.decide import (
 )
 from ray_al.driver.verify import _check_measured
 from ray_al.ledger import Event, Query, State, fold
+from ray_al.ledger.parse import parse
+from ray_al.ledger.records import ModelMeasured, ModelsMeasured
 from ray_al.train.schedule import check_train
 
 POOL = {"num_images": 4, "num_regions": 100, "num_pixels": 1000, "amount": 12}
@@ -187,24 +190,34 @@ CONFIG = parse_config({"final": {"budgets": ["2 %", "7 %", "12 %"]}}, source="te
 
 def at(cycle, costs, **changes):
     """A run of 12 of 100 regions whose labels cost `costs` after each cycle, with cycle `cycle` just trained."""
-    trained = {number: {"labelled": {"cost": cost}} for number, cost in enumerate(costs)}
+    trained = {number: cycle_trained(number, cost=cost) for number, cost in enumerate(costs)}
     queries = (Query(cycle=cycle - 1, file=REF, num_regions=2, cost=2, closed=True),)
-    return State(created=POOL, term=1, queries=queries, trained=trained, spent=costs[-1], **changes)
+    return State(
+        created=run_created(**POOL),
+        term=1,
+        queries=queries,
+        trained=trained,
+        spent=costs[-1],
+        **changes,
+    )
 
 
 @pytest.mark.parametrize(
     ("state", "action"),
     [
         (at(0, [2]), Measure(0)),
-        (at(0, [2], measured={0: {}}), Score(0)),
+        (at(0, [2], measured={0: models_measured()}), Score(0)),
         (at(1, [2, 4]), Score(1)),
         (at(2, [2, 4, 6]), Score(2)),
         (at(3, [2, 4, 6, 8]), Measure(3)),
-        (at(3, [2, 4, 6, 8], scored={3: {}}, measured={3: {}}), Select(3)),
+        (
+            at(3, [2, 4, 6, 8], scored={3: pool_scored(3)}, measured={3: models_measured(3)}),
+            Select(3),
+        ),
         (at(5, [2, 4, 6, 8, 10, 12]), Measure(5)),
-        (at(5, [2, 4, 6, 8, 10, 12], measured={5: {}}), Finish("budget spent")),
+        (at(5, [2, 4, 6, 8, 10, 12], measured={5: models_measured(5)}), Finish("budget spent")),
         (at(2, [2, 4, 6], filled=2), Measure(2)),
-        (at(2, [2, 4, 6], filled=2, measured={2: {}}), Finish(NOTHING_LEFT)),
+        (at(2, [2, 4, 6], filled=2, measured={2: models_measured(2)}), Finish(NOTHING_LEFT)),
     ],
 )
 def test_a_budget_is_measured_at_the_first_cycle_that_reaches_it(state, action):
@@ -228,7 +241,7 @@ def test_without_budgets_nothing_is_measured():
 )
 def test_what_a_query_could_not_spend_is_no_reason_to_wait(costs, expected):
     """Queries of 200 pixels whose regions do not fill them; a tenth of a query is let go."""
-    created = {**POOL, "num_pixels": 10_000, "amount": 1200}
+    created = run_created(**{**POOL, "num_pixels": 10_000, "amount": 1200})
     config = parse_config(
         {"budget": {"unit": "pixels"}, "final": {"budgets": [200, 400, 1200]}}, source="test"
     )
@@ -255,7 +268,7 @@ MODEL = {
     "evaluate_seconds": 1.0,
 }
 MODELS = {"cycle": 0, "budget": 2, "mious": [0.5], "miou": 0.5, "spread": None, "seconds": 2.0}
-TRAINED = State(created={**POOL, "class_names": ["a", "b"], "unit": "regions"}, trained={0: {}})
+TRAINED = State(created=run_created(**POOL, class_names=["a", "b"]), trained={0: cycle_trained()})
 
 
 def event(kind, data):
@@ -264,8 +277,8 @@ def event(kind, data):
 
 def test_measured_models_fold_into_the_state():
     state = fold([event("model_measured", MODEL), event("models_measured", MODELS)], TRAINED)
-    assert state.repeats == {0: {0: MODEL}}
-    assert state.measured == {0: MODELS}
+    assert state.repeats == {0: {0: parse(ModelMeasured, MODEL)}}
+    assert state.measured == {0: parse(ModelsMeasured, MODELS)}
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
+from helpers.records import FILE, cycle_trained, member_trained
 
 from ray_al.core.arrays import is_among
 from ray_al.core.config import parse_config
@@ -31,10 +32,10 @@ def test_old_checkpoints_are_removed_once():
     )
     trained, members = {}, {}
     for cycle in range(100):
-        trained[cycle] = {
-            "files": {name: {"path": f"{cycle}/{name}"} for name in ("model.pt", "preview.npz")}
-        }
-        members[cycle] = {1: {"files": {"model.pt": {"path": f"{cycle}/1/model.pt"}}}}
+        files = {name: {**FILE, "path": f"{cycle}/{name}"} for name in ("model.pt", "preview.npz")}
+        trained[cycle] = cycle_trained(cycle, files=files)
+        of_member = {"model.pt": {**FILE, "path": f"{cycle}/1/model.pt"}}
+        members[cycle] = {1: member_trained(cycle, files=of_member)}
         context.state = State(trained=trained, members=members)
         drop_old_checkpoints(context, cycle)
     assert set(removed) == {

@@ -7,6 +7,7 @@ from ray_al.core.errors import RunHeldError, StorageError
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
 from ray_al.ledger import Event, Journal, fold
+from ray_al.ledger.records import Refusal
 
 FILE = {"path": "f", "size": 1, "sha256": "0"}
 CREATED = {
@@ -55,7 +56,7 @@ def test_budget_is_reserved_spent_and_refunded(tmp_path):
         [journal.append("query_closed", {"cycle": -1, "num_unanswered": 1, "refunded": 1})], state
     )
     assert (state.spent, state.reserved, state.remaining) == (2, 0, 2)
-    assert state.refused == (refused,)
+    assert state.refused == (Refusal(**refused),)
     assert state.queries[-1].closed
 
 

@@ -19,8 +19,10 @@ from ray_al.driver.status import StatusFile, progress_line, read_status
 from ray_al.driver.track import CurveLogger
 from ray_al.ledger import Event, Journal, State, fold
 from ray_al.ledger.config import config_facts, read_config
-from ray_al.report.build import curve_rows
+from ray_al.ledger.parse import parse
+from ray_al.ledger.records import RunCreated
 from ray_al.report.metrics import read_metrics
+from ray_al.report.rows import curve_rows
 from ray_al.sweep.plan import Trial
 from ray_al.sweep.trial import read_outcome
 from ray_al.sweep.tuner import read_sweep
@@ -179,7 +181,7 @@ def test_an_event_that_does_not_fit_those_before_is_named():
         StorageError,
         match=r"journal event 5 \(labels_received\): does not fit the events before it",
     ):
-        fold([event], State(created=EVENTS[0][1]))
+        fold([event], State(created=parse(RunCreated, EVENTS[0][1])))
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from PIL import Image
 from ray_al.core.types import Box
 from ray_al.datasets.compose import Part, compose_targets, encode_mask
 from ray_al.datasets.images import resize_scattered
-from ray_al.report.build import _shown_labels
-from ray_al.report.data import Frame, ImagePanel, ReportData
+from ray_al.report.data import Budget, Frame, ImagePanel, ReportData
 from ray_al.report.html import render_report
+from ray_al.report.panels import shown_labels
 from ray_al.report.pictures import ids_uri, shown, striped_ids
 from ray_al.sweep.charts import charts
 from ray_al.sweep.output import latex_table
@@ -57,7 +57,7 @@ def page(names, *, rows=2, panels=(), **changes):
         "class_names": tuple(names),
         "colors": tuple((i % 256, 7, 9) for i in range(len(names))),
         "rows": [row(cycle, names) for cycle in range(rows)],
-        "budget": {"unit": "regions", "amount": 8, "spent": 4, "reserved": 0},
+        "budget": Budget(unit="regions", amount=8, spent=4),
         "labelled_class_pixels": list(range(len(names))),
         "val_class_pixels": [3] * len(names),
         "unlabelled_classes": list(names[:1]),
@@ -66,8 +66,8 @@ def page(names, *, rows=2, panels=(), **changes):
         "quarantine": [],
         "refused": [],
         "measured": [],
-        "final": None,
-        "upper_bound": None,
+        "final_miou": None,
+        "full_miou": None,
         **changes,
     }
     return render_report(ReportData(**values))
@@ -86,7 +86,7 @@ def parts(num_classes, side=8):
 
 @pytest.mark.parametrize("num_classes", [2, 63, 64, 150, 255])
 def test_dense_labels_of_any_number_of_classes_are_shown(num_classes):
-    ids = _shown_labels(parts(num_classes), (8, 8 * (num_classes + 1)), (4, 4 * (num_classes + 1)))
+    ids = shown_labels(parts(num_classes), (8, 8 * (num_classes + 1)), (4, 4 * (num_classes + 1)))
     assert ids[0, ::4].tolist() == [*range(num_classes), 255]
     photo = np.zeros((*ids.shape, 3), np.uint8)
     assert len(ids_uri(ids, [(i, 7, 9) for i in range(num_classes)], photo)) > 100
@@ -105,8 +105,8 @@ def test_dense_labels_are_shown_as_sets_of_one_class_were():
         )
     native = compose_targets(several, 40, 40)
     expected = striped_ids(resize_scattered(native, (9, 13), native[..., 0] != 0)[..., 0])
-    assert (_shown_labels(several, (40, 40), (9, 13)) == expected).all()
-    assert (_shown_labels([], (40, 40), (9, 13)) == 255).all()
+    assert (shown_labels(several, (40, 40), (9, 13)) == expected).all()
+    assert (shown_labels([], (40, 40), (9, 13)) == 255).all()
 
 
 @pytest.mark.filterwarnings("ignore:Glyph")
@@ -131,9 +131,7 @@ def test_names_with_any_signs_are_drawn():
 
 
 def test_a_report_without_a_trained_cycle():
-    text = page(
-        ["a", "b"], rows=0, upper_bound={"metrics": {"val": {"miou": 0.7}}}, unlabelled_classes=[]
-    )
+    text = page(["a", "b"], rows=0, full_miou=0.7, unlabelled_classes=[])
     assert "0 cycles" in text
     assert "all labels, same recipe: 0.7000" in text
 

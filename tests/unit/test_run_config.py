@@ -6,11 +6,12 @@ import pytest
 
 from ray_al.core.config import parse_config
 from ray_al.core.errors import ConfigError, StorageError
+from ray_al.core.run_dir import RunDir
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
 from ray_al.driver.settings import settle_config
 from ray_al.ledger import Journal, fold
-from ray_al.ledger.config import CONFIG, config_facts, read_config
+from ray_al.ledger.config import config_facts, read_config
 
 MANIFEST = {"path": "manifest.parquet", "size": 1, "sha256": "0"}
 CREATED = {
@@ -32,7 +33,7 @@ def run(request, tmp_path):
     facts = config_facts(config.to_yaml())
     if request.param == "earlier version":
         del facts["config_yaml"]
-    storage.replace(CONFIG, config.to_yaml().encode())
+    storage.replace(RunDir.CONFIG, config.to_yaml().encode())
     Journal(storage).append("run_created", {**CREATED, **facts})
     return storage, config, request.param == "now"
 
@@ -60,7 +61,7 @@ def test_a_changed_file_is_refused_with_what_differs(run, old, new, words):
     storage, config, knows = run
     text = config.to_yaml()
     assert old in text
-    storage.replace(CONFIG, text.replace(old, new).encode())
+    storage.replace(RunDir.CONFIG, text.replace(old, new).encode())
     with pytest.raises(ConfigError) as error:
         read_config(storage)
     message = str(error.value)
@@ -69,25 +70,25 @@ def test_a_changed_file_is_refused_with_what_differs(run, old, new, words):
     assert "ray-al resume RUN_DIR --set" in message
     for word in words if knows else ["digest"]:
         assert word in message
-    storage.replace(CONFIG, text.encode())
+    storage.replace(RunDir.CONFIG, text.encode())
     assert read_config(storage) == config
 
 
 @pytest.mark.parametrize("data", [b"", b"a: [", b"[1]", b"\xff\xfe", b"\0" * 100])
 def test_a_damaged_file_is_refused(run, data):
     storage, _, _ = run
-    storage.replace(CONFIG, data)
+    storage.replace(RunDir.CONFIG, data)
     with pytest.raises(ConfigError, match=r"config\.yaml.*put it back"):
         read_config(storage)
 
 
 def test_a_missing_file_is_written_again_or_named(run):
     storage, config, knows = run
-    storage.remove(CONFIG)
+    storage.remove(RunDir.CONFIG)
     if knows:  # the session that made the run ended before it wrote the file
         assert read_config(storage) == config
         settle_config(storage, Journal(storage).events)
-        assert storage.read(CONFIG) == config.to_yaml().encode()
+        assert storage.read(RunDir.CONFIG) == config.to_yaml().encode()
     else:
         with pytest.raises(StorageError, match=r"config\.yaml: the file is missing"):
             read_config(storage)
@@ -96,7 +97,7 @@ def test_a_missing_file_is_written_again_or_named(run):
 def test_other_spaces_and_order_change_nothing(run):
     storage, config, knows = run
     values = json.dumps(dict(reversed(config.model_dump(mode="json").items())))
-    storage.replace(CONFIG, values.encode())
+    storage.replace(RunDir.CONFIG, values.encode())
     if knows:
         assert read_config(storage) == config
     else:
@@ -111,17 +112,17 @@ def test_a_change_that_was_recorded_counts_before_the_file_is_replaced(run):
     journal.append(
         "config_changed", {**config_facts(changed.to_yaml()), "changes": {"score.workers": [1, 3]}}
     )
-    assert storage.read(CONFIG) == config.to_yaml().encode()  # the session ended here
+    assert storage.read(RunDir.CONFIG) == config.to_yaml().encode()  # the session ended here
     assert read_config(storage) == changed
     settle_config(storage, journal.events)
-    assert storage.read(CONFIG) == changed.to_yaml().encode()
+    assert storage.read(RunDir.CONFIG) == changed.to_yaml().encode()
     state = fold(Journal(storage).events)
-    assert FileRef.from_dict(state.created["config"]) == FileRef.of(CONFIG, storage.read(CONFIG))
-    assert state.created["name"] == "r"
+    assert state.created.config == FileRef.of(RunDir.CONFIG, storage.read(RunDir.CONFIG))
+    assert state.created.name == "r"
 
 
 def test_a_directory_without_events_is_no_run(tmp_path):
     storage = Storage(str(tmp_path))
-    storage.replace(CONFIG, b"name: r\n")
+    storage.replace(RunDir.CONFIG, b"name: r\n")
     with pytest.raises(ConfigError, match="not a run directory"):
         read_config(storage)

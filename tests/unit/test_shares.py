@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pyarrow as pa
 import pytest
+from helpers.records import cycle_trained, run_created
 
 from ray_al.core.config import parse_config
 from ray_al.core.errors import RayALError
@@ -43,9 +44,9 @@ def test_extra_epochs_come_each_time_that_another_part_of_the_budget_is_spent(ev
     extra = []
     for spent in range(1, amount + 1):
         state = State(
-            created={"amount": amount},
+            created=run_created(amount=amount),
             spent=spent,
-            trained={spent - 1: {"labelled": {"cost": spent - 1}}},
+            trained={spent - 1: cycle_trained(spent - 1, cost=spent - 1)},
         )
         if training._is_extra(SimpleNamespace(config=config, state=state), spent):
             extra.append(spent)
@@ -62,7 +63,7 @@ def test_a_share_of_answers_is_enough(share, num, enough):
         {"label": {"annotator": {"kind": "files", "share": share}}}, source="test"
     )
     query = Query(cycle=-1, file=REF, num_regions=num, cost=num, tasks="t", collected_in_term=1)
-    state = State(created={"amount": 1000}, term=1, reserved=num, queries=(query,))
+    state = State(created=run_created(amount=1000), term=1, reserved=num, queries=(query,))
     assert decide(replace(state, queries=(replace(query, answered=enough),)), config) == Close(-1)
     assert decide(replace(state, queries=(replace(query, answered=enough - 1),)), config) == Wait(
         "t"

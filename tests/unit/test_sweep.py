@@ -1,6 +1,7 @@
 import pytest
 import yaml
 from click.testing import CliRunner
+from helpers.records import cycle_trained, run_created
 
 from ray_al.cli import main
 from ray_al.core.config import RunConfig
@@ -303,18 +304,10 @@ def test_trials_of_other_query_sizes_are_compared_at_the_rungs_budget(kind, tmp_
     [("regions", 2, 0.1), ("pixels", 30, 0.3), ("images", 2, 0.5), ("clicks", 10, 0.25)],
 )
 def test_a_budget_is_a_share_of_the_pool_in_its_unit(unit, cost, share):
-    created = {"num_regions": 20, "num_pixels": 100, "num_images": 4, "unit": unit, "amount": 40}
-    metrics = {"val": {"miou": 0.5, "pixel_accuracy": 0.5, "iou": []}}
+    created = run_created(num_regions=20, num_pixels=100, num_images=4, unit=unit, amount=40)
     labelled = {"regions": 2, "pixels": 30, "images": 2, "clicks": 10, "cost": cost}
-    trained = {
-        "cycle": 0,
-        "metrics": metrics,
-        "labelled": labelled,
-        "class_pixels": [],
-        "train_seconds": 1.0,
-        "evaluate_seconds": 1.0,
-    }
-    (row,) = budget_rows(State(created={**created, "class_names": []}, trained={0: trained}))
+    trained = {0: cycle_trained(labelled=labelled)}
+    (row,) = budget_rows(State(created=created, trained=trained))
     assert row["budget"] == pytest.approx(share)
 
 
