@@ -1,40 +1,93 @@
-"""What a sweep shows while it runs."""
+"""The progress of a sweep while it runs."""
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from ray.tune import Callback
 
-from ray_al.sweep.tuner import Progress
+from ray_al.sweep.reporting import BudgetRow
 
 
-class ProgressCallback(Callback):
-    """Keeps `Progress` up to date from Tune's events."""
+@dataclass(frozen=True, kw_only=True)
+class Reached:
+    """How far a trial is: its last cycle, the share of the pool it has spent, and its mIoU."""
 
-    def __init__(self, progress: Progress, show: Callable[[Progress], None]) -> None:
+    cycle: int
+    budget: float
+    miou: float
+
+    @staticmethod
+    def from_row(row: BudgetRow | dict[str, Any]) -> "Reached":
+        """Take the numbers from a row that a trial reported."""
+        return Reached(cycle=row["cycle"], budget=row["budget"], miou=row["miou"])
+
+
+@dataclass(kw_only=True)
+class Progress:
+    """The progress of a sweep.
+
+    Attributes:
+        total: trials of the whole sweep, those that Optuna has still to suggest included.
+        reached: by name of the trial.
+        done: state in which each ended trial ended.
+        num_done_before: trials that earlier calls have ended.
+        started: when this call began.
+    """
+
+    total: int
+    reached: dict[str, Reached] = field(default_factory=dict)
+    running: set[str] = field(default_factory=set)
+    done: dict[str, str] = field(default_factory=dict)
+    num_done_before: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds that the rest takes at the pace of this call; None before its first trial ended."""
+        num_done = len(self.done) - self.num_done_before
+        if num_done <= 0:
+            return None
+        elapsed = time.monotonic() - self.started
+        return elapsed / num_done * (self.total - len(self.done))
+
+
+Show = Callable[[Progress], None]
+
+
+class ProgressCallback(Callback):  # type: ignore[misc]  # Ray is untyped
+    """Keeps `Progress` up to date from Tune's events.
+
+    Args:
+        show: called with the progress after every change.
+    """
+
+    def __init__(self, progress: Progress, show: Show) -> None:
         self.progress, self.show = progress, show
 
     def __getstate__(self) -> dict[str, Any]:
-        """Tune keeps a copy, which nobody reads: a sweep goes on from its ledgers."""
+        """Return nothing: Tune keeps a copy that nobody reads; a sweep resumes from journals."""
         return {}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Note that a trial runs."""
         self.progress.running.add(trial.config["name"])
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
+        """Note the row of a cycle; rows of rungs have no mIoU of their own."""
         if "miou" in result:
-            self.progress.rows[trial.config["name"]] = {
-                key: result[key] for key in ("cycle", "budget", "miou", "cost")
-            }
+            self.progress.reached[trial.config["name"]] = Reached.from_row(result)
             self.show(self.progress)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Note that a trial is done."""
         self._end(trial, "done")
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Note that a trial failed."""
         self._end(trial, "failed")
 
     def _end(self, trial: Any, state: str) -> None:
@@ -42,11 +95,3 @@ class ProgressCallback(Callback):
         self.progress.running.discard(name)
         self.progress.done.setdefault(name, state)
         self.show(self.progress)
-
-
-def seconds_left(progress: Progress) -> float | None:
-    """From the cycles done since the sweep went on; None before the first."""
-    finished = len(progress.done)
-    elapsed = time.monotonic() - progress.started
-    begun = finished + len(progress.running)
-    return elapsed / finished * (progress.total - finished) if finished and begun else None

@@ -22,11 +22,11 @@ from ray_al.driver.loop import run_loop
 from ray_al.driver.pool import read_table
 from ray_al.driver.verify import verify
 from ray_al.ledger import Journal, fold
+from ray_al.replay import replay
 from ray_al.report.build import write_report
 from ray_al.score import region_scores
 from ray_al.score.functions import ACQUISITIONS
 from ray_al.score.scorer import FeatureScorer
-from ray_al.sweep.replay import replay
 
 SETTINGS = {
     "data": {"dataset": "synthetic", "image_size": [32, 48]},

@@ -21,9 +21,8 @@ from ray_al.ledger import Event, Journal, State, fold
 from ray_al.ledger.config import config_facts, read_config
 from ray_al.report.build import curve_rows
 from ray_al.report.metrics import read_metrics
-from ray_al.sweep.plan import Trial
-from ray_al.sweep.trial import read_outcome
-from ray_al.sweep.tuner import read_sweep
+from ray_al.sweep.directory import Outcome, read_outcome, read_sweep
+from ray_al.sweep.trials import Trial
 from ray_al.train.state import seal, unseal
 
 VALUES = {
@@ -222,7 +221,7 @@ def test_damaged_conveniences_are_passed_over(run, data):
     assert read_status(run)["stage"] == "created"
     assert CurveTeller(run, CONFIG).memory == {}
     assert read_metrics(run, "final") is None
-    assert read_outcome(run, "x") == {}
+    assert read_outcome(run, "x") == Outcome()
 
 
 @pytest.mark.parametrize(

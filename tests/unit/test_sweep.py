@@ -10,16 +10,11 @@ from ray_al.driver.resources import run_resources
 from ray_al.ledger import State
 from ray_al.sweep.config import Space, load_sweep
 from ray_al.sweep.label_limit import LabelLimit
-from ray_al.sweep.plan import (
-    draw,
-    fixed_settings,
-    group_label,
-    group_name,
-    group_names,
-    plan_trials,
-)
+from ray_al.sweep.naming import group_label, group_name, group_names
+from ray_al.sweep.plan import plan_trials
+from ray_al.sweep.reporting import budget_rows, interpolate, is_crossed
 from ray_al.sweep.schedule import open_scheduler, rungs_of
-from ray_al.sweep.trial import budget_rows, interpolate, is_crossed
+from ray_al.sweep.settings import draw, fixed_settings
 
 BASE = {"data": {"num_images": 6, "image_size": [32, 32]}, "train": {"steps": 2}}
 
