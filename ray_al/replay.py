@@ -34,8 +34,8 @@ MAX_CHANGES = 3
 """Classes whose change is shown in a row."""
 
 CHOICE = ("score", "batch", "per_image", "min_distance", "skip_void_by_ground_truth")
-"""Keys of `strategy` that are read when a query is chosen from scores. Every other key, also one that
-a later version adds, may have changed the stored scores themselves, so replay refuses it."""
+"""Keys of `strategy` that are read when a query is chosen from scores. Every other key, also one
+that a later version adds, may have changed the stored scores themselves, so replay refuses it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,7 +228,8 @@ def _other_config(
         image.mask_uri for image in open_dataset(config.data).splits["train"]
     ]:
         raise ConfigError(
-            "strategy.skip_void_by_ground_truth: it reads ground truth that this pool does not have; set it to false"
+            "strategy.skip_void_by_ground_truth: it reads ground truth that this pool does not have; "
+            "set it to false"
         )
     return other
 

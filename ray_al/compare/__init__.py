@@ -1,1 +1,1 @@
-"""Comparing finished runs over seeds: statistics, tables, pictures. Reads runs and sweeps; runs none."""
+"""Comparing finished runs over seeds: statistics, tables and pictures. Nothing is run here."""

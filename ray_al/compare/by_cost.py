@@ -132,7 +132,7 @@ def full_scores(groups: Sequence[Group]) -> dict[str, float]:
 
 
 def whole_images_at_random(groups: Sequence[Group]) -> Group | None:
-    """Return the group that labels whole images at random, as people do today; None if none does."""
+    """Return the group that labels whole images at random, as people do today, if there is one."""
     for group in groups:
         if group.is_random and regions_of(group.runs[0].values).is_whole_image:
             return group
@@ -143,7 +143,7 @@ def compare_costs(groups: Sequence[Group], reference: Group | None) -> CostCompa
     """Compare the costs of reaching `SHARES` of the full score.
 
     Args:
-        reference: group whose costs are saved; None for whole images at random, if a group has them.
+        reference: group whose costs are saved; None for whole images at random, if there are any.
 
     Raises:
         ConfigError: no run has a full score.

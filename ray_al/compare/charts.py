@@ -10,7 +10,7 @@ import numpy as np
 from ray_al.compare.facts import Comparison, GroupFacts
 from ray_al.compare.rank_chart import draw_ranks
 from ray_al.compare.run_result import AXES, SHARES
-from ray_al.compare.significance import Tests
+from ray_al.compare.significance import StrategyTests
 from ray_al.report.pictures import set_style, shown
 
 COLORS = (
@@ -144,7 +144,7 @@ def _saved(groups: Sequence[GroupFacts], reference: str) -> Any:
     return figure
 
 
-def _penalties(tests: Tests) -> Any:
+def _penalties(tests: StrategyTests) -> Any:
     """Draw nnActive's penalty matrix."""
     labels, wins = [shown(label) for label in tests.labels], np.asarray(tests.wins)
     size = 1.6 + 0.55 * len(labels)

@@ -51,8 +51,8 @@ class CostModel:
     def text(self) -> str:
         """The settings in one line, for tables."""
         return (
-            f"{self.image:g} s an image, {self.region:g} s a region, {self.class_name:g} s a class, "
-            f"{self.click:g} s a click on an outline"
+            f"{self.image:g} s an image, {self.region:g} s a region, "
+            f"{self.class_name:g} s a class, {self.click:g} s a click on an outline"
         )
 
 

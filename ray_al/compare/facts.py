@@ -7,7 +7,7 @@ from typing import Any
 from ray_al.compare.costs import CostNotes
 from ray_al.compare.endpoints import Endpoint
 from ray_al.compare.saved import Saved
-from ray_al.compare.significance import Tests
+from ray_al.compare.significance import StrategyTests
 from ray_al.compare.stats import Interval
 from ray_al.sweep.naming import Setting
 
@@ -132,7 +132,7 @@ class Comparison:
     grid: tuple[float, ...]
     groups: tuple[GroupFacts, ...]
     seeds: tuple[int, ...]
-    tests: Tests | None
+    tests: StrategyTests | None
     too_few: str | None
     endpoints: tuple[Endpoint, ...] = ()
     costs: CostNotes | None = None

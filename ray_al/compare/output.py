@@ -1,4 +1,4 @@
-"""The files of a comparison: one page, two CSV files, a LaTeX table, the facts as JSON, pictures."""
+"""The files of a comparison: a page, two CSV files, a LaTeX table, the facts as JSON, pictures."""
 
 import io
 import json

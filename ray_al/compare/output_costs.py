@@ -1,4 +1,4 @@
-"""The files of a comparison by costs: a picture, the table as CSV, the facts as JSON, and a page."""
+"""The files of a comparison by costs: a picture, a table as CSV, the facts as JSON, and a page."""
 
 import io
 import json

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ray_al.compare.significance import Tests
+from ray_al.compare.significance import StrategyTests
 from ray_al.report.pictures import set_style, shown
 
 CHARACTER, AXIS = 0.085, 4.0
@@ -17,7 +17,7 @@ RULER = 0.75
 """Height of the ruler of the critical difference above the axis."""
 
 
-def draw_ranks(tests: Tests) -> Any:
+def draw_ranks(tests: StrategyTests) -> Any:
     """Draw the mean ranks; a bar joins strategies whose ranks do not differ significantly."""
     # Imported here: matplotlib takes half a second, which an export saves.
     from matplotlib.figure import Figure

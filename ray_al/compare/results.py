@@ -1,7 +1,7 @@
 """Results that outlive their run directories: a folder of small files that can be committed.
 
-`sweep.yaml` is the sweep file as it was run, `settings.json` has the settings of its groups by name.
-A run is two files below `runs/`: `NAME-seedN.csv` is its `curve.csv`, `NAME-seedN.json` holds
+`sweep.yaml` is the sweep file as it was run, `settings.json` has the settings of its groups by
+name. A run is two files below `runs/`: `NAME-seedN.csv` is its `curve.csv`, `NAME-seedN.json` holds
 everything else that a comparison needs. No file names a place of the machine that made it: only the
 last part of a path is kept.
 """

@@ -1,9 +1,9 @@
-"""Labels saved against a reference at equal mIoU: in the comparison's axis, pixels, clicks, minutes.
+"""Labels saved against a reference at equal mIoU: in the axis compared, pixels, clicks, minutes.
 
 Two questions can be asked. How many labels does the reference need for the score that a strategy
-reaches with its last budget? This needs a reference that was measured beyond that budget. Otherwise:
-how many labels does the strategy need for the score that the reference reaches with its own last
-budget? Which one is asked depends on budgets alone, never on scores.
+reaches with its last budget? This needs a reference that was measured beyond that budget.
+Otherwise: how many labels does the strategy need for the score that the reference reaches with its
+own last budget? Which one is asked depends on budgets alone, never on scores.
 """
 
 from collections.abc import Mapping

@@ -38,7 +38,7 @@ class PairTest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tests:
+class StrategyTests:
     """Tests between all strategies.
 
     Attributes:
@@ -77,7 +77,9 @@ def seeds_warning(num_seeds: int) -> str | None:
     return None
 
 
-def run_tests(labels: Sequence[str], values: Sequence[np.ndarray], grid: np.ndarray) -> Tests:
+def run_tests(
+    labels: Sequence[str], values: Sequence[np.ndarray], grid: np.ndarray
+) -> StrategyTests:
     """Test all pairs of strategies.
 
     Args:
@@ -91,7 +93,7 @@ def run_tests(labels: Sequence[str], values: Sequence[np.ndarray], grid: np.ndar
         _test_pair(labels[i], labels[j], areas[i], areas[j])
         for i, j in itertools.combinations(range(len(labels)), 2)
     ]
-    return Tests(
+    return StrategyTests(
         labels=tuple(labels),
         wins=tuple(tuple(row) for row in penalties.wins.tolist()),
         num_tests=penalties.num_tests,

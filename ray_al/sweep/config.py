@@ -172,7 +172,7 @@ class EndpointConfig(Section):
 
 
 class SweepConfig(Section):
-    """A sweep: `base` (a file) and `run` (values over it) make the configuration that `space` varies."""
+    """A sweep: `base` (a file), and `run` (values over it), make the configuration to vary."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = "sweep"
     """Name of the sweep, from which the name of its directory is made."""

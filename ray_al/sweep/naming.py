@@ -58,7 +58,7 @@ def group_label(setting: Setting) -> str:
 
 
 def is_random_draw(setting: Setting) -> bool:
-    """Return whether a setting draws regions at random: random scores, and a rule that ranks scores.
+    """Return whether a setting draws regions at random: random scores, and a rule that ranks them.
 
     Names that this installation does not know, such as a user's own `package.module:Class`, are not
     imported: results can be compared where the code that made them is missing.

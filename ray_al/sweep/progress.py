@@ -45,7 +45,7 @@ class Progress:
 
     @property
     def seconds_left(self) -> float | None:
-        """Seconds that the rest takes at the pace of this call; None before its first trial ended."""
+        """Seconds that the rest takes at the pace of this call; None before a trial ended."""
         num_done = len(self.done) - self.num_done_before
         if num_done <= 0:
             return None

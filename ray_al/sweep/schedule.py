@@ -35,7 +35,8 @@ class _AtBudget:
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Return the scheduler's decision after a rung."""
-        decision: str = super().on_trial_result(tune_controller, trial, result)  # type: ignore[misc]
+        decide = super().on_trial_result  # type: ignore[misc]  # of the scheduler mixed in
+        decision: str = decide(tune_controller, trial, result)
         if decision != TrialScheduler.STOP:
             return decision
         if trial.config["group"] == self.reference:

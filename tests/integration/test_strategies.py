@@ -622,8 +622,8 @@ def test_starts_that_the_whole_budget_decides_are_not_shared(root, changes):
 
 def test_replay_chooses_what_the_run_chose(finished):
     for name in ("badge", "class_balanced", "superpixels", "softmax"):
-        facts = replay(finished(name), [])
-        assert [row["overlap"] for row in facts["cycles"]] == [1.0] * len(facts["cycles"])
+        cycles = replay(finished(name), []).cycles
+        assert [cycle.overlap for cycle in cycles] == [1.0] * len(cycles)
     with pytest.raises(ConfigError, match="did not store"):
         replay(finished("softmax"), ["strategy.batch.kind=badge"])
 

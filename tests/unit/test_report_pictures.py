@@ -12,7 +12,7 @@ from ray_al.compare.charts import charts
 from ray_al.compare.facts import Comparison, GroupFacts, MeanCurve
 from ray_al.compare.output import latex_table
 from ray_al.compare.saved import Saved, SavedCurve
-from ray_al.compare.significance import Tests
+from ray_al.compare.significance import StrategyTests
 from ray_al.compare.stats import Interval
 from ray_al.core.types import Box
 from ray_al.datasets.compose import Part, compose_targets, encode_mask
@@ -189,7 +189,7 @@ def facts(labels):
         for label in labels
     ]
     size = len(labels)
-    tests = Tests(
+    tests = StrategyTests(
         labels=tuple(labels),
         wins=((0.0,) * size,) * size,
         num_tests=1,
