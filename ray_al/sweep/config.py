@@ -86,7 +86,7 @@ def _space(value: Any) -> Any:
 
 
 class SearchConfig(Section):
-    """How settings are taken from the space."""
+    """The search for settings in the space."""
 
     kind: Literal["grid", "random", "optuna"] = "grid"
     """How settings are taken from the space: all of a grid, at random, or by Optuna."""
@@ -125,7 +125,7 @@ class SchedulerConfig(Section):
 
 
 class LimitsConfig(Section):
-    """Limits of one call of `ray-al sweep`."""
+    """Bounds of the work that one call of `ray-al sweep` does."""
 
     at_once: Annotated[int, Field(ge=1, le=100_000)] | Literal["auto"] = "auto"
     """Number of trials that run at a time; `auto` takes as many as fit on the cluster."""
@@ -143,7 +143,7 @@ class LimitsConfig(Section):
 
 
 class EndpointConfig(Section):
-    """The question that a sweep answers, stated before its runs are made."""
+    """The comparisons, and the score, that answer the question of a sweep."""
 
     budgets: Annotated[tuple[Amount, ...], Field(min_length=1)]
     """Counts or shares in the runs' unit; the endpoint of a run is the mean of its scores at these
