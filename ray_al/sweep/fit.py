@@ -8,11 +8,12 @@ from ray import tune
 
 from ray_al.core.storage import Storage
 from ray_al.driver.resources import run_resources
+from ray_al.sweep.callback import ProgressCallback
 from ray_al.sweep.config import SweepConfig
 from ray_al.sweep.create import tracking_of
 from ray_al.sweep.directory import read_outcome, trial_file, write_outcome
 from ray_al.sweep.label_limit import LabelLimit
-from ray_al.sweep.progress import Progress, ProgressCallback, Reached, Show
+from ray_al.sweep.progress import Progress, Reached, Show
 from ray_al.sweep.reporting import budget_rows
 from ray_al.sweep.schedule import open_scheduler, rungs_of
 from ray_al.sweep.search import SettingSearch
