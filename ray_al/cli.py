@@ -109,10 +109,10 @@ def status(run_dir: str, as_json: bool) -> None:
     from ray_al.driver.status import measured_line, quarantine_lines, read_status
 
     if _open_place(run_dir).exists("sweep.yaml"):
-        from ray_al.sweep.table import sweep_facts, sweep_text
+        from ray_al.sweep.table import sweep_table, sweep_text
 
-        trials = sweep_facts(run_dir)
-        click.echo(json.dumps(trials, indent=1) if as_json else sweep_text(trials))
+        table = sweep_table(run_dir)
+        click.echo(json.dumps(table.as_dict(), indent=1) if as_json else sweep_text(table))
         return
 
     facts = read_status(_require_run(run_dir))
@@ -309,11 +309,11 @@ def compare(
 
     Example: ray-al compare runs/sweep --out runs/sweep/comparison
     """
+    from ray_al.compare.costs import parse_costs
+    from ray_al.compare.places import Wanted, compare_places
     from ray_al.core.config import RunConfig, parse_share
     from ray_al.core.storage import check_writable
     from ray_al.core.validation import check_key
-    from ray_al.sweep.comparison import Wanted, compare_places
-    from ray_al.sweep.costs import parse_costs
 
     if out is None and export is None:
         raise click.UsageError(
@@ -355,12 +355,12 @@ def replay(run_dir: str, overrides: tuple[str, ...], as_json: bool) -> None:
 
     Example: ray-al replay runs/first --set strategy.batch.kind=power --set strategy.batch.beta=2
     """
-    from ray_al.sweep.replay import replay as replay_run
-    from ray_al.sweep.replay import replay_text
+    from ray_al.replay import replay as replay_run
+    from ray_al.replay import replay_text
 
     _require_run(run_dir)
-    facts = replay_run(run_dir, overrides)
-    click.echo(json.dumps(facts, indent=1) if as_json else replay_text(facts))
+    replayed = replay_run(run_dir, overrides)
+    click.echo(json.dumps(replayed.as_dict(), indent=1) if as_json else replay_text(replayed))
 
 
 @main.group()
@@ -494,10 +494,11 @@ def _sweep(
     from ray_al.driver.checks import check_places
     from ray_al.driver.create import default_run_uri
     from ray_al.sweep.config import load_sweep
+    from ray_al.sweep.create import create_sweep
     from ray_al.sweep.endpoint import check_endpoint, endpoint_lines
     from ray_al.sweep.plan import plan_trials
-    from ray_al.sweep.table import progress_line, sweep_facts, sweep_text
-    from ray_al.sweep.tuner import create_sweep, run_sweep
+    from ray_al.sweep.run import run_sweep
+    from ray_al.sweep.table import progress_line, sweep_table, sweep_text
 
     if file is not None:
         settings = load_sweep(file, overrides)
@@ -506,11 +507,11 @@ def _sweep(
         if dry_run:
             from ray_al.sweep.estimate import estimate, estimate_text
 
-            facts = estimate(settings, trials, out or default_run_uri(settings.name))
+            found = estimate(settings, trials, out or default_run_uri(settings.name))
             endpoint = settings.endpoint and settings.endpoint.model_dump(mode="json")
-            lines = [estimate_text(facts), *endpoint_lines(settings, trials)]
+            lines = [estimate_text(found), *endpoint_lines(settings, trials)]
             click.echo(
-                json.dumps({**facts, "endpoint": endpoint}, indent=1)
+                json.dumps({**found.as_dict(), "endpoint": endpoint}, indent=1)
                 if as_json
                 else "\n".join(lines)
             )
@@ -524,15 +525,15 @@ def _sweep(
         complete = run_sweep(
             resume_dir, show=lambda runs: show(progress_line(runs)), should_stop=stop.is_set
         )
-    facts = sweep_facts(resume_dir)
-    click.echo(json.dumps(facts, indent=1) if as_json else sweep_text(facts))
+    table = sweep_table(resume_dir)
+    click.echo(json.dumps(table.as_dict(), indent=1) if as_json else sweep_text(table))
     if not complete:
         reason = "interrupted" if stop.is_set() else "a limit of the sweep is reached"
         click.echo(
             f"{reason}; nothing is lost. Go on with: ray-al sweep --resume {resume_dir}", err=True
         )
         return EXIT_INTERRUPTED if stop.is_set() else 0
-    return 1 if any(row["state"] == "failed" for row in facts["trials"]) else 0
+    return 1 if any(row.state == "failed" for row in table.trials) else 0
 
 
 def _drive(run_dir: str, as_json: bool) -> int:

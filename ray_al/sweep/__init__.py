@@ -1,1 +1,1 @@
-"""Many runs: sweeps on Ray Tune, comparison and statistics."""
+"""Running sweeps: settings times seeds, as trials on Ray Tune."""

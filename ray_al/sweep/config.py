@@ -1,5 +1,6 @@
-"""The typed sweep file: a base run, a space over its keys, seeds, a search, a scheduler and limits."""
+"""The typed sweep file: a base run, a space over its keys, seeds, search, scheduler and limits."""
 
+import itertools
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -43,24 +44,14 @@ class Space(Section):
         if len(given) != 1:
             raise ValueError(f"found {given or 'nothing'}; give exactly one of {', '.join(SPACES)}")
         if self.kind in ("grid", "choice"):
-            repeated = [
-                value
-                for value in self.values
-                if sum(value == other and type(value) is type(other) for other in self.values) > 1
-            ]
-            if repeated:
-                raise ValueError(f"{repeated[0]!r} stands there twice; keep one")
+            _check_each_once(self.values)
         else:
-            low, high = self.values
-            if not low < high or (self.kind == "log_range" and low <= 0):
-                raise ValueError(
-                    f"[{low}, {high}] is no {self.kind}; give a lower and an upper end"
-                    + (" above 0" if self.kind == "log_range" else "")
-                )
+            _check_ends(self.kind, *self.values)
         return self
 
     @property
     def kind(self) -> str:
+        """Which of the five is given."""
         return next(kind for kind in SPACES if getattr(self, kind) is not None)
 
     @property
@@ -69,8 +60,22 @@ class Space(Section):
         return tuple(getattr(self, self.kind))
 
 
+def _check_each_once(values: tuple[Any, ...]) -> None:
+    """Refuse a value that is given twice; 1 and True, or 1 and 1.0, are different values."""
+    for value in values:
+        if sum(value == other and type(value) is type(other) for other in values) > 1:
+            raise ValueError(f"{value!r} is listed twice; remove one")
+
+
+def _check_ends(kind: str, low: float, high: float) -> None:
+    """Refuse the ends of a range between which nothing can be drawn."""
+    if not low < high or (kind == "log_range" and low <= 0):
+        above = " above 0" if kind == "log_range" else ""
+        raise ValueError(f"[{low}, {high}] is no {kind}; give a lower and an upper end{above}")
+
+
 def _space(value: Any) -> Any:
-    """A plain list is a grid."""
+    """Turn a plain list into a grid."""
     if isinstance(value, list | tuple):
         return {"grid": value}
     if not isinstance(value, Mapping):
@@ -81,7 +86,7 @@ def _space(value: Any) -> Any:
 
 
 class SearchConfig(Section):
-    """How settings are taken from the space; `trials` is their number (each is run with every seed)."""
+    """The search for settings in the space."""
 
     kind: Literal["grid", "random", "optuna"] = "grid"
     """How settings are taken from the space: all of a grid, at random, or by Optuna."""
@@ -102,7 +107,7 @@ class SearchConfig(Section):
 
 
 class SchedulerConfig(Section):
-    """Stops what falls behind, at equal budget."""
+    """When trials that fall behind are stopped; they are compared at equal budgets."""
 
     kind: Literal["none", "asha", "median"] = "none"
     """Which trials are stopped early: none, those below a rung's best part (`asha`), or those below
@@ -111,7 +116,7 @@ class SchedulerConfig(Section):
     first: Amount | None = None
     """Budget of the first comparison, as a count or share in the runs' unit."""
     reduction: Annotated[float, Field(gt=1, le=1e6)] = 2.0
-    """With `asha`, the factor between the budgets of two rungs; one trial in `reduction` goes on.
+    """With `asha`, the factor between the budgets of two rungs; one trial in `reduction` continues.
     """
     min_trials: Annotated[int, Field(ge=2, le=1_000_000)] = 3
     """With `median`, the number of trials that must have reached a budget before one is stopped
@@ -120,19 +125,25 @@ class SchedulerConfig(Section):
 
 
 class LimitsConfig(Section):
+    """Bounds of the work that one call of `ray-al sweep` does."""
+
     at_once: Annotated[int, Field(ge=1, le=100_000)] | Literal["auto"] = "auto"
     """Number of trials that run at a time; `auto` takes as many as fit on the cluster."""
     hours: Annotated[float, Field(gt=0, le=1e6)] | None = None
-    """Hours that one call of `ray-al sweep` may take, shared starts included; `--resume` has as many again."""
+    """Hours that one call of `ray-al sweep` may take, shared starts included; `--resume` has as
+    many again.
+    """
     labels: Annotated[int, Field(ge=1, le=2**62)] | None = None
-    """New labels, in the runs' budget unit, that all runs of one call of `ray-al sweep` together may buy. A shared start counts once, and
-    what earlier calls bought does not count. The call ends once so many are bought; `--resume` goes on and may buy as many again."""
+    """New labels, in the runs' budget unit, that all runs of one call of `ray-al sweep` together
+    may buy. A shared start counts once, and labels that earlier calls bought do not count. The call
+    then ends; `--resume` continues and may buy as many again.
+    """
     retries: Annotated[int, Field(ge=0, le=1000)] = 3
     """How often a trial is continued after its process died."""
 
 
 class EndpointConfig(Section):
-    """What a sweep is made to find out, stated before its runs are made."""
+    """The comparisons, and the score, that answer the question of a sweep."""
 
     budgets: Annotated[tuple[Amount, ...], Field(min_length=1)]
     """Counts or shares in the runs' unit; the endpoint of a run is the mean of its scores at these
@@ -156,14 +167,12 @@ class EndpointConfig(Section):
                     f"comparisons: {list(names)} compares a setting with itself; name two"
                 )
             if pairs.count(pair) > 1:
-                raise ValueError(
-                    f"comparisons: {list(names)} stands there twice; name each pair once"
-                )
+                raise ValueError(f"comparisons: {list(names)} is listed twice; name each pair once")
         return self
 
 
 class SweepConfig(Section):
-    """A sweep; `base` (a file) and `run` (values over it) make the configuration that `space` varies."""
+    """A sweep: `base` (a file), and `run` (values over it), make the configuration to vary."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = "sweep"
     """Name of the sweep, from which the name of its directory is made."""
@@ -189,7 +198,7 @@ class SweepConfig(Section):
     limits: LimitsConfig = LimitsConfig()
     """Limits of one call of `ray-al sweep`."""
     endpoint: EndpointConfig | None = None
-    """What the sweep is made to find out, stated before its runs are made."""
+    """The question that the sweep answers, stated before its runs are made."""
 
     @field_validator("seeds")
     @classmethod
@@ -200,12 +209,25 @@ class SweepConfig(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "SweepConfig":
+        self._check_search()
+        for key, other in itertools.permutations(self.space, 2):
+            if other.startswith(f"{key}."):
+                raise ValueError(
+                    f"space.{key} and space.{other}: one holds the other; vary one of them"
+                )
+        if "seed" in self.space:
+            raise ValueError("space.seed: seeds are not a setting; list them under `seeds`")
+        return self
+
+    def _check_search(self) -> None:
+        """Refuse a space from which the search cannot take settings."""
         sampled = [key for key, space in self.space.items() if space.kind != "grid"]
         gridded = [key for key, space in self.space.items() if space.kind == "grid"]
         if self.search.kind == "grid" and sampled:
             key = sampled[0]
             raise ValueError(
-                f"space.{key}: search.kind=grid takes lists only, this is a {self.space[key].kind}; write a list, or search.kind=random"
+                f"space.{key}: search.kind=grid takes lists only, this is a "
+                f"{self.space[key].kind}; write a list, or search.kind=random"
             )
         if self.search.kind == "optuna" and gridded:
             raise ValueError(
@@ -213,26 +235,22 @@ class SweepConfig(Section):
             )
         if self.search.kind == "random" and not sampled:
             raise ValueError(
-                "search.kind=random: the space has nothing to draw from; give a choice or range, or search.kind=grid"
+                "search.kind=random: the space has nothing to draw from; "
+                "give a choice or range, or search.kind=grid"
             )
         if self.search.kind == "optuna" and not self.space:
             raise ValueError("search.kind=optuna: the space is empty; give a choice or range")
-        for one in self.space:
-            for other in self.space:
-                if other.startswith(one + "."):
-                    raise ValueError(
-                        f"space.{one} and space.{other}: one holds the other; vary one of them"
-                    )
-        if "seed" in self.space:
-            raise ValueError("space.seed: seeds are not a setting; list them under `seeds`")
-        return self
 
     def to_yaml(self) -> str:
+        """Return the sweep as YAML, without the keys that are not set."""
         return dump_yaml(json.loads(self.model_dump_json(exclude_none=True)))
 
 
 def load_sweep(path: str, overrides: Iterable[str] = ()) -> SweepConfig:
-    """Read a sweep file; `run` of the result is the whole base configuration, with `overrides` (keys of a run) applied.
+    """Read a sweep file; `run` of the result is the whole base configuration.
+
+    Args:
+        overrides: `key=value` texts with keys of a run, applied over the base and the file.
 
     Raises:
         ConfigError: naming the file or key, the value seen and the remedy.

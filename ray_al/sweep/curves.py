@@ -1,4 +1,4 @@
-"""Learning curves as numbers: area and interpolation."""
+"""Area under a learning curve, and its values between its points."""
 
 from collections.abc import Sequence
 
@@ -11,9 +11,10 @@ def aubc(
     *,
     log: bool = False,
 ) -> float:
-    """Area under the budget curve, divided by the budget axis' length, so that a constant v gives v.
+    """Return the area under the budget curve, divided by the length of its budget axis.
 
-    A curve of one point gives its value. The trapezoid over the real budgets, not over equal steps.
+    A constant curve has its value as area, and so has a curve of one point. The trapezoids are as
+    wide as the budgets are apart, not as equal steps.
 
     Args:
         budgets: increasing, shape (n,).
@@ -29,5 +30,5 @@ def aubc(
 
 
 def value_at(budgets: np.ndarray, values: np.ndarray, at: np.ndarray | float) -> np.ndarray:
-    """The curve at other budgets, linear between its points; nan outside of them."""
-    return np.interp(at, budgets, values, left=np.nan, right=np.nan)
+    """Return the curve at other budgets: linear between its points, nan outside of them."""
+    return np.asarray(np.interp(at, budgets, values, left=np.nan, right=np.nan))

@@ -1,12 +1,12 @@
-"""What a sweep will cost, before it starts: counted, and timed by a short measurement."""
+"""The cost of a sweep before it starts: work is counted, and timed by a short measurement."""
 
 import itertools
 import os
-import time
-from typing import Any, cast
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
-import torch
 
 from ray_al.core.config import AutoSteps, RunConfig, TrainConfig
 from ray_al.core.strategy import StrategyConfig
@@ -17,217 +17,269 @@ from ray_al.driver.decide import num_members
 from ray_al.driver.feature_costs import REMEDY, FeatureCosts, feature_costs
 from ray_al.driver.fork import start_config
 from ray_al.driver.resources import run_resources
-from ray_al.models import build_model
-from ray_al.models.composed import ComposedNetwork
-from ray_al.models.state import is_split
 from ray_al.score.functions import find_acquisition
 from ray_al.sweep.config import SweepConfig
-from ray_al.sweep.plan import Trial, start_digest
+from ray_al.sweep.timing import Stopwatch
 from ray_al.sweep.trial import share_features
-from ray_al.train.inputs import Inputs
-
-TIMED_STEPS = 3
+from ray_al.sweep.trials import Trial, start_digest
 
 
-def estimate(sweep: SweepConfig, trials: list[Trial], place: str) -> dict[str, Any]:
-    """Trials, training steps, forward passes, seconds, and bytes of features.
+@dataclass(frozen=True, kw_only=True)
+class TrialEstimate:
+    """The work of one trial, its measured models included.
 
-    Steps and passes are counted; a step and a pass are timed on this machine with random images. Reading, resizing and
-    evaluating beyond the pass are not in it. Settings that Optuna has still to suggest are counted as the reference.
+    Attributes:
+        steps: training steps, of which `measured_steps` are those of measured models.
+        passes: forward passes over one image each.
+    """
+
+    trial: str
+    cycles: int
+    steps: int
+    passes: int
+    seconds: float
+    measured_steps: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """The work of a sweep.
+
+    Attributes:
+        trials: their number, with those that Optuna has still to suggest.
+        seconds: on this machine, with `at_once` trials at a time.
+        features: disk space of the features of frozen backbones.
+        plan: the trials that are known beforehand.
+    """
+
+    sweep: str
+    trials: int
+    at_once: int
+    steps: int
+    passes: int
+    seconds: float
+    features: tuple[FeatureCosts, ...]
+    plan: tuple[TrialEstimate, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the estimate as plain values for JSON."""
+        values = asdict(self)
+        plan = values.pop("plan")
+        features = [costs.as_dict() for costs in self.features]
+        return {**values, "features": features, "features_text": self.features_text, "plan": plan}
+
+    @property
+    def features_text(self) -> list[str]:
+        """The disk space of features as lines for people."""
+        return [costs.text + ("" if costs.fits else f" -> {REMEDY}") for costs in self.features]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Pool:
+    """The sizes of a pool: `created` has the numbers of images, regions and pixels."""
+
+    created: dict[str, int]
+    num_val: int
+    num_classes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Work:
+    steps: int
+    passes: int
+    cycles: int = 0
+
+
+def estimate(sweep: SweepConfig, trials: Sequence[Trial], place: str) -> Estimate:
+    """Estimate trials, training steps, forward passes, seconds, and bytes of features.
+
+    Steps and passes are counted; a step and a pass are timed on this machine with random images.
+    Reading, resizing and evaluating beyond the pass are not included. Settings that Optuna has
+    still to suggest count as much as the reference.
 
     Args:
         place: where the sweep will be written.
     """
-    costs: dict[str, tuple[float, float]] = {}
-    pools: dict[str, tuple[dict[str, int], int, int]] = {}
-    rows: list[dict[str, Any]] = []
-    starts: set[str] = set()
-    stored: dict[tuple[str, int], FeatureCosts] = {}
-    for trial in trials:
+    estimator = _Estimator(place)
+    rows = [estimator.add(trial) for trial in trials]
+    num_suggested = 0
+    if sweep.search.kind == "optuna":
+        num_suggested = (sweep.search.trials or 0) * len(sweep.seeds)
+    at_once = _at_once(sweep, trials)
+    factor = 1 + num_suggested / len(rows)
+    return Estimate(
+        sweep=sweep.name,
+        trials=len(rows) + num_suggested,
+        at_once=at_once,
+        steps=round(sum(row.steps for row in rows) * factor),
+        passes=round(sum(row.passes for row in rows) * factor),
+        seconds=sum(row.seconds for row in rows) * factor / at_once,
+        features=tuple(estimator.stored.values()),
+        plan=tuple(rows),
+    )
+
+
+def _at_once(sweep: SweepConfig, trials: Sequence[Trial]) -> int:
+    if sweep.limits.at_once != "auto":
+        return sweep.limits.at_once
+    need = max(run_resources(trial.config).cpus for trial in trials)
+    return max(1, int((os.cpu_count() or 1) / need))
+
+
+class _Estimator:
+    """Estimates trials one by one; pools, timings, starts and features that they share count once.
+
+    Attributes:
+        stored: features to be stored, by the network and pool that they belong to.
+    """
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+        self.stored: dict[tuple[str, int], FeatureCosts] = {}
+        self._pools: dict[str, _Pool] = {}
+        self._starts: set[str] = set()
+        self._stopwatch = Stopwatch()
+
+    def add(self, trial: Trial) -> TrialEstimate:
+        """Return the work of a trial, given the trials before it."""
         config = trial.config
         data = f"{config.data}{config.regions}{config.budget.unit}"
-        if data not in pools:
-            pools[data] = _count(config)
-        pool = pools[data]
+        if data not in self._pools:
+            self._pools[data] = _count_pool(config)
+        pool = self._pools[data]
         start = start_config(config)
-        shared = start is not None and start_digest(start) in starts
-        if start is not None:
-            starts.add(start_digest(start))
-        steps, passes, cycles = _count_work(config, pool, shared)
+        shared = self._is_shared(start)
+        already = len(start.final.budgets) if start and shared else 0
+        chosen = _count_work(config, pool, shared)
         final = config.with_recipe(config.final.recipe)
-        final_steps, final_passes = _count_measured(
-            config, final, pool, already=len(start.final.budgets) if start and shared else 0
+        measured = _count_measured(config, final, pool, already=already)
+        self._store_features(config, pool, data)
+        return TrialEstimate(
+            trial=trial.name,
+            cycles=chosen.cycles,
+            steps=chosen.steps + measured.steps,
+            passes=chosen.passes + measured.passes,
+            seconds=self._seconds(config, chosen, pool) + self._seconds(final, measured, pool),
+            measured_steps=measured.steps,
         )
-        seconds = _seconds(config, steps, passes, pool[2], costs) + _seconds(
-            final, final_steps, final_passes, pool[2], costs
-        )
-        created = {**pool[0], "amount": total_amount(config.budget, pool[0])}
-        features = feature_costs(share_features(config, place), created, pool[1], place)
-        if features is not None:
-            stored[
-                f"{config.model.model_dump_json(exclude={'head'})}{config.features}{data}",
-                features.num_images,
-            ] = features
-        row = {
-            "trial": trial.name,
-            "cycles": cycles,
-            "steps": steps + final_steps,
-            "passes": passes + final_passes,
-            "seconds": seconds,
-        }
-        rows.append({**row, "measured_steps": final_steps})
-    more = (sweep.search.trials or 0) * len(sweep.seeds) if sweep.search.kind == "optuna" else 0
-    need = max(run_resources(trial.config).cpus for trial in trials)
-    at_once = (
-        sweep.limits.at_once
-        if sweep.limits.at_once != "auto"
-        else max(1, int((os.cpu_count() or 1) / need))
-    )
-    factor = 1 + more / len(rows)
-    return {
-        "sweep": sweep.name,
-        "trials": len(rows) + more,
-        "at_once": at_once,
-        "steps": round(sum(row["steps"] for row in rows) * factor),
-        "passes": round(sum(row["passes"] for row in rows) * factor),
-        "seconds": sum(row["seconds"] for row in rows) * factor / at_once,
-        "features": [costs.as_dict() for costs in stored.values()],
-        "features_text": [
-            costs.text + ("" if costs.fits else f" -> {REMEDY}") for costs in stored.values()
-        ],
-        "plan": rows,
-    }
+
+    def _is_shared(self, start: RunConfig | None) -> bool:
+        """Return whether an earlier trial has the same start, and remember the start."""
+        if start is None:
+            return False
+        digest = start_digest(start)
+        shared = digest in self._starts
+        self._starts.add(digest)
+        return shared
+
+    def _store_features(self, config: RunConfig, pool: _Pool, data: str) -> None:
+        created = {**pool.created, "amount": total_amount(config.budget, pool.created)}
+        shared = share_features(config, self.place)
+        costs = feature_costs(shared, created, pool.num_val, self.place)
+        if costs is not None:
+            backbone = config.model.model_dump_json(exclude={"head"})
+            self.stored[f"{backbone}{config.features}{data}", costs.num_images] = costs
+
+    def _seconds(self, config: RunConfig, work: _Work, pool: _Pool) -> float:
+        if not (work.steps or work.passes):
+            return 0.0
+        times = self._stopwatch.time(config, pool.num_classes)
+        return work.steps * times.step + work.passes * times.forward
 
 
-def _seconds(
-    config: RunConfig,
-    steps: int,
-    passes: int,
-    num_classes: int,
-    costs: dict[str, tuple[float, float]],
-) -> float:
-    """Of so many steps and passes; `costs` keeps what was timed."""
-    if not (steps or passes):
-        return 0.0
-    key = f"{config.model}{config.train}{config.data.image_size}"
-    if key not in costs:
-        costs[key] = _measure(config, num_classes)
-    step, forward = costs[key]
-    return steps * step + passes * forward
-
-
-def _count(config: RunConfig) -> tuple[dict[str, int], int, int]:
-    """The pool (images, regions, pixels), validation images, classes; of regions that are found in images as many as are expected."""
+def _count_pool(config: RunConfig) -> _Pool:
+    """Count the pool; regions that are found in images are taken to be as many as expected."""
     dataset = open_dataset(config.data)
     manifest, _ = build_manifest(dataset.splits["train"], config.regions.expected_regions)
-    sizes = (manifest.column(name).to_numpy().astype(np.int64) for name in ("height", "width"))
-    pool = {
+    heights, widths = (
+        manifest.column(name).to_numpy().astype(np.int64) for name in ("height", "width")
+    )
+    created = {
         "num_images": len(manifest),
         "num_regions": sum(manifest.column("num_regions").to_pylist()),
-        "num_pixels": int(np.multiply(*sizes).sum()),
+        "num_pixels": int(np.multiply(heights, widths).sum()),
     }
-    return pool, len(dataset.splits["val"]), dataset.num_classes
-
-
-def _count_work(
-    config: RunConfig, counted: tuple[dict[str, int], int, int], shared: bool
-) -> tuple[int, int, int]:
-    pool, num_val, _ = counted
-    num_images = pool["num_images"]
-    left = total_amount(config.budget, pool)
-    cycles = 0
-    while left > 0:
-        left -= query_size(config.budget, pool, cycles - 1, left)
-        cycles += 1
-    per_image = _num_passes(config.strategy)
-    trained = (cycles - int(shared)) * num_members(config, 0)
-    return (
-        trained * _most_steps(config.train, num_images),
-        trained * num_val + (cycles - 1) * num_images * per_image,
-        cycles,
+    return _Pool(
+        created=created, num_val=len(dataset.splits["val"]), num_classes=dataset.num_classes
     )
 
 
-def _count_measured(
-    config: RunConfig, final: RunConfig, counted: tuple[dict[str, int], int, int], *, already: int
-) -> tuple[int, int]:
-    """Steps and forward passes of the models that are measured.
+def _count_work(config: RunConfig, pool: _Pool, shared: bool) -> _Work:
+    """Count the work of the models that choose.
+
+    Args:
+        shared: whether cycle 0 is trained by another trial.
+    """
+    num_images = pool.created["num_images"]
+    left = total_amount(config.budget, pool.created)
+    cycles = 0
+    while left > 0:
+        left -= query_size(config.budget, pool.created, cycles - 1, left)
+        cycles += 1
+    trained = (cycles - int(shared)) * num_members(config, 0)
+    scored = (cycles - 1) * num_images * _passes_per_image(config.strategy)
+    return _Work(
+        steps=trained * _most_steps(config.train, num_images),
+        passes=trained * pool.num_val + scored,
+        cycles=cycles,
+    )
+
+
+def _count_measured(config: RunConfig, final: RunConfig, pool: _Pool, *, already: int) -> _Work:
+    """Count the work of the models that are measured.
 
     Args:
         final: the configuration by which they are trained.
-        already: budgets at which the shared start measures.
+        already: number of budgets at which the shared start measures.
     """
-    pool, num_val, _ = counted
-    totals, amount = [0], total_amount(config.budget, pool)
+    amount = total_amount(config.budget, pool.created)
+    totals = [0]
     while totals[-1] < amount:
-        totals.append(
-            totals[-1] + query_size(config.budget, pool, len(totals) - 2, amount - totals[-1])
-        )
-    budgets = final_budgets(config, pool)[already:]
+        left = amount - totals[-1]
+        totals.append(totals[-1] + query_size(config.budget, pool.created, len(totals) - 2, left))
+    budgets = final_budgets(config, pool.created)[already:]
     cycles = sum(
         any(before < budget <= now for budget in budgets)
         for before, now in itertools.pairwise(totals)
     )
     models = cycles * config.final.num_repeats
-    return models * _most_steps(final.train, pool["num_images"]), models * num_val
-
-
-def _most_steps(train: TrainConfig, num_images: int) -> int:
-    """Steps of a cycle; of a length that follows the labels the most there can be."""
-    if isinstance(train.steps, AutoSteps):
-        return train.steps.max
-    return (
-        train.steps
-        if train.steps is not None
-        else (train.epochs or 1) * max(1, num_images // train.batch_size)
+    return _Work(
+        steps=models * _most_steps(final.train, pool.created["num_images"]),
+        passes=models * pool.num_val,
     )
 
 
-def _num_passes(strategy: StrategyConfig) -> int:
-    """Forward passes over an image that is scored."""
+def _most_steps(train: TrainConfig, num_images: int) -> int:
+    """Return the steps of a cycle: the most if their number follows the labels."""
+    if isinstance(train.steps, AutoSteps):
+        return train.steps.max
+    if train.steps is not None:
+        return train.steps
+    return (train.epochs or 1) * max(1, num_images // train.batch_size)
+
+
+def _passes_per_image(strategy: StrategyConfig) -> int:
+    """Return the forward passes over one image that is scored."""
     function = find_acquisition(strategy.score)
     several = strategy.passes.count + ("plain" in function.wants)
     counts = {"none": 0, "logits": 1, "transforms": 1 + len(strategy.transforms), "passes": several}
     return counts[function.inputs] + strategy.batch.reads_features
 
 
-def _measure(config: RunConfig, num_classes: int) -> tuple[float, float]:
-    """Seconds of a training step and of one image's forward pass."""
-    torch.set_num_threads(config.train.threads)
-    model = build_model(config.model.model_copy(update={"weights": "none"}), num_classes)
-    images = torch.rand(config.train.batch_size, 3, *config.data.image_size)
-    inputs: Inputs = images
-    if is_split(model):  # a frozen backbone sees each image once
-        with torch.no_grad():
-            inputs = cast(ComposedNetwork, model.eval()).maps(images)
-    times = []
-    for _ in range(TIMED_STEPS + 1):
-        begin = time.perf_counter()
-        model.train()
-        model(inputs).mean().backward()
-        middle = time.perf_counter()
-        with torch.inference_mode():
-            model.eval()(inputs)
-        times.append((middle - begin, (time.perf_counter() - middle) / config.train.batch_size))
-    steps, passes = zip(*times[1:], strict=True)
-    return min(steps), min(passes)
-
-
-def estimate_text(facts: dict[str, Any]) -> str:
-    """The plan for people."""
-    width = max(len(row["trial"]) for row in facts["plan"])
+def estimate_text(found: Estimate) -> str:
+    """Return the estimate as a table for people."""
+    width = max(len(row.trial) for row in found.plan)
     lines = [f"{'trial':{width}s} {'cycles':>7s} {'steps':>8s} {'passes':>9s} {'minutes':>8s}"]
     lines += [
-        f"{r['trial']:{width}s} {r['cycles']:7d} {r['steps']:8d} {r['passes']:9d} {r['seconds'] / 60:8.1f}"
-        for r in facts["plan"]
+        f"{row.trial:{width}s} {row.cycles:7d} {row.steps:8d} {row.passes:9d} "
+        f"{row.seconds / 60:8.1f}"
+        for row in found.plan
     ]
-    total = f"{facts['trials']} trials, {facts['at_once']} at once: {facts['steps']} training steps, {facts['passes']} forward passes"
-    if measured := sum(row["measured_steps"] for row in facts["plan"]):
-        total += f" ({measured} steps of the plan are those of measured models)"
-    return "\n".join(
-        [
-            *lines,
-            *facts["features_text"],
-            f"{total}, about {facts['seconds'] / 60:.0f} minutes on this machine",
-        ]
+    total = (
+        f"{found.trials} trials, {found.at_once} at once: {found.steps} training steps, "
+        f"{found.passes} forward passes"
     )
+    if measured := sum(row.measured_steps for row in found.plan):
+        total += f" ({measured} steps of the plan are those of measured models)"
+    minutes = f"about {found.seconds / 60:.0f} minutes on this machine"
+    return "\n".join([*lines, *found.features_text, f"{total}, {minutes}"])

@@ -1,15 +1,17 @@
-"""How many labels one call of a sweep may buy."""
+"""The limit of labels that one call of a sweep may buy."""
 
 from collections.abc import Mapping
 
 
 class LabelLimit:
-    """The labels that one call of `ray-al sweep` may buy. Trials report what they spent since their own start, however long ago that was.
+    """Counts the labels that one call of `ray-al sweep` buys.
+
+    Trials report what they have spent since their own start, which may lie in an earlier call.
 
     Args:
-        labels: how many may be bought; None for any number.
-        before: what each trial had spent when the call began, by name. A trial that is still to be forked from a shared start has
-            spent what the start cost.
+        labels: number that may be bought; None for any number.
+        before: what each trial had spent when the call began, by name. A trial that is still to be
+            forked from a shared start has spent what the start cost.
         bought: labels that the shared starts of this call have bought already.
     """
 
@@ -18,13 +20,15 @@ class LabelLimit:
         self.spent: dict[str, int] = {}
 
     def begin(self, trial: str, spent: int) -> None:
-        """A trial that was thought of in this call, and what it begins with."""
+        """Add a trial that was planned during this call, with what it begins with."""
         self.before[trial] = spent
 
     def report(self, trial: str, spent: int) -> None:
+        """Note what a trial has spent since its start."""
         self.spent[trial] = spent
 
     @property
     def is_reached(self) -> bool:
+        """Whether as many labels are bought as may be."""
         new = sum(max(0, spent - self.before.get(trial, 0)) for trial, spent in self.spent.items())
         return self.labels is not None and self.bought + new >= self.labels

@@ -1,52 +1,54 @@
-"""What a sweep shows while it runs."""
+"""The progress of a sweep while it runs."""
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
-from ray.tune import Callback
-
-from ray_al.sweep.tuner import Progress
+from ray_al.sweep.reporting import BudgetRow
 
 
-class ProgressCallback(Callback):
-    """Keeps `Progress` up to date from Tune's events."""
+@dataclass(frozen=True, kw_only=True)
+class Reached:
+    """How far a trial is: its last cycle, the share of the pool it has spent, and its mIoU."""
 
-    def __init__(self, progress: Progress, show: Callable[[Progress], None]) -> None:
-        self.progress, self.show = progress, show
+    cycle: int
+    budget: float
+    miou: float
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Tune keeps a copy, which nobody reads: a sweep goes on from its ledgers."""
-        return {}
-
-    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.progress.running.add(trial.config["name"])
-
-    def on_trial_result(
-        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
-    ) -> None:
-        if "miou" in result:
-            self.progress.rows[trial.config["name"]] = {
-                key: result[key] for key in ("cycle", "budget", "miou", "cost")
-            }
-            self.show(self.progress)
-
-    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._end(trial, "done")
-
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._end(trial, "failed")
-
-    def _end(self, trial: Any, state: str) -> None:
-        name = trial.config["name"]
-        self.progress.running.discard(name)
-        self.progress.done.setdefault(name, state)
-        self.show(self.progress)
+    @staticmethod
+    def from_row(row: BudgetRow | dict[str, Any]) -> "Reached":
+        """Take the numbers from a row that a trial reported."""
+        return Reached(cycle=row["cycle"], budget=row["budget"], miou=row["miou"])
 
 
-def seconds_left(progress: Progress) -> float | None:
-    """From the cycles done since the sweep went on; None before the first."""
-    finished = len(progress.done)
-    elapsed = time.monotonic() - progress.started
-    begun = finished + len(progress.running)
-    return elapsed / finished * (progress.total - finished) if finished and begun else None
+@dataclass(kw_only=True)
+class Progress:
+    """The progress of a sweep.
+
+    Attributes:
+        total: trials of the whole sweep, those that Optuna has still to suggest included.
+        reached: by name of the trial.
+        done: state in which each ended trial ended.
+        num_done_before: trials that earlier calls have ended.
+        started: when this call began.
+    """
+
+    total: int
+    reached: dict[str, Reached] = field(default_factory=dict)
+    running: set[str] = field(default_factory=set)
+    done: dict[str, str] = field(default_factory=dict)
+    num_done_before: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds that the rest takes at the pace of this call; None before a trial ended."""
+        num_done = len(self.done) - self.num_done_before
+        if num_done <= 0:
+            return None
+        elapsed = time.monotonic() - self.started
+        return elapsed / num_done * (self.total - len(self.done))
+
+
+Show = Callable[[Progress], None]

@@ -1,7 +1,8 @@
-"""Tune's schedulers, made to compare at equal budget.
+"""Tune's schedulers, made to compare trials at equal budgets.
 
-Tune's own ASHA takes a trial's first result at or past a rung. Here trials report at exactly the rungs (`Reporter`), under a
-metric of its own that a cycle's row does not hold, so that the schedulers see nothing else.
+Tune's own ASHA takes a trial's first result at or past a rung. Here, trials report at exactly the
+rungs (`Reporter`), under a metric that the rows of cycles do not have, so the schedulers see
+nothing else.
 """
 
 from collections.abc import Callable
@@ -20,17 +21,22 @@ from ray_al.sweep.config import SweepConfig
 
 TIME, METRIC = "budget", "rung_miou"
 MAX_MEDIAN_RUNGS = 200
+PAST_LAST = 1.001
+"""Factor over the last rung of the budget at which ASHA ends a trial: none ends by reaching it."""
 OnStop = Callable[[str, float], None]
+"""Called with a trial's name and the budget at which it is stopped."""
 
 
 class _AtBudget:
-    """Tells of each stop, and never stops the reference strategy: without it nothing can be said of labels saved."""
+    """Reports each stop, and never stops the reference, against which labels saved are counted."""
 
     on_stop: OnStop
     reference: str
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        decision: str = super().on_trial_result(tune_controller, trial, result)  # type: ignore[misc]
+        """Return the scheduler's decision after a rung."""
+        decide = super().on_trial_result  # type: ignore[misc]  # of the scheduler mixed in
+        decision: str = decide(tune_controller, trial, result)
         if decision != TrialScheduler.STOP:
             return decision
         if trial.config["group"] == self.reference:
@@ -39,30 +45,30 @@ class _AtBudget:
         return decision
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
+        """Hand the last result to the scheduler if it is that of a rung."""
         if METRIC in result:
             super().on_trial_complete(tune_controller, trial, result)  # type: ignore[misc]
 
 
-class AshaAtBudget(_AtBudget, AsyncHyperBandScheduler):
+class AshaAtBudget(_AtBudget, AsyncHyperBandScheduler):  # type: ignore[misc]  # Ray is untyped
     """Asynchronous successive halving (Li et al., MLSys 2020) over shares of the pool."""
 
 
-class MedianAtBudget(_AtBudget, MedianStoppingRule):
+class MedianAtBudget(_AtBudget, MedianStoppingRule):  # type: ignore[misc]  # Ray is untyped
     """Median stopping rule (Golovin et al., KDD 2017) over shares of the pool."""
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        return (
-            FIFOScheduler.CONTINUE
-            if trial in self._stopped_trials
-            else super().on_trial_result(tune_controller, trial, result)
-        )
+        """Return the decision; a trial that was stopped already is not counted again."""
+        if trial in self._stopped_trials:
+            return str(FIFOScheduler.CONTINUE)
+        return super().on_trial_result(tune_controller, trial, result)
 
 
 def rungs_of(sweep: SweepConfig) -> list[float]:
-    """Budgets at which trials are compared, as shares of the pool.
+    """Return the budgets at which trials are compared, as shares of the pool.
 
     Raises:
-        ConfigError: `scheduler.first` is missing, or no share.
+        ConfigError: `scheduler.first` is missing, or is not a share.
     """
     scheduler = sweep.scheduler
     if scheduler.kind == "none":
@@ -70,12 +76,12 @@ def rungs_of(sweep: SweepConfig) -> list[float]:
     first = scheduler.first
     if not isinstance(first, float):
         raise ConfigError(
-            f"sweep {sweep.name}: scheduler.first={first!r}: give the share of the pool at which trials are first compared, e.g. 4 %"
+            f"sweep {sweep.name}: scheduler.first={first!r}: "
+            "give the share of the pool at which trials are first compared, e.g. 4 %"
         )
     if scheduler.kind == "asha":
-        rungs: list[
-            float
-        ] = []  # the very products that Tune compares with: the exact ones may be a last digit lower
+        # These products are the ones that Tune compares with: exact ones may be a last digit lower.
+        rungs: list[float] = []
         while first * scheduler.reduction ** len(rungs) <= 1:
             rungs.append(first * scheduler.reduction ** len(rungs))
         return rungs
@@ -86,7 +92,11 @@ def rungs_of(sweep: SweepConfig) -> list[float]:
 
 
 def open_scheduler(sweep: SweepConfig, *, reference: str, on_stop: OnStop) -> Any:
-    """Tune's scheduler that `scheduler.kind` asks for."""
+    """Return Tune's scheduler that `scheduler.kind` asks for.
+
+    Args:
+        reference: group whose trials are never stopped.
+    """
     settings, rungs = sweep.scheduler, rungs_of(sweep)
     if settings.kind == "none":
         return FIFOScheduler()
@@ -97,7 +107,7 @@ def open_scheduler(sweep: SweepConfig, *, reference: str, on_stop: OnStop) -> An
             metric=METRIC,
             mode="max",
             grace_period=rungs[0],
-            max_t=rungs[-1] * 1.001,
+            max_t=rungs[-1] * PAST_LAST,
             reduction_factor=settings.reduction,
         )
     else:

@@ -1,4 +1,4 @@
-"""Which setting a sweep tries next: the planned ones, then Optuna's."""
+"""The next setting that a sweep tries: first the planned ones, then those of Optuna."""
 
 from collections import deque
 from collections.abc import Callable
@@ -8,20 +8,26 @@ from ray.tune.search import Searcher
 
 from ray_al.core.errors import ConfigError
 from ray_al.sweep.config import Space, SweepConfig
-from ray_al.sweep.plan import Trial, group_name, make_trial
+from ray_al.sweep.naming import group_name
+from ray_al.sweep.plan import make_trial
+from ray_al.sweep.trials import Trial
 
 Arguments = Callable[[Trial], dict[str, Any]]
 
 
-class SettingSearch(Searcher):
-    """Hands out trials. A setting suggested by Optuna is run with every seed; Optuna is told the mean area under the budget curve.
+class SettingSearch(Searcher):  # type: ignore[misc]  # Ray is untyped
+    """Hands out trials.
+
+    A setting suggested by Optuna is run with every seed; Optuna then learns the mean of the areas
+    under the budget curves.
 
     Args:
         planned: trials to run first.
-        known: (setting, objective) of suggestions that earlier sessions of this sweep completed.
+        arguments: returns the values that Tune gives to the trial function.
+        on_new: called with each trial of a setting that Optuna suggests, before it is handed out.
+        next_index: number of the next setting.
         num_settings: settings that Optuna may still suggest.
-        on_new: told of each trial that Optuna's suggestion makes, before it is handed out.
-        arguments: what Tune gives to the trial function.
+        known: (setting, mean area) of suggestions that earlier calls completed.
     """
 
     def __init__(
@@ -43,6 +49,7 @@ class SettingSearch(Searcher):
         self.optuna = open_optuna(sweep, known or []) if sweep.search.kind == "optuna" else None
 
     def suggest(self, trial_id: str) -> Any:
+        """Return the values of the next trial, or Tune's sign that there is none."""
         if not self.queue and not self._extend():
             return Searcher.FINISHED
         trial = self.queue.popleft()
@@ -69,12 +76,15 @@ class SettingSearch(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
+        """Give Optuna the result of a setting once all of its seeds have ended."""
         trial = self.running.pop(trial_id, None)
         if trial is None or self.optuna is None or trial.index not in self.scores:
             return
-        whole = not error and result is not None and result.get("whole")
         scores = self.scores[trial.index]
-        scores.append(float(result["aubc"]) if whole and result is not None else None)
+        if error or result is None or not result.get("whole"):
+            scores.append(None)
+        else:
+            scores.append(float(result["aubc"]))
         if len(scores) < len(self.sweep.seeds):
             return
         known = [score for score in scores if score is not None]
@@ -85,16 +95,26 @@ class SettingSearch(Searcher):
             self.optuna.on_trial_complete(name, {"aubc": sum(known) / len(known)})
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: a sweep goes on from its trials' files and ledgers, not from Tune's memory."""
+        """Write nothing: a sweep resumes from its trials' files and journals."""
+
+
+def check_search(sweep: SweepConfig) -> None:
+    """Refuse a search that this installation cannot make.
+
+    Raises:
+        ConfigError: optuna is wanted and not installed.
+    """
+    if sweep.search.kind == "optuna":
+        open_optuna(sweep, [])
 
 
 def open_optuna(sweep: SweepConfig, known: list[tuple[dict[str, Any], float]]) -> Any:
-    """Tune's OptunaSearch over the sweep's space.
+    """Return Tune's OptunaSearch over the sweep's space.
 
     Raises:
         ConfigError: optuna is not installed.
     """
-    try:
+    try:  # optuna is an optional package
         import optuna
         from ray.tune.search.optuna import OptunaSearch
     except ImportError:

@@ -341,10 +341,10 @@ def _map(root: Path) -> Reader:
 def _sweep(root: Path) -> Reader:
     """A sweep of which one trial has begun and one has failed."""
     from ray_al.sweep.config import load_sweep
-    from ray_al.sweep.plan import read_trials, run_uri
-    from ray_al.sweep.table import sweep_facts, sweep_text
-    from ray_al.sweep.trial import write_outcome
-    from ray_al.sweep.tuner import create_sweep, is_complete
+    from ray_al.sweep.create import create_sweep
+    from ray_al.sweep.directory import read_trials, run_uri, write_outcome
+    from ray_al.sweep.states import is_complete
+    from ray_al.sweep.table import sweep_table, sweep_text
 
     run = {
         "data": {
@@ -372,6 +372,6 @@ def _sweep(root: Path) -> Reader:
     files = tuple(sorted(file for file in root.rglob("*") if file.suffix in (".yaml", ".json")))
 
     def read() -> tuple[str, bool]:
-        return sweep_text(sweep_facts(str(root))), is_complete(storage)
+        return sweep_text(sweep_table(str(root))), is_complete(storage)
 
     return Reader("sweep", files, read)

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from ray_al.cli import main
+from ray_al.compare.runs import read_run
 from ray_al.core.config import parse_config
 from ray_al.core.errors import ConfigError
 from ray_al.core.storage import Storage
@@ -16,9 +17,8 @@ from ray_al.core.strategy import SCORE_SETTINGS, StrategyConfig
 from ray_al.driver.create import create_run
 from ray_al.driver.loop import read_config, run_loop
 from ray_al.ledger import Journal, State
+from ray_al.replay import CHOICE, _check_features
 from ray_al.select.kcenter import KCenterRule
-from ray_al.sweep.replay import CHOICE, _check_features
-from ray_al.sweep.runs import read_run
 
 VALUES = {
     "data": {"num_images": 6, "image_size": [32, 48]},

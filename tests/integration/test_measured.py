@@ -12,6 +12,8 @@ from PIL import Image
 from torch import nn
 
 from ray_al.cli import main
+from ray_al.compare.grouping import choose_measure, group_runs
+from ray_al.compare.runs import read_run
 from ray_al.core.config import parse_config
 from ray_al.core.errors import ConfigError, DivergedError, Interrupted, VerifyError
 from ray_al.core.storage import Storage
@@ -28,7 +30,6 @@ from ray_al.ledger import Journal, fold
 from ray_al.sweep.config import load_sweep
 from ray_al.sweep.estimate import estimate, estimate_text
 from ray_al.sweep.plan import plan_trials
-from ray_al.sweep.runs import choose_measure, group_runs, read_run
 from ray_al.sweep.trial import host_trial
 
 
@@ -398,8 +399,8 @@ def test_a_sweep_counts_measured_models_and_its_trials_share_those_of_their_star
     sweep = load_sweep(str(tmp_path / "s.yaml"))
     facts = estimate(sweep, plan_trials(sweep), str(tmp_path / "sweep"))
     # Three cycles of one step; two models of three steps at each of two budgets, of which the second trial shares the first.
-    assert [row["steps"] for row in facts["plan"]] == [3 + 12, 2 + 6]
-    assert [row["measured_steps"] for row in facts["plan"]] == [12, 6]
+    assert [row.steps for row in facts.plan] == [3 + 12, 2 + 6]
+    assert [row.measured_steps for row in facts.plan] == [12, 6]
     assert "18 steps of the plan are those of measured models" in estimate_text(facts)
 
 

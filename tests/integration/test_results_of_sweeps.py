@@ -15,9 +15,9 @@ from ray_al.datasets.synthetic import write_synthetic
 from ray_al.driver.final import train_final
 from ray_al.ledger import Journal
 from ray_al.sweep.config import load_sweep
-from ray_al.sweep.plan import read_trials, run_uri
+from ray_al.sweep.create import create_sweep
+from ray_al.sweep.directory import read_trials, run_uri
 from ray_al.sweep.trial import host_trial
-from ray_al.sweep.tuner import create_sweep
 
 
 def linear(num_classes: int) -> nn.Module:

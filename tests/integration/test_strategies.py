@@ -22,11 +22,11 @@ from ray_al.driver.loop import run_loop
 from ray_al.driver.pool import read_table
 from ray_al.driver.verify import verify
 from ray_al.ledger import Journal, fold
+from ray_al.replay import replay
 from ray_al.report.build import write_report
 from ray_al.score import region_scores
 from ray_al.score.functions import ACQUISITIONS
 from ray_al.score.scorer import FeatureScorer
-from ray_al.sweep.replay import replay
 
 SETTINGS = {
     "data": {"dataset": "synthetic", "image_size": [32, 48]},
@@ -622,8 +622,8 @@ def test_starts_that_the_whole_budget_decides_are_not_shared(root, changes):
 
 def test_replay_chooses_what_the_run_chose(finished):
     for name in ("badge", "class_balanced", "superpixels", "softmax"):
-        facts = replay(finished(name), [])
-        assert [row["overlap"] for row in facts["cycles"]] == [1.0] * len(facts["cycles"])
+        cycles = replay(finished(name), []).cycles
+        assert [cycle.overlap for cycle in cycles] == [1.0] * len(cycles)
     with pytest.raises(ConfigError, match="did not store"):
         replay(finished("softmax"), ["strategy.batch.kind=badge"])
 

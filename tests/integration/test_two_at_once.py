@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from torch import nn
 
+from ray_al.compare import files, output
 from ray_al.core.config import parse_config
 from ray_al.core.errors import ConfigError, RunHeldError
 from ray_al.core.process import this_process
@@ -22,9 +23,9 @@ from ray_al.driver.lease import Lease
 from ray_al.driver.loop import run_loop
 from ray_al.driver.verify import verify
 from ray_al.ledger import Journal, fold
-from ray_al.sweep import output
 from ray_al.sweep.config import load_sweep
-from ray_al.sweep.tuner import create_sweep, run_sweep
+from ray_al.sweep.create import create_sweep
+from ray_al.sweep.run import run_sweep
 
 
 def tiny(num_classes: int) -> nn.Module:
@@ -239,7 +240,7 @@ def test_of_two_sweeps_in_one_directory_one_is_made_and_one_carried_on(data, tmp
     for score in ("entropy", "margin"):
         (tmp_path / "s.yaml").write_text(SWEEP.format(data=data, score=score))
         sweeps.append(load_sweep(str(tmp_path / "s.yaml"), ()))
-    out, real, seen = str(tmp_path / "sweep"), sys.modules["ray_al.sweep.tuner"].plan_trials, []
+    out, real, seen = str(tmp_path / "sweep"), sys.modules["ray_al.sweep.create"].plan_trials, []
 
     def meanwhile(sweep):
         if not seen:
@@ -248,14 +249,14 @@ def test_of_two_sweeps_in_one_directory_one_is_made_and_one_carried_on(data, tmp
             seen.append(content(out))
         return real(sweep)
 
-    monkeypatch.setattr("ray_al.sweep.tuner.plan_trials", meanwhile)
+    monkeypatch.setattr("ray_al.sweep.create.plan_trials", meanwhile)
     with pytest.raises(
         ConfigError, match="another process has made a sweep there in the meantime.*ray-al status"
     ):
         create_sweep(sweeps[0], out)
     assert content(out) == seen[1]
     monkeypatch.setattr(
-        "ray_al.sweep.tuner.connect", lambda *arguments, **options: pytest.fail("went on")
+        "ray_al.sweep.run.connect", lambda *arguments, **options: pytest.fail("went on")
     )
     with Lease(Storage(out)).acquire(), pytest.raises(RunHeldError, match="carries this sweep on"):
         run_sweep(out)
@@ -264,26 +265,36 @@ def test_of_two_sweeps_in_one_directory_one_is_made_and_one_carried_on(data, tmp
     assert not (tmp_path / "none").exists()
 
 
+class Named:
+    """Facts that are nothing but a name."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def json_values(self):
+        return {"name": self.name}
+
+
 def test_two_comparisons_in_one_folder_do_not_mix(tmp_path, monkeypatch):
     out = str(tmp_path / "out")
     monkeypatch.setattr(output, "charts", lambda facts: [])
-    monkeypatch.setattr(output, "_csv", lambda rows: rows)
+    monkeypatch.setattr(output, "csv_text", lambda rows: rows)
     for name in ("summary_rows", "curve_rows", "latex_table"):
-        monkeypatch.setattr(output, name, lambda facts: facts["name"])
+        monkeypatch.setattr(output, name, lambda facts: facts.name)
     real = Storage.replace
 
     def replace(self, name, data):
         if name == "curves.csv" and data == b"a":  # in the middle of a's files
             with pytest.raises(RunHeldError, match="writes a comparison there"):
-                output.write_comparison({"name": "b"}, out)
+                output.write_comparison(Named("b"), out)
         real(self, name, data)
 
-    monkeypatch.setattr(output, "_page", lambda facts, pictures: facts["name"])
-    monkeypatch.setattr(output, "STALE_S", 0.0)
+    monkeypatch.setattr(output, "_page", lambda facts, pictures: facts.name)
+    monkeypatch.setattr(files, "STALE_S", 0.0)
     monkeypatch.setattr(Storage, "replace", replace)
-    output.write_comparison({"name": "a"}, out)
+    output.write_comparison(Named("a"), out)
     assert {Path(out, name).read_text() for name in ("table.tex", "compare.html")} == {"a"}
-    output.write_comparison({"name": "b"}, out)
+    output.write_comparison(Named("b"), out)
     assert {Path(out, name).read_text() for name in ("table.tex", "compare.html")} == {"b"}
 
 

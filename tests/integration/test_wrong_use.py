@@ -15,7 +15,8 @@ from ray_al.core.validation import check_key
 from ray_al.driver.checks import JOB_VARIABLE, check_places
 from ray_al.driver.create import default_run_uri
 from ray_al.sweep.config import load_sweep
-from ray_al.sweep.plan import Trial, make_config
+from ray_al.sweep.settings import make_config
+from ray_al.sweep.trials import Trial
 
 SMALL = "name: small\ndata: {dataset: synthetic, num_images: 4, image_size: [32, 48]}\nbudget: {start: 2, per_cycle: 2, amount: 4}\n"
 

@@ -3,8 +3,8 @@
 import numpy as np
 from torch import nn
 
-from ray_al.sweep.costs import CostModel, with_minutes
-from ray_al.sweep.run_result import Group, RunResult
+from ray_al.compare.costs import CostModel, with_minutes
+from ray_al.compare.run_result import Group, RunResult
 
 
 def tiny(num_classes):

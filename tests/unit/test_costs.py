@@ -1,23 +1,25 @@
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from made_up_runs import made_up, made_up_group
 
-from ray_al.core.errors import ConfigError
-from ray_al.sweep.costs import (
+from ray_al.compare.by_cost import compare_costs, cost_sentence, cost_text, full_scores
+from ray_al.compare.costs import (
     CostModel,
-    costs_facts,
     is_cut_off,
     minutes,
+    note_costs,
     parse_costs,
     with_minutes,
 )
-from ray_al.sweep.granularity import cost_facts, cost_sentence, cost_text, fulls
-from ray_al.sweep.labels import group_labels
-from ray_al.sweep.output_costs import duration, picked, write_costs
-from ray_al.sweep.run_result import Group
+from ray_al.compare.facts import Excluded
+from ray_al.compare.labels import group_labels
+from ray_al.compare.output_costs import duration, picked, write_costs
+from ray_al.compare.run_result import Group
+from ray_al.core.errors import ConfigError
 
 ROW = {"labelled_images": 10, "labelled_regions": 100, "labelled_clicks": 450}
 
@@ -74,7 +76,7 @@ def test_labels_that_were_cut_off_are_named():
         made_up([50, 100], [0.3, 0.4], clicks=95, values={"label.kind": "classes"})
     )
     group = Group(label="whole", setting={}, runs=(made_up([50, 100], [0.3, 0.4]), short))
-    assert costs_facts(CostModel(), [group])["cut_off"] == ["whole"]
+    assert note_costs(CostModel(), [group]).cut_off == ("whole",)
 
 
 FULL = 0.8
@@ -96,31 +98,31 @@ def pool():
 
 
 def row_of(facts, label, share=0.9):
-    return next(row for row in facts["rows"] if (row["label"], row["share"]) == (label, share))
+    return next(row for row in facts.rows if (row.label, row.share) == (label, share))
 
 
 def test_budgets_of_a_share_of_the_full_score():
-    facts = cost_facts(pool(), None)
-    assert (facts["reference"], facts["full"]) == ("random images", pytest.approx(FULL))
+    facts = compare_costs(pool(), None)
+    assert (facts.reference, facts.full) == ("random images", pytest.approx(FULL))
     needed = 25 * np.exp(4)
     images, cells, chosen = (
         row_of(facts, label) for label in ("random images", "random 5x5", "bvsb 5x5")
     )
-    assert images["budgets"]["pixel_share"]["value"] == pytest.approx(needed * 400 / 1e6, rel=0.1)
-    assert cells["budgets"]["clicks"]["value"] == pytest.approx(5 * needed / 4, rel=0.1)
-    assert images["saved"] == {}
-    assert chosen["saved"]["pixel_share"]["value"] == pytest.approx(7 / 8, abs=0.02)
-    assert chosen["saved"]["clicks"]["value"] == pytest.approx(1 - 1 / 8 / 4, abs=0.02)
-    low, high = (chosen["saved"]["minutes"][end] for end in ("low", "high"))
-    assert 0.8 < low < chosen["saved"]["minutes"]["value"] < high < 1
-    assert row_of(facts, "random images", 0.95)["budgets"]["pixel_share"][
-        "at_least"
-    ] == pytest.approx(0.64)
+    assert images.budgets["pixel_share"].value == pytest.approx(needed * 400 / 1e6, rel=0.1)
+    assert cells.budgets["clicks"].value == pytest.approx(5 * needed / 4, rel=0.1)
+    assert images.saved == {}
+    assert chosen.saved["pixel_share"].value == pytest.approx(7 / 8, abs=0.02)
+    assert chosen.saved["clicks"].value == pytest.approx(1 - 1 / 8 / 4, abs=0.02)
+    low, high = (getattr(chosen.saved["minutes"], end) for end in ("low", "high"))
+    assert 0.8 < low < chosen.saved["minutes"].value < high < 1
+    assert row_of(facts, "random images", 0.95).budgets["pixel_share"].at_least == pytest.approx(
+        0.64
+    )
 
 
 def test_a_share_that_is_not_reached_is_said():
     budgets = [25, 50, 100]
-    facts = cost_facts(
+    facts = compare_costs(
         [
             made_up_group("random", curve(1), budgets, full=FULL),
             made_up_group("a", curve(4), budgets, full=FULL, score="a"),
@@ -128,9 +130,9 @@ def test_a_share_that_is_not_reached_is_said():
         None,
     )
     row = row_of(facts, "a", 0.95)
-    assert row["budgets"]["pixel_share"]["value"] is None
-    assert row["budgets"]["pixel_share"]["at_least"] == pytest.approx(0.04)
-    assert facts["reference"] is None
+    assert row.budgets["pixel_share"].value is None
+    assert row.budgets["pixel_share"].at_least == pytest.approx(0.04)
+    assert facts.reference is None
     assert "at least 4.00" in cost_text(facts, "")
 
 
@@ -144,17 +146,17 @@ def test_full_scores_are_those_of_the_seed_of_the_group_or_of_all():
         Group(label="a", setting={}, runs=tuple(runs)),
         Group(label="b", setting={}, runs=(bare,)),
     ]
-    assert fulls(groups) == pytest.approx({"a0": 0.6, "a1": 0.7, "a2": 0.65, "b0": 0.65})
+    assert full_scores(groups) == pytest.approx({"a0": 0.6, "a1": 0.7, "a2": 0.65, "b0": 0.65})
     with pytest.raises(ConfigError, match="ray-al upper-bound"):
-        fulls(groups[1:])
+        full_scores(groups[1:])
 
 
 def test_the_files_and_the_sentence_of_a_comparison_by_costs(tmp_path):
-    facts = {
-        **cost_facts(pool(), None),
-        "costs": costs_facts(CostModel(), []),
-        "apart": [{"run": "r<1>", "reason": "not finished"}],
-    }
+    facts = replace(
+        compare_costs(pool(), None),
+        costs=note_costs(CostModel(), []),
+        apart=(Excluded(run="r<1>", reason="not finished"),),
+    )
     files = write_costs(facts, str(tmp_path))
     assert set(files) == {"costs.csv", "costs.json", "costs.html", "costs.svg", "costs.png"}
     rows = list(csv.DictReader((tmp_path / "costs.csv").open()))
@@ -178,7 +180,7 @@ def test_of_many_curves_the_picture_shows_random_and_the_cheapest_of_each_granul
         made_up_group(f"{number} 5x5", curve(2), budgets, score=str(number), full=FULL)
         for number in range(7)
     ]
-    assert [curve["label"] for curve in picked(cost_facts(groups, None))] == [
+    assert [curve.label for curve in picked(compare_costs(groups, None))] == [
         "random images",
         "random 5x5",
         "bvsb 5x5",

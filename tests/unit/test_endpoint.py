@@ -8,15 +8,18 @@ from made_up_runs import made_up
 from scipy.stats import t, ttest_rel
 
 from ray_al.cli import main
+from ray_al.compare.endpoints import endpoint_result, endpoint_text, find_endpoints
+from ray_al.compare.runs import Reading
+from ray_al.compare.stats import holm, t_interval
 from ray_al.core.errors import ConfigError
 from ray_al.core.storage import Storage
 from ray_al.driver.fork import start_config
 from ray_al.sweep.config import EndpointConfig, SweepConfig, load_sweep
-from ray_al.sweep.endpoint import check_endpoint, endpoint_facts, endpoint_text, resolve
-from ray_al.sweep.plan import plan_trials, start_digest
-from ray_al.sweep.runs import Reading, endpoints
-from ray_al.sweep.stats import holm, t_interval
-from ray_al.sweep.tuner import create_sweep, read_sweep
+from ray_al.sweep.create import create_sweep
+from ray_al.sweep.directory import read_sweep
+from ray_al.sweep.endpoint import check_endpoint, resolve
+from ray_al.sweep.plan import plan_trials
+from ray_al.sweep.trials import start_digest
 
 BASE = {
     "data": {"num_images": 6, "image_size": [32, 32]},
@@ -83,7 +86,7 @@ def test_a_sweep_without_an_endpoint_says_so(tmp_path):
     result = CliRunner().invoke(main, ["sweep", write(tmp_path, None), "--dry-run"])
     assert "endpoint: none is named" in result.output
     assert (
-        endpoints(
+        find_endpoints(
             Reading(
                 runs=(),
                 begun=(),
@@ -110,7 +113,7 @@ WRONG = {
     "a budget twice": ({**ENDPOINT, "budgets": ["8 %", 0.08]}, "holds a budget twice"),
     "a pair twice": (
         {**ENDPOINT, "comparisons": [["entropy", "random"], ["random", "entropy"]]},
-        "stands there twice",
+        "is listed twice",
     ),
     "the same one": (
         {**ENDPOINT, "comparisons": [["random", "random"]]},
@@ -185,17 +188,17 @@ def test_the_statistics_are_those_of_scipy():
     config = EndpointConfig(
         budgets=(0.02,), comparisons=(("a", "random"), ("b", "random"), ("a", "b"))
     )
-    rows = endpoint_facts("s", config, scores, {name: {} for name in scores})["comparisons"]
+    rows = endpoint_result("s", config, scores, {name: {} for name in scores}).comparisons
     values = {name: np.array(list(by_seed.values())) for name, by_seed in scores.items()}
     for row in rows:
-        one, other = values[row["one"]], values[row["other"]]
+        one, other = values[row.one], values[row.other]
         test = ttest_rel(one, other)
-        assert row["difference"] == pytest.approx((one - other).mean())
-        assert row["spread"] == pytest.approx((one - other).std(ddof=1))
-        assert row["p"] == pytest.approx(test.pvalue)
-        assert (row["low"], row["high"]) == pytest.approx(tuple(test.confidence_interval()))
+        assert row.difference == pytest.approx((one - other).mean())
+        assert row.spread == pytest.approx((one - other).std(ddof=1))
+        assert row.p == pytest.approx(test.pvalue)
+        assert (row.low, row.high) == pytest.approx(tuple(test.confidence_interval()))
     # c is not named: it has no part in the correction
-    assert [row["p_holm"] for row in rows] == pytest.approx(holm([row["p"] for row in rows]))
+    assert [row.p_holm for row in rows] == pytest.approx(holm([row.p for row in rows]))
 
 
 def test_a_comparison_that_cannot_be_tested_yet_counts_in_the_correction():
@@ -203,24 +206,24 @@ def test_a_comparison_that_cannot_be_tested_yet_counts_in_the_correction():
     config = EndpointConfig(
         budgets=(0.02,), comparisons=(("a", "random"), ("b", "random"), ("c", "random"))
     )
-    first, second, third = endpoint_facts("s", config, scores, {name: {} for name in scores})[
-        "comparisons"
-    ]
-    assert first["p_holm"] == pytest.approx(min(1, 3 * first["p"]))
-    assert (second["difference"], second["p_holm"], second["seeds"]) == (None, None, [])
-    assert (third["p"], third["seeds"]) == (None, [0]) and third["difference"] is not None
+    first, second, third = endpoint_result(
+        "s", config, scores, {name: {} for name in scores}
+    ).comparisons
+    assert first.p_holm == pytest.approx(min(1, 3 * first.p))
+    assert (second.difference, second.p_holm, second.seeds) == (None, None, ())
+    assert (third.p, third.seeds) == (None, (0,)) and third.difference is not None
 
 
 def test_seeds_are_paired_by_their_number():
     scores = {"random": {10: 0.5, 12: 0.6, 11: 0.7}, "a": {11: 0.71, 12: 0.62, 13: 0.9}}
-    (row,) = endpoint_facts(
+    (row,) = endpoint_result(
         "s",
         EndpointConfig(budgets=(5,), comparisons=(("a", "random"),)),
         scores,
         {"random": {}, "a": {}},
-    )["comparisons"]
-    assert row["seeds"] == [11, 12]
-    assert row["difference"] == pytest.approx(0.015)
+    ).comparisons
+    assert row.seeds == (11, 12)
+    assert row.difference == pytest.approx(0.015)
 
 
 def test_the_interval_covers_the_true_mean_as_often_as_it_says():
@@ -252,8 +255,8 @@ def test_a_run_s_endpoint_is_the_mean_over_the_named_budgets_of_its_measured_mod
         )
         for seed in (10, 11)
     ]
-    (facts,) = endpoints(reading(config, runs))
-    assert facts["scores"] == {
+    (facts,) = find_endpoints(reading(config, runs))
+    assert facts.scores == {
         "random": pytest.approx({"10": 0.5, "11": 0.505}),
         "entropy": pytest.approx({"10": 0.55, "11": 0.55}),
     }
@@ -269,8 +272,8 @@ def test_runs_that_are_not_finished_or_not_measured_there_have_no_endpoint():
         made_up([50, 200], [0.3, 0.4], seed=1, sweep="/sweep", finished=False),
         made_up([50, 200], [0.3, 0.4], seed=2, sweep="/another"),
     ]
-    (facts,) = endpoints(reading(config, runs))
-    assert facts["scores"] == {"random": {}, "entropy": {}}
+    (facts,) = find_endpoints(reading(config, runs))
+    assert facts.scores == {"random": {}, "entropy": {}}
     assert "no seed has both" in endpoint_text(facts)
 
 

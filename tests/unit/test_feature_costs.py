@@ -15,7 +15,7 @@ from ray_al.driver.decide import num_passes
 from ray_al.driver.feature_costs import feature_costs
 from ray_al.features.files import ShardFiles
 from ray_al.ledger import State
-from ray_al.sweep.plan import canonical
+from ray_al.sweep.effective import canonical
 from ray_al.sweep.trial import share_features
 
 RECORD = 2 * 4 * (4 * 6 + 2 * 3)

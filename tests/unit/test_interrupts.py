@@ -29,9 +29,9 @@ LONG = {
         "ray_al.driver.create.check_pool",
     ),
     "sweep": (["sweep", "s.yaml", "--out", "new"], "ray_al.sweep.plan.check_pool"),
-    "sweep, writing": (["sweep", "s.yaml", "--out", "new"], "ray_al.sweep.tuner.trial_file"),
+    "sweep, writing": (["sweep", "s.yaml", "--out", "new"], "ray_al.sweep.create.trial_file"),
     "datasets check": (["datasets", "check", "c.yaml"], "ray_al.datasets.check.look"),
-    "compare": (["compare", "new", "--out", "new"], "ray_al.sweep.comparison.read_runs"),
+    "compare": (["compare", "new", "--out", "new"], "ray_al.compare.places.read_runs"),
     "strategies": (["strategies"], "ray_al.driver.catalog.list_strategies"),
     "doctor": (["doctor"], "ray_al.doctor.diagnose"),
 }

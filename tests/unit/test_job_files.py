@@ -9,7 +9,10 @@ from ray_al.core.config import load_config
 from ray_al.driver.fork import start_config
 from ray_al.sweep.config import load_sweep
 from ray_al.sweep.endpoint import check_endpoint
-from ray_al.sweep.plan import fixed_settings, group_names, make_config, make_trial, start_digest
+from ray_al.sweep.naming import group_names
+from ray_al.sweep.plan import make_trial
+from ray_al.sweep.settings import fixed_settings, make_config
+from ray_al.sweep.trials import start_digest
 
 ROOT = Path(__file__).parents[2]
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from made_up_runs import made_up_group
 
-from ray_al.sweep.reach import estimate, estimate_text, exact, reach, seed_curves, share_saved
+from ray_al.compare.reach import estimate, estimate_text, exact, reach, seed_curves, share_saved
 
 
 def slow_reach(x, y, target):
@@ -61,11 +61,11 @@ def test_resamples_that_reach_nothing_widen_the_interval_and_are_not_dropped():
     known = np.linspace(0.2, 0.4, 900)
     drawn = np.concatenate([known, np.full(100, 0.3)]), np.concatenate([known, np.full(100, 1.0)])
     facts = estimate(exact(np.array([0.3])), drawn)
-    assert facts["value"] == 0.3
-    assert facts["low"] == pytest.approx(0.206, abs=2e-3)
-    assert (facts["high"], facts["open_high"], facts["known"]) == (1.0, False, 0.9)
+    assert facts.value == 0.3
+    assert facts.low == pytest.approx(0.206, abs=2e-3)
+    assert (facts.high, facts.open_high, facts.known) == (1.0, False, 0.9)
     dropped = np.percentile(known, 97.5)
-    assert facts["high"] > dropped
+    assert facts.high > dropped
     facts = estimate(
         exact(np.array([0.3])),
         (
@@ -73,7 +73,7 @@ def test_resamples_that_reach_nothing_widen_the_interval_and_are_not_dropped():
             np.concatenate([known, np.full(100, 0.1)]),
         ),
     )
-    assert (facts["low"], facts["open_low"]) == (None, True)
+    assert (facts.low, facts.open_low) == (None, True)
     assert estimate_text(facts, scale=100) == "30 [open, 39]"
 
 

@@ -23,9 +23,8 @@ from ray_al.ledger.parse import parse
 from ray_al.ledger.records import RunCreated
 from ray_al.report.metrics import read_metrics
 from ray_al.report.rows import curve_rows
-from ray_al.sweep.plan import Trial
-from ray_al.sweep.trial import read_outcome
-from ray_al.sweep.tuner import read_sweep
+from ray_al.sweep.directory import Outcome, read_outcome, read_sweep
+from ray_al.sweep.trials import Trial
 from ray_al.train.state import seal, unseal
 
 VALUES = {
@@ -224,7 +223,7 @@ def test_damaged_conveniences_are_passed_over(run, data):
     assert read_status(run)["stage"] == "created"
     assert CurveLogger(run, CONFIG).memory == {}
     assert read_metrics(run, "final") is None
-    assert read_outcome(run, "x") == {}
+    assert read_outcome(run, "x") == Outcome()
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,12 @@ import pytest
 from matplotlib.legend import Legend
 from PIL import Image
 
+from ray_al.compare.charts import charts
+from ray_al.compare.facts import Comparison, GroupFacts, MeanCurve
+from ray_al.compare.output import latex_table
+from ray_al.compare.saved import Saved, SavedCurve
+from ray_al.compare.significance import StrategyTests
+from ray_al.compare.stats import Interval
 from ray_al.core.types import Box
 from ray_al.datasets.compose import Part, compose_targets, encode_mask
 from ray_al.datasets.images import resize_scattered
@@ -15,8 +21,6 @@ from ray_al.report.data import Budget, Frame, ImagePanel, ReportData
 from ray_al.report.html import render_report
 from ray_al.report.panels import shown_labels
 from ray_al.report.pictures import ids_uri, shown, striped_ids
-from ray_al.sweep.charts import charts
-from ray_al.sweep.output import latex_table
 
 ODD = [
     r"cost $\foo$",
@@ -144,33 +148,69 @@ def test_names_in_pictures_are_short_and_stay_in_legends():
 
 
 def facts(labels):
-    curve = {"x": [0.02, 0.04], "mean": [0.3, 0.4], "low": [0.2, 0.3], "high": [0.4, 0.5]}
-    saved = {
-        "value": 0.1,
-        "low": 0.0,
-        "high": 0.2,
-        "curve": {"miou": [0.3, 0.4], "saved": [0.1, 0.2]},
-    }
-    number = {"mean": 0.5, "low": 0.4, "high": 0.6}
+    curve = MeanCurve(x=(0.02, 0.04), mean=(0.3, 0.4), low=(0.2, 0.3), high=(0.4, 0.5))
+    saved = Saved(
+        value=0.1,
+        low=0.0,
+        high=0.2,
+        target=0.4,
+        forward=False,
+        costs={},
+        points=(),
+        curve=SavedCurve(miou=(0.3, 0.4), saved=(0.1, 0.2)),
+    )
+    number = Interval(mean=0.5, low=0.4, high=0.6)
     groups = [
-        {
-            "label": label,
-            "seeds": [0, 1],
-            "curves": dict.fromkeys(("share", "cost"), curve),
-            "saved": saved,
-            "final": number,
-            "aubc": number,
-        }
+        GroupFacts(
+            label=label,
+            setting={},
+            seeds=(0, 1),
+            runs=("a", "b"),
+            curves=dict.fromkeys(("share", "clicks"), curve),
+            aubc=number,
+            aubc_log=number,
+            aubc_by_seed=(0.4, 0.6),
+            at=(),
+            final=number,
+            full_own=None,
+            full_best=None,
+            saved=saved,
+            classes={},
+            rare_miou=None,
+            labelled_classes={},
+            pixels=1.0,
+            images=1.0,
+            clicks=1.0,
+            minutes=None,
+            seconds=1.0,
+        )
         for label in labels
     ]
     size = len(labels)
-    tests = {
-        "labels": list(labels),
-        "wins": np.zeros((size, size)).tolist(),
-        "ranks": list(range(1, size + 1)),
-        "critical": 1.5,
-    }
-    return {"groups": groups, "axis": "share", "reference": labels[0], "tests": tests}
+    tests = StrategyTests(
+        labels=tuple(labels),
+        wins=((0.0,) * size,) * size,
+        num_tests=1,
+        loss_rate=(0.0,) * size,
+        ranks=tuple(range(1, size + 1)),
+        critical=1.5,
+        friedman_p=None,
+        pairs=(),
+    )
+    return Comparison(
+        keys=(),
+        axis="share",
+        measure="miou",
+        apart=(),
+        reference=labels[0],
+        class_names=(),
+        rare_classes=(),
+        grid=(0.02, 0.04),
+        groups=tuple(groups),
+        seeds=(0, 1),
+        tests=tests,
+        too_few=None,
+    )
 
 
 @pytest.mark.filterwarnings("ignore:Glyph")

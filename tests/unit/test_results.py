@@ -7,12 +7,13 @@ from click.testing import CliRunner
 from made_up_runs import made_up
 
 from ray_al.cli import main
+from ray_al.compare.costs import CostModel, with_minutes
+from ray_al.compare.grouping import group_runs
+from ray_al.compare.results import read_results, write_results
+from ray_al.compare.runs import read_runs
 from ray_al.core.code_version import code_digest
 from ray_al.core.storage import Storage
 from ray_al.sweep.config import SweepConfig
-from ray_al.sweep.costs import CostModel, with_minutes
-from ray_al.sweep.results import read_results, write_results
-from ray_al.sweep.runs import group_runs, read_runs
 
 SETTINGS = {
     "random": {"strategy.score": "random"},

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 from made_up_runs import made_up_group
 
-from ray_al.sweep.compare import compare
-from ray_al.sweep.output import comparison_text
-from ray_al.sweep.run_result import Grouped
-from ray_al.sweep.saved import saved_facts, saved_text
-from ray_al.sweep.stats import resamples
+from ray_al.compare.by_budget import compare
+from ray_al.compare.run_result import Grouped
+from ray_al.compare.saved import labels_saved
+from ray_al.compare.stats import resamples
+from ray_al.compare.text import comparison_text, saved_text
 
 BUDGETS = [25, 50, 125]
 
@@ -17,16 +17,16 @@ def logarithm(factor):
 
 
 def test_a_strategy_that_needs_half_of_the_labels_saves_half():
-    facts = saved_facts(
+    facts = labels_saved(
         made_up_group("a", logarithm(2), BUDGETS),
         made_up_group("random", logarithm(1), BUDGETS),
         "share",
     )
-    assert (facts["value"], facts["low"], facts["high"]) == pytest.approx((0.5, 0.5, 0.5))
-    assert (facts["forward"], facts["known"]) == (False, 1.0)
-    assert facts["costs"]["pixels"]["value"] == pytest.approx(0.5)
+    assert (facts.value, facts.low, facts.high) == pytest.approx((0.5, 0.5, 0.5))
+    assert (facts.forward, facts.known) == (False, 1.0)
+    assert facts.costs["pixels"].value == pytest.approx(0.5)
     # at the strategy's first score nobody knows how early it was reached
-    assert facts["curve"]["saved"][1:] == pytest.approx([0.5] * 24)
+    assert facts.curve.saved[1:] == pytest.approx([0.5] * 24)
 
 
 def test_a_reference_with_more_measured_budgets_gives_all_of_them_to_the_figure():
@@ -34,13 +34,13 @@ def test_a_reference_with_more_measured_budgets_gives_all_of_them_to_the_figure(
         made_up_group("a", logarithm(4), BUDGETS),
         made_up_group("random", logarithm(1), [25, 50, 125, 300, 700]),
     )
-    facts = saved_facts(own, base, "share")
-    assert facts["forward"] and facts["target"] == pytest.approx(0.1 * np.log(500))
-    assert facts["value"] == pytest.approx(0.75)
-    assert [point["reference_budget"]["value"] for point in facts["points"]] == pytest.approx(
+    facts = labels_saved(own, base, "share")
+    assert facts.forward and facts.target == pytest.approx(0.1 * np.log(500))
+    assert facts.value == pytest.approx(0.75)
+    assert [point.reference_budget.value for point in facts.points] == pytest.approx(
         [0.04, 0.08, 0.2]
     )
-    assert [point["saved"]["value"] for point in facts["points"]] == pytest.approx([0.75] * 3)
+    assert [point.saved.value for point in facts.points] == pytest.approx([0.75] * 3)
 
 
 def test_a_score_that_the_reference_never_reaches_is_said():
@@ -48,31 +48,31 @@ def test_a_score_that_the_reference_never_reaches_is_said():
         made_up_group("a", lambda budget: 0.9, BUDGETS),
         made_up_group("random", logarithm(1), [25, 50, 125, 250]),
     )
-    facts = saved_facts(own, base, "share")
-    assert (facts["value"], facts["at_least"], facts["known"]) == (None, pytest.approx(0.5), 0.0)
-    assert (facts["low"], facts["high"]) == (pytest.approx(0.5), 1.0)
-    assert facts["points"][0]["reference_budget"]["at_least"] == pytest.approx(0.1)
-    worse = saved_facts(
+    facts = labels_saved(own, base, "share")
+    assert (facts.value, facts.at_least, facts.known) == (None, pytest.approx(0.5), 0.0)
+    assert (facts.low, facts.high) == (pytest.approx(0.5), 1.0)
+    assert facts.points[0].reference_budget.at_least == pytest.approx(0.1)
+    worse = labels_saved(
         made_up_group("a", lambda budget: 0.01, BUDGETS),
         made_up_group("random", logarithm(1), BUDGETS),
         "share",
     )
-    assert (worse["value"], worse["at_most"]) == (None, pytest.approx(0.0)) and worse["open_low"]
+    assert (worse.value, worse.at_most) == (None, pytest.approx(0.0)) and worse.open_low
 
 
 def test_more_clicks_a_label_save_less_in_clicks_and_minutes():
     own = made_up_group("a", logarithm(2), BUDGETS, clicks=10)
-    costs = saved_facts(own, made_up_group("random", logarithm(1), BUDGETS, clicks=5), "share")[
-        "costs"
-    ]
-    assert costs["clicks"]["value"] == pytest.approx(0.0)
-    assert 0 < costs["minutes"]["value"] < costs["pixels"]["value"]
+    costs = labels_saved(
+        own, made_up_group("random", logarithm(1), BUDGETS, clicks=5), "share"
+    ).costs
+    assert costs["clicks"].value == pytest.approx(0.0)
+    assert 0 < costs["minutes"].value < costs["pixels"].value
 
 
 def test_the_interval_is_that_of_a_slow_bootstrap_over_paired_seeds():
     own = made_up_group("a", logarithm(2), BUDGETS, spread=0.01)
     base = made_up_group("random", logarithm(1), [*BUDGETS, 300], spread=0.01)
-    facts = saved_facts(own, base, "share")
+    facts = labels_saved(own, base, "share")
     y, base_y = (
         np.array([[row["miou"] for row in run.rows] for run in group.runs]) for group in (own, base)
     )
@@ -83,10 +83,10 @@ def test_the_interval_is_that_of_a_slow_bootstrap_over_paired_seeds():
         first = int(np.flatnonzero(mean >= target)[0])
         needed = np.exp(np.interp(target, mean[first - 1 : first + 1], x[first - 1 : first + 1]))
         drawn.append(1 - 0.05 / needed)
-    assert (facts["low"], facts["high"]) == pytest.approx(
+    assert (facts.low, facts.high) == pytest.approx(
         tuple(np.percentile(drawn, [2.5, 97.5])), abs=2e-3
     )
-    assert facts["low"] < 0.5 < facts["high"]
+    assert facts.low < 0.5 < facts.high
 
 
 def test_the_interval_covers_what_is_saved_in_most_pools():
@@ -104,18 +104,18 @@ def test_the_interval_covers_what_is_saved_in_most_pools():
                     budgets,
                 )
             )
-        facts = saved_facts(*groups, "share")
-        covered.append(facts["low"] <= 0.5 <= facts["high"])
+        facts = labels_saved(*groups, "share")
+        covered.append(facts.low <= 0.5 <= facts.high)
     assert np.mean(covered) >= 0.8
 
 
 def test_one_seed_has_no_interval():
-    facts = saved_facts(
+    facts = labels_saved(
         made_up_group("a", logarithm(2), BUDGETS, seeds=[0]),
         made_up_group("random", logarithm(1), BUDGETS, seeds=[0]),
         "share",
     )
-    assert (facts["value"], facts["low"], facts["known"]) == (pytest.approx(0.5), None, None)
+    assert (facts.value, facts.low, facts.known) == (pytest.approx(0.5), None, None)
 
 
 def grouped(*groups):
@@ -140,9 +140,9 @@ def test_areas_are_compared_at_the_budgets_that_all_were_measured_at():
     facts = compare(
         grouped(more, made_up_group("a", logarithm(1), BUDGETS, score="a")), measure="final_miou"
     )
-    assert facts["grid"] == pytest.approx([0.01, 0.02, 0.05])
-    assert facts["tests"]["pairs"][0]["difference"] == pytest.approx(0, abs=1e-9)
-    assert len(facts["groups"][0]["curves"]["share"]["x"]) == 6
+    assert facts.grid == pytest.approx([0.01, 0.02, 0.05])
+    assert facts.tests.pairs[0].difference == pytest.approx(0, abs=1e-9)
+    assert len(facts.groups[0].curves["share"].x) == 6
 
 
 def test_the_share_of_the_full_score_is_that_of_each_seed():
@@ -151,5 +151,5 @@ def test_the_share_of_the_full_score_is_that_of_each_seed():
         run.__class__(**{**run.__dict__, "full": full})
         for run, full in zip(group.runs, (0.5, 0.8, None), strict=True)
     ]
-    (facts,) = compare(grouped(type(group)(label="random", setting={}, runs=tuple(runs))))["groups"]
-    assert facts["full_own"]["mean"] == pytest.approx(np.mean([0.4 / 0.5, 0.4 / 0.8, 0.4 / 0.65]))
+    (facts,) = compare(grouped(type(group)(label="random", setting={}, runs=tuple(runs)))).groups
+    assert facts.full_own.mean == pytest.approx(np.mean([0.4 / 0.5, 0.4 / 0.8, 0.4 / 0.65]))

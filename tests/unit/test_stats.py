@@ -3,8 +3,7 @@ import pytest
 from scipy.stats import ttest_1samp
 from statsmodels.stats.multitest import multipletests
 
-from ray_al.sweep.curves import aubc, value_at
-from ray_al.sweep.stats import (
+from ray_al.compare.stats import (
     bootstrap_mean,
     holm,
     mean_ranks,
@@ -13,6 +12,7 @@ from ray_al.sweep.stats import (
     power,
     seeds_needed,
 )
+from ray_al.sweep.curves import aubc, value_at
 
 
 def test_a_constant_curve_has_its_value_as_area_on_any_budget_axis():

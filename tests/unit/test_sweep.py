@@ -10,18 +10,15 @@ from ray_al.driver.budget import query_size, total_amount
 from ray_al.driver.resources import run_resources
 from ray_al.ledger import State
 from ray_al.sweep.config import Space, load_sweep
+from ray_al.sweep.effective import effective_values
 from ray_al.sweep.label_limit import LabelLimit
-from ray_al.sweep.plan import (
-    draw,
-    effective_values,
-    fixed_settings,
-    group_label,
-    group_name,
-    group_names,
-    plan_trials,
-)
+from ray_al.sweep.naming import group_label, group_name, group_names, is_random_draw
+from ray_al.sweep.plan import plan_trials
+from ray_al.sweep.progress import Progress, Reached
+from ray_al.sweep.reporting import budget_rows, interpolate, is_crossed
 from ray_al.sweep.schedule import open_scheduler, rungs_of
-from ray_al.sweep.trial import budget_rows, interpolate, is_crossed
+from ray_al.sweep.settings import draw, fixed_settings
+from ray_al.sweep.table import progress_line
 
 BASE = {"data": {"num_images": 6, "image_size": [32, 32]}, "train": {"steps": 2}}
 
@@ -385,3 +382,26 @@ def refused(path):
     with pytest.raises(ConfigError) as caught:
         plan_trials(load_sweep(path))
     return str(caught.value)
+
+
+def test_the_time_left_follows_from_the_trials_of_this_call(monkeypatch):
+    monkeypatch.setattr("ray_al.sweep.progress.time.monotonic", lambda: 600.0)
+    done = dict.fromkeys(("a", "b", "c"), "finished")
+    resumed = Progress(total=8, done=done, num_done_before=3, started=0.0)
+    assert resumed.seconds_left is None
+    resumed.done["d"] = "finished"  # the first of this call, after 600 seconds; 4 are left
+    assert resumed.seconds_left == 2400
+    resumed.running.add("e")
+    resumed.reached["e"] = Reached(cycle=2, budget=0.06, miou=0.5)
+    line = "4 of 8 trials done, 40 min left; running: e cycle 2 6.0 % mIoU 0.500"
+    assert progress_line(resumed) == line
+
+
+def test_a_rule_that_ranks_random_scores_draws_at_random():
+    power = {"strategy.score": "random", "strategy.batch.kind": "power", "strategy.batch.beta": 2}
+    assert is_random_draw(power) and group_label(power) == "random"
+    assert not is_random_draw({**power, "strategy.score": "entropy"})
+    assert not is_random_draw({**power, "strategy.batch.kind": "kcenter"})
+    own = {"strategy.score": "nowhere:score", "strategy.batch.kind": "nowhere:Rule"}
+    assert not is_random_draw(own)  # names that nobody can import are not imported
+    assert not is_random_draw({**own, "strategy.score": "random"})

@@ -1,8 +1,9 @@
-"""Results that outlive their run directories: a folder of small files that can be committed, and read again.
+"""Results that outlive their run directories: a folder of small files that can be committed.
 
-`sweep.yaml` is the sweep file as it was run, `settings.json` the settings of its groups by name. A run is
-two files below `runs/`: `NAME-seedN.csv` is its `curve.csv`, `NAME-seedN.json` holds what a comparison needs
-beside it. No file names a place of the machine that made it: of a path its last part is kept.
+`sweep.yaml` is the sweep file as it was run, `settings.json` has the settings of its groups by
+name. A run is two files below `runs/`: `NAME-seedN.csv` is its `curve.csv`, `NAME-seedN.json` holds
+everything else that a comparison needs. No file names a place of the machine that made it: only the
+last part of a path is kept.
 """
 
 import csv
@@ -12,6 +13,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ray_al.compare.run_result import RunResult
 from ray_al.core.config import parse_yaml
 from ray_al.core.errors import ConfigError
 from ray_al.core.plain import dump_yaml
@@ -19,10 +21,10 @@ from ray_al.core.storage import Storage
 from ray_al.core.validation import validate
 from ray_al.report.curve import MEASURED_COLUMNS, curve_csv
 from ray_al.sweep.config import SweepConfig
-from ray_al.sweep.run_result import RunResult
+from ray_al.sweep.naming import Setting
 
 RUNS, SETTINGS, FILE = "runs", "settings.json", "sweep.yaml"
-Settings = Mapping[str, Mapping[str, Any]]
+Settings = Mapping[str, Setting]
 KEPT = (
     "values",
     "recipe",
@@ -33,6 +35,7 @@ KEPT = (
     "seconds",
     "validation",
 )
+"""Attributes of `RunResult` that are written as they are."""
 NEEDED = {
     "visits",
     "label",
@@ -46,21 +49,25 @@ NEEDED = {
     "measured",
     *KEPT,
 }
+"""Keys of a run's JSON file."""
 
 
 def write_results(
     runs: Sequence[RunResult], sweep: SweepConfig | None, settings: Settings, out: str
 ) -> list[str]:
-    """Write the finished runs into the folder `out`, over older files of the same runs, and return the names written.
+    """Write the finished runs into the folder `out`, and return the names of the files.
+
+    Older files of the same runs are replaced.
 
     Args:
-        runs: as they were read: with all cycles and all measured models.
-        settings: group -> setting, of all groups of the sweep.
+        runs: as they were read, with all cycles and all measured models.
+        settings: for all groups of the sweep.
 
     Raises:
         ConfigError: two runs would have the same name.
     """
-    storage, contents = Storage(out), {}
+    storage = Storage(out)
+    contents: dict[str, bytes] = {}
     if sweep is not None:
         values = _without_places(json.loads(sweep.model_dump_json(exclude_none=True)))
         contents[FILE] = dump_yaml(values).encode()
@@ -85,15 +92,14 @@ def _json(values: Any) -> bytes:
 
 
 def _without_places(value: Any) -> Any:
+    """Return plain values with every path or URI cut to its last part."""
     if isinstance(value, Mapping):
         return {key: _without_places(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_without_places(inner) for inner in value]
-    return (
-        os.path.basename(value.rstrip("/"))
-        if isinstance(value, str) and (value.startswith("/") or "://" in value)
-        else value
-    )
+    if isinstance(value, str) and (value.startswith("/") or "://" in value):
+        return os.path.basename(value.rstrip("/"))
+    return value
 
 
 def _facts(run: RunResult, setting: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,23 +133,23 @@ def _facts(run: RunResult, setting: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_results(storage: Storage) -> bool:
-    """Whether a place is a folder of results."""
+    """Return whether a place is a folder of results."""
     return any(name.endswith(".json") for name in storage.list(RUNS))
 
 
 def read_results(storage: Storage) -> tuple[SweepConfig | None, Settings, list[RunResult]]:
-    """The sweep file where there is one, the settings of its groups, and the runs of a folder of results.
+    """Read a folder of results.
+
+    Returns:
+        The sweep file, None if there is none; the settings of its groups; and the runs.
 
     Raises:
         ConfigError: a file is missing, or is not as it was written.
     """
     sweep = None
     if storage.exists(FILE):
-        sweep = validate(
-            SweepConfig,
-            parse_yaml(storage.read(FILE), source=storage.uri(FILE)),
-            source=storage.uri(FILE),
-        )
+        source = storage.uri(FILE)
+        sweep = validate(SweepConfig, parse_yaml(storage.read(FILE), source=source), source=source)
     names = sorted(name for name in storage.list(RUNS) if name.endswith(".json"))
     runs = [_read(storage, name.removesuffix(".json")) for name in names]
     settings = _load(storage, SETTINGS) if storage.exists(SETTINGS) else {}
@@ -169,15 +175,19 @@ def _read(storage: Storage, stem: str) -> RunResult:
     source = storage.uri(f"{RUNS}/{stem}")
     if missing := sorted(NEEDED - facts.keys()):
         raise ConfigError(
-            f"{source}.json: {', '.join(missing)} missing; write the folder again with `ray-al compare --export`"
+            f"{source}.json: {', '.join(missing)} missing; "
+            "write the folder again with `ray-al compare --export`"
         )
     if not storage.exists(f"{RUNS}/{stem}.csv"):
-        raise ConfigError(f"{source}.csv: is missing beside {stem}.json; restore it from a copy")
+        raise ConfigError(
+            f"{source}.csv: is missing, while {stem}.json is there; restore it from a copy"
+        )
     try:
         return _run(facts, _rows(storage.read(f"{RUNS}/{stem}.csv").decode()), storage.root, source)
     except (LookupError, TypeError, ValueError) as error:
         raise ConfigError(
-            f"{source}: not as it was written ({type(error).__name__}: {error}); restore it from a copy"
+            f"{source}: not as it was written ({type(error).__name__}: {error}); "
+            "restore it from a copy"
         ) from None
 
 
@@ -205,14 +215,14 @@ def _run(
     names = [f"iou_{name}" for name in facts["class_names"]]
     measured = [
         {
-            **by_cycle[one["cycle"]],
-            **dict(zip(names, one["iou"], strict=True)),
-            "final_budget": one["budget"],
-            "final_miou": one["miou"],
-            "miou": one["miou"],
-            "pixel_accuracy": one["pixel_accuracy"],
+            **by_cycle[model["cycle"]],
+            **dict(zip(names, model["iou"], strict=True)),
+            "final_budget": model["budget"],
+            "final_miou": model["miou"],
+            "miou": model["miou"],
+            "pixel_accuracy": model["pixel_accuracy"],
         }
-        for one in facts["measured"]
+        for model in facts["measured"]
     ]
     if rows and not set(MEASURED_COLUMNS) <= rows[0].keys():
         raise KeyError(f"columns {', '.join(MEASURED_COLUMNS)}")

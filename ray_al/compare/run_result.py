@@ -1,4 +1,4 @@
-"""Runs as numbers, and groups of them that differ in their seed alone."""
+"""Runs as numbers, and groups of runs that differ in their seed only."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,19 @@ from typing import Any
 import numpy as np
 
 from ray_al.core.shares import exact
+from ray_al.sweep.naming import Setting, is_random_draw
 
+AXES = {
+    "share": "labelled share of the pool",
+    "pixel_share": "labelled share of the pool's pixels",
+    "pixels": "labelled pixels",
+    "clicks": "clicks",
+    "images": "images opened",
+    "minutes": "minutes of labelling",
+}
+"""The axes of a curve, as people call them."""
+SHARES = ("share", "pixel_share")
+"""Axes that are shares of the pool."""
 COLUMNS = {
     "share": "labelled_fraction",
     "pixel_share": "labelled_pixels",
@@ -16,7 +28,7 @@ COLUMNS = {
     "images": "labelled_images",
     "minutes": "labelled_minutes",
 }
-"""Axes of a curve, and the column that each is made of: of `curve.csv`, and `labelled_minutes`, which
+"""The column from which each axis is made: of `curve.csv`, or `labelled_minutes`, which
 `costs.with_minutes` adds."""
 
 
@@ -25,18 +37,19 @@ class RunResult:
     """One finished or unfinished run.
 
     Attributes:
-        values: its configuration with dotted keys, without what has no effect.
+        values: its configuration with dotted keys, without those that have no effect.
         pool: digest of the pool's images, however they are divided into regions.
         rows: of `curve.csv`.
-        measured: those of them whose models were measured, with the metrics of these.
+        measured: the rows whose models were measured, with the metrics of the measured models.
         recipe: how measured models are trained, with dotted keys.
         seconds: of all cycles, without the models that are only measured.
-        full: mean mIoU of the models trained on all labels, None where there are none.
+        full: mean mIoU of the models trained on all labels; None if there are none.
         unit_total: units of the whole pool, of which budgets are shares; None for clicks.
-        code: digests of the versions of the code that made it, `+` between several; empty where unknown.
-        validation: digest of the images and masks that scores come from; empty where unknown.
-        config_digest: of the run's configuration; empty where unknown.
-        sweep: place of the sweep that it belongs to, `group` the name of its setting there; else empty.
+        code: digests of the versions of the code that made it, `+` between them; empty if unknown.
+        validation: digest of the images and masks on which it was scored; empty if unknown.
+        config_digest: of the run's configuration; empty if unknown.
+        sweep: place of the sweep that it belongs to; empty if none.
+        group: name of its setting in that sweep; empty if none.
     """
 
     uri: str
@@ -61,49 +74,57 @@ class RunResult:
     group: str = ""
 
     def has(self, axis: str) -> bool:
-        """Whether the run counted that axis; runs of earlier versions counted no clicks."""
+        """Return whether the run counted that axis; runs of early versions counted no clicks."""
         return all(row.get(COLUMNS[axis]) is not None for row in self.rows)
 
     def curve(self, axis: str) -> tuple[np.ndarray, np.ndarray]:
-        """Budgets and mIoU, shape (num_cycles,) each, along an axis of `COLUMNS`."""
+        """Return budgets and mIoU along an axis, shape (num_cycles,) each."""
         budgets = np.array([row[COLUMNS[axis]] for row in self.rows], dtype=np.float64)
-        return budgets / self.num_pixels if axis == "pixel_share" else budgets, np.array(
-            [row["miou"] for row in self.rows]
-        )
+        if axis == "pixel_share":
+            budgets = budgets / self.num_pixels
+        return budgets, np.array([row["miou"] for row in self.rows])
 
     def score_at(self, budget: int | float, measure: str) -> float | None:
-        """The score of the first models whose labels reach `budget`, a count or a share; None where none do.
+        """Return the score of the first models whose labels reach a budget; None if none do.
 
         Args:
+            budget: a count of units, or a share.
             measure: `miou` of the models that choose, or `final_miou` of the measured ones.
         """
         if isinstance(budget, float) and self.unit_total is None:
-            return None  # of clicks there is no share
+            return None  # clicks have no total of which this could be a share
         units = budget if isinstance(budget, int) else round(exact(budget) * (self.unit_total or 0))
-        rows, key = (
-            (self.measured, "final_budget") if measure == "final_miou" else (self.rows, "cost")
-        )
+        is_final = measure == "final_miou"
+        rows, key = (self.measured, "final_budget") if is_final else (self.rows, "cost")
         return next((float(row["miou"]) for row in rows if row[key] >= units), None)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Runs that differ in their seed alone."""
+    """Runs that differ in their seed only.
+
+    Attributes:
+        label: its name for people.
+        setting: the keys in which it differs from other groups.
+    """
 
     label: str
-    setting: Mapping[str, Any]
+    setting: Setting
     runs: tuple[RunResult, ...]
 
     @property
     def seeds(self) -> tuple[int, ...]:
+        """The seeds of the runs."""
         return tuple(run.seed for run in self.runs)
 
     @property
     def is_random(self) -> bool:
-        values = self.runs[0].values
-        return bool(
-            values["strategy.score"] == "random" and values["strategy.batch.kind"] == "topk"
-        )
+        """Whether the runs draw regions at random."""
+        return is_random_draw(self.runs[0].values)
+
+    def has(self, axis: str) -> bool:
+        """Return whether all runs counted that axis."""
+        return all(run.has(axis) for run in self.runs)
 
 
 @dataclass(frozen=True, kw_only=True)

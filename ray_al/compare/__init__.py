@@ -1,0 +1,1 @@
+"""Comparing finished runs over seeds: statistics, tables and pictures. Nothing is run here."""

@@ -1,0 +1,197 @@
+"""Runs read for a comparison, from their journals and configurations alone: no image is opened."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ray_al.compare.results import is_results, read_results
+from ray_al.compare.run_result import RunResult
+from ray_al.core.config import GROUP_KEYS, RunConfig
+from ray_al.core.errors import ConfigError
+from ray_al.core.families.units import UNITS
+from ray_al.core.places import before_work
+from ray_al.core.storage import Storage
+from ray_al.core.types import FileRef
+from ray_al.driver.create import images_digest
+from ray_al.driver.pool import read_table
+from ray_al.ledger import Event, Journal, State, fold
+from ray_al.ledger.config import read_config
+from ray_al.ledger.records import DriverStarted
+from ray_al.report.metrics import read_mean_miou
+from ray_al.report.rows import curve_rows, measured_rows
+from ray_al.sweep.config import SweepConfig
+from ray_al.sweep.directory import FILE, read_sweep, read_trials, run_uri
+from ray_al.sweep.effective import effective_values
+from ray_al.sweep.naming import Setting
+
+NO_EFFECT = ("name", "seed", "cluster", "report", "final", "tracking")
+"""Sections that do not change what a run finds."""
+NO_EFFECT_KEYS = (
+    "data.root",  # the pool has a digest of its own, wherever it is stored
+    "data.cache_gb",
+    "label.annotator",
+    "score.workers",
+    "score.threads",
+    "score.batch_size",
+    "score.shard_size",
+    "score.gpus_per_worker",
+    "score.max_quarantined",
+    "train.checkpoint_interval_s",
+    "train.keep_workers",
+    "train.max_failures",
+    "train.threads",
+)
+"""Keys, with all keys inside them, that do not change what a run finds."""
+NAME_DIGITS = 12
+"""Digits of a digest that name a file's content."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """The runs at the given places.
+
+    Attributes:
+        begun: (run, reason) of those that have no model yet.
+        varied: keys that a sweep varies.
+        sweeps: by place, each sweep's file and the settings of its groups.
+    """
+
+    runs: tuple[RunResult, ...]
+    begun: tuple[tuple[str, str], ...]
+    varied: frozenset[str]
+    sweeps: Mapping[str, tuple[SweepConfig, Mapping[str, Setting]]]
+
+
+@dataclass
+class _Found:
+    """What is found place by place; a run that is found twice counts once."""
+
+    runs: dict[str, RunResult] = field(default_factory=dict)
+    begun: dict[str, str] = field(default_factory=dict)
+    sweeps: dict[str, tuple[SweepConfig, Mapping[str, Setting]]] = field(default_factory=dict)
+
+    def add_results(self, storage: Storage) -> None:
+        sweep, settings, runs = read_results(storage)
+        self.runs.update((run.uri, run) for run in runs)
+        if sweep is not None:
+            self.sweeps[storage.root] = sweep, settings
+
+    def add_sweep(self, storage: Storage) -> None:
+        sweep, trials = read_sweep(storage), read_trials(storage)
+        self.sweeps[storage.root] = sweep, {trial.group: trial.setting for trial in trials}
+        for trial in trials:
+            self.add_run(run_uri(storage.root, trial.name), sweep=storage.root, group=trial.group)
+
+    def add_run(self, uri: str, *, sweep: str = "", group: str = "") -> None:
+        run = read_run(uri) if Storage(uri).exists(Journal.FIRST) else None
+        if run is None or not run.rows:
+            self.begun[uri] = "has not trained a model yet"
+        else:
+            self.runs[run.uri] = replace(run, sweep=sweep, group=group)
+
+
+@before_work()
+def read_runs(places: Sequence[str]) -> Reading:
+    """Read the runs of run directories, sweep directories and folders of results.
+
+    Raises:
+        ConfigError: a place is none of these.
+    """
+    found = _Found()
+    for place in dict.fromkeys(places):
+        storage = Storage(place)
+        if is_results(storage):
+            found.add_results(storage)
+        elif storage.exists(FILE):
+            found.add_sweep(storage)
+        elif storage.exists(Journal.FIRST):
+            found.add_run(storage.root)
+        else:
+            raise ConfigError(
+                f"{place}: neither a run directory (no {Journal.FIRST}), nor a sweep directory "
+                f"(no {FILE}), nor a folder of results; give one that ray-al made"
+            )
+    varied: set[str] = set()
+    for sweep, _ in found.sweeps.values():
+        varied |= set(sweep.space) | set(sweep.reference)
+    return Reading(
+        runs=tuple(found.runs.values()),
+        begun=tuple(found.begun.items()),
+        varied=frozenset(varied),
+        sweeps=found.sweeps,
+    )
+
+
+def read_run(uri: str) -> RunResult:
+    """Read one run directory."""
+    storage = Storage(uri)
+    events = Journal(storage).events
+    state, config = fold(events), read_config(storage, events)
+    created = state.created
+    rows = tuple(curve_rows(state))
+    last = state.last_trained
+    return RunResult(
+        uri=storage.root,
+        seed=config.seed,
+        values=_values(config, state),
+        pool=created.images or _pool_digest(storage, created.manifest),
+        class_names=created.class_names,
+        rows=rows,
+        measured=tuple(measured_rows(state)),
+        recipe=_final_recipe(config),
+        seconds=sum(row["cycle_seconds"] for row in rows),
+        class_pixels=last.class_pixels if last else (),
+        num_pixels=created.num_pixels,
+        num_images=created.num_images,
+        finished=state.finished is not None,
+        full=read_mean_miou(storage, "upper_bound"),
+        unit_total=UNITS.find(created.unit).of_pool(created.sizes),
+        validation=(created.val_digest or "")[:NAME_DIGITS],
+        code=_code(events),
+        config_digest=created.config.sha256[:NAME_DIGITS],
+    )
+
+
+def _values(config: RunConfig, state: State) -> dict[str, Any]:
+    """Return the configuration with dotted keys, without those that have no effect."""
+    values = {
+        key: value
+        for key, value in _flat(effective_values(config, exclude=set(NO_EFFECT)))
+        if not is_within(key, NO_EFFECT_KEYS)
+    }
+    weights = state.created.weights_sha256
+    if weights:  # the same weights may be stored elsewhere
+        values["model.weights"] = f"sha256 {weights[:NAME_DIGITS]}"
+    return values
+
+
+def _pool_digest(storage: Storage, manifest: FileRef) -> str:
+    """Return the digest of a pool's images, which early versions did not record."""
+    return images_digest(read_table(storage, manifest))
+
+
+def _code(events: Iterable[Event]) -> str:
+    """Return the digests of the versions of the code that worked on a run, `+` between them."""
+    records = (event.record for event in events)
+    codes = (record.code for record in records if isinstance(record, DriverStarted))
+    return "+".join(dict.fromkeys(code for code in codes if code is not None))
+
+
+def _final_recipe(config: RunConfig) -> dict[str, Any]:
+    """Return the settings that only the scores of measured models depend on."""
+    final = config.with_recipe(config.final.recipe)
+    train = final.train.model_dump(mode="json", exclude=set(GROUP_KEYS))
+    return {**dict(_flat(train, "final.train.")), "final.image_size": list(final.data.image_size)}
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def is_within(key: str, sections: Iterable[str]) -> bool:
+    """Return whether a dotted key is one of `sections`, or lies inside one of them."""
+    return any(key == section or key.startswith(f"{section}.") for section in sections)
