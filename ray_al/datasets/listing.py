@@ -150,7 +150,8 @@ class Files:
     def __init__(
         self, root: str, folder: str, suffixes: frozenset[str], *, below: str = ""
     ) -> None:
-        self.folder, self.suffixes = folder, suffixes
+        self.folder = folder
+        self.suffixes = suffixes
         self.uris: dict[str, str] = {}
         self.unread: list[str] = []
         for path, uri in list_files(root, f"{folder}/{below}".rstrip("/")).items():

@@ -23,7 +23,9 @@ class ComposedHead(nn.Module):
 
     def __init__(self, head: nn.Module, coarsest: nn.Module, num_maps: int) -> None:
         super().__init__()
-        self.head, self.coarsest, self.num_maps = head, coarsest, num_maps
+        self.head = head
+        self.coarsest = coarsest
+        self.num_maps = num_maps
 
     def forward(self, maps: Maps) -> torch.Tensor:
         """Return logits (N, C, h, w) of maps."""
@@ -52,7 +54,9 @@ class ComposedNetwork(SplitNetwork):
         is_frozen: bool,
     ) -> None:
         super().__init__(backbone, is_frozen=is_frozen)
-        self.head, self.num_maps, self._hidden = head, num_maps, hidden_layer
+        self.head = head
+        self.num_maps = num_maps
+        self._hidden = hidden_layer
 
     @property
     def hidden_layer(self) -> str | None:

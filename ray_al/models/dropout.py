@@ -47,7 +47,8 @@ class PassDropout(TraceLeaf):
 
     def __init__(self, name: str, p: float, replaced: nn.Module | None = None) -> None:
         super().__init__()
-        self.name, self.p = name, p
+        self.name = name
+        self.p = p
         self.in_training = nn.Dropout2d(p) if replaced is None else replaced
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:

@@ -30,7 +30,8 @@ class Chained(nn.Module):
 
     def __init__(self, module: nn.Module, behind: nn.Module) -> None:
         super().__init__()
-        self.module, self.behind = module, behind
+        self.module = module
+        self.behind = behind
         self.register_state_dict_post_hook(_without_inner_name)
         self.register_load_state_dict_pre_hook(_with_inner_name)
 

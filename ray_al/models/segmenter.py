@@ -17,7 +17,8 @@ class SegmenterBackbone(nn.Module):
 
     def __init__(self, backbone: nn.Module, keys: tuple[str, ...]) -> None:
         super().__init__()
-        self.backbone, self.keys = backbone, keys
+        self.backbone = backbone
+        self.keys = keys
 
     def forward(self, images: torch.Tensor) -> Maps:
         """Return the maps (N, c, h, w) of images (N, 3, H, W)."""
@@ -30,7 +31,9 @@ class SegmenterHead(nn.Module):
 
     def __init__(self, classifier: nn.Module, coarsest: nn.Module, keys: tuple[str, ...]) -> None:
         super().__init__()
-        self.classifier, self.coarsest, self.keys = classifier, coarsest, keys
+        self.classifier = classifier
+        self.coarsest = coarsest
+        self.keys = keys
 
     def forward(self, maps: Maps) -> torch.Tensor:
         """Return logits (N, C, h, w) of maps."""

@@ -28,7 +28,8 @@ class SplitNetwork(nn.Module):
 
     def __init__(self, backbone: nn.Module, *, is_frozen: bool) -> None:
         super().__init__()
-        self.backbone, self.is_frozen = backbone, is_frozen
+        self.backbone = backbone
+        self.is_frozen = is_frozen
         self.coarsest = nn.Identity()
         self._kept: tuple[str, ...] = ()
         if is_frozen:

@@ -14,7 +14,8 @@ class ChosenMaps(nn.Module):
 
     def __init__(self, network: nn.Module, chosen: list[int]) -> None:
         super().__init__()
-        self.network, self.chosen = network, chosen
+        self.network = network
+        self.chosen = chosen
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return maps (N, c, h, w) of images (N, 3, H, W), from fine to coarse."""
