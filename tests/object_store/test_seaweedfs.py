@@ -322,18 +322,18 @@ def test_what_is_wrong_with_a_store_is_said_before_anything_is_written(
     lead_to(url or weed.url, monkeypatch, key=key, secret=secret)
     with pytest.raises(ConfigError, match=f"{place}: .*{words}"):
         create_run(configure(folder, {}), place)
-    (row,) = [row for row in diagnose(place) if row["check"] == f"storage {place}"]
-    assert not row["ok"]
-    assert words in row["found"]
+    (row,) = [row for row in diagnose(place) if row.check == f"storage {place}"]
+    assert not row.ok
+    assert words in row.found
     lead_to(weed.url, monkeypatch)
     assert not Storage("s3://bucket/runs/x").exists()
 
 
 def test_the_doctor_calls_the_store_good(weed):
     (row,) = [
-        row for row in diagnose("s3://bucket/runs") if row["check"] == "storage s3://bucket/runs"
+        row for row in diagnose("s3://bucket/runs") if row.check == "storage s3://bucket/runs"
     ]
-    assert row["ok"], row
+    assert row.ok, row
 
 
 def test_a_command_that_is_killed_is_resumed(folder, weed):
