@@ -1,4 +1,6 @@
-"""What a later cycle costs beyond training, evaluation and scoring itself: one warm group of workers against a `fit()` a cycle.
+"""Compare the overhead of later cycles: one warm group of workers, or one `fit()` per cycle.
+
+The overhead of a cycle is its time beyond training, evaluation and scoring.
 
 python jobs/bench_cycle.py [--cycles 5] [--workers 1]
 """
@@ -28,7 +30,7 @@ def main() -> None:
     begun = time.time()
     with connect(configure(folder, options, keep_workers=True)):
         connected = time.time()
-        for name, keep_workers in (("warm group", True), ("fit() a cycle", False)):
+        for name, keep_workers in (("warm group", True), ("fit() per cycle", False)):
             run_dir = create_run(
                 configure(folder, options, keep_workers=keep_workers),
                 f"{folder}/{name.replace(' ', '_')}",
@@ -41,18 +43,21 @@ def main() -> None:
             )
             if keep_workers:
                 print(
-                    f"Ray started within {connected - begun:.1f} s; {phases(Journal(Storage(run_dir)).events, steps[0])}",
+                    f"Ray started within {connected - begun:.1f} s; "
+                    f"{phases(Journal(Storage(run_dir)).events, steps[0])}",
                     flush=True,
                 )
             costs[name] = overheads(Journal(Storage(run_dir)).events)
             listed = ", ".join(f"{seconds:.2f}" for seconds in costs[name])
             print(
-                f"{name:14s} first cycle {costs[name][0]:.1f} s, later cycles {listed[listed.index(',') + 2 :]} s",
+                f"{name:14s} first cycle {costs[name][0]:.1f} s, "
+                f"later cycles {listed[listed.index(',') + 2 :]} s",
                 flush=True,
             )
     warm, cold = (statistics.median(seconds[1:]) for seconds in costs.values())
     print(
-        f"median of a later cycle: warm {warm:.2f} s, fit() a cycle {cold:.2f} s, ratio {cold / warm:.0f}"
+        f"median of a later cycle: warm {warm:.2f} s, fit() per cycle {cold:.2f} s, "
+        f"ratio {cold / warm:.0f}"
     )
 
 

@@ -85,8 +85,10 @@ def time_one_shard(folder: str, options: argparse.Namespace) -> None:
     verified = seconds(lambda: again.records(numbers, view))
     read = seconds(lambda: again.records(numbers, view))
     print(
-        f"an image of {options.image_size[0]}x{options.image_size[1]}: {source.record_bytes / 1000:.0f} kB a view; "
-        f"computed in {1000 * computed / 64:.2f} ms, computed and stored in {1000 * stored / 64:.2f} ms, "
+        f"an image of {options.image_size[0]}x{options.image_size[1]}: "
+        f"{source.record_bytes / 1000:.0f} kB per view; "
+        f"computed in {1000 * computed / 64:.2f} ms, "
+        f"computed and stored in {1000 * stored / 64:.2f} ms, "
         f"first read in {1000 * verified / 64:.2f} ms, read again in {1000 * read / 64:.2f} ms",
         flush=True,
     )
@@ -109,7 +111,8 @@ def fill_pool(folder: str, options: argparse.Namespace) -> None:
         while not ended.wait(10):
             parts = len(fold(Journal(storage).events).embedded_shards)
             print(
-                f"{parts:6d} shards; driver {driver_memory():.0f} MB, largest worker {worker_memory():.0f} MB",
+                f"{parts:6d} shards; driver {driver_memory():.0f} MB, "
+                f"largest worker {worker_memory():.0f} MB",
                 flush=True,
             )
 
@@ -124,8 +127,10 @@ def fill_pool(folder: str, options: argparse.Namespace) -> None:
     assert facts is not None
     size = sum(path.stat().st_size for path in Path(run, "features").rglob("*.npy"))
     print(
-        f"{facts['num_images']:,} of {options.images:,} images, views {facts['views']}, stored in {facts['seconds']:.0f} s; "
-        f"{1000 * facts['work_seconds'] / facts['num_images']:.2f} ms of a worker an image, {size / facts['num_images'] / 1000:.1f} kB an image "
+        f"{facts['num_images']:,} of {options.images:,} images, views {facts['views']}, "
+        f"stored in {facts['seconds']:.0f} s; "
+        f"{1000 * facts['work_seconds'] / facts['num_images']:.2f} ms of a worker per image, "
+        f"{size / facts['num_images'] / 1000:.1f} kB per image "
         f"({facts['num_bytes'] / facts['num_images'] / 1000:.1f} kB by count)"
     )
 

@@ -1,15 +1,18 @@
-"""What a frozen backbone saves: scoring from its kept features, and whole cycles with the curves they give.
+r"""Measure what a frozen backbone saves: in scoring from its kept features, and in whole cycles.
 
 python jobs/bench_frozen.py
-python jobs/bench_frozen.py --data.dataset camvid --data.root /data/camvid --model.weights mobilenet_v2.pth --json bench.json
+python jobs/bench_frozen.py --data.dataset camvid --data.root /data/camvid \
+    --model.weights mobilenet_v2.pth --json bench.json
 
-The first part scores a pool by kept features in this process, parts written, beside nothing but the
-forward passes of the same network, backbone and head, from decoded images. Both are prepared alike,
-at the same precision. The passes are made in two ways, all threads on one batch and a batch a thread;
-the faster one counts. All take turns, and rates and ratios are medians over these.
+The first part compares two things. One scores a pool from kept features in this process and writes
+the parts. The other makes nothing but the forward passes of the same network, backbone and head,
+from decoded images. Both are prepared alike, at the same precision. The passes are made in two
+ways, all threads on one batch and one batch per thread; the faster one counts. All take turns, and
+rates and ratios are medians over the turns.
 
-The second part runs the same cycles twice, with the backbone frozen and with the same network trained
-end to end, from the same weights and for as many steps. A cycle is its training, evaluation, scoring
+The second part runs the same cycles twice, with the backbone frozen and with the same network
+trained end to end, from the same weights and for as many steps. A cycle is its training,
+evaluation, scoring
 and selection. What the features cost once is told apart. Without options the data are synthetic and
 the weights random: seconds then mean something, mIoUs nothing.
 """
@@ -237,7 +240,8 @@ def bench_scoring(options: argparse.Namespace, score: str, folder: str) -> dict[
         ours.append(pool.score_seconds(f"turn-{turn}"))
         bares.append(min(both))
         print(
-            f"turn {turn + 1} of {ROUNDS}, images/s: bare {1 / bares[-1]:.1f}, from features {1 / ours[-1]:.1f}",
+            f"turn {turn + 1} of {ROUNDS}, images/s: bare {1 / bares[-1]:.1f}, "
+            f"from features {1 / ours[-1]:.1f}",
             file=sys.stderr,
             flush=True,
         )
@@ -253,9 +257,11 @@ def bench_scoring(options: argparse.Namespace, score: str, folder: str) -> dict[
     }
     print(
         f"{score}, {options.backbone} {options.size[0]}x{options.size[1]}, {scorer.precision} on "
-        f"{scorer.device}, {len(pool.table)} images: bare passes {found['bare_images_per_second']:.1f} "
-        f"images/s, from features {found['cached_images_per_second']:.1f}, ratio {found['ratio']:.2f}; "
-        f"a view of an image takes {pool.record_bytes / 1e3:.0f} kB, {1e3 * pool.embed_seconds:.1f} ms once",
+        f"{scorer.device}, {len(pool.table)} images: "
+        f"bare passes {found['bare_images_per_second']:.1f} images/s, "
+        f"from features {found['cached_images_per_second']:.1f}, ratio {found['ratio']:.2f}; "
+        f"a view of an image takes {pool.record_bytes / 1e3:.0f} kB, "
+        f"{1e3 * pool.embed_seconds:.1f} ms once",
         flush=True,
     )
     return found

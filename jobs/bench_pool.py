@@ -1,8 +1,9 @@
-"""A pool of many small images scored end to end on this machine, with the driver's memory as it goes.
+"""Score a pool of many small images end to end on this machine, and print the driver's memory.
 
 python jobs/bench_pool.py [--images 200000]
 
-The pool has no masks: the untrained network scores it, a start set is chosen, tasks for people are written, and the run waits.
+The pool has no masks: the untrained network scores it, a start set is chosen, tasks for people are
+written, and the run waits.
 """
 
 import argparse
@@ -37,7 +38,8 @@ def main() -> None:
         start = time.perf_counter()
         write_pool(Path(folder) / "data", options.images)
         print(
-            f"{options.images:,} images of {HEIGHT}x{WIDTH} written in {time.perf_counter() - start:.0f} s",
+            f"{options.images:,} images of {HEIGHT}x{WIDTH} "
+            f"written in {time.perf_counter() - start:.0f} s",
             flush=True,
         )
         score_pool(folder, options)
@@ -85,7 +87,8 @@ def score_pool(folder: str, options: argparse.Namespace) -> None:
     start = time.perf_counter()
     run = create_run(parse_config(values, source="bench"), f"{folder}/run")
     print(
-        f"checked, manifest written in {time.perf_counter() - start:.0f} s; driver {memory():.0f} MB",
+        f"checked, manifest written in {time.perf_counter() - start:.0f} s; "
+        f"driver {memory():.0f} MB",
         flush=True,
     )
     done = threading.Event()
@@ -99,7 +102,8 @@ def score_pool(folder: str, options: argparse.Namespace) -> None:
     state = fold(Journal(Storage(run)).events)
     scored = state.scored[-1]
     print(
-        f"{outcome.kind} after {time.perf_counter() - start:.0f} s: {scored['num_images']:,} images scored in {scored['seconds']:.0f} s, "
+        f"{outcome.kind} after {time.perf_counter() - start:.0f} s: "
+        f"{scored['num_images']:,} images scored in {scored['seconds']:.0f} s, "
         f"{scored['num_images'] / scored['seconds']:.0f} img/s; driver {memory():.0f} MB"
     )
 

@@ -1,10 +1,14 @@
-"""Images a second of scoring: bare forward passes, our scorer in one process and through Ray Data, and EquAL's own way.
+r"""Measure how many images per second are scored, in four ways.
 
-python jobs/bench_scoring.py --root /data/camvid --size 180 240 --images 1500 [--model deeplabv3_resnet50] [--weights model.pt]
+python jobs/bench_scoring.py --root /data/camvid --size 180 240 --images 1500 \
+    [--model deeplabv3_resnet50] [--weights model.pt]
 
-All four from decoded images with the same number of threads; decoding is shown apart. Images beyond the data set's are its images again.
-Bare passes are made in two ways, all threads on one batch, and a batch a thread; (a) is the faster. Five turns of all; rates and ratios are
-medians over them.
+(a) bare forward passes, (b) our scorer in one process, (c) our scorer through Ray Data, (d) the
+original implementation of EquAL: one image and one forward pass at a time. All four start from
+decoded images and use the same number of threads; decoding is shown separately. If there are too
+few images in the data set, they are repeated. Bare passes are made in two ways, all threads on one
+batch and one batch per thread; (a) is the faster. Everything is measured in five turns; rates and
+ratios are
 """
 
 import argparse
@@ -70,14 +74,23 @@ def main() -> None:
 
 def configure(options: argparse.Namespace, score: str, **changes: object) -> RunConfig:
     values = {
-        "data": {"dataset": "camvid", "root": str(Path(options.root).resolve()), "image_size": list(options.size), "cache_gb": 8},
+        "data": {
+            "dataset": "camvid",
+            "root": str(Path(options.root).resolve()),
+            "image_size": list(options.size),
+            "cache_gb": 8,
+        },
         "model": {"name": options.model},
         "strategy": {"score": score},
         "score": {
-            "batch_size": options.batch_size, "threads": options.threads, "workers": 1,
-            "gpus_per_worker": float(options.gpu), "precision": "bf16" if options.gpu else "auto", **changes,
+            "batch_size": options.batch_size,
+            "threads": options.threads,
+            "workers": 1,
+            "gpus_per_worker": float(options.gpu),
+            "precision": "bf16" if options.gpu else "auto",
+            **changes,
         },
-    }  # fmt: skip
+    }
     return parse_config(values, source="command line")
 
 
@@ -122,11 +135,23 @@ class Bench:
         offsets = np.concatenate([[0], np.cumsum(self.manifest.column("num_regions").to_numpy())])
         return list(
             make_tasks(
-                self.config, len(self.manifest), work="scores", images=np.ones(len(self.manifest), bool), done=set(), cycle=cycle, seed=0,
-                regions_of=lambda start, stop: np.packbits(np.ones(offsets[stop] - offsets[start], bool)).tobytes(),
-                run_uri=self.storage.root, manifest=ref, weights=(self.weights,), output=output, attempt=1,
+                self.config,
+                len(self.manifest),
+                work="scores",
+                images=np.ones(len(self.manifest), bool),
+                done=set(),
+                cycle=cycle,
+                seed=0,
+                regions_of=lambda start, stop: np.packbits(
+                    np.ones(offsets[stop] - offsets[start], bool)
+                ).tobytes(),
+                run_uri=self.storage.root,
+                manifest=ref,
+                weights=(self.weights,),
+                output=output,
+                attempt=1,
             )
-        )  # fmt: skip
+        )
 
     def _decode(self, uri: str) -> np.ndarray:
         return resize_image(read_image(uri), self.config.data.image_size)
@@ -152,7 +177,7 @@ class Bench:
         self.through(in_process, "warm-process", 0)
         seconds: dict[str, list[float]] = {
             name: []
-            for name in ("bare, one batch", "bare, a batch a thread", "process", "ray", "equal")
+            for name in ("bare, one batch", "bare, one batch per thread", "process", "ray", "equal")
         }
         for turn in range(
             ROUNDS
@@ -165,7 +190,7 @@ class Bench:
             after = self.bare(
                 batch, threads=1, lanes=self.scorer.lanes
             )  # on both sides, as speed drifts
-            seconds["bare, a batch a thread"].append((before + after) / 2)
+            seconds["bare, one batch per thread"].append((before + after) / 2)
             if not self.options.without_ray:
                 seconds["ray"].append(self.through(self.config, f"ray-{turn}", 1))
             torch.set_num_threads(self.options.threads)
@@ -179,44 +204,56 @@ class Bench:
         rates = {name: 1 / float(np.median(values)) for name, values in seconds.items() if values}
         faster = min(
             "bare, one batch",
-            "bare, a batch a thread",
+            "bare, one batch per thread",
             key=lambda name: float(np.median(seconds[name])),
         )
 
         def ratio(name: str, other: str) -> float:
-            """Median over the turns of how many times as fast one was as the other in the same turn."""
+            """Return how many times as fast one was as the other, as median over the turns."""
             return float(np.median(np.array(seconds[other]) / np.array(seconds[name])))
 
         print(
-            f"\n{self.score}, {self.options.model} {self.options.size[0]}x{self.options.size[1]}, {self.options.images} images, "
-            f"{self.options.threads} threads, {self.scorer.precision} on {self.device}, batches of {self.options.batch_size}"
+            f"\n{self.score}, {self.options.model} "
+            f"{self.options.size[0]}x{self.options.size[1]}, {self.options.images} images, "
+            f"{self.options.threads} threads, {self.scorer.precision} on {self.device}, "
+            f"batches of {self.options.batch_size}"
         )
         print(f"    decoding (PNG, resized, one thread)      {1 / decoding:8.1f} img/s")
         print(f"(a) bare forward passes, threads on a batch  {rates['bare, one batch']:8.1f} img/s")
         print(
-            f"    bare forward passes, a batch a thread    {rates['bare, a batch a thread']:8.1f} img/s"
+            "    bare forward passes, one batch per thread "
+            f"{rates['bare, one batch per thread']:7.1f} img/s"
         )
         print(
-            f"(b) scorer in one process, parts written     {rates['process']:8.1f} img/s   {ratio('process', faster):5.2f} of the faster (a)"
+            f"(b) scorer in one process, parts written     {rates['process']:8.1f} img/s   "
+            f"{ratio('process', faster):5.2f} of the faster (a)"
         )
         if not self.options.without_ray:
             print(
-                f"(c) the same through Ray Data, 1 worker      {rates['ray']:8.1f} img/s   {ratio('ray', 'process'):5.2f} of (b)"
+                f"(c) the same through Ray Data, 1 worker      {rates['ray']:8.1f} img/s   "
+                f"{ratio('ray', 'process'):5.2f} of (b)"
             )
         print(
-            f"(d) EquAL's way                              {rates['equal']:8.1f} img/s   (b) is {ratio('process', 'equal'):5.2f} times (d)"
+            f"(d) EquAL's way                              {rates['equal']:8.1f} img/s   "
+            f"(b) is {ratio('process', 'equal'):5.2f} times (d)"
         )
         whole = 1 / (1 / rates["equal"] + decoding)
         print(
-            f"    EquAL's way, decoding its image            {whole:8.1f} img/s   (b) is {rates['process'] / whole:5.2f} times that"
+            f"    EquAL's way, decoding its image          {whole:8.1f} img/s   "
+            f"(b) is {rates['process'] / whole:5.2f} times that"
         )
         print(
-            f"    overlap of the top {SHARE:.0%} with fp32 at full resolution: {self.overlap(uris):.3f}",
+            f"    overlap of the top {SHARE:.0%} with fp32 at full resolution: "
+            f"{self.overlap(uris):.3f}",
             flush=True,
         )
 
     def bare(self, batch: np.ndarray, *, threads: int, lanes: int) -> float:
-        """Seconds an image of nothing but the network's passes, `lanes` at a time with so many threads each."""
+        """Return the seconds per image of nothing but the network's passes.
+
+        Args:
+            lanes: number of passes at a time, each with `threads` threads.
+        """
         tensor = Pixels(batch, self.config.data.normalize, self.scorer.form).plain()
         passes = 2 if self.score == "equal" else 1
         rounds = max(1, self.options.images // (len(batch) * lanes))
@@ -242,7 +279,10 @@ class Bench:
 
     @torch.no_grad()
     def equal_way(self, image: np.ndarray) -> list[float]:
-        """One image at a time, a pass each, entropy at full resolution in numpy, a loop over the cells."""
+        """Score one image with one pass at a time, as EquAL does.
+
+        Entropy is computed at full resolution in numpy, its means in a loop over the cells.
+        """
         size, network = self.config.data.image_size, self.reference.networks[0]
         tensor = torch.from_numpy(image).permute(2, 0, 1).float()[None].to(self.device) / 255
         total = np.zeros(size)
@@ -267,7 +307,7 @@ class Bench:
         ]
 
     def overlap(self, uris: list[str]) -> float:
-        """Of the regions of the data set's own images, chosen by the reference precision and by ours."""
+        """Return the share of regions that the reference precision and ours both choose."""
         ours = self._read("process-0")[: len(uris) * 25]
         maps = [
             self.reference.maps(

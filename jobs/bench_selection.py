@@ -1,4 +1,6 @@
-"""Seconds and peak memory of selection: key rules over a whole pool, start sets, and rules on the best candidates' features.
+"""Measure seconds and peak memory of selection.
+
+Measured are key rules over a whole pool, start sets, and rules on the best candidates' features.
 
 python jobs/bench_selection.py [--images 1000000] [--regions 25] [--exact] [--growth [IMAGES ...]]
 """
@@ -71,7 +73,8 @@ def main() -> None:
     for name, start in (("random start", random_start), ("equal per image", equal_per_image)):
         report(name, apart(start_set, start, options.images, options.regions), limit=True)
     print(
-        f"the best {options.candidates:,} regions, {options.features} features, {options.picks:,} picks"
+        f"the best {options.candidates:,} regions, {options.features} features, "
+        f"{options.picks:,} picks"
     )
     size = options.candidates, options.features, options.picks
     for name in RULES:
@@ -200,7 +203,10 @@ def no_boxes(index: int, regions: np.ndarray) -> np.ndarray:
 
 
 def class_balance(folder: str, images: int, regions: int) -> None:
-    """score * exp(-share of the regions with the same dominant class): a pass for the histogram, a pass for the keys."""
+    """Choose by score * exp(-share of the regions with the same dominant class).
+
+    One pass over the parts makes the histogram of classes, a second one the keys.
+    """
     counts = sum(
         np.bincount(part.column("dominant").to_numpy(), minlength=NUM_CLASSES)
         for part in _columns(folder, ["dominant"])
@@ -290,7 +296,10 @@ def on_candidates(name: str, num: int, dimensions: int, picks: int) -> dict[str,
 
 
 def synthetic_candidates(num: int, dimensions: int) -> Candidates:
-    """Features in 300 uneven clusters on 24 directions with noise, cut at 0 as after a ReLU; no labelled region."""
+    """Return candidates whose features lie in 300 uneven clusters; no region is labelled.
+
+    The clusters lie on 24 directions with noise, cut at 0 as after a ReLU.
+    """
     rng = generator("bench", "features")
     centres = rng.standard_normal((300, 24), dtype=np.float32)
     place = centres[np.minimum(rng.geometric(0.01, num) - 1, 299)] + 0.4 * rng.standard_normal(

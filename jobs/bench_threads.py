@@ -1,4 +1,4 @@
-"""What a training step takes on idle and on busy cores, by how OpenMP's threads wait for each other.
+"""Time a training step on idle and on busy cores, by how OpenMP's threads wait for each other.
 
 python jobs/bench_threads.py [--steps 10] [--threads 2] [--busy 2]
 """
@@ -50,7 +50,8 @@ def main() -> None:
     )
     options = parser.parse_args()
     print(
-        f"seconds a step, median (longest) of {options.steps}, {options.threads} threads, {os.cpu_count()} cores"
+        f"seconds per step, median (longest) of {options.steps}, {options.threads} threads, "
+        f"{os.cpu_count()} cores"
     )
     for busy in (0, options.busy):
         others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(busy)]

@@ -1,7 +1,8 @@
-"""Training steps a second: a run's trainer beside nothing but the steps of its network on a batch that lies on the device.
+r"""Compare a run's trainer with the bare steps of its network, in steps per second.
 
 python jobs/bench_training.py
-python jobs/bench_training.py --data.dataset camvid --data.root /data/camvid --data.image_size 360 480 --gpu
+python jobs/bench_training.py --data.dataset camvid --data.root /data/camvid \
+    --data.image_size 360 480 --gpu
 
 The trainer has every mask of the pool. A bare step is forward, loss, backward and optimizer on a
 batch that is ready; a step of the trainer reads, changes and moves its batch too. Both take turns;
@@ -121,8 +122,9 @@ def bench(options: argparse.Namespace, model: str, precision: str, run_dir: str)
         "ratio": float(np.median(np.array(least) / np.array(ours))),
     }
     print(
-        f"{model}, {options.size[0]}x{options.size[1]}, batches of {options.batch_size}, {precision} on {found['device']}: a bare step "
-        f"{found['bare_ms']:.1f} ms, the trainer's {found['trainer_ms']:.1f} ms, {found['ratio']:.2f} of the bare speed",
+        f"{model}, {options.size[0]}x{options.size[1]}, batches of {options.batch_size}, "
+        f"{precision} on {found['device']}: a bare step {found['bare_ms']:.1f} ms, "
+        f"the trainer's {found['trainer_ms']:.1f} ms, {found['ratio']:.2f} of the bare speed",
         flush=True,
     )
     return found
