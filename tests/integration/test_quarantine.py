@@ -398,7 +398,7 @@ def test_journals_of_before_still_fold_and_verify(root):
 @pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["entropy", "random"])
 def test_what_breaks_is_left_out_alike_after_a_kill_at_every_event(root, strategy):
-    """Two labelled images break; a copy of the run as SIGKILL leaves it at each later event goes on to the same queries."""
+    """Two labelled images break; the run is killed at each later event and chooses the same."""
     run_dir = make(
         root, strategy={"score": strategy}, train={"steps": 2}, cluster={"keep_checkpoints": 9}
     )
@@ -453,7 +453,7 @@ def test_workers_on_ray_leave_out_the_same_images(cluster, root):
 @pytest.mark.slow
 @pytest.mark.parametrize(("train", "score"), [(0, 1), (1, 0)])
 def test_a_file_that_workers_cannot_read_ends_the_run_with_one_message(cluster, root, train, score):
-    """A link to itself is a file that no process can open, and no sure answer that there is none."""
+    """No process can open a link to itself, which does not prove that nothing is there."""
     run_dir = make(root)
     until_trained(run_dir)
     copy = on_ray(root, run_dir, "copy", train=train, score=score)

@@ -16,7 +16,10 @@ from ray_al.train.trainer import LocalTrainer, open_trainer
 
 
 class Dying(nn.Module):
-    """Ends its process in training step `after`, unless `marker` says that it has done so before (None: always)."""
+    """End its process in training step `after`, unless `marker` says that it has done so before.
+
+    Without a marker it always does.
+    """
 
     def __init__(self, num_classes: int, after: int, marker: str | None) -> None:
         super().__init__()
@@ -176,7 +179,7 @@ def test_a_stop_ends_training_between_two_steps(cluster, tmp_path):
 
 @pytest.mark.slow
 def test_two_workers_evaluate_each_image_once_and_train_within_rounding(cluster, tmp_path):
-    """Without batch normalisation, of which each worker has its own, losses differ by the order of sums alone."""
+    """Losses differ by the order of sums only; there is no batch normalisation per worker."""
     (two,) = train(with_model(make_config(workers=2, steps=4), f"{__name__}:plain"), tmp_path / "a")
     (one,) = train(with_model(make_config(workers=0, steps=4), f"{__name__}:plain"), tmp_path / "b")
     assert [loss for _, loss in two.losses] == pytest.approx(

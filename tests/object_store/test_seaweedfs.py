@@ -98,7 +98,7 @@ def answer_all(run_dir, truth):
 
 
 def carry_on(run_dir, truth, kill=lambda kind: False):
-    """Run to the end, with people who answer; whoever is killed goes as SIGKILL takes it, before the event but after its bulk files."""
+    """Run to the end with people who answer, and with SIGKILL between bulk files and event."""
     append, met = Journal.append, []
 
     def die(journal, kind, data):
@@ -251,7 +251,7 @@ def test_two_writers_at_once_have_one_winner(weed):
 
 
 def test_storms_of_503_are_weathered(folder, weed, monkeypatch):
-    """A tenth of the writes and some reads are refused for a moment; runs and their data lie on the store."""
+    """A tenth of the writes and some reads are refused for a moment; all data are on the store."""
     for path in (folder / "data").rglob("*.png"):
         Storage("s3://bucket/data").replace(
             str(path.relative_to(folder / "data")), path.read_bytes()

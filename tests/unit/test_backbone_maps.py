@@ -1,4 +1,7 @@
-"""`strategy.feature_layer: backbone_maps`: the two coarsest maps as features, frozen or not, of composed and torchvision networks."""
+"""`strategy.feature_layer: backbone_maps`: the two coarsest maps of a backbone as features.
+
+The networks are frozen or not, composed or torchvision's.
+"""
 
 import io
 from typing import Literal

@@ -1,4 +1,4 @@
-"""Backbones and heads by name: their maps, their weights from files of other packages, and what is refused."""
+"""Backbones and heads by name: their maps, their weights from foreign files, and refusals."""
 
 from collections.abc import Callable
 
@@ -209,9 +209,17 @@ def test_weights_that_do_not_fit_are_refused_with_the_first_misfit(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("head", "side"), [({"kind": "fpn"}, 16), ({"kind": "fpn", "width": 8}, 16), ({"kind": "lraspp"}, 8), ({"kind": "lraspp", "maps": [0, 2]}, 16)]
-    + [({"kind": "linear"}, 16), ({"kind": "linear", "maps": [2]}, 4), ({"kind": "linear", "maps": [1, 2], "dropout": 0.5}, 8)],
-)  # fmt: skip
+    ("head", "side"),
+    [
+        ({"kind": "fpn"}, 16),
+        ({"kind": "fpn", "width": 8}, 16),
+        ({"kind": "lraspp"}, 8),
+        ({"kind": "lraspp", "maps": [0, 2]}, 16),
+        ({"kind": "linear"}, 16),
+        ({"kind": "linear", "maps": [2]}, 4),
+        ({"kind": "linear", "maps": [1, 2], "dropout": 0.5}, 8),
+    ],
+)
 def test_heads_give_logits_and_can_be_traced(head, side):
     settings = HEADS.parse(head)
     module = settings.build([4, 6, 8], 5).eval()

@@ -1,4 +1,4 @@
-"""Passes that differ in the maps which enter a head: what they change, and that nothing else does."""
+"""Passes that differ in the maps which enter a head: they change these maps and nothing else."""
 
 import copy
 

@@ -186,7 +186,11 @@ CONFIG = parse_config({"final": {"budgets": ["2 %", "7 %", "12 %"]}}, source="te
 
 
 def at(cycle, costs, **changes):
-    """A run of 12 of 100 regions whose labels cost `costs` after each cycle, with cycle `cycle` just trained."""
+    """Return a run of 12 of 100 regions that has just trained `cycle`.
+
+    Args:
+        costs: the cost of all labels after each cycle.
+    """
     trained = {number: {"labelled": {"cost": cost}} for number, cost in enumerate(costs)}
     queries = (Query(cycle=cycle - 1, file=REF, num_regions=2, cost=2, closed=True),)
     return State(created=POOL, term=1, queries=queries, trained=trained, spent=costs[-1], **changes)

@@ -1,4 +1,4 @@
-"""What reading raises says nothing about a file: it is tried again, then ends the work with the reason, wherever data are read."""
+"""A failed read says nothing about a file: it is repeated, then ends the work with the reason."""
 
 import builtins
 import errno
