@@ -497,7 +497,10 @@ def test_a_measured_model_that_diverges_is_no_reason_for_a_new_run(data, tmp_pat
     assert state_of(run).repeats == {}
     with pytest.raises(
         DivergedError,
-        match=r"of the models to be measured, number 1 of 2, with a learning rate of 1e\+09.*final.train.learning_rate=1e\+08",
+        match=(
+            "of the models to be measured, number 1 of 2, with a learning rate of "
+            r"1e\+09.*final.train.learning_rate=1e\+08"
+        ),
     ):
         run_loop(run)
     change_settings(run, ["final.train.learning_rate=0.01"])

@@ -192,7 +192,10 @@ def test_a_query_without_a_usable_mask_stops_the_run_until_they_are_mended(root)
         Image.open(io.BytesIO(good[path])).resize((64, 48), 0).save(path)
     with pytest.raises(
         RayALError,
-        match=r"cycle 0: not one of the 4 queried regions has a mask that can be used; mend the masks.*48x64",
+        match=(
+            "cycle 0: not one of the 4 queried regions has a mask that can be used; mend the "
+            "masks.*48x64"
+        ),
     ):
         run_loop(run_dir)
     assert not state_of(run_dir).refused

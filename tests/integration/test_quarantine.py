@@ -204,7 +204,10 @@ def test_the_limit_holds_at_every_resume_and_both_remedies_work(root):
     for _ in range(3):
         with pytest.raises(
             RayALError,
-            match=rf"pool images cannot be .* `ray-al resume {run_dir} --set score\.max_quarantined=0\.[23]`",
+            match=(
+                rf"pool images cannot be .* `ray-al resume {run_dir} --set "
+                rf"score\.max_quarantined=0\.[23]`"
+            ),
         ):
             run_loop(run_dir)
     verify(run_dir)
@@ -238,7 +241,10 @@ def test_images_smaller_than_the_grid_are_said_as_what_they_are(root):
             Image.new("L", (128, 1)).save(root / "data" / folder / f"0000{number}.png")
     with pytest.raises(
         RayALError,
-        match="00001.png: the image of 1x128 pixels is smaller than the grid of 2x2 cells; lower regions.rows",
+        match=(
+            "00001.png: the image of 1x128 pixels is smaller than the grid of 2x2 cells; "
+            "lower regions.rows"
+        ),
     ):
         make(root)
     config = root / "c.yaml"

@@ -134,7 +134,10 @@ def test_a_group_that_finds_no_room_is_told_of_and_given_up(cluster, tmp_path):
     start = time.monotonic()
     with pytest.raises(
         ClusterError,
-        match=r"no group of training workers \(train.workers=1\) started within cluster.start_timeout_s=15",
+        match=(
+            r"no group of training workers \(train.workers=1\) started within "
+            "cluster.start_timeout_s=15"
+        ),
     ):
         train(config, tmp_path, waiting=told.append)
     assert time.monotonic() - start < 60

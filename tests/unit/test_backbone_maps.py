@@ -129,7 +129,10 @@ def test_another_packages_network_has_no_known_backbone():
     )
     with pytest.raises(
         ConfigError,
-        match="'backbone_maps': the backbone of this model is not known; name a layer of it, such as .*conv",
+        match=(
+            "'backbone_maps': the backbone of this model is not known; name a layer of it, "
+            "such as .*conv"
+        ),
     ):
         feature_layer(network, "backbone_maps")
 

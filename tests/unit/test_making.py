@@ -94,7 +94,10 @@ def test_the_rest_of_a_killed_maker_is_named_as_such(storage):
     storage.create(CLAIM, json.dumps(dead).encode())
     with pytest.raises(
         ConfigError,
-        match="it is the rest of a thing that was ended while it was made.*: delete it and start again",
+        match=(
+            "it is the rest of a thing that was ended while it was made.*: delete it and "
+            "start again"
+        ),
     ):
         check_new(storage, "new", KIND)
     storage.replace(CLAIM, json.dumps({**dead, "machine": "another"}).encode())

@@ -259,7 +259,10 @@ def test_an_image_of_another_size_than_the_manifest_says_is_broken(files):
     assert read_pool_image(str(files / "image.png"), (10, 20)).shape == (10, 20, 3)
     with pytest.raises(
         DataError,
-        match="image.png: the image has 10x20 pixels, 20x10 when the run was made; put the image of then back",
+        match=(
+            "image.png: the image has 10x20 pixels, 20x10 when the run was made; put the "
+            "image of then back"
+        ),
     ):
         read_pool_image(str(files / "image.png"), (20, 10))
 
