@@ -4,6 +4,7 @@ import click
 
 from ray_al import api
 from ray_al.cli.options import echo, json_option, options, run_dir_argument, set_option
+from ray_al.directories import open_run
 from ray_al.terminal import place
 
 _compare_options = options(
@@ -118,6 +119,6 @@ def replay(run_dir: str, overrides: tuple[str, ...], as_json: bool) -> None:
     from ray_al.sweep.replay import replay as replay_run
     from ray_al.sweep.replay import replay_text
 
-    api.open_run(run_dir)
+    open_run(run_dir)
     facts = replay_run(run_dir, overrides)
     echo(facts, replay_text(facts), as_json=as_json)

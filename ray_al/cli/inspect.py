@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from ray_al import api
 from ray_al.cli.options import echo, json_option, options, run_dir_argument
 from ray_al.cli.run import say_labels, waiting_line
+from ray_al.directories import open_place, open_run, open_writable_run
 from ray_al.ledger import Event, Journal
 
 
@@ -21,13 +21,13 @@ def status(run_dir: str, as_json: bool) -> None:
     """
     from ray_al.driver.status import read_status
 
-    if api.open_place(run_dir).exists("sweep.yaml"):
+    if open_place(run_dir).exists("sweep.yaml"):
         from ray_al.sweep.table import sweep_facts, sweep_text
 
         trials = sweep_facts(run_dir)
         echo(trials, sweep_text(trials), as_json=as_json)
         return
-    facts = read_status(api.open_run(run_dir).storage)
+    facts = read_status(open_run(run_dir).storage)
     if as_json:
         click.echo(json.dumps(facts, indent=1))
         return
@@ -62,7 +62,7 @@ def log(run_dir: str, as_json: bool) -> None:
 
     Example: ray-al log runs/first
     """
-    for event in Journal(api.open_run(run_dir).storage).events:
+    for event in Journal(open_run(run_dir).storage).events:
         click.echo(json.dumps(json.loads(event.to_bytes())) if as_json else event_line(event))
 
 
@@ -94,7 +94,7 @@ def verify(run_dir: str, as_json: bool) -> None:
     """
     from ray_al.driver.verify import verify as check
 
-    api.open_run(run_dir)
+    open_run(run_dir)
     facts = check(run_dir)
     text = (
         f"ok: {facts['events']} events, {facts['files']} files, "
@@ -110,5 +110,5 @@ def report(run_dir: str, as_json: bool) -> None:
 
     Example: ray-al report runs/first
     """
-    path = api.open_writable_run(run_dir).write_report()
+    path = open_writable_run(run_dir).write_report()
     click.echo(json.dumps({"report": path}) if as_json else path)

@@ -11,6 +11,7 @@ import click
 import ray_al
 from ray_al import api
 from ray_al.cli.options import echo, json_option, options, out_option, run_dir_argument, set_option
+from ray_al.directories import open_writable_run
 from ray_al.terminal import EXIT_INTERRUPTED, place, progress, stop_on_signals
 
 DEMO = Path(ray_al.__file__).parent / "demo.yaml"
@@ -48,7 +49,7 @@ def resume(run_dir: str, overrides: tuple[str, ...], as_json: bool) -> None:
 
     Example: ray-al resume runs/first --set data.root=/mnt/camvid
     """
-    api.open_writable_run(run_dir)
+    open_writable_run(run_dir)
     if overrides:
         from ray_al.driver.settings import change_settings
 
@@ -152,7 +153,7 @@ def say_labels(facts: Mapping[str, Any], *, most: int | None = None, more: str =
 def _final(run_dir: str, kind: Literal["final", "upper_bound"], as_json: bool) -> None:
     from ray_al.driver.final import train_final
 
-    api.open_writable_run(run_dir)
+    open_writable_run(run_dir)
     with stop_on_signals() as stop, progress() as show:
         values = train_final(
             run_dir,
