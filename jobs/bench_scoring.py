@@ -15,17 +15,17 @@ import argparse
 import contextlib
 import sys
 import tempfile
-import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from timing import pass_seconds, timed
 
 from ray_al.core.config import RunConfig, parse_config
+from ray_al.core.families.regions import Regions
 from ray_al.core.storage import Storage
 from ray_al.datasets import open_dataset
 from ray_al.datasets.images import read_image, resize_image
@@ -34,6 +34,7 @@ from ray_al.driver.cluster import connect
 from ray_al.driver.pool import table_bytes
 from ray_al.models import build_model, trained_state
 from ray_al.score.inputs import Pixels
+from ray_al.score.pooling import BoxPooler
 from ray_al.score.runner import run_shards
 from ray_al.score.scorer import Scorer
 from ray_al.score.shards import ShardTask, make_tasks
@@ -41,9 +42,11 @@ from ray_al.train.state import dump
 
 SHARE = 0.12
 ROUNDS = 5
+BARE = ("bare, one batch", "bare, one batch per thread")
 
 
 def main() -> None:
+    """Measure every acquisition function that was named."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -73,6 +76,7 @@ def main() -> None:
 
 
 def configure(options: argparse.Namespace, score: str, **changes: object) -> RunConfig:
+    """Return the configuration of one acquisition function; `changes` are settings of `score`."""
     values = {
         "data": {
             "dataset": "camvid",
@@ -131,6 +135,7 @@ class Bench:
         ).set_column(1, "image_id", pa.array(names, pa.string()))
 
     def tasks(self, output: str, cycle: int) -> list[ShardTask]:
+        """Return tasks that score all regions of all images."""
         ref = self.storage.put("manifest.parquet", table_bytes(self.manifest), attempt=1)
         offsets = np.concatenate([[0], np.cumsum(self.manifest.column("num_regions").to_numpy())])
         return list(
@@ -157,59 +162,57 @@ class Bench:
         return resize_image(read_image(uri), self.config.data.image_size)
 
     def run(self) -> None:
+        """Measure all ways in turns, and print the medians."""
         uris = [file.uri for file in self.files][: self.options.images]
         some = uris[:100]
         decoding = timed(lambda: [self._decode(uri) for uri in some]) / len(some)
-        batch = np.stack(
-            [
-                self._decode(uri)
-                for uri in (uris * self.options.batch_size)[: self.options.batch_size]
-            ]
+        size = self.options.batch_size
+        batch = np.stack([self._decode(uri) for uri in (uris * size)[:size]])
+        seconds = self._measure(batch)
+        self._print(seconds, decoding)
+        print(
+            f"    overlap of the top {SHARE:.0%} with fp32 at full resolution: "
+            f"{self.overlap(uris):.3f}",
+            flush=True,
         )
-        few = list(batch) * max(
-            1, self.options.images // (10 * len(batch))
-        )  # a tenth of the images takes long enough
-        in_process = self.config.model_copy(
-            update={"score": self.config.score.model_copy(update={"workers": 0})}
-        )
+
+    def _measure(self, batch: np.ndarray) -> dict[str, list[float]]:
+        """Return the seconds per image of each way, one number per turn.
+
+        All take turns: a machine that slows down does so for all alike.
+        """
+        few = list(batch) * max(1, self.options.images // (10 * len(batch)))  # EquAL's way is slow
+        score = self.config.score.model_copy(update={"workers": 0})
+        in_process = self.config.model_copy(update={"score": score})
         if not self.options.without_ray:
             self.through(self.config, "warm", 0)  # starts the worker, fills its cache
         self.through(in_process, "warm-process", 0)
-        seconds: dict[str, list[float]] = {
-            name: []
-            for name in ("bare, one batch", "bare, one batch per thread", "process", "ray", "equal")
-        }
-        for turn in range(
-            ROUNDS
-        ):  # in turns, so that a machine that slows down does so for all alike
-            seconds["bare, one batch"].append(
-                self.bare(batch, threads=self.options.threads, lanes=1)
-            )
+        seconds: dict[str, list[float]] = {name: [] for name in (*BARE, "process", "ray", "equal")}
+        for turn in range(ROUNDS):
+            together, apart = BARE
+            seconds[together].append(self.bare(batch, threads=self.options.threads, lanes=1))
+            # Speed drifts, so the bare passes are measured before and after ours.
             before = self.bare(batch, threads=1, lanes=self.scorer.lanes)
             seconds["process"].append(self.through(in_process, f"process-{turn}", 1))
-            after = self.bare(
-                batch, threads=1, lanes=self.scorer.lanes
-            )  # on both sides, as speed drifts
-            seconds["bare, one batch per thread"].append((before + after) / 2)
+            after = self.bare(batch, threads=1, lanes=self.scorer.lanes)
+            seconds[apart].append((before + after) / 2)
             if not self.options.without_ray:
                 seconds["ray"].append(self.through(self.config, f"ray-{turn}", 1))
             torch.set_num_threads(self.options.threads)
-            seconds["equal"].append(
-                timed(lambda: [self.equal_way(image) for image in few]) / len(few)
-            )
-            told = ", ".join(
-                f"{name} {1 / values[-1]:.1f}" for name, values in seconds.items() if values
-            )
-            print(f"turn {turn + 1} of {ROUNDS}, img/s: {told}", file=sys.stderr, flush=True)
+            equal = timed(lambda: [self.equal_way(image) for image in few])
+            seconds["equal"].append(equal / len(few))
+            rates = [f"{name} {1 / values[-1]:.1f}" for name, values in seconds.items() if values]
+            line = f"turn {turn + 1} of {ROUNDS}, img/s: {', '.join(rates)}"
+            print(line, file=sys.stderr, flush=True)
+        return seconds
+
+    def _print(self, seconds: dict[str, list[float]], decoding: float) -> None:
+        """Print the rates and their ratios, as medians over the turns."""
         rates = {name: 1 / float(np.median(values)) for name, values in seconds.items() if values}
-        faster = min(
-            "bare, one batch",
-            "bare, one batch per thread",
-            key=lambda name: float(np.median(seconds[name])),
-        )
+        faster = max(BARE, key=lambda name: rates[name])
 
         def ratio(name: str, other: str) -> float:
-            """Return how many times as fast one was as the other, as median over the turns."""
+            """Return how many times as fast one was as the other."""
             return float(np.median(np.array(seconds[other]) / np.array(seconds[name])))
 
         print(
@@ -242,11 +245,6 @@ class Bench:
             f"    EquAL's way, decoding its image          {whole:8.1f} img/s   "
             f"(b) is {rates['process'] / whole:5.2f} times that"
         )
-        print(
-            f"    overlap of the top {SHARE:.0%} with fp32 at full resolution: "
-            f"{self.overlap(uris):.3f}",
-            flush=True,
-        )
 
     def bare(self, batch: np.ndarray, *, threads: int, lanes: int) -> float:
         """Return the seconds per image of nothing but the network's passes.
@@ -257,23 +255,17 @@ class Bench:
         tensor = Pixels(batch, self.config.data.normalize, self.scorer.form).plain()
         passes = 2 if self.score == "equal" else 1
         rounds = max(1, self.options.images // (len(batch) * lanes))
-
-        @torch.inference_mode()
-        def forward(_: int) -> None:
-            for _ in range(rounds * passes):
-                self.scorer.networks[0](tensor)
-            if self.device == "cuda":
-                torch.cuda.synchronize()
-
-        with ThreadPoolExecutor(
-            lanes, initializer=torch.set_num_threads, initargs=(threads,)
-        ) as executor:
-            return timed(lambda: list(executor.map(forward, range(lanes)))) / (
-                rounds * lanes * len(batch)
-            )
+        seconds = pass_seconds(
+            lambda: self.scorer.networks[0](tensor),
+            repeats=rounds * passes,
+            threads=threads,
+            lanes=lanes,
+            on_gpu=self.device == "cuda",
+        )
+        return seconds / (rounds * lanes * len(batch))
 
     def through(self, config: RunConfig, output: str, cycle: int) -> float:
-        """Seconds an image of scoring tasks, results written."""
+        """Return the seconds per image of scoring tasks, with results written."""
         tasks = self.tasks(output, cycle)
         return timed(lambda: run_shards(tasks, config, lambda results: None)) / self.options.images
 
@@ -337,17 +329,10 @@ class Bench:
         return pa.concat_tables(tables).column("score").to_numpy()
 
 
-def boxes_mean(values: torch.Tensor, kind: object, row: dict) -> np.ndarray:
-    from ray_al.score.pooling import BoxPooler
-
+def boxes_mean(values: torch.Tensor, kind: Regions, row: dict[str, Any]) -> np.ndarray:
+    """Return the means of a map (H, W) over the regions of an image, shape (R,)."""
     height, width = row["height"], row["width"]
     return BoxPooler(kind.of_image(height, width).boxes, height, width).mean(values[None])[:, 0]
-
-
-def timed(function: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
 
 
 if __name__ == "__main__":
