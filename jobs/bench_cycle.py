@@ -21,6 +21,7 @@ from ray_al.ledger import Event, Journal
 
 
 def main() -> None:
+    """Run a few cycles in both ways, and print the overheads."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cycles", type=int, default=5)
     parser.add_argument("--workers", type=int, default=1)
@@ -62,6 +63,7 @@ def main() -> None:
 
 
 def configure(folder: str, options: argparse.Namespace, *, keep_workers: bool) -> RunConfig:
+    """Return the configuration of a small run."""
     values = {
         "data": {
             "dataset": "synthetic",
@@ -85,7 +87,7 @@ def configure(folder: str, options: argparse.Namespace, *, keep_workers: bool) -
 
 
 def watch(run_dir: str, steps: list[float]) -> None:
-    """Note when a training step is first told of."""
+    """Note when a training step is reported for the first time."""
     storage = Storage(run_dir)
     if not steps and storage.exists("status.json"):
         live = json.loads(storage.read("status.json"))

@@ -2,8 +2,8 @@
 
 python jobs/bench_features.py [--images 20000] [--limit-gb 20]
 
-First one image at a time: seconds to compute its features, to have them stored beside that, and to
-read them back. Then a pool of many small images, with the memory of driver and workers as the
+First one image at a time: seconds to compute its features, to store them as well, and to read them
+back. Then a pool of many small images, with the memory of driver and workers as the
 store is filled. The backbone's weights are random: they change no time.
 """
 
@@ -31,6 +31,7 @@ from ray_al.ledger import Journal, fold
 
 
 def main() -> None:
+    """Time one shard, then fill the store of a large pool."""
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -47,6 +48,7 @@ def main() -> None:
 
 
 def configure(folder: str, options: argparse.Namespace, **data: Any) -> RunConfig:
+    """Return the configuration of a run that keeps its features; `data` are settings of `data`."""
     values = {
         "data": {
             "dataset": "folder",
@@ -136,6 +138,7 @@ def fill_pool(folder: str, options: argparse.Namespace) -> None:
 
 
 def driver_memory() -> float:
+    """Return the resident megabytes of this process."""
     return float(psutil.Process().memory_info().rss) / 2**20
 
 

@@ -260,8 +260,8 @@ def bench_scoring(options: argparse.Namespace, score: str, folder: str) -> dict[
 def print_scoring(options: argparse.Namespace, found: dict[str, Any], device: object) -> None:
     """Print what `bench_scoring` found."""
     print(
-        f"{found['score']}, {options.backbone} {options.size[0]}x{options.size[1]}, {found['precision']} on "
-        f"{device}, {found['num_images']} images: "
+        f"{found['score']}, {options.backbone} {options.size[0]}x{options.size[1]}, "
+        f"{found['precision']} on {device}, {found['num_images']} images: "
         f"bare passes {found['bare_images_per_second']:.1f} images/s, "
         f"from features {found['cached_images_per_second']:.1f}, ratio {found['ratio']:.2f}; "
         f"a view of an image takes {found['record_bytes'] / 1e3:.0f} kB, "

@@ -28,6 +28,7 @@ HEIGHT, WIDTH, DIFFERENT, PER_FOLDER = 48, 64, 50, 1000
 
 
 def main() -> None:
+    """Write a pool and score it."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -67,6 +68,7 @@ def write_pool(root: Path, count: int) -> None:
 
 
 def score_pool(folder: str, options: argparse.Namespace) -> None:
+    """Score the pool as a run does, and print rates and memory."""
     values = {
         "data": {
             "dataset": "folder",
@@ -109,6 +111,7 @@ def score_pool(folder: str, options: argparse.Namespace) -> None:
 
 
 def show_memory(run: str, done: threading.Event) -> None:
+    """Print the memory of this process until `done` is set."""
     while not done.wait(15):
         folder = Path(run) / "cycles" / "start" / "scores"
         parts = len(list(folder.glob("part-*"))) if folder.exists() else 0

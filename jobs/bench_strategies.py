@@ -22,6 +22,7 @@ NUM_CLASSES, BATCH = 11, 4
 
 
 def main() -> None:
+    """Time all functions in turns, and print them by their cost."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=int, nargs=2, default=(180, 240))
     parser.add_argument("--rounds", type=int, default=12)
@@ -61,6 +62,7 @@ def main() -> None:
 
 
 def open_scorer(name: str, options: argparse.Namespace) -> Scorer:
+    """Return the scorer of one acquisition function."""
     values = {
         "data": {"image_size": list(options.size)},
         "strategy": {"score": name, "passes": {"count": 10}},

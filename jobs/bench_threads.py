@@ -42,6 +42,7 @@ print(statistics.median(seconds[2:]), max(seconds[2:]))
 
 
 def main() -> None:
+    """Measure all ways of waiting, on idle and on busy cores."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--threads", type=int, default=2)
@@ -62,7 +63,7 @@ def main() -> None:
                     options, variables, threads=1 if name == "one thread" else options.threads
                 )
                 print(
-                    f"beside {busy} busy processes  {name:24s} {median:7.3f} ({longest:.3f})",
+                    f"with {busy} busy processes  {name:24s} {median:7.3f} ({longest:.3f})",
                     flush=True,
                 )
         finally:

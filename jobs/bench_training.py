@@ -37,6 +37,7 @@ SYNTHETIC_IMAGES = 24
 
 
 def main() -> None:
+    """Measure both sides, and write the numbers if asked for."""
     options = parse_arguments()
     with tempfile.TemporaryDirectory() as folder:
         if options.dataset == "synthetic":
@@ -52,6 +53,7 @@ def main() -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
+    """Read the command line; data and model are named as in a configuration."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -69,6 +71,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def configure(options: argparse.Namespace, model: str, precision: str) -> RunConfig:
+    """Return the configuration of a run that trains."""
     values = {
         "data": {
             "dataset": options.dataset,
@@ -108,7 +111,7 @@ def bench(options: argparse.Namespace, model: str, precision: str, run_dir: str)
     trained(warm)
     bare(3)
     ours, least = [], []
-    for _ in range(TURNS):  # in turns, so that a machine that slows down does so for both alike
+    for _ in range(TURNS):  # in turns: a machine that slows down does so for both alike
         least.append(bare(options.steps) / options.steps)
         ours.append(
             (trained(warm + options.steps) - trained(warm)) / options.steps
@@ -131,7 +134,7 @@ def bench(options: argparse.Namespace, model: str, precision: str, run_dir: str)
 
 
 def bare_steps(config: RunConfig, num_classes: int, device: torch.device) -> Any:
-    """A function of a number of steps that makes them and tells their seconds."""
+    """Return a function that makes a number of steps and returns their seconds."""
     torch.manual_seed(0)
     size, count = config.data.image_size, config.train.batch_size
     network = build_model(config.model, num_classes).to(device).train()

@@ -37,6 +37,7 @@ from ray_al.datasets.masks import read_mask
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """Write the pool that the command line names, and print its section `data`."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -167,7 +168,7 @@ def write_hold_out(options: argparse.Namespace) -> dict[str, object]:
         ConfigError: too few images, images that are on no disk, or a folder that is there.
     """
     if options.every < 2:
-        raise ConfigError(f"--every {options.every}: give 2 or more, so that a pool is left")
+        raise ConfigError(f"--every {options.every}: give 2 or more to leave a pool")
     dataset = _open(options)
     images = dataset.splits["train"]
     if len(images) < options.every:
