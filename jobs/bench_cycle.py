@@ -1,4 +1,6 @@
-"""What a later cycle costs beyond training, evaluation and scoring itself: one warm group of workers against a `fit()` a cycle.
+"""Compare the overhead of later cycles: one warm group of workers, or one `fit()` per cycle.
+
+The overhead of a cycle is its time beyond training, evaluation and scoring.
 
 python jobs/bench_cycle.py [--cycles 5] [--workers 1]
 """
@@ -20,6 +22,7 @@ from ray_al.ledger.records import CycleTrained, PoolScored
 
 
 def main() -> None:
+    """Run a few cycles in both ways, and print the overheads."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cycles", type=int, default=5)
     parser.add_argument("--workers", type=int, default=1)
@@ -29,7 +32,7 @@ def main() -> None:
     begun = time.time()
     with connect(configure(folder, options, keep_workers=True)):
         connected = time.time()
-        for name, keep_workers in (("warm group", True), ("fit() a cycle", False)):
+        for name, keep_workers in (("warm group", True), ("fit() per cycle", False)):
             run_dir = create_run(
                 configure(folder, options, keep_workers=keep_workers),
                 f"{folder}/{name.replace(' ', '_')}",
@@ -42,22 +45,26 @@ def main() -> None:
             )
             if keep_workers:
                 print(
-                    f"Ray started within {connected - begun:.1f} s; {phases(Journal(Storage(run_dir)).events, steps[0])}",
+                    f"Ray started within {connected - begun:.1f} s; "
+                    f"{phases(Journal(Storage(run_dir)).events, steps[0])}",
                     flush=True,
                 )
             costs[name] = overheads(Journal(Storage(run_dir)).events)
             listed = ", ".join(f"{seconds:.2f}" for seconds in costs[name])
             print(
-                f"{name:14s} first cycle {costs[name][0]:.1f} s, later cycles {listed[listed.index(',') + 2 :]} s",
+                f"{name:14s} first cycle {costs[name][0]:.1f} s, "
+                f"later cycles {listed[listed.index(',') + 2 :]} s",
                 flush=True,
             )
     warm, cold = (statistics.median(seconds[1:]) for seconds in costs.values())
     print(
-        f"median of a later cycle: warm {warm:.2f} s, fit() a cycle {cold:.2f} s, ratio {cold / warm:.0f}"
+        f"median of a later cycle: warm {warm:.2f} s, fit() per cycle {cold:.2f} s, "
+        f"ratio {cold / warm:.0f}"
     )
 
 
 def configure(folder: str, options: argparse.Namespace, *, keep_workers: bool) -> RunConfig:
+    """Return the configuration of a small run."""
     values = {
         "data": {
             "dataset": "synthetic",
@@ -81,7 +88,7 @@ def configure(folder: str, options: argparse.Namespace, *, keep_workers: bool) -
 
 
 def watch(run_dir: str, steps: list[float]) -> None:
-    """Note when a training step is first told of."""
+    """Note when a training step is reported for the first time."""
     storage = Storage(run_dir)
     if not steps and storage.exists("status.json"):
         live = json.loads(storage.read("status.json"))

@@ -2,8 +2,8 @@
 
 python jobs/bench_features.py [--images 20000] [--limit-gb 20]
 
-First one image at a time: seconds to compute its features, to have them stored beside that, and to
-read them back. Then a pool of many small images, with the memory of driver and workers as the
+First one image at a time: seconds to compute its features, to store them as well, and to read them
+back. Then a pool of many small images, with the memory of driver and workers as the
 store is filled. The backbone's weights are random: they change no time.
 """
 
@@ -31,6 +31,7 @@ from ray_al.ledger import Journal, fold
 
 
 def main() -> None:
+    """Time one shard, then fill the store of a large pool."""
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -47,6 +48,7 @@ def main() -> None:
 
 
 def configure(folder: str, options: argparse.Namespace, **data: Any) -> RunConfig:
+    """Return the configuration of a run that keeps its features; `data` are settings of `data`."""
     values = {
         "data": {
             "dataset": "folder",
@@ -85,8 +87,10 @@ def time_one_shard(folder: str, options: argparse.Namespace) -> None:
     verified = seconds(lambda: again.records(numbers, view))
     read = seconds(lambda: again.records(numbers, view))
     print(
-        f"an image of {options.image_size[0]}x{options.image_size[1]}: {source.record_bytes / 1000:.0f} kB a view; "
-        f"computed in {1000 * computed / 64:.2f} ms, computed and stored in {1000 * stored / 64:.2f} ms, "
+        f"an image of {options.image_size[0]}x{options.image_size[1]}: "
+        f"{source.record_bytes / 1000:.0f} kB per view; "
+        f"computed in {1000 * computed / 64:.2f} ms, "
+        f"computed and stored in {1000 * stored / 64:.2f} ms, "
         f"first read in {1000 * verified / 64:.2f} ms, read again in {1000 * read / 64:.2f} ms",
         flush=True,
     )
@@ -109,7 +113,8 @@ def fill_pool(folder: str, options: argparse.Namespace) -> None:
         while not ended.wait(10):
             parts = len(fold(Journal(storage).events).embedded_shards)
             print(
-                f"{parts:6d} shards; driver {driver_memory():.0f} MB, largest worker {worker_memory():.0f} MB",
+                f"{parts:6d} shards; driver {driver_memory():.0f} MB, "
+                f"largest worker {worker_memory():.0f} MB",
                 flush=True,
             )
 
@@ -124,13 +129,16 @@ def fill_pool(folder: str, options: argparse.Namespace) -> None:
     assert facts is not None
     size = sum(path.stat().st_size for path in Path(run, "features").rglob("*.npy"))
     print(
-        f"{facts.num_images:,} of {options.images:,} images, views {facts.views}, stored in {facts.seconds:.0f} s; "
-        f"{1000 * facts.work_seconds / facts.num_images:.2f} ms of a worker an image, {size / facts.num_images / 1000:.1f} kB an image "
+        f"{facts.num_images:,} of {options.images:,} images, views {facts.views}, "
+        f"stored in {facts.seconds:.0f} s; "
+        f"{1000 * facts.work_seconds / facts.num_images:.2f} ms of a worker per image, "
+        f"{size / facts.num_images / 1000:.1f} kB per image "
         f"({facts.num_bytes / facts.num_images / 1000:.1f} kB by count)"
     )
 
 
 def driver_memory() -> float:
+    """Return the resident megabytes of this process."""
     return float(psutil.Process().memory_info().rss) / 2**20
 
 

@@ -1,17 +1,20 @@
-"""What a frozen backbone saves: scoring from its kept features, and whole cycles with the curves they give.
+r"""Measure what a frozen backbone saves: in scoring from its kept features, and in whole cycles.
 
 python jobs/bench_frozen.py
-python jobs/bench_frozen.py --data.dataset camvid --data.root /data/camvid --model.weights mobilenet_v2.pth --json bench.json
+python jobs/bench_frozen.py --data.dataset camvid --data.root /data/camvid \
+    --model.weights mobilenet_v2.pth --json bench.json
 
-The first part scores a pool by kept features in this process, parts written, beside nothing but the
-forward passes of the same network, backbone and head, from decoded images. Both are prepared alike,
-at the same precision. The passes are made in two ways, all threads on one batch and a batch a thread;
-the faster one counts. All take turns, and rates and ratios are medians over these.
+The first part compares two things. One scores a pool from kept features in this process and writes
+the parts. The other makes nothing but the forward passes of the same network, backbone and head,
+from decoded images. Both are prepared alike, at the same precision. The passes are made in two
+ways, all threads on one batch and one batch per thread; the faster one counts. All take turns, and
+rates and ratios are medians over the turns.
 
-The second part runs the same cycles twice, with the backbone frozen and with the same network trained
-end to end, from the same weights and for as many steps. A cycle is its training, evaluation, scoring
-and selection. What the features cost once is told apart. Without options the data are synthetic and
-the weights random: seconds then mean something, mIoUs nothing.
+The second part runs the same cycles twice, with the backbone frozen and with the same network
+trained end to end, from the same weights and for as many steps. A cycle is its training,
+evaluation, scoring and selection. The features, which are computed once, are shown separately.
+Without options the data are synthetic and the weights random: the seconds then mean something, the
+mIoUs nothing.
 """
 
 import argparse
@@ -19,13 +22,12 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from timing import pass_seconds, timed
 
 from ray_al.core.config import RunConfig, parse_config
 from ray_al.core.storage import Storage
@@ -54,6 +56,7 @@ SYNTHETIC_IMAGES = 48
 
 
 def main() -> None:
+    """Run the parts that were asked for."""
     options = parse_arguments()
     with tempfile.TemporaryDirectory() as folder:
         if options.dataset == "synthetic":
@@ -69,6 +72,7 @@ def main() -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
+    """Read the command line; data and model are named as in a configuration."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -99,6 +103,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def configure(options: argparse.Namespace, folder: str, score: str, *, frozen: bool) -> RunConfig:
+    """Return the configuration of a run with the backbone frozen or trained end to end."""
     rate = options.learning_rate if frozen else options.end_to_end_learning_rate
     gpus = float(options.gpu)
     values = {
@@ -169,6 +174,7 @@ class Pool:
         self.record_bytes = source.record_bytes
 
     def tasks(self, output: str) -> list[ShardTask]:
+        """Return tasks that score all regions of all images."""
         offsets = np.concatenate([[0], np.cumsum(self.table.column("num_regions").to_numpy())])
         return list(
             make_tasks(
@@ -191,19 +197,19 @@ class Pool:
         )
 
     def score_seconds(self, output: str) -> float:
-        """Seconds an image of scoring from features, parts written."""
+        """Return the seconds per image of scoring from features, with parts written."""
         tasks = self.tasks(output)
         return timed(lambda: run_shards(tasks, self.config, lambda results: None)) / len(self.table)
 
     def images(self, count: int) -> np.ndarray:
-        """Decoded, uint8 (count, H, W, 3)."""
+        """Return decoded images, uint8 (count, H, W, 3)."""
         uris, size = self.table.column("uri").to_pylist(), self.config.data.image_size
         images = [resize_image(read_image(uri), size) for uri in uris[:count]]
         return np.stack((images * count)[:count])
 
 
 def bench_scoring(options: argparse.Namespace, score: str, folder: str) -> dict[str, Any]:
-    """Images a second of both sides, and what the features take."""
+    """Measure the images per second of both sides, and the size and time of the features."""
     config = configure(options, folder, score, frozen=True)
     pool = Pool(config, f"{folder}/{score}", options.images)
     scorer = Scorer(
@@ -215,29 +221,25 @@ def bench_scoring(options: argparse.Namespace, score: str, folder: str) -> dict[
     pool.score_seconds("warm")
 
     def bare(threads: int, lanes: int) -> float:
-        """Seconds an image of the network's passes, `lanes` at a time with so many threads each."""
+        """Return the seconds per image of the network's passes, `lanes` at a time."""
         rounds = max(1, len(pool.table) // (len(pixels) * lanes))
-
-        @torch.inference_mode()
-        def forward(_: int) -> None:
-            for _ in range(rounds * passes):
-                network(pixels)
-            if options.gpu:
-                torch.cuda.synchronize()
-
-        with ThreadPoolExecutor(
-            lanes, initializer=torch.set_num_threads, initargs=(threads,)
-        ) as executor:
-            seconds = timed(lambda: list(executor.map(forward, range(lanes))))
+        seconds = pass_seconds(
+            lambda: network(pixels),
+            repeats=rounds * passes,
+            threads=threads,
+            lanes=lanes,
+            on_gpu=options.gpu,
+        )
         return seconds / (rounds * lanes * len(pixels))
 
     bares, ours = [], []
-    for turn in range(ROUNDS):  # in turns, so that a machine that slows down does so for all alike
+    for turn in range(ROUNDS):  # in turns: a machine that slows down does so for all alike
         both = [bare(options.threads, 1), bare(1, scorer.lanes)]
         ours.append(pool.score_seconds(f"turn-{turn}"))
         bares.append(min(both))
         print(
-            f"turn {turn + 1} of {ROUNDS}, images/s: bare {1 / bares[-1]:.1f}, from features {1 / ours[-1]:.1f}",
+            f"turn {turn + 1} of {ROUNDS}, images/s: bare {1 / bares[-1]:.1f}, "
+            f"from features {1 / ours[-1]:.1f}",
             file=sys.stderr,
             flush=True,
         )
@@ -251,18 +253,25 @@ def bench_scoring(options: argparse.Namespace, score: str, folder: str) -> dict[
         "record_bytes": pool.record_bytes,
         "embed_seconds_per_view": pool.embed_seconds,
     }
-    print(
-        f"{score}, {options.backbone} {options.size[0]}x{options.size[1]}, {scorer.precision} on "
-        f"{scorer.device}, {len(pool.table)} images: bare passes {found['bare_images_per_second']:.1f} "
-        f"images/s, from features {found['cached_images_per_second']:.1f}, ratio {found['ratio']:.2f}; "
-        f"a view of an image takes {pool.record_bytes / 1e3:.0f} kB, {1e3 * pool.embed_seconds:.1f} ms once",
-        flush=True,
-    )
+    print_scoring(options, found, scorer.device)
     return found
 
 
+def print_scoring(options: argparse.Namespace, found: dict[str, Any], device: object) -> None:
+    """Print what `bench_scoring` found."""
+    print(
+        f"{found['score']}, {options.backbone} {options.size[0]}x{options.size[1]}, "
+        f"{found['precision']} on {device}, {found['num_images']} images: "
+        f"bare passes {found['bare_images_per_second']:.1f} images/s, "
+        f"from features {found['cached_images_per_second']:.1f}, ratio {found['ratio']:.2f}; "
+        f"a view of an image takes {found['record_bytes'] / 1e3:.0f} kB, "
+        f"{1e3 * found['embed_seconds_per_view']:.1f} ms once",
+        flush=True,
+    )
+
+
 def bench_cycles(options: argparse.Namespace, folder: str) -> dict[str, Any]:
-    """The curve and the seconds of each cycle, frozen and end to end."""
+    """Measure the curve and the seconds of each cycle, frozen and end to end."""
     found: dict[str, Any] = {}
     for name, frozen in (("frozen", True), ("end_to_end", False)):
         config = configure(options, f"{folder}/{name}", options.score, frozen=frozen)
@@ -280,7 +289,7 @@ def bench_cycles(options: argparse.Namespace, folder: str) -> dict[str, Any]:
         }
         curve = " ".join(f"{row['miou']:.3f}" for row in rows)
         print(
-            f"{name.replace('_', ' ')}, {options.steps} steps a cycle: mIoU {curve}; a cycle "
+            f"{name.replace('_', ' ')}, {options.steps} steps per cycle: mIoU {curve}; a cycle "
             f"{np.median(found[name]['cycle_seconds']):.1f} s, features once "
             f"{found[name]['embed_seconds']:.1f} s, the run {seconds:.1f} s",
             flush=True,
@@ -294,13 +303,8 @@ def bench_cycles(options: argparse.Namespace, folder: str) -> dict[str, Any]:
 
 
 def device_of(options: argparse.Namespace) -> str:
+    """Return the name of torch's device."""
     return "cuda" if options.gpu else "cpu"
-
-
-def timed(function: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
-"""What lazy scoring would have missed in finished runs that scored everything, for shares of the pool, by the stored scores alone.
+"""Measure what lazy scoring would have missed in finished runs that scored everything.
 
 python jobs/bench_lazy.py RUN_DIR [RUN_DIR ...]
 
-Recall is the share of each cycle's query that lies in the images that would have been scored; the estimate is what the ledger would say.
+For each share of the pool, the stored scores say which images would have been scored. Recall is the
+share of each cycle's query that lies in these images; the estimate is what the run itself would
+have recorded.
 """
 
 import argparse
@@ -21,6 +23,7 @@ SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 
 
 def main() -> None:
+    """Print cost and recall for each share of the pool."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -38,12 +41,16 @@ def main() -> None:
             np.array([row[i] for row in rows], dtype=np.float64) for i in range(3)
         )
         print(
-            f"{share:5.2f}  {options.check:5.2f}  {cost.mean():22.2f} {recall.mean():13.3f} {recall.min():8.3f} {np.nanmean(estimate):11.3f}"
+            f"{share:5.2f}  {options.check:5.2f}  {cost.mean():22.2f} {recall.mean():13.3f} "
+            f"{recall.min():8.3f} {np.nanmean(estimate):11.3f}"
         )
 
 
 def follow(run: str, lazy: LazyConfig) -> list[tuple[float, float, float]]:
-    """(share of the full pass, recall, its estimate) of each query after the first, had each cycle been scored lazily."""
+    """Return one row per query after the first, had each cycle been scored lazily.
+
+    A row is the share of the full pass, the recall, and the estimate of the recall.
+    """
     storage = Storage(run)
     config, state = read_config(storage), fold(Journal(storage).events)
     pool = Pool(storage, State(created=state.created, map_parts=state.map_parts), config)

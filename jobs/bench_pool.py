@@ -1,8 +1,9 @@
-"""A pool of many small images scored end to end on this machine, with the driver's memory as it goes.
+"""Score a pool of many small images end to end on this machine, and print the driver's memory.
 
 python jobs/bench_pool.py [--images 200000]
 
-The pool has no masks: the untrained network scores it, a start set is chosen, tasks for people are written, and the run waits.
+The pool has no masks: the untrained network scores it, a start set is chosen, tasks for people are
+written, and the run waits.
 """
 
 import argparse
@@ -27,6 +28,7 @@ HEIGHT, WIDTH, DIFFERENT, PER_FOLDER = 48, 64, 50, 1000
 
 
 def main() -> None:
+    """Write a pool and score it."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -37,7 +39,8 @@ def main() -> None:
         start = time.perf_counter()
         write_pool(Path(folder) / "data", options.images)
         print(
-            f"{options.images:,} images of {HEIGHT}x{WIDTH} written in {time.perf_counter() - start:.0f} s",
+            f"{options.images:,} images of {HEIGHT}x{WIDTH} "
+            f"written in {time.perf_counter() - start:.0f} s",
             flush=True,
         )
         score_pool(folder, options)
@@ -65,6 +68,7 @@ def write_pool(root: Path, count: int) -> None:
 
 
 def score_pool(folder: str, options: argparse.Namespace) -> None:
+    """Score the pool as a run does, and print rates and memory."""
     values = {
         "data": {
             "dataset": "folder",
@@ -85,7 +89,8 @@ def score_pool(folder: str, options: argparse.Namespace) -> None:
     start = time.perf_counter()
     run = create_run(parse_config(values, source="bench"), f"{folder}/run")
     print(
-        f"checked, manifest written in {time.perf_counter() - start:.0f} s; driver {memory():.0f} MB",
+        f"checked, manifest written in {time.perf_counter() - start:.0f} s; "
+        f"driver {memory():.0f} MB",
         flush=True,
     )
     done = threading.Event()
@@ -99,12 +104,14 @@ def score_pool(folder: str, options: argparse.Namespace) -> None:
     state = fold(Journal(Storage(run)).events)
     scored = state.scored[-1]
     print(
-        f"{outcome.kind} after {time.perf_counter() - start:.0f} s: {scored.num_images:,} images scored in {scored.seconds:.0f} s, "
+        f"{outcome.kind} after {time.perf_counter() - start:.0f} s: "
+        f"{scored.num_images:,} images scored in {scored.seconds:.0f} s, "
         f"{scored.num_images / scored.seconds:.0f} img/s; driver {memory():.0f} MB"
     )
 
 
 def show_memory(run: str, done: threading.Event) -> None:
+    """Print the memory of this process until `done` is set."""
     while not done.wait(15):
         folder = Path(run) / "cycles" / "start" / "scores"
         parts = len(list(folder.glob("part-*"))) if folder.exists() else 0

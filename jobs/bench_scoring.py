@@ -1,27 +1,31 @@
-"""Images a second of scoring: bare forward passes, our scorer in one process and through Ray Data, and EquAL's own way.
+r"""Measure how many images per second are scored, in four ways.
 
-python jobs/bench_scoring.py --root /data/camvid --size 180 240 --images 1500 [--model deeplabv3_resnet50] [--weights model.pt]
+python jobs/bench_scoring.py --root /data/camvid --size 180 240 --images 1500 \
+    [--model deeplabv3_resnet50] [--weights model.pt]
 
-All four from decoded images with the same number of threads; decoding is shown apart. Images beyond the data set's are its images again.
-Bare passes are made in two ways, all threads on one batch, and a batch a thread; (a) is the faster. Five turns of all; rates and ratios are
-medians over them.
+(a) bare forward passes, (b) our scorer in one process, (c) our scorer through Ray Data, (d) the
+original implementation of EquAL: one image and one forward pass at a time. All four start from
+decoded images and use the same number of threads; decoding is shown separately. If there are too
+few images in the data set, they are repeated. Bare passes are made in two ways, all threads on one
+batch and one batch per thread; (a) is the faster. Everything is measured in five turns; rates and
+ratios are
 """
 
 import argparse
 import contextlib
 import sys
 import tempfile
-import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from timing import pass_seconds, timed
 
 from ray_al.core.config import RunConfig, parse_config
+from ray_al.core.families.regions import Regions
 from ray_al.core.storage import Storage
 from ray_al.datasets import open_dataset
 from ray_al.datasets.images import read_image, resize_image
@@ -30,6 +34,7 @@ from ray_al.driver.cluster import connect
 from ray_al.driver.pool import table_bytes
 from ray_al.models import build_model, trained_state
 from ray_al.score.inputs import Pixels
+from ray_al.score.pooling import BoxPooler
 from ray_al.score.runner import run_shards
 from ray_al.score.scorer import Scorer
 from ray_al.score.shards import ShardTask, make_tasks
@@ -37,9 +42,11 @@ from ray_al.train.state import dump
 
 SHARE = 0.12
 ROUNDS = 5
+BARE = ("bare, one batch", "bare, one batch per thread")
 
 
 def main() -> None:
+    """Measure every acquisition function that was named."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -69,15 +76,25 @@ def main() -> None:
 
 
 def configure(options: argparse.Namespace, score: str, **changes: object) -> RunConfig:
+    """Return the configuration of one acquisition function; `changes` are settings of `score`."""
     values = {
-        "data": {"dataset": "camvid", "root": str(Path(options.root).resolve()), "image_size": list(options.size), "cache_gb": 8},
+        "data": {
+            "dataset": "camvid",
+            "root": str(Path(options.root).resolve()),
+            "image_size": list(options.size),
+            "cache_gb": 8,
+        },
         "model": {"name": options.model},
         "strategy": {"score": score},
         "score": {
-            "batch_size": options.batch_size, "threads": options.threads, "workers": 1,
-            "gpus_per_worker": float(options.gpu), "precision": "bf16" if options.gpu else "auto", **changes,
+            "batch_size": options.batch_size,
+            "threads": options.threads,
+            "workers": 1,
+            "gpus_per_worker": float(options.gpu),
+            "precision": "bf16" if options.gpu else "auto",
+            **changes,
         },
-    }  # fmt: skip
+    }
     return parse_config(values, source="command line")
 
 
@@ -118,131 +135,146 @@ class Bench:
         ).set_column(1, "image_id", pa.array(names, pa.string()))
 
     def tasks(self, output: str, cycle: int) -> list[ShardTask]:
+        """Return tasks that score all regions of all images."""
         ref = self.storage.put("manifest.parquet", table_bytes(self.manifest), attempt=1)
         offsets = np.concatenate([[0], np.cumsum(self.manifest.column("num_regions").to_numpy())])
         return list(
             make_tasks(
-                self.config, len(self.manifest), work="scores", images=np.ones(len(self.manifest), bool), done=set(), cycle=cycle, seed=0,
-                regions_of=lambda start, stop: np.packbits(np.ones(offsets[stop] - offsets[start], bool)).tobytes(),
-                run_uri=self.storage.root, manifest=ref, weights=(self.weights,), output=output, attempt=1,
+                self.config,
+                len(self.manifest),
+                work="scores",
+                images=np.ones(len(self.manifest), bool),
+                done=set(),
+                cycle=cycle,
+                seed=0,
+                regions_of=lambda start, stop: np.packbits(
+                    np.ones(offsets[stop] - offsets[start], bool)
+                ).tobytes(),
+                run_uri=self.storage.root,
+                manifest=ref,
+                weights=(self.weights,),
+                output=output,
+                attempt=1,
             )
-        )  # fmt: skip
+        )
 
     def _decode(self, uri: str) -> np.ndarray:
         return resize_image(read_image(uri), self.config.data.image_size)
 
     def run(self) -> None:
+        """Measure all ways in turns, and print the medians."""
         uris = [file.uri for file in self.files][: self.options.images]
         some = uris[:100]
         decoding = timed(lambda: [self._decode(uri) for uri in some]) / len(some)
-        batch = np.stack(
-            [
-                self._decode(uri)
-                for uri in (uris * self.options.batch_size)[: self.options.batch_size]
-            ]
+        size = self.options.batch_size
+        batch = np.stack([self._decode(uri) for uri in (uris * size)[:size]])
+        seconds = self._measure(batch)
+        self._print(seconds, decoding)
+        print(
+            f"    overlap of the top {SHARE:.0%} with fp32 at full resolution: "
+            f"{self.overlap(uris):.3f}",
+            flush=True,
         )
-        few = list(batch) * max(
-            1, self.options.images // (10 * len(batch))
-        )  # a tenth of the images takes long enough
-        in_process = self.config.model_copy(
-            update={"score": self.config.score.model_copy(update={"workers": 0})}
-        )
+
+    def _measure(self, batch: np.ndarray) -> dict[str, list[float]]:
+        """Return the seconds per image of each way, one number per turn.
+
+        All take turns: a machine that slows down does so for all alike.
+        """
+        few = list(batch) * max(1, self.options.images // (10 * len(batch)))  # EquAL's way is slow
+        score = self.config.score.model_copy(update={"workers": 0})
+        in_process = self.config.model_copy(update={"score": score})
         if not self.options.without_ray:
             self.through(self.config, "warm", 0)  # starts the worker, fills its cache
         self.through(in_process, "warm-process", 0)
-        seconds: dict[str, list[float]] = {
-            name: []
-            for name in ("bare, one batch", "bare, a batch a thread", "process", "ray", "equal")
-        }
-        for turn in range(
-            ROUNDS
-        ):  # in turns, so that a machine that slows down does so for all alike
-            seconds["bare, one batch"].append(
-                self.bare(batch, threads=self.options.threads, lanes=1)
-            )
+        seconds: dict[str, list[float]] = {name: [] for name in (*BARE, "process", "ray", "equal")}
+        for turn in range(ROUNDS):
+            together, apart = BARE
+            seconds[together].append(self.bare(batch, threads=self.options.threads, lanes=1))
+            # Speed drifts, so the bare passes are measured before and after ours.
             before = self.bare(batch, threads=1, lanes=self.scorer.lanes)
             seconds["process"].append(self.through(in_process, f"process-{turn}", 1))
-            after = self.bare(
-                batch, threads=1, lanes=self.scorer.lanes
-            )  # on both sides, as speed drifts
-            seconds["bare, a batch a thread"].append((before + after) / 2)
+            after = self.bare(batch, threads=1, lanes=self.scorer.lanes)
+            seconds[apart].append((before + after) / 2)
             if not self.options.without_ray:
                 seconds["ray"].append(self.through(self.config, f"ray-{turn}", 1))
             torch.set_num_threads(self.options.threads)
-            seconds["equal"].append(
-                timed(lambda: [self.equal_way(image) for image in few]) / len(few)
-            )
-            told = ", ".join(
-                f"{name} {1 / values[-1]:.1f}" for name, values in seconds.items() if values
-            )
-            print(f"turn {turn + 1} of {ROUNDS}, img/s: {told}", file=sys.stderr, flush=True)
+            equal = timed(lambda: [self.equal_way(image) for image in few])
+            seconds["equal"].append(equal / len(few))
+            rates = [f"{name} {1 / values[-1]:.1f}" for name, values in seconds.items() if values]
+            line = f"turn {turn + 1} of {ROUNDS}, img/s: {', '.join(rates)}"
+            print(line, file=sys.stderr, flush=True)
+        return seconds
+
+    def _print(self, seconds: dict[str, list[float]], decoding: float) -> None:
+        """Print the rates and their ratios, as medians over the turns."""
         rates = {name: 1 / float(np.median(values)) for name, values in seconds.items() if values}
-        faster = min(
-            "bare, one batch",
-            "bare, a batch a thread",
-            key=lambda name: float(np.median(seconds[name])),
-        )
+        faster = max(BARE, key=lambda name: rates[name])
 
         def ratio(name: str, other: str) -> float:
-            """Median over the turns of how many times as fast one was as the other in the same turn."""
+            """Return how many times as fast one was as the other."""
             return float(np.median(np.array(seconds[other]) / np.array(seconds[name])))
 
         print(
-            f"\n{self.score}, {self.options.model} {self.options.size[0]}x{self.options.size[1]}, {self.options.images} images, "
-            f"{self.options.threads} threads, {self.scorer.precision} on {self.device}, batches of {self.options.batch_size}"
+            f"\n{self.score}, {self.options.model} "
+            f"{self.options.size[0]}x{self.options.size[1]}, {self.options.images} images, "
+            f"{self.options.threads} threads, {self.scorer.precision} on {self.device}, "
+            f"batches of {self.options.batch_size}"
         )
         print(f"    decoding (PNG, resized, one thread)      {1 / decoding:8.1f} img/s")
         print(f"(a) bare forward passes, threads on a batch  {rates['bare, one batch']:8.1f} img/s")
         print(
-            f"    bare forward passes, a batch a thread    {rates['bare, a batch a thread']:8.1f} img/s"
+            "    bare forward passes, one batch per thread "
+            f"{rates['bare, one batch per thread']:7.1f} img/s"
         )
         print(
-            f"(b) scorer in one process, parts written     {rates['process']:8.1f} img/s   {ratio('process', faster):5.2f} of the faster (a)"
+            f"(b) scorer in one process, parts written     {rates['process']:8.1f} img/s   "
+            f"{ratio('process', faster):5.2f} of the faster (a)"
         )
         if not self.options.without_ray:
             print(
-                f"(c) the same through Ray Data, 1 worker      {rates['ray']:8.1f} img/s   {ratio('ray', 'process'):5.2f} of (b)"
+                f"(c) the same through Ray Data, 1 worker      {rates['ray']:8.1f} img/s   "
+                f"{ratio('ray', 'process'):5.2f} of (b)"
             )
         print(
-            f"(d) EquAL's way                              {rates['equal']:8.1f} img/s   (b) is {ratio('process', 'equal'):5.2f} times (d)"
+            f"(d) EquAL's way                              {rates['equal']:8.1f} img/s   "
+            f"(b) is {ratio('process', 'equal'):5.2f} times (d)"
         )
         whole = 1 / (1 / rates["equal"] + decoding)
         print(
-            f"    EquAL's way, decoding its image            {whole:8.1f} img/s   (b) is {rates['process'] / whole:5.2f} times that"
-        )
-        print(
-            f"    overlap of the top {SHARE:.0%} with fp32 at full resolution: {self.overlap(uris):.3f}",
-            flush=True,
+            f"    EquAL's way, decoding its image          {whole:8.1f} img/s   "
+            f"(b) is {rates['process'] / whole:5.2f} times that"
         )
 
     def bare(self, batch: np.ndarray, *, threads: int, lanes: int) -> float:
-        """Seconds an image of nothing but the network's passes, `lanes` at a time with so many threads each."""
+        """Return the seconds per image of nothing but the network's passes.
+
+        Args:
+            lanes: number of passes at a time, each with `threads` threads.
+        """
         tensor = Pixels(batch, self.config.data.normalize, self.scorer.form).plain()
         passes = 2 if self.score == "equal" else 1
         rounds = max(1, self.options.images // (len(batch) * lanes))
-
-        @torch.inference_mode()
-        def forward(_: int) -> None:
-            for _ in range(rounds * passes):
-                self.scorer.networks[0](tensor)
-            if self.device == "cuda":
-                torch.cuda.synchronize()
-
-        with ThreadPoolExecutor(
-            lanes, initializer=torch.set_num_threads, initargs=(threads,)
-        ) as executor:
-            return timed(lambda: list(executor.map(forward, range(lanes)))) / (
-                rounds * lanes * len(batch)
-            )
+        seconds = pass_seconds(
+            lambda: self.scorer.networks[0](tensor),
+            repeats=rounds * passes,
+            threads=threads,
+            lanes=lanes,
+            on_gpu=self.device == "cuda",
+        )
+        return seconds / (rounds * lanes * len(batch))
 
     def through(self, config: RunConfig, output: str, cycle: int) -> float:
-        """Seconds an image of scoring tasks, results written."""
+        """Return the seconds per image of scoring tasks, with results written."""
         tasks = self.tasks(output, cycle)
         return timed(lambda: run_shards(tasks, config, lambda results: None)) / self.options.images
 
     @torch.no_grad()
     def equal_way(self, image: np.ndarray) -> list[float]:
-        """One image at a time, a pass each, entropy at full resolution in numpy, a loop over the cells."""
+        """Score one image with one pass at a time, as EquAL does.
+
+        Entropy is computed at full resolution in numpy, its means in a loop over the cells.
+        """
         size, network = self.config.data.image_size, self.reference.networks[0]
         tensor = torch.from_numpy(image).permute(2, 0, 1).float()[None].to(self.device) / 255
         total = np.zeros(size)
@@ -267,7 +299,7 @@ class Bench:
         ]
 
     def overlap(self, uris: list[str]) -> float:
-        """Of the regions of the data set's own images, chosen by the reference precision and by ours."""
+        """Return the share of regions that the reference precision and ours both choose."""
         ours = self._read("process-0")[: len(uris) * 25]
         maps = [
             self.reference.maps(
@@ -297,17 +329,10 @@ class Bench:
         return pa.concat_tables(tables).column("score").to_numpy()
 
 
-def boxes_mean(values: torch.Tensor, kind: object, row: dict) -> np.ndarray:
-    from ray_al.score.pooling import BoxPooler
-
+def boxes_mean(values: torch.Tensor, kind: Regions, row: dict[str, Any]) -> np.ndarray:
+    """Return the means of a map (H, W) over the regions of an image, shape (R,)."""
     height, width = row["height"], row["width"]
     return BoxPooler(kind.of_image(height, width).boxes, height, width).mean(values[None])[:, 0]
-
-
-def timed(function: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""Seconds and peak memory of selection: key rules over a whole pool, start sets, and rules on the best candidates' features.
+"""Measure seconds and peak memory of selection.
+
+Measured are key rules over a whole pool, start sets, and rules on the best candidates' features.
 
 python jobs/bench_selection.py [--images 1000000] [--regions 25] [--exact] [--growth [IMAGES ...]]
 """
@@ -41,6 +43,7 @@ RULES = ("kcenter", "badge", "clue", "maxherding", "kmeans", "redal", "typiclust
 
 
 def main() -> None:
+    """Measure what the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=1_000_000)
     parser.add_argument("--regions", type=int, default=25)
@@ -71,7 +74,8 @@ def main() -> None:
     for name, start in (("random start", random_start), ("equal per image", equal_per_image)):
         report(name, apart(start_set, start, options.images, options.regions), limit=True)
     print(
-        f"the best {options.candidates:,} regions, {options.features} features, {options.picks:,} picks"
+        f"the best {options.candidates:,} regions, {options.features} features, "
+        f"{options.picks:,} picks"
     )
     size = options.candidates, options.features, options.picks
     for name in RULES:
@@ -106,6 +110,7 @@ def _measured(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple
 
 
 def report(name: str, result: tuple[float, float, Any], *, limit: bool = False) -> None:
+    """Print the result of one measurement, and whether it is within the limits."""
     seconds, gigabytes, value = result
     verdict = (
         ("within" if seconds <= LIMIT_S and gigabytes <= LIMIT_GB else "OVER")
@@ -118,6 +123,7 @@ def report(name: str, result: tuple[float, float, Any], *, limit: bool = False) 
 
 
 def write_scores(folder: str, images: int, regions: int) -> None:
+    """Write drawn scores of a pool, one Parquet file per part."""
     rng = generator("bench", images)
     for start in range(0, images, IMAGES_PER_PART):
         indices = np.arange(start, min(start + IMAGES_PER_PART, images))
@@ -146,23 +152,28 @@ def write_scores(folder: str, images: int, regions: int) -> None:
 
 
 def read_parts(folder: str, *more: str) -> Iterator[pa.Table]:
+    """Yield the parts of a pool, with columns that `more` names."""
     for path in sorted(Path(folder).glob("part-*.parquet")):
         yield pq.read_table(path, columns=[*SCORE_SCHEMA.names, *more])
 
 
 def topk(folder: str, images: int, regions: int) -> None:
+    """Choose by rank."""
     ranked(folder, images, regions, kind="topk")
 
 
 def power(folder: str, images: int, regions: int) -> None:
+    """Choose by rank with power noise."""
     ranked(folder, images, regions, kind="power")
 
 
 def softrank(folder: str, images: int, regions: int) -> None:
+    """Choose by rank with noise on the ranks."""
     ranked(folder, images, regions, kind="softrank")
 
 
 def ranked(folder: str, images: int, regions: int, *, kind: str) -> None:
+    """Choose with a rule that ranks scores."""
     k = int(images * regions * SHARE)
     rule = BATCH_RULES.parse({"kind": kind})
     assert isinstance(rule, OrderRule)
@@ -196,11 +207,15 @@ def fill(order: Order, amount: int) -> None:
 
 
 def no_boxes(index: int, regions: np.ndarray) -> np.ndarray:
+    """Refuse to be called: distances between regions do not matter here."""
     raise AssertionError("regions may lie as near as they like")
 
 
 def class_balance(folder: str, images: int, regions: int) -> None:
-    """score * exp(-share of the regions with the same dominant class): a pass for the histogram, a pass for the keys."""
+    """Choose by score * exp(-share of the regions with the same dominant class).
+
+    One pass over the parts makes the histogram of classes, a second one the keys.
+    """
     counts = sum(
         np.bincount(part.column("dominant").to_numpy(), minlength=NUM_CLASSES)
         for part in _columns(folder, ["dominant"])
@@ -230,6 +245,7 @@ def _columns(folder: str, columns: list[str]) -> Iterator[pa.Table]:
 
 
 def start_set(start: Callable[..., pa.Table], images: int, regions: int) -> None:
+    """Choose a start set."""
     names = [
         f"camera_{index % 7}/sequence_{index // 1000:05d}/frame_{index:08d}.jpg"
         for index in range(images)
@@ -264,6 +280,7 @@ def start_set(start: Callable[..., pa.Table], images: int, regions: int) -> None
 
 
 def on_candidates(name: str, num: int, dimensions: int, picks: int) -> dict[str, Any]:
+    """Choose among candidates with features, and return seconds and quality."""
     candidates = synthetic_candidates(num, dimensions)
     begin = time.perf_counter()
     if name == "exact":
@@ -290,7 +307,10 @@ def on_candidates(name: str, num: int, dimensions: int, picks: int) -> dict[str,
 
 
 def synthetic_candidates(num: int, dimensions: int) -> Candidates:
-    """Features in 300 uneven clusters on 24 directions with noise, cut at 0 as after a ReLU; no labelled region."""
+    """Return candidates whose features lie in 300 uneven clusters; no region is labelled.
+
+    The clusters lie on 24 directions with noise, cut at 0 as after a ReLU.
+    """
     rng = generator("bench", "features")
     centres = rng.standard_normal((300, 24), dtype=np.float32)
     place = centres[np.minimum(rng.geometric(0.01, num) - 1, 299)] + 0.4 * rng.standard_normal(

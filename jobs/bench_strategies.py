@@ -1,4 +1,6 @@
-"""What each acquisition function costs beside entropy, per image, from decoded pixels to region scores: the column of `ray-al strategies`.
+"""Measure what each acquisition function costs per image, as multiples of entropy.
+
+Timed is everything from decoded pixels to region scores: the column of `ray-al strategies`.
 
 python jobs/bench_strategies.py [--size 180 240]
 """
@@ -20,6 +22,7 @@ NUM_CLASSES, BATCH = 11, 4
 
 
 def main() -> None:
+    """Time all functions in turns, and print them by their cost."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=int, nargs=2, default=(180, 240))
     parser.add_argument("--rounds", type=int, default=12)
@@ -33,9 +36,8 @@ def main() -> None:
         name: open_scorer(name, options) for name, row in ACQUISITIONS.items() if row.needs_model
     }
     seconds = {name: [] for name in scorers}
-    for turn in range(
-        options.rounds + 1
-    ):  # one after the other in every round, so that a machine that slows down does so for all alike
+    # One after the other in every round: a machine that slows down does so for all alike.
+    for turn in range(options.rounds + 1):
         for name, scorer in scorers.items():
             start = time.perf_counter()
             score(scorer, images)
@@ -43,7 +45,8 @@ def main() -> None:
                 seconds[name].append((time.perf_counter() - start) / BATCH)
     base = np.median(seconds["entropy"])
     print(
-        f"LR-ASPP {options.size[0]}x{options.size[1]}, grid 5x5, {options.threads} threads, batches of {BATCH}"
+        f"LR-ASPP {options.size[0]}x{options.size[1]}, grid 5x5, {options.threads} threads, "
+        f"batches of {BATCH}"
     )
     for name, values in sorted(seconds.items(), key=lambda item: np.median(item[1])):
         strategy = scorers[name].strategy
@@ -53,11 +56,13 @@ def main() -> None:
             "passes": strategy.passes.count,
         }[ACQUISITIONS[name].inputs]
         print(
-            f"{name:22s} {passes:3d} passes {1e3 * np.median(values):8.2f} ms an image {np.median(values) / base:6.2f} times entropy"
+            f"{name:22s} {passes:3d} passes {1e3 * np.median(values):8.2f} ms per image "
+            f"{np.median(values) / base:6.2f} times entropy"
         )
 
 
 def open_scorer(name: str, options: argparse.Namespace) -> Scorer:
+    """Return the scorer of one acquisition function."""
     values = {
         "data": {"image_size": list(options.size)},
         "strategy": {"score": name, "passes": {"count": 10}},

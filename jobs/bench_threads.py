@@ -1,4 +1,4 @@
-"""What a training step takes on idle and on busy cores, by how OpenMP's threads wait for each other.
+"""Time a training step on idle and on busy cores, by how OpenMP's threads wait for each other.
 
 python jobs/bench_threads.py [--steps 10] [--threads 2] [--busy 2]
 """
@@ -42,6 +42,7 @@ print(statistics.median(seconds[2:]), max(seconds[2:]))
 
 
 def main() -> None:
+    """Measure all ways of waiting, on idle and on busy cores."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--threads", type=int, default=2)
@@ -50,7 +51,8 @@ def main() -> None:
     )
     options = parser.parse_args()
     print(
-        f"seconds a step, median (longest) of {options.steps}, {options.threads} threads, {os.cpu_count()} cores"
+        f"seconds per step, median (longest) of {options.steps}, {options.threads} threads, "
+        f"{os.cpu_count()} cores"
     )
     for busy in (0, options.busy):
         others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(busy)]
@@ -61,7 +63,7 @@ def main() -> None:
                     options, variables, threads=1 if name == "one thread" else options.threads
                 )
                 print(
-                    f"beside {busy} busy processes  {name:24s} {median:7.3f} ({longest:.3f})",
+                    f"with {busy} busy processes  {name:24s} {median:7.3f} ({longest:.3f})",
                     flush=True,
                 )
         finally:

@@ -1,7 +1,8 @@
-"""Training steps a second: a run's trainer beside nothing but the steps of its network on a batch that lies on the device.
+r"""Compare a run's trainer with the bare steps of its network, in steps per second.
 
 python jobs/bench_training.py
-python jobs/bench_training.py --data.dataset camvid --data.root /data/camvid --data.image_size 360 480 --gpu
+python jobs/bench_training.py --data.dataset camvid --data.root /data/camvid \
+    --data.image_size 360 480 --gpu
 
 The trainer has every mask of the pool. A bare step is forward, loss, backward and optimizer on a
 batch that is ready; a step of the trainer reads, changes and moves its batch too. Both take turns;
@@ -36,6 +37,7 @@ SYNTHETIC_IMAGES = 24
 
 
 def main() -> None:
+    """Measure both sides, and write the numbers if asked for."""
     options = parse_arguments()
     with tempfile.TemporaryDirectory() as folder:
         if options.dataset == "synthetic":
@@ -51,6 +53,7 @@ def main() -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
+    """Read the command line; data and model are named as in a configuration."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -68,6 +71,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def configure(options: argparse.Namespace, model: str, precision: str) -> RunConfig:
+    """Return the configuration of a run that trains."""
     values = {
         "data": {
             "dataset": options.dataset,
@@ -107,7 +111,7 @@ def bench(options: argparse.Namespace, model: str, precision: str, run_dir: str)
     trained(warm)
     bare(3)
     ours, least = [], []
-    for _ in range(TURNS):  # in turns, so that a machine that slows down does so for both alike
+    for _ in range(TURNS):  # in turns: a machine that slows down does so for both alike
         least.append(bare(options.steps) / options.steps)
         ours.append(
             (trained(warm + options.steps) - trained(warm)) / options.steps
@@ -121,15 +125,16 @@ def bench(options: argparse.Namespace, model: str, precision: str, run_dir: str)
         "ratio": float(np.median(np.array(least) / np.array(ours))),
     }
     print(
-        f"{model}, {options.size[0]}x{options.size[1]}, batches of {options.batch_size}, {precision} on {found['device']}: a bare step "
-        f"{found['bare_ms']:.1f} ms, the trainer's {found['trainer_ms']:.1f} ms, {found['ratio']:.2f} of the bare speed",
+        f"{model}, {options.size[0]}x{options.size[1]}, batches of {options.batch_size}, "
+        f"{precision} on {found['device']}: a bare step {found['bare_ms']:.1f} ms, "
+        f"the trainer's {found['trainer_ms']:.1f} ms, {found['ratio']:.2f} of the bare speed",
         flush=True,
     )
     return found
 
 
 def bare_steps(config: RunConfig, num_classes: int, device: torch.device) -> Any:
-    """A function of a number of steps that makes them and tells their seconds."""
+    """Return a function that makes a number of steps and returns their seconds."""
     torch.manual_seed(0)
     size, count = config.data.image_size, config.train.batch_size
     network = build_model(config.model, num_classes).to(device).train()

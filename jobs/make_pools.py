@@ -1,19 +1,22 @@
-"""Pools to try strategies on, made from a data set that is there.
+r"""Make pools to try strategies on from an existing data set.
 
-python jobs/make_pools.py redundant --set data.dataset=camvid --set data.root=/data/camvid --out /data/redundant
-python jobs/make_pools.py hold-out --set data.dataset=camvid --set data.root=/data/camvid --out /data/tune
+python jobs/make_pools.py redundant --set data.dataset=camvid --set data.root=/data/camvid \
+    --out /data/redundant
+python jobs/make_pools.py hold-out --set data.dataset=camvid --set data.root=/data/camvid \
+    --out /data/tune
 
-`redundant` writes a pool in which images repeat, as they do in pools from video: a tenth of the training
-images (`--once`), drawn at random, stand there once, and every other one four times (`--copies`): as it
-is, and in small crops under other light. A strategy that pays for the same thing four times loses
-there. Masks are cropped as their images are. Validation and test images are as they were.
+`redundant` writes a pool in which images repeat, as they do in pools from video. A tenth of the
+training images (`--once`), drawn at random, occur once, and every other one four times
+(`--copies`): unchanged, and in small crops under other light. A strategy that pays for the same
+thing four times loses there. Masks are cropped like their images. Validation and test images stay
+as they were.
 
-`hold-out` splits the training images: every fourth one (`--every`) becomes a validation image, the others
-are the pool. What is tuned there has seen nothing of the validation set that is reported. Images
-are links to the files of the data set, which therefore has to stay where it is.
+`hold-out` splits the training images: every fourth one (`--every`) becomes a validation image, the
+others are the pool. Settings tuned there have seen nothing of the validation set that is reported.
+Images are links to the files of the data set, which therefore has to stay in its place.
 
-Both write a data set of kind `folder`, with masks of class ids (255: no label), and say which section
-`data` reads it. The same seed gives the same pool.
+Both write a data set of kind `folder`, with masks of class ids (255: no label), and print the
+section `data` that reads it. The same seed gives the same pool.
 """
 
 import argparse
@@ -34,6 +37,7 @@ from ray_al.datasets.masks import read_mask
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """Write the pool that the command line names, and print its section `data`."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -96,12 +100,11 @@ def write_redundant(options: argparse.Namespace) -> dict[str, object]:
         ConfigError: a number that makes no pool, or a folder that is there.
     """
     if options.copies < 2:
-        raise ConfigError(
-            f"--copies {options.copies}: an image that repeats stands there twice at least"
-        )
+        raise ConfigError(f"--copies {options.copies}: an image that repeats occurs at least twice")
     if not (0 <= options.once <= 1 and 0 < options.crop <= 1 and 0 <= options.light < 1):
         raise ConfigError(
-            f"--once {options.once}, --crop {options.crop}, --light {options.light}: give shares from 0 to 1"
+            f"--once {options.once}, --crop {options.crop}, --light {options.light}: "
+            "give shares from 0 to 1"
         )
     dataset = _open(options)
     images = dataset.splits["train"]
@@ -129,13 +132,16 @@ def write_redundant(options: argparse.Namespace) -> dict[str, object]:
 def change(
     image: np.ndarray, mask: np.ndarray, rng: np.random.Generator, *, crop: float, light: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A random part of an image, at its full size and under other light, with the same part of its mask.
+    """Return a random part of an image and of its mask, enlarged to the image's size.
+
+    The image is put under other light as well.
 
     Args:
         image: uint8 (height, width, 3).
         mask: uint8 (height, width).
         crop: least share of each side that is kept.
-        light: contrast (around the image's mean) and brightness are multiplied by up to 1 +- `light`.
+        light: contrast (around the image's mean) and brightness are multiplied by up to
+            1 +- `light`.
     """
     height, width = mask.shape
     kept = rng.uniform(crop, 1)
@@ -153,13 +159,16 @@ def change(
 
 
 def write_hold_out(options: argparse.Namespace) -> dict[str, object]:
-    """Write the data set in which every `--every`th training image is a validation image; what its section `data` holds.
+    """Write the data set in which every `--every`th training image is a validation image.
+
+    Returns:
+        The section `data` that reads it.
 
     Raises:
         ConfigError: too few images, images that are on no disk, or a folder that is there.
     """
     if options.every < 2:
-        raise ConfigError(f"--every {options.every}: give 2 or more, so that a pool is left")
+        raise ConfigError(f"--every {options.every}: give 2 or more to leave a pool")
     dataset = _open(options)
     images = dataset.splits["train"]
     if len(images) < options.every:
@@ -170,7 +179,8 @@ def write_hold_out(options: argparse.Namespace) -> dict[str, object]:
     for index, (name, file) in enumerate(zip(_names(images), images, strict=True)):
         if not os.path.exists(file.uri):
             raise ConfigError(
-                f"{file.uri}: is no file on a disk, to which a link could lead; copy the data set first"
+                f"{file.uri}: is no file on a disk, to which a link could lead; "
+                "copy the data set first"
             )
         link = options.out / "images" / f"{name}{Path(file.uri).suffix}"
         link.parent.mkdir(parents=True, exist_ok=True)
@@ -183,7 +193,9 @@ def write_hold_out(options: argparse.Namespace) -> dict[str, object]:
 
 
 def _names(files: Sequence[ImageFile]) -> list[str]:
-    """What each image of a split is called among all others in one folder: its path below their common one, without suffix.
+    """Return a name for each image of a split that is unique in one folder.
+
+    The name is the path below the common folder of all images, without suffix.
 
     Raises:
         ConfigError: two would have the same name.

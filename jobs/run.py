@@ -1,6 +1,9 @@
-"""Entry point of `ray job submit --working-dir . -- python jobs/run.py jobs/demo.yaml [--set KEY=VALUE] [--out RUN_DIR]`.
+"""Entry point of a run that is submitted as a Ray job.
 
-The job's exit code follows the run's. SIGTERM (`ray job stop`) ends the run cleanly between two steps; `ray-al resume` goes on.
+ray job submit --working-dir . -- python jobs/run.py jobs/demo.yaml [--set KEY=VALUE] [--out DIR]
+
+The job's exit code is the run's. SIGTERM (`ray job stop`) ends the run cleanly between two steps;
+`ray-al resume` continues it.
 """
 
 import sys

@@ -1,6 +1,9 @@
-"""Entry point of `ray job submit --working-dir . -- python jobs/sweep.py jobs/sweep_demo.yaml [--set KEY=VALUE] [--out SWEEP_DIR]`.
+"""Entry point of a sweep that is submitted as a Ray job.
 
-The job's exit code follows the sweep's. SIGTERM (`ray job stop`) ends it; `ray-al sweep --resume` goes on.
+ray job submit --working-dir . -- python jobs/sweep.py jobs/sweep_demo.yaml [--set KEY=VALUE]
+
+The job's exit code is the sweep's. SIGTERM (`ray job stop`) ends it; `ray-al sweep --resume`
+continues it.
 """
 
 import sys

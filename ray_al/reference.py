@@ -1,6 +1,6 @@
-"""The reference of all settings, made from the models that read them.
+"""Generate the reference of all settings from the models that read them.
 
-It is a JSON Schema (draft 2020-12, https://json-schema.org), or the same as text for people.
+The reference is a JSON Schema (draft 2020-12, https://json-schema.org), or text for people.
 """
 
 import json
@@ -35,17 +35,17 @@ _LIMITS = {
 
 
 class _Generator(GenerateJsonSchema):
-    """Adds the defaults that a factory makes, and leaves out titles, which repeat the keys."""
+    """Add the defaults that a factory makes, and leave out titles, which repeat the keys."""
 
     def get_default_value(self, schema: core_schema.WithDefaultSchema) -> Any:
-        """The default of a field."""
+        """Return the default of a field."""
         factory = schema.get("default_factory")
         if factory is None:
             return super().get_default_value(schema)
         return factory()  # type: ignore[call-arg]  # none of ours reads the other fields
 
     def encode_default(self, dft: Any) -> Any:
-        """A default as plain values."""
+        """Return a default as plain values."""
         if isinstance(dft, Section):
             return dft.model_dump(mode="json")
         if isinstance(dft, tuple):
@@ -53,17 +53,17 @@ class _Generator(GenerateJsonSchema):
         return super().encode_default(dft)
 
     def field_title_should_be_set(self, schema: Any) -> bool:
-        """No field has a title."""
+        """Give no field a title."""
         return False
 
 
 def build_schema(model: type[Section]) -> Schema:
-    """The JSON Schema of a configuration: types, choices, ranges, defaults and descriptions."""
+    """Return the JSON Schema of a configuration, with ranges, defaults and descriptions."""
     return model.model_json_schema(schema_generator=_Generator)
 
 
 def schema_of(model: type[Section], key: str | None) -> Schema:
-    """The schema of one dotted key of `model`, or of all of them.
+    """Return the schema of one dotted key of `model`, or of all of them.
 
     Raises:
         ConfigError: there is no such key; the message names the nearest one.
@@ -79,7 +79,7 @@ def schema_of(model: type[Section], key: str | None) -> Schema:
 
 
 def reference_text(model: type[Section], key: str | None = None) -> str:
-    """The reference of one dotted key of `model`, or of all of them, for people.
+    """Return the reference of one dotted key of `model`, or of all of them, for people.
 
     Raises:
         ConfigError: there is no such key; the message names the nearest one.
@@ -95,7 +95,7 @@ def reference_text(model: type[Section], key: str | None = None) -> str:
 
 
 def _find(schema: Schema, parts: list[str], definitions: Definitions) -> Iterator[Schema]:
-    """The schemas of a key inside another: several where variants share the name of a setting."""
+    """Yield the schemas of a key inside another: several if variants share the name."""
     if not parts:
         yield schema
         return
@@ -105,7 +105,7 @@ def _find(schema: Schema, parts: list[str], definitions: Definitions) -> Iterato
 
 
 def _sections(schema: Schema, definitions: Definitions) -> Iterator[Schema]:
-    """The sections and variants that a value may be, or hold in a list or below names."""
+    """Yield the sections and variants that a value may be, or hold in a list or below names."""
     if "$ref" in schema:
         yield from _sections(definitions[schema["$ref"].rpartition("/")[2]], definitions)
     elif schema.get("properties") and "pattern" not in schema["properties"].get("kind", {}):
@@ -124,7 +124,7 @@ def _settings(section: Schema, prefix: str, definitions: Definitions, depth: int
 
 
 def _setting(key: str, schema: Schema, definitions: Definitions, depth: int) -> Iterator[str]:
-    """The lines of a setting: key, type with default, description, and what is inside it."""
+    """Yield the lines of a setting: key, type with default, description, its own settings."""
     sections = list(_sections(schema, definitions))
     kinds = [kind for one in sections if (kind := _kind(one)) is not None]
     yield _indented(key, depth)
@@ -144,7 +144,7 @@ def _setting(key: str, schema: Schema, definitions: Definitions, depth: int) -> 
 
 
 def _kind(section: Schema) -> str | None:
-    """The kind of a variant; None where a section is no variant."""
+    """Return the kind of a variant, or None if a section is no variant."""
     kind = section.get("properties", {}).get("kind", {}).get("const")
     return kind if isinstance(kind, str) else None
 
@@ -171,8 +171,8 @@ def _is_list(schema: Schema) -> bool:
 
 
 def _type(schema: Schema, definitions: Definitions) -> str:
-    """What a value may be, with its range."""
-    if "title" in schema:  # in words, where the types alone would say too little
+    """Return the type of a value in words, with its range."""
+    if "title" in schema:  # words, if the types alone say too little
         return str(schema["title"])
     if "$ref" in schema:
         section = definitions[schema["$ref"].rpartition("/")[2]]
@@ -197,7 +197,7 @@ def _type(schema: Schema, definitions: Definitions) -> str:
 
 
 def _range(schema: Schema) -> str:
-    """The limits of a number or text, for example ` from 1 to 4096`."""
+    """Return the limits of a number or text, for example ` from 1 to 4096`."""
     if "pattern" in schema:
         return f" that matches {schema['pattern']}"
     if "minimum" in schema and "maximum" in schema:
@@ -211,7 +211,7 @@ def _number(value: float) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A value as it is written in YAML, in one line."""
+    """Return a value as it is written in YAML, in one line."""
     if value is None or isinstance(value, bool):
         return json.dumps(value)
     if isinstance(value, dict):
@@ -222,7 +222,7 @@ def _shown(value: Any) -> str:
 
 
 def _indented(text: str, depth: int) -> str:
-    """Text in lines of at most `WIDTH` columns; its paragraphs become one."""
+    """Wrap text at `WIDTH` columns; its paragraphs become one."""
     margin = "  " * depth
     return textwrap.fill(
         " ".join(text.split()),

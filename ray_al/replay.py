@@ -228,8 +228,8 @@ def _other_config(
         image.mask_uri for image in open_dataset(config.data).splits["train"]
     ]:
         raise ConfigError(
-            "strategy.skip_void_by_ground_truth: it reads ground truth that this pool does not have; "
-            "set it to false"
+            "strategy.skip_void_by_ground_truth: it reads ground truth that this pool does not "
+            "have; set it to false"
         )
     return other
 

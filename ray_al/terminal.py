@@ -1,6 +1,7 @@
-"""What commands share: how they show progress, stop on signals and print errors."""
+"""Terminal behaviour that all commands share: progress, signals, errors."""
 
 import os
+import select
 import signal
 import sys
 import threading
@@ -18,14 +19,13 @@ STOP_S = 8.0
 
 
 class Group(click.Group):
-    """Prints our own errors as one line and ends with their exit code; an interruption is one line too."""
+    """Print our own errors as one line and end with their exit code; an interruption likewise."""
 
     def main(self, *arguments: Any, **options: Any) -> Any:
+        """Run the command line; when called with arguments, as a part of another program."""
         called = bool(arguments) or options.get("args") is not None
         try:
-            with ends_on_signals(
-                process=not called
-            ):  # called with arguments, a command is a part of some other program
+            with ends_on_signals(process=not called):
                 return super().main(*arguments, **options)
         except KeyboardInterrupt:  # while our handlers were put in place or taken back
             if called:
@@ -34,6 +34,7 @@ class Group(click.Group):
             sys.exit(EXIT_INTERRUPTED)
 
     def make_context(self, *arguments: Any, **options: Any) -> click.Context:
+        """Parse the arguments; an interruption meanwhile is one line."""
         try:
             return super().make_context(*arguments, **options)
         except KeyboardInterrupt:
@@ -41,6 +42,7 @@ class Group(click.Group):
             raise click.exceptions.Exit(EXIT_INTERRUPTED) from None
 
     def invoke(self, context: click.Context) -> Any:
+        """Call the command, and turn our own errors into one line and their exit code."""
         try:
             return super().invoke(context)
         except KeyboardInterrupt:
@@ -55,17 +57,22 @@ class Group(click.Group):
 
 
 def _say_interrupted() -> None:
-    """Say it in one line, and have Python forget it.
+    """Print that the command was interrupted, and make Python forget the interrupt.
 
-    Where the interrupt came while text was executed (a dataclass is made so), Python remembers it as one that nobody caught, though we did, and
-    ends the process by SIGINT in place of its exit code. It forgets when it next executes text.
+    If the interrupt came while text was executed (dataclasses are made from text), Python takes it
+    for one that nobody caught, and ends the process by SIGINT instead of with its exit code. It
+    forgets the interrupt when it executes text the next time.
     """
     exec("")
     click.echo("interrupted", err=True)
 
 
 def place(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
-    """A place as it was meant: `~` is the home directory, and no text is no place."""
+    """Return a place with `~` replaced by the home directory.
+
+    Raises:
+        ConfigError: the text is empty.
+    """
     if isinstance(value, tuple):
         return tuple(place(context, parameter, one) for one in value)
     if value is None or "://" in value:
@@ -82,7 +89,11 @@ def place(context: click.Context, parameter: click.Parameter, value: Any) -> Any
 
 @contextmanager
 def progress() -> Iterator[Callable[[str], None]]:
-    """Progress on standard error: one line that changes on a terminal, one line a stage elsewhere."""
+    """Show progress on standard error: a line that changes on a terminal, else a line per stage.
+
+    Yields:
+        The function that shows a line.
+    """
     shown = [""]
     on_terminal = sys.stderr.isatty()
 
@@ -100,13 +111,16 @@ def progress() -> Iterator[Callable[[str], None]]:
 
 @contextmanager
 def ends_on_signals(*, process: bool) -> Iterator[None]:
-    """SIGINT and SIGTERM end the command: by KeyboardInterrupt, and in any case `STOP_S` after the first, or at the second.
+    """End the command on SIGINT or SIGTERM, within `STOP_S` of the first one, or at the second.
+
+    The signal raises KeyboardInterrupt. Python runs its handlers only between two steps of the main
+    thread, which may be inside a library's call for long. So a thread watches for signals as well,
+    through the file descriptor to which Python writes at once, and ends the process if the command
+    does not. Nothing that was recorded is lost, whatever the moment.
 
     Args:
-        process: whether the process ends with the command, so that its end after a signal is seen to as well.
-
-    Python runs its handlers between two steps of the main thread alone, which may be long inside a library's call: so a thread hears of each
-    signal too, through the file descriptor that Python writes to at once. Nothing that was recorded is lost by an end at any moment.
+        process: whether the process ends with the command. Then the thread keeps watching after a
+            signal until the process has ended.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -129,18 +143,15 @@ def ends_on_signals(*, process: bool) -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(known)
-        if not (
-            process and caught.is_set()
-        ):  # else the thread also sees to it that the process ends
+        thread_must_end_process = process and caught.is_set()
+        if not thread_must_end_process:
             os.close(writer)
             thread.join()
             os.close(reader)
 
 
 def _end_late(reader: int, signalled: threading.Event) -> None:
-    """End the process after the first of our signals, unless `reader` ends before."""
-    import select
-
+    """End the process `STOP_S` after the first of our signals, unless `reader` ends before."""
     deadline: float | None = None
     while True:
         ready, _, _ = select.select([reader], [], [], deadline)
@@ -159,7 +170,7 @@ def _end_late(reader: int, signalled: threading.Event) -> None:
 
 @contextmanager
 def stop_on_signals() -> Iterator[threading.Event]:
-    """SIGINT and SIGTERM ask for a clean end between two steps."""
+    """Let SIGINT and SIGTERM set an event, which asks for a clean end between two steps."""
     stop = threading.Event()
     before = {
         number: signal.signal(number, lambda number, frame: stop.set())

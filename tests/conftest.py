@@ -1,7 +1,7 @@
 import os
 import secrets
 
-# As on every user's machine that has started Ray before: a token is there, and every cluster asks for it.
+# Every user who has started Ray before has a token, and every cluster asks for it.
 os.environ.pop("RAY_AUTH_MODE", None)
 os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")

@@ -51,8 +51,8 @@ class Context:
         self.dataset = open_dataset(config.data)
         if list(self.dataset.class_names) != list(state.created.class_names):
             raise ConfigError(
-                f"{storage.root}: the run began with the classes {list(state.created.class_names)}, "
-                f"its data set now has {list(self.dataset.class_names)} "
+                f"{storage.root}: the run began with the classes "
+                f"{list(state.created.class_names)}, its data set now has {list(self.dataset.class_names)} "
                 "(a class in data.ignore_ids is none); begin a new run"
             )
         check_validation(self.dataset, state, config)

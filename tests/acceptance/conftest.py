@@ -1,4 +1,4 @@
-"""A cluster as `ray start` makes it, on ports of its own, and the command line as a user calls it."""
+"""A cluster as `ray start` makes it, on its own ports, and the command line as a user calls it."""
 
 import json
 import os

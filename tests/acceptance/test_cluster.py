@@ -1,4 +1,7 @@
-"""Runs on a cluster: the same queries for any number of workers and after any death, and jobs whose exit code follows the run's."""
+"""Runs on a cluster: equal queries for any number of workers and after any crash.
+
+The exit code of a job is its run's.
+"""
 
 import json
 import os
@@ -35,7 +38,7 @@ TWO_PASSES = {
     "superpixels": ["regions={kind: superpixels, count: 12}", "strategy.batch.kind=kcenter"],
     "windows": ["regions={kind: windows, radius: 2, per_image: 5}", "strategy.batch.kind=kcenter"],
 }
-"""Of strategies that go over the pool twice a cycle: for scores and features, or for the best and the rest."""
+"""Strategies with two passes over the pool per cycle: scores and features, or best and rest."""
 
 
 @pytest.mark.parametrize(
@@ -69,7 +72,10 @@ def test_a_driver_that_dies_restarts_and_goes_on(place, expected):
     assert place.queries("driver") == expected
 
 
-OTHER = "import ray, time; ray.init(address='local', num_cpus=1, log_to_driver=False); print('ready', flush=True); time.sleep(280)"
+OTHER = (
+    "import ray, time; ray.init(address='local', num_cpus=1, log_to_driver=False); "
+    "print('ready', flush=True); time.sleep(280)"
+)
 GROUPS = """
 import json, sys, time, ray
 from ray.util.state import list_placement_groups
@@ -97,7 +103,7 @@ def groups(place, wanted=None):
 
 @pytest.mark.slow
 def test_a_dead_drivers_group_is_freed_beside_another_cluster(place):
-    """Ray Train's helper looks for the machine's only cluster, unless it is told which one is its own."""
+    """Ray Train's helper looks for the machine's only cluster, unless its own is named."""
     alone = {key: value for key, value in place.env.items() if key != "RAY_ADDRESS"}
     other = subprocess.Popen(
         [sys.executable, "-c", OTHER], env=alone, stdout=subprocess.PIPE, text=True
@@ -145,7 +151,7 @@ def test_a_second_driver_leaves_with_exit_code_3(place):
 @pytest.mark.slow
 @pytest.mark.parametrize("send", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 def test_a_looker_on_stops_nobody(place, send):
-    """Another command joins the driver actor of a run, in the same cluster, and is ended at a moment of its own."""
+    """Another command joins a run's driver actor in the same cluster, and is ended on its own."""
     name = f"looked-{send.name}"
     process = place.start(*place.new(name, "train.steps=400", "budget.amount=8"))
     place.wait_for_events(name, 4, process)

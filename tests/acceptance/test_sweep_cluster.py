@@ -121,13 +121,15 @@ def test_a_trial_that_fails_says_why_and_the_others_finish(place):
 FREE = """
 import json, time, ray
 from ray.util.state import list_actors, list_placement_groups
-SERVICES = ("_StatsActor", "_AutoscalingCoordinatorActor", "_UsageCollectionActor")  # Ray Data's own, one a cluster
+# Ray Data's own, one per cluster
+SERVICES = ("_StatsActor", "_AutoscalingCoordinatorActor", "_UsageCollectionActor")
 ray.init(log_to_driver=False)
 deadline = time.monotonic() + 60
 while True:
     free = ray.available_resources() == ray.cluster_resources()
     groups = [group.state for group in list_placement_groups() if group.state != "REMOVED"]
-    actors = [actor.class_name for actor in list_actors() if actor.state != "DEAD" and actor.class_name not in SERVICES]
+    alive = [actor.class_name for actor in list_actors() if actor.state != "DEAD"]
+    actors = [name for name in alive if name not in SERVICES]
     if (free and not groups and not actors) or time.monotonic() > deadline:
         print(json.dumps({"free": free, "groups": groups, "actors": actors}))
         break

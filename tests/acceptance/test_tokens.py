@@ -1,4 +1,7 @@
-"""The order of commands that a newcomer types, in a home directory without a token: Ray makes one at the first, and asks for it from then on."""
+"""A newcomer's order of commands, in a home directory without a token.
+
+Ray makes one at the first command, and asks for it from then on.
+"""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""No wait without a bound and a word: clusters that are too small or lost, drivers that die, and signals at any moment."""
+"""Every wait has a limit and a message: small or lost clusters, dying drivers, signals."""
 
 import os
 import signal

@@ -1,4 +1,7 @@
-"""A pool with scores and features drawn from a seed, of which a driver's own code chooses: no model, no Ray, no image."""
+"""A pool with drawn scores and features, from which the driver's own code chooses.
+
+It needs no model, no Ray and no image.
+"""
 
 from functools import cache
 from typing import Any
@@ -36,7 +39,10 @@ KINDS = {"grid": (30, {"kind": "grid", "rows": 4, "columns": 4}), "image": (200,
 
 
 class Bench(Context):
-    """What `choose_query` needs of a run in cycle 0: the first regions by name are labelled, everything else is scored and described."""
+    """A pool in cycle 0, as `choose_query` needs it.
+
+    The first regions by name are labelled, all others are scored and described.
+    """
 
     def __init__(
         self, values: dict[str, Any], *, kind: str = "grid", sizes: str = "equal", seed: int = 0
@@ -74,7 +80,10 @@ class Bench(Context):
         min_distance: float = 0.0,
         skip_void_by_ground_truth: bool = False,
     ) -> pa.Table:
-        """The regions that `left` would still have paid for beside those of `query`, by rules written anew."""
+        """Return the regions that `left` would still have paid for in addition to `query`.
+
+        The rules are written anew here.
+        """
         rows = pa.concat_tables(scored_parts(self, 0))
         rows = rows.filter(pa.array(upper_bounds(self, rows) <= left))
         taken = list(
@@ -153,7 +162,10 @@ def _drawn(kind: str, sizes: str, seed: int) -> tuple[Storage, State]:
 
 
 def _rows(shapes: list[tuple[int, int]], regions: Any, random: np.random.Generator) -> pa.Table:
-    """SCORE_SCHEMA of every region: scores of an image lie close to each other, and many are the same."""
+    """Return a table of SCORE_SCHEMA with all regions.
+
+    The scores of an image lie close to each other, and many are equal.
+    """
     pixels = [regions.of_image(*shape).num_pixels for shape in shapes]
     counts = [len(one) for one in pixels]
     index = np.repeat(np.arange(len(shapes)), counts)

@@ -1,4 +1,7 @@
-"""Batch rules and a start rule as a user writes them: one file, named in a configuration as `own_batch_rules:Class`."""
+"""Batch rules and a start rule as a user writes them: in one file.
+
+A configuration names them as `own_batch_rules:Class`.
+"""
 
 from typing import Annotated, ClassVar
 

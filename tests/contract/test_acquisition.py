@@ -50,7 +50,8 @@ OF_MODELS = [
     for name, row in ACQUISITIONS.items()
     if row.inputs == "passes" and "plain" not in row.wants
 ]
-"""Functions that take passes of several models: one that compares with the plain prediction has one model."""
+"""Functions that take passes of several models; one that needs the plain prediction has one model.
+"""
 
 
 def tiny(num_classes: int) -> nn.Module:
@@ -207,7 +208,8 @@ def passes_of_functions():
 def test_a_map_does_not_depend_on_the_batch(root, name, passes, model):
     if passes in ("noise", "features") and model == "network":
         pytest.skip(
-            "the backbone of another package's network is not known, and check_strategy refuses such passes"
+            "the backbone of another package's network is not known, "
+            "and check_strategy refuses such passes"
         )
     config = configure(root, name, passes=passes, model=model)
     scorer = Scorer(config, config.strategy, NUM_CLASSES, states(root, config))
@@ -224,7 +226,7 @@ def test_a_map_does_not_depend_on_the_batch(root, name, passes, model):
 
 
 NOT_SMOOTH = ("vote_entropy", "variation_ratio", "dropquery", "balent", "ripu")
-"""Votes jump, and RIPU's window is counted in pixels of the map, which is coarser than the reference's."""
+"""Votes jump, and RIPU counts its window in pixels of the map, coarser than the reference's."""
 
 
 @pytest.mark.parametrize("name", [name for name in WITH_MODEL if name not in NOT_SMOOTH])
@@ -245,7 +247,7 @@ def test_close_to_the_reference_precision(root, name):
 
 @pytest.mark.parametrize("name", [name for name in WITH_MODEL if name not in NOT_SMOOTH])
 def test_features_score_as_their_images_do_within_the_rounding_of_bf16(root, name):
-    """Features are kept with 8 bits of precision: scores move by less than a hundredth of their range."""
+    """Features keep 8 bits of precision: scores move by less than a hundredth of their range."""
     config = configure(root, name, model="frozen")
     model = {**MODELS["frozen"], "frozen": False}
     network = build_model(config.model, NUM_CLASSES)
@@ -491,7 +493,7 @@ def test_aggregations_order_as_they_should(root, aggregation):
 @pytest.mark.parametrize("kind", ["grid", "image", "superpixels"])
 @pytest.mark.parametrize("name", ["bvsb", "class_balanced", "pixbal", "equal"])
 def test_what_predicted_classes_cover_is_counted_out(root, name, kind):
-    """Beside the score: each class's part of a region, against the map of predicted classes laid over the regions by hand."""
+    """Each class's part of a region is returned as well, and agrees with a map laid by hand."""
     values = {
         **configure(root, name, kind).model_dump(mode="json"),
         "score": {"precision": "reference", "workers": 0, "threads": 1, "shard_size": 2},

@@ -1,4 +1,7 @@
-"""Budgets in clicks: what labels cost shows only once they are there. A run's decisions and choices, with labels of drawn cost."""
+"""Budgets in clicks, whose cost is known only once the labels are there.
+
+A run's decisions and choices are its own; the cost of its labels is drawn.
+"""
 
 from dataclasses import replace
 
@@ -18,7 +21,10 @@ CAP, STEP = 100, 500
 
 
 class Run(Bench):
-    """A run from its labelled start set on: the driver's own decisions and choices; models and labels are only said to be there."""
+    """A run after its start set is labelled: it decides and chooses as the driver does.
+
+    Models and labels are only recorded, not made.
+    """
 
     def __init__(
         self, amount, cost_of, *, start_spent=500, start_reserved=2000, step=STEP, **values
@@ -144,7 +150,7 @@ def test_a_run_ends_only_where_the_rest_pays_for_no_region(rule, name, cost_of):
 
 
 def test_no_cycle_trains_for_next_to_nothing():
-    """Where labels cost more than planned, later cycles are fewer, not smaller; the last may hold what is left."""
+    """If labels cost more than planned, later cycles are fewer, not smaller, except the last."""
     run = Run(8000, lambda cycle, row: 95).to_the_end()
     assert len(run.spent_by_cycle) <= 2 + 8000 // STEP
     assert min(run.spent_by_cycle[:-1]) >= STEP / 2
@@ -158,14 +164,14 @@ def test_a_share_of_a_cycle_below_one_region_buys_one_region_a_cycle():
 
 
 def test_a_cycle_spends_what_is_planned_where_labels_cost_what_they_did():
-    """Nothing changes there: each cycle's query reserves four times its share, as the start set's labels cost a quarter."""
+    """Each query reserves four times its share, as the labels of the start set cost a quarter."""
     run = Run(5000, lambda cycle, row: 25).to_the_end()
     assert [query.cost for query in run.state.queries if query.cycle >= 0][:3] == [2000, 2000, 2000]
     assert run.state.amount - run.state.spent < CAP
 
 
 def test_pixels_of_regions_larger_than_a_cycle_plans_are_bought_one_by_one():
-    """The small images are used up first: what is left are regions of which a cycle's share pays none."""
+    """The small images are used up first; then a cycle's share pays for no region."""
     values = {"budget": {"unit": "pixels", "start": 400, "per_cycle": 400, "amount": 40_000}}
     pool = Bench(values, sizes="mixed")
     small = [part.filter(np.asarray(part["num_pixels"]) < 400) for part in scored_parts(pool, 0)]

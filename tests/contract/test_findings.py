@@ -1,4 +1,4 @@
-"""What is wrong with a data set is the same to `datasets check` and to a run, and is said before any work begins."""
+"""`datasets check` and a run find the same faults in a data set, before any work begins."""
 
 import os
 import unicodedata

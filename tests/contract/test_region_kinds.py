@@ -264,7 +264,8 @@ def test_an_own_kind_says_why_an_image_has_no_region():
 
     reason = Nothing(kind="nothing").too_small(3, 9)
     assert reason == (
-        "the image of 3x9 pixels has no region with regions.kind=nothing; change that, or take the image out of the split"
+        "the image of 3x9 pixels has no region with regions.kind=nothing; "
+        "change that, or take the image out of the split"
     )
 
 

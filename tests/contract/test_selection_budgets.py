@@ -1,4 +1,7 @@
-"""Every batch rule, in every unit of budget, with filters on and off, on drawn scores and features: the driver's own choice, no model, no Ray."""
+"""Every batch rule, in every unit of budget, with filters on and off.
+
+Scores and features are drawn, and the driver's own code chooses: no model, no Ray.
+"""
 
 import hashlib
 import json
@@ -19,7 +22,10 @@ from ray_al.select.stratified import StratifiedRule
 
 GOLDEN = Path(__file__).parent / "queries.json"
 QUERIES = json.loads(GOLDEN.read_text())
-"""Digests of queries of `unit: regions`, by pool, rule, seed, filter and number of regions; this file, run as a script, makes them again."""
+"""Digests of queries of `unit: regions`, by pool, rule, seed, filter and number of regions.
+
+This file, run as a script, writes them again.
+"""
 VARIANTS = {kind: BATCH_RULES.parse({"kind": kind}) for kind in BATCH_RULES.kinds}
 RULES = sorted(VARIANTS)
 FILTERS = {
@@ -174,9 +180,9 @@ def test_what_a_query_in_regions_costs_pays_for_the_same_query_in_pixels(rule, n
     # By another number of clusters, another number of regions may be all that is paid.
     assert abs(len(query) - number) <= getattr(VARIANTS[rule], "depends_on_k", False)
     assert sum(query["num_pixels"].to_pylist()) <= amount
-    if (
-        rule != "centroids"
-    ):  # its candidates change with the number too, so that one region more may cost less: there the search finds another number
+    # The candidates of `centroids` change with the number: one region more may cost less, and the
+    # search then finds another number.
+    if rule != "centroids":
         assert names(query) == names(bench(rule, sizes="mixed").choose(len(query)))
 
 
@@ -207,7 +213,7 @@ def test_a_rest_that_pays_for_nothing_asks_for_nothing(asked, rule):
 
 @pytest.mark.parametrize("candidates", [100, 100_000])
 def test_what_counts_as_labelled_is_labelled(monkeypatch, candidates):
-    """The feature pass described more regions than the labelled ones and those that are still candidates."""
+    """The feature pass described more regions than the labelled ones and present candidates."""
     pool = bench("kcenter", "clicks", batch={"candidates": candidates})
     first = pool.choose(PAYS["clicks"])
     pool.pool.choose(first)
@@ -261,7 +267,7 @@ def test_the_bench_holds_what_it_says():
 
 
 def test_which_labelled_regions_are_described_is_drawn_by_region(monkeypatch):
-    """Of more than fit: those with the lowest draws, so that each keeps its place whatever else is labelled."""
+    """If more fit, those with the lowest draws, whatever else is labelled."""
     pool = bench("kcenter")
     monkeypatch.setattr(scoring, "MAX_LABELLED", 10)
     drawn = scoring._labelled_numbers(pool, 0)

@@ -8,8 +8,26 @@ import numpy as np
 
 Damage = Callable[[np.random.Generator, bytes], bytes]
 VALUES: tuple[Any, ...] = (
-    None, True, -1, 0, 1.5, 1e308, float("nan"), float("inf"), 10**30, "", "x", "../a", "\x00", "\ud800", [], {}, [[]], {"a": 1}, "é" * 300,
-)  # fmt: skip
+    None,
+    True,
+    -1,
+    0,
+    1.5,
+    1e308,
+    float("nan"),
+    float("inf"),
+    10**30,
+    "",
+    "x",
+    "../a",
+    "\x00",
+    "\ud800",
+    [],
+    {},
+    [[]],
+    {"a": 1},
+    "é" * 300,
+)
 
 
 def damage(rng: np.random.Generator, data: bytes, others: Sequence[bytes]) -> bytes:

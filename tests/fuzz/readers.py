@@ -44,7 +44,8 @@ class Reader:
     Attributes:
         files: what may be damaged, one at a time.
         read: reads them all.
-        exact: whether a file of this kind tells of all damage, so that what is read without an error must be what it was.
+        exact: whether a file of this kind reveals all damage. If it is read without an error, it
+            must then have its original content.
     """
 
     name: str
@@ -255,7 +256,10 @@ def tiny(num_classes: int) -> torch.nn.Module:
 
 
 def _records(root: Path) -> Iterator[Reader]:
-    """A run that waits for people, with a label taken in and one that is not yet: it has most kinds of files, and trains nothing."""
+    """Make a run that waits for people, with one label imported and another one not yet.
+
+    It has most kinds of files, and trains nothing.
+    """
     settings = {
         "data": {
             "dataset": "folder",

@@ -1,4 +1,4 @@
-"""Damaged files: each is refused by one of the package's errors, or read right; nothing else is ever raised."""
+"""Damaged files are refused by an error of the package, or read right; nothing else is raised."""
 
 import signal
 import warnings
@@ -36,7 +36,11 @@ def time_limit() -> Iterator[None]:
 
 
 def fault_of(reader: Reader, truth: Any, path: Path, data: bytes, *, exact: bool) -> str | None:
-    """What is wrong with how the damaged file is read; `exact`: without an error it must be read as it was."""
+    """Return the fault in how the damaged file is read, or None.
+
+    Args:
+        exact: whether a file that is read without an error must have its original content.
+    """
     path.write_bytes(data)
     try:
         with time_limit(), warnings.catch_warnings():

@@ -1,7 +1,7 @@
 """The curve of a tiny run, exact in what is labelled.
 
-Its model has one convolution, so that training is a convex problem: a deep network, trained for few steps, turns the rounding of
-another processor into another curve.
+Its model has one convolution, which makes training a convex problem. A deep network that is trained
+for few steps would turn the rounding of another processor into another curve.
 """
 
 import csv

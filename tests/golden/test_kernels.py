@@ -1,4 +1,4 @@
-"""Every acquisition function and pooling against slow reference code in float64, one pixel at a time."""
+"""Compare every acquisition function and pooling with slow code in float64, pixel by pixel."""
 
 import math
 
@@ -111,7 +111,10 @@ def test_ripu_by_hand():
 
 
 def passes_of(case, num_passes=4):
-    """float64 (M, C, H, W): the case, then itself with noise, so that one-hot and uniform predictions meet others."""
+    """Return float64 (M, C, H, W): the case first, then noisy copies of it.
+
+    So one-hot and uniform predictions meet others.
+    """
     rng = np.random.default_rng(7)
     noise = rng.normal(0, 2, (num_passes - 1, *CASES[case].shape))
     return np.concatenate([CASES[case][None], CASES[case][None] + noise])

@@ -1,4 +1,4 @@
-"""What runs on a GPU: every family of strategies, training, kept features, and whole runs on Ray that are killed."""
+"""On a GPU: all families of strategies, training, kept features, and runs that are killed."""
 
 import importlib.util
 import json

@@ -204,10 +204,15 @@ def test_wrong_use_of_replay(runs, setting, word):
 
 
 SCORED_OTHERWISE = {
-    "temperature": "20", "aggregation": "max", "top_share": "0.5", "transforms": "[flip]", "passes": "{kind: dropout, count: 3}",
-    "feature_layer": "nope", "lazy": "{share: 0.1}",
+    "temperature": "20",
+    "aggregation": "max",
+    "top_share": "0.5",
+    "transforms": "[flip]",
+    "passes": "{kind: dropout, count: 3}",
+    "feature_layer": "nope",
+    "lazy": "{share: 0.1}",
     "offer": "{kind: top_share}",
-}  # fmt: skip
+}
 
 
 def test_each_setting_of_a_strategy_is_one_that_replay_takes_or_refuses():
@@ -268,7 +273,7 @@ def test_replay_of_rules_on_features_stays_among_the_candidates(tmp_path):
 
 
 def test_replay_of_the_newer_rules_takes_what_was_stored_for_them(tmp_path):
-    """The classes that cover regions, whatever the least share is; features of so many candidates and no more."""
+    """Costs depend on the classes that cover regions, and on so many candidates' features."""
     sound = {"model": {"name": "test_diverged:sound"}}
     strategies = {
         "stratified": {"score": "entropy", "batch": {"kind": "stratified"}},
@@ -298,7 +303,7 @@ def test_replay_of_the_newer_rules_takes_what_was_stored_for_them(tmp_path):
 
 
 def test_replay_takes_no_features_of_the_start_set_for_those_of_a_cycle(runs):
-    """The start rule kcenter extracts features once, before any model; the cycles of a top-k run have none."""
+    """The start rule kcenter extracts features once, before any model; top-k cycles have none."""
     state = State(extracted={-1: {}}, scores={0: {}})
     config = read_config(Storage(runs["entropy-0"]))
     other = config.model_copy(

@@ -1,4 +1,7 @@
-"""An elastic group where the node dies on which Ray counts free resources. A file of its own: the cluster must be this process's only one."""
+"""An elastic group loses the node on which Ray counts free resources.
+
+A file of its own: the cluster must be this process's only one.
+"""
 
 import os
 import subprocess
@@ -12,7 +15,7 @@ import sys, threading
 import ray
 from ray.cluster_utils import Cluster
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-from ray.data._internal.cluster_autoscaler.default_autoscaling_coordinator import get_or_create_autoscaling_coordinator
+from ray.data._internal.cluster_autoscaler import default_autoscaling_coordinator
 from test_loop import make_config, make_plan, make_run
 from ray_al.train import ray_trainer as module
 from ray_al.train.trainer import open_trainer
@@ -26,10 +29,12 @@ ray.init(address=cluster.address, namespace="ray_al_test", log_to_driver=False)
 
 @ray.remote(num_cpus=0)
 def count_here():
-    ray.get(get_or_create_autoscaling_coordinator().__ray_ready__.remote())
+    coordinator = default_autoscaling_coordinator.get_or_create_autoscaling_coordinator()
+    ray.get(coordinator.__ray_ready__.remote())
 
 doomed = nodes[1]
-ray.get(count_here.options(scheduling_strategy=NodeAffinitySchedulingStrategy(doomed.node_id, soft=False)).remote())
+there = NodeAffinitySchedulingStrategy(doomed.node_id, soft=False)
+ray.get(count_here.options(scheduling_strategy=there).remote())
 config = make_config(workers=(1, 3), steps=3000)
 parts = make_run(root, config)
 trainer = open_trainer(config, root, 1)

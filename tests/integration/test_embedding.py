@@ -1,4 +1,7 @@
-"""Whole runs whose frozen backbone's features are stored, lost, damaged, outdated or never stored: the same queries."""
+"""Whole runs with a frozen backbone whose features are stored, lost, damaged, outdated or absent.
+
+The queries are always the same.
+"""
 
 import os
 import shutil

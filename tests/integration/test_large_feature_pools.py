@@ -20,7 +20,7 @@ NUM_IMAGES = 20_000
 HEIGHT, WIDTH = 16, 24
 RECORD = 2 * 4 * (4 * 6 + 2 * 3)
 GROWTH_MB = 60
-"""Of a process that works on a pool, behind its first twentieth: less than a fifth of what is stored."""
+"""Limit for a process after its first twentieth of the pool: a fifth of the stored bytes."""
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,8 @@ def test_memory_is_flat_over_a_large_pool(data, tmp_path):
     assert len(sizes) > 15
     assert max(sizes) - sizes[len(sizes) // 20] < GROWTH_MB
     print(
-        f"{1000 * state.embedded.work_seconds / NUM_IMAGES:.2f} ms, {4 * RECORD} bytes an image; {sizes[0]:.0f} to {max(sizes):.0f} MB"
+        f"{1000 * state.embedded.work_seconds / NUM_IMAGES:.2f} ms, "
+        f"{4 * RECORD} bytes per image; {sizes[0]:.0f} to {max(sizes):.0f} MB"
     )
     before = memory_mb()
     _read_all(run_dir)

@@ -191,7 +191,10 @@ def test_status_log_and_report_show_what_was_measured(measured):
     assert facts["measured"] == {
         key: last[key] for key in ("cycle", "budget", "mious", "miou", "spread")
     }
-    line = f"measured: mIoU {last['miou']:.4f} ± {last['spread']:.4f} of 2 models on the labels of cycle 2"
+    line = (
+        f"measured: mIoU {last['miou']:.4f} ± {last['spread']:.4f} "
+        "of 2 models on the labels of cycle 2"
+    )
     assert line in invoke("status", measured).output
     log = invoke("log", measured).output
     assert log.count("model_measured") == 4
@@ -263,7 +266,7 @@ def test_people_label_and_models_are_measured(data, tmp_path):
 
 
 def test_the_last_labels_are_measured_where_nothing_else_fits(data, tmp_path):
-    """Regions of 1,536 pixels: what is left in the end, 648, is more than a tenth of a query and pays for none."""
+    """Regions have 1,536 pixels: the last 648 are over a tenth of a query and pay for none."""
     budget = {"unit": "pixels", "start": 4000, "per_cycle": 4000, "amount": 11_400}
     run = create_run(
         configure(
@@ -398,7 +401,8 @@ def test_a_sweep_counts_measured_models_and_its_trials_share_those_of_their_star
     )
     sweep = load_sweep(str(tmp_path / "s.yaml"))
     facts = estimate(sweep, plan_trials(sweep), str(tmp_path / "sweep"))
-    # Three cycles of one step; two models of three steps at each of two budgets, of which the second trial shares the first.
+    # Three cycles of one step; two models of three steps at each of two budgets. The second trial
+    # shares the first budget.
     assert [row.steps for row in facts.plan] == [3 + 12, 2 + 6]
     assert [row.measured_steps for row in facts.plan] == [12, 6]
     assert "18 steps of the plan are those of measured models" in estimate_text(facts)
@@ -435,8 +439,12 @@ def test_trackers_hear_of_last_labels_that_are_measured_late(data, tmp_path, mon
     log = Log(monkeypatch)
     budget = {"unit": "pixels", "start": 4000, "per_cycle": 4000, "amount": 11_400}
     config = configure(
-        data, regions={"rows": 4, "columns": 2}, budget=budget, final={"budgets": [11_400]}, tracking={"tensorboard": True}
-    )  # fmt: skip
+        data,
+        regions={"rows": 4, "columns": 2},
+        budget=budget,
+        final={"budgets": [11_400]},
+        tracking={"tensorboard": True},
+    )
     run = create_run(config, str(tmp_path / "run"))
     run_loop(run)
     cycle = max(state_of(run).trained)
@@ -479,7 +487,7 @@ def test_a_final_training_that_was_stopped_goes_on_with_the_next_model(data, tmp
 
 
 def test_a_measured_model_that_diverges_is_no_reason_for_a_new_run(data, tmp_path):
-    """Where the recipe changes, the models of a cycle begin anew, so that no mean is one of two recipes."""
+    """If the recipe changes, the models of a cycle begin anew: no mean mixes two recipes."""
     values = {
         "final": {"budgets": [4, 12], "repeats": 2, "train": {}},
         "train": {"optimizer": "sgd"},
@@ -490,7 +498,10 @@ def test_a_measured_model_that_diverges_is_no_reason_for_a_new_run(data, tmp_pat
     assert state_of(run).repeats == {}
     with pytest.raises(
         DivergedError,
-        match=r"of the models to be measured, number 1 of 2, with a learning rate of 1e\+09.*final.train.learning_rate=1e\+08",
+        match=(
+            "of the models to be measured, number 1 of 2, with a learning rate of "
+            r"1e\+09.*final.train.learning_rate=1e\+08"
+        ),
     ):
         run_loop(run)
     change_settings(run, ["final.train.learning_rate=0.01"])

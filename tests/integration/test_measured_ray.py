@@ -1,4 +1,4 @@
-"""Measured models on Ray: the same for every host, and by the group of workers that trains the cycles."""
+"""Measured models on Ray: equal for every host, and trained by the workers of the cycles."""
 
 import pytest
 from test_measured import configure, events_of, state_of

@@ -80,7 +80,7 @@ class Board(Annotator):
 
 
 class Seconds(Unit):
-    """A region takes `look` seconds at most beside its clicks; in the end its clicks count twice."""
+    """A region takes at most `look` seconds in addition to its clicks, which count twice."""
 
     look: int = 4
     shows_late: ClassVar[bool] = True

@@ -1,4 +1,4 @@
-"""Region kinds of a user's own choose, label and report as built-in ones do, in the workers of Ray too."""
+"""A user's own region kinds choose, label and report as built-in ones, also in Ray's workers."""
 
 from typing import ClassVar
 

@@ -1,4 +1,4 @@
-"""A run whose start set and whose queries are chosen by rules of a user's own, to the end and back from its files."""
+"""A whole run whose start set and queries are chosen by a user's own rules."""
 
 from typing import ClassVar
 

@@ -181,7 +181,7 @@ def test_late_changed_and_second_answers_are_said_to_be_ignored(root):  # noqa: 
     assert "task-00003.mask.png: came after its query was closed" in said[-1]
 
 
-def test_a_query_without_a_mask_that_can_be_used_stops_the_run_until_they_are_mended(root):  # noqa: F811
+def test_a_query_without_a_usable_mask_stops_the_run_until_they_are_mended(root):  # noqa: F811
     folder = root / "data" / "trainannot"
     good = {path: path.read_bytes() for path in folder.iterdir()}
     run_dir = create_run(
@@ -192,7 +192,10 @@ def test_a_query_without_a_mask_that_can_be_used_stops_the_run_until_they_are_me
         Image.open(io.BytesIO(good[path])).resize((64, 48), 0).save(path)
     with pytest.raises(
         RayALError,
-        match=r"cycle 0: not one of the 4 queried regions has a mask that can be used; mend the masks.*48x64",
+        match=(
+            "cycle 0: not one of the 4 queried regions has a mask that can be used; mend the "
+            "masks.*48x64"
+        ),
     ):
         run_loop(run_dir)
     assert not state_of(run_dir).refused
@@ -202,7 +205,7 @@ def test_a_query_without_a_mask_that_can_be_used_stops_the_run_until_they_are_me
     assert verify(run_dir)["labelled_regions"] == 4
 
 
-def test_the_end_of_a_run_says_which_masks_were_refused_and_which_classes_have_no_label(root):  # noqa: F811
+def test_the_end_of_a_run_lists_refused_masks_and_classes_without_labels(root):  # noqa: F811
     folder = root / "data" / "trainannot"
     config = configure(root, model=TINY, budget={"start": 31, "per_cycle": 1, "amount": 31})
     run_dir = create_run(config, str(root / "run"))

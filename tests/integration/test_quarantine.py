@@ -205,7 +205,10 @@ def test_the_limit_holds_at_every_resume_and_both_remedies_work(root):
     for _ in range(3):
         with pytest.raises(
             RayALError,
-            match=rf"pool images cannot be .* `ray-al resume {run_dir} --set score\.max_quarantined=0\.[23]`",
+            match=(
+                rf"pool images cannot be .* `ray-al resume {run_dir} --set "
+                rf"score\.max_quarantined=0\.[23]`"
+            ),
         ):
             run_loop(run_dir)
     verify(run_dir)
@@ -239,7 +242,10 @@ def test_images_smaller_than_the_grid_are_said_as_what_they_are(root):
             Image.new("L", (128, 1)).save(root / "data" / folder / f"0000{number}.png")
     with pytest.raises(
         RayALError,
-        match="00001.png: the image of 1x128 pixels is smaller than the grid of 2x2 cells; lower regions.rows",
+        match=(
+            "00001.png: the image of 1x128 pixels is smaller than the grid of 2x2 cells; "
+            "lower regions.rows"
+        ),
     ):
         make(root)
     config = root / "c.yaml"
@@ -399,7 +405,7 @@ def test_journals_of_before_still_fold_and_verify(root):
 @pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["entropy", "random"])
 def test_what_breaks_is_left_out_alike_after_a_kill_at_every_event(root, strategy):
-    """Two labelled images break; a copy of the run as SIGKILL leaves it at each later event goes on to the same queries."""
+    """Two labelled images break; the run is killed at each later event and chooses the same."""
     run_dir = make(
         root, strategy={"score": strategy}, train={"steps": 2}, cluster={"keep_checkpoints": 9}
     )
@@ -452,7 +458,7 @@ def test_workers_on_ray_leave_out_the_same_images(cluster, root):
 @pytest.mark.slow
 @pytest.mark.parametrize(("train", "score"), [(0, 1), (1, 0)])
 def test_a_file_that_workers_cannot_read_ends_the_run_with_one_message(cluster, root, train, score):
-    """A link to itself is a file that no process can open, and no sure answer that there is none."""
+    """No process can open a link to itself, which does not prove that nothing is there."""
     run_dir = make(root)
     until_trained(run_dir)
     copy = on_ray(root, run_dir, "copy", train=train, score=score)

@@ -54,7 +54,7 @@ def configure(root, settings):
 
 
 def assert_holds(values, written):
-    """Each setting that was written has its value among `values`, which hold the others' defaults too."""
+    """Each setting in the file has its value among `values`, which also hold all defaults."""
     for key, value in written.items():
         if isinstance(value, dict):
             assert_holds(values[key], value)

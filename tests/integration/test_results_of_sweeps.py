@@ -1,4 +1,4 @@
-"""A sweep with an endpoint, its comparison, and the same from its committed results; without Ray."""
+"""A sweep with an endpoint, compared from its runs and from its committed results; no Ray."""
 
 import json
 import shutil

@@ -219,12 +219,15 @@ def test_people_label_in_two_parts(root):
 
 
 def test_an_image_is_paid_with_its_first_label(root):
-    """People answer a third of what they are asked; regions that cost nothing beside an unanswered one are no gift."""
+    """People answer a third; regions that cost nothing next to an unanswered one are no gift."""
     shutil.move(root / "data" / "trainannot", root / "truth")
     config = configure(
-        root, label={"annotator": {"kind": "files", "share": 0.3}}, regions={"rows": 3, "columns": 3}, strategy={"score": "random"},
+        root,
+        label={"annotator": {"kind": "files", "share": 0.3}},
+        regions={"rows": 3, "columns": 3},
+        strategy={"score": "random"},
         budget={"unit": "images", "start": 3, "per_cycle": 1, "amount": 4},
-    )  # fmt: skip
+    )
     run_dir = create_run(config, str(root / "run"))
     storage = Storage(run_dir)
     while (outcome := run_loop(run_dir)).kind == "waiting":
@@ -293,7 +296,7 @@ def test_verify_names_a_changed_file(root):
 
 
 def test_equals_own_protocol(root):
-    """Scored start, weights and optimizer kept, both losses, extra epochs at every half of the budget, the void filter."""
+    """A scored start, kept weights and optimizer, both losses, extra epochs, the void filter."""
     for path in (root / "data" / "trainannot").glob("0000[0-5].png"):
         mask = Image.open(path)
         mask.paste(255, (0, 0, 128, 48))

@@ -39,7 +39,11 @@ def linear(num_classes: int) -> nn.Module:
 CONFIG = f"""
 name: small
 model: {{name: "{__name__}:linear", weights: none}}
-data: {{dataset: camvid, root: data, class_names: [sky, ground, building, tree, car, sign], image_size: [32, 48]}}
+data:
+  dataset: camvid
+  root: data
+  class_names: [sky, ground, building, tree, car, sign]
+  image_size: [32, 48]
 regions: {{rows: 2, columns: 2}}
 train: {{steps: 1, batch_size: 2, workers: 0, threads: 1}}
 score: {{workers: 0, batch_size: 2, precision: fp32, threads: 1}}
@@ -52,7 +56,7 @@ cluster: {{host: process}}
 
 @pytest.fixture
 def waiting(tmp_path):
-    """A run that waits for labels; its data lie beside its configuration, their root is relative."""
+    """Make a run that waits for labels, with its data next to its configuration."""
     write_synthetic(str(tmp_path / "data"), num_images=6, seed=0)
     (tmp_path / "c.yaml").write_text(CONFIG)
     result = invoke("run", str(tmp_path / "c.yaml"), "--out", str(tmp_path / "run"))
@@ -244,7 +248,10 @@ def test_a_whole_run_reads_its_data_where_they_are_now(tmp_path, earlier, there)
 
 
 def make_earlier(run, table, prefix):
-    """The run as earlier versions wrote it: its first event holds no text of the configuration, its manifest whole places."""
+    """Rewrite the run as earlier versions wrote it.
+
+    Its first event holds no text of the configuration, and its manifest absolute places.
+    """
     for name in ("uri", "mask_uri"):
         whole = pa.array([prefix + place for place in table[name].to_pylist()])
         table = table.set_column(table.schema.get_field_index(name), name, whole)

@@ -1,4 +1,4 @@
-"""Whole runs of every family of strategies, region kinds, label kinds and start rules, in this process."""
+"""Whole runs in this process, with every family of strategies, region kinds and label kinds."""
 
 import json
 import re
@@ -306,7 +306,7 @@ def queries(run_dir):
 
 
 def run_killed(run_dir, monkeypatch, is_last):
-    """A run that ends before the event of which `is_last` is true is written, and goes on to its end."""
+    """Make a run that ends before the first event for which `is_last` is true, and resume it."""
     append = Journal.append
 
     def die(journal, kind, data):
@@ -405,7 +405,7 @@ def test_a_run_killed_after_any_event_chooses_the_same(root, finished, name, mon
 
 
 def test_a_query_compares_the_features_of_its_own_candidates(finished):
-    """Later queries of a cycle let regions move up that were no candidates when features were computed."""
+    """Later queries of a cycle let regions move up that were no candidates for features."""
     run_dir = finished("clicks_kcenter")
     storage, state = Storage(run_dir), state_of(run_dir)
     by_cycle = [query.cycle for query in state.queries if query.cycle >= 0]
@@ -424,7 +424,7 @@ def test_a_query_compares_the_features_of_its_own_candidates(finished):
 
 
 def test_images_that_break_change_nothing_of_what_lazy_scoring_picked(tmp_path, monkeypatch):
-    """When the rest is scored, no image is scored twice. 30 % of 17 images are 6, of 16 images 5."""
+    """Scoring the rest scores no image twice. 30 % of 17 images are 6, of 16 images 5."""
     write_synthetic(str(tmp_path / "data"), num_images=17, seed=0)
     lazy = {"score": "entropy", "lazy": {"share": 0.3, "check": 0.5, "min_recall": 1}}
     changes = {

@@ -16,7 +16,10 @@ from ray_al.train.trainer import LocalTrainer, open_trainer
 
 
 class Dying(nn.Module):
-    """Ends its process in training step `after`, unless `marker` says that it has done so before (None: always)."""
+    """End its process in training step `after`, unless `marker` says that it has done so before.
+
+    Without a marker it always does.
+    """
 
     def __init__(self, num_classes: int, after: int, marker: str | None) -> None:
         super().__init__()
@@ -131,7 +134,10 @@ def test_a_group_that_finds_no_room_is_told_of_and_given_up(cluster, tmp_path):
     start = time.monotonic()
     with pytest.raises(
         ClusterError,
-        match=r"no group of training workers \(train.workers=1\) started within cluster.start_timeout_s=15",
+        match=(
+            r"no group of training workers \(train.workers=1\) started within "
+            "cluster.start_timeout_s=15"
+        ),
     ):
         train(config, tmp_path, waiting=told.append)
     assert time.monotonic() - start < 60
@@ -176,7 +182,7 @@ def test_a_stop_ends_training_between_two_steps(cluster, tmp_path):
 
 @pytest.mark.slow
 def test_two_workers_evaluate_each_image_once_and_train_within_rounding(cluster, tmp_path):
-    """Without batch normalisation, of which each worker has its own, losses differ by the order of sums alone."""
+    """Losses differ by the order of sums only; there is no batch normalisation per worker."""
     (two,) = train(with_model(make_config(workers=2, steps=4), f"{__name__}:plain"), tmp_path / "a")
     (one,) = train(with_model(make_config(workers=0, steps=4), f"{__name__}:plain"), tmp_path / "b")
     assert [loss for _, loss in two.losses] == pytest.approx(

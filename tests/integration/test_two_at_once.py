@@ -1,4 +1,7 @@
-"""Two processes at one run, sweep or comparison: one goes on, the other is refused and touches nothing; what events name stays."""
+"""Two processes with one run, sweep or comparison: one continues, the other is refused.
+
+The second one touches nothing, and files that events name stay.
+"""
 
 import json
 import os
@@ -175,9 +178,17 @@ def labelled(data, tmp_path, monkeypatch):
             if "then" in weights:
                 raise weights["then"]
             return TrainResult(
-                cycle=plan.cycle, attempt=plan.attempt, files={"model.pt": ref}, metrics={"val": metrics}, num_steps=1, losses=(),
-                class_pixels=(), train_seconds=1.0, evaluate_seconds=1.0, num_images=1,
-            )  # fmt: skip
+                cycle=plan.cycle,
+                attempt=plan.attempt,
+                files={"model.pt": ref},
+                metrics={"val": metrics},
+                num_steps=1,
+                losses=(),
+                class_pixels=(),
+                train_seconds=1.0,
+                evaluate_seconds=1.0,
+                num_images=1,
+            )
 
         def close(self):
             pass
@@ -232,7 +243,10 @@ def test_two_final_trainings_at_once(labelled):
     assert "share_of_full_score" not in train_final(out)
 
 
-SWEEP = "{{name: s, run: {{data: {{root: {data}}}, budget: {{start: 4, per_cycle: 4, amount: 8}}}}, space: {{strategy.score: [{score}]}}, seeds: [0]}}"
+SWEEP = (
+    "{{name: s, run: {{data: {{root: {data}}}, budget: {{start: 4, per_cycle: 4, amount: 8}}}}, "
+    "space: {{strategy.score: [{score}]}}, seeds: [0]}}"
+)
 
 
 def test_of_two_sweeps_in_one_directory_one_is_made_and_one_carried_on(data, tmp_path, monkeypatch):

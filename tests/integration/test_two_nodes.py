@@ -1,4 +1,7 @@
-"""Training on two nodes of one machine. A file of its own: the cluster must be this process's only one."""
+"""Training on two nodes of one machine.
+
+A file of its own: the cluster must be this process's only one.
+"""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Settings of a model that cannot work: each is refused before anything is written, in one line that says what to do."""
+"""Settings of a model that cannot work are refused before anything is written, in one line."""
 
 import pytest
 import torch

@@ -18,7 +18,10 @@ from ray_al.sweep.config import load_sweep
 from ray_al.sweep.settings import make_config
 from ray_al.sweep.trials import Trial
 
-SMALL = "name: small\ndata: {dataset: synthetic, num_images: 4, image_size: [32, 48]}\nbudget: {start: 2, per_cycle: 2, amount: 4}\n"
+SMALL = (
+    "name: small\ndata: {dataset: synthetic, num_images: 4, image_size: [32, 48]}\n"
+    "budget: {start: 2, per_cycle: 2, amount: 4}\n"
+)
 
 
 def invoke(*arguments):
@@ -160,7 +163,8 @@ def test_keys_that_are_there():
 def test_a_sweep_shares_nothing_between_its_trials(tmp_path):
     path = tmp_path / "s.yaml"
     path.write_text(
-        "run: {train: &recipe {steps: 30, batch_size: 8}, final: *recipe}\nspace: {train.steps: [5, 6], train.momentum: [0.5]}\n"
+        "run: {train: &recipe {steps: 30, batch_size: 8}, final: *recipe}\n"
+        "space: {train.steps: [5, 6], train.momentum: [0.5]}\n"
         "reference: {train.steps: 7}\n"
     )
     sweep = load_sweep(str(path), ["train.batch_size=4"])

@@ -54,10 +54,19 @@ class Weed:
         )
         options = [f"-{name}={port}" for name, port in zip(names, self.ports, strict=True)]
         fixed = [
-            f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3", f"-s3.config={folder / 's3.json'}", "-s3.iam=false",
-            "-s3.autoCreateBucket=false", "-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false", "-master.volumeSizeLimitMB=256",
+            f"-dir={folder}",
+            "-ip=127.0.0.1",
+            "-ip.bind=127.0.0.1",
+            "-s3",
+            f"-s3.config={folder / 's3.json'}",
+            "-s3.iam=false",
+            "-s3.autoCreateBucket=false",
+            "-s3.port.iceberg=0",
+            "-s3.port.lance=0",
+            "-master.telemetry=false",
+            "-master.volumeSizeLimitMB=256",
             "-volume.max=20",
-        ]  # fmt: skip
+        ]
         env = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         self.log = (folder / "weed.log").open("wb")
         self.process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Servers on loopback: an object store in memory that can misbehave, and a proxy that spoils the answers of a real one."""
+"""Servers on loopback: a misbehaving object store, and a proxy that spoils a real one's answers."""
 
 import http.client
 import re
@@ -13,12 +13,18 @@ import pytest
 
 Answer = tuple[int, bytes]
 Fault = Callable[[str, str], str]
-"""(method, path) -> what to do with a request: "" serves it, "503" answers so instead, "apply 500" serves it and then answers so, "apply close"
-serves it and closes the connection."""
+"""(method, path) -> the handling of a request.
+
+"" serves it, "503" answers so instead, "apply 500" serves it and then answers so, "apply close"
+serves it and closes the connection.
+"""
 
 
 def error_xml(code: str) -> bytes:
-    return f"<?xml version='1.0' encoding='UTF-8'?><Error><Code>{code}</Code><Message>told to answer {code}</Message></Error>".encode()
+    return (
+        f"<?xml version='1.0' encoding='UTF-8'?><Error><Code>{code}</Code>"
+        f"<Message>told to answer {code}</Message></Error>"
+    ).encode()
 
 
 CODES = {
@@ -150,7 +156,9 @@ class FakeStore(_Server):
         )
         files = [key for key in keys if not (delimiter and "/" in key.removeprefix(prefix))]
         entries = "".join(
-            f"<Contents><Key>{escape(key)}</Key><Size>{len(self.objects[f'{bucket}/{key}'])}</Size><LastModified>2026-01-01T00:00:00Z</LastModified>"
+            f"<Contents><Key>{escape(key)}</Key>"
+            f"<Size>{len(self.objects[f'{bucket}/{key}'])}</Size>"
+            "<LastModified>2026-01-01T00:00:00Z</LastModified>"
             '<ETag>"x"</ETag><StorageClass>STANDARD</StorageClass></Contents>'
             for key in files
         )
@@ -159,7 +167,10 @@ class FakeStore(_Server):
             for folder in folders
         )
         count = len(files) + len(folders)
-        return f"<ListBucketResult><KeyCount>{count}</KeyCount><IsTruncated>false</IsTruncated>{entries}</ListBucketResult>".encode()
+        return (
+            f"<ListBucketResult><KeyCount>{count}</KeyCount><IsTruncated>false</IsTruncated>"
+            f"{entries}</ListBucketResult>"
+        ).encode()
 
 
 class Proxy(_Server):
@@ -231,9 +242,13 @@ def lead_to(
     """Have s3fs talk to `url`."""
     s3fs = pytest.importorskip("s3fs", reason="s3fs is not installed: pip install 'ray_al[s3]'")
     values = {
-        "AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret, "AWS_ENDPOINT_URL": url, "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true", "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
-    }  # fmt: skip
+        "AWS_ACCESS_KEY_ID": key,
+        "AWS_SECRET_ACCESS_KEY": secret,
+        "AWS_ENDPOINT_URL": url,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
+    }
     for name, value in values.items():
         monkeypatch.setenv(name, value)
     s3fs.S3FileSystem.clear_instance_cache()

@@ -12,9 +12,17 @@ from ray_al.ledger import Journal
 RUN = "s3://bucket/runs/a"
 REF = FileRef.of("config.yaml", b"x").as_dict()
 CREATED = {
-    "name": "t", "manifest": REF, "config": REF, "num_images": 2, "num_regions": 8, "num_pixels": 800, "unit": "regions", "amount": 4,
-    "class_names": ["a"], "colors": [[0, 0, 0]],
-}  # fmt: skip
+    "name": "t",
+    "manifest": REF,
+    "config": REF,
+    "num_images": 2,
+    "num_regions": 8,
+    "num_pixels": 800,
+    "unit": "regions",
+    "amount": 4,
+    "class_names": ["a"],
+    "colors": [[0, 0, 0]],
+}
 
 
 def test_a_refusal_that_does_not_name_the_condition_is_a_refusal(fake):

@@ -98,7 +98,7 @@ def answer_all(run_dir, truth):
 
 
 def carry_on(run_dir, truth, kill=lambda kind: False):
-    """Run to the end, with people who answer; whoever is killed goes as SIGKILL takes it, before the event but after its bulk files."""
+    """Run to the end with people who answer, and with SIGKILL between bulk files and event."""
     append, met = Journal.append, []
 
     def die(journal, kind, data):
@@ -251,7 +251,7 @@ def test_two_writers_at_once_have_one_winner(weed):
 
 
 def test_storms_of_503_are_weathered(folder, weed, monkeypatch):
-    """A tenth of the writes and some reads are refused for a moment; runs and their data lie on the store."""
+    """A tenth of the writes and some reads are refused for a moment; all data are on the store."""
     for path in (folder / "data").rglob("*.png"):
         Storage("s3://bucket/data").replace(
             str(path.relative_to(folder / "data")), path.read_bytes()
@@ -322,18 +322,18 @@ def test_what_is_wrong_with_a_store_is_said_before_anything_is_written(
     lead_to(url or weed.url, monkeypatch, key=key, secret=secret)
     with pytest.raises(ConfigError, match=f"{place}: .*{words}"):
         create_run(configure(folder, {}), place)
-    (row,) = [row for row in diagnose(place) if row["check"] == f"storage {place}"]
-    assert not row["ok"]
-    assert words in row["found"]
+    (row,) = [row for row in diagnose(place) if row.check == f"storage {place}"]
+    assert not row.ok
+    assert words in row.found
     lead_to(weed.url, monkeypatch)
     assert not Storage("s3://bucket/runs/x").exists()
 
 
 def test_the_doctor_calls_the_store_good(weed):
     (row,) = [
-        row for row in diagnose("s3://bucket/runs") if row["check"] == "storage s3://bucket/runs"
+        row for row in diagnose("s3://bucket/runs") if row.check == "storage s3://bucket/runs"
     ]
-    assert row["ok"], row
+    assert row.ok, row
 
 
 def test_a_command_that_is_killed_is_resumed(folder, weed):

@@ -28,7 +28,9 @@ def made_up(
     gap=0.1,
     **changes,
 ):
-    """A finished run over 2,500 regions of 400 pixels; its models were measured at all budgets but the first one.
+    """Return a finished run over 2,500 regions of 400 pixels.
+
+    Its models were measured at all budgets but the first one.
 
     Args:
         budgets: regions labelled after each cycle.
@@ -102,7 +104,7 @@ def made_up(
 
 
 def made_up_group(label, curve, budgets, *, seeds=range(10), spread=0.0, **changes):
-    """Runs whose scores are `curve` of the budget and a shift of each seed's own, drawn with `spread`."""
+    """Return runs with scores `curve` plus a shift for each seed, drawn with `spread`."""
     shifts = (
         np.random.default_rng(7).normal(0, spread, (len(seeds), len(budgets)))
         if spread

@@ -1,4 +1,7 @@
-"""`strategy.feature_layer: backbone_maps`: the two coarsest maps as features, frozen or not, of composed and torchvision networks."""
+"""`strategy.feature_layer: backbone_maps`: the two coarsest maps of a backbone as features.
+
+The networks are frozen or not, composed or torchvision's.
+"""
 
 import io
 from typing import Literal
@@ -126,7 +129,10 @@ def test_another_packages_network_has_no_known_backbone():
     )
     with pytest.raises(
         ConfigError,
-        match="'backbone_maps': the backbone of this model is not known; name a layer of it, such as .*conv",
+        match=(
+            "'backbone_maps': the backbone of this model is not known; name a layer of it, "
+            "such as .*conv"
+        ),
     ):
         feature_layer(network, "backbone_maps")
 

@@ -1,4 +1,4 @@
-"""Backbones and heads by name: their maps, their weights from files of other packages, and what is refused."""
+"""Backbones and heads by name: their maps, their weights from foreign files, and refusals."""
 
 from collections.abc import Callable
 
@@ -122,12 +122,18 @@ def test_wrong_names_and_layers_are_refused_with_near_ones():
         build_model(composed(name="mobilenetv2"), 3)
     with pytest.raises(
         ConfigError,
-        match=r"model.backbone.layers 'feature.3': mobilenet_v2 has no such layer; .*such as features.3",
+        match=(
+            "model.backbone.layers 'feature.3': mobilenet_v2 has no such layer; .*such as "
+            "features.3"
+        ),
     ):
         build_model(composed(layers=["feature.3"]), 3)
     with pytest.raises(
         ConfigError,
-        match=r"model.backbone.layers: alexnet has no layers that could be found; name some of features, ",
+        match=(
+            "model.backbone.layers: alexnet has no layers that could be found; name some of "
+            "features, "
+        ),
     ):
         build_model(composed(name="alexnet"), 3)
     with pytest.raises(ConfigError, match="kind 'torchvison': unknown; did you mean 'torchvision'"):
@@ -209,9 +215,17 @@ def test_weights_that_do_not_fit_are_refused_with_the_first_misfit(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("head", "side"), [({"kind": "fpn"}, 16), ({"kind": "fpn", "width": 8}, 16), ({"kind": "lraspp"}, 8), ({"kind": "lraspp", "maps": [0, 2]}, 16)]
-    + [({"kind": "linear"}, 16), ({"kind": "linear", "maps": [2]}, 4), ({"kind": "linear", "maps": [1, 2], "dropout": 0.5}, 8)],
-)  # fmt: skip
+    ("head", "side"),
+    [
+        ({"kind": "fpn"}, 16),
+        ({"kind": "fpn", "width": 8}, 16),
+        ({"kind": "lraspp"}, 8),
+        ({"kind": "lraspp", "maps": [0, 2]}, 16),
+        ({"kind": "linear"}, 16),
+        ({"kind": "linear", "maps": [2]}, 4),
+        ({"kind": "linear", "maps": [1, 2], "dropout": 0.5}, 8),
+    ],
+)
 def test_heads_give_logits_and_can_be_traced(head, side):
     settings = HEADS.parse(head)
     module = settings.build([4, 6, 8], 5).eval()
@@ -259,7 +273,8 @@ def test_what_ones_own_backbone_and_head_give_is_checked():
     for model, words in (
         (
             composed(odd),
-            r"model.backbone: it gives a list \[\(1, 3, 64, 64\)\]; its forward must return a tuple",
+            r"model.backbone: it gives a list \[\(1, 3, 64, 64\)\]; its forward must "
+            "return a tuple",
         ),
         (composed(odd, gives="one number"), "must return a tuple of maps"),
         (
@@ -288,12 +303,17 @@ def test_what_ones_own_backbone_and_head_give_is_checked():
 def test_settings_of_another_kind_are_refused():
     with pytest.raises(
         ConfigError,
-        match=r"unknown key 'model.head.width' .*of kind 'fpn' or 'lraspp', and this one is 'linear': leave it out",
+        match=(
+            "unknown key 'model.head.width' .*of kind 'fpn' or 'lraspp', and this one is "
+            "'linear': leave it out"
+        ),
     ):
         composed(head={"kind": "linear", "width": 32})
     with pytest.raises(
         ConfigError,
-        match=r"unknown key 'model.backbone.layers' .*of kind 'torchvision', and this one is 'timm'",
+        match=(
+            "unknown key 'model.backbone.layers' .*of kind 'torchvision', and this one is 'timm'"
+        ),
     ):
         composed("timm", layers=["a"])
     with pytest.raises(
@@ -370,7 +390,10 @@ def test_transformers_take_every_size_that_their_patches_divide():
         ] == [(1, 24, 3, 5)] * 2
     with pytest.raises(
         ConfigError,
-        match=r"an image of 60x80 pixels \(data.image_size\) does not pass through it: .*patch size",
+        match=(
+            r"an image of 60x80 pixels \(data.image_size\) does not pass through it: .*patch "
+            "size"
+        ),
     ):
         check_model(model, 3, (60, 80))
     first = build_model(model.model_copy(update={"frozen": 1}), 3)

@@ -338,7 +338,7 @@ def test_a_share_for_the_classes_fills_the_query(case):
 
 @pytest.mark.parametrize("name", ["kcenter", "kmeans"])
 def test_one_far_row_does_not_hide_the_others(name):
-    """Distances count as 0 by the size of what they are differences of: a far first row must not be the origin."""
+    """Distances count as 0 relative to their operands: a far first row must not be the origin."""
     features = np.concatenate(
         [np.full((1, 5), 3000.0), 20 * np.eye(5).repeat(12, axis=0)]
     ) + 0.01 * rng().normal(size=(61, 5))

@@ -1,4 +1,4 @@
-"""Networks of a backbone and a head: what is frozen, what a checkpoint holds, and what the head alone can do."""
+"""Networks of a backbone and a head: frozen parts, checkpoints, and the head on its own."""
 
 import pytest
 import torch

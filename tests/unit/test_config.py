@@ -270,7 +270,8 @@ def test_a_place_is_relative_to_the_folder_of_its_file(path, folder, expected):
 
 def test_places_of_weights_and_features_are_relative_to_the_file(tmp_path):
     (tmp_path / "c.yaml").write_text(
-        "model: {kind: composed, backbone: {kind: torchvision}, weights: w.pth}\nfeatures: {store: {kind: files, root: kept}}\n"
+        "model: {kind: composed, backbone: {kind: torchvision}, weights: w.pth}\n"
+        "features: {store: {kind: files, root: kept}}\n"
     )
     config = load_config(str(tmp_path / "c.yaml"))
     assert config.model.weights == str(tmp_path / "w.pth")

@@ -1,4 +1,4 @@
-"""Every setting with odd values: it is refused in one line, or is the same after it was written and read back."""
+"""Settings with odd values are refused in one line, or are equal after writing and reading."""
 
 import itertools
 

@@ -87,7 +87,7 @@ def curve(factor):
 
 
 def pool():
-    """Cells need a fourth of the regions of whole images' labels, chosen ones half of that; seeds differ a little."""
+    """Cells need a fourth of the regions of whole images' labels, chosen cells half of that."""
     budgets = [25, 50, 100, 200, 400, 800, 1600]
     images = made_up_group(
         "random images", curve(1), budgets, kind="image", clicks=20, full=FULL, spread=0.004

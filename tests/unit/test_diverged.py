@@ -1,4 +1,4 @@
-"""A model that diverged is found where its losses, weights and outputs arise, whatever scores it."""
+"""A diverged model is found where losses, weights and outputs arise, whatever scores it."""
 
 import json
 from types import SimpleNamespace

@@ -174,9 +174,9 @@ def test_nested_places_are_both_served(lraspp):
         "classifier.cbr.0",
     ]
     model.load_state_dict(lraspp.state_dict())
-    assert (
-        description
-        == "dropout added behind classifier.cbr (p = 0.5); dropout added behind classifier.cbr.0 (p = 0.5)"
+    assert description == (
+        "dropout added behind classifier.cbr (p = 0.5); dropout added behind "
+        "classifier.cbr.0 (p = 0.5)"
     )
 
 

@@ -1,4 +1,4 @@
-"""The tasks of the stage that fills a store: short journals of large pools, work for every worker."""
+"""The tasks that fill a store of features: short journals, and work for every worker."""
 
 from types import SimpleNamespace
 

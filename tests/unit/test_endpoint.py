@@ -57,8 +57,13 @@ def test_what_is_compared_is_run_first(tmp_path):
     values = {"space": {"strategy.score": ["margin", "entropy"]}, "seeds": [10, 11]}
     trials = plan_trials(load_sweep(write(tmp_path, ENDPOINT, **values)))
     assert [(trial.group, trial.seed) for trial in trials] == [
-        ("random-topk", 10), ("entropy", 10), ("random-topk", 11), ("entropy", 11), ("margin", 10), ("margin", 11)
-    ]  # fmt: skip
+        ("random-topk", 10),
+        ("entropy", 10),
+        ("random-topk", 11),
+        ("entropy", 11),
+        ("margin", 10),
+        ("margin", 11),
+    ]
     assert [trial.index for trial in trials] == [0, 2, 0, 2, 1, 1]
     unnamed = plan_trials(load_sweep(write(tmp_path, None, **values)))
     assert [(trial.group, trial.seed) for trial in unnamed][:3] == [

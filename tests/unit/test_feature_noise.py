@@ -1,4 +1,4 @@
-"""Passes that differ in the maps which enter a head: what they change, and that nothing else does."""
+"""Passes that differ in the maps which enter a head: they change these maps and nothing else."""
 
 import copy
 
@@ -180,6 +180,9 @@ def test_a_network_whose_backbone_is_not_known_is_refused(kind):
     config = make_config(passes={"kind": kind})
     with pytest.raises(
         ConfigError,
-        match=rf"strategy.passes.kind='{kind}': the backbone of this model is not known; use dropout",
+        match=(
+            rf"strategy.passes.kind='{kind}': the backbone of this model is not known; use "
+            "dropout"
+        ),
     ):
         check_strategy(config, 3)

@@ -158,7 +158,10 @@ def test_layers_that_cannot_be_used_are_refused():
     model = build("Foreign")
     with pytest.raises(
         ConfigError,
-        match="strategy.feature_layer: none is known for .*; name one of it, such as conv, norm, act, head",
+        match=(
+            "strategy.feature_layer: none is known for .*; name one of it, such as conv, "
+            "norm, act, head"
+        ),
     ):
         feature_layer(model, None)
     with pytest.raises(

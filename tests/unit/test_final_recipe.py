@@ -189,7 +189,11 @@ CONFIG = parse_config({"final": {"budgets": ["2 %", "7 %", "12 %"]}}, source="te
 
 
 def at(cycle, costs, **changes):
-    """A run of 12 of 100 regions whose labels cost `costs` after each cycle, with cycle `cycle` just trained."""
+    """Return a run of 12 of 100 regions that has just trained `cycle`.
+
+    Args:
+        costs: the cost of all labels after each cycle.
+    """
     trained = {number: cycle_trained(number, cost=cost) for number, cost in enumerate(costs)}
     queries = (Query(cycle=cycle - 1, file=REF, num_regions=2, cost=2, closed=True),)
     return State(

@@ -1,4 +1,4 @@
-"""What the driver does in a cycle does not grow with the number of cycles before it, nor with the pool where that can be helped."""
+"""The driver's work per cycle does not grow with earlier cycles, nor needlessly with the pool."""
 
 from types import SimpleNamespace
 
@@ -45,7 +45,10 @@ def test_old_checkpoints_are_removed_once():
 
 
 def test_a_query_asks_for_its_own_size_whatever_the_size_of_the_pool():
-    """Of regions of many sizes and a few images that hold all the best of them: passes and rows grow with the query, not with the pool."""
+    """Passes and rows grow with the query, not with the pool.
+
+    Regions have many sizes, and a few images hold all the best of them.
+    """
     random = np.random.default_rng(0)
     asked = {}
     for num_images in (200, 2_000):

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: one line and exit code 130, whatever a command does, and nothing half made."""
+"""Ctrl-C and SIGTERM: one line, exit code 130, and nothing half made, for every command."""
 
 import os
 import signal
@@ -36,7 +36,8 @@ LONG = {
     "doctor": (["doctor"], "ray_al.doctor.diagnose"),
 }
 CONFIG = (
-    "{data: {dataset: synthetic, num_images: 4, root: data}, budget: {start: 2, per_cycle: 2, amount: 4}, cluster: {host: process}, "
+    "{data: {dataset: synthetic, num_images: 4, root: data}, "
+    "budget: {start: 2, per_cycle: 2, amount: 4}, cluster: {host: process}, "
     "score: {workers: 0}}"
 )
 
@@ -130,7 +131,8 @@ def test_whoever_looks_on_stops_nobody(monkeypatch):
 @pytest.mark.parametrize("send", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 def test_a_signal_while_a_run_is_made_leaves_nothing(send, tmp_path):
     (tmp_path / "c.yaml").write_text(
-        "{data: {dataset: synthetic, num_images: 400, root: data}, budget: {start: 2, per_cycle: 2, amount: 4}}"
+        "{data: {dataset: synthetic, num_images: 400, root: data}, "
+        "budget: {start: 2, per_cycle: 2, amount: 4}}"
     )
     command = [sys.executable, "-m", "ray_al.cli", "run", "c.yaml", "--out", "runs/x"]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -37,7 +37,7 @@ def test_every_sweep_file_gives_settings(path):
 
 @pytest.mark.parametrize("path", SAVED, ids=lambda path: path.stem)
 def test_every_sweep_for_labels_saved_measures_all_at_the_same_budgets(path):
-    """... at some of those at which random is measured, and shares its starts, and its features with the pool's other sweeps."""
+    """These budgets are some of those of random, and starts and features are shared."""
     sweep = load_sweep(str(path))
     assert sweep.name == path.stem
     configs = [make_config(sweep, setting, 10, "one") for setting in fixed_settings(sweep)]

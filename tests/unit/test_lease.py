@@ -1,4 +1,4 @@
-"""Who holds a run: one living process at a time, whatever happens to its storage and to the clock."""
+"""At most one living process holds a run, whatever happens to its storage and to the clock."""
 
 import json
 import re
@@ -163,7 +163,7 @@ def test_whoever_is_patient_gets_it_after_the_holder(storage, fast):
 
 
 def test_a_lease_that_is_given_back_just_then_is_free(storage, fast, monkeypatch):
-    """Between the write that finds the name taken and the look at who holds it; nobody waits for a heartbeat then."""
+    """It is given back before the look at its holder; nobody waits for a heartbeat then."""
     create, others = storage.create, [b"{}"]
 
     def taken_once(name, data):

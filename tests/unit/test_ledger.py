@@ -11,8 +11,15 @@ from ray_al.ledger.records import Refusal
 
 FILE = {"path": "f", "size": 1, "sha256": "0"}
 CREATED = {
-    "name": "t", "manifest": FILE, "config": FILE, "num_images": 2, "num_regions": 8, "num_pixels": 800, "unit": "regions", "amount": 4,
-}  # fmt: skip
+    "name": "t",
+    "manifest": FILE,
+    "config": FILE,
+    "num_images": 2,
+    "num_regions": 8,
+    "num_pixels": 800,
+    "unit": "regions",
+    "amount": 4,
+}
 REF = FileRef.of("cycles/0000/start.parquet", b"x").as_dict()
 
 
@@ -29,9 +36,15 @@ def selected(cycle: int, cost: int) -> dict:
 
 def received(cycle: int, cost: int, refused: list | None = None) -> dict:
     return {
-        "cycle": cycle, "part": REF if cost else None, "num_regions": cost, "num_pixels": cost * 100, "cost": cost,
-        "refused": refused or [], "seconds": 1.0, "term": 1,
-    }  # fmt: skip
+        "cycle": cycle,
+        "part": REF if cost else None,
+        "num_regions": cost,
+        "num_pixels": cost * 100,
+        "cost": cost,
+        "refused": refused or [],
+        "seconds": 1.0,
+        "term": 1,
+    }
 
 
 def test_events_come_back_in_order(tmp_path):

@@ -43,7 +43,10 @@ def make_config(**train) -> RunConfig:
 
 
 def make_run(root: str, config: RunConfig) -> list[FileRef]:
-    """A run directory with a manifest and two label parts, the left halves of images 0 to 3 and the right half of 0."""
+    """Make a run directory with a manifest and two label parts.
+
+    They label the left halves of images 0 to 3 and the right half of image 0.
+    """
     dataset, storage = open_dataset(config.data), Storage(root)
     rows, labels = [], []
     for index, file in enumerate(dataset.splits["train"]):

@@ -1,4 +1,4 @@
-"""Making a directory is exclusive: of several processes one alone does, and what fails or is interrupted leaves nothing."""
+"""Making a directory is exclusive, and a failure or an interruption leaves nothing behind."""
 
 import json
 import os
@@ -94,7 +94,10 @@ def test_the_rest_of_a_killed_maker_is_named_as_such(storage):
     storage.create(CLAIM, json.dumps(dead).encode())
     with pytest.raises(
         ConfigError,
-        match="it is the rest of a thing that was ended while it was made.*: delete it and start again",
+        match=(
+            "it is the rest of a thing that was ended while it was made.*: delete it and "
+            "start again"
+        ),
     ):
         check_new(storage, "new", KIND)
     storage.replace(CLAIM, json.dumps({**dead, "machine": "another"}).encode())
@@ -136,7 +139,7 @@ def test_of_twenty_threads_one_makes_the_run(tmp_path):
 
 
 def begin_and_die(out, steps):
-    """Make a run in a process that is killed at its `steps`-th call of those that write, sync and name files."""
+    """Make a run in a process that is killed at its `steps`-th call that changes a file."""
     pid = os.fork()
     if pid:
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
@@ -202,7 +205,7 @@ def test_commands_say_what_a_directory_without_a_first_event_is(tmp_path, comman
 
 
 class Vanishing(Storage):
-    """A directory whose claim another process gives up each time after a look at whether it is there."""
+    """Another process gives up its claim each time after the look whether it is there."""
 
     def exists(self, name=""):
         there = super().exists(name)

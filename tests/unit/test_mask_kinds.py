@@ -1,4 +1,4 @@
-"""Masks of every kind that tools write: ids that are certain, or a refusal whose remedy is right."""
+"""Masks as tools write them: certain ids, or a refusal whose remedy is right."""
 
 import io
 
@@ -64,13 +64,25 @@ def with_alpha(values, alpha):
 RIGHT = {
     "2-bit grey PNG": (png(2, 0, packed_rows(IDS, 2)), PLAIN, IDS),
     "4-bit grey PNG": (png(4, 0, packed_rows(IDS, 4)), PLAIN, IDS),
-    "4-bit indexed PNG": (png(4, 3, packed_rows(IDS, 4), chunk(b"PLTE", bytes(range(48)))), PLAIN, IDS),
+    "4-bit indexed PNG": (
+        png(4, 3, packed_rows(IDS, 4), chunk(b"PLTE", bytes(range(48)))),
+        PLAIN,
+        IDS,
+    ),
     "1-bit PNG": (png(1, 0, packed_rows(IDS.clip(0, 1), 1)), PLAIN, IDS.clip(0, 1)),
     "16-bit PNG": (saved(Image.fromarray(IDS.astype(np.uint16)), "PNG"), PLAIN, IDS),
     "32-bit TIFF": (tiff([IDS.astype(np.uint32)]), PLAIN, IDS),
     "grey and opaque alpha": (saved(with_alpha(IDS, 255), "PNG"), PLAIN, IDS),
-    "three equal channels": (saved(Image.fromarray(np.repeat(IDS[..., None], 3, 2)), "PNG"), PLAIN, IDS),
-    "three equal channels and opaque alpha": (saved(with_alpha(np.repeat(IDS[..., None], 3, 2), 255), "PNG"), PLAIN, IDS),
+    "three equal channels": (
+        saved(Image.fromarray(np.repeat(IDS[..., None], 3, 2)), "PNG"),
+        PLAIN,
+        IDS,
+    ),
+    "three equal channels and opaque alpha": (
+        saved(with_alpha(np.repeat(IDS[..., None], 3, 2), 255), "PNG"),
+        PLAIN,
+        IDS,
+    ),
     "an index called transparent": (saved(indexed(IDS, COLORS), "PNG", transparency=0), PLAIN, IDS),
     "Fortran's order": (npy(np.asfortranarray(IDS.astype(np.int64))), PLAIN, IDS),
     "big-endian numbers": (npy(IDS.astype(">i4")), PLAIN, IDS),
@@ -80,22 +92,37 @@ RIGHT = {
     "colours by a palette": (saved(indexed(BIG, COLORS), "PNG"), PAINT, BIG),
     "colours and opaque alpha": (saved(with_alpha(PAINTED, 255), "PNG"), PAINT, BIG),
     "grey levels as colours": (
-        saved(Image.fromarray(IDS * 100), "PNG"), MaskDecoder(num_classes=3, encoding="colors", colors=((0,) * 3, (100,) * 3, (200,) * 3)), IDS,
+        saved(Image.fromarray(IDS * 100), "PNG"),
+        MaskDecoder(num_classes=3, encoding="colors", colors=((0,) * 3, (100,) * 3, (200,) * 3)),
+        IDS,
     ),
     "white of one bit as a colour": (
-        png(1, 0, packed_rows(IDS.clip(0, 1), 1)), MaskDecoder(num_classes=2, encoding="colors", colors=((0,) * 3, (255,) * 3)), IDS.clip(0, 1),
+        png(1, 0, packed_rows(IDS.clip(0, 1), 1)),
+        MaskDecoder(num_classes=2, encoding="colors", colors=((0,) * 3, (255,) * 3)),
+        IDS.clip(0, 1),
     ),
     "a class that is ignored": (
-        saved(Image.fromarray(IDS), "PNG"), MaskDecoder(num_classes=2, ignore_ids=(0,), id_map={1: 0, 2: 1}), np.where(IDS, IDS - 1, 255),
+        saved(Image.fromarray(IDS), "PNG"),
+        MaskDecoder(num_classes=2, ignore_ids=(0,), id_map={1: 0, 2: 1}),
+        np.where(IDS, IDS - 1, 255),
     ),
     "a colour that is ignored": (
         saved(Image.fromarray(PAINTED), "PNG"),
-        MaskDecoder(num_classes=2, encoding="colors", colors=COLORS, ignore_ids=(1,), id_map={0: 0, 2: 1}),
+        MaskDecoder(
+            num_classes=2, encoding="colors", colors=COLORS, ignore_ids=(1,), id_map={0: 0, 2: 1}
+        ),
         np.array([0, 255, 1])[BIG],
     ),
     "JPEG in colours": (saved(Image.fromarray(PAINTED), "JPEG", quality=90), NEAREST, BIG),
-    "smooth borders": (saved(Image.fromarray(PAINTED).resize((192, 64), Image.Resampling.BICUBIC).resize((96, 32)), "PNG"), NEAREST, BIG),
-}  # fmt: skip
+    "smooth borders": (
+        saved(
+            Image.fromarray(PAINTED).resize((192, 64), Image.Resampling.BICUBIC).resize((96, 32)),
+            "PNG",
+        ),
+        NEAREST,
+        BIG,
+    ),
+}
 
 
 @pytest.mark.parametrize("kind", RIGHT)
@@ -114,35 +141,79 @@ def test_ids_come_out_right(kind, tmp_path):
 
 WHITE = np.where((BIG == 0)[..., None], np.uint8(255), PAINTED)
 REFUSED = {
-    "an id without a class": (saved(Image.fromarray(IDS * 64), "PNG"), PLAIN, r"id 64 on 4 pixels is no class \(0 to 2\).*are 0, 64, 128.*colors"),
+    "an id without a class": (
+        saved(Image.fromarray(IDS * 64), "PNG"),
+        PLAIN,
+        r"id 64 on 4 pixels is no class \(0 to 2\).*are 0, 64, 128.*colors",
+    ),
     "floats": (tiff([IDS.astype(np.float32)]), PLAIN, "floating-point"),
     "floats in an array": (npy(IDS.astype(float)), PLAIN, "type float64"),
     "an array of objects": (npy(IDS.astype(object), allow_pickle=True), PLAIN, "type object"),
     "one-hot": (npy(np.eye(3, dtype=np.uint8)[IDS]), PLAIN, "argmax"),
     "one-hot of many": (npy(np.eye(5, dtype=np.uint8)[IDS]), PLAIN, "argmax"),
-    "one-hot first": (npy(np.moveaxis(np.eye(3, dtype=np.uint8)[IDS], -1, 0)), PLAIN, r"shape \(3, 2, 6\)"),
-    "one-hot pages": (saved(FRAMES[0], "TIFF", save_all=True, append_images=FRAMES[1:]), PLAIN, "several pages"),
-    "animation": (saved(FRAMES[0], "PNG", save_all=True, append_images=FRAMES[1:]), PLAIN, "several pages"),
+    "one-hot first": (
+        npy(np.moveaxis(np.eye(3, dtype=np.uint8)[IDS], -1, 0)),
+        PLAIN,
+        r"shape \(3, 2, 6\)",
+    ),
+    "one-hot pages": (
+        saved(FRAMES[0], "TIFF", save_all=True, append_images=FRAMES[1:]),
+        PLAIN,
+        "several pages",
+    ),
+    "animation": (
+        saved(FRAMES[0], "PNG", save_all=True, append_images=FRAMES[1:]),
+        PLAIN,
+        "several pages",
+    ),
     "16-bit colours": (tiff([PAINTED.astype(np.uint16)]), PAINT, "3 channels of 16 bits"),
     "infrared": (tiff([np.dstack([PAINTED, BIG])]), PAINT, "4 channels"),
     "0 is white": (tiff([IDS], photometric=0), PLAIN, "0 is white"),
-    "half transparent ids": (saved(with_alpha(IDS, 128), "PNG"), PLAIN, "12 pixels are transparent"),
+    "half transparent ids": (
+        saved(with_alpha(IDS, 128), "PNG"),
+        PLAIN,
+        "12 pixels are transparent",
+    ),
     "transparent background": (saved(with_alpha(WHITE, 0), "PNG"), NEAREST, "transparent"),
-    "a transparent colour": (saved(indexed(IDS, COLORS), "PNG", transparency=0), NEAREST, "4 pixels are transparent"),
+    "a transparent colour": (
+        saved(indexed(IDS, COLORS), "PNG", transparency=0),
+        NEAREST,
+        "4 pixels are transparent",
+    ),
     "JPEG ids": (saved(Image.fromarray(IDS), "JPEG"), PLAIN, "lossy JPEG"),
     "JPEG colours": (saved(Image.fromarray(PAINTED), "JPEG"), PAINT, "lossy JPEG"),
     "lossy WebP ids": (saved(Image.fromarray(BIG).convert("RGB"), "WEBP"), PLAIN, "lossy JPEG"),
-    "JPEG in a TIFF": (saved(Image.fromarray(BIG), "TIFF", compression="jpeg"), PLAIN, "lossy JPEG"),
-    "white borders": (saved(Image.fromarray(WHITE), "PNG"), NEAREST, r"\(255, 255, 255\).*nor near a mixture.*'no label'.*ignore_ids"),
+    "JPEG in a TIFF": (
+        saved(Image.fromarray(BIG), "TIFF", compression="jpeg"),
+        PLAIN,
+        "lossy JPEG",
+    ),
+    "white borders": (
+        saved(Image.fromarray(WHITE), "PNG"),
+        NEAREST,
+        r"\(255, 255, 255\).*nor near a mixture.*'no label'.*ignore_ids",
+    ),
     "colours, not ids": (saved(Image.fromarray(PAINTED), "PNG"), PLAIN, "mask_encoding=colors"),
-    "numbers beyond a byte": (saved(Image.fromarray(IDS.astype(np.uint16) * 300), "PNG"), PAINT, "from 0 to 600"),
+    "numbers beyond a byte": (
+        saved(Image.fromarray(IDS.astype(np.uint16) * 300), "PNG"),
+        PAINT,
+        "from 0 to 600",
+    ),
     "cut off": (saved(Image.fromarray(PAINTED), "PNG")[:-40], PAINT, "cannot be read"),
     "empty array": (b"\x93NUMPY", PLAIN, "cannot be read"),
     "array cut off": (npy(IDS)[:-3], PLAIN, "9 bytes of values"),
-    "array header of nonsense": (b"\x93NUMPY\x01\0\x10\0{'descr: '<u1', \n", PLAIN, "cannot be read"),
-    "array larger than any picture": (array_header((10**9, 10**9)), PLAIN, r"shape \(1000000000, 1000000000\), more than"),
+    "array header of nonsense": (
+        b"\x93NUMPY\x01\0\x10\0{'descr: '<u1', \n",
+        PLAIN,
+        "cannot be read",
+    ),
+    "array larger than any picture": (
+        array_header((10**9, 10**9)),
+        PLAIN,
+        r"shape \(1000000000, 1000000000\), more than",
+    ),
     "array of a negative size": (array_header((-2, -6)), PLAIN, "cannot be read|shape"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", REFUSED)

@@ -1,4 +1,7 @@
-"""How an image of pixels or windows picks what it offers: each rule against a slow reference, and what all rules promise."""
+"""The pixels or windows that an image offers: each rule against a slow reference.
+
+All rules keep the same promises.
+"""
 
 import numpy as np
 import pytest

@@ -18,7 +18,7 @@ SEED, CYCLE = 11, 4
 
 
 class Skips(nn.Module):
-    """A foreign network with a skip connection, sizes taken from tensors, and its logits in a dict."""
+    """A foreign network with a skip connection, sizes from tensors, and a dict of logits."""
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
@@ -88,7 +88,7 @@ def batch(side: int = 64) -> torch.Tensor:
 
 
 def check_passes(model: nn.Module, images: torch.Tensor) -> StochasticNetwork:
-    """Passes equal whole forwards bit for bit, in any order and however often they are asked for."""
+    """Passes equal whole forwards bit for bit, in any order and when repeated."""
     stochastic = StochasticNetwork(model, SEED, CYCLE)
     with torch.inference_mode():
         plain = model(images.clone())

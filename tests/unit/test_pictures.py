@@ -36,10 +36,18 @@ def tiff(pages, *, photometric=None, extra=0, subfiles=()):
         places[338] = ([extra] * extras, len(out))
         out += struct.pack(f"<{extras}H", *[extra] * extras)
         tags = {
-            254: (4, [subfiles[number] if subfiles else 0]), 256: (4, [width]), 257: (4, [height]), 259: (3, [1]),
-            262: (3, [photometric if photometric is not None else (2 if channels >= 3 else 1)]), 273: (4, [data_at]), 277: (3, [channels]),
-            278: (4, [height]), 279: (4, [page.nbytes]), 284: (3, [1]), **{tag: (3, values) for tag, (values, _) in places.items() if values},
-        }  # fmt: skip
+            254: (4, [subfiles[number] if subfiles else 0]),
+            256: (4, [width]),
+            257: (4, [height]),
+            259: (3, [1]),
+            262: (3, [photometric if photometric is not None else (2 if channels >= 3 else 1)]),
+            273: (4, [data_at]),
+            277: (3, [channels]),
+            278: (4, [height]),
+            279: (4, [page.nbytes]),
+            284: (3, [1]),
+            **{tag: (3, values) for tag, (values, _) in places.items() if values},
+        }
         at = len(out)
         struct.pack_into("<I", out, link, at)
         out += struct.pack("<H", len(tags))
@@ -178,7 +186,10 @@ def xmp(orientation, form="attribute"):
         "quotes": f"tiff:Orientation='{orientation}'/>",
     }
     tail = inner.get(form, f"><tiff:Orientation>{orientation}</tiff:Orientation></rdf:Description>")
-    return f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF><rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" {tail}</rdf:RDF></x:xmpmeta>'
+    return (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF>'
+        f'<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" {tail}</rdf:RDF></x:xmpmeta>'
+    )
 
 
 def raw_profile(name, data):
@@ -227,9 +238,15 @@ PLACES = {
     "XMP in a WebP": lambda image, o: saved(image, "WEBP", xmp=xmp(o).encode(), lossless=True),
 }
 TURNED = {
-    1: lambda a: a, 2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1], 4: lambda a: a[::-1],
-    5: lambda a: a.swapaxes(0, 1), 6: lambda a: np.rot90(a, -1), 7: lambda a: a[::-1, ::-1].swapaxes(0, 1), 8: lambda a: np.rot90(a),
-}  # fmt: skip
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
+    8: lambda a: np.rot90(a),
+}
 
 
 @pytest.mark.parametrize("place", PLACES)

@@ -1,4 +1,4 @@
-"""What the errors of stores mean, with exceptions as their clients raise them; no client is needed for it."""
+"""The meaning of stores' errors; the exceptions imitate those of their clients."""
 
 import errno
 import pickle

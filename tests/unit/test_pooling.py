@@ -35,7 +35,10 @@ def poolers():
 
 
 def reference_areas(labels, rows, columns):
-    """(R, rows, columns): overlap of each pixel's rectangle with each cell's, added up pixel by pixel, as a share of the region."""
+    """Return the overlap of each pixel's rectangle with each cell's, as shares of the region.
+
+    The shape is (R, rows, columns); overlaps are added up pixel by pixel.
+    """
     areas = np.zeros((labels.max() + 1, rows, columns))
     for y in range(HEIGHT):
         for x in range(WIDTH):

@@ -1,4 +1,4 @@
-"""What reading raises says nothing about a file: it is tried again, then ends the work with the reason, wherever data are read."""
+"""A failed read says nothing about a file: it is repeated, then ends the work with the reason."""
 
 import builtins
 import errno
@@ -259,7 +259,10 @@ def test_an_image_of_another_size_than_the_manifest_says_is_broken(files):
     assert read_pool_image(str(files / "image.png"), (10, 20)).shape == (10, 20, 3)
     with pytest.raises(
         DataError,
-        match="image.png: the image has 10x20 pixels, 20x10 when the run was made; put the earlier image back",
+        match=(
+            "image.png: the image has 10x20 pixels, 20x10 when the run was made; put the "
+            "earlier image back"
+        ),
     ):
         read_pool_image(str(files / "image.png"), (20, 10))
 

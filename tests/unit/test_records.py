@@ -1,4 +1,4 @@
-"""Records that were damaged: conveniences are passed over, the ledger and the settings end a command in one clear message."""
+"""Damaged records: conveniences are ignored, journal and settings end a command in one message."""
 
 import copy
 import json
@@ -36,27 +36,77 @@ CONFIG = parse_config(VALUES, source="test")
 FILE = {"path": "a/b", "size": 1, "sha256": "0"}
 METRICS = {"miou": 0.5, "pixel_accuracy": 0.5, "iou": [0.5, None], "num_images": 1}
 EVENTS = [
-    ("run_created", {
-        "name": "t", "manifest": FILE, "config": FILE, "num_images": 2, "num_regions": 24, "num_pixels": 800, "unit": "regions", "amount": 12,
-        "class_names": ["a", "b"], "colors": [[0, 0, 0], [1, 1, 1]], "pool": "0",
-    }),
+    (
+        "run_created",
+        {
+            "name": "t",
+            "manifest": FILE,
+            "config": FILE,
+            "num_images": 2,
+            "num_regions": 24,
+            "num_pixels": 800,
+            "unit": "regions",
+            "amount": 12,
+            "class_names": ["a", "b"],
+            "colors": [[0, 0, 0], [1, 1, 1]],
+            "pool": "0",
+        },
+    ),
     ("images_quarantined", {"images": [{"image_id": "x", "error": "broken"}]}),
     ("driver_started", {"term": 1, "host": "h", "pid": 1}),
-    ("query_selected", {"cycle": -1, "query": FILE, "num_regions": 4, "num_pixels": 100, "cost": 4, "seconds": 0.5}),
+    (
+        "query_selected",
+        {
+            "cycle": -1,
+            "query": FILE,
+            "num_regions": 4,
+            "num_pixels": 100,
+            "cost": 4,
+            "seconds": 0.5,
+        },
+    ),
     ("labels_requested", {"cycle": -1, "tasks": "t", "num_tasks": 4}),
-    ("labels_received", {
-        "cycle": -1, "part": FILE, "num_regions": 4, "num_pixels": 100, "cost": 4, "clicks": 4, "seconds": 1, "term": 1, "corrected": [["x", 1]],
-        "refused": [{"image_id": "x", "region": 1, "reason": "no", "final": True}],
-    }),
+    (
+        "labels_received",
+        {
+            "cycle": -1,
+            "part": FILE,
+            "num_regions": 4,
+            "num_pixels": 100,
+            "cost": 4,
+            "clicks": 4,
+            "seconds": 1,
+            "term": 1,
+            "corrected": [["x", 1]],
+            "refused": [{"image_id": "x", "region": 1, "reason": "no", "final": True}],
+        },
+    ),
     ("query_closed", {"cycle": -1, "num_unanswered": 0, "refunded": 0}),
-    ("cycle_trained", {
-        "cycle": 0, "files": {"model.pt": FILE}, "metrics": {"val": METRICS}, "labelled": {"regions": 4, "pixels": 9, "images": 1, "cost": 4},
-        "class_pixels": [4, 5.5], "num_steps": 1, "num_images": 1, "train_seconds": 1.0, "evaluate_seconds": 1.0, "losses": [[0, 1.0]],
-    }),
-    ("shards_scored", {"cycle": 0, "parts": [{"shard": 0, "file": FILE}, {"shard": 1, "file": None}]}),
+    (
+        "cycle_trained",
+        {
+            "cycle": 0,
+            "files": {"model.pt": FILE},
+            "metrics": {"val": METRICS},
+            "labelled": {"regions": 4, "pixels": 9, "images": 1, "cost": 4},
+            "class_pixels": [4, 5.5],
+            "num_steps": 1,
+            "num_images": 1,
+            "train_seconds": 1.0,
+            "evaluate_seconds": 1.0,
+            "losses": [[0, 1.0]],
+        },
+    ),
+    (
+        "shards_scored",
+        {"cycle": 0, "parts": [{"shard": 0, "file": FILE}, {"shard": 1, "file": None}]},
+    ),
     ("pool_scored", {"cycle": 0, "num_images": 2, "seconds": 1.0, "recall": None}),
-    ("query_selected", {"cycle": 0, "query": FILE, "num_regions": 4, "num_pixels": 100, "cost": 4, "seconds": 0.5}),
-]  # fmt: skip
+    (
+        "query_selected",
+        {"cycle": 0, "query": FILE, "num_regions": 4, "num_pixels": 100, "cost": 4, "seconds": 0.5},
+    ),
+]
 OTHERS = (None, "x", [], {}, [1], {"a": 1}, 1.5, -7, True)
 
 

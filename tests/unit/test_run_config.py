@@ -1,4 +1,4 @@
-"""What a run's ledger records of its configuration, and what becomes of a config.yaml that says something else."""
+"""The configuration that a run's journal records, and a config.yaml that differs from it."""
 
 import json
 

@@ -5,7 +5,8 @@ from ray_al.train.sieve import find_knee, sieve
 
 
 def test_the_curve_of_kneedles_paper():
-    # y = 5 - 1/x at ten equal steps from 0.1 to 1: its knee is the third point (Satopaa et al., figure 2).
+    # y = 5 - 1/x at ten equal steps from 0.1 to 1 has its knee at the third point (Satopaa et al.,
+    # figure 2).
     assert find_knee(5 - 1 / np.linspace(0.1, 1, 10)) == 2
 
 
@@ -30,7 +31,8 @@ def test_no_knee_in_flat_straight_and_convex_curves(curve):
 
 
 def test_a_maximum_after_which_the_curve_rises_again_is_no_knee():
-    # Heights: 0, .15, .1, .3, .2, 0: the first maximum falls by .05 only, less than a mean step, and the second takes its place.
+    # Heights: 0, .15, .1, .3, .2, 0. The first maximum falls by .05 only, less than a mean step,
+    # and the second takes its place.
     assert find_knee(np.array([0.0, 0.35, 0.5, 0.9, 1.0, 1.0])) == 3
 
 

@@ -24,7 +24,10 @@ def annotate(query, read):
 
 @pytest.fixture
 def read(tmp_path):
-    """Two images of 8x12 in a grid of 2x2; the mask of the second counts from 1 and holds the id 3 in one corner alone."""
+    """Two images of 8x12 in a grid of 2x2; the ids of the second mask start at 1.
+
+    The second mask holds the id 3 in one corner only.
+    """
     kind, rows = Grid(rows=2, columns=2), []
     for index in range(2):
         ids = np.ones((8, 12), np.uint8)

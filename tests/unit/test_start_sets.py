@@ -13,11 +13,16 @@ GRID = Grid(rows=2, columns=3)
 def manifest(num_images):
     rows = [
         {
-            "image_index": i, "image_id": f"i{i:02d}", "uri": "u", "mask_uri": None,
-            "height": 0 if i % 7 == 3 else 20 + i % 3, "width": 0 if i % 7 == 3 else 31, "num_regions": 0 if i % 7 == 3 else 6,
+            "image_index": i,
+            "image_id": f"i{i:02d}",
+            "uri": "u",
+            "mask_uri": None,
+            "height": 0 if i % 7 == 3 else 20 + i % 3,
+            "width": 0 if i % 7 == 3 else 31,
+            "num_regions": 0 if i % 7 == 3 else 6,
         }
         for i in range(num_images)
-    ]  # fmt: skip
+    ]
     return pa.Table.from_pylist(rows, schema=MANIFEST_SCHEMA)
 
 

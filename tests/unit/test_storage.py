@@ -165,7 +165,7 @@ def test_a_path_below_a_file_is_named(tmp_path):
 
 
 def test_temporary_files_of_the_dead_are_removed(tmp_path):
-    """Of this host those whose process is gone, of others what is a day old; one that is being written stays."""
+    """Files of this host go with their process, files of other hosts after a day."""
     storage = Storage(str(tmp_path))
     names = []
     with pytest.MonkeyPatch.context() as patch:

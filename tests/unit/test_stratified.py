@@ -1,4 +1,4 @@
-"""Classes take turns: against a slow reference, in any split into parts, and carried on where a query was cut off."""
+"""Classes take turns as in a slow reference, for any split into parts and after a cut."""
 
 import numpy as np
 import pyarrow as pa

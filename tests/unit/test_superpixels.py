@@ -101,7 +101,7 @@ def test_borders_follow_colours(cv2):
 
 
 def test_a_pole_before_a_wall_keeps_a_region_of_its_own(cv2):
-    """Three pixels wide: superpixels of like sizes hold more wall than pole, and a dominant label then calls them wall."""
+    """A pole is three pixels wide: large superpixels hold more wall, and are labelled wall."""
     image = photograph(96, 128)
     image[:, 60:63] = (10, 10, 10)
     is_pole = np.zeros((96, 128), bool)

@@ -216,10 +216,11 @@ def test_sweep_takes_a_file_or_a_directory(tmp_path):
 def test_a_plan_is_printed_and_nothing_run(tmp_path):
     result = CliRunner().invoke(main, ["sweep", write(tmp_path, seeds=[0, 1]), "--dry-run"])
     assert result.exit_code == 0
-    # the reference and the base, each of six cycles of 2 steps; the second of a seed shares the first's cycle 0
+    # the reference and the base, each of six cycles of 2 steps; the second run of a seed shares
+    # the first one's cycle 0
     assert "4 trials" in result.output
     assert "44 training steps" in result.output
-    # 4 validation images a cycle that is trained, and 6 pool images for each of the base's 5 queries
+    # 4 validation images per trained cycle, and 6 pool images for each of the base's 5 queries
     assert "148 forward passes" in result.output
 
 

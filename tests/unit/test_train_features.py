@@ -1,4 +1,4 @@
-"""Training on the features of a frozen backbone: the same promises as for images, and the recipe that learns from little."""
+"""Training on the features of a frozen backbone keeps the promises of training on images."""
 
 import io
 
@@ -579,7 +579,7 @@ def test_of_each_class_the_surest_predictions_are_believed():
 
 
 def test_pseudo_labels_come_from_the_same_pixel_of_the_image(tmp_path):
-    """A network that says of each pixel which one it is gives each drawn pixel of a view its origin."""
+    """A network that names each pixel gives each drawn pixel of a view its origin."""
     config = configure(semi={"kind": "pseudo_labels", "pixels": 200})
     batches = make_batches(str(tmp_path), config)
     asked = Unlabelled(config.train.semi, make_plan([]), batches, AloneComm(), 4)

@@ -17,7 +17,7 @@ STRIDE = 4
 INSIDE, OUTSIDE = (180, 175, 170), (70, 60, 75)
 """Colours that no change of light drives to black or white, where values would be cut off."""
 ROUNDING = 0.02
-"""Of a cell's share of one of the colours: 8-bit pixels and bf16 maps, over the difference of the colours."""
+"""Tolerance of a cell's colour share: 8-bit pixels and bf16 maps, over the colours' distance."""
 EDGE = 0.5 / STRIDE + 0.1
 """Of a cell's share, along one edge: the label of the nearest pixel ends up to half a pixel beside
 the edge, and bilinear scaling by up to 2 blurs the edge into the cell beside it."""

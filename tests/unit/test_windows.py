@@ -110,7 +110,10 @@ def test_scores_that_are_no_numbers_are_refused():
 
 
 def test_random_windows_do_not_favour_the_border():
-    """A mean of noise over a clipped window varies more than over a whole one: 16 % of the highest were clipped, of all 2 %."""
+    """A mean of noise varies more over a clipped window than over a whole one.
+
+    Without the correction, 16 % of the highest are clipped; of all windows, 2 % are.
+    """
     values = {
         "strategy": {"score": "random"},
         "regions": {"kind": "windows", "radius": 1, "per_image": 50},
@@ -122,9 +125,20 @@ def test_random_windows_do_not_favour_the_border():
     ]
     images = [ShardImage(row=row, rest=none, taken=none) for row in rows]
     task = ShardTask(
-        work="scores", shard=0, start=0, stop=40, images=b"", regions=b"", cycle=0, seed=0, run_uri="", manifest=FileRef.of("m", b""), weights=(),
-        output="", attempt=1,
-    )  # fmt: skip
+        work="scores",
+        shard=0,
+        start=0,
+        stop=40,
+        images=b"",
+        regions=b"",
+        cycle=0,
+        seed=0,
+        run_uri="",
+        manifest=FileRef.of("m", b""),
+        weights=(),
+        output="",
+        attempt=1,
+    )
     table, _ = score_table(task, config, images)
     y, x = np.divmod(table["region"].to_numpy(), 240)
     clipped = (y == 0) | (y == 179) | (x == 0) | (x == 239)

@@ -1,0 +1,37 @@
+"""Timing that several benchmarks share."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+
+Work = Callable[[], object]
+
+
+def timed(function: Work) -> float:
+    """Return the seconds that a call takes."""
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def pass_seconds(forward: Work, *, repeats: int, threads: int, lanes: int, on_gpu: bool) -> float:
+    """Return the seconds of `repeats` forward passes in each of `lanes` threads at a time.
+
+    Args:
+        forward: makes one pass.
+        threads: threads of torch in each lane.
+        on_gpu: whether to wait for the GPU at the end.
+    """
+
+    @torch.inference_mode()
+    def work(_: int) -> None:
+        for _ in range(repeats):
+            forward()
+        if on_gpu:
+            torch.cuda.synchronize()
+
+    prepare = torch.set_num_threads
+    with ThreadPoolExecutor(lanes, initializer=prepare, initargs=(threads,)) as executor:
+        return timed(lambda: list(executor.map(work, range(lanes))))

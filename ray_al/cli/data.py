@@ -1,0 +1,43 @@
+"""Commands that look at data before a run."""
+
+import sys
+
+import click
+import yaml
+
+from ray_al import api
+from ray_al.cli.options import echo, json_option, options, set_option
+from ray_al.terminal import place, progress
+
+
+@click.group()
+def datasets() -> None:
+    """Look at data before a run.
+
+    Example: ray-al datasets check jobs/camvid_cpu.yaml
+    """
+
+
+@datasets.command()
+@click.argument("config", callback=place)
+@options(set_option, json_option)
+def check(config: str, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Read every image and mask of CONFIG's data and count what is wrong (exit 1 if anything is).
+
+    Example: ray-al datasets check jobs/camvid_cpu.yaml --set data.root=/data/camvid
+    """
+    from ray_al.datasets import open_dataset
+    from ray_al.datasets.check import check_dataset
+
+    settings = api.load_config(config, overrides)
+    dataset = open_dataset(settings.data)
+    with progress() as show:
+        facts = check_dataset(
+            dataset,
+            progress=lambda done, total: show(f"checked {done} of {total} files"),
+            reads_masks=settings.label.annotator.reads_masks,
+            too_small=settings.regions.too_small,
+        )
+    text = yaml.safe_dump(facts, sort_keys=False, default_flow_style=None, width=110)
+    echo(facts, str(text).rstrip(), as_json=as_json)
+    sys.exit(0 if facts["ok"] else 1)

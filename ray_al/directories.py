@@ -1,0 +1,178 @@
+"""Directories of runs and sweeps, opened for reading.
+
+Properties import at their call, not above, what takes long to load: most commands need little.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ray_al.core.errors import ConfigError
+from ray_al.core.making import unfinished
+from ray_al.core.places import before_work
+from ray_al.core.storage import Storage, check_writable
+from ray_al.ledger import RUN, Journal, State, fold
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from ray_al.core.config import RunConfig
+    from ray_al.driver.loop import Outcome
+    from ray_al.sweep.table import TrialRow
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run directory. Every property reads it anew.
+
+    Attributes:
+        uri: its path or URI.
+        outcome: how the call of `run` or `resume` that returned this ended: its `kind` is
+            `finished`, `waiting` (for labels, whose tasks `detail` names) or `interrupted`. None
+            if the run was only opened.
+    """
+
+    uri: str
+    outcome: "Outcome | None" = None
+
+    @property
+    def storage(self) -> Storage:
+        """The files of the run."""
+        return Storage(self.uri)
+
+    @property
+    def config(self) -> "RunConfig":
+        """The resolved configuration, as the journal records it."""
+        from ray_al.ledger.config import read_config
+
+        return read_config(self.storage)
+
+    @property
+    def state(self) -> State:
+        """Everything that the events of the journal say, folded."""
+        return fold(Journal(self.storage).events)
+
+    @property
+    def curve(self) -> list[dict[str, Any]]:
+        """One row per trained cycle, with the columns of `curve.csv` as keys."""
+        from ray_al.report.rows import curve_rows
+
+        return curve_rows(self.state)
+
+    @property
+    def queries(self) -> "pa.Table | None":
+        """The queried regions of all cycles, one row each; None before the first query.
+
+        The columns are those of the `query.parquet` files and `cycle`, the cycle that chose the
+        region (-1 for the start set).
+        """
+        import pyarrow as pa
+
+        from ray_al.core.parquet import read_parquet
+
+        storage, tables = self.storage, []
+        for query in self.state.queries:
+            table = read_parquet(storage.read_ref(query.file))
+            cycle = pa.array([query.cycle] * len(table), pa.int32())
+            tables.append(table.append_column("cycle", cycle))
+        return pa.concat_tables(tables, promote_options="permissive") if tables else None
+
+    @property
+    def labels(self) -> "pa.Table | None":
+        """The label of every labelled region, one row each; None before the first label.
+
+        The columns are those of the `labels/part-*.parquet` files: the region's box, its mask (PNG
+        bytes, 255 where nothing is known) or its classes, the annotator and the seconds.
+        """
+        import pyarrow as pa
+
+        from ray_al.core.parquet import read_parquet
+
+        storage = self.storage
+        tables = [read_parquet(storage.read_ref(ref)) for ref in self.state.label_parts]
+        return pa.concat_tables(tables, promote_options="permissive") if tables else None
+
+    def write_report(self) -> str:
+        """Write `report.html` and `curve.csv`, and return the path of the page.
+
+        Raises:
+            ConfigError: a validation image or its mask is missing.
+        """
+        import numpy as np
+
+        from ray_al.datasets import masks, open_dataset
+        from ray_al.report.build import write_report
+
+        dataset = open_dataset(self.config.data)
+        counts = np.zeros(256, dtype=np.int64)
+        for image in dataset.splits["val"]:
+            if image.mask_uri is None:
+                raise ConfigError(
+                    f"{image.uri}: this validation image has no mask any more; put it back"
+                )
+            mask = masks.read_mask(image.mask_uri, dataset.decoder)
+            counts += np.bincount(mask.ravel(), minlength=256)
+        return write_report(self.uri, counts[: dataset.num_classes].tolist())
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep directory.
+
+    Attributes:
+        uri: its path or URI.
+        is_complete: whether every planned run has finished, failed or been stopped.
+    """
+
+    uri: str
+    is_complete: bool
+
+    @property
+    def trials(self) -> "tuple[TrialRow, ...]":
+        """One row per run, in the order of the plan."""
+        from ray_al.sweep.table import sweep_table
+
+        return sweep_table(self.uri).trials
+
+
+def open_place(place: str) -> Storage:
+    """Return the storage of `place` once it has answered, so a wrong place is named at the start.
+
+    Raises:
+        ConfigError: it cannot be opened.
+    """
+    with before_work():
+        storage = Storage(place)
+        storage.exists()
+        return storage
+
+
+def open_run(run_dir: str) -> Run:
+    """Open a run directory for reading.
+
+    Raises:
+        ConfigError: it is no run directory.
+    """
+    storage = open_place(run_dir)
+    if storage.exists("sweep.yaml"):
+        raise ConfigError(
+            f"{run_dir}: a sweep directory; give one of its runs, below {run_dir}/runs, or "
+            f"continue the sweep with `ray-al sweep --resume {run_dir}`"
+        )
+    if not storage.exists(Journal.FIRST):
+        rest = f" ({unfinished(storage, RUN)})" if storage.exists() else ""
+        raise ConfigError(
+            f"{run_dir}: not a run directory (it has no {Journal.FIRST}); "
+            f"give one that `ray-al run` made{rest}"
+        )
+    return Run(run_dir)
+
+
+def open_writable_run(run_dir: str) -> Run:
+    """Open a run directory whose files will change.
+
+    Raises:
+        ConfigError: it is no run directory, or cannot be written.
+    """
+    opened = open_run(run_dir)
+    check_writable(run_dir, key="RUN_DIR")
+    return opened

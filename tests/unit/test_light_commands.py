@@ -1,0 +1,71 @@
+"""Commands that only read what is recorded load neither torch nor Ray, and are quick."""
+
+import resource
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from ray_al import api
+
+HEAVY = ("torch", "ray")
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A finished run of two cycles."""
+    folder = tmp_path_factory.mktemp("light")
+    data = {"root": str(folder / "data"), "num_images": 4, "image_size": [32, 48]}
+    config = api.load_config(
+        {
+            "data": {"dataset": "synthetic", **data},
+            "regions": {"rows": 2, "columns": 2},
+            "train": {"steps": 1, "batch_size": 2, "workers": 0},
+            "score": {"workers": 0, "batch_size": 2, "precision": "fp32"},
+            "budget": {"start": 2, "per_cycle": 2, "amount": 4},
+            "cluster": {"host": "process"},
+        }
+    )
+    return api.run(config, str(folder / "run")).uri
+
+
+def loaded_by(arguments: Sequence[str]) -> list[str]:
+    """Run a command in a new process, and return the heavy packages that it loaded."""
+    code = (
+        "import sys; from ray_al.cli import main; "
+        f"main({list(arguments)!r}, standalone_mode=False); "
+        f"print('loaded:', *({set(HEAVY)!r} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()[-1].split()[1:]
+
+
+COMPARE = pytest.param(
+    "compare",
+    marks=pytest.mark.xfail(
+        strict=True, reason="the table of acquisition functions loads torch with its kernels"
+    ),
+)
+
+
+@pytest.mark.parametrize("command", ["status", "log", "report", COMPARE])
+def test_commands_that_read_load_neither_torch_nor_ray(
+    command: str, run_dir: str, tmp_path: Path
+) -> None:
+    more = ["--out", str(tmp_path / "comparison")] if command == "compare" else []
+    assert loaded_by([command, run_dir, *more]) == []
+
+
+def test_status_takes_little_time(run_dir: str) -> None:
+    """CPU time of the whole process, the best of three."""
+    seconds = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        command = [sys.executable, "-m", "ray_al.cli", "status", run_dir]
+        subprocess.run(command, check=True, capture_output=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(seconds) < 0.7
