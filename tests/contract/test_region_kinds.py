@@ -289,7 +289,7 @@ def test_an_own_kind_says_why_an_image_has_no_region():
         ({"kind": "no.such.module:Kind"}, ["regions: kind", "no.such.module"]),
         (
             {"kind": "ray_al.core.types:Box"},
-            ["regions: kind", "no subclass of ray_al.core.families.regions.Regions"],
+            ["regions: kind", "not a subclass of ray_al.core.families.regions.Regions"],
         ),
         (
             {"kind": "ray_al.regions.sparse:SparseRegions"},

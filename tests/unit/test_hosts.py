@@ -38,12 +38,10 @@ def test_the_doctor_finds_a_cluster_that_is_gone(monkeypatch):
     from ray_al import doctor
 
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
-    ok, found, remedy = doctor._cluster()
-    assert (ok, "no cluster answers there" in found, "unset RAY_ADDRESS" in remedy) == (
-        False,
-        True,
-        True,
-    )
+    finding = doctor._cluster()
+    assert not finding.ok
+    assert "no cluster answers there" in finding.text
+    assert "unset RAY_ADDRESS" in finding.remedy
 
 
 def test_addresses_that_ray_resolves_itself_and_an_open_port_pass():

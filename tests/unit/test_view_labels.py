@@ -179,7 +179,7 @@ def test_draws_follow_from_the_name_the_place_and_the_settings_alone(tmp_path):
         ({"kind": "mirror", "scale": [1, 2]}, "scale"),
         ({"kind": "crop", "scale": [0.5, 1]}, "scale"),
         ({"kind": "color", "contrast": 1}, "contrast"),
-        ({"kind": "test_view_labels:UpsideDown"}, "no subclass of ray_al.core.variants.View"),
+        ({"kind": "test_view_labels:UpsideDown"}, "not a subclass of ray_al.core.variants.View"),
     ],
     ids=str,
 )
