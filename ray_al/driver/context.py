@@ -53,7 +53,8 @@ class Context:
             raise ConfigError(
                 f"{storage.root}: the run began with the classes "
                 f"{list(state.created.class_names)}, its data set now has "
-                f"{list(self.dataset.class_names)} (a class in data.ignore_ids is none); begin a new run"
+                f"{list(self.dataset.class_names)} "
+                "(a class in data.ignore_ids is none); begin a new run"
             )
         check_validation(self.dataset, state, config)
         self.reload()

@@ -40,7 +40,7 @@ def test_the_doctor_finds_a_cluster_that_is_gone(monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     finding = doctor._cluster()
     assert not finding.ok
-    assert "no cluster answers there" in finding.text
+    assert "no cluster answers there" in finding.found
     assert "unset RAY_ADDRESS" in finding.remedy
 
 
