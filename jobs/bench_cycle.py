@@ -80,8 +80,8 @@ def configure(folder: str, options: argparse.Namespace, *, keep_workers: bool) -
             "threads": 1,
             "keep_workers": keep_workers,
         },
-        "strategy": {"score": "equal"},
-        "score": {"workers": 1, "threads": 1, "batch_size": 4},
+        "strategy": {"acquisition": "equal"},
+        "scoring": {"workers": 1, "threads": 1, "batch_size": 4},
         "budget": {"start": 16, "per_cycle": 16, "amount": 16 * options.cycles},
     }
     return parse_config(values, source="bench")

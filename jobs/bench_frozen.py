@@ -43,12 +43,12 @@ from ray_al.features.fill import fill_shard
 from ray_al.ledger import Journal, fold
 from ray_al.models import build_model, trained_state
 from ray_al.report.rows import curve_rows
-from ray_al.score.inputs import Pixels
-from ray_al.score.prepare import prepare_network
-from ray_al.score.readers import load_pool_source
-from ray_al.score.runner import run_shards
-from ray_al.score.scorer import Scorer
-from ray_al.score.shards import ShardTask, make_tasks
+from ray_al.scoring.inputs import Pixels
+from ray_al.scoring.prepare import prepare_network
+from ray_al.scoring.readers import load_pool_source
+from ray_al.scoring.runner import run_shards
+from ray_al.scoring.scorer import Scorer
+from ray_al.scoring.shards import ShardTask, make_tasks
 from ray_al.train.state import dump
 
 ROUNDS = 5
@@ -133,8 +133,8 @@ def configure(options: argparse.Namespace, folder: str, score: str, *, frozen: b
             "threads": options.threads,
             "gpus_per_worker": gpus,
         },
-        "strategy": {"score": score},
-        "score": {
+        "strategy": {"acquisition": score},
+        "scoring": {
             "workers": 0,
             "threads": options.threads,
             "batch_size": options.batch_size,
@@ -167,7 +167,7 @@ class Pool:
         store = source.store
         self.embed_seconds = timed(
             lambda: [
-                fill_shard(source, store, shard, views, config.score.threads)
+                fill_shard(source, store, shard, views, config.scoring.threads)
                 for shard in range(len(source.shards))
             ]
         ) / (len(views) * len(self.table))
@@ -244,7 +244,7 @@ def bench_scoring(options: argparse.Namespace, score: str, folder: str) -> dict[
             flush=True,
         )
     found = {
-        "score": score,
+        "acquisition": score,
         "num_images": len(pool.table),
         "precision": scorer.precision,
         "bare_images_per_second": 1 / float(np.median(bares)),

@@ -33,11 +33,11 @@ from ray_al.datasets.manifest import build_manifest
 from ray_al.driver.cluster import connect
 from ray_al.driver.pool import table_bytes
 from ray_al.models import build_model, trained_state
-from ray_al.score.inputs import Pixels
-from ray_al.score.pooling import BoxPooler
-from ray_al.score.runner import run_shards
-from ray_al.score.scorer import Scorer
-from ray_al.score.shards import ShardTask, make_tasks
+from ray_al.scoring.inputs import Pixels
+from ray_al.scoring.pooling import BoxPooler
+from ray_al.scoring.runner import run_shards
+from ray_al.scoring.scorer import Scorer
+from ray_al.scoring.shards import ShardTask, make_tasks
 from ray_al.train.state import dump
 
 SHARE = 0.12
@@ -85,8 +85,8 @@ def configure(options: argparse.Namespace, score: str, **changes: object) -> Run
             "cache_gb": 8,
         },
         "model": {"name": options.model},
-        "strategy": {"score": score},
-        "score": {
+        "strategy": {"acquisition": score},
+        "scoring": {
             "batch_size": options.batch_size,
             "threads": options.threads,
             "workers": 1,
@@ -182,8 +182,8 @@ class Bench:
         All take turns: a machine that slows down does so for all alike.
         """
         few = list(batch) * max(1, self.options.images // (10 * len(batch)))  # EquAL's way is slow
-        score = self.config.score.model_copy(update={"workers": 0})
-        in_process = self.config.model_copy(update={"score": score})
+        score = self.config.scoring.model_copy(update={"workers": 0})
+        in_process = self.config.model_copy(update={"acquisition": score})
         if not self.options.without_ray:
             self.through(self.config, "warm", 0)  # starts the worker, fills its cache
         self.through(in_process, "warm-process", 0)

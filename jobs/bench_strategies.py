@@ -11,12 +11,12 @@ import time
 import numpy as np
 import torch
 
+from ray_al.acquisition import ACQUISITIONS
 from ray_al.core.config import parse_config
-from ray_al.score.functions import ACQUISITIONS
-from ray_al.score.inputs import Pixels
-from ray_al.score.region_scores import region_columns
-from ray_al.score.scorer import Scorer
-from ray_al.score.shards import ShardImage
+from ray_al.scoring.inputs import Pixels
+from ray_al.scoring.region_scores import region_columns
+from ray_al.scoring.scorer import Scorer
+from ray_al.scoring.shards import ShardImage
 
 NUM_CLASSES, BATCH = 11, 4
 
@@ -65,8 +65,8 @@ def open_scorer(name: str, options: argparse.Namespace) -> Scorer:
     """Return the scorer of one acquisition function."""
     values = {
         "data": {"image_size": list(options.size)},
-        "strategy": {"score": name, "passes": {"count": 10}},
-        "score": {"batch_size": BATCH, "threads": options.threads},
+        "strategy": {"acquisition": name, "passes": {"count": 10}},
+        "scoring": {"batch_size": BATCH, "threads": options.threads},
     }
     config = parse_config(values, source="bench")
     return Scorer(config, config.strategy, NUM_CLASSES, [])

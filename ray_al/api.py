@@ -10,7 +10,7 @@ on synthetic images, in this process:
     ...              "num_images": 4, "image_size": [32, 48]},
     ...     "regions": {"rows": 2, "columns": 2},
     ...     "train": {"steps": 2, "batch_size": 2, "workers": 0},
-    ...     "score": {"workers": 0, "batch_size": 2, "precision": "fp32"},
+    ...     "scoring": {"workers": 0, "batch_size": 2, "precision": "fp32"},
     ...     "budget": {"start": 2, "per_cycle": 2, "amount": 4},
     ...     "cluster": {"host": "process"},
     ... })

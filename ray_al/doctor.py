@@ -91,7 +91,7 @@ def _cuda() -> Finding:
 
 
 def _bf16() -> Finding:
-    from ray_al.score.prepare import resolve_precision
+    from ray_al.scoring.prepare import resolve_precision
 
     precision = resolve_precision("auto")
     return Finding(True, "yes" if precision == "bf16" else "no: this processor scores in fp32")

@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
+from ray_al.acquisition import ACQUISITIONS, find_acquisition
+from ray_al.acquisition.acquisition import Acquisition
 from ray_al.core.config import RunConfig, apply_setting, parse_config, parse_override
 from ray_al.core.errors import ConfigError
 from ray_al.core.storage import Storage
@@ -22,9 +24,7 @@ from ray_al.driver.pool import read_table
 from ray_al.ledger import Event, Journal, State, fold
 from ray_al.ledger.config import read_config
 from ray_al.ledger.records import QuerySelected, Record
-from ray_al.score.functions import ACQUISITIONS, find_acquisition
-from ray_al.score.functions.acquisition import Acquisition
-from ray_al.score.region_scores import RANDOM_SCORES
+from ray_al.scoring.region_scores import RANDOM_SCORES
 from ray_al.select.noise import uniform_rows
 
 Name = tuple[str, int]
@@ -35,7 +35,7 @@ MASK_VALUES = 256
 MAX_CHANGES = 3
 """Classes whose change is shown in a row."""
 
-CHOICE = ("score", "batch", "per_image", "min_distance", "skip_void_by_ground_truth")
+CHOICE = ("acquisition", "batch", "per_image", "min_distance", "skip_void_by_ground_truth")
 """Keys of `strategy` that are read when a query is chosen from scores. Every other key, also one
 that a later version adds, may have changed the stored scores themselves, so replay refuses it."""
 
@@ -107,7 +107,7 @@ class _Replay(Context):
     def read_scores(self, ref: FileRef) -> pa.Table:
         """Return a part of the scores from which the other strategy chooses."""
         part = super().read_scores(ref)
-        function = find_acquisition(self.config.strategy.score)
+        function = find_acquisition(self.config.strategy.acquisition)
         return part if function.needs_model else self._random(part)
 
     def _random(self, part: pa.Table) -> pa.Table:
@@ -157,7 +157,7 @@ def replay(run_uri: str, overrides: Sequence[str]) -> Replayed:
         strategy=other.strategy.model_dump(mode="json"),
         before=config.strategy.model_dump(mode="json"),
         class_names=state.created.class_names,
-        functions=replayable(config.strategy.score),
+        functions=replayable(config.strategy.acquisition),
         cycles=tuple(_cycles(storage, other, events, state)),
     )
 
@@ -222,7 +222,7 @@ def _other_config(
     other = parse_config(values, source="replay")
     _check_only_choice_changed(config, other)
     other = other.model_copy(update={"strategy": other.strategy.model_copy(update={"lazy": None})})
-    check_scores(other, find_acquisition(other.strategy.score))
+    check_scores(other, find_acquisition(other.strategy.acquisition))
     _check_features(config, other, state, cycles)
     if other.strategy.skip_void_by_ground_truth and None in [
         image.mask_uri for image in open_dataset(config.data).splits["train"]
@@ -236,12 +236,12 @@ def _other_config(
 
 def _check_only_choice_changed(config: RunConfig, other: RunConfig) -> None:
     before, after = config.strategy.model_dump(mode="json"), other.strategy.model_dump(mode="json")
-    score = other.strategy.score
-    if not _is_held(score, find_acquisition(score), config.strategy.score):
-        held = " or ".join(replayable(config.strategy.score).stored)
+    score = other.strategy.acquisition
+    if not _is_held(score, find_acquisition(score), config.strategy.acquisition):
+        held = " or ".join(replayable(config.strategy.acquisition).stored)
         raise ConfigError(
-            f"strategy.score={score!r} needs what this run did not store: it scored with "
-            f"{config.strategy.score!r}; replay {held}, or run {score!r}"
+            f"strategy.acquisition={score!r} needs what this run did not store: it scored with "
+            f"{config.strategy.acquisition!r}; replay {held}, or run {score!r}"
         )
     changed = [
         key
@@ -272,7 +272,10 @@ def _check_features(config: RunConfig, other: RunConfig, state: State, cycles: s
         )
     if not batch.reads_features:
         return
-    if other.strategy.score != config.strategy.score or not cycles <= state.extracted.keys():
+    if (
+        other.strategy.acquisition != config.strategy.acquisition
+        or not cycles <= state.extracted.keys()
+    ):
         raise ConfigError(
             f"{rule} needs features of the best candidates, which this run did not store; run it"
         )

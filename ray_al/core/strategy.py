@@ -42,7 +42,7 @@ class LazyConfig(Section):
 class StrategyConfig(Section):
     """Settings of scoring regions and of choosing a query from the scores."""
 
-    score: str = "entropy"
+    acquisition: str = "entropy"
     """Acquisition function: one that `ray-al strategies` lists, or a `package.module:function` that
     turns logits (N, C, H, W) into values (N, H, W).
     """
@@ -65,11 +65,12 @@ class StrategyConfig(Section):
     )
     """How several predictions of one image are made, for functions such as `bald`."""
     radius: WindowRadius | None = None
-    """With `score: ripu` only, the radius of the window, which is 2 * radius + 1 pixels wide; null
-    takes 1.
+    """With `acquisition: ripu` only, the radius of the window, which is 2 * radius + 1 pixels wide;
+    null takes 1.
     """
     nu: Weight | None = None
-    """With `score: pixbal` only, how strongly frequent classes are held back; null takes 6."""
+    """With `acquisition: pixbal` only, how strongly frequent classes are held back; null takes 6.
+    """
     batch: Annotated[BatchRule, BATCH_RULES] = Field(
         default_factory=lambda: BATCH_RULES.parse({"kind": "topk"}), validate_default=False
     )
@@ -100,24 +101,25 @@ class StrategyConfig(Section):
 
     @field_validator(*SCORE_SETTINGS)
     @classmethod
-    def _is_read_by_the_score(cls, value: Any, info: ValidationInfo) -> Any:
+    def _is_read_by_the_function(cls, value: Any, info: ValidationInfo) -> Any:
         """Refuse a setting of other acquisition functions than the chosen one."""
-        score, readers = info.data.get("score"), SCORE_SETTINGS[str(info.field_name)]
-        if value is None or score is None or score in readers:
+        function, readers = info.data.get("acquisition"), SCORE_SETTINGS[str(info.field_name)]
+        if value is None or function is None or function in readers:
             return value
         raise ValueError(
-            f"it is a setting of score {' or '.join(map(repr, readers))}, and this one is "
-            f"{score!r}, which does not read it: leave it out, or set strategy.score to "
-            f"{readers[0]!r}"
+            f"it is a setting of acquisition function {' or '.join(map(repr, readers))}, and this "
+            f"one is {function!r}, which does not read it: leave it out, or set "
+            f"strategy.acquisition to {readers[0]!r}"
         )
 
     @classmethod
     def leave_out(cls, values: dict[str, Any], changes: Mapping[str, Any]) -> None:
-        """Take from `values`, in place, settings that the score named in `changes` does not read.
+        """Take settings from `values`, in place, that the function named in `changes` ignores.
 
-        Only what the score named in `values` does read is taken out; the rest stays, to be refused.
+        Only what the function named in `values` reads is taken out; the rest stays, to be refused.
         """
-        before, after = values.get("score"), changes.get("score", values.get("score"))
+        before = values.get("acquisition")
+        after = changes.get("acquisition", before)
         for key, readers in SCORE_SETTINGS.items():
             if before in readers and after not in readers:
                 values.pop(key, None)
@@ -132,4 +134,4 @@ class StrategyConfig(Section):
             "skip_void_by_ground_truth": self.skip_void_by_ground_truth,
             "feature_layer": self.feature_layer,
         }
-        return StrategyConfig.model_validate({"score": "random", **kept, **settings})
+        return StrategyConfig.model_validate({"acquisition": "random", **kept, **settings})

@@ -68,6 +68,8 @@ def _hint(model: type[Section], values: Any, location: list[str]) -> str:
             section = section_of(field) or section
         if family is not None and (kind := family.kind_of(value)) is not None:
             section = family.find(kind)
+    if renamed := _RENAMED.get(tuple(location[-2:])):
+        return f"it is called {renamed!r} now"
     known = list(section.model_fields)
     near = difflib.get_close_matches(last, known, n=1, cutoff=0.5)
     owners = family.owners(last) if family is not None else []
@@ -99,6 +101,8 @@ def _inside(value: Any, part: str) -> Any:
         return value[int(part)]
     return value
 
+
+_RENAMED = {("strategy", "score"): "strategy.acquisition", ("score",): "scoring"}
 
 _HINTS = {
     "string_type": "; write it in quotes to make it text",

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ray_al.acquisition import ACQUISITIONS, Acquisition
 from ray_al.core.families.batch import BATCH_RULES
 from ray_al.core.families.labels import LABELS
 from ray_al.core.families.passes import PASSES
@@ -11,7 +12,6 @@ from ray_al.core.families.regions import REGIONS
 from ray_al.core.families.start import START_RULES
 from ray_al.core.families.units import UNITS
 from ray_al.core.family import Family
-from ray_al.score.functions import ACQUISITIONS, Acquisition
 
 MEASURED: Mapping[str, float] = {
     "least_confidence": 1.00,
@@ -64,7 +64,7 @@ def list_strategies() -> list[dict[str, Any]]:
 def _rows() -> Iterator[dict[str, Any]]:
     for name, function in ACQUISITIONS.items():
         yield {
-            "kind": "score",
+            "kind": "acquisition",
             "name": name,
             "paper": function.paper,
             "needs": _function_needs(function),

@@ -2,13 +2,13 @@
 
 import torch
 
+from ray_al.acquisition import Acquisition, find_acquisition
+from ray_al.acquisition.transforms import check_transform
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import ConfigError
 from ray_al.core.types import START_CYCLE
 from ray_al.models import build_model
 from ray_al.models.features import feature_layer
-from ray_al.score.functions import Acquisition, find_acquisition
-from ray_al.score.transforms import check_transform
 
 
 def check_strategy(config: RunConfig, num_classes: int) -> None:
@@ -17,7 +17,7 @@ def check_strategy(config: RunConfig, num_classes: int) -> None:
     Raises:
         ConfigError: naming the key, the value and the remedy.
     """
-    strategy, score = config.strategy, config.strategy.score
+    strategy, score = config.strategy, config.strategy.acquisition
     function = find_acquisition(score)
     for name in strategy.transforms:
         check_transform(name)
@@ -39,7 +39,7 @@ def check_scores(config: RunConfig, function: Acquisition) -> None:
     Raises:
         ConfigError: naming the key, the value and the remedy.
     """
-    strategy, score = config.strategy, config.strategy.score
+    strategy, score = config.strategy, config.strategy.acquisition
     if problem := strategy.batch.why_not(score, function):
         raise ConfigError(problem)
     strategy.batch.check(config)
@@ -84,8 +84,8 @@ def _check_offer(config: RunConfig, function: Acquisition) -> None:
         )
     if not function.needs_model:
         raise ConfigError(
-            f"strategy.offer.kind={offer.kind!r}: {config.strategy.score!r} looks at no image, and "
-            "its regions are drawn from all; leave offer out, or score with a model"
+            f"strategy.offer.kind={offer.kind!r}: {config.strategy.acquisition!r} looks at no "
+            "image, and its regions are drawn from all; leave offer out, or score with a model"
         )
     changes_maps = function.inputs == "passes" and passes.changes_maps
     if offer.reads_features and not (config.model.is_frozen or changes_maps):
@@ -105,7 +105,7 @@ def _check_network(config: RunConfig, num_classes: int) -> None:
     layers = [strategy.feature_layer for strategy in strategies if strategy.batch.reads_features]
     passes = config.strategy.passes
     stochastic = (
-        find_acquisition(config.strategy.score).inputs == "passes" and not passes.are_models
+        find_acquisition(config.strategy.acquisition).inputs == "passes" and not passes.are_models
     )
     if not layers and not stochastic:
         return

@@ -138,7 +138,7 @@ def check_pool(config: RunConfig, dataset: Dataset) -> CheckedPool:
 
     Raises:
         ConfigError: the data set is not as it must be, or the budget does not fit the pool.
-        RayALError: more images are broken than `score.max_quarantined` allows.
+        RayALError: more images are broken than `scoring.max_quarantined` allows.
     """
     reads_masks = config.label.annotator.reads_masks
     check_start(dataset, pool_masks=reads_masks, test=bool(config.final.budgets))
@@ -173,7 +173,7 @@ def _check_sizes(config: RunConfig, small: Mapping[str, str], num_images: int) -
     Args:
         small: image_id -> why it has no region.
     """
-    if len(small) <= exact(config.score.max_quarantined) * num_images:
+    if len(small) <= exact(config.scoring.max_quarantined) * num_images:
         return
     name, reason = next(iter(small.items()))
     settings = " and ".join(
@@ -181,7 +181,7 @@ def _check_sizes(config: RunConfig, small: Mapping[str, str], num_images: int) -
     )
     raise ConfigError(
         f"{settings}: {len(small)} of {num_images} pool images have no region then, more "
-        f"than score.max_quarantined={config.score.max_quarantined} allows. {name}: {reason}"
+        f"than scoring.max_quarantined={config.scoring.max_quarantined} allows. {name}: {reason}"
     )
 
 

@@ -6,6 +6,7 @@ from functools import partial
 
 import pyarrow as pa
 
+from ray_al.acquisition import find_acquisition
 from ray_al.core.run_dir import CycleDir
 from ray_al.core.strategy import StrategyConfig
 from ray_al.core.types import SCORE_SCHEMA
@@ -16,7 +17,6 @@ from ray_al.driver.pool import table_bytes
 from ray_al.driver.quarantine import quarantine_broken, unchanged_since_stored
 from ray_al.driver.scored_pool import ScoredCycle, rank_scores
 from ray_al.label.truth import is_void as is_void_in
-from ray_al.score.functions import find_acquisition
 from ray_al.select.basket import Basket, Skip
 from ray_al.select.fill import Allows, fill_in_order
 
@@ -125,7 +125,9 @@ def _skip(context: Context, cycle: int) -> Skip | None:
     has opened the images.
     """
     strategy = context.config.strategy_at(cycle)
-    unread = context.config.model.is_frozen or not find_acquisition(strategy.score).needs_model
+    unread = (
+        context.config.model.is_frozen or not find_acquisition(strategy.acquisition).needs_model
+    )
     unopened = context.opens_images and unread
     is_unchanged = unchanged_since_stored(context) if unopened else None
     opened: set[int] = set()

@@ -29,7 +29,9 @@ ATTACH_S = 30.0
 
 def needs_ray(config: RunConfig) -> bool:
     """Return whether anything of the run works outside the calling process."""
-    return config.cluster.host == "actor" or config.train.workers != 0 or config.score.workers != 0
+    return (
+        config.cluster.host == "actor" or config.train.workers != 0 or config.scoring.workers != 0
+    )
 
 
 @contextlib.contextmanager

@@ -110,7 +110,7 @@ def check_validation(dataset: Dataset, state: State, config: RunConfig) -> None:
 def check_quarantine(
     broken: Mapping[str, str], config: RunConfig, num_images: int, *, run_uri: str | None = None
 ) -> None:
-    """Stop if more images cannot be used than `score.max_quarantined` allows.
+    """Stop if more images cannot be used than `scoring.max_quarantined` allows.
 
     Args:
         broken: image_id -> what is wrong and what to do.
@@ -120,10 +120,10 @@ def check_quarantine(
     Raises:
         RayALError: with the first 20 of them and both remedies.
     """
-    limit = config.score.max_quarantined
+    limit = config.scoring.max_quarantined
     if len(broken) <= exact(limit) * num_images:
         return
-    setting = f"--set score.max_quarantined={math.ceil(100 * len(broken) / num_images) / 100:g}"
+    setting = f"--set scoring.max_quarantined={math.ceil(100 * len(broken) / num_images) / 100:g}"
     if run_uri is None:
         remedy = f"See to them, or do without them: {setting}"
     else:
@@ -135,5 +135,5 @@ def check_quarantine(
     more = f"; and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""
     raise RayALError(
         f"{len(broken)} of {num_images} pool images cannot be read or used, more than "
-        f"score.max_quarantined={limit} allows. {remedy}. {listed}{more}"
+        f"scoring.max_quarantined={limit} allows. {remedy}. {listed}{more}"
     )

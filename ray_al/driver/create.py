@@ -25,11 +25,11 @@ from ray_al.driver.pool import table_bytes
 from ray_al.driver.quarantine import NO_REGIONS
 from ray_al.ledger import RUN, Journal
 from ray_al.ledger.config import config_facts
-from ray_al.score.calibrate import measure_batch_size
-from ray_al.score.prepare import resolve_precision
+from ray_al.scoring.calibrate import measure_batch_size
+from ray_al.scoring.prepare import resolve_precision
 
 GPU_BATCH_SIZE = 16
-"""Value of `score.batch_size=auto` on a GPU."""
+"""Value of `scoring.batch_size=auto` on a GPU."""
 Prepare = Callable[[RunConfig], Callable[[], None]]
 """Begins something slow and returns a function that waits for its end."""
 
@@ -154,7 +154,7 @@ def images_digest(manifest: pa.Table) -> str:
 
 def _resolve(config: RunConfig, num_classes: int, num_images: int) -> RunConfig:
     """Replace every `auto` by its value, so a resumed run or another machine does the same."""
-    precision = config.score.precision
+    precision = config.scoring.precision
     if precision == "auto":
         precision = "bf16" if _scores_on_gpu(config) else resolve_precision("auto")
     resolved = {"precision": precision, "shard_size": config.shard_size(num_images)}
@@ -165,17 +165,17 @@ def _resolve(config: RunConfig, num_classes: int, num_images: int) -> RunConfig:
 
 
 def _with_score(config: RunConfig, **settings: object) -> RunConfig:
-    return config.model_copy(update={"score": config.score.model_copy(update=settings)})
+    return config.model_copy(update={"scoring": config.scoring.model_copy(update=settings)})
 
 
 def _scores_on_gpu(config: RunConfig) -> bool:
-    return config.score.gpus_per_worker > 0
+    return config.scoring.gpus_per_worker > 0
 
 
 def resolve_batch_size(config: RunConfig, num_classes: int) -> int:
-    """Return `score.batch_size`; `auto` is measured here, for the strategy and the precision."""
-    if config.score.batch_size != "auto":
-        return config.score.batch_size
+    """Return `scoring.batch_size`; `auto` is measured here, for the strategy and the precision."""
+    if config.scoring.batch_size != "auto":
+        return config.scoring.batch_size
     if _scores_on_gpu(config):
         return GPU_BATCH_SIZE
     return measure_batch_size(config, num_classes)

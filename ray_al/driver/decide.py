@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from fractions import Fraction
 
+from ray_al.acquisition import find_acquisition
 from ray_al.core.config import RunConfig
 from ray_al.core.shares import exact
 from ray_al.core.types import SEED_CYCLE, START_CYCLE
 from ray_al.driver.budget import final_budgets, query_size
 from ray_al.ledger import State
-from ray_al.score.functions import find_acquisition
 
 
 @dataclass(frozen=True)
@@ -245,7 +245,7 @@ def needs_model(config: RunConfig, cycle: int) -> bool:
 
 def num_members(config: RunConfig, cycle: int) -> int:
     """Return the number of models that are trained in `cycle`."""
-    compares = find_acquisition(config.strategy_at(cycle).score).inputs == "passes"
+    compares = find_acquisition(config.strategy_at(cycle).acquisition).inputs == "passes"
     return config.strategy.passes.num_members if compares else 1
 
 

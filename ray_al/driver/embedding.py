@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ray_al.acquisition import find_acquisition
 from ray_al.core.config import RunConfig
 from ray_al.driver import decide as actions
 from ray_al.driver.context import Context, Done
@@ -12,15 +13,14 @@ from ray_al.driver.scoring import run_tasks
 from ray_al.features.plan import StorePlan, plan_store
 from ray_al.features.source import FeatureSource, pool_source
 from ray_al.features.store import RecordStore
-from ray_al.score.functions import find_acquisition
-from ray_al.score.shards import ShardResult, ShardTask
+from ray_al.scoring.shards import ShardResult, ShardTask
 
 TASKS_A_WORKER = 4
 """Minimum number of tasks per worker, if there are enough shards."""
 MOST_SHARDS = 16
 """Maximum number of shards per task; if a task fails, the shards that it has written remain."""
 MIRROR = "mirror"
-"""The transform (score/transforms.py) whose features are stored as a view of their own."""
+"""The transform (acquisition/transforms.py) whose features are stored as a view of their own."""
 
 
 def embed(context: Context, action: actions.Embed) -> Done:
@@ -59,7 +59,10 @@ def plan_of(config: RunConfig, source: FeatureSource, num_images: int) -> StoreP
 def asks_for_mirror(config: RunConfig) -> bool:
     """Return whether each pass over the pool looks at the mirrored images too."""
     strategy = config.strategy
-    return find_acquisition(strategy.score).inputs == "transforms" and MIRROR in strategy.transforms
+    return (
+        find_acquisition(strategy.acquisition).inputs == "transforms"
+        and MIRROR in strategy.transforms
+    )
 
 
 def drop_outdated(context: Context) -> None:
@@ -113,7 +116,7 @@ def _tasks(context: Context, source: FeatureSource, plan: StorePlan) -> list[Sha
     Tasks are large enough for the journal of a large pool to stay short, and small enough for every
     worker to get some.
     """
-    at_once = plan.num_shards // (TASKS_A_WORKER * max(1, context.config.score.workers))
+    at_once = plan.num_shards // (TASKS_A_WORKER * max(1, context.config.scoring.workers))
     at_once = max(1, min(MOST_SHARDS, at_once))
     tasks: list[ShardTask] = []
     group: list[int] = []

@@ -110,7 +110,7 @@ def _train(
     plan = _plan(pool, state, dataset, kind)
     alone = {
         "cluster": config.cluster.model_copy(update={"host": "process"}),
-        "score": config.score.model_copy(update={"workers": 0}),
+        "scoring": config.scoring.model_copy(update={"workers": 0}),
     }
     with connect(config.model_copy(update=alone), should_stop=callbacks.should_stop):
         trainer = open_trainer(config, storage.root, state.term, kind=kind)
@@ -247,7 +247,7 @@ def _train_usable(
     They are not recorded, because another driver may hold the run.
 
     Raises:
-        RayALError: more are broken than `score.max_quarantined` allows.
+        RayALError: more are broken than `scoring.max_quarantined` allows.
     """
     broken = dict(state.quarantined)
     while True:

@@ -5,6 +5,7 @@ Runs that differ in nothing but their strategy share the work up to the first mo
 
 from collections.abc import Iterator
 
+from ray_al.acquisition import find_acquisition
 from ray_al.core.config import FinalConfig, RunConfig
 from ray_al.core.errors import ConfigError
 from ray_al.core.making import check_new
@@ -20,7 +21,6 @@ from ray_al.ledger import RUN, Event, Journal, fold
 from ray_al.ledger.config import config_facts, read_config
 from ray_al.ledger.events import file_refs, is_superseded
 from ray_al.ledger.records import CycleTrained, ModelMeasured, ModelsMeasured
-from ray_al.score.functions import find_acquisition
 
 
 def start_config(config: RunConfig) -> RunConfig | None:
@@ -43,7 +43,7 @@ def start_config(config: RunConfig) -> RunConfig | None:
     values = config.model_dump(mode="json")
     values["name"] = "start"
     kept = ("skip_void_by_ground_truth", "feature_layer")
-    values["strategy"] = {"score": "random", **{key: values["strategy"][key] for key in kept}}
+    values["strategy"] = {"acquisition": "random", **{key: values["strategy"][key] for key in kept}}
     values["budget"] = {
         **values["budget"],
         "amount": values["budget"]["start"],
@@ -68,7 +68,7 @@ def _is_of_start(budget: int | float, config: RunConfig) -> bool:
 
 def _passes_are_models(config: RunConfig) -> bool:
     return (
-        find_acquisition(config.strategy.score).inputs == "passes"
+        find_acquisition(config.strategy.acquisition).inputs == "passes"
         and config.strategy.passes.are_models
     )
 
@@ -186,12 +186,12 @@ def _resolved_like(theirs: RunConfig, config: RunConfig, *, num_classes: int) ->
     The batch size of scoring is resolved anew: the source may have scored nothing, or by another
     function.
     """
-    resolved = {"precision": theirs.score.precision, "shard_size": theirs.score.shard_size}
-    score = config.score.model_copy(update=resolved)
-    config = config.model_copy(update={"score": score})
+    resolved = {"precision": theirs.scoring.precision, "shard_size": theirs.scoring.shard_size}
+    score = config.scoring.model_copy(update=resolved)
+    config = config.model_copy(update={"acquisition": score})
     batch_size = resolve_batch_size(config, num_classes)
     score = score.model_copy(update={"batch_size": batch_size})
-    config = config.model_copy(update={"score": score})
+    config = config.model_copy(update={"acquisition": score})
     return RunConfig.model_validate(config.model_dump(mode="json"))
 
 

@@ -18,7 +18,7 @@ class Predictor:
     """
 
     def __init__(self, config: RunConfig, num_classes: int, weights: bytes) -> None:
-        torch.set_num_threads(config.score.threads)
+        torch.set_num_threads(config.scoring.threads)
         self.config = config
         self.model = build_model(config.model, num_classes, load_weights=False)
         load_trained(

@@ -26,7 +26,7 @@ def begin_session(context: Context) -> None:
 
     Raises:
         ReadError: an image could not be read just now.
-        RayALError: more are quarantined than `score.max_quarantined` allows.
+        RayALError: more are quarantined than `scoring.max_quarantined` allows.
     """
     waiting = [
         index

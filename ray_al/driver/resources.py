@@ -77,31 +77,31 @@ def trainers(config: RunConfig, *, least: bool = False) -> Worker:
 def scorers(config: RunConfig) -> Worker:
     """Return the scoring tasks that may run at a time; one is enough for the run to continue."""
     return Worker(
-        count=config.score.workers,
-        cpus=0.0 if config.score.gpus_per_worker else SHARED_CPUS,
-        gpus=config.score.gpus_per_worker,
+        count=config.scoring.workers,
+        cpus=0.0 if config.scoring.gpus_per_worker else SHARED_CPUS,
+        gpus=config.scoring.gpus_per_worker,
     )
 
 
 def run_resources(config: RunConfig) -> RunResources:
     """Return the resources of a trial's host, and the peak of the whole run.
 
-    The host trains (`train.workers: 0`) or scores (`score.workers: 0`) in its own process; workers
-    ask Ray for resources of their own.
+    The host trains (`train.workers: 0`) or scores (`scoring.workers: 0`) in its own process;
+    workers ask Ray for resources of their own.
     """
-    train, score = config.train, config.score
+    train, scoring = config.train, config.scoring
     group, tasks = trainers(config), scorers(config)
     host = {
         "CPU": float(
             max(
                 train.threads if group.count == 0 else TOKEN_CPU,
-                score.threads if tasks.count == 0 else TOKEN_CPU,
+                scoring.threads if tasks.count == 0 else TOKEN_CPU,
             )
         )
     }
     host_gpus = max(
         train.gpus_per_worker if group.count == 0 else 0.0,
-        score.gpus_per_worker if tasks.count == 0 else 0.0,
+        scoring.gpus_per_worker if tasks.count == 0 else 0.0,
     )
     if host_gpus:
         host["GPU"] = host_gpus
@@ -154,7 +154,7 @@ def check_nodes(config: RunConfig, nodes: list[dict[str, float]]) -> None:
         return
     seen = (
         f"train.workers={config.train.workers}, train.gpus_per_worker={group.gpus:g}, "
-        f"score.gpus_per_worker={one.gpus:g}"
+        f"scoring.gpus_per_worker={one.gpus:g}"
     )
     if not placed and cpus <= have["CPU"] and gpus <= have["GPU"]:
         raise ConfigError(

@@ -7,6 +7,7 @@ from functools import cached_property, partial
 import numpy as np
 import pyarrow as pa
 
+from ray_al.acquisition import open_acquisition
 from ray_al.core.arrays import is_among
 from ray_al.core.errors import RayALError
 from ray_al.core.families.batch import Moment
@@ -15,9 +16,8 @@ from ray_al.driver.budget import num_queries
 from ray_al.driver.context import Context
 from ray_al.driver.costs import query_amount, typical_cost, upper_bounds
 from ray_al.driver.pool import read_table
-from ray_al.score.class_stats import final_parts, pool_stats, predicted_shares
-from ray_al.score.features import groups_of
-from ray_al.score.functions import open_acquisition
+from ray_al.scoring.class_stats import final_parts, pool_stats, predicted_shares
+from ray_al.scoring.features import groups_of
 from ray_al.select.candidates import Candidates
 from ray_al.select.components import balanced
 from ray_al.select.fill import ONE_MORE, Allows

@@ -23,8 +23,8 @@ from ray_al.driver.quarantine import NO_REGIONS
 from ray_al.driver.scored_pool import candidates_of
 from ray_al.driver.training import score_weights
 from ray_al.ledger.records import PoolScored
-from ray_al.score.runner import run_shards
-from ray_al.score.shards import ShardResult, ShardTask, Work, make_tasks
+from ray_al.scoring.runner import run_shards
+from ray_al.scoring.shards import ShardResult, ShardTask, Work, make_tasks
 from ray_al.select.lazy import estimate_recall, last_scores, pick_images
 
 SAY_S = 30.0

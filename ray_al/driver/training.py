@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ray_al.acquisition import find_acquisition
 from ray_al.core.errors import BrokenImagesError, RayALError
 from ray_al.core.run_dir import MODEL, OPTIMIZER, PREVIEW, SNAPSHOT, CycleDir
 from ray_al.core.seeding import seed_of
@@ -23,7 +24,6 @@ from ray_al.driver.context import Context, Done
 from ray_al.driver.pool import read_table
 from ray_al.ledger import State
 from ray_al.report.left_out import labels_left_out
-from ray_al.score.functions import find_acquisition
 from ray_al.train.trainer import Trainer
 
 KEPT = (PREVIEW,)
@@ -188,7 +188,7 @@ def _sieve(context: Context, cycle: int) -> FileRef | None:
 
 def uses_passes(context: Context, cycle: int) -> bool:
     """Return whether the score of `cycle` compares several passes over an image."""
-    return find_acquisition(context.config.strategy_at(cycle).score).inputs == "passes"
+    return find_acquisition(context.config.strategy_at(cycle).acquisition).inputs == "passes"
 
 
 def _previous_files(context: Context, cycle: int, member: int) -> Mapping[str, FileRef]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from ray_al.acquisition import find_acquisition
 from ray_al.core.arrays import is_among
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import ConfigError, StorageError, VerifyError
@@ -30,7 +31,6 @@ from ray_al.ledger.records import (
     RunCreated,
 )
 from ray_al.report.left_out import labels_left_out
-from ray_al.score.functions import find_acquisition
 
 
 def verify(run_uri: str) -> dict[str, Any]:
@@ -164,7 +164,9 @@ def _check_queries(storage: Storage, state: State, config: RunConfig) -> None:
         if pool.is_chosen(table).any() or len(np.unique(pool.numbers(table))) != len(table):
             raise VerifyError(f"{storage.uri(query.file.path)}: a region was chosen twice")
         pool.choose(table)
-        by_classes = find_acquisition(config.strategy_at(query.cycle).score).attribution != "none"
+        by_classes = (
+            find_acquisition(config.strategy_at(query.cycle).acquisition).attribution != "none"
+        )
         _check_scores(storage, state, pool, query.cycle, table, finished_later=by_classes)
 
 

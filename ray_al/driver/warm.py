@@ -4,7 +4,7 @@ import importlib
 
 from ray_al.core.config import RunConfig
 
-MODULES = ("ray.data", "torch", "ray_al.score.shards")
+MODULES = ("ray.data", "torch", "ray_al.scoring.shards")
 MOST = 4
 """Maximum number of processes; more scorers start when they are needed."""
 
@@ -18,8 +18,8 @@ def warm_up(config: RunConfig) -> None:
     import ray  # takes a second, and runs without Ray do without it
 
     load = ray.remote(num_cpus=0, max_retries=0)(load_modules)
-    if not config.score.gpus_per_worker:
-        for _ in range(min(config.score.workers, MOST)):
+    if not config.scoring.gpus_per_worker:
+        for _ in range(min(config.scoring.workers, MOST)):
             load.remote(MODULES)
 
 

@@ -45,7 +45,7 @@ class Embedder:
 
         Other devices round differently, so an embedder on another one must not fill the store.
         """
-        return "cuda" if self.config.score.gpus_per_worker else "cpu"
+        return "cuda" if self.config.scoring.gpus_per_worker else "cpu"
 
     @functools.cached_property
     def digest(self) -> str:

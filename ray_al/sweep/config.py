@@ -188,7 +188,7 @@ class SweepConfig(Section):
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
     """Seeds with which every setting is run."""
     reference: dict[str, Any] = Field(
-        default_factory=lambda: {"strategy.score": "random", "strategy.batch.kind": "topk"}
+        default_factory=lambda: {"strategy.acquisition": "random", "strategy.batch.kind": "topk"}
     )
     """Settings of the strategy that all others are compared with; it always takes part."""
     search: SearchConfig = SearchConfig()

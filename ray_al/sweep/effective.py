@@ -3,9 +3,9 @@
 import json
 from typing import Any
 
+from ray_al.acquisition import find_acquisition, open_acquisition
 from ray_al.core.config import RunConfig
 from ray_al.core.families.batch import BATCH_RULES
-from ray_al.score.functions import find_acquisition, open_acquisition
 
 
 def canonical(config: RunConfig) -> str:
@@ -29,7 +29,7 @@ def effective_values(config: RunConfig, *, exclude: set[str]) -> dict[str, Any]:
     else:
         del values["features"]
     strategy = values["strategy"]
-    function = find_acquisition(strategy["score"])
+    function = find_acquisition(strategy["acquisition"])
     if function.inputs == "none" and config.strategy.batch.ranks_scores:
         strategy["batch"] = {"kind": BATCH_RULES.default}
     own = open_acquisition(config.strategy).model_dump(mode="json", exclude={"kind"})

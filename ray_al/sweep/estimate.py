@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ray_al.acquisition import find_acquisition
 from ray_al.core.config import AutoSteps, RunConfig, TrainConfig
 from ray_al.core.strategy import StrategyConfig
 from ray_al.datasets import open_dataset
@@ -17,7 +18,6 @@ from ray_al.driver.decide import num_members
 from ray_al.driver.feature_costs import REMEDY, FeatureCosts, feature_costs
 from ray_al.driver.fork import start_config
 from ray_al.driver.resources import run_resources
-from ray_al.score.functions import find_acquisition
 from ray_al.sweep.config import SweepConfig
 from ray_al.sweep.timing import Stopwatch
 from ray_al.sweep.trial import share_features
@@ -260,7 +260,7 @@ def _most_steps(train: TrainConfig, num_images: int) -> int:
 
 def _passes_per_image(strategy: StrategyConfig) -> int:
     """Return the forward passes over one image that is scored."""
-    function = find_acquisition(strategy.score)
+    function = find_acquisition(strategy.acquisition)
     several = strategy.passes.count + ("plain" in function.wants)
     counts = {"none": 0, "logits": 1, "transforms": 1 + len(strategy.transforms), "passes": several}
     return counts[function.inputs] + strategy.batch.reads_features

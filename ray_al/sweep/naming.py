@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ray_al.acquisition import ACQUISITIONS
 from ray_al.core.families.batch import BATCH_RULES
-from ray_al.score.functions import ACQUISITIONS
 
 Setting = Mapping[str, Any]
 """Dotted keys of a run with the values that a sweep, or a comparison, sets them to."""
@@ -13,7 +13,7 @@ Setting = Mapping[str, Any]
 HOW_FAR = ("budget", "budget.amount", "budget.per_cycle", "final.budgets")
 """Keys that say how far a run goes, in which steps, and where it is measured. They name a setting
 only if it has no other key."""
-FIRST = ("strategy", "strategy.score", "strategy.batch", "strategy.batch.kind")
+FIRST = ("strategy", "strategy.acquisition", "strategy.batch", "strategy.batch.kind")
 """Keys whose values come first in a name, in this order."""
 MAX_NAME = 80
 
@@ -33,7 +33,8 @@ def group_names(settings: Sequence[Setting]) -> list[str]:
 def group_name(setting: Setting) -> str:
     """Return a setting's name as part of a file name.
 
-    >>> group_name({"strategy.batch": {"kind": "power", "beta": 0.5}, "strategy.score": "entropy"})
+    >>> batch = {"kind": "power", "beta": 0.5}
+    >>> group_name({"strategy.batch": batch, "strategy.acquisition": "entropy"})
     'entropy-power-beta0.5'
     """
     ordered = sorted(
@@ -46,7 +47,7 @@ def group_name(setting: Setting) -> str:
 def group_label(setting: Setting) -> str:
     """Return a setting's name for people: without how far it goes, and without an idle batch rule.
 
-    >>> group_label({"strategy.score": "random", "strategy.batch.kind": "topk"})
+    >>> group_label({"strategy.acquisition": "random", "strategy.batch.kind": "topk"})
     'random'
     """
     setting = _without_how_far(setting)
@@ -63,7 +64,7 @@ def is_random_draw(setting: Setting) -> bool:
     Names that this installation does not know, such as a user's own `package.module:Class`, are not
     imported: results can be compared where the code that made them is missing.
     """
-    function = ACQUISITIONS.get(str(setting.get("strategy.score")))
+    function = ACQUISITIONS.get(str(setting.get("strategy.acquisition")))
     kind = setting.get("strategy.batch.kind", BATCH_RULES.default)
     if function is None or function.needs_model or kind not in BATCH_RULES.kinds:
         return False

@@ -10,7 +10,7 @@ from ray_al.sweep.naming import Setting, group_label, group_names
 from ray_al.sweep.settings import check_space, fixed_settings, make_config
 from ray_al.sweep.trials import Trial
 
-POOL = {"data", "regions", "label", "budget", "score"}
+POOL = {"data", "regions", "label", "budget", "scoring"}
 """Sections on which `check_pool` depends; it reads the size of every image, so it runs once for
 each combination of them."""
 

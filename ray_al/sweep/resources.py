@@ -39,7 +39,7 @@ def runs_at_once(configs: Sequence[RunConfig], wanted: int | Literal["auto"]) ->
     )
     if fits < 1:
         raise ConfigError(
-            f"{need}; lower train.threads, train.workers or score.workers, or add nodes"
+            f"{need}; lower train.threads, train.workers or scoring.workers, or add nodes"
         )
     for config in configs:
         check_fits(config)

@@ -5,13 +5,13 @@ import itertools
 import math
 from typing import Any
 
+from ray_al.acquisition import find_acquisition
 from ray_al.core.config import RunConfig, apply_setting, parse_config
 from ray_al.core.errors import ConfigError
 from ray_al.core.seeding import generator
 from ray_al.core.strategy import SCORE_SETTINGS
 from ray_al.core.validation import family_at
 from ray_al.driver.checks import check_config
-from ray_al.score.functions import find_acquisition
 from ray_al.sweep.config import Space, SweepConfig
 from ray_al.sweep.effective import canonical
 from ray_al.sweep.naming import Setting
@@ -56,7 +56,7 @@ def _without_idle_lazy(config: RunConfig, setting: Setting) -> RunConfig:
     Such a function has nothing to save, and the base means its lazy scoring for the others. A
     setting that asks for lazy scoring itself keeps it, to be refused.
     """
-    needs_model = find_acquisition(config.strategy.score).needs_model
+    needs_model = find_acquisition(config.strategy.acquisition).needs_model
     if not config.strategy.lazy or needs_model or _sets(setting, "strategy.lazy"):
         return config
     strategy = config.strategy.model_copy(update={"lazy": None})
@@ -71,7 +71,7 @@ def _is_of_another_kind(sweep: SweepConfig, setting: Setting, key: str) -> bool:
     """
     place, _, name = key.rpartition(".")
     if place == "strategy" and name in SCORE_SETTINGS:
-        return _is_of_another_score(sweep, setting, name)
+        return _is_of_another_function(sweep, setting, name)
     kind, axis = setting.get(f"{place}.kind"), sweep.space.get(f"{place}.kind")
     family = family_at(RunConfig, place)
     if family is None or axis is None or name == "kind":
@@ -83,11 +83,16 @@ def _is_of_another_kind(sweep: SweepConfig, setting: Setting, key: str) -> bool:
     return bool(has_it) and kind not in has_it
 
 
-def _is_of_another_score(sweep: SweepConfig, setting: Setting, name: str) -> bool:
-    """Return whether a setting of `strategy` belongs to another score on an axis of the space."""
-    score, axis = setting.get("strategy.score"), sweep.space.get("strategy.score")
+def _is_of_another_function(sweep: SweepConfig, setting: Setting, name: str) -> bool:
+    """Return whether a setting of `strategy` belongs to another function on an axis."""
+    function = setting.get("strategy.acquisition")
+    axis = sweep.space.get("strategy.acquisition")
     readers = SCORE_SETTINGS[name]
-    return axis is not None and score not in readers and any(one in readers for one in axis.values)
+    return (
+        axis is not None
+        and function not in readers
+        and any(value in readers for value in axis.values)
+    )
 
 
 def _sets(setting: Setting, key: str) -> bool:

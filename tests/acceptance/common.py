@@ -17,8 +17,8 @@ name: small
 data: {{dataset: synthetic, root: {root}, image_size: [32, 48]}}
 regions: {{rows: 2, columns: 2}}
 train: {{steps: 3, batch_size: 2, workers: 0, threads: 1}}
-strategy: {{score: equal, batch: {{kind: power}}}}
-score: {{workers: 1, threads: 1, batch_size: 2, precision: fp32, shard_size: 2}}
+strategy: {{acquisition: equal, batch: {{kind: power}}}}
+scoring: {{workers: 1, threads: 1, batch_size: 2, precision: fp32, shard_size: 2}}
 budget: {{start: 4, per_cycle: 4, amount: 16}}
 """
 

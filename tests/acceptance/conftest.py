@@ -135,4 +135,4 @@ def _wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
 @pytest.fixture(scope="session")
 def expected(place):
     """The queries of an undisturbed run in one process."""
-    return place.run("alone", "cluster.host=process", "score.workers=0")
+    return place.run("alone", "cluster.host=process", "scoring.workers=0")

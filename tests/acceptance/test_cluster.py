@@ -20,11 +20,11 @@ ROOT = Path(__file__).parents[2]
 
 SLOW = [
     pytest.param([setting], marks=pytest.mark.slow)
-    for setting in ("score.workers=1", "train.workers=1")
+    for setting in ("scoring.workers=1", "train.workers=1")
 ]
 
 
-@pytest.mark.parametrize("settings", [["score.workers=3"], *SLOW], ids=" ".join)
+@pytest.mark.parametrize("settings", [["scoring.workers=3"], *SLOW], ids=" ".join)
 def test_any_number_of_workers_chooses_the_same(place, expected, settings):
     assert place.run("-".join(settings), *settings) == expected
 
@@ -49,7 +49,7 @@ TWO_PASSES = {
     ],
 )
 def test_a_run_killed_at_five_moments_chooses_the_same(place, name):
-    settings = ("score.workers=0", *TWO_PASSES[name])
+    settings = ("scoring.workers=0", *TWO_PASSES[name])
     whole, killed = f"alone-{name}", f"killed-{name}"
     expected = place.run(whole, "cluster.host=process", *settings)
     process = place.start(*place.new(killed, *settings))
@@ -125,7 +125,7 @@ def test_a_dead_drivers_group_is_freed_beside_another_cluster(place):
 
 
 def test_a_scorer_that_dies_is_replaced(place, expected):
-    process = place.start(*place.new("scorer", "score.shard_size=1"))
+    process = place.start(*place.new("scorer", "scoring.shard_size=1"))
     place.wait_for_events("scorer", 9, process)
     for one in psutil.process_iter(["cmdline"]):
         if any("ray::" in part and "score_batch" in part for part in one.info["cmdline"] or []):
@@ -137,7 +137,11 @@ def test_a_scorer_that_dies_is_replaced(place, expected):
 def test_a_second_driver_leaves_with_exit_code_3(place):
     process = place.start(
         *place.new(
-            "held", "cluster.host=process", "score.workers=0", "train.steps=150", "budget.amount=8"
+            "held",
+            "cluster.host=process",
+            "scoring.workers=0",
+            "train.steps=150",
+            "budget.amount=8",
         )
     )
     place.wait_for_events("held", 6, process)

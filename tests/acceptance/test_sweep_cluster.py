@@ -17,7 +17,7 @@ from ray_al.core.storage import Storage
 from ray_al.driver.verify import verify
 
 ROOT = Path(__file__).parents[2]
-FAST = {"train.steps": 2, "score.workers": 0, "strategy.batch.kind": "topk"}
+FAST = {"train.steps": 2, "scoring.workers": 0, "strategy.batch.kind": "topk"}
 
 
 def write(place, name, **values):
@@ -39,7 +39,7 @@ def table(place, name):
     }
 
 
-PLAN = {"space": {"strategy.score": ["entropy"]}, "seeds": [0, 1]}
+PLAN = {"space": {"strategy.acquisition": ["entropy"]}, "seeds": [0, 1]}
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +153,7 @@ def test_asha_stops_some_and_leaves_nothing_behind(place, workers):
             "budget.amount": "35 %",
         },
         space=space,
-        reference={"strategy.score": "random", "budget.per_cycle": 4},
+        reference={"strategy.acquisition": "random", "budget.per_cycle": 4},
         scheduler={"kind": "asha", "first": "15 %", "reduction": 2},
         limits={"at_once": 2},
     )
@@ -195,7 +195,7 @@ def test_more_at_once_than_fit_is_refused_with_the_numbers(place):
 @pytest.mark.slow
 def test_a_job_submits_a_sweep(place):
     ray = str(Path(sys.executable).parent / "ray")
-    path = write(place, "sweep_job", space={"strategy.score": ["entropy"]})
+    path = write(place, "sweep_job", space={"strategy.acquisition": ["entropy"]})
     arguments = [
         "--working-dir",
         str(ROOT),

@@ -75,7 +75,7 @@ def alone(tmp_path_factory):
 TOO_BIG = {
     "workers": ["train.workers=6", "train.batch_size=6", "cluster.num_cpus=2"],
     "a GPU to train": ["train.workers=1", "train.gpus_per_worker=1"],
-    "a GPU to score": ["score.gpus_per_worker=1"],
+    "a GPU to score": ["scoring.gpus_per_worker=1"],
 }
 
 

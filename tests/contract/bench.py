@@ -30,8 +30,8 @@ from ray_al.driver.costs import upper_bounds
 from ray_al.driver.pool import Pool, read_table, table_bytes
 from ray_al.driver.scored_pool import scored_parts
 from ray_al.ledger import Query, State
-from ray_al.score.features import feature_schema
-from ray_al.score.shards import CLASS_COUNTS
+from ray_al.scoring.features import feature_schema
+from ray_al.scoring.shards import CLASS_COUNTS
 
 NUM_CLASSES, NUM_FEATURES, NUM_LABELLED = 4, 6, 25
 SIZES = {"equal": [(96, 128)], "mixed": [(96, 128), (64, 96), (122, 163)]}

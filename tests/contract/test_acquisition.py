@@ -11,6 +11,8 @@ import pytest
 import torch
 from torch import nn
 
+from ray_al.acquisition import ACQUISITIONS
+from ray_al.acquisition.views import Views
 from ray_al.core.config import parse_config
 from ray_al.core.errors import ConfigError
 from ray_al.core.storage import Storage
@@ -26,13 +28,11 @@ from ray_al.features.fill import fill_shard
 from ray_al.features.source import pool_source
 from ray_al.models import build_model
 from ray_al.models.state import load_trained, trained_state
-from ray_al.score.class_stats import final_parts, pool_stats, predicted_shares
-from ray_al.score.functions import ACQUISITIONS
-from ray_al.score.inputs import Features, Pixels
-from ray_al.score.scorer import Scorer
-from ray_al.score.shards import make_tasks
-from ray_al.score.views import Views
-from ray_al.score.work import work_shard
+from ray_al.scoring.class_stats import final_parts, pool_stats, predicted_shares
+from ray_al.scoring.inputs import Features, Pixels
+from ray_al.scoring.scorer import Scorer
+from ray_al.scoring.shards import make_tasks
+from ray_al.scoring.work import work_shard
 from ray_al.train.state import dump
 
 NUM_CLASSES, NUM_IMAGES = 6, 5
@@ -100,11 +100,11 @@ def configure(root, score, kind="grid", passes="dropout", model="network", **cha
         "regions": {"kind": kind, **KINDS[kind]},
         "model": MODELS[model],
         "strategy": {
-            "score": score,
+            "acquisition": score,
             "passes": {"kind": passes, "count": 3},
             "transforms": ["mirror", "rotate90", "scale0.5"],
         },
-        "score": {
+        "scoring": {
             "batch_size": 3,
             "precision": "fp32",
             "workers": 0,
@@ -138,7 +138,7 @@ def root(tmp_path_factory):
 def states(root, config):
     """Weights of the models that the function takes."""
     several = (
-        ACQUISITIONS[config.strategy.score].inputs == "passes"
+        ACQUISITIONS[config.strategy.acquisition].inputs == "passes"
         and config.strategy.passes.kind == "ensemble"
     )
     name = "frozen" if config.model.is_frozen else "network"
@@ -268,12 +268,12 @@ def run_shards(root, config, *, cycle=3, remaining=None):
     """The score parts of a cycle, as tables, and their files."""
     settings, kind = config.strategy, config.regions
     parts = (
-        settings.score,
+        settings.acquisition,
         config.regions.kind,
         settings.passes.kind,
         config.model.kind,
         config.features.store.kind,
-        config.score.shard_size,
+        config.scoring.shard_size,
         cycle,
     )
     storage = Storage(str(root / "-".join(map(str, ("run", *parts)))))
@@ -362,7 +362,7 @@ def test_scores_are_the_same_from_stored_features_without_an_image_being_opened(
         if store["kind"] == "files":
             fill_store(root, config)
             monkeypatch.setattr("ray_al.features.source.read_pool_image", not_opened)
-            monkeypatch.setattr("ray_al.score.decode.read_pool_image", not_opened)
+            monkeypatch.setattr("ray_al.scoring.decode.read_pool_image", not_opened)
         found.append(rows(run_shards(root, config, cycle=8)[0]))
     assert found[0] == found[1]
 
@@ -439,7 +439,7 @@ def test_scores_of_any_sharding_are_the_same_finite_and_complete(root, name, kin
 
 def finish(tables, config):
     """Final scores of all regions, in the order of the parts."""
-    function = ACQUISITIONS[config.strategy.score]
+    function = ACQUISITIONS[config.strategy.acquisition]
     if function.attribution == "none":
         return np.concatenate([table.column("score").to_numpy() for table in tables])
     parts = [lambda table=table: table for table in tables]
@@ -496,14 +496,14 @@ def test_what_predicted_classes_cover_is_counted_out(root, name, kind):
     """Each class's part of a region is returned as well, and agrees with a map laid by hand."""
     values = {
         **configure(root, name, kind).model_dump(mode="json"),
-        "score": {"precision": "reference", "workers": 0, "threads": 1, "shard_size": 2},
+        "scoring": {"precision": "reference", "workers": 0, "threads": 1, "shard_size": 2},
     }
     values["strategy"]["batch"]["kind"] = "stratified"
     config = parse_config(values, source="test")
     tables, _ = run_shards(root, config, cycle=9)
     other, _ = run_shards(
         root,
-        parse_config({**values, "score": {**values["score"], "shard_size": 3}}, source="test"),
+        parse_config({**values, "scoring": {**values["scoring"], "shard_size": 3}}, source="test"),
         cycle=9,
     )
     assert rows(tables) == rows(other)

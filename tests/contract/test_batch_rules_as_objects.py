@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from bench import Bench
 
+from ray_al.acquisition import ACQUISITIONS, find_acquisition
 from ray_al.core.config import apply_setting, parse_config
 from ray_al.core.errors import ConfigError
 from ray_al.core.families.batch import BATCH_RULES, Moment
 from ray_al.core.families.start import START_RULES
 from ray_al.core.section import Section
 from ray_al.driver.check_strategy import check_scores
-from ray_al.score.functions import ACQUISITIONS, find_acquisition
 from ray_al.select.rules import CandidateRule, KeyedRule
 
 OWN = ["own_batch_rules:SmallFirst", "own_batch_rules:Spread"]
@@ -43,7 +43,7 @@ def score_for(rule):
 
 def bench(kind, **settings):
     rule = BATCH_RULES.parse({"kind": kind})
-    strategy = {"score": score_for(rule), "batch": {"kind": kind, **settings}}
+    strategy = {"acquisition": score_for(rule), "batch": {"kind": kind, **settings}}
     budget = {"start": 5, "per_cycle": 5, "amount": 100}
     return Bench({"strategy": strategy, "budget": budget}, sizes="mixed")
 
@@ -109,7 +109,7 @@ def test_a_rule_says_which_scores_it_cannot_take(kind):
     rule = BATCH_RULES.parse({"kind": kind})
     for score, function in ACQUISITIONS.items():
         config = parse_config(
-            {"strategy": {"score": score, "batch": {"kind": kind}}}, source="test"
+            {"strategy": {"acquisition": score, "batch": {"kind": kind}}}, source="test"
         )
         problem = rule.why_not(score, function)
         if problem is None:

@@ -95,7 +95,7 @@ def open_passes(kind, network, *, seed=3, cycle=2):
 @every_kind
 def test_a_kind_needs_no_settings_and_reads_back(kind):
     passes = parse_config(
-        {"strategy": {"score": "bald", "passes": {"kind": kind}}}, source="test"
+        {"strategy": {"acquisition": "bald", "passes": {"kind": kind}}}, source="test"
     ).strategy.passes
     assert passes == PASSES.parse(passes.model_dump(mode="json"))
     assert passes.count == 10
@@ -178,14 +178,14 @@ def test_kinds_that_change_maps_share_the_maps_of_the_backbone(kind, frozen):
         ({"kind": "ensembles"}, ["strategy.passes: kind 'ensembles'", "did you mean 'ensemble'?"]),
         ("dropout", ["strategy.passes", "give keys with values"]),
         (
-            {"kind": "ray_al.score.passes.changed_maps:ChangedMaps"},
+            {"kind": "ray_al.scoring.passes.changed_maps:ChangedMaps"},
             ["strategy.passes: kind", "does not define change"],
         ),
     ],
 )
 def test_a_wrong_setting_is_refused_with_its_remedy(passes, words):
     with pytest.raises(ConfigError) as error:
-        parse_config({"strategy": {"score": "bald", "passes": passes}}, source="c.yaml")
+        parse_config({"strategy": {"acquisition": "bald", "passes": passes}}, source="c.yaml")
     for word in words:
         assert word in str(error.value)
 

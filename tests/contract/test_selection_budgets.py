@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from bench import NUM_LABELLED, Bench
 
+from ray_al.acquisition import ACQUISITIONS
 from ray_al.core.families.batch import BATCH_RULES
 from ray_al.core.families.start import START_RULES
 from ray_al.driver import choose, quarantine, scored_pool, scoring
 from ray_al.driver.pool import read_table
-from ray_al.score.functions import ACQUISITIONS
 from ray_al.select import fill, rules
 from ray_al.select.softrank import SoftrankRule
 from ray_al.select.stratified import StratifiedRule
@@ -42,7 +42,7 @@ PAYS = {"regions": WANTED, "pixels": WANTED * CELL + 100, "clicks": WANTED * CAP
 
 def bench(rule, unit="regions", filters=None, *, batch=None, label=None, score=None, **pool):
     strategy = {
-        "score": score or ("clasp" if rule == "class_split" else "entropy"),
+        "acquisition": score or ("clasp" if rule == "class_split" else "entropy"),
         "batch": {"kind": rule, **(batch or {})},
         **(filters or {}),
     }

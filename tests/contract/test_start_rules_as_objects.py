@@ -16,7 +16,12 @@ from ray_al.driver.decide import first_cycle, needs_model
 OWN = "own_batch_rules:ReversedStart"
 ALL = [*START_RULES.kinds, OWN]
 LATER = StrategyConfig.model_validate(
-    {"score": "bvsb", "batch": {"kind": "power"}, "per_image": 3, "skip_void_by_ground_truth": True}
+    {
+        "acquisition": "bvsb",
+        "batch": {"kind": "power"},
+        "per_image": 3,
+        "skip_void_by_ground_truth": True,
+    }
 )
 
 
@@ -54,7 +59,7 @@ def test_the_strategy_of_the_start_set_keeps_what_all_strategies_share(kind):
     config = config_of(kind).model_copy(update={"strategy": LATER})
     assert config.strategy_at(START_CYCLE) == strategy
     assert config.strategy_at(SEED_CYCLE) == StrategyConfig(
-        score="random", skip_void_by_ground_truth=True
+        acquisition="random", skip_void_by_ground_truth=True
     )
     assert config.strategy_at(0) == LATER
 
@@ -129,7 +134,7 @@ def test_a_start_set_is_chosen_by_a_rule_of_ones_own(monkeypatch):
 )
 def test_a_rule_on_features_is_a_batch_rule_with_its_settings(kind, settings, batch):
     strategy = START_RULES.parse({"kind": kind, **settings}).strategy(LATER)
-    assert strategy.score == "random"
+    assert strategy.acquisition == "random"
     assert strategy.batch == BATCH_RULES.parse(batch)
     assert strategy.feature_layer == (None if kind == "kcenter" else "backbone_maps")
     named = LATER.model_copy(update={"feature_layer": "body"})

@@ -269,7 +269,7 @@ def _records(root: Path) -> Iterator[Reader]:
         },
         "regions": {"rows": 2, "columns": 2},
         "model": {"name": f"{__name__}:tiny"},
-        "score": {"batch_size": 1, "precision": "fp32"},
+        "scoring": {"batch_size": 1, "precision": "fp32"},
         "budget": {"start": 4, "per_cycle": 2, "amount": 8},
         "label": {"annotator": "files"},
         "train": {"steps": 1, "batch_size": 2},
@@ -359,14 +359,14 @@ def _sweep(root: Path) -> Reader:
         },
         "regions": {"rows": 2, "columns": 2},
         "model": {"name": f"{__name__}:tiny"},
-        "score": {"batch_size": 1, "precision": "fp32"},
+        "scoring": {"batch_size": 1, "precision": "fp32"},
         "budget": {"start": 4, "per_cycle": 2, "amount": 8},
         "train": {"steps": 1, "batch_size": 2},
     }
     path = _write(
         root.parent / "sweep.yaml",
         json.dumps(
-            {"name": "s", "run": run, "space": {"strategy.score": ["entropy"]}, "seeds": [0]}
+            {"name": "s", "run": run, "space": {"strategy.acquisition": ["entropy"]}, "seeds": [0]}
         ).encode(),
     )
     storage = Storage(create_sweep(load_sweep(str(path)), str(root)))

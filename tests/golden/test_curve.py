@@ -32,8 +32,8 @@ def test_the_curve_of_a_tiny_run(tmp_path):
         "regions": {"rows": 4, "columns": 4},
         "model": {"name": f"{__name__}:linear"},
         "train": {"steps": 50, "batch_size": 4, "learning_rate": 0.05, "threads": 1},
-        "strategy": {"score": "equal"},
-        "score": {"workers": 0, "batch_size": 2, "precision": "fp32", "threads": 1},
+        "strategy": {"acquisition": "equal"},
+        "scoring": {"workers": 0, "batch_size": 2, "precision": "fp32", "threads": 1},
         "budget": {"start": "5 %", "per_cycle": "5 %", "amount": "15 %"},
         "cluster": {"host": "process"},
     }

@@ -7,11 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from ray_al.core.config import apply_setting
-from ray_al.core.errors import ConfigError, RayALError
-from ray_al.core.strategy import SCORE_SETTINGS, StrategyConfig
-from ray_al.core.validation import validate
-from ray_al.score.functions import (
+from ray_al.acquisition import (
     ACQUISITIONS,
     FUNCTIONS,
     Acquisition,
@@ -25,10 +21,14 @@ from ray_al.score.functions import (
     list_acquisitions,
     open_acquisition,
 )
-from ray_al.score.functions.balent import beta_entropy
-from ray_al.score.functions.ripu import ripu
-from ray_al.score.pooling import BoxPooler
-from ray_al.score.views import KINDS, Views
+from ray_al.acquisition.balent import beta_entropy
+from ray_al.acquisition.ripu import ripu
+from ray_al.acquisition.views import KINDS, Views
+from ray_al.core.config import apply_setting
+from ray_al.core.errors import ConfigError, RayALError
+from ray_al.core.strategy import SCORE_SETTINGS, StrategyConfig
+from ray_al.core.validation import validate
+from ray_al.scoring.pooling import BoxPooler
 
 
 def softmax(logits):
@@ -402,7 +402,7 @@ def test_own_settings_reach_their_function():
 @pytest.mark.parametrize("name", [*ACQUISITIONS, f"{__name__}:negative_mean"])
 @pytest.mark.parametrize(("key", "value"), [("radius", 2), ("nu", 3.5)])
 def test_own_settings_are_refused_with_another_function(name, key, value):
-    strategy = {"score": name, key: value}
+    strategy = {"acquisition": name, key: value}
     if name in SCORE_SETTINGS[key]:
         assert getattr(validate(StrategyConfig, strategy, source="run"), key) == value
         return
@@ -415,15 +415,15 @@ def test_own_settings_are_refused_with_another_function(name, key, value):
 
 
 def test_another_function_leaves_settings_out_that_it_does_not_read():
-    values = {"strategy": {"score": "ripu", "radius": 3, "per_image": 2}}
-    apply_setting(values, "strategy.score", "entropy")
-    assert values["strategy"] == {"score": "entropy", "per_image": 2}
-    apply_setting(values, "strategy", {"score": "pixbal", "nu": 1.0})
-    assert values["strategy"] == {"score": "pixbal", "nu": 1.0, "per_image": 2}
+    values = {"strategy": {"acquisition": "ripu", "radius": 3, "per_image": 2}}
+    apply_setting(values, "strategy.acquisition", "entropy")
+    assert values["strategy"] == {"acquisition": "entropy", "per_image": 2}
+    apply_setting(values, "strategy", {"acquisition": "pixbal", "nu": 1.0})
+    assert values["strategy"] == {"acquisition": "pixbal", "nu": 1.0, "per_image": 2}
     values = {
-        "strategy": {"score": "entropy", "radius": 3}
+        "strategy": {"acquisition": "entropy", "radius": 3}
     }  # wrong before, and still to be refused
-    apply_setting(values, "strategy.score", "margin")
+    apply_setting(values, "strategy.acquisition", "margin")
     assert values["strategy"]["radius"] == 3
 
 

@@ -15,6 +15,7 @@ import torch
 from test_strategies import CASES, configure, state_of
 from torch import nn
 
+from ray_al.acquisition import ACQUISITIONS
 from ray_al.core.config import parse_config
 from ray_al.core.storage import Storage
 from ray_al.datasets.synthetic import write_synthetic
@@ -24,13 +25,12 @@ from ray_al.driver.pool import read_table
 from ray_al.driver.verify import verify
 from ray_al.ledger import Journal
 from ray_al.models import build_model, trained_state
-from ray_al.score.functions import ACQUISITIONS
-from ray_al.score.inputs import Pixels
-from ray_al.score.scorer import Scorer
+from ray_al.scoring.inputs import Pixels
+from ray_al.scoring.scorer import Scorer
 from ray_al.train.state import dump
 
 REPOSITORY = Path(__file__).parents[2]
-ON_GPU = {"train": {"gpus_per_worker": 1}, "score": {"gpus_per_worker": 1}}
+ON_GPU = {"train": {"gpus_per_worker": 1}, "scoring": {"gpus_per_worker": 1}}
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def test_a_run_of_every_family_ends_and_verifies(root, name):
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_scores_are_those_of_the_cpu(root, exact, score, precision):
     passes = {"kind": "ensemble", "count": 2} if ACQUISITIONS[score].inputs == "passes" else {}
-    strategy = {"score": score, **({"passes": passes} if passes else {})}
+    strategy = {"acquisition": score, **({"passes": passes} if passes else {})}
     config = configure(root, {"strategy": strategy}, precision=precision)
     states = []
     for seed in range(2 if passes else 1):
@@ -165,7 +165,7 @@ def test_training_in_bf16_learns(root):
 RUN = {
     "data": {"dataset": "synthetic", "num_images": 24, "image_size": [96, 128]},
     "regions": {"rows": 4, "columns": 4},
-    "strategy": {"score": "equal"},
+    "strategy": {"acquisition": "equal"},
     "budget": {"start": "5 %", "per_cycle": "5 %", "amount": "10 %"},
     "cluster": {"host": "process"},
 }
@@ -179,7 +179,7 @@ def test_a_run_on_ray_that_is_killed_goes_on(tmp_path, name):
     values = {
         **RUN,
         "train": {"steps": 40, "workers": 1, "gpus_per_worker": train},
-        "score": {"workers": 1, "gpus_per_worker": score, "shard_size": 12},
+        "scoring": {"workers": 1, "gpus_per_worker": score, "shard_size": 12},
     }
     parse_config(values, source="test")
     (tmp_path / "c.yaml").write_text(json.dumps(values))

@@ -6,12 +6,12 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from ray_al.acquisition import ACQUISITIONS
 from ray_al.cli import main
 from ray_al.core.families.batch import BATCH_RULES
 from ray_al.core.families.regions import REGIONS
 from ray_al.core.families.start import START_RULES
 from ray_al.driver.catalog import count_combinations
-from ray_al.score.functions import ACQUISITIONS
 
 STRATEGIES = Path(__file__).parents[2] / "ray_al" / "select" / "README.md"
 
@@ -85,14 +85,14 @@ def test_wrong_use_is_one_message_and_no_run_directory(kind, tmp_path, monkeypat
 def test_strategies_speak_json():
     rows = json.loads(invoke("strategies", "--json").output)
     for kind, names in (
-        ("score", ACQUISITIONS),
+        ("acquisition", ACQUISITIONS),
         ("batch", BATCH_RULES.kinds),
         ("start", START_RULES.kinds),
         ("regions", REGIONS.kinds),
     ):
         assert [row["name"] for row in rows if row["kind"] == kind] == list(names)
     assert all(row["paper"] for row in rows)
-    assert all(row["needs"] for row in rows if row["kind"] in ("score", "batch"))
+    assert all(row["needs"] for row in rows if row["kind"] in ("acquisition", "batch"))
     assert f"{count_combinations()} combinations" in invoke("strategies").output
 
 
@@ -146,7 +146,7 @@ def small(tmp_path, monkeypatch):
         "data: {dataset: synthetic, num_images: 6, image_size: [32, 48]}\n"
         "regions: {rows: 2, columns: 2}\n"
         "train: {steps: 2, batch_size: 2, workers: 0}\n"
-        "score: {workers: 0, batch_size: 2, precision: fp32}\n"
+        "scoring: {workers: 0, batch_size: 2, precision: fp32}\n"
         "budget: {start: 2, per_cycle: 2, amount: 4}\n"
         "final: {steps: 3, image_size: [48, 64]}\n"
         "cluster: {host: process}\n"

@@ -24,14 +24,14 @@ VALUES = {
     "data": {"num_images": 6, "image_size": [32, 48]},
     "regions": {"rows": 2, "columns": 2},
     "train": {"steps": 2, "batch_size": 2, "threads": 1},
-    "score": {"workers": 0, "batch_size": 2, "precision": "fp32", "threads": 1},
+    "scoring": {"workers": 0, "batch_size": 2, "precision": "fp32", "threads": 1},
     "budget": {"start": 4, "per_cycle": 4, "amount": 12},
     "cluster": {"host": "process"},
 }
 
 
 def make(folder, name, *, seed=0, score="entropy", **sections):
-    values = {**VALUES, "seed": seed, "strategy": {"score": score}, **sections}
+    values = {**VALUES, "seed": seed, "strategy": {"acquisition": score}, **sections}
     values["data"] = {"root": str(folder / "data"), **VALUES["data"]}
     run_loop(create_run(parse_config(values, source="test"), str(folder / name)))
     return str(folder / name)
@@ -148,7 +148,7 @@ def test_other_query_sizes_are_compared_on_common_budgets(runs, tmp_path):
         "compare", runs["entropy-0"], runs["coarse"], runs["random-0"], "--out", tmp_path, "--json"
     )
     facts = json.loads(result.output)
-    assert facts["keys"] == ["budget.per_cycle", "strategy.score"]
+    assert facts["keys"] == ["budget.per_cycle", "strategy.acquisition"]
     assert facts["grid"] == pytest.approx([4 / 24, 8 / 24, 12 / 24])
     assert "no test over seeds is possible" in facts["too_few"]
 
@@ -182,7 +182,7 @@ def test_replay_of_the_same_strategy_chooses_the_same(runs):
 def test_replay_of_random_is_what_the_random_run_chose_in_its_first_cycle(runs):
     """Same seed, same start set: the first query of the random run itself."""
     facts = json.loads(
-        invoke("replay", runs["entropy-0"], "--set", "strategy.score=random", "--json").output
+        invoke("replay", runs["entropy-0"], "--set", "strategy.acquisition=random", "--json").output
     )
     backwards = json.loads(invoke("replay", runs["random-0"], "--json").output)
     assert facts["cycles"][0]["pixels"] == backwards["cycles"][0]["pixels"]
@@ -193,7 +193,7 @@ def test_replay_of_random_is_what_the_random_run_chose_in_its_first_cycle(runs):
     ("setting", "word"),
     [
         ("train.steps=3", "strategy"),
-        ("strategy.score=margin", "did not store"),
+        ("strategy.acquisition=margin", "did not store"),
         ("strategy.bath=1", "did you mean"),
     ],
 )
@@ -261,7 +261,7 @@ def test_replay_of_rules_on_features_stays_among_the_candidates(tmp_path):
     settings = {
         "model": {"name": "test_diverged:sound"},
         "strategy": {
-            "score": "entropy",
+            "acquisition": "entropy",
             "batch": {"kind": "kmeans", "candidates": 10},
             "feature_layer": "body",
         },
@@ -276,9 +276,9 @@ def test_replay_of_the_newer_rules_takes_what_was_stored_for_them(tmp_path):
     """Costs depend on the classes that cover regions, and on so many candidates' features."""
     sound = {"model": {"name": "test_diverged:sound"}}
     strategies = {
-        "stratified": {"score": "entropy", "batch": {"kind": "stratified"}},
+        "stratified": {"acquisition": "entropy", "batch": {"kind": "stratified"}},
         "centroids": {
-            "score": "entropy",
+            "acquisition": "entropy",
             "batch": {"kind": "centroids", "factor": 2},
             "feature_layer": "body",
         },

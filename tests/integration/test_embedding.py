@@ -36,8 +36,8 @@ SETTINGS = {
     "model": {"kind": "composed", "backbone": {"kind": "tiny_backbones:TinyBackbone"}},
     "regions": {"rows": 2, "columns": 2},
     "train": {"steps": 3, "batch_size": 2, "workers": 0, "threads": 1},
-    "strategy": {"score": "entropy"},
-    "score": {
+    "strategy": {"acquisition": "entropy"},
+    "scoring": {
         "workers": 0,
         "threads": 1,
         "batch_size": 2,
@@ -202,7 +202,7 @@ def test_a_whole_sweep_shares_what_is_stored(root, reference):
                 "name": "s",
                 "run": values,
                 "seeds": [0],
-                "space": {"strategy.score": ["entropy", "margin"]},
+                "space": {"strategy.acquisition": ["entropy", "margin"]},
             }
         )
     )
@@ -263,14 +263,14 @@ def test_a_run_that_was_killed_in_the_stage_does_the_rest(root, reference, monke
         done.append(shard)
         return real(source, store, shard, views, threads)
 
-    monkeypatch.setattr("ray_al.score.embed.fill_shard", dies)
+    monkeypatch.setattr("ray_al.scoring.embed.fill_shard", dies)
     with pytest.raises(KeyboardInterrupt):
         run_loop(run_dir)
     (Path(run_dir) / "lease.json").unlink(missing_ok=True)
     assert set(state_of(run_dir).embedded_shards) == {0, 1} and state_of(run_dir).embedded is None
     done.clear()
     monkeypatch.setattr(
-        "ray_al.score.embed.fill_shard",
+        "ray_al.scoring.embed.fill_shard",
         lambda *arguments: (done.append(arguments[2]), real(*arguments))[1],
     )
     finish(run_dir)
@@ -401,14 +401,14 @@ def test_journals_with_a_wrong_event_of_the_stage_are_refused(root, reference):
 def test_workers_on_ray_store_the_same_and_choose_the_same(cluster, tmp_path, monkeypatch):
     monkeypatch.undo()  # workers know shards of the usual size
     write_synthetic(str(tmp_path / "data"), num_images=150, seed=0)
-    limits = {"score": {"shard_size": 40, "max_quarantined": 0.3}}
+    limits = {"scoring": {"shard_size": 40, "max_quarantined": 0.3}}
     alone = make(tmp_path, "alone", **limits)
     cut(tmp_path / "data" / "train" / "00149.png")
     finish(alone)
     assert len(state_of(alone).embedded_shards) == 3
     for number in (1, 3):
         run_dir = finish(
-            make(tmp_path, f"workers-{number}", score={**limits["score"], "workers": number})
+            make(tmp_path, f"workers-{number}", scoring={**limits["scoring"], "workers": number})
         )
         assert queries(run_dir) == queries(alone) and files(run_dir) == files(alone)
         assert set(state_of(run_dir).quarantined) == {"train/00149.png"}
@@ -417,7 +417,7 @@ def test_workers_on_ray_store_the_same_and_choose_the_same(cluster, tmp_path, mo
             make(
                 tmp_path,
                 f"beside-{number}",
-                score={**limits["score"], "workers": number},
+                scoring={**limits["scoring"], "workers": number},
                 features=shared,
             )
         )
@@ -428,7 +428,7 @@ KILLED = f"""
 import sys
 sys.path.insert(0, {str(HERE.parent / "unit")!r})
 from ray_al.features import fill, shards
-from ray_al.score import embed
+from ray_al.scoring import embed
 import time
 shards.SHARD = 3
 real = fill.fill_shard

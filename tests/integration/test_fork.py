@@ -14,7 +14,7 @@ VALUES = {
     "data": {"num_images": 6, "image_size": [32, 48]},
     "regions": {"rows": 2, "columns": 2},
     "train": {"steps": 2, "batch_size": 2, "threads": 1},
-    "score": {"workers": 0, "batch_size": 2, "precision": "fp32", "threads": 1},
+    "scoring": {"workers": 0, "batch_size": 2, "precision": "fp32", "threads": 1},
     "budget": {"start": 4, "per_cycle": 4, "amount": 12},
     "cluster": {"host": "process"},
 }
@@ -75,18 +75,18 @@ def test_a_fork_scores_with_the_batch_size_that_a_run_alone_would_take(
     """The start scores nothing, so nothing was measured for it."""
     config, uri = start
     config = config.model_copy(
-        update={"score": config.score.model_copy(update={"batch_size": "auto"})}
+        update={"scoring": config.scoring.model_copy(update={"batch_size": "auto"})}
     )
     uri = create_run(start_config(config), str(tmp_path / "unmeasured"))
     run_loop(uri)
-    assert read_config(Storage(uri)).score.batch_size == 1
+    assert read_config(Storage(uri)).scoring.batch_size == 1
     monkeypatch.setattr(
         "ray_al.driver.create.measure_batch_size",
-        lambda config, num_classes: 8 if config.strategy.score == "entropy" else 1,
+        lambda config, num_classes: 8 if config.strategy.acquisition == "entropy" else 1,
     )
     forked, alone = (
         fork_run(uri, config, str(tmp_path / "forked")),
         create_run(config, str(tmp_path / "alone")),
     )
-    assert read_config(Storage(forked)).score == read_config(Storage(alone)).score
-    assert read_config(Storage(forked)).score.batch_size == 8
+    assert read_config(Storage(forked)).scoring == read_config(Storage(alone)).scoring
+    assert read_config(Storage(forked)).scoring.batch_size == 8

@@ -14,7 +14,7 @@ from ray_al.driver.create import create_run
 from ray_al.driver.loop import run_loop
 from ray_al.ledger import Journal, fold
 from ray_al.ledger.config import read_config
-from ray_al.score.readers import load_pool_source
+from ray_al.scoring.readers import load_pool_source
 
 NUM_IMAGES = 20_000
 HEIGHT, WIDTH = 16, 24
@@ -69,7 +69,7 @@ def fill(data, out, **store) -> tuple[str, list[float]]:
         },
         "features": {"store": {"kind": "files", **store}, "batch_size": 64},
         "regions": {"rows": 2, "columns": 2},
-        "score": {"workers": 0, "threads": 1, "batch_size": 64, "shard_size": 1000},
+        "scoring": {"workers": 0, "threads": 1, "batch_size": 64, "shard_size": 1000},
         "budget": {"start_rule": "scored", "start": 10, "per_cycle": 10, "amount": 30},
         "label": {"annotator": "files"},
         "cluster": {"host": "process"},

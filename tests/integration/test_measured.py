@@ -42,8 +42,8 @@ VALUES = {
     "data": {"dataset": "synthetic", "image_size": [24, 32]},
     "regions": {"rows": 2, "columns": 2},
     "train": {"steps": 1, "batch_size": 2, "learning_rate": 0.05, "threads": 1},
-    "strategy": {"score": "entropy"},
-    "score": {"workers": 0, "threads": 1, "batch_size": 2, "precision": "fp32", "shard_size": 3},
+    "strategy": {"acquisition": "entropy"},
+    "scoring": {"workers": 0, "threads": 1, "batch_size": 2, "precision": "fp32", "shard_size": 3},
     "budget": {"start": 4, "per_cycle": 4, "amount": 12},
     "cluster": {"host": "process"},
     "report": {"num_images": 0},
@@ -231,7 +231,7 @@ def test_a_labelled_image_that_breaks_is_left_out_of_what_is_measured(tmp_path):
     root = str(tmp_path / "data")
     write_synthetic(root, num_images=8, seed=0)
     run = create_run(
-        configure(root, score={"max_quarantined": 0.5}, final={"budgets": [12]}),
+        configure(root, scoring={"max_quarantined": 0.5}, final={"budgets": [12]}),
         str(tmp_path / "run"),
     )
     run_loop(run, should_stop=lambda: 2 in state_of(run).trained)
@@ -346,7 +346,7 @@ def test_compare_takes_the_measured_models_where_every_run_has_them(data, tmp_pa
         return run
 
     runs = [
-        make(f"{score}-{seed}", seed=seed, strategy={"score": score})
+        make(f"{score}-{seed}", seed=seed, strategy={"acquisition": score})
         for score in ("random", "entropy")
         for seed in (0, 1)
     ]
@@ -396,7 +396,12 @@ def test_a_sweep_counts_measured_models_and_its_trials_share_those_of_their_star
     values = {**VALUES, "data": {**VALUES["data"], "root": data}}
     (tmp_path / "s.yaml").write_text(
         json.dumps(
-            {"name": "s", "run": values, "space": {"strategy.score": ["entropy"]}, "seeds": [0]}
+            {
+                "name": "s",
+                "run": values,
+                "space": {"strategy.acquisition": ["entropy"]},
+                "seeds": [0],
+            }
         )
     )
     sweep = load_sweep(str(tmp_path / "s.yaml"))

@@ -15,7 +15,7 @@ from ray_al.driver.verify import verify
 def test_a_driver_actor_with_workers_measures_what_one_process_does(cluster, data, tmp_path):
     alone = create_run(configure(data), str(tmp_path / "alone"))
     run_loop(alone)
-    changes = {"cluster": {"host": "actor"}, "train": {"workers": 1}, "score": {"workers": 1}}
+    changes = {"cluster": {"host": "actor"}, "train": {"workers": 1}, "scoring": {"workers": 1}}
     spread = create_run(configure(data, **changes), str(tmp_path / "spread"))
     assert host_run(spread, should_stop=lambda: False).kind == "finished"
     for kind in ("models_measured", "model_measured"):

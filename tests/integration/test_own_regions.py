@@ -92,7 +92,7 @@ def configure(root, name, **score):
         "regions": {"kind": f"{__name__}:{name}", **settings},
         "model": {"name": f"{__name__}:tiny"},
         "train": {"steps": 4, "batch_size": 2},
-        "score": {"workers": 0, **score},
+        "scoring": {"workers": 0, **score},
         "budget": budget,
         "report": {"num_images": 1},
         "cluster": {"host": "process"},

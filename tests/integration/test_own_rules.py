@@ -85,9 +85,9 @@ def test_a_run_by_rules_of_ones_own(tmp_path, start, cycles):
         "model": {"name": f"{__name__}:tiny"},
         "regions": {"rows": 2, "columns": 2},
         "train": {"steps": 2, "batch_size": 2, "workers": 0, "threads": 1},
-        "score": {"workers": 0, "threads": 1, "batch_size": 2, "precision": "fp32"},
+        "scoring": {"workers": 0, "threads": 1, "batch_size": 2, "precision": "fp32"},
         "strategy": {
-            "score": "entropy",
+            "acquisition": "entropy",
             "batch": {"kind": f"{__name__}:EverySecond", "candidates": 20},
         },
         "budget": {"start": 4, "start_rule": start, "per_cycle": 4, "amount": 8},

@@ -32,8 +32,8 @@ SETTINGS = {
     "model": {"name": f"{__name__}:tiny"},
     "regions": {"rows": 2, "columns": 2},
     "train": {"steps": 5, "batch_size": 2, "workers": 0, "threads": 1},
-    "strategy": {"score": "entropy"},
-    "score": {
+    "strategy": {"acquisition": "entropy"},
+    "scoring": {
         "workers": 0,
         "threads": 1,
         "batch_size": 2,
@@ -191,7 +191,7 @@ def test_the_final_model_leaves_out_what_breaks_after_the_run(root):
 
 def test_the_limit_holds_at_every_resume_and_both_remedies_work(root):
     run_dir = make(
-        root, score={"max_quarantined": 0.1}, budget={"start": 4, "per_cycle": 36, "amount": 40}
+        root, scoring={"max_quarantined": 0.1}, budget={"start": 4, "per_cycle": 36, "amount": 40}
     )
     until_trained(run_dir)
     paths = [
@@ -214,7 +214,7 @@ def test_the_limit_holds_at_every_resume_and_both_remedies_work(root):
     verify(run_dir)
     copy = str(root / "raised")
     shutil.copytree(run_dir, copy)
-    change_settings(copy, ["score.max_quarantined=0.3"])
+    change_settings(copy, ["scoring.max_quarantined=0.3"])
     assert run_loop(copy).kind == "finished"
     assert state_of(copy).labelled_regions == 28
     for path, data in whole.items():
@@ -228,10 +228,11 @@ def test_the_limit_holds_at_every_resume_and_both_remedies_work(root):
 def test_a_limit_is_an_exact_share(root):
     from ray_al.driver.context import check_quarantine
 
-    config = configure(root, score={"max_quarantined": 0.29})
+    config = configure(root, scoring={"max_quarantined": 0.29})
     check_quarantine(dict.fromkeys(map(str, range(29)), "cut off"), config, 100)
     with pytest.raises(
-        RayALError, match="30 of 100 .*=0.29 allows.*--set score.max_quarantined=0.3.* and 10 more"
+        RayALError,
+        match="30 of 100 .*=0.29 allows.*--set scoring.max_quarantined=0.3.* and 10 more",
     ):
         check_quarantine(dict.fromkeys(map(str, range(30)), "cut off"), config, 100)
 
@@ -393,7 +394,7 @@ def test_verify_sees_what_a_ledger_says_of_images_that_cannot_be(root):
 @pytest.mark.slow
 def test_journals_of_before_still_fold_and_verify(root):
     """They know no images that come back, and do not say what a training left out."""
-    run_dir = make(root, score={"max_quarantined": 0.5})
+    run_dir = make(root, scoring={"max_quarantined": 0.5})
     run_loop(run_dir)
     for path in (root / "run" / "journal").glob("*.json"):
         values = json.loads(path.read_text())
@@ -407,7 +408,10 @@ def test_journals_of_before_still_fold_and_verify(root):
 def test_what_breaks_is_left_out_alike_after_a_kill_at_every_event(root, strategy):
     """Two labelled images break; the run is killed at each later event and chooses the same."""
     run_dir = make(
-        root, strategy={"score": strategy}, train={"steps": 2}, cluster={"keep_checkpoints": 9}
+        root,
+        strategy={"acquisition": strategy},
+        train={"steps": 2},
+        cluster={"keep_checkpoints": 9},
     )
     until_trained(run_dir)
     for name in sorted({*start_images(run_dir)})[:2]:
@@ -434,7 +438,7 @@ def on_ray(root, run_dir, name, *, train: int, score: int):
     copy = str(root / name)
     shutil.copytree(run_dir, copy)
     change_settings(
-        copy, [f"train.workers={train}", f"score.workers={score}", "cluster.keep_checkpoints=9"]
+        copy, [f"train.workers={train}", f"scoring.workers={score}", "cluster.keep_checkpoints=9"]
     )
     return copy
 

@@ -29,17 +29,17 @@ RUN = {
     "data": {"dataset": "synthetic", "image_size": [24, 32]},
     "regions": {"rows": 2, "columns": 2},
     "train": {"steps": 1, "batch_size": 2, "threads": 1},
-    "score": {"workers": 0, "threads": 1, "batch_size": 2, "precision": "fp32"},
+    "scoring": {"workers": 0, "threads": 1, "batch_size": 2, "precision": "fp32"},
     "budget": {"start": 4, "per_cycle": 4, "amount": 12},
     "report": {"num_images": 0},
     "final": {"budgets": [8, 12], "repeats": 2, "train": {"steps": 2}},
 }
 SWEEP = {
     "name": "told",
-    "space": {"strategy.score": ["entropy"]},
+    "space": {"strategy.acquisition": ["entropy"]},
     "seeds": [10, 11],
     "reference": {
-        "strategy.score": "random",
+        "strategy.acquisition": "random",
         "strategy.batch.kind": "topk",
         "budget.amount": 16,
         "final.budgets": [4, 8, 12, 16],

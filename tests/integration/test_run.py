@@ -28,7 +28,7 @@ SETTINGS = {
     "data": {"dataset": "synthetic", "image_size": [32, 48]},
     "regions": {"rows": 2, "columns": 2},
     "train": {"steps": 2, "batch_size": 2, "workers": 0, "threads": 1},
-    "score": {"workers": 0, "threads": 1, "batch_size": 2, "precision": "fp32", "shard_size": 3},
+    "scoring": {"workers": 0, "threads": 1, "batch_size": 2, "precision": "fp32", "shard_size": 3},
     "budget": {"start": 4, "per_cycle": 4, "amount": 12},
     "cluster": {"host": "process"},
     "report": {"num_images": 1},
@@ -56,7 +56,7 @@ def queries(run_dir):
 
 
 def test_a_run_ends_with_its_budget_spent_and_verifies(root):
-    run_dir = create_run(configure(root, strategy={"score": "equal"}), str(root / "run"))
+    run_dir = create_run(configure(root, strategy={"acquisition": "equal"}), str(root / "run"))
     assert run_loop(run_dir).kind == "finished"
     state = fold(Journal(Storage(run_dir)).events)
     assert (state.spent, state.reserved, sorted(state.trained)) == (12, 0, [0, 1, 2])
@@ -148,8 +148,8 @@ def test_a_broken_image_is_quarantined_and_the_run_ends(root, score, number):
     path.write_bytes(path.read_bytes()[:800])  # the header still reads
     config = configure(
         root,
-        strategy={"score": score},
-        score={"max_quarantined": 0.2},
+        strategy={"acquisition": score},
+        scoring={"max_quarantined": 0.2},
         budget={"start": 4, "per_cycle": 12, "amount": 28},
     )
     run_dir = create_run(config, str(root / "run"))
@@ -225,7 +225,7 @@ def test_an_image_is_paid_with_its_first_label(root):
         root,
         label={"annotator": {"kind": "files", "share": 0.3}},
         regions={"rows": 3, "columns": 3},
-        strategy={"score": "random"},
+        strategy={"acquisition": "random"},
         budget={"unit": "images", "start": 3, "per_cycle": 1, "amount": 4},
     )
     run_dir = create_run(config, str(root / "run"))
@@ -260,7 +260,7 @@ def test_a_broken_image_is_known_before_its_part_is(root):
     path.write_bytes(path.read_bytes()[:800])
     budget = {"start": 4, "per_cycle": 4, "amount": 12, "start_rule": "scored"}
     run_dir = create_run(
-        configure(root, score={"max_quarantined": 0.2}, budget=budget), str(root / "run")
+        configure(root, scoring={"max_quarantined": 0.2}, budget=budget), str(root / "run")
     )
     run_loop(run_dir)
     kinds = [event.kind for event in Journal(Storage(run_dir)).events]
@@ -312,7 +312,7 @@ def test_equals_own_protocol(root):
             "mirror_loss": True,
             "consistency": 1.0,
         },
-        strategy={"score": "equal", "skip_void_by_ground_truth": True},
+        strategy={"acquisition": "equal", "skip_void_by_ground_truth": True},
         budget={"start": 2, "per_cycle": 2, "amount": 8, "start_rule": "scored"},
     )
     run_dir = create_run(config, str(root / "run"))
@@ -338,7 +338,7 @@ def test_a_budget_in_pixels_and_power_sampling(root, policy):
     config = configure(
         root,
         train={"policy": policy},
-        strategy={"score": "margin", "batch": {"kind": "power", "beta": 2}},
+        strategy={"acquisition": "margin", "batch": {"kind": "power", "beta": 2}},
         budget={"unit": "pixels", "start": 0.1, "per_cycle": 0.1, "amount": 0.3},
     )
     run_dir = create_run(config, str(root / "run"))

@@ -46,7 +46,7 @@ data:
   image_size: [32, 48]
 regions: {{rows: 2, columns: 2}}
 train: {{steps: 1, batch_size: 2, workers: 0, threads: 1}}
-score: {{workers: 0, batch_size: 2, precision: fp32, threads: 1}}
+scoring: {{workers: 0, batch_size: 2, precision: fp32, threads: 1}}
 budget: {{start: 2, per_cycle: 2, amount: 4}}
 label: {{annotator: files}}
 report: {{num_images: 0}}
@@ -101,7 +101,7 @@ def test_data_that_moved_are_named(waiting):
         "--set",
         f"data.root={moved}",
         "--set",
-        "score.workers=0",
+        "scoring.workers=0",
         "--set",
         "label.annotator.share=0.5",
     )
@@ -178,7 +178,7 @@ FIXED = {
     "train={steps: 9}": ["train.steps", "new run"],
     "trian.workers=1": ["trian", "train"],
     "train.workers=3": ["train.batch_size", "3"],
-    "score.workers=.inf": ["score.workers"],
+    "scoring.workers=.inf": ["scoring.workers"],
     "cluster={keep:": ["cluster", "not valid YAML"],
     "nothing": ["KEY=VALUE"],
 }

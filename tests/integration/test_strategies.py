@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from ray_al.acquisition import ACQUISITIONS
 from ray_al.core.config import parse_config
 from ray_al.core.errors import ConfigError, RayALError
 from ray_al.core.families.batch import BATCH_RULES
@@ -24,15 +25,14 @@ from ray_al.driver.verify import verify
 from ray_al.ledger import Journal, fold
 from ray_al.replay import replay
 from ray_al.report.build import write_report
-from ray_al.score import region_scores
-from ray_al.score.functions import ACQUISITIONS
-from ray_al.score.scorer import FeatureScorer
+from ray_al.scoring import region_scores
+from ray_al.scoring.scorer import FeatureScorer
 
 SETTINGS = {
     "data": {"dataset": "synthetic", "image_size": [32, 48]},
     "regions": {"rows": 2, "columns": 2},
     "train": {"steps": 4, "batch_size": 2, "workers": 0, "threads": 1},
-    "score": {"workers": 0, "threads": 1, "batch_size": 2, "precision": "fp32", "shard_size": 3},
+    "scoring": {"workers": 0, "threads": 1, "batch_size": 2, "precision": "fp32", "shard_size": 3},
     "budget": {"start": 4, "per_cycle": 4, "amount": 12},
     "cluster": {"host": "process"},
     "report": {"num_images": 1},
@@ -55,7 +55,13 @@ def spread(logits: torch.Tensor) -> torch.Tensor:
 
 
 def batch(kind, score="entropy", **settings):
-    return {"strategy": {"score": score, "feature_layer": "2", "batch": {"kind": kind, **settings}}}
+    return {
+        "strategy": {
+            "acquisition": score,
+            "feature_layer": "2",
+            "batch": {"kind": kind, **settings},
+        }
+    }
 
 
 class TinyBackbone(Backbone):
@@ -85,39 +91,50 @@ FROZEN = {
     },
     "features": {"batch_size": 2},
 }
-SNAPSHOTS = {"score": "bald", "passes": {"kind": "snapshots", "count": 3}}
-EDALD = {"score": "edald", "passes": {"kind": "noise", "count": 3}}
+SNAPSHOTS = {"acquisition": "bald", "passes": {"kind": "snapshots", "count": 3}}
+EDALD = {"acquisition": "edald", "passes": {"kind": "noise", "count": 3}}
 SUPERPIXELS = {"regions": {"kind": "superpixels", "count": 30}}
 CASES = {
-    "frozen": {**FROZEN, "strategy": {"score": "equal"}},
+    "frozen": {**FROZEN, "strategy": {"acquisition": "equal"}},
     "frozen_dropout": {
         **FROZEN,
-        "strategy": {"score": "bald", "passes": {"count": 3}},
+        "strategy": {"acquisition": "bald", "passes": {"count": 3}},
         "features": {"store": {"kind": "none"}},
     },
     "frozen_badge": {
         **FROZEN,
         **SUPERPIXELS,
-        "strategy": {"score": "entropy", "batch": {"kind": "badge"}},
+        "strategy": {"acquisition": "entropy", "batch": {"kind": "badge"}},
     },
     "frozen_kcenter": {
         **FROZEN,
-        "strategy": {"score": "random", "feature_layer": "backbone", "batch": {"kind": "kcenter"}},
+        "strategy": {
+            "acquisition": "random",
+            "feature_layer": "backbone",
+            "batch": {"kind": "kcenter"},
+        },
     },
-    "dropout": {"strategy": {"score": "bald", "passes": {"count": 3}}},
-    "ensemble": {"strategy": {"score": "vote_entropy", "passes": {"kind": "ensemble", "count": 3}}},
-    "snapshots": {"strategy": {"score": "balent", "passes": {"kind": "snapshots", "count": 3}}},
+    "dropout": {"strategy": {"acquisition": "bald", "passes": {"count": 3}}},
+    "ensemble": {
+        "strategy": {"acquisition": "vote_entropy", "passes": {"kind": "ensemble", "count": 3}}
+    },
+    "snapshots": {
+        "strategy": {"acquisition": "balent", "passes": {"kind": "snapshots", "count": 3}}
+    },
     "disagreement": {
-        "strategy": {"score": "disagreement", "transforms": ["mirror", "rotate90", "scale0.5"]}
+        "strategy": {
+            "acquisition": "disagreement",
+            "transforms": ["mirror", "rotate90", "scale0.5"],
+        }
     },
-    "class_balanced": {"strategy": {"score": "class_balanced"}},
-    "pixbal": {"strategy": {"score": "pixbal", "aggregation": "mean"}},
-    "validation_gap": {"strategy": {"score": "validation_gap"}},
-    "own": {"strategy": {"score": f"{__name__}:spread", "aggregation": "top_share"}},
-    "per_image": {"strategy": {"score": "entropy", "per_image": 1}},
-    "min_distance": {"strategy": {"score": "entropy", "min_distance": 70}},
+    "class_balanced": {"strategy": {"acquisition": "class_balanced"}},
+    "pixbal": {"strategy": {"acquisition": "pixbal", "aggregation": "mean"}},
+    "validation_gap": {"strategy": {"acquisition": "validation_gap"}},
+    "own": {"strategy": {"acquisition": f"{__name__}:spread", "aggregation": "top_share"}},
+    "per_image": {"strategy": {"acquisition": "entropy", "per_image": 1}},
+    "min_distance": {"strategy": {"acquisition": "entropy", "min_distance": 70}},
     "lazy": {
-        "strategy": {"score": "entropy", "lazy": {"share": 0.4, "check": 0.5}},
+        "strategy": {"acquisition": "entropy", "lazy": {"share": 0.4, "check": 0.5}},
         "budget": {"start": 4, "per_cycle": 4, "amount": 20},
     },
     "softmax": batch("softmax", beta=3),
@@ -126,7 +143,7 @@ CASES = {
     "badge": batch("badge"),
     "dropout_kmeans": batch("kmeans", "bald"),
     "lazy_pixels": {
-        "strategy": {"score": "entropy", "lazy": {"share": 0.4, "check": 0.5}},
+        "strategy": {"acquisition": "entropy", "lazy": {"share": 0.4, "check": 0.5}},
         "budget": {"unit": "pixels", "start": 0.125, "per_cycle": 0.125, "amount": 0.5},
     },
     "clicks_kcenter": {
@@ -145,7 +162,7 @@ CASES = {
         **FROZEN,
         "model": {**FROZEN["model"], "weights": "backbone"},
         "strategy": {
-            "score": "entropy",
+            "acquisition": "entropy",
             "feature_layer": "backbone_maps",
             "batch": {"kind": "centroids", "factor": 2},
         },
@@ -154,7 +171,7 @@ CASES = {
     "frozen_dropquery": {
         **FROZEN,
         "strategy": {
-            "score": "dropquery",
+            "acquisition": "dropquery",
             "passes": {"kind": "features", "count": 3},
             "feature_layer": "backbone_maps",
             "batch": {"kind": "centroids", "factor": 2},
@@ -163,7 +180,7 @@ CASES = {
     "stratified_dropquery": {
         **FROZEN,
         "strategy": {
-            "score": "dropquery",
+            "acquisition": "dropquery",
             "passes": {"kind": "features", "count": 3},
             "batch": {"kind": "stratified"},
         },
@@ -185,13 +202,13 @@ CASES = {
         **SUPERPIXELS,
         "label": {"kind": "dominant", "sieve": True},
         "budget": {"unit": "clicks", "start": 10, "per_cycle": 10, "amount": 30},
-        "strategy": {"score": "class_balanced"},
+        "strategy": {"acquisition": "class_balanced"},
     },
     "classes": {
         **SUPERPIXELS,
         "label": {"kind": "classes"},
         "budget": {"unit": "clicks", "start": 30, "per_cycle": 30, "amount": 90},
-        "strategy": {"score": "pixbal"},
+        "strategy": {"acquisition": "pixbal"},
     },
     "pixels": {
         "regions": {"kind": "pixels", "radius": 3, "per_image": 5},
@@ -200,7 +217,7 @@ CASES = {
     "windows": {
         "regions": {"kind": "windows", "radius": 2, "per_image": 5},
         "budget": {"unit": "pixels", "start": "0.5 %", "per_cycle": "0.5 %", "amount": "1 %"},
-        "strategy": {"score": "ripu", "radius": 2},
+        "strategy": {"acquisition": "ripu", "radius": 2},
     },
     "windows_kcenter": {
         "regions": {"kind": "windows", "radius": 2, "per_image": 5},
@@ -210,13 +227,13 @@ CASES = {
     "top_share": {
         "regions": {"kind": "pixels", "radius": 3, "per_image": 5},
         "budget": {"start": 20, "per_cycle": 20, "amount": 60},
-        "strategy": {"score": "bvsb", "per_image": 4, "offer": {"kind": "top_share"}},
+        "strategy": {"acquisition": "bvsb", "per_image": 4, "offer": {"kind": "top_share"}},
     },
     "stratified_offer": {
         **FROZEN,
         "regions": {"kind": "windows", "radius": 2, "per_image": 5},
         "budget": {"start": 10, "per_cycle": 10, "amount": 30},
-        "strategy": {"score": "equal", "offer": {"kind": "stratified"}},
+        "strategy": {"acquisition": "equal", "offer": {"kind": "stratified"}},
     },
     # Less than a pixel an image and cycle: the pool has eight images.
     "two_stage": {
@@ -236,7 +253,7 @@ CASES = {
     },
     "feature_dropout": {
         **FROZEN,
-        "strategy": {"score": "bald", "passes": {"kind": "features", "count": 3}},
+        "strategy": {"acquisition": "bald", "passes": {"kind": "features", "count": 3}},
     },
     "clicks": {"budget": {"unit": "clicks", "start": 120, "per_cycle": 60, "amount": 240}},
     "images": {
@@ -293,7 +310,7 @@ def configure(root, changes, **score):
     for name, section in changes.items():
         known = {} if name == "regions" else values.get(name, {})
         values[name] = {**known, **section}
-    values["score"].update(score)
+    values["scoring"].update(score)
     return parse_config(values, source="test")
 
 
@@ -426,10 +443,10 @@ def test_a_query_compares_the_features_of_its_own_candidates(finished):
 def test_images_that_break_change_nothing_of_what_lazy_scoring_picked(tmp_path, monkeypatch):
     """Scoring the rest scores no image twice. 30 % of 17 images are 6, of 16 images 5."""
     write_synthetic(str(tmp_path / "data"), num_images=17, seed=0)
-    lazy = {"score": "entropy", "lazy": {"share": 0.3, "check": 0.5, "min_recall": 1}}
+    lazy = {"acquisition": "entropy", "lazy": {"share": 0.3, "check": 0.5, "min_recall": 1}}
     changes = {
         "strategy": lazy,
-        "score": {**SETTINGS["score"], "max_quarantined": 0.5},
+        "scoring": {**SETTINGS["scoring"], "max_quarantined": 0.5},
         "budget": {"start": 4, "per_cycle": 4, "amount": 16},
     }
     decode, with_rest = region_scores.map_batches, 0
@@ -494,7 +511,10 @@ def test_rules_by_class_end_where_nothing_is_left(root, tmp_path):
         "label": {"kind": "classes"},
         "budget": {"unit": "clicks", "start": 30, "per_cycle": 60, "amount": 300},
     }
-    for name, strategy in (("pixbal", {"score": "pixbal"}), ("clasp", {"score": "clasp"})):
+    for name, strategy in (
+        ("pixbal", {"acquisition": "pixbal"}),
+        ("clasp", {"acquisition": "clasp"}),
+    ):
         assert (
             run_loop(
                 create_run(
@@ -510,7 +530,7 @@ def test_rules_by_class_end_where_nothing_is_left(root, tmp_path):
         **batch("class_split", "clasp"),
         "budget": {"start": 4, "per_cycle": 4, "amount": 16},
     }
-    changes["score"] = {**SETTINGS["score"], "max_quarantined": 0.5}
+    changes["scoring"] = {**SETTINGS["scoring"], "max_quarantined": 0.5}
     assert (
         run_loop(create_run(configure(tmp_path, changes), str(tmp_path / "run"))).kind == "finished"
     )
@@ -631,9 +651,9 @@ def test_replay_chooses_what_the_run_chose(finished):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"strategy": {"score": "entropie"}}, ["strategy.score 'entropie'", "entropy"]),
-        ({"strategy": {"score": "nowhere:f"}}, ["nowhere"]),
-        ({"strategy": {"score": "bald", "passes": {"places": ["9"]}}}, ["9"]),
+        ({"strategy": {"acquisition": "entropie"}}, ["strategy.acquisition 'entropie'", "entropy"]),
+        ({"strategy": {"acquisition": "nowhere:f"}}, ["nowhere"]),
+        ({"strategy": {"acquisition": "bald", "passes": {"places": ["9"]}}}, ["9"]),
         ({"strategy": {"transforms": ["mirrow"]}}, ["mirrow"]),
         (batch("class_split"), ["class_split", "clasp"]),
         (batch("stratified", "random"), ["stratified", "'random'", "bvsb"]),
@@ -648,7 +668,7 @@ def test_replay_chooses_what_the_run_chose(finished):
         ({"strategy": {"batch": {"kind": "badge"}, "feature_layer": "7"}}, ["7"]),
         ({"strategy": {"batch": {"kind": "badge"}}}, ["strategy.feature_layer"]),
         (
-            {"regions": {"kind": "pixels"}, "strategy": {"score": "pixbal"}},
+            {"regions": {"kind": "pixels"}, "strategy": {"acquisition": "pixbal"}},
             ["regions.kind='pixels'", "pixbal"],
         ),
         ({"label": {"sieve": True}}, ["label.sieve", "dense"]),
@@ -698,7 +718,7 @@ def test_replay_chooses_what_the_run_chose(finished):
             ["backbone_maps", "not known"],
         ),
         (
-            {"strategy": {"score": "pixbal", "aggregation": "max"}},
+            {"strategy": {"acquisition": "pixbal", "aggregation": "max"}},
             ["strategy.aggregation='max'", "pixbal"],
         ),
         (
@@ -706,13 +726,13 @@ def test_replay_chooses_what_the_run_chose(finished):
             ["strategy.aggregation='max'", "windows"],
         ),
         (batch("power", "balent"), ["balent", "softrank"]),
-        ({"strategy": {"score": "random", "lazy": {}}}, ["strategy.lazy", "random"]),
+        ({"strategy": {"acquisition": "random", "lazy": {}}}, ["strategy.lazy", "random"]),
         (
-            {"strategy": {"score": "class_balanced", "lazy": {}}},
+            {"strategy": {"acquisition": "class_balanced", "lazy": {}}},
             ["strategy.lazy", "class_balanced"],
         ),
         (
-            {"strategy": {"score": "bald", "passes": {"kind": "snapshots", "count": 4}}},
+            {"strategy": {"acquisition": "bald", "passes": {"kind": "snapshots", "count": 4}}},
             ["strategy.passes.count=4", "train.steps=4"],
         ),
         (
@@ -761,7 +781,7 @@ def test_every_combination_runs(root, tmp_path, score, kind):
     }.items():
         few = {"candidates": 6} if variant.num_candidates(2) else {}
         strategy = {
-            "score": score,
+            "acquisition": score,
             "feature_layer": "2",
             "passes": {"count": 2},
             "batch": {"kind": rule, **few},

@@ -87,7 +87,7 @@ def test_a_run_in_an_mlflow_server(server, tmp_path):
     _, expected = run(tmp_path, {"mlflow": {"tracking_uri": server, "experiment": "single"}})
     found, values = read_back(server, "single")
     assert values == pytest.approx(expected)
-    assert found.data.params["strategy.score"] == "entropy"
+    assert found.data.params["strategy.acquisition"] == "entropy"
 
 
 def test_a_run_in_a_local_store(tmp_path):

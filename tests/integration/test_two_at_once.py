@@ -44,7 +44,7 @@ VALUES = {
     "model": {"name": "test_two_at_once:tiny"},
     "regions": {"rows": 2, "columns": 2},
     "train": {"steps": 2, "batch_size": 2, "threads": 1},
-    "score": {"workers": 0, "batch_size": 2, "precision": "fp32", "threads": 1},
+    "scoring": {"workers": 0, "batch_size": 2, "precision": "fp32", "threads": 1},
     "budget": {"start": 4, "per_cycle": 4, "amount": 8},
     "cluster": {"host": "process", "keep_checkpoints": 1},
     "report": {"num_images": 1},
@@ -245,7 +245,7 @@ def test_two_final_trainings_at_once(labelled):
 
 SWEEP = (
     "{{name: s, run: {{data: {{root: {data}}}, budget: {{start: 4, per_cycle: 4, amount: 8}}}}, "
-    "space: {{strategy.score: [{score}]}}, seeds: [0]}}"
+    "space: {{strategy.acquisition: [{score}]}}, seeds: [0]}}"
 )
 
 

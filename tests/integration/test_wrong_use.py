@@ -129,7 +129,7 @@ def test_settings_of_every_command(here, text):
         ("sweep", "s.yaml"),
         ("datasets", "check", "c.yaml"),
     ):
-        (here / "s.yaml").write_text("base: c.yaml\nspace: {strategy.score: [entropy]}\n")
+        (here / "s.yaml").write_text("base: c.yaml\nspace: {strategy.acquisition: [entropy]}\n")
         refused(invoke(*command, "--set", text), text.split("=")[0])
 
 
@@ -207,13 +207,13 @@ def test_a_damaged_trial_is_named(data):
 def test_modules_of_the_working_directory_are_found(here, monkeypatch):
     monkeypatch.setattr(sys, "path", [path for path in sys.path if path not in ("", os.getcwd())])
     with pytest.raises(ConfigError, match="PYTHONPATH"):
-        import_function("strategy.score", "mine_here:evenness", wanted="a function")
+        import_function("strategy.acquisition", "mine_here:evenness", wanted="a function")
     (here / "mine_here.py").write_text("def evenness(logits):\n    return logits.std(1)\n")
     (here / "broken_here.py").write_text("1 / 0\n")
     (here / "wrong_here.py").write_text("def f(:\n")
     assert invoke("strategies").exit_code == 0
     assert (
-        import_function("strategy.score", "mine_here:evenness", wanted="a function").__name__
+        import_function("strategy.acquisition", "mine_here:evenness", wanted="a function").__name__
         == "evenness"
     )
     for name, word in (
@@ -222,7 +222,7 @@ def test_modules_of_the_working_directory_are_found(here, monkeypatch):
         ("mine_here:f", "has no 'f'"),
     ):
         with pytest.raises(ConfigError, match=word):
-            import_function("strategy.score", name, wanted="a function")
+            import_function("strategy.acquisition", name, wanted="a function")
     sys.modules.pop("mine_here")
 
 

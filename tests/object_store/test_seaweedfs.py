@@ -34,22 +34,24 @@ SETTINGS = {
     "model": {"name": f"{__name__}:tiny"},
     "regions": {"rows": 2, "columns": 2},
     "train": {"steps": 2, "batch_size": 2, "workers": 0, "threads": 1},
-    "score": {"workers": 0, "threads": 1, "batch_size": 2, "precision": "fp32", "shard_size": 3},
+    "scoring": {"workers": 0, "threads": 1, "batch_size": 2, "precision": "fp32", "shard_size": 3},
     "budget": {"start": 4, "per_cycle": 4, "amount": 12},
     "cluster": {"host": "process"},
     "report": {"num_images": 1},
 }
-BADGE = {"score": "entropy", "feature_layer": "2", "batch": {"kind": "badge"}}
+BADGE = {"acquisition": "entropy", "feature_layer": "2", "batch": {"kind": "badge"}}
 CASES = {
     "superpixels": {"regions": {"kind": "superpixels", "count": 30}, "strategy": BADGE},
-    "ensemble": {"strategy": {"score": "vote_entropy", "passes": {"kind": "ensemble", "count": 2}}},
-    "lazy": {"strategy": {"score": "entropy", "lazy": {"share": 0.4, "check": 0.5}}},
+    "ensemble": {
+        "strategy": {"acquisition": "vote_entropy", "passes": {"kind": "ensemble", "count": 2}}
+    },
+    "lazy": {"strategy": {"acquisition": "entropy", "lazy": {"share": 0.4, "check": 0.5}}},
     "clicks": {"budget": {"unit": "clicks", "start": 120, "per_cycle": 60, "amount": 240}},
     "people": {
         "label": {"annotator": {"kind": "files", "share": 0.5}},
         "budget": {"start": 4, "per_cycle": 2, "amount": 6},
     },
-    "broken": {"score": {"max_quarantined": 0.5}},
+    "broken": {"scoring": {"max_quarantined": 0.5}},
 }
 KILLED: dict[str, set[str]] = {name: set() for name in (*CASES, "mended")}
 """By case, the kinds of events before which a driver was killed."""
@@ -177,7 +179,7 @@ def test_a_driver_killed_before_images_come_back_or_settings_change_is_resumed(f
     for path, content in broken.items():
         path.write_bytes(content[:800])
     places = {"dataset": "camvid", "root": str(data), "class_names": ["a", "b", "c", "d", "e", "f"]}
-    config = configure(folder, {"data": places, "score": {"max_quarantined": 0.5}})
+    config = configure(folder, {"data": places, "scoring": {"max_quarantined": 0.5}})
     runs = [
         create_run(config, out) for out in (str(folder / "mended-whole"), "s3://bucket/runs/mended")
     ]
@@ -186,7 +188,7 @@ def test_a_driver_killed_before_images_come_back_or_settings_change_is_resumed(f
     for path, content in broken.items():
         path.write_bytes(content)
     whole, out = runs
-    change_settings(whole, ["score.max_quarantined=0.4"])
+    change_settings(whole, ["scoring.max_quarantined=0.4"])
     run_loop(whole)
 
     append, first = Journal.append, first_of_each(KILLED["mended"])
@@ -200,7 +202,7 @@ def test_a_driver_killed_before_images_come_back_or_settings_change_is_resumed(f
             ),
         )
         for session in (
-            lambda: change_settings(out, ["score.max_quarantined=0.4"]),
+            lambda: change_settings(out, ["scoring.max_quarantined=0.4"]),
             lambda: run_loop(out),
         ):
             with pytest.raises(KeyboardInterrupt):

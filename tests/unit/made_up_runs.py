@@ -68,7 +68,7 @@ def made_up(
         )
     measured = [{**row, "miou": row["final_miou"], "final_budget": row["cost"]} for row in rows[1:]]
     values = {
-        "strategy.score": score,
+        "strategy.acquisition": score,
         "strategy.batch.kind": "topk",
         "regions.kind": kind,
         **({"regions.rows": 5, "regions.columns": 5} if kind == "grid" else {}),
@@ -120,4 +120,4 @@ def made_up_group(label, curve, budgets, *, seeds=range(10), spread=0.0, **chang
         )
         for seed, row in zip(seeds, shifts, strict=True)
     ]
-    return Group(label=label, setting={"strategy.score": label}, runs=tuple(runs))
+    return Group(label=label, setting={"strategy.acquisition": label}, runs=tuple(runs))

@@ -19,9 +19,9 @@ from ray_al.core.variants import Backbone
 from ray_al.models import build_model
 from ray_al.models.features import feature_layer
 from ray_al.models.state import trained_state
-from ray_al.score.features import feature_schema, groups_of
-from ray_al.score.inputs import Features, Pixels
-from ray_al.score.scorer import FeatureScorer
+from ray_al.scoring.features import feature_schema, groups_of
+from ray_al.scoring.inputs import Features, Pixels
+from ray_al.scoring.scorer import FeatureScorer
 
 
 class ThreeBackbone(Backbone):
@@ -59,7 +59,7 @@ def configure(frozen, **model):
         "data": {"dataset": "synthetic", "image_size": [32, 48]},
         "model": model or composed,
         "strategy": {"feature_layer": "backbone_maps", "batch": {"kind": "centroids"}},
-        "score": {"precision": "fp32", "workers": 0, "threads": 1, "batch_size": 2},
+        "scoring": {"precision": "fp32", "workers": 0, "threads": 1, "batch_size": 2},
     }
     return parse_config(values, source="test")
 

@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 
 from ray_al.core.config import parse_config
-from ray_al.score.batches import map_batches
-from ray_al.score.inputs import Form
-from ray_al.score.readers import PixelReader
+from ray_al.scoring.batches import map_batches
+from ray_al.scoring.inputs import Form
+from ray_al.scoring.readers import PixelReader
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def images(tmp_path):
 
 def reader(threads):
     config = parse_config(
-        {"data": {"image_size": [16, 24]}, "score": {"threads": threads}}, source="test"
+        {"data": {"image_size": [16, 24]}, "scoring": {"threads": threads}}, source="test"
     )
     return PixelReader(
         config, Form(device="cpu", memory_format=torch.channels_last, dtype=torch.float32)

@@ -12,7 +12,7 @@ from ray_al.sweep.plan import plan_trials
 
 FAULTS = {
     "strategy": (
-        {"strategy": {"score": "entropy", "offer": {"kind": "top_share"}}},
+        {"strategy": {"acquisition": "entropy", "offer": {"kind": "top_share"}}},
         "every region is scored",
     ),
     "budget": ({"budget": {"amount": 10_000, "start": 1, "per_cycle": 1}}, "than the pool's"),
@@ -20,7 +20,7 @@ FAULTS = {
 BASE = {
     "data": {"num_images": 4, "image_size": [32, 32]},
     "cluster": {"host": "process"},
-    "score": {"workers": 0},
+    "scoring": {"workers": 0},
 }
 
 

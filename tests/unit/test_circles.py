@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+PACKAGES = sorted(path.parent.name for path in (ROOT / "ray_al").glob("*/__init__.py"))
 
 
 def imports_of(path, modules):
@@ -21,12 +22,12 @@ def imports_of(path, modules):
     return found & modules.keys()
 
 
-@pytest.mark.parametrize("package", ["score", "select"])
+@pytest.mark.parametrize("package", PACKAGES)
 def test_imports_form_no_circle(package):
     paths = (ROOT / "ray_al" / package).rglob("*.py")
     names = {path: path.relative_to(ROOT).with_suffix("").parts for path in paths}
     modules = {".".join(parts).removesuffix(".__init__"): path for path, parts in names.items()}
-    assert len(modules) > 20
+    assert len(modules) > 4
     graph = {name: imports_of(path, modules) for name, path in modules.items()}
     order = list(TopologicalSorter(graph).static_order())  # raises CycleError where there is one
     assert set(order) == modules.keys()

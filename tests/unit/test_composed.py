@@ -20,8 +20,8 @@ from ray_al.models import (
     with_dropout,
 )
 from ray_al.models.weights import load_backbone_state
-from ray_al.score.passes.networks import StochasticNetwork
-from ray_al.score.prepare import prepare_network
+from ray_al.scoring.passes.networks import StochasticNetwork
+from ray_al.scoring.prepare import prepare_network
 
 
 class TwoConvolutions(nn.Module):

@@ -81,14 +81,14 @@ def test_tasks_are_long_for_large_pools_and_even_for_small_ones(
     image_size, workers, num_images, expected
 ):
     config = parse_config(
-        {"data": {"root": "x", "image_size": image_size}, "score": {"workers": workers}},
+        {"data": {"root": "x", "image_size": image_size}, "scoring": {"workers": workers}},
         source="test",
     )
     assert config.shard_size(num_images) == expected
     assert (
-        parse_config({"data": {"root": "x"}, "score": {"shard_size": 7}}, source="test").shard_size(
-            num_images
-        )
+        parse_config(
+            {"data": {"root": "x"}, "scoring": {"shard_size": 7}}, source="test"
+        ).shard_size(num_images)
         == 7
     )
 
@@ -127,7 +127,7 @@ def test_missing_and_broken_files(tmp_path):
     ],
 )
 def test_when_the_training_group_is_kept(train, score, kept):
-    assert parse_config({"train": train, "score": score}, source="c").keeps_group is kept
+    assert parse_config({"train": train, "scoring": score}, source="c").keeps_group is kept
 
 
 def test_an_override_changes_its_key_alone(tmp_path):

@@ -190,8 +190,8 @@ def test_of_many_curves_the_picture_shows_random_and_the_cheapest_of_each_granul
 
 def test_names_of_groups_over_other_regions():
     random, bvsb = (
-        {"strategy.score": "random", "strategy.batch.kind": "topk"},
-        {"strategy.score": "bvsb", "strategy.batch.kind": "topk"},
+        {"strategy.acquisition": "random", "strategy.batch.kind": "topk"},
+        {"strategy.acquisition": "bvsb", "strategy.batch.kind": "topk"},
     )
     kinds = [
         {"regions.kind": "grid", "regions.rows": 5, "regions.columns": 5, "budget.amount": 0.05},

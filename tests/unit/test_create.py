@@ -14,7 +14,7 @@ def configure(root, **train):
         "data": {"dataset": "synthetic", "root": str(root / "data"), "image_size": [32, 48]},
         "regions": {"rows": 2, "columns": 2},
         "train": {"steps": 2, "batch_size": 2, "threads": 1, **train},
-        "score": {
+        "scoring": {
             "workers": 0,
             "threads": 1,
             "batch_size": 2,

@@ -41,7 +41,7 @@ AWARE = parse_config({"budget": {"start_rule": "class_aware"}}, source="test")
 SUPERPIXELS = parse_config({"regions": {"kind": "superpixels"}}, source="test")
 WINDOWS = parse_config({"regions": {"kind": "windows"}}, source="test")
 ENSEMBLE = parse_config(
-    {"strategy": {"score": "bald", "passes": {"kind": "ensemble", "count": 3}}}, source="test"
+    {"strategy": {"acquisition": "bald", "passes": {"kind": "ensemble", "count": 3}}}, source="test"
 )
 LAZY = parse_config({"strategy": {"lazy": {"min_recall": 0.9}}}, source="test")
 FILES = parse_config({"label": {"annotator": {"kind": "files", "share": 0.5}}}, source="test")

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from ray_al.acquisition import ACQUISITIONS
 from ray_al.core.config import parse_config
 from ray_al.core.errors import DivergedError
 from ray_al.core.storage import Storage
@@ -17,9 +18,8 @@ from ray_al.driver.create import create_run
 from ray_al.driver.loop import run_loop
 from ray_al.ledger import Journal
 from ray_al.ledger.events import Event
-from ray_al.score.functions import ACQUISITIONS
-from ray_al.score.inputs import Pixels
-from ray_al.score.scorer import FeatureScorer, Scorer
+from ray_al.scoring.inputs import Pixels
+from ray_al.scoring.scorer import FeatureScorer, Scorer
 from ray_al.train.comm import LocalComm
 from ray_al.train.evaluate import Evaluator
 from ray_al.train.feed import ImageFeed
@@ -68,8 +68,8 @@ def config_of(folder, *, model, score="entropy", **train):
             "model": {"name": f"test_diverged:{model}"},
             "regions": {"rows": 2, "columns": 2},
             "train": {"steps": 2, "batch_size": 2, "threads": 1, **train},
-            "strategy": {"score": score, "passes": {"count": 2}},
-            "score": {"workers": 0, "batch_size": 2, "precision": "fp32", "threads": 1},
+            "strategy": {"acquisition": score, "passes": {"count": 2}},
+            "scoring": {"workers": 0, "batch_size": 2, "precision": "fp32", "threads": 1},
             "budget": {"start": 4, "per_cycle": 4, "amount": 12},
             "cluster": {"host": "process"},
         },

@@ -17,7 +17,7 @@ SIZE = 10
 
 
 def tasks_of(num_images, workers, done=()):
-    config = parse_config({"score": {"workers": workers}}, source="test")
+    config = parse_config({"scoring": {"workers": workers}}, source="test")
     created = run_created(manifest=FileRef.of("manifest.parquet", b"").as_dict())
     context = SimpleNamespace(
         config=config,
@@ -53,9 +53,9 @@ def test_what_is_recorded_is_in_no_task():
 @pytest.mark.parametrize(
     ("strategy", "asks"),
     [
-        ({"score": "equal"}, True),
-        ({"score": "entropy"}, False),
-        ({"score": "equal", "transforms": ["flip"]}, False),
+        ({"acquisition": "equal"}, True),
+        ({"acquisition": "entropy"}, False),
+        ({"acquisition": "equal", "transforms": ["flip"]}, False),
     ],
     ids=str,
 )

@@ -40,7 +40,12 @@ def write(folder, endpoint, **values):
     path = folder / "sweep.yaml"
     path.write_text(
         yaml.safe_dump(
-            {"run": BASE, "space": {"strategy.score": ["entropy"]}, "endpoint": endpoint, **values}
+            {
+                "run": BASE,
+                "space": {"strategy.acquisition": ["entropy"]},
+                "endpoint": endpoint,
+                **values,
+            }
         )
     )
     return str(path)
@@ -54,7 +59,7 @@ def test_the_endpoint_is_kept_with_the_sweep(tmp_path):
 
 
 def test_what_is_compared_is_run_first(tmp_path):
-    values = {"space": {"strategy.score": ["margin", "entropy"]}, "seeds": [10, 11]}
+    values = {"space": {"strategy.acquisition": ["margin", "entropy"]}, "seeds": [10, 11]}
     trials = plan_trials(load_sweep(write(tmp_path, ENDPOINT, **values)))
     assert [(trial.group, trial.seed) for trial in trials] == [
         ("random-topk", 10),
@@ -147,7 +152,7 @@ def test_a_wrong_endpoint_is_one_message_and_no_directory(kind, tmp_path):
 
 def test_a_reference_that_goes_further_keeps_its_name_and_its_start(tmp_path):
     reference = {
-        "strategy.score": "random",
+        "strategy.acquisition": "random",
         "strategy.batch.kind": "topk",
         "budget.amount": "24 %",
         "final.budgets": ["8 %", "12 %", "24 %"],
@@ -167,8 +172,8 @@ def test_models_that_choose_need_no_measured_budget(tmp_path):
 
 def test_a_name_of_several_settings_is_refused():
     settings = {
-        "random-a": {"strategy.score": "random", "strategy.batch.beta": 1},
-        "random-b": {"strategy.score": "random", "strategy.batch.beta": 2},
+        "random-a": {"strategy.acquisition": "random", "strategy.batch.beta": 1},
+        "random-b": {"strategy.acquisition": "random", "strategy.batch.beta": 2},
     }
     assert resolve("random-b", settings, source="s") == "random-b"
     with pytest.raises(ConfigError, match="several settings have that name"):

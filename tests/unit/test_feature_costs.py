@@ -104,7 +104,7 @@ def test_a_sweep_counts_features_once(tmp_path):
                 "name": "s",
                 "run": small(),
                 "seeds": [0, 1],
-                "space": {"strategy.score": ["entropy", "equal"]},
+                "space": {"strategy.acquisition": ["entropy", "equal"]},
             }
         )
     )
@@ -148,7 +148,7 @@ def test_a_place_that_cannot_be_used_is_refused_before_work(tmp_path, place):
             "--set",
             "cluster.host=process",
             "--set",
-            "score.workers=0",
+            "scoring.workers=0",
         ],
     )
     assert result.exit_code == 2 and "features.store.root" in result.output

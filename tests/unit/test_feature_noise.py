@@ -15,7 +15,7 @@ from ray_al.driver.check_strategy import check_strategy
 from ray_al.models import build_model
 from ray_al.models.feature_noise import MapDropout, MapNoise, PassKey
 from ray_al.models.layers import TraceLeaf
-from ray_al.score.passes.networks import FeaturePasses
+from ray_al.scoring.passes.networks import FeaturePasses
 
 KEY = PassKey(seed=3, cycle=2, number=5)
 BACKBONE = {"kind": "tiny_backbones:TinyBackbone"}
@@ -172,7 +172,9 @@ def make_config(**strategy):
         "name": "torchvision.models.segmentation:lraspp_mobilenet_v3_large",
         "args": {"num_classes": 3, "weights_backbone": None},
     }
-    return parse_config({"model": model, "strategy": {"score": "bald", **strategy}}, source="test")
+    return parse_config(
+        {"model": model, "strategy": {"acquisition": "bald", **strategy}}, source="test"
+    )
 
 
 @pytest.mark.parametrize("kind", ["features", "noise"])

@@ -326,7 +326,7 @@ def test_the_mirrored_image_is_a_view_whatever_the_views_are(scenes, tmp_path):
         {"data": {"normalize": "none"}},
         {"features": {"batch_size": 3}},
         {"model": {"backbone": {"kind": "tiny_backbones:TinyBackbone", "channels": 5}}},
-        {"score": {"gpus_per_worker": 1}},
+        {"scoring": {"gpus_per_worker": 1}},
     ],
     ids=str,
 )
@@ -344,7 +344,7 @@ def test_what_a_record_follows_from_names_its_folder(scenes, tmp_path, change):
 
 def test_weights_name_the_folder_and_what_else_a_run_sets_does_not(scenes, tmp_path):
     values = configure(scenes).model_dump(mode="json")
-    values |= {"seed": 5, "train": {"steps": 3}, "strategy": {"score": "equal"}}
+    values |= {"seed": 5, "train": {"steps": 3}, "strategy": {"acquisition": "equal"}}
     values["model"]["head"] = {"kind": "fpn"}
     source, other = (
         pool(configure(scenes), tmp_path),

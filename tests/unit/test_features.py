@@ -8,7 +8,7 @@ from ray_al.core.errors import ConfigError
 from ray_al.core.model import ModelConfig
 from ray_al.models import build_model
 from ray_al.models.features import FeatureNetwork, feature_layer
-from ray_al.score.prepare import prepare_network
+from ray_al.scoring.prepare import prepare_network
 
 
 class Foreign(nn.Module):

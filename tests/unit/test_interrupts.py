@@ -21,11 +21,11 @@ LONG = {
         "ray_al.driver.checks.build_manifest",
     ),
     "run, writing": (
-        ["run", "c.yaml", "--out", "new", "--set", "score.batch_size=2"],
+        ["run", "c.yaml", "--out", "new", "--set", "scoring.batch_size=2"],
         "ray_al.driver.create.Journal.append",
     ),
     "demo": (
-        ["demo", "--out", "new", "--set", "cluster.host=process", "--set", "score.workers=0"],
+        ["demo", "--out", "new", "--set", "cluster.host=process", "--set", "scoring.workers=0"],
         "ray_al.driver.create.check_pool",
     ),
     "sweep": (["sweep", "s.yaml", "--out", "new"], "ray_al.sweep.plan.check_pool"),
@@ -38,7 +38,7 @@ LONG = {
 CONFIG = (
     "{data: {dataset: synthetic, num_images: 4, root: data}, "
     "budget: {start: 2, per_cycle: 2, amount: 4}, cluster: {host: process}, "
-    "score: {workers: 0}}"
+    "scoring: {workers: 0}}"
 )
 
 
@@ -54,7 +54,7 @@ def test_a_signal_ends_every_command_in_one_line(name, send, tmp_path, monkeypat
     synthetic.write_synthetic(str(tmp_path / "data"), num_images=4, seed=0)
     (tmp_path / "c.yaml").write_text(CONFIG)
     (tmp_path / "s.yaml").write_text(
-        f"{{name: s, run: {CONFIG}, space: {{strategy.score: [entropy]}}, seeds: [0]}}"
+        f"{{name: s, run: {CONFIG}, space: {{strategy.acquisition: [entropy]}}, seeds: [0]}}"
     )
     before = sorted(os.listdir(tmp_path))
     arguments, place = LONG[name]

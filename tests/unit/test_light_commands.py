@@ -23,7 +23,7 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
             "data": {"dataset": "synthetic", **data},
             "regions": {"rows": 2, "columns": 2},
             "train": {"steps": 1, "batch_size": 2, "workers": 0},
-            "score": {"workers": 0, "batch_size": 2, "precision": "fp32"},
+            "scoring": {"workers": 0, "batch_size": 2, "precision": "fp32"},
             "budget": {"start": 2, "per_cycle": 2, "amount": 4},
             "cluster": {"host": "process"},
         }

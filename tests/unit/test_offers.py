@@ -237,23 +237,23 @@ def config_of(regions="pixels", frozen=False, **strategy):
     return parse_config({"data": {"image_size": [64, 64]}, **values}, source="test")
 
 
-NOISE = {"score": "bald", "passes": {"kind": "noise"}}
+NOISE = {"acquisition": "bald", "passes": {"kind": "noise"}}
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         (
-            {"regions": "grid", "score": "bvsb", "offer": {"kind": "top_share"}},
+            {"regions": "grid", "acquisition": "bvsb", "offer": {"kind": "top_share"}},
             "for regions.kind='grid' every region is scored",
         ),
-        ({"score": "random", "offer": {"kind": "top_share"}}, "'random' looks at no image"),
+        ({"acquisition": "random", "offer": {"kind": "top_share"}}, "'random' looks at no image"),
         (
-            {"score": "bvsb", "offer": {"kind": "herding"}},
+            {"acquisition": "bvsb", "offer": {"kind": "herding"}},
             "compares the backbone's features, which are not computed here",
         ),
         (
-            {"score": "bald", "offer": {"kind": "herding"}},
+            {"acquisition": "bald", "offer": {"kind": "herding"}},
             "set model.frozen=true, or strategy.passes.kind to noise",
         ),
     ],
@@ -266,9 +266,9 @@ def test_offers_that_cannot_work_are_refused(settings, message):
 @pytest.mark.parametrize(
     "settings",
     [
-        {"score": "bvsb", "offer": {"kind": "stratified"}},
-        {"regions": "windows", "score": "ripu", "offer": {"kind": "top_share"}},
-        {"score": "bvsb", "frozen": True, "offer": {"kind": "herding"}},
+        {"acquisition": "bvsb", "offer": {"kind": "stratified"}},
+        {"regions": "windows", "acquisition": "ripu", "offer": {"kind": "top_share"}},
+        {"acquisition": "bvsb", "frozen": True, "offer": {"kind": "herding"}},
         {**NOISE, "offer": {"kind": "herding"}},
     ],
 )
@@ -285,4 +285,6 @@ def test_a_score_that_compares_passes_with_the_plain_one_refuses_ensembles():
     with pytest.raises(
         ConfigError, match="'edald' compares passes with the plain prediction of one model"
     ):
-        check_strategy(config_of(regions="grid", score="edald", passes={"kind": "ensemble"}), 5)
+        check_strategy(
+            config_of(regions="grid", acquisition="edald", passes={"kind": "ensemble"}), 5
+        )

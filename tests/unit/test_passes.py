@@ -10,8 +10,8 @@ from ray_al.core.errors import ConfigError
 from ray_al.core.model import ModelConfig
 from ray_al.models import build_model, set_batch_norm_momentum
 from ray_al.models.dropout import dropout_pass, with_dropout
-from ray_al.score.passes.networks import StochasticNetwork, split_at_dropout
-from ray_al.score.prepare import prepare_network
+from ray_al.scoring.passes.networks import StochasticNetwork, split_at_dropout
+from ray_al.scoring.prepare import prepare_network
 
 PRECISIONS = ("fp32", "bf16", "reference")
 SEED, CYCLE = 11, 4

@@ -280,7 +280,7 @@ def test_every_command_refuses_a_place_that_cannot_be_opened(bare, tmp_path, mon
         "data: {dataset: synthetic, num_images: 1, image_size: [32, 48]}\n"
     )
     (tmp_path / "s.yaml").write_text(
-        "name: s\nbase: c.yaml\nseeds: [0]\nspace: {strategy.score: [entropy]}\n"
+        "name: s\nbase: c.yaml\nseeds: [0]\nspace: {strategy.acquisition: [entropy]}\n"
     )
     names = {
         "config": tmp_path / "c.yaml",

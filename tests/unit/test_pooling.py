@@ -6,7 +6,7 @@ import torch
 
 from ray_al.core.errors import ConfigError, RayALError
 from ray_al.regions.grid import Grid
-from ray_al.score.pooling import BoxPooler, LabelPooler
+from ray_al.scoring.pooling import BoxPooler, LabelPooler
 
 HEIGHT, WIDTH = 6, 10
 GRID = Grid(rows=2, columns=3)

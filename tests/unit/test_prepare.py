@@ -7,7 +7,7 @@ from ray_al.core.model import ModelConfig
 from ray_al.models import build_model
 from ray_al.models.dropout import PassDropout, with_dropout
 from ray_al.models.foreign import ForeignSegmenter
-from ray_al.score.prepare import prepare_network
+from ray_al.scoring.prepare import prepare_network
 
 
 def wrapped(num_classes: int) -> nn.Module:

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ray_al.score.pooling import BoxPooler, LabelPooler
+from ray_al.scoring.pooling import BoxPooler, LabelPooler
 
 FEW = settings(max_examples=30, deadline=None, derandomize=True)
 sides = st.integers(1, 7)

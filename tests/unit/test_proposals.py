@@ -15,7 +15,7 @@ from ray_al.train.state import dump
 @pytest.mark.parametrize("frozen", [True, False])
 def test_a_composed_network_proposes_what_it_predicts(frozen):
     model = {"kind": "composed", "backbone": {"kind": TwoMaps().kind}, "frozen": frozen}
-    values = {"data": {"image_size": list(SIZE)}, "model": model, "score": {"threads": 1}}
+    values = {"data": {"image_size": list(SIZE)}, "model": model, "scoring": {"threads": 1}}
     config = parse_config(values, source="test")
     torch.manual_seed(0)
     network = build_model(config.model, 5).eval()

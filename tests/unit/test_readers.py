@@ -13,10 +13,10 @@ from ray_al.core.config import parse_config
 from ray_al.core.errors import DataError
 from ray_al.core.variants import Backbone
 from ray_al.features.source import FeatureSource
-from ray_al.score import decode
-from ray_al.score.batches import map_batches
-from ray_al.score.inputs import Form
-from ray_al.score.readers import FeatureReader, Reader
+from ray_al.scoring import decode
+from ray_al.scoring.batches import map_batches
+from ray_al.scoring.inputs import Form
+from ray_al.scoring.readers import FeatureReader, Reader
 
 FORM = Form(device="cpu", memory_format=torch.channels_last, dtype=torch.float32)
 SIZE = (32, 48)
@@ -60,7 +60,7 @@ def feature_reader(images, transforms=(), **features):
         "data": {"image_size": list(SIZE)},
         "model": {"kind": "composed", "backbone": {"kind": f"{__name__}:TwoMaps"}},
         "features": {"batch_size": 2, "store": {"kind": "none"}, **features},
-        "score": {"threads": 2},
+        "scoring": {"threads": 2},
     }
     config = parse_config(values, source="test")
     source = FeatureSource(config, "memory://readers", "pool", [image.row for image in images])

@@ -12,7 +12,7 @@ NODE_GROUP = resources.NODE_GROUP
 
 
 def config(train=None, score=None):
-    return parse_config({"train": train or {}, "score": score or {}}, source="test")
+    return parse_config({"train": train or {}, "scoring": score or {}}, source="test")
 
 
 def node(cpus, gpus=0):
@@ -62,7 +62,7 @@ REFUSED = {
         {},
         {"gpus_per_worker": 1},
         [node(4)],
-        "score.gpus_per_worker=1",
+        "scoring.gpus_per_worker=1",
     ),
     "the least of an elastic group": ({"workers": [3, 8]}, {}, [node(1)], "train.workers=(3, 8)"),
     "two GPUs of one node each": (

@@ -16,15 +16,15 @@ from ray_al.core.storage import Storage
 from ray_al.sweep.config import SweepConfig
 
 SETTINGS = {
-    "random": {"strategy.score": "random"},
-    "entropy": {"strategy.score": "entropy"},
-    "unbegun": {"strategy.score": "bvsb"},
+    "random": {"strategy.acquisition": "random"},
+    "entropy": {"strategy.acquisition": "entropy"},
+    "unbegun": {"strategy.acquisition": "bvsb"},
 }
 ENDPOINT = {"budgets": [0.04, 0.08], "comparisons": [["entropy", "random"], ["unbegun", "random"]]}
 SWEEP = SweepConfig(
     name="told",
     run={"data": {"root": "/data/camvid"}, "model": {"weights": "/data/weights.pth"}},
-    space={"strategy.score": ["entropy"]},
+    space={"strategy.acquisition": ["entropy"]},
     seeds=(10, 11, 12),
     endpoint=ENDPOINT,
 )

@@ -107,10 +107,13 @@ def test_other_spaces_and_order_change_nothing(run):
 
 def test_a_change_that_was_recorded_counts_before_the_file_is_replaced(run):
     storage, config, _ = run
-    changed = parse_config({**config.model_dump(mode="json"), "score": {"workers": 3}}, source="c")
+    changed = parse_config(
+        {**config.model_dump(mode="json"), "scoring": {"workers": 3}}, source="c"
+    )
     journal = Journal(storage)
     journal.append(
-        "config_changed", {**config_facts(changed.to_yaml()), "changes": {"score.workers": [1, 3]}}
+        "config_changed",
+        {**config_facts(changed.to_yaml()), "changes": {"scoring.workers": [1, 3]}},
     )
     assert storage.read(RunDir.CONFIG) == config.to_yaml().encode()  # the session ended here
     assert read_config(storage) == changed

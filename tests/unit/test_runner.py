@@ -6,7 +6,7 @@ import pytest
 
 from ray_al.core.config import parse_config
 from ray_al.core.errors import ClusterError, Interrupted
-from ray_al.score import runner
+from ray_al.scoring import runner
 
 
 class Dataset:

@@ -119,7 +119,7 @@ def test_one_seed_has_no_interval():
 
 
 def grouped(*groups):
-    return Grouped(groups=groups, apart=(), keys=("strategy.score",))
+    return Grouped(groups=groups, apart=(), keys=("strategy.acquisition",))
 
 
 def test_the_terminal_shows_labels_saved_and_what_the_reference_needs():

@@ -108,7 +108,7 @@ def test_classes_get_their_share_of_a_query(share, k, by_class):
 
 
 def test_as_many_images_may_break_as_the_share_says():
-    config = parse_config({"score": {"max_quarantined": 0.29}}, source="test")
+    config = parse_config({"scoring": {"max_quarantined": 0.29}}, source="test")
     check_quarantine({f"i{number}": "broken" for number in range(29)}, config, 100)
     with pytest.raises(RayALError, match="30 of 100"):
         check_quarantine({f"i{number}": "broken" for number in range(30)}, config, 100)

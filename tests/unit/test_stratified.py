@@ -5,8 +5,8 @@ import pyarrow as pa
 import pytest
 
 from ray_al.core.types import SCORE_SCHEMA
-from ray_al.score.class_stats import predicted_shares
-from ray_al.score.shards import CLASS_COUNTS
+from ray_al.scoring.class_stats import predicted_shares
+from ray_al.scoring.shards import CLASS_COUNTS
 from ray_al.select import stratified
 from ray_al.select.stratified import strata_of, take_turns
 

@@ -36,7 +36,7 @@ def cache(tmp_path, monkeypatch):
 
 def test_settings_that_make_the_same_run_are_run_once(tmp_path):
     batches = [{"kind": "topk"}, {"kind": "power", "beta": 0.5}, {"kind": "power", "beta": 2.0}]
-    space = {"strategy.score": ["random", "entropy"], "strategy.batch": batches}
+    space = {"strategy.acquisition": ["random", "entropy"], "strategy.batch": batches}
     trials = plan_trials(load_sweep(write(tmp_path, space=space, seeds=[0, 3])))
     names = [trial.name for trial in trials]
     assert names == [
@@ -54,7 +54,7 @@ def test_settings_that_make_the_same_run_are_run_once(tmp_path):
 
 def test_a_setting_of_one_kind_does_not_concern_the_others_on_the_axis(tmp_path):
     space = {
-        "strategy.score": ["random", "entropy"],
+        "strategy.acquisition": ["random", "entropy"],
         "strategy.batch.kind": ["topk", "power"],
         "strategy.batch.beta": [0.5, 2.0],
     }
@@ -84,22 +84,22 @@ def test_a_setting_of_one_kind_does_not_concern_the_others_on_the_axis(tmp_path)
 
 
 def test_a_setting_of_one_score_does_not_concern_the_others_on_the_axis(tmp_path):
-    space = {"strategy.score": ["entropy", "ripu"], "strategy.radius": [1, 2]}
+    space = {"strategy.acquisition": ["entropy", "ripu"], "strategy.radius": [1, 2]}
     trials = plan_trials(load_sweep(write(tmp_path, space=space, seeds=[0])))
-    assert [(one.config.strategy.score, one.config.strategy.radius) for one in trials] == [
+    assert [(one.config.strategy.acquisition, one.config.strategy.radius) for one in trials] == [
         ("random", None),
         ("entropy", None),
         ("ripu", 1),
         ("ripu", 2),
     ]
-    with pytest.raises(ConfigError, match=r"strategy.radius \(value 1\): .*score 'ripu'"):
+    with pytest.raises(ConfigError, match=r"strategy.radius \(value 1\): .*function 'ripu'"):
         plan_trials(load_sweep(write(tmp_path, space={"strategy.radius": [1]}, seeds=[0])))
 
 
 def test_a_default_that_is_written_out_makes_the_same_run(tmp_path):
-    space = {"strategy": [{"score": "ripu"}, {"score": "ripu", "radius": 1}]}
+    space = {"strategy": [{"acquisition": "ripu"}, {"acquisition": "ripu", "radius": 1}]}
     trials = plan_trials(load_sweep(write(tmp_path, space=space, seeds=[0])))
-    assert [one.config.strategy.score for one in trials] == ["random", "ripu"]
+    assert [one.config.strategy.acquisition for one in trials] == ["random", "ripu"]
     assert effective_values(trials[1].config, exclude=set())["strategy"]["radius"] == 1
 
 
@@ -126,15 +126,17 @@ def test_draws_cover_their_space():
 
 def test_group_names():
     assert (
-        group_name({"strategy": {"score": "entropy", "batch": {"kind": "power", "beta": 1.0}}})
+        group_name(
+            {"strategy": {"acquisition": "entropy", "batch": {"kind": "power", "beta": 1.0}}}
+        )
         == "entropy-power-beta1.0"
     )
     assert group_name({"budget.per_cycle": "2 %"}) == "per_cycle2"
     assert group_name({"budget": {"amount": 9}}) == "amount9"
     assert group_name({}) == "base"
-    further = {"strategy.score": "random", "budget": {"amount": 9}, "final.budgets": [1, 9]}
-    assert group_names([further, {"strategy.score": "bvsb"}]) == ["random", "bvsb"]
-    assert group_names([further, {"strategy.score": "random"}]) == [
+    further = {"strategy.acquisition": "random", "budget": {"amount": 9}, "final.budgets": [1, 9]}
+    assert group_names([further, {"strategy.acquisition": "bvsb"}]) == ["random", "bvsb"]
+    assert group_names([further, {"strategy.acquisition": "random"}]) == [
         "random-amount9-budgets19",
         "random",
     ]
@@ -188,7 +190,7 @@ WRONG = {
     "people": ({"run": {**BASE, "label": {"annotator": "files"}}}, "label.annotator"),
     "unknown model": ({"space": {"model.name": ["fcn_resnet50", "fcn_resnet5"]}}, "fcn_resnet50"),
     "a key inside another": (
-        {"space": {"strategy": [{"score": "entropy"}], "strategy.score": ["equal"]}},
+        {"space": {"strategy": [{"acquisition": "entropy"}], "strategy.acquisition": ["equal"]}},
         "one holds the other",
     ),
 }
@@ -312,12 +314,12 @@ def test_a_budget_is_a_share_of_the_pool_in_its_unit(unit, cost, share):
 def test_resources_of_a_run():
     config = RunConfig()
     alone = run_resources(
-        config.model_copy(update={"score": config.score.model_copy(update={"workers": 0})})
+        config.model_copy(update={"scoring": config.scoring.model_copy(update={"workers": 0})})
     )
     assert (alone.host, alone.cpus, alone.gpus) == ({"CPU": 2.0}, 2.0, 0.0)
     train = config.train.model_copy(update={"workers": 4, "gpus_per_worker": 1.0})
-    score = config.score.model_copy(update={"workers": 2, "gpus_per_worker": 1.0})
-    many = run_resources(config.model_copy(update={"train": train, "score": score}))
+    score = config.scoring.model_copy(update={"workers": 2, "gpus_per_worker": 1.0})
+    many = run_resources(config.model_copy(update={"train": train, "scoring": score}))
     assert many.host == {"CPU": 0.01}
     assert (many.cpus, many.gpus) == (
         4.01,
@@ -326,9 +328,11 @@ def test_resources_of_a_run():
 
 
 def test_rules_on_random_scores_have_a_label_of_their_own():
-    assert group_label({"strategy.score": "random", "strategy.batch.kind": "topk"}) == "random"
     assert (
-        group_label({"strategy.score": "random", "strategy.batch.kind": "kcenter"})
+        group_label({"strategy.acquisition": "random", "strategy.batch.kind": "topk"}) == "random"
+    )
+    assert (
+        group_label({"strategy.acquisition": "random", "strategy.batch.kind": "kcenter"})
         == "random-kcenter"
     )
 
@@ -352,17 +356,20 @@ def test_a_session_counts_the_labels_that_it_buys_itself():
     assert not LabelLimit(None, before={}).is_reached
 
 
-LAZY = {**BASE, "strategy": {"score": "entropy", "lazy": {"share": 0.5}}}
+LAZY = {**BASE, "strategy": {"acquisition": "entropy", "lazy": {"share": 0.5}}}
 
 
 def test_a_base_that_scores_lazily_is_swept_beside_random_scores(tmp_path):
     trials = plan_trials(
         load_sweep(
-            write(tmp_path, run=LAZY, space={"strategy.score": ["random", "entropy", "margin"]})
+            write(
+                tmp_path, run=LAZY, space={"strategy.acquisition": ["random", "entropy", "margin"]}
+            )
         )
     )
     assert {
-        trial.config.strategy.score: trial.config.strategy.lazy is not None for trial in trials
+        trial.config.strategy.acquisition: trial.config.strategy.lazy is not None
+        for trial in trials
     } == {
         "random": False,
         "entropy": True,
@@ -371,9 +378,11 @@ def test_a_base_that_scores_lazily_is_swept_beside_random_scores(tmp_path):
 
 
 def test_a_setting_that_cannot_work_is_named(tmp_path):
-    message = refused(write(tmp_path, run=LAZY, space={"strategy.score": ["class_balanced"]}))
-    assert "trial class_balanced with strategy.score='class_balanced': strategy.lazy" in message
-    reference = {"strategy.score": "random", "strategy.lazy.share": 0.1}
+    message = refused(write(tmp_path, run=LAZY, space={"strategy.acquisition": ["class_balanced"]}))
+    assert (
+        "trial class_balanced with strategy.acquisition='class_balanced': strategy.lazy" in message
+    )
+    reference = {"strategy.acquisition": "random", "strategy.lazy.share": 0.1}
     assert "(the reference: `reference` of the sweep" in refused(
         write(tmp_path, run=LAZY, reference=reference)
     )
@@ -399,10 +408,14 @@ def test_the_time_left_follows_from_the_trials_of_this_call(monkeypatch):
 
 
 def test_a_rule_that_ranks_random_scores_draws_at_random():
-    power = {"strategy.score": "random", "strategy.batch.kind": "power", "strategy.batch.beta": 2}
+    power = {
+        "strategy.acquisition": "random",
+        "strategy.batch.kind": "power",
+        "strategy.batch.beta": 2,
+    }
     assert is_random_draw(power) and group_label(power) == "random"
-    assert not is_random_draw({**power, "strategy.score": "entropy"})
+    assert not is_random_draw({**power, "strategy.acquisition": "entropy"})
     assert not is_random_draw({**power, "strategy.batch.kind": "kcenter"})
-    own = {"strategy.score": "nowhere:score", "strategy.batch.kind": "nowhere:Rule"}
+    own = {"strategy.acquisition": "nowhere:score", "strategy.batch.kind": "nowhere:Rule"}
     assert not is_random_draw(own)  # names that nobody can import are not imported
-    assert not is_random_draw({**own, "strategy.score": "random"})
+    assert not is_random_draw({**own, "strategy.acquisition": "random"})

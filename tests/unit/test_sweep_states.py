@@ -31,7 +31,7 @@ def storage(tmp_path, monkeypatch):
         "train": {"steps": 2},
         "budget": {"start": "4 %", "per_cycle": "4 %", "amount": "12 %"},
     }
-    space = {"strategy.score": ["entropy", "margin"]}
+    space = {"strategy.acquisition": ["entropy", "margin"]}
     file = tmp_path / "sweep.yaml"
     file.write_text(yaml.safe_dump({"run": run, "space": space}))
     return Storage(create_sweep(load_sweep(str(file)), str(tmp_path / "out")))

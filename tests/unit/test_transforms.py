@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from ray_al.core.errors import ConfigError
-from ray_al.score.shannon import entropy
-from ray_al.score.transforms import (
+from ray_al.acquisition.shannon import entropy
+from ray_al.acquisition.transforms import (
     FLIPPED_AXES,
     QUARTER_TURNS,
     add_transformed,
@@ -14,7 +13,8 @@ from ray_al.score.transforms import (
     check_transform,
     invert,
 )
-from ray_al.score.views import KINDS, Views
+from ray_al.acquisition.views import KINDS, Views
+from ray_al.core.errors import ConfigError
 
 EXACT = [*FLIPPED_AXES, *QUARTER_TURNS]
 

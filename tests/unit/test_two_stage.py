@@ -5,9 +5,9 @@ import pyarrow as pa
 import pytest
 import torch
 
+from ray_al.acquisition.edald import entropy_and_disagreement
+from ray_al.acquisition.views import Views
 from ray_al.core.types import SCORE_SCHEMA
-from ray_al.score.functions.edald import entropy_and_disagreement
-from ray_al.score.views import Views
 from ray_al.select.candidates import Candidates
 from ray_al.select.two_stage import two_stage
 

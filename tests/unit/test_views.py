@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from ray_al.acquisition.views import KINDS, Views
 from ray_al.core.errors import RayALError
-from ray_al.score.views import KINDS, Views
 
 
 def views_of(passes, wants=KINDS):

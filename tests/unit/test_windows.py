@@ -6,8 +6,8 @@ from ray_al.core.errors import DataError
 from ray_al.core.seeding import generator
 from ray_al.core.types import FileRef
 from ray_al.regions.windows import Windows, window_means
-from ray_al.score.region_scores import score_table
-from ray_al.score.shards import ShardImage, ShardTask
+from ray_al.scoring.region_scores import score_table
+from ray_al.scoring.shards import ShardImage, ShardTask
 
 NONE = np.empty(0, dtype=np.int64)
 
@@ -115,7 +115,7 @@ def test_random_windows_do_not_favour_the_border():
     Without the correction, 16 % of the highest are clipped; of all windows, 2 % are.
     """
     values = {
-        "strategy": {"score": "random"},
+        "strategy": {"acquisition": "random"},
         "regions": {"kind": "windows", "radius": 1, "per_image": 50},
     }
     config, none = parse_config(values, source="test"), np.zeros(0, dtype=np.int64)

@@ -18,7 +18,7 @@ from ray_al.core.config.loading import (
 )
 from ray_al.core.config.paths import absolute, folder_of, make_absolute
 from ray_al.core.config.run import ClusterConfig, ReportConfig, RunConfig
-from ray_al.core.config.score import ScoreConfig
+from ray_al.core.config.scoring import ScoringConfig
 from ray_al.core.config.train import TrainConfig
 from ray_al.core.config.training_parts import (
     AugmentConfig,
@@ -45,7 +45,7 @@ __all__ = [
     "FinalConfig",
     "ReportConfig",
     "RunConfig",
-    "ScoreConfig",
+    "ScoringConfig",
     "TrainConfig",
     "absolute",
     "apply_setting",

@@ -9,7 +9,7 @@ from ray_al.core.config.budget import BudgetConfig
 from ray_al.core.config.data import DataConfig, FeaturesConfig
 from ray_al.core.config.final import FinalConfig
 from ray_al.core.config.merging import keep_one_length, override
-from ray_al.core.config.score import ScoreConfig
+from ray_al.core.config.scoring import ScoringConfig
 from ray_al.core.config.train import TrainConfig
 from ray_al.core.errors import ConfigError
 from ray_al.core.families.labels import LABELS, LabelKind
@@ -76,7 +76,7 @@ class RunConfig(Section):
     """How regions are scored, and how a query is chosen from the scores."""
     label: Annotated[LabelKind, LABELS] = Field(default_factory=lambda: LABELS.parse({}))
     """The question asked about a region, and the annotator that answers it."""
-    score: ScoreConfig = ScoreConfig()
+    scoring: ScoringConfig = ScoringConfig()
     """How the work of scoring the pool is distributed and computed."""
     budget: BudgetConfig = Field(default_factory=BudgetConfig)
     """The budget, including the start set; shares are of all regions of the pool, or of all its
@@ -96,15 +96,15 @@ class RunConfig(Section):
     def shard_size(self, num_images: int) -> int:
         """Return the number of images in a scoring task, for a pool of `num_images`.
 
-        `score.shard_size: auto` gives up to 256 small images, so threads seldom run dry; fewer if a
-        task would take long, or if one of several workers would get fewer than four tasks. For
+        `scoring.shard_size: auto` gives up to 256 small images, so threads seldom run dry; fewer if
+        a task would take long, or if one of several workers would get fewer than four tasks. For
         features that are kept it is up to 1,024, as they are scored several times as fast.
         """
-        if self.score.shard_size != "auto":
-            return self.score.shard_size
+        if self.scoring.shard_size != "auto":
+            return self.scoring.shard_size
         height, width = self.data.image_size
         most = max(64, min(1024 if self.model.is_frozen else 256, 2**25 // (height * width)))
-        even = num_images / (4 * self.score.workers) if self.score.workers > 1 else num_images
+        even = num_images / (4 * self.scoring.workers) if self.scoring.workers > 1 else num_images
         return max(16, min(most, 16 * math.ceil(even / 16)))
 
     @model_validator(mode="after")
@@ -164,7 +164,7 @@ class RunConfig(Section):
         elastic_on_gpus = isinstance(self.train.workers, tuple) and self.train.gpus_per_worker > 0
         fits = (
             not self.train.gpus_per_worker
-            or self.train.gpus_per_worker + self.score.gpus_per_worker <= 1
+            or self.train.gpus_per_worker + self.scoring.gpus_per_worker <= 1
         )
         return self.train.keep_workers and fits and not elastic_on_gpus
 

@@ -96,7 +96,7 @@ class PassKind(Section):
         Args:
             network: from `build_model`, with its weights, not yet prepared; it may be changed in
                 place.
-            precision: as `prepare_network` (score/prepare.py) takes it.
+            precision: as `prepare_network` (scoring/prepare.py) takes it.
             device: device that computes.
             seed: seed of the run.
             cycle: cycle of the scores.
@@ -123,11 +123,11 @@ PASSES = Family(
     "strategy.passes",
     PassKind,
     {
-        "dropout": "ray_al.score.passes.dropout:McDropout",
-        "features": "ray_al.score.passes.features:FeatureDropout",
-        "noise": "ray_al.score.passes.noise:FeatureNoise",
-        "ensemble": "ray_al.score.passes.ensemble:Ensemble",
-        "snapshots": "ray_al.score.passes.snapshots:Snapshots",
+        "dropout": "ray_al.scoring.passes.dropout:McDropout",
+        "features": "ray_al.scoring.passes.features:FeatureDropout",
+        "noise": "ray_al.scoring.passes.noise:FeatureNoise",
+        "ensemble": "ray_al.scoring.passes.ensemble:Ensemble",
+        "snapshots": "ray_al.scoring.passes.snapshots:Snapshots",
     },
     default="dropout",
 )

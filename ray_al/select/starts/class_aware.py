@@ -30,7 +30,7 @@ class ClassAwareStart(RankedStart):
 
     def strategy(self, later: StrategyConfig) -> StrategyConfig:
         """Return a strategy that balances classes."""
-        return later.of_start(score="class_balanced")
+        return later.of_start(acquisition="class_balanced")
 
     def check(self, config: "RunConfig") -> None:
         """Refuse sparse region kinds.
