@@ -11,10 +11,18 @@ PACKAGES = sorted(path.parent.name for path in (ROOT / "ray_al").glob("*/__init_
 
 
 def imports_of(path, modules):
-    """Names of the `modules` that a file imports, at its top or anywhere in it."""
+    """Names of the `modules` that a file imports, at its top or in functions, but not for types."""
+    tree = ast.parse(path.read_text())
+    blocks = [node for node in ast.walk(tree) if isinstance(node, ast.If)]
+    of_types = {
+        inner
+        for block in blocks
+        if ast.unparse(block.test) == "TYPE_CHECKING"
+        for inner in ast.walk(block)
+    }
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if not isinstance(node, ast.ImportFrom):
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.ImportFrom) or node in of_types:
             continue
         for alias in node.names:
             inner = f"{node.module}.{alias.name}"
