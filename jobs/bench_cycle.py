@@ -11,6 +11,7 @@ import json
 import statistics
 import tempfile
 import time
+from functools import partial
 
 from ray_al.core.config import RunConfig, parse_config
 from ray_al.core.storage import Storage
@@ -41,7 +42,7 @@ def main() -> None:
             run(
                 run_dir,
                 should_stop=lambda: False,
-                on_poll=lambda waiting, run_dir=run_dir, steps=steps: watch(run_dir, steps),
+                on_poll=partial(watch, run_dir, steps),
             )
             if keep_workers:
                 print(
@@ -87,7 +88,7 @@ def configure(folder: str, options: argparse.Namespace, *, keep_workers: bool) -
     return parse_config(values, source="bench")
 
 
-def watch(run_dir: str, steps: list[float]) -> None:
+def watch(run_dir: str, steps: list[float], waiting: str | None) -> None:
     """Note when a training step is reported for the first time."""
     storage = Storage(run_dir)
     if not steps and storage.exists("status.json"):

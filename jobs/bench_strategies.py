@@ -35,7 +35,7 @@ def main() -> None:
     scorers = {
         name: open_scorer(name, options) for name, row in ACQUISITIONS.items() if row.needs_model
     }
-    seconds = {name: [] for name in scorers}
+    seconds: dict[str, list[float]] = {name: [] for name in scorers}
     # One after the other in every round: a machine that slows down does so for all alike.
     for turn in range(options.rounds + 1):
         for name, scorer in scorers.items():

@@ -15,7 +15,7 @@ import pyarrow as pa
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import RayALError
 from ray_al.core.families.annotators import Asked, Labels, Name
-from ray_al.core.families.labels import Classes
+from ray_al.core.families.label_parts import Classes
 from ray_al.core.families.units import Received
 from ray_al.core.run_dir import CycleDir
 from ray_al.core.storage import Storage

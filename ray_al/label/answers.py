@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from ray_al.core.errors import DataError
-from ray_al.core.families.labels import Classes, Place
+from ray_al.core.families.label_parts import Classes, Place
 from ray_al.core.types import IGNORE_INDEX
 from ray_al.datasets import png
 

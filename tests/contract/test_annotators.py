@@ -10,7 +10,8 @@ import pytest
 from ray_al.core.config import parse_config
 from ray_al.core.errors import ConfigError
 from ray_al.core.families.annotators import ANNOTATORS, Annotator, Asked, Labels, Truth
-from ray_al.core.families.labels import LABELS, Classes
+from ray_al.core.families.label_parts import Classes
+from ray_al.core.families.labels import LABELS
 from ray_al.core.storage import Storage
 from ray_al.core.types import LABEL_SCHEMA, QUERY_SCHEMA, Box
 from ray_al.datasets.compose import encode_mask

@@ -8,7 +8,8 @@ import pytest
 
 from ray_al.core.config import parse_config
 from ray_al.core.errors import ConfigError, DataError
-from ray_al.core.families.labels import LABELS, Classes, Label, LabelKind, Place
+from ray_al.core.families.label_parts import Classes, Place
+from ray_al.core.families.labels import LABELS, Label, LabelKind
 from ray_al.core.types import Box
 from ray_al.datasets.compose import Part, compose_targets, encode_mask
 from ray_al.label.kinds.sets import SetLabel

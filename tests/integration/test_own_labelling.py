@@ -10,7 +10,8 @@ from test_run import configure, root  # noqa: F401
 
 from ray_al.cli import main
 from ray_al.core.families.annotators import Annotator, Asked, Labels
-from ray_al.core.families.labels import Label, LabelKind, Place
+from ray_al.core.families.label_parts import Place
+from ray_al.core.families.labels import Label, LabelKind
 from ray_al.core.families.layouts import Layout, Split
 from ray_al.core.families.units import Received, Unit
 from ray_al.core.storage import Storage

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image, ImageSequence
 
 from ray_al.core.errors import DataError
-from ray_al.core.families.labels import LABELS, Classes, Place
+from ray_al.core.families.label_parts import Classes, Place
+from ray_al.core.families.labels import LABELS
 from ray_al.core.types import Box
 from ray_al.datasets.png import check_png
 

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from ray_al.core.families.annotators import ANNOTATORS, Asked
-from ray_al.core.families.labels import LABELS, Classes
+from ray_al.core.families.label_parts import Classes
+from ray_al.core.families.labels import LABELS
 from ray_al.core.storage import Storage
 from ray_al.core.types import QUERY_SCHEMA, Box
 from ray_al.datasets.compose import decode_mask

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import numpy as np
 import pyarrow as pa
 
+from ray_al.core.families.label_parts import Classes, Place
 from ray_al.core.family import Family
 from ray_al.core.section import Section
 from ray_al.core.storage import Storage
 from ray_al.core.types import Box
 
 if TYPE_CHECKING:
-    from ray_al.core.families.labels import Classes, LabelKind, Place
+    from ray_al.core.families.labels import LabelKind
 
 Name = tuple[str, int]
 """Name of a region: (image_id, region)."""
@@ -81,8 +82,6 @@ class Asked:
 
     def place(self, image_index: int, region: int, margin: int) -> "Place":
         """Return the place of a region, with `margin` pixels of its image around it."""
-        from ray_al.core.families.labels import Place  # that module imports this one
-
         height, width = self.size_of(image_index)
         regions = self.regions_of(image_index)
         box = regions.box(region)

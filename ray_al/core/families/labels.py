@@ -1,14 +1,13 @@
 """Label kinds, which say what is asked about a region, how it is answered and how it trains."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
 
 from ray_al.core.families.annotators import ANNOTATORS, Annotator
+from ray_al.core.families.label_parts import Classes, Place
 from ray_al.core.family import Family
 from ray_al.core.section import Section
 from ray_al.core.types import Box
@@ -18,36 +17,6 @@ if TYPE_CHECKING:
 
 Label = np.ndarray | int | tuple[int, ...]
 """Class ids, uint8 (h, w) with 255 for unknown; or the dominant class; or the classes present."""
-Color = tuple[int, int, int]
-"""Red, green and blue, 0 to 255."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """The place of a region in its image, in native pixels.
-
-    Attributes:
-        box: box of the region.
-        context: box of the picture that people see.
-        region: bool (h, w), the pixels of the box that belong to the region; None for all.
-    """
-
-    box: Box
-    context: Box
-    region: np.ndarray | None
-
-    @property
-    def num_pixels(self) -> int:
-        """Return the number of pixels of the region."""
-        return self.box.num_pixels if self.region is None else int(np.count_nonzero(self.region))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Classes:
-    """Names and colours of the classes, by id."""
-
-    names: Sequence[str]
-    colors: Sequence[Color]
 
 
 class LabelKind(Section):

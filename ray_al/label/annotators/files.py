@@ -23,7 +23,8 @@ from pydantic import Field
 
 from ray_al.core.errors import DataError
 from ray_al.core.families.annotators import Annotator, Asked, Labels, Name
-from ray_al.core.families.labels import Classes, LabelKind
+from ray_al.core.families.label_parts import Classes
+from ray_al.core.families.labels import LabelKind
 from ray_al.core.section import Number
 from ray_al.core.storage import Storage
 from ray_al.core.types import IGNORE_INDEX, LABEL_SCHEMA, Box

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 
 from ray_al.core.errors import ConfigError, DataError
-from ray_al.core.families.labels import Label, Place
+from ray_al.core.families.label_parts import Place
+from ray_al.core.families.labels import Label
 from ray_al.core.types import IGNORE_INDEX
 from ray_al.label.kinds.dense import dense
 from ray_al.label.kinds.sets import SetLabel

@@ -4,7 +4,8 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from ray_al.core.families.labels import Classes, Label, LabelKind, Place
+from ray_al.core.families.label_parts import Classes, Place
+from ray_al.core.families.labels import Label, LabelKind
 from ray_al.core.section import Count
 from ray_al.core.types import IGNORE_INDEX
 from ray_al.datasets.compose import encode_mask
