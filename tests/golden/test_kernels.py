@@ -391,12 +391,12 @@ def test_a_function_reads_its_own_settings_and_those_of_its_input(name):
 
 def test_own_settings_reach_their_function():
     logits = torch.randn(1, 3, 9, 9)
-    wide = open_acquisition(StrategyConfig(score="ripu", radius=3))
+    wide = open_acquisition(StrategyConfig(acquisition="ripu", radius=3))
     assert torch.equal(wide.score_logits(logits), ripu(logits, 3))
-    strong = open_acquisition(StrategyConfig(score="pixbal", nu=2.0))
+    strong = open_acquisition(StrategyConfig(acquisition="pixbal", nu=2.0))
     assert strong.class_weights(STATS) == pytest.approx((1 + 2 * STATS.mean_probability) ** -2.0)
     for name, function in ACQUISITIONS.items():
-        assert open_acquisition(StrategyConfig(score=name)) == function
+        assert open_acquisition(StrategyConfig(acquisition=name)) == function
 
 
 @pytest.mark.parametrize("name", [*ACQUISITIONS, f"{__name__}:negative_mean"])
@@ -411,7 +411,7 @@ def test_own_settings_are_refused_with_another_function(name, key, value):
     owner = SCORE_SETTINGS[key][0]
     for part in (key, f"(value {value})", repr(name), repr(owner), "leave it out"):
         assert part in str(refused.value)
-    assert validate(StrategyConfig, {**strategy, key: None}, source="run").score == name
+    assert validate(StrategyConfig, {**strategy, key: None}, source="run").acquisition == name
 
 
 def test_another_function_leaves_settings_out_that_it_does_not_read():
@@ -453,7 +453,7 @@ def test_a_users_own_class():
     row = find_acquisition(f"{__name__}:VotesOfTwo")
     assert isinstance(row, VotesOfTwo)
     assert (row.inputs, row.wants) == ("passes", {"votes"})
-    assert open_acquisition(StrategyConfig(score=row.kind)) == row
+    assert open_acquisition(StrategyConfig(acquisition=row.kind)) == row
 
 
 @pytest.mark.parametrize(
