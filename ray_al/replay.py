@@ -14,7 +14,7 @@ from ray_al.acquisition.acquisition import Acquisition
 from ray_al.core.config import RunConfig, apply_setting, parse_config, parse_override
 from ray_al.core.errors import ConfigError
 from ray_al.core.storage import Storage
-from ray_al.core.strategy import SCORE_SETTINGS
+from ray_al.core.strategy import ACQUISITION_SETTINGS
 from ray_al.core.types import FileRef
 from ray_al.datasets import open_dataset
 from ray_al.driver.check_strategy import check_scores
@@ -248,7 +248,7 @@ def _check_only_choice_changed(config: RunConfig, other: RunConfig) -> None:
         for key in after
         if after[key] != before[key]
         and key not in CHOICE
-        and score in SCORE_SETTINGS.get(key, score)
+        and score in ACQUISITION_SETTINGS.get(key, score)
     ]
     if changed:
         raise ConfigError(

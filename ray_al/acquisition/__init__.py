@@ -14,7 +14,7 @@ from ray_al.acquisition.custom import check_pixel_output, class_of_function
 from ray_al.core.errors import ConfigError
 from ray_al.core.family import Family
 from ray_al.core.imports import import_function
-from ray_al.core.strategy import SCORE_SETTINGS, StrategyConfig
+from ray_al.core.strategy import ACQUISITION_SETTINGS, StrategyConfig
 
 
 class AcquisitionFamily(Family[Acquisition]):
@@ -98,7 +98,9 @@ def open_acquisition(strategy: StrategyConfig) -> Acquisition:
     Raises:
         ConfigError: as `find_acquisition`.
     """
-    given = {key: value for key in SCORE_SETTINGS if (value := getattr(strategy, key)) is not None}
+    given = {
+        key: value for key in ACQUISITION_SETTINGS if (value := getattr(strategy, key)) is not None
+    }
     return FUNCTIONS.find(strategy.acquisition).model_validate(
         {"kind": strategy.acquisition, **given}
     )

@@ -10,7 +10,7 @@ import torch
 
 from ray_al.acquisition.views import Views
 from ray_al.core.section import Section
-from ray_al.core.strategy import SCORE_SETTINGS
+from ray_al.core.strategy import ACQUISITION_SETTINGS
 
 Inputs = Literal["none", "logits", "transforms", "passes"]
 Attribution = Literal["none", "dominant", "hard", "soft"]
@@ -77,7 +77,7 @@ class Acquisition(Section):
         """Return whether a setting of `strategy` can change the scores of this function."""
         if key in _READ_BY_INPUTS:
             return cls.inputs in _READ_BY_INPUTS[key]
-        return key not in SCORE_SETTINGS or key in cls.model_fields
+        return key not in ACQUISITION_SETTINGS or key in cls.model_fields
 
     def score_logits(self, logits_NCHW: torch.Tensor) -> torch.Tensor:
         """Score each pixel, (N, H, W), from the logits of one pass.

@@ -12,7 +12,7 @@ from ray_al.core.variants import OFFERS, Offer
 
 WindowRadius = Annotated[int, Field(ge=1, le=10_000)]
 
-SCORE_SETTINGS: Mapping[str, tuple[str, ...]] = {"radius": ("ripu",), "nu": ("pixbal",)}
+ACQUISITION_SETTINGS: Mapping[str, tuple[str, ...]] = {"radius": ("ripu",), "nu": ("pixbal",)}
 """Settings that only some acquisition functions have, with the functions that read them.
 
 They are fields of those functions' classes too, which are not imported here: reading a
@@ -99,11 +99,11 @@ class StrategyConfig(Section):
     reproducing the paper, since it reads labels that nobody has paid for.
     """
 
-    @field_validator(*SCORE_SETTINGS)
+    @field_validator(*ACQUISITION_SETTINGS)
     @classmethod
     def _is_read_by_the_function(cls, value: Any, info: ValidationInfo) -> Any:
         """Refuse a setting of other acquisition functions than the chosen one."""
-        function, readers = info.data.get("acquisition"), SCORE_SETTINGS[str(info.field_name)]
+        function, readers = info.data.get("acquisition"), ACQUISITION_SETTINGS[str(info.field_name)]
         if value is None or function is None or function in readers:
             return value
         raise ValueError(
@@ -120,7 +120,7 @@ class StrategyConfig(Section):
         """
         before = values.get("acquisition")
         after = changes.get("acquisition", before)
-        for key, readers in SCORE_SETTINGS.items():
+        for key, readers in ACQUISITION_SETTINGS.items():
             if before in readers and after not in readers:
                 values.pop(key, None)
 

@@ -9,7 +9,7 @@ from ray_al.acquisition import find_acquisition
 from ray_al.core.config import RunConfig, apply_setting, parse_config
 from ray_al.core.errors import ConfigError
 from ray_al.core.seeding import generator
-from ray_al.core.strategy import SCORE_SETTINGS
+from ray_al.core.strategy import ACQUISITION_SETTINGS
 from ray_al.core.validation import family_at
 from ray_al.driver.checks import check_config
 from ray_al.sweep.config import Space, SweepConfig
@@ -70,7 +70,7 @@ def _is_of_another_kind(sweep: SweepConfig, setting: Setting, key: str) -> bool:
     the kinds that have it.
     """
     place, _, name = key.rpartition(".")
-    if place == "strategy" and name in SCORE_SETTINGS:
+    if place == "strategy" and name in ACQUISITION_SETTINGS:
         return _is_of_another_function(sweep, setting, name)
     kind, axis = setting.get(f"{place}.kind"), sweep.space.get(f"{place}.kind")
     family = family_at(RunConfig, place)
@@ -87,7 +87,7 @@ def _is_of_another_function(sweep: SweepConfig, setting: Setting, name: str) -> 
     """Return whether a setting of `strategy` belongs to another function on an axis."""
     function = setting.get("strategy.acquisition")
     axis = sweep.space.get("strategy.acquisition")
-    readers = SCORE_SETTINGS[name]
+    readers = ACQUISITION_SETTINGS[name]
     return (
         axis is not None
         and function not in readers

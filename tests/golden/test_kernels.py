@@ -26,7 +26,7 @@ from ray_al.acquisition.ripu import ripu
 from ray_al.acquisition.views import KINDS, Views
 from ray_al.core.config import apply_setting
 from ray_al.core.errors import ConfigError, RayALError
-from ray_al.core.strategy import SCORE_SETTINGS, StrategyConfig
+from ray_al.core.strategy import ACQUISITION_SETTINGS, StrategyConfig
 from ray_al.core.validation import validate
 from ray_al.scoring.pooling import BoxPooler
 
@@ -379,9 +379,9 @@ def test_functions_that_configurations_name_are_all_there():
 @pytest.mark.parametrize("name", ACQUISITIONS)
 def test_a_function_reads_its_own_settings_and_those_of_its_input(name):
     row = ACQUISITIONS[name]
-    own = {key for key, readers in SCORE_SETTINGS.items() if name in readers}
+    own = {key for key, readers in ACQUISITION_SETTINGS.items() if name in readers}
     assert type(row).model_fields.keys() - {"kind"} == own
-    assert {key for key in SCORE_SETTINGS if row.reads(key)} == own
+    assert {key for key in ACQUISITION_SETTINGS if row.reads(key)} == own
     assert row.reads("per_image") and row.reads("batch")
     assert row.reads("temperature") == row.needs_model
     assert [row.reads(key) for key in ("transforms", "passes")] == [
@@ -403,12 +403,12 @@ def test_own_settings_reach_their_function():
 @pytest.mark.parametrize(("key", "value"), [("radius", 2), ("nu", 3.5)])
 def test_own_settings_are_refused_with_another_function(name, key, value):
     strategy = {"acquisition": name, key: value}
-    if name in SCORE_SETTINGS[key]:
+    if name in ACQUISITION_SETTINGS[key]:
         assert getattr(validate(StrategyConfig, strategy, source="run"), key) == value
         return
     with pytest.raises(ConfigError) as refused:
         validate(StrategyConfig, strategy, source="run")
-    owner = SCORE_SETTINGS[key][0]
+    owner = ACQUISITION_SETTINGS[key][0]
     for part in (key, f"(value {value})", repr(name), repr(owner), "leave it out"):
         assert part in str(refused.value)
     assert validate(StrategyConfig, {**strategy, key: None}, source="run").acquisition == name

@@ -13,7 +13,7 @@ from ray_al.compare.runs import read_run
 from ray_al.core.config import parse_config
 from ray_al.core.errors import ConfigError
 from ray_al.core.storage import Storage
-from ray_al.core.strategy import SCORE_SETTINGS, StrategyConfig
+from ray_al.core.strategy import ACQUISITION_SETTINGS, StrategyConfig
 from ray_al.driver.create import create_run
 from ray_al.driver.loop import read_config, run_loop
 from ray_al.ledger import Journal, State
@@ -216,15 +216,15 @@ SCORED_OTHERWISE = {
 
 
 def test_each_setting_of_a_strategy_is_one_that_replay_takes_or_refuses():
-    assert set(StrategyConfig.model_fields) == {*CHOICE, *SCORED_OTHERWISE, *SCORE_SETTINGS}
+    assert set(StrategyConfig.model_fields) == {*CHOICE, *SCORED_OTHERWISE, *ACQUISITION_SETTINGS}
 
 
-@pytest.mark.parametrize("key", SCORE_SETTINGS)
+@pytest.mark.parametrize("key", ACQUISITION_SETTINGS)
 def test_replay_refuses_settings_of_other_scores(runs, key):
     result = invoke("replay", runs["entropy-0"], "--set", f"strategy.{key}=9")
     assert result.exit_code == 2
     assert f"strategy.{key} (value 9" in result.output
-    assert f"setting of score '{SCORE_SETTINGS[key][0]}'" in result.output
+    assert f"setting of score '{ACQUISITION_SETTINGS[key][0]}'" in result.output
 
 
 @pytest.mark.parametrize("key", SCORED_OTHERWISE)
