@@ -307,7 +307,7 @@ def test_replay_takes_no_features_of_the_start_set_for_those_of_a_cycle(runs):
     state = State(extracted={-1: {}}, scores={0: {}})
     config = read_config(Storage(runs["entropy-0"]))
     other = config.model_copy(
-        update={"strategy": StrategyConfig(score="entropy", batch=KCenterRule())}
+        update={"strategy": StrategyConfig(acquisition="entropy", batch=KCenterRule())}
     )
     with pytest.raises(ConfigError, match="did not store"):
         _check_features(config, other, state, {0})
