@@ -15,6 +15,7 @@ from ray_al.core.code_version import code_digest
 from ray_al.core.storage import Storage
 from ray_al.sweep.config import SweepConfig
 
+FOLDERS = [path.parent for path in Path(__file__).parents[2].glob("jobs/results/*/settings.json")]
 SETTINGS = {
     "random": {"strategy.acquisition": "random"},
     "entropy": {"strategy.acquisition": "entropy"},
@@ -247,3 +248,12 @@ def test_wrong_use(folder, tmp_path, arguments, word):
 def test_the_digest_of_the_code_is_short_and_stays():
     assert len(code_digest()) == 12 and int(code_digest(), 16) >= 0
     assert code_digest() == code_digest()
+
+
+@pytest.mark.parametrize("place", FOLDERS, ids=lambda place: place.name)
+def test_committed_results_can_be_read(place):
+    """Each folder that a sweep was exported to, with its file and its runs."""
+    sweep, settings, runs = read_results(Storage(str(place)))
+    assert sweep is not None
+    assert settings and runs
+    assert {run.code for run in runs} != {""}
