@@ -78,7 +78,7 @@ def test_settings_are_listed_for_every_kind_that_has_some():
 
 
 def test_the_readme_names_every_kind_and_setting():
-    readme = (Path(__file__).parents[2] / "ray_al/select/README.md").read_text()
+    readme = (Path(__file__).parents[2] / "ray_al/acquisition/README.md").read_text()
     for family in (BATCH_RULES, START_RULES):
         for kind in family.kinds:
             assert f"`{kind}`" in readme

@@ -13,7 +13,7 @@ from ray_al.core.families.regions import REGIONS
 from ray_al.core.families.start import START_RULES
 from ray_al.driver.catalog import count_combinations
 
-STRATEGIES = Path(__file__).parents[2] / "ray_al" / "select" / "README.md"
+STRATEGIES = Path(__file__).parents[2] / "ray_al" / "acquisition" / "README.md"
 
 
 def invoke(*arguments):

@@ -16,7 +16,7 @@ from ray_al.driver.loop import run_loop
 from ray_al.driver.verify import verify
 from ray_al.ledger import Journal, fold
 
-README = (Path(__file__).parents[2] / "ray_al/select/README.md").read_text()
+README = (Path(__file__).parents[2] / "ray_al/acquisition/README.md").read_text()
 ROWS = re.findall(r"^\| ([^|]+) \| `(strategy: [^`]+)` \|$", README, re.MULTILINE)
 BUDGETS = {
     "pixels": {"start": 20, "per_cycle": 20, "amount": 40},
