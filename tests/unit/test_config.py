@@ -310,3 +310,15 @@ def test_a_setting_of_the_default_kind_needs_no_kind():
         match=r"features\.views\.0.*its kind is missing; give one of mirror, crop, color",
     ):
         parse_config({"features": {"views": [{"scale": [1, 2]}]}}, source="x")
+
+
+@pytest.mark.parametrize(
+    ("values", "old", "new"),
+    [
+        ({"strategy": {"score": "equal"}}, "strategy.score", "strategy.acquisition"),
+        ({"score": {"workers": 0}}, "score", "scoring"),
+    ],
+)
+def test_keys_of_earlier_versions_are_refused_with_their_new_names(values, old, new):
+    with pytest.raises(ConfigError, match=f"unknown key '{old}' .*it is called '{new}' now"):
+        parse_config(values, source="c.yaml")
