@@ -244,7 +244,7 @@ def bench_scoring(options: argparse.Namespace, score: str, folder: str) -> dict[
             flush=True,
         )
     found = {
-        "acquisition": score,
+        "score": score,
         "num_images": len(pool.table),
         "precision": scorer.precision,
         "bare_images_per_second": 1 / float(np.median(bares)),

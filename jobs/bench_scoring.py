@@ -183,7 +183,7 @@ class Bench:
         """
         few = list(batch) * max(1, self.options.images // (10 * len(batch)))  # EquAL's way is slow
         score = self.config.scoring.model_copy(update={"workers": 0})
-        in_process = self.config.model_copy(update={"acquisition": score})
+        in_process = self.config.model_copy(update={"scoring": score})
         if not self.options.without_ray:
             self.through(self.config, "warm", 0)  # starts the worker, fills its cache
         self.through(in_process, "warm-process", 0)

@@ -188,10 +188,10 @@ def _resolved_like(theirs: RunConfig, config: RunConfig, *, num_classes: int) ->
     """
     resolved = {"precision": theirs.scoring.precision, "shard_size": theirs.scoring.shard_size}
     score = config.scoring.model_copy(update=resolved)
-    config = config.model_copy(update={"acquisition": score})
+    config = config.model_copy(update={"scoring": score})
     batch_size = resolve_batch_size(config, num_classes)
     score = score.model_copy(update={"batch_size": batch_size})
-    config = config.model_copy(update={"acquisition": score})
+    config = config.model_copy(update={"scoring": score})
     return RunConfig.model_validate(config.model_dump(mode="json"))
 
 

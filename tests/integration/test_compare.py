@@ -224,7 +224,7 @@ def test_replay_refuses_settings_of_other_scores(runs, key):
     result = invoke("replay", runs["entropy-0"], "--set", f"strategy.{key}=9")
     assert result.exit_code == 2
     assert f"strategy.{key} (value 9" in result.output
-    assert f"setting of score '{ACQUISITION_SETTINGS[key][0]}'" in result.output
+    assert f"setting of acquisition function '{ACQUISITION_SETTINGS[key][0]}'" in result.output
 
 
 @pytest.mark.parametrize("key", SCORED_OTHERWISE)

@@ -50,7 +50,7 @@ class ModelStart(StartRule):
 
     def strategy(self, later):
         return later.of_start(
-            score="entropy",
+            acquisition="entropy",
             batch={"kind": EverySecond.model_fields["kind"].default, "first": self.first},
         )
 

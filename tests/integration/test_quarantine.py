@@ -207,7 +207,7 @@ def test_the_limit_holds_at_every_resume_and_both_remedies_work(root):
             RayALError,
             match=(
                 rf"pool images cannot be .* `ray-al resume {run_dir} --set "
-                rf"score\.max_quarantined=0\.[23]`"
+                rf"scoring\.max_quarantined=0\.[23]`"
             ),
         ):
             run_loop(run_dir)

@@ -93,7 +93,10 @@ WRONG = {
         ["model.frozen: 1", "gives 1 maps", "or true"],
     ),
     "dropout in a frozen backbone": (
-        [TORCHVISION, "strategy={score: bald, passes: {places: [backbone.extractor.features.3]}}"],
+        [
+            TORCHVISION,
+            "strategy={acquisition: bald, passes: {places: [backbone.extractor.features.3]}}",
+        ],
         ["strategy.passes.places", "frozen backbone", "name a layer of the head"],
     ),
 }
