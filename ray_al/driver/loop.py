@@ -14,6 +14,7 @@ from ray_al.core.errors import Interrupted, RunHeldError
 from ray_al.core.places import before_work
 from ray_al.core.storage import Storage
 from ray_al.datasets.catalog import with_root
+from ray_al.driver.context import Context
 from ray_al.driver.decide import Measure, Stop, Train, Wait, decide
 from ray_al.driver.lease import Lease
 from ray_al.driver.perform import Performer
@@ -91,9 +92,10 @@ class _Loop:
             return Outcome("finished", action.reason)
         facts = {"term": self.state.term + 1, "host": socket.gethostname(), "pid": os.getpid()}
         self.append("driver_started", {**facts, "code": code_digest()})
-        performer = Performer(
+        context = Context(
             self.storage, self.config, self.state, self.append, self.note, self.should_stop
         )
+        performer = Performer(context)
         try:
             performer.begin(action)
             while not isinstance(action := decide(self.state, self.config), Stop | Wait):

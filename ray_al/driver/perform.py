@@ -12,17 +12,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ray_al.core.config import RunConfig
 from ray_al.core.errors import RayALError
 from ray_al.core.families.annotators import Asked, Labels, Name
 from ray_al.core.families.label_parts import Classes
 from ray_al.core.families.units import Received
 from ray_al.core.run_dir import CycleDir
-from ray_al.core.storage import Storage
 from ray_al.datasets.images import read_pool_image
 from ray_al.driver import choose, embedding, measure, scoring, training
 from ray_al.driver import decide as actions
-from ray_al.driver.context import Append, Context, Done, Note
+from ray_al.driver.context import Context, Done
 from ray_al.driver.pool import read_table, table_bytes
 from ray_al.driver.proposals import Predictor
 from ray_al.driver.quarantine import begin_session, quarantine_broken, split_query
@@ -43,18 +41,10 @@ LEAD_TO_TRAINING = (
 
 
 class Performer:
-    """Carries out actions for one host of one run; takes the arguments of `Context`."""
+    """Carries out actions for one host of one run."""
 
-    def __init__(
-        self,
-        storage: Storage,
-        config: RunConfig,
-        state: State,
-        append: Append,
-        note: Note,
-        should_stop: Callable[[], bool],
-    ) -> None:
-        self.context = Context(storage, config, state, append, note, should_stop)
+    def __init__(self, context: Context) -> None:
+        self.context = context
         self._trainer: Trainer | None = None
 
     def begin(self, action: actions.Action) -> None:
