@@ -26,7 +26,7 @@ from ray_al.core.errors import ConfigError
         ({"budget": {"amount": 1.5}}, ["budget.amount", "1.5", "share"]),
         ({"budget": {"start": 0.5, "amount": 0.1}}, ["start=0.5", "amount=0.1"]),
         ({"data": {"dataset": "camvid"}}, ["data.root"]),
-        ({"train": {"gpus_per_worker": 0.5}}, ["gpus_per_worker=0.5", "0.6"]),
+        ({"train": {"workers": 2, "gpus_per_worker": 0.5}}, ["gpus_per_worker=0.5", "0.6"]),
         (
             {"train": {"warm_learning_rate": 0.01}},
             ["warm_learning_rate=0.01", "policy=reset", "finetune"],
@@ -322,3 +322,9 @@ def test_a_setting_of_the_default_kind_needs_no_kind():
 def test_keys_of_earlier_versions_are_refused_with_their_new_names(values, old, new):
     with pytest.raises(ConfigError, match=f"unknown key '{old}' .*it is called '{new}' now"):
         parse_config(values, source="c.yaml")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_run_with_one_trainer_may_share_its_gpu_with_other_runs(workers: int) -> None:
+    config = parse_config({"train": {"workers": workers, "gpus_per_worker": 0.08}}, source="test")
+    assert config.train.gpus_per_worker == 0.08

@@ -103,7 +103,9 @@ class TrainConfig(Section):
     threads: Annotated[int, Field(ge=1, le=1024)] = 2
     """Number of CPU threads of each worker."""
     gpus_per_worker: Gpus = 0.0
-    """Number of GPUs of each worker: a share up to 1, or a whole number."""
+    """Number of GPUs of each worker: a share up to 1, or a whole number. Several workers take more
+    than 0.5 each, so that no two of a group share one GPU.
+    """
     backend: Literal["gloo", "nccl"] = "gloo"
     """Library by which workers communicate: gloo for CPUs, nccl for GPUs."""
     keep_workers: bool = True
@@ -117,7 +119,8 @@ class TrainConfig(Section):
     def _settings_agree(self) -> "TrainConfig":
         if self.steps is not None and self.epochs is not None:
             raise ValueError(f"steps={self.steps} and epochs={self.epochs} are both set; keep one")
-        if 0 < self.gpus_per_worker <= 0.5:
+        most = self.workers if isinstance(self.workers, int) else self.workers[1]
+        if most > 1 and 0 < self.gpus_per_worker <= 0.5:
             raise ValueError(
                 f"gpus_per_worker={self.gpus_per_worker} would let two trainers share one GPU; "
                 "give 0.6 (and 0.4 to scorers) or a whole one"
