@@ -1,5 +1,6 @@
 """Timing that several benchmarks share."""
 
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,8 @@ def timed(function: Work) -> float:
 def pass_seconds(forward: Work, *, repeats: int, threads: int, lanes: int, on_gpu: bool) -> float:
     """Return the seconds of `repeats` forward passes in each of `lanes` threads at a time.
 
+    Each thread makes one pass before that, which does not count.
+
     Args:
         forward: makes one pass.
         threads: threads of torch in each lane.
@@ -32,6 +35,14 @@ def pass_seconds(forward: Work, *, repeats: int, threads: int, lanes: int, on_gp
         if on_gpu:
             torch.cuda.synchronize()
 
+    ready = threading.Barrier(lanes)
+
+    @torch.inference_mode()
+    def warm(_: int) -> None:
+        forward()
+        ready.wait()  # so that each thread makes one: cuDNN keeps its plans per thread
+
     prepare = torch.set_num_threads
     with ThreadPoolExecutor(lanes, initializer=prepare, initargs=(threads,)) as executor:
+        list(executor.map(warm, range(lanes)))
         return timed(lambda: list(executor.map(work, range(lanes))))

@@ -1,5 +1,6 @@
 """Make full batches of the images of a shard: some threads read ahead, others compute."""
 
+import functools
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -74,10 +75,8 @@ def map_batches(
 
     # Reading and computing have threads of their own: a thread that alternated between the two
     # would keep losing its caches.
-    with (
-        _single_threaded(reader.threads) as readers,
-        _single_threaded(lanes) as workers,
-    ):
+    workers = _lane_threads(lanes)
+    with _single_threaded(reader.threads) as readers:
         begun: deque[Future[tuple[list[Result], list[tuple[str, str]]]]] = deque()
         awaited = _read_ahead(images, reader, readers)
         try:
@@ -90,8 +89,19 @@ def map_batches(
         finally:
             # If a batch failed, the others are not waited for: a store that does not answer is
             # asked again for a while, image by image.
-            for executor in (readers, workers):
-                executor.shutdown(wait=False, cancel_futures=True)
+            readers.shutdown(wait=False, cancel_futures=True)
+            for future in begun:
+                future.cancel()
+
+
+@functools.cache
+def _lane_threads(count: int) -> ThreadPoolExecutor:
+    """Return the threads that compute, which a process keeps for all its shards.
+
+    cuDNN keeps its plans of convolutions per thread: new threads for each shard spent more time on
+    planning than on computing.
+    """
+    return _single_threaded(count)
 
 
 def _single_threaded(count: int) -> ThreadPoolExecutor:
