@@ -14,7 +14,8 @@ from bench import NUM_LABELLED, Bench
 from ray_al.acquisition import ACQUISITIONS
 from ray_al.core.families.batch import BATCH_RULES
 from ray_al.core.families.start import START_RULES
-from ray_al.driver import choose, quarantine, scored_pool, scoring
+from ray_al.driver import choose, quarantine, scored_pool
+from ray_al.driver.actions import extract
 from ray_al.driver.pool import read_table
 from ray_al.select import fill, rules
 from ray_al.select.softrank import SoftrankRule
@@ -269,14 +270,14 @@ def test_the_bench_holds_what_it_says():
 def test_which_labelled_regions_are_described_is_drawn_by_region(monkeypatch):
     """If more fit, those with the lowest draws, whatever else is labelled."""
     pool = bench("kcenter")
-    monkeypatch.setattr(scoring, "MAX_LABELLED", 10)
-    drawn = scoring._labelled_numbers(pool, 0)
+    monkeypatch.setattr(extract, "MAX_LABELLED", 10)
+    drawn = extract._labelled_numbers(pool, 0)
     assert len(drawn) == 10 and (np.diff(drawn) > 0).all()
-    assert scoring._labelled_numbers(pool, 1).tolist() != drawn.tolist()
+    assert extract._labelled_numbers(pool, 1).tolist() != drawn.tolist()
     kept = drawn[::2]
     others = np.setdiff1d(np.arange(NUM_LABELLED), drawn)
     pool.pool.labelled_numbers = np.union1d(kept, others)
-    assert np.isin(kept, scoring._labelled_numbers(pool, 0)).all()
+    assert np.isin(kept, extract._labelled_numbers(pool, 0)).all()
 
 
 if __name__ == "__main__":
