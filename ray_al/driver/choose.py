@@ -4,7 +4,7 @@ from functools import partial
 
 import pyarrow as pa
 
-from ray_al.acquisition import find_acquisition
+from ray_al.acquisition import find_acquisition, open_acquisition
 from ray_al.core.strategy import StrategyConfig
 from ray_al.core.types import SCORE_SCHEMA
 from ray_al.driver.context import Context
@@ -52,7 +52,7 @@ def choose_best(context: Context, cycle: int, amount: int) -> pa.Table:
         )
 
     basket = _basket(context, context.config.strategy_at(cycle), amount)
-    fill_in_order(basket, order, typical_cost=typical_cost(context))
+    fill_in_order(basket, order, typical_cost=typical_cost(context), ranks_ahead=True)
     return basket.query()
 
 
@@ -74,6 +74,8 @@ def _basket(
         per_image=strategy.per_image,
         min_distance=strategy.min_distance,
         limit=limit,
+        # An image that turns out broken changes what the pool as a whole says of its classes.
+        is_order_fixed=skip is None or open_acquisition(strategy).attribution == "none",
     )
 
 
