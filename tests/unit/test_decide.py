@@ -1,4 +1,6 @@
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from helpers.records import (
@@ -11,6 +13,7 @@ from helpers.records import (
     run_created,
 )
 
+from ray_al import driver
 from ray_al.core.config import FeaturesConfig, parse_config
 from ray_al.core.types import FileRef
 from ray_al.driver.actions.close import Close
@@ -27,7 +30,7 @@ from ray_al.driver.actions.stop import Stop
 from ray_al.driver.actions.train import Train
 from ray_al.driver.actions.wait import Wait
 from ray_al.driver.budget import query_size, total_amount
-from ray_al.driver.decide import decide
+from ray_al.driver.decide import PLAN, decide
 from ray_al.ledger import Query, State
 
 REF = FileRef.of("q", b"")
@@ -158,3 +161,9 @@ def test_two_percent_six_times_is_twelve_percent():
         spent += sizes[-1]
     assert spent == amount
     assert sizes == [184, 183, 184, 183, 184, 183]
+
+
+def test_the_readme_lists_the_steps_in_the_order_in_which_they_are_asked():
+    readme = Path(driver.__file__).parent / "README.md"
+    listed = re.findall(r"^\| `([A-Z][a-z]+)` \|", readme.read_text(), flags=re.MULTILINE)
+    assert listed == [due.__self__.__name__ for due in PLAN]
