@@ -1,5 +1,8 @@
 """Write labels that arrived, and say what they cost."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 
@@ -10,6 +13,7 @@ from ray_al.core.run_dir import CycleDir
 from ray_al.driver.context import Context
 from ray_al.driver.pool import table_bytes
 from ray_al.ledger import Query
+from ray_al.ledger.parse import Malformed, parse
 from ray_al.ledger.records import LabelsReceived, Refusal
 
 
@@ -56,11 +60,26 @@ def receive_labels(
         num_pixels=sum(row["num_pixels"] for row in queried),
         num_images=len(images),
         clicks=clicks,
-        refused=(*(Refusal(**refusal) for refusal in labels.refused), *also_refused),
+        refused=(*map(refusal_of, labels.refused), *also_refused),
         corrected=tuple(name for name in names if name in before),
         seconds=seconds,
         term=context.state.term,
     )
+
+
+def refusal_of(values: Mapping[str, Any]) -> Refusal:
+    """Return the record of an answer that an annotator refused.
+
+    Raises:
+        RayALError: the annotator does not say all of it.
+    """
+    try:
+        return parse(Refusal, values)
+    except Malformed as error:
+        raise RayALError(
+            f"label.annotator: it refused a region by {dict(values)}, which cannot be recorded "
+            f"({error}); a refusal has image_id, region, reason and final"
+        ) from None
 
 
 def check_cost(query: Query, cost: int, unit: str) -> None:

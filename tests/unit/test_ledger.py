@@ -7,7 +7,7 @@ from helpers.records import record
 from ray_al.core.errors import RunHeldError, StorageError
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
-from ray_al.ledger import Event, Journal, fold
+from ray_al.ledger import Event, Journal, Ledger, fold
 from ray_al.ledger.records import QueryClosed, Refusal, RunFinished
 
 FILE = {"path": "f", "size": 1, "sha256": "0"}
@@ -144,3 +144,16 @@ def test_journal_on_an_object_store():
     with pytest.raises(RunHeldError):
         late.append(RunFinished(reason="b"))
     storage.remove("journal")
+
+
+def test_the_ledger_holds_the_state_after_each_event_that_it_appends(tmp_path):
+    journal = Journal(Storage(str(tmp_path)))
+    journal.append(record("run_created", **CREATED))
+    ledger = Ledger.of(journal)
+    ledger.append(record("query_selected", **selected(-1, 2)))
+    assert ledger.state == fold(Journal(Storage(str(tmp_path))).events)
+    Journal(Storage(str(tmp_path))).append(RunFinished(reason="of another driver"))
+    before = ledger.state
+    with pytest.raises(RunHeldError, match="another driver appended event 2"):
+        ledger.append(RunFinished(reason="ours"))
+    assert ledger.state is before
