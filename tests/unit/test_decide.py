@@ -167,3 +167,10 @@ def test_the_readme_lists_the_steps_in_the_order_in_which_they_are_asked():
     readme = Path(driver.__file__).parent / "README.md"
     listed = re.findall(r"^\| `([A-Z][a-z]+)` \|", readme.read_text(), flags=re.MULTILINE)
     assert listed == [due.__self__.__name__ for due in PLAN]
+
+
+def test_the_readme_says_in_which_room_each_file_is():
+    folder = Path(driver.__file__).parent
+    rooms = (folder / "README.md").read_text().partition("| Room |")[2].partition("\n\n")[0]
+    files = {path.name for path in folder.glob("*.py")} - {"__init__.py"}
+    assert set(re.findall(r"`(\w+\.py)`", rooms)) == files

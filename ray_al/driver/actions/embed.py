@@ -59,7 +59,7 @@ class Embed(Action):
         )
         return PoolEmbedded(
             num_images=plan.num_images,
-            views=tuple(plan.views),
+            views=plan.views,
             num_bytes=plan.num_bytes,
             num_shards=plan.num_shards,
             root=context.dataset.root,
