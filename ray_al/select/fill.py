@@ -3,6 +3,9 @@
 A rule is asked for as many regions as the amount pays for, and for more only if filters remove
 some. That number follows from the costs of the regions, so a rule makes the same choice in every
 unit that pays for the same number of regions.
+
+Rules whose order never changes rank more than that at once, of which only so many are looked at: a
+wider look then seldom reads the pool again.
 """
 
 from collections.abc import Callable
