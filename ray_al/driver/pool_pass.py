@@ -95,7 +95,7 @@ def run_tasks(
         parts_of: returns the parts that a task has finished.
         note_on_broken: ends what is recorded of broken images.
     """
-    # Loads PyTorch, which no other step of a run needs in the process of the driver.
+    # Loads PyTorch, which deciding on actions does not need.
     from ray_al.scoring.runner import run_shards
 
     recorder = _Recorder(
