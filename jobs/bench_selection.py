@@ -64,12 +64,18 @@ def main() -> None:
     options = parser.parse_args()
     if options.growth is not None:
         for images in options.growth or [100_000, 1_000_000, 10_000_000]:
-            over_pool(images, options.regions, {"topk": topk})
+            over_pool(images, options.regions, {"topk": topk, "topk, 1 an image": one_per_image})
         return
     over_pool(
         options.images,
         options.regions,
-        {"topk": topk, "power": power, "class balance": class_balance, "softrank": softrank},
+        {
+            "topk": topk,
+            "topk, 1 an image": one_per_image,
+            "power": power,
+            "class balance": class_balance,
+            "softrank": softrank,
+        },
     )
     for name, start in (("random start", random_start), ("equal per image", equal_per_image)):
         report(name, apart(start_set, start, options.images, options.regions), limit=True)
@@ -162,6 +168,11 @@ def topk(folder: str, images: int, regions: int) -> None:
     ranked(folder, images, regions, kind="topk")
 
 
+def one_per_image(folder: str, images: int, regions: int) -> None:
+    """Choose by rank, one region of an image, so that most of the best are passed over."""
+    ranked(folder, images, regions, kind="topk", per_image=1)
+
+
 def power(folder: str, images: int, regions: int) -> None:
     """Choose by rank with power noise."""
     ranked(folder, images, regions, kind="power")
@@ -172,12 +183,16 @@ def softrank(folder: str, images: int, regions: int) -> None:
     ranked(folder, images, regions, kind="softrank")
 
 
-def ranked(folder: str, images: int, regions: int, *, kind: str) -> None:
+def ranked(
+    folder: str, images: int, regions: int, *, kind: str, per_image: int | None = None
+) -> None:
     """Choose with a rule that ranks scores."""
     k = int(images * regions * SHARE)
     rule = BATCH_RULES.parse({"kind": kind})
     assert isinstance(rule, OrderRule)
-    fill(lambda k, allows: rule.rank(Parts(folder), k=k, allows=allows), k)
+    basket = one_unit_each(k, per_image=per_image)
+    rule.fill(basket, Parts(folder))
+    assert len(basket.query()) == k
 
 
 class Parts:
@@ -199,11 +214,19 @@ class Parts:
 
 def fill(order: Order, amount: int) -> None:
     """A query of so many regions, each of which costs 1 and may lie anywhere."""
-    basket = Basket(
-        amount, costs_of=lambda table: np.ones(len(table), dtype=np.int64), boxes_of=no_boxes
-    )
+    basket = one_unit_each(amount)
     fill_in_order(basket, order, typical_cost=1)
     assert len(basket.query()) == amount
+
+
+def one_unit_each(amount: int, *, per_image: int | None = None) -> Basket:
+    """Return an empty query of regions that cost 1 each."""
+    return Basket(
+        amount,
+        costs_of=lambda table: np.ones(len(table), dtype=np.int64),
+        boxes_of=no_boxes,
+        per_image=per_image,
+    )
 
 
 def no_boxes(index: int, regions: np.ndarray) -> np.ndarray:

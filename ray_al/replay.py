@@ -21,7 +21,7 @@ from ray_al.driver.check_strategy import check_scores
 from ray_al.driver.choose import choose_query
 from ray_al.driver.context import Context
 from ray_al.driver.pool import read_table
-from ray_al.ledger import Event, Journal, State, fold
+from ray_al.ledger import Event, Journal, Ledger, State, fold
 from ray_al.ledger.config import read_config
 from ray_al.ledger.records import QuerySelected, Record
 from ray_al.scoring.region_scores import RANDOM_SCORES
@@ -88,6 +88,10 @@ class Replayed:
         return asdict(self)
 
 
+def _record_nothing(record: Record) -> Event:
+    raise AssertionError(f"a replay records nothing, and not {record}")
+
+
 class _Replay(Context):
     """Chooses as a driver would, from the journal; random scores are drawn, not read."""
 
@@ -97,8 +101,7 @@ class _Replay(Context):
         super().__init__(
             storage,
             config,
-            state,
-            lambda kind, data: state,
+            Ledger(state, _record_nothing),
             lambda stage, done, total: None,
             lambda: False,
         )

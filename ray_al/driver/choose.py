@@ -1,60 +1,19 @@
 """Choose the query of a cycle: regions that the budget pays, from stored scores and features."""
 
-import time
-from dataclasses import replace
 from functools import partial
 
 import pyarrow as pa
 
-from ray_al.acquisition import find_acquisition
-from ray_al.core.run_dir import CycleDir
+from ray_al.acquisition import find_acquisition, open_acquisition
 from ray_al.core.strategy import StrategyConfig
 from ray_al.core.types import SCORE_SCHEMA
-from ray_al.driver import decide as actions
-from ray_al.driver.context import Context, Done
-from ray_al.driver.costs import query_amount, typical_cost, upper_bounds
-from ray_al.driver.pool import table_bytes
+from ray_al.driver.context import Context
+from ray_al.driver.costs import typical_cost, upper_bounds
 from ray_al.driver.quarantine import quarantine_broken, unchanged_since_stored
 from ray_al.driver.scored_pool import ScoredCycle, rank_scores
 from ray_al.label.truth import is_void as is_void_in
 from ray_al.select.basket import Basket, Skip
 from ray_al.select.fill import Allows, fill_in_order
-
-
-def select(context: Context, action: actions.Select) -> Done:
-    """Choose the query, write it, and reserve its maximum cost."""
-    start, cycle = time.monotonic(), action.cycle
-    context.note("select", 0, 1)
-    amount, remaining = query_amount(context, cycle), context.state.remaining
-    query = choose_query(context, cycle, amount)
-    earlier = sum(query.cycle == cycle for query in context.state.queries)
-    if len(query) == 0 and not earlier and amount < remaining:
-        # A cycle's part may be less than a region costs, while the rest of the budget pays for one.
-        query = choose_query(context, cycle, remaining, limit=1)
-    if len(query) == 0:
-        return _no_query(context, cycle, earlier)
-    name = CycleDir(cycle).query(earlier + 1)
-    ref = context.storage.put(name, table_bytes(query), attempt=context.state.term)
-    context.pool.choose(query)
-    return "query_selected", {
-        "cycle": cycle,
-        "query": ref.as_dict(),
-        "num_regions": len(query),
-        "num_pixels": sum(query.column("num_pixels").to_pylist()),
-        "cost": sum(query.column("cost").to_pylist()),
-        "seconds": time.monotonic() - start,
-    }
-
-
-def _no_query(context: Context, cycle: int, earlier: int) -> Done:
-    """Record that nothing fits: the cycle has had its queries, or the run ends.
-
-    A run does not end before the labels of its last cycle are measured.
-    """
-    filled = replace(context.state, filled=cycle)
-    if earlier or actions.budget_to_measure(filled, context.config, cycle) is not None:
-        return "cycle_filled", {"cycle": cycle}
-    return "run_finished", {"reason": actions.NOTHING_LEFT}
 
 
 def choose_query(
@@ -93,7 +52,7 @@ def choose_best(context: Context, cycle: int, amount: int) -> pa.Table:
         )
 
     basket = _basket(context, context.config.strategy_at(cycle), amount)
-    fill_in_order(basket, order, typical_cost=typical_cost(context))
+    fill_in_order(basket, order, typical_cost=typical_cost(context), ranks_ahead=True)
     return basket.query()
 
 
@@ -115,6 +74,8 @@ def _basket(
         per_image=strategy.per_image,
         min_distance=strategy.min_distance,
         limit=limit,
+        # An image that turns out broken changes what the pool as a whole says of its classes.
+        is_order_fixed=skip is None or open_acquisition(strategy).attribution == "none",
     )
 
 

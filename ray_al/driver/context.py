@@ -1,8 +1,8 @@
 """Hold what the actions of one host of one run share."""
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -14,22 +14,23 @@ from ray_al.core.types import FileRef
 from ray_al.datasets import Dataset, open_dataset
 from ray_al.driver.pool import Pool, read_table
 from ray_al.label.truth import ground_truth
-from ray_al.ledger import State
+from ray_al.ledger import Ledger, State
+from ray_al.ledger.records import BrokenImage, ImagesQuarantined, Record
 
-Append = Callable[[str, Mapping[str, Any]], State]
+if TYPE_CHECKING:
+    from ray_al.train.trainer import Trainer
+
 Note = Callable[..., None]
 """Reports progress; takes (stage, done, total, waiting=""), with the reason for a wait."""
-Done = tuple[str, Mapping[str, Any]]
-"""Kind and data of the event that records an action."""
 SHOWN = 20
 """Broken images that a message lists."""
 
 
 class Context:
-    """Configuration, state, data set and pool of a run, and the means to record and report.
+    """Configuration, ledger, data set and pool of a run, and the means to record and report.
 
     Args:
-        append: records an event and returns the new state.
+        ledger: holds the state of the run and records facts.
         note: reports the progress of a stage, and what it waits for.
         should_stop: returns whether somebody asked for a clean end.
     """
@@ -41,13 +42,14 @@ class Context:
         self,
         storage: Storage,
         config: RunConfig,
-        state: State,
-        append: Append,
+        ledger: Ledger,
         note: Note,
         should_stop: Callable[[], bool],
     ) -> None:
-        self.storage, self.config, self.state = storage, config, state
-        self._append, self.note, self.should_stop = append, note, should_stop
+        self.storage, self.config, self.ledger = storage, config, ledger
+        self.note, self.should_stop = note, should_stop
+        self._trainer: Trainer | None = None
+        state = ledger.state
         self.dataset = open_dataset(config.data)
         if list(self.dataset.class_names) != list(state.created.class_names):
             raise ConfigError(
@@ -68,18 +70,35 @@ class Context:
         """Read a part of the scores."""
         return read_table(self.storage, ref)
 
-    def append(self, kind: str, data: Mapping[str, Any]) -> None:
+    @property
+    def state(self) -> State:
+        """The state after the last event."""
+        return self.ledger.state
+
+    def append(self, record: Record) -> None:
         """Record a fact in the middle of an action."""
-        self.state = self._append(kind, data)
+        self.ledger.append(record)
 
-    def quarantine(self, broken: list[dict[str, str]]) -> None:
-        """Record broken images; stop if there are too many.
+    @property
+    def trainer(self) -> "Trainer":
+        """What trains models; its workers are kept from one training to the next."""
+        if self._trainer is None:
+            # Loads PyTorch, which commands that only choose or read do not need.
+            from ray_al.train.trainer import open_trainer
 
-        Args:
-            broken: `image_id` and `error` of each.
-        """
-        self.append("images_quarantined", {"images": broken})
-        self.pool.quarantine(image["image_id"] for image in broken)
+            self._trainer = open_trainer(self.config, self.storage.root, self.state.term)
+        return self._trainer
+
+    def close(self) -> None:
+        """End the training workers."""
+        if self._trainer is not None:
+            self._trainer.close()
+            self._trainer = None
+
+    def quarantine(self, broken: Sequence[BrokenImage]) -> None:
+        """Record broken images; stop if there are too many."""
+        self.append(ImagesQuarantined(images=tuple(broken)))
+        self.pool.quarantine(image.image_id for image in broken)
         self.check_quarantine()
 
     def check_quarantine(self) -> None:

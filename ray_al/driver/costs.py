@@ -6,9 +6,9 @@ from fractions import Fraction
 import numpy as np
 import pyarrow as pa
 
-from ray_al.driver import decide as actions
 from ray_al.driver.budget import query_size
 from ray_al.driver.context import Context
+from ray_al.driver.cycles import clicks_aim
 
 
 def query_amount(context: Context, cycle: int) -> int:
@@ -21,7 +21,7 @@ def query_amount(context: Context, cycle: int) -> int:
     budget, state = context.config.budget, context.state
     if not budget.unit.shows_late:
         return query_size(budget, state.created.sizes, cycle, state.remaining)
-    aim = actions.clicks_aim(state, context.config, cycle)
+    aim = clicks_aim(state, context.config, cycle)
     reserved = sum(query.cost for query in state.queries)
     received = sum(query.received_cost for query in state.queries)
     factor = Fraction(reserved, received) if received else Fraction(1)

@@ -5,7 +5,6 @@ import hashlib
 import os
 import secrets
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import pyarrow as pa
 
@@ -25,6 +24,7 @@ from ray_al.driver.pool import table_bytes
 from ray_al.driver.quarantine import NO_REGIONS
 from ray_al.ledger import RUN, Journal
 from ray_al.ledger.config import config_facts
+from ray_al.ledger.records import BrokenImage, ImagesQuarantined, RunCreated
 from ray_al.scoring.calibrate import measure_batch_size
 from ray_al.scoring.prepare import resolve_precision
 
@@ -78,11 +78,11 @@ def create_run(
     files = {RunDir.CONFIG: config_yaml.encode(), RunDir.MANIFEST: manifest_bytes}
     journal = begin_run(storage, out, files, created)
     if pool.broken:
-        images = [
-            {"image_id": image_id, "error": error + NO_REGIONS}
+        images = tuple(
+            BrokenImage(image_id=image_id, error=error + NO_REGIONS)
             for image_id, error in pool.broken.items()
-        ]
-        journal.append("images_quarantined", {"images": images})
+        )
+        journal.append(ImagesQuarantined(images=images))
     return storage.root
 
 
@@ -92,42 +92,44 @@ def _created(
     manifest_bytes: bytes,
     dataset: Dataset,
     pool: CheckedPool,
-) -> dict[str, Any]:
-    """Return the data of the event `run_created`."""
+) -> RunCreated:
+    """Return the first record of a run."""
     budget, sizes = config.budget, pool.sizes
     # Superpixels are counted only once they are computed; until then a share of them is unknown.
     is_unknown = config.regions.needs_maps and budget.unit.of_pool(sizes) == 0
-    return {
-        "name": config.name,
-        "manifest": FileRef.of(RunDir.MANIFEST, manifest_bytes).as_dict(),
+    return RunCreated(
+        name=config.name,
+        manifest=FileRef.of(RunDir.MANIFEST, manifest_bytes),
         **config_facts(config_yaml),
-        **_weights_facts(config),
-        "val_digest": dataset.digest("val"),
-        "images": images_digest(pool.manifest),
-        **sizes,
-        "unit": budget.unit.kind,
-        "amount": 0 if is_unknown else total_amount(budget, sizes),
-        "class_names": list(dataset.class_names),
-        "colors": [list(color) for color in dataset.colors],
-    }
+        weights_sha256=_weights_digest(config),
+        val_digest=dataset.digest("val"),
+        images=images_digest(pool.manifest),
+        num_images=sizes["num_images"],
+        num_regions=sizes["num_regions"],
+        num_pixels=sizes["num_pixels"],
+        unit=budget.unit.kind,
+        amount=0 if is_unknown else total_amount(budget, sizes),
+        class_names=tuple(dataset.class_names),
+        colors=tuple(tuple(color) for color in dataset.colors),
+    )
 
 
-def _weights_facts(config: RunConfig) -> dict[str, str]:
+def _weights_digest(config: RunConfig) -> str | None:
     """Return the digest of a file of weights; the file may move later, but must not change."""
     if config.model.weights in WEIGHTS:
-        return {}
-    return {"weights_sha256": read_digest(config.model.weights, key="model.weights")}
+        return None
+    return read_digest(config.model.weights, key="model.weights")
 
 
 def begin_run(
-    storage: Storage, out: str, files: Mapping[str, bytes], created: Mapping[str, Any]
+    storage: Storage, out: str, files: Mapping[str, bytes], created: RunCreated
 ) -> Journal:
     """Write `files` and the first event into a new directory.
 
     Of several processes that try this at the same place, exactly one succeeds.
 
     Args:
-        created: data of the event `run_created`.
+        created: the first record.
 
     Raises:
         ConfigError: another process was first; nothing of its run was touched.
@@ -136,7 +138,7 @@ def begin_run(
         for name, data in files.items():
             storage.create(name, data)
         journal = Journal(storage)
-        journal.append("run_created", created)
+        journal.append(created)
     return journal
 
 

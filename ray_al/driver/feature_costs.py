@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ray_al.core.config import RunConfig
-from ray_al.driver.decide import num_passes
+from ray_al.driver.cycles import num_passes
 from ray_al.driver.embedding import plan_of
 from ray_al.features.source import POOL, FeatureSource
 from ray_al.ledger import NOT_CREATED, State

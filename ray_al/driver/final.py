@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -20,7 +20,7 @@ from ray_al.datasets.catalog import with_root
 from ray_al.driver.cluster import connect
 from ray_al.driver.context import check_quarantine, check_validation
 from ray_al.driver.lease import STALE_S, Lease
-from ray_al.driver.measure import measured_facts, measured_splits, repeat_seed, summary
+from ray_al.driver.measured import measured_splits, repeat_seed, summary
 from ray_al.driver.pool import Pool
 from ray_al.driver.quarantine import look
 from ray_al.driver.training import TrainCallbacks, run_plan
@@ -144,7 +144,7 @@ def _train_models(
         of_repeat = _of_repeat(config, repeat, callbacks)
         plan, result = _train_usable(trainer, plan, pool, state, of_repeat)
         files = {name: ref.as_dict() for name, ref in result.files.items()}
-        models.append({**measured_facts(result), "left_out": len(plan.left_out), "files": files})
+        models.append({**_measured_facts(result), "left_out": len(plan.left_out), "files": files})
         done = {"plan": _digest(plan), "models": models}
         storage.replace(ResultDir(kind).models, json.dumps(done, allow_nan=False).encode())
     return models[: config.final.num_repeats]
@@ -203,8 +203,19 @@ def _facts(models: list[dict[str, Any]]) -> dict[str, Any]:
         **{key: first[key] for key in ("metrics", "num_steps", "num_images", "left_out")},
         "train_seconds": sum(model["train_seconds"] for model in models),
         "files": first["files"],
-        **summary([model["metrics"]["val"]["miou"] for model in models]),
+        **asdict(summary([model["metrics"]["val"]["miou"] for model in models])),
         "models": [_without_files(model) for model in models],
+    }
+
+
+def _measured_facts(result: TrainResult) -> dict[str, Any]:
+    """Return what is recorded of a measured model."""
+    return {
+        "metrics": {split: metrics.as_dict() for split, metrics in result.metrics.items()},
+        "num_steps": result.num_steps,
+        "num_images": result.num_images,
+        "train_seconds": result.train_seconds,
+        "evaluate_seconds": result.evaluate_seconds,
     }
 
 

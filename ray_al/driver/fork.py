@@ -4,6 +4,7 @@ Runs that differ in nothing but their strategy share the work up to the first mo
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from ray_al.acquisition import find_acquisition
 from ray_al.core.config import FinalConfig, RunConfig
@@ -14,13 +15,19 @@ from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
 from ray_al.driver.budget import check_budget, total_amount
 from ray_al.driver.create import begin_run, resolve_batch_size
-from ray_al.driver.decide import budget_to_measure
+from ray_al.driver.cycles import budget_to_measure
 from ray_al.driver.lease import Lease
 from ray_al.driver.pool import read_table
 from ray_al.ledger import RUN, Event, Journal, fold
 from ray_al.ledger.config import config_facts, read_config
 from ray_al.ledger.events import file_refs, is_superseded
-from ray_al.ledger.records import CycleTrained, ModelMeasured, ModelsMeasured
+from ray_al.ledger.records import (
+    CycleTrained,
+    ModelMeasured,
+    ModelsMeasured,
+    RegionsComputed,
+    RunCreated,
+)
 
 
 def start_config(config: RunConfig) -> RunConfig | None:
@@ -96,19 +103,23 @@ def fork_run(source: str, config: RunConfig, out: str) -> str:
     check_new(storage, out, RUN)
     storage.probe()
     copied = {event.sequence: _files(origin, event, shared) for event in shared[1:]}
-    theirs = read_config(origin, events)
-    config = _resolved_like(theirs, config, num_classes=len(shared[0].data["class_names"]))
-    created = dict(shared[0].data)
+    theirs, created = read_config(origin, events), shared[0].record
+    assert isinstance(created, RunCreated)
+    config = _resolved_like(theirs, config, num_classes=len(created.class_names))
     state = fold(shared)
     pool = state.created.sizes
     amount = total_amount(config.budget, pool)
     manifest = read_table(origin, state.created.manifest)
     check_budget(config, pool, manifest, len(state.created.class_names))
     config_yaml = config.to_yaml()
-    created.update(
-        name=config.name, unit=config.budget.unit.kind, amount=amount, **config_facts(config_yaml)
+    created = replace(
+        created,
+        name=config.name,
+        unit=config.budget.unit.kind,
+        amount=amount,
+        **config_facts(config_yaml),
     )
-    manifest_bytes = origin.read_ref(FileRef.from_dict(created["manifest"]))
+    manifest_bytes = origin.read_ref(created.manifest)
     journal = begin_run(
         storage,
         out,
@@ -119,12 +130,10 @@ def fork_run(source: str, config: RunConfig, out: str) -> str:
         for event in shared[1:]:
             for ref in copied[event.sequence]:
                 storage.put(ref.path, origin.read_ref(ref), attempt=0)
-            journal.append(
-                event.kind,
-                {**event.data, "amount": amount}
-                if event.kind == "regions_computed"
-                else event.data,
-            )
+            record = event.record
+            if isinstance(record, RegionsComputed):
+                record = replace(record, amount=amount)
+            journal.append(record)
         _copy_measured(journal, events, theirs.final, config)
     return storage.root
 
@@ -144,11 +153,10 @@ def _copy_measured(
         return
     for event in source:
         record = event.record
-        if isinstance(record, ModelMeasured | ModelsMeasured) and record.cycle == 0:
-            journal.append(
-                event.kind,
-                {**event.data, "budget": budget} if event.kind == "models_measured" else event.data,
-            )
+        if isinstance(record, ModelMeasured) and record.cycle == 0:
+            journal.append(record)
+        if isinstance(record, ModelsMeasured) and record.cycle == 0:
+            journal.append(replace(record, budget=budget))
 
 
 def _files(origin: Storage, event: Event, shared: list[Event]) -> list[FileRef]:

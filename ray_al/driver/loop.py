@@ -1,28 +1,33 @@
-"""Run the loop: decide, perform, append.
+"""Run the loop: decide, perform, record.
 
 The calling process, the driver actor or a Tune trial hosts it.
 """
 
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from ray_al.core.code_version import code_digest
 from ray_al.core.errors import Interrupted, RunHeldError
 from ray_al.core.places import before_work
 from ray_al.core.storage import Storage
 from ray_al.datasets.catalog import with_root
+from ray_al.driver.actions.action import Action, Step
+from ray_al.driver.actions.measure import Measure
+from ray_al.driver.actions.stop import Stop
+from ray_al.driver.actions.wait import Wait
 from ray_al.driver.context import Context
-from ray_al.driver.decide import Measure, Stop, Train, Wait, decide
+from ray_al.driver.decide import decide
+from ray_al.driver.embedding import drop_outdated
 from ray_al.driver.lease import Lease
-from ray_al.driver.perform import Performer
+from ray_al.driver.quarantine import begin_session
 from ray_al.driver.settings import settle_config
 from ray_al.driver.status import StatusFile
 from ray_al.driver.track import CurveLogger
-from ray_al.ledger import Journal, State, fold
+from ray_al.ledger import Journal, Ledger, State
 from ray_al.ledger.config import read_config
+from ray_al.ledger.records import DriverStarted
 from ray_al.report.rows import write_curve
 
 
@@ -69,7 +74,7 @@ def run_loop(
 
 
 class _Loop:
-    """The state of a run while its loop works."""
+    """A run while its loop works."""
 
     def __init__(
         self,
@@ -80,54 +85,76 @@ class _Loop:
     ) -> None:
         self.storage, self.status = storage, status
         self.should_stop, self.on_trained = should_stop, on_trained
-        self.journal = Journal(storage)
-        self.config = with_root(read_config(storage, self.journal.events))
-        settle_config(storage, self.journal.events)
+        journal = Journal(storage)
+        self.config = with_root(read_config(storage, journal.events))
+        settle_config(storage, journal.events)
         self.tracker = CurveLogger(storage, self.config)
-        self.state = fold(self.journal.events)
+        self.ledger = Ledger.of(journal)
 
     def run(self) -> Outcome:
         self._tell()
-        if isinstance(action := decide(self.state, self.config), Stop):
-            return Outcome("finished", action.reason)
-        facts = {"term": self.state.term + 1, "host": socket.gethostname(), "pid": os.getpid()}
-        self.append("driver_started", {**facts, "code": code_digest()})
-        context = Context(
-            self.storage, self.config, self.state, self.append, self.note, self.should_stop
+        if isinstance(step := self._decide(), Stop):
+            return Outcome("finished", step.reason)
+        self.ledger.append(
+            DriverStarted(
+                term=self.ledger.state.term + 1,
+                host=socket.gethostname(),
+                pid=os.getpid(),
+                code=code_digest(),
+            )
         )
-        performer = Performer(context)
+        context = Context(self.storage, self.config, self.ledger, self.note, self.should_stop)
         try:
-            performer.begin(action)
-            while not isinstance(action := decide(self.state, self.config), Stop | Wait):
+            self._begin(context, step)
+            while isinstance(step := self._decide(), Action):
                 if self.should_stop():
                     raise Interrupted("interrupted")
-                self.append(*performer.perform(action, self.state))
-                performer.tidy(action, self.state)
-                write_curve(self.storage, self.state)
-                if isinstance(action, Train | Measure):
+                self.ledger.append(step.perform(context))
+                step.after(context)
+                write_curve(self.storage, self.ledger.state)
+                if step.extends_curve:
                     self._tell()
         finally:
-            performer.close()
-        if isinstance(action, Wait):
+            context.close()
+        if isinstance(step, Wait):
             self.note("waiting", 0, 0)
-            return Outcome("waiting", self.storage.uri(action.tasks))
+            return Outcome("waiting", self.storage.uri(step.tasks))
+        assert isinstance(step, Stop)
         self.note("finished", 0, 0)
-        return Outcome("finished", action.reason)
+        return Outcome("finished", step.reason)
 
     def end(self, stage: str) -> None:
         """Write into the status that the loop ended early."""
-        self.status.note(self.state, stage)
+        self.status.note(self.ledger.state, stage)
+
+    def _decide(self) -> Step:
+        return decide(self.ledger.state, self.config)
+
+    def _begin(self, context: Context, step: Step) -> None:
+        """Begin the session of a host.
+
+        The training workers start while the first labels are made, unless people make them.
+        Quarantined images and stored features are checked again.
+
+        Args:
+            step: what comes first.
+        """
+        if (
+            self.config.label.annotator.answers_at_once
+            and self.config.keeps_group
+            and isinstance(step, Action)
+            and step.leads_to_training
+        ):
+            context.trainer.start()
+        begin_session(context)
+        drop_outdated(context)
 
     def _tell(self) -> None:
-        coming = decide(self.state, self.config)
-        self.tracker(self.state, left_out=coming.cycle if isinstance(coming, Measure) else None)
-        self.on_trained(self.state)
-
-    def append(self, kind: str, data: Mapping[str, Any]) -> State:
-        self.state = fold([self.journal.append(kind, data)], self.state)
-        return self.state
+        coming, state = self._decide(), self.ledger.state
+        self.tracker(state, left_out=coming.cycle if isinstance(coming, Measure) else None)
+        self.on_trained(state)
 
     def note(self, stage: str, done: int, total: int, waiting: str = "") -> None:
         if self.should_stop():
             raise Interrupted("interrupted")
-        self.status.note(self.state, stage, done, total, waiting)
+        self.status.note(self.ledger.state, stage, done, total, waiting)

@@ -59,7 +59,7 @@ class Pool:
     """
 
     def __init__(self, storage: Storage, state: State, config: RunConfig) -> None:
-        self.storage, self.state, self.config = storage, state, config
+        self.storage, self.config, self._map_parts = storage, config, state.map_parts
         self.kind, self.is_sparse = config.regions, config.regions.is_sparse
         self.manifest = absolute_places(
             read_table(storage, state.created.manifest),
@@ -167,7 +167,7 @@ class Pool:
         )
         if not self.kind.needs_maps:
             return self.kind.of_image(height, width, None)
-        ref = self.state.map_parts[image_index // self.config.shard_size(len(self.manifest))]
+        ref = self._map_parts[image_index // self.config.shard_size(len(self.manifest))]
         assert ref is not None  # an image without a map has no region to ask for
         return self.kind.of_image(height, width, _read_maps(self.storage, ref).map(image_index))
 

@@ -2,16 +2,14 @@
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from ray_al.core.errors import DataError
 from ray_al.datasets.images import read_pool_image
 from ray_al.driver.context import Context
 from ray_al.driver.pool import Pool
-from ray_al.features.source import pool_source
+from ray_al.ledger.records import BrokenImage, ImagesRestored, Refusal
 
 THREADS = 8
 NO_REGIONS = (
@@ -46,7 +44,7 @@ def begin_session(context: Context) -> None:
     finally:
         executor.shutdown(cancel_futures=True)
     if mended:
-        context.append("images_restored", {"images": mended})
+        context.append(ImagesRestored(images=tuple(mended)))
         context.reload()
     context.check_quarantine()
 
@@ -75,12 +73,12 @@ def _has_regions(context: Context, index: int) -> bool:
 
 def quarantine_broken(context: Context, indices: Iterable[int]) -> None:
     """Open images that no scorer has opened, and quarantine the broken ones."""
-    broken: list[dict[str, str]] = []
+    broken: list[BrokenImage] = []
     for index in indices:
         error = None if context.pool.broken[index] else look(context.pool, index)
         if error is not None:
             image_id = context.pool.manifest.column("image_id")[index].as_py()
-            broken.append({"image_id": image_id, "error": error})
+            broken.append(BrokenImage(image_id=image_id, error=error))
     if broken:
         context.quarantine(broken)
 
@@ -93,6 +91,9 @@ def unchanged_since_stored(context: Context) -> Callable[[int], bool]:
     recorded = context.state.embedded_shards
     if not recorded:
         return lambda index: False
+    # Loads PyTorch, which runs without stored features do not need in the process of the driver.
+    from ray_al.features.source import pool_source
+
     shards = pool_source(context.config, context.storage.root, context.pool.manifest).shards
 
     def is_unchanged(index: int) -> bool:
@@ -102,19 +103,19 @@ def unchanged_since_stored(context: Context) -> Callable[[int], bool]:
     return is_unchanged
 
 
-def split_query(context: Context, query: pa.Table) -> tuple[pa.Table, list[dict[str, Any]]]:
-    """Split a query into rows whose images can be used, and a final refusal of each other row.
+def refuse_broken(context: Context, query: pa.Table) -> tuple[Refusal, ...]:
+    """Return a final refusal of each region of a query whose image cannot be used.
 
     Nobody labels regions that cannot be trained on.
     """
     broken = context.pool.broken[query.column("image_index").to_numpy()]
-    refused = [
-        {
-            "image_id": row["image_id"],
-            "region": row["region"],
-            "reason": f"the image is left out: {context.state.quarantined[row['image_id']]}",
-            "final": True,
-        }
-        for row in query.filter(pa.array(broken)).select(["image_id", "region"]).to_pylist()
-    ]
-    return query.filter(pa.array(np.logical_not(broken))), refused
+    rows = query.filter(pa.array(broken)).select(["image_id", "region"]).to_pylist()
+    return tuple(
+        Refusal(
+            image_id=row["image_id"],
+            region=row["region"],
+            reason=f"the image is left out: {context.state.quarantined[row['image_id']]}",
+            final=True,
+        )
+        for row in rows
+    )

@@ -26,6 +26,7 @@ from ray_al.ledger.config import (
     read_config,
     recorded,
 )
+from ray_al.ledger.records import ConfigChanged
 from ray_al.train.class_weights import check_class_weights
 
 CHANGEABLE = (
@@ -78,7 +79,7 @@ def change_settings(run_uri: str, overrides: Sequence[str]) -> None:
             for key, old, new in _changes(before, after)
         }
         if changes:
-            journal.append("config_changed", {**config_facts(after.to_yaml()), "changes": changes})
+            journal.append(ConfigChanged(**config_facts(after.to_yaml()), changes=changes))
         settle_config(storage, journal.events)
     finally:
         lease.release()

@@ -14,7 +14,7 @@ from ray_al.core.config import RunConfig
 from ray_al.core.errors import ConfigError, StorageError, VerifyError
 from ray_al.core.run_dir import RunDir
 from ray_al.core.storage import Storage
-from ray_al.driver.measure import summary
+from ray_al.driver.measured import summary
 from ray_al.driver.pool import Pool, read_table
 from ray_al.ledger import Event, Journal, State, fold
 from ray_al.ledger.config import config_facts, read_config
@@ -62,8 +62,11 @@ def _check_event_files(storage: Storage, event: Event, events: list[Event]) -> i
     """Read the files of an event, compare their digests, and return their number."""
     num_files = 0
     record = event.record
-    text = record.config_yaml if isinstance(record, RunCreated | ConfigChanged) else None
-    if text is not None and config_facts(text)["config"] != event.data["config"]:
+    if (
+        isinstance(record, RunCreated | ConfigChanged)
+        and record.config_yaml is not None
+        and config_facts(record.config_yaml)["config"] != record.config
+    ):
         raise VerifyError(
             f"journal event {event.sequence} ({event.kind}): its configuration is not the one that "
             "its digest names"
@@ -130,9 +133,8 @@ def _check_measured(events: list[Event]) -> None:
         record = event.record
         if isinstance(record, ModelsMeasured):
             where = f"journal event {event.sequence} ({event.kind})"
-            expected = {
-                key: value for key, value in summary(record.mious).items() if key != "mious"
-            }
+            models = summary(record.mious)
+            expected = {"miou": models.miou, "spread": models.spread}
             recorded = {"miou": record.miou, "spread": record.spread}
             if not all(_is_close(recorded[key], expected[key]) for key in recorded):
                 raise VerifyError(f"{where}: says {recorded}, of its models follows {expected}")

@@ -23,8 +23,8 @@ SHOWN_CHANGES = 10
 
 
 def config_facts(text: str) -> dict[str, Any]:
-    """Return the keys with which an event records the configuration `text`."""
-    return {"config": FileRef.of(RunDir.CONFIG, text.encode()).as_dict(), "config_yaml": text}
+    """Return the fields with which a record holds the configuration `text`."""
+    return {"config": FileRef.of(RunDir.CONFIG, text.encode()), "config_yaml": text}
 
 
 def read_config(storage: Storage, events: Sequence[Event] | None = None) -> RunConfig:

@@ -5,14 +5,13 @@ A file is created only if its number is free, so two drivers never write the sam
 
 import datetime
 import secrets
-from collections.abc import Mapping
-from typing import Any
 
 from ray_al.core.errors import RunHeldError, StorageError
 from ray_al.core.making import Kind
 from ray_al.core.run_dir import RunDir
 from ray_al.core.storage import Storage
 from ray_al.ledger.events import Event
+from ray_al.ledger.records import Record
 
 
 class Journal:
@@ -31,7 +30,7 @@ class Journal:
         self.writer = secrets.token_hex(8)
         self.events = self._read()
 
-    def append(self, kind: str, data: Mapping[str, Any]) -> Event:
+    def append(self, record: Record) -> Event:
         """Record a fact.
 
         The number alone names the file: if the kind were part of the name, two drivers could both
@@ -39,10 +38,16 @@ class Journal:
 
         Raises:
             RunHeldError: another driver appended in the meantime; nothing was written.
-            StorageError: `data` does not fit `kind`; nothing was written.
+            StorageError: a field has a value of another type; nothing was written.
         """
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
-        event = Event(sequence=len(self.events), kind=kind, time=now, data=data, writer=self.writer)
+        event = Event(
+            sequence=len(self.events),
+            kind=record.kind,
+            time=now,
+            data=record.payload(),
+            writer=self.writer,
+        )
         try:
             self.storage.create_own(RunDir.event(event.sequence), event.to_bytes())
         except FileExistsError:

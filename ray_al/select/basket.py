@@ -36,11 +36,13 @@ class Basket:
             image.
         boxes_of: (image_index, regions int (n,)) -> int32 (n, 4), their boxes.
         limit: largest number of regions.
+        is_order_fixed: whether the order of the regions stays as it is while the query is filled.
 
     Attributes:
         left: the part of the amount that is not spent.
         cheapest: the lowest cost that `allows` saw since `look_again`. Once `left` is lower, none
             of those regions can be paid.
+        has_filters: whether regions are passed over for reasons other than their cost.
         has_passed_cost: whether a region was ever passed over because it costs more than was left.
     """
 
@@ -55,8 +57,11 @@ class Basket:
         per_image: int | None = None,
         min_distance: float | None = None,
         limit: int | None = None,
+        is_order_fixed: bool = True,
     ) -> None:
         self.left, self.limit, self.skip = amount, limit, skip
+        self.is_order_fixed = is_order_fixed
+        self.has_filters = skip is not None or per_image is not None or min_distance is not None
         self.costs_of, self.opened = costs_of, None if opened is None else opened.copy()
         self.cheapest, self.has_passed_cost = 0, False
         self._spread = _Spread(per_image, min_distance, boxes_of)
@@ -74,6 +79,14 @@ class Basket:
     def is_full(self) -> bool:
         """Whether the limit is reached, the amount is spent, or it pays for no region seen."""
         return self.left <= 0 or self.left < self.cheapest or self.num_taken == self.limit
+
+    @property
+    def only_narrows(self) -> bool:
+        """Whether a region that may not go in now can never go in later.
+
+        It can if the unit is images: it becomes free once another region of its image is taken.
+        """
+        return self.opened is None
 
     def look_again(self) -> None:
         """Forget the cheapest cost, before regions are examined afresh."""

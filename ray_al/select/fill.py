@@ -3,6 +3,9 @@
 A rule is asked for as many regions as the amount pays for, and for more only if filters remove
 some. That number follows from the costs of the regions, so a rule makes the same choice in every
 unit that pays for the same number of regions.
+
+Rules whose order never changes rank more than that at once, of which only so many are looked at: a
+wider look then seldom reads the pool again.
 """
 
 from collections.abc import Callable
@@ -23,9 +26,13 @@ ONE_MORE = 1
 a query: rules that cluster choose differently for another number.
 """
 MAX_TRIES = 8
+AHEAD_ROWS = 1 << 14
+"""Rows that are ranked beyond those asked for, where a wider look can use them."""
 
 
-def fill_in_order(basket: Basket, order: Order, *, typical_cost: int) -> None:
+def fill_in_order(
+    basket: Basket, order: Order, *, typical_cost: int, ranks_ahead: bool = False
+) -> None:
     """Fill the basket in the order of keys that do not depend on what else is chosen.
 
     Each pass leaves out regions that were offered, cost too much or are barred by filters, and
@@ -34,16 +41,54 @@ def fill_in_order(basket: Basket, order: Order, *, typical_cost: int) -> None:
 
     Args:
         typical_cost: average cost of a region, from which the first number to ask for follows.
+        ranks_ahead: whether `order` may be asked for more regions than a pass needs, so that later
+            passes seldom read the pool again. It must put any two regions in the same order,
+            however many it is asked for.
     """
     times = 1
+    can_rank_ahead = ranks_ahead and basket.only_narrows and basket.is_order_fixed
+    look = _Ahead(basket, order) if can_rank_ahead else partial(_look_afresh, basket, order)
     while not basket.is_full:
         k = times * (basket.left // max(1, typical_cost) + ONE_MORE)
-        basket.look_again()
-        ranked = order(k, basket.allows)
+        ranked = look(k)
         basket.offer(ranked)
         if len(ranked) < k:
             return
         times *= 2
+
+
+def _look_afresh(basket: Basket, order: Order, k: int) -> pa.Table:
+    """Return the best `k` regions that may go in, after a pass over the pool."""
+    basket.look_again()
+    return order(k, basket.allows)
+
+
+class _Ahead:
+    """Returns the best regions that may go in, from those of an earlier pass where that is exact.
+
+    Regions that may go in later are among those that may go in now, so the first ones of an earlier
+    ranking that are left are the first ones of the pool, as long as there are enough.
+    """
+
+    def __init__(self, basket: Basket, order: Order) -> None:
+        self.basket, self.order = basket, order
+        self._ranked: pa.Table | None = None
+        self._has_all = False
+
+    def __call__(self, k: int) -> pa.Table:
+        """Return the best `k` regions that may go in, best first."""
+        if self._ranked is not None:
+            if self._has_all:
+                self.basket.look_again()
+            # Otherwise the lowest cost of the last pass stands: regions that are not kept may still
+            # be cheaper than those that are.
+            self._ranked = self._ranked.filter(pa.array(self.basket.allows(self._ranked)))
+            if self._has_all or len(self._ranked) >= k:
+                return self._ranked.slice(0, k)
+        wanted = k + AHEAD_ROWS + (k if self.basket.has_filters else 0)
+        self._ranked = _look_afresh(self.basket, self.order, wanted)
+        self._has_all = len(self._ranked) < wanted
+        return self._ranked.slice(0, k)
 
 
 def fill_from_candidates(

@@ -73,13 +73,17 @@ class OrderRule(BatchRule):
         """
         raise NotImplementedError
 
+    ranks_ahead: ClassVar[bool] = False
+    """Whether `rank` puts two regions in the same order whatever the query holds, and however many
+    regions it is asked for."""
+
     def fill(self, basket: Basket, pool: ScoredPool) -> None:
         """Fill the query in the order of `rank`."""
 
         def order(k: int, allows: Allows) -> pa.Table:
             return self.rank(pool, k=k, allows=allows, is_taken=basket.is_taken)
 
-        fill_in_order(basket, order, typical_cost=pool.typical_cost)
+        fill_in_order(basket, order, typical_cost=pool.typical_cost, ranks_ahead=self.ranks_ahead)
 
 
 class KeyedRule(OrderRule):
@@ -89,6 +93,7 @@ class KeyedRule(OrderRule):
     """
 
     ranks_scores: ClassVar[bool] = True
+    ranks_ahead: ClassVar[bool] = True
 
     @abstractmethod
     def keys(self, part: pa.Table, moment: Moment) -> np.ndarray:

@@ -31,7 +31,10 @@ def softrank_keys(best: pa.Table, beta: float, seed: int, cycle: int) -> np.ndar
 
 
 class SoftrankRule(Sharpness, OrderRule):
-    """Draws in proportion to rank^-beta. Memory is O(k + M + one part of the pool)."""
+    """Draws in proportion to rank^-beta. Memory is O(k + M + one part of the pool).
+
+    It does not rank ahead: it draws among more regions where it is asked for more than M.
+    """
 
     kind: Literal["softrank"] = "softrank"
     paper: ClassVar[str] = (

@@ -14,7 +14,7 @@ from ray_al.core.strategy import StrategyConfig
 from ray_al.datasets import open_dataset
 from ray_al.datasets.manifest import build_manifest
 from ray_al.driver.budget import final_budgets, query_size, total_amount
-from ray_al.driver.decide import num_members
+from ray_al.driver.cycles import num_members
 from ray_al.driver.feature_costs import REMEDY, FeatureCosts, feature_costs
 from ray_al.driver.fork import start_config
 from ray_al.driver.resources import run_resources

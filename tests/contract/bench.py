@@ -3,6 +3,7 @@
 It needs no model, no Ray and no image.
 """
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -30,6 +31,7 @@ from ray_al.driver.costs import upper_bounds
 from ray_al.driver.pool import Pool, read_table, table_bytes
 from ray_al.driver.scored_pool import scored_parts
 from ray_al.ledger import Query, State
+from ray_al.ledger.records import BrokenImage
 from ray_al.scoring.features import feature_schema
 from ray_al.scoring.shards import CLASS_COUNTS
 
@@ -43,6 +45,8 @@ class Bench(Context):
 
     The first regions by name are labelled, all others are scored and described.
     """
+
+    state = State()  # drawn anew, where that of a run follows from its ledger
 
     def __init__(
         self, values: dict[str, Any], *, kind: str = "grid", sizes: str = "equal", seed: int = 0
@@ -61,8 +65,8 @@ class Bench(Context):
             box=Box(top=0, left=0, bottom=1, right=1),
         )
 
-    def quarantine(self, broken: list[dict[str, str]]) -> None:
-        self.pool.quarantine(image["image_id"] for image in broken)
+    def quarantine(self, broken: Sequence[BrokenImage]) -> None:
+        self.pool.quarantine(image.image_id for image in broken)
 
     def read_scores(self, ref: FileRef) -> pa.Table:
         return _read(self.storage, ref)

@@ -10,12 +10,19 @@ import pytest
 from bench import Bench
 from helpers.records import cycle_trained, features_extracted, pool_scored
 
-from ray_al.driver import choose, perform
-from ray_al.driver import decide as actions
+from ray_al.driver import choose
+from ray_al.driver.actions.extract import Extract
+from ray_al.driver.actions.label import Label
+from ray_al.driver.actions.score import Score
+from ray_al.driver.actions.select import Select
+from ray_al.driver.actions.stop import Stop
+from ray_al.driver.actions.train import Train
 from ray_al.driver.costs import upper_bounds
+from ray_al.driver.decide import decide
 from ray_al.driver.pool import read_table
 from ray_al.driver.scored_pool import scored_parts
 from ray_al.ledger import Event, fold
+from ray_al.ledger.records import LabelsReceived, QuerySelected
 
 CAP, STEP = 100, 500
 
@@ -46,8 +53,8 @@ class Run(Bench):
 
     def to_the_end(self):
         for _ in range(2000):
-            action = actions.decide(self.state, self.config)
-            if isinstance(action, actions.Stop):
+            action = decide(self.state, self.config)
+            if isinstance(action, Stop):
                 return self
             self.step(action)
             assert self.state.spent + self.state.reserved <= self.state.amount
@@ -55,21 +62,18 @@ class Run(Bench):
 
     def step(self, action):
         known = {
-            actions.Train: self.train,
-            actions.Score: self.score,
-            actions.Extract: self.extract,
+            Train: self.train,
+            Score: self.score,
+            Extract: self.extract,
         }
         if type(action) in known:
             known[type(action)](action.cycle)
             return
-        acts = {
-            actions.Select: choose.select,
-            actions.Label: self.label,
-            actions.Close: perform.close,
-            actions.Finish: perform.finish,
-        }
-        kind, data = acts[type(action)](self, action)
-        self.state = fold([Event(sequence=0, kind=kind, time="", data=data)], self.state)
+        self.append(self.label() if isinstance(action, Label) else action.perform(self))
+
+    def append(self, fact):
+        event = Event(sequence=0, kind=fact.kind, time="", data=fact.payload())
+        self.state = fold([event], self.state)
 
     def train(self, cycle):
         self.state = replace(
@@ -90,7 +94,7 @@ class Run(Bench):
             extracted={**self.state.extracted, cycle: features_extracted(cycle)},
         )
 
-    def label(self, context, action):
+    def label(self):
         query = self.state.queries[-1]
         table = read_table(self.storage, query.file)
         costs = [
@@ -98,20 +102,17 @@ class Run(Bench):
             for row, cost in enumerate(table["cost"].to_pylist())
         ]
         self.pool.label(table)
-        facts = {
-            "num_pixels": 1,
-            "refused": [],
-            "seconds": 0.0,
-            "term": self.state.term,
-            "part": None,
-        }
-        return "labels_received", {
-            "cycle": query.cycle,
-            "num_regions": len(table),
-            "cost": sum(costs),
-            "clicks": sum(costs),
-            **facts,
-        }
+        return LabelsReceived(
+            cycle=query.cycle,
+            part=None,
+            num_regions=len(table),
+            cost=sum(costs),
+            num_pixels=1,
+            clicks=sum(costs),
+            refused=(),
+            seconds=0.0,
+            term=self.state.term,
+        )
 
     @property
     def spent_by_cycle(self):
@@ -178,6 +179,6 @@ def test_pixels_of_regions_larger_than_a_cycle_plans_are_bought_one_by_one():
     for part in small:
         pool.pool.choose(part)
     assert len(choose.choose_query(pool, 0, 400)) == 0
-    kind, data = choose.select(pool, actions.Select(0))
-    assert (kind, data["num_regions"]) == ("query_selected", 1)
-    assert data["cost"] > 400
+    selected = Select(0).perform(pool)
+    assert isinstance(selected, QuerySelected) and selected.num_regions == 1
+    assert selected.cost > 400

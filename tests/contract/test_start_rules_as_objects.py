@@ -11,7 +11,7 @@ from ray_al.core.families.start import START_RULES
 from ray_al.core.strategy import StrategyConfig
 from ray_al.core.types import SEED_CYCLE, START_CYCLE
 from ray_al.driver.choose import choose_query
-from ray_al.driver.decide import first_cycle, needs_model
+from ray_al.driver.cycles import first_cycle, needs_model
 
 OWN = "own_batch_rules:ReversedStart"
 ALL = [*START_RULES.kinds, OWN]

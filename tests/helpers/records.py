@@ -3,17 +3,25 @@
 from ray_al.core.types import FileRef
 from ray_al.ledger.parse import parse
 from ray_al.ledger.records import (
+    RECORDS,
     CycleTrained,
     FeaturesExtracted,
     MemberTrained,
     ModelsMeasured,
     PoolEmbedded,
     PoolScored,
+    Record,
     RegionsComputed,
     RunCreated,
 )
+from ray_al.ledger.records.parts import to_json
 
 FILE = FileRef(path="f", size=1, sha256="0").as_dict()
+
+
+def record(kind: str, **data) -> Record:
+    """The record of an event; `data` may hold JSON values or those of records."""
+    return parse(RECORDS[kind], to_json(data))
 
 
 def run_created(**changes) -> RunCreated:

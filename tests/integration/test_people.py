@@ -18,10 +18,11 @@ from ray_al.datasets.compose import decode_mask
 from ray_al.driver.answers import ignored_answers
 from ray_al.driver.create import create_run
 from ray_al.driver.loop import run_loop
-from ray_al.driver.perform import _check_cost
 from ray_al.driver.pool import read_table
+from ray_al.driver.receiving import check_cost
 from ray_al.driver.verify import verify
 from ray_al.ledger import Journal, Query, fold
+from ray_al.ledger.records import QueryClosed
 
 TINY = {"name": "test_loop:tiny"}
 FIRST = "cycles/0000/tasks"
@@ -172,7 +173,7 @@ def test_late_changed_and_second_answers_are_said_to_be_ignored(root):  # noqa: 
         f"{storage.uri(FIRST)}/{name}: is not read; answers are named like task-00000.mask.png"
         for name in names
     ]
-    Journal(storage).append("query_closed", {"cycle": -1, "num_unanswered": 3, "refunded": 3})
+    Journal(storage).append(QueryClosed(cycle=-1, num_unanswered=3, refunded=3))
     put(run_dir, tasks[0]["answer"], Image.fromarray(ids_of(tasks[0], 1)))
     put(run_dir, tasks[3]["answer"], Image.fromarray(ids_of(tasks[3])))
     said = ignored_answers(storage)
@@ -232,6 +233,6 @@ def test_labels_that_cost_more_than_was_reserved_are_never_recorded():
     query = Query(
         cycle=0, file=FileRef(path="q", size=0, sha256=""), num_regions=2, cost=4, received_cost=1
     )
-    _check_cost(query, 3, "clicks")
+    check_cost(query, 3, "clicks")
     with pytest.raises(RayALError, match="cost 4 clicks, 3 were left"):
-        _check_cost(query, 4, "clicks")
+        check_cost(query, 4, "clicks")

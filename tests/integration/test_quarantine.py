@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from helpers.records import record
 from PIL import Image
 from torch import nn
 
@@ -309,7 +310,7 @@ def test_a_region_whose_image_is_quarantined_is_not_bought(root):
         .to_pylist()
     )
     Journal(Storage(run_dir)).append(
-        "images_quarantined", {"images": [{"image_id": names[0], "error": "cut off"}]}
+        record("images_quarantined", images=[{"image_id": names[0], "error": "cut off"}])
     )
     cut(root / "data" / names[0])
     assert run_loop(run_dir).kind == "finished"
@@ -385,8 +386,8 @@ def test_verify_sees_what_a_ledger_says_of_images_that_cannot_be(root):
         journal = Journal(Storage(str(copy)))
         for event in events:
             if event.kind == "query_selected":
-                journal.append(kind, data)
-            journal.append(event.kind, event.data)
+                journal.append(record(kind, **data))
+            journal.append(event.record)
         with pytest.raises(VerifyError, match=fault):
             verify(str(copy))
 

@@ -16,12 +16,12 @@ from ray_al.core.errors import RayALError, VerifyError
 from ray_al.core.storage import Storage
 from ray_al.datasets import masks
 from ray_al.datasets.synthetic import write_synthetic
-from ray_al.driver import perform
 from ray_al.driver.create import create_run
 from ray_al.driver.loop import run_loop
 from ray_al.driver.pool import read_table
 from ray_al.driver.verify import verify
 from ray_al.ledger import Journal, fold
+from ray_al.train import trainer
 from ray_al.train.trainer import LocalTrainer
 
 SETTINGS = {
@@ -92,7 +92,7 @@ def test_the_group_that_trains_starts_beside_the_first_labels(root, monkeypatch,
     """Not where people label: it would keep its CPUs while nobody trains."""
     watched = []
     monkeypatch.setattr(
-        perform, "open_trainer", lambda config, uri, attempt: Watched(config, uri, watched)
+        trainer, "open_trainer", lambda config, uri, attempt: Watched(config, uri, watched)
     )
     run_loop(create_run(configure(root, **changes), str(root / "run")))
     assert watched == seen
@@ -101,7 +101,7 @@ def test_the_group_that_trains_starts_beside_the_first_labels(root, monkeypatch,
 def test_a_host_that_begins_with_scoring_starts_no_group(root, monkeypatch):
     watched = []
     monkeypatch.setattr(
-        perform, "open_trainer", lambda config, uri, attempt: Watched(config, uri, watched)
+        trainer, "open_trainer", lambda config, uri, attempt: Watched(config, uri, watched)
     )
     run_dir = create_run(configure(root), str(root / "run"))
     run_loop(run_dir, should_stop=lambda: bool(fold(Journal(Storage(run_dir)).events).trained))

@@ -20,12 +20,14 @@ from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef, Metrics, TrainResult
 from ray_al.datasets.synthetic import write_synthetic
 from ray_al.driver import final, loop
+from ray_al.driver.actions.select import Select
 from ray_al.driver.create import create_run
 from ray_al.driver.fork import fork_run, start_config
 from ray_al.driver.lease import Lease
 from ray_al.driver.loop import run_loop
 from ray_al.driver.verify import verify
 from ray_al.ledger import Journal, fold
+from ray_al.ledger.records import DriverStarted
 from ray_al.sweep.config import load_sweep
 from ray_al.sweep.create import create_sweep
 from ray_al.sweep.run import run_sweep
@@ -98,22 +100,21 @@ def test_a_driver_that_loses_its_run_touches_nothing_of_it(data, tmp_path, monke
 
     def other():
         """What another driver does that has taken the run over."""
-        Journal(storage).append("driver_started", {"term": 7, "host": "h", "pid": 1})
+        Journal(storage).append(DriverStarted(term=7, host="h", pid=1))
         storage.replace("status.json", b'{"stage": "of the other"}')
         storage.replace(
             "lease.json", json.dumps({**this_process(), "token": "of the other"}).encode()
         )
         seen.append(content(out))
 
-    class Taken(loop.Performer):
-        def perform(self, action, state):
-            done = super().perform(action, state)
-            if not seen:
-                other()
-            return done
+    def taken_over(action, context, perform=Select.perform):
+        done = perform(action, context)
+        if not seen:
+            other()
+        return done
 
     if taken == "in the middle":
-        monkeypatch.setattr(loop, "Performer", Taken)
+        monkeypatch.setattr(Select, "perform", taken_over)
     else:
         monkeypatch.setattr(loop._Loop, "_tell", lambda self: other())
     with pytest.raises(RunHeldError):

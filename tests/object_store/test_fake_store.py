@@ -1,6 +1,7 @@
 """What stores answer beside "yes": s3fs against a server in memory."""
 
 import pytest
+from helpers.records import record
 from servers import FakeStore, lead_to, running, times
 
 from ray_al.core.errors import StorageError, StoreUnavailableError
@@ -8,6 +9,7 @@ from ray_al.core.reading import read_uri
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
 from ray_al.ledger import Journal
+from ray_al.ledger.records import RunFinished
 
 RUN = "s3://bucket/runs/a"
 REF = FileRef.of("config.yaml", b"x").as_dict()
@@ -50,11 +52,11 @@ def test_a_conflict_that_lasts_is_an_error_in_one_line(fake, monkeypatch):
 def test_an_event_whose_answer_was_lost_is_ours(fake, fault):
     journal = Journal(Storage(RUN))
     fake.fault = times(fault, "PUT", "00000000.json")
-    journal.append("run_created", CREATED)
+    journal.append(record("run_created", **CREATED))
     assert [request for request in fake.requests if request.startswith("PUT")] == [
         "PUT /bucket/runs/a/journal/00000000.json"
     ] * 2
-    assert journal.append("run_finished", {"reason": "x"}).sequence == 1
+    assert journal.append(RunFinished(reason="x")).sequence == 1
     assert len(Journal(Storage(RUN)).events) == 2
 
 

@@ -25,7 +25,7 @@ from ray_al.driver.loop import run_loop
 from ray_al.driver.settings import change_settings
 from ray_al.driver.verify import verify
 from ray_al.ledger import Journal, fold
-from ray_al.ledger.records import RECORDS
+from ray_al.ledger.records import RECORDS, DriverStarted
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 ROOT = Path(__file__).parents[2]
@@ -228,7 +228,7 @@ def test_of_two_drivers_one_goes_on_and_the_other_says_so(folder, weed):
     late = Journal(Storage(run_dir))
     assert run_loop(run_dir).kind == "finished"
     with pytest.raises(RunHeldError, match="another driver appended event 1"):
-        late.append("driver_started", {"term": 1, "host": "h", "pid": 1})
+        late.append(DriverStarted(term=1, host="h", pid=1))
     verify(run_dir)
 
 

@@ -27,8 +27,7 @@ def test_a_run_of_other_classes_does_not_go_on(tmp_path):
         Context(
             Storage(str(tmp_path / "run")),
             config,
-            state,
-            lambda kind, data: state,
+            SimpleNamespace(state=state),
             lambda *done: None,
             lambda: False,
         )

@@ -1,4 +1,6 @@
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from helpers.records import (
@@ -11,24 +13,24 @@ from helpers.records import (
     run_created,
 )
 
+from ray_al import driver
 from ray_al.core.config import FeaturesConfig, parse_config
 from ray_al.core.types import FileRef
+from ray_al.driver.actions.close import Close
+from ray_al.driver.actions.collect import Collect
+from ray_al.driver.actions.embed import Embed
+from ray_al.driver.actions.extract import Extract
+from ray_al.driver.actions.finish import Finish
+from ray_al.driver.actions.label import Label
+from ray_al.driver.actions.request import Request
+from ray_al.driver.actions.score import Score
+from ray_al.driver.actions.segment import Segment
+from ray_al.driver.actions.select import Select
+from ray_al.driver.actions.stop import Stop
+from ray_al.driver.actions.train import Train
+from ray_al.driver.actions.wait import Wait
 from ray_al.driver.budget import query_size, total_amount
-from ray_al.driver.decide import (
-    Close,
-    Collect,
-    Embed,
-    Extract,
-    Finish,
-    Label,
-    Score,
-    Segment,
-    Select,
-    Stop,
-    Train,
-    Wait,
-    decide,
-)
+from ray_al.driver.decide import PLAN, decide
 from ray_al.ledger import Query, State
 
 REF = FileRef.of("q", b"")
@@ -131,7 +133,7 @@ START_SCORES = {-1: pool_scored(-1)}
         (replace(TRAINED, scored={0: pool_scored(recall=0.8)}), LAZY, Score(0, rest=True)),
         (replace(TRAINED, scored={0: pool_scored(recall=0.95)}), LAZY, Select(0)),
         (replace(TRAINED, scored={0: pool_scored(recall=0.8, rest=True)}), LAZY, Select(0)),
-        (OPEN, FILES, Label(-1)),
+        (OPEN, FILES, Request(-1)),
         (REQUESTED, FILES, Collect(-1)),
         (with_query(REQUESTED, collected_in_term=1), FILES, Wait("t")),
         (with_query(REQUESTED, collected_in_term=1, answered=1), FILES, Wait("t")),
@@ -159,3 +161,16 @@ def test_two_percent_six_times_is_twelve_percent():
         spent += sizes[-1]
     assert spent == amount
     assert sizes == [184, 183, 184, 183, 184, 183]
+
+
+def test_the_readme_lists_the_steps_in_the_order_in_which_they_are_asked():
+    readme = Path(driver.__file__).parent / "README.md"
+    listed = re.findall(r"^\| `([A-Z][a-z]+)` \|", readme.read_text(), flags=re.MULTILINE)
+    assert listed == [due.__self__.__name__ for due in PLAN]
+
+
+def test_the_readme_says_in_which_room_each_file_is():
+    folder = Path(driver.__file__).parent
+    rooms = (folder / "README.md").read_text().partition("| Room |")[2].partition("\n\n")[0]
+    files = {path.name for path in folder.glob("*.py")} - {"__init__.py"}
+    assert set(re.findall(r"`(\w+\.py)`", rooms)) == files

@@ -8,7 +8,8 @@ from helpers.records import run_created
 
 from ray_al.core.config import parse_config
 from ray_al.core.types import FileRef
-from ray_al.driver.embedding import _tasks, asks_for_mirror
+from ray_al.driver.actions.embed import _tasks
+from ray_al.driver.embedding import asks_for_mirror
 from ray_al.features.plan import StorePlan
 from ray_al.features.shards import Shards
 from ray_al.ledger import State

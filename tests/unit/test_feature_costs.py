@@ -11,7 +11,7 @@ from ray_al.cli import main
 from ray_al.core.config import RunConfig, load_config, parse_config
 from ray_al.core.storage import Storage
 from ray_al.datasets.synthetic import write_synthetic
-from ray_al.driver.decide import num_passes
+from ray_al.driver.cycles import num_passes
 from ray_al.driver.feature_costs import feature_costs
 from ray_al.features.files import ShardFiles
 from ray_al.ledger import State

@@ -15,16 +15,13 @@ from ray_al.core.config import (
 )
 from ray_al.core.errors import ConfigError, StorageError, VerifyError
 from ray_al.core.types import FileRef, Recipe
+from ray_al.driver.actions.finish import NOTHING_LEFT, Finish
+from ray_al.driver.actions.measure import Measure
+from ray_al.driver.actions.score import Score
+from ray_al.driver.actions.select import Select
 from ray_al.driver.budget import check_final_budgets, final_budgets
-from ray_al.driver.decide import (
-    NOTHING_LEFT,
-    Finish,
-    Measure,
-    Score,
-    Select,
-    budget_to_measure,
-    decide,
-)
+from ray_al.driver.cycles import budget_to_measure
+from ray_al.driver.decide import decide
 from ray_al.driver.verify import _check_measured
 from ray_al.ledger import Event, Query, State, fold
 from ray_al.ledger.parse import parse

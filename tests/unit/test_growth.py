@@ -9,7 +9,7 @@ from helpers.records import FILE, cycle_trained, member_trained
 from ray_al.core.arrays import is_among
 from ray_al.core.config import parse_config
 from ray_al.core.types import SCORE_SCHEMA
-from ray_al.driver.training import drop_old_checkpoints
+from ray_al.driver.actions.train import drop_old_checkpoints
 from ray_al.ledger import State
 from ray_al.select.basket import Basket
 from ray_al.select.fill import fill_in_order

@@ -59,6 +59,18 @@ def test_commands_that_read_load_neither_torch_nor_ray(
     assert loaded_by([command, run_dir, *more]) == []
 
 
+def test_deciding_loads_neither_torch_nor_ray() -> None:
+    """Whoever asks what comes next need not load what carries it out."""
+    code = (
+        "import sys; from ray_al.core.config import parse_config; "
+        "from ray_al.driver.decide import decide; from ray_al.ledger import State; "
+        "print(decide(State(term=1), parse_config({}, source='test'))); "
+        f"print('loaded:', *({set(HEAVY)!r} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["Select(cycle=-1)", "loaded:"], done.stderr
+
+
 def test_status_takes_little_time(run_dir: str) -> None:
     """CPU time of the whole process, the best of three."""
     seconds = []

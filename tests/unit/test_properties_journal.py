@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Iterator
 
+from helpers.records import record
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -106,7 +107,7 @@ def test_a_journal_is_read_back_and_so_is_each_of_its_prefixes(facts, data):
     storage = Storage(f"memory://properties-{secrets.token_hex(8)}")
     journal = Journal(storage)
     for kind, values in facts:
-        journal.append(kind, values)
+        journal.append(record(kind, **values))
     assert Journal(storage).events == journal.events
     kept = data.draw(st.integers(1, len(facts)))
     for number in range(kept, len(facts)):

@@ -8,6 +8,7 @@ import random
 import pytest
 import yaml
 from click.testing import CliRunner
+from helpers.records import record
 
 from ray_al.cli import main
 from ray_al.core.config import RunConfig, parse_config
@@ -123,10 +124,10 @@ def run(tmp_path, monkeypatch):
         storage,
         "run",
         {"config.yaml": text.encode(), "manifest.parquet": b"x"},
-        {**EVENTS[0][1], **config_facts(text)},
+        record("run_created", **{**EVENTS[0][1], **config_facts(text)}),
     )
     for kind, data in EVENTS[1:]:
-        journal.append(kind, data)
+        journal.append(record(kind, **data))
     return storage
 
 
@@ -212,7 +213,7 @@ def test_data_that_is_no_mapping_is_named(run, data):
 
 
 def test_a_journal_of_two_runs_is_none(run):
-    Journal(run).append("run_created", EVENTS[0][1])
+    Journal(run).append(record("run_created", **EVENTS[0][1]))
     with pytest.raises(StorageError, match="event 11 is run_created, and a run begins with one"):
         Journal(run)
 

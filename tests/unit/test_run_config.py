@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from helpers.records import record
 
 from ray_al.core.config import parse_config
 from ray_al.core.errors import ConfigError, StorageError
@@ -12,6 +13,7 @@ from ray_al.core.types import FileRef
 from ray_al.driver.settings import settle_config
 from ray_al.ledger import Journal, fold
 from ray_al.ledger.config import config_facts, read_config
+from ray_al.ledger.records import ConfigChanged
 
 MANIFEST = {"path": "manifest.parquet", "size": 1, "sha256": "0"}
 CREATED = {
@@ -34,7 +36,7 @@ def run(request, tmp_path):
     if request.param == "earlier version":
         del facts["config_yaml"]
     storage.replace(RunDir.CONFIG, config.to_yaml().encode())
-    Journal(storage).append("run_created", {**CREATED, **facts})
+    Journal(storage).append(record("run_created", **{**CREATED, **facts}))
     return storage, config, request.param == "now"
 
 
@@ -112,8 +114,7 @@ def test_a_change_that_was_recorded_counts_before_the_file_is_replaced(run):
     )
     journal = Journal(storage)
     journal.append(
-        "config_changed",
-        {**config_facts(changed.to_yaml()), "changes": {"scoring.workers": [1, 3]}},
+        ConfigChanged(**config_facts(changed.to_yaml()), changes={"scoring.workers": [1, 3]})
     )
     assert storage.read(RunDir.CONFIG) == config.to_yaml().encode()  # the session ended here
     assert read_config(storage) == changed

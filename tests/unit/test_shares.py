@@ -14,9 +14,11 @@ from ray_al.core.errors import RayALError
 from ray_al.core.shares import exact
 from ray_al.core.strategy import LazyConfig
 from ray_al.core.types import SCORE_SCHEMA, FileRef
-from ray_al.driver import training
+from ray_al.driver.actions import train
+from ray_al.driver.actions.close import Close
+from ray_al.driver.actions.wait import Wait
 from ray_al.driver.context import check_quarantine
-from ray_al.driver.decide import Close, Wait, decide
+from ray_al.driver.decide import decide
 from ray_al.ledger import Query, State
 from ray_al.select.candidates import Candidates
 from ray_al.select.class_split import class_split
@@ -48,7 +50,7 @@ def test_extra_epochs_come_each_time_that_another_part_of_the_budget_is_spent(ev
             spent=spent,
             trained={spent - 1: cycle_trained(spent - 1, cost=spent - 1)},
         )
-        if training._is_extra(SimpleNamespace(config=config, state=state), spent):
+        if train._is_extra(SimpleNamespace(config=config, state=state), spent):
             extra.append(spent)
     step = exact(every) * amount
     assert extra == [-int(-number * step // 1) for number in range(1, int(1 / exact(every)) + 1)]
@@ -126,7 +128,7 @@ def test_preview_images_are_those_with_most_regions_in_the_start_set(monkeypatch
         f"j{number:06d}" for number in range(200_000)
     ]
     monkeypatch.setattr(
-        training, "read_table", lambda storage, file, columns: pa.table({"image_id": ids})
+        train, "read_table", lambda storage, file, columns: pa.table({"image_id": ids})
     )
     pool = SimpleNamespace(
         manifest=pa.table({"uri": [f"u{number}" for number in range(7)]}),
@@ -138,10 +140,10 @@ def test_preview_images_are_those_with_most_regions_in_the_start_set(monkeypatch
         pool=pool,
         config=parse_config({}, source="test"),
     )
-    assert [image.image_id for image in training._preview_images(context)] == [
+    assert [image.image_id for image in train._preview_images(context)] == [
         "i000",
         "i001",
         "i002",
         "i003",
     ]
-    assert [image.uri for image in training._preview_images(context)] == ["u0", "u1", "u2", "u3"]
+    assert [image.uri for image in train._preview_images(context)] == ["u0", "u1", "u2", "u3"]

@@ -127,3 +127,17 @@ def old_record(kind, changes):
     """The record of the last old event of `kind`, with some values changed."""
     data = next(values["data"] for values in reversed(OLD) if values["kind"] == kind)
     return Event(sequence=0, kind=kind, time="t", data={**data, **changes}).record
+
+
+PAYLOADS = json.loads((Path(__file__).parent / "payloads.json").read_text())
+"""Kinds and data of events as journals have had them so far."""
+
+
+def test_every_kind_has_an_example_of_its_payload():
+    assert {kind for kind, _ in PAYLOADS} == set(RECORDS)
+
+
+@pytest.mark.parametrize(("kind", "data"), PAYLOADS)
+def test_a_record_is_written_as_it_was_read(kind, data):
+    """With the same keys in the same order, so that the bytes of journals do not change."""
+    assert json.dumps(parse(RECORDS[kind], data).payload()) == json.dumps(data)

@@ -8,7 +8,7 @@ from ray_al.core.config import BudgetConfig, parse_config
 from ray_al.core.errors import ConfigError
 from ray_al.core.types import MANIFEST_SCHEMA
 from ray_al.driver.budget import check_budget, num_queries, query_size, total_amount
-from ray_al.driver.decide import clicks_aim, num_passes, planned_clicks
+from ray_al.driver.cycles import clicks_aim, num_passes, planned_clicks
 from ray_al.ledger import State
 
 CREATED = {"num_images": 8, "num_regions": 1000, "num_pixels": 8 * 96 * 128}

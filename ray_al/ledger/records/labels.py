@@ -45,14 +45,14 @@ class LabelsReceived(Record):
     cycle: int
     part: FileRef | None
     num_regions: int
-    num_pixels: int
     cost: int
-    refused: tuple[Refusal, ...]
-    seconds: float
-    term: int
+    num_pixels: int
     num_images: int | None = None
     clicks: int = 0
+    refused: tuple[Refusal, ...]
     corrected: tuple[RegionName, ...] = ()
+    seconds: float
+    term: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,19 +1,41 @@
 """The values that records of several kinds hold."""
 
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, fields, is_dataclass
+from typing import Any, ClassVar
 
-from ray_al.core.types import FileRef
+from ray_al.core.types import FileRef, Metrics
 
 RegionName = tuple[str, int]
 """The image_id and the number of a region."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class Record:
-    """The typed data of an event."""
+    """The typed data of an event; its fields stand in the order in which the journal has them."""
 
     kind: ClassVar[str]
     """How the journal names the event."""
+
+    def payload(self) -> dict[str, Any]:
+        """Return the data of the event as JSON values."""
+        written = (field.name for field in fields(self) if not self.leaves_out(field))
+        return {name: to_json(getattr(self, name)) for name in written}
+
+    def leaves_out(self, field: Field[Any]) -> bool:
+        """Return whether the event does without a field: by default one that may be missing."""
+        return field.default is None and getattr(self, field.name) is None
+
+
+def to_json(value: object) -> Any:
+    """Return a value of a record as JSON has it: objects for dataclasses, lists for tuples."""
+    if is_dataclass(value):
+        return {field.name: to_json(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {key: to_json(inner) for key, inner in value.items()}
+    if isinstance(value, tuple | list):
+        return [to_json(inner) for inner in value]
+    return value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,9 +90,9 @@ class Labelled:
     regions: int
     pixels: int
     images: int
-    cost: int
     clicks: int | None = None
     visits: int | None = None
+    cost: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,3 +110,14 @@ class SplitMetrics:
     miou: float
     pixel_accuracy: float
     iou: tuple[float | None, ...]
+    num_images: int | None = None
+
+    @staticmethod
+    def of(metrics: Metrics) -> "SplitMetrics":
+        """Return what a record keeps of the metrics of a split."""
+        return SplitMetrics(
+            miou=metrics.miou,
+            pixel_accuracy=metrics.pixel_accuracy,
+            iou=metrics.iou,
+            num_images=metrics.num_images,
+        )

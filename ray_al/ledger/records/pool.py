@@ -1,7 +1,7 @@
 """Work over the pool: regions, features and scores."""
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import Field, dataclass
+from typing import Any, ClassVar
 
 from ray_al.core.types import FileRef
 from ray_al.ledger.records.parts import Record, ShardFile, ShardName
@@ -48,9 +48,9 @@ class PoolEmbedded(Record):
     num_images: int
     views: tuple[int, ...]
     num_bytes: int
-    seconds: float
     num_shards: int | None = None
     root: str | None = None
+    seconds: float
     work_seconds: float = 0.0
 
 
@@ -90,7 +90,8 @@ class PoolScored(Record):
         work_seconds: sum over the workers.
         num_left: lazy scoring only: images with regions that can be queried.
         rest: lazy scoring only: whether the images that it had skipped were scored as well.
-        recall: lazy scoring only: the estimated share of the true query that was found.
+        recall: lazy scoring only: the estimated share of the true query that was found; None
+            without a sample that checks.
     """
 
     kind: ClassVar[str] = "pool_scored"
@@ -101,6 +102,10 @@ class PoolScored(Record):
     num_left: int | None = None
     rest: bool = False
     recall: float | None = None
+
+    def leaves_out(self, field: Field[Any]) -> bool:
+        """Leave out all fields of lazy scoring where the pool was scored as a whole, else none."""
+        return field.name in ("num_left", "rest", "recall") and self.num_left is None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,5 +124,5 @@ class FeaturesExtracted(Record):
     kind: ClassVar[str] = "features_extracted"
     cycle: int
     num_regions: int
-    seconds: float
     num_images: int | None = None
+    seconds: float

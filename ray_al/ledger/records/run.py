@@ -29,15 +29,15 @@ class RunCreated(Record):
     name: str
     manifest: FileRef
     config: FileRef
+    config_yaml: str | None = None
+    weights_sha256: str | None = None
+    val_digest: str | None = None
+    images: str | None = None
     num_images: int
     num_regions: int
     num_pixels: int
     unit: Annotated[str, UNITS]
     amount: int
-    config_yaml: str | None = None
-    weights_sha256: str | None = None
-    val_digest: str | None = None
-    images: str | None = None
     class_names: tuple[str, ...] = ()
     colors: tuple[tuple[int, ...], ...] = ()
 

@@ -26,15 +26,15 @@ class CycleTrained(Record):
     kind: ClassVar[str] = "cycle_trained"
     cycle: int
     files: Mapping[str, FileRef]
+    num_steps: int
+    train_seconds: float
     metrics: Mapping[str, SplitMetrics]
     labelled: Labelled
-    class_pixels: tuple[float, ...]
-    num_steps: int
-    num_images: int
-    train_seconds: float
-    evaluate_seconds: float
     left_out: LeftOut | None = None
+    class_pixels: tuple[float, ...]
     losses: tuple[tuple[int, float], ...] = ()
+    num_images: int
+    evaluate_seconds: float
 
     def __post_init__(self) -> None:
         _check_files(self.files)

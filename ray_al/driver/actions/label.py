@@ -1,0 +1,72 @@
+"""Take the labels of the open query from an annotator who answers at once."""
+
+import time
+from dataclasses import dataclass
+from typing import Self
+
+from ray_al.core.config import RunConfig
+from ray_al.core.errors import RayALError
+from ray_al.core.families.annotators import Labels
+from ray_al.driver.actions.action import Action, open_query
+from ray_al.driver.asking import describe_query
+from ray_al.driver.context import Context
+from ray_al.driver.pool import read_table
+from ray_al.driver.quarantine import refuse_broken
+from ray_al.driver.receiving import receive_labels
+from ray_al.ledger import State
+from ray_al.ledger.records import LabelsReceived
+
+SHOWN_REASONS = 5
+"""Reasons that a message lists."""
+
+
+@dataclass(frozen=True)
+class Label(Action):
+    """Take the labels of the open query from an annotator who answers at once."""
+
+    leads_to_training = True
+    cycle: int
+
+    @classmethod
+    def due(cls, state: State, config: RunConfig) -> Self | None:
+        """Label the open query if the annotator answers at once."""
+        query = open_query(state)
+        if query is None or not config.label.annotator.answers_at_once:
+            return None
+        return cls(query.cycle)
+
+    def perform(self, context: Context) -> LabelsReceived:
+        """Take the labels of all regions whose images can be used."""
+        start = time.monotonic()
+        query, annotator = context.state.queries[-1], context.config.label.annotator
+        table = read_table(context.storage, query.file)
+        context.note("label", 0, len(table))
+        refused = refuse_broken(context, table)
+        left_out = {refusal.name for refusal in refused}
+        labels = annotator.collect(describe_query(context, query, table, left_out=left_out))
+        if annotator.reads_masks:
+            _check_usable(context, labels)
+        seconds = time.monotonic() - start
+        return receive_labels(context, query, labels, table, also_refused=refused, seconds=seconds)
+
+
+def _check_usable(context: Context, labels: Labels) -> None:
+    """Stop if no mask can be used, before budget is spent on training with nothing new.
+
+    A single region may happen to have a bad mask. If all regions of a query have one, or those of
+    two queries in a row, the masks share a fault.
+
+    Raises:
+        RayALError: with the reasons; nothing was recorded, so a resume reads the masks again.
+    """
+    queries = context.state.queries
+    repeated = len(labels.refused) > 1 or (len(queries) > 1 and not queries[-2].answered)
+    if len(labels.table) or not labels.refused or not repeated:
+        return
+    reasons = list(dict.fromkeys(refused["reason"] for refused in labels.refused))
+    listed = "; ".join(reasons[:SHOWN_REASONS])
+    more = f"; and {len(reasons) - SHOWN_REASONS} more" if len(reasons) > SHOWN_REASONS else ""
+    raise RayALError(
+        f"cycle {queries[-1].cycle + 1}: not one of the {len(labels.refused)} queried regions has "
+        f"a mask that can be used; mend the masks, then resume. {listed}{more}"
+    )

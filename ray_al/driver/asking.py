@@ -1,0 +1,91 @@
+"""Describe a query to the annotator."""
+
+import functools
+from collections.abc import Callable, Set
+
+import numpy as np
+import pyarrow as pa
+
+from ray_al.core.families.annotators import Asked, Name
+from ray_al.core.families.label_parts import Classes
+from ray_al.core.run_dir import CycleDir
+from ray_al.datasets.images import read_pool_image
+from ray_al.driver.context import Context
+from ray_al.driver.training import is_untrained
+from ray_al.ledger import Query
+
+
+def describe_query(
+    context: Context,
+    query: Query,
+    table: pa.Table,
+    *,
+    left_out: Set[Name] = frozenset(),
+    taken: Set[Name] = frozenset(),
+) -> Asked:
+    """Describe the open query to the annotator."""
+    heights, widths = (context.pool.manifest.column(name) for name in ("height", "width"))
+    read = _image_reader(context)
+    return Asked(
+        storage=context.storage,
+        folder=query.tasks or _new_folder(context, query),
+        query=table,
+        left_out=left_out,
+        taken=taken,
+        label=context.config.label,
+        classes=Classes(names=context.dataset.class_names, colors=context.dataset.colors),
+        regions_of=context.pool.regions_of,
+        size_of=lambda index: (heights[index].as_py(), widths[index].as_py()),
+        read_image=read,
+        propose=_proposer(context, query.cycle, read),
+        truth=context.truth,
+    )
+
+
+def _new_folder(context: Context, query: Query) -> str:
+    """Return the folder for the tasks of a query; a cycle may have several queries."""
+    number = sum(other.cycle == query.cycle for other in context.state.queries)
+    return CycleDir(query.cycle + 1).tasks(number)
+
+
+def names_of(table: pa.Table) -> set[Name]:
+    """Return the regions of the rows."""
+    rows = table.select(["image_id", "region"]).to_pylist()
+    return {(row["image_id"], row["region"]) for row in rows}
+
+
+def _image_reader(context: Context) -> Callable[[int], np.ndarray]:
+    """Return a reader: image_index -> uint8 (H, W, 3).
+
+    It keeps the last image, because tasks are made image by image.
+    """
+    uris, heights, widths = (
+        context.pool.manifest.column(name) for name in ("uri", "height", "width")
+    )
+    return functools.lru_cache(maxsize=1)(
+        lambda index: read_pool_image(
+            uris[index].as_py(), (heights[index].as_py(), widths[index].as_py())
+        )
+    )
+
+
+def _proposer(
+    context: Context, cycle: int, read: Callable[[int], np.ndarray]
+) -> Callable[[int], np.ndarray | None]:
+    """Return a predictor: image_index -> class ids of the model of `cycle`, uint8 (H, W).
+
+    The model is loaded at the first call.
+    """
+    if cycle not in context.state.trained or is_untrained(context, cycle):
+        return lambda index: None
+
+    @functools.cache
+    def predictor() -> Callable[[int], np.ndarray]:
+        # Loads PyTorch, which asking without a model does not need.
+        from ray_al.driver.proposals import Predictor
+
+        weights = context.storage.read_ref(context.state.trained[cycle].model)
+        predict = Predictor(context.config, context.dataset.num_classes, weights)
+        return lambda index: predict(read(index))
+
+    return lambda index: predictor()(index)

@@ -1,0 +1,97 @@
+"""Write labels that arrived, and say what they cost."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ray_al.core.errors import RayALError
+from ray_al.core.families.annotators import Labels
+from ray_al.core.families.units import Received
+from ray_al.core.run_dir import CycleDir
+from ray_al.driver.context import Context
+from ray_al.driver.pool import table_bytes
+from ray_al.ledger import Query
+from ray_al.ledger.parse import Malformed, parse
+from ray_al.ledger.records import LabelsReceived, Refusal
+
+
+def receive_labels(
+    context: Context,
+    query: Query,
+    labels: Labels,
+    table: pa.Table,
+    *,
+    also_refused: tuple[Refusal, ...] = (),
+    seconds: float,
+) -> LabelsReceived:
+    """Write the labels of a query, and return the record of them and of what they cost.
+
+    Args:
+        table: QUERY_SCHEMA, the regions of the query.
+        also_refused: regions of which the annotator was not asked.
+        seconds: how long they took.
+    """
+    before = {refusal.name for refusal in context.state.refused}
+    rows = {
+        (row["image_id"], row["region"]): row
+        for row in table.select(["image_id", "region", "cost", "num_pixels"]).to_pylist()
+    }
+    given = labels.table.select(["image_id", "region", "clicks"]).to_pylist()
+    names = [(row["image_id"], row["region"]) for row in given]
+    queried = [rows[name] for name in names]
+    clicks, unit, ref = sum(row["clicks"] for row in given), context.config.budget.unit, None
+    images = np.unique(labels.table.column("image_index").to_numpy())
+    num_opened = int((~context.pool.labelled_images[images]).sum())
+    cost = unit.cost(
+        Received(reserved=sum(row["cost"] for row in queried), clicks=clicks, num_opened=num_opened)
+    )
+    check_cost(query, cost, unit.name)
+    if given:
+        name = CycleDir(query.cycle + 1).labels(len(context.state.label_parts))
+        ref = context.storage.put(name, table_bytes(labels.table), attempt=context.state.term)
+        context.pool.label(labels.table)
+    return LabelsReceived(
+        cycle=query.cycle,
+        part=ref,
+        num_regions=len(given),
+        cost=cost,
+        num_pixels=sum(row["num_pixels"] for row in queried),
+        num_images=len(images),
+        clicks=clicks,
+        refused=(*map(refusal_of, labels.refused), *also_refused),
+        corrected=tuple(name for name in names if name in before),
+        seconds=seconds,
+        term=context.state.term,
+    )
+
+
+def refusal_of(values: Mapping[str, Any]) -> Refusal:
+    """Return the record of an answer that an annotator refused.
+
+    Raises:
+        RayALError: the annotator does not say all of it.
+    """
+    try:
+        return parse(Refusal, values)
+    except Malformed as error:
+        raise RayALError(
+            f"label.annotator: it refused a region by {dict(values)}, which cannot be recorded "
+            f"({error}); a refusal has image_id, region, reason and final"
+        ) from None
+
+
+def check_cost(query: Query, cost: int, unit: str) -> None:
+    """Refuse to record labels that cost more than was reserved for them.
+
+    Raises:
+        RayALError: naming both amounts; nothing was recorded.
+    """
+    left = query.cost - query.received_cost
+    if cost > left:
+        raise RayALError(
+            f"the labels of cycle {query.cycle + 1} cost {cost} {unit}, {left} were left of what "
+            "was reserved for them; this is a fault of ray_al, nothing was recorded: please report "
+            "it with the run's config.yaml"
+        )
