@@ -149,11 +149,13 @@ def test_what_cannot_be_opened_is_named_with_the_remedy(bare, place, words):
 
 
 @pytest.mark.parametrize(
-    "place", ["az://b/x", "https://host/x", "zip://x", "blob://x", "simplecache::s3://b/x"]
+    "place", ["az://b/x", "https://host/x", "zip://x", "simplecache::s3://b/x"]
 )
 def test_run_directories_need_storage_that_refuses_to_overwrite(bare, place):
     with pytest.raises(StorageError, match="cannot refuse to overwrite.*s3"):
         Storage(place)
+    with pytest.raises(StorageError, match="unknown protocol 'blob'; give a path on a disk"):
+        Storage("blob://x")
     assert "s3" in EXCLUSIVE_PROTOCOLS
 
 
