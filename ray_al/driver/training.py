@@ -8,7 +8,7 @@ import numpy as np
 
 from ray_al.acquisition import find_acquisition
 from ray_al.core.errors import BrokenImagesError, RayALError
-from ray_al.core.run_dir import MODEL, OPTIMIZER, PREVIEW, SNAPSHOT, CycleDir
+from ray_al.core.run_dir import KEPT_FILES, MODEL, OPTIMIZER, SNAPSHOT, CycleDir
 from ray_al.core.seeding import seed_of
 from ray_al.core.shares import exact
 from ray_al.core.types import (
@@ -25,9 +25,6 @@ from ray_al.driver.pool import read_table
 from ray_al.ledger import State
 from ray_al.report.left_out import labels_left_out
 from ray_al.train.trainer import Trainer
-
-KEPT = (PREVIEW,)
-"""Files of old checkpoints that are kept because the report shows them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -258,7 +255,7 @@ def drop_old_checkpoints(context: Context, cycle: int) -> None:
     for old in (last - 1, last):
         for files in _files_of(context.state, old):
             for name, ref in files.items():
-                if name not in KEPT:
+                if name not in KEPT_FILES:
                     context.storage.remove(ref.path)
 
 
