@@ -7,12 +7,15 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 
-from ray_al.core.errors import ConfigError, RayALError
+from ray_al.core.config import parse_config
+from ray_al.core.errors import ClusterError, ConfigError, RayALError
 from ray_al.driver import cluster, host
 from ray_al.driver.cluster import HTTP2_GREETING, HTTP2_SETTINGS, check_address
+from ray_al.train.ray_trainer import RayTrainer
 
 
 @pytest.mark.parametrize(
@@ -65,6 +68,37 @@ def test_the_doctor_finds_a_cluster_that_is_gone(monkeypatch):
     assert not finding.ok
     assert "no cluster answers there" in finding.found
     assert "unset RAY_ADDRESS" in finding.remedy
+
+
+def test_a_wait_for_workers_says_for_what_and_how_long():
+    told = []
+    values = {
+        "train": {"workers": 4, "gpus_per_worker": 1},
+        "cluster": {"start_timeout_s": 600},
+    }
+    trainer = SimpleNamespace(config=parse_config(values, source="test"), _lived=False)
+    plan = SimpleNamespace(cycle=0)
+    RayTrainer._check_silence(trainer, plan, 5.0, told.append)
+    RayTrainer._check_silence(trainer, plan, 27.0, told.append)
+    assert told == [
+        "waiting for 4 training workers with 1 GPUs each to start, 20 s of at most 600 s"
+    ]
+    with pytest.raises(ClusterError, match="train.workers=4.*start_timeout_s=600.*ray status"):
+        RayTrainer._check_silence(trainer, plan, 601.0, told.append)
+
+
+def test_a_wait_for_the_driver_says_how_long_it_will_last(monkeypatch):
+    import ray
+
+    monkeypatch.setattr(ray, "wait", lambda references, timeout: ([], references))
+    config = parse_config({"cluster": {"start_timeout_s": 600}}, source="test")
+    head = SimpleNamespace(gone_s=lambda: 0.0)
+    started = time.monotonic() - 25
+    assert host._waiting(object(), started, config, head) == (
+        "waiting for the cluster to start the driver, 20 s of at most 600 s"
+    )
+    with pytest.raises(ClusterError, match="start_timeout_s=600"):
+        host._waiting(object(), started - 600, config, head)
 
 
 def test_addresses_that_ray_resolves_itself_and_a_head_that_answers_pass():

@@ -109,6 +109,13 @@ def test_before_work_it_is_wrong_use():
         raise storage_error(ConnectionResetError(104, "reset"), PLACE)
 
 
+def test_a_data_root_that_is_a_file_is_called_a_file(tmp_path):
+    (tmp_path / "images.zip").write_bytes(b"PK")
+    data = DataConfig(dataset="folder", root=str(tmp_path / "images.zip"), class_names=("a", "b"))
+    with pytest.raises(ConfigError, match="data.root: a file, not a folder: '.*images.zip'"):
+        open_dataset(data)
+
+
 @pytest.fixture
 def bare(monkeypatch):
     """An environment without any package for object stores."""
