@@ -18,15 +18,14 @@ mIoUs nothing.
 """
 
 import argparse
-import json
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from arguments import benchmark_parser, device_of, workplace, write_numbers
 from timing import pass_seconds, timed
 
 from ray_al.core.config import RunConfig, parse_config
@@ -35,7 +34,6 @@ from ray_al.core.types import FileRef
 from ray_al.datasets import open_dataset
 from ray_al.datasets.images import read_image, resize_image
 from ray_al.datasets.manifest import build_manifest
-from ray_al.datasets.synthetic import write_synthetic
 from ray_al.driver.create import create_run
 from ray_al.driver.loop import run_loop
 from ray_al.driver.pool import table_bytes
@@ -58,27 +56,18 @@ SYNTHETIC_IMAGES = 48
 def main() -> None:
     """Run the parts that were asked for."""
     options = parse_arguments()
-    with tempfile.TemporaryDirectory() as folder:
-        if options.dataset == "synthetic":
-            options.root = f"{folder}/data"
-            write_synthetic(options.root, num_images=SYNTHETIC_IMAGES, seed=0)
+    with workplace(options, num_images=SYNTHETIC_IMAGES) as folder:
         found: dict[str, Any] = {"device": device_of(options)}
         if "scoring" in options.parts:
             found["scoring"] = [bench_scoring(options, score, folder) for score in options.scores]
         if "cycles" in options.parts:
             found["cycles"] = bench_cycles(options, folder)
-    if options.json:
-        Path(options.json).write_text(json.dumps(found, indent=1) + "\n")
+    write_numbers(options, found)
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Read the command line; data and model are named as in a configuration."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data.dataset", dest="dataset", default="synthetic")
-    parser.add_argument("--data.root", dest="root", help="of another data set than synthetic")
-    parser.add_argument("--data.image_size", dest="size", type=int, nargs=2, default=(180, 240))
+    """Read the command line."""
+    parser = benchmark_parser(__doc__, size=(180, 240), steps=200, batch_size=16)
     parser.add_argument("--model.weights", dest="weights", default="none", help="of the backbone")
     parser.add_argument("--model.backbone.name", dest="backbone", default="mobilenet_v2")
     parser.add_argument("--regions", type=int, nargs=2, default=(5, 5), help="rows and columns")
@@ -91,14 +80,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--score", default="class_balanced", help="of the second part")
     parser.add_argument("--images", type=int, default=360, help="at most so many are scored")
     parser.add_argument("--cycles", type=int, default=4)
-    parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--learning-rate", type=float, default=0.015, help="of the head alone")
     parser.add_argument("--end-to-end-learning-rate", type=float, default=0.001)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--batch-size", type=int, default=16, help="of scoring")
     parser.add_argument("--precision", default="auto")
-    parser.add_argument("--gpu", action="store_true")
-    parser.add_argument("--json", help="a file for the numbers")
     return parser.parse_args()
 
 
@@ -300,11 +284,6 @@ def bench_cycles(options: argparse.Namespace, folder: str) -> dict[str, Any]:
     found["ratio"] = trained_s / frozen_s
     print(f"a cycle of the frozen network is {found['ratio']:.1f} times as fast")
     return found
-
-
-def device_of(options: argparse.Namespace) -> str:
-    """Return the name of torch's device."""
-    return "cuda" if options.gpu else "cpu"
 
 
 if __name__ == "__main__":

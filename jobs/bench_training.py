@@ -10,21 +10,19 @@ rates and ratios are medians over these. Without options the data are synthetic.
 """
 
 import argparse
-import json
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from arguments import benchmark_parser, device_of, workplace, write_numbers
 
 from ray_al.core.config import RunConfig, parse_config
 from ray_al.core.storage import Storage
 from ray_al.core.types import TrainPlan
 from ray_al.datasets import open_dataset
 from ray_al.datasets.manifest import build_manifest
-from ray_al.datasets.synthetic import write_synthetic
 from ray_al.driver.pool import table_bytes
 from ray_al.models import build_model
 from ray_al.train.comm import LocalComm
@@ -39,34 +37,20 @@ SYNTHETIC_IMAGES = 24
 def main() -> None:
     """Measure both sides, and write the numbers if asked for."""
     options = parse_arguments()
-    with tempfile.TemporaryDirectory() as folder:
-        if options.dataset == "synthetic":
-            options.root = f"{folder}/data"
-            write_synthetic(options.root, num_images=SYNTHETIC_IMAGES, seed=0)
+    with workplace(options, num_images=SYNTHETIC_IMAGES) as folder:
         found = [
             bench(options, model, precision, f"{folder}/{model}-{precision}")
             for model in options.models
             for precision in options.precisions
         ]
-    if options.json:
-        Path(options.json).write_text(json.dumps(found, indent=1) + "\n")
+    write_numbers(options, found)
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Read the command line; data and model are named as in a configuration."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data.dataset", dest="dataset", default="synthetic")
-    parser.add_argument("--data.root", dest="root", help="of another data set than synthetic")
-    parser.add_argument("--data.image_size", dest="size", type=int, nargs=2, default=(96, 128))
+    """Read the command line."""
+    parser = benchmark_parser(__doc__, size=(96, 128), steps=20, batch_size=8)
     parser.add_argument("--models", nargs="+", default=["lraspp_mobilenet_v3_large"])
     parser.add_argument("--precisions", nargs="+", default=["fp32"], choices=("fp32", "bf16"))
-    parser.add_argument("--batch-size", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=20, help="that are timed, a turn")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--gpu", action="store_true")
-    parser.add_argument("--json", help="a file for the numbers")
     return parser.parse_args()
 
 
@@ -96,7 +80,7 @@ def bench(options: argparse.Namespace, model: str, precision: str, run_dir: str)
     dataset, storage = open_dataset(config.data), Storage(run_dir)
     table, _ = build_manifest(dataset.splits["train"], config.regions.num_regions)
     storage.put("manifest.parquet", table_bytes(table), attempt=1)
-    device = torch.device("cuda" if options.gpu else "cpu")
+    device = torch.device(device_of(options))
     trainer = CycleTrainer(config, run_dir, LocalComm(), device)
     bare = bare_steps(config, dataset.num_classes, device)
 

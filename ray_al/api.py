@@ -214,17 +214,10 @@ def new_sweep(config: "SweepConfig", out: str | None = None) -> str:
     Raises:
         ConfigError: something cannot work; nothing was written.
     """
-    from ray_al.driver.checks import check_places
     from ray_al.driver.create import default_run_uri
     from ray_al.sweep.create import create_sweep
-    from ray_al.sweep.endpoint import check_endpoint
-    from ray_al.sweep.plan import plan_trials
 
-    trials = plan_trials(config)
-    check_endpoint(config, trials)
-    out = out or default_run_uri(config.name)
-    check_places(trials[0].config, out)
-    return create_sweep(config, out)
+    return create_sweep(config, out or default_run_uri(config.name))
 
 
 def run_sweep(

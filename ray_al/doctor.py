@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from functools import partial
 
 from ray_al.core.config import RunConfig
-from ray_al.core.errors import RayALError, StorageError
-from ray_al.core.storage import Storage
+from ray_al.core.errors import ConfigError, RayALError, StorageError
+from ray_al.core.storage import Storage, check_writable
 
 
 @dataclass(frozen=True)
@@ -130,9 +130,11 @@ def _machine() -> Finding:
 def _storage(place: str) -> Finding:
     """Try what every run needs of its storage before it begins."""
     try:
+        check_writable(place, key="storage")
         Storage(place).probe()
-    except StorageError as error:
-        found, _, remedy = str(error).removeprefix(f"{place}: ").rpartition("; ")
+    except (ConfigError, StorageError) as error:
+        told = str(error).removeprefix(f"storage {place!r}: ").removeprefix(f"{place}: ")
+        found, _, remedy = told.rpartition("; ")
         return Finding(False, found, remedy)
     return Finding(True, "writable, refuses to overwrite")
 

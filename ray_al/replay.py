@@ -13,8 +13,8 @@ from ray_al.acquisition import ACQUISITIONS, find_acquisition
 from ray_al.acquisition.acquisition import Acquisition
 from ray_al.core.config import RunConfig, apply_setting, parse_config, parse_override
 from ray_al.core.errors import ConfigError
+from ray_al.core.families.acquisition import ACQUISITION_SETTINGS
 from ray_al.core.storage import Storage
-from ray_al.core.strategy import ACQUISITION_SETTINGS
 from ray_al.core.types import FileRef
 from ray_al.datasets import open_dataset
 from ray_al.driver.check_strategy import check_scores

@@ -1,4 +1,4 @@
-"""Acquisition functions: one class per function, and one table that lists them."""
+"""Acquisition functions: one class per function, listed in `core/families/acquisition.py`."""
 
 import difflib
 from collections.abc import Mapping
@@ -12,9 +12,14 @@ from ray_al.acquisition.acquisition import (
 from ray_al.acquisition.classes import class_maps, final_scores
 from ray_al.acquisition.custom import check_pixel_output, class_of_function
 from ray_al.core.errors import ConfigError
+from ray_al.core.families.acquisition import (
+    ACQUISITION_ENTRIES,
+    ACQUISITION_SETTINGS,
+    FunctionEntry,
+)
 from ray_al.core.family import Family
 from ray_al.core.imports import import_function
-from ray_al.core.strategy import ACQUISITION_SETTINGS, StrategyConfig
+from ray_al.core.strategy import StrategyConfig
 
 
 class AcquisitionFamily(Family[Acquisition]):
@@ -45,35 +50,10 @@ class AcquisitionFamily(Family[Acquisition]):
         return class_of_function(kind, found)
 
 
-_HERE = "ray_al.acquisition"
 FUNCTIONS = AcquisitionFamily(
     "strategy.acquisition",
     Acquisition,
-    {
-        "random": f"{_HERE}.random:Random",
-        "least_confidence": f"{_HERE}.uncertainty:LeastConfidence",
-        "margin": f"{_HERE}.uncertainty:Margin",
-        "entropy": f"{_HERE}.entropy:Entropy",
-        "bvsb": f"{_HERE}.bvsb:BestVersusSecondBest",
-        "one_vs_rest": f"{_HERE}.one_vs_rest:OneVsRest",
-        "ripu": f"{_HERE}.ripu:RegionImpurity",
-        "equal": f"{_HERE}.equal:EquAL",
-        "disagreement": f"{_HERE}.mutual_information:Disagreement",
-        "soft_vote_entropy": f"{_HERE}.mutual_information:SoftVoteEntropy",
-        "bald": f"{_HERE}.mutual_information:Bald",
-        "dropquery": f"{_HERE}.dropquery:DropQuery",
-        "edald": f"{_HERE}.edald:EntropyAndDisagreement",
-        "qbc_kl": f"{_HERE}.mutual_information:QbcKullbackLeibler",
-        "vote_entropy": f"{_HERE}.votes:VoteEntropy",
-        "variation_ratio": f"{_HERE}.votes:VariationRatio",
-        "expected_entropy": f"{_HERE}.mutual_information:ExpectedEntropy",
-        "balent": f"{_HERE}.balent:BalancedEntropy",
-        "class_balanced": f"{_HERE}.class_weighted:ClassBalanced",
-        "class_balanced_pixels": f"{_HERE}.class_weighted:ClassBalancedPixels",
-        "pixbal": f"{_HERE}.class_weighted:PixBal",
-        "validation_gap": f"{_HERE}.class_weighted:ValidationGap",
-        "clasp": f"{_HERE}.class_weighted:ClaspEntropy",
-    },
+    {name: entry.place for name, entry in ACQUISITION_ENTRIES.items()},
     takes_word=True,
 )
 
@@ -106,6 +86,13 @@ def open_acquisition(strategy: StrategyConfig) -> Acquisition:
     )
 
 
+def entry_of(function: Acquisition) -> FunctionEntry:
+    """Return what the table of the built-in functions would say of `function`."""
+    settings = function.model_dump(mode="json", exclude={"kind"})
+    cls = type(function)
+    return FunctionEntry(f"{cls.__module__}:{cls.__qualname__}", function.inputs, settings)
+
+
 ACQUISITIONS: Mapping[str, Acquisition] = {kind: find_acquisition(kind) for kind in FUNCTIONS.kinds}
 """The built-in functions with their default settings, by name."""
 
@@ -124,6 +111,7 @@ __all__ = [
     "ViewsAcquisition",
     "check_pixel_output",
     "class_maps",
+    "entry_of",
     "final_scores",
     "find_acquisition",
     "list_acquisitions",

@@ -1,7 +1,6 @@
 """Provide the bases of acquisition functions: one class per function, its settings as fields."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -9,10 +8,9 @@ import numpy as np
 import torch
 
 from ray_al.acquisition.views import Views
+from ray_al.core.families.acquisition import Inputs
 from ray_al.core.section import Section
-from ray_al.core.strategy import ACQUISITION_SETTINGS
 
-Inputs = Literal["none", "logits", "transforms", "passes"]
 Attribution = Literal["none", "dominant", "hard", "soft"]
 
 
@@ -72,13 +70,6 @@ class Acquisition(Section):
         """Whether it looks at the predictions of a model."""
         return self.inputs != "none"
 
-    @classmethod
-    def reads(cls, key: str) -> bool:
-        """Return whether a setting of `strategy` can change the scores of this function."""
-        if key in _READ_BY_INPUTS:
-            return cls.inputs in _READ_BY_INPUTS[key]
-        return key not in ACQUISITION_SETTINGS or key in cls.model_fields
-
     def score_logits(self, logits_NCHW: torch.Tensor) -> torch.Tensor:
         """Score each pixel, (N, H, W), from the logits of one pass.
 
@@ -118,13 +109,3 @@ class ViewsAcquisition(Acquisition):
     def score_views(self, views: Views) -> torch.Tensor:
         """Score each pixel, (N, H, W), from the statistics that `wants` names."""
         raise NotImplementedError
-
-
-_READ_BY_INPUTS: Mapping[str, tuple[Inputs, ...]] = {
-    "temperature": ("logits", "transforms", "passes"),
-    "aggregation": ("logits", "transforms", "passes"),
-    "top_share": ("logits", "transforms", "passes"),
-    "transforms": ("transforms",),
-    "passes": ("passes",),
-}
-"""Settings of `strategy` that functions share, with the kinds of input for which they count."""

@@ -4,8 +4,9 @@ from typing import ClassVar
 
 import torch
 
-from ray_al.acquisition.acquisition import Inputs, ViewsAcquisition
+from ray_al.acquisition.acquisition import ViewsAcquisition
 from ray_al.acquisition.views import Views
+from ray_al.core.families.acquisition import Inputs
 
 
 class EquAL(ViewsAcquisition):

@@ -9,9 +9,10 @@ from typing import ClassVar
 
 import torch
 
-from ray_al.acquisition.acquisition import Inputs, ViewsAcquisition
+from ray_al.acquisition.acquisition import ViewsAcquisition
 from ray_al.acquisition.shannon import entropy_of_shares
 from ray_al.acquisition.views import Views
+from ray_al.core.families.acquisition import Inputs
 
 
 class Bald(ViewsAcquisition):

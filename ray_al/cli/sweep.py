@@ -61,13 +61,14 @@ def sweep(
 def _estimate(file: str, out: str | None, overrides: tuple[str, ...], as_json: bool) -> None:
     """Print the plan of a sweep and its costs."""
     from ray_al.driver.create import default_run_uri
-    from ray_al.sweep.endpoint import check_endpoint, endpoint_lines
+    from ray_al.sweep.create import check_sweep, open_new
+    from ray_al.sweep.endpoint import endpoint_lines
     from ray_al.sweep.estimate import estimate, estimate_text
-    from ray_al.sweep.plan import plan_trials
 
     settings = api.load_sweep(file, overrides)
-    trials = plan_trials(settings)
-    check_endpoint(settings, trials)
+    if out is not None:
+        open_new(out)
+    trials = check_sweep(settings)
     found = estimate(settings, trials, out or default_run_uri(settings.name))
     endpoint = settings.endpoint and settings.endpoint.model_dump(mode="json")
     text = "\n".join([estimate_text(found), *endpoint_lines(settings, trials)])

@@ -12,7 +12,7 @@ from ray_al.core.families.units import UNITS
 from ray_al.core.places import before_work
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
-from ray_al.driver.create import images_digest
+from ray_al.datasets.manifest import images_digest
 from ray_al.driver.pool import read_table
 from ray_al.ledger import Event, Journal, State, fold
 from ray_al.ledger.config import read_config

@@ -52,6 +52,7 @@ _NO_CREDENTIALS = frozenset({
 _STORE_CODES = frozenset({"NoSuchBucket", "ContainerNotFound"})
 RETRIED_STATUS = frozenset({408, 409, 429, 500, 502, 503, 504})
 """HTTP statuses of a store that may answer later."""
+_KNOWN_PLACES = "give a path on a disk, s3:// or gs://"
 _ARCHIVE_REMEDY = "copy or unpack the files, and give the place where they lie"
 
 
@@ -71,9 +72,10 @@ def open_place(place: str, *, protocols: frozenset[str] | None = None) -> tuple[
     """
     protocol = protocol_of(place)
     if protocols is not None and protocol not in protocols:
-        known = ", ".join(sorted(protocols))
+        if "::" not in protocol and protocol not in fsspec.available_protocols():
+            raise _unknown(place, protocol)
         raise StorageError(
-            f"{place}: {protocol!r} storage cannot refuse to overwrite a file; use one of {known}"
+            f"{place}: {protocol!r} storage cannot refuse to overwrite a file; {_KNOWN_PLACES}"
         )
     if "::" in protocol:
         raise StorageError(
@@ -87,14 +89,16 @@ def open_place(place: str, *, protocols: frozenset[str] | None = None) -> tuple[
         raise _package_missing(error, place, protocol) from None
     except (TypeError, ValueError) as error:
         if "not known" in str(error):
-            raise StorageError(
-                f"{place}: unknown protocol {protocol!r}; give a path on a disk, s3:// or gs://"
-            ) from None
+            raise _unknown(place, protocol) from None
         raise StorageError(
             f"{place}: {protocol}:// cannot be opened from a URI alone; {_ARCHIVE_REMEDY}"
         ) from None
     except Exception as error:  # a client that asks for credentials as soon as it is made
         raise storage_error(error, place) from error
+
+
+def _unknown(place: str, protocol: str) -> StorageError:
+    return StorageError(f"{place}: unknown protocol {protocol!r}; {_KNOWN_PLACES}")
 
 
 def _open(place: str, protocol: str) -> tuple[Any, str]:

@@ -14,6 +14,8 @@ OPTIMIZER = "optimizer.pt"
 """The state of the optimizer, among the files of a checkpoint."""
 PREVIEW = "preview.npz"
 """Predictions for the images that the report follows, among the files of a checkpoint."""
+KEPT_FILES = (PREVIEW,)
+"""Files of a checkpoint that stay when a later cycle is trained, since the report shows them."""
 SNAPSHOT = "snapshot-"
 """Begins the names of earlier states of a training, among the files of a checkpoint."""
 

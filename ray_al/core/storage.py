@@ -12,6 +12,8 @@ import time
 from pathlib import PurePosixPath
 from typing import Literal
 
+import fsspec
+
 from ray_al.core import disk
 from ray_al.core.errors import ConfigError, StorageError
 from ray_al.core.places import is_status, open_place, protocol_of, storage_errors
@@ -282,7 +284,8 @@ class Storage:
 def check_writable(place: str, *, key: str) -> None:
     """Refuse a path on this machine's disks at which no folder can be written.
 
-    Places elsewhere are checked when they are opened.
+    Places elsewhere are checked when they are opened, except for those that would be lost with this
+    process. A URI that lacks a slash would be a path on a disk, which nobody means.
 
     Args:
         place: the path or URI of the folder.
@@ -291,8 +294,19 @@ def check_writable(place: str, *, key: str) -> None:
     Raises:
         ConfigError: the folder cannot be made or written.
     """
-    if "://" in place:
+    protocol, _, rest = place.partition(":/")
+    if protocol == "memory":
+        raise ConfigError(
+            f"{key} {place!r}: what is kept in memory is lost when this process ends; "
+            "give a path on a disk, s3:// or gs://"
+        )
+    if rest.startswith("/"):
         return
+    if rest and protocol in fsspec.available_protocols():
+        raise ConfigError(
+            f"{key} {place!r}: a URI has two slashes; write {protocol}://{rest}, "
+            f"or ./{place} for a folder of that name"
+        )
     above = os.path.abspath(place)
     try:
         os.stat(above)

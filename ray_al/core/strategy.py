@@ -5,19 +5,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from ray_al.core.families.acquisition import ACQUISITION_SETTINGS
 from ray_al.core.families.batch import BATCH_RULES, BatchRule
 from ray_al.core.families.passes import PASSES, PassKind
 from ray_al.core.section import Count, Positive, Section, Weight
 from ray_al.core.variants import OFFERS, Offer
 
 WindowRadius = Annotated[int, Field(ge=1, le=10_000)]
-
-ACQUISITION_SETTINGS: Mapping[str, tuple[str, ...]] = {"radius": ("ripu",), "nu": ("pixbal",)}
-"""Settings that only some acquisition functions have, with the functions that read them.
-
-They are fields of those functions' classes too, which are not imported here: reading a
-configuration would then import torch.
-"""
 
 
 class LazyConfig(Section):

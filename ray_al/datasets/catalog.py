@@ -180,8 +180,9 @@ def _root(data: DataConfig) -> str:
         is_there = is_there or is_folder(root)
     if is_there:
         return root
+    what = "a file, not a folder:" if os.path.isfile(root) else "no such folder"
     raise ConfigError(
-        f"data.root: no such folder {root!r}; give the folder that holds the images of dataset "
+        f"data.root: {what} {root!r}; give the folder that holds the images of dataset "
         f"{data.dataset.kind!r} (for a run whose data have moved: ray-al resume RUN_DIR --set "
         "data.root=FOLDER)"
     )

@@ -1,5 +1,6 @@
 """The manifest of the pool, which gives each image a number that never changes."""
 
+import hashlib
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -104,3 +105,15 @@ def _with(manifest: pa.Table, name: str, column: pa.ChunkedArray) -> pa.Table:
     return manifest.set_column(
         manifest.schema.get_field_index(name), manifest.schema.field(name), column.cast(pa.string())
     )
+
+
+def images_digest(manifest: pa.Table) -> str:
+    """Digest the names and sizes of a pool's images, independent of how regions divide them.
+
+    The digest of the manifest's file would not do: it changes with the writer of the file.
+    """
+    digest = hashlib.sha256()
+    for batch in manifest.select(["image_id", "height", "width"]).to_batches():
+        for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            digest.update(repr(row).encode())
+    return digest.hexdigest()

@@ -18,12 +18,15 @@ from ray_al.driver.resources import check_fits, living_nodes
 
 NAMESPACE = "ray_al"
 ANSWER_S = 5.0
-"""Time limit for a head to accept a connection."""
+"""Time limit for a head to accept a connection, and again to answer."""
+HTTP2_SETTINGS = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+"""The frame with which HTTP/2 exchanges settings, without any; the fourth byte is its type."""
+HTTP2_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + HTTP2_SETTINGS
 START_S = 120.0
 """Time limit for Ray to start on this machine, even on a busy one."""
 KEPT = 8
 """Processes that a private cluster keeps, in addition to one per CPU."""
-ATTACH_S = 30.0
+ATTACH_S = 20.0
 """Time limit to attach to a cluster."""
 
 
@@ -48,8 +51,9 @@ def connect(
         should_stop: asked while Ray starts.
 
     Raises:
-        ConfigError: the cluster's address cannot be used, or the run does not fit into the cluster.
-        ClusterError: the cluster does not answer.
+        ConfigError: RAY_ADDRESS is not the address of a head that answers, or the run does not fit
+            into the cluster.
+        ClusterError: Ray cannot be started here, or the cluster cannot be used.
         Interrupted: `should_stop` returned True.
     """
     with connection(num_cpus=num_cpus, should_stop=should_stop) as link:
@@ -85,8 +89,7 @@ class Connection:
             A function that waits for the connection and checks that the run fits into the cluster.
 
         Raises:
-            ConfigError: RAY_ADDRESS is not the address of a head.
-            ClusterError: nothing answers at RAY_ADDRESS.
+            ConfigError: RAY_ADDRESS is not the address of a head that answers.
         """
         if not needs_ray(config):
             return lambda: None
@@ -135,11 +138,10 @@ class Connection:
 
 
 def check_address(address: str) -> None:
-    """Refuse a RAY_ADDRESS at which no head accepts a connection; Ray itself tries for minutes.
+    """Refuse a RAY_ADDRESS at which no head answers; Ray itself tries for minutes.
 
     Raises:
-        ConfigError: it is not the address of a head.
-        ClusterError: nothing answers there.
+        ConfigError: it is not the address of a head, or nothing answers there.
     """
     if address in ("", "local", "auto"):
         return
@@ -151,20 +153,31 @@ def check_address(address: str) -> None:
             "From outside a cluster, use `ray job submit`"
         )
     if (reason := _refusal(address)) is not None:
-        raise ClusterError(
+        raise ConfigError(
             f"RAY_ADDRESS={address}: no cluster answers there ({reason}); start it, give another "
             "address, or unset RAY_ADDRESS to use this machine"
         )
 
 
 def _refusal(address: str) -> str | None:
-    """Return why nothing accepts a connection at HOST:PORT; None if something does."""
+    """Return why no head answers at HOST:PORT; None if one does.
+
+    A head speaks gRPC, so it answers the greeting of HTTP/2 with its settings. One that was stopped
+    or hangs accepts a connection and stays silent.
+    """
     host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S) as link:
+            if os.environ.get("RAY_USE_TLS") == "1":
+                return None  # the greeting would have to be encrypted
+            link.sendall(HTTP2_GREETING)
+            answer = link.recv(len(HTTP2_SETTINGS), socket.MSG_WAITALL)
+    except TimeoutError:
+        return f"no answer within {ANSWER_S:g} s"
     except (OSError, OverflowError) as error:
         return str(error)
-    return None
+    is_settings = answer[3:4] == HTTP2_SETTINGS[3:4]
+    return None if is_settings else "what answers is no head of a Ray cluster"
 
 
 def init_ray(num_cpus: int) -> None:

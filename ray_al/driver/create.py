@@ -1,12 +1,9 @@
 """Create a run directory: all checks first, then the files, and the first event last."""
 
 import datetime
-import hashlib
 import os
 import secrets
 from collections.abc import Callable, Mapping
-
-import pyarrow as pa
 
 from ray_al.core.config import RunConfig
 from ray_al.core.making import check_new, making
@@ -17,7 +14,7 @@ from ray_al.core.run_dir import RunDir
 from ray_al.core.storage import Storage, join_uri
 from ray_al.core.types import FileRef
 from ray_al.datasets import Dataset
-from ray_al.datasets.manifest import relative_places
+from ray_al.datasets.manifest import images_digest, relative_places
 from ray_al.driver.budget import total_amount
 from ray_al.driver.checks import JOB_VARIABLE, CheckedPool, check_config, check_pool
 from ray_al.driver.pool import table_bytes
@@ -140,18 +137,6 @@ def begin_run(
         journal = Journal(storage)
         journal.append(created)
     return journal
-
-
-def images_digest(manifest: pa.Table) -> str:
-    """Digest the names and sizes of a pool's images, independent of how regions divide them.
-
-    The digest of the manifest's file would not do: it changes with the writer of the file.
-    """
-    digest = hashlib.sha256()
-    for batch in manifest.select(["image_id", "height", "width"]).to_batches():
-        for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-            digest.update(repr(row).encode())
-    return digest.hexdigest()
 
 
 def _resolve(config: RunConfig, num_classes: int, num_images: int) -> RunConfig:

@@ -200,4 +200,7 @@ def _waiting(there: Any, started: float, config: RunConfig, head: HeadWatch) -> 
             "the cluster did not start the run's driver within "
             f"cluster.start_timeout_s={limit:g} s; look at `ray status`, then resume"
         )
-    return f"waiting for the cluster to start the driver, {waited // SAY_S * SAY_S:.0f} s"
+    return (
+        f"waiting for the cluster to start the driver, {waited // SAY_S * SAY_S:.0f} s "
+        f"of at most {limit:g} s"
+    )

@@ -151,9 +151,12 @@ class _Recorder(Generic[Part]):
             raise Interrupted("interrupted while the pool was worked on")
         if silent_s > SAY_S:
             waited = silent_s // SAY_S * SAY_S
+            config = self.context.config
+            gpus = config.scoring.gpus_per_worker
+            scorer = f"a scorer with {gpus:g} GPUs" if gpus else "a scorer"
             self._note(
-                f"{self.stage} {self._num_done} of {self._num_tasks}, "
-                f"waiting for the next shard, {waited:.0f} s"
+                f"{self.stage} {self._num_done} of {self._num_tasks}, waiting for the next shard, "
+                f"{waited:.0f} s; {scorer} must start within {config.cluster.start_timeout_s:g} s"
             )
 
     def _note(self, *waiting: str) -> None:

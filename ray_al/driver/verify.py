@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import asdict
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from ray_al.acquisition import find_acquisition
 from ray_al.core.arrays import is_among
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import ConfigError, StorageError, VerifyError
-from ray_al.core.run_dir import RunDir
+from ray_al.core.run_dir import KEPT_FILES, RunDir
 from ray_al.core.storage import Storage
 from ray_al.driver.measured import summary
 from ray_al.driver.pool import Pool, read_table
@@ -77,7 +78,8 @@ def _check_event_files(storage: Storage, event: Event, events: list[Event]) -> i
             storage.read(RunDir.CONFIG)
             num_files += 1
             continue
-        if is_superseded(event, events) and not storage.exists(ref.path):
+        stays = PurePosixPath(ref.path).name in KEPT_FILES
+        if not stays and is_superseded(event, events) and not storage.exists(ref.path):
             continue
         storage.read_ref(ref)
         num_files += 1

@@ -106,7 +106,8 @@ def file_refs(value: object) -> Iterator[FileRef]:
 def is_superseded(event: Event, events: Iterable[Event]) -> bool:
     """Return whether the event names a checkpoint that a run may have removed.
 
-    Runs remove old checkpoints on purpose once a later cycle is trained.
+    Runs remove old checkpoints on purpose once a later cycle is trained, except for the files that
+    `KEPT_FILES` (core/run_dir.py) names.
     """
     return isinstance(event.record, CycleTrained | MemberTrained) and any(
         isinstance(other.record, CycleTrained) and other.sequence > event.sequence

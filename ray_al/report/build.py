@@ -35,7 +35,7 @@ def _report_data(storage: Storage, state: State, val_class_pixels: list[int]) ->
         name=created.name,
         state=state.finished or "not finished",
         class_names=created.class_names,
-        colors=tuple((red, green, blue) for red, green, blue in created.colors),
+        colors=created.colors,
         rows=curve_rows(state),
         budget=Budget(unit=created.unit, amount=state.amount, spent=state.spent),
         labelled_class_pixels=last.class_pixels if last else (0,) * len(val_class_pixels),

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from ray_al.core.errors import ConfigError
 from ray_al.core.making import Kind, check_new, making
 from ray_al.core.places import before_work
-from ray_al.core.storage import Storage
+from ray_al.core.storage import Storage, check_writable
 from ray_al.core.tracking import TrackingConfig
 from ray_al.core.validation import validate
+from ray_al.driver.checks import check_places
 from ray_al.driver.track import check_tracking
 from ray_al.sweep.config import SweepConfig
 from ray_al.sweep.directory import FILE, trial_file
@@ -28,9 +29,39 @@ def create_sweep(sweep: SweepConfig, out: str) -> str:
     Raises:
         ConfigError: a combination cannot work, or `out` exists; nothing was written.
     """
+    storage = open_new(out)
+    storage.probe()
+    trials = check_sweep(sweep)
+    check_places(trials[0].config, out)
+    with making(storage, out, SWEEP):
+        for trial in trials:
+            storage.create(trial_file(trial.name), trial.to_bytes())
+        storage.create(FILE, sweep.to_yaml().encode())
+    return storage.root
+
+
+@before_work()
+def open_new(out: str) -> Storage:
+    """Return the storage of a place where a sweep directory can be written; write nothing there.
+
+    Raises:
+        ConfigError: it cannot be written, or holds something already.
+    """
+    check_writable(out, key="--out (or RAY_AL_RUNS)")
     storage = Storage(out)
     check_new(storage, out, SWEEP)
-    storage.probe()
+    return storage
+
+
+def check_sweep(sweep: SweepConfig) -> list[Trial]:
+    """Make all checks that need no place to write; return the trials that are known beforehand.
+
+    A dry run makes the same checks as a sweep that is created.
+
+    Raises:
+        ConfigError: a combination, the scheduler, the search, the trackers or the endpoint cannot
+            work.
+    """
     rungs_of(sweep)
     trials = plan_trials(sweep)
     tracking = tracking_of(sweep)
@@ -38,11 +69,7 @@ def create_sweep(sweep: SweepConfig, out: str) -> str:
     _check_first_rung(sweep, trials)
     check_endpoint(sweep, trials)
     check_search(sweep)
-    with making(storage, out, SWEEP):
-        for trial in trials:
-            storage.create(trial_file(trial.name), trial.to_bytes())
-        storage.create(FILE, sweep.to_yaml().encode())
-    return storage.root
+    return trials
 
 
 def tracking_of(sweep: SweepConfig) -> TrackingConfig:

@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-from ray_al.acquisition import find_acquisition, open_acquisition
 from ray_al.core.config import RunConfig
+from ray_al.core.families.acquisition import ACQUISITION_ENTRIES, FunctionEntry
 from ray_al.core.families.batch import BATCH_RULES
 
 
@@ -29,11 +29,25 @@ def effective_values(config: RunConfig, *, exclude: set[str]) -> dict[str, Any]:
     else:
         del values["features"]
     strategy = values["strategy"]
-    function = find_acquisition(strategy["acquisition"])
-    if function.inputs == "none" and config.strategy.batch.ranks_scores:
+    function = find_entry(strategy["acquisition"])
+    if not function.needs_model and config.strategy.batch.ranks_scores:
         strategy["batch"] = {"kind": BATCH_RULES.default}
-    own = open_acquisition(config.strategy).model_dump(mode="json", exclude={"kind"})
-    values["strategy"] = {
-        key: own.get(key, value) for key, value in strategy.items() if function.reads(key)
-    }
+    for key, default in function.settings.items():
+        if key in strategy and strategy[key] is None:
+            strategy[key] = default
+    values["strategy"] = {key: value for key, value in strategy.items() if function.reads(key)}
     return values
+
+
+def find_entry(acquisition: str) -> FunctionEntry:
+    """Return what an acquisition function reads, without loading torch for a built-in one.
+
+    Raises:
+        ConfigError: there is no such function.
+    """
+    if acquisition in ACQUISITION_ENTRIES:
+        return ACQUISITION_ENTRIES[acquisition]
+    # A user's own function is a class or function of torch, and so is the base of its class.
+    from ray_al.acquisition import entry_of, find_acquisition
+
+    return entry_of(find_acquisition(acquisition))

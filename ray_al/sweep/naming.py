@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ray_al.acquisition import ACQUISITIONS
+from ray_al.core.families.acquisition import ACQUISITION_ENTRIES
 from ray_al.core.families.batch import BATCH_RULES
 
 Setting = Mapping[str, Any]
@@ -64,7 +64,7 @@ def is_random_draw(setting: Setting) -> bool:
     Names that this installation does not know, such as a user's own `package.module:Class`, are not
     imported: results can be compared where the code that made them is missing.
     """
-    function = ACQUISITIONS.get(str(setting.get("strategy.acquisition")))
+    function = ACQUISITION_ENTRIES.get(str(setting.get("strategy.acquisition")))
     kind = setting.get("strategy.batch.kind", BATCH_RULES.default)
     if function is None or function.needs_model or kind not in BATCH_RULES.kinds:
         return False

@@ -5,15 +5,14 @@ import itertools
 import math
 from typing import Any
 
-from ray_al.acquisition import find_acquisition
 from ray_al.core.config import RunConfig, apply_setting, parse_config
 from ray_al.core.errors import ConfigError
+from ray_al.core.families.acquisition import ACQUISITION_SETTINGS
 from ray_al.core.seeding import generator
-from ray_al.core.strategy import ACQUISITION_SETTINGS
 from ray_al.core.validation import family_at
 from ray_al.driver.checks import check_config
 from ray_al.sweep.config import Space, SweepConfig
-from ray_al.sweep.effective import canonical
+from ray_al.sweep.effective import canonical, find_entry
 from ray_al.sweep.naming import Setting
 
 MAX_GRID = 10_000
@@ -56,7 +55,7 @@ def _without_idle_lazy(config: RunConfig, setting: Setting) -> RunConfig:
     Such a function has nothing to save, and the base means its lazy scoring for the others. A
     setting that asks for lazy scoring itself keeps it, to be refused.
     """
-    needs_model = find_acquisition(config.strategy.acquisition).needs_model
+    needs_model = find_entry(config.strategy.acquisition).needs_model
     if not config.strategy.lazy or needs_model or _sets(setting, "strategy.lazy"):
         return config
     strategy = config.strategy.model_copy(update={"lazy": None})

@@ -227,7 +227,12 @@ class RayTrainer:
         if silent_s < SAY_SECONDS:
             return
         rounded_s = silent_s // SAY_SECONDS * SAY_SECONDS
-        report(f"waiting for {workers} training workers to start, {rounded_s:.0f} s")
+        gpus = self.config.train.gpus_per_worker
+        each = f" with {gpus:g} GPUs each" if gpus else ""
+        report(
+            f"waiting for {workers} training workers{each} to start, {rounded_s:.0f} s "
+            f"of at most {limit:g} s"
+        )
         if silent_s > ELASTIC_SECONDS and self._lived and isinstance(workers, tuple):
             raise _GroupLost(f"no workers were restarted for {ELASTIC_SECONDS:.0f} s")
         if silent_s > limit:

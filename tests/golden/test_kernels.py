@@ -1,6 +1,7 @@
 """Compare every acquisition function and pooling with slow code in float64, pixel by pixel."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from ray_al.acquisition import (
     ViewsAcquisition,
     check_pixel_output,
     class_maps,
+    entry_of,
     final_scores,
     find_acquisition,
     list_acquisitions,
@@ -26,7 +28,8 @@ from ray_al.acquisition.ripu import ripu
 from ray_al.acquisition.views import KINDS, Views
 from ray_al.core.config import apply_setting
 from ray_al.core.errors import ConfigError, RayALError
-from ray_al.core.strategy import ACQUISITION_SETTINGS, StrategyConfig
+from ray_al.core.families.acquisition import ACQUISITION_ENTRIES, ACQUISITION_SETTINGS
+from ray_al.core.strategy import StrategyConfig
 from ray_al.core.validation import validate
 from ray_al.scoring.pooling import BoxPooler
 
@@ -377,14 +380,16 @@ def test_functions_that_configurations_name_are_all_there():
 
 
 @pytest.mark.parametrize("name", ACQUISITIONS)
-def test_a_function_reads_its_own_settings_and_those_of_its_input(name):
-    row = ACQUISITIONS[name]
+def test_the_table_says_what_the_class_of_a_function_says(name):
+    row, entry = ACQUISITIONS[name], ACQUISITION_ENTRIES[name]
+    assert entry == replace(entry_of(row), place=entry.place)
+    assert FUNCTIONS.find(name) is type(row)
     own = {key for key, readers in ACQUISITION_SETTINGS.items() if name in readers}
     assert type(row).model_fields.keys() - {"kind"} == own
-    assert {key for key in ACQUISITION_SETTINGS if row.reads(key)} == own
-    assert row.reads("per_image") and row.reads("batch")
-    assert row.reads("temperature") == row.needs_model
-    assert [row.reads(key) for key in ("transforms", "passes")] == [
+    assert {key for key in ACQUISITION_SETTINGS if entry.reads(key)} == own
+    assert entry.reads("per_image") and entry.reads("batch")
+    assert entry.reads("temperature") == row.needs_model == entry.needs_model
+    assert [entry.reads(key) for key in ("transforms", "passes")] == [
         row.inputs == key for key in ("transforms", "passes")
     ]
 

@@ -12,8 +12,9 @@ from ray_al.cli import main
 from ray_al.compare.runs import read_run
 from ray_al.core.config import parse_config
 from ray_al.core.errors import ConfigError
+from ray_al.core.families.acquisition import ACQUISITION_SETTINGS
 from ray_al.core.storage import Storage
-from ray_al.core.strategy import ACQUISITION_SETTINGS, StrategyConfig
+from ray_al.core.strategy import StrategyConfig
 from ray_al.driver.create import create_run
 from ray_al.driver.loop import read_config, run_loop
 from ray_al.ledger import Journal, State

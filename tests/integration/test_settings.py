@@ -72,16 +72,23 @@ def refused(result, *words, code=2):
         assert word in message
 
 
+def content(folder):
+    """Return the bytes of every file below a folder, by its path."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_a_class_added_by_hand_is_refused_by_every_command(waiting):
     run, file = str(waiting / "run"), waiting / "run" / "config.yaml"
     text = file.read_text()
     file.write_text(text.replace("  - sign\n", "  - sign\n  - bar\n"))
+    before = content(waiting / "run")
     for command in ("resume", "report", "final", "upper-bound", "replay"):
         refused(
             invoke(command, run), "config.yaml", "data.class_names", "'bar'", "the ledger recorded"
         )
     refused(invoke("verify", run), "config.yaml", "'bar'", code=1)
     refused(invoke("compare", run, "--out", str(waiting / "compared")), "'bar'")
+    assert content(waiting / "run") == before
     num_events = len(Journal(Storage(run)).events)
     file.write_text(text)
     assert invoke("verify", run).exit_code == 0

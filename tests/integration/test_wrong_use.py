@@ -84,6 +84,25 @@ def test_a_folder_that_may_not_be_written(here, monkeypatch):
     refused(invoke("run", "c.yaml", "--out", "empty/run"), "--out", "empty", "permissions")
 
 
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("memory://run", "lost when this process ends"),
+        ("s3:/bucket/run", "write s3://bucket/run"),
+        ("blob://b/run", "unknown protocol 'blob'"),
+        ("zip://::x.zip", "'zip' storage cannot refuse to overwrite a file"),
+    ],
+)
+def test_a_place_that_cannot_keep_a_run(here, place, words):
+    before = sorted(path.name for path in here.iterdir())
+    refused(invoke("run", "c.yaml", "--out", place), words)
+    refused(invoke("sweep", "c.yaml", "--out", place))
+    found = invoke("doctor", "--storage", place)
+    assert found.exit_code == 1
+    assert words.partition(";")[0] in found.output
+    assert sorted(path.name for path in here.iterdir()) == before
+
+
 def test_home_and_the_variable(here, monkeypatch):
     monkeypatch.setenv("HOME", str(here / "home"))
     monkeypatch.setenv("RAY_AL_RUNS", "~/runs")

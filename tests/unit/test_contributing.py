@@ -53,3 +53,20 @@ def test_every_family_has_a_row():
     assert {*(keys - trackers), "tracking", "strategy.acquisition"} == {
         row[0] for row in FAMILY_ROWS
     }
+
+
+def test_decisions_have_a_heading_each_with_context_decision_and_consequence():
+    text = (ROOT / "ray_al" / "DESIGN.md").read_text()
+    decisions = text.split("\n### ")[1:]
+    assert len(decisions) > 50
+    for decision in decisions:
+        marks = re.findall(r"^\*\*(\w+)\.\*\*", decision, re.MULTILINE)
+        assert marks == ["Context", "Decision", "Consequence"], decision.splitlines()[0]
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_lines_of_templates_are_short():
+    templates = sorted((ROOT / "ray_al").glob("*/*.j2"))
+    lines = [line for path in templates for line in path.read_text().splitlines()]
+    assert len(templates) == 2
+    assert [line for line in lines if len(line) > 100] == []

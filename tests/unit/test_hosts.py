@@ -6,12 +6,16 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 
+from ray_al.core.config import parse_config
 from ray_al.core.errors import ClusterError, ConfigError, RayALError
-from ray_al.driver import host
-from ray_al.driver.cluster import check_address
+from ray_al.driver import cluster, host
+from ray_al.driver.cluster import HTTP2_GREETING, HTTP2_SETTINGS, check_address
+from ray_al.train.ray_trainer import RayTrainer
 
 
 @pytest.mark.parametrize(
@@ -28,10 +32,32 @@ def test_an_address_that_is_no_heads_is_refused_in_one_line(address):
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "127.0.0.1:99999", "no-such-host.invalid:6379"])
 def test_a_cluster_that_is_gone_is_named_at_once(address):
     start = time.monotonic()
-    with pytest.raises(ClusterError, match="no cluster answers there") as caught:
+    with pytest.raises(ConfigError, match="no cluster answers there") as caught:
         check_address(address)
     assert time.monotonic() - start < 10
-    assert caught.value.exit_code == 1
+    assert caught.value.exit_code == 2
+
+
+def serve_once(server, answer):
+    """Accept one connection, read the greeting, send `answer` and keep the connection open."""
+    link, _ = server.accept()
+    link.recv(len(HTTP2_GREETING))
+    link.sendall(answer)
+    return link
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [(b"", "no answer within 0.2 s"), (b"HTTP/1.1 400 Bad Request", "no head of a Ray cluster")],
+    ids=["stopped", "another server"],
+)
+def test_what_accepts_a_connection_and_is_no_head_is_refused(monkeypatch, answer, words):
+    monkeypatch.setattr(cluster, "ANSWER_S", 0.2)
+    with ThreadPoolExecutor(1) as pool, socket.create_server(("127.0.0.1", 0)) as server:
+        link = pool.submit(serve_once, server, answer)
+        with pytest.raises(ConfigError, match=f"no cluster answers there.*{words}"):
+            check_address(f"127.0.0.1:{server.getsockname()[1]}")
+        link.result().close()
 
 
 def test_the_doctor_finds_a_cluster_that_is_gone(monkeypatch):
@@ -44,11 +70,44 @@ def test_the_doctor_finds_a_cluster_that_is_gone(monkeypatch):
     assert "unset RAY_ADDRESS" in finding.remedy
 
 
-def test_addresses_that_ray_resolves_itself_and_an_open_port_pass():
+def test_a_wait_for_workers_says_for_what_and_how_long():
+    told = []
+    values = {
+        "train": {"workers": 4, "gpus_per_worker": 1},
+        "cluster": {"start_timeout_s": 600},
+    }
+    trainer = SimpleNamespace(config=parse_config(values, source="test"), _lived=False)
+    plan = SimpleNamespace(cycle=0)
+    RayTrainer._check_silence(trainer, plan, 5.0, told.append)
+    RayTrainer._check_silence(trainer, plan, 27.0, told.append)
+    assert told == [
+        "waiting for 4 training workers with 1 GPUs each to start, 20 s of at most 600 s"
+    ]
+    with pytest.raises(ClusterError, match="train.workers=4.*start_timeout_s=600.*ray status"):
+        RayTrainer._check_silence(trainer, plan, 601.0, told.append)
+
+
+def test_a_wait_for_the_driver_says_how_long_it_will_last(monkeypatch):
+    import ray
+
+    monkeypatch.setattr(ray, "wait", lambda references, timeout: ([], references))
+    config = parse_config({"cluster": {"start_timeout_s": 600}}, source="test")
+    head = SimpleNamespace(gone_s=lambda: 0.0)
+    started = time.monotonic() - 25
+    assert host._waiting(object(), started, config, head) == (
+        "waiting for the cluster to start the driver, 20 s of at most 600 s"
+    )
+    with pytest.raises(ClusterError, match="start_timeout_s=600"):
+        host._waiting(object(), started - 600, config, head)
+
+
+def test_addresses_that_ray_resolves_itself_and_a_head_that_answers_pass():
     for address in ("", "auto", "local"):
         check_address(address)
-    with socket.create_server(("127.0.0.1", 0)) as server:
+    with ThreadPoolExecutor(1) as pool, socket.create_server(("127.0.0.1", 0)) as server:
+        link = pool.submit(serve_once, server, HTTP2_SETTINGS)
         check_address(f"127.0.0.1:{server.getsockname()[1]}")
+        link.result().close()
 
 
 @pytest.mark.parametrize(
@@ -156,6 +215,8 @@ def test_the_note_of_a_cluster_that_is_gone_is_passed_over(monkeypatch):
     noted = ["127.0.0.1:1"]
     monkeypatch.setattr(services, "find_bootstrap_address", lambda temporary: noted[0])
     assert find_started() is None
-    with socket.create_server(("127.0.0.1", 0)) as server:
+    with ThreadPoolExecutor(1) as pool, socket.create_server(("127.0.0.1", 0)) as server:
+        link = pool.submit(serve_once, server, HTTP2_SETTINGS)
         noted[0] = f"127.0.0.1:{server.getsockname()[1]}"
         assert find_started() == noted[0]
+        link.result().close()

@@ -109,6 +109,13 @@ def test_before_work_it_is_wrong_use():
         raise storage_error(ConnectionResetError(104, "reset"), PLACE)
 
 
+def test_a_data_root_that_is_a_file_is_called_a_file(tmp_path):
+    (tmp_path / "images.zip").write_bytes(b"PK")
+    data = DataConfig(dataset="folder", root=str(tmp_path / "images.zip"), class_names=("a", "b"))
+    with pytest.raises(ConfigError, match="data.root: a file, not a folder: '.*images.zip'"):
+        open_dataset(data)
+
+
 @pytest.fixture
 def bare(monkeypatch):
     """An environment without any package for object stores."""
@@ -149,11 +156,13 @@ def test_what_cannot_be_opened_is_named_with_the_remedy(bare, place, words):
 
 
 @pytest.mark.parametrize(
-    "place", ["az://b/x", "https://host/x", "zip://x", "blob://x", "simplecache::s3://b/x"]
+    "place", ["az://b/x", "https://host/x", "zip://x", "simplecache::s3://b/x"]
 )
 def test_run_directories_need_storage_that_refuses_to_overwrite(bare, place):
     with pytest.raises(StorageError, match="cannot refuse to overwrite.*s3"):
         Storage(place)
+    with pytest.raises(StorageError, match="unknown protocol 'blob'; give a path on a disk"):
+        Storage("blob://x")
     assert "s3" in EXCLUSIVE_PROTOCOLS
 
 

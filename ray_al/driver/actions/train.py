@@ -6,7 +6,7 @@ from typing import Self
 
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import RayALError
-from ray_al.core.run_dir import MODEL, OPTIMIZER, PREVIEW, CycleDir
+from ray_al.core.run_dir import KEPT_FILES, MODEL, OPTIMIZER, CycleDir
 from ray_al.core.seeding import seed_of
 from ray_al.core.shares import exact
 from ray_al.core.types import START_CYCLE, FileRef, ImageFile, Recipe, TrainPlan
@@ -23,9 +23,6 @@ from ray_al.driver.training import (
 )
 from ray_al.ledger import State
 from ray_al.ledger.records import CycleTrained, Labelled, MemberTrained, SplitMetrics
-
-KEPT = (PREVIEW,)
-"""Files of old checkpoints that are kept because the report shows them."""
 
 
 @dataclass(frozen=True)
@@ -206,7 +203,7 @@ def drop_old_checkpoints(context: Context, cycle: int) -> None:
     for old in (last - 1, last):
         for files in _files_of(context.state, old):
             for name, ref in files.items():
-                if name not in KEPT:
+                if name not in KEPT_FILES:
                     context.storage.remove(ref.path)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar
 
 from ray_al.core.families.units import UNITS
 from ray_al.core.types import FileRef
+from ray_al.ledger.parse import Malformed
 from ray_al.ledger.records.parts import BrokenImage, Record
 
 
@@ -39,7 +40,16 @@ class RunCreated(Record):
     unit: Annotated[str, UNITS]
     amount: int
     class_names: tuple[str, ...] = ()
-    colors: tuple[tuple[int, ...], ...] = ()
+    colors: tuple[tuple[int, int, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.colors) != len(self.class_names):
+            raise Malformed(
+                f"colors has {len(self.colors)} values, class_names {len(self.class_names)}"
+            )
+        for color in self.colors:
+            if not all(0 <= value <= 255 for value in color):
+                raise Malformed(f"colors holds {list(color)}, not values from 0 to 255")
 
     @property
     def sizes(self) -> dict[str, int]:
