@@ -28,6 +28,15 @@ A run is read while it is made as well as afterwards. Each property reads the di
     >>> opened.state.spent, opened.state.finished is not None
     (4, True)
 
+Its model predicts other images, at their own size:
+
+    >>> import numpy
+    >>> [ids.shape for ids in opened.predict([numpy.zeros((40, 60, 3), dtype=numpy.uint8)])]
+    [(40, 60)]
+    >>> facts = predict_images(first.uri, [f"{folder.name}/data/val"], f"{folder.name}/predictions")
+    >>> facts["predicted"], facts["refused"]
+    (4, [])
+
 Functions import at their call, not above, what loads torch or Ray, which takes seconds: reading a
 run needs neither.
 """
@@ -56,6 +65,7 @@ __all__ = [
     "new_run",
     "new_sweep",
     "open_run",
+    "predict_images",
     "resume",
     "resume_sweep",
     "run",
@@ -191,6 +201,62 @@ def resume(
         on_poll=lambda waiting: on_progress(waiting or progress_line(storage)),
     )
     return replace(opened, outcome=outcome)
+
+
+def predict_images(
+    run_dir: str,
+    images: Sequence[str],
+    out: str,
+    *,
+    cycle: int | None = None,
+    forms: Sequence[str] = ("ids",),
+    workers: int = 0,
+    gpus: float = 0.0,
+    batch_size: int | None = None,
+    threads: int = 2,
+    should_stop: Callable[[], bool] = _never,
+    on_progress: Progress = _ignore,
+) -> dict[str, Any]:
+    """Predict images with a run's model, and write the predictions below a folder.
+
+    The same call continues after an interruption: what is written is not made again.
+
+    Args:
+        run_dir: the run, which is only read.
+        images: files, folders and patterns; paths or URIs.
+        out: the folder: new, or with predictions of the same model; a path or URI.
+        cycle: whose model predicts; None for the final model, or else that of the last cycle.
+        forms: `ids` and `colors` (PNG masks of class ids, the second with the palette of the
+            classes), `probabilities` (.npz) and `overlay` (JPEG).
+        workers: Ray tasks at a time; 0 predicts in this process.
+        gpus: GPUs of each worker.
+        batch_size: images that pass through the network together; None for 1 on CPUs and 8 on GPUs.
+        threads: batches that each worker works on at a time.
+        should_stop: called several times a second; True ends the work.
+        on_progress: receives one line about the progress.
+
+    Returns:
+        Among others `predicted` and `skipped` (counts) and `refused` (`image` and `reason` of each
+        image that cannot be used).
+
+    Raises:
+        ConfigError: something cannot work; nothing was written.
+        RayALError: the storage or the cluster failed.
+    """
+    from ray_al.predict.run import Resources
+    from ray_al.predict.run import predict_images as predict
+
+    open_run(run_dir)
+    return predict(
+        run_dir,
+        images,
+        out,
+        cycle=cycle,
+        forms=forms,
+        resources=Resources(workers=workers, gpus=gpus, batch_size=batch_size, threads=threads),
+        progress=lambda done, total: on_progress(f"predicted {done}/{total}"),
+        should_stop=should_stop,
+    )
 
 
 def load_sweep(file: "str | os.PathLike[str]", overrides: Sequence[str] = ()) -> "SweepConfig":
