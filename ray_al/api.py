@@ -60,6 +60,7 @@ __all__ = [
     "Run",
     "Sweep",
     "compare_runs",
+    "export_model",
     "load_config",
     "load_sweep",
     "new_run",
@@ -257,6 +258,31 @@ def predict_images(
         progress=lambda done, total: on_progress(f"predicted {done}/{total}"),
         should_stop=should_stop,
     )
+
+
+def export_model(
+    run_dir: str, out: str, *, format_name: str = "onnx", cycle: int | None = None
+) -> dict[str, Any]:
+    """Write a run's model to a file that is used without ray_al, and check the file.
+
+    Args:
+        run_dir: the run, which is only read.
+        out: the new file; a path or URI.
+        format_name: `onnx` (with the extra `ray_al[onnx]`), or `torch` (a `torch.export` program).
+        cycle: whose model is exported; None for the final model, or else that of the last cycle.
+
+    Returns:
+        Among others `classes`, `image_size`, `input` and `output`, which are in the file's metadata
+        too, and `largest_difference` between logits of the file and of the network.
+
+    Raises:
+        ConfigError: something cannot work; nothing was written.
+        RayALError: the file computes other logits than the network; nothing was written.
+    """
+    from ray_al.predict.export import export_model as export
+
+    open_run(run_dir)
+    return export(run_dir, out, format_name, cycle=cycle)
 
 
 def load_sweep(file: "str | os.PathLike[str]", overrides: Sequence[str] = ()) -> "SweepConfig":

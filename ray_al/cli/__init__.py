@@ -40,6 +40,7 @@ for command in (
     inspect.verify,
     inspect.report,
     predict.predict,
+    predict.export,
     sweep.sweep,
     compare.compare,
     compare.replay,

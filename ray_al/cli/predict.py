@@ -11,6 +11,7 @@ from ray_al.cli.options import echo, json_option, options, run_dir_argument
 from ray_al.terminal import place, progress, stop_on_signals
 
 FORM_NAMES = ("ids", "colors", "probabilities", "overlay")
+FORMAT_NAMES = ("onnx", "torch")
 SHOWN = 10
 """How many refused images are listed; the file `refused.csv` has all."""
 
@@ -104,6 +105,47 @@ def predict(
         )
     echo(facts, _text(facts), as_json=as_json)
     sys.exit(1 if facts["refused"] else 0)
+
+
+@click.command()
+@options(
+    run_dir_argument,
+    click.option(
+        "--format",
+        "format_name",
+        required=True,
+        type=click.Choice(FORMAT_NAMES),
+        help="onnx needs the extra ray_al[onnx]; torch writes a program of torch.export.",
+    ),
+    click.option(
+        "--out",
+        required=True,
+        metavar="FILE",
+        callback=place,
+        help="The new file, a path or URI: *.onnx or *.pt2.",
+    ),
+    cycle_option,
+    json_option,
+)
+def export(run_dir: str, format_name: str, out: str, cycle: int | None, as_json: bool) -> None:
+    """Write the model of a run to a file that is used without ray_al, and check the file.
+
+    The file takes bytes as they are read, (batch, height, width, 3) at the size of training, and
+    gives logits and class ids. Its metadata names the classes, colours, sizes and normalization.
+
+    Example: ray-al export runs/first --format onnx --out first.onnx
+    """
+    facts = api.export_model(run_dir, out, format_name=format_name, cycle=cycle)
+    height, width = facts["image_size"]
+    text = (
+        f"wrote the model of {facts['model']}, {facts['bytes'] / 1e6:.1f} MB, to {out}\n"
+        f"input: images, uint8 (batch, {height}, {width}, 3); "
+        f"output: logits and class_ids of {len(facts['classes'])} classes\n"
+        f"checked: logits differ from the network's by at most "
+        f"{facts['largest_difference']:.1g} of the largest ({facts['tolerance']:g} is allowed); "
+        f"{facts['same_classes_as_predict']:.2%} of pixels have the class that predict gives"
+    )
+    echo(facts, text, as_json=as_json)
 
 
 def _text(facts: Mapping[str, Any]) -> str:
