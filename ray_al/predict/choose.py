@@ -4,8 +4,9 @@ import functools
 from dataclasses import dataclass
 
 from ray_al.core.config import RunConfig
-from ray_al.core.errors import ConfigError, StorageError
+from ray_al.core.errors import ConfigError
 from ray_al.core.model import WEIGHTS
+from ray_al.core.places import before_work
 from ray_al.core.reading import read_digest
 from ray_al.core.run_dir import MODEL
 from ray_al.core.storage import Storage
@@ -65,17 +66,25 @@ def choose_model(run_uri: str, cycle: int | None = None) -> TakenModel:
     as its weights alone are those that the curve of the run or `final` measured.
 
     Raises:
-        ConfigError: nothing is trained yet, there is no such cycle, its weights are not kept, or
-            the pretrained weights of a frozen backbone are missing or changed.
+        ConfigError: nothing is trained yet, there is no such cycle, its weights are not kept or
+            have changed, the pretrained weights of a frozen backbone are missing or have changed,
+            or the run does not say what its classes are.
     """
     storage = Storage(run_uri)
     events = Journal(storage).events
     config, state = read_config(storage, events), fold(events)
+    if not state.created.colors:
+        raise ConfigError(
+            f"{run_uri}: an earlier version made this run and recorded no class colours; make the "
+            "run anew to use its model"
+        )
     model = _final(storage, config, state) if cycle is None else None
     if model is None:
         model = _of_cycle(storage, config, state, cycle)
     if not storage.exists(model.weights.path):
         raise _not_kept(storage, state, model)
+    with before_work():
+        model.read_weights()
     _check_backbone(model, state)
     return model
 
@@ -160,15 +169,3 @@ def _check_backbone(model: TakenModel, state: State) -> None:
             "backbone has its weights from it; put that file back, or give its new place with "
             f"`ray-al resume {model.run_uri} --set model.weights=FILE`"
         )
-
-
-def check_weights(model: TakenModel) -> None:
-    """Refuse, before any work, weights that cannot be read or differ from their record.
-
-    Raises:
-        ConfigError: naming the file.
-    """
-    try:
-        model.read_weights()
-    except StorageError as error:
-        raise ConfigError(str(error)) from error

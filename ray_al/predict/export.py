@@ -15,7 +15,8 @@ from ray_al.datasets.images import resize_image
 from ray_al.datasets.synthetic import draw_scene
 from ray_al.predict.choose import TakenModel, choose_model
 from ray_al.predict.exported import ExportedNetwork
-from ray_al.predict.formats import FORMATS, Format
+from ray_al.predict.formats import FORMATS
+from ray_al.predict.formats.base import Format
 from ray_al.predict.inputs import check_apart
 from ray_al.predict.network import Predictor, load_network
 from ray_al.predict.output import describe

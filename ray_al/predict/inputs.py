@@ -38,7 +38,8 @@ def find_images(places: Sequence[str]) -> list[Source]:
     """Return the images at `places`, each once: in the order of the places, then by name.
 
     A folder stands for all pictures below it, by their suffixes; a file is taken whatever its
-    suffix. Patterns are those of fsspec: `*`, `?`, `[…]`, and `**` for any number of folders.
+    suffix. Hidden files are left out unless they are named. Patterns are those of fsspec: `*`, `?`,
+    `[…]`, and `**` for any number of folders.
 
     Raises:
         ConfigError: a place does not exist, cannot be read, or holds no image.
@@ -89,10 +90,14 @@ def _matching(pattern: str) -> Iterator[Source]:
     fixed = posixpath.dirname(path[: _first_sign(path)])
     prefix = pattern[: len(pattern) - len(path)] if "://" in pattern else ""
     with storage_errors(pattern):
-        matches = sorted(match for match in fs.glob(path) if fs.isfile(match))
+        matches = sorted(match for match in fs.glob(path) if _is_shown(match) and fs.isfile(match))
     for match in matches:
         relative = match.removeprefix(fixed).lstrip("/")
         yield Source(uri=f"{prefix}{match}", wish=_stem(relative))
+
+
+def _is_shown(path: str) -> bool:
+    return not posixpath.basename(path).startswith(".")
 
 
 def _first_sign(path: str) -> int:

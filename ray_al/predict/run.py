@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import ConfigError, Interrupted
@@ -44,6 +45,20 @@ class Resources:
     gpus: float = 0.0
     batch_size: int | None = None
     threads: int = 2
+
+    def check(self) -> None:
+        """Refuse GPUs that cannot be had.
+
+        Raises:
+            ConfigError: a number of GPUs that is neither a share nor whole, or none is here.
+        """
+        if self.gpus > 1 and self.gpus != int(self.gpus):
+            raise ConfigError(f"--gpus {self.gpus:g}: give a share up to 1, or a whole number")
+        if self.gpus and not self.workers and not torch.cuda.is_available():
+            raise ConfigError(
+                f"--gpus {self.gpus:g}: torch finds no GPU on this machine; leave it out, or let "
+                "workers of a cluster predict with --workers"
+            )
 
     def batch(self, config: RunConfig) -> int:
         """Return the number of images that pass through the network together."""
@@ -126,6 +141,7 @@ def predict_images(
     """
     began = time.monotonic()
     forms, resources = _checked_forms(forms), resources or Resources()
+    resources.check()
     check_apart(out, run_uri, places)
     model = choose_model(run_uri, cycle)
     sources = find_images(places)
@@ -137,8 +153,8 @@ def predict_images(
     config = resources.applied(model.config)
     tasks = list(_tasks(left, model, output.storage.root, forms, resources))
     counts = _Progress(total=len(left), show=progress, should_stop=should_stop)
-    with connect(config, should_stop=should_stop):
-        if left:
+    if left:
+        with connect(config, should_stop=should_stop):
             output.begin(model, names)
             run_tasks(tasks, predict_task, config, counts.on_results, counts.watch)
             output.end(counts.refused)
