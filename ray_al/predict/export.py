@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from ray_al import __version__
 from ray_al.core.errors import ConfigError, RayALError
 from ray_al.core.places import before_work
 from ray_al.core.seeding import generator
@@ -113,7 +112,7 @@ def _metadata(model: TakenModel, kind: Format) -> dict[str, Any]:
             f"uint8 (batch, {height}, {width}); for another size, scale the logits bilinearly and "
             "take the class of the highest"
         ),
-        "made_by": f"ray_al {__version__}",
+        "made_by": "ray_al",
     }
 
 
