@@ -15,6 +15,9 @@ from ray_al.datasets.listing import IMAGE_SUFFIXES, list_files
 PATTERN = re.compile(r"[*?\[]")
 """Signs that make a place a pattern, unless a file or folder has that very name."""
 SHOWN_SUFFIXES = ", ".join(sorted(IMAGE_SUFFIXES))
+MAX_NAME = 160
+"""Most bytes of the name of an image that its predictions keep: disks take 255, of which suffixes
+and temporary files need some."""
 DIGEST_DIGITS = 8
 """Hexadecimal digits that keep two images of the same name apart."""
 
@@ -125,15 +128,23 @@ def assign_names(sources: Sequence[Source], known: Mapping[str, str]) -> dict[st
     taken = set(known.values())
     for source in sources:
         if source.uri not in names:
-            name = source.wish if source.wish not in taken else _own_name(source)
+            is_free = source.wish not in taken and not _is_long(source.wish)
+            name = source.wish if is_free else _own_name(source)
             names[source.uri] = name
             taken.add(name)
     return names
 
 
 def _own_name(source: Source) -> str:
+    """Return a name that ends in a digest of the image's place, short enough for any disk."""
     digest = hashlib.sha256(source.uri.encode(errors="surrogateescape")).hexdigest()
-    return f"{source.wish}-{digest[:DIGEST_DIGITS]}"
+    folder, leaf = posixpath.split(source.wish)
+    short = leaf.encode(errors="surrogateescape")[:MAX_NAME].decode(errors="ignore")
+    return posixpath.join(folder, f"{short}-{digest[:DIGEST_DIGITS]}")
+
+
+def _is_long(name: str) -> bool:
+    return len(posixpath.basename(name).encode(errors="surrogateescape")) > MAX_NAME
 
 
 def check_apart(out: str, run_uri: str, places: Sequence[str]) -> None:

@@ -115,7 +115,7 @@ class Predictor:
 
     def class_ids(self, scores: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
         """Return the predicted classes, uint8 `size`, from the scores (C, h, w) of one image."""
-        ids: np.ndarray = _resized(scores, size).argmax(0).to(torch.uint8).cpu().numpy()
+        ids: np.ndarray = highest(scores, size).cpu().numpy()
         return ids
 
     def _logits(self, images: np.ndarray) -> torch.Tensor:
@@ -124,6 +124,25 @@ class Predictor:
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=is_bf16):
             logits: torch.Tensor = self._network(inputs)
             return logits.float()
+
+
+def highest(scores: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Return the number of the highest score of each pixel, the first of equals, uint8 `size`.
+
+    The classes are resized one after another: of large images, resized scores of all classes would
+    not fit into memory.
+
+    Args:
+        scores: (C, h, w).
+        size: height and width of the image.
+    """
+    best = _resized(scores[:1], size)[0]
+    ids = torch.zeros(size, dtype=torch.uint8, device=scores.device)
+    for number in range(1, len(scores)):
+        values = _resized(scores[number : number + 1], size)[0]
+        ids.masked_fill_(values > best, number)
+        best = torch.maximum(best, values)
+    return ids
 
 
 def _resized(scores: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

@@ -15,6 +15,7 @@ from ray_al.predict.choose import TakenModel
 from ray_al.predict.formats import FORMATS
 from ray_al.predict.forms import FORMS, Prediction, overlay
 from ray_al.predict.inputs import Source, assign_names, check_apart, find_images
+from ray_al.predict.network import highest
 from ray_al.predict.output import Output
 
 COLORS = ((10, 20, 30), (200, 100, 0), (0, 255, 255))
@@ -115,6 +116,26 @@ def test_equal_names_stay_apart_and_names_stay_as_they_were() -> None:
     assert assign_names([second, first], both) == both
     later = assign_names([second], {"/a/x.png": "x"})
     assert later["/b/x.png"] == both["/b/x.png"]
+
+
+def test_names_that_leave_no_room_for_suffixes_are_cut() -> None:
+    wishes = ["deep/" + "ü" * 120 + end for end in "ab"]
+    sources = [Source(uri=f"/{wish}.png", wish=wish) for wish in wishes]
+    names = list(assign_names(sources, {}).values())
+    assert len(set(names)) == 2
+    assert all(name.startswith("deep/üü") and len(name.encode()) < 180 for name in names)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_classes_are_those_of_all_scores_resized_together(layout: torch.memory_format) -> None:
+    torch.manual_seed(0)
+    scores = torch.randn(1, 7, 9, 12).contiguous(memory_format=layout)
+    scores[:, 5] = scores[:, 2]  # equal scores
+    for size in ((9, 12), (31, 50), (4, 5)):
+        resized = torch.nn.functional.interpolate(
+            scores, size=size, mode="bilinear", align_corners=False
+        )
+        assert torch.equal(highest(scores[0], size), resized[0].argmax(0).to(torch.uint8))
 
 
 @pytest.mark.parametrize(
