@@ -231,7 +231,8 @@ def predict_images(
             classes), `probabilities` (.npz) and `overlay` (JPEG).
         workers: Ray tasks at a time; 0 predicts in this process.
         gpus: GPUs of each worker.
-        batch_size: images that pass through the network together; None for 1 on CPUs and 8 on GPUs.
+        batch_size: images that pass through the network together; None for 1 on CPUs, 8 on GPUs,
+            and `features.batch_size` for a frozen backbone.
         threads: batches that each worker works on at a time.
         should_stop: called several times a second; True ends the work.
         on_progress: receives one line about the progress.

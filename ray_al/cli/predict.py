@@ -60,7 +60,8 @@ cycle_option = click.option(
     click.option(
         "--batch-size",
         type=click.IntRange(1, 4096),
-        help="Images that pass through the network together. Default: 1 on a CPU, 8 on a GPU.",
+        help="Images that pass through the network together. Default: 1 on a CPU, 8 on a GPU, "
+        "and features.batch_size for a frozen backbone.",
     ),
     click.option(
         "--threads",

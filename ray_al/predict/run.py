@@ -21,7 +21,7 @@ from ray_al.predict.work import Image, PredictResult, PredictTask, predict_task
 from ray_al.scoring.runner import run_tasks
 
 MAX_TASK = 64
-"""Most images of a task, as far as whole batches allow."""
+"""Most images of a worker's task, as far as whole batches allow."""
 TASKS_PER_WORKER = 4
 """Least number of tasks of each worker, so that all of them end at about the same time."""
 GPU_BATCH = 8
@@ -187,8 +187,10 @@ def _tasks(
     resources: Resources,
 ) -> Iterator[PredictTask]:
     batch_size = resources.batch(model.config)
-    share = -(-len(images) // (TASKS_PER_WORKER * max(1, resources.workers)))
-    size = max(1, min(share, MAX_TASK) // batch_size) * batch_size
+    size = resources.threads * batch_size  # one batch a thread, to stop soon after a signal
+    if resources.workers:
+        share = -(-len(images) // (TASKS_PER_WORKER * resources.workers))
+        size = max(1, min(share, MAX_TASK) // batch_size) * batch_size
     for shard, start in enumerate(range(0, len(images), size)):
         yield PredictTask(
             shard=shard,

@@ -5,6 +5,7 @@ import json
 import shutil
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 import torch
@@ -200,6 +201,25 @@ def test_images_of_any_size_and_equal_names_have_masks_of_their_own(
     assert [ids.shape for ids in run.predict(places)] == [(33, 90), (120, 50)]
     written = np.array(Image.open(tmp_path / "out" / "ids" / "x.png"))
     assert np.array_equal(next(run.predict(places)), written)
+
+
+def test_images_and_predictions_may_lie_in_buckets(run: Run, folder: Path, tmp_path: Path) -> None:
+    memory = fsspec.filesystem("memory")
+    for file in (folder / "data" / "val").iterdir():
+        memory.pipe(f"/predict-in/val/{file.name}", file.read_bytes())
+    try:
+        places = ["memory://predict-in/val/0000[0-2].png"]
+        facts = api.predict_images(run.uri, places, "memory://predict-out/first")
+        again = api.predict_images(run.uri, ["memory://predict-in"], "memory://predict-out/first")
+        assert (facts["predicted"], again["predicted"], again["skipped"]) == (3, 1, 3)
+        names = sorted(Path(path).name for path in memory.find("/predict-out/first/ids"))
+        api.predict_images(run.uri, [str(folder / "data" / "val")], str(tmp_path / "out"))
+        assert names == ["00000.png", "00001.png", "00002.png", "00003.png"]
+        written = (tmp_path / "out" / "ids" / "00000.png").read_bytes()
+        assert memory.cat("/predict-out/first/ids/00000.png") == written
+    finally:
+        for place in ("/predict-in", "/predict-out"):
+            memory.rm(place, recursive=True)
 
 
 @pytest.mark.slow
