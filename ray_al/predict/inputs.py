@@ -160,9 +160,10 @@ def check_apart(out: str, run_uri: str, places: Sequence[str]) -> None:
             "give another folder"
         )
     for place in places:
-        fixed = place if not PATTERN.search(place) else place[: _first_sign(place)]
-        given = _real(fixed if fixed == place else posixpath.dirname(fixed))
-        if _is_in(real_out, given) and (fixed != place or not os.path.isfile(given)):
+        is_pattern = PATTERN.search(place) is not None and not os.path.lexists(place)
+        fixed = posixpath.dirname(place[: _first_sign(place)]) if is_pattern else place
+        given = _real(fixed or ".")
+        if _is_in(real_out, given) and (is_pattern or not os.path.isfile(given)):
             raise ConfigError(
                 f"--out {out!r} lies in the folder {given!r} of the images, where the next call "
                 "would take predictions for images; give a folder outside"
@@ -175,7 +176,8 @@ def check_apart(out: str, run_uri: str, places: Sequence[str]) -> None:
 
 
 def _real(place: str) -> str:
-    return place.rstrip("/") if "://" in place else os.path.realpath(place)
+    local = place.removeprefix("file://")
+    return local.rstrip("/") if "://" in local else os.path.realpath(local)
 
 
 def _is_in(place: str, folder: str) -> bool:

@@ -144,6 +144,7 @@ def test_classes_are_those_of_all_scores_resized_together(layout: torch.memory_f
         ("run/predictions", "photos", "run directory"),
         ("photos/out", "photos", "take predictions for images"),
         ("photos/out", "photos/*.png", "take predictions for images"),
+        ("photos/deep/../out", "photos/deep/../*.png", "take predictions for images"),
         ("out", "out/overlay", "where predictions are written"),
         ("out", "out/ids/a.png", "where predictions are written"),
     ],
@@ -155,7 +156,11 @@ def test_outputs_in_inputs_are_refused(photos: Path, out: str, place: str, words
 
 
 def test_a_folder_next_to_an_image_may_be_the_output(photos: Path) -> None:
-    check_apart(str(photos / "out"), "/runs/first", [str(photos / "a.png")])
+    (photos / "x[1].png").write_bytes(b"1")
+    places = [str(photos / name) for name in ("a.png", "x[1].png")]
+    check_apart(str(photos / "out"), "/runs/first", places)
+    with pytest.raises(ConfigError, match="run directory"):
+        check_apart(f"file://{photos}/out", str(photos), places)
 
 
 def test_ids_and_colors_hold_the_class_ids() -> None:
