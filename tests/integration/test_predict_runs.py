@@ -141,6 +141,14 @@ def test_the_final_model_predicts_by_its_own_recipe(run: Run, folder: Path, tmp_
     assert [one["name"] for one in described["classes"]] == list(run.state.created.class_names)
 
 
+def test_of_an_ensemble_the_measured_member_predicts(folder: Path, tmp_path: Path) -> None:
+    strategy = {"acquisition": "bald", "passes": {"kind": "ensemble", "count": 2}}
+    made = make_run(folder, "ensemble", strategy=strategy)
+    assert made.state.members
+    api.predict_images(made.uri, [str(folder / "data" / "val")], str(tmp_path))
+    assert miou_of(made, tmp_path) == made.state.cycles[-1].val.miou
+
+
 def test_what_is_written_is_not_made_again(run: Run, folder: Path, tmp_path: Path) -> None:
     images, out = [str(folder / "data" / "train")], tmp_path / "out"
     calls = iter([False, False, True])
