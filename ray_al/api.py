@@ -28,6 +28,15 @@ A run is read while it is made as well as afterwards. Each property reads the di
     >>> opened.state.spent, opened.state.finished is not None
     (4, True)
 
+Its model predicts other images, at their own size:
+
+    >>> import numpy
+    >>> [ids.shape for ids in opened.predict([numpy.zeros((40, 60, 3), dtype=numpy.uint8)])]
+    [(40, 60)]
+    >>> facts = predict_images(first.uri, [f"{folder.name}/data/val"], f"{folder.name}/predictions")
+    >>> facts["predicted"], facts["refused"]
+    (4, [])
+
 Functions import at their call, not above, what loads torch or Ray, which takes seconds: reading a
 run needs neither.
 """
@@ -40,6 +49,7 @@ from typing import TYPE_CHECKING, Any
 
 from ray_al.core.storage import check_writable
 from ray_al.directories import Run, Sweep, open_place, open_run, open_writable_run
+from ray_al.taken import export_model, predict_images
 
 if TYPE_CHECKING:
     from ray_al.compare.costs import CostModel
@@ -51,11 +61,13 @@ __all__ = [
     "Run",
     "Sweep",
     "compare_runs",
+    "export_model",
     "load_config",
     "load_sweep",
     "new_run",
     "new_sweep",
     "open_run",
+    "predict_images",
     "resume",
     "resume_sweep",
     "run",

@@ -3,6 +3,7 @@
 Properties import at their call, not above, what takes long to load: most commands need little.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from ray_al.core.storage import Storage, check_writable
 from ray_al.ledger import RUN, Journal, State, fold
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
     from ray_al.core.config import RunConfig
@@ -90,6 +92,26 @@ class Run:
         storage = self.storage
         tables = [read_parquet(storage.read_ref(ref)) for ref in self.state.label_parts]
         return pa.concat_tables(tables, promote_options="permissive") if tables else None
+
+    def predict(
+        self, images: "Sequence[str | np.ndarray]", cycle: int | None = None
+    ) -> "Iterator[np.ndarray]":
+        """Predict images in this process; `ray_al.predict_images` predicts many, and writes files.
+
+        Args:
+            images: paths, URIs, or decoded images, uint8 (H, W, 3).
+            cycle: whose model predicts; None for the final model, or else that of the last cycle.
+
+        Yields:
+            The class ids of each image, uint8 (H, W) at its own size.
+
+        Raises:
+            ConfigError: there is no such model, or an array is no image.
+            DataError: an image cannot be used.
+        """
+        from ray_al.predict.run import predict_arrays
+
+        yield from predict_arrays(self.uri, images, cycle)
 
     def write_report(self) -> str:
         """Write `report.html` and `curve.csv`, and return the path of the page.

@@ -10,7 +10,7 @@ import sys
 import click
 
 from ray_al import __version__
-from ray_al.cli import compare, data, describe, inspect, run, sweep
+from ray_al.cli import compare, data, describe, inspect, predict, run, sweep
 from ray_al.terminal import Group
 
 
@@ -39,6 +39,8 @@ for command in (
     inspect.log,
     inspect.verify,
     inspect.report,
+    predict.predict,
+    predict.export,
     sweep.sweep,
     compare.compare,
     compare.replay,

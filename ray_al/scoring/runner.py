@@ -4,8 +4,8 @@ import pickle
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,20 @@ Batch = dict[str, np.ndarray]
 Answer = Batch | BaseException | None
 """A batch that was read, the error that ended reading, or None once all batches were read."""
 
+
+class HasShard(Protocol):
+    """A task, which can be pickled."""
+
+    @property
+    def shard(self) -> int:
+        """Its number, for messages."""
+
+
+Task = TypeVar("Task", bound=HasShard)
+Result = TypeVar("Result")
+Work = Callable[[Any, RunConfig], Any]
+"""A function of a module that does a task."""
+
 NO_PROGRESS_TIMEOUT_S = 1800
 POLL_S = 0.25
 LOOK_S = 60.0
@@ -31,12 +45,29 @@ def run_shards(
     on_results: Callable[[list[ShardResult]], None],
     watch: Callable[[float], None] = lambda silent_s: None,
 ) -> None:
+    """Do tasks of a pass over the pool; see `run_tasks`.
+
+    Only names and digests of parts come back.
+    """
+    run_tasks(tasks, work_shard, config, on_results, watch)
+
+
+def run_tasks(
+    tasks: Sequence[Task],
+    work: Callable[[Task, RunConfig], Result],
+    config: RunConfig,
+    on_results: Callable[[list[Result]], None],
+    watch: Callable[[float], None] = lambda silent_s: None,
+) -> None:
     """Do `tasks` in this process (`scoring.workers: 0`) or on Ray Data.
 
-    Only names and digests of parts come back. An exception raised by `on_results` or `watch` ends
-    the work; on return, every task is done.
+    An exception raised by `on_results` or `watch` ends the work; on return, every task is done.
 
     Args:
+        tasks: what to do.
+        work: does a task; a function of a module, so that workers find it.
+        config: whose section `scoring` says where tasks run.
+        on_results: called with the results of some tasks, in any order.
         watch: called with the seconds since the last result, several times a second while waiting
             for results; between two tasks if they run in this process.
 
@@ -50,9 +81,9 @@ def run_shards(
     if config.scoring.workers == 0:
         for task in tasks:
             watch(0.0)
-            on_results([work_shard(task, config)])
+            on_results([work(task, config)])
         return
-    for batch in _watched(_dataset(tasks, config), config, watch):
+    for batch in _watched(_dataset(tasks, work, config), config, watch):
         results = [pickle.loads(result) for result in batch["result"]]
         for result in results:
             if isinstance(result, RayALError):
@@ -120,7 +151,7 @@ def _scores() -> bool:
     return any("MapBatches" in (task.name or "") for task in running)
 
 
-def _dataset(tasks: list[ShardTask], config: RunConfig) -> Any:
+def _dataset(tasks: Sequence[HasShard], work: Work, config: RunConfig) -> Any:
     # Ray is imported only where it runs, as above.
     import ray
     from ray.data import ActorPoolStrategy, DataContext, TaskPoolStrategy
@@ -136,7 +167,7 @@ def _dataset(tasks: list[ShardTask], config: RunConfig) -> Any:
         pool = ActorPoolStrategy(min_size=1, max_size=config.scoring.workers)
         return dataset.map_batches(
             ShardMapper,
-            fn_constructor_args=(config,),
+            fn_constructor_args=(work, config),
             batch_size=1,
             compute=pool,
             num_gpus=config.scoring.gpus_per_worker,
@@ -144,14 +175,14 @@ def _dataset(tasks: list[ShardTask], config: RunConfig) -> Any:
         )
     return dataset.map_batches(
         score_batch,
-        fn_kwargs={"config": config},
+        fn_kwargs={"work": work, "config": config},
         batch_size=1,
         compute=TaskPoolStrategy(size=config.scoring.workers),
         num_cpus=0.5,
     )
 
 
-def score_batch(batch: Batch, config: RunConfig) -> Batch:
+def score_batch(batch: Batch, work: Work, config: RunConfig) -> Batch:
     """Do pickled tasks, one per row, and return pickled results, one per row.
 
     Errors of this package are results too, since Ray would wrap them.
@@ -159,13 +190,13 @@ def score_batch(batch: Batch, config: RunConfig) -> Batch:
     results = []
     for data in batch["task"]:
         task = pickle.loads(data)
-        results.append(pickle.dumps(_result_or_error(task, config)))
+        results.append(pickle.dumps(_result_or_error(task, work, config)))
     return {"result": np.array(results, dtype=object)}
 
 
-def _result_or_error(task: ShardTask, config: RunConfig) -> ShardResult | RayALError:
+def _result_or_error(task: HasShard, work: Work, config: RunConfig) -> Any:
     try:
-        return work_shard(task, config)
+        return work(task, config)
     except RayALError as error:
         return error
     except MemoryError as error:
@@ -178,8 +209,9 @@ def _result_or_error(task: ShardTask, config: RunConfig) -> ShardResult | RayALE
 class ShardMapper:
     """`score_batch` as an actor, which keeps its network from shard to shard."""
 
-    def __init__(self, config: RunConfig) -> None:
+    def __init__(self, work: Work, config: RunConfig) -> None:
+        self.work = work
         self.config = config
 
     def __call__(self, batch: Batch) -> Batch:
-        return score_batch(batch, self.config)
+        return score_batch(batch, self.work, self.config)

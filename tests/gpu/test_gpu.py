@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from test_strategies import CASES, configure, state_of
 from torch import nn
 
+from ray_al import api
 from ray_al.acquisition import ACQUISITIONS
 from ray_al.core.config import parse_config
 from ray_al.core.storage import Storage
@@ -207,3 +209,14 @@ def test_a_run_on_ray_that_is_killed_goes_on(tmp_path, name):
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
     assert verify(str(run_dir))["labelled_regions"] == state_of(str(run_dir)).labelled_regions > 0
+
+
+def test_predictions_are_those_of_a_cpu_but_for_rounding(root, exact, tmp_path):
+    run_dir = create_run(configure(root, on_gpu({})), str(root / "predicts"))
+    assert run_loop(run_dir).kind == "finished"
+    masks = []
+    for gpus in (0, 1):
+        out = tmp_path / str(gpus)
+        api.predict_images(run_dir, [str(root / "data" / "val")], str(out), gpus=gpus, threads=1)
+        masks.append(np.stack([Image.open(file) for file in sorted((out / "ids").iterdir())]))
+    assert (masks[0] == masks[1]).mean() > 0.99

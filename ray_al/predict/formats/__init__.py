@@ -1,0 +1,9 @@
+"""The file formats of exported models."""
+
+from collections.abc import Mapping
+
+from ray_al.predict.formats.base import Format
+from ray_al.predict.formats.onnx import OnnxFormat
+from ray_al.predict.formats.torch import TorchFormat
+
+FORMATS: Mapping[str, Format] = {one.name: one for one in (OnnxFormat(), TorchFormat())}
