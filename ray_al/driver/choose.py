@@ -13,6 +13,7 @@ from ray_al.core.types import SCORE_SCHEMA
 from ray_al.driver import decide as actions
 from ray_al.driver.context import Context, Done
 from ray_al.driver.costs import query_amount, typical_cost, upper_bounds
+from ray_al.driver.existing import existing_query, takes_existing
 from ray_al.driver.pool import table_bytes
 from ray_al.driver.quarantine import quarantine_broken, unchanged_since_stored
 from ray_al.driver.scored_pool import ScoredCycle, rank_scores
@@ -25,14 +26,26 @@ def select(context: Context, action: actions.Select) -> Done:
     """Choose the query, write it, and reserve its maximum cost."""
     start, cycle = time.monotonic(), action.cycle
     context.note("select", 0, 1)
+    earlier = sum(query.cycle == cycle for query in context.state.queries)
+    if takes_existing(context.config, cycle):
+        return _selected(context, cycle, existing_query(context), earlier, start)
     amount, remaining = query_amount(context, cycle), context.state.remaining
     query = choose_query(context, cycle, amount)
-    earlier = sum(query.cycle == cycle for query in context.state.queries)
     if len(query) == 0 and not earlier and amount < remaining:
         # A cycle's part may be less than a region costs, while the rest of the budget pays for one.
         query = choose_query(context, cycle, remaining, limit=1)
     if len(query) == 0:
         return _no_query(context, cycle, earlier)
+    return _selected(context, cycle, query, earlier, start)
+
+
+def _selected(context: Context, cycle: int, query: pa.Table, earlier: int, start: float) -> Done:
+    """Write a query, and return the event that reserves its maximum cost.
+
+    Args:
+        earlier: number of earlier queries of this cycle.
+        start: when choosing began, by `time.monotonic`.
+    """
     name = CycleDir(cycle).query(earlier + 1)
     ref = context.storage.put(name, table_bytes(query), attempt=context.state.term)
     context.pool.choose(query)

@@ -8,6 +8,7 @@ from ray_al.core.config import RunConfig
 from ray_al.core.shares import exact
 from ray_al.core.types import SEED_CYCLE, START_CYCLE
 from ray_al.driver.budget import final_budgets, query_size
+from ray_al.driver.existing import annotator_at, takes_existing
 from ray_al.ledger import State
 
 
@@ -254,7 +255,7 @@ def needs_scores(config: RunConfig, cycle: int) -> bool:
 
     Regions of some kinds are known only from a pass over the pool.
     """
-    return (
+    return not takes_existing(config, cycle) and (
         cycle >= 0
         or needs_model(config, cycle)
         or config.regions.is_sparse
@@ -310,7 +311,8 @@ def misses_too_much(state: State, config: RunConfig, cycle: int) -> bool:
 
 
 def _label(state: State, config: RunConfig) -> Action:
-    query, annotator = state.queries[-1], config.label.annotator
+    query = state.queries[-1]
+    annotator = annotator_at(config, query.cycle)
     due = query.num_regions - query.refused
     if query.collected_in_term and query.answered >= exact(annotator.wanted_share) * due:
         return Close(query.cycle)

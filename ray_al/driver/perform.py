@@ -21,6 +21,7 @@ from ray_al.datasets.images import read_pool_image
 from ray_al.driver import choose, embedding, measure, scoring, training
 from ray_al.driver import decide as actions
 from ray_al.driver.context import Context, Done
+from ray_al.driver.existing import annotator_at, is_paid
 from ray_al.driver.pool import read_table, table_bytes
 from ray_al.driver.proposals import Predictor
 from ray_al.driver.quarantine import begin_session, quarantine_broken, split_query
@@ -116,7 +117,8 @@ class Performer:
 def label(context: Context, action: actions.Label) -> Done:
     """Ask the annotator for the labels of the open query."""
     start = time.monotonic()
-    query, annotator = context.state.queries[-1], context.config.label.annotator
+    query = context.state.queries[-1]
+    annotator = annotator_at(context.config, query.cycle)
     table = read_table(context.storage, query.file)
     context.note("label", 0, len(table))
     if not annotator.answers_at_once:
@@ -269,9 +271,10 @@ def _received(
     clicks, unit, ref = sum(row["clicks"] for row in given), context.config.budget.unit, None
     images = np.unique(labels.table.column("image_index").to_numpy())
     num_opened = int((~context.pool.labelled_images[images]).sum())
-    cost = unit.cost(
-        Received(reserved=sum(row["cost"] for row in queried), clicks=clicks, num_opened=num_opened)
+    received = Received(
+        reserved=sum(row["cost"] for row in queried), clicks=clicks, num_opened=num_opened
     )
+    cost = unit.cost(received) if is_paid(context.config, query.cycle) else 0
     _check_cost(query, cost, unit.name)
     if given:
         name = CycleDir(query.cycle + 1).labels(len(context.state.label_parts))

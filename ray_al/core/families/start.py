@@ -1,5 +1,6 @@
 """Start rules, which choose the first labelled regions."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from ray_al.core.family import Family
@@ -34,6 +35,27 @@ class StartRule(Section):
     """Whether a model scores the pool before the start set is chosen."""
     follows_strategy: ClassVar[bool] = False
     """Whether the run's own strategy chooses, so runs of other strategies have other start sets."""
+
+    takes_existing: ClassVar[bool] = False
+    """Whether the start set are labels that exist (`labelled`), whatever `budget.start` says."""
+
+    @property
+    def is_counted(self) -> bool:
+        """Return whether the labels of the start set are paid from the budget."""
+        return True
+
+    def labelled(self, image_ids: Sequence[str], has_mask: Sequence[bool], root: str) -> list[bool]:
+        """Return which images of the pool are labelled when the run begins (`takes_existing`).
+
+        Args:
+            image_ids: names of the images of the pool.
+            has_mask: whether each has a mask.
+            root: folder of the data, a path or URI.
+
+        Raises:
+            ConfigError: a list of these images is missing or wrong.
+        """
+        raise NotImplementedError
 
     @property
     def seed_part(self) -> float:
@@ -99,6 +121,7 @@ START_RULES = Family(
         "kcenter": "ray_al.select.starts.kcenter:KCenterStart",
         "centroids": "ray_al.select.starts.centroids:CentroidsStart",
         "typicality": "ray_al.select.starts.typicality:TypicalityStart",
+        "existing": "ray_al.select.starts.existing:ExistingStart",
         "class_aware": "ray_al.select.starts.class_aware:ClassAwareStart",
     },
     default="random",
