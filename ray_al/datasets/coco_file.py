@@ -6,8 +6,9 @@ so an export of 100,000 annotations needs little more memory than its text.
 
 import functools
 import json
+import posixpath
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -63,7 +64,7 @@ class CocoImage:
     """An image as an annotation file lists it.
 
     Attributes:
-        key: its id as text.
+        key: its id and the last part of its path, so that an export with other ids is noticed.
         file_name: its path, with forward slashes.
         height, width: in pixels.
         annotations: in the order of the file.
@@ -83,7 +84,7 @@ class CocoFile:
     Attributes:
         uri: its place.
         categories: name of each category by its id, in the order of the ids.
-        images: images by their ids as text, in the order of the file.
+        images: images by their keys, in the order of the file.
         num_stray: number of annotations of images that the file does not list.
     """
 
@@ -114,12 +115,14 @@ def read_coco(uri: str, stamp: str) -> CocoFile:
             raise _malformed(uri, f"annotations[{place}] has no image_id or no category_id")
         by_image.setdefault(one.image_id, []).append(one)
     images: dict[str, CocoImage] = {}
+    seen: set[Id] = set()
     for place, row in enumerate(_list(values, "images", uri)):
         image, image_id = _image(row, f"images[{place}]", uri)
-        if image.key in images:
-            raise _malformed(uri, f"images[{place}] repeats the id {image.key}")
+        if image_id in seen:
+            raise _malformed(uri, f"images[{place}] repeats the id {image_id}")
+        seen.add(image_id)
         found = tuple(by_image.pop(image_id, ()))
-        images[image.key] = CocoImage(**{**image.__dict__, "annotations": found})
+        images[image.key] = replace(image, annotations=found)
     return CocoFile(
         uri=uri,
         categories=categories,
@@ -230,9 +233,10 @@ def _image(row: Any, place: str, uri: str) -> tuple[CocoImage, Id]:
             uri,
             f"{place} ({file_name}) has height {height!r} and width {width!r}, no size in pixels",
         )
+    file_name = file_name.replace("\\", "/").removeprefix("./")
     image = CocoImage(
-        key=str(image_id),
-        file_name=file_name.replace("\\", "/").removeprefix("./"),
+        key=f"{image_id}:{posixpath.basename(file_name)}",
+        file_name=file_name,
         height=height,
         width=width,
         annotations=(),

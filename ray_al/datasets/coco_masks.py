@@ -21,7 +21,7 @@ Encoded = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class CocoMasks(MaskSource):
-    """The masks that annotation files describe; a mask is named `<file>#<id of its image>`.
+    """The masks that annotation files describe; a mask is named `<file>#<id>:<image>`.
 
     Attributes:
         stamps: each annotation file -> what `stamp_of_uri` said of it.
@@ -66,12 +66,16 @@ class CocoMasks(MaskSource):
 
     def _find(self, uri: str) -> tuple[str, CocoImage]:
         """Return the annotation file and the image that a mask's name means."""
-        place, _, key = uri.rpartition("#")
-        if place not in self.stamps:
+        place = next((place for place in self.stamps if uri.startswith(f"{place}#")), None)
+        if place is None:
             raise DataError(f"{uri}: is no mask of {', '.join(self.stamps)}")
+        key = uri.removeprefix(f"{place}#")
         image = read_coco(place, self.stamps[place]).images.get(key)
         if image is None:
-            raise DataError(f"{place}: lists no image with the id {key}; put it back")
+            raise DataError(
+                f"{place}: does not list the image {key} (its id and name); the ids of a run's "
+                "images must stay the same, so put back the file as it was"
+            )
         return place, image
 
 

@@ -1,6 +1,7 @@
 """Annotations in COCO's format become the masks that COCO's own tool gives."""
 
 import json
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from ray_al.core.config import DataConfig
 from ray_al.core.errors import ConfigError, DataError
 from ray_al.datasets import check_start, open_dataset
 from ray_al.datasets.check import check_dataset
+from ray_al.datasets.manifest import absolute_places, build_manifest, relative_places
 from ray_al.datasets.masks import read_mask, read_mask_size
 
 SIZE = (20, 30)
@@ -159,7 +161,7 @@ def test_unlisted_images_are_left_out_or_unlabelled(write):
 def test_images_are_found_however_the_tool_names_them(write, name):
     dataset = open_dataset(write(export([one(1), one(2, 2)], names=(name, "b.png"))))
     assert dataset.splits["train"][0].image_id == "images/train/a.png"
-    assert dataset.splits["train"][0].mask_uri.endswith("instances_train.json#1")
+    assert dataset.splits["train"][0].mask_uri.endswith("instances_train.json#1:a.png")
 
 
 def test_listed_images_that_are_missing_are_named(write):
@@ -242,6 +244,30 @@ def test_a_size_that_is_not_the_images_is_refused(write):
     assert read_mask_size(dataset.splits["train"][0].mask_uri, dataset.decoder) == (40, 30)
     report = check_dataset(dataset)
     assert "40x30 pixels, its image 20x30" in report["splits"]["train"]["size_mismatches"][0]
+
+
+def test_masks_of_an_export_with_other_ids_are_refused(write):
+    before = open_dataset(write([one(1), one(2, 2)])).splits["train"]
+    after = open_dataset(write(export([one(1), one(2, 2)], names=("b.png", "a.png"))))
+    for image in before:
+        with pytest.raises(DataError, match=r"does not list the image \d:[ab]\.png"):
+            read_mask(image.mask_uri, after.decoder)
+
+
+def test_a_manifest_names_masks_relative_to_the_data(write, tmp_path):
+    dataset = open_dataset(write([one(1)]))
+    manifest, _ = build_manifest(dataset.splits["train"], lambda height, width: 1)
+    stored = relative_places(manifest, str(tmp_path))
+    assert stored["mask_uri"].to_pylist() == ["annotations/instances_train.json#1:a.png", None]
+    assert absolute_places(stored, str(tmp_path)) == manifest
+
+
+def test_decoders_travel_to_workers_without_masks(write):
+    dataset = open_dataset(write([one(number) for number in range(1, 400)]))
+    travelled = pickle.loads(data := pickle.dumps(dataset.decoder))
+    uri = dataset.splits["train"][0].mask_uri
+    assert len(data) < 2000
+    assert np.array_equal(read_mask(uri, travelled), read_mask(uri, dataset.decoder))
 
 
 def test_a_file_that_changed_is_read_again(write):
