@@ -1,5 +1,6 @@
 """Begin a run with labels that exist: whole images of the pool, for which nobody is asked."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from ray_al.driver.budget import total_amount
 from ray_al.driver.context import Context
 from ray_al.label.annotators.existing import ExistingLabels
 
+logger = logging.getLogger(__name__)
 REASON = "existing label"
 """Reason of the regions of such a start set."""
 
@@ -53,6 +55,8 @@ def check_existing(
 ) -> None:
     """Refuse a pool with no or only labelled images, and labels that the budget does not pay.
 
+    If the run does not begin with existing labels, it says so.
+
     Args:
         config: of the run.
         manifest: MANIFEST_SCHEMA.
@@ -63,6 +67,7 @@ def check_existing(
         ConfigError: naming the key, the value and the remedy.
     """
     if not config.budget.start_rule.takes_existing:
+        _warn_of_unused(config, manifest)
         return
     has_regions = manifest.column("height").to_numpy() > 0
     labelled = labelled_images(config, manifest)
@@ -81,6 +86,18 @@ def check_existing(
     if config.budget.start_rule.is_counted and not config.regions.needs_maps:
         amount = total_amount(config.budget, created)
         _check_paid(config, manifest.filter(pa.array(labelled)), amount, num_classes)
+
+
+def _warn_of_unused(config: RunConfig, manifest: pa.Table) -> None:
+    """Log that people will be asked for labels of which some exist."""
+    num, total = len(manifest) - manifest.column("mask_uri").null_count, len(manifest)
+    if 0 < num < total and not config.label.annotator.reads_masks:
+        logger.warning(
+            "%d of the %d images of the pool have masks, which this run does not read; to begin "
+            "with these labels, set budget.start_rule=existing",
+            num,
+            total,
+        )
 
 
 def _check_paid(config: RunConfig, images: pa.Table, amount: int, num_classes: int) -> None:

@@ -12,6 +12,7 @@ from ray_al.core.storage import Storage
 from ray_al.datasets.compose import decode_mask
 from ray_al.driver.checks import check_config, check_pool
 from ray_al.driver.create import create_run
+from ray_al.driver.fork import start_config
 from ray_al.driver.loop import run_loop
 from ray_al.driver.pool import read_table
 from ray_al.driver.verify import verify
@@ -164,6 +165,20 @@ def test_no_masks_and_too_small_budgets_are_refused(root, names):  # noqa: F811
     keep_masks(root, [])
     with pytest.raises(ConfigError, match="none of the 8 images of the pool has a mask"):
         check(root, label=people, budget=existing())
+
+
+def test_masks_that_a_run_does_not_read_are_said(root, names, caplog):  # noqa: F811
+    people = {"annotator": "files"}
+    check(root, label=people)
+    assert "have masks, which this run does not read" not in caplog.text
+    keep_masks(root, names[:2])
+    check(root, label=people)
+    assert "2 of the 8 images of the pool have masks, which this run does not read" in caplog.text
+
+
+def test_sweeps_share_no_start_of_existing_labels(root, names):  # noqa: F811
+    assert start_config(configure(root)) is not None
+    assert start_config(configure(root, budget=existing(name_images(root, names[:2])))) is None
 
 
 def test_sparse_regions_are_refused(root):  # noqa: F811
