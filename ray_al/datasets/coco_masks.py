@@ -29,12 +29,14 @@ class CocoMasks(MaskSource):
         background: class number of pixels without annotation; 255 for "no label".
         smaller_on_top: whether the smaller of two objects covers the larger one; if not, the later
             one in the file covers the earlier one.
+        ignores_crowds: whether crowds have no label; if not, they are objects like all others.
     """
 
     stamps: Mapping[str, str]
     numbers: Mapping[str, Mapping[Id, int]]
     background: int
     smaller_on_top: bool
+    ignores_crowds: bool
 
     def size(self, uri: str) -> tuple[int, int]:
         """Return (height, width) as the annotation file gives them; see `MaskSource.size`."""
@@ -51,17 +53,18 @@ class CocoMasks(MaskSource):
             one = image.annotations[position]
             if one.category_id not in numbers:
                 raise _unusable(uri, image, one, f"its category {one.category_id} is not listed")
-            number = IGNORE_INDEX if one.is_crowd else numbers[one.category_id]
+            is_void = one.is_crowd and self.ignores_crowds
+            number = IGNORE_INDEX if is_void else numbers[one.category_id]
             mask[_decode(encoded[position], image, one, uri)] = number
         return mask
 
     def _order(self, image: CocoImage, encoded: list[Encoded]) -> list[int]:
         """Return the annotations' positions in the order in which they are drawn.
 
-        Crowds come first, so single objects inside them keep their class.
+        Ignored crowds come first, so single objects inside them keep their class.
         """
         areas = [_area(one) if self.smaller_on_top else 0 for one in encoded]
-        crowds = [one.is_crowd for one in image.annotations]
+        crowds = [one.is_crowd and self.ignores_crowds for one in image.annotations]
         return sorted(range(len(encoded)), key=lambda i: (not crowds[i], -areas[i]))
 
     def _find(self, uri: str) -> tuple[str, CocoImage]:

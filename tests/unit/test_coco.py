@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -106,9 +107,19 @@ def test_polygons_and_both_kinds_of_runs_are_the_same_mask(write):
 
 def test_crowds_have_no_label_and_single_objects_inside_them_do(write):
     annotations = [one(1, category=3, outline=(INNER,)), one(2, iscrowd=1)]
-    mask = first_mask(write(annotations))
+    mask = first_mask(write(annotations, crowds="ignore"))
     assert (mask[drawn(INNER)] == 1).all()
     assert (mask[drawn(BOX) & ~drawn(INNER)] == 255).all() and (mask[~drawn(BOX)] == 0).all()
+
+
+def test_many_crowds_may_be_objects_and_must_be_named(write):
+    annotations = [one(1, iscrowd=1), one(2, 2)]
+    with pytest.raises(ConfigError, match=r"1 of 2 annotations are marked iscrowd.*crowds=objects"):
+        check_start(open_dataset(write(annotations)))
+    for crowds, number in (("ignore", 255), ("objects", 2)):
+        data = write(annotations, crowds=crowds)
+        check_start(open_dataset(data))
+        assert (first_mask(data)[drawn(BOX)] == number).all()
 
 
 @pytest.mark.parametrize("small_first", [True, False])
@@ -233,8 +244,20 @@ def test_files_in_another_format_are_refused(write, values, words):
 def test_unknown_categories_and_backgrounds_are_refused(write):
     with pytest.raises(ConfigError, match=r"its category 'bar' is none of the classes.*ignore"):
         open_dataset(write([one(1)], class_names=("background", "disc")))
+    with pytest.raises(ConfigError, match="no file has the category 'bars'; they have bar, disc"):
+        open_dataset(write([one(1)], categories={"bars": "ignore"}))
+    colored = write([one(1)]).model_copy(update={"mask_encoding": "colors"})
+    with pytest.raises(ConfigError, match="have no colours; leave it out"):
+        open_dataset(colored)
     with pytest.raises(ConfigError, match="background='background': no such class"):
         open_dataset(write([one(1)], class_names=("disc", "bar")))
+
+
+def test_a_missing_package_names_its_extra(write, monkeypatch):
+    data = write([one(1)])
+    monkeypatch.setitem(sys.modules, "pycocotools", None)
+    with pytest.raises(ConfigError, match=r"needs the package pycocotools.*ray_al\[coco\]"):
+        open_dataset(data)
 
 
 def test_a_size_that_is_not_the_images_is_refused(write):

@@ -34,6 +34,7 @@ def masks_of(monkeypatch, height, width, segmentations, *, text=None):
             numbers={"f.json": {1: 3}},
             background=0,
             smaller_on_top=True,
+            ignores_crowds=True,
         ),
         "f.json#1:a.png",
     )

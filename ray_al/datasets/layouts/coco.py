@@ -5,7 +5,7 @@ Lin et al., "Microsoft COCO: common objects in context", ECCV 2014.
 
 import posixpath
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -22,16 +22,17 @@ from ray_al.datasets.listing import IMAGE_SUFFIXES, Files, place_prefix, same_na
 if TYPE_CHECKING:
     from ray_al.core.config import DataConfig
 
+MANY_CROWDS = 0.1
+"""Share of annotations marked as crowds above which it must be said what they are; in COCO itself
+it is 0.01.
+"""
 IGNORE = "ignore"
 """Stands for "no label" among the classes of categories."""
 Place = Annotated[str, Field(min_length=1)]
 
 
 class CocoLayout(Layout):
-    """An annotation file for each split, and the images that it lists.
-
-    Areas with `iscrowd` have no label, except for the single objects inside them.
-    """
+    """An annotation file for each split, and the images that it lists."""
 
     kind: Literal["coco"] = "coco"
     annotations: Place = "annotations/instances_{split}.json"
@@ -45,6 +46,11 @@ class CocoLayout(Layout):
     overlaps: Literal["smaller_on_top", "file_order"] = "smaller_on_top"
     """Which of two objects a shared pixel belongs to: the smaller one, or the later one in the
     file.
+    """
+    crowds: Literal["ignore", "objects"] | None = None
+    """Meaning of annotations with `iscrowd`: areas without label, except for the single objects
+    inside them; or objects like all others, as CVAT marks masks drawn with the brush. Null means
+    ignore, but refuses a file with many of them.
     """
     empty: Literal["unlabelled", "background"] = "unlabelled"
     """Meaning of a listed image without annotations: it has no mask yet, or is all background."""
@@ -62,6 +68,11 @@ class CocoLayout(Layout):
 
     def names(self, data: "DataConfig", root: str) -> tuple[str, ...]:
         """Return the background's class and those of the pool's categories, by category id."""
+        if data.mask_encoding != "ids":
+            raise ConfigError(
+                f"data.mask_encoding={data.mask_encoding}: annotations in COCO's format have no "
+                "colours; leave it out"
+            )
         if data.class_names is not None:
             return data.class_names
         file = self._file(root, data.train_split)
@@ -96,7 +107,7 @@ class CocoLayout(Layout):
         spare = [path for path in files.uris if path not in images]
         if self.unlisted == "unlabelled":
             images |= {path: ImageFile(image_id=path, uri=files.uris[path]) for path in spare}
-        findings += self._remarks(file, spare)
+        findings += [*self._remarks(file, spare), *self._many_crowds(file)]
         return Split(
             images=tuple(images[path] for path in sorted(images)), findings=tuple(findings)
         )
@@ -106,11 +117,6 @@ class CocoLayout(Layout):
     ) -> MaskSource | None:
         """Return what draws the masks; see `Layout.mask_source`."""
         check_installed()
-        if data.mask_encoding != "ids":
-            raise ConfigError(
-                f"data.mask_encoding={data.mask_encoding}: annotations in COCO's format have no "
-                "colours; leave it out"
-            )
         if self.background is not None and self.background not in class_names:
             raise ConfigError(
                 f"data.dataset.background={self.background!r}: no such class in data.class_names "
@@ -119,6 +125,7 @@ class CocoLayout(Layout):
             )
         splits = dict.fromkeys((data.train_split, data.val_split, data.test_split))
         files = [file for split in splits if (file := self._file(root, split)) is not None]
+        self._check_categories(files)
         return CocoMasks(
             stamps={file.uri: stamp_of_uri(file.uri) for file in files},
             numbers={file.uri: self._numbers(file, class_names) for file in files},
@@ -126,7 +133,18 @@ class CocoLayout(Layout):
             if self.background is None
             else class_names.index(self.background),
             smaller_on_top=self.overlaps == "smaller_on_top",
+            ignores_crowds=self.crowds != "objects",
         )
+
+    def _check_categories(self, files: Sequence[CocoFile]) -> None:
+        """Refuse classes for categories that no file has."""
+        known = {name for file in files for name in file.categories.values()}
+        unknown = sorted(self.categories.keys() - known)
+        if files and unknown:
+            raise ConfigError(
+                f"data.dataset.categories: no file has the category {unknown[0]!r}; they have "
+                f"{', '.join(sorted(known))}"
+            )
 
     def _numbers(self, file: CocoFile, class_names: tuple[str, ...]) -> Mapping[Id, int]:
         """Return the class number of each category."""
@@ -188,6 +206,18 @@ class CocoLayout(Layout):
         if missing:
             findings.append(_missing_images(missing, file, files.folder))
         return found, findings
+
+    def _many_crowds(self, file: CocoFile) -> list[Finding]:
+        """Return a finding if so many annotations are crowds that they may be objects."""
+        marks = [one.is_crowd for image in file.images.values() for one in image.annotations]
+        if self.crowds is not None or sum(marks) <= MANY_CROWDS * len(marks):
+            return []
+        message = (
+            f"{file.uri}: {sum(marks)} of {len(marks)} annotations are marked iscrowd; if they are "
+            "objects, as masks drawn with the brush in CVAT are, set data.dataset.crowds=objects; "
+            "if they have no label, set data.dataset.crowds=ignore"
+        )
+        return [Finding(name="many_crowds", severity="error", message=message)]
 
     def _remarks(self, file: CocoFile, spare: list[str]) -> list[Finding]:
         """Return findings about what is left out of a split, or has no mask."""
