@@ -42,12 +42,7 @@ def labelled_images(config: RunConfig, manifest: pa.Table) -> np.ndarray:
     Raises:
         ConfigError: the list of these images is missing or wrong.
     """
-    labelled = config.budget.start_rule.labelled(
-        manifest.column("image_id").to_pylist(),
-        manifest.column("mask_uri").is_valid().to_pylist(),
-        data_root(config.data),
-    )
-    return np.array(labelled, dtype=bool)
+    return config.budget.start_rule.labelled(manifest, data_root(config.data))
 
 
 def check_existing(
@@ -107,10 +102,12 @@ def _check_paid(config: RunConfig, images: pa.Table, amount: int, num_classes: i
         images: the labelled images, MANIFEST_SCHEMA.
     """
     cost = 0
-    for row in images.select(["height", "width"]).to_pylist():
-        if config.regions.num_regions(row["height"], row["width"]):
-            pixels = config.regions.of_image(row["height"], row["width"]).num_pixels
-            cost += sum(_costs(config, pixels.tolist(), num_classes))
+    shapes = images.group_by(["height", "width"]).aggregate([([], "count_all")])
+    for shape in shapes.to_pylist():
+        height, width = shape["height"], shape["width"]
+        if config.regions.num_regions(height, width):
+            pixels = config.regions.of_image(height, width).num_pixels.tolist()
+            cost += shape["count_all"] * sum(_costs(config, pixels, num_classes))
     if cost >= amount:
         raise _too_dear(config, len(images), cost, amount)
 

@@ -1,6 +1,5 @@
 """Start rules, which choose the first labelled regions."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from ray_al.core.family import Family
@@ -44,12 +43,11 @@ class StartRule(Section):
         """Return whether the labels of the start set are paid from the budget."""
         return True
 
-    def labelled(self, image_ids: Sequence[str], has_mask: Sequence[bool], root: str) -> list[bool]:
-        """Return which images of the pool are labelled when the run begins (`takes_existing`).
+    def labelled(self, manifest: "pa.Table", root: str) -> "np.ndarray":
+        """Return which images are labelled when the run begins (`takes_existing`), bool (images,).
 
         Args:
-            image_ids: names of the images of the pool.
-            has_mask: whether each has a mask.
+            manifest: MANIFEST_SCHEMA.
             root: folder of the data, a path or URI.
 
         Raises:

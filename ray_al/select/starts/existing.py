@@ -1,8 +1,10 @@
 """Start with the labels that exist."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import Field
 
 from ray_al.core.errors import ConfigError
@@ -32,32 +34,34 @@ class ExistingStart(StartRule):
         """Return `counted`; see `StartRule.is_counted`."""
         return self.counted
 
-    def labelled(self, image_ids: Sequence[str], has_mask: Sequence[bool], root: str) -> list[bool]:
+    def labelled(self, manifest: pa.Table, root: str) -> np.ndarray:
         """Return which images of the pool are labelled; see `StartRule.labelled`."""
+        has_mask: np.ndarray = manifest.column("mask_uri").is_valid().to_numpy()
         if self.names is None:
-            return list(has_mask)
+            return has_mask
         key = f"budget.start_rule.names={self.names}"
         lines = read_lines(root, self.names)
         if lines is None:
             raise ConfigError(f"{key}: there is no such file below {root}; correct the name")
-        wanted = {line.replace("\\", "/").removeprefix("./") for line in lines}
-        unknown = sorted(wanted - set(image_ids))
-        if unknown:
+        wanted = pa.array(
+            dict.fromkeys(line.replace("\\", "/").removeprefix("./") for line in lines), pa.string()
+        )
+        image_ids = manifest.column("image_id")
+        unknown = wanted.filter(pc.invert(pc.is_in(wanted, value_set=image_ids.combine_chunks())))
+        if len(unknown):
             raise ConfigError(
                 f"{key}: {len(unknown)} of {len(wanted)} lines name no image of the pool: "
-                f"{listed(map(repr, unknown))}; write paths such as {image_ids[0]!r}"
+                f"{listed(map(repr, unknown.to_pylist()))}; write paths such as "
+                f"{image_ids[0].as_py()!r}"
             )
-        bare = [
-            name
-            for name, has in zip(image_ids, has_mask, strict=True)
-            if name in wanted and not has
-        ]
-        if bare:
+        is_named: np.ndarray = pc.is_in(image_ids, value_set=wanted).to_numpy()
+        bare = image_ids.filter(pa.array(is_named & ~has_mask))
+        if len(bare):
             raise ConfigError(
-                f"{key}: {len(bare)} of {len(wanted)} images have no mask: {listed(bare)}; add "
-                "the masks, or take these images out of the list"
+                f"{key}: {len(bare)} of {len(wanted)} images have no mask: "
+                f"{listed(bare.to_pylist())}; add the masks, or take these images out of the list"
             )
-        return [name in wanted for name in image_ids]
+        return is_named
 
     def check(self, config: "RunConfig") -> None:
         """Refuse region kinds of which an image has too many to take all.
