@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,8 +13,10 @@ from ray_al.core.families.annotators import Annotator
 from ray_al.core.types import QUERY_SCHEMA, START_CYCLE
 from ray_al.datasets.catalog import data_root
 from ray_al.driver.budget import total_amount
-from ray_al.driver.context import Context
 from ray_al.label.annotators.existing import ExistingLabels
+
+if TYPE_CHECKING:
+    from ray_al.driver.context import Context
 
 logger = logging.getLogger(__name__)
 REASON = "existing label"
@@ -129,7 +131,7 @@ def _too_dear(config: RunConfig, num_images: int, cost: int, amount: int) -> Con
     )
 
 
-def existing_query(context: Context) -> pa.Table:
+def existing_query(context: "Context") -> pa.Table:
     """Return all regions of the images that are labelled already.
 
     Returns:
