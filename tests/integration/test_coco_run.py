@@ -3,7 +3,6 @@
 import json
 
 import numpy as np
-import pytest
 from PIL import Image
 from test_run import SETTINGS
 
@@ -83,21 +82,19 @@ def test_a_simulated_run_labels_what_is_annotated(tmp_path):
         assert np.array_equal(decode_mask(row["mask"]), expected.astype(np.uint8))
 
 
-@pytest.mark.parametrize("counted", [True, False])
-def test_what_a_tool_annotated_is_where_people_go_on(tmp_path, counted):
+def test_what_a_tool_annotated_is_where_people_go_on(tmp_path):
     budget = {"per_cycle": 4, "amount": 20}
-    rule = {"kind": "existing", "counted": counted}
     config = config_of(
         tmp_path / "data",
         (1, 4),
         label={"annotator": "files"},
-        budget={**budget, "start_rule": rule},
+        budget={**budget, "start_rule": "existing"},
     )
     run_dir = create_run(config, str(tmp_path / "run"))
     assert run_loop(run_dir).kind == "waiting"
     state = state_of(run_dir)
     assert {row["image_index"] for row in labels_of(run_dir)} == {1, 4}
-    assert state.spent == (8 if counted else 0)
+    assert state.spent == 8
     verify(run_dir)
 
 

@@ -100,7 +100,11 @@ def test_a_simulation_begins_with_the_images_of_a_list(root, names, counted):  #
 
 @pytest.mark.parametrize(
     ("unit", "amount", "spent"),
-    [("images", 4, 2), ("pixels", 60_000, 2 * 96 * 128), ("clicks", 4000, None)],
+    [
+        ("images", 4, 2),
+        pytest.param("pixels", 60_000, 2 * 96 * 128, marks=pytest.mark.slow),
+        ("clicks", 4000, None),
+    ],
 )
 def test_existing_labels_cost_what_their_unit_says(root, names, unit, amount, spent):  # noqa: F811
     rule = name_images(root, names[:2])
@@ -111,6 +115,7 @@ def test_existing_labels_cost_what_their_unit_says(root, names, unit, amount, sp
     assert spent is None or cost == spent
 
 
+@pytest.mark.slow
 def test_superpixels_of_labelled_images_are_taken(root, names):  # noqa: F811
     regions = {"kind": "superpixels", "count": 9}
     rule = {**name_images(root, names[:2]), "counted": False}

@@ -61,7 +61,7 @@ def test_random_masks_come_back_from_both_kinds_of_runs(patch, height, width, se
         assert np.array_equal(source.read(uri), np.where(pixels, 3, 0))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     height=SIDES,
     width=SIDES,
@@ -81,7 +81,7 @@ def test_any_runs_are_drawn_in_full_or_refused(patch, height, width, counts):
     assert mask.shape == (height, width) and set(np.unique(mask)) <= {0, 3}
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     polygons=st.lists(
         st.lists(
@@ -98,7 +98,7 @@ def test_any_polygons_are_drawn_or_refused(patch, polygons):
         assert "a.png" in str(error)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(cut=st.integers(0, 400), place=st.integers(0, 400), byte=st.integers(0, 255))
 def test_damaged_files_are_refused_or_read(patch, cut, place, byte):
     values = {
