@@ -3,11 +3,11 @@
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ray_al.core.config import DataConfig, RunConfig
 from ray_al.core.errors import ConfigError
-from ray_al.core.families.layouts import Colors, Finding, Layout
+from ray_al.core.families.layouts import NO_SPLIT, Colors, Finding, Layout
 from ray_al.core.places import before_work, is_folder, storage_errors
 from ray_al.core.types import ImageFile
 from ray_al.datasets.mask_decoder import MaskDecoder
@@ -61,8 +61,11 @@ def open_dataset(data: DataConfig) -> Dataset:
     """
     layout = data.dataset
     root = _root(data)
-    class_names, colors = _class_table(data, layout)
-    decoder = _decoder(data, root, len(class_names), colors, layout)
+    class_names, colors = _class_table(data, root, layout)
+    decoder = replace(
+        _decoder(data, root, len(class_names), colors, layout),
+        source=layout.mask_source(data, root, class_names),
+    )
     ignored = frozenset(data.ignore_ids or layout.ignore_ids)
     learnt = [number for number in range(len(class_names)) if number not in ignored]
     if not learnt:
@@ -95,7 +98,12 @@ def _list_splits(
     findings: list[Finding] = []
     for role, name in names.items():
         split = layout.list_split(root, name)
-        findings += (finding for finding in split.findings if finding not in findings)
+        optional = (NO_SPLIT,) if role == "test" else ()
+        findings += (
+            finding
+            for finding in split.findings
+            if finding not in findings and finding.name not in optional
+        )
         if split.images:
             splits[role] = split.images
         elif role != "test":
@@ -107,9 +115,9 @@ def _list_splits(
     return splits, tuple(findings)
 
 
-def _class_table(data: DataConfig, layout: Layout) -> tuple[tuple[str, ...], Colors]:
+def _class_table(data: DataConfig, root: str, layout: Layout) -> tuple[tuple[str, ...], Colors]:
     """Return the name and the colour of each class number in the masks."""
-    class_names = data.class_names or layout.class_names
+    class_names = layout.names(data, root)
     if not class_names:
         raise ConfigError(
             f"data.class_names is missing; dataset {layout.kind!r} needs the names of its classes, "

@@ -9,7 +9,7 @@ from ray_al.core.errors import DataError
 from ray_al.core.types import ImageFile
 from ray_al.datasets.catalog import Dataset
 from ray_al.datasets.images import decode_image, read_image_size
-from ray_al.datasets.masks import decode_mask
+from ray_al.datasets.masks import read_decoded
 from ray_al.datasets.read import read_data
 
 
@@ -84,7 +84,7 @@ def _look_at_image(uri: str, *, whole: bool) -> ImageLook:
 
 def _look_at_mask(uri: str, dataset: Dataset, size: tuple[int, int] | None) -> MaskLook:
     try:
-        mask = decode_mask(read_data(uri), uri, dataset.decoder)
+        mask = read_decoded(uri, dataset.decoder)
     except DataError as error:
         return MaskLook(error=str(error))
     height, width = mask.ids.shape

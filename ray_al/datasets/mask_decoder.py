@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ray_al.core.families.layouts import Colors
+from ray_al.core.families.layouts import Colors, MaskSource
 from ray_al.core.types import IGNORE_INDEX
 
 
@@ -23,6 +23,7 @@ class MaskDecoder:
         nearest_color: whether to take the nearest colour of the table (lossy or smooth masks).
         checks_palette: whether the colours of an indexed picture must not contradict `colors`.
         whole: whether an unknown value outside the box that is read is refused, too.
+        source: reads masks that are no files of their own; None if each is a file.
     """
 
     num_classes: int
@@ -33,6 +34,7 @@ class MaskDecoder:
     nearest_color: bool = False
     checks_palette: bool = False
     whole: bool = False
+    source: MaskSource | None = None
 
     def class_of(self, number: int) -> int | None:
         """Return the class id of a number in a file, 255 for "no label", None if it is unknown."""

@@ -9,12 +9,19 @@ from ray_al.core.types import Box
 from ray_al.datasets.arrays import MAGIC, read_npy_header
 from ray_al.datasets.mask_colors import decode_colors
 from ray_al.datasets.mask_decoder import DecodedMask, MaskDecoder
-from ray_al.datasets.mask_files import WHAT, open_mask_bytes
+from ray_al.datasets.mask_files import WHAT, OpenMask, open_mask_bytes
 from ray_al.datasets.mask_ids import decode_ids
 from ray_al.datasets.pictures import from_stream, read_header
 from ray_al.datasets.read import read_data
 
-__all__ = ["DecodedMask", "MaskDecoder", "decode_mask", "read_mask", "read_mask_size"]
+__all__ = [
+    "DecodedMask",
+    "MaskDecoder",
+    "decode_mask",
+    "read_decoded",
+    "read_mask",
+    "read_mask_size",
+]
 
 
 def read_mask(uri: str, decoder: MaskDecoder, *, box: Box | None = None) -> np.ndarray:
@@ -30,15 +37,30 @@ def read_mask(uri: str, decoder: MaskDecoder, *, box: Box | None = None) -> np.n
             value and number of pixels.
         ReadError: it could not be read just now, or there was not enough memory.
     """
+    return read_decoded(uri, decoder, box=box).ids
+
+
+def read_decoded(uri: str, decoder: MaskDecoder, *, box: Box | None = None) -> DecodedMask:
+    """Return a mask together with its numbers that mean "no label"; see `read_mask`."""
+    source = decoder.source
+    if source is not None:
+        return retried(
+            uri,
+            lambda: _decode(OpenMask(values=source.read(uri)), uri, decoder, box),
+            (MemoryError,),
+        )
     data = read_data(uri)
-    return retried(uri, lambda: decode_mask(data, uri, decoder, box=box), (MemoryError,)).ids
+    return retried(uri, lambda: decode_mask(data, uri, decoder, box=box), (MemoryError,))
 
 
 def decode_mask(
     data: bytes, source: str, decoder: MaskDecoder, *, box: Box | None = None
 ) -> DecodedMask:
     """Decode the content of a mask file; see `read_mask`."""
-    opened = open_mask_bytes(data, source)
+    return _decode(open_mask_bytes(data, source), source, decoder, box)
+
+
+def _decode(opened: OpenMask, source: str, decoder: MaskDecoder, box: Box | None) -> DecodedMask:
     decode = decode_colors if decoder.encoding == "colors" else decode_ids
     if box is None:
         return decode(opened, decoder, source, opened.values)
@@ -49,13 +71,19 @@ def decode_mask(
     return DecodedMask(ids=decoded.ids[inside], void_numbers=decoded.void_numbers)
 
 
-def read_mask_size(uri: str) -> tuple[int, int]:
-    """Return (height, width) of the mask as it is shown, from its header alone.
+def read_mask_size(uri: str, decoder: MaskDecoder | None = None) -> tuple[int, int]:
+    """Return (height, width) of the mask as it is shown, without decoding its pixels.
+
+    Args:
+        uri: of the mask.
+        decoder: needed for masks that are no files of their own.
 
     Raises:
         DataError: there is no readable header.
         ReadError: it could not be read just now.
     """
+    if decoder is not None and decoder.source is not None:
+        return decoder.source.size(uri)
     return from_stream(uri, lambda stream: _size_of(stream, uri))
 
 

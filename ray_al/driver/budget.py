@@ -47,6 +47,13 @@ def in_units(budget: BudgetConfig, created: Mapping[str, Any], value: int | floa
     return _whole(_exact(value, budget.unit, budget.unit.of_pool(created), key))
 
 
+def _start(budget: BudgetConfig, created: Mapping[str, Any]) -> Fraction:
+    """Return the planned size of the start set in units; 0 if it are labels that exist."""
+    if budget.start_rule.takes_existing:
+        return Fraction(0)
+    return _exact(budget.start, budget.unit, budget.unit.of_pool(created), "budget.start")
+
+
 def total_amount(budget: BudgetConfig, created: Mapping[str, Any]) -> int:
     """Return the whole budget in units.
 
@@ -55,12 +62,12 @@ def total_amount(budget: BudgetConfig, created: Mapping[str, Any]) -> int:
     """
     total, unit = budget.unit.of_pool(created), budget.unit.name
     amount = in_units(budget, created, budget.amount, "budget.amount")
-    start = in_units(budget, created, budget.start, "budget.start")
+    start = _whole(_start(budget, created))
     if total is not None and amount > total:
         raise ConfigError(
             f"budget.amount: {amount} {unit} are more than the pool's {total}; lower it"
         )
-    if amount < 1 or start < 1:
+    if amount < 1 or (start < 1 and not budget.start_rule.takes_existing):
         raise ConfigError(
             f"budget: start={budget.start} or amount={budget.amount} of {total} {unit} is less "
             "than one; raise it, or write a count"
@@ -96,7 +103,7 @@ def check_final_budgets(config: RunConfig, created: Mapping[str, Any], amount: i
             f"final.budgets: {named[-1]} is {units[-1]} {unit}, more than budget.amount, {amount}; "
             "leave it out, or raise budget.amount"
         )
-    start = in_units(config.budget, created, config.budget.start, "budget.start")
+    start = _whole(_start(config.budget, created))
     if units and units[0] < start:
         raise ConfigError(
             f"final.budgets: {named[0]} is {units[0]} {unit}, less than budget.start, {start}, "
@@ -169,6 +176,8 @@ def _check_pays(config: RunConfig, sizes: Mapping[str, int], cheapest: int) -> N
 
 def _start_sizes(budget: BudgetConfig, created: Mapping[str, Any]) -> dict[str, int]:
     """Return the units of the queries of the start set, by the key that sets them."""
+    if budget.start_rule.takes_existing:
+        return {}
     rest = query_size(budget, created, START_CYCLE, UNBOUNDED)
     if not budget.start_rule.seed_part:
         return {"start": rest}
@@ -209,7 +218,7 @@ def query_size(budget: BudgetConfig, created: Mapping[str, Any], cycle: int, rem
         remaining: units that are left of the whole budget.
     """
     unit, total = budget.unit, budget.unit.of_pool(created)
-    start = _exact(budget.start, unit, total, "budget.start")
+    start = _start(budget, created)
     seed = start * exact(budget.start_rule.seed_part)
     if cycle == SEED_CYCLE:
         return min(max(_whole(seed), 1), remaining)

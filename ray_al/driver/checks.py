@@ -20,6 +20,7 @@ from ray_al.datasets.manifest import build_manifest
 from ray_al.driver.budget import check_budget
 from ray_al.driver.check_strategy import check_strategy
 from ray_al.driver.context import check_quarantine
+from ray_al.driver.existing import check_existing
 from ray_al.driver.track import check_tracking
 from ray_al.models import check_model
 from ray_al.train.class_weights import check_class_weights
@@ -141,6 +142,7 @@ def check_pool(config: RunConfig, dataset: Dataset) -> CheckedPool:
         RayALError: more images are broken than `scoring.max_quarantined` allows.
     """
     reads_masks = config.label.annotator.reads_masks
+    reads_masks = reads_masks or config.budget.start_rule.takes_existing
     check_start(dataset, pool_masks=reads_masks, test=bool(config.final.budgets))
     manifest, unreadable = build_manifest(dataset.splits["train"], config.regions.num_regions)
     broken = dict(unreadable)
@@ -150,6 +152,7 @@ def check_pool(config: RunConfig, dataset: Dataset) -> CheckedPool:
     check_quarantine(broken, config, len(manifest))
     sizes = _pool_sizes(manifest)
     check_budget(config, sizes, manifest, dataset.num_classes)
+    check_existing(config, manifest, sizes, dataset.num_classes)
     return CheckedPool(manifest=manifest, broken=broken, sizes=sizes)
 
 

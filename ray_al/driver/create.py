@@ -107,7 +107,7 @@ def _created(
         unit=budget.unit.kind,
         amount=0 if is_unknown else total_amount(budget, sizes),
         class_names=tuple(dataset.class_names),
-        colors=tuple(tuple(color) for color in dataset.colors),
+        colors=tuple((red, green, blue) for red, green, blue in dataset.colors),
     )
 
 

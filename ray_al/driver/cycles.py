@@ -5,6 +5,7 @@ from fractions import Fraction
 from ray_al.core.config import RunConfig
 from ray_al.core.types import SEED_CYCLE, START_CYCLE
 from ray_al.driver.budget import final_budgets, query_size
+from ray_al.driver.existing import takes_existing
 from ray_al.ledger import State
 
 CLOSE = Fraction(1, 10)
@@ -44,7 +45,7 @@ def needs_scores(config: RunConfig, cycle: int) -> bool:
 
     Regions of some kinds are known only from a pass over the pool.
     """
-    return (
+    return not takes_existing(config, cycle) and (
         cycle >= 0
         or needs_model(config, cycle)
         or config.regions.is_sparse

@@ -36,11 +36,12 @@ def start_config(config: RunConfig) -> RunConfig | None:
     It is the same for all runs whose start does not depend on their strategy. None if it does: the
     start rule `scored` ranks by the strategy's own scores, and an ensemble or snapshots are trained
     in cycle 0. None also if cycle 0 depends on the whole budget, which a start run does not have:
-    extra epochs are due at fractions of it, and a unit whose costs show late is reserved from what
-    is left of it.
+    extra epochs are due at fractions of it, a unit whose costs show late is reserved from what is
+    left of it, and labels that exist may be more than `budget.start`.
     """
     if (
         config.budget.start_rule.follows_strategy
+        or config.budget.start_rule.takes_existing
         or _passes_are_models(config)
         or not config.label.annotator.answers_at_once
     ):

@@ -11,6 +11,7 @@ from ray_al.core.families.annotators import Labels
 from ray_al.core.families.units import Received
 from ray_al.core.run_dir import CycleDir
 from ray_al.driver.context import Context
+from ray_al.driver.existing import is_paid
 from ray_al.driver.pool import table_bytes
 from ray_al.ledger import Query
 from ray_al.ledger.parse import Malformed, parse
@@ -44,9 +45,10 @@ def receive_labels(
     clicks, unit, ref = sum(row["clicks"] for row in given), context.config.budget.unit, None
     images = np.unique(labels.table.column("image_index").to_numpy())
     num_opened = int((~context.pool.labelled_images[images]).sum())
-    cost = unit.cost(
-        Received(reserved=sum(row["cost"] for row in queried), clicks=clicks, num_opened=num_opened)
+    received = Received(
+        reserved=sum(row["cost"] for row in queried), clicks=clicks, num_opened=num_opened
     )
+    cost = unit.cost(received) if is_paid(context.config, query.cycle) else 0
     check_cost(query, cost, unit.name)
     if given:
         name = CycleDir(query.cycle + 1).labels(len(context.state.label_parts))

@@ -24,7 +24,7 @@ MAX_JSON = 1 << 20
 """Largest size of a list of classes in bytes; a list of 255 names is far shorter."""
 SAVE_IDS = (
     "save class ids as an 8-bit greyscale PNG, "
-    "or an indexed PNG whose palette holds the classes' colours"
+    "or an indexed or RGB PNG in exactly the classes' colours"
 )
 SAVE_GREY = "save class ids as an 8-bit greyscale PNG"
 BLACK_AND_WHITE = (
@@ -96,6 +96,8 @@ def read_mask(data: bytes, place: Place, classes: Classes) -> np.ndarray:
     window = _window(header, place)
     png.check_png_pixels(data)
     image = _open(data)
+    if header.color_type in (png.RGB, png.RGB_ALPHA):
+        return _from_colors(np.asarray(image.convert("RGBA"))[window], classes)
     values = np.asarray(image)
     inside = values[window]
     _check_opaque(image, inside)
@@ -108,13 +110,14 @@ def read_mask(data: bytes, place: Place, classes: Classes) -> np.ndarray:
 
 
 def _check_file(data: bytes) -> png.PngHeader:
-    """Return the header of an undamaged PNG of 8-bit or indexed values; refuse other files."""
+    """Return the header of an undamaged PNG of 8-bit ids or colours; refuse other files."""
     if not png.is_png(data):
         raise DataError(f"{_found(data)}; {SAVE_IDS}")
     header = png.check_png(data)
-    if header.color_type not in (png.GREYSCALE, png.INDEXED):
-        mode = {png.RGB: "RGB", png.GREYSCALE_ALPHA: "LA", png.RGB_ALPHA: "RGBA"}[header.color_type]
-        raise DataError(f"mode {mode}; {SAVE_IDS}")
+    if header.color_type == png.GREYSCALE_ALPHA:
+        raise DataError(f"mode LA (grey with transparency); {SAVE_IDS}")
+    if header.color_type in (png.RGB, png.RGB_ALPHA) and header.bits != 8:
+        raise DataError(f"colours of {header.bits} bits; {SAVE_IDS}")
     if header.color_type == png.GREYSCALE and header.bits != 8:
         raise DataError(
             f"{header.bits}-bit greyscale, in which ids and shades of grey cannot be told apart; "
@@ -187,9 +190,7 @@ def _check_opaque(image: Image.Image, values: np.ndarray) -> None:
     )
     num_pixels = int(np.isin(values, transparent).sum())
     if num_pixels:
-        raise DataError(
-            f"{num_pixels} transparent pixels, which say nothing of a class; {SAVE_IDS}"
-        )
+        raise _transparent(num_pixels)
 
 
 def _from_palette(values: np.ndarray, palette: Sequence[int], classes: Classes) -> np.ndarray:
@@ -234,13 +235,50 @@ def _from_palette(values: np.ndarray, palette: Sequence[int], classes: Classes) 
     return np.array(by_color, dtype=np.uint8)[inverse].reshape(values.shape)
 
 
-def _class_of(index: int, color: tuple[int, ...], classes: Classes, num_pixels: int) -> int:
-    """Return the class of a palette's colour, which `num_pixels` pixels have."""
+def _from_colors(values: np.ndarray, classes: Classes) -> np.ndarray:
+    """Return the class ids of an image in the colours of the classes, each of them exact.
+
+    Greys that could also be ids are refused if ids and colours give different classes.
+
+    Args:
+        values: red, green, blue and opacity, uint8 (h, w, 4).
+        classes: names and colours of the classes.
+    """
+    num_clear = int((values[..., 3] != 255).sum())
+    if num_clear:
+        raise _transparent(num_clear)
+    present, inverse = np.unique(values[..., :3].reshape(-1, 3), axis=0, return_inverse=True)
+    colors = [(int(red), int(green), int(blue)) for red, green, blue in present]
+    num_pixels = np.bincount(inverse.ravel()).tolist()
+    greys = [color[0] for color in colors if len(set(color)) == 1]
+    are_ids = len(greys) == len(colors) and all(grey < len(classes.names) for grey in greys)
+    by_color = [
+        _class_of(None, color, classes, num) for color, num in zip(colors, num_pixels, strict=True)
+    ]
+    if are_ids and greys != by_color:
+        raise DataError(f"its greys are colours of classes, but not those of the ids; {SAVE_GREY}")
+    return np.array(by_color, dtype=np.uint8)[inverse].reshape(values.shape[:2])
+
+
+def _transparent(num_pixels: int) -> DataError:
+    return DataError(f"{num_pixels} transparent pixels, which say nothing of a class; {SAVE_IDS}")
+
+
+def _class_of(index: int | None, color: tuple[int, ...], classes: Classes, num_pixels: int) -> int:
+    """Return the class of a colour, which `num_pixels` pixels have.
+
+    Args:
+        index: its index in a palette; None if it is in none.
+        color: red, green and blue.
+        classes: names and colours of the classes.
+        num_pixels: for messages.
+    """
+    seen = f"mode RGB, whose colour {color}" if index is None else f"the palette's colour {color}"
     found = [number for number, known in enumerate(classes.colors) if tuple(known) == color]
     if len(found) > 1:
         names = ", ".join(classes.names[number] for number in found)
         raise DataError(
-            f"the palette's colour {color} on {num_pixels} pixels is that of several classes "
+            f"{seen} on {num_pixels} pixels is that of several classes "
             f"({_short(names)}); save ids as 8-bit greyscale"
         )
     if found:
@@ -248,7 +286,7 @@ def _class_of(index: int, color: tuple[int, ...], classes: Classes, num_pixels: 
     if index == IGNORE_INDEX:
         return IGNORE_INDEX
     raise DataError(
-        f"the palette's colour {color} on {num_pixels} pixels belongs to no class; "
+        f"{seen} on {num_pixels} pixels belongs to no class; "
         "use the colours in tasks.json, or save ids as 8-bit greyscale"
     )
 

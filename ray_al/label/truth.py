@@ -38,7 +38,7 @@ def ground_truth(
     def read(image_index: int, region: int) -> Truth:
         uri = mask_uris[image_index].as_py()
         height, width = heights[image_index].as_py(), widths[image_index].as_py()
-        size = masks.read_mask_size(uri)
+        size = masks.read_mask_size(uri, decoder)
         if tuple(size) != (height, width):
             raise DataError(
                 f"{uri}: the mask is {size[0]}x{size[1]} pixels, its image {height}x{width}; "

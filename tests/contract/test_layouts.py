@@ -1,5 +1,6 @@
 """Every layout passes one suite, on a disk and on an object store."""
 
+import json
 from typing import ClassVar
 
 import fsspec
@@ -93,6 +94,27 @@ def synthetic(root):
     write_synthetic(str(root), num_images=3, seed=0)
 
 
+def coco(root):
+    (root / "annotations").mkdir()
+    for split in ("train", "val"):
+        image(root / "images" / split / "p.png")
+        values = {
+            "images": [{"id": 4, "file_name": "p.png", "height": SIZE[0], "width": SIZE[1]}],
+            "categories": [{"id": 1, "name": "disc"}],
+            "annotations": [
+                {
+                    "id": 1,
+                    "image_id": 4,
+                    "category_id": 1,
+                    "segmentation": [[1, 1, 9, 1, 9, 8]],
+                    "iscrowd": 0,
+                }
+            ],
+        }
+        path = root / "annotations" / f"instances_{split}.json"
+        path.write_text(json.dumps(values))
+
+
 class PairsLayout(Layout):
     """A user's own: `<split>/<name><suffix>` beside `<split>/<name>.png`."""
 
@@ -119,6 +141,7 @@ LAYOUTS = {
     "cityscapes labelIds": (cityscapes_label_ids, {"dataset": "cityscapes"}),
     "cityscapes labelTrainIds": (cityscapes_train_ids, {"dataset": "cityscapes"}),
     "voc": (voc, {"dataset": "voc"}),
+    "coco": (coco, {"dataset": "coco"}),
     "folder": (folder, {"dataset": "folder", **NAMES}),
     "folder with lists": (folder_lists, {"dataset": "folder", **NAMES}),
     "folder without pool masks": (folder_without_masks, {"dataset": "folder", **NAMES}),

@@ -77,7 +77,8 @@ def test_a_seed_part_comes_first_and_needs_no_model(kind):
     [
         kind
         for kind in ALL
-        if not START_RULES.find(kind).needs_model or START_RULES.parse(kind).seed_part
+        if not START_RULES.find(kind).takes_existing
+        and (not START_RULES.find(kind).needs_model or START_RULES.parse(kind).seed_part)
     ],
 )
 def test_a_rule_without_a_model_ranks_the_pool(kind):

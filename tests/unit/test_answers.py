@@ -55,6 +55,13 @@ def read(data, kind="dense", place=WHOLE, classes=CLASSES):
     return LABELS.parse({"kind": kind}).read(data, place, classes)
 
 
+def clear(image):
+    """The picture with one half transparent pixel."""
+    values = np.array(image.convert("RGBA"))
+    values[0, 0, 3] = 128
+    return Image.fromarray(values)
+
+
 def own_palette(order, extra=()):
     """The picture with the colours of the classes, in a palette of another order."""
     place_of = np.argsort(order).astype(np.uint8)
@@ -71,6 +78,8 @@ GOOD = {
     "ids": lambda: grey(DRAWN),
     "grey ramp": lambda: indexed(DRAWN, GREYS),
     "short ramp of ids": lambda: indexed(DRAWN, [(0, 0, 0), (1, 1, 1), (2, 2, 2)]),
+    "the classes' colours in RGB": lambda: colored(DRAWN),
+    "the classes' colours in RGBA": lambda: colored(DRAWN).convert("RGBA"),
     "the classes' palette": lambda: indexed(DRAWN, list(CLASSES.colors)),
     "the palette by first use": lambda: own_palette([2, 0, 1]),
     "a palette with colours that are not used": lambda: own_palette(
@@ -100,6 +109,19 @@ def test_colors_of_classes_in_a_ramp_decide():
         region=None,
     )
     assert read(file(indexed(drawn, GREYS)), place=place, classes=shades).tolist() == [[0, 1, 2]]
+
+
+def test_greys_in_rgb_that_are_ids_of_other_classes_are_refused():
+    shades = Classes(names=("a", "b"), colors=((1, 1, 1), (0, 0, 0)))
+    drawn = np.array([[0, 1, 1, 0]] * 3, np.uint8)
+    with pytest.raises(DataError, match="greys are colours of classes, but not those of the ids"):
+        read(file(grey(drawn, "RGB")), classes=shades)
+    same = Classes(names=("a", "b"), colors=((0, 0, 0), (255, 255, 255)))
+    picture = Image.fromarray(np.array(same.colors, np.uint8)[drawn])
+    assert read(file(picture), classes=same).tolist() == drawn.tolist()
+    twins = Classes(names=("a", "b", "c"), colors=((9, 0, 0), (9, 0, 0), (0, 9, 0)))
+    with pytest.raises(DataError, match=r"is that of several classes \(a, b\)"):
+        read(file(Image.fromarray(np.full((3, 4, 3), (9, 0, 0), np.uint8))), classes=twins)
 
 
 def test_only_the_box_of_a_whole_picture_is_looked_at():
@@ -195,9 +217,20 @@ BAD = {
     ),
     "two bits": (lambda: file(grey(DRAWN), bits=2), "2-bit greyscale"),
     "16 bits": (lambda: file(Image.fromarray(DRAWN.astype(np.uint16))), "16-bit greyscale"),
-    "rgb": (lambda: file(colored(DRAWN)), "mode RGB; save"),
-    "rgba": (lambda: file(colored(DRAWN).convert("RGBA")), "mode RGBA; save"),
-    "grey and alpha": (lambda: file(grey(DRAWN, "LA")), "mode LA; save"),
+    "rgb of ids": (
+        lambda: file(grey(DRAWN, "RGB")),
+        r"mode RGB, whose colour \(0, 0, 0\) on 4 pix",
+    ),
+    "rgb with a smooth border": (
+        lambda: file(colored(DRAWN).resize((8, 6), Image.Resampling.BILINEAR).crop((0, 0, 4, 3))),
+        "belongs to no class",
+    ),
+    "rgba with a clear pixel": (lambda: file(clear(colored(DRAWN))), "1 transparent pixels"),
+    "rgb with a transparent colour": (
+        lambda: file(colored(DRAWN), transparency=CLASSES.colors[0]),
+        "4 transparent pixels",
+    ),
+    "grey and alpha": (lambda: file(grey(DRAWN, "LA")), "mode LA .grey with transparency.; save"),
     "a transparent index": (
         lambda: file(own_palette([0, 1, 2]), transparency=0),
         "4 transparent pixels",

@@ -19,7 +19,9 @@ class BudgetConfig(Section):
     unit: Annotated[Unit, UNITS] = Field(default_factory=lambda: UNITS.parse("regions"))
     """Unit of the budget."""
     start: Amount = 0.02
-    """Size of the start set, as a count or a share of the pool."""
+    """Size of the start set, as a count or a share of the pool; the start rule `existing` takes all
+    labels that exist instead.
+    """
     start_rule: Annotated[StartRule, START_RULES] = Field(
         default_factory=lambda: START_RULES.parse("random"), validate_default=False
     )
@@ -33,6 +35,8 @@ class BudgetConfig(Section):
 
     @model_validator(mode="after")
     def _start_fits(self) -> "BudgetConfig":
+        if self.start_rule.takes_existing:
+            return self
         if type(self.start) is type(self.amount) and self.start > self.amount:
             raise ValueError(
                 f"start={self.start} is more than the whole amount={self.amount}; "

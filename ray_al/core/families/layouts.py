@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+import numpy as np
+
 from ray_al.core.family import Family
 from ray_al.core.section import Section
 from ray_al.core.types import IGNORE_INDEX, ImageFile
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
 
 Colors = tuple[tuple[int, int, int], ...]
 """Red, green and blue of each class, 0 to 255, by id."""
+
+NO_SPLIT = "no_split"
+"""Name of the finding that a split does not exist, which is no fault of a test split."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +55,32 @@ class MaskNumbers:
 
     id_map: Mapping[int, int]
     ignored: tuple[int, ...]
+
+
+class MaskSource:
+    """Masks that are no files of their own.
+
+    It is sent to workers with the class table, so it holds no mask itself.
+    """
+
+    @abstractmethod
+    def size(self, uri: str) -> tuple[int, int]:
+        """Return (height, width) of a mask in pixels.
+
+        Raises:
+            DataError: there is no such mask.
+        """
+        raise NotImplementedError
+
+    @abstractmethod
+    def read(self, uri: str) -> np.ndarray:
+        """Return the class numbers of a mask, uint8 (H, W), 255 for "no label".
+
+        Raises:
+            DataError: it cannot be used; the message names it.
+            ReadError: it could not be read just now.
+        """
+        raise NotImplementedError
 
 
 class Layout(Section):
@@ -94,6 +125,30 @@ class Layout(Section):
         """
         return False
 
+    def names(self, data: "DataConfig", root: str) -> tuple[str, ...]:
+        """Return the names of the classes, by their numbers in masks; () if nothing names them.
+
+        Args:
+            data: the section `data`.
+            root: the files, a path or URI.
+        """
+        return data.class_names or self.class_names
+
+    def mask_source(
+        self, data: "DataConfig", root: str, class_names: tuple[str, ...]
+    ) -> MaskSource | None:
+        """Return what reads masks that are no files of their own; None if each is a file.
+
+        Args:
+            data: the section `data`.
+            root: the files, a path or URI.
+            class_names: by class number.
+
+        Raises:
+            ConfigError: masks and classes do not fit, or a package is missing.
+        """
+        return None
+
     def numbers(self, data: "DataConfig", root: str, num_names: int) -> MaskNumbers | None:
         """Return the meaning of the numbers in masks; None if they are class ids.
 
@@ -115,6 +170,7 @@ LAYOUTS = Family(
         "camvid": "ray_al.datasets.layouts.camvid:CamvidLayout",
         "cityscapes": "ray_al.datasets.layouts.cityscapes:CityscapesLayout",
         "voc": "ray_al.datasets.layouts.voc:VocLayout",
+        "coco": "ray_al.datasets.layouts.coco:CocoLayout",
         "folder": "ray_al.datasets.layouts.folder:FolderLayout",
         "synthetic": "ray_al.datasets.layouts.synthetic:SyntheticLayout",
     },

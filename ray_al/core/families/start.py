@@ -35,6 +35,26 @@ class StartRule(Section):
     follows_strategy: ClassVar[bool] = False
     """Whether the run's own strategy chooses, so runs of other strategies have other start sets."""
 
+    takes_existing: ClassVar[bool] = False
+    """Whether the start set are labels that exist (`labelled`), whatever `budget.start` says."""
+
+    @property
+    def is_counted(self) -> bool:
+        """Return whether the labels of the start set are paid from the budget."""
+        return True
+
+    def labelled(self, manifest: "pa.Table", root: str) -> "np.ndarray":
+        """Return which images are labelled when the run begins (`takes_existing`), bool (images,).
+
+        Args:
+            manifest: MANIFEST_SCHEMA.
+            root: folder of the data, a path or URI.
+
+        Raises:
+            ConfigError: a list of these images is missing or wrong.
+        """
+        raise NotImplementedError
+
     @property
     def seed_part(self) -> float:
         """Return the share of the start set, below 1, that is drawn and labelled first.
@@ -99,6 +119,7 @@ START_RULES = Family(
         "kcenter": "ray_al.select.starts.kcenter:KCenterStart",
         "centroids": "ray_al.select.starts.centroids:CentroidsStart",
         "typicality": "ray_al.select.starts.typicality:TypicalityStart",
+        "existing": "ray_al.select.starts.existing:ExistingStart",
         "class_aware": "ray_al.select.starts.class_aware:ClassAwareStart",
     },
     default="random",

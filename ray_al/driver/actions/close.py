@@ -8,6 +8,7 @@ from ray_al.core.shares import exact
 from ray_al.driver.actions.action import Action, open_query
 from ray_al.driver.asking import describe_query
 from ray_al.driver.context import Context
+from ray_al.driver.existing import annotator_at
 from ray_al.driver.pool import read_table
 from ray_al.ledger import State
 from ray_al.ledger.records import QueryClosed
@@ -25,7 +26,8 @@ class Close(Action):
         query = open_query(state)
         if query is None or not query.collected_in_term:
             return None
-        wanted = exact(config.label.annotator.wanted_share) * (query.num_regions - query.refused)
+        annotator = annotator_at(config, query.cycle)
+        wanted = exact(annotator.wanted_share) * (query.num_regions - query.refused)
         return cls(query.cycle) if query.answered >= wanted else None
 
     def perform(self, context: Context) -> QueryClosed:

@@ -10,6 +10,7 @@ from ray_al.core.families.annotators import Labels
 from ray_al.driver.actions.action import Action, open_query
 from ray_al.driver.asking import describe_query
 from ray_al.driver.context import Context
+from ray_al.driver.existing import annotator_at
 from ray_al.driver.pool import read_table
 from ray_al.driver.quarantine import refuse_broken
 from ray_al.driver.receiving import receive_labels
@@ -31,14 +32,15 @@ class Label(Action):
     def due(cls, state: State, config: RunConfig) -> Self | None:
         """Label the open query if the annotator answers at once."""
         query = open_query(state)
-        if query is None or not config.label.annotator.answers_at_once:
+        if query is None or not annotator_at(config, query.cycle).answers_at_once:
             return None
         return cls(query.cycle)
 
     def perform(self, context: Context) -> LabelsReceived:
         """Take the labels of all regions whose images can be used."""
         start = time.monotonic()
-        query, annotator = context.state.queries[-1], context.config.label.annotator
+        query = context.state.queries[-1]
+        annotator = annotator_at(context.config, query.cycle)
         table = read_table(context.storage, query.file)
         context.note("label", 0, len(table))
         refused = refuse_broken(context, table)

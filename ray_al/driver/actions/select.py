@@ -4,6 +4,8 @@ import time
 from dataclasses import dataclass, replace
 from typing import Self
 
+import pyarrow as pa
+
 from ray_al.core.config import RunConfig
 from ray_al.core.run_dir import CycleDir
 from ray_al.driver.actions.action import Action
@@ -11,6 +13,7 @@ from ray_al.driver.actions.finish import NOTHING_LEFT
 from ray_al.driver.context import Context
 from ray_al.driver.costs import query_amount
 from ray_al.driver.cycles import budget_to_measure, is_short, next_cycle
+from ray_al.driver.existing import existing_query, takes_existing
 from ray_al.driver.pool import table_bytes
 from ray_al.ledger import State
 from ray_al.ledger.records import CycleFilled, QuerySelected, RunFinished
@@ -41,25 +44,39 @@ class Select(Action):
 
         start, cycle = time.monotonic(), self.cycle
         context.note("select", 0, 1)
+        earlier = sum(query.cycle == cycle for query in context.state.queries)
+        if takes_existing(context.config, cycle):
+            return _selected(context, cycle, existing_query(context), earlier, start)
         amount, remaining = query_amount(context, cycle), context.state.remaining
         query = choose_query(context, cycle, amount)
-        earlier = sum(query.cycle == cycle for query in context.state.queries)
         if len(query) == 0 and not earlier and amount < remaining:
             # A cycle's part may be less than a region costs, while the whole rest pays for one.
             query = choose_query(context, cycle, remaining, limit=1)
         if len(query) == 0:
             return _no_query(context, cycle, earlier)
-        name = CycleDir(cycle).query(earlier + 1)
-        ref = context.storage.put(name, table_bytes(query), attempt=context.state.term)
-        context.pool.choose(query)
-        return QuerySelected(
-            cycle=cycle,
-            query=ref,
-            num_regions=len(query),
-            num_pixels=sum(query.column("num_pixels").to_pylist()),
-            cost=sum(query.column("cost").to_pylist()),
-            seconds=time.monotonic() - start,
-        )
+        return _selected(context, cycle, query, earlier, start)
+
+
+def _selected(
+    context: Context, cycle: int, query: pa.Table, earlier: int, start: float
+) -> QuerySelected:
+    """Write a query, and return the record that reserves its maximum cost.
+
+    Args:
+        earlier: number of earlier queries of this cycle.
+        start: when choosing began, by `time.monotonic`.
+    """
+    name = CycleDir(cycle).query(earlier + 1)
+    ref = context.storage.put(name, table_bytes(query), attempt=context.state.term)
+    context.pool.choose(query)
+    return QuerySelected(
+        cycle=cycle,
+        query=ref,
+        num_regions=len(query),
+        num_pixels=sum(query.column("num_pixels").to_pylist()),
+        cost=sum(query.column("cost").to_pylist()),
+        seconds=time.monotonic() - start,
+    )
 
 
 def _no_query(context: Context, cycle: int, earlier: int) -> CycleFilled | RunFinished:

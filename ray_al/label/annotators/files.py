@@ -6,7 +6,7 @@ of context), `task-N.proposal.png` (the current prediction, if there is a model)
 
 The answer, made with any tool, is put next to them. If a mask is asked for, the answer is
 `task-N.mask.png`, in the size of the region's box or of the whole picture with its margin: an 8-bit
-greyscale PNG of class ids, 255 for unknown, or an indexed one whose palette holds the classes'
+greyscale PNG of class ids, 255 for unknown, or an indexed or RGB one in exactly the classes'
 colours. If classes are asked for, it is `task-N.classes.json`, a list of class names or ids.
 """
 

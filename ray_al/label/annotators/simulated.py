@@ -1,41 +1,11 @@
 """The simulated annotator, which reads the ground truth of queried regions and of nothing else."""
 
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
-import pyarrow as pa
-
-from ray_al.core.errors import DataError
-from ray_al.core.families.annotators import Annotator, Asked, Labels
-from ray_al.core.types import LABEL_SCHEMA
+from ray_al.label.annotators.from_masks import MaskAnnotator
 
 
-class SimulatedAnnotator(Annotator):
+class SimulatedAnnotator(MaskAnnotator):
     """The ground truth, which answers at once."""
 
     kind: Literal["simulated"] = "simulated"
-    answers_at_once: ClassVar[bool] = True
-    reads_masks: ClassVar[bool] = True
-
-    def request(self, asked: Asked) -> int:
-        """Return 0, as nothing is handed out."""
-        return 0
-
-    def collect(self, asked: Asked) -> Labels:
-        """Return the labels of all regions; refuse those whose mask cannot be used."""
-        rows: list[dict[str, Any]] = []
-        refused: list[dict[str, Any]] = []
-        known = asked.left_out | asked.taken
-        for row in asked.query.select(["image_index", "image_id", "region"]).to_pylist():
-            name = {"image_id": row["image_id"], "region": row["region"]}
-            if (row["image_id"], row["region"]) in known:
-                continue
-            try:
-                truth = asked.truth(row["image_index"], row["region"])
-            except DataError as error:
-                refused.append({**name, "reason": str(error), "final": True})
-                continue
-            label = asked.label.of_truth(truth.ids, truth.region)
-            answer = asked.label.row(label, truth.box, truth.region)
-            rows.append({**row, **answer, "annotator": self.kind, "seconds": 0.0})
-        table = pa.Table.from_pylist(rows, schema=LABEL_SCHEMA)
-        return Labels(table=table, refused=tuple(refused))
