@@ -2,14 +2,12 @@
 
 import io
 import itertools
-from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from torch import nn
 
 from ray_al.acquisition import ACQUISITIONS
 from ray_al.acquisition.views import Views
@@ -17,7 +15,7 @@ from ray_al.core.config import parse_config
 from ray_al.core.errors import ConfigError
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef, ImageFile
-from ray_al.core.variants import OFFERS, Backbone
+from ray_al.core.variants import OFFERS
 from ray_al.datasets.images import read_image, resize_image
 from ray_al.datasets.manifest import build_manifest
 from ray_al.datasets.synthetic import write_synthetic
@@ -54,41 +52,11 @@ OF_MODELS = [
 """
 
 
-def tiny(num_classes: int) -> nn.Module:
-    """A network with a dropout of its own, at half of the input's resolution."""
-    return nn.Sequential(
-        nn.Conv2d(3, 8, 3, padding=1, stride=2),
-        nn.BatchNorm2d(8),
-        nn.ReLU(),
-        nn.Dropout(0.5),
-        nn.Conv2d(8, num_classes, 1),
-    )
-
-
-class TinyBackbone(Backbone):
-    """Two convolutions: maps of a quarter and an eighth of the image's sides."""
-
-    kind: Literal["test_acquisition:TinyBackbone"] = "test_acquisition:TinyBackbone"
-
-    def build(self, weights: str) -> nn.Module:
-        return TwoMaps()
-
-
-class TwoMaps(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.fine, self.coarse = nn.Conv2d(3, 8, 4, stride=4), nn.Conv2d(8, 8, 2, stride=2)
-
-    def forward(self, images):
-        fine = self.fine(images).relu()
-        return fine, self.coarse(fine).relu()
-
-
 MODELS = {
-    "network": {"name": f"{__name__}:tiny"},
+    "network": {"name": "helpers.networks:tiny_with_dropout"},
     "frozen": {
         "kind": "composed",
-        "backbone": {"kind": f"{__name__}:TinyBackbone"},
+        "backbone": {"kind": "helpers.tiny_backbones:TwoMapsBackbone"},
         "head": {"kind": "fpn", "width": 8, "dropout": 0.5},
     },
 }

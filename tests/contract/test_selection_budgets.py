@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bench import NUM_LABELLED, Bench
+from helpers.bench import NUM_LABELLED, Bench
+from helpers.scored_parts import names
 
 from ray_al.acquisition import ACQUISITIONS
 from ray_al.core.families.batch import BATCH_RULES
@@ -54,10 +55,6 @@ def bench(rule, unit="regions", filters=None, *, batch=None, label=None, score=N
         "label": {"max_clicks": CAP, **(label or {})},
     }
     return Bench(values, **pool)
-
-
-def names(query):
-    return list(zip(query["image_id"].to_pylist(), query["region"].to_pylist(), strict=True))
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from bench import Bench
+from helpers.bench import Bench
 
 from ray_al.core.config import apply_setting, parse_config
 from ray_al.core.errors import ConfigError
@@ -13,7 +13,7 @@ from ray_al.core.types import SEED_CYCLE, START_CYCLE
 from ray_al.driver.choose import choose_query
 from ray_al.driver.decide import first_cycle, needs_model
 
-OWN = "own_batch_rules:ReversedStart"
+OWN = "helpers.own_batch_rules:ReversedStart"
 ALL = [*START_RULES.kinds, OWN]
 LATER = StrategyConfig.model_validate(
     {
@@ -154,7 +154,7 @@ def test_a_rule_on_features_is_a_batch_rule_with_its_settings(kind, settings, ba
             ["budget.start_rule.seed_share"],
         ),
         ({"seed_share": 0.5}, ["budget.seed_share", "budget.start_rule", "'class_aware'"]),
-        ({"start_rule": "own_batch_rules:Spread"}, ["budget.start_rule", "StartRule"]),
+        ({"start_rule": "helpers.own_batch_rules:Spread"}, ["budget.start_rule", "StartRule"]),
     ],
 )
 def test_what_is_no_start_rule_is_refused(budget, words):

@@ -7,12 +7,12 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from test_strategies import CASES, configure, state_of
+from helpers.run_reading import state_of
+from helpers.strategies import CASES, configure
 from torch import nn
 
 from ray_al.acquisition import ACQUISITIONS
@@ -29,7 +29,6 @@ from ray_al.scoring.inputs import Pixels
 from ray_al.scoring.scorer import Scorer
 from ray_al.train.state import dump
 
-REPOSITORY = Path(__file__).parents[2]
 ON_GPU = {"train": {"gpus_per_worker": 1}, "scoring": {"gpus_per_worker": 1}}
 
 

@@ -1,9 +1,7 @@
 """What the tests of whole commands share."""
 
 import socket
-from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
 PORTS = (
     "port",
     "dashboard-port",

@@ -1,6 +1,6 @@
 """Batch rules and a start rule as a user writes them: in one file.
 
-A configuration names them as `own_batch_rules:Class`.
+A configuration names them as `helpers.own_batch_rules:Class`.
 """
 
 from typing import Annotated, ClassVar
@@ -19,7 +19,7 @@ from ray_al.select.start import random_start
 class SmallFirst(KeyedRule):
     """The highest scores per pixel to some power."""
 
-    kind: str = "own_batch_rules:SmallFirst"
+    kind: str = "helpers.own_batch_rules:SmallFirst"
     paper: ClassVar[str] = "of our own"
     power: Annotated[float, Field(gt=0)] = 1.0
 
@@ -33,7 +33,7 @@ class SmallFirst(KeyedRule):
 class Spread(CandidateRule):
     """Every n-th of the candidates by score."""
 
-    kind: str = "own_batch_rules:Spread"
+    kind: str = "helpers.own_batch_rules:Spread"
     paper: ClassVar[str] = "of our own"
     needs: ClassVar[str] = "of the best candidates: scores"
     reads_features: ClassVar[bool] = False
@@ -48,13 +48,13 @@ class Spread(CandidateRule):
 class NoFill(BatchRule):
     """Not whole: it does not say how a query is filled."""
 
-    kind: str = "own_batch_rules:NoFill"
+    kind: str = "helpers.own_batch_rules:NoFill"
 
 
 class ReversedStart(StartRule):
     """A random ranking, backwards."""
 
-    kind: str = "own_batch_rules:ReversedStart"
+    kind: str = "helpers.own_batch_rules:ReversedStart"
     paper: ClassVar[str] = "of our own"
 
     def rank(self, manifest, regions, *, k, seed, cycle, remaining, allows=None):

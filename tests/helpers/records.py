@@ -69,3 +69,15 @@ def regions_computed() -> RegionsComputed:
     """Region maps that are complete."""
     manifest = FileRef.from_dict(FILE)
     return RegionsComputed(manifest=manifest, num_regions=1, amount=1, seconds=1.0)
+
+
+CREATED = {
+    "name": "t",
+    "manifest": FILE,
+    "config": FILE,
+    "num_images": 2,
+    "num_regions": 8,
+    "num_pixels": 800,
+    "unit": "regions",
+    "amount": 4,
+}

@@ -25,3 +25,7 @@ def ranked(tables, k, *, seed=1, cycle=2, **batch):
     """The first k regions by the batch rule with these settings."""
     rule = BATCH_RULES.parse(batch)
     return rule.rank(Parts(tables, Moment(seed=seed, cycle=cycle)), k=k)
+
+
+def names(table):
+    return list(zip(table["image_id"].to_pylist(), table["region"].to_pylist(), strict=True))

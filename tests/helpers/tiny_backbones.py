@@ -13,7 +13,7 @@ from ray_al.features.store import RecordStore
 class TinyBackbone(Backbone):
     """Two random convolutions, strides 4 and 8."""
 
-    kind: Literal["tiny_backbones:TinyBackbone"] = "tiny_backbones:TinyBackbone"
+    kind: Literal["helpers.tiny_backbones:TinyBackbone"] = "helpers.tiny_backbones:TinyBackbone"
     channels: int = 4
 
     def build(self, weights: str) -> nn.Module:
@@ -34,7 +34,7 @@ class _Tiny(nn.Module):
 class MeanBackbone(Backbone):
     """One map: the mean of each cell of the normalised image."""
 
-    kind: Literal["tiny_backbones:MeanBackbone"] = "tiny_backbones:MeanBackbone"
+    kind: Literal["helpers.tiny_backbones:MeanBackbone"] = "helpers.tiny_backbones:MeanBackbone"
     stride: int = 4
 
     def build(self, weights: str) -> nn.Module:
@@ -53,7 +53,7 @@ class _Mean(nn.Module):
 class OwnStore(Store):
     """A store of a user's own: a dictionary of this process."""
 
-    kind: Literal["tiny_backbones:OwnStore"] = "tiny_backbones:OwnStore"
+    kind: Literal["helpers.tiny_backbones:OwnStore"] = "helpers.tiny_backbones:OwnStore"
 
     def open(self, run_uri: str) -> RecordStore:
         return OPEN
@@ -79,3 +79,24 @@ class _Dictionary(RecordStore):
 
 
 OPEN = _Dictionary()
+
+
+class TwoMapsBackbone(Backbone):
+    """Two convolutions: maps of a quarter and an eighth of the image's sides."""
+
+    kind: Literal["helpers.tiny_backbones:TwoMapsBackbone"] = (
+        "helpers.tiny_backbones:TwoMapsBackbone"
+    )
+
+    def build(self, weights: str) -> nn.Module:
+        return TwoMaps()
+
+
+class TwoMaps(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fine, self.coarse = nn.Conv2d(3, 8, 4, stride=4), nn.Conv2d(8, 8, 2, stride=2)
+
+    def forward(self, images):
+        fine = self.fine(images).relu()
+        return fine, self.coarse(fine).relu()

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from helpers.commands import invoke
+from helpers.compared import VALUES
 
-from ray_al.cli import main
 from ray_al.compare.runs import read_run
 from ray_al.core.config import parse_config
 from ray_al.core.errors import ConfigError
@@ -20,25 +20,12 @@ from ray_al.ledger import Journal, State
 from ray_al.replay import CHOICE, _check_features
 from ray_al.select.kcenter import KCenterRule
 
-VALUES = {
-    "data": {"num_images": 6, "image_size": [32, 48]},
-    "regions": {"rows": 2, "columns": 2},
-    "train": {"steps": 2, "batch_size": 2, "threads": 1},
-    "scoring": {"workers": 0, "batch_size": 2, "precision": "fp32", "threads": 1},
-    "budget": {"start": 4, "per_cycle": 4, "amount": 12},
-    "cluster": {"host": "process"},
-}
-
 
 def make(folder, name, *, seed=0, score="entropy", **sections):
     values = {**VALUES, "seed": seed, "strategy": {"acquisition": score}, **sections}
     values["data"] = {"root": str(folder / "data"), **VALUES["data"]}
     run_loop(create_run(parse_config(values, source="test"), str(folder / name)))
     return str(folder / name)
-
-
-def invoke(*arguments):
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 def last_row(run):
@@ -259,7 +246,7 @@ def test_replay_takes_what_chooses_from_scores(runs, setting):
 
 def test_replay_of_rules_on_features_stays_among_the_candidates(tmp_path):
     settings = {
-        "model": {"name": "test_diverged:sound"},
+        "model": {"name": "helpers.diverging:sound"},
         "strategy": {
             "acquisition": "entropy",
             "batch": {"kind": "kmeans", "candidates": 10},
@@ -274,7 +261,7 @@ def test_replay_of_rules_on_features_stays_among_the_candidates(tmp_path):
 
 def test_replay_of_the_newer_rules_takes_what_was_stored_for_them(tmp_path):
     """Costs depend on the classes that cover regions, and on so many candidates' features."""
-    sound = {"model": {"name": "test_diverged:sound"}}
+    sound = {"model": {"name": "helpers.diverging:sound"}}
     strategies = {
         "stratified": {"acquisition": "entropy", "batch": {"kind": "stratified"}},
         "centroids": {

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from helpers.run_reading import events_of, queries, state_of
 from PIL import Image
-from torch import nn
 
 from ray_al.cli import main
 from ray_al.core import reading
@@ -23,13 +23,13 @@ from ray_al.driver.loop import run_loop
 from ray_al.driver.pool import read_table
 from ray_al.driver.settings import change_settings
 from ray_al.driver.verify import verify
-from ray_al.ledger import Journal, fold
+from ray_al.ledger import Journal
 from ray_al.ledger.records import LeftOut
 
 SETTINGS = {
     # Nothing is cached, as each session were a process of its own.
     "data": {"dataset": "synthetic", "image_size": [32, 48], "cache_gb": 0},
-    "model": {"name": f"{__name__}:tiny"},
+    "model": {"name": "helpers.networks:normalised"},
     "regions": {"rows": 2, "columns": 2},
     "train": {"steps": 5, "batch_size": 2, "workers": 0, "threads": 1},
     "strategy": {"acquisition": "entropy"},
@@ -48,15 +48,6 @@ SETTINGS = {
 CUT = 800
 
 
-def tiny(num_classes: int) -> nn.Module:
-    return nn.Sequential(
-        nn.Conv2d(3, 6, 3, padding=1, stride=2),
-        nn.BatchNorm2d(6),
-        nn.ReLU(),
-        nn.Conv2d(6, num_classes, 1),
-    )
-
-
 @pytest.fixture
 def root(tmp_path):
     write_synthetic(str(tmp_path / "data"), num_images=10, seed=0)
@@ -73,18 +64,6 @@ def configure(root, **changes):
 
 def make(root, name="run", **changes) -> str:
     return create_run(configure(root, **changes), str(root / name))
-
-
-def state_of(run_dir):
-    return fold(Journal(Storage(run_dir)).events)
-
-
-def events_of(run_dir, kind):
-    return [event.data for event in Journal(Storage(run_dir)).events if event.kind == kind]
-
-
-def queries(run_dir):
-    return [Storage(run_dir).read(query.file.path) for query in state_of(run_dir).queries]
 
 
 def start_images(run_dir) -> list[str]:

@@ -1,15 +1,10 @@
-import os
-import sys
-
 import pytest
 import torch
+from helpers.training import make_config, make_plan, make_run
 
 from ray_al.core.storage import Storage
 from ray_al.train.state import parse
 from ray_al.train.trainer import LocalTrainer, open_trainer
-
-sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "unit"))
-from test_loop import make_config, make_plan, make_run  # noqa: E402
 
 
 def weights(root, result):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_loop import make_config, make_plan, make_run, tiny
+from helpers.training import make_config, make_plan, make_run, tiny
 from torch import nn
 
 from ray_al.core.config import RunConfig
@@ -34,16 +34,13 @@ class Dying(nn.Module):
         return self.network(images)
 
 
-def plain(num_classes: int) -> nn.Module:
-    return nn.Sequential(
-        nn.Conv2d(3, 8, 3, padding=1, stride=2), nn.ReLU(), nn.Conv2d(8, num_classes, 1)
-    )
-
-
 def with_model(config: RunConfig, name: str, **args) -> RunConfig:
     return config.model_copy(
         update={"model": config.model.model_copy(update={"name": name, "args": args})}
     )
+
+
+PLAIN = "helpers.networks:plain"
 
 
 def train(config, root, *, plans=1, **options):
@@ -183,8 +180,8 @@ def test_a_stop_ends_training_between_two_steps(cluster, tmp_path):
 @pytest.mark.slow
 def test_two_workers_evaluate_each_image_once_and_train_within_rounding(cluster, tmp_path):
     """Losses differ by the order of sums only; there is no batch normalisation per worker."""
-    (two,) = train(with_model(make_config(workers=2, steps=4), f"{__name__}:plain"), tmp_path / "a")
-    (one,) = train(with_model(make_config(workers=0, steps=4), f"{__name__}:plain"), tmp_path / "b")
+    (two,) = train(with_model(make_config(workers=2, steps=4), PLAIN), tmp_path / "a")
+    (one,) = train(with_model(make_config(workers=0, steps=4), PLAIN), tmp_path / "b")
     assert [loss for _, loss in two.losses] == pytest.approx(
         [loss for _, loss in one.losses], rel=1e-4
     )

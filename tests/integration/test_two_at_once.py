@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from torch import nn
+from helpers.paths import python_path
 
 from ray_al.compare import files, output
 from ray_al.core.config import parse_config
@@ -30,18 +30,8 @@ from ray_al.sweep.config import load_sweep
 from ray_al.sweep.create import create_sweep
 from ray_al.sweep.run import run_sweep
 
-
-def tiny(num_classes: int) -> nn.Module:
-    return nn.Sequential(
-        nn.Conv2d(3, 6, 3, padding=1, stride=2),
-        nn.BatchNorm2d(6),
-        nn.ReLU(),
-        nn.Conv2d(6, num_classes, 1),
-    )
-
-
 VALUES = {
-    "model": {"name": "test_two_at_once:tiny"},
+    "model": {"name": "helpers.networks:normalised"},
     "regions": {"rows": 2, "columns": 2},
     "train": {"steps": 2, "batch_size": 2, "threads": 1},
     "scoring": {"workers": 0, "batch_size": 2, "precision": "fp32", "threads": 1},
@@ -326,7 +316,7 @@ def test_three_seeds_started_in_the_same_second(data, tmp_path, place):
         "c.yaml",
         *(["--out", "runs/x"] if place == "same" else []),
     ]
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    env = {**os.environ, "PYTHONPATH": python_path()}
     processes = [
         subprocess.Popen(
             [*arguments, "--set", f"seed={seed}"],

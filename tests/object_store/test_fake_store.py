@@ -1,7 +1,7 @@
 """What stores answer beside "yes": s3fs against a server in memory."""
 
 import pytest
-from servers import FakeStore, lead_to, running, times
+from helpers.servers import FakeStore, lead_to, running, times
 
 from ray_al.core.errors import StorageError, StoreUnavailableError
 from ray_al.core.reading import read_uri

@@ -8,12 +8,12 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
+from helpers.paths import python_path
+from helpers.run_reading import queries
+from helpers.servers import Proxy, lead_to, running, times
 from PIL import Image
-from servers import Proxy, lead_to, running, times
-from torch import nn
 
 from ray_al.core.config import parse_config
 from ray_al.core.errors import ConfigError, RunHeldError
@@ -28,10 +28,9 @@ from ray_al.ledger import Journal, fold
 from ray_al.ledger.records import RECORDS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-ROOT = Path(__file__).parents[2]
 SETTINGS = {
     "data": {"dataset": "synthetic", "image_size": [32, 48]},
-    "model": {"name": f"{__name__}:tiny"},
+    "model": {"name": "helpers.networks:tiny_with_dropout"},
     "regions": {"rows": 2, "columns": 2},
     "train": {"steps": 2, "batch_size": 2, "workers": 0, "threads": 1},
     "scoring": {"workers": 0, "threads": 1, "batch_size": 2, "precision": "fp32", "shard_size": 3},
@@ -57,16 +56,6 @@ KILLED: dict[str, set[str]] = {name: set() for name in (*CASES, "mended")}
 """By case, the kinds of events before which a driver was killed."""
 
 
-def tiny(num_classes: int) -> nn.Module:
-    return nn.Sequential(
-        nn.Conv2d(3, 8, 3, padding=1, stride=2),
-        nn.BatchNorm2d(8),
-        nn.ReLU(),
-        nn.Dropout(0.5),
-        nn.Conv2d(8, num_classes, 1),
-    )
-
-
 def configure(folder, changes):
     values = {name: {**section} for name, section in SETTINGS.items()}
     values["data"]["root"] = str(folder / "data")
@@ -81,11 +70,6 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     write_synthetic(str(folder / "data"), num_images=8, seed=0)
     return folder
-
-
-def queries(run_dir):
-    storage = Storage(run_dir)
-    return [storage.read(query.file.path) for query in fold(Journal(storage).events).queries]
 
 
 def answer_all(run_dir, truth):
@@ -343,7 +327,7 @@ def test_a_command_that_is_killed_is_resumed(folder, weed):
     whole = create_run(configure(folder, {}), str(folder / "signals-whole"))
     run_loop(whole)
     (folder / "c.yaml").write_text(json.dumps(json.loads(configure(folder, {}).model_dump_json())))
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(__file__).parent)])}
+    env = {**os.environ, "PYTHONPATH": python_path()}
     out = "s3://bucket/runs/signals"
 
     def start(*arguments):

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_up_runs import made_up, made_up_group
+from helpers.made_up_runs import made_up, made_up_group
 
 from ray_al.compare.by_cost import compare_costs, cost_sentence, cost_text, full_scores
 from ray_al.compare.costs import (

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from made_up_runs import made_up_group
+from helpers.made_up_runs import made_up_group
 
 from ray_al.compare.reach import estimate, estimate_text, exact, reach, seed_curves, share_saved
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from made_up_runs import made_up
+from helpers.made_up_runs import made_up
+from helpers.paths import ROOT
 
 from ray_al.cli import main
 from ray_al.compare.costs import CostModel, with_minutes
@@ -15,7 +16,7 @@ from ray_al.core.code_version import code_digest
 from ray_al.core.storage import Storage
 from ray_al.sweep.config import SweepConfig
 
-FOLDERS = [path.parent for path in Path(__file__).parents[2].glob("jobs/results/*/settings.json")]
+FOLDERS = [path.parent for path in ROOT.glob("jobs/results/*/settings.json")]
 SETTINGS = {
     "random": {"strategy.acquisition": "random"},
     "entropy": {"strategy.acquisition": "entropy"},

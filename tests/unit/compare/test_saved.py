@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from made_up_runs import made_up_group
+from helpers.made_up_runs import made_up_group
 
 from ray_al.compare.by_budget import compare
 from ray_al.compare.run_result import Grouped

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 from click.testing import CliRunner
-from test_ledger import CREATED
+from helpers.records import CREATED
 
 from ray_al.cli import main
 from ray_al.core import making as making_module

@@ -4,8 +4,8 @@ import io
 
 import numpy as np
 import pytest
+from helpers.pictures import FRAMES, chunk, png, saved, tiff, write
 from PIL import Image
-from test_pictures import FRAMES, chunk, png, saved, tiff
 
 from ray_al.core.errors import DataError
 from ray_al.core.types import Box
@@ -40,12 +40,6 @@ def indexed(ids, palette):
     picture.putdata(ids.ravel().tolist())
     picture.putpalette(np.array(palette, np.uint8).ravel().tolist())
     return picture
-
-
-def write(tmp_path, data, name="m.png"):
-    path = tmp_path / name
-    path.write_bytes(data)
-    return str(path)
 
 
 def packed_rows(ids, bits):
@@ -128,7 +122,7 @@ RIGHT = {
 @pytest.mark.parametrize("kind", RIGHT)
 def test_ids_come_out_right(kind, tmp_path):
     data, decoder, expected = RIGHT[kind]
-    path = write(tmp_path, data)
+    path = write(tmp_path / "m.png", data)
     ids = read_mask(path, decoder)
     assert ids.dtype == np.uint8
     assert read_mask_size(path) == expected.shape
@@ -220,11 +214,11 @@ REFUSED = {
 def test_what_is_uncertain_is_refused(kind, tmp_path):
     data, decoder, words = REFUSED[kind]
     with pytest.raises(DataError, match=rf"m\.png.*{words}"):
-        read_mask(write(tmp_path, data), decoder)
+        read_mask(write(tmp_path / "m.png", data), decoder)
 
 
 def test_an_array_is_not_read_for_its_size(tmp_path):
-    path = write(tmp_path, array_header((2_000_000, 60)), "m.npy")
+    path = write(tmp_path / "m.npy", array_header((2_000_000, 60)))
     assert read_mask_size(path) == (2_000_000, 60)
     with pytest.raises(DataError, match="0 bytes of values"):
         read_mask(path, PLAIN)
@@ -232,7 +226,7 @@ def test_an_array_is_not_read_for_its_size(tmp_path):
 
 def test_a_palette_in_another_order_than_the_classes_is_refused(tmp_path):
     strict = MaskDecoder(num_classes=3, colors=COLORS, checks_palette=True)
-    path = write(tmp_path, saved(indexed(IDS, COLORS[::-1]), "PNG"))
+    path = write(tmp_path / "m.png", saved(indexed(IDS, COLORS[::-1]), "PNG"))
     with pytest.raises(
         DataError,
         match=r"number 0 has the colour \(0, 0, 255\).*class number 2.*mask_encoding=colors",
@@ -240,7 +234,7 @@ def test_a_palette_in_another_order_than_the_classes_is_refused(tmp_path):
         read_mask(path, strict)
     assert read_mask(path, PAINT).tolist() == (2 - IDS).tolist()
     assert (
-        read_mask(write(tmp_path, saved(indexed(IDS, COLORS), "PNG")), strict).tolist()
+        read_mask(write(tmp_path / "m.png", saved(indexed(IDS, COLORS), "PNG")), strict).tolist()
         == IDS.tolist()
     )
 
@@ -249,14 +243,14 @@ def test_the_whole_mask_is_believed_or_none_of_it(tmp_path):
     ids = IDS.copy()
     ids[1, 5] = 9
     path, box = (
-        write(tmp_path, saved(Image.fromarray(ids), "PNG")),
+        write(tmp_path / "m.png", saved(Image.fromarray(ids), "PNG")),
         Box(top=0, left=0, bottom=1, right=3),
     )
     assert read_mask(path, PLAIN, box=box).tolist() == [[0, 1, 2]]
     with pytest.raises(DataError, match="id 9"):
         read_mask(path, MaskDecoder(num_classes=3, whole=True), box=box)
     assert read_mask(
-        write(tmp_path, saved(Image.fromarray(IDS), "PNG")),
+        write(tmp_path / "m.png", saved(Image.fromarray(IDS), "PNG")),
         MaskDecoder(num_classes=3, whole=True),
         box=box,
     ).tolist() == [[0, 1, 2]]
@@ -316,7 +310,7 @@ def test_a_border_does_not_become_a_third_class(how, tmp_path):
         **({} if how == "smooth" else {"quality": 90}),
     )
     found = read_mask(
-        write(tmp_path, data),
+        write(tmp_path / "m.png", data),
         MaskDecoder(num_classes=3, encoding="colors", colors=colors, nearest_color=True),
     )
     assert set(np.unique(found)) == {0, 1}
@@ -327,4 +321,4 @@ def test_white_specks_are_no_lossy_noise_in_a_png(tmp_path):
     painted = PAINTED.copy()
     painted[5, 5] = 255
     with pytest.raises(DataError, match=r"\(255, 255, 255\) on 1 pixels"):
-        read_mask(write(tmp_path, saved(Image.fromarray(painted), "PNG")), NEAREST)
+        read_mask(write(tmp_path / "m.png", saved(Image.fromarray(painted), "PNG")), NEAREST)

@@ -1,99 +1,24 @@
 """Pictures of every kind that tools write: read right, or refused with what was found."""
 
-import io
 import struct
-import zlib
 
 import numpy as np
 import pytest
+from helpers.pictures import FRAMES, PIXELS, chunk, png, saved, tiff, write
 from PIL import Image, PngImagePlugin
 
 from ray_al.core.errors import DataError
 from ray_al.datasets.images import read_image, read_image_size
 from ray_al.datasets.masks import MaskDecoder, read_mask, read_mask_size
 
-PIXELS = np.random.default_rng(0).integers(0, 255, (4, 6, 3), np.uint8)
 RAMP = np.linspace(0, 65535, 24).reshape(4, 6)
 RIGHT = MaskDecoder(num_classes=256)
-
-
-def tiff(pages, *, photometric=None, extra=0, subfiles=()):
-    """A plain TIFF: arrays (H, W, C) of any type, a page each."""
-    out, link = bytearray(b"II*\0\0\0\0\0"), 4
-    for number, page in enumerate(pages):
-        page = np.ascontiguousarray(page if page.ndim == 3 else page[..., None])
-        height, width, channels = page.shape
-        extras = channels - (3 if channels >= 3 else 1)
-        data_at = len(out)
-        out += page.tobytes()
-        places = {}
-        for tag, values in (
-            (258, [page.dtype.itemsize * 8] * channels),
-            (339, [{"u": 1, "i": 2, "f": 3}[page.dtype.kind]] * channels),
-        ):
-            places[tag] = (values, len(out))
-            out += struct.pack(f"<{channels}H", *values)
-        places[338] = ([extra] * extras, len(out))
-        out += struct.pack(f"<{extras}H", *[extra] * extras)
-        tags = {
-            254: (4, [subfiles[number] if subfiles else 0]),
-            256: (4, [width]),
-            257: (4, [height]),
-            259: (3, [1]),
-            262: (3, [photometric if photometric is not None else (2 if channels >= 3 else 1)]),
-            273: (4, [data_at]),
-            277: (3, [channels]),
-            278: (4, [height]),
-            279: (4, [page.nbytes]),
-            284: (3, [1]),
-            **{tag: (3, values) for tag, (values, _) in places.items() if values},
-        }
-        at = len(out)
-        struct.pack_into("<I", out, link, at)
-        out += struct.pack("<H", len(tags))
-        for tag, (kind, values) in sorted(tags.items()):
-            if len(values) > 2 or (kind == 4 and len(values) > 1):
-                value = struct.pack("<I", places[tag][1])
-            else:
-                value = struct.pack("<" + {3: "H", 4: "I"}[kind] * len(values), *values).ljust(
-                    4, b"\0"
-                )
-            out += struct.pack("<HHI", tag, kind, len(values)) + value
-        link = len(out)
-        out += b"\0\0\0\0"
-    return bytes(out)
-
-
-def saved(image, kind, **options):
-    buffer = io.BytesIO()
-    image.save(buffer, format=kind, **options)
-    return buffer.getvalue()
-
-
-def chunk(kind, data):
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def png(depth, color, rows, *chunks):
-    """A PNG of raw rows, each without its filter byte."""
-    header = struct.pack(">IIBBBBB", PIXELS.shape[1], len(rows), depth, color, 0, 0, 0)
-    body = zlib.compress(b"".join(b"\0" + row for row in rows))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        [chunk(b"IHDR", header), *chunks, chunk(b"IDAT", body), chunk(b"IEND", b"")]
-    )
-
-
-def write(tmp_path, name, data):
-    path = tmp_path / name
-    path.write_bytes(data)
-    return str(path)
 
 
 def rgba(alpha):
     return Image.fromarray(np.dstack([PIXELS, np.full(PIXELS.shape[:2], alpha, np.uint8)]))
 
 
-FRAMES = [Image.fromarray(PIXELS), Image.fromarray(255 - PIXELS)]
 ANIMATED = {"save_all": True, "append_images": FRAMES[1:]}
 REFUSED = {
     "16-bit grey PNG": (saved(Image.fromarray(RAMP.astype(np.uint16)), "PNG"), "16 bits"),
@@ -142,7 +67,7 @@ REFUSED = {
 @pytest.mark.parametrize("kind", REFUSED)
 def test_what_cannot_become_rgb_is_refused_with_what_was_found(kind, tmp_path):
     data, words = REFUSED[kind]
-    path = write(tmp_path, "x.png", data)
+    path = write(tmp_path / "x.png", data)
     with pytest.raises(DataError, match=rf"x\.png.*{words}"):
         read_image(path)
     if "transparent" not in kind and "alpha" not in kind:  # which only pixels tell
@@ -169,7 +94,7 @@ ALL_RIGHT = {
 @pytest.mark.parametrize("kind", ALL_RIGHT)
 def test_what_is_8_bit_rgb_in_another_way_is_read(kind, tmp_path):
     data, expected = ALL_RIGHT[kind]
-    path = write(tmp_path, "x.png", data)
+    path = write(tmp_path / "x.png", data)
     assert read_image(path).tolist() == expected.tolist()
     assert read_image_size(path) == (4, 6)
 
@@ -255,8 +180,7 @@ def test_header_and_pixels_are_turned_wherever_the_orientation_stands(place, tmp
     for orientation, turn in TURNED.items():
         expected = turn(picture)
         path = write(
-            tmp_path,
-            f"{orientation}.png",
+            tmp_path / f"{orientation}.png",
             PLACES[place](Image.fromarray(np.repeat(picture[..., None], 3, 2)), orientation),
         )
         assert read_image_size(path) == expected.shape
@@ -267,8 +191,7 @@ def test_header_and_pixels_are_turned_wherever_the_orientation_stands(place, tmp
         if "JPEG" in place:
             continue
         path = write(
-            tmp_path,
-            f"{orientation}-mask.png",
+            tmp_path / f"{orientation}-mask.png",
             PLACES[place](Image.fromarray(picture), orientation),
         )
         assert read_mask_size(path) == expected.shape
@@ -277,14 +200,14 @@ def test_header_and_pixels_are_turned_wherever_the_orientation_stands(place, tmp
 
 def test_a_photograph_with_a_preview_behind_it_is_one_picture(tmp_path):
     data = saved(FRAMES[0], "MPO", **ANIMATED)
-    path = write(tmp_path, "x.jpg", data)
+    path = write(tmp_path / "x.jpg", data)
     assert (read_image(path).shape, read_image_size(path)) == ((4, 6, 3), (4, 6))
 
 
 def test_a_picture_that_is_too_large_is_no_damaged_one(tmp_path):
     small = saved(Image.new("1", (6, 4)), "PNG")
     header = struct.pack(">II", 14_000, 13_000) + small[24:29]
-    path = write(tmp_path, "x.png", small[:8] + chunk(b"IHDR", header) + small[33:])
+    path = write(tmp_path / "x.png", small[:8] + chunk(b"IHDR", header) + small[33:])
     for read in (read_image_size, read_image, read_mask_size, lambda uri: read_mask(uri, RIGHT)):
         with pytest.raises(DataError, match=r"x\.png.*too large.*182000000.*tiles"):
             read(path)

@@ -10,6 +10,8 @@ from ray_al.driver.create import create_run
 from ray_al.sweep.config import load_sweep
 from ray_al.sweep.plan import plan_trials
 
+pytestmark = pytest.mark.usefixtures("own_cache")
+
 FAULTS = {
     "strategy": (
         {"strategy": {"acquisition": "entropy", "offer": {"kind": "top_share"}}},
@@ -22,11 +24,6 @@ BASE = {
     "cluster": {"host": "process"},
     "scoring": {"workers": 0},
 }
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 def error_of(call):

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from helpers.diverging import broken
 
 from ray_al.acquisition import ACQUISITIONS
 from ray_al.core.config import parse_config
@@ -25,47 +25,11 @@ from ray_al.train.evaluate import Evaluator
 from ray_al.train.feed import ImageFeed
 
 
-class Net(nn.Module):
-    """A small network whose logits are multiplied by `factor`."""
-
-    def __init__(self, num_classes: int, factor: float = 1.0) -> None:
-        super().__init__()
-        self.body, self.drop, self.head = (
-            nn.Conv2d(3, 8, 3, padding=1, stride=2),
-            nn.Dropout2d(0.5),
-            nn.Conv2d(8, num_classes, 1),
-        )
-        self.factor = factor
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.head(self.drop(self.body(images))) * self.factor
-
-
-def sound(num_classes):
-    return Net(num_classes)
-
-
-def broken(num_classes):
-    return Net(num_classes, float("nan"))
-
-
-def steep(num_classes):
-    return Net(num_classes, 1e20)
-
-
-def steepest(num_classes):
-    return Net(num_classes, 1e32)
-
-
-def overflowing(num_classes):
-    return Net(num_classes, float("inf"))
-
-
 def config_of(folder, *, model, score="entropy", **train):
     return parse_config(
         {
             "data": {"root": str(folder / "data"), "num_images": 6, "image_size": [32, 48]},
-            "model": {"name": f"test_diverged:{model}"},
+            "model": {"name": f"helpers.diverging:{model}"},
             "regions": {"rows": 2, "columns": 2},
             "train": {"steps": 2, "batch_size": 2, "threads": 1, **train},
             "strategy": {"acquisition": score, "passes": {"count": 2}},

@@ -25,7 +25,7 @@ POOL = {"num_images": 1000, "num_regions": 25_000, "num_pixels": 10**6, "amount"
 def values(**features):
     return {
         "data": {"dataset": "synthetic", "image_size": [16, 24]},
-        "model": {"kind": "composed", "backbone": {"kind": "tiny_backbones:TinyBackbone"}},
+        "model": {"kind": "composed", "backbone": {"kind": "helpers.tiny_backbones:TinyBackbone"}},
         "train": {"steps": 2},
         "budget": {"start": 500, "per_cycle": 500, "amount": 3000},
         "features": features,

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from test_readers import SIZE, TwoMaps
 
 from ray_al.core.config import parse_config
 from ray_al.datasets.images import resize_image, resize_mask
@@ -11,10 +10,13 @@ from ray_al.driver.proposals import Predictor
 from ray_al.models import build_model, images_to_tensor, trained_state
 from ray_al.train.state import dump
 
+SIZE = (32, 48)
+
 
 @pytest.mark.parametrize("frozen", [True, False])
 def test_a_composed_network_proposes_what_it_predicts(frozen):
-    model = {"kind": "composed", "backbone": {"kind": TwoMaps().kind}, "frozen": frozen}
+    backbone = {"kind": "helpers.tiny_backbones:TinyBackbone", "channels": 8}
+    model = {"kind": "composed", "backbone": backbone, "frozen": frozen}
     values = {"data": {"image_size": list(SIZE)}, "model": model, "scoring": {"threads": 1}}
     config = parse_config(values, source="test")
     torch.manual_seed(0)

@@ -24,6 +24,8 @@ from ray_al.features.fill import fill_shard
 from ray_al.features.plan import plan_store
 from ray_al.features.source import FeatureSource, pool_source, split_source
 
+pytestmark = pytest.mark.usefixtures("small_shards")
+
 NUM_VALUES = 6
 
 
@@ -34,16 +36,14 @@ def scenes(tmp_path_factory):
     return root
 
 
-@pytest.fixture(autouse=True)
-def small_shards(monkeypatch):
-    monkeypatch.setattr(shards_module, "SHARD", 3)
-
-
 def configure(root, **features):
     return parse_config(
         {
             "data": {"dataset": "synthetic", "root": root, "image_size": [16, 24]},
-            "model": {"kind": "composed", "backbone": {"kind": "tiny_backbones:TinyBackbone"}},
+            "model": {
+                "kind": "composed",
+                "backbone": {"kind": "helpers.tiny_backbones:TinyBackbone"},
+            },
             "features": {"batch_size": 2, **features},
         },
         source="test",
@@ -325,7 +325,7 @@ def test_the_mirrored_image_is_a_view_whatever_the_views_are(scenes, tmp_path):
         {"data": {"image_size": [24, 24]}},
         {"data": {"normalize": "none"}},
         {"features": {"batch_size": 3}},
-        {"model": {"backbone": {"kind": "tiny_backbones:TinyBackbone", "channels": 5}}},
+        {"model": {"backbone": {"kind": "helpers.tiny_backbones:TinyBackbone", "channels": 5}}},
         {"scoring": {"gpus_per_worker": 1}},
     ],
     ids=str,

@@ -61,7 +61,7 @@ def source_of(folder, view, size) -> FeatureSource:
             "data": {"image_size": size, "normalize": "none"},
             "model": {
                 "kind": "composed",
-                "backbone": {"kind": "tiny_backbones:MeanBackbone", "stride": STRIDE},
+                "backbone": {"kind": "helpers.tiny_backbones:MeanBackbone", "stride": STRIDE},
             },
             "features": {"views": [view], "store": {"kind": "none"}},
         },

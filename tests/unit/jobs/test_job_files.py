@@ -4,6 +4,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
+from helpers.paths import ROOT
 
 from ray_al.core.config import load_config
 from ray_al.driver.fork import start_config
@@ -13,9 +14,6 @@ from ray_al.sweep.naming import group_names
 from ray_al.sweep.plan import make_trial
 from ray_al.sweep.settings import fixed_settings, make_config
 from ray_al.sweep.trials import start_digest
-
-ROOT = Path(__file__).parents[2]
-
 
 SWEEPS = sorted(ROOT.glob("jobs/sweep_*.yaml"))
 SAVED = sorted(ROOT.glob("jobs/saved/*.yaml"))

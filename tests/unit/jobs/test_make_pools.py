@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.paths import ROOT
 from PIL import Image
 
 from ray_al.core.config import parse_config
@@ -14,7 +15,7 @@ from ray_al.datasets import open_dataset
 from ray_al.datasets.images import read_image
 from ray_al.datasets.masks import read_mask
 
-PATH = Path(__file__).parents[2] / "jobs" / "make_pools.py"
+PATH = ROOT / "jobs" / "make_pools.py"
 SPEC = importlib.util.spec_from_file_location("make_pools", PATH)
 pools = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(pools)

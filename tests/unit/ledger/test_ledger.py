@@ -2,6 +2,7 @@ import os
 from types import SimpleNamespace
 
 import pytest
+from helpers.records import CREATED
 
 from ray_al.core.errors import RunHeldError, StorageError
 from ray_al.core.storage import Storage
@@ -10,16 +11,6 @@ from ray_al.ledger import Event, Journal, fold
 from ray_al.ledger.records import Refusal
 
 FILE = {"path": "f", "size": 1, "sha256": "0"}
-CREATED = {
-    "name": "t",
-    "manifest": FILE,
-    "config": FILE,
-    "num_images": 2,
-    "num_regions": 8,
-    "num_pixels": 800,
-    "unit": "regions",
-    "amount": 4,
-}
 REF = FileRef.of("cycles/0000/start.parquet", b"x").as_dict()
 
 

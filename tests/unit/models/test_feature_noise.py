@@ -18,7 +18,7 @@ from ray_al.models.layers import TraceLeaf
 from ray_al.scoring.passes.networks import FeaturePasses
 
 KEY = PassKey(seed=3, cycle=2, number=5)
-BACKBONE = {"kind": "tiny_backbones:TinyBackbone"}
+BACKBONE = {"kind": "helpers.tiny_backbones:TinyBackbone"}
 
 
 def maps_of(num_images: int = 2) -> tuple[torch.Tensor, ...]:

@@ -2,6 +2,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from helpers.networks import Foreign
 from torch import nn
 
 from ray_al.core.errors import ConfigError
@@ -9,20 +10,6 @@ from ray_al.core.model import ModelConfig
 from ray_al.models import build_model
 from ray_al.models.features import FeatureNetwork, feature_layer
 from ray_al.scoring.prepare import prepare_network
-
-
-class Foreign(nn.Module):
-    def __init__(self, num_classes: int) -> None:
-        super().__init__()
-        self.conv, self.norm, self.act = (
-            nn.Conv2d(3, 6, 3, padding=1, stride=2),
-            nn.BatchNorm2d(6),
-            nn.ReLU(inplace=True),
-        )
-        self.head, self.unused = nn.Conv2d(6, num_classes, 1), nn.Identity()
-
-    def forward(self, images):
-        return {"out": self.head(self.act(self.norm(self.conv(images))))}
 
 
 class Branches(Foreign):

@@ -2,6 +2,7 @@ import io
 
 import pytest
 import torch
+from helpers.networks import small
 from torch import nn
 
 from ray_al.core.errors import ConfigError
@@ -13,21 +14,6 @@ from ray_al.models import (
     set_batch_norm_momentum,
 )
 from ray_al.models.build import TORCHVISION_NAMES
-
-
-def small(num_classes: int = 2, width: int = 4) -> nn.Module:
-    return nn.Sequential(
-        nn.Conv2d(3, width, 3, padding=1), nn.BatchNorm2d(width), nn.Conv2d(width, num_classes, 1)
-    )
-
-
-class Wrapped(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.inner = small(3)
-
-    def forward(self, x):
-        return {"out": self.inner(x)}
 
 
 def segformer(num_classes: int) -> nn.Module:
@@ -79,18 +65,18 @@ def test_bad_functions_are_refused(name):
 
 
 def test_function_gets_the_number_of_classes_and_its_arguments():
-    model = build_model(ModelConfig(name=f"{__name__}:small", args={"width": 6}), 7)
+    model = build_model(ModelConfig(name="helpers.networks:small", args={"width": 6}), 7)
     assert model(torch.zeros(1, 3, 8, 8)).shape == (1, 7, 8, 8)
 
 
 def test_dict_output_and_wrong_number_of_classes():
-    check_model(ModelConfig(name=f"{__name__}:Wrapped"), 3)
+    check_model(ModelConfig(name="helpers.networks:Wrapped"), 3)
     with pytest.raises(ConfigError, match="3 channels, the data set has 4"):
-        check_model(ModelConfig(name=f"{__name__}:Wrapped"), 4)
+        check_model(ModelConfig(name="helpers.networks:Wrapped"), 4)
 
 
 def test_weights_from_a_file(tmp_path):
-    name = f"{__name__}:small"
+    name = "helpers.networks:small"
     saved = build_model(ModelConfig(name=name), 2)
     path = tmp_path / "w.pt"
     torch.save(saved.state_dict(), path)

@@ -125,7 +125,7 @@ def test_of_a_frozen_backbone_from_what_is_kept_of_it():
 
 def test_another_packages_network_has_no_known_backbone():
     network = build_model(
-        parse_config({"model": {"name": "test_features:Foreign"}}, source="test").model, 3
+        parse_config({"model": {"name": "helpers.networks:Foreign"}}, source="test").model, 3
     )
     with pytest.raises(
         ConfigError,

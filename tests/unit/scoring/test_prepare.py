@@ -1,6 +1,6 @@
 import pytest
 import torch
-from test_models import Wrapped, small
+from helpers.networks import Wrapped, small
 from torch import nn
 
 from ray_al.core.model import ModelConfig

@@ -1,17 +1,14 @@
 """Reading images for a scorer: in groups, from features, and never more than is needed."""
 
 from types import SimpleNamespace
-from typing import Literal
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import nn
 
 from ray_al.core.config import parse_config
 from ray_al.core.errors import DataError
-from ray_al.core.variants import Backbone
 from ray_al.features.source import FeatureSource
 from ray_al.scoring import decode
 from ray_al.scoring.batches import map_batches
@@ -20,25 +17,6 @@ from ray_al.scoring.readers import FeatureReader, Reader
 
 FORM = Form(device="cpu", memory_format=torch.channels_last, dtype=torch.float32)
 SIZE = (32, 48)
-
-
-class TwoMaps(Backbone):
-    """Two convolutions: maps of a quarter and an eighth of the image's sides."""
-
-    kind: Literal["test_readers:TwoMaps"] = "test_readers:TwoMaps"
-
-    def build(self, weights: str) -> nn.Module:
-        return _TwoMaps()
-
-
-class _TwoMaps(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.fine, self.coarse = nn.Conv2d(3, 8, 4, stride=4), nn.Conv2d(8, 8, 2, stride=2)
-
-    def forward(self, images):
-        fine = self.fine(images)
-        return fine, self.coarse(fine)
 
 
 @pytest.fixture
@@ -58,7 +36,10 @@ def images(tmp_path):
 def feature_reader(images, transforms=(), **features):
     values = {
         "data": {"image_size": list(SIZE)},
-        "model": {"kind": "composed", "backbone": {"kind": f"{__name__}:TwoMaps"}},
+        "model": {
+            "kind": "composed",
+            "backbone": {"kind": "helpers.tiny_backbones:TinyBackbone", "channels": 8},
+        },
         "features": {"batch_size": 2, "store": {"kind": "none"}, **features},
         "scoring": {"threads": 2},
     }

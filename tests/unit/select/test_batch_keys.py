@@ -1,7 +1,8 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from scored_parts import ranked as ranked_by
+from helpers.scored_parts import names
+from helpers.scored_parts import ranked as ranked_by
 
 from ray_al.core.errors import RayALError
 from ray_al.core.families.batch import BATCH_RULES, Moment
@@ -33,10 +34,6 @@ def pool(scores):
 def ranked(parts, k, kind, beta=1.0, cycle=2, **options):
     sharpness = {} if kind == "topk" else {"beta": beta}
     return ranked_by(parts, k, cycle=cycle, kind=kind, **sharpness, **options)
-
-
-def names(table):
-    return list(zip(table["image_id"].to_pylist(), table["region"].to_pylist(), strict=True))
 
 
 @pytest.mark.parametrize("kind", ["topk", "power", "softmax", "softrank"])

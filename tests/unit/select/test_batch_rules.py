@@ -3,6 +3,7 @@ from importlib import import_module
 import numpy as np
 import pyarrow as pa
 import pytest
+from helpers.candidates import make, rng
 
 from ray_al.core.families.batch import BATCH_RULES, Moment
 from ray_al.core.types import SCORE_SCHEMA
@@ -21,42 +22,6 @@ VARIANTS = {kind: BATCH_RULES.parse({"kind": kind}) for kind in BATCH_RULES.kind
 RULES = {kind: rule.choose for kind, rule in VARIANTS.items() if rule.reads_features}
 GREEDY = ["kcenter", "badge", "maxherding", "redal", "two_stage"]
 kcenter_module = import_module("ray_al.select.kcenter")
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
-
-
-def make(
-    num=60, dims=5, classes=4, labelled=0, seed=0, features=None, probabilities=None, keys=None
-):
-    random = rng(seed)
-    centres = 4 * random.normal(size=(5, dims))
-    rows = [
-        {
-            "image_index": i // 4,
-            "image_id": f"i{i // 4:03d}",
-            "region": i % 4,
-            "score": float(i),
-            "num_pixels": 9,
-        }
-        for i in range(num)
-    ]
-    drawn = (centres[random.integers(0, 5, num)] + random.normal(size=(num, dims))).astype(
-        np.float32
-    )
-    likely = random.dirichlet(np.full(classes, 0.5), num).astype(np.float32)
-    return Candidates(
-        table=pa.Table.from_pylist(rows, schema=SCORE_SCHEMA),
-        keys=random.random(num) if keys is None else np.asarray(keys, dtype=np.float64),
-        features=drawn if features is None else np.asarray(features, dtype=np.float32),
-        probabilities=likely
-        if probabilities is None
-        else np.asarray(probabilities, dtype=np.float32),
-        labelled=(
-            centres[random.integers(0, 5, labelled)] + random.normal(size=(labelled, dims))
-        ).astype(np.float32),
-    )
 
 
 def distances(a, b):

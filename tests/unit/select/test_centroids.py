@@ -2,16 +2,12 @@
 
 import numpy as np
 import pytest
-from test_batch_rules import make
+from helpers.candidates import make, rng
 
 from ray_al.select.centroids import CentroidsRule, centroids
 from ray_al.select.components import balanced, principal
 from ray_al.select.kcenter import KCenterRule
 from ray_al.select.kmeans import kmeans
-
-
-def rng(seed=0):
-    return np.random.default_rng(seed)
 
 
 def slow_centroids(candidates, k, factor, components):

@@ -1,7 +1,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from scored_parts import ranked
+from helpers.scored_parts import names, ranked
 
 from ray_al.core.errors import RayALError
 from ray_al.core.types import SCORE_SCHEMA
@@ -45,10 +45,6 @@ def pool(scores):
         for i, score in enumerate(scores)
     ]
     return pa.Table.from_pylist(rows, schema=SCORE_SCHEMA)
-
-
-def names(table):
-    return list(zip(table["image_id"].to_pylist(), table["region"].to_pylist(), strict=True))
 
 
 @pytest.mark.parametrize("kind", ["topk", "power"])

@@ -1,6 +1,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+from helpers.scored_parts import names
 
 from ray_al.core.seeding import seed_of, uniform_of
 from ray_al.core.types import MANIFEST_SCHEMA, SEED_CYCLE, START_CYCLE
@@ -28,10 +29,6 @@ def manifest(num_images):
 
 def remaining(table, share=0.7):
     return np.random.default_rng(0).random(sum(table["num_regions"].to_pylist())) < share
-
-
-def names(table):
-    return list(zip(table["image_id"].to_pylist(), table["region"].to_pylist(), strict=True))
 
 
 def slow(table, left, key_of):

@@ -3,6 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+from helpers.scored_parts import names
 
 from ray_al.core.types import SCORE_SCHEMA
 from ray_al.scoring.class_stats import predicted_shares
@@ -31,10 +32,6 @@ def drawn(num=300, seed=0, decimals=1):
     return table.append_column(
         "covers", pa.FixedSizeListArray.from_arrays(pa.array(covers.ravel()), 5)
     )
-
-
-def names(table):
-    return list(zip(table["image_id"].to_pylist(), table["region"].to_pylist(), strict=True))
 
 
 def among(chosen):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import yaml
 from click.testing import CliRunner
-from made_up_runs import made_up
+from helpers.made_up_runs import made_up
 from scipy.stats import t, ttest_rel
 
 from ray_al.cli import main
@@ -21,19 +21,16 @@ from ray_al.sweep.endpoint import check_endpoint, resolve
 from ray_al.sweep.plan import plan_trials
 from ray_al.sweep.trials import start_digest
 
+pytestmark = pytest.mark.usefixtures("own_cache")
+
 BASE = {
     "data": {"num_images": 6, "image_size": [32, 32]},
-    "model": {"name": "made_up_runs:tiny"},
+    "model": {"name": "helpers.made_up_runs:tiny"},
     "train": {"steps": 2},
     "budget": {"start": "4 %", "per_cycle": "4 %", "amount": "12 %"},
     "final": {"budgets": ["8 %", "12 %"], "repeats": 1, "train": {"steps": 3}},
 }
 ENDPOINT = {"budgets": ["8 %", "12 %"], "comparisons": [["entropy", "random"]]}
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 def write(folder, endpoint, **values):

@@ -20,6 +20,8 @@ from ray_al.sweep.schedule import open_scheduler, rungs_of
 from ray_al.sweep.settings import draw, fixed_settings
 from ray_al.sweep.table import progress_line
 
+pytestmark = pytest.mark.usefixtures("own_cache")
+
 BASE = {"data": {"num_images": 6, "image_size": [32, 32]}, "train": {"steps": 2}}
 
 
@@ -27,11 +29,6 @@ def write(folder, **values):
     path = folder / "sweep.yaml"
     path.write_text(yaml.safe_dump({"run": BASE, **values}, sort_keys=False))
     return str(path)
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 def test_settings_that_make_the_same_run_are_run_once(tmp_path):

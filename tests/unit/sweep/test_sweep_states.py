@@ -27,7 +27,7 @@ def storage(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     run = {
         "data": {"num_images": 6, "image_size": [32, 32]},
-        "model": {"name": "made_up_runs:tiny"},
+        "model": {"name": "helpers.made_up_runs:tiny"},
         "train": {"steps": 2},
         "budget": {"start": "4 %", "per_cycle": "4 %", "amount": "12 %"},
     }

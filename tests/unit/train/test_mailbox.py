@@ -2,7 +2,7 @@
 
 import time
 
-from test_loop import make_plan
+from helpers.training import make_plan
 
 from ray_al.train.mailbox import Mailbox
 

@@ -4,10 +4,10 @@ import io
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
-from torch import nn
+from helpers.frozen_training import RECIPES, configure, make_run
+from helpers.training import make_plan
 
 from ray_al.core.config import (
     AutoSteps,
@@ -15,17 +15,12 @@ from ray_al.core.config import (
     FinalConfig,
     RunConfig,
     TrainConfig,
-    parse_config,
 )
 from ray_al.core.errors import BrokenImagesError, ConfigError
 from ray_al.core.families.labels import LABELS
 from ray_al.core.storage import Storage
-from ray_al.core.types import LABEL_SCHEMA, MANIFEST_SCHEMA, FileRef, Recipe, TrainPlan
-from ray_al.core.variants import Backbone, Head
+from ray_al.core.types import Recipe
 from ray_al.datasets import open_dataset
-from ray_al.datasets.compose import encode_mask
-from ray_al.datasets.images import read_image
-from ray_al.datasets.masks import read_mask
 from ray_al.features.source import FeatureSource
 from ray_al.train.class_weights import balanced_weights
 from ray_al.train.inputs import FeatureBatches
@@ -39,124 +34,9 @@ from ray_al.train.trainer import LocalTrainer
 from ray_al.train.unlabelled import Unlabelled
 
 
-class TinyBackbone(Backbone):
-    """Two maps, at strides 4 and 8."""
-
-    kind: str
-
-    def build(self, weights: str) -> nn.Module:
-        """As `Backbone.build`."""
-        return TinyMaps()
-
-
-class TinyMaps(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.fine = nn.Sequential(nn.Conv2d(3, 8, 5, 4, 2), nn.BatchNorm2d(8), nn.ReLU())
-        self.coarse = nn.Sequential(nn.Conv2d(8, 12, 3, 2, 1), nn.BatchNorm2d(12), nn.ReLU())
-
-    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        fine = self.fine(images)
-        return fine, self.coarse(fine)
-
-
-class PlainHead(Head):
-    """Without batch norm or dropout, so that workers differ by the order of their sums alone."""
-
-    kind: str
-
-    def build(self, channels, num_classes: int) -> nn.Module:
-        """As `Head.build`."""
-        return PlainLogits(channels[0], num_classes)
-
-
-class PlainLogits(nn.Module):
-    def __init__(self, channels: int, num_classes: int) -> None:
-        super().__init__()
-        self.classifier = nn.Conv2d(channels, num_classes, 1)
-
-    def forward(self, maps: tuple[torch.Tensor, ...]) -> torch.Tensor:
-        return self.classifier(maps[0])
-
-
-FPN = {"kind": "fpn", "width": 8}
-PLAIN = {"kind": f"{__name__}:PlainHead"}
-
-
-def configure(head=FPN, **train) -> RunConfig:
-    data = {"dataset": "synthetic", "num_images": 6, "image_size": [32, 48]}
-    model = {"kind": "composed", "backbone": {"kind": f"{__name__}:TinyBackbone"}, "head": head}
-    values = {"steps": 6, "batch_size": 4, "threads": 1, "learning_rate": 0.01, **train}
-    features = {"store": {"kind": "none"}, "batch_size": 2}
-    return parse_config(
-        {"data": data, "model": model, "train": values, "features": features}, source="test"
-    )
-
-
-def parquet(rows: list[dict], schema: pa.Schema) -> bytes:
-    buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), buffer)
-    return buffer.getvalue()
-
-
-def make_run(root: str, config: RunConfig, kind: str = "dense", classes=None) -> list[FileRef]:
-    """A run directory with a manifest, and the left halves of images 0 to 3 labelled."""
-    dataset, storage = open_dataset(config.data), Storage(root)
-    rows, labels = [], []
-    for index, file in enumerate(dataset.splits["train"]):
-        height, width = read_image(file.uri).shape[:2]
-        values = (index, file.image_id, file.uri, file.mask_uri, height, width, 2)
-        rows.append(dict(zip(MANIFEST_SCHEMA.names, values, strict=True)))
-        half = read_mask(file.mask_uri, dataset.decoder)[:, : width // 2]
-        png = encode_mask(np.ascontiguousarray(half)) if kind == "dense" else None
-        row = (
-            index,
-            file.image_id,
-            0,
-            [0, 0, height, width // 2],
-            kind,
-            png,
-            classes,
-            1,
-            "test",
-            0.0,
-        )
-        labels.append(dict(zip(LABEL_SCHEMA.names, row, strict=True)))
-    storage.replace("manifest.parquet", parquet(rows, MANIFEST_SCHEMA))
-    return [storage.put("labels/part-0.parquet", parquet(labels[:4], LABEL_SCHEMA), attempt=0)]
-
-
-def make_plan(parts, cycle: int = 0, **changes) -> TrainPlan:
-    values = {
-        "output": f"cycles/{cycle:04d}/checkpoint",
-        "progress": f"cycles/{cycle:04d}/progress.pt",
-        **changes,
-    }
-    return TrainPlan(cycle=cycle, attempt=1, seed=0, label_parts=tuple(parts), **values)
-
-
 def train(root, config: RunConfig, **plan):
     parts = make_run(str(root), config)
     return LocalTrainer(config, str(root)).train(make_plan(parts, **plan))
-
-
-RECIPES = {
-    "plain": {},
-    "recipe": {
-        "optimizer": "adamw",
-        "warmup": 0.4,
-        "schedule": "cosine",
-        "clip_gradients": 1.0,
-        "pixels_per_step": 300,
-        "class_weights": "balanced",
-        "batch_norm": {"reestimate_batches": 2},
-    },
-    "semi": {
-        "semi": {"kind": "pseudo_labels", "start": 0.2, "pixels": 500},
-        "pixels_per_step": 300,
-    },
-    "pair": {"mirror_loss": True, "consistency": 1.0, "mirror_test": True, "pixels_per_step": 300},
-}
 
 
 def test_a_checkpoint_holds_the_head_alone_and_scores_without_the_image(tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 import ray
-from test_loop import make_config, make_plan
+from helpers.training import make_config, make_plan
 
 from ray_al.core.errors import DataError, StoreUnavailableError
 from ray_al.train import worker as module
