@@ -8,8 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from helpers.own_variants import own
 
-from ray_al.acquisition import ACQUISITIONS
+from ray_al.acquisition import ACQUISITIONS, find_acquisition
 from ray_al.acquisition.views import Views
 from ray_al.core.config import parse_config
 from ray_al.core.errors import ConfigError
@@ -34,7 +35,11 @@ from ray_al.scoring.work import work_shard
 from ray_al.train.state import dump
 
 NUM_CLASSES, NUM_IMAGES = 6, 5
-WITH_MODEL = [name for name, row in ACQUISITIONS.items() if row.needs_model]
+TESTED = {
+    **ACQUISITIONS,
+    **{name: find_acquisition(name) for name in own("strategy.acquisition")},
+}
+WITH_MODEL = [name for name, row in TESTED.items() if row.needs_model]
 KINDS = {
     "grid": {"rows": 3, "columns": 2},
     "image": {},
@@ -44,9 +49,7 @@ KINDS = {
 }
 PASSES = ("dropout", "ensemble")
 OF_MODELS = [
-    name
-    for name, row in ACQUISITIONS.items()
-    if row.inputs == "passes" and "plain" not in row.wants
+    name for name, row in TESTED.items() if row.inputs == "passes" and "plain" not in row.wants
 ]
 """Functions that take passes of several models; one that needs the plain prediction has one model.
 """
@@ -85,8 +88,8 @@ def configure(root, score, kind="grid", passes="dropout", model="network", **cha
 
 
 def supported():
-    for name, kind in itertools.product(ACQUISITIONS, KINDS):
-        if kind not in ("pixels", "windows") or ACQUISITIONS[name].attribution == "none":
+    for name, kind in itertools.product(TESTED, KINDS):
+        if kind not in ("pixels", "windows") or TESTED[name].attribution == "none":
             yield name, kind
 
 
@@ -106,7 +109,7 @@ def root(tmp_path_factory):
 def states(root, config):
     """Weights of the models that the function takes."""
     several = (
-        ACQUISITIONS[config.strategy.acquisition].inputs == "passes"
+        TESTED[config.strategy.acquisition].inputs == "passes"
         and config.strategy.passes.kind == "ensemble"
     )
     name = "frozen" if config.model.is_frozen else "network"
@@ -131,7 +134,7 @@ def batch(scorer, images):
 
 
 def score_of(name, logits):
-    row = ACQUISITIONS[name]
+    row = TESTED[name]
     if row.inputs == "logits":
         return row.score_logits(logits)
     views = Views(row.wants)
@@ -166,7 +169,7 @@ def passes_of_functions():
         yield from (
             (name, passes)
             for passes in PASSES
-            if passes != "ensemble" or "plain" not in ACQUISITIONS[name].wants
+            if passes != "ensemble" or "plain" not in TESTED[name].wants
         )
     yield from (("edald", "noise"), ("edald", "features"), ("bald", "noise"))
 
@@ -187,7 +190,7 @@ def test_a_map_does_not_depend_on_the_batch(root, name, passes, model):
     alone = [scorer.maps(batch(scorer, np.stack([image] * 3))).values[0] for image in images]
     assert together.values.shape[0] == 3
     assert torch.isfinite(together.values).all()
-    assert (together.probabilities is not None) == (ACQUISITIONS[name].attribution != "none")
+    assert (together.probabilities is not None) == (TESTED[name].attribution != "none")
     for position in range(3):
         assert torch.equal(together.values[position], backwards.values[2 - position])
         assert torch.equal(together.values[position], alone[position])
@@ -407,7 +410,7 @@ def test_scores_of_any_sharding_are_the_same_finite_and_complete(root, name, kin
 
 def finish(tables, config):
     """Final scores of all regions, in the order of the parts."""
-    function = ACQUISITIONS[config.strategy.acquisition]
+    function = TESTED[config.strategy.acquisition]
     if function.attribution == "none":
         return np.concatenate([table.column("score").to_numpy() for table in tables])
     parts = [lambda table=table: table for table in tables]
@@ -419,7 +422,7 @@ def finish(tables, config):
     )
 
 
-@pytest.mark.parametrize("name", ACQUISITIONS)
+@pytest.mark.parametrize("name", TESTED)
 def test_only_what_remains_is_scored(root, name):
     remaining = np.ones(30, bool)
     remaining[[0, 7, *range(12, 18)]] = False
@@ -529,7 +532,7 @@ def test_dropout_differs_from_cycle_to_cycle(root):
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, row in ACQUISITIONS.items() if row.attribution != "none"]
+    "name", [name for name, row in TESTED.items() if row.attribution != "none"]
 )
 def test_functions_of_classes_refuse_pixels(root, name):
     with pytest.raises(ConfigError, match="regions.kind='pixels'"):

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from helpers.bench import Bench
+from helpers.own_variants import own
 from helpers.paths import ROOT
 from helpers.scored_parts import names
 
@@ -18,7 +19,7 @@ from ray_al.driver.check_strategy import check_scores
 from ray_al.select.rules import CandidateRule, KeyedRule
 
 OWN = ["helpers.own_batch_rules:SmallFirst", "helpers.own_batch_rules:Spread"]
-ALL = [*BATCH_RULES.kinds, *OWN]
+ALL = [*BATCH_RULES.kinds, *OWN, *own("strategy.batch")]
 SETTINGS = {
     "power": {"beta": 3.0, "schedule": "exponential", "growth": 7.0},
     "softmax": {"beta": 3.0},
@@ -69,7 +70,9 @@ def test_a_query_is_chosen(kind):
 
 def test_settings_are_listed_for_every_kind_that_has_some():
     with_settings = {
-        kind for kind in ALL if BATCH_RULES.find(kind).model_fields.keys() - {"kind", "candidates"}
+        kind
+        for kind in (*BATCH_RULES.kinds, *OWN)
+        if BATCH_RULES.find(kind).model_fields.keys() - {"kind", "candidates"}
     }
     assert set(SETTINGS) == with_settings
 

@@ -5,6 +5,7 @@ from typing import ClassVar
 import fsspec
 import numpy as np
 import pytest
+from helpers.own_variants import example_of, own
 from PIL import Image
 
 from ray_al.core.config import DataConfig, parse_config
@@ -146,9 +147,12 @@ def test_settings_of_another_layout_are_refused():
         parse_config({"data": {"dataset": "voc"}}, source="t")
 
 
-@pytest.fixture(params=LAYOUTS)
+@pytest.fixture(params=[*LAYOUTS, *own("data.dataset")])
 def layout(request, tmp_path):
-    build, settings = LAYOUTS[request.param]
+    if request.param in LAYOUTS:
+        build, settings = LAYOUTS[request.param]
+    else:
+        build, settings = example_of(request.param, "write_example"), {"dataset": request.param}
     root = tmp_path / "data"
     root.mkdir()
     build(root)

@@ -5,6 +5,7 @@ import itertools
 
 import pytest
 import torch
+from helpers.own_variants import own
 from torch import nn
 
 from ray_al.core.config import parse_config
@@ -42,7 +43,7 @@ class TemperedNetwork:
 
 
 OWN = f"{__name__}:Tempered"
-KINDS = [*PASSES.kinds, OWN]
+KINDS = [*PASSES.kinds, OWN, *own("strategy.passes")]
 OF_ONE_MODEL = [kind for kind in KINDS if not PASSES.find(kind).are_models]
 
 every_kind = pytest.mark.parametrize("kind", KINDS)
@@ -88,7 +89,7 @@ def test_a_kind_says_what_it_is(kind):
         [(4, 0), (1, 4)] if passes.are_models else [(1, 0)]
     )
     assert not (passes.are_models and passes.changes_maps)
-    assert passes.needs and (passes.paper or kind == OWN)
+    assert passes.needs and (passes.paper or ":" in kind)
 
 
 @every_stochastic_kind

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from helpers.bench import Bench
+from helpers.own_variants import own
 
 from ray_al.core.config import apply_setting, parse_config
 from ray_al.core.errors import ConfigError
@@ -14,7 +15,7 @@ from ray_al.driver.choose import choose_query
 from ray_al.driver.decide import first_cycle, needs_model
 
 OWN = "helpers.own_batch_rules:ReversedStart"
-ALL = [*START_RULES.kinds, OWN]
+ALL = [*START_RULES.kinds, OWN, *own("budget.start_rule")]
 LATER = StrategyConfig.model_validate(
     {
         "acquisition": "bvsb",
@@ -43,7 +44,8 @@ def test_a_word_means_the_kind_alone(kind):
 
 def test_a_rule_without_settings_is_written_as_a_word():
     written = {
-        kind: config_of(kind).model_dump(mode="json")["budget"]["start_rule"] for kind in ALL
+        kind: config_of(kind).model_dump(mode="json")["budget"]["start_rule"]
+        for kind in (*START_RULES.kinds, OWN)
     }
     words = {"random", "scored", "equal_per_image", OWN}
     assert all((value == kind) == (kind in words) for kind, value in written.items())
