@@ -218,7 +218,11 @@ def test_close_to_the_reference_precision(root, name):
 
 @pytest.mark.parametrize("name", [name for name in WITH_MODEL if name not in NOT_SMOOTH])
 def test_features_score_as_their_images_do_within_the_rounding_of_bf16(root, name):
-    """Features keep 8 bits of precision: scores move by less than a hundredth of their range."""
+    """Features keep 8 bits of precision: scores move by less than a hundredth of their range.
+
+    A disagreement is a small difference of entropies, which float32 itself rounds.
+    """
+    rounding = 8 * torch.finfo(torch.float32).eps
     config = configure(root, name, model="frozen")
     model = {**MODELS["frozen"], "frozen": False}
     network = build_model(config.model, NUM_CLASSES)
@@ -232,7 +236,7 @@ def test_features_score_as_their_images_do_within_the_rounding_of_bf16(root, nam
         expected.maps(batch(expected, images)).values,
     )
     assert not torch.equal(ours, theirs)
-    assert (ours - theirs).abs().max() < 0.01 * (theirs.max() - theirs.min())
+    assert (ours - theirs).abs().max() < 0.01 * (theirs.max() - theirs.min()) + rounding
 
 
 def run_shards(root, config, *, cycle=3, remaining=None):
