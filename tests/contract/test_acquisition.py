@@ -2,6 +2,7 @@
 
 import io
 import itertools
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -35,12 +36,12 @@ from ray_al.scoring.work import work_shard
 from ray_al.train.state import dump
 
 NUM_CLASSES, NUM_IMAGES = 6, 5
-TESTED = {
+TESTED: dict[str, Any] = {
     **ACQUISITIONS,
     **{name: find_acquisition(name) for name in own("strategy.acquisition")},
 }
 WITH_MODEL = [name for name, row in TESTED.items() if row.needs_model]
-KINDS = {
+KINDS: dict[str, Any] = {
     "grid": {"rows": 3, "columns": 2},
     "image": {},
     "superpixels": {"count": 24},
@@ -55,7 +56,7 @@ OF_MODELS = [
 """
 
 
-MODELS = {
+MODELS: dict[str, Any] = {
     "network": {"name": "helpers.networks:tiny_with_dropout"},
     "frozen": {
         "kind": "composed",

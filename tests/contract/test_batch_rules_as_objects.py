@@ -1,6 +1,7 @@
 """Every batch rule, found through its family, and rules of a user's own keep the same promises."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from ray_al.select.rules import CandidateRule, KeyedRule
 
 OWN = ["helpers.own_batch_rules:SmallFirst", "helpers.own_batch_rules:Spread"]
 ALL = [*BATCH_RULES.kinds, *OWN, *own("strategy.batch")]
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "power": {"beta": 3.0, "schedule": "exponential", "growth": 7.0},
     "softmax": {"beta": 3.0},
     "softrank": {"beta": 3.0, "candidates": 60},
@@ -127,6 +128,7 @@ def test_a_rule_says_which_scores_it_cannot_take(kind):
 )
 def test_keys_do_not_depend_on_the_part(kind):
     rule, pool = BATCH_RULES.parse({"kind": kind}), bench(kind)
+    assert isinstance(rule, KeyedRule)
     part = pool.read_scores(pool.state.scores[0][0])
     keys = rule.keys(part, Moment(seed=3, cycle=1))
     assert keys.dtype == np.float64 and len(keys) == len(part)
@@ -138,6 +140,7 @@ def test_keys_do_not_depend_on_the_part(kind):
 )
 def test_a_shorter_answer_begins_a_longer_one_or_the_rule_says_so(kind):
     rule = BATCH_RULES.parse({"kind": kind})
+    assert isinstance(rule, CandidateRule)
     few, many = names(bench(kind).choose(8)), names(bench(kind).choose(20))
     assert many[:8] == few or rule.depends_on_k
 

@@ -1,6 +1,6 @@
 """Every layout passes one suite, on a disk and on an object store."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import fsspec
 import numpy as np
@@ -114,8 +114,8 @@ def pairs(root):
 
 
 OWN = f"{__name__}:PairsLayout"
-NAMES = {"class_names": ("a", "b")}
-LAYOUTS = {
+NAMES: dict[str, Any] = {"class_names": ("a", "b")}
+LAYOUTS: dict[str, Any] = {
     "camvid": (camvid, {"dataset": "camvid"}),
     "cityscapes labelIds": (cityscapes_label_ids, {"dataset": "cityscapes"}),
     "cityscapes labelTrainIds": (cityscapes_train_ids, {"dataset": "cityscapes"}),

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ from ray_al.scoring.inputs import Pixels
 from ray_al.scoring.scorer import Scorer
 from ray_al.train.state import dump
 
-ON_GPU = {"train": {"gpus_per_worker": 1}, "scoring": {"gpus_per_worker": 1}}
+ON_GPU: dict[str, Any] = {"train": {"gpus_per_worker": 1}, "scoring": {"gpus_per_worker": 1}}
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +126,7 @@ def plain(num_classes: int) -> nn.Module:
     )
 
 
-TRAINING = {
+TRAINING: dict[str, Any] = {
     "all pixels": {},
     "pairs": {"mirror_loss": True, "consistency": 1.0},
     "some pixels": {"pixels_per_step": 500},
@@ -161,14 +162,14 @@ def test_training_in_bf16_learns(root):
         assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
 
 
-RUN = {
+RUN: dict[str, Any] = {
     "data": {"dataset": "synthetic", "num_images": 24, "image_size": [96, 128]},
     "regions": {"rows": 4, "columns": 4},
     "strategy": {"acquisition": "equal"},
     "budget": {"start": "5 %", "per_cycle": "5 %", "amount": "10 %"},
     "cluster": {"host": "process"},
 }
-SHARES = {"side by side": (0.6, 0.4), "in turns": (1, 1)}
+SHARES: dict[str, Any] = {"side by side": (0.6, 0.4), "in turns": (1, 1)}
 
 
 @pytest.mark.parametrize("name", SHARES)

@@ -4,6 +4,7 @@ It needs no model, no Ray and no image.
 """
 
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -48,10 +49,8 @@ class Bench(Context):
         self, values: dict[str, Any], *, kind: str = "grid", sizes: str = "equal", seed: int = 0
     ) -> None:
         self.config: RunConfig = parse_config({"regions": KINDS[kind][1], **values}, source="bench")
-        self.dataset, self.broken_images = (
-            type("Dataset", (), {"num_classes": NUM_CLASSES}),
-            set[int](),
-        )
+        self.dataset: Any = SimpleNamespace(num_classes=NUM_CLASSES)
+        self.broken_images = set[int]()
         self.note = lambda stage, done, total: None
         self.storage, self.state = _drawn(kind, sizes, seed)
         self.pool = Pool(self.storage, self.state, self.config)

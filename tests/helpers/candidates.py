@@ -1,5 +1,7 @@
 """Make candidates with features, probabilities and keys for batch rules."""
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 
@@ -7,13 +9,22 @@ from ray_al.core.types import SCORE_SCHEMA
 from ray_al.select.candidates import Candidates
 
 
-def rng(seed=0):
+def rng(seed: int = 0) -> np.random.Generator:
+    """Return a generator of random numbers for this seed."""
     return np.random.default_rng(seed)
 
 
 def make(
-    num=60, dims=5, classes=4, labelled=0, seed=0, features=None, probabilities=None, keys=None
-):
+    num: int = 60,
+    dims: int = 5,
+    classes: int = 4,
+    labelled: int = 0,
+    seed: int = 0,
+    features: Any = None,
+    probabilities: Any = None,
+    keys: Any = None,
+) -> Candidates:
+    """Return candidates around five centres; arrays that are given replace the drawn ones."""
     random = rng(seed)
     centres = 4 * random.normal(size=(5, dims))
     rows = [

@@ -1,6 +1,8 @@
 """Settings of runs that are compared, forked and tracked."""
 
-VALUES = {
+from typing import Any
+
+VALUES: dict[str, Any] = {
     "data": {"num_images": 6, "image_size": [32, 48]},
     "regions": {"rows": 2, "columns": 2},
     "train": {"steps": 2, "batch_size": 2, "threads": 1},

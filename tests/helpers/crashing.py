@@ -2,15 +2,17 @@
 
 import os
 
+import torch
 from torch import nn
 
 
 class Crashing(nn.Module):
-    def __init__(self, num_classes):
+    def __init__(self, num_classes: int) -> None:
         super().__init__()
         self.convolution = nn.Conv2d(3, num_classes, 1)
 
-    def forward(self, images):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
         if self.training:
             os._exit(77)
-        return self.convolution(images)
+        logits: torch.Tensor = self.convolution(images)
+        return logits

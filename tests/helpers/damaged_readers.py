@@ -5,6 +5,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pyarrow as pa
 import torch
 from PIL import Image
 
-from ray_al.core.config import load_config, parse_config
+from ray_al.core.config import RunConfig, load_config, parse_config
 from ray_al.core.families.annotators import ANNOTATORS, Asked
 from ray_al.core.families.label_parts import Classes
 from ray_al.core.families.labels import LABELS
@@ -25,12 +26,13 @@ from ray_al.datasets.images import read_image, read_image_size
 from ray_al.datasets.masks import MaskDecoder, read_mask, read_mask_size
 from ray_al.driver import lease
 from ray_al.driver.create import create_run
-from ray_al.driver.loop import read_config, run_loop
+from ray_al.driver.loop import run_loop
 from ray_al.driver.pool import read_table
 from ray_al.driver.status import read_status
 from ray_al.driver.verify import verify
 from ray_al.label.annotators.files import answer_name
 from ray_al.ledger import Journal, fold
+from ray_al.ledger.config import read_config
 from ray_al.ledger.events import file_refs
 from ray_al.regions.maps import MapRegions, decode_map, encode_map
 
@@ -78,6 +80,10 @@ def all_readers(root: Path, *, sweeps: bool = False) -> list[Reader]:
     ]
 
 
+def _splits(config: RunConfig) -> Any:
+    return open_dataset(config.data).splits
+
+
 def _write(path: Path, data: bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
@@ -110,10 +116,10 @@ def _pictures(root: Path) -> Iterator[Reader]:
         yield Reader(
             f"photo {suffix}",
             (Path(path),),
-            lambda path=path: read_image(path),
+            partial(read_image, path),
             exact=suffix == "png",
         )
-        yield Reader(f"photo size {suffix}", (Path(path),), lambda path=path: read_image_size(path))
+        yield Reader(f"photo size {suffix}", (Path(path),), partial(read_image_size, path))
     npy = io.BytesIO()
     np.save(npy, ids)
     masks = {suffix: _encoded(ids, **kinds[suffix]) for suffix in ("png", "tif", "bmp")} | {
@@ -124,18 +130,16 @@ def _pictures(root: Path) -> Iterator[Reader]:
         yield Reader(
             f"mask {suffix}",
             (Path(path),),
-            lambda path=path: read_mask(path, decoder),
+            partial(read_mask, path, decoder),
             exact=suffix == "png",
         )
-        yield Reader(f"mask size {suffix}", (Path(path),), lambda path=path: read_mask_size(path))
+        yield Reader(f"mask size {suffix}", (Path(path),), partial(read_mask_size, path))
     indexed = Image.fromarray(ids)
     indexed.putpalette([value for color in CLASSES.colors for value in color])
     buffer = io.BytesIO()
     indexed.save(buffer, format="PNG")
     path = str(_write(root / "indexed.png", buffer.getvalue()))
-    yield Reader(
-        "mask indexed", (Path(path),), lambda path=path: read_mask(path, decoder), exact=True
-    )
+    yield Reader("mask indexed", (Path(path),), partial(read_mask, path, decoder), exact=True)
 
 
 class _Whole:
@@ -231,9 +235,7 @@ def _lists(root: Path) -> Iterator[Reader]:
             "data": {"dataset": layout, "root": str(root / layout), "class_names": ["a", "b"]}
         }
         config = parse_config(values, source="test")
-        yield Reader(
-            f"list {layout}", tuple(paths), lambda config=config: open_dataset(config.data).splits
-        )
+        yield Reader(f"list {layout}", tuple(paths), partial(_splits, config))
     path = _write(
         root / "c.yaml",
         json.dumps(
@@ -306,7 +308,7 @@ def _records(root: Path) -> Iterator[Reader]:
         yield Reader(
             f"part {ref.path}",
             (root / ref.path,),
-            lambda ref=ref: read_table(storage, ref).to_pylist(),
+            partial(read_table, storage, ref),
             exact=True,
         )
     yield Reader("verify", (*events, *parts, root / "config.yaml"), lambda: verify(str(root)))

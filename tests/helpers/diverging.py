@@ -17,24 +17,25 @@ class Net(nn.Module):
         self.factor = factor
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.head(self.drop(self.body(images))) * self.factor
+        logits: torch.Tensor = self.head(self.drop(self.body(images)))
+        return logits * self.factor
 
 
-def sound(num_classes):
+def sound(num_classes: int) -> Net:
     return Net(num_classes)
 
 
-def broken(num_classes):
+def broken(num_classes: int) -> Net:
     return Net(num_classes, float("nan"))
 
 
-def steep(num_classes):
+def steep(num_classes: int) -> Net:
     return Net(num_classes, 1e20)
 
 
-def steepest(num_classes):
+def steepest(num_classes: int) -> Net:
     return Net(num_classes, 1e32)
 
 
-def overflowing(num_classes):
+def overflowing(num_classes: int) -> Net:
     return Net(num_classes, float("inf"))

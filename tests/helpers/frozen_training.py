@@ -1,5 +1,8 @@
 """Make run directories and recipes for training on the features of a frozen backbone."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 import torch
 from helpers.training import parquet
@@ -44,7 +47,7 @@ class PlainHead(Head):
 
     kind: str
 
-    def build(self, channels, num_classes: int) -> nn.Module:
+    def build(self, channels: Sequence[int], num_classes: int) -> nn.Module:
         """As `Head.build`."""
         return PlainLogits(channels[0], num_classes)
 
@@ -55,7 +58,8 @@ class PlainLogits(nn.Module):
         self.classifier = nn.Conv2d(channels, num_classes, 1)
 
     def forward(self, maps: tuple[torch.Tensor, ...]) -> torch.Tensor:
-        return self.classifier(maps[0])
+        logits: torch.Tensor = self.classifier(maps[0])
+        return logits
 
 
 FPN = {"kind": "fpn", "width": 8}
@@ -64,7 +68,8 @@ FPN = {"kind": "fpn", "width": 8}
 PLAIN = {"kind": f"{__name__}:PlainHead"}
 
 
-def configure(head=FPN, **train) -> RunConfig:
+def configure(head: Mapping[str, Any] = FPN, **train: Any) -> RunConfig:
+    """Return a configuration of six scenes and a frozen backbone, with settings of `train`."""
     data = {"dataset": "synthetic", "num_images": 6, "image_size": [32, 48]}
     model = {"kind": "composed", "backbone": {"kind": f"{__name__}:TinyBackbone"}, "head": head}
     values = {"steps": 6, "batch_size": 4, "threads": 1, "learning_rate": 0.01, **train}
@@ -74,7 +79,9 @@ def configure(head=FPN, **train) -> RunConfig:
     )
 
 
-def make_run(root: str, config: RunConfig, kind: str = "dense", classes=None) -> list[FileRef]:
+def make_run(
+    root: str, config: RunConfig, kind: str = "dense", classes: Sequence[int] | None = None
+) -> list[FileRef]:
     """A run directory with a manifest, and the left halves of images 0 to 3 labelled."""
     dataset, storage = open_dataset(config.data), Storage(root)
     rows, labels = [], []
@@ -82,7 +89,7 @@ def make_run(root: str, config: RunConfig, kind: str = "dense", classes=None) ->
         height, width = read_image(file.uri).shape[:2]
         values = (index, file.image_id, file.uri, file.mask_uri, height, width, 2)
         rows.append(dict(zip(MANIFEST_SCHEMA.names, values, strict=True)))
-        half = read_mask(file.mask_uri, dataset.decoder)[:, : width // 2]
+        half = read_mask(str(file.mask_uri), dataset.decoder)[:, : width // 2]
         png = encode_mask(np.ascontiguousarray(half)) if kind == "dense" else None
         row = (
             index,
@@ -101,7 +108,7 @@ def make_run(root: str, config: RunConfig, kind: str = "dense", classes=None) ->
     return [storage.put("labels/part-0.parquet", parquet(labels[:4], LABEL_SCHEMA), attempt=0)]
 
 
-RECIPES = {
+RECIPES: dict[str, dict[str, Any]] = {
     "plain": {},
     "recipe": {
         "optimizer": "adamw",

@@ -1,5 +1,8 @@
 """Runs as numbers that no model made, for the tests of comparisons."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 from torch import nn
 
@@ -7,7 +10,7 @@ from ray_al.compare.costs import CostModel, with_minutes
 from ray_al.compare.run_result import Group, RunResult
 
 
-def tiny(num_classes):
+def tiny(num_classes: int) -> nn.Module:
     """A model that is timed in no time."""
     return nn.Conv2d(3, num_classes, 1)
 
@@ -16,18 +19,18 @@ NUM_IMAGES, NUM_PIXELS, NUM_REGIONS = 100, 1_000_000, 2500
 
 
 def made_up(
-    budgets,
-    mious,
+    budgets: Sequence[float],
+    mious: Sequence[float],
     *,
-    seed=0,
-    score="random",
-    full=None,
-    kind="grid",
-    clicks=5,
-    images=100,
-    gap=0.1,
-    **changes,
-):
+    seed: int = 0,
+    score: str = "random",
+    full: float | None = None,
+    kind: str = "grid",
+    clicks: float = 5,
+    images: float = 100,
+    gap: float = 0.1,
+    **changes: Any,
+) -> RunResult:
     """Return a finished run over 2,500 regions of 400 pixels.
 
     Its models were measured at all budgets but the first one.
@@ -103,7 +106,15 @@ def made_up(
     )
 
 
-def made_up_group(label, curve, budgets, *, seeds=range(10), spread=0.0, **changes):
+def made_up_group(
+    label: str,
+    curve: Callable[[float], float],
+    budgets: Sequence[float],
+    *,
+    seeds: Sequence[int] = range(10),
+    spread: float = 0.0,
+    **changes: Any,
+) -> Any:
     """Return runs with scores `curve` plus a shift for each seed, drawn with `spread`."""
     shifts = (
         np.random.default_rng(7).normal(0, spread, (len(seeds), len(budgets)))

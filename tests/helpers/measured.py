@@ -1,8 +1,10 @@
 """Make configurations of runs that measure their models apart from those that choose."""
 
-from ray_al.core.config import parse_config
+from typing import Any
 
-VALUES = {
+from ray_al.core.config import RunConfig, parse_config
+
+VALUES: dict[str, Any] = {
     "model": {"name": "helpers.networks:linear"},
     "data": {"dataset": "synthetic", "image_size": [24, 32]},
     "regions": {"rows": 2, "columns": 2},
@@ -16,8 +18,9 @@ VALUES = {
 }
 
 
-def configure(root, **changes):
-    values = {name: {**section} for name, section in VALUES.items()}
+def configure(root: str, **changes: Any) -> RunConfig:
+    """Return a run on the data set in `root`, with changed sections."""
+    values: dict[str, Any] = {name: {**section} for name, section in VALUES.items()}
     values["data"]["root"] = root
     for name, section in changes.items():
         values[name] = {**values.get(name, {}), **section} if isinstance(section, dict) else section

@@ -1,5 +1,6 @@
 """Build small networks that `model.name` can name, and others that are wrapped or foreign."""
 
+import torch
 from torch import nn
 
 
@@ -44,7 +45,7 @@ class Wrapped(nn.Module):
         super().__init__()
         self.inner = small(3)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         return {"out": self.inner(x)}
 
 
@@ -58,5 +59,5 @@ class Foreign(nn.Module):
         )
         self.head, self.unused = nn.Conv2d(6, num_classes, 1), nn.Identity()
 
-    def forward(self, images):
+    def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         return {"out": self.head(self.act(self.norm(self.conv(images))))}

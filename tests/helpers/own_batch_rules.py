@@ -3,13 +3,17 @@
 A configuration names them as `helpers.own_batch_rules:Class`.
 """
 
+from collections.abc import Callable
 from typing import Annotated, ClassVar
 
 import numpy as np
+import pyarrow as pa
 from pydantic import Field
 
-from ray_al.core.families.batch import BatchRule
+from ray_al.core.families.batch import BatchRule, Moment
+from ray_al.core.families.regions import Regions
 from ray_al.core.families.start import StartRule
+from ray_al.select.candidates import Candidates
 from ray_al.select.merge import merge_topk
 from ray_al.select.noise import uniform_rows
 from ray_al.select.rules import CandidateRule, KeyedRule, with_reason
@@ -23,8 +27,8 @@ class SmallFirst(KeyedRule):
     paper: ClassVar[str] = "of our own"
     power: Annotated[float, Field(gt=0)] = 1.0
 
-    def keys(self, part, moment):
-        return (
+    def keys(self, part: pa.Table, moment: Moment) -> np.ndarray:
+        return np.asarray(
             part["score"].to_numpy().astype(np.float64)
             / part["num_pixels"].to_numpy() ** self.power
         )
@@ -39,7 +43,7 @@ class Spread(CandidateRule):
     reads_features: ClassVar[bool] = False
     depends_on_k: ClassVar[bool] = True
 
-    def choose(self, candidates, *, k, rng):
+    def choose(self, candidates: Candidates, *, k: int, rng: np.random.Generator) -> np.ndarray:
         order = np.argsort(-candidates.keys, kind="stable")
         count = min(k, len(order))
         return order[np.linspace(0, len(order) - 1, count).round().astype(np.int64)]
@@ -57,7 +61,17 @@ class ReversedStart(StartRule):
     kind: str = "helpers.own_batch_rules:ReversedStart"
     paper: ClassVar[str] = "of our own"
 
-    def rank(self, manifest, regions, *, k, seed, cycle, remaining, allows=None):
+    def rank(
+        self,
+        manifest: pa.Table,
+        regions: Regions,
+        *,
+        k: int,
+        seed: int,
+        cycle: int,
+        remaining: np.ndarray,
+        allows: Callable[[np.ndarray], np.ndarray] | None = None,
+    ) -> pa.Table:
         total = int(remaining.sum())
         ranked = random_start(
             manifest, regions, k=total, seed=seed, cycle=cycle, remaining=remaining, allows=allows

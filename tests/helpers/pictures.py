@@ -3,7 +3,9 @@
 import io
 import struct
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -11,7 +13,13 @@ from PIL import Image
 PIXELS = np.random.default_rng(0).integers(0, 255, (4, 6, 3), np.uint8)
 
 
-def tiff(pages, *, photometric=None, extra=0, subfiles=()):
+def tiff(
+    pages: Sequence[np.ndarray],
+    *,
+    photometric: int | None = None,
+    extra: int = 0,
+    subfiles: Sequence[int] = (),
+) -> bytes:
     """A plain TIFF: arrays (H, W, C) of any type, a page each."""
     out, link = bytearray(b"II*\0\0\0\0\0"), 4
     for number, page in enumerate(pages):
@@ -58,17 +66,19 @@ def tiff(pages, *, photometric=None, extra=0, subfiles=()):
     return bytes(out)
 
 
-def saved(image, kind, **options):
+def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
+    """Return the file that Pillow writes."""
     buffer = io.BytesIO()
     image.save(buffer, format=kind, **options)
     return buffer.getvalue()
 
 
-def chunk(kind, data):
+def chunk(kind: bytes, data: bytes) -> bytes:
+    """Return a chunk of a PNG, with its checksum."""
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def png(depth, color, rows, *chunks):
+def png(depth: int, color: int, rows: Sequence[bytes], *chunks: bytes) -> bytes:
     """A PNG of raw rows, each without its filter byte."""
     header = struct.pack(">IIBBBBB", PIXELS.shape[1], len(rows), depth, color, 0, 0, 0)
     body = zlib.compress(b"".join(b"\0" + row for row in rows))

@@ -1,8 +1,11 @@
 """Make configurations of whole runs that take seconds and no Ray."""
 
-from ray_al.core.config import parse_config
+from pathlib import Path
+from typing import Any
 
-SETTINGS = {
+from ray_al.core.config import RunConfig, parse_config
+
+SETTINGS: dict[str, Any] = {
     "data": {"dataset": "synthetic", "image_size": [32, 48]},
     "regions": {"rows": 2, "columns": 2},
     "train": {"steps": 2, "batch_size": 2, "workers": 0, "threads": 1},
@@ -13,8 +16,9 @@ SETTINGS = {
 }
 
 
-def configure(root, **changes):
-    values = {name: {**section} for name, section in SETTINGS.items()}
+def configure(root: Path, **changes: Any) -> RunConfig:
+    """Return a run of a few seconds on `root/data`, with changed sections."""
+    values: dict[str, Any] = {name: {**section} for name, section in SETTINGS.items()}
     values["data"]["root"] = str(root / "data")
     for name, section in changes.items():
         known = {} if name == "regions" else values.get(name, {})

@@ -1,10 +1,14 @@
 """Make configurations of every family of strategies."""
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 import torch
 
-from ray_al.core.config import parse_config
+from ray_al.core.config import RunConfig, parse_config
 
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "data": {"dataset": "synthetic", "image_size": [32, 48]},
     "regions": {"rows": 2, "columns": 2},
     "train": {"steps": 4, "batch_size": 2, "workers": 0, "threads": 1},
@@ -20,7 +24,8 @@ def spread(logits: torch.Tensor) -> torch.Tensor:
     return 1 - logits.softmax(1).std(1)
 
 
-def batch(kind, score="entropy", **settings):
+def batch(kind: str, score: str = "entropy", **settings: Any) -> dict[str, Any]:
+    """Return the changes to a configuration that choose this batch rule."""
     return {
         "strategy": {
             "acquisition": score,
@@ -30,7 +35,7 @@ def batch(kind, score="entropy", **settings):
     }
 
 
-FROZEN = {
+FROZEN: dict[str, Any] = {
     "model": {
         "kind": "composed",
         "backbone": {"kind": "helpers.tiny_backbones:TwoMapsBackbone"},
@@ -40,16 +45,16 @@ FROZEN = {
 }
 
 
-SNAPSHOTS = {"acquisition": "bald", "passes": {"kind": "snapshots", "count": 3}}
+SNAPSHOTS: dict[str, Any] = {"acquisition": "bald", "passes": {"kind": "snapshots", "count": 3}}
 
 
-EDALD = {"acquisition": "edald", "passes": {"kind": "noise", "count": 3}}
+EDALD: dict[str, Any] = {"acquisition": "edald", "passes": {"kind": "noise", "count": 3}}
 
 
-SUPERPIXELS = {"regions": {"kind": "superpixels", "count": 30}}
+SUPERPIXELS: dict[str, Any] = {"regions": {"kind": "superpixels", "count": 30}}
 
 
-CASES = {
+CASES: dict[str, Any] = {
     "frozen": {**FROZEN, "strategy": {"acquisition": "equal"}},
     "frozen_dropout": {
         **FROZEN,
@@ -218,8 +223,9 @@ CASES = {
 }
 
 
-def configure(root, changes, **score):
-    values = {name: {**section} for name, section in SETTINGS.items()}
+def configure(root: Path, changes: Mapping[str, Any], **score: Any) -> RunConfig:
+    """Return a run of a few seconds on `root/data`, with changed sections and scoring settings."""
+    values: dict[str, Any] = {name: {**section} for name, section in SETTINGS.items()}
     values["data"]["root"] = str(root / "data")
     values["model"] = {} if "model" in changes else {"name": "helpers.networks:tiny_with_dropout"}
     for name, section in changes.items():

@@ -1,5 +1,6 @@
 """For tests: a backbone that costs nothing, one whose map is the image itself, and a store."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -65,16 +66,18 @@ class _Dictionary(RecordStore):
     def __init__(self) -> None:
         self.shards: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
-    def read(self, name, rows, num_values):
+    def read(
+        self, name: str, rows: Sequence[int], num_values: int
+    ) -> list[np.ndarray | None] | None:
         if name not in self.shards:
             return None
         records, usable = self.shards[name]
         return [records[row] if usable[row] else None for row in rows]
 
-    def write(self, name, records, usable):
+    def write(self, name: str, records: np.ndarray, usable: np.ndarray) -> None:
         self.shards[name] = records, usable
 
-    def names(self, folder):
+    def names(self, folder: str) -> set[str]:
         return {name for name in self.shards if name.startswith(f"{folder}/")}
 
 
@@ -97,6 +100,6 @@ class TwoMaps(nn.Module):
         super().__init__()
         self.fine, self.coarse = nn.Conv2d(3, 8, 4, stride=4), nn.Conv2d(8, 8, 2, stride=2)
 
-    def forward(self, images):
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         fine = self.fine(images).relu()
         return fine, self.coarse(fine).relu()

@@ -1,6 +1,8 @@
 """Make run directories with labels, and plans to train on them."""
 
 import io
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -26,7 +28,8 @@ def tiny(num_classes: int) -> nn.Module:
     )
 
 
-def make_config(**train) -> RunConfig:
+def make_config(**train: Any) -> RunConfig:
+    """Return a configuration of six scenes, with these settings of `train`."""
     values = {"steps": 6, "batch_size": 4, "threads": 1, "learning_rate": 0.01, **train}
     data = {"dataset": "synthetic", "num_images": 6, "image_size": [32, 48]}
     return parse_config(
@@ -45,7 +48,7 @@ def make_run(root: str, config: RunConfig) -> list[FileRef]:
         height, width = read_image(file.uri).shape[:2]
         values = (index, file.image_id, file.uri, file.mask_uri, height, width, 2)
         rows.append(dict(zip(MANIFEST_SCHEMA.names, values, strict=True)))
-        mask = read_mask(file.mask_uri, dataset.decoder)
+        mask = read_mask(str(file.mask_uri), dataset.decoder)
         for region, (left, right) in enumerate(((0, width // 2), (width // 2, width))):
             png = encode_mask(np.ascontiguousarray(mask[:, left:right]))
             row = (
@@ -69,13 +72,15 @@ def make_run(root: str, config: RunConfig) -> list[FileRef]:
     ]
 
 
-def parquet(rows: list[dict], schema: pa.Schema) -> bytes:
+def parquet(rows: list[dict[str, Any]], schema: pa.Schema) -> bytes:
+    """Return a file of these rows."""
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), buffer)
     return buffer.getvalue()
 
 
-def make_plan(parts, cycle: int = 0, **changes) -> TrainPlan:
+def make_plan(parts: Sequence[FileRef], cycle: int = 0, **changes: Any) -> TrainPlan:
+    """Return the plan of a cycle that trains on these label parts."""
     values = {
         "output": f"cycles/{cycle:04d}/checkpoint",
         "progress": f"cycles/{cycle:04d}/progress.pt",

@@ -4,10 +4,12 @@ import csv
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers.commands import invoke
 from helpers.compared import VALUES
+from helpers.records import features_extracted
 
 from ray_al.compare.runs import read_run
 from ray_al.core.config import parse_config
@@ -15,8 +17,9 @@ from ray_al.core.errors import ConfigError
 from ray_al.core.storage import Storage
 from ray_al.core.strategy import ACQUISITION_SETTINGS, StrategyConfig
 from ray_al.driver.create import create_run
-from ray_al.driver.loop import read_config, run_loop
+from ray_al.driver.loop import run_loop
 from ray_al.ledger import Journal, State
+from ray_al.ledger.config import read_config
 from ray_al.replay import CHOICE, _check_features
 from ray_al.select.kcenter import KCenterRule
 
@@ -190,7 +193,7 @@ def test_wrong_use_of_replay(runs, setting, word):
     assert word in result.output
 
 
-SCORED_OTHERWISE = {
+SCORED_OTHERWISE: dict[str, Any] = {
     "temperature": "20",
     "aggregation": "max",
     "top_share": "0.5",
@@ -291,7 +294,7 @@ def test_replay_of_the_newer_rules_takes_what_was_stored_for_them(tmp_path):
 
 def test_replay_takes_no_features_of_the_start_set_for_those_of_a_cycle(runs):
     """The start rule kcenter extracts features once, before any model; top-k cycles have none."""
-    state = State(extracted={-1: {}}, scores={0: {}})
+    state = State(extracted={-1: features_extracted(-1)}, scores={0: {}})
     config = read_config(Storage(runs["entropy-0"]))
     other = config.model_copy(
         update={"strategy": StrategyConfig(acquisition="entropy", batch=KCenterRule())}

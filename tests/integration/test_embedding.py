@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -34,7 +35,7 @@ from ray_al.sweep.trial import host_trial, share_features
 
 pytestmark = pytest.mark.usefixtures("small_shards")
 
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "data": {"dataset": "synthetic", "image_size": [32, 48], "cache_gb": 0},
     "model": {"kind": "composed", "backbone": {"kind": "helpers.tiny_backbones:TinyBackbone"}},
     "regions": {"rows": 2, "columns": 2},
@@ -76,7 +77,7 @@ def root(tmp_path, scenes):
 
 
 def make(root, name="run", **changes) -> str:
-    values = {key: {**section} for key, section in SETTINGS.items()}
+    values: dict[str, Any] = {key: {**section} for key, section in SETTINGS.items()}
     values["data"]["root"] = str(root / "data")
     for key, section in changes.items():
         values[key] = {**values.get(key, {}), **section}
@@ -99,7 +100,7 @@ def finish(run_dir) -> str:
 
 def until_trained(run_dir, cycle=0) -> None:
     """Carry a run on to the end of a training."""
-    seen = []
+    seen: list[Any] = []
 
     def stop():
         return bool(seen)
@@ -243,7 +244,8 @@ def test_a_run_that_was_killed_in_the_stage_does_the_rest(root, reference, monke
     run_dir = make(root)
     from ray_al.features import fill
 
-    done, real = [], fill.fill_shard
+    real = fill.fill_shard
+    done: list[Any] = []
 
     def dies(source, store, shard, views, threads=1):
         if len(done) == 2:

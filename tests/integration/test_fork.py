@@ -8,8 +8,9 @@ from ray_al.core.families.start import START_RULES
 from ray_al.core.storage import Storage
 from ray_al.driver.create import create_run
 from ray_al.driver.fork import fork_run, start_config
-from ray_al.driver.loop import read_config, run_loop
+from ray_al.driver.loop import run_loop
 from ray_al.driver.verify import verify
+from ray_al.ledger.config import read_config
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import json
 import shutil
 import statistics
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers.commands import invoke
@@ -341,7 +342,7 @@ def test_a_sweep_counts_measured_models_and_its_trials_share_those_of_their_star
     config = configure(data)
     start = start_config(config)
     host_trial(str(tmp_path / "start"), start, start=None, rungs=[], report=lambda row: None)
-    rows = []
+    rows: list[Any] = []
     host_trial(
         str(tmp_path / "trial"), config, start=str(tmp_path / "start"), rungs=[], report=rows.append
     )
@@ -372,7 +373,7 @@ class Log:
     """What a service would be told."""
 
     def __init__(self, monkeypatch):
-        self.told = []
+        self.told: list[Any] = []
         place = "ray_al.driver.trackers.tensorboard.TensorboardTracker.tell"
         monkeypatch.setattr(
             place, lambda tracker, run, step, numbers, memory: self.told.append((step, numbers))

@@ -51,7 +51,7 @@ class ModelStart(StartRule):
 class SeededStart(RandomStart):
     """A quarter at random, then as the strategy has it."""
 
-    kind: str = f"{__name__}:SeededStart"
+    kind: str = f"{__name__}:SeededStart"  # type: ignore[assignment]
     needs_model: ClassVar[bool] = True
     follows_strategy: ClassVar[bool] = True
     share: float = 0.25

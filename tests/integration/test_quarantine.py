@@ -5,6 +5,7 @@ import errno
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -12,7 +13,6 @@ from helpers.run_reading import events_of, queries, state_of
 from PIL import Image
 
 from ray_al.cli import main
-from ray_al.core import reading
 from ray_al.core.config import parse_config
 from ray_al.core.errors import RayALError, ReadError, VerifyError
 from ray_al.core.storage import Storage
@@ -26,7 +26,7 @@ from ray_al.driver.verify import verify
 from ray_al.ledger import Journal
 from ray_al.ledger.records import LeftOut
 
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     # Nothing is cached, as each session were a process of its own.
     "data": {"dataset": "synthetic", "image_size": [32, 48], "cache_gb": 0},
     "model": {"name": "helpers.networks:normalised"},
@@ -55,7 +55,7 @@ def root(tmp_path):
 
 
 def configure(root, **changes):
-    values = {name: {**section} for name, section in SETTINGS.items()}
+    values: dict[str, Any] = {name: {**section} for name, section in SETTINGS.items()}
     values["data"]["root"] = str(root / "data")
     for name, section in changes.items():
         values[name] = {**values.get(name, {}), **section}
@@ -89,7 +89,7 @@ def resize(path: Path) -> None:
     Image.open(path).resize((64, 48)).save(path)
 
 
-HARM = {
+HARM: dict[str, Any] = {
     "broken": (cut, "cannot be read as an image"),
     "missing": (Path.unlink, "the file is missing; put it back"),
     "resized": (resize, "48x64 pixels, 96x128 when the run was made"),
@@ -324,7 +324,7 @@ def test_a_disk_that_fails_ends_the_run_and_quarantines_nothing(root, monkeypatc
 
     with monkeypatch.context() as patch:
         patch.setattr(builtins, "open", fails)
-        patch.setattr(reading.time, "sleep", lambda seconds: None)
+        patch.setattr("ray_al.core.reading.time.sleep", lambda seconds: None)
         with pytest.raises(ReadError, match=rf"{path.name}: could not be read.*Input/output error"):
             run_loop(run_dir)
         result = CliRunner().invoke(main, ["resume", run_dir])

@@ -1,6 +1,7 @@
 """The README's table of strategies: each row is a configuration, and runs."""
 
 import re
+from typing import Any
 
 import pytest
 import yaml
@@ -18,7 +19,7 @@ from ray_al.ledger import Journal, fold
 
 README = (ROOT / "ray_al/acquisition/README.md").read_text()
 ROWS = re.findall(r"^\| ([^|]+) \| `(strategy: [^`]+)` \|$", README, re.MULTILINE)
-BUDGETS = {
+BUDGETS: dict[str, Any] = {
     "pixels": {"start": 20, "per_cycle": 20, "amount": 40},
     "windows": {"start": 20, "per_cycle": 20, "amount": 40},
     "superpixels": {"unit": "clicks", "start": 60, "per_cycle": 60, "amount": 120},

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from typing import Any
 
 import pytest
 import yaml
@@ -18,7 +19,7 @@ from ray_al.sweep.create import create_sweep
 from ray_al.sweep.directory import read_trials, run_uri
 from ray_al.sweep.trial import host_trial
 
-RUN = {
+RUN: dict[str, Any] = {
     "model": {"name": "helpers.networks:linear"},
     "data": {"dataset": "synthetic", "image_size": [24, 32]},
     "regions": {"rows": 2, "columns": 2},
@@ -28,7 +29,7 @@ RUN = {
     "report": {"num_images": 0},
     "final": {"budgets": [8, 12], "repeats": 2, "train": {"steps": 2}},
 }
-SWEEP = {
+SWEEP: dict[str, Any] = {
     "name": "told",
     "space": {"strategy.acquisition": ["entropy"]},
     "seeds": [10, 11],

@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -59,7 +60,7 @@ class Watched(LocalTrainer):
 )
 def test_the_group_that_trains_starts_beside_the_first_labels(root, monkeypatch, changes, seen):
     """Not where people label: it would keep its CPUs while nobody trains."""
-    watched = []
+    watched: list[Any] = []
     monkeypatch.setattr(
         perform, "open_trainer", lambda config, uri, attempt: Watched(config, uri, watched)
     )
@@ -68,7 +69,7 @@ def test_the_group_that_trains_starts_beside_the_first_labels(root, monkeypatch,
 
 
 def test_a_host_that_begins_with_scoring_starts_no_group(root, monkeypatch):
-    watched = []
+    watched: list[Any] = []
     monkeypatch.setattr(
         perform, "open_trainer", lambda config, uri, attempt: Watched(config, uri, watched)
     )
@@ -177,8 +178,8 @@ def test_people_label_in_two_parts(root):
         assert "id 99" in refused[-1].reason
         answer(tasks[1], value=98)
         assert run_loop(run_dir).kind == "waiting"
-        (refused,) = fold(Journal(Storage(run_dir)).events).refused
-        assert "id 98" in refused.reason
+        (last,) = fold(Journal(Storage(run_dir)).events).refused
+        assert "id 98" in last.reason
         for task in tasks[1:]:
             answer(task)
         outcome = run_loop(run_dir)

@@ -202,7 +202,7 @@ def test_a_run_that_a_living_driver_holds_keeps_its_settings(waiting, monkeypatc
     def held(lease):
         raise RunHeldError("held")
 
-    monkeypatch.setattr(settings.Lease, "acquire", held)
+    monkeypatch.setattr("ray_al.driver.settings.Lease.acquire", held)
     refused(
         invoke("resume", str(waiting / "run"), "--set", "label.annotator.share=0.5"), "held", code=3
     )

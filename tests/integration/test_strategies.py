@@ -2,6 +2,7 @@
 
 import json
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -194,7 +195,7 @@ def test_images_that_break_change_nothing_of_what_lazy_scoring_picked(tmp_path, 
         "scoring": {**SETTINGS["scoring"], "max_quarantined": 0.5},
         "budget": {"start": 4, "per_cycle": 4, "amount": 16},
     }
-    decode, with_rest = region_scores.map_batches, 0
+    decode, with_rest = vars(region_scores)["map_batches"], 0
     for number in range(3, 6):
         run_dir, name = (
             create_run(configure(tmp_path, changes), str(tmp_path / f"run-{number}")),
@@ -506,7 +507,7 @@ def test_clicks_stand_in_the_curve(finished):
     assert json.loads(Storage(finished("clicks")).read("status.json"))["stage"] == "finished"
 
 
-KINDS = {
+KINDS: dict[str, Any] = {
     "grid": {"regions": {"rows": 2, "columns": 2}},
     "image": {"regions": {"kind": "image"}},
     "superpixels": SUPERPIXELS,

@@ -17,9 +17,9 @@ def test_two_workers_train_two_plans_in_one_group(cluster, tmp_path):
     trainer = open_trainer(config, str(tmp_path / "a"), 1)
     try:
         first = trainer.train(make_plan(parts[:1], 0))
-        thread = trainer._thread
+        thread = vars(trainer)["_thread"]
         second = trainer.train(make_plan(parts, 1))
-        assert trainer._thread is thread
+        assert vars(trainer)["_thread"] is thread
         assert thread.is_alive()
     finally:
         trainer.close()

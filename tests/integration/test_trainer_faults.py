@@ -3,6 +3,7 @@
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -96,19 +97,19 @@ def test_a_group_that_is_not_kept_frees_its_cpus_after_each_plan(cluster, tmp_pa
 
 @pytest.mark.slow
 def test_a_group_whose_mailbox_dies_is_replaced(cluster, tmp_path):
-    killed = []
+    killed: list[Any] = []
 
     def kill(done, total):
         if not killed:
             killed.append(done)
-            cluster.kill(trainer._mailbox)
+            cluster.kill(vars(trainer)["_mailbox"])
 
     config = make_config(workers=2, steps=400)
     parts = make_run(str(tmp_path), config)
     trainer = open_trainer(config, str(tmp_path), 1)
     try:
         assert trainer.train(make_plan(parts, 0), progress=kill).num_steps == 400
-        assert trainer._groups == 2
+        assert vars(trainer)["_groups"] == 2
     finally:
         trainer.close()
     assert killed
@@ -122,7 +123,8 @@ def test_a_group_that_finds_no_room_is_told_of_and_given_up(cluster, tmp_path):
         def ready(self):
             return True
 
-    hog, told = Hog.remote(), []
+    hog = Hog.remote()  # type: ignore[attr-defined]
+    told: list[Any] = []
     cluster.get(hog.ready.remote())
     config = make_config(workers=1)
     config = config.model_copy(
@@ -150,7 +152,7 @@ def test_a_stop_is_heeded_while_no_group_can_start(cluster, tmp_path):
         def ready(self):
             return True
 
-    hog = Hog.remote()
+    hog = Hog.remote()  # type: ignore[attr-defined]
     cluster.get(hog.ready.remote())
     start = time.monotonic()
     with pytest.raises(TrainStopped):
@@ -161,7 +163,7 @@ def test_a_stop_is_heeded_while_no_group_can_start(cluster, tmp_path):
 
 
 def test_a_stop_ends_training_between_two_steps(cluster, tmp_path):
-    asked = []
+    asked: list[Any] = []
 
     def should_stop():
         return bool(asked)
@@ -197,7 +199,7 @@ def test_two_workers_evaluate_each_image_once_and_train_within_rounding(cluster,
 def test_groups_of_two_runs_have_names_of_their_own(tmp_path):
     config = make_config(workers=1)
     names = {
-        open_trainer(config, str(tmp_path / run), 1, kind=kind).run_name
+        vars(open_trainer(config, str(tmp_path / run), 1, kind=kind))["run_name"]
         for run in "ab"
         for kind in ("train", "final")
     }

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers.paths import python_path
@@ -24,13 +25,15 @@ from ray_al.driver.create import create_run
 from ray_al.driver.fork import fork_run, start_config
 from ray_al.driver.lease import Lease
 from ray_al.driver.loop import run_loop
+from ray_al.driver.perform import Performer
 from ray_al.driver.verify import verify
 from ray_al.ledger import Journal, fold
+from ray_al.ledger.config import read_config
 from ray_al.sweep.config import load_sweep
 from ray_al.sweep.create import create_sweep
 from ray_al.sweep.run import run_sweep
 
-VALUES = {
+VALUES: dict[str, Any] = {
     "model": {"name": "helpers.networks:normalised"},
     "regions": {"rows": 2, "columns": 2},
     "train": {"steps": 2, "batch_size": 2, "threads": 1},
@@ -64,7 +67,7 @@ def content(root):
 
 def test_a_run_that_was_made_meanwhile_is_left_as_it_is(data, tmp_path, monkeypatch):
     out = str(tmp_path / "run")
-    seen = []
+    seen: list[Any] = []
 
     def meanwhile(config, num_classes, num_images):
         if not seen:
@@ -78,7 +81,7 @@ def test_a_run_that_was_made_meanwhile_is_left_as_it_is(data, tmp_path, monkeypa
     with pytest.raises(ConfigError, match="another process has made a run there in the meantime"):
         create_run(configure(data), out)
     assert content(out) == seen[0]
-    assert loop.read_config(Storage(out)).train.steps == 9
+    assert read_config(Storage(out)).train.steps == 9
 
 
 @pytest.mark.parametrize("taken", ["before it begins", "in the middle"])
@@ -95,7 +98,7 @@ def test_a_driver_that_loses_its_run_touches_nothing_of_it(data, tmp_path, monke
         )
         seen.append(content(out))
 
-    class Taken(loop.Performer):
+    class Taken(Performer):
         def perform(self, action, state):
             done = super().perform(action, state)
             if not seen:
@@ -155,7 +158,7 @@ def labelled(data, tmp_path, monkeypatch):
             next(steps, True) or bool(fold(Journal(Storage(out)).events).label_parts)
         ),
     )
-    weights = {"bytes": b"first", "miou": 0.5}
+    weights: dict[str, Any] = {"bytes": b"first", "miou": 0.5}
 
     class Trainer:
         def train(self, plan, **asked):
@@ -244,7 +247,8 @@ def test_of_two_sweeps_in_one_directory_one_is_made_and_one_carried_on(data, tmp
     for score in ("entropy", "margin"):
         (tmp_path / "s.yaml").write_text(SWEEP.format(data=data, score=score))
         sweeps.append(load_sweep(str(tmp_path / "s.yaml"), ()))
-    out, real, seen = str(tmp_path / "sweep"), sys.modules["ray_al.sweep.create"].plan_trials, []
+    out, real = str(tmp_path / "sweep"), sys.modules["ray_al.sweep.create"].plan_trials
+    seen: list[Any] = []
 
     def meanwhile(sweep):
         if not seen:
@@ -335,7 +339,7 @@ def test_three_seeds_started_in_the_same_second(data, tmp_path, place):
     assert len(runs) == (3 if place == "default" else 1)
     for run in runs:
         verify(str(run))
-    seeds = {loop.read_config(Storage(str(run))).seed for run in runs}
+    seeds = {read_config(Storage(str(run))).seed for run in runs}
     assert seeds == {seed for seed, code in enumerate(codes) if code == 0}
     for (_, error), code in zip(said, codes, strict=True):
         if code == 2:

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
+from typing import Any
 
 import pytest
 from helpers.paths import python_path
@@ -28,7 +30,7 @@ from ray_al.ledger import Journal, fold
 from ray_al.ledger.records import RECORDS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "data": {"dataset": "synthetic", "image_size": [32, 48]},
     "model": {"name": "helpers.networks:tiny_with_dropout"},
     "regions": {"rows": 2, "columns": 2},
@@ -38,8 +40,8 @@ SETTINGS = {
     "cluster": {"host": "process"},
     "report": {"num_images": 1},
 }
-BADGE = {"acquisition": "entropy", "feature_layer": "2", "batch": {"kind": "badge"}}
-CASES = {
+BADGE: dict[str, Any] = {"acquisition": "entropy", "feature_layer": "2", "batch": {"kind": "badge"}}
+CASES: dict[str, Any] = {
     "superpixels": {"regions": {"kind": "superpixels", "count": 30}, "strategy": BADGE},
     "ensemble": {
         "strategy": {"acquisition": "vote_entropy", "passes": {"kind": "ensemble", "count": 2}}
@@ -56,8 +58,13 @@ KILLED: dict[str, set[str]] = {name: set() for name in (*CASES, "mended")}
 """By case, the kinds of events before which a driver was killed."""
 
 
+def has_scored(run: str) -> bool:
+    """Say whether the pool of cycle 0 is scored."""
+    return 0 in fold(Journal(Storage(run)).events).scored
+
+
 def configure(folder, changes):
-    values = {name: {**section} for name, section in SETTINGS.items()}
+    values: dict[str, Any] = {name: {**section} for name, section in SETTINGS.items()}
     values["data"]["root"] = str(folder / "data")
     for name, section in changes.items():
         known = {} if name == "regions" else values.get(name, {})
@@ -168,7 +175,7 @@ def test_a_driver_killed_before_images_come_back_or_settings_change_is_resumed(f
         create_run(config, out) for out in (str(folder / "mended-whole"), "s3://bucket/runs/mended")
     ]
     for run in runs:
-        run_loop(run, should_stop=lambda run=run: 0 in fold(Journal(Storage(run)).events).scored)
+        run_loop(run, should_stop=partial(has_scored, run))
     for path, content in broken.items():
         path.write_bytes(content)
     whole, out = runs

@@ -1,6 +1,7 @@
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -17,18 +18,23 @@ from ray_al.core.storage import Storage
 from ray_al.sweep.config import SweepConfig
 
 FOLDERS = [path.parent for path in ROOT.glob("jobs/results/*/settings.json")]
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "random": {"strategy.acquisition": "random"},
     "entropy": {"strategy.acquisition": "entropy"},
     "unbegun": {"strategy.acquisition": "bvsb"},
 }
-ENDPOINT = {"budgets": [0.04, 0.08], "comparisons": [["entropy", "random"], ["unbegun", "random"]]}
-SWEEP = SweepConfig(
-    name="told",
-    run={"data": {"root": "/data/camvid"}, "model": {"weights": "/data/weights.pth"}},
-    space={"strategy.acquisition": ["entropy"]},
-    seeds=(10, 11, 12),
-    endpoint=ENDPOINT,
+ENDPOINT: dict[str, Any] = {
+    "budgets": [0.04, 0.08],
+    "comparisons": [["entropy", "random"], ["unbegun", "random"]],
+}
+SWEEP = SweepConfig.model_validate(
+    {
+        "name": "told",
+        "run": {"data": {"root": "/data/camvid"}, "model": {"weights": "/data/weights.pth"}},
+        "space": {"strategy.acquisition": ["entropy"]},
+        "seeds": (10, 11, 12),
+        "endpoint": ENDPOINT,
+    }
 )
 
 
@@ -198,7 +204,7 @@ def test_another_export_adds_the_seeds_that_were_finished_since(folder):
     assert len(read_runs([str(folder)]).runs) == 8
 
 
-WRONG = {
+WRONG: dict[str, Any] = {
     "no JSON": ("runs/random-seed10.json", "{", "is no JSON"),
     "no mapping": ("runs/random-seed10.json", "[]", "holds no keys"),
     "keys missing": ("runs/random-seed10.json", '{"label": "random"}', "class_names, class_pixels"),

@@ -1,3 +1,6 @@
+from collections.abc import Callable, Iterator
+from functools import partial
+
 import numpy as np
 import pytest
 from helpers.made_up_runs import made_up_group
@@ -89,6 +92,11 @@ def test_the_interval_is_that_of_a_slow_bootstrap_over_paired_seeds():
     assert facts.low < 0.5 < facts.high
 
 
+def shifted(curve: Callable[[float], float], shifts: Iterator[float], budget: float) -> float:
+    """Return a point of a curve, moved by the next of the shifts."""
+    return curve(budget) + next(shifts)
+
+
 def test_the_interval_covers_what_is_saved_in_most_pools():
     covered = []
     for pool in range(20):
@@ -100,11 +108,12 @@ def test_the_interval_covers_what_is_saved_in_most_pools():
             groups.append(
                 made_up_group(
                     str(factor),
-                    lambda budget, curve=curve, shifts=shifts: curve(budget) + next(shifts),
+                    partial(shifted, curve, shifts),
                     budgets,
                 )
             )
-        facts = labels_saved(*groups, "share")
+        half, whole = groups
+        facts = labels_saved(half, whole, "share")
         covered.append(facts.low <= 0.5 <= facts.high)
     assert np.mean(covered) >= 0.8
 

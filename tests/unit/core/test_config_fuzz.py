@@ -1,6 +1,7 @@
 """Settings with odd values are refused in one line, or are equal after writing and reading."""
 
 import itertools
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from ray_al.core.validation import validate
 from ray_al.sweep.config import SweepConfig
 
 INF = float("inf")
-ODD = (
+ODD: tuple[Any, ...] = (
     *(
         None,
         True,
@@ -153,7 +154,7 @@ def test_a_sweep_setting_is_refused_or_kept(key):
 @pytest.mark.parametrize("key", [key for key in RUN_KEYS if key != "model.args"])
 def test_an_unknown_key_is_named_wherever_it_stands(key):
     with pytest.raises(ConfigError) as error:
-        values = {}
+        values: dict[Any, Any] = {}
         apply_setting(values, f"{key}.nosuchkey", 1)
         parse_config(values, source="c")
     assert key.split(".")[0] in str(error.value)

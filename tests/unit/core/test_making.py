@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import threading
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -164,7 +165,8 @@ def test_a_run_killed_at_any_moment_while_it_is_made_is_a_run_or_can_be_deleted_
     tmp_path, monkeypatch
 ):
     monkeypatch.setattr(making_module, "SETTLE_S", 0.0)
-    states, exit_code = [], -signal.SIGKILL
+    exit_code = -signal.SIGKILL
+    states: list[Any] = []
     while exit_code == -signal.SIGKILL:
         out = str(tmp_path / str(len(states)))
         exit_code = begin_and_die(out, len(states))

@@ -5,6 +5,7 @@ import errno
 import json
 import pickle
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import numpy as np
@@ -31,7 +32,7 @@ from ray_al.scoring.inputs import Form
 from ray_al.scoring.readers import PixelReader
 
 DECODER = MaskDecoder(num_classes=3)
-FAULTS = {
+FAULTS: dict[str, Any] = {
     "disk": OSError(errno.EIO, "Input/output error"),
     "files": OSError(errno.EMFILE, "Too many open files"),
     "forbidden": PermissionError(errno.EACCES, "Forbidden"),
@@ -47,7 +48,7 @@ FAULTS = {
 def slept(monkeypatch):
     """No test waits; how long it would have."""
     waits: list[float] = []
-    monkeypatch.setattr(reading.time, "sleep", waits.append)
+    monkeypatch.setattr("ray_al.core.reading.time.sleep", waits.append)
     return waits
 
 
@@ -79,7 +80,7 @@ def files(tmp_path):
     return tmp_path
 
 
-READERS = {
+READERS: dict[str, Any] = {
     "image": ("image.png", lambda path: read_image(path)),
     "image size": ("image.png", lambda path: read_image_size(path)),
     "mask": ("mask.png", lambda path: read_mask(path, DECODER)),

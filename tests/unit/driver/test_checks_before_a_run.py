@@ -1,5 +1,7 @@
 """The checks before a run are one ordered list, which runs, sweeps and changed settings share."""
 
+from typing import Any
+
 import pytest
 import yaml
 
@@ -12,14 +14,14 @@ from ray_al.sweep.plan import plan_trials
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
-FAULTS = {
+FAULTS: dict[str, Any] = {
     "strategy": (
         {"strategy": {"acquisition": "entropy", "offer": {"kind": "top_share"}}},
         "every region is scored",
     ),
     "budget": ({"budget": {"amount": 10_000, "start": 1, "per_cycle": 1}}, "than the pool's"),
 }
-BASE = {
+BASE: dict[str, Any] = {
     "data": {"num_images": 4, "image_size": [32, 32]},
     "cluster": {"host": "process"},
     "scoring": {"workers": 0},
@@ -66,4 +68,4 @@ def test_checks_are_made_in_the_order_of_the_lists(monkeypatch):
 
 
 def test_changed_settings_pass_the_same_checks():
-    assert settings.SETTINGS_CHECKS is checks.SETTINGS_CHECKS
+    assert vars(settings)["SETTINGS_CHECKS"] is checks.SETTINGS_CHECKS

@@ -28,7 +28,7 @@ def test_a_run_of_other_classes_does_not_go_on(tmp_path):
             Storage(str(tmp_path / "run")),
             config,
             state,
-            lambda kind, data: state,
+            lambda kind, data: state,  # type: ignore[return-value]
             lambda *done: None,
             lambda: False,
         )

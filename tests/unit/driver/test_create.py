@@ -1,5 +1,7 @@
 """When the cluster is asked while a run is made."""
 
+from typing import Any
+
 import pytest
 
 from ray_al.core.config import parse_config
@@ -39,7 +41,7 @@ def test_a_cluster_that_is_too_small_refuses_a_run_before_anything_is_written(tm
 
 
 def test_a_configuration_that_is_wrong_starts_no_cluster(tmp_path):
-    asked = []
+    asked: list[Any] = []
     with pytest.raises(ConfigError, match="train.class_weights"):
         create_run(
             configure(tmp_path, class_weights=[1.0]), str(tmp_path / "run"), prepare=asked.append

@@ -2,6 +2,7 @@
 
 import json
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,8 +78,8 @@ def test_evaluation_does_not_take_nan_for_class_0(tmp_path):
         evaluator.evaluate(broken(6).eval(), "val", feed, LocalComm())
 
 
-HUGE = {"optimizer": "sgd", "learning_rate": 1e9, "steps": 1}
-WRONG = {
+HUGE: dict[str, Any] = {"optimizer": "sgd", "learning_rate": 1e9, "steps": 1}
+WRONG: dict[str, Any] = {
     "a loss": ({"model": "broken"}, "the loss is nan at step 0 of 2"),
     "a later loss": (
         {"model": "steep", **HUGE, "steps": 4},

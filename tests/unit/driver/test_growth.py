@@ -1,6 +1,7 @@
 """The driver's work per cycle does not grow with earlier cycles, nor needlessly with the pool."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +26,7 @@ def test_a_long_list_is_searched_not_sorted_anew():
 
 
 def test_old_checkpoints_are_removed_once():
-    removed = []
+    removed: list[Any] = []
     context = SimpleNamespace(
         storage=SimpleNamespace(remove=removed.append),
         config=parse_config({"cluster": {"keep_checkpoints": 3}}, source="test"),
@@ -50,7 +51,7 @@ def test_a_query_asks_for_its_own_size_whatever_the_size_of_the_pool():
     Regions have many sizes, and a few images hold all the best of them.
     """
     random = np.random.default_rng(0)
-    asked = {}
+    asked: dict[Any, Any] = {}
     for num_images in (200, 2_000):
         image, region = np.divmod(np.arange(20 * num_images), 20)
         scores = random.random(len(image)) + (image < 20)

@@ -72,7 +72,8 @@ def test_a_basket_takes_what_a_slow_loop_takes(names, amount, per_image, limit, 
     for start, stop in zip([0, *cuts], [*cuts, len(names)], strict=True):
         basket.offer(ranked_table(names[start:stop]))
 
-    left, taken = amount, []
+    left = amount
+    taken: list[tuple[int, int]] = []
     for image, region in names:
         price = prices[image, region]
         num_of_image = sum(other == image for other, _ in taken)

@@ -16,7 +16,8 @@ CREATED = {"num_images": 8, "num_regions": 1000, "num_pixels": 8 * 96 * 128}
 
 def sizes(budget, created=CREATED):
     """What each query costs, until nothing is left."""
-    left, found = total_amount(budget, created), []
+    left = total_amount(budget, created)
+    found: list[int] = []
     while left > 0:
         found.append(query_size(budget, created, len(found) - 1, left))
         left -= found[-1]

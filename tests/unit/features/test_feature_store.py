@@ -58,8 +58,8 @@ def pool(config, run_dir) -> FeatureSource:
 def fresh(source: FeatureSource) -> FeatureSource:
     """As of another process: it remembers nothing, and has verified nothing."""
     source = FeatureSource(source.config, source.run_uri, source.split, source.rows)
-    if source.store is not None:
-        source.store = ShardFiles(source.store.storage.root, source.store.limit_bytes)
+    if isinstance(files := source.store, ShardFiles):
+        source.store = ShardFiles(files.storage.root, files.limit_bytes)
     return source
 
 

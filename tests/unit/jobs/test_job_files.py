@@ -43,7 +43,7 @@ def test_every_sweep_for_labels_saved_measures_all_at_the_same_budgets(path):
     random, *others = (set(config.final.budgets) for config in configs)
     assert all(other == others[0] for other in others)
     assert others[0] <= random
-    assert {Path(config.features.store.root).name for config in configs} == {
+    assert {Path(vars(config.features.store)["root"]).name for config in configs} == {
         f"features_{path.stem.split('_')[0]}"
     }
     names = group_names(fixed_settings(sweep))

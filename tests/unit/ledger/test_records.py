@@ -4,6 +4,7 @@ import copy
 import json
 import os
 import random
+from typing import Any
 
 import pytest
 import yaml
@@ -27,15 +28,15 @@ from ray_al.sweep.directory import Outcome, read_outcome, read_sweep
 from ray_al.sweep.trials import Trial
 from ray_al.train.state import seal, unseal
 
-VALUES = {
+VALUES: dict[str, Any] = {
     "data": {"root": "scenes", "num_images": 1},
     "budget": {"start": 4, "per_cycle": 4, "amount": 12},
     "cluster": {"host": "process"},
 }
 CONFIG = parse_config(VALUES, source="test")
-FILE = {"path": "a/b", "size": 1, "sha256": "0"}
-METRICS = {"miou": 0.5, "pixel_accuracy": 0.5, "iou": [0.5, None], "num_images": 1}
-EVENTS = [
+FILE: dict[str, Any] = {"path": "a/b", "size": 1, "sha256": "0"}
+METRICS: dict[str, Any] = {"miou": 0.5, "pixel_accuracy": 0.5, "iou": [0.5, None], "num_images": 1}
+EVENTS: list[tuple[str, dict[str, Any]]] = [
     (
         "run_created",
         {
@@ -107,7 +108,7 @@ EVENTS = [
         {"cycle": 0, "query": FILE, "num_regions": 4, "num_pixels": 100, "cost": 4, "seconds": 0.5},
     ),
 ]
-OTHERS = (None, "x", [], {}, [1], {"a": 1}, 1.5, -7, True)
+OTHERS: tuple[Any, ...] = (None, "x", [], {}, [1], {"a": 1}, 1.5, -7, True)
 
 
 @pytest.fixture
@@ -181,7 +182,7 @@ def test_a_value_of_another_type_anywhere_in_the_ledger_is_one_clear_message(run
     assert found > 250
 
 
-DAMAGE = {
+DAMAGE: dict[str, Any] = {
     "empty": b"",
     "zeros": b"\0" * 300,
     "half": b'{"sequence": 3, "kind": "quer',

@@ -143,7 +143,7 @@ def test_deeplab_and_fcn_have_their_own_else_the_layer_before_the_last_convoluti
     assert dropout_places(fcn) == ("classifier.3",)
     deeplab.classifier[0].project[3] = nn.Identity()
     assert dropout_places(deeplab) == ("classifier.3",)
-    fcn.classifier[3] = nn.Identity()
+    fcn.classifier[3] = nn.Identity()  # type: ignore[assignment]
     assert with_dropout(fcn, None, 0.2)[1] == "dropout added behind classifier.3 (p = 0.2)"
 
 

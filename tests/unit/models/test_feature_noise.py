@@ -1,6 +1,7 @@
 """Passes that differ in the maps which enter a head: they change these maps and nothing else."""
 
 import copy
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,12 +14,20 @@ from ray_al.core.families.passes import PASSES
 from ray_al.core.seeding import generator
 from ray_al.driver.check_strategy import check_strategy
 from ray_al.models import build_model
-from ray_al.models.feature_noise import MapDropout, MapNoise, PassKey
+from ray_al.models.feature_noise import MapChange, MapDropout, MapNoise, PassKey
 from ray_al.models.layers import TraceLeaf
+from ray_al.scoring.passes.changed_maps import ChangedMaps
 from ray_al.scoring.passes.networks import FeaturePasses
 
 KEY = PassKey(seed=3, cycle=2, number=5)
 BACKBONE = {"kind": "helpers.tiny_backbones:TinyBackbone"}
+
+
+def change_of(settings: dict[str, Any]) -> MapChange:
+    """Return how passes with these settings change maps."""
+    passes = PASSES.parse(settings)
+    assert isinstance(passes, ChangedMaps)
+    return passes.change()
 
 
 def maps_of(num_images: int = 2) -> tuple[torch.Tensor, ...]:
@@ -105,9 +114,9 @@ def test_a_channel_that_is_the_same_everywhere_gets_no_noise():
 
 
 def test_what_passes_ask_for():
-    assert PASSES.parse({"kind": "features"}).change() == MapDropout(0.75)
-    assert PASSES.parse({"kind": "features", "probability": 0.2}).change() == MapDropout(0.2)
-    assert PASSES.parse({"kind": "noise", "noise": 0.1}).change() == MapNoise(0.1)
+    assert change_of({"kind": "features"}) == MapDropout(0.75)
+    assert change_of({"kind": "features", "probability": 0.2}) == MapDropout(0.2)
+    assert change_of({"kind": "noise", "noise": 0.1}) == MapNoise(0.1)
 
 
 class Counted(TraceLeaf):
@@ -156,7 +165,7 @@ def test_a_frozen_network_takes_maps_and_agrees_with_the_one_that_is_not(kind, p
     answers = []
     for frozen, given in ((True, maps), (False, images)):
         one = copy.deepcopy(network)
-        one.is_frozen = frozen
+        one.is_frozen = frozen  # type: ignore[assignment]
         passes = FeaturePasses(one, change, precision, "cpu", seed=3, cycle=2)
         with torch.inference_mode():
             prefix = passes.prefix(given)

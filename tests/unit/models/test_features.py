@@ -157,7 +157,7 @@ def test_layers_that_cannot_be_used_are_refused():
     ):
         feature_layer(model, "heat")
     for prepared in (False, True):
-        network = FeatureNetwork(build("Foreign"), "unused")
+        network: nn.Module = FeatureNetwork(build("Foreign"), "unused")
         network = prepare_network(network, "fp32", "cpu") if prepared else network
         with pytest.raises(ConfigError, match="does not call 'unused'"):
             network(torch.zeros(1, 3, 8, 8))

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -39,7 +41,7 @@ def slow_connect(labels, min_pixels):
         if not crumbs or (sizes > 0).sum() == 1:
             return slow_pieces(pieces)
         crumb = crumbs[0][1]
-        borders = {}
+        borders: dict[Any, Any] = {}
         for y, x in zip(*np.nonzero(pieces == crumb), strict=True):
             for b, a in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)):
                 if 0 <= b < pieces.shape[0] and 0 <= a < pieces.shape[1] and pieces[b, a] != crumb:

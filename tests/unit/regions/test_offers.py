@@ -190,15 +190,15 @@ def test_herding_against_loops(seed):
     ids = OFFERS.parse({"kind": "herding", "points": 40}).choose(image)
     again = make(seed, limit=5, radius=0)
     drawn = np.sort(again.rng.permutation(SIZE[0] * SIZE[1])[:40])
-    vectors = []
+    parts = []
     for one in again.features:
         native = (
             np.stack([to_native(channel, *SIZE) for channel in one])
             .reshape(len(one), -1)[:, drawn]
             .T
         )
-        vectors.append(native / np.linalg.norm(native, axis=1, keepdims=True))
-    vectors = np.concatenate(vectors, axis=1)
+        parts.append(native / np.linalg.norm(native, axis=1, keepdims=True))
+    vectors = np.concatenate(parts, axis=1)
     np.testing.assert_allclose(features_at(again.features, drawn, *SIZE), vectors, atol=1e-5)
     distances = np.linalg.norm(vectors[:, None] - vectors[None], axis=2)
     width = 2 * np.median(distances[np.triu_indices(40, 1)])

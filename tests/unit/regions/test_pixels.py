@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -19,7 +21,7 @@ def slow_best(scores, n, radius, taken):
     """Walk all pixels, best first, and keep those that are far enough from what stands."""
     height, width = scores.shape
     order = sorted(range(height * width), key=lambda i: (-scores.flat[i], i))
-    chosen = []
+    chosen: list[Any] = []
     for i in order:
         apart = all(
             max(abs(i // width - j // width), abs(i % width - j % width)) > radius

@@ -134,11 +134,12 @@ def test_opencv_never_sees_a_size_that_it_cannot_take():
     [((360, 480), 200), ((64, 64), 1), ((65, 127), 40), ((400, 200), 700), ((244, 162), 16)],
 )
 def test_opencv_begins_with_the_number_foreseen(cv2, size, count):
-    number, levels = _seeds_settings(*size, count)
+    height, width = size
+    number, levels = _seeds_settings(height, width, count)
     foreseen = cv2.ximgproc.createSuperpixelSEEDS(
-        size[1], size[0], 3, number, levels, 2, 5, False
+        width, height, 3, number, levels, 2, 5, False
     ).getNumberOfSuperpixels()
-    assert foreseen == _seeds_start(*size, number, levels)
+    assert foreseen == _seeds_start(height, width, number, levels)
     assert count < 16 or 0.8 <= foreseen / count <= 1.25
 
 

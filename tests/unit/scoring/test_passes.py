@@ -92,13 +92,13 @@ def check_passes(model: nn.Module, images: torch.Tensor) -> StochasticNetwork:
     stochastic = StochasticNetwork(model, SEED, CYCLE)
     with torch.inference_mode():
         plain = model(images.clone())
-        expected = {None: plain}
+        expected: dict[int | None, torch.Tensor] = {None: plain}
         for number in range(3):
             with dropout_pass(SEED, CYCLE, number):
                 expected[number] = model(images.clone())
         prefix = stochastic.prefix(images)
-        for number in (2, None, 0, 1, 0, None, 2):
-            assert torch.equal(stochastic.suffix(prefix, number), expected[number])
+        for asked in (2, None, 0, 1, 0, None, 2):
+            assert torch.equal(stochastic.suffix(prefix, asked), expected[asked])
         assert torch.equal(model(images.clone()), plain)
     assert not torch.equal(expected[0], expected[1]) and not torch.equal(expected[0], plain)
     return stochastic

@@ -1,6 +1,7 @@
 """Reading results that may never come, without a cluster."""
 
 import threading
+from typing import Any
 
 import pytest
 
@@ -51,7 +52,8 @@ def test_a_stop_ends_the_wait_for_a_batch():
 
 
 def test_scorers_that_never_start_are_given_up_and_slow_ones_are_not(monkeypatch):
-    asked, told = [], []
+    asked: list[Any] = []
+    told: list[Any] = []
     monkeypatch.setattr(runner, "_scores", lambda: len(asked) < 2 and not asked.append(1))
     with pytest.raises(ClusterError, match="no scorer started within cluster.start_timeout_s=0.1"):
         list(watched({"a": 1}, None, watch=told.append))

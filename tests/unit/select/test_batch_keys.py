@@ -10,11 +10,19 @@ from ray_al.core.seeding import seed_of, uniform_of
 from ray_al.core.types import SCORE_SCHEMA
 from ray_al.select.noise import gumbel_rows, uniform_rows
 from ray_al.select.power import power_keys
+from ray_al.select.rules import KeyedRule
 from ray_al.select.schedule import beta_at
 from ray_al.select.softmax import softmax_keys
 from ray_al.select.softrank import softrank_keys
 
 REGIONS = 4
+
+
+def keyed(kind: str) -> KeyedRule:
+    """Return a rule that ranks by keys, with its default settings."""
+    rule = BATCH_RULES.parse({"kind": kind})
+    assert isinstance(rule, KeyedRule)
+    return rule
 
 
 def pool(scores):
@@ -68,10 +76,7 @@ def test_no_two_rules_seeds_or_cycles_share_noise():
         for key in (("power", 5, 3), ("softmax", 5, 3), ("power", 6, 3), ("power", 5, 4))
     ]
     assert len(np.unique(drawn)) == 4 * 40
-    keys = {
-        kind: BATCH_RULES.parse({"kind": kind}).keys(whole, Moment(seed=5, cycle=3))
-        for kind in ("power", "softmax")
-    }
+    keys = {kind: keyed(kind).keys(whole, Moment(seed=5, cycle=3)) for kind in ("power", "softmax")}
     assert keys["power"].tolist() == gumbel_rows(whole, "power", 5, 3).tolist()
     assert keys["softmax"].tolist() == (1 + gumbel_rows(whole, "softmax", 5, 3)).tolist()
 

@@ -1,4 +1,5 @@
 from importlib import import_module
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +19,7 @@ from ray_al.select.maxherding import maxherding
 from ray_al.select.redal import redal
 from ray_al.select.typiclust import typiclust
 
-VARIANTS = {kind: BATCH_RULES.parse({"kind": kind}) for kind in BATCH_RULES.kinds}
+VARIANTS: dict[str, Any] = {kind: BATCH_RULES.parse({"kind": kind}) for kind in BATCH_RULES.kinds}
 RULES = {kind: rule.choose for kind, rule in VARIANTS.items() if rule.reads_features}
 GREEDY = ["kcenter", "badge", "maxherding", "redal", "two_stage"]
 kcenter_module = import_module("ray_al.select.kcenter")

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -106,7 +108,8 @@ def test_merging_in_between_changes_nothing(monkeypatch, k):
 
 
 def slow_take(table, amount, unit, per_image=None, min_distance=None, centre_of=None):
-    rows, left = [], amount
+    left = amount
+    rows: list[Any] = []
     for row in table.to_pylist():
         cost = 1 if unit == "regions" else row["num_pixels"]
         same = [other for other in rows if other["image_index"] == row["image_index"]]

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -33,7 +35,8 @@ def remaining(table, share=0.7):
 
 def slow(table, left, key_of):
     """Names by key, found a region at a time."""
-    offset, keys = 0, {}
+    offset = 0
+    keys: dict[Any, Any] = {}
     for row in table.to_pylist():
         open_regions = [region for region in range(row["num_regions"]) if left[offset + region]]
         offset += row["num_regions"]

@@ -1,5 +1,7 @@
 """Classes take turns as in a slow reference, for any split into parts and after a cut."""
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -73,7 +75,7 @@ def slow_turns(table, k, *, taken=(), barred=(), min_cover=0.25):
         )
         for c in range(5)
     }
-    chosen = []
+    chosen: list[Any] = []
     while len(chosen) < k and any(left.values()):
         turn = min((c for c in range(5) if left[c]), key=lambda c: (count[c], SHARES[c], c))
         chosen.append(left[turn].pop(0)[1:])

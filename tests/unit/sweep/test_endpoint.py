@@ -205,7 +205,9 @@ def test_the_statistics_are_those_of_scipy():
         assert row.p == pytest.approx(test.pvalue)
         assert (row.low, row.high) == pytest.approx(tuple(test.confidence_interval()))
     # c is not named: it has no part in the correction
-    assert [row.p_holm for row in rows] == pytest.approx(holm([row.p for row in rows]))
+    assert [row.p_holm for row in rows] == pytest.approx(
+        holm([row.p for row in rows if row.p is not None])
+    )
 
 
 def test_a_comparison_that_cannot_be_tested_yet_counts_in_the_correction():

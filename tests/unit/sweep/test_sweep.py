@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import yaml
 from click.testing import CliRunner
@@ -139,7 +141,7 @@ def test_group_names():
     ]
 
 
-WRONG = {
+WRONG: dict[str, Any] = {
     "no file": (None, "none.yaml"),
     "unknown key": ({"spaces": {}}, "did you mean 'space'"),
     "unknown key of a run": ({"space": {"train.stepz": [1, 2]}}, "did you mean 'steps'"),
@@ -256,7 +258,7 @@ def test_trials_of_other_query_sizes_are_compared_at_the_rungs_budget(kind, tmp_
     sweep = load_sweep(
         write(tmp_path, scheduler={"kind": kind, "first": "4 %", "reduction": 2, "min_trials": 2})
     )
-    stopped = {}
+    stopped: dict[Any, Any] = {}
     scheduler = open_scheduler(
         sweep, reference="random", on_stop=lambda name, budget: stopped.setdefault(name, budget)
     )

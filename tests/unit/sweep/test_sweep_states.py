@@ -39,10 +39,10 @@ def storage(tmp_path, monkeypatch):
 
 def session_of(storage, **scheduler):
     sweep = read_sweep(storage)
-    scheduler = sweep.scheduler.model_copy(update=scheduler)
+    changed = sweep.scheduler.model_copy(update=scheduler)
     return Session(
         storage=storage,
-        sweep=sweep.model_copy(update={"scheduler": scheduler}),
+        sweep=sweep.model_copy(update={"scheduler": changed}),
         trials=read_trials(storage),
         at_once=1,
         show=lambda progress: None,

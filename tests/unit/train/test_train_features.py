@@ -1,6 +1,7 @@
 """Training on the features of a frozen backbone keeps the promises of training on images."""
 
 import io
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -359,7 +360,7 @@ def test_a_mirrored_view_lets_features_do_what_images_do():
     check_train(configure(mirror_loss=True, consistency=1.0, mirror_test=True))
 
 
-AUTO = {"max": 12, "window": 4, "learnt": 0.9, "decay": 0.5}
+AUTO: dict[str, Any] = {"max": 12, "window": 4, "learnt": 0.9, "decay": 0.5}
 
 
 def test_steps_follow_the_labels():
@@ -408,11 +409,9 @@ def test_a_training_that_follows_its_labels_resumes_to_the_same_byte(tmp_path):
     for stop_at in (2, whole.num_steps - 1):
         root = str(tmp_path / f"b{stop_at}")
         parts = make_run(root, config)
-        calls = iter([False] * stop_at + [True])
+        calls = iter([False] * stop_at + [True]).__next__
         with pytest.raises(TrainStopped):
-            LocalTrainer(config, root).train(
-                make_plan(parts, snapshots=2), should_stop=lambda calls=calls: next(calls)
-            )
+            LocalTrainer(config, root).train(make_plan(parts, snapshots=2), should_stop=calls)
         again = LocalTrainer(config, root).train(make_plan(parts, snapshots=2))
         assert again.files["model.pt"].sha256 == whole.files["model.pt"].sha256
         assert again.num_steps == whole.num_steps
@@ -452,7 +451,8 @@ def test_of_each_class_the_surest_predictions_are_believed():
     for half in halves:
         PseudoLabels(share=0.25).label(half, lambda counts: seen.append(counts) or counts)
     together = [
-        PseudoLabels(share=0.25).label(half, lambda counts: sum(seen)).numpy() for half in halves
+        PseudoLabels(share=0.25).label(half, lambda counts: torch.stack(seen).sum(0)).numpy()
+        for half in halves
     ]
     assert np.array_equal(together[0], labels[0::2])
     assert np.array_equal(together[1], labels[1::2])

@@ -37,8 +37,8 @@ def handle(monkeypatch, outcome, rank: int = 0):
         return outcome
 
     monkeypatch.setattr(ray, "get", lambda reference: reference)
-    monkeypatch.setattr(module.CycleTrainer, "__init__", lambda self, *arguments: None)
-    monkeypatch.setattr(module.CycleTrainer, "run", run)
+    monkeypatch.setattr("ray_al.train.worker.CycleTrainer.__init__", lambda self, *arguments: None)
+    monkeypatch.setattr("ray_al.train.worker.CycleTrainer.run", run)
     loop_config = {
         "config": make_config().model_dump(mode="json"),
         "run_uri": "memory://worker",
