@@ -169,7 +169,9 @@ def test_a_query_can_be_closed_twice(kind, tmp_path):
     annotator, asked = ANNOTATORS.parse(kind), asked_of(tmp_path)
     annotator.request(asked)
     annotator.close(asked)
+    left = files_of(asked.storage)
     annotator.close(asked)
+    assert files_of(asked.storage) == left
 
 
 @every_kind

@@ -8,6 +8,7 @@ import pytest
 from ray.tune.search import Searcher
 
 from ray_al.core.errors import ConfigError
+from ray_al.core.storage import Storage
 from ray_al.sweep import run as sweep_run
 from ray_al.sweep.config import SweepConfig
 from ray_al.sweep.create import create_sweep
@@ -217,6 +218,5 @@ def test_no_trial_begins_beyond_a_limit(
     )
     sweep = sweep_of("grid", space={"train.steps": {"grid": [2]}}, limits=limits)
     uri = create_sweep(sweep, str(tmp_path / "out"))
-    storage = sweep_run.Storage(uri)
-    assert not sweep_run._carry_on(storage, lambda progress: None, lambda: False)
+    assert not sweep_run._carry_on(Storage(uri), lambda progress: None, lambda: False)
     assert given == expected
