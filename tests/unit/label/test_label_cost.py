@@ -178,10 +178,10 @@ def test_what_is_reserved(kind, num_pixels, bound):
     ],
 )
 def test_what_a_region_costs_in_each_unit(unit, most, cost, of_pool):
-    unit = UNITS.parse(unit)
-    assert unit.most(100, label(), 5) == most
-    assert unit.cost(Received(reserved=7, clicks=30, num_opened=2)) == cost
-    assert unit.of_pool({"num_regions": 40, "num_pixels": 5000, "num_images": 10}) == of_pool
+    found = UNITS.parse(unit)
+    assert found.most(100, label(), 5) == most
+    assert found.cost(Received(reserved=7, clicks=30, num_opened=2)) == cost
+    assert found.of_pool({"num_regions": 40, "num_pixels": 5000, "num_images": 10}) == of_pool
 
 
 def test_regions_of_which_nobody_knows_the_size_yet():
