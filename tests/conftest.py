@@ -1,9 +1,35 @@
 import os
 import secrets
 
+import pytest
+from helpers import own_variants
+
 # Every user who has started Ray before has a token, and every cluster asks for it.
 os.environ.pop("RAY_AUTH_MODE", None)
 os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
 os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
 os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")  # tests talk to loopback alone
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--own",
+        action="append",
+        default=[],
+        metavar="SETTING=MODULE:CLASS",
+        help="test a variant of your own too, for example regions=mine.triangles:Triangles",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    try:
+        own_variants.take(config.getoption("own"))
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+@pytest.fixture
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a shard of stored features hold three images."""
+    monkeypatch.setattr("ray_al.features.shards.SHARD", 3)

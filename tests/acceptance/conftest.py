@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from common import CONFIG, PORTS, ROOT, free_ports
+from helpers.clusters import CONFIG, PORTS, free_ports
+from helpers.paths import python_path
 
 from ray_al.core.storage import Storage
 from ray_al.datasets.synthetic import write_synthetic
@@ -23,7 +24,7 @@ class Place:
 
     def __init__(self, folder: Path, address: str, dashboard: str) -> None:
         self.folder, self.address, self.dashboard = folder, address, dashboard
-        self.env = {**os.environ, "RAY_ADDRESS": address, "PYTHONPATH": str(ROOT)}
+        self.env = {**os.environ, "RAY_ADDRESS": address, "PYTHONPATH": python_path()}
         self.env_of_ray = {**self.env, "RAY_AUTH_MODE": "token"}
         """Ray's own commands show a token only where they are told to."""
 
@@ -100,7 +101,7 @@ def place(tmp_path_factory):
         "--object-store-memory=200000000",
         *options,
     ]
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0"}
+    env = {**os.environ, "PYTHONPATH": python_path(), "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0"}
     process = subprocess.Popen(
         arguments,
         env=env,

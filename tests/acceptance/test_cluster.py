@@ -14,9 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-
-ROOT = Path(__file__).parents[2]
-
+from helpers.paths import ROOT
 
 SLOW = [
     pytest.param([setting], marks=pytest.mark.slow)

@@ -2,14 +2,9 @@
 
 import os
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "object_store"))
-
-from servers import FakeStore, lead_to, running  # noqa: E402
+from helpers.servers import FakeStore, lead_to, running
 
 pytestmark = pytest.mark.slow
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
+from helpers.paths import ROOT
 
 from ray_al.core.storage import Storage
 from ray_al.driver.verify import verify
 
-ROOT = Path(__file__).parents[2]
 FAST = {"train.steps": 2, "scoring.workers": 0, "strategy.batch.kind": "topk"}
 
 
@@ -108,7 +108,7 @@ def test_a_trial_that_dies_goes_on(place, undisturbed):
 
 @pytest.mark.slow
 def test_a_trial_that_fails_says_why_and_the_others_finish(place):
-    space = {"model.name": ["lraspp_mobilenet_v3_large", "tests.acceptance.failing:Failing"]}
+    space = {"model.name": ["lraspp_mobilenet_v3_large", "helpers.failing:Failing"]}
     path = write(place, "failing", space=space, limits={"retries": 0})
     done = place.ray_al("sweep", path, "--out", place.folder / "failing")
     assert done.returncode == 1

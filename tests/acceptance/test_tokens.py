@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from common import CONFIG, PORTS, ROOT, free_ports
+from helpers.clusters import CONFIG, PORTS, free_ports
+from helpers.paths import ROOT
 
 from ray_al.datasets.synthetic import write_synthetic
 

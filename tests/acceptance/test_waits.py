@@ -8,7 +8,8 @@ import time
 
 import psutil
 import pytest
-from common import CONFIG, ROOT
+from helpers.clusters import CONFIG
+from helpers.paths import python_path
 
 from ray_al.datasets.synthetic import write_synthetic
 
@@ -20,9 +21,8 @@ class Alone:
 
     def __init__(self, folder):
         self.folder = folder
-        path = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "unit")])
         self.env = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"} | {
-            "PYTHONPATH": path
+            "PYTHONPATH": python_path()
         }
 
     def command(self, name, *settings):
@@ -89,7 +89,7 @@ def test_a_run_that_does_not_fit_is_refused_before_it_is_written(alone, name):
 
 
 def test_a_driver_that_dies_at_every_try_is_given_up(alone):
-    done = alone.run("crashing", "model.name=crashing:Crashing")
+    done = alone.run("crashing", "model.name=helpers.crashing:Crashing")
     assert done.returncode == 1
     assert "died 3 times without getting any further" in done.stderr
     assert "Traceback" not in done.stderr

@@ -2,22 +2,22 @@
 
 import io
 import itertools
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from torch import nn
+from helpers.own_variants import own
 
-from ray_al.acquisition import ACQUISITIONS
+from ray_al.acquisition import ACQUISITIONS, find_acquisition
 from ray_al.acquisition.views import Views
 from ray_al.core.config import parse_config
 from ray_al.core.errors import ConfigError
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef, ImageFile
-from ray_al.core.variants import OFFERS, Backbone
+from ray_al.core.variants import OFFERS
 from ray_al.datasets.images import read_image, resize_image
 from ray_al.datasets.manifest import build_manifest
 from ray_al.datasets.synthetic import write_synthetic
@@ -36,8 +36,12 @@ from ray_al.scoring.work import work_shard
 from ray_al.train.state import dump
 
 NUM_CLASSES, NUM_IMAGES = 6, 5
-WITH_MODEL = [name for name, row in ACQUISITIONS.items() if row.needs_model]
-KINDS = {
+TESTED: dict[str, Any] = {
+    **ACQUISITIONS,
+    **{name: find_acquisition(name) for name in own("strategy.acquisition")},
+}
+WITH_MODEL = [name for name, row in TESTED.items() if row.needs_model]
+KINDS: dict[str, Any] = {
     "grid": {"rows": 3, "columns": 2},
     "image": {},
     "superpixels": {"count": 24},
@@ -46,49 +50,17 @@ KINDS = {
 }
 PASSES = ("dropout", "ensemble")
 OF_MODELS = [
-    name
-    for name, row in ACQUISITIONS.items()
-    if row.inputs == "passes" and "plain" not in row.wants
+    name for name, row in TESTED.items() if row.inputs == "passes" and "plain" not in row.wants
 ]
 """Functions that take passes of several models; one that needs the plain prediction has one model.
 """
 
 
-def tiny(num_classes: int) -> nn.Module:
-    """A network with a dropout of its own, at half of the input's resolution."""
-    return nn.Sequential(
-        nn.Conv2d(3, 8, 3, padding=1, stride=2),
-        nn.BatchNorm2d(8),
-        nn.ReLU(),
-        nn.Dropout(0.5),
-        nn.Conv2d(8, num_classes, 1),
-    )
-
-
-class TinyBackbone(Backbone):
-    """Two convolutions: maps of a quarter and an eighth of the image's sides."""
-
-    kind: Literal["test_acquisition:TinyBackbone"] = "test_acquisition:TinyBackbone"
-
-    def build(self, weights: str) -> nn.Module:
-        return TwoMaps()
-
-
-class TwoMaps(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.fine, self.coarse = nn.Conv2d(3, 8, 4, stride=4), nn.Conv2d(8, 8, 2, stride=2)
-
-    def forward(self, images):
-        fine = self.fine(images).relu()
-        return fine, self.coarse(fine).relu()
-
-
-MODELS = {
-    "network": {"name": f"{__name__}:tiny"},
+MODELS: dict[str, Any] = {
+    "network": {"name": "helpers.networks:tiny_with_dropout"},
     "frozen": {
         "kind": "composed",
-        "backbone": {"kind": f"{__name__}:TinyBackbone"},
+        "backbone": {"kind": "helpers.tiny_backbones:TwoMapsBackbone"},
         "head": {"kind": "fpn", "width": 8, "dropout": 0.5},
     },
 }
@@ -117,8 +89,8 @@ def configure(root, score, kind="grid", passes="dropout", model="network", **cha
 
 
 def supported():
-    for name, kind in itertools.product(ACQUISITIONS, KINDS):
-        if kind not in ("pixels", "windows") or ACQUISITIONS[name].attribution == "none":
+    for name, kind in itertools.product(TESTED, KINDS):
+        if kind not in ("pixels", "windows") or TESTED[name].attribution == "none":
             yield name, kind
 
 
@@ -138,7 +110,7 @@ def root(tmp_path_factory):
 def states(root, config):
     """Weights of the models that the function takes."""
     several = (
-        ACQUISITIONS[config.strategy.acquisition].inputs == "passes"
+        TESTED[config.strategy.acquisition].inputs == "passes"
         and config.strategy.passes.kind == "ensemble"
     )
     name = "frozen" if config.model.is_frozen else "network"
@@ -163,7 +135,7 @@ def batch(scorer, images):
 
 
 def score_of(name, logits):
-    row = ACQUISITIONS[name]
+    row = TESTED[name]
     if row.inputs == "logits":
         return row.score_logits(logits)
     views = Views(row.wants)
@@ -198,7 +170,7 @@ def passes_of_functions():
         yield from (
             (name, passes)
             for passes in PASSES
-            if passes != "ensemble" or "plain" not in ACQUISITIONS[name].wants
+            if passes != "ensemble" or "plain" not in TESTED[name].wants
         )
     yield from (("edald", "noise"), ("edald", "features"), ("bald", "noise"))
 
@@ -219,7 +191,7 @@ def test_a_map_does_not_depend_on_the_batch(root, name, passes, model):
     alone = [scorer.maps(batch(scorer, np.stack([image] * 3))).values[0] for image in images]
     assert together.values.shape[0] == 3
     assert torch.isfinite(together.values).all()
-    assert (together.probabilities is not None) == (ACQUISITIONS[name].attribution != "none")
+    assert (together.probabilities is not None) == (TESTED[name].attribution != "none")
     for position in range(3):
         assert torch.equal(together.values[position], backwards.values[2 - position])
         assert torch.equal(together.values[position], alone[position])
@@ -247,7 +219,11 @@ def test_close_to_the_reference_precision(root, name):
 
 @pytest.mark.parametrize("name", [name for name in WITH_MODEL if name not in NOT_SMOOTH])
 def test_features_score_as_their_images_do_within_the_rounding_of_bf16(root, name):
-    """Features keep 8 bits of precision: scores move by less than a hundredth of their range."""
+    """Features keep 8 bits of precision: scores move by less than a hundredth of their range.
+
+    A disagreement is a small difference of entropies, which float32 itself rounds.
+    """
+    rounding = 8 * torch.finfo(torch.float32).eps
     config = configure(root, name, model="frozen")
     model = {**MODELS["frozen"], "frozen": False}
     network = build_model(config.model, NUM_CLASSES)
@@ -261,7 +237,7 @@ def test_features_score_as_their_images_do_within_the_rounding_of_bf16(root, nam
         expected.maps(batch(expected, images)).values,
     )
     assert not torch.equal(ours, theirs)
-    assert (ours - theirs).abs().max() < 0.01 * (theirs.max() - theirs.min())
+    assert (ours - theirs).abs().max() < 0.01 * (theirs.max() - theirs.min()) + rounding
 
 
 def run_shards(root, config, *, cycle=3, remaining=None):
@@ -439,7 +415,7 @@ def test_scores_of_any_sharding_are_the_same_finite_and_complete(root, name, kin
 
 def finish(tables, config):
     """Final scores of all regions, in the order of the parts."""
-    function = ACQUISITIONS[config.strategy.acquisition]
+    function = TESTED[config.strategy.acquisition]
     if function.attribution == "none":
         return np.concatenate([table.column("score").to_numpy() for table in tables])
     parts = [lambda table=table: table for table in tables]
@@ -451,7 +427,7 @@ def finish(tables, config):
     )
 
 
-@pytest.mark.parametrize("name", ACQUISITIONS)
+@pytest.mark.parametrize("name", TESTED)
 def test_only_what_remains_is_scored(root, name):
     remaining = np.ones(30, bool)
     remaining[[0, 7, *range(12, 18)]] = False
@@ -561,7 +537,7 @@ def test_dropout_differs_from_cycle_to_cycle(root):
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, row in ACQUISITIONS.items() if row.attribution != "none"]
+    "name", [name for name, row in TESTED.items() if row.attribution != "none"]
 )
 def test_functions_of_classes_refuse_pixels(root, name):
     with pytest.raises(ConfigError, match="regions.kind='pixels'"):

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from helpers.own_variants import example_of, own
 
 from ray_al.core.config import parse_config
 from ray_al.core.errors import ConfigError
@@ -62,7 +63,7 @@ class BoardAnnotator(Annotator):
 
 
 OWN = f"{__name__}:BoardAnnotator"
-every_kind = pytest.mark.parametrize("kind", [*ANNOTATORS.kinds, OWN])
+every_kind = pytest.mark.parametrize("kind", [*ANNOTATORS.kinds, OWN, *own("label.annotator")])
 every_label = pytest.mark.parametrize("label", KINDS_OF_LABEL)
 
 
@@ -96,6 +97,8 @@ def answer_all(annotator: Annotator, asked: Asked) -> None:
     """Give the right answer to every region, in the annotator's own way."""
     if annotator.kind == OWN:
         asked.storage.replace("tasks/board.json", json.dumps(NAMES).encode())
+    if ":" in annotator.kind and annotator.kind != OWN and not annotator.answers_at_once:
+        example_of(annotator.kind, "answer_example")(annotator, asked)
     if annotator.kind != "files":
         return
     for number, (image_id, region) in enumerate(NAMES):
@@ -166,7 +169,9 @@ def test_a_query_can_be_closed_twice(kind, tmp_path):
     annotator, asked = ANNOTATORS.parse(kind), asked_of(tmp_path)
     annotator.request(asked)
     annotator.close(asked)
+    left = files_of(asked.storage)
     annotator.close(asked)
+    assert files_of(asked.storage) == left
 
 
 @every_kind

@@ -1,11 +1,14 @@
 """Every batch rule, found through its family, and rules of a user's own keep the same promises."""
 
 from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from bench import Bench
+from helpers.bench import Bench
+from helpers.own_variants import own
+from helpers.paths import ROOT
+from helpers.scored_parts import names
 
 from ray_al.acquisition import ACQUISITIONS, find_acquisition
 from ray_al.core.config import apply_setting, parse_config
@@ -16,9 +19,9 @@ from ray_al.core.section import Section
 from ray_al.driver.check_strategy import check_scores
 from ray_al.select.rules import CandidateRule, KeyedRule
 
-OWN = ["own_batch_rules:SmallFirst", "own_batch_rules:Spread"]
-ALL = [*BATCH_RULES.kinds, *OWN]
-SETTINGS = {
+OWN = ["helpers.own_batch_rules:SmallFirst", "helpers.own_batch_rules:Spread"]
+ALL = [*BATCH_RULES.kinds, *OWN, *own("strategy.batch")]
+SETTINGS: dict[str, Any] = {
     "power": {"beta": 3.0, "schedule": "exponential", "growth": 7.0},
     "softmax": {"beta": 3.0},
     "softrank": {"beta": 3.0, "candidates": 60},
@@ -32,7 +35,7 @@ SETTINGS = {
     "two_stage": {"keep": 0.1, "block": 100, "width_factor": 0.5},
     "class_split": {"share_by_class": 0.0},
     "stratified": {"min_cover": 0.9},
-    "own_batch_rules:SmallFirst": {"power": 0.01},
+    "helpers.own_batch_rules:SmallFirst": {"power": 0.01},
 }
 """Settings of each kind that change its choice, beside `candidates`."""
 
@@ -46,10 +49,6 @@ def bench(kind, **settings):
     strategy = {"acquisition": score_for(rule), "batch": {"kind": kind, **settings}}
     budget = {"start": 5, "per_cycle": 5, "amount": 100}
     return Bench({"strategy": strategy, "budget": budget}, sizes="mixed")
-
-
-def names(query):
-    return list(zip(query["image_id"].to_pylist(), query["region"].to_pylist(), strict=True))
 
 
 @pytest.mark.parametrize("kind", ALL)
@@ -72,13 +71,15 @@ def test_a_query_is_chosen(kind):
 
 def test_settings_are_listed_for_every_kind_that_has_some():
     with_settings = {
-        kind for kind in ALL if BATCH_RULES.find(kind).model_fields.keys() - {"kind", "candidates"}
+        kind
+        for kind in (*BATCH_RULES.kinds, *OWN)
+        if BATCH_RULES.find(kind).model_fields.keys() - {"kind", "candidates"}
     }
     assert set(SETTINGS) == with_settings
 
 
 def test_the_readme_names_every_kind_and_setting():
-    readme = (Path(__file__).parents[2] / "ray_al/acquisition/README.md").read_text()
+    readme = (ROOT / "ray_al/acquisition/README.md").read_text()
     for family in (BATCH_RULES, START_RULES):
         for kind in family.kinds:
             assert f"`{kind}`" in readme
@@ -92,7 +93,7 @@ def test_a_setting_reaches_the_rule(monkeypatch, kind):
     assert names(bench(kind, **SETTINGS[kind]).choose(30)) != names(bench(kind).choose(30))
 
 
-@pytest.mark.parametrize("kind", ["class_split", "own_batch_rules:Spread"])
+@pytest.mark.parametrize("kind", ["class_split", "helpers.own_batch_rules:Spread"])
 def test_no_more_than_the_candidates_are_chosen(kind):
     pool = bench(kind, candidates=12)
     pool.state = replace(
@@ -127,6 +128,7 @@ def test_a_rule_says_which_scores_it_cannot_take(kind):
 )
 def test_keys_do_not_depend_on_the_part(kind):
     rule, pool = BATCH_RULES.parse({"kind": kind}), bench(kind)
+    assert isinstance(rule, KeyedRule)
     part = pool.read_scores(pool.state.scores[0][0])
     keys = rule.keys(part, Moment(seed=3, cycle=1))
     assert keys.dtype == np.float64 and len(keys) == len(part)
@@ -138,6 +140,7 @@ def test_keys_do_not_depend_on_the_part(kind):
 )
 def test_a_shorter_answer_begins_a_longer_one_or_the_rule_says_so(kind):
     rule = BATCH_RULES.parse({"kind": kind})
+    assert isinstance(rule, CandidateRule)
     few, many = names(bench(kind).choose(8)), names(bench(kind).choose(20))
     assert many[:8] == few or rule.depends_on_k
 
@@ -146,10 +149,13 @@ def test_a_shorter_answer_begins_a_longer_one_or_the_rule_says_so(kind):
     ("batch", "words"),
     [
         ({"kind": "topk", "beta": 2}, ["strategy.batch.beta", "kind 'power'", "'topk'"]),
-        ({"kind": "own_batch_rules:Spread", "keep": 0.5}, ["strategy.batch.keep", "'two_stage'"]),
-        ({"kind": "own_batch_rules:NoFill"}, ["strategy.batch", "does not define fill"]),
-        ({"kind": "own_batch_rules:ReversedStart"}, ["strategy.batch", "BatchRule"]),
-        ({"kind": "own_batch_rules:Nowhere"}, ["strategy.batch", "Nowhere"]),
+        (
+            {"kind": "helpers.own_batch_rules:Spread", "keep": 0.5},
+            ["strategy.batch.keep", "'two_stage'"],
+        ),
+        ({"kind": "helpers.own_batch_rules:NoFill"}, ["strategy.batch", "does not define fill"]),
+        ({"kind": "helpers.own_batch_rules:ReversedStart"}, ["strategy.batch", "BatchRule"]),
+        ({"kind": "helpers.own_batch_rules:Nowhere"}, ["strategy.batch", "Nowhere"]),
         ({"kind": "redal", "decay": 0}, ["strategy.batch.decay"]),
     ],
 )

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from bench import Bench
+from helpers.bench import Bench
 from helpers.records import cycle_trained, features_extracted, pool_scored
 
 from ray_al.driver import choose

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from helpers.own_variants import own
 
 from ray_al.core.config import parse_config
 from ray_al.core.errors import ConfigError, DataError
@@ -42,7 +43,7 @@ class RarestLabel(SetLabel):
 
 
 OWN = f"{__name__}:RarestLabel"
-every_kind = pytest.mark.parametrize("kind", [*LABELS.kinds, OWN])
+every_kind = pytest.mark.parametrize("kind", [*LABELS.kinds, OWN, *own("label")])
 every_region = pytest.mark.parametrize("region", [None, CORNER], ids=["whole", "part"])
 
 

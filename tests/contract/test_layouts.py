@@ -1,11 +1,12 @@
 """Every layout passes one suite, on a disk and on an object store."""
 
 import json
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import fsspec
 import numpy as np
 import pytest
+from helpers.own_variants import example_of, own
 from PIL import Image
 
 from ray_al.core.config import DataConfig, parse_config
@@ -135,8 +136,8 @@ def pairs(root):
 
 
 OWN = f"{__name__}:PairsLayout"
-NAMES = {"class_names": ("a", "b")}
-LAYOUTS = {
+NAMES: dict[str, Any] = {"class_names": ("a", "b")}
+LAYOUTS: dict[str, Any] = {
     "camvid": (camvid, {"dataset": "camvid"}),
     "cityscapes labelIds": (cityscapes_label_ids, {"dataset": "cityscapes"}),
     "cityscapes labelTrainIds": (cityscapes_train_ids, {"dataset": "cityscapes"}),
@@ -169,9 +170,12 @@ def test_settings_of_another_layout_are_refused():
         parse_config({"data": {"dataset": "voc"}}, source="t")
 
 
-@pytest.fixture(params=LAYOUTS)
+@pytest.fixture(params=[*LAYOUTS, *own("data.dataset")])
 def layout(request, tmp_path):
-    build, settings = LAYOUTS[request.param]
+    if request.param in LAYOUTS:
+        build, settings = LAYOUTS[request.param]
+    else:
+        build, settings = example_of(request.param, "write_example"), {"dataset": request.param}
     root = tmp_path / "data"
     root.mkdir()
     build(root)

@@ -5,35 +5,16 @@ import itertools
 
 import pytest
 import torch
+from helpers.own_variants import own
 from torch import nn
 
 from ray_al.core.config import parse_config
 from ray_al.core.errors import ConfigError
 from ray_al.core.families.passes import PASSES, PassKind
 from ray_al.core.seeding import generator
-from ray_al.core.variants import Backbone
 from ray_al.driver.catalog import list_strategies
 from ray_al.models import build_model
 from ray_al.models.split import trained_part
-
-
-class TinyBackbone(Backbone):
-    """Two convolutions: maps of a quarter and an eighth of the image's sides."""
-
-    kind: str = "tiny"
-
-    def build(self, weights):
-        return TwoMaps()
-
-
-class TwoMaps(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.fine, self.coarse = nn.Conv2d(3, 8, 4, stride=4), nn.Conv2d(8, 8, 2, stride=2)
-
-    def forward(self, images):
-        fine = self.fine(images).relu()
-        return fine, self.coarse(fine).relu()
 
 
 class Tempered(PassKind):
@@ -62,7 +43,7 @@ class TemperedNetwork:
 
 
 OWN = f"{__name__}:Tempered"
-KINDS = [*PASSES.kinds, OWN]
+KINDS = [*PASSES.kinds, OWN, *own("strategy.passes")]
 OF_ONE_MODEL = [kind for kind in KINDS if not PASSES.find(kind).are_models]
 
 every_kind = pytest.mark.parametrize("kind", KINDS)
@@ -72,7 +53,7 @@ every_stochastic_kind = pytest.mark.parametrize("kind", OF_ONE_MODEL)
 def network_of(frozen: bool) -> nn.Module:
     model = {
         "kind": "composed",
-        "backbone": {"kind": f"{__name__}:TinyBackbone"},
+        "backbone": {"kind": "helpers.tiny_backbones:TwoMapsBackbone"},
         "head": {"kind": "fpn", "width": 8, "dropout": 0.5},
         "frozen": frozen,
     }
@@ -108,7 +89,7 @@ def test_a_kind_says_what_it_is(kind):
         [(4, 0), (1, 4)] if passes.are_models else [(1, 0)]
     )
     assert not (passes.are_models and passes.changes_maps)
-    assert passes.needs and (passes.paper or kind == OWN)
+    assert passes.needs and (passes.paper or ":" in kind)
 
 
 @every_stochastic_kind

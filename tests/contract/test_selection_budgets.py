@@ -6,10 +6,12 @@ Scores and features are drawn, and the driver's own code chooses: no model, no R
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from bench import NUM_LABELLED, Bench
+from helpers.bench import NUM_LABELLED, Bench
+from helpers.scored_parts import names
 
 from ray_al.acquisition import ACQUISITIONS
 from ray_al.core.families.batch import BATCH_RULES
@@ -29,7 +31,7 @@ This file, run as a script, writes them again.
 """
 VARIANTS = {kind: BATCH_RULES.parse({"kind": kind}) for kind in BATCH_RULES.kinds}
 RULES = sorted(VARIANTS)
-FILTERS = {
+FILTERS: dict[str, Any] = {
     "none": {},
     "per_image": {"per_image": 1},
     "min_distance": {"min_distance": 60.0},
@@ -37,7 +39,11 @@ FILTERS = {
 }
 CELL, CAP, WANTED = 768, 100, 12
 """Pixels of a cell of the pool `equal`, clicks reserved for one, and regions in a query."""
-PAYS = {"regions": WANTED, "pixels": WANTED * CELL + 100, "clicks": WANTED * CAP + 30}
+PAYS = {
+    "regions": WANTED,
+    "pixels": WANTED * CELL + 100,
+    "clicks": WANTED * CAP + 30,
+}
 """What pays for as many regions in each unit, and a rest that pays for none."""
 
 
@@ -55,10 +61,6 @@ def bench(rule, unit="regions", filters=None, *, batch=None, label=None, score=N
         "label": {"max_clicks": CAP, **(label or {})},
     }
     return Bench(values, **pool)
-
-
-def names(query):
-    return list(zip(query["image_id"].to_pylist(), query["region"].to_pylist(), strict=True))
 
 
 @pytest.fixture
@@ -221,7 +223,7 @@ def test_what_counts_as_labelled_is_labelled(monkeypatch, candidates):
     first = pool.choose(PAYS["clicks"])
     pool.pool.choose(first)
     seen = []
-    real = rules.fill_from_candidates
+    real = vars(rules)["fill_from_candidates"]
 
     def watched(basket, given, *more, **options):
         seen.append(len(given.labelled))

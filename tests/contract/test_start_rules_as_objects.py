@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from bench import Bench
+from helpers.bench import Bench
+from helpers.own_variants import own
 
 from ray_al.core.config import apply_setting, parse_config
 from ray_al.core.errors import ConfigError
@@ -13,8 +14,8 @@ from ray_al.core.types import SEED_CYCLE, START_CYCLE
 from ray_al.driver.choose import choose_query
 from ray_al.driver.cycles import first_cycle, needs_model
 
-OWN = "own_batch_rules:ReversedStart"
-ALL = [*START_RULES.kinds, OWN]
+OWN = "helpers.own_batch_rules:ReversedStart"
+ALL = [*START_RULES.kinds, OWN, *own("budget.start_rule")]
 LATER = StrategyConfig.model_validate(
     {
         "acquisition": "bvsb",
@@ -43,7 +44,8 @@ def test_a_word_means_the_kind_alone(kind):
 
 def test_a_rule_without_settings_is_written_as_a_word():
     written = {
-        kind: config_of(kind).model_dump(mode="json")["budget"]["start_rule"] for kind in ALL
+        kind: config_of(kind).model_dump(mode="json")["budget"]["start_rule"]
+        for kind in (*START_RULES.kinds, OWN)
     }
     words = {"random", "scored", "equal_per_image", OWN}
     assert all((value == kind) == (kind in words) for kind, value in written.items())
@@ -155,7 +157,7 @@ def test_a_rule_on_features_is_a_batch_rule_with_its_settings(kind, settings, ba
             ["budget.start_rule.seed_share"],
         ),
         ({"seed_share": 0.5}, ["budget.seed_share", "budget.start_rule", "'class_aware'"]),
-        ({"start_rule": "own_batch_rules:Spread"}, ["budget.start_rule", "StartRule"]),
+        ({"start_rule": "helpers.own_batch_rules:Spread"}, ["budget.start_rule", "StartRule"]),
     ],
 )
 def test_what_is_no_start_rule_is_refused(budget, words):

@@ -59,7 +59,7 @@ def test_a_tracker_that_fails_stops_nothing_and_is_told_again(tmp_path, monkeypa
 @pytest.mark.parametrize("kind", [*TRACKERS.kinds, OWN])
 def test_it_is_asked_for_and_its_package_is_missed(kind, monkeypatch):
     own = {"own": [{"kind": kind}]}
-    named = {"tensorboard": True} if kind == "tensorboard" else {kind: {}}
+    named: dict[str, Any] = {"tensorboard": True} if kind == "tensorboard" else {kind: {}}
     config = parse_config({"tracking": own if kind == OWN else named}, source="t")
     (tracker,) = config.tracking.trackers
     assert tracker.kind == kind

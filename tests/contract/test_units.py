@@ -4,6 +4,7 @@ from typing import Any, ClassVar
 
 import pytest
 import yaml
+from helpers.own_variants import own
 
 from ray_al.core.config import parse_config
 from ray_al.core.errors import ConfigError
@@ -27,7 +28,7 @@ class Seconds(Unit):
 
 
 OWN = f"{__name__}:Seconds"
-every_unit = pytest.mark.parametrize("kind", [*UNITS.kinds, OWN])
+every_unit = pytest.mark.parametrize("kind", [*UNITS.kinds, OWN, *own("budget.unit")])
 
 
 def unit_of(kind: Any) -> Unit:
@@ -43,7 +44,8 @@ def test_a_word_stands_for_the_kind_with_its_defaults(kind):
         {"budget": {"unit": kind, "start": 2, "per_cycle": 2, "amount": 9}}, source="t"
     )
     written = yaml.safe_load(config.to_yaml())
-    assert written["budget"]["unit"] == (kind if kind != OWN else {"kind": OWN, "region": 3})
+    settings = config.budget.unit.model_dump(mode="json")
+    assert written["budget"]["unit"] == (kind if set(settings) == {"kind"} else settings)
     assert parse_config(written, source="t") == config
 
 
@@ -71,7 +73,13 @@ def test_it_says_what_a_share_is_of(kind):
     assert unit.of_pool(CREATED) in (*CREATED.values(), None)
     assert f"num_{unit.share_by}" in CREATED
     assert unit.shows_late == (unit.of_pool(CREATED) is None)
-    assert unit.name == (kind if kind != OWN else "Seconds")
+    assert unit.name == kind.split(":")[-1]
+
+
+def test_settings_are_written_beside_the_kind():
+    assert yaml.safe_load(parse_config({"budget": {"unit": OWN}}, source="t").to_yaml())["budget"][
+        "unit"
+    ] == {"kind": OWN, "region": 3}
 
 
 def test_an_unknown_word_is_refused_with_the_nearest():

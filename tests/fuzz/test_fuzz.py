@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from damage import damage
-from readers import Reader, all_readers
+from helpers.damage import damage
+from helpers.damaged_readers import Reader, all_readers
 
 from ray_al.core.errors import RayALError
 

@@ -7,7 +7,6 @@ for few steps would turn the rounding of another processor into another curve.
 import csv
 
 import pytest
-from torch import nn
 
 from ray_al.core.config import parse_config
 from ray_al.driver.create import create_run
@@ -22,15 +21,11 @@ EXACT = {
 MIOU = [0.266007, 0.268460, 0.330542]
 
 
-def linear(num_classes: int) -> nn.Module:
-    return nn.Conv2d(3, num_classes, 3, padding=1)
-
-
 def test_the_curve_of_a_tiny_run(tmp_path):
     values = {
         "data": {"root": str(tmp_path / "data"), "num_images": 12, "image_size": [48, 64]},
         "regions": {"rows": 4, "columns": 4},
-        "model": {"name": f"{__name__}:linear"},
+        "model": {"name": "helpers.networks:linear"},
         "train": {"steps": 50, "batch_size": 4, "learning_rate": 0.05, "threads": 1},
         "strategy": {"acquisition": "equal"},
         "scoring": {"workers": 0, "batch_size": 2, "precision": "fp32", "threads": 1},

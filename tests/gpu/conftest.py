@@ -1,13 +1,5 @@
-import sys
-from pathlib import Path
-
 import pytest
 import torch
-
-TESTS = Path(__file__).parents[1]
-sys.path[:0] = [
-    str(TESTS / name) for name in ("unit", "contract", "integration")
-]  # whose cases run here too
 
 
 @pytest.fixture(autouse=True)

@@ -7,13 +7,14 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from helpers.run_reading import state_of
+from helpers.strategies import CASES, configure
 from PIL import Image
-from test_strategies import CASES, configure, state_of
 from torch import nn
 
 from ray_al import api
@@ -31,8 +32,7 @@ from ray_al.scoring.inputs import Pixels
 from ray_al.scoring.scorer import Scorer
 from ray_al.train.state import dump
 
-REPOSITORY = Path(__file__).parents[2]
-ON_GPU = {"train": {"gpus_per_worker": 1}, "scoring": {"gpus_per_worker": 1}}
+ON_GPU: dict[str, Any] = {"train": {"gpus_per_worker": 1}, "scoring": {"gpus_per_worker": 1}}
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +128,7 @@ def plain(num_classes: int) -> nn.Module:
     )
 
 
-TRAINING = {
+TRAINING: dict[str, Any] = {
     "all pixels": {},
     "pairs": {"mirror_loss": True, "consistency": 1.0},
     "some pixels": {"pixels_per_step": 500},
@@ -164,14 +164,14 @@ def test_training_in_bf16_learns(root):
         assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
 
 
-RUN = {
+RUN: dict[str, Any] = {
     "data": {"dataset": "synthetic", "num_images": 24, "image_size": [96, 128]},
     "regions": {"rows": 4, "columns": 4},
     "strategy": {"acquisition": "equal"},
     "budget": {"start": "5 %", "per_cycle": "5 %", "amount": "10 %"},
     "cluster": {"host": "process"},
 }
-SHARES = {"side by side": (0.6, 0.4), "in turns": (1, 1)}
+SHARES: dict[str, Any] = {"side by side": (0.6, 0.4), "in turns": (1, 1)}
 
 
 @pytest.mark.parametrize("name", SHARES)
@@ -214,9 +214,12 @@ def test_a_run_on_ray_that_is_killed_goes_on(tmp_path, name):
 def test_predictions_are_those_of_a_cpu_but_for_rounding(root, exact, tmp_path):
     run_dir = create_run(configure(root, on_gpu({})), str(root / "predicts"))
     assert run_loop(run_dir).kind == "finished"
-    masks = []
+    masks: list[Any] = []
     for gpus in (0, 1):
         out = tmp_path / str(gpus)
         api.predict_images(run_dir, [str(root / "data" / "val")], str(out), gpus=gpus, threads=1)
-        masks.append(np.stack([Image.open(file) for file in sorted((out / "ids").iterdir())]))
+        files = sorted((out / "ids").iterdir())
+        masks.append(np.stack([np.asarray(Image.open(file)) for file in files]))
+            np.stack([np.asarray(Image.open(file)) for file in sorted((out / "ids").iterdir())])
+        )
     assert (masks[0] == masks[1]).mean() > 0.99

@@ -1,14 +1,7 @@
-import os
-import sys
-from pathlib import Path
-
 import pytest
+from helpers.paths import python_path
 
-TESTS = Path(__file__).parents[1]
-sys.path.insert(0, str(TESTS / "unit"))
-PYTHONPATH = os.pathsep.join(
-    [str(TESTS / "unit"), str(TESTS / "integration"), *filter(None, sys.path)]
-)
+from ray_al.datasets.synthetic import write_synthetic
 
 
 @pytest.fixture(scope="session")
@@ -16,7 +9,7 @@ def cluster():
     """A local cluster whose workers can import the tests' models."""
     import ray
 
-    runtime_env = {"env_vars": {"PYTHONPATH": PYTHONPATH}}
+    runtime_env = {"env_vars": {"PYTHONPATH": python_path()}}
     ray.init(
         address="local",
         num_cpus=4,
@@ -28,3 +21,18 @@ def cluster():
     )
     yield ray
     ray.shutdown()
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A folder with eight synthetic scenes under `data`."""
+    write_synthetic(str(tmp_path / "data"), num_images=8, seed=0)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """The folder of eight synthetic scenes, which all tests of a module share."""
+    root = str(tmp_path_factory.mktemp("synthetic") / "data")
+    write_synthetic(root, num_images=8, seed=0)
+    return root

@@ -1,10 +1,10 @@
 import json
 import re
-from pathlib import Path
 
 import click
 import pytest
-from click.testing import CliRunner
+from helpers.commands import invoke
+from helpers.paths import ROOT
 
 from ray_al.acquisition import ACQUISITIONS
 from ray_al.cli import main
@@ -13,11 +13,7 @@ from ray_al.core.families.regions import REGIONS
 from ray_al.core.families.start import START_RULES
 from ray_al.driver.catalog import count_combinations
 
-STRATEGIES = Path(__file__).parents[2] / "ray_al" / "acquisition" / "README.md"
-
-
-def invoke(*arguments):
-    return CliRunner().invoke(main, list(arguments))
+STRATEGIES = ROOT / "ray_al" / "acquisition" / "README.md"
 
 
 def commands_of(group, *before):

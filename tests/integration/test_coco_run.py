@@ -3,8 +3,8 @@
 import json
 
 import numpy as np
+from helpers.small_runs import SETTINGS
 from PIL import Image
-from test_run import SETTINGS
 
 from ray_al.core.config import parse_config
 from ray_al.core.storage import Storage
@@ -55,7 +55,7 @@ def config_of(root, annotated, **changes):
     values = {
         **SETTINGS,
         "data": {"dataset": "coco", "root": str(root), "image_size": [32, 48]},
-        "model": {"name": "test_loop:tiny"},
+        "model": {"name": "helpers.training:tiny"},
         **changes,
     }
     return parse_config(values, source="test")

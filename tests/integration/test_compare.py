@@ -4,11 +4,13 @@ import csv
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from helpers.commands import invoke
+from helpers.compared import VALUES
+from helpers.records import features_extracted
 
-from ray_al.cli import main
 from ray_al.compare.runs import read_run
 from ray_al.core.config import parse_config
 from ray_al.core.errors import ConfigError
@@ -16,19 +18,11 @@ from ray_al.core.families.acquisition import ACQUISITION_SETTINGS
 from ray_al.core.storage import Storage
 from ray_al.core.strategy import StrategyConfig
 from ray_al.driver.create import create_run
-from ray_al.driver.loop import read_config, run_loop
+from ray_al.driver.loop import run_loop
 from ray_al.ledger import Journal, State
+from ray_al.ledger.config import read_config
 from ray_al.replay import CHOICE, _check_features
 from ray_al.select.kcenter import KCenterRule
-
-VALUES = {
-    "data": {"num_images": 6, "image_size": [32, 48]},
-    "regions": {"rows": 2, "columns": 2},
-    "train": {"steps": 2, "batch_size": 2, "threads": 1},
-    "scoring": {"workers": 0, "batch_size": 2, "precision": "fp32", "threads": 1},
-    "budget": {"start": 4, "per_cycle": 4, "amount": 12},
-    "cluster": {"host": "process"},
-}
 
 
 def make(folder, name, *, seed=0, score="entropy", **sections):
@@ -36,10 +30,6 @@ def make(folder, name, *, seed=0, score="entropy", **sections):
     values["data"] = {"root": str(folder / "data"), **VALUES["data"]}
     run_loop(create_run(parse_config(values, source="test"), str(folder / name)))
     return str(folder / name)
-
-
-def invoke(*arguments):
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 def last_row(run):
@@ -204,7 +194,7 @@ def test_wrong_use_of_replay(runs, setting, word):
     assert word in result.output
 
 
-SCORED_OTHERWISE = {
+SCORED_OTHERWISE: dict[str, Any] = {
     "temperature": "20",
     "aggregation": "max",
     "top_share": "0.5",
@@ -260,7 +250,7 @@ def test_replay_takes_what_chooses_from_scores(runs, setting):
 
 def test_replay_of_rules_on_features_stays_among_the_candidates(tmp_path):
     settings = {
-        "model": {"name": "test_diverged:sound"},
+        "model": {"name": "helpers.diverging:sound"},
         "strategy": {
             "acquisition": "entropy",
             "batch": {"kind": "kmeans", "candidates": 10},
@@ -275,7 +265,7 @@ def test_replay_of_rules_on_features_stays_among_the_candidates(tmp_path):
 
 def test_replay_of_the_newer_rules_takes_what_was_stored_for_them(tmp_path):
     """Costs depend on the classes that cover regions, and on so many candidates' features."""
-    sound = {"model": {"name": "test_diverged:sound"}}
+    sound = {"model": {"name": "helpers.diverging:sound"}}
     strategies = {
         "stratified": {"acquisition": "entropy", "batch": {"kind": "stratified"}},
         "centroids": {
@@ -305,7 +295,7 @@ def test_replay_of_the_newer_rules_takes_what_was_stored_for_them(tmp_path):
 
 def test_replay_takes_no_features_of_the_start_set_for_those_of_a_cycle(runs):
     """The start rule kcenter extracts features once, before any model; top-k cycles have none."""
-    state = State(extracted={-1: {}}, scores={0: {}})
+    state = State(extracted={-1: features_extracted(-1)}, scores={0: {}})
     config = read_config(Storage(runs["entropy-0"]))
     other = config.model_copy(
         update={"strategy": StrategyConfig(acquisition="entropy", batch=KCenterRule())}

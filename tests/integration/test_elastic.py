@@ -6,9 +6,9 @@ A file of its own: the cluster must be this process's only one.
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from helpers.paths import python_path
 
 SCRIPT = """
 import sys, threading
@@ -16,7 +16,6 @@ import ray
 from ray.cluster_utils import Cluster
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from ray.data._internal.cluster_autoscaler import default_autoscaling_coordinator
-from test_loop import make_config, make_plan, make_run
 from ray_al.train import ray_trainer as module
 from ray_al.train.trainer import open_trainer
 
@@ -56,12 +55,11 @@ cluster.shutdown()
 @pytest.mark.slow
 @pytest.mark.timeout(560)
 def test_an_elastic_group_outlives_the_node_that_counts_for_it(tmp_path):
-    paths = [str(Path(__file__).parents[1] / "unit"), str(Path(__file__).parents[2])]
     variables = {
         "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
         "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "20",
     }
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **variables}
+    env = {**os.environ, "PYTHONPATH": python_path(), **variables}
     env.pop("RAY_ADDRESS", None)
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(tmp_path)],

@@ -10,10 +10,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
-from tiny_backbones import OPEN
+from helpers.paths import TESTS, python_path
+from helpers.run_reading import queries, state_of
+from helpers.tiny_backbones import OPEN
 
 from ray_al.core.config import parse_config
 from ray_al.core.errors import RayALError
@@ -26,14 +29,15 @@ from ray_al.driver.settings import change_settings
 from ray_al.driver.status import read_live
 from ray_al.driver.verify import verify
 from ray_al.features import shards as shards_module
-from ray_al.ledger import Journal, fold
+from ray_al.ledger import Journal
 from ray_al.ledger.config import read_config
 from ray_al.sweep.trial import host_trial, share_features
 
-HERE = Path(__file__).parent
-SETTINGS = {
+pytestmark = pytest.mark.usefixtures("small_shards")
+
+SETTINGS: dict[str, Any] = {
     "data": {"dataset": "synthetic", "image_size": [32, 48], "cache_gb": 0},
-    "model": {"kind": "composed", "backbone": {"kind": "tiny_backbones:TinyBackbone"}},
+    "model": {"kind": "composed", "backbone": {"kind": "helpers.tiny_backbones:TinyBackbone"}},
     "regions": {"rows": 2, "columns": 2},
     "train": {"steps": 3, "batch_size": 2, "workers": 0, "threads": 1},
     "strategy": {"acquisition": "entropy"},
@@ -49,11 +53,6 @@ SETTINGS = {
     "cluster": {"host": "process"},
     "report": {"num_images": 0},
 }
-
-
-@pytest.fixture(autouse=True)
-def small_shards(monkeypatch):
-    monkeypatch.setattr(shards_module, "SHARD", 3)
 
 
 @pytest.fixture(scope="module")
@@ -78,23 +77,15 @@ def root(tmp_path, scenes):
 
 
 def make(root, name="run", **changes) -> str:
-    values = {key: {**section} for key, section in SETTINGS.items()}
+    values: dict[str, Any] = {key: {**section} for key, section in SETTINGS.items()}
     values["data"]["root"] = str(root / "data")
     for key, section in changes.items():
         values[key] = {**values.get(key, {}), **section}
     return create_run(parse_config(values, source="test"), str(root / name))
 
 
-def state_of(run_dir):
-    return fold(Journal(Storage(run_dir)).events)
-
-
 def kinds(run_dir):
     return [event.kind for event in Journal(Storage(run_dir)).events]
-
-
-def queries(run_dir):
-    return [Storage(run_dir).read(query.file.path) for query in state_of(run_dir).queries]
 
 
 def weights(run_dir):
@@ -109,7 +100,7 @@ def finish(run_dir) -> str:
 
 def until_trained(run_dir, cycle=0) -> None:
     """Carry a run on to the end of a training."""
-    seen = []
+    seen: list[Any] = []
 
     def stop():
         return bool(seen)
@@ -159,7 +150,7 @@ def test_queries_are_the_same_whatever_the_store_is(root, reference):
 
 @pytest.mark.slow
 def test_a_store_of_ones_own(root, reference):
-    run_dir = finish(make(root, features={"store": {"kind": "tiny_backbones:OwnStore"}}))
+    run_dir = finish(make(root, features={"store": {"kind": "helpers.tiny_backbones:OwnStore"}}))
     assert queries(run_dir) == queries(reference)
     assert set(state_of(run_dir).embedded_shards.values()) <= set(OPEN.shards)
     assert not files(run_dir)
@@ -207,10 +198,9 @@ def test_a_whole_sweep_shares_what_is_stored(root, reference):
         )
     )
     command = [sys.executable, "-m", "ray_al.cli", "sweep", str(file), "--out", str(out)]
-    paths = os.pathsep.join([str(HERE.parent / "unit"), str(HERE.parents[1])])
     ended = subprocess.run(
         command,
-        env={**os.environ, "PYTHONPATH": paths},
+        env={**os.environ, "PYTHONPATH": python_path()},
         capture_output=True,
         text=True,
         timeout=280,
@@ -254,7 +244,8 @@ def test_a_run_that_was_killed_in_the_stage_does_the_rest(root, reference, monke
     run_dir = make(root)
     from ray_al.features import fill
 
-    done, real = [], fill.fill_shard
+    real = fill.fill_shard
+    done: list[Any] = []
 
     def dies(source, store, shard, views, threads=1):
         if len(done) == 2:
@@ -426,7 +417,7 @@ def test_workers_on_ray_store_the_same_and_choose_the_same(cluster, tmp_path, mo
 
 KILLED = f"""
 import sys
-sys.path.insert(0, {str(HERE.parent / "unit")!r})
+sys.path.insert(0, {str(TESTS)!r})
 from ray_al.features import fill, shards
 from ray_al.scoring import embed
 import time

@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
+from helpers.small_runs import configure
 from PIL import Image
-from test_run import configure, root  # noqa: F401
 
 from ray_al.core.errors import ConfigError
 from ray_al.core.storage import Storage
@@ -18,7 +18,7 @@ from ray_al.driver.pool import read_table
 from ray_al.driver.verify import verify
 from ray_al.ledger import Journal, fold
 
-TINY = {"name": "test_loop:tiny"}
+TINY = {"name": "helpers.training:tiny"}
 
 
 def existing(rule=None, **budget):
@@ -26,19 +26,19 @@ def existing(rule=None, **budget):
     return {"start_rule": rule, "per_cycle": 4, "amount": 12, **budget}
 
 
-def keep_masks(root, names):  # noqa: F811
+def keep_masks(root, names):
     """Remove the masks of all pool images but these."""
     for path in (root / "data" / "trainannot").iterdir():
         if f"train/{path.name}" not in names:
             path.unlink()
 
 
-def name_images(root, names):  # noqa: F811
+def name_images(root, names):
     (root / "data" / "labelled.txt").write_text("\n".join(names) + "\n")
     return {"names": "labelled.txt"}
 
 
-def run_of(root, **changes):  # noqa: F811
+def run_of(root, **changes):
     run_dir = create_run(configure(root, model=TINY, **changes), str(root / "run"))
     outcome = run_loop(run_dir)
     storage = Storage(run_dir)
@@ -47,18 +47,18 @@ def run_of(root, **changes):  # noqa: F811
     return outcome.kind, state, [read_table(storage, query.file) for query in state.queries]
 
 
-def labels_of(root, state):  # noqa: F811
+def labels_of(root, state):
     storage = Storage(str(root / "run"))
     return [row for ref in state.label_parts for row in read_table(storage, ref).to_pylist()]
 
 
 @pytest.fixture
-def names(root):  # noqa: F811
+def names(root):
     images = sorted(path.name for path in (root / "data" / "train").iterdir())
     return [f"train/{name}" for name in images]
 
 
-def test_people_are_asked_for_all_but_the_labelled_images(root, names):  # noqa: F811
+def test_people_are_asked_for_all_but_the_labelled_images(root, names):
     labelled = names[1:5:3]
     keep_masks(root, labelled)
     mask = root / "data" / "trainannot" / labelled[0].removeprefix("train/")
@@ -83,7 +83,7 @@ def test_people_are_asked_for_all_but_the_labelled_images(root, names):  # noqa:
 
 
 @pytest.mark.parametrize("counted", [True, False])
-def test_a_simulation_begins_with_the_images_of_a_list(root, names, counted):  # noqa: F811
+def test_a_simulation_begins_with_the_images_of_a_list(root, names, counted):
     rule = {**name_images(root, names[:2]), "counted": counted}
     outcome, state, queries = run_of(root, budget=existing(rule))
     assert outcome == "finished"
@@ -106,7 +106,7 @@ def test_a_simulation_begins_with_the_images_of_a_list(root, names, counted):  #
         ("clicks", 4000, None),
     ],
 )
-def test_existing_labels_cost_what_their_unit_says(root, names, unit, amount, spent):  # noqa: F811
+def test_existing_labels_cost_what_their_unit_says(root, names, unit, amount, spent):
     rule = name_images(root, names[:2])
     budget = existing(rule, unit=unit, per_cycle=amount, amount=amount)
     _, state, _ = run_of(root, budget=budget)
@@ -116,7 +116,7 @@ def test_existing_labels_cost_what_their_unit_says(root, names, unit, amount, sp
 
 
 @pytest.mark.slow
-def test_superpixels_of_labelled_images_are_taken(root, names):  # noqa: F811
+def test_superpixels_of_labelled_images_are_taken(root, names):
     regions = {"kind": "superpixels", "count": 9}
     rule = {**name_images(root, names[:2]), "counted": False}
     budget = existing(rule, per_cycle=3, amount=3)
@@ -126,7 +126,7 @@ def test_superpixels_of_labelled_images_are_taken(root, names):  # noqa: F811
     assert (state.spent, len(queries[1])) == (3, 3)
 
 
-def test_a_labelled_image_whose_mask_is_wrong_is_refused_alone(root, names):  # noqa: F811
+def test_a_labelled_image_whose_mask_is_wrong_is_refused_alone(root, names):
     keep_masks(root, names[:3])
     mask = root / "data" / "trainannot" / names[0].removeprefix("train/")
     Image.fromarray(np.full_like(np.array(Image.open(mask)), 77)).save(mask)
@@ -136,7 +136,7 @@ def test_a_labelled_image_whose_mask_is_wrong_is_refused_alone(root, names):  # 
     assert state.labelled_regions == 8
 
 
-def check(root, **changes):  # noqa: F811
+def check(root, **changes):
     config = configure(root, model=TINY, **changes)
     check_pool(config, check_config(config))
 
@@ -149,13 +149,13 @@ def check(root, **changes):  # noqa: F811
         ({"names": "odd.txt"}, r"1 of 2 lines name no image of the pool: 'nosuch\.png'; write"),
     ],
 )
-def test_lists_and_pools_that_leave_nothing_are_refused(root, names, rule, words):  # noqa: F811
+def test_lists_and_pools_that_leave_nothing_are_refused(root, names, rule, words):
     (root / "data" / "odd.txt").write_text(f"{names[0]}\nnosuch.png\n")
     with pytest.raises(ConfigError, match=words):
         check(root, budget=existing(rule))
 
 
-def test_no_masks_and_too_small_budgets_are_refused(root, names):  # noqa: F811
+def test_no_masks_and_too_small_budgets_are_refused(root, names):
     people = {"annotator": "files"}
     keep_masks(root, names[:2])
     with pytest.raises(ConfigError, match=r"cost 8 regions, and budget\.amount is 8.*counted=fal"):
@@ -172,7 +172,7 @@ def test_no_masks_and_too_small_budgets_are_refused(root, names):  # noqa: F811
         check(root, label=people, budget=existing())
 
 
-def test_masks_that_a_run_does_not_read_are_said(root, names, caplog):  # noqa: F811
+def test_masks_that_a_run_does_not_read_are_said(root, names, caplog):
     people = {"annotator": "files"}
     check(root, label=people)
     assert "have masks, which this run does not read" not in caplog.text
@@ -181,11 +181,11 @@ def test_masks_that_a_run_does_not_read_are_said(root, names, caplog):  # noqa: 
     assert "2 of the 8 images of the pool have masks, which this run does not read" in caplog.text
 
 
-def test_sweeps_share_no_start_of_existing_labels(root, names):  # noqa: F811
+def test_sweeps_share_no_start_of_existing_labels(root, names):
     assert start_config(configure(root)) is not None
     assert start_config(configure(root, budget=existing(name_images(root, names[:2])))) is None
 
 
-def test_sparse_regions_are_refused(root):  # noqa: F811
+def test_sparse_regions_are_refused(root):
     with pytest.raises(ConfigError, match=r"start_rule='existing'.*a region at every pixel"):
         check(root, regions={"kind": "pixels"}, budget=existing())

@@ -1,4 +1,6 @@
 import pytest
+from helpers.compared import VALUES
+from helpers.run_reading import queries
 
 from ray_al.core.config import parse_config
 from ray_al.core.errors import ConfigError
@@ -6,23 +8,9 @@ from ray_al.core.families.start import START_RULES
 from ray_al.core.storage import Storage
 from ray_al.driver.create import create_run
 from ray_al.driver.fork import fork_run, start_config
-from ray_al.driver.loop import read_config, run_loop
+from ray_al.driver.loop import run_loop
 from ray_al.driver.verify import verify
-from ray_al.ledger import Journal, fold
-
-VALUES = {
-    "data": {"num_images": 6, "image_size": [32, 48]},
-    "regions": {"rows": 2, "columns": 2},
-    "train": {"steps": 2, "batch_size": 2, "threads": 1},
-    "scoring": {"workers": 0, "batch_size": 2, "precision": "fp32", "threads": 1},
-    "budget": {"start": 4, "per_cycle": 4, "amount": 12},
-    "cluster": {"host": "process"},
-}
-
-
-def queries(uri):
-    storage = Storage(uri)
-    return [storage.read(query.file.path) for query in fold(Journal(storage).events).queries]
+from ray_al.ledger.config import read_config
 
 
 @pytest.fixture

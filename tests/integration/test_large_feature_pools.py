@@ -65,7 +65,7 @@ def fill(data, out, **store) -> tuple[str, list[float]]:
         },
         "model": {
             "kind": "composed",
-            "backbone": {"kind": "tiny_backbones:TinyBackbone", "channels": 4},
+            "backbone": {"kind": "helpers.tiny_backbones:TinyBackbone", "channels": 4},
         },
         "features": {"store": {"kind": "files", **store}, "batch_size": 64},
         "regions": {"rows": 2, "columns": 2},

@@ -5,13 +5,14 @@ import json
 import shutil
 import statistics
 from pathlib import Path
+from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from helpers.commands import invoke
+from helpers.measured import VALUES, configure
+from helpers.run_reading import events_of, state_of
 from PIL import Image
-from torch import nn
 
-from ray_al.cli import main
 from ray_al.compare.grouping import choose_measure, group_runs
 from ray_al.compare.runs import read_run
 from ray_al.core.config import parse_config
@@ -26,60 +27,15 @@ from ray_al.driver.loop import run_loop
 from ray_al.driver.pool import read_table
 from ray_al.driver.settings import change_settings
 from ray_al.driver.verify import verify
-from ray_al.ledger import Journal, fold
+from ray_al.ledger import Journal
 from ray_al.sweep.config import load_sweep
 from ray_al.sweep.estimate import estimate, estimate_text
 from ray_al.sweep.plan import plan_trials
 from ray_al.sweep.trial import host_trial
 
 
-def linear(num_classes: int) -> nn.Module:
-    return nn.Conv2d(3, num_classes, 3, padding=1)
-
-
-VALUES = {
-    "model": {"name": f"{__name__}:linear"},
-    "data": {"dataset": "synthetic", "image_size": [24, 32]},
-    "regions": {"rows": 2, "columns": 2},
-    "train": {"steps": 1, "batch_size": 2, "learning_rate": 0.05, "threads": 1},
-    "strategy": {"acquisition": "entropy"},
-    "scoring": {"workers": 0, "threads": 1, "batch_size": 2, "precision": "fp32", "shard_size": 3},
-    "budget": {"start": 4, "per_cycle": 4, "amount": 12},
-    "cluster": {"host": "process"},
-    "report": {"num_images": 0},
-    "final": {"budgets": [4, 12], "repeats": 2, "train": {"steps": 3}},
-}
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    root = str(tmp_path_factory.mktemp("synthetic") / "data")
-    write_synthetic(root, num_images=8, seed=0)
-    return root
-
-
-def configure(root, **changes):
-    values = {name: {**section} for name, section in VALUES.items()}
-    values["data"]["root"] = root
-    for name, section in changes.items():
-        values[name] = {**values.get(name, {}), **section} if isinstance(section, dict) else section
-    return parse_config(values, source="test")
-
-
-def events_of(run, kind):
-    return [event.data for event in Journal(Storage(run)).events if event.kind == kind]
-
-
-def state_of(run):
-    return fold(Journal(Storage(run)).events)
-
-
 def rows_of(run):
     return list(csv.DictReader(Storage(run).read("curve.csv").decode().splitlines()))
-
-
-def invoke(*arguments):
-    return CliRunner().invoke(main, list(arguments))
 
 
 @pytest.fixture(scope="module")
@@ -386,7 +342,7 @@ def test_a_sweep_counts_measured_models_and_its_trials_share_those_of_their_star
     config = configure(data)
     start = start_config(config)
     host_trial(str(tmp_path / "start"), start, start=None, rungs=[], report=lambda row: None)
-    rows = []
+    rows: list[Any] = []
     host_trial(
         str(tmp_path / "trial"), config, start=str(tmp_path / "start"), rungs=[], report=rows.append
     )
@@ -417,7 +373,7 @@ class Log:
     """What a service would be told."""
 
     def __init__(self, monkeypatch):
-        self.told = []
+        self.told: list[Any] = []
         place = "ray_al.driver.trackers.tensorboard.TensorboardTracker.tell"
         monkeypatch.setattr(
             place, lambda tracker, run, step, numbers, memory: self.told.append((step, numbers))
@@ -521,7 +477,7 @@ def test_a_measured_model_that_diverges_is_no_reason_for_a_new_run(data, tmp_pat
 def test_models_on_the_features_of_a_frozen_backbone_are_measured(data, tmp_path):
     model = {
         "kind": "composed",
-        "backbone": {"kind": "tiny_backbones:TinyBackbone"},
+        "backbone": {"kind": "helpers.tiny_backbones:TinyBackbone"},
         "weights": "none",
     }
     values = {

@@ -1,8 +1,8 @@
 """Measured models on Ray: equal for every host, and trained by the workers of the cycles."""
 
 import pytest
-from test_measured import configure, events_of, state_of
-from test_measured import data as data  # a fixture
+from helpers.measured import configure
+from helpers.run_reading import events_of, state_of
 
 from ray_al.core.storage import Storage
 from ray_al.driver.create import create_run

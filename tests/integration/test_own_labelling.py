@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 from click.testing import CliRunner
-from test_run import configure, root  # noqa: F401
+from helpers.run_reading import state_of
+from helpers.small_runs import configure
 
 from ray_al.cli import main
 from ray_al.core.families.annotators import Annotator, Asked, Labels
@@ -21,7 +22,6 @@ from ray_al.driver.create import create_run
 from ray_al.driver.loop import run_loop
 from ray_al.driver.verify import verify
 from ray_al.label.kinds.sets import SetLabel
-from ray_al.ledger import Journal, fold
 
 PNG = frozenset({".png"})
 
@@ -32,7 +32,7 @@ class Scenes(Layout):
     ending: str = "annot"
     class_names: ClassVar[tuple[str, ...]] = ("sky", "ground", "building", "tree", "car", "sign")
 
-    def list_split(self, root: str, split: str) -> Split:  # noqa: F811
+    def list_split(self, root: str, split: str) -> Split:
         return match(Files(root, split, PNG), Files(root, f"{split}{self.ending}", PNG))
 
 
@@ -97,11 +97,7 @@ def own(name: str, **settings: Any) -> Any:
     return {"kind": f"{__name__}:{name}", **settings}
 
 
-def state_of(run_dir: str) -> Any:
-    return fold(Journal(Storage(run_dir)).events)
-
-
-def test_a_run_of_own_variants_waits_goes_on_and_verifies(root):  # noqa: F811
+def test_a_run_of_own_variants_waits_goes_on_and_verifies(root):
     label = own("Rarest", looks=1, annotator=own("Board"))
     budget = {"unit": own("Seconds", look=2), "start": 9, "per_cycle": 6, "amount": 15}
     config = configure(root, data={"dataset": own("Scenes")}, label=label, budget=budget)

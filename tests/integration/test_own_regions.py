@@ -4,28 +4,20 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from torch import nn
+from helpers.run_reading import queries
 
 from ray_al.core.config import parse_config
 from ray_al.core.families.regions import Regions
-from ray_al.core.storage import Storage
 from ray_al.datasets.synthetic import write_synthetic
 from ray_al.driver.create import create_run
 from ray_al.driver.loop import run_loop
 from ray_al.driver.verify import verify
-from ray_al.ledger import Journal, fold
 from ray_al.regions.connect import connect
 from ray_al.regions.maps import MappedRegions, MapRegions
 from ray_al.regions.sparse import Radius, SparseRegions
 from ray_al.report.build import write_report
 
 pytestmark = pytest.mark.slow
-
-
-def tiny(num_classes: int) -> nn.Module:
-    return nn.Sequential(
-        nn.Conv2d(3, 8, 3, padding=1, stride=2), nn.ReLU(), nn.Conv2d(8, num_classes, 1)
-    )
 
 
 class Triangles(Regions):
@@ -90,7 +82,7 @@ def configure(root, name, **score):
     values = {
         "data": {"root": str(root / "data"), "dataset": "synthetic", "image_size": [48, 64]},
         "regions": {"kind": f"{__name__}:{name}", **settings},
-        "model": {"name": f"{__name__}:tiny"},
+        "model": {"name": "helpers.networks:plain"},
         "train": {"steps": 4, "batch_size": 2},
         "scoring": {"workers": 0, **score},
         "budget": budget,
@@ -98,13 +90,6 @@ def configure(root, name, **score):
         "cluster": {"host": "process"},
     }
     return parse_config(values, source="test")
-
-
-def queries(run_dir):
-    return [
-        Storage(run_dir).read(query.file.path)
-        for query in fold(Journal(Storage(run_dir)).events).queries
-    ]
 
 
 @pytest.mark.parametrize("name", CASES)

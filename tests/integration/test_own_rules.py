@@ -4,7 +4,6 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from torch import nn
 
 from ray_al.core.config import parse_config
 from ray_al.core.families.start import StartRule
@@ -19,12 +18,6 @@ from ray_al.ledger import Journal
 from ray_al.ledger.config import read_config
 from ray_al.select.rules import CandidateRule
 from ray_al.select.starts.random import RandomStart
-
-
-def tiny(num_classes: int) -> nn.Module:
-    return nn.Sequential(
-        nn.Conv2d(3, 8, 3, padding=1, stride=2), nn.ReLU(), nn.Conv2d(8, num_classes, 1)
-    )
 
 
 class EverySecond(CandidateRule):
@@ -58,7 +51,7 @@ class ModelStart(StartRule):
 class SeededStart(RandomStart):
     """A quarter at random, then as the strategy has it."""
 
-    kind: str = f"{__name__}:SeededStart"
+    kind: str = f"{__name__}:SeededStart"  # type: ignore[assignment]
     needs_model: ClassVar[bool] = True
     follows_strategy: ClassVar[bool] = True
     share: float = 0.25
@@ -82,7 +75,7 @@ def test_a_run_by_rules_of_ones_own(tmp_path, start, cycles):
     write_synthetic(str(tmp_path / "data"), num_images=8, seed=0)
     values = {
         "data": {"dataset": "synthetic", "root": str(tmp_path / "data"), "image_size": [32, 48]},
-        "model": {"name": f"{__name__}:tiny"},
+        "model": {"name": "helpers.networks:plain"},
         "regions": {"rows": 2, "columns": 2},
         "train": {"steps": 2, "batch_size": 2, "workers": 0, "threads": 1},
         "scoring": {"workers": 0, "threads": 1, "batch_size": 2, "precision": "fp32"},

@@ -7,8 +7,9 @@ import json
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from helpers.run_reading import state_of
+from helpers.small_runs import configure
 from PIL import Image
-from test_run import configure, root  # noqa: F401
 
 from ray_al.cli import main
 from ray_al.core.errors import RayALError
@@ -21,15 +22,11 @@ from ray_al.driver.loop import run_loop
 from ray_al.driver.pool import read_table
 from ray_al.driver.receiving import check_cost
 from ray_al.driver.verify import verify
-from ray_al.ledger import Journal, Query, fold
+from ray_al.ledger import Journal, Query
 from ray_al.ledger.records import QueryClosed
 
-TINY = {"name": "test_loop:tiny"}
+TINY = {"name": "helpers.training:tiny"}
 FIRST = "cycles/0000/tasks"
-
-
-def state_of(run_dir):
-    return fold(Journal(Storage(run_dir)).events)
 
 
 def tasks_of(run_dir):
@@ -48,7 +45,7 @@ def put(run_dir, name, image, **options):
     Storage(run_dir).replace(f"{FIRST}/{name}", buffer.getvalue())
 
 
-def waiting(root, **changes):  # noqa: F811
+def waiting(root, **changes):
     label = {"annotator": {"kind": "files", "margin": 4}, **changes.pop("label", {})}
     run_dir = create_run(
         configure(
@@ -67,7 +64,7 @@ def labels_of(run_dir):
     ]
 
 
-def test_resume_says_what_was_refused_and_takes_the_good_ones(root):  # noqa: F811
+def test_resume_says_what_was_refused_and_takes_the_good_ones(root):
     run_dir = waiting(root)
     tasks = tasks_of(run_dir)
     put(run_dir, tasks[0]["answer"], Image.fromarray(ids_of(tasks[0])).convert("RGB"))
@@ -112,7 +109,7 @@ def point_elsewhere(tasks):
     )
 
 
-def test_tasks_json_changes_nothing(root):  # noqa: F811
+def test_tasks_json_changes_nothing(root):
     run_dir = waiting(root)
     asked = tasks_of(run_dir)
     for number, change in enumerate(
@@ -132,7 +129,7 @@ def test_tasks_json_changes_nothing(root):  # noqa: F811
     verify(run_dir)
 
 
-def test_more_classes_than_pixels_are_refused_and_the_budget_holds(root):  # noqa: F811
+def test_more_classes_than_pixels_are_refused_and_the_budget_holds(root):
     budget = {"unit": "clicks", "start": 4, "per_cycle": 4, "amount": 8}
     run_dir = waiting(
         root,
@@ -149,7 +146,7 @@ def test_more_classes_than_pixels_are_refused_and_the_budget_holds(root):  # noq
     verify(run_dir)
 
 
-def test_late_changed_and_second_answers_are_said_to_be_ignored(root):  # noqa: F811
+def test_late_changed_and_second_answers_are_said_to_be_ignored(root):
     run_dir = waiting(root)
     tasks = tasks_of(run_dir)
     put(run_dir, tasks[0]["answer"], Image.fromarray(ids_of(tasks[0])))
@@ -182,7 +179,7 @@ def test_late_changed_and_second_answers_are_said_to_be_ignored(root):  # noqa: 
     assert "task-00003.mask.png: came after its query was closed" in said[-1]
 
 
-def test_a_query_without_a_usable_mask_stops_the_run_until_they_are_mended(root):  # noqa: F811
+def test_a_query_without_a_usable_mask_stops_the_run_until_they_are_mended(root):
     folder = root / "data" / "trainannot"
     good = {path: path.read_bytes() for path in folder.iterdir()}
     run_dir = create_run(
@@ -206,7 +203,7 @@ def test_a_query_without_a_usable_mask_stops_the_run_until_they_are_mended(root)
     assert verify(run_dir)["labelled_regions"] == 4
 
 
-def test_the_end_of_a_run_lists_refused_masks_and_classes_without_labels(root):  # noqa: F811
+def test_the_end_of_a_run_lists_refused_masks_and_classes_without_labels(root):
     folder = root / "data" / "trainannot"
     config = configure(root, model=TINY, budget={"start": 31, "per_cycle": 1, "amount": 31})
     run_dir = create_run(config, str(root / "run"))

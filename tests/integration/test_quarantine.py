@@ -5,15 +5,15 @@ import errno
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 from helpers.records import record
+from helpers.run_reading import events_of, queries, state_of
 from PIL import Image
-from torch import nn
 
 from ray_al.cli import main
-from ray_al.core import reading
 from ray_al.core.config import parse_config
 from ray_al.core.errors import RayALError, ReadError, VerifyError
 from ray_al.core.storage import Storage
@@ -24,13 +24,13 @@ from ray_al.driver.loop import run_loop
 from ray_al.driver.pool import read_table
 from ray_al.driver.settings import change_settings
 from ray_al.driver.verify import verify
-from ray_al.ledger import Journal, fold
+from ray_al.ledger import Journal
 from ray_al.ledger.records import LeftOut
 
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     # Nothing is cached, as each session were a process of its own.
     "data": {"dataset": "synthetic", "image_size": [32, 48], "cache_gb": 0},
-    "model": {"name": f"{__name__}:tiny"},
+    "model": {"name": "helpers.networks:normalised"},
     "regions": {"rows": 2, "columns": 2},
     "train": {"steps": 5, "batch_size": 2, "workers": 0, "threads": 1},
     "strategy": {"acquisition": "entropy"},
@@ -49,15 +49,6 @@ SETTINGS = {
 CUT = 800
 
 
-def tiny(num_classes: int) -> nn.Module:
-    return nn.Sequential(
-        nn.Conv2d(3, 6, 3, padding=1, stride=2),
-        nn.BatchNorm2d(6),
-        nn.ReLU(),
-        nn.Conv2d(6, num_classes, 1),
-    )
-
-
 @pytest.fixture
 def root(tmp_path):
     write_synthetic(str(tmp_path / "data"), num_images=10, seed=0)
@@ -65,7 +56,7 @@ def root(tmp_path):
 
 
 def configure(root, **changes):
-    values = {name: {**section} for name, section in SETTINGS.items()}
+    values: dict[str, Any] = {name: {**section} for name, section in SETTINGS.items()}
     values["data"]["root"] = str(root / "data")
     for name, section in changes.items():
         values[name] = {**values.get(name, {}), **section}
@@ -74,18 +65,6 @@ def configure(root, **changes):
 
 def make(root, name="run", **changes) -> str:
     return create_run(configure(root, **changes), str(root / name))
-
-
-def state_of(run_dir):
-    return fold(Journal(Storage(run_dir)).events)
-
-
-def events_of(run_dir, kind):
-    return [event.data for event in Journal(Storage(run_dir)).events if event.kind == kind]
-
-
-def queries(run_dir):
-    return [Storage(run_dir).read(query.file.path) for query in state_of(run_dir).queries]
 
 
 def start_images(run_dir) -> list[str]:
@@ -111,7 +90,7 @@ def resize(path: Path) -> None:
     Image.open(path).resize((64, 48)).save(path)
 
 
-HARM = {
+HARM: dict[str, Any] = {
     "broken": (cut, "cannot be read as an image"),
     "missing": (Path.unlink, "the file is missing; put it back"),
     "resized": (resize, "48x64 pixels, 96x128 when the run was made"),
@@ -346,7 +325,7 @@ def test_a_disk_that_fails_ends_the_run_and_quarantines_nothing(root, monkeypatc
 
     with monkeypatch.context() as patch:
         patch.setattr(builtins, "open", fails)
-        patch.setattr(reading.time, "sleep", lambda seconds: None)
+        patch.setattr("ray_al.core.reading.time.sleep", lambda seconds: None)
         with pytest.raises(ReadError, match=rf"{path.name}: could not be read.*Input/output error"):
             run_loop(run_dir)
         result = CliRunner().invoke(main, ["resume", run_dir])

@@ -1,11 +1,12 @@
 """The README's table of strategies: each row is a configuration, and runs."""
 
 import re
-from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
-from test_strategies import SETTINGS
+from helpers.paths import ROOT
+from helpers.strategies import SETTINGS
 
 from ray_al.core.config import parse_config
 from ray_al.core.storage import Storage
@@ -16,9 +17,9 @@ from ray_al.driver.loop import run_loop
 from ray_al.driver.verify import verify
 from ray_al.ledger import Journal, fold
 
-README = (Path(__file__).parents[2] / "ray_al/acquisition/README.md").read_text()
+README = (ROOT / "ray_al/acquisition/README.md").read_text()
 ROWS = re.findall(r"^\| ([^|]+) \| `(strategy: [^`]+)` \|$", README, re.MULTILINE)
-BUDGETS = {
+BUDGETS: dict[str, Any] = {
     "pixels": {"start": 20, "per_cycle": 20, "amount": 40},
     "windows": {"start": 20, "per_cycle": 20, "amount": 40},
     "superpixels": {"unit": "clicks", "start": 60, "per_cycle": 60, "amount": 120},

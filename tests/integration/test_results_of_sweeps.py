@@ -2,11 +2,11 @@
 
 import json
 import shutil
+from typing import Any
 
 import pytest
 import yaml
 from click.testing import CliRunner
-from torch import nn
 
 from ray_al.cli import main
 from ray_al.core.code_version import code_digest
@@ -19,13 +19,8 @@ from ray_al.sweep.create import create_sweep
 from ray_al.sweep.directory import read_trials, run_uri
 from ray_al.sweep.trial import host_trial
 
-
-def linear(num_classes: int) -> nn.Module:
-    return nn.Conv2d(3, num_classes, 3, padding=1)
-
-
-RUN = {
-    "model": {"name": f"{__name__}:linear"},
+RUN: dict[str, Any] = {
+    "model": {"name": "helpers.networks:linear"},
     "data": {"dataset": "synthetic", "image_size": [24, 32]},
     "regions": {"rows": 2, "columns": 2},
     "train": {"steps": 1, "batch_size": 2, "threads": 1},
@@ -34,7 +29,7 @@ RUN = {
     "report": {"num_images": 0},
     "final": {"budgets": [8, 12], "repeats": 2, "train": {"steps": 2}},
 }
-SWEEP = {
+SWEEP: dict[str, Any] = {
     "name": "told",
     "space": {"strategy.acquisition": ["entropy"]},
     "seeds": [10, 11],

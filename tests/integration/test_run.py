@@ -4,18 +4,18 @@ import io
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from click.testing import CliRunner
+from helpers.small_runs import configure
 from PIL import Image
 
 from ray_al.cli import main
-from ray_al.core.config import parse_config
 from ray_al.core.errors import RayALError, VerifyError
 from ray_al.core.storage import Storage
 from ray_al.datasets import masks
-from ray_al.datasets.synthetic import write_synthetic
 from ray_al.driver.create import create_run
 from ray_al.driver.loop import run_loop
 from ray_al.driver.pool import read_table
@@ -23,36 +23,6 @@ from ray_al.driver.verify import verify
 from ray_al.ledger import Journal, fold
 from ray_al.train import trainer
 from ray_al.train.trainer import LocalTrainer
-
-SETTINGS = {
-    "data": {"dataset": "synthetic", "image_size": [32, 48]},
-    "regions": {"rows": 2, "columns": 2},
-    "train": {"steps": 2, "batch_size": 2, "workers": 0, "threads": 1},
-    "scoring": {"workers": 0, "threads": 1, "batch_size": 2, "precision": "fp32", "shard_size": 3},
-    "budget": {"start": 4, "per_cycle": 4, "amount": 12},
-    "cluster": {"host": "process"},
-    "report": {"num_images": 1},
-}
-
-
-@pytest.fixture
-def root(tmp_path):
-    write_synthetic(str(tmp_path / "data"), num_images=8, seed=0)
-    return tmp_path
-
-
-def configure(root, **changes):
-    values = {name: {**section} for name, section in SETTINGS.items()}
-    values["data"]["root"] = str(root / "data")
-    for name, section in changes.items():
-        known = {} if name == "regions" else values.get(name, {})
-        values[name] = {**known, **section}
-    return parse_config(values, source="test")
-
-
-def queries(run_dir):
-    storage = Storage(run_dir)
-    return [storage.read(query.file.path) for query in fold(Journal(storage).events).queries]
 
 
 def test_a_run_ends_with_its_budget_spent_and_verifies(root):
@@ -90,7 +60,7 @@ class Watched(LocalTrainer):
 )
 def test_the_group_that_trains_starts_beside_the_first_labels(root, monkeypatch, changes, seen):
     """Not where people label: it would keep its CPUs while nobody trains."""
-    watched = []
+    watched: list[Any] = []
     monkeypatch.setattr(
         trainer, "open_trainer", lambda config, uri, attempt: Watched(config, uri, watched)
     )
@@ -99,7 +69,7 @@ def test_the_group_that_trains_starts_beside_the_first_labels(root, monkeypatch,
 
 
 def test_a_host_that_begins_with_scoring_starts_no_group(root, monkeypatch):
-    watched = []
+    watched: list[Any] = []
     monkeypatch.setattr(
         trainer, "open_trainer", lambda config, uri, attempt: Watched(config, uri, watched)
     )
@@ -208,8 +178,8 @@ def test_people_label_in_two_parts(root):
         assert "id 99" in refused[-1].reason
         answer(tasks[1], value=98)
         assert run_loop(run_dir).kind == "waiting"
-        (refused,) = fold(Journal(Storage(run_dir)).events).refused
-        assert "id 98" in refused.reason
+        (last,) = fold(Journal(Storage(run_dir)).events).refused
+        assert "id 98" in last.reason
         for task in tasks[1:]:
             answer(task)
         outcome = run_loop(run_dir)

@@ -9,11 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
-from click.testing import CliRunner
+from helpers.commands import invoke
+from helpers.networks import linear
 from PIL import Image
 from torch import nn
 
-from ray_al.cli import main
 from ray_al.core.config import load_config
 from ray_al.core.errors import RunHeldError
 from ray_al.core.model import ModelConfig
@@ -27,30 +27,21 @@ from ray_al.ledger import Journal
 from ray_al.models import build_model
 from ray_al.models.weights import load_backbone_state
 
-
-def invoke(*arguments):
-    return CliRunner().invoke(main, list(arguments))
-
-
-def linear(num_classes: int) -> nn.Module:
-    return nn.Conv2d(3, num_classes, 3, padding=1)
-
-
-CONFIG = f"""
+CONFIG = """
 name: small
-model: {{name: "{__name__}:linear", weights: none}}
+model: {name: "helpers.networks:linear", weights: none}
 data:
   dataset: camvid
   root: data
   class_names: [sky, ground, building, tree, car, sign]
   image_size: [32, 48]
-regions: {{rows: 2, columns: 2}}
-train: {{steps: 1, batch_size: 2, workers: 0, threads: 1}}
-scoring: {{workers: 0, batch_size: 2, precision: fp32, threads: 1}}
-budget: {{start: 2, per_cycle: 2, amount: 4}}
-label: {{annotator: files}}
-report: {{num_images: 0}}
-cluster: {{host: process}}
+regions: {rows: 2, columns: 2}
+train: {steps: 1, batch_size: 2, workers: 0, threads: 1}
+scoring: {workers: 0, batch_size: 2, precision: fp32, threads: 1}
+budget: {start: 2, per_cycle: 2, amount: 4}
+label: {annotator: files}
+report: {num_images: 0}
+cluster: {host: process}
 """
 
 
@@ -218,7 +209,7 @@ def test_a_run_that_a_living_driver_holds_keeps_its_settings(waiting, monkeypatc
     def held(lease):
         raise RunHeldError("held")
 
-    monkeypatch.setattr(settings.Lease, "acquire", held)
+    monkeypatch.setattr("ray_al.driver.settings.Lease.acquire", held)
     refused(
         invoke("resume", str(waiting / "run"), "--set", "label.annotator.share=0.5"), "held", code=3
     )
@@ -293,7 +284,7 @@ class OneMap(nn.Module):
 
 
 MODELS = {
-    "network": f'{{name: "{__name__}:linear", weights: w.pt}}',
+    "network": '{name: "helpers.networks:linear", weights: w.pt}',
     "composed": f'{{kind: composed, backbone: {{kind: "{__name__}:Linear"}}, weights: w.pt}}',
 }
 
@@ -302,10 +293,10 @@ MODELS = {
 def test_weights_that_moved_are_named(tmp_path, kind):
     write_synthetic(str(tmp_path / "data"), num_images=6, seed=0)
     torch.save(
-        build_model(ModelConfig(name=f"{__name__}:linear"), 6).state_dict(), tmp_path / "w.pt"
+        build_model(ModelConfig(name="helpers.networks:linear"), 6).state_dict(), tmp_path / "w.pt"
     )
     (tmp_path / "c.yaml").write_text(
-        CONFIG.replace(f'{{name: "{__name__}:linear", weights: none}}', MODELS[kind])
+        CONFIG.replace('{name: "helpers.networks:linear", weights: none}', MODELS[kind])
     )
     create_run(load_config(str(tmp_path / "c.yaml")), str(tmp_path / "run"))
     (tmp_path / "w.pt").rename(tmp_path / "moved.pt")

@@ -33,7 +33,7 @@ cluster: {{host: process}}
 """
 READING = ("status", "log", "report")
 ABSENT = object()
-WRONG = (ABSENT, None, -1, 10**9, "x", [], {}, 0.5)
+WRONG: tuple[Any, ...] = (ABSENT, None, -1, 10**9, "x", [], {}, 0.5)
 """What a damaged journal may hold in place of a value."""
 SAMPLE = 40
 """Damaged events that are tried where not all are."""

@@ -2,19 +2,17 @@
 
 import json
 import re
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from torch import nn
+from helpers.run_reading import queries, state_of
+from helpers.strategies import CASES, SETTINGS, SNAPSHOTS, SUPERPIXELS, batch, configure
 
 from ray_al.acquisition import ACQUISITIONS
-from ray_al.core.config import parse_config
 from ray_al.core.errors import ConfigError, RayALError
 from ray_al.core.families.batch import BATCH_RULES
 from ray_al.core.storage import Storage
-from ray_al.core.variants import Backbone
 from ray_al.datasets.synthetic import write_synthetic
 from ray_al.driver.create import create_run
 from ray_al.driver.final import train_final
@@ -22,245 +20,12 @@ from ray_al.driver.fork import fork_run, start_config
 from ray_al.driver.loop import run_loop
 from ray_al.driver.pool import read_table
 from ray_al.driver.verify import verify
-from ray_al.ledger import Journal, fold
+from ray_al.ledger import Journal
 from ray_al.replay import replay
 from ray_al.report.build import write_report
 from ray_al.scoring import region_scores
 from ray_al.scoring.scorer import FeatureScorer
 
-SETTINGS = {
-    "data": {"dataset": "synthetic", "image_size": [32, 48]},
-    "regions": {"rows": 2, "columns": 2},
-    "train": {"steps": 4, "batch_size": 2, "workers": 0, "threads": 1},
-    "scoring": {"workers": 0, "threads": 1, "batch_size": 2, "precision": "fp32", "shard_size": 3},
-    "budget": {"start": 4, "per_cycle": 4, "amount": 12},
-    "cluster": {"host": "process"},
-    "report": {"num_images": 1},
-}
-
-
-def tiny(num_classes: int) -> nn.Module:
-    return nn.Sequential(
-        nn.Conv2d(3, 8, 3, padding=1, stride=2),
-        nn.BatchNorm2d(8),
-        nn.ReLU(),
-        nn.Dropout(0.5),
-        nn.Conv2d(8, num_classes, 1),
-    )
-
-
-def spread(logits: torch.Tensor) -> torch.Tensor:
-    """A user's own function: how even the probabilities are."""
-    return 1 - logits.softmax(1).std(1)
-
-
-def batch(kind, score="entropy", **settings):
-    return {
-        "strategy": {
-            "acquisition": score,
-            "feature_layer": "2",
-            "batch": {"kind": kind, **settings},
-        }
-    }
-
-
-class TinyBackbone(Backbone):
-    """Two convolutions: maps of a quarter and an eighth of the image's sides."""
-
-    kind: Literal["test_strategies:TinyBackbone"] = "test_strategies:TinyBackbone"
-
-    def build(self, weights: str) -> nn.Module:
-        return TwoMaps()
-
-
-class TwoMaps(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.fine, self.coarse = nn.Conv2d(3, 8, 4, stride=4), nn.Conv2d(8, 8, 2, stride=2)
-
-    def forward(self, images):
-        fine = self.fine(images).relu()
-        return fine, self.coarse(fine).relu()
-
-
-FROZEN = {
-    "model": {
-        "kind": "composed",
-        "backbone": {"kind": f"{__name__}:TinyBackbone"},
-        "head": {"kind": "fpn", "width": 8},
-    },
-    "features": {"batch_size": 2},
-}
-SNAPSHOTS = {"acquisition": "bald", "passes": {"kind": "snapshots", "count": 3}}
-EDALD = {"acquisition": "edald", "passes": {"kind": "noise", "count": 3}}
-SUPERPIXELS = {"regions": {"kind": "superpixels", "count": 30}}
-CASES = {
-    "frozen": {**FROZEN, "strategy": {"acquisition": "equal"}},
-    "frozen_dropout": {
-        **FROZEN,
-        "strategy": {"acquisition": "bald", "passes": {"count": 3}},
-        "features": {"store": {"kind": "none"}},
-    },
-    "frozen_badge": {
-        **FROZEN,
-        **SUPERPIXELS,
-        "strategy": {"acquisition": "entropy", "batch": {"kind": "badge"}},
-    },
-    "frozen_kcenter": {
-        **FROZEN,
-        "strategy": {
-            "acquisition": "random",
-            "feature_layer": "backbone",
-            "batch": {"kind": "kcenter"},
-        },
-    },
-    "dropout": {"strategy": {"acquisition": "bald", "passes": {"count": 3}}},
-    "ensemble": {
-        "strategy": {"acquisition": "vote_entropy", "passes": {"kind": "ensemble", "count": 3}}
-    },
-    "snapshots": {
-        "strategy": {"acquisition": "balent", "passes": {"kind": "snapshots", "count": 3}}
-    },
-    "disagreement": {
-        "strategy": {
-            "acquisition": "disagreement",
-            "transforms": ["mirror", "rotate90", "scale0.5"],
-        }
-    },
-    "class_balanced": {"strategy": {"acquisition": "class_balanced"}},
-    "pixbal": {"strategy": {"acquisition": "pixbal", "aggregation": "mean"}},
-    "validation_gap": {"strategy": {"acquisition": "validation_gap"}},
-    "own": {"strategy": {"acquisition": f"{__name__}:spread", "aggregation": "top_share"}},
-    "per_image": {"strategy": {"acquisition": "entropy", "per_image": 1}},
-    "min_distance": {"strategy": {"acquisition": "entropy", "min_distance": 70}},
-    "lazy": {
-        "strategy": {"acquisition": "entropy", "lazy": {"share": 0.4, "check": 0.5}},
-        "budget": {"start": 4, "per_cycle": 4, "amount": 20},
-    },
-    "softmax": batch("softmax", beta=3),
-    "softrank": batch("softrank"),
-    "kcenter": batch("kcenter", "random"),
-    "badge": batch("badge"),
-    "dropout_kmeans": batch("kmeans", "bald"),
-    "lazy_pixels": {
-        "strategy": {"acquisition": "entropy", "lazy": {"share": 0.4, "check": 0.5}},
-        "budget": {"unit": "pixels", "start": 0.125, "per_cycle": 0.125, "amount": 0.5},
-    },
-    "clicks_kcenter": {
-        **batch("kcenter", candidates=10),
-        "budget": {"unit": "clicks", "start": 120, "per_cycle": 60, "amount": 240},
-    },
-    "clue": batch("clue", candidates=10),
-    "kmeans": batch("kmeans"),
-    "maxherding": batch("maxherding"),
-    "redal": batch("redal"),
-    "typiclust": batch("typiclust"),
-    "class_split": batch("class_split", "clasp", schedule="exponential"),
-    "stratified": batch("stratified", "bvsb"),
-    "centroids": batch("centroids", factor=2, components=3),
-    "frozen_start_centroids": {
-        **FROZEN,
-        "model": {**FROZEN["model"], "weights": "backbone"},
-        "strategy": {
-            "acquisition": "entropy",
-            "feature_layer": "backbone_maps",
-            "batch": {"kind": "centroids", "factor": 2},
-        },
-        "budget": {"start": 4, "per_cycle": 4, "amount": 12, "start_rule": "centroids"},
-    },
-    "frozen_dropquery": {
-        **FROZEN,
-        "strategy": {
-            "acquisition": "dropquery",
-            "passes": {"kind": "features", "count": 3},
-            "feature_layer": "backbone_maps",
-            "batch": {"kind": "centroids", "factor": 2},
-        },
-    },
-    "stratified_dropquery": {
-        **FROZEN,
-        "strategy": {
-            "acquisition": "dropquery",
-            "passes": {"kind": "features", "count": 3},
-            "batch": {"kind": "stratified"},
-        },
-    },
-    "start_typicality": {
-        **FROZEN,
-        "model": {**FROZEN["model"], "weights": "backbone"},
-        "budget": {"start": 4, "per_cycle": 4, "amount": 8, "start_rule": "typicality"},
-    },
-    "start_scored": {"budget": {**SETTINGS["budget"], "start_rule": "scored"}},
-    "start_class_aware": {"budget": {**SETTINGS["budget"], "start_rule": "class_aware"}},
-    "start_equal_per_image": {"budget": {**SETTINGS["budget"], "start_rule": "equal_per_image"}},
-    "superpixels": {
-        **SUPERPIXELS,
-        "budget": {"start": "5 %", "per_cycle": "5 %", "amount": "15 %"},
-    },
-    "superpixels_badge": {**SUPERPIXELS, **batch("badge")},
-    "dominant": {
-        **SUPERPIXELS,
-        "label": {"kind": "dominant", "sieve": True},
-        "budget": {"unit": "clicks", "start": 10, "per_cycle": 10, "amount": 30},
-        "strategy": {"acquisition": "class_balanced"},
-    },
-    "classes": {
-        **SUPERPIXELS,
-        "label": {"kind": "classes"},
-        "budget": {"unit": "clicks", "start": 30, "per_cycle": 30, "amount": 90},
-        "strategy": {"acquisition": "pixbal"},
-    },
-    "pixels": {
-        "regions": {"kind": "pixels", "radius": 3, "per_image": 5},
-        "budget": {"start": 20, "per_cycle": 20, "amount": 60},
-    },
-    "windows": {
-        "regions": {"kind": "windows", "radius": 2, "per_image": 5},
-        "budget": {"unit": "pixels", "start": "0.5 %", "per_cycle": "0.5 %", "amount": "1 %"},
-        "strategy": {"acquisition": "ripu", "radius": 2},
-    },
-    "windows_kcenter": {
-        "regions": {"kind": "windows", "radius": 2, "per_image": 5},
-        "budget": {"start": 10, "per_cycle": 10, "amount": 30},
-        **batch("kcenter"),
-    },
-    "top_share": {
-        "regions": {"kind": "pixels", "radius": 3, "per_image": 5},
-        "budget": {"start": 20, "per_cycle": 20, "amount": 60},
-        "strategy": {"acquisition": "bvsb", "per_image": 4, "offer": {"kind": "top_share"}},
-    },
-    "stratified_offer": {
-        **FROZEN,
-        "regions": {"kind": "windows", "radius": 2, "per_image": 5},
-        "budget": {"start": 10, "per_cycle": 10, "amount": 30},
-        "strategy": {"acquisition": "equal", "offer": {"kind": "stratified"}},
-    },
-    # Less than a pixel an image and cycle: the pool has eight images.
-    "two_stage": {
-        **FROZEN,
-        "regions": {"kind": "pixels", "per_image": 6, "radius": 2},
-        "budget": {"start": 4, "per_cycle": 1, "amount": 7},
-        "strategy": {
-            **EDALD,
-            "feature_layer": "backbone",
-            "offer": {"kind": "herding", "points": 30},
-            "batch": {"kind": "two_stage"},
-        },
-    },
-    "two_stage_grid": {
-        **FROZEN,
-        "strategy": {**EDALD, "feature_layer": "backbone", "batch": {"kind": "two_stage"}},
-    },
-    "feature_dropout": {
-        **FROZEN,
-        "strategy": {"acquisition": "bald", "passes": {"kind": "features", "count": 3}},
-    },
-    "clicks": {"budget": {"unit": "clicks", "start": 120, "per_cycle": 60, "amount": 240}},
-    "images": {
-        "regions": {"kind": "image"},
-        "budget": {"unit": "images", "start": 2, "per_cycle": 2, "amount": 6},
-    },
-}
 NAMES = [
     pytest.param(name, marks=pytest.mark.slow)
     if name in ("stratified_offer", "two_stage_grid", "feature_dropout")
@@ -303,33 +68,14 @@ def root(tmp_path_factory):
     return root
 
 
-def configure(root, changes, **score):
-    values = {name: {**section} for name, section in SETTINGS.items()}
-    values["data"]["root"] = str(root / "data")
-    values["model"] = {} if "model" in changes else {"name": f"{__name__}:tiny"}
-    for name, section in changes.items():
-        known = {} if name == "regions" else values.get(name, {})
-        values[name] = {**known, **section}
-    values["scoring"].update(score)
-    return parse_config(values, source="test")
-
-
-def state_of(run_dir):
-    return fold(Journal(Storage(run_dir)).events)
-
-
-def queries(run_dir):
-    return [Storage(run_dir).read(query.file.path) for query in state_of(run_dir).queries]
-
-
 def run_killed(run_dir, monkeypatch, is_last):
     """Make a run that ends before the first event for which `is_last` is true, and resume it."""
     append = Journal.append
 
-    def die(journal, kind, data):
-        if is_last(journal, kind, data):
+    def die(journal, record):
+        if is_last(journal, record):
             raise KeyboardInterrupt
-        return append(journal, kind, data)
+        return append(journal, record)
 
     with monkeypatch.context() as patch:
         patch.setattr(Journal, "append", die)
@@ -416,7 +162,7 @@ def test_a_run_killed_after_any_event_chooses_the_same(root, finished, name, mon
         run_killed(
             killed,
             monkeypatch,
-            lambda journal, kind, data, event=event: len(journal.events) == event,
+            lambda journal, record, event=event: len(journal.events) == event,
         )
         assert queries(killed) == queries(whole)
 
@@ -449,7 +195,7 @@ def test_images_that_break_change_nothing_of_what_lazy_scoring_picked(tmp_path, 
         "scoring": {**SETTINGS["scoring"], "max_quarantined": 0.5},
         "budget": {"start": 4, "per_cycle": 4, "amount": 16},
     }
-    decode, with_rest = region_scores.map_batches, 0
+    decode, with_rest = vars(region_scores)["map_batches"], 0
     for number in range(3, 6):
         run_dir, name = (
             create_run(configure(tmp_path, changes), str(tmp_path / f"run-{number}")),
@@ -493,7 +239,7 @@ def test_the_last_checkpoint_stays_until_the_next_is_recorded(root, monkeypatch)
     run_killed(
         run_dir,
         monkeypatch,
-        lambda journal, kind, data: kind == "cycle_trained" and data["cycle"] == 1,
+        lambda journal, record: record.kind == "cycle_trained" and record.cycle == 1,
     )
     kept = [
         event.data["cycle"]
@@ -761,7 +507,7 @@ def test_clicks_stand_in_the_curve(finished):
     assert json.loads(Storage(finished("clicks")).read("status.json"))["stage"] == "finished"
 
 
-KINDS = {
+KINDS: dict[str, Any] = {
     "grid": {"regions": {"rows": 2, "columns": 2}},
     "image": {"regions": {"kind": "image"}},
     "superpixels": SUPERPIXELS,

@@ -7,7 +7,7 @@ import time
 import urllib.request
 
 import pytest
-from test_compare import VALUES
+from helpers.compared import VALUES
 
 from ray_al.core.config import parse_config
 from ray_al.core.errors import ConfigError

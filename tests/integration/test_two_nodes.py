@@ -6,15 +6,14 @@ A file of its own: the cluster must be this process's only one.
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from helpers.paths import python_path
 
 SCRIPT = """
 import sys
 import ray
 from ray.cluster_utils import Cluster
-from test_loop import make_config, make_plan, make_run
 from ray_al.train.trainer import open_trainer
 
 root = sys.argv[1]
@@ -42,10 +41,9 @@ cluster.shutdown()
 
 @pytest.mark.slow
 def test_two_workers_on_two_nodes(tmp_path):
-    paths = [str(Path(__file__).parents[1] / "unit"), str(Path(__file__).parents[2])]
     env = {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join(paths),
+        "PYTHONPATH": python_path(),
         "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
     }
     env.pop("RAY_ADDRESS", None)

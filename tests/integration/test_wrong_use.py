@@ -4,9 +4,8 @@ import os
 import sys
 
 import pytest
-from click.testing import CliRunner
+from helpers.commands import invoke
 
-from ray_al.cli import main
 from ray_al.core.config import RunConfig, parse_config
 from ray_al.core.errors import ConfigError, StorageError
 from ray_al.core.imports import import_function
@@ -22,10 +21,6 @@ SMALL = (
     "name: small\ndata: {dataset: synthetic, num_images: 4, image_size: [32, 48]}\n"
     "budget: {start: 2, per_cycle: 2, amount: 4}\n"
 )
-
-
-def invoke(*arguments):
-    return CliRunner().invoke(main, list(arguments))
 
 
 @pytest.fixture

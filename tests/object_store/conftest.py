@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from servers import FakeStore, lead_to, running
+from helpers.servers import FakeStore, lead_to, running
 
 READY_S = 120
 

@@ -2,7 +2,7 @@
 
 import pytest
 from helpers.records import record
-from servers import FakeStore, lead_to, running, times
+from helpers.servers import FakeStore, lead_to, running, times
 
 from ray_al.core.errors import StorageError, StoreUnavailableError
 from ray_al.core.reading import read_uri
@@ -71,11 +71,12 @@ def test_a_store_that_refuses_to_write_over_passes_the_probe(fake):
 
 
 def test_a_store_that_writes_over_is_refused_and_left_clean(monkeypatch):
-    with running(FakeStore(heeds=False)) as server:
+    store = FakeStore(heeds=False)
+    with running(store) as server:
         lead_to(server.url, monkeypatch)
         with pytest.raises(StorageError, match="s3://bucket/runs/a.*If-None-Match.*s3fs 2024.12"):
             Storage(RUN).probe()
-        assert server.objects == {}
+        assert store.objects == {}
 
 
 def test_a_client_that_leaves_the_condition_out_is_refused(fake, monkeypatch):

@@ -8,12 +8,14 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
+from functools import partial
+from typing import Any
 
 import pytest
+from helpers.paths import python_path
+from helpers.run_reading import queries
+from helpers.servers import Proxy, lead_to, running, times
 from PIL import Image
-from servers import Proxy, lead_to, running, times
-from torch import nn
 
 from ray_al.core.config import parse_config
 from ray_al.core.errors import ConfigError, RunHeldError
@@ -28,10 +30,9 @@ from ray_al.ledger import Journal, fold
 from ray_al.ledger.records import RECORDS, DriverStarted
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-ROOT = Path(__file__).parents[2]
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "data": {"dataset": "synthetic", "image_size": [32, 48]},
-    "model": {"name": f"{__name__}:tiny"},
+    "model": {"name": "helpers.networks:tiny_with_dropout"},
     "regions": {"rows": 2, "columns": 2},
     "train": {"steps": 2, "batch_size": 2, "workers": 0, "threads": 1},
     "scoring": {"workers": 0, "threads": 1, "batch_size": 2, "precision": "fp32", "shard_size": 3},
@@ -39,8 +40,8 @@ SETTINGS = {
     "cluster": {"host": "process"},
     "report": {"num_images": 1},
 }
-BADGE = {"acquisition": "entropy", "feature_layer": "2", "batch": {"kind": "badge"}}
-CASES = {
+BADGE: dict[str, Any] = {"acquisition": "entropy", "feature_layer": "2", "batch": {"kind": "badge"}}
+CASES: dict[str, Any] = {
     "superpixels": {"regions": {"kind": "superpixels", "count": 30}, "strategy": BADGE},
     "ensemble": {
         "strategy": {"acquisition": "vote_entropy", "passes": {"kind": "ensemble", "count": 2}}
@@ -57,18 +58,13 @@ KILLED: dict[str, set[str]] = {name: set() for name in (*CASES, "mended")}
 """By case, the kinds of events before which a driver was killed."""
 
 
-def tiny(num_classes: int) -> nn.Module:
-    return nn.Sequential(
-        nn.Conv2d(3, 8, 3, padding=1, stride=2),
-        nn.BatchNorm2d(8),
-        nn.ReLU(),
-        nn.Dropout(0.5),
-        nn.Conv2d(8, num_classes, 1),
-    )
+def has_scored(run: str) -> bool:
+    """Say whether the pool of cycle 0 is scored."""
+    return 0 in fold(Journal(Storage(run)).events).scored
 
 
 def configure(folder, changes):
-    values = {name: {**section} for name, section in SETTINGS.items()}
+    values: dict[str, Any] = {name: {**section} for name, section in SETTINGS.items()}
     values["data"]["root"] = str(folder / "data")
     for name, section in changes.items():
         known = {} if name == "regions" else values.get(name, {})
@@ -81,11 +77,6 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     write_synthetic(str(folder / "data"), num_images=8, seed=0)
     return folder
-
-
-def queries(run_dir):
-    storage = Storage(run_dir)
-    return [storage.read(query.file.path) for query in fold(Journal(storage).events).queries]
 
 
 def answer_all(run_dir, truth):
@@ -103,11 +94,11 @@ def carry_on(run_dir, truth, kill=lambda kind: False):
     """Run to the end with people who answer, and with SIGKILL between bulk files and event."""
     append, met = Journal.append, []
 
-    def die(journal, kind, data):
-        if kill(kind):
-            met.append(kind)
+    def die(journal, record):
+        if kill(record.kind):
+            met.append(record.kind)
             raise KeyboardInterrupt
-        return append(journal, kind, data)
+        return append(journal, record)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Journal, "append", die)
@@ -157,7 +148,7 @@ def test_a_driver_killed_between_bulk_file_and_event_is_resumed(folder, weed, na
         patch.setattr(
             Journal,
             "append",
-            lambda journal, kind, data: append(journal, kind, data) if not kill(kind) else _die(),
+            lambda journal, record: append(journal, record) if not kill(record.kind) else _die(),
         )
         with pytest.raises(KeyboardInterrupt):
             create_run(config, out)
@@ -184,7 +175,7 @@ def test_a_driver_killed_before_images_come_back_or_settings_change_is_resumed(f
         create_run(config, out) for out in (str(folder / "mended-whole"), "s3://bucket/runs/mended")
     ]
     for run in runs:
-        run_loop(run, should_stop=lambda run=run: 0 in fold(Journal(Storage(run)).events).scored)
+        run_loop(run, should_stop=partial(has_scored, run))
     for path, content in broken.items():
         path.write_bytes(content)
     whole, out = runs
@@ -197,8 +188,8 @@ def test_a_driver_killed_before_images_come_back_or_settings_change_is_resumed(f
         patch.setattr(
             Journal,
             "append",
-            lambda journal, kind, data: (
-                _die() if kind in wanted and first(kind) else append(journal, kind, data)
+            lambda journal, record: (
+                _die() if record.kind in wanted and first(record.kind) else append(journal, record)
             ),
         )
         for session in (
@@ -343,7 +334,7 @@ def test_a_command_that_is_killed_is_resumed(folder, weed):
     whole = create_run(configure(folder, {}), str(folder / "signals-whole"))
     run_loop(whole)
     (folder / "c.yaml").write_text(json.dumps(json.loads(configure(folder, {}).model_dump_json())))
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(__file__).parent)])}
+    env = {**os.environ, "PYTHONPATH": python_path()}
     out = "s3://bucket/runs/signals"
 
     def start(*arguments):

@@ -7,12 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers.paths import ROOT
 
 import ray_al
 from ray_al import api
 from ray_al.core.errors import ConfigError, RayALError
 
-README = Path(__file__).parents[2] / "README.md"
+README = ROOT / "README.md"
 
 
 def in_new_process(code: str) -> str:

@@ -2,13 +2,12 @@
 
 import importlib
 import re
-from pathlib import Path
 
 import pytest
+from helpers.paths import ROOT
 
 from ray_al.core.family import Family
 
-ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "ray_al" / "README.md").read_text()
 GUIDES = [
     path

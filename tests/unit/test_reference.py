@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner
+from helpers.paths import ROOT
 
 from ray_al.cli import main
 from ray_al.core.config import RunConfig
@@ -20,7 +21,7 @@ from ray_al.core.section import Section
 from ray_al.reference import build_schema, reference_text, schema_of
 from ray_al.sweep.config import SweepConfig
 
-JOBS = Path(__file__).parents[2] / "jobs"
+JOBS = ROOT / "jobs"
 
 
 def test_a_setting_is_shown_with_type_range_and_default() -> None:

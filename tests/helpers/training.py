@@ -1,0 +1,89 @@
+"""Make run directories with labels, and plans to train on them."""
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from torch import nn
+
+from ray_al.core.config import RunConfig, parse_config
+from ray_al.core.storage import Storage
+from ray_al.core.types import LABEL_SCHEMA, MANIFEST_SCHEMA, FileRef, TrainPlan
+from ray_al.datasets import open_dataset
+from ray_al.datasets.compose import encode_mask
+from ray_al.datasets.images import read_image
+from ray_al.datasets.masks import read_mask
+
+
+def tiny(num_classes: int) -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(3, 6, 3, padding=1, stride=2),
+        nn.BatchNorm2d(6),
+        nn.ReLU(),
+        nn.Dropout(0.1),
+        nn.Conv2d(6, num_classes, 1),
+    )
+
+
+def make_config(**train: Any) -> RunConfig:
+    """Return a configuration of six scenes, with these settings of `train`."""
+    values = {"steps": 6, "batch_size": 4, "threads": 1, "learning_rate": 0.01, **train}
+    data = {"dataset": "synthetic", "num_images": 6, "image_size": [32, 48]}
+    return parse_config(
+        {"data": data, "model": {"name": f"{__name__}:tiny"}, "train": values}, source="test"
+    )
+
+
+def make_run(root: str, config: RunConfig) -> list[FileRef]:
+    """Make a run directory with a manifest and two label parts.
+
+    They label the left halves of images 0 to 3 and the right half of image 0.
+    """
+    dataset, storage = open_dataset(config.data), Storage(root)
+    rows, labels = [], []
+    for index, file in enumerate(dataset.splits["train"]):
+        height, width = read_image(file.uri).shape[:2]
+        values = (index, file.image_id, file.uri, file.mask_uri, height, width, 2)
+        rows.append(dict(zip(MANIFEST_SCHEMA.names, values, strict=True)))
+        mask = read_mask(str(file.mask_uri), dataset.decoder)
+        for region, (left, right) in enumerate(((0, width // 2), (width // 2, width))):
+            png = encode_mask(np.ascontiguousarray(mask[:, left:right]))
+            row = (
+                index,
+                file.image_id,
+                region,
+                [0, left, height, right],
+                "dense",
+                png,
+                None,
+                1,
+                "test",
+                0.0,
+            )
+            labels.append(dict(zip(LABEL_SCHEMA.names, row, strict=True)))
+    storage.replace("manifest.parquet", parquet(rows, MANIFEST_SCHEMA))
+    parts = ([row for row in labels if row["region"] == 0][:4], labels[1:2])
+    return [
+        storage.put(f"labels/part-{i}.parquet", parquet(part, LABEL_SCHEMA), attempt=0)
+        for i, part in enumerate(parts)
+    ]
+
+
+def parquet(rows: list[dict[str, Any]], schema: pa.Schema) -> bytes:
+    """Return a file of these rows."""
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), buffer)
+    return buffer.getvalue()
+
+
+def make_plan(parts: Sequence[FileRef], cycle: int = 0, **changes: Any) -> TrainPlan:
+    """Return the plan of a cycle that trains on these label parts."""
+    values = {
+        "output": f"cycles/{cycle:04d}/checkpoint",
+        "progress": f"cycles/{cycle:04d}/progress.pt",
+        **changes,
+    }
+    return TrainPlan(cycle=cycle, attempt=1, seed=0, label_parts=tuple(parts), **values)
