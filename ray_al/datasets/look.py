@@ -10,6 +10,7 @@ from ray_al.core.types import ImageFile
 from ray_al.datasets.catalog import Dataset
 from ray_al.datasets.images import decode_image, read_image_size
 from ray_al.datasets.masks import decode_mask
+from ray_al.datasets.pixels import PixelRule
 from ray_al.datasets.read import read_data
 
 
@@ -63,20 +64,20 @@ def look(file: ImageFile, dataset: Dataset, *, whole: bool = True) -> Look:
         dataset: says how masks are decoded.
         whole: whether the image is read as a whole, or its header alone.
     """
-    image = _look_at_image(file.uri, whole=whole)
+    image = _look_at_image(file.uri, dataset.pixels, whole=whole)
     if file.mask_uri is None:
         return Look(file=file, image=image, mask=MaskLook())
     return Look(file=file, image=image, mask=_look_at_mask(file.mask_uri, dataset, image.size))
 
 
-def _look_at_image(uri: str, *, whole: bool) -> ImageLook:
+def _look_at_image(uri: str, rule: PixelRule, *, whole: bool) -> ImageLook:
     num_bytes, digest = 0, ""
     try:
         if not whole:
-            return ImageLook(size=read_image_size(uri))
+            return ImageLook(size=read_image_size(uri, rule))
         data = read_data(uri)
         num_bytes, digest = len(data), hashlib.sha256(data).hexdigest()
-        height, width, _ = decode_image(data, uri).shape
+        height, width, _ = decode_image(data, uri, rule).shape
     except DataError as error:
         return ImageLook(num_bytes=num_bytes, digest=digest, error=str(error))
     return ImageLook(num_bytes=num_bytes, digest=digest, size=(height, width))
