@@ -30,6 +30,20 @@ class Stored(NamedTuple):
         return self.height, self.width
 
 
+class UsedRange(NamedTuple):
+    """The smallest and largest value of images of one type."""
+
+    dtype: np.dtype
+    low: float
+    high: float
+
+    @property
+    def share(self) -> float:
+        """The share of the type's range that lies between them."""
+        limits = np.iinfo(self.dtype)
+        return (self.high - self.low) / (int(limits.max) - int(limits.min))
+
+
 @dataclass(frozen=True, kw_only=True)
 class PixelRule:
     """How the values of a file become those that networks see.
@@ -134,6 +148,21 @@ class PixelRule:
         if self.channels is None and scaled.shape[2] == 1:
             scaled = np.repeat(scaled, 3, axis=2)
         return np.ascontiguousarray(scaled)
+
+    def used_range(self, values: np.ndarray) -> UsedRange | None:
+        """Return what is used of a range that no setting gives; None for 8 bits, and other types.
+
+        Args:
+            values: of a file that passes `check`, (H, W, C).
+        """
+        bits = 8 * values.dtype.itemsize
+        if self.value_range is not None or values.dtype.kind not in "iu" or bits <= 8:
+            return None
+        with_data = self._chosen(values)[~self.void(values)]
+        if not with_data.size:
+            return None
+        dtype = values.dtype.newbyteorder("=")
+        return UsedRange(dtype, float(with_data.min()), float(with_data.max()))
 
     def void(self, values: np.ndarray) -> np.ndarray:
         """Return where there is no data, bool (H, W).
