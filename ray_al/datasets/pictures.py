@@ -28,8 +28,9 @@ NUM_MAGIC_BYTES = 32
 
 MAX_PIXELS = 1 << 30
 """The most pixels that a picture may have."""
-MAX_PIXELS_PER_BYTE = 1000
-"""The most pixels that a byte of a large file may stand for; real pictures have fewer."""
+MAX_PIXELS_PER_BYTE = 10_000
+"""The most pixels that a byte of a large file may stand for; an empty PNG mask of one bit has 8256,
+the most that its compression can do."""
 LARGE_PIXELS = 1 << 26
 """Number of pixels from which `MAX_PIXELS_PER_BYTE` is asked for."""
 # Pillow raises an error from twice its limit; `decoding` says what to do.

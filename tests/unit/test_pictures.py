@@ -287,3 +287,8 @@ def test_a_picture_that_is_too_large_is_refused(width, height, words, tmp_path):
     for read in (read_image_size, read_image, read_mask_size, lambda uri: read_mask(uri, RIGHT)):
         with pytest.raises(DataError, match=rf"x\.png.*{words}"):
             read(path)
+
+
+def test_a_large_empty_mask_is_no_bomb(tmp_path):
+    path = write(tmp_path, "x.png", saved(Image.new("1", (13_000, 6_000)), "PNG"))
+    assert read_image_size(path) == read_mask_size(path) == (6_000, 13_000)
