@@ -7,10 +7,15 @@ from PIL import Image
 
 from ray_al.core.config import parse_config
 from ray_al.core.errors import ConfigError
+from ray_al.core.storage import Storage
 from ray_al.datasets import open_dataset
+from ray_al.datasets.cache import ByteCache
 from ray_al.datasets.check import check_dataset, check_start
+from ray_al.datasets.manifest import build_manifest
 from ray_al.datasets.statistics import with_channels, with_statistics
+from ray_al.driver.fork import _data_like
 from ray_al.models.prepare import images_to_tensor
+from ray_al.train.samples import LabelledImages
 
 
 def config_of(root=None, **data):
@@ -30,6 +35,45 @@ def folder(tmp_path):
             mask = rng.integers(0, 2, (8, 10)).astype(np.uint8)
             Image.fromarray(mask).save(tmp_path / "masks" / split / f"{number}.png")
     return tmp_path
+
+
+def test_a_fork_takes_what_its_source_counted_and_measured(folder):
+    data = {"channels": "all", "value_range": [29_000, 31_000]}
+    statistics = {"mean": [0.5] * 4, "std": [0.2] * 4}
+    theirs = config_of(folder, **{**data, "channels": 4, "normalize": statistics})
+    found = _data_like(theirs, config_of(folder, **data, normalize="measured"))
+    assert (found.channels, found.normalize) == (4, theirs.data.normalize)
+    own = _data_like(theirs, config_of(folder, **{**data, "channels": [0]}, normalize="none"))
+    assert (own.channels, own.normalize) == ((0,), "none")
+
+
+@pytest.mark.parametrize("partial", [False, True])
+def test_labels_of_pixels_without_data_are_ignored(folder, partial):
+    for path in (folder / "images/train").iterdir():
+        values = np.load(path)
+        values[:2] = 0
+        np.save(path, values)
+    config = config_of(folder, channels=4, normalize="none", value_range=[29_000, 31_000], nodata=0)
+    dataset = open_dataset(config.data)
+    manifest, errors = build_manifest(
+        dataset.splits["train"], lambda height, width: 1, dataset.pixels
+    )
+    assert not errors
+    samples = LabelledImages(
+        Storage(str(folder / "run")),
+        manifest,
+        dataset,
+        (8, 10),
+        ByteCache(1 << 20),
+        partial=partial,
+    )
+    samples.update([], all_masks=True)
+    mask = samples.mask(0)
+    labelled = mask[..., 0] != 0 if partial else mask != 255
+    assert not labelled[:2].any()
+    assert labelled[2:].all()
+    assert sum(samples.class_pixels()) == 4 * 6 * 10
+    assert (samples.image(0)[:2] == 0).all()
 
 
 @pytest.mark.parametrize(
