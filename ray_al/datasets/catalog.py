@@ -11,6 +11,7 @@ from ray_al.core.families.layouts import NO_SPLIT, Colors, Finding, Layout
 from ray_al.core.places import before_work, is_folder, storage_errors
 from ray_al.core.types import ImageFile
 from ray_al.datasets.mask_decoder import MaskDecoder
+from ray_al.datasets.pixels import PLAIN, PixelRule
 
 MAX_CLASS_NAMES = 255
 """Class ids are bytes, and 255 means "no label"."""
@@ -29,6 +30,7 @@ class Dataset:
         void_ids: numbers in masks that are known to mean "no label"; others are assumed to.
         findings: what was wrong with the lists of files.
         allow: names of findings that are intended.
+        pixels: what the values of images become.
     """
 
     root: str
@@ -39,6 +41,7 @@ class Dataset:
     void_ids: frozenset[int] = frozenset()
     findings: tuple[Finding, ...] = ()
     allow: frozenset[str] = frozenset()
+    pixels: PixelRule = PLAIN
 
     @property
     def num_classes(self) -> int:
@@ -86,6 +89,7 @@ def open_dataset(data: DataConfig) -> Dataset:
         void_ids=void_ids,
         findings=findings,
         allow=frozenset(data.allow),
+        pixels=PixelRule.of(data),
     )
 
 

@@ -23,6 +23,7 @@ from ray_al.datasets.file_findings import (
     duplicates_of,
     image_findings,
     mask_findings,
+    narrow_ranges,
     same_files,
     shared_images,
     small_images,
@@ -109,6 +110,7 @@ def check_start(
     for split in ("val", "test"):
         findings += image_findings(split, seen[split])
         findings += mask_findings(split, seen[split])
+    findings += narrow_ranges(one for looks in seen.values() for one in looks)
     # A few unusable masks are refused one by one, when a region of theirs is to be labelled.
     num_unusable = sum(one.mask.error is not None for one in seen["train"])
     if num_unusable * 2 > len(seen["train"]):
@@ -165,6 +167,7 @@ def check_dataset(
         people = has_no_masks if reads_masks is None else not reads_masks
         findings += [*image_findings(split, looks), *mask_findings(split, looks, people=people)]
     findings += [
+        *narrow_ranges(one for looks in seen.values() for one in looks),
         *judge_masks(seen, dataset, complete=True),
         *shared_images(dataset, same_files(seen)),
         *duplicate_images(duplicates),

@@ -3,10 +3,16 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
+import numpy as np
+
 from ray_al.core.families.layouts import Finding
 from ray_al.datasets.catalog import Dataset
 from ray_al.datasets.findings import listed, summarized
 from ray_al.datasets.look import Look
+from ray_al.datasets.pixels import UsedRange
+
+MIN_USED_SHARE = 1 / 8
+"""Images that use less of the range of their type are refused until a range is set."""
 
 
 def image_findings(split: str, looks: Sequence[Look]) -> list[Finding]:
@@ -16,6 +22,31 @@ def image_findings(split: str, looks: Sequence[Look]) -> list[Finding]:
         return []
     message = summarized(errors, len(looks), f"images of the split {split!r} cannot be used")
     return [Finding(name="unreadable_images", severity="error", message=message)]
+
+
+def narrow_ranges(looks: Iterable[Look]) -> list[Finding]:
+    """Return a finding for each type of more than 8 bits of whose range little is used.
+
+    Such images are nearly of one grey, for networks as for people.
+    """
+    used: dict[np.dtype, UsedRange] = {}
+    for look in looks:
+        if (one := look.image.used) is None:
+            continue
+        before = used.get(one.dtype, one)
+        used[one.dtype] = UsedRange(one.dtype, min(before.low, one.low), max(before.high, one.high))
+    return [
+        Finding(
+            name="narrow_range",
+            severity="error",
+            message=f"images of type {one.dtype}: all values lie between {one.low:g} and "
+            f"{one.high:g}, {one.share:.1%} of what the type can hold, so they would look nearly "
+            f"of one grey; set data.value_range=[{one.low:.0f}, {one.high:.0f}], or another range "
+            "that fits all images to come",
+        )
+        for one in used.values()
+        if one.share < MIN_USED_SHARE
+    ]
 
 
 def mask_findings(split: str, looks: Sequence[Look], *, people: bool = False) -> list[Finding]:

@@ -1,22 +1,17 @@
-"""Read images of any colour mode and orientation as 8-bit RGB, and resize images and masks."""
+"""Read images of any kind as the values that networks see, and resize images and masks."""
 
 import numpy as np
 from PIL import Image
 
 from ray_al.core.errors import DataError
 from ray_al.core.reading import retried
-from ray_al.datasets.pictures import Header, decoding, from_stream, open_picture, read_header
+from ray_al.datasets.pictures import from_stream
+from ray_al.datasets.pixels import PLAIN, PixelRule
+from ray_al.datasets.rasters import read_stored, read_values
 from ray_al.datasets.read import read_data
 
-WHAT = "an image"
-MODES = frozenset({"1", "L", "P", "LA", "PA", "RGB", "RGBA", "RGBX", "RGBa", "La", "CMYK", "YCbCr"})
-_SCALE = (
-    "only 8-bit images can be used: save it as 8-bit, with the range of values that matters "
-    "stretched to 0 to 255"
-)
 
-
-def read_image(uri: str) -> np.ndarray:
+def read_image(uri: str, rule: PixelRule = PLAIN) -> np.ndarray:
     """Read and decode an image file; see `decode_image`.
 
     Raises:
@@ -24,10 +19,10 @@ def read_image(uri: str) -> np.ndarray:
         ReadError: it could not be read just now, or there was not enough memory.
     """
     data = read_data(uri)
-    return retried(uri, lambda: decode_image(data, uri), (MemoryError,))
+    return retried(uri, lambda: decode_image(data, uri, rule), (MemoryError,))
 
 
-def read_pool_image(uri: str, size: tuple[int, int]) -> np.ndarray:
+def read_pool_image(uri: str, size: tuple[int, int], rule: PixelRule = PLAIN) -> np.ndarray:
     """Read an image of the pool, whose `size` (height, width) is known from the manifest.
 
     Raises:
@@ -35,7 +30,7 @@ def read_pool_image(uri: str, size: tuple[int, int]) -> np.ndarray:
             then lie on other pixels.
         ReadError: as `read_image`.
     """
-    image = read_image(uri)
+    image = read_image(uri, rule)
     if image.shape[:2] != tuple(size):
         found = (
             f"{image.shape[0]}x{image.shape[1]} pixels, {size[0]}x{size[1]} when the run was made"
@@ -44,65 +39,63 @@ def read_pool_image(uri: str, size: tuple[int, int]) -> np.ndarray:
     return image
 
 
-def decode_image(data: bytes, source: str) -> np.ndarray:
+def decode_image(data: bytes, source: str, rule: PixelRule = PLAIN) -> np.ndarray:
     """Decode an image and turn it as its orientation says; greyscale, palette, CMYK become RGB.
 
+    Args:
+        data: content of the file.
+        source: the file, for messages.
+        rule: what its values become.
+
     Returns:
-        uint8 (H, W, 3).
+        uint8 (H, W, 3), or what `PixelRule.apply` makes of other channels and types.
 
     Raises:
-        DataError: it is broken or cut off, or it cannot become 8-bit RGB without loss: more than 8
-            bits or three channels, several pages, transparent pixels.
+        DataError: it is broken or cut off, has several pages or transparent pixels, or its values
+            are not what the rule covers.
     """
-    header, image = open_picture(data, source, WHAT)
-    _check(header, source)
-    with decoding(source, WHAT):
-        if image.mode in ("LA", "PA", "RGBA", "RGBa", "La") or "transparency" in image.info:
-            num_clear = sum(image.convert("RGBA").getchannel("A").histogram()[:255])
-            if num_clear:
-                raise DataError(
-                    f"{source}: {num_clear} pixels are transparent, and nothing says what lies "
-                    "behind them; save it on a background, without transparency (a fourth channel "
-                    "of another meaning, such as infrared, cannot be used and must be removed)"
-                )
-        return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+    stored, values, declared = read_values(data, source, rule.channels)
+    rule.check(stored, source)
+    return rule.apply(values, source, declared)
 
 
-def read_image_size(uri: str) -> tuple[int, int]:
+def read_void(uri: str, rule: PixelRule) -> np.ndarray:
+    """Return where an image has no data (`data.nodata`), bool (H, W).
+
+    Raises:
+        DataError: as `read_image`.
+        ReadError: as `read_image`.
+    """
+    data = read_data(uri)
+    _, values, _ = retried(uri, lambda: read_values(data, uri, rule.channels), (MemoryError,))
+    return rule.void(values)
+
+
+def read_image_size(uri: str, rule: PixelRule = PLAIN) -> tuple[int, int]:
     """Return (height, width) of the image as it is shown, from its header alone.
 
     Raises:
         DataError: there is no readable header, or it announces what `decode_image` refuses.
         ReadError: it could not be read just now.
     """
-    header = from_stream(uri, lambda stream: read_header(stream, uri, WHAT))
-    _check(header, uri)
-    return header.height, header.width
-
-
-def _check(header: Header, source: str) -> None:
-    if header.has_pages:
-        raise DataError(f"{source}: holds several pages or frames; save each as a file of its own")
-    if header.is_float:
-        raise DataError(
-            f"{source}: holds floating-point or signed numbers of {header.bits} bits; {_SCALE}"
-        )
-    if header.bits > 8:
-        raise DataError(f"{source}: holds {header.bits} bits per channel; {_SCALE}")
-    if header.known_channels and header.mode in MODES:
-        return
-    mode = f"colours in the mode {header.mode}"
-    raise DataError(
-        f"{source}: holds {mode if header.known_channels else f'{header.channels} channels'}; only "
-        "greyscale and RGB can be used: save the three channels that matter as 8-bit RGB"
-    )
+    stored = from_stream(uri, lambda stream: read_stored(stream, uri, rule.channels))
+    rule.check(stored, uri)
+    return stored.size
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize uint8 (H, W, 3) to (*size, 3), bilinearly with antialiasing."""
+    """Resize uint8 or float32 (H, W, C) to (*size, C), bilinearly with antialiasing."""
     if image.shape[:2] == tuple(size):
         return image
-    return np.array(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR))
+    if image.dtype == np.uint8 and image.shape[2] == 3:
+        return _resize_plane(image, size)
+    planes = [_resize_plane(image[..., channel], size) for channel in range(image.shape[2])]
+    return np.stack(planes, axis=2)
+
+
+def _resize_plane(plane: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    picture = Image.fromarray(np.ascontiguousarray(plane))
+    return np.array(picture.resize((size[1], size[0]), Image.Resampling.BILINEAR))
 
 
 def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -22,8 +22,9 @@ from ray_al.core.storage import join_uri
 from ray_al.core.types import ImageFile
 from ray_al.datasets.findings import listed
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
-MASK_SUFFIXES = IMAGE_SUFFIXES | {".npy"}
+_PICTURES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+IMAGE_SUFFIXES = _PICTURES | {".npy", ".npz"}
+MASK_SUFFIXES = _PICTURES | {".npy"}
 SIDECARS = frozenset(
     {".csv", ".db", ".html", ".ini", ".json", ".md", ".txt", ".xml", ".yaml", ".yml"}
 )

@@ -8,8 +8,10 @@ import numpy as np
 from ray_al.core.errors import DataError
 from ray_al.core.types import ImageFile
 from ray_al.datasets.catalog import Dataset
-from ray_al.datasets.images import decode_image, read_image_size
+from ray_al.datasets.images import read_image_size
 from ray_al.datasets.masks import read_decoded
+from ray_al.datasets.pixels import PixelRule, UsedRange
+from ray_al.datasets.rasters import read_values
 from ray_al.datasets.read import read_data
 
 
@@ -21,12 +23,14 @@ class ImageLook:
         num_bytes, digest: of the file; 0 and empty if it was not read as a whole.
         size: (height, width) in pixels; None if the image cannot be read.
         error: why the image cannot be used.
+        used: the part of its type's range that is used, where that range was taken for granted.
     """
 
     num_bytes: int = 0
     digest: str = ""
     size: tuple[int, int] | None = None
     error: str | None = None
+    used: UsedRange | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,23 +67,26 @@ def look(file: ImageFile, dataset: Dataset, *, whole: bool = True) -> Look:
         dataset: says how masks are decoded.
         whole: whether the image is read as a whole, or its header alone.
     """
-    image = _look_at_image(file.uri, whole=whole)
+    image = _look_at_image(file.uri, dataset.pixels, whole=whole)
     if file.mask_uri is None:
         return Look(file=file, image=image, mask=MaskLook())
     return Look(file=file, image=image, mask=_look_at_mask(file.mask_uri, dataset, image.size))
 
 
-def _look_at_image(uri: str, *, whole: bool) -> ImageLook:
+def _look_at_image(uri: str, rule: PixelRule, *, whole: bool) -> ImageLook:
     num_bytes, digest = 0, ""
     try:
         if not whole:
-            return ImageLook(size=read_image_size(uri))
+            return ImageLook(size=read_image_size(uri, rule))
         data = read_data(uri)
         num_bytes, digest = len(data), hashlib.sha256(data).hexdigest()
-        height, width, _ = decode_image(data, uri).shape
+        stored, values, declared = read_values(data, uri, rule.channels)
+        rule.check(stored, uri)
+        rule.apply(values, uri, declared)
     except DataError as error:
         return ImageLook(num_bytes=num_bytes, digest=digest, error=str(error))
-    return ImageLook(num_bytes=num_bytes, digest=digest, size=(height, width))
+    used = rule.used_range(values)
+    return ImageLook(num_bytes=num_bytes, digest=digest, size=stored.size, used=used)
 
 
 def _look_at_mask(uri: str, dataset: Dataset, size: tuple[int, int] | None) -> MaskLook:

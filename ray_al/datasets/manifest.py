@@ -12,25 +12,31 @@ from ray_al.core.errors import DataError
 from ray_al.core.types import MANIFEST_SCHEMA, ImageFile
 from ray_al.datasets.images import read_image_size
 from ray_al.datasets.listing import place_prefix
+from ray_al.datasets.pixels import PLAIN, PixelRule
 
 PLACES = ("uri", "mask_uri")
 
 
 def build_manifest(
-    images: Sequence[ImageFile], num_regions: Callable[[int, int], int], *, threads: int = 8
+    images: Sequence[ImageFile],
+    num_regions: Callable[[int, int], int],
+    rule: PixelRule = PLAIN,
+    *,
+    threads: int = 8,
 ) -> tuple[pa.Table, list[tuple[str, str]]]:
     """Read the headers of the pool's images.
 
     Args:
         images: the pool, in the order of its numbers.
         num_regions: returns how many regions an image of a height and width has.
+        rule: what the values of images become, which must cover those of the headers.
         threads: how many headers are read at a time.
 
     Returns:
         The manifest, and (image_id, error) of the images that cannot be read; they have no regions.
     """
     with ThreadPoolExecutor(threads) as executor:
-        sizes = list(executor.map(_size_or_error, images))
+        sizes = list(executor.map(lambda image: _size_or_error(image, rule), images))
     rows, errors = [], []
     for index, (image, size) in enumerate(zip(images, sizes, strict=True)):
         if isinstance(size, str):
@@ -50,9 +56,9 @@ def build_manifest(
     return pa.Table.from_pylist(rows, schema=MANIFEST_SCHEMA), errors
 
 
-def _size_or_error(image: ImageFile) -> tuple[int, int] | str:
+def _size_or_error(image: ImageFile, rule: PixelRule) -> tuple[int, int] | str:
     try:
-        return read_image_size(image.uri)
+        return read_image_size(image.uri, rule)
     except DataError as error:
         return str(error)
 

@@ -84,7 +84,7 @@ def transparent(num_clear: int, source: str) -> DataError:
 
 
 def _check(header: Header, source: str) -> None:
-    if header.has_pages:
+    if header.num_pages > 1:
         raise DataError(
             f"{source}: holds several pages or frames; save the mask as one picture of class ids"
         )

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 
+import numpy as np
 from PIL import Image
 
 ORIENTATION = 0x0112
@@ -17,7 +18,15 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 """How a picture of an orientation is turned upright; one of orientation 1 is upright."""
+_FLIPS = {2: (1,), 3: (0, 1), 4: (0,), 5: (), 6: (1,), 7: (0, 1), 8: (0,)}
+"""Axes of an array that are reversed, for orientations from 5 after exchanging rows and columns."""
 _XMP_ORIENTATION = re.compile(rb"""tiff:Orientation\s*(?:=\s*["']|>)\s*([1-8])""")
+
+
+def turned(values: np.ndarray, orientation: int) -> np.ndarray:
+    """Return an array (H, W, …) turned upright, as `TURNS` does with a picture."""
+    upright = values.swapaxes(0, 1) if orientation >= 5 else values
+    return np.flip(upright, _FLIPS.get(orientation, ()))
 
 
 def orientation_of(image: Image.Image) -> int:

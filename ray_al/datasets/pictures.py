@@ -26,8 +26,15 @@ MAX_CHANNELS = 5
 NUM_MAGIC_BYTES = 32
 """Number of bytes at the beginning of a file from which its format and bit depth are known."""
 
-# Pictures up to twice Pillow's limit are read on purpose; above that Pillow raises an error, and
-# `decoding` says what to do.
+MAX_PIXELS = 1 << 30
+"""The most pixels that a picture may have."""
+MAX_PIXELS_PER_BYTE = 10_000
+"""The most pixels that a byte of a large file may stand for; an empty PNG mask of one bit has 8256,
+the most that its compression can do."""
+LARGE_PIXELS = 1 << 26
+"""Number of pixels from which `MAX_PIXELS_PER_BYTE` is asked for."""
+# Pillow raises an error from twice its limit; `decoding` says what to do.
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 # Damaged tags, about which Pillow warns, become an error if they matter.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
@@ -45,8 +52,8 @@ class Header:
         bits: of one channel.
         is_float: whether the values are floating-point numbers.
         orientation: 1 to 8, as in EXIF.
-        has_pages: whether there are several pages or frames; smaller copies and transparency masks
-            in a TIFF are no pages.
+        num_pages: number of pages or frames; smaller copies and transparency masks in a TIFF are
+            not counted.
         is_lossy: whether the pixels may differ from those that were saved.
         known_channels: whether the meaning of every channel is known.
         is_negative: whether 0 is white (a kind of TIFF).
@@ -60,7 +67,7 @@ class Header:
     bits: int
     is_float: bool
     orientation: int
-    has_pages: bool
+    num_pages: int
     is_lossy: bool
     known_channels: bool
     is_negative: bool = False
@@ -129,11 +136,12 @@ def read_header(stream: BinaryIO, source: str, what: str) -> Header:
         DataError: there is no readable header.
     """
     with decoding(source, what):
+        num_bytes = length_of(stream)
         magic = stream.read(NUM_MAGIC_BYTES)
         stream.seek(0)
         if is_png(magic):
             stream = io.BytesIO(without_pixels(stream))
-        return _describe(_open(stream, magic, source), magic, stream)
+        return _describe(_open(stream, magic, source, num_bytes), magic, stream)
 
 
 def open_picture(data: bytes, source: str, what: str) -> tuple[Header, Image.Image]:
@@ -151,7 +159,7 @@ def open_picture(data: bytes, source: str, what: str) -> tuple[Header, Image.Ima
     magic = data[:NUM_MAGIC_BYTES]
     with decoding(source, what):
         stream = io.BytesIO(data)
-        image = _open(stream, magic, source)
+        image = _open(stream, magic, source, len(data))
         if image.format == "PNG":
             image.load()  # reads the chunks behind the pixels, too
             header = _describe(image, magic, stream)
@@ -174,10 +182,38 @@ def _turn(image: Image.Image, header: Header) -> Image.Image:
     return image.transpose(TURNS[header.orientation]) if header.orientation in TURNS else image
 
 
-def _open(stream: BinaryIO, magic: bytes, source: str) -> Image.Image:
+def check_pixels(height: int, width: int, num_bytes: int, source: str) -> None:
+    """Refuse a size that no picture in a file of `num_bytes` bytes has.
+
+    Raises:
+        DataError: it is too large, or the file is too small for it.
+    """
+    size = f"{source}: announces {height}x{width} pixels"
+    if height * width > MAX_PIXELS:
+        raise DataError(
+            f"{size}, which is too large (the limit is {MAX_PIXELS}); cut it into smaller tiles"
+        )
+    if height * width > max(LARGE_PIXELS, MAX_PIXELS_PER_BYTE * num_bytes):
+        raise DataError(
+            f"{size} in {num_bytes} bytes, which is too large for such a file: it is damaged or a "
+            "decompression bomb; replace or remove it"
+        )
+
+
+def length_of(stream: BinaryIO) -> int:
+    """Return the number of bytes of a file, and go back to its beginning."""
+    length = stream.seek(0, io.SEEK_END)
+    stream.seek(0)
+    return length
+
+
+def _open(stream: BinaryIO, magic: bytes, source: str, num_bytes: int) -> Image.Image:
     if magic[:4] not in TIFF_MAGICS:
-        return Image.open(stream, formats=FORMATS)
+        image = Image.open(stream, formats=FORMATS)
+        check_pixels(image.size[1], image.size[0], num_bytes, source)
+        return image
     tags = read_tiff_tags(stream, magic)
+    check_pixels(tags.height, tags.width, num_bytes, source)
     if tags.channels > MAX_CHANNELS:
         raise _unknown_tiff(tags, source)
     stream.seek(0)
@@ -213,7 +249,7 @@ def _describe(image: Image.Image, magic: bytes, stream: BinaryIO) -> Header:
         bits=magic[BIT_DEPTH_AT] if image.format == "PNG" else 8,
         is_float=False,
         orientation=orientation,
-        has_pages=image.format != "MPO" and bool(getattr(image, "is_animated", False)),
+        num_pages=1 if image.format == "MPO" else int(getattr(image, "n_frames", 1)),
         is_lossy=is_lossy,
         known_channels=True,
     )
@@ -232,7 +268,7 @@ def _describe_tiff(image: Image.Image, tags: TiffTags) -> Header:
         bits=tags.bits,
         is_float=tags.is_float,
         orientation=orientation,
-        has_pages=tags.has_pages,
+        num_pages=tags.num_pages,
         is_lossy="jpeg" in compression or compression == "webp",
         known_channels=tags.known_channels,
         is_negative=tags.is_negative,

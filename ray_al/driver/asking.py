@@ -10,6 +10,7 @@ from ray_al.core.families.annotators import Asked, Name
 from ray_al.core.families.label_parts import Classes
 from ray_al.core.run_dir import CycleDir
 from ray_al.datasets.images import read_pool_image
+from ray_al.datasets.pixels import PixelRule, to_picture
 from ray_al.driver.context import Context
 from ray_al.driver.training import is_untrained
 from ray_al.ledger import Query
@@ -25,7 +26,7 @@ def describe_query(
 ) -> Asked:
     """Describe the open query to the annotator."""
     heights, widths = (context.pool.manifest.column(name) for name in ("height", "width"))
-    read = _image_reader(context)
+    data, read = context.config.data, _image_reader(context)
     return Asked(
         storage=context.storage,
         folder=query.tasks or _new_folder(context, query),
@@ -36,7 +37,7 @@ def describe_query(
         classes=Classes(names=context.dataset.class_names, colors=context.dataset.colors),
         regions_of=context.pool.regions_of,
         size_of=lambda index: (heights[index].as_py(), widths[index].as_py()),
-        read_image=read,
+        read_image=lambda index: to_picture(read(index), data.shown_positions),
         propose=_proposer(context, query.cycle, read),
         truth=context.truth,
     )
@@ -55,18 +56,21 @@ def names_of(table: pa.Table) -> set[Name]:
 
 
 def _image_reader(context: Context) -> Callable[[int], np.ndarray]:
-    """Return a reader: image_index -> uint8 (H, W, 3).
+    """Return a reader: image_index -> what networks see, (H, W, C).
 
     It keeps the last image, because tasks are made image by image.
     """
     uris, heights, widths = (
         context.pool.manifest.column(name) for name in ("uri", "height", "width")
     )
-    return functools.lru_cache(maxsize=1)(
-        lambda index: read_pool_image(
-            uris[index].as_py(), (heights[index].as_py(), widths[index].as_py())
-        )
-    )
+    rule = PixelRule.of(context.config.data)
+
+    @functools.lru_cache(maxsize=1)
+    def read(index: int) -> np.ndarray:
+        size = (heights[index].as_py(), widths[index].as_py())
+        return read_pool_image(uris[index].as_py(), size, rule)
+
+    return read
 
 
 def _proposer(

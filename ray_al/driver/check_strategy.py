@@ -110,7 +110,7 @@ def _check_network(config: RunConfig, num_classes: int) -> None:
     if not layers and not stochastic:
         return
     with torch.random.fork_rng(devices=[]):
-        model = build_model(config.model, num_classes, load_weights=False)
+        model = build_model(config.model, num_classes, config.data.num_channels, load_weights=False)
     for layer in layers:
         feature_layer(model, layer)
     if stochastic:

@@ -17,6 +17,7 @@ from ray_al.core.shares import exact
 from ray_al.core.storage import check_writable
 from ray_al.datasets import Dataset, check_start, open_dataset
 from ray_al.datasets.manifest import build_manifest
+from ray_al.datasets.statistics import with_channels
 from ray_al.driver.budget import check_budget
 from ray_al.driver.check_strategy import check_strategy
 from ray_al.driver.context import check_quarantine
@@ -59,6 +60,7 @@ def check_config(config: RunConfig) -> Dataset:
     Raises:
         ConfigError: naming the key or file, the value seen and the remedy.
     """
+    config = with_channels(config)
     for check_settings in SETTINGS_CHECKS:
         check_settings(config)
     dataset = open_dataset(config.data)
@@ -71,7 +73,7 @@ def _check_networks(config: RunConfig, dataset: Dataset) -> None:
     """Refuse a network that cannot be built, at the image sizes of the run and of its end."""
     sizes = (config.data.image_size, config.final.image_size or config.data.image_size)
     for size in dict.fromkeys(sizes):
-        check_model(config.model, dataset.num_classes, size)
+        check_model(config.model, dataset.num_classes, size, config.data.num_channels)
 
 
 def _check_feature_store(config: RunConfig, dataset: Dataset) -> None:
@@ -144,7 +146,9 @@ def check_pool(config: RunConfig, dataset: Dataset) -> CheckedPool:
     reads_masks = config.label.annotator.reads_masks
     reads_masks = reads_masks or config.budget.start_rule.takes_existing
     check_start(dataset, pool_masks=reads_masks, test=bool(config.final.budgets))
-    manifest, unreadable = build_manifest(dataset.splits["train"], config.regions.num_regions)
+    manifest, unreadable = build_manifest(
+        dataset.splits["train"], config.regions.num_regions, dataset.pixels
+    )
     broken = dict(unreadable)
     small = _too_small(config, manifest, broken)
     _check_sizes(config, small, len(manifest))

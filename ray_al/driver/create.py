@@ -15,6 +15,7 @@ from ray_al.core.storage import Storage, join_uri
 from ray_al.core.types import FileRef
 from ray_al.datasets import Dataset
 from ray_al.datasets.manifest import images_digest, relative_places
+from ray_al.datasets.statistics import with_channels, with_statistics
 from ray_al.driver.budget import total_amount
 from ray_al.driver.checks import JOB_VARIABLE, CheckedPool, check_config, check_pool
 from ray_al.driver.pool import table_bytes
@@ -64,9 +65,11 @@ def create_run(
     storage = Storage(out)
     check_new(storage, out, RUN)
     storage.probe()
+    config = with_channels(config)
     dataset = check_config(config)
     ready = prepare(config)
     pool = check_pool(config, dataset)
+    config = with_statistics(config, dataset)
     ready()  # before speeds are measured, which other work would disturb
     config = _resolve(config, dataset.num_classes, len(pool.manifest))
     config_yaml = config.to_yaml()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from ray_al.acquisition import find_acquisition
-from ray_al.core.config import FinalConfig, RunConfig
+from ray_al.core.config import DataConfig, FinalConfig, RunConfig
 from ray_al.core.errors import ConfigError
 from ray_al.core.making import check_new
 from ray_al.core.run_dir import RunDir
@@ -189,15 +189,26 @@ def _shared_events(source: str, events: list[Event]) -> list[Event]:
     return [event for event in shared if event.kind != "config_changed"]
 
 
+def _data_like(theirs: RunConfig, config: RunConfig) -> DataConfig:
+    """Return `config.data` with what the source counted and measured on the files."""
+    data = config.data
+    found: dict[str, object] = {}
+    if data.channels == "all":
+        found["channels"] = theirs.data.channels
+    if data.normalize == "measured":
+        found["normalize"] = theirs.data.normalize
+    return data.model_copy(update=found)
+
+
 def _resolved_like(theirs: RunConfig, config: RunConfig, *, num_classes: int) -> RunConfig:
-    """Return `config` with the precision and the shard size that the source resolved.
+    """Return `config` with what the source resolved: precision, shard size, channels, statistics.
 
     The batch size of scoring is resolved anew: the source may have scored nothing, or by another
     function.
     """
     resolved = {"precision": theirs.scoring.precision, "shard_size": theirs.scoring.shard_size}
     score = config.scoring.model_copy(update=resolved)
-    config = config.model_copy(update={"scoring": score})
+    config = config.model_copy(update={"scoring": score, "data": _data_like(theirs, config)})
     batch_size = resolve_batch_size(config, num_classes)
     score = score.model_copy(update={"batch_size": batch_size})
     config = config.model_copy(update={"scoring": score})

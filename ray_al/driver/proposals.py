@@ -20,7 +20,9 @@ class Predictor:
     def __init__(self, config: RunConfig, num_classes: int, weights: bytes) -> None:
         torch.set_num_threads(config.scoring.threads)
         self.config = config
-        self.model = build_model(config.model, num_classes, load_weights=False)
+        self.model = build_model(
+            config.model, num_classes, config.data.num_channels, load_weights=False
+        )
         load_trained(
             self.model, torch.load(io.BytesIO(weights), map_location="cpu", weights_only=True)
         )

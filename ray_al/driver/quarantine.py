@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from ray_al.core.errors import DataError
 from ray_al.datasets.images import read_pool_image
+from ray_al.datasets.pixels import PixelRule
 from ray_al.driver.context import Context
 from ray_al.driver.pool import Pool
 from ray_al.ledger.records import BrokenImage, ImagesRestored, Refusal
@@ -53,7 +54,7 @@ def look(pool: Pool, index: int) -> str | None:
     """Read an image of the pool and return what is wrong with it; None if it can be used."""
     uri, *size = (pool.manifest.column(name)[index].as_py() for name in ("uri", "height", "width"))
     try:
-        read_pool_image(uri, (size[0], size[1]))
+        read_pool_image(uri, (size[0], size[1]), PixelRule.of(pool.config.data))
     except DataError as error:
         return str(error)
     return None

@@ -213,7 +213,9 @@ def _check_moved_pool(
             f"{place}: {len(bare)} pool masks are not there, such as that of {bare[0]!r}; "
             "give the place of all"
         )
-    there, broken = build_manifest([files[image_id] for image_id in known], lambda height, width: 0)
+    there, broken = build_manifest(
+        [files[image_id] for image_id in known], lambda height, width: 0, dataset.pixels
+    )
     if broken:
         raise ConfigError(
             f"{place}: {len(broken)} of {len(known)} pool images cannot be read: {broken[0][1]}"

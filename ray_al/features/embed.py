@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from ray_al.core.config import RunConfig
+from ray_al.core.config import DataConfig, RunConfig
 from ray_al.features.layout import MapLayout
 from ray_al.models.build import build_backbone
 from ray_al.models.prepare import images_to_tensor
@@ -33,11 +33,12 @@ class Embedder:
 
     def __init__(self, config: RunConfig, device: torch.device | str = "cpu") -> None:
         self.config, self.device = config, torch.device(device)
-        self.backbone = build_backbone(config.model).eval().to(self.device)
-        self.batch_size = config.features.batch_size
-        self.layout = MapLayout.of(
-            self._maps(np.zeros((1, *config.data.image_size, 3), dtype=np.uint8))
+        self.backbone = (
+            build_backbone(config.model, config.data.num_channels).eval().to(self.device)
         )
+        self.batch_size = config.features.batch_size
+        shape = (1, *config.data.image_size, config.data.num_channels)
+        self.layout = MapLayout.of(self._maps(np.zeros(shape, dtype=np.uint8)))
 
     @property
     def stored_device(self) -> str:
@@ -58,7 +59,8 @@ class Embedder:
             "model": self.config.model.model_dump(mode="json", exclude={"weights", "head"}),
             "state": _state_digest(self.backbone),
             "image_size": self.config.data.image_size,
-            "normalize": self.config.data.normalize,
+            "normalize": self.config.data.model_dump(mode="json")["normalize"],
+            **_pixel_facts(self.config.data),
             "batch_size": self.batch_size,
             "sizes": [(size.channels, size.height, size.width) for size in self.layout.sizes],
             "device": self.stored_device,
@@ -69,7 +71,7 @@ class Embedder:
         """Compute the records of images.
 
         Args:
-            images: N arrays, uint8 (H, W, 3) at `data.image_size`.
+            images: N arrays, uint8 or float32 (H, W, C) at `data.image_size`.
 
         Returns:
             uint16 (N, num_values), the bits of bf16 numbers.
@@ -85,7 +87,7 @@ class Embedder:
         """Compute feature maps in the precision of records.
 
         Args:
-            images: normalised images (N, 3, H, W) of any size.
+            images: normalised images (N, C, H, W) of any size.
 
         Returns:
             One bf16 tensor (N, c, h, w) per map, from fine to coarse.
@@ -104,6 +106,12 @@ class Embedder:
         finally:
             torch.set_num_threads(threads)
         return maps
+
+
+def _pixel_facts(data: DataConfig) -> dict[str, object]:
+    """Return the settings that say what the values of images become, as far as they are set."""
+    facts = data.model_dump(mode="json", include={"channels", "value_range", "nodata"})
+    return {key: value for key, value in facts.items() if value is not None}
 
 
 def _state_digest(backbone: torch.nn.Module) -> str:

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
+
+from ray_al.datasets.images import resize_image
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class ViewDraw:
         left: first column of the window in the scaled image.
         mirror: whether the window is flipped horizontally.
         contrast: factor applied to the difference from the image's mean.
-        shift: grey levels added to red, green and blue.
+        shift: grey levels (of 255) added to the first three channels.
     """
 
     size: tuple[int, int]
@@ -29,19 +30,21 @@ class ViewDraw:
     shift: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def apply(self, image: np.ndarray) -> np.ndarray:
-        """Return the view of an image; both are uint8 (H, W, 3)."""
+        """Return the view of an image; both are (H, W, C) of the same type, from 0 to 255."""
         height, width = self.size
         if self.scale != 1:
-            scaled = Image.fromarray(image).resize(
-                self._scaled_size()[::-1], Image.Resampling.BILINEAR
-            )
-            image = np.asarray(scaled)[self.top : self.top + height, self.left : self.left + width]
+            scaled = resize_image(image, self._scaled_size())
+            image = scaled[self.top : self.top + height, self.left : self.left + width]
         if self.mirror:
             image = image[:, ::-1]
         if self.contrast != 1 or any(self.shift):
             mean = image.mean()
-            values = (image - mean) * self.contrast + mean + np.array(self.shift)
-            image = values.clip(0, 255).round().astype(np.uint8)
+            num_shifted = min(image.shape[2], len(self.shift))
+            shift = np.zeros(image.shape[2])
+            shift[:num_shifted] = self.shift[:num_shifted]
+            values = ((image - mean) * self.contrast + mean + shift).clip(0, 255)
+            values = values.round() if image.dtype == np.uint8 else values
+            image = values.astype(image.dtype)
         return np.ascontiguousarray(image)
 
     def source_index(self) -> np.ndarray:

@@ -14,6 +14,7 @@ from ray_al.core.errors import ReadError, StorageError
 from ray_al.datasets import Dataset
 from ray_al.datasets.cache import ByteCache
 from ray_al.datasets.images import read_image, read_pool_image, resize_image
+from ray_al.datasets.pixels import PixelRule
 from ray_al.features.embed import Embedder, load_embedder
 from ray_al.features.fill import fill_shard
 from ray_al.features.geometry import ViewDraw
@@ -130,13 +131,14 @@ class FeatureSource:
         """Read an image and resize it to `data.image_size`.
 
         Returns:
-            uint8 (H, W, 3).
+            uint8 or float32 (H, W, C), from 0 to 255.
 
         Raises:
             DataError: the image cannot be used.
             ReadError: the image cannot be read at the moment.
         """
-        return resize_image(_read(self.shards.row(number)), self.config.data.image_size)
+        image = _read(self.shards.row(number), PixelRule.of(self.config.data))
+        return resize_image(image, self.config.data.image_size)
 
     def folder(self, view: int) -> str:
         """Return the folder of a view in the store, a digest of all settings that determine it."""
@@ -225,12 +227,12 @@ class FeatureSource:
         return {} if records is None else _usable(members, records)
 
 
-def _read(row: Row) -> np.ndarray:
+def _read(row: Row, rule: PixelRule) -> np.ndarray:
     """Read an image at its own size, which is checked for an image of the pool."""
     height, width = row.get("height"), row.get("width")
     if height is None or width is None:
-        return read_image(row["uri"])
-    return read_pool_image(row["uri"], (height, width))
+        return read_image(row["uri"], rule)
+    return read_pool_image(row["uri"], (height, width), rule)
 
 
 def _usable(numbers: Sequence[int], records: Sequence[np.ndarray | None]) -> dict[int, np.ndarray]:

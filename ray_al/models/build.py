@@ -11,10 +11,11 @@ from ray_al.core.errors import ConfigError
 from ray_al.core.imports import import_function
 from ray_al.core.model import WEIGHTS, ComposedConfig, ModelConfig
 from ray_al.core.seeding import seed_of
+from ray_al.models.channels import RGB, takes, widen
 from ray_al.models.composed import build_composed, build_composed_backbone, check_composed
 from ray_al.models.foreign import ForeignSegmenter
 from ray_al.models.segmenter import Segmenter, SegmenterBackbone
-from ray_al.models.weights import load_state
+from ray_al.models.weights import load_state, read_state
 
 TORCHVISION_NAMES = (
     "deeplabv3_mobilenet_v3_large",
@@ -29,62 +30,97 @@ PROBE_SIZE = (64, 64)
 
 
 def build_model(
-    model: ModelConfig | ComposedConfig, num_classes: int, *, load_weights: bool = True
+    model: ModelConfig | ComposedConfig,
+    num_classes: int,
+    num_channels: int = RGB,
+    *,
+    load_weights: bool = True,
 ) -> nn.Module:
     """Build a network; the caller seeds torch first.
 
     Args:
         model: name, weights and arguments.
         num_classes: number of output channels.
+        num_channels: number of channels of the images; see `models.channels.widen`.
         load_weights: False leaves out `model.weights`, for a network whose state dict is loaded
             next. A frozen backbone gets its weights nevertheless, as no checkpoint holds them.
 
     Returns:
-        A module whose forward turns (N, 3, H, W) images into (N, C, h, w) logits at the resolution
-        of its head.
+        A module whose forward turns (N, num_channels, H, W) images into (N, C, h, w) logits at the
+        resolution of its head.
 
     Raises:
         ConfigError: an unknown name, a function that cannot be imported or called, or weights that
             do not load.
     """
     if isinstance(model, ComposedConfig):
-        return build_composed(model, num_classes, load_weights=load_weights)
+        return build_composed(model, num_classes, num_channels, load_weights=load_weights)
     if ":" in model.name:
-        network: nn.Module = _build_foreign(model, num_classes)
-    else:
-        _check_name(model.name)
-        network = _build_torchvision(model, num_classes, load_weights)
-    if load_weights and model.weights not in WEIGHTS:
-        load_state(network, model.weights)
-    if isinstance(network, Segmenter) and model.is_frozen:
-        backbone = build_backbone(model).get_submodule("backbone")
+        network: nn.Module = _build_foreign(model, num_classes, num_channels)
+        if load_weights and model.weights not in WEIGHTS:
+            load_state(network, model.weights)
+        return network
+    _check_name(model.name)
+    network = _build_torchvision(model, num_classes, load_weights)
+    _load_and_widen(network, model, num_channels, load_weights=load_weights)
+    if model.is_frozen:
+        backbone = build_backbone(model, num_channels).get_submodule("backbone")
         network.backbone.load_state_dict(backbone.state_dict())
     return network
 
 
-def build_backbone(model: ModelConfig | ComposedConfig) -> nn.Module:
+def _load_and_widen(
+    network: nn.Module, model: ModelConfig, num_channels: int, *, load_weights: bool
+) -> None:
+    """Load a file of weights, which may be of a network of three or of `num_channels` channels."""
+    is_file = load_weights and model.weights not in WEIGHTS
+    pretrained = load_weights and model.weights != "none"
+    if is_file and num_channels != RGB and takes(network, read_state(model.weights)) != RGB:
+        widen(network, num_channels, pretrained=False)
+    if is_file:
+        load_state(network, model.weights)
+    widen(network, num_channels, pretrained=pretrained)
+
+
+def build_backbone(model: ModelConfig | ComposedConfig, num_channels: int = RGB) -> nn.Module:
     """Build the backbone of a frozen model, with its weights.
 
     Without pretrained weights it is random, and follows from its settings alone.
 
     Returns:
-        A module whose forward turns images (N, 3, H, W) into a tuple of maps, from fine to coarse.
+        A module whose forward turns images (N, num_channels, H, W) into a tuple of maps, from fine
+        to coarse.
 
     Raises:
         ConfigError: as `build_model`.
     """
     if isinstance(model, ComposedConfig):
-        return build_composed_backbone(model)
+        return build_composed_backbone(model, num_channels)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of("backbone", model.name, sorted(model.args.items())))
         network = _build_torchvision(model, 2, load_weights=True)
-    if model.weights not in WEIGHTS:
-        load_state(network.backbone, model.weights, prefix="backbone.")
+        if num_channels != RGB:
+            _load_and_widen_backbone(network, model, num_channels)
+        elif model.weights not in WEIGHTS:
+            load_state(network.backbone, model.weights, prefix="backbone.")
     return SegmenterBackbone(network.backbone, network.keys)
 
 
+def _load_and_widen_backbone(network: Segmenter, model: ModelConfig, num_channels: int) -> None:
+    """Do for a backbone alone what `_load_and_widen` does for a network."""
+    backbone, is_file = network.backbone, model.weights not in WEIGHTS
+    if is_file and takes(network, read_state(model.weights)) != RGB:
+        widen(backbone, num_channels, pretrained=False)
+    if is_file:
+        load_state(backbone, model.weights, prefix="backbone.")
+    widen(backbone, num_channels, pretrained=model.weights != "none")
+
+
 def check_model(
-    model: ModelConfig | ComposedConfig, num_classes: int, size: tuple[int, int] = PROBE_SIZE
+    model: ModelConfig | ComposedConfig,
+    num_classes: int,
+    size: tuple[int, int] = PROBE_SIZE,
+    num_channels: int = RGB,
 ) -> None:
     """Check before a run that `build_model` will work, downloads included.
 
@@ -92,31 +128,34 @@ def check_model(
         model: as for `build_model`.
         num_classes: of the data set.
         size: height and width of the run's images; they must pass through a composed network.
+        num_channels: number of their channels.
 
     Raises:
         ConfigError: naming the key, the value and the remedy.
     """
     with torch.random.fork_rng(devices=[]):
         if isinstance(model, ComposedConfig):
-            check_composed(model, num_classes, size)
+            check_composed(model, num_classes, size, num_channels)
             return
-        if ":" not in model.name and model.weights == "none":
+        if ":" not in model.name and model.weights == "none" and num_channels == RGB:
             _check_name(model.name)
             return
-        network = build_model(model, num_classes)
+        network = build_model(model, num_classes, num_channels)
     if ":" in model.name:
-        _check_output(network, model.name, num_classes)
+        _check_output(network, model.name, num_classes, num_channels)
 
 
-def _check_output(network: nn.Module, name: str, num_classes: int) -> None:
+def _check_output(network: nn.Module, name: str, num_classes: int, num_channels: int) -> None:
     """Refuse a network that an image does not pass through, or that gives other classes."""
     height, width = PROBE_SIZE
+    channels = "" if num_channels == RGB else f" of {num_channels} channels (data.channels)"
     with torch.inference_mode():
         try:
-            shape = tuple(network.eval()(torch.zeros(1, 3, height, width)).shape)
+            shape = tuple(network.eval()(torch.zeros(1, num_channels, height, width)).shape)
         except (RuntimeError, TypeError, ValueError) as error:
             raise ConfigError(
-                f"model.name {name!r}: a {height} x {width} image does not pass through it: "
+                f"model.name {name!r}: a {height} x {width} image{channels} does not pass "
+                f"through it: "
                 f"{error}; check model.args"
             ) from None
     if shape[1] != num_classes:
@@ -178,7 +217,7 @@ def _replace_last_convolutions(classifier: nn.Module, num_classes: int) -> None:
         setattr(classifier, name, nn.Conv2d(old.in_channels, num_classes, 1))
 
 
-def _build_foreign(model: ModelConfig, num_classes: int) -> ForeignSegmenter:
+def _build_foreign(model: ModelConfig, num_classes: int, num_channels: int) -> ForeignSegmenter:
     """Call the function or class that `model.name` names."""
     if model.is_frozen:
         raise ConfigError(
@@ -195,8 +234,12 @@ def _build_foreign(model: ModelConfig, num_classes: int) -> ForeignSegmenter:
         "model.name", model.name, wanted="a function or class that returns a torch module"
     )
     arguments = dict(model.args)
-    if "num_classes" in inspect.signature(function).parameters:
+    parameters = inspect.signature(function).parameters
+    if "num_classes" in parameters:
         arguments.setdefault("num_classes", num_classes)
+    for name in ("in_channels", "in_chans"):
+        if num_channels != RGB and name in parameters:
+            arguments.setdefault(name, num_channels)
     try:
         network = function(**arguments)
     except OSError as error:

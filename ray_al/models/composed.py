@@ -8,6 +8,7 @@ from torch import nn
 from ray_al.core.errors import ConfigError
 from ray_al.core.model import ComposedConfig
 from ray_al.core.seeding import seed_of
+from ray_al.models.channels import RGB, widen
 from ray_al.models.messages import shortened
 from ray_al.models.split import Maps, SplitNetwork, through
 
@@ -79,46 +80,54 @@ class ComposedNetwork(SplitNetwork):
 
 
 def build_composed(
-    model: ComposedConfig, num_classes: int, *, load_weights: bool = True
+    model: ComposedConfig, num_classes: int, num_channels: int = RGB, *, load_weights: bool = True
 ) -> ComposedNetwork:
     """Build a network; see `build_model`.
 
     A frozen backbone always gets its weights: checkpoints of such a network hold the head alone.
     """
-    backbone = build_composed_backbone(model, load_weights=load_weights or model.is_frozen)
+    needs_weights = load_weights or model.is_frozen
+    backbone = build_composed_backbone(model, num_channels, load_weights=needs_weights)
     side = model.backbone.probe_side
-    probe = probe_maps(backbone, (side, side))
+    probe = probe_maps(backbone, (side, side), num_channels)
     head = model.head.build([values.shape[1] for values in probe], num_classes)
     network = ComposedNetwork(
         backbone, head, len(probe), hidden_layer=model.head.hidden_layer, is_frozen=model.is_frozen
     )
     if not isinstance(model.frozen, bool):
-        _keep_stages(network, model.frozen, side)
+        _keep_stages(network, model.frozen, (1, num_channels, side, side))
     return network
 
 
-def build_composed_backbone(model: ComposedConfig, *, load_weights: bool = True) -> nn.Module:
+def build_composed_backbone(
+    model: ComposedConfig, num_channels: int = RGB, *, load_weights: bool = True
+) -> nn.Module:
     """Build the backbone alone.
 
     Without pretrained weights it is random, and follows from its settings, not from torch's seed.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of("backbone", model.backbone.model_dump_json()))
-        return model.backbone.build(model.weights if load_weights else "none")
+        weights = model.weights if load_weights else "none"
+        backbone = model.backbone.build(weights)
+        widen(backbone, num_channels, pretrained=weights != "none")
+        return backbone
 
 
-def check_composed(model: ComposedConfig, num_classes: int, size: tuple[int, int]) -> None:
+def check_composed(
+    model: ComposedConfig, num_classes: int, size: tuple[int, int], num_channels: int = RGB
+) -> None:
     """Check that images of `size` pass through a network and give logits of all classes.
 
     Raises:
         ConfigError: naming the key, the value and the remedy.
     """
-    network = build_composed(model, num_classes).eval()
-    probe_maps(network.backbone, size)
+    network = build_composed(model, num_classes, num_channels).eval()
+    probe_maps(network.backbone, size, num_channels)
     head = f"model.head.kind {model.head.kind!r}"
     try:
         with torch.inference_mode():
-            logits = network(torch.zeros(1, 3, *size))
+            logits = network(torch.zeros(1, num_channels, *size))
     except (RuntimeError, TypeError, ValueError, IndexError) as error:
         text = shortened(error)
         raise ConfigError(
@@ -133,7 +142,7 @@ def check_composed(model: ComposedConfig, num_classes: int, size: tuple[int, int
         )
 
 
-def probe_maps(backbone: nn.Module, size: tuple[int, int]) -> Maps:
+def probe_maps(backbone: nn.Module, size: tuple[int, int], num_channels: int = RGB) -> Maps:
     """Return the maps of an empty image of `size` (height, width).
 
     Raises:
@@ -144,7 +153,7 @@ def probe_maps(backbone: nn.Module, size: tuple[int, int]) -> Maps:
     was_training = backbone.training
     try:
         with torch.no_grad():
-            maps = backbone.eval()(torch.zeros(1, 3, height, width))
+            maps = backbone.eval()(torch.zeros(1, num_channels, height, width))
     except (RuntimeError, AssertionError, ValueError, TypeError) as error:
         raise ConfigError(
             f"model.backbone: an image of {height}x{width} pixels (data.image_size) does not pass "
@@ -176,7 +185,7 @@ def _check_maps(maps: object) -> None:
         )
 
 
-def _keep_stages(network: ComposedNetwork, count: int, side: int) -> None:
+def _keep_stages(network: ComposedNetwork, count: int, shape: tuple[int, int, int, int]) -> None:
     """Freeze the weights that the first `count` maps are computed from.
 
     They are found by a derivative, which works for any backbone. Modules all of whose weights are
@@ -185,7 +194,7 @@ def _keep_stages(network: ComposedNetwork, count: int, side: int) -> None:
     Args:
         network: changed in place.
         count: number of maps, from the finest one.
-        side: height and width of an image that passes through the backbone.
+        shape: (1, channels, height, width) of an image that passes through the backbone.
 
     Raises:
         ConfigError: the backbone does not give more maps than that.
@@ -198,7 +207,7 @@ def _keep_stages(network: ComposedNetwork, count: int, side: int) -> None:
     backbone = network.backbone.eval()
     parameters = list(backbone.parameters())
     with torch.enable_grad():
-        maps = backbone(torch.zeros(1, 3, side, side))[:count]
+        maps = backbone(torch.zeros(shape))[:count]
         total = sum(values.sum() for values in maps)
     gradients = torch.autograd.grad(total, parameters, allow_unused=True)
     kept = {

@@ -1,42 +1,43 @@
 """Prepare images and models in the same way for training and scoring."""
 
-from typing import Literal
-
 import numpy as np
 import torch
 from torch import nn
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+from ray_al.core.config.pixels import ChannelStatistics, Normalize
+
+IMAGENET = ChannelStatistics(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
 
 def images_to_tensor(
     images: np.ndarray,
-    normalize: Literal["imagenet", "none"],
+    normalize: Normalize,
     device: torch.device | str = "cpu",
     memory_format: torch.memory_format = torch.contiguous_format,
 ) -> torch.Tensor:
     """Return images as the input of a network.
 
     Args:
-        images: uint8 array of shape (N, H, W, 3).
-        normalize: `imagenet` subtracts the mean of ImageNet and divides by its standard deviation;
-            `none` only scales to [0, 1].
+        images: uint8 or float32 array of shape (N, H, W, C), from 0 to 255.
+        normalize: `data.normalize`: means are subtracted, and the result is divided by standard
+            deviations; `none` only scales to [0, 1].
         device: of the tensor. Bytes are moved to it, and become floats there.
         memory_format: `channels_last` costs no copy, as images are decoded in it.
 
     Returns:
-        float32 tensor of shape (N, 3, H, W).
+        float32 tensor of shape (N, C, H, W).
     """
     count, height, width, channels = images.shape
     is_own = images.flags.writeable and images.flags.c_contiguous  # torch warns about others
-    own = images if is_own else images.copy()
+    own = images if is_own and images.dtype == np.uint8 else images.copy()
     rows = torch.from_numpy(own).to(device).view(count, height, width * channels).float().div_(255)
-    if normalize == "imagenet":
+    assert normalize != "measured", "a run that begins has replaced it by what was measured"
+    statistics = IMAGENET if normalize == "imagenet" else normalize
+    if isinstance(statistics, ChannelStatistics):
         # A whole row at a time: three channels are too few for the processor's vector units.
         mean, std = (
             torch.tensor(values, device=device).repeat(width)
-            for values in (IMAGENET_MEAN, IMAGENET_STD)
+            for values in (statistics.mean, statistics.std)
         )
         rows.sub_(mean).div_(std)
     return (

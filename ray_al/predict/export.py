@@ -11,6 +11,7 @@ from ray_al.core.places import before_work
 from ray_al.core.seeding import generator
 from ray_al.core.storage import Storage, check_writable
 from ray_al.datasets.images import resize_image
+from ray_al.datasets.pixels import PixelRule
 from ray_al.datasets.synthetic import draw_scene
 from ray_al.predict.choose import TakenModel, choose_model
 from ray_al.predict.exported import ExportedNetwork
@@ -55,17 +56,20 @@ def export_model(
     kind.check_packages()
     storage, name = _open_place(out, kind, run_uri)
     model = choose_model(run_uri, cycle)
-    network = ExportedNetwork(load_network(model), model.config.data.normalize).eval()
-    scenes, noise = _scenes(model.size), _noise(model.size)
+    data = model.config.data
+    network = ExportedNetwork(load_network(model), data.normalize, data.num_channels).eval()
+    scenes, noise = _scenes(model), _noise(model)
     facts = _metadata(model, kind)
-    data = _encode(kind, network, scenes, facts)
-    difference = max(_check(kind, data, network, images) for images in (scenes, noise, scenes[:1]))
-    class_ids = kind.outputs(data, scenes)[1]
-    storage.replace(name, data)
+    content = _encode(kind, network, scenes, facts)
+    difference = max(
+        _check(kind, content, network, images) for images in (scenes, noise, scenes[:1])
+    )
+    class_ids = kind.outputs(content, scenes)[1]
+    storage.replace(name, content)
     return {
         **facts,
         "out": out,
-        "bytes": len(data),
+        "bytes": len(content),
         "largest_difference": difference,
         "tolerance": TOLERANCE,
         "same_classes_as_predict": _share_alike(model, scenes, class_ids),
@@ -101,8 +105,9 @@ def _metadata(model: TakenModel, kind: Format) -> dict[str, Any]:
         "colors": [list(color) for color in model.colors],
         "format": kind.name,
         "input": (
-            f"images: uint8 (batch, {height}, {width}, 3), red first, 0 to 255; scale other sizes "
-            "to this one, bilinearly with antialiasing"
+            f"images: {_input_type(model)} (batch, {height}, {width}, "
+            f"{model.config.data.num_channels}), red first, 0 to 255{_scaled(model)}; scale other "
+            "sizes to this one, bilinearly with antialiasing"
         ),
         "normalize": (
             f"{model.config.data.normalize}, within the model: give pixels as they are read"
@@ -151,15 +156,33 @@ def _check(kind: Format, data: bytes, network: ExportedNetwork, images: np.ndarr
     return difference
 
 
-def _scenes(size: tuple[int, int]) -> np.ndarray:
-    """Return drawn scenes, uint8 (N, *size, 3); they have edges and even areas, as photos do."""
+def _input_type(model: TakenModel) -> type[np.generic]:
+    """Return the type of the pixels that the file takes: bytes for photographs."""
+    return np.uint8 if PixelRule.of(model.config.data).is_plain else np.float32
+
+
+def _scaled(model: TakenModel) -> str:
+    """Return how the values of files become the input, where that is not plain."""
+    rule = PixelRule.of(model.config.data)
+    if rule.is_plain:
+        return ""
+    low, high = rule.value_range or ("the least", "the greatest value of the file's type")
+    chosen = rule.channels if isinstance(rule.channels, tuple) else "all"
+    return f" (channels {chosen} of the file; {low} becomes 0 and {high} becomes 255)"
+
+
+def _scenes(model: TakenModel) -> np.ndarray:
+    """Return drawn scenes, (N, H, W, K); they have edges and even areas, as photos do."""
     drawn = (draw_scene(0, "val", number)[0] for number in range(NUM_SCENES))
-    return np.stack([resize_image(image, size) for image in drawn])
+    scenes = np.stack([resize_image(image, model.size) for image in drawn])
+    channels = np.arange(model.config.data.num_channels) % scenes.shape[3]
+    return np.ascontiguousarray(scenes[..., channels].astype(_input_type(model)))
 
 
-def _noise(size: tuple[int, int]) -> np.ndarray:
+def _noise(model: TakenModel) -> np.ndarray:
     rng = generator("images of noise")
-    return rng.integers(0, 256, (NUM_SCENES, *size, 3), dtype=np.uint8)
+    shape = (NUM_SCENES, *model.size, model.config.data.num_channels)
+    return rng.integers(0, 256, shape, dtype=np.uint8).astype(_input_type(model))
 
 
 def _share_alike(model: TakenModel, images: np.ndarray, class_ids: np.ndarray) -> float:

@@ -11,6 +11,7 @@ import torch
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import ConfigError, Interrupted
 from ray_al.datasets.images import read_image
+from ray_al.datasets.pixels import PixelRule
 from ray_al.driver.cluster import connect
 from ray_al.predict.choose import TakenModel, choose_model
 from ray_al.predict.forms import FORMS
@@ -24,6 +25,8 @@ MAX_TASK = 64
 """Most images of a worker's task, as far as whole batches allow."""
 TASKS_PER_WORKER = 4
 """Least number of tasks of each worker, so that all of them end at about the same time."""
+PIXEL_TYPES = (np.uint8, np.float32)
+"""Types of decoded images that the network takes."""
 GPU_BATCH = 8
 """Images of a batch on a GPU, where one image leaves most of it idle."""
 
@@ -210,19 +213,21 @@ def predict_arrays(
 
     Args:
         run_uri: path or URI of the run directory.
-        images: paths, URIs, or decoded images, uint8 (H, W, 3).
+        images: paths, URIs, or decoded images, uint8 or float32 (H, W, K), from 0 to 255.
         cycle: as for `predict_images`.
 
     Raises:
         ConfigError: there is no such model, or an array is no image.
         DataError: an image cannot be used.
     """
-    predictor = Predictor(choose_model(run_uri, cycle))
+    model = choose_model(run_uri, cycle)
+    predictor, rule = Predictor(model), PixelRule.of(model.config.data)
+    channels = model.config.data.num_channels
     for number, given in enumerate(images):
-        image = read_image(given) if isinstance(given, str) else given
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        image = read_image(given, rule) if isinstance(given, str) else given
+        if image.ndim != 3 or image.shape[2] != channels or image.dtype not in PIXEL_TYPES:
             raise ConfigError(
                 f"image {number}: an array of {image.dtype} {image.shape}; "
-                "give uint8 (height, width, 3)"
+                f"give uint8 or float32 (height, width, {channels}), from 0 to 255"
             )
         yield predictor.class_ids(predictor.scores([image])[0], (image.shape[0], image.shape[1]))

@@ -11,6 +11,7 @@ import torch
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import DataError, RayALError
 from ray_al.datasets.images import read_image
+from ray_al.datasets.pixels import PixelRule, to_picture
 from ray_al.predict.choose import TakenModel
 from ray_al.predict.forms import FORMS, Prediction
 from ray_al.predict.network import Predictor, load_predictor
@@ -98,6 +99,7 @@ class _Worker:
         self.predictor = predictor
         self.output = Output(task.out)
         self.forms = [FORMS[name] for name in task.forms]
+        self.rule = PixelRule.of(task.model.config.data)
 
     def predict(self, images: Sequence[Image]) -> list[tuple[str, str]]:
         """Predict a batch, write the files, and return the images that cannot be used."""
@@ -105,7 +107,7 @@ class _Worker:
         refused: list[tuple[str, str]] = []
         for uri, name in images:
             try:
-                pixels[name] = read_image(uri)
+                pixels[name] = read_image(uri, self.rule)
             except DataError as error:
                 refused.append((uri, str(error)))
         if pixels:
@@ -126,7 +128,7 @@ class _Worker:
         size = (image.shape[0], image.shape[1])
         needs_probabilities = any(form.needs_probabilities for form in self.forms)
         return Prediction(
-            image=image,
+            image=to_picture(image, self.task.model.config.data.shown_positions),
             class_ids=self.predictor.class_ids(scores, size),
             probabilities=self.predictor.probabilities(scores, size)
             if needs_probabilities

@@ -47,7 +47,7 @@ def _speed(scorer: Scorer, batch_size: int) -> float:
 def _noise(scorer: Scorer, batch_size: int) -> Inputs:
     config, form = scorer.config, scorer.form
     images = np.random.default_rng(0).integers(
-        0, 256, (batch_size, *config.data.image_size, 3), dtype=np.uint8
+        0, 256, (batch_size, *config.data.image_size, config.data.num_channels), dtype=np.uint8
     )
     pixels = Pixels(images, config.data.normalize, form)
     if not config.model.is_frozen:

@@ -3,19 +3,18 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
 
 from ray_al.acquisition.transforms import apply
+from ray_al.core.config.pixels import Normalize
 from ray_al.features.layout import MapLayout
 from ray_al.models import images_to_tensor
 from ray_al.models.split import Maps
 
 NetworkInput = torch.Tensor | Maps
 """Images (N, 3, H, W), or their feature maps (N, c, h, w) from fine to coarse."""
-Normalize = Literal["imagenet", "none"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class Pixels(Inputs):
     """Decoded images.
 
     Args:
-        images: uint8 (N, H, W, 3).
+        images: uint8 or float32 (N, H, W, C), from 0 to 255.
         normalize: `data.normalize`.
         form: how the network wants them.
     """
@@ -58,7 +57,7 @@ class Pixels(Inputs):
         self.images, self.normalize, self.form = images, normalize, form
 
     def plain(self) -> torch.Tensor:
-        """Return normalised pixels, float32 (N, 3, H, W)."""
+        """Return normalised pixels, float32 (N, C, H, W)."""
         form = self.form
         return images_to_tensor(self.images, self.normalize, form.device, form.memory_format)
 

@@ -144,7 +144,8 @@ class Scorer:
         )
 
     def _loaded(self, num_classes: int, weights: bytes | None) -> nn.Module:
-        model = build_model(self.config.model, num_classes, load_weights=False)
+        num_channels = self.config.data.num_channels
+        model = build_model(self.config.model, num_classes, num_channels, load_weights=False)
         if weights is not None:
             load_trained(
                 model, torch.load(io.BytesIO(weights), map_location="cpu", weights_only=True)

@@ -8,6 +8,7 @@ import pyarrow as pa
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import DataError
 from ray_al.datasets.images import read_pool_image
+from ray_al.datasets.pixels import PixelRule, to_picture
 from ray_al.regions.maps import MappedRegions, maps_table
 from ray_al.scoring.shards import ShardImage, ShardTask
 
@@ -18,10 +19,12 @@ def map_table(
     """Return MAP_SCHEMA, one row per image, and (image_id, error) of broken images."""
     kind = config.regions
     assert isinstance(kind, MappedRegions), "no other kind needs maps"
+    rule = PixelRule.of(config.data)
 
     def segment(image: ShardImage) -> np.ndarray | str:
         try:
-            return kind.segment(read_pool_image(image.row["uri"], image.size))
+            seen = read_pool_image(image.row["uri"], image.size, rule)
+            return kind.segment(to_picture(seen, config.data.shown_positions))
         except DataError as error:
             return str(error)
 

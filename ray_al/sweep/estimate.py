@@ -190,7 +190,9 @@ class _Estimator:
 def _count_pool(config: RunConfig) -> _Pool:
     """Count the pool; regions that are found in images are taken to be as many as expected."""
     dataset = open_dataset(config.data)
-    manifest, _ = build_manifest(dataset.splits["train"], config.regions.expected_regions)
+    manifest, _ = build_manifest(
+        dataset.splits["train"], config.regions.expected_regions, dataset.pixels
+    )
     heights, widths = (
         manifest.column(name).to_numpy().astype(np.int64) for name in ("height", "width")
     )

@@ -7,6 +7,7 @@ from typing import cast
 import torch
 
 from ray_al.core.config import RunConfig
+from ray_al.datasets.statistics import with_channels
 from ray_al.models import build_model
 from ray_al.models.composed import ComposedNetwork
 from ray_al.models.state import is_split
@@ -31,7 +32,7 @@ class Stopwatch:
 
     def time(self, config: RunConfig, num_classes: int) -> Times:
         """Return the times of a run's network, with its batch and image size."""
-        key = f"{config.model}{config.train}{config.data.image_size}"
+        key = f"{config.model}{config.train}{config.data.image_size}{config.data.channels}"
         if key not in self._times:
             self._times[key] = _measure(config, num_classes)
         return self._times[key]
@@ -40,8 +41,10 @@ class Stopwatch:
 def _measure(config: RunConfig, num_classes: int) -> Times:
     """Return the shortest times of `TIMED_STEPS` steps, after one that is not timed."""
     torch.set_num_threads(config.train.threads)
-    model = build_model(config.model.model_copy(update={"weights": "none"}), num_classes)
-    images = torch.rand(config.train.batch_size, 3, *config.data.image_size)
+    num_channels = with_channels(config).data.num_channels
+    untrained = config.model.model_copy(update={"weights": "none"})
+    model = build_model(untrained, num_classes, num_channels)
+    images = torch.rand(config.train.batch_size, num_channels, *config.data.image_size)
     inputs: Inputs = images
     if is_split(model):  # a frozen backbone sees each image once
         with torch.no_grad():

@@ -116,7 +116,8 @@ class Cycle:
         plan, workplace = self.plan, self.workplace
         torch.manual_seed(seed_of("weights", plan.seed, plan.cycle))
         model_config, num_classes = workplace.config.model, workplace.dataset.num_classes
-        model = build_model(model_config, num_classes, load_weights=plan.init is None)
+        num_channels = workplace.config.data.num_channels
+        model = build_model(model_config, num_classes, num_channels, load_weights=plan.init is None)
         if plan.init is not None:
             load_trained(model, parse(workplace.storage.read_ref(plan.init)))
         set_batch_norm_momentum(model, self.config.batch_norm.momentum)

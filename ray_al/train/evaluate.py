@@ -10,10 +10,12 @@ from torch import nn
 
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import DataError, DivergedError
-from ray_al.core.types import Metrics
+from ray_al.core.types import IGNORE_INDEX, ImageFile, Metrics
 from ray_al.datasets import Dataset
 from ray_al.datasets.cache import ByteCache
+from ray_al.datasets.images import read_void
 from ray_al.datasets.masks import read_mask
+from ray_al.datasets.pixels import to_picture
 from ray_al.train.comm import Comm
 from ray_al.train.feed import Feed
 from ray_al.train.inputs import Inputs
@@ -57,7 +59,7 @@ class Evaluator:
         matrix = np.zeros((self.dataset.num_classes, self.dataset.num_classes + 1), dtype=np.int64)
         num_broken = 0
         for position, scores in zip(own, self._scores(model, split, own, feed), strict=True):
-            target = self._mask(str(files[position].mask_uri))
+            target = self._mask(files[position])
             num_broken += not bool(torch.isfinite(scores).all())
             resized = resize_logits(scores, target.shape)
             matrix += confusion_matrix(
@@ -107,7 +109,8 @@ class Evaluator:
         images = {}
         for image_id, index in numbers.items():
             try:
-                images[image_id] = samples.image(index)
+                seen = samples.image(index)
+                images[image_id] = to_picture(seen, self.config.data.shown_positions)
             except DataError as error:
                 logger.warning("no preview for the report: %s", error)
         arrays: dict[str, np.ndarray] = {"image_ids": np.array(list(images))}
@@ -130,10 +133,13 @@ class Evaluator:
             logits: torch.Tensor = model(inputs)
             return logits.float()
 
-    def _mask(self, uri: str) -> np.ndarray:
+    def _mask(self, file: ImageFile) -> np.ndarray:
+        uri, rule = str(file.mask_uri), self.dataset.pixels
         key = ("mask", uri)
         mask = self.cache.get(key)
         if mask is None:
             mask = read_mask(uri, self.dataset.decoder)
+            if rule.nodata is not None:
+                mask = np.where(read_void(file.uri, rule), np.uint8(IGNORE_INDEX), mask)
             self.cache.put(key, mask)
         return mask

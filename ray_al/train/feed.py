@@ -81,7 +81,7 @@ class ImageFeed:
         key = ("file", uri, self.samples.image_size)
         image = self.cache.get(key)
         if image is None:
-            image = resize_image(read_image(uri), self.samples.image_size)
+            image = resize_image(read_image(uri, self.dataset.pixels), self.samples.image_size)
             self.cache.put(key, image)
         return image
 

@@ -143,7 +143,12 @@ class CycleTrainer:
 
     def _probabilities(self, weights: FileRef, samples: LabelledImages) -> Probabilities:
         """Return a function that predicts single images with an earlier model."""
-        network = build_model(self.config.model, self.dataset.num_classes, load_weights=False)
+        network = build_model(
+            self.config.model,
+            self.dataset.num_classes,
+            self.config.data.num_channels,
+            load_weights=False,
+        )
         model = network.to(self.device)
         load_trained(model, parse(self.storage.read_ref(weights)))
         model.eval()

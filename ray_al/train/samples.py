@@ -15,7 +15,13 @@ from ray_al.datasets import Dataset
 from ray_al.datasets.bits import bits_of_ids
 from ray_al.datasets.cache import ByteCache
 from ray_al.datasets.compose import Part, compose_numbered, compose_targets
-from ray_al.datasets.images import read_pool_image, resize_image, resize_regions, resize_scattered
+from ray_al.datasets.images import (
+    read_pool_image,
+    read_void,
+    resize_image,
+    resize_regions,
+    resize_scattered,
+)
 from ray_al.datasets.masks import read_mask
 from ray_al.train.sieve import MIN_PIXELS, sieve_regions
 
@@ -147,7 +153,7 @@ class LabelledImages:
 
     def _read(self, index: int) -> np.ndarray:
         row = self._rows[index]
-        return read_pool_image(row.uri, (row.height, row.width))
+        return read_pool_image(row.uri, (row.height, row.width), self.dataset.pixels)
 
     def find_broken(self) -> dict[str, str]:
         """Find all images of `indices` that cannot be used.
@@ -249,6 +255,9 @@ class LabelledImages:
         else:
             parts = ((part.box, part.mask) for part in self._labels[index] if part.mask is not None)
             mask, numbers = compose_numbered(parts, row.height, row.width)
+        if self.dataset.pixels.nodata is not None:
+            void = read_void(row.uri, self.dataset.pixels)
+            mask, numbers = _without_labels(mask, numbers, void)
         self._pixels[index, self._version(index)] = _count_classes(mask, self.dataset.num_classes)
         return mask, numbers
 
@@ -261,6 +270,15 @@ class LabelledImages:
                 f"{row.height}x{row.width}; export the mask at the image's size"
             )
         return mask
+
+
+def _without_labels(
+    mask: np.ndarray, numbers: np.ndarray, void: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return labels and region numbers without those of pixels that have no data."""
+    no_label = IGNORE_INDEX if mask.ndim == 2 else 0
+    cleared = np.where(void if mask.ndim == 2 else void[..., None], no_label, mask)
+    return cleared.astype(mask.dtype), np.where(void, 0, numbers).astype(numbers.dtype)
 
 
 def _count_classes(mask: np.ndarray, num_classes: int) -> np.ndarray:

@@ -2,8 +2,19 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from ray_al.core.config.pixels import (
+    ChannelChoice,
+    DisplayChannels,
+    NoData,
+    Normalize,
+    ValueRange,
+    check_display,
+    check_normalize,
+    number_of_channels,
+    shown_positions,
+)
 from ray_al.core.config.values import Byte, ClassName, Side, SplitName
 from ray_al.core.families.layouts import LAYOUTS, Layout
 from ray_al.core.section import Section, Seed
@@ -26,8 +37,26 @@ class DataConfig(Section):
     """
     image_size: tuple[Side, Side] = (120, 160)
     """Height and width in pixels to which images are scaled for training and scoring."""
-    normalize: Literal["imagenet", "none"] = "imagenet"
-    """How colours are normalized: by ImageNet's mean and standard deviation, or not at all."""
+    channels: ChannelChoice = None
+    """Channels of the files that the network sees: `all`, a list of numbers from 0, or `null` for
+    greyscale and colour images. A number says how many channels `all` must find in every image.
+    """
+    value_range: ValueRange | None = None
+    """Smallest and largest value of the files, which become black and white; `null` takes the
+    range of the type, for integers of 8 and 16 bits. Values a little outside are clipped.
+    """
+    nodata: NoData | None = None
+    """Value of pixels without data, or `nan`; labels of such pixels are ignored."""
+    display_channels: DisplayChannels = None
+    """Numbers of the one or three channels that people are shown; `null` takes the first three of
+    `channels`, or the first one.
+    """
+    normalize: Normalize = "imagenet"
+    """How channels are normalized: by ImageNet's mean and standard deviation, by a mean and a
+    standard deviation of each channel (`{mean: [...], std: [...]}`, where 0 is black and 1 is
+    white), by those `measured` on a sample of the pool when the run is made, or not at all
+    (`none`).
+    """
     class_names: Annotated[tuple[ClassName, ...], Field(min_length=1)] | None = None
     """Names of the classes, starting with class id 0; null takes those of the layout."""
     colors: Annotated[tuple[tuple[Byte, Byte, Byte], ...], Field(min_length=1)] | None = None
@@ -58,6 +87,22 @@ class DataConfig(Section):
     """
     seed: Seed = 0
     """Seed of the synthetic scenes only; runs with different run seeds share the same data."""
+
+    @model_validator(mode="after")
+    def _fits_the_channels(self) -> "DataConfig":
+        check_display(self.channels, self.display_channels)
+        check_normalize(self.channels, self.normalize)
+        return self
+
+    @property
+    def num_channels(self) -> int:
+        """The number of channels that the network sees; `all` must have been counted before."""
+        return number_of_channels(self.channels)
+
+    @property
+    def shown_positions(self) -> tuple[int, ...]:
+        """Which of these channels people are shown: one position or three."""
+        return shown_positions(self.channels, self.display_channels)
 
 
 class FeaturesConfig(Section):

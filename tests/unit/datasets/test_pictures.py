@@ -4,7 +4,7 @@ import struct
 
 import numpy as np
 import pytest
-from helpers.pictures import FRAMES, PIXELS, chunk, png, saved, tiff, write
+from helpers.pictures import FRAMES, PIXELS, chunk, saved, tiff, write
 from PIL import Image, PngImagePlugin
 
 from ray_al.core.errors import DataError
@@ -21,12 +21,7 @@ def rgba(alpha):
 
 ANIMATED = {"save_all": True, "append_images": FRAMES[1:]}
 REFUSED = {
-    "16-bit grey PNG": (saved(Image.fromarray(RAMP.astype(np.uint16)), "PNG"), "16 bits"),
-    "16-bit RGB PNG": (png(16, 2, [row.astype(">u2").tobytes() for row in PIXELS * 10]), "16 bits"),
-    "16-bit grey TIFF": (tiff([RAMP.astype(np.uint16)]), "16 bits"),
-    "16-bit RGB TIFF": (tiff([PIXELS.astype(np.uint16) * 16]), "16 bits"),
     "32-bit TIFF": (tiff([RAMP.astype(np.uint32)]), "32 bits"),
-    "signed TIFF": (tiff([RAMP.astype(np.int16)]), "signed"),
     "float TIFF": (tiff([(RAMP / 65535).astype(np.float32)]), "floating-point"),
     "float RGB TIFF": (tiff([PIXELS.astype(np.float32)]), "floating-point"),
     "float TIFF with nan": (tiff([np.full((4, 6), np.nan, np.float32)]), "floating-point"),
@@ -55,8 +50,8 @@ REFUSED = {
         saved(Image.new("P", (6, 4)), "PNG", transparency=0),
         "24 pixels are transparent",
     ),
-    "TIFF pages": (saved(FRAMES[0], "TIFF", **ANIMATED), "several pages"),
-    "GIF": (saved(FRAMES[0], "GIF", **ANIMATED), "several pages"),
+    "TIFF pages": (saved(FRAMES[0], "TIFF", **ANIMATED), r"several pages or frames \(2\)"),
+    "GIF": (saved(FRAMES[0], "GIF", **ANIMATED), r"several pages or frames \(2\)"),
     "APNG": (saved(FRAMES[0], "PNG", **ANIMATED), "several pages"),
     "animated WebP": (saved(FRAMES[0], "WEBP", **ANIMATED), "several pages"),
     "no picture": (b"%PDF-1.4 nothing to see", "is no PNG, JPEG"),
@@ -204,10 +199,19 @@ def test_a_photograph_with_a_preview_behind_it_is_one_picture(tmp_path):
     assert (read_image(path).shape, read_image_size(path)) == ((4, 6, 3), (4, 6))
 
 
-def test_a_picture_that_is_too_large_is_no_damaged_one(tmp_path):
+@pytest.mark.parametrize(
+    ("width", "height", "words"),
+    [(40_000, 30_000, "1073741824.*tiles"), (14_000, 13_000, "13000x14000 pixels in 68 bytes")],
+)
+def test_a_picture_that_is_too_large_is_refused(width, height, words, tmp_path):
     small = saved(Image.new("1", (6, 4)), "PNG")
-    header = struct.pack(">II", 14_000, 13_000) + small[24:29]
+    header = struct.pack(">II", width, height) + small[24:29]
     path = write(tmp_path / "x.png", small[:8] + chunk(b"IHDR", header) + small[33:])
     for read in (read_image_size, read_image, read_mask_size, lambda uri: read_mask(uri, RIGHT)):
-        with pytest.raises(DataError, match=r"x\.png.*too large.*182000000.*tiles"):
+        with pytest.raises(DataError, match=rf"x\.png.*{words}"):
             read(path)
+
+
+def test_a_large_empty_mask_is_no_bomb(tmp_path):
+    path = write(tmp_path / "x.png", saved(Image.new("1", (13_000, 6_000)), "PNG"))
+    assert read_image_size(path) == read_mask_size(path) == (6_000, 13_000)
