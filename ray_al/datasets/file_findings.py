@@ -7,6 +7,7 @@ from ray_al.core.families.layouts import Finding
 from ray_al.datasets.catalog import Dataset
 from ray_al.datasets.findings import listed, summarized
 from ray_al.datasets.look import Look
+from ray_al.datasets.mask_decoder import UnknownValuesError
 
 
 def image_findings(split: str, looks: Sequence[Look]) -> list[Finding]:
@@ -18,7 +19,9 @@ def image_findings(split: str, looks: Sequence[Look]) -> list[Finding]:
     return [Finding(name="unreadable_images", severity="error", message=message)]
 
 
-def mask_findings(split: str, looks: Sequence[Look], *, people: bool = False) -> list[Finding]:
+def mask_findings(
+    split: str, looks: Sequence[Look], dataset: Dataset, *, people: bool = False
+) -> list[Finding]:
     """Return findings if masks of a split are missing or cannot be used.
 
     Test images may lack a mask: they are left out of the test.
@@ -26,6 +29,7 @@ def mask_findings(split: str, looks: Sequence[Look], *, people: bool = False) ->
     Args:
         split: the role of the split.
         looks: at its images and masks.
+        dataset: says how masks are decoded.
         people: whether people label the pool, so nothing reads its masks.
     """
     findings = []
@@ -33,14 +37,33 @@ def mask_findings(split: str, looks: Sequence[Look], *, people: bool = False) ->
     if missing and (split == "val" or (split == "train" and not people)):
         message = f"{listed(missing)}: {_MISSING_MASK[split]}"
         findings.append(Finding(name="missing_masks", severity="error", message=message))
-    errors = [look.mask.error for look in looks if look.mask.error]
+    errors = [look.mask.error for look in looks if look.mask.error and not look.mask.unknown]
+    unknown = [look.mask.unknown for look in looks if look.mask.unknown]
+    severity: Literal["error", "warning"] = "warning" if people and split == "train" else "error"
     if errors:
-        severity: Literal["error", "warning"] = (
-            "warning" if people and split == "train" else "error"
-        )
         message = summarized(errors, len(looks), f"masks of the split {split!r} cannot be used")
         findings.append(Finding(name="unusable_masks", severity=severity, message=message))
+    if unknown:
+        findings.append(_unknown_values(split, looks, unknown, dataset, severity))
     return findings
+
+
+def _unknown_values(
+    split: str,
+    looks: Sequence[Look],
+    unknown: Sequence[UnknownValuesError],
+    dataset: Dataset,
+    severity: Literal["error", "warning"],
+) -> Finding:
+    """Return the finding that masks hold unknown values, with the table that could explain all."""
+    errors = [error.seen for error in unknown]
+    message = summarized(errors, len(looks), f"masks of the split {split!r} hold unknown values")
+    values = {value for error in unknown for value in error.values}
+    for look in looks:
+        values.update(map(dataset.decoder.value_of, look.mask.numbers))
+    is_one_kind = len({isinstance(value, int) for value in values}) == 1
+    remedy = dataset.decoder.advice(values) if is_one_kind else unknown[0].remedy
+    return Finding(name="unusable_masks", severity=severity, message=f"{message}; {remedy}")
 
 
 _MISSING_MASK = {

@@ -9,6 +9,7 @@ from ray_al.core.errors import DataError
 from ray_al.core.types import ImageFile
 from ray_al.datasets.catalog import Dataset
 from ray_al.datasets.images import decode_image, read_image_size
+from ray_al.datasets.mask_decoder import UnknownValuesError
 from ray_al.datasets.masks import decode_mask
 from ray_al.datasets.read import read_data
 
@@ -37,13 +38,17 @@ class MaskLook:
         error: why the mask cannot be used, its size included.
         has_other_size: whether it cannot be used because its size is not that of its image.
         counts: number of pixels by class id, int64 (256,); None without a usable mask.
-        void_numbers: the numbers in the mask that became "no label".
+        numbers: those in the mask.
+        void_numbers: those of them that became "no label".
+        unknown: the error of a mask with values of which nothing is known.
     """
 
     error: str | None = None
     has_other_size: bool = False
     counts: np.ndarray | None = None
+    numbers: frozenset[int] = frozenset()
     void_numbers: frozenset[int] = frozenset()
+    unknown: UnknownValuesError | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +90,8 @@ def _look_at_image(uri: str, *, whole: bool) -> ImageLook:
 def _look_at_mask(uri: str, dataset: Dataset, size: tuple[int, int] | None) -> MaskLook:
     try:
         mask = decode_mask(read_data(uri), uri, dataset.decoder)
+    except UnknownValuesError as error:
+        return MaskLook(error=str(error), unknown=error)
     except DataError as error:
         return MaskLook(error=str(error))
     height, width = mask.ids.shape
@@ -95,4 +102,4 @@ def _look_at_mask(uri: str, dataset: Dataset, size: tuple[int, int] | None) -> M
         )
         return MaskLook(error=words, has_other_size=True)
     counts = np.bincount(mask.ids.ravel(), minlength=256)
-    return MaskLook(counts=counts, void_numbers=mask.void_numbers)
+    return MaskLook(counts=counts, numbers=mask.numbers, void_numbers=mask.void_numbers)

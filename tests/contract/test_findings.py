@@ -150,8 +150,17 @@ def test_the_remedy_for_ids_from_1_where_the_pool_alone_counts_so(tmp_path):
     }
 
 
-def test_classes_of_the_pool_alone_are_mentioned(tmp_path):
-    report = check_dataset(opened(make(tmp_path, ids=(0, 1, 2), val_ids=(0, 1))))
+def test_classes_of_the_pool_that_validation_lacks(tmp_path):
+    root = make(tmp_path, ids=(0, 1, 2), val_ids=(0, 1))
+    report = check_dataset(opened(root))
+    assert [one["name"] for one in report["findings"]] == ["missing_class"]
+    assert report["findings"][0]["message"].startswith("bar occurs in masks of the pool, but in no")
+    assert both(opened(root)) == {"missing_class"}
+    assert both(opened(root, allow=("missing_class",))) == set()
+
+
+def test_classes_of_validation_alone_are_mentioned(tmp_path):
+    report = check_dataset(opened(make(tmp_path, ids=(0, 1), val_ids=(0, 1, 2))))
     assert [one["name"] for one in report["findings"]] == ["classes_differ"]
     assert report["ok"]
 

@@ -65,6 +65,9 @@ class Layout(Section):
     """Default of `data.ignore_ids`."""
     void_ids: ClassVar[frozenset[int]] = frozenset({IGNORE_INDEX})
     """Numbers that mean "no label" if neither classes nor `ignore_ids` are set."""
+    table_file: ClassVar[str] = ""
+    """A file below the root with a table of mask values, read if no setting says what masks hold;
+    empty if the layout has none."""
     needs_root: ClassVar[bool] = True
     """Whether `data.root` must be set."""
 

@@ -1,6 +1,6 @@
 """A folder of images and one of masks."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from ray_al.core.families.layouts import Layout, Split
 from ray_al.datasets.listing import IMAGE_SUFFIXES, MASK_SUFFIXES, Files, match, read_lines
@@ -10,6 +10,7 @@ class FolderLayout(Layout):
     """Folders images/<split>/ and masks/<split>/, or images/ and masks/ with lists <split>.txt."""
 
     kind: Literal["folder"] = "folder"
+    table_file: ClassVar[str] = "labelmap.txt"
 
     def list_split(self, root: str, split: str) -> Split:
         """Return the images of a split with their masks.

@@ -12,7 +12,8 @@ from ray_al.datasets.listing import IMAGE_SUFFIXES, MASK_SUFFIXES, Files, match,
 class VocLayout(Layout):
     """Folders JPEGImages/, SegmentationClass/ and ImageSets/Segmentation/.
 
-    Masks hold palette indices, and 255 at borders.
+    Masks hold palette indices, and 255 at borders; or the colours of labelmap.txt, if there is such
+    a file, as CVAT exports it.
     """
 
     kind: Literal["voc"] = "voc"
@@ -27,6 +28,8 @@ class VocLayout(Layout):
         (64, 0, 128), (192, 0, 128), (64, 128, 128), (192, 128, 128), (0, 64, 0), (128, 64, 0),
         (0, 192, 0), (128, 192, 0), (0, 64, 128),
     )  # fmt: skip
+
+    table_file: ClassVar[str] = "labelmap.txt"
 
     def list_split(self, root: str, split: str) -> Split:
         """Return the images that ImageSets/Segmentation/<split>.txt names."""
