@@ -83,7 +83,11 @@ def _list_splits(
     splits: dict[str, tuple[ImageFile, ...]] = {}
     findings: list[Finding] = []
     for role, name in names.items():
-        split = layout.list_split(root, name)
+        split = (
+            layout.list_split(root, name)
+            if data.mask_suffix is None
+            else layout.list_named(root, name, data.mask_suffix)
+        )
         findings += (finding for finding in split.findings if finding not in findings)
         if split.images:
             splits[role] = split.images

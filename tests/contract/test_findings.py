@@ -358,6 +358,47 @@ def test_masks_that_belong_to_no_image_are_mentioned(tmp_path):
         in report["findings"][0]["message"]
     )
     assert not check_dataset(opened(root), reads_masks=True)["ok"]
+    assert "set data.mask_suffix={stem}_mask if" in report["findings"][0]["message"]
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    [
+        ("{}_mask.png", "_mask"),
+        ("{}_mask.png", "{stem}_mask"),
+        ("{}_mask.png", "{stem}_mask.png"),
+        ("m-{}.png", "m-{stem}"),
+        ("{}.labels.png", ".labels"),
+    ],
+)
+def test_masks_with_names_of_their_own(name, suffix, tmp_path):
+    root = make(tmp_path)
+    for path in [*(root / "masks").glob("*/*")]:
+        path.rename(path.with_name(name.format(path.stem)))
+    report = check_dataset(opened(root, mask_suffix=suffix), reads_masks=True)
+    assert report["findings"] == []
+    assert all(one.mask_uri for one in opened(root, mask_suffix=suffix).splits["train"])
+
+
+def test_a_mask_suffix_leaves_other_names_out(tmp_path):
+    root = make(tmp_path)
+    for path in [*(root / "masks").glob("*/*")]:
+        path.rename(path.with_name(f"{path.stem}_mask.png"))
+    mask(root / "masks" / "train" / "0.png", (2, 2, 0))
+    report = check_dataset(opened(root, mask_suffix="_mask"), reads_masks=True)
+    assert report["ok"]
+    assert "1 masks below masks/ belong to no image: masks/train/0.png" in str(report["findings"])
+
+
+@pytest.mark.parametrize("pattern", ["{stem}/{stem}", "{name}", "../x{stem}", "{stem}{stem}"])
+def test_patterns_that_cannot_be(pattern, tmp_path):
+    with pytest.raises(ConfigError, match="data.mask_suffix"):
+        opened(make(tmp_path), mask_suffix=pattern)
+
+
+def test_a_layout_with_fixed_names_refuses_a_pattern(tmp_path):
+    with pytest.raises(ConfigError, match="names of masks are fixed in data.dataset=cityscapes"):
+        opened(tmp_path, dataset="cityscapes", class_names=None, mask_suffix="_mask")
 
 
 @pytest.mark.parametrize(

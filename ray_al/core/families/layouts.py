@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from ray_al.core.errors import ConfigError
 from ray_al.core.family import Family
 from ray_al.core.section import Section
 from ray_al.core.types import IGNORE_INDEX, ImageFile
@@ -75,6 +76,22 @@ class Layout(Section):
     def list_split(self, root: str, split: str) -> Split:
         """List the images of a split below `root`, a path or URI, with their masks; open none."""
         raise NotImplementedError
+
+    def list_named(self, root: str, split: str, pattern: str) -> Split:
+        """List a split as `list_split` does, with masks whose names follow a pattern.
+
+        Args:
+            root: a path or URI.
+            split: the name of the split.
+            pattern: such as `{stem}_mask`, of the names of masks by those of images.
+
+        Raises:
+            ConfigError: the names of masks are fixed in this layout.
+        """
+        raise ConfigError(
+            f"data.mask_suffix: the names of masks are fixed in data.dataset={self.kind}; leave it "
+            "out, or choose the layout folder"
+        )
 
     def default_root(self, data: "DataConfig", cache: str) -> str:
         """Return the root of the files if `data.root` is not set.

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from ray_al.core.families.layouts import Colors, Layout, Split
 from ray_al.datasets.listing import IMAGE_SUFFIXES, MASK_SUFFIXES, Files, match, read_lines
+from ray_al.datasets.naming import STEM
 
 
 class VocLayout(Layout):
@@ -33,8 +34,12 @@ class VocLayout(Layout):
 
     def list_split(self, root: str, split: str) -> Split:
         """Return the images that ImageSets/Segmentation/<split>.txt names."""
+        return self.list_named(root, split, STEM)
+
+    def list_named(self, root: str, split: str, pattern: str) -> Split:
+        """Return these images with the masks whose names follow a pattern."""
         name = f"ImageSets/Segmentation/{split}.txt"
         wanted = read_lines(root, name)
         images = Files(root, "JPEGImages", IMAGE_SUFFIXES)
-        masks = Files(root, "SegmentationClass", MASK_SUFFIXES)
+        masks = Files(root, "SegmentationClass", MASK_SUFFIXES, pattern=pattern)
         return match(images, masks, wanted or (), source=f"{root}/{name}")
