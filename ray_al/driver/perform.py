@@ -24,10 +24,10 @@ from ray_al.driver.context import Context, Done
 from ray_al.driver.pool import read_table, table_bytes
 from ray_al.driver.proposals import Predictor
 from ray_al.driver.quarantine import begin_session, quarantine_broken, split_query
+from ray_al.driver.refusals import check_usable
 from ray_al.ledger import Query, State
 from ray_al.train.trainer import Trainer, open_trainer
 
-SHOWN_REASONS = 5
 """Reasons that a message lists."""
 LEAD_TO_TRAINING = (
     actions.Segment,
@@ -124,31 +124,9 @@ def label(context: Context, action: actions.Label) -> Done:
     _, refused = split_query(context, table)
     labels = annotator.collect(_asked(context, query, table, left_out=_names(refused)))
     if annotator.reads_masks:
-        _check_usable(context, labels)
+        check_usable(context.state, labels)
     labels = replace(labels, refused=(*labels.refused, *refused))
     return _received(context, query, labels, table, time.monotonic() - start)
-
-
-def _check_usable(context: Context, labels: Labels) -> None:
-    """Stop if no mask can be used, before budget is spent on training with nothing new.
-
-    A single region may happen to have a bad mask. If all regions of a query have one, or those of
-    two queries in a row, the masks share a fault.
-
-    Raises:
-        RayALError: with the reasons; nothing was recorded, so a resume reads the masks again.
-    """
-    queries = context.state.queries
-    repeated = len(labels.refused) > 1 or (len(queries) > 1 and not queries[-2].answered)
-    if len(labels.table) or not labels.refused or not repeated:
-        return
-    reasons = list(dict.fromkeys(refused["reason"] for refused in labels.refused))
-    listed = "; ".join(reasons[:SHOWN_REASONS])
-    more = f"; and {len(reasons) - SHOWN_REASONS} more" if len(reasons) > SHOWN_REASONS else ""
-    raise RayALError(
-        f"cycle {queries[-1].cycle + 1}: not one of the {len(labels.refused)} queried regions has "
-        f"a mask that can be used; mend the masks, then resume. {listed}{more}"
-    )
 
 
 def _request(context: Context, query: Query, table: pa.Table) -> Done:
