@@ -108,11 +108,11 @@ def check_start(
     findings = list(dataset.findings)
     for split in ("val", "test"):
         findings += image_findings(split, seen[split])
-        findings += mask_findings(split, seen[split], dataset)
+        findings += mask_findings(split, seen, dataset)
     # A few unusable masks are refused one by one, when a region of theirs is to be labelled.
     num_unusable = sum(one.mask.error is not None for one in seen["train"])
     if num_unusable * 2 > len(seen["train"]):
-        findings += mask_findings("train", seen["train"], dataset)
+        findings += mask_findings("train", seen, dataset)
     is_complete = len(seen["train"]) == len(splits["train"])
     findings += judge_masks(seen, dataset, complete=is_complete)
     findings += shared_images(dataset, same_content)
@@ -165,7 +165,7 @@ def check_dataset(
         people = has_no_masks if reads_masks is None else not reads_masks
         findings += [
             *image_findings(split, looks),
-            *mask_findings(split, looks, dataset, people=people),
+            *mask_findings(split, seen, dataset, people=people),
         ]
     findings += [
         *judge_masks(seen, dataset, complete=True),

@@ -166,14 +166,17 @@ def _corrected(
 def _shifted_ids(pool: SplitClasses, validation: SplitClasses) -> list[Finding]:
     """Return a finding if the ids of the pool and of validation count from different numbers."""
     for step in (1, -1):
-        shifted = {number + step for number in validation.present}
-        if len(pool.present) > 1 and pool.present == shifted:
-            return [
-                _shifted(
-                    f"the pool's masks hold the ids {sorted(pool.present)}, those of validation "
-                    f"{sorted(validation.present)}"
-                )
-            ]
+        for one, other in (
+            (pool.present, validation.present),
+            (pool.numbers - {IGNORE_INDEX}, validation.numbers - {IGNORE_INDEX}),
+        ):
+            if len(one) > 1 and one == {number + step for number in other}:
+                return [
+                    _shifted(
+                        f"the pool's masks hold the ids {sorted(one)}, those of validation "
+                        f"{sorted(other)}"
+                    )
+                ]
     return _void_of_one_split(pool, validation)
 
 

@@ -30,6 +30,11 @@ def _name_text(name: str) -> str:
     return name if is_plain else json.dumps(name, ensure_ascii=False)
 
 
+def ordered(values: Iterable[Value]) -> list[Value]:
+    """Return values in ascending order, ids before colours."""
+    return sorted(values, key=lambda value: (isinstance(value, tuple), value))
+
+
 def advise(values: Iterable[Value], class_names: Sequence[str], known: Mapping[Value, str]) -> str:
     """Return a remedy for masks with unknown values, with the table to copy.
 
@@ -38,7 +43,7 @@ def advise(values: Iterable[Value], class_names: Sequence[str], known: Mapping[V
         class_names: of the classes that are learnt, by id.
         known: what the settings say of some values; empty if they number the classes from 0.
     """
-    values = sorted(set(values))
+    values = ordered(set(values))
     if len(values) > MAX_VALUES:
         return (
             f"{len(values)} different values are too many for classes; give masks that hold one "

@@ -114,13 +114,7 @@ def _unknown_color(
     if decoder.nearest_color:
         seen += ", nor near a mixture of two of them"
     values = [_rgb(one) for one in counts if not decoder.nearest_color or one in unknown]
-    remedy = decoder.advice(values)
-    if not decoder.nearest_color:
-        remedy += (
-            "; if the mask has smooth borders between the colours of classes, set "
-            "data.nearest_color=true"
-        )
-    return UnknownValuesError(seen, values, remedy)
+    return UnknownValuesError(seen, values, decoder.advice(values))
 
 
 def _rgb(color: int) -> tuple[int, int, int]:

@@ -84,7 +84,14 @@ class MaskDecoder:
 
     def advice(self, values: Iterable[Value]) -> str:
         """Return the remedy for masks that hold these values, some of them unknown."""
-        return advise(values, self.class_names, self.known)
+        values = list(values)
+        remedy = advise(values, self.class_names, self.known)
+        if self.nearest_color or not any(isinstance(value, tuple) for value in values):
+            return remedy
+        return (
+            f"{remedy}; if the masks have smooth borders between the colours of classes, give "
+            "those colours and set data.nearest_color=true"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

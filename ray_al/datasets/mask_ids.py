@@ -67,12 +67,13 @@ def _check_kind(opened: OpenMask, decoder: MaskDecoder, source: str, values: np.
     if len(colors) > MAX_COLORS:
         raise DataError(
             f"{seen}, and its {len(colors)} colours are too many for classes; give masks that hold "
-            "one value per class"
+            "one value per class, or, if only borders between the colours of classes are smooth, "
+            "write those colours into data.mask_values and set data.nearest_color=true"
         )
     raise UnknownValuesError(
         seen,
         [(red, green, blue) for red, green, blue in colors.tolist()],
-        "say what each colour means: in data.mask_values, or, one colour per class, by "
+        "say in data.mask_values what each colour means, or, if each class has one colour, set "
         "data.mask_encoding=colors and data.colors",
     )
 
