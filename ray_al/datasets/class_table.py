@@ -75,6 +75,7 @@ def _of_table(data: DataConfig, layout: Layout, table: MaskTable) -> ClassTable:
         colors=_display_colors(data, layout, table, class_names),
         decoder=decoder,
         void_ids=frozenset(decoder.ignore_ids),
+        layout_void_ids=frozenset(decoder.ignore_ids if table.is_layouts else ()),
     )
 
 

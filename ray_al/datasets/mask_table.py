@@ -25,11 +25,13 @@ class MaskTable:
         source: the setting or file that holds the table, for messages.
         names: the name of a class, or `ignore`, for each id or each colour.
         is_from_file: whether a file holds the table, not the configuration.
+        is_layouts: whether the layout defines the table.
     """
 
     source: str
     names: Mapping[Value, str]
     is_from_file: bool = False
+    is_layouts: bool = False
 
     @property
     def is_of_colors(self) -> bool:
@@ -67,9 +69,14 @@ def read_table(data: DataConfig, root: str, layout: Layout) -> MaskTable | None:
             )
         return table
     settles = data.class_names or data.colors or data.ignore_ids or data.mask_encoding == "colors"
-    if not layout.table_file or settles:
+    if settles:
         return None
-    return _read_file(root, layout.table_file)
+    table = _read_file(root, layout.table_file) if layout.table_file else None
+    colors = layout.mask_colors(root)
+    if table is None and colors:
+        source = f"the palette of data.dataset={layout.kind}"
+        return MaskTable(source=source, names={**colors}, is_layouts=True)
+    return table
 
 
 def _read_file(root: str, name: str) -> MaskTable | None:

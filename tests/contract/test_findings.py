@@ -12,6 +12,7 @@ from ray_al.core.config import parse_config
 from ray_al.core.errors import ConfigError
 from ray_al.datasets import check_start, open_dataset
 from ray_al.datasets.check import check_dataset
+from ray_al.datasets.layouts.cityscapes import CityscapesLayout
 from ray_al.datasets.masks import read_mask
 from ray_al.driver.checks import check_config, check_pool
 
@@ -141,6 +142,23 @@ def test_ids_that_count_from_1_in_the_pool_alone(tmp_path):
     dataset = opened(make(tmp_path, ids=(1, 2), val_ids=(0, 1)))
     assert both(dataset) == {"shifted_ids"}
     assert both(opened(make(tmp_path, ids=(1, 2, 3), val_ids=(0, 1, 2)))) == {"unusable_masks"}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {1: "ground", 2: "disc", 3: "bar"},
+        {0: "ignore", 1: "ground", 2: "disc", 3: "bar"},
+        {0: "ground", 1: "disc", 2: "bar", 3: "ignore"},
+        {0: "ground", 1: "disc", 2: "bar", 3: "bar"},
+    ],
+)
+def test_no_table_makes_ids_from_1_in_the_pool_alone_right(values, tmp_path):
+    root = make(tmp_path, ids=(1, 2, 3), val_ids=(0, 1, 2))
+    assert both(opened(root, mask_values=values)) & {"unusable_masks", "shifted_ids"}
+    report = check_dataset(opened(root))
+    message = next(one["message"] for one in report["findings"] if one["name"] == "unusable_masks")
+    assert "masks of the other splits hold 0, 1, 2 and can be read" in message
 
 
 def test_the_remedy_for_ids_from_1_where_the_pool_alone_counts_so(tmp_path):
@@ -427,6 +445,32 @@ def test_masks_of_both_kinds_of_cityscapes_ids_are_not_mixed(tmp_path):
     dataset = opened(tmp_path, dataset="cityscapes", class_names=None)
     assert dataset.splits["val"][0].mask_uri is None
     assert both(dataset) == {"missing_masks"}
+
+
+def test_colours_of_cityscapes_are_read_by_its_palette(tmp_path):
+    colors = CityscapesLayout.colors
+    painted = np.array([[*colors, (0, 0, 0), (81, 0, 81), (0, 0, 90)]], np.uint8)
+    opaque = np.full((*painted.shape[:2], 1), 255, np.uint8)
+    for split in ("train", "val"):
+        put(tmp_path / "leftImg8bit" / split / "c" / "c_0_leftImg8bit.png", len(split), (1, 22))
+        path = tmp_path / "gtFine" / split / "c" / "c_0_gtFine_color.png"
+        path.parent.mkdir(parents=True)
+        Image.fromarray(np.concatenate([painted, opaque], axis=2)).save(path)
+    dataset = opened(tmp_path, dataset="cityscapes", class_names=None)
+    ids = read_mask(dataset.splits["val"][0].mask_uri, dataset.decoder)
+    assert ids.tolist() == [[*range(19), 255, 255, 255]]
+    assert both(dataset) == set() and dataset.colors == colors
+
+
+def test_classes_of_cityscapes_may_be_merged(tmp_path):
+    for split in ("train", "val"):
+        put(tmp_path / "leftImg8bit" / split / "c" / "c_0_leftImg8bit.png", seed=len(split))
+        mask(tmp_path / "gtFine" / split / "c" / "c_0_gtFine_labelIds.png", (7, 8, 26, 0))
+    values = {0: "ignore", 7: "flat", 8: "flat", 26: "car"}
+    settings = {"dataset": "cityscapes", "class_names": ("flat", "car"), "mask_values": values}
+    dataset = opened(tmp_path, **settings)
+    ids = read_mask(dataset.splits["val"][0].mask_uri, dataset.decoder)
+    assert ids[0, :4].tolist() == [0, 0, 1, 255] and both(dataset) == set()
 
 
 def test_names_of_cityscapes_classes_cannot_be_fewer(tmp_path):

@@ -114,6 +114,17 @@ class Layout(Section):
         """
         return False
 
+    def mask_colors(self, root: str) -> Mapping[tuple[int, int, int], str]:
+        """Return what colours in masks mean: the name of a class, or `ignore`.
+
+        It is asked if no setting and no table file says what masks hold; empty if masks hold
+        numbers.
+
+        Args:
+            root: the files, a path or URI.
+        """
+        return {}
+
     def numbers(self, data: "DataConfig", root: str, num_names: int) -> MaskNumbers | None:
         """Return the meaning of the numbers in masks; None if they are class ids.
 
