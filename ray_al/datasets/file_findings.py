@@ -133,11 +133,11 @@ def shared_images(dataset: Dataset, same_content: Sequence[tuple[str, str]]) -> 
 
 def duplicates_of(looks: Iterable[Look]) -> list[list[str]]:
     """Return the names of images with the same content, in groups of two or more."""
-    names: dict[str, list[str]] = {}
+    names: dict[str, dict[str, None]] = {}
     for look in looks:
         if look.image.digest:
-            names.setdefault(look.image.digest, []).append(look.file.image_id)
-    return [group for group in names.values() if len(group) > 1]
+            names.setdefault(look.image.digest, {})[look.file.image_id] = None
+    return [list(group) for group in names.values() if len(group) > 1]
 
 
 def duplicate_images(duplicates: Sequence[Sequence[str]]) -> list[Finding]:

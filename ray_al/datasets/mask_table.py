@@ -75,7 +75,7 @@ def read_table(data: DataConfig, root: str, layout: Layout) -> MaskTable | None:
     colors = layout.mask_colors(root)
     if table is None and colors:
         source = f"the palette of data.dataset={layout.kind}"
-        return MaskTable(source=source, names={**colors}, is_layouts=True)
+        return MaskTable(source=source, names=colors, is_layouts=True)
     return table
 
 

@@ -12,6 +12,7 @@ from ray_al.core.types import IGNORE_INDEX, ImageFile
 
 if TYPE_CHECKING:
     from ray_al.core.config import DataConfig
+    from ray_al.core.config.mask_values import Value
 
 Colors = tuple[tuple[int, int, int], ...]
 """Red, green and blue of each class, 0 to 255, by id."""
@@ -114,7 +115,7 @@ class Layout(Section):
         """
         return False
 
-    def mask_colors(self, root: str) -> Mapping[tuple[int, int, int], str]:
+    def mask_colors(self, root: str) -> Mapping["Value", str]:
         """Return what colours in masks mean: the name of a class, or `ignore`.
 
         It is asked if no setting and no table file says what masks hold; empty if masks hold

@@ -6,7 +6,7 @@ Cordts et al., "The Cityscapes dataset for semantic urban scene understanding", 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from ray_al.core.config.mask_values import IGNORE
+from ray_al.core.config.mask_values import IGNORE, Value
 from ray_al.core.errors import ConfigError
 from ray_al.core.families.layouts import Colors, Layout, MaskNumbers, Split
 from ray_al.core.types import IGNORE_INDEX, ImageFile
@@ -69,11 +69,11 @@ class CityscapesLayout(Layout):
             findings.append(spare_masks(spare, "gtFine"))
         return Split(images=tuple(files[0] for files in images.values()), findings=tuple(findings))
 
-    def mask_colors(self, root: str) -> Mapping[tuple[int, int, int], str]:
+    def mask_colors(self, root: str) -> Mapping[Value, str]:
         """Return the palette if the masks hold colours."""
         if _kind_of_masks(root) != "color":
             return {}
-        classes = dict(zip(self.colors, self.class_names, strict=True))
+        classes: dict[Value, str] = dict(zip(self.colors, self.class_names, strict=True))
         return {**classes, **dict.fromkeys(IGNORED_COLORS, IGNORE)}
 
     def numbers(self, data: "DataConfig", root: str, num_names: int) -> MaskNumbers | None:
