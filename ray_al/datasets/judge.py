@@ -3,13 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from ray_al.core.config.mask_values import IGNORE, Value, key_of
 from ray_al.core.families.layouts import Finding
 from ray_al.core.types import IGNORE_INDEX
 from ray_al.datasets.catalog import Dataset
-from ray_al.datasets.look import Look
+from ray_al.datasets.look import Look, count_pixels
 from ray_al.datasets.mask_advice import UNKNOWN, table_text
 
 MIN_VOID_SHARE = 0.001
@@ -87,16 +85,15 @@ def _classes_of(
     split: str, looks: Sequence[Look], dataset: Dataset, is_complete: bool
 ) -> SplitClasses | None:
     """Return what occurs in the masks of a split; None if none of them can be used."""
-    masks = [look.mask.counts for look in looks if look.mask.counts is not None]
-    if not masks:
+    if all(look.mask.counts is None for look in looks):
         return None
-    counts = np.sum(masks, axis=0)
+    counts = count_pixels(looks)
     return SplitClasses(
         split=split,
         present=frozenset(number for number in range(dataset.num_classes) if counts[number]),
         numbers=frozenset().union(*(look.mask.numbers for look in looks)),
         void=frozenset().union(*(look.mask.void_numbers for look in looks)),
-        void_share=int(counts[IGNORE_INDEX]) / max(1, int(counts.sum())),
+        void_share=counts[IGNORE_INDEX] / max(1, counts.total()),
         is_complete=is_complete,
     )
 

@@ -177,6 +177,14 @@ def test_classes_of_the_pool_that_validation_lacks(tmp_path):
     assert both(opened(root, allow=("missing_class",))) == set()
 
 
+def test_pool_masks_that_nothing_reads_only_warn(tmp_path):
+    report = check_dataset(opened(make(tmp_path, val_ids=(0, 1))), reads_masks=False)
+    assert [(one["name"], one["severity"]) for one in report["findings"]] == [
+        ("missing_class", "warning")
+    ]
+    assert report["ok"]
+
+
 def test_classes_of_validation_alone_are_mentioned(tmp_path):
     report = check_dataset(opened(make(tmp_path, ids=(0, 1), val_ids=(0, 1, 2))))
     assert [one["name"] for one in report["findings"]] == ["classes_differ"]
