@@ -24,6 +24,8 @@ def datasets() -> None:
 def check(config: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """Read every image and mask of CONFIG's data and count what is wrong (exit 1 if anything is).
 
+    Where masks hold values that no setting explains, it writes a table for data.mask_values.
+
     Example: ray-al datasets check jobs/camvid_cpu.yaml --set data.root=/data/camvid
     """
     from ray_al.datasets import open_dataset

@@ -64,12 +64,17 @@ def judge_masks(
 
 def _hidden_classes(found: Mapping[str, SplitClasses], dataset: Dataset) -> list[Finding]:
     """Return findings if classes never occur, but may be what counts as "no label"."""
-    findings = []
+    hiding: dict[tuple[frozenset[int], frozenset[int]], list[str]] = {}
     for split, classes in found.items():
         doubtful = classes.void - dataset.void_ids
         if doubtful and _hides_a_class(classes, doubtful, dataset.num_classes):
-            place = f"masks of the split {split!r}"
-            findings.append(_absent_class(place, classes, doubtful, dataset))
+            hiding.setdefault((classes.present, doubtful), []).append(split)
+    findings = [
+        _absent_class(
+            f"masks of {' and '.join(map(repr, splits))}", found[splits[0]], doubtful, dataset
+        )
+        for (_, doubtful), splits in hiding.items()
+    ]
     if findings or not found:
         return findings
     present = frozenset[int]().union(*(classes.present for classes in found.values()))

@@ -9,7 +9,7 @@ from ray_al.core.config.mask_values import IGNORE, Value, key_of, value_of
 from ray_al.core.errors import ConfigError
 from ray_al.core.families.layouts import Layout
 from ray_al.datasets.listing import read_lines
-from ray_al.datasets.mask_advice import table_text
+from ray_al.datasets.mask_advice import UNKNOWN, table_text
 
 _CVAT = re.compile(r"(?P<name>.*?):(?P<color>[^:]*):[^:]*:[^:]*")
 """A line of labelmap.txt: `name:red,green,blue:parts:actions`."""
@@ -128,6 +128,12 @@ def check_table(table: MaskTable, class_names: tuple[str, ...]) -> None:
             "another name, or leave it out"
         )
     unknown = [name for name in table.class_names if name not in class_names]
+    if UNKNOWN in unknown:
+        raise ConfigError(
+            f"{table.source}: {UNKNOWN} stands for a class that only you can know; write one of "
+            f"data.class_names ({', '.join(class_names)}) in its place, or {IGNORE} if the value "
+            "means 'no label'"
+        )
     if unknown:
         mended = {
             value: name if name in class_names else IGNORE for value, name in table.names.items()

@@ -182,7 +182,7 @@ def test_names_keep_their_order_and_colours_of_masks_are_shown():
     ("values", "words"),
     [
         ({0: "ground", 1: "disc"}, "no value means 'bar'"),
-        ({0: "ground", 1: "disc", 2: "bar", 3: "NAME"}, "'NAME' is not in data.class_names"),
+        ({0: "ground", 1: "disc", 2: "bar", 3: "sea"}, "'sea' is not in data.class_names"),
         ({0: "ground", 1: "disc", 2: "bar", 3: "sky"}, r"mask_values: \{.*3: ignore\}"),
         ({0: "ground", "1,1,1": "disc", 2: "bar"}, "both ids and colours"),
         ({0: "ground", "0": "disc", 2: "bar"}, "the key '0' is given twice"),
@@ -327,7 +327,7 @@ def test_the_message_holds_the_table_to_copy(values, names, wanted, tmp_path):
     assert wanted is None or tables == wanted
     for table in tables:
         if "NAME" in table.values():
-            with pytest.raises(ConfigError, match="'NAME' is not in data.class_names"):
+            with pytest.raises(ConfigError, match="NAME stands for a class that only you can know"):
                 findings_of(root, class_names=names, mask_values=table)
         else:
             again, dataset = findings_of(root, class_names=names, mask_values=table)
