@@ -173,7 +173,9 @@ def match(
 def _added(images: Files, masks: Files, spare: Sequence[str]) -> str:
     """Return the value of `data.mask_suffix` with which these masks would belong to images."""
     names = [stem_of(composed(path.removeprefix(f"{masks.folder}/"))) for path in spare]
-    return added_pattern((stem for stem, _ in images.stems()), names)
+    pattern = added_pattern((stem for stem, _ in images.stems()), names)
+    # YAML takes a brace in front for the start of a mapping, and a suffix alone says the same.
+    return pattern.removeprefix(STEM)
 
 
 def _spare(images: Files, masks: Files, pairs: dict[str, str | None]) -> list[str]:

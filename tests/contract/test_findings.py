@@ -1,6 +1,7 @@
 """`datasets check` and a run find the same faults in a data set, before any work begins."""
 
 import os
+import re
 import unicodedata
 
 import fsspec
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from ray_al.core.config import parse_config
+from ray_al.core.config.loading import parse_override
 from ray_al.core.errors import ConfigError
 from ray_al.datasets import check_start, open_dataset
 from ray_al.datasets.check import check_dataset
@@ -384,7 +386,7 @@ def test_masks_that_belong_to_no_image_are_mentioned(tmp_path):
         in report["findings"][0]["message"]
     )
     assert not check_dataset(opened(root), reads_masks=True)["ok"]
-    assert "set data.mask_suffix={stem}_mask if" in report["findings"][0]["message"]
+    assert "set data.mask_suffix=_mask if" in report["findings"][0]["message"]
 
 
 @pytest.mark.parametrize(
@@ -401,8 +403,11 @@ def test_masks_with_names_of_their_own(name, suffix, tmp_path):
     root = make(tmp_path)
     for path in [*(root / "masks").glob("*/*")]:
         path.rename(path.with_name(name.format(path.stem)))
-    report = check_dataset(opened(root, mask_suffix=suffix), reads_masks=True)
-    assert report["findings"] == []
+    message = check_dataset(opened(root))["findings"][0]["message"]
+    _, offered = parse_override(re.search(r"data\.mask_suffix=\S+", message)[0])
+    for one in (suffix, offered):
+        report = check_dataset(opened(root, mask_suffix=one), reads_masks=True)
+        assert report["findings"] == []
     assert all(one.mask_uri for one in opened(root, mask_suffix=suffix).splits["train"])
 
 
