@@ -8,7 +8,8 @@ from ray_al.core.config.mask_values import IGNORE, Value, key_of
 from ray_al.core.types import IGNORE_INDEX
 
 MAX_VALUES = 24
-"""Number of different values beyond which a mask rather holds a picture than classes."""
+"""Number of different values beyond which a mask rather holds a picture than classes, unless there
+are as many classes."""
 UNKNOWN = "NAME"
 """What stands in an offered table for a name that cannot be known; no configuration takes it."""
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_ -]*[A-Za-z0-9_]|[A-Za-z]")
@@ -44,7 +45,7 @@ def advise(values: Iterable[Value], class_names: Sequence[str], known: Mapping[V
         known: what the settings say of some values; empty if they number the classes from 0.
     """
     values = ordered(set(values))
-    if len(values) > MAX_VALUES:
+    if len(values) > max(MAX_VALUES, len(class_names) + 2):
         return (
             f"{len(values)} different values are too many for classes; give masks that hold one "
             "value per class"

@@ -335,6 +335,16 @@ def test_the_message_holds_the_table_to_copy(values, names, wanted, tmp_path):
             assert set(dataset.decoder.known) == set(table)
 
 
+def test_a_table_of_many_classes_is_offered_whole():
+    names = tuple(f"class {number}" for number in range(60))
+    with pytest.raises(DataError) as raised:
+        decoder = table_of(None, names).decoder
+        decode_mask(array(np.arange(2, 62, dtype=np.uint8).reshape(6, 10)), "m", decoder)
+    assert offered(str(raised.value)) == [dict(zip(range(2, 62), names, strict=True))]
+    with pytest.raises(DataError, match="100 different values are too many"):
+        decode_mask(array(np.arange(100, dtype=np.uint8).reshape(10, 10)), "m", decoder)
+
+
 def test_the_table_of_colours_to_copy(tmp_path):
     colors = ((0, 0, 0), (255, 0, 0), (0, 0, 255), (255, 255, 255))
     root = make(tmp_path, grey(colors))
