@@ -134,7 +134,8 @@ def plain(value: Any, *, source: str) -> Any:
     """Return a deep copy of `value`, in which every part is an object of its own.
 
     Args:
-        value: text, finite numbers, booleans, None, lists, and mappings with text as keys.
+        value: text, finite numbers, booleans, None, lists, and mappings whose keys are text, or
+            whole numbers, which become text.
         source: the file or command that gave it, with which messages begin.
 
     Raises:
@@ -163,18 +164,26 @@ class _Copier:
                 "lists and mappings without end, or too deep in each other; write the values out",
             )
         if isinstance(value, dict):
-            return {
-                self._checked(key, keys): self.copy(inner, (*keys, key))
-                for key, inner in value.items()
-            }
+            return self._copy_mapping(value, keys)
         if isinstance(value, list | tuple):
             return [self.copy(inner, (*keys, str(index))) for index, inner in enumerate(value)]
         if problem := _problem(value):
             raise self._error(keys, problem)
         return value
 
+    def _copy_mapping(self, values: dict[Any, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+        copied: dict[str, Any] = {}
+        for key, inner in values.items():
+            name = self._checked(key, keys)
+            if name in copied:
+                raise self._error(keys, f"the key {name!r} is given twice; leave one out")
+            copied[name] = self.copy(inner, (*keys, name))
+        return copied
+
     def _checked(self, key: object, keys: tuple[str, ...]) -> str:
-        """Return a key of the mapping at `keys`, which must be text."""
+        """Return a key of the mapping at `keys`: text, or a whole number, which becomes text."""
+        if isinstance(key, int) and not isinstance(key, bool):
+            key = str(key)
         if not isinstance(key, str):
             raise self._error(
                 keys, f"the key {key!r} is not text; correct its name, or put it into quotes"

@@ -3,18 +3,16 @@
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ray_al.core.config import DataConfig, RunConfig
 from ray_al.core.errors import ConfigError
 from ray_al.core.families.layouts import NO_SPLIT, Colors, Finding, Layout
 from ray_al.core.places import before_work, is_folder, storage_errors
 from ray_al.core.types import ImageFile
+from ray_al.datasets.class_table import open_class_table
 from ray_al.datasets.mask_decoder import MaskDecoder
 from ray_al.datasets.pixels import PLAIN, PixelRule
-
-MAX_CLASS_NAMES = 255
-"""Class ids are bytes, and 255 means "no label"."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +26,7 @@ class Dataset:
         decoder: turns masks into class ids.
         splits: images by role: `train` (the pool), `val`, and `test` if there is one.
         void_ids: numbers in masks that are known to mean "no label"; others are assumed to.
+        layout_void_ids: those of them that the layout itself defines.
         findings: what was wrong with the lists of files.
         allow: names of findings that are intended.
         pixels: what the values of images become.
@@ -39,6 +38,7 @@ class Dataset:
     decoder: MaskDecoder
     splits: Mapping[str, tuple[ImageFile, ...]]
     void_ids: frozenset[int] = frozenset()
+    layout_void_ids: frozenset[int] = frozenset()
     findings: tuple[Finding, ...] = ()
     allow: frozenset[str] = frozenset()
     pixels: PixelRule = PLAIN
@@ -62,31 +62,17 @@ def open_dataset(data: DataConfig) -> Dataset:
         ConfigError: a missing root, an empty split, or an impossible class table; the message names
             the folder or key and the remedy.
     """
-    layout = data.dataset
     root = _root(data)
-    class_names, colors = _class_table(data, root, layout)
-    decoder = replace(
-        _decoder(data, root, len(class_names), colors, layout),
-        source=layout.mask_source(data, root, class_names),
-    )
-    ignored = frozenset(data.ignore_ids or layout.ignore_ids)
-    learnt = [number for number in range(len(class_names)) if number not in ignored]
-    if not learnt:
-        raise ConfigError(
-            f"data.ignore_ids {sorted(ignored)}: names every class; leave out the ids of classes "
-            "that are to be learnt"
-        )
-    splits, findings = _list_splits(data, root, layout)
-    void_ids = ignored & frozenset(range(len(class_names)))
-    if not (data.class_names or data.ignore_ids):
-        void_ids |= layout.void_ids
+    table = open_class_table(data, root)
+    splits, findings = _list_splits(data, root, data.dataset)
     return Dataset(
         root=root,
-        class_names=tuple(class_names[number] for number in learnt),
-        colors=tuple(colors[number] for number in learnt),
-        decoder=decoder,
+        class_names=table.class_names,
+        colors=table.colors,
+        decoder=table.decoder,
         splits=splits,
-        void_ids=void_ids,
+        void_ids=table.void_ids,
+        layout_void_ids=table.layout_void_ids,
         findings=findings,
         allow=frozenset(data.allow),
         pixels=PixelRule.of(data),
@@ -101,7 +87,11 @@ def _list_splits(
     splits: dict[str, tuple[ImageFile, ...]] = {}
     findings: list[Finding] = []
     for role, name in names.items():
-        split = layout.list_split(root, name)
+        split = (
+            layout.list_split(root, name)
+            if data.mask_suffix is None
+            else layout.list_named(root, name, data.mask_suffix)
+        )
         optional = (NO_SPLIT,) if role == "test" else ()
         findings += (
             finding
@@ -117,46 +107,6 @@ def _list_splits(
                 f"correct data.root or data.{role}_split{reasons}"
             )
     return splits, tuple(findings)
-
-
-def _class_table(data: DataConfig, root: str, layout: Layout) -> tuple[tuple[str, ...], Colors]:
-    """Return the name and the colour of each class number in the masks."""
-    class_names = layout.names(data, root)
-    if not class_names:
-        raise ConfigError(
-            f"data.class_names is missing; dataset {layout.kind!r} needs the names of its classes, "
-            "id 0 first"
-        )
-    if len(set(class_names)) != len(class_names) or len(class_names) > MAX_CLASS_NAMES:
-        raise ConfigError(
-            f"data.class_names: {len(class_names)} names; give at most {MAX_CLASS_NAMES}, each once"
-        )
-    colors = _class_colors(data, layout, len(class_names))
-    if data.nearest_color and data.mask_encoding == "ids":
-        raise ConfigError(
-            "data.nearest_color: true has no effect on masks of ids; set "
-            "data.mask_encoding=colors, or leave it out"
-        )
-    return class_names, colors
-
-
-def _class_colors(data: DataConfig, layout: Layout, num_names: int) -> Colors:
-    """Return the colour of each class number: as set, of the layout, or generated."""
-    colors = data.colors or layout.colors[:num_names]
-    if len(colors) != num_names:
-        if data.colors or data.mask_encoding == "colors":
-            raise ConfigError(
-                f"data.colors: {len(colors)} colours for {num_names} classes; give one per class, "
-                "in their order"
-            )
-        colors = tuple(_generated_color(index) for index in range(num_names))
-    twice = [color for color in colors if colors.count(color) > 1]
-    if twice and data.mask_encoding == "colors":
-        raise ConfigError(
-            f"data.colors: {list(twice[0])} is the colour of several classes, which masks cannot "
-            "distinguish then; give each its own colour"
-        )
-    return colors
 
 
 def data_root(data: DataConfig) -> str:
@@ -198,34 +148,3 @@ def _root(data: DataConfig) -> str:
         f"{data.dataset.kind!r} (for a run whose data have moved: ray-al resume RUN_DIR --set "
         "data.root=FOLDER)"
     )
-
-
-def _decoder(
-    data: DataConfig, root: str, num_names: int, colors: Colors, layout: Layout
-) -> MaskDecoder:
-    """Return the decoder of the masks; an ignored class has no id, and the ids after it move up."""
-    numbers = layout.numbers(data, root, num_names)
-    if numbers is not None:
-        return MaskDecoder(num_classes=num_names, ignore_ids=numbers.ignored, id_map=numbers.id_map)
-    ignore_ids = data.ignore_ids or layout.ignore_ids
-    learnt = [number for number in range(num_names) if number not in ignore_ids]
-    id_map = {number: class_id for class_id, number in enumerate(learnt)}
-    return MaskDecoder(
-        num_classes=len(learnt),
-        encoding=data.mask_encoding,
-        colors=colors,
-        ignore_ids=ignore_ids,
-        id_map=id_map if len(learnt) < num_names else None,
-        nearest_color=data.nearest_color,
-        checks_palette=bool(data.colors),
-    )
-
-
-def _generated_color(index: int) -> tuple[int, int, int]:
-    """Return the colour of a class by Pascal VOC's bit scheme, from 1 so none is black."""
-    value, rgb = index + 1, [0, 0, 0]
-    for shift in range(7, -1, -1):
-        for channel in range(3):
-            rgb[channel] |= (value >> channel & 1) << shift
-        value >>= 3
-    return rgb[0], rgb[1], rgb[2]

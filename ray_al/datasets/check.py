@@ -9,9 +9,8 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Literal, TypedDict
-
-import numpy as np
 
 from ray_al.core.errors import ConfigError, DataError
 from ray_al.core.families.layouts import Finding
@@ -29,7 +28,7 @@ from ray_al.datasets.file_findings import (
     small_images,
 )
 from ray_al.datasets.judge import judge_masks
-from ray_al.datasets.look import Look, look
+from ray_al.datasets.look import Look, count_pixels, look
 from ray_al.datasets.read import read_data
 
 logger = logging.getLogger(__name__)
@@ -109,12 +108,12 @@ def check_start(
     findings = list(dataset.findings)
     for split in ("val", "test"):
         findings += image_findings(split, seen[split])
-        findings += mask_findings(split, seen[split])
+        findings += mask_findings(split, seen, dataset)
     findings += narrow_ranges(one for looks in seen.values() for one in looks)
     # A few unusable masks are refused one by one, when a region of theirs is to be labelled.
     num_unusable = sum(one.mask.error is not None for one in seen["train"])
     if num_unusable * 2 > len(seen["train"]):
-        findings += mask_findings("train", seen["train"])
+        findings += mask_findings("train", seen, dataset)
     is_complete = len(seen["train"]) == len(splits["train"])
     findings += judge_masks(seen, dataset, complete=is_complete)
     findings += shared_images(dataset, same_content)
@@ -165,10 +164,13 @@ def check_dataset(
     for split, looks in seen.items():
         has_no_masks = all(one.file.mask_uri is None for one in looks)
         people = has_no_masks if reads_masks is None else not reads_masks
-        findings += [*image_findings(split, looks), *mask_findings(split, looks, people=people)]
+        findings += [
+            *image_findings(split, looks),
+            *mask_findings(split, seen, dataset, people=people),
+        ]
     findings += [
         *narrow_ranges(one for looks in seen.values() for one in looks),
-        *judge_masks(seen, dataset, complete=True),
+        *_judged(seen, dataset, reads_masks=reads_masks),
         *shared_images(dataset, same_files(seen)),
         *duplicate_images(duplicates),
         *small_images(small, len(seen["train"])),
@@ -182,6 +184,18 @@ def check_dataset(
         "findings": reported,
         "ok": not any(one["severity"] == "error" and not one["allowed"] for one in reported),
     }
+
+
+def _judged(
+    seen: dict[str, list[Look]], dataset: Dataset, *, reads_masks: bool | None
+) -> list[Finding]:
+    """Return what the masks show together; a warning if only masks that nothing reads show it."""
+    findings = judge_masks(seen, dataset, complete=True)
+    if reads_masks is not False:
+        return findings
+    certain = judge_masks({"val": seen["val"]}, dataset, complete=True)
+    others = [replace(one, severity="warning") for one in findings if one not in certain]
+    return certain + others
 
 
 def _look_at_all(
@@ -223,21 +237,17 @@ def _reported(finding: Finding, dataset: Dataset) -> ReportedFinding:
 
 
 def _summary(looks: Sequence[Look], dataset: Dataset) -> SplitSummary:
-    counts = np.zeros(256, dtype=np.int64)
-    for one in looks:
-        if one.mask.counts is not None:
-            counts += one.mask.counts
-    num_pixels = max(1, int(counts.sum()))
+    counts = count_pixels(looks)
+    num_pixels = max(1, counts.total())
     shares = {
-        name: round(int(counts[index]) / num_pixels, 6)
-        for index, name in enumerate(dataset.class_names)
+        name: round(counts[index] / num_pixels, 6) for index, name in enumerate(dataset.class_names)
     }
     sizes = Counter(one.image.size for one in looks if one.image.size)
     mask_errors = [(one.mask.error, one.mask.has_other_size) for one in looks if one.mask.error]
     return {
         "num_images": len(looks),
         "sizes": {f"{size[0]}x{size[1]}": count for size, count in sizes.items()},
-        "class_shares": {**shares, "ignored": round(int(counts[IGNORE_INDEX]) / num_pixels, 6)},
+        "class_shares": {**shares, "ignored": round(counts[IGNORE_INDEX] / num_pixels, 6)},
         "unreadable": [one.image.error for one in looks if one.image.error],
         "missing_masks": [one.file.image_id for one in looks if one.file.mask_uri is None],
         "mask_errors": [error for error, has_other_size in mask_errors if not has_other_size],

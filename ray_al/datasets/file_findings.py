@@ -5,10 +5,13 @@ from typing import Literal
 
 import numpy as np
 
+from ray_al.core.config.mask_values import Value, key_of
 from ray_al.core.families.layouts import Finding
 from ray_al.datasets.catalog import Dataset
 from ray_al.datasets.findings import listed, summarized
 from ray_al.datasets.look import Look
+from ray_al.datasets.mask_advice import ordered
+from ray_al.datasets.mask_decoder import UnknownValuesError
 from ray_al.datasets.pixels import UsedRange
 
 MIN_USED_SHARE = 1 / 8
@@ -49,29 +52,71 @@ def narrow_ranges(looks: Iterable[Look]) -> list[Finding]:
     ]
 
 
-def mask_findings(split: str, looks: Sequence[Look], *, people: bool = False) -> list[Finding]:
+def mask_findings(
+    split: str,
+    seen: Mapping[str, Sequence[Look]],
+    dataset: Dataset,
+    *,
+    people: bool = False,
+) -> list[Finding]:
     """Return findings if masks of a split are missing or cannot be used.
 
     Test images may lack a mask: they are left out of the test.
 
     Args:
         split: the role of the split.
-        looks: at its images and masks.
+        seen: the looks at images and masks, by split.
+        dataset: says how masks are decoded.
         people: whether people label the pool, so nothing reads its masks.
     """
     findings = []
+    looks = seen[split]
     missing = [look.file.uri for look in looks if look.file.mask_uri is None]
     if missing and (split == "val" or (split == "train" and not people)):
         message = f"{listed(missing)}: {_MISSING_MASK[split]}"
         findings.append(Finding(name="missing_masks", severity="error", message=message))
-    errors = [look.mask.error for look in looks if look.mask.error]
+    errors = [look.mask.error for look in looks if look.mask.error and not look.mask.unknown]
+    unknown = [look.mask.unknown for look in looks if look.mask.unknown]
+    severity: Literal["error", "warning"] = "warning" if people and split == "train" else "error"
     if errors:
-        severity: Literal["error", "warning"] = (
-            "warning" if people and split == "train" else "error"
-        )
         message = summarized(errors, len(looks), f"masks of the split {split!r} cannot be used")
         findings.append(Finding(name="unusable_masks", severity=severity, message=message))
+    if unknown:
+        findings.append(_unknown_values(split, seen, unknown, dataset, severity))
     return findings
+
+
+def _unknown_values(
+    split: str,
+    seen: Mapping[str, Sequence[Look]],
+    unknown: Sequence[UnknownValuesError],
+    dataset: Dataset,
+    severity: Literal["error", "warning"],
+) -> Finding:
+    """Return the finding that masks hold unknown values, with the table that could explain all."""
+    errors = [error.seen for error in unknown]
+    words = f"masks of the split {split!r} hold unknown values"
+    message = summarized(errors, len(seen[split]), words)
+    values = {value for error in unknown for value in error.values}
+    values |= _known_values(seen[split], dataset)
+    others = [look for name, looks in seen.items() if name != split for look in looks]
+    known = _known_values(others, dataset)
+    if known and not any(look.mask.unknown for look in others):
+        shown = ", ".join(map(key_of, ordered(known)))
+        remedy = (
+            f"masks of the other splits hold {shown} and can be read, so write these masks with "
+            f"the same values, or, if {', '.join(map(key_of, ordered(values - known)))} means "
+            "something else, say so in data.mask_values"
+        )
+    elif len({isinstance(value, int) for value in values}) == 1:
+        remedy = dataset.decoder.advice(values)
+    else:
+        remedy = unknown[0].remedy
+    return Finding(name="unusable_masks", severity=severity, message=f"{message}; {remedy}")
+
+
+def _known_values(looks: Iterable[Look], dataset: Dataset) -> set[Value]:
+    return {dataset.decoder.value_of(number) for look in looks for number in look.mask.numbers}
 
 
 _MISSING_MASK = {
@@ -119,11 +164,11 @@ def shared_images(dataset: Dataset, same_content: Sequence[tuple[str, str]]) -> 
 
 def duplicates_of(looks: Iterable[Look]) -> list[list[str]]:
     """Return the names of images with the same content, in groups of two or more."""
-    names: dict[str, list[str]] = {}
+    names: dict[str, dict[str, None]] = {}
     for look in looks:
         if look.image.digest:
-            names.setdefault(look.image.digest, []).append(look.file.image_id)
-    return [group for group in names.values() if len(group) > 1]
+            names.setdefault(look.image.digest, {})[look.file.image_id] = None
+    return [list(group) for group in names.values() if len(group) > 1]
 
 
 def duplicate_images(duplicates: Sequence[Sequence[str]]) -> list[Finding]:

@@ -1,14 +1,14 @@
 """Judge what the masks of a data set show together, but no single mask shows."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import numpy as np
-
+from ray_al.core.config.mask_values import IGNORE, Value, key_of
 from ray_al.core.families.layouts import Finding
 from ray_al.core.types import IGNORE_INDEX
 from ray_al.datasets.catalog import Dataset
-from ray_al.datasets.look import Look
+from ray_al.datasets.look import Look, count_pixels
+from ray_al.datasets.mask_advice import UNKNOWN, table_text
 
 MIN_VOID_SHARE = 0.001
 """Share of pixels without a label below which they hide no class, if several classes occur."""
@@ -23,13 +23,15 @@ class SplitClasses:
     Attributes:
         split: its role, `train` or `val`.
         present: class ids that occur.
-        void: numbers in the files that became "no label".
+        numbers: those in the files.
+        void: those of them that became "no label".
         void_share: share of the pixels without a label.
         is_complete: whether all masks of the split were looked at.
     """
 
     split: str
     present: frozenset[int]
+    numbers: frozenset[int]
     void: frozenset[int]
     void_share: float
     is_complete: bool
@@ -45,38 +47,58 @@ def judge_masks(
         dataset: with the class table.
         complete: whether all masks of the pool were looked at.
     """
-    findings: list[Finding] = []
     found: dict[str, SplitClasses] = {}
     for split in ("train", "val"):
         classes = _classes_of(split, seen.get(split, ()), dataset, complete or split == "val")
-        if classes is None:
-            continue
-        found[split] = classes
+        if classes is not None:
+            found[split] = classes
+    findings = _hidden_classes(found, dataset)
+    if len(found) < 2:
+        return findings
+    pool, validation = found["train"], found["val"]
+    shifted = _shifted_ids(pool, validation)
+    if shifted or findings:
+        return findings + shifted
+    return _differ(pool, validation, dataset)
+
+
+def _hidden_classes(found: Mapping[str, SplitClasses], dataset: Dataset) -> list[Finding]:
+    """Return findings if classes never occur, but may be what counts as "no label"."""
+    hiding: dict[tuple[frozenset[int], frozenset[int]], list[str]] = {}
+    for split, classes in found.items():
         doubtful = classes.void - dataset.void_ids
         if doubtful and _hides_a_class(classes, doubtful, dataset.num_classes):
-            findings.append(_absent_class(classes, sorted(doubtful), dataset))
-    if len(found) == 2:
-        pool, validation = found["train"], found["val"]
-        findings += [
-            *_differ(pool.present, validation.present, dataset, complete),
-            *_void_of_one_split(pool, validation),
-        ]
-    return findings
+            hiding.setdefault((classes.present, doubtful), []).append(split)
+    findings = [
+        _absent_class(
+            f"masks of {' and '.join(map(repr, splits))}", found[splits[0]], doubtful, dataset
+        )
+        for (_, doubtful), splits in hiding.items()
+    ]
+    if findings or not found:
+        return findings
+    present = frozenset[int]().union(*(classes.present for classes in found.values()))
+    for classes in found.values():
+        doubtful = classes.void - dataset.layout_void_ids
+        if len(present) < dataset.num_classes and doubtful and classes.void_share >= MIN_VOID_SHARE:
+            everywhere = replace(classes, present=present)
+            return [_absent_class("all masks looked at", everywhere, doubtful, dataset)]
+    return []
 
 
 def _classes_of(
     split: str, looks: Sequence[Look], dataset: Dataset, is_complete: bool
 ) -> SplitClasses | None:
     """Return what occurs in the masks of a split; None if none of them can be used."""
-    masks = [look.mask.counts for look in looks if look.mask.counts is not None]
-    if not masks:
+    if all(look.mask.counts is None for look in looks):
         return None
-    counts = np.sum(masks, axis=0)
+    counts = count_pixels(looks)
     return SplitClasses(
         split=split,
         present=frozenset(number for number in range(dataset.num_classes) if counts[number]),
+        numbers=frozenset().union(*(look.mask.numbers for look in looks)),
         void=frozenset().union(*(look.mask.void_numbers for look in looks)),
-        void_share=int(counts[IGNORE_INDEX]) / max(1, int(counts.sum())),
+        void_share=counts[IGNORE_INDEX] / max(1, counts.total()),
         is_complete=is_complete,
     )
 
@@ -96,21 +118,68 @@ def _hides_a_class(classes: SplitClasses, doubtful: frozenset[int], num_classes:
     )
 
 
-def _absent_class(classes: SplitClasses, void: list[int], dataset: Dataset) -> Finding:
+def _absent_class(
+    place: str, classes: SplitClasses, doubtful: frozenset[int], dataset: Dataset
+) -> Finding:
     absent = [
         name for number, name in enumerate(dataset.class_names) if number not in classes.present
     ]
-    only = f"{dataset.class_names[0]} is the only class"
-    seen = f"{', '.join(absent)} never occurs" if absent else only
+    seen = (
+        f"{', '.join(absent)} never occurs"
+        if absent
+        else f"{dataset.class_names[0]} is the only class"
+    )
+    void = ", ".join(key_of(dataset.decoder.value_of(number)) for number in sorted(doubtful))
+    table = table_text(_corrected(classes, doubtful, absent, dataset))
+    blank = (
+        f" (with a name of data.class_names, or {IGNORE}, for each {UNKNOWN})"
+        if UNKNOWN in table
+        else ""
+    )
     return Finding(
         name="absent_class",
         severity="error",
-        message=f"masks of the split {classes.split!r}: {seen}, while {', '.join(map(str, void))} "
-        f"fills {classes.void_share:.2%} of the pixels and counts as 'no label'. If that is a "
-        "class (0 and 255 are usual for two), set data.mask_encoding=colors, one name per class in "
-        "data.class_names and its grey level in data.colors, e.g. [[0,0,0],[255,255,255]]; if it "
-        "does mean 'no label', set data.allow=[absent_class]",
+        message=f"{place}: {seen}, while {void} fills {classes.void_share:.2%} of the pixels and "
+        f"counts as 'no label'. If that is a class, write under data{blank}: {table}; if it does "
+        "mean 'no label', set data.allow=[absent_class]",
     )
+
+
+def _corrected(
+    classes: SplitClasses, doubtful: frozenset[int], absent: Sequence[str], dataset: Dataset
+) -> dict[Value, str]:
+    """Return the table in which doubtful numbers are the absent classes."""
+    decoder = dataset.decoder
+    fits = len(absent) == len(doubtful)
+    names = iter(absent if fits else [UNKNOWN] * len(doubtful))
+    table: dict[Value, str] = {}
+    for number in sorted(classes.numbers):
+        class_id = decoder.class_of(number)
+        if number in doubtful:
+            name = next(names)
+        elif class_id is None or class_id == IGNORE_INDEX:
+            name = IGNORE
+        else:
+            name = dataset.class_names[class_id]
+        table[decoder.value_of(number)] = name
+    return {**decoder.known, **table}
+
+
+def _shifted_ids(pool: SplitClasses, validation: SplitClasses) -> list[Finding]:
+    """Return a finding if the ids of the pool and of validation count from different numbers."""
+    for step in (1, -1):
+        for one, other in (
+            (pool.present, validation.present),
+            (pool.numbers - {IGNORE_INDEX}, validation.numbers - {IGNORE_INDEX}),
+        ):
+            if len(one) > 1 and one == {number + step for number in other}:
+                return [
+                    _shifted(
+                        f"the pool's masks hold the ids {sorted(one)}, those of validation "
+                        f"{sorted(other)}"
+                    )
+                ]
+    return _void_of_one_split(pool, validation)
 
 
 def _void_of_one_split(pool: SplitClasses, validation: SplitClasses) -> list[Finding]:
@@ -139,31 +208,31 @@ def _shifted(words: str) -> Finding:
     return Finding(name="shifted_ids", severity="error", message=f"{words}: {remedy}")
 
 
-def _differ(
-    pool: frozenset[int], validation: frozenset[int], dataset: Dataset, complete: bool
-) -> list[Finding]:
-    """Return a finding if other classes occur in the pool than in validation."""
-    if pool == validation:
-        return []
-    for step in (1, -1):
-        if len(pool) > 1 and pool == {number + step for number in validation}:
-            return [
-                _shifted(
-                    f"the pool's masks hold the ids {sorted(pool)}, those of validation "
-                    f"{sorted(validation)}"
-                )
-            ]
-    if not complete:
-        return []
-    parts = []
-    for place, ids in (("the pool", pool - validation), ("validation", validation - pool)):
-        if ids:
-            names = ", ".join(dataset.class_names[number] for number in sorted(ids))
-            parts.append(f"only in {place}: {names}")
-    return [
-        Finding(
-            name="classes_differ",
-            severity="warning",
-            message=f"classes that occur {'; '.join(parts)}",
+def _differ(pool: SplitClasses, validation: SplitClasses, dataset: Dataset) -> list[Finding]:
+    """Return findings if other classes occur in the pool than in validation."""
+    findings = []
+    if missing := _names(pool.present - validation.present, dataset):
+        findings.append(
+            Finding(
+                name="missing_class",
+                severity="error",
+                message=f"{missing} occurs in masks of the pool, but in no validation mask, so "
+                "nothing would measure how well it is learnt; add validation images that show it, "
+                f"or, if it is to be left out, write {IGNORE} for it in data.mask_values; to go on "
+                "without measuring it, set data.allow=[missing_class]",
+            )
         )
-    ]
+    if pool.is_complete and (unseen := _names(validation.present - pool.present, dataset)):
+        findings.append(
+            Finding(
+                name="classes_differ",
+                severity="warning",
+                message=f"{unseen} occurs in validation masks, but in none of the pool, so it "
+                "cannot be learnt",
+            )
+        )
+    return findings
+
+
+def _names(class_ids: frozenset[int], dataset: Dataset) -> str:
+    return ", ".join(dataset.class_names[number] for number in sorted(class_ids))

@@ -4,23 +4,35 @@ A root is a path or an fsspec URI. Layouts, also your own, are written with `Fil
 `list_files` and `read_lines`.
 """
 
-import codecs
-import os
-import posixpath
 import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from fsspec.implementations.local import LocalFileSystem
-
-from ray_al.core.errors import ConfigError
 from ray_al.core.families.layouts import Finding, Split
-from ray_al.core.places import open_place, storage_errors
-from ray_al.core.reading import ABSENT, read_uri
-from ray_al.core.storage import join_uri
 from ray_al.core.types import ImageFile
 from ray_al.datasets.findings import listed
+from ray_al.datasets.folders import list_files, place_prefix, read_lines
+from ray_al.datasets.naming import (
+    STEM,
+    NamePattern,
+    added_pattern,
+    composed,
+    stem_of,
+    suffix_of,
+)
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "MASK_SUFFIXES",
+    "SIDECARS",
+    "Files",
+    "list_files",
+    "match",
+    "place_prefix",
+    "read_lines",
+    "same_name",
+    "spare_masks",
+]
 
 _PICTURES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 IMAGE_SUFFIXES = _PICTURES | {".npy", ".npz"}
@@ -30,116 +42,20 @@ SIDECARS = frozenset(
 )
 """Suffixes of files that are usual among pictures, but are none."""
 _BOUNDARY = re.compile(r"\s*[,;]\s*|\s+")
-_BYTE_ORDER_MARKS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
-
-
-def list_files(root: str, folder: str, suffixes: frozenset[str] | None = None) -> dict[str, str]:
-    """Return the URI of every file below `folder` by its path relative to `root`, sorted.
-
-    Links to folders are followed. Hidden files are left out.
-
-    Args:
-        root: path or URI.
-        folder: relative to `root`; if it does not exist, there are no files.
-        suffixes: of the files that are listed, in lower case; None lists all.
-
-    Raises:
-        ConfigError: a folder cannot be read, or a link points to nothing.
-    """
-    fs, base = open_place(root)
-    base = base.rstrip("/")
-    start = f"{base}/{folder}"
-    try:
-        if isinstance(fs, LocalFileSystem):
-            paths = sorted(_walk(start, frozenset()))
-        else:
-            with storage_errors(root, missing=True):
-                paths = sorted(fs.find(start))
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    except PermissionError as error:
-        raise ConfigError(
-            f"data.root: the folder {error.filename or start} may not be read; correct its "
-            "permissions"
-        ) from None
-    found = {}
-    for path in paths:
-        is_hidden = posixpath.basename(path).startswith(".")
-        if not is_hidden and (suffixes is None or _suffix(path) in suffixes):
-            relative = path.removeprefix(f"{base}/")
-            found[relative] = join_uri(root, relative) if "://" in root else path
-    return found
-
-
-def _walk(folder: str, above: frozenset[str]) -> Iterator[str]:
-    """Yield all files below `folder`.
-
-    A link to a folder above it would lead round in a circle and is left out.
-    """
-    real = os.path.realpath(folder)
-    if real in above:
-        return
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            _check_link(entry)
-            is_folder = os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()
-            if is_folder:
-                yield from _walk(entry.path, above | {real})
-            else:
-                yield entry.path
-
-
-def _check_link(entry: os.DirEntry[str]) -> None:
-    """Refuse a link to nothing that may have been a folder: it has no suffix and is not hidden."""
-    if not entry.is_symlink() or os.path.exists(entry.path):
-        return
-    if not _suffix(entry.name) and not entry.name.startswith("."):
-        raise ConfigError(
-            f"data.root: {entry.path} is a link that leads nowhere; mend it or remove it"
-        )
-
-
-def place_prefix(root: str) -> str:
-    """Return what the URIs of all files below `root` begin with."""
-    return (root if "://" in root else open_place(root)[1]).rstrip("/") + "/"
-
-
-def read_lines(root: str, name: str) -> list[str] | None:
-    """Return the non-empty lines of a text file below `root`; None if it does not exist.
-
-    Raises:
-        ConfigError: it is no text in UTF-8, or in UTF-16 with a byte order mark.
-    """
-    path = join_uri(root, name)
-    try:
-        data = read_uri(path)
-    except ABSENT:
-        return None
-    encoding = "utf-8"
-    for mark, marked_encoding in _BYTE_ORDER_MARKS:
-        if data.startswith(mark):
-            encoding = marked_encoding
-    try:
-        text = data.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise ConfigError(
-            f"{path}: is no list of names in UTF-8 ({error}); save it as UTF-8"
-        ) from None
-    if "\0" in text:
-        raise ConfigError(
-            f"{path}: is no list of names in UTF-8 (it holds zero bytes); save it as UTF-8"
-        )
-    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 class Files:
     """The files below a folder, found by their path in it.
 
     Names match whether their accents are composed or decomposed.
+
+    Args:
+        root: path or URI of the data set.
+        folder: relative to the root.
+        suffixes: of the files that are read, in lower case.
+        below: a folder in it, to which the files are limited.
+        pattern: of the files' names, in which `{stem}` is the stem of the image that a mask belongs
+            to; files of other names belong to none. It may end in a suffix.
 
     Attributes:
         folder: relative to the root.
@@ -149,28 +65,41 @@ class Files:
     """
 
     def __init__(
-        self, root: str, folder: str, suffixes: frozenset[str], *, below: str = ""
+        self,
+        root: str,
+        folder: str,
+        suffixes: frozenset[str],
+        *,
+        below: str = "",
+        pattern: str = STEM,
     ) -> None:
         self.folder = folder
         self.suffixes = suffixes
         self.uris: dict[str, str] = {}
         self.unread: list[str] = []
         for path, uri in list_files(root, f"{folder}/{below}".rstrip("/")).items():
-            suffix = _suffix(path)
+            suffix = suffix_of(path)
             if suffix in suffixes:
                 self.uris[path] = uri
             elif suffix not in SIDECARS:
                 self.unread.append(path)
+        self._name = NamePattern(composed(pattern), suffixes)
         self._by_path: dict[str, str] = {}
         self._by_stem: dict[str, list[str]] = {}
         for path in self.uris:
-            inner = _normal(path.removeprefix(f"{folder}/"))
+            inner = composed(path.removeprefix(f"{folder}/"))
             self._by_path[inner] = path
-            self._by_stem.setdefault(_stem(inner), []).append(path)
+            if (stem := self._name.stem(inner)) is not None:
+                self._by_stem.setdefault(stem, []).append(path)
 
-    def stem(self, path: str) -> str:
-        """Return what the path of a mask has in common with that of its image."""
-        return _stem(_normal(path.removeprefix(f"{self.folder}/")))
+    def stem(self, path: str) -> str | None:
+        """Return the path of the image of a mask without suffix; None if its name fits no image."""
+        return self._name.stem(composed(path.removeprefix(f"{self.folder}/")))
+
+    @property
+    def strangers(self) -> list[str]:
+        """The files whose names do not fit the pattern."""
+        return [path for path in self.uris if self.stem(path) is None]
 
     def of_stem(self, stem: str) -> list[str]:
         """Return the files that differ in their suffix alone, sorted."""
@@ -185,12 +114,12 @@ class Files:
 
         The line may hold a path with or without the folder, the suffix, or with another suffix.
         """
-        name = _normal(name.replace("\\", "/")).removeprefix("./").removeprefix(f"{self.folder}/")
+        name = composed(name.replace("\\", "/")).removeprefix("./").removeprefix(f"{self.folder}/")
         if name in self._by_path:
             return [self._by_path[name]]
         if found := self.of_stem(name):
             return found
-        return self.of_stem(_stem(name)) if _suffix(name) in self.suffixes else []
+        return self.of_stem(stem_of(name)) if suffix_of(name) in self.suffixes else []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,7 +156,7 @@ def match(
                 findings.append(same_name([uris[path] for path in paths]))
         pairs[group.images[0]] = group.masks[0] if group.masks else None
     if spare := _spare(images, masks, pairs):
-        findings.append(spare_masks(spare, masks.folder))
+        findings.append(spare_masks(spare, masks.folder, suffix=_added(images, masks, spare)))
     findings += [_unread_files(files) for files in (images, masks) if files.unread]
     return Split(
         images=tuple(
@@ -242,17 +171,25 @@ def match(
     )
 
 
+def _added(images: Files, masks: Files, spare: Sequence[str]) -> str:
+    """Return the value of `data.mask_suffix` with which these masks would belong to images."""
+    names = [stem_of(composed(path.removeprefix(f"{masks.folder}/"))) for path in spare]
+    pattern = added_pattern((stem for stem, _ in images.stems()), names)
+    # YAML takes a brace in front for the start of a mapping, and a suffix alone says the same.
+    return pattern.removeprefix(STEM)
+
+
 def _spare(images: Files, masks: Files, pairs: dict[str, str | None]) -> list[str]:
     """Return the masks that belong to no image; none if a list pairs masks of other names."""
     for path, mask in pairs.items():
         if mask is not None and masks.stem(mask) != images.stem(path):
             return []
     used = set(pairs.values())
-    spare: list[str] = []
+    spare = masks.strangers
     for stem, paths in masks.stems():
         if not images.of_stem(stem):
             spare += (path for path in paths if path not in used)
-    return spare
+    return sorted(spare)
 
 
 def _pick(
@@ -295,7 +232,7 @@ def _pick(
 def _of_line(images: Files, masks: Files, line: str) -> _Group | None:
     """Return the files that a line names: an image, or an image and its mask."""
     if found := images.named(line):
-        return _Group(images=found, masks=masks.of_stem(images.stem(found[0])))
+        return _Group(images=found, masks=masks.of_stem(images.stem(found[0]) or ""))
     # Names may hold blanks, so the mask may begin behind any of them.
     for boundary in _BOUNDARY.finditer(line):
         found = images.named(line[: boundary.start()])
@@ -311,13 +248,21 @@ def same_name(uris: Sequence[str]) -> Finding:
     return Finding(name="same_name", severity="error", message=f"{' and '.join(uris)}: {words}")
 
 
-def spare_masks(paths: Sequence[str], folder: str) -> Finding:
-    """Return the finding that nothing will read some masks."""
+def spare_masks(paths: Sequence[str], folder: str, *, suffix: str = "") -> Finding:
+    """Return the finding that nothing will read some masks.
+
+    Args:
+        paths: of the masks.
+        folder: in which they are.
+        suffix: the value of `data.mask_suffix` with which all of them would belong to an image.
+    """
+    remedy = f"; set data.mask_suffix={suffix} if they are masks of these images" if suffix else ""
     return Finding(
         name="spare_masks",
         severity="warning",
         message=f"{len(paths)} masks below {folder}/ belong to no image: {listed(paths)}; a mask "
-        "has the name of its image, except for the suffix (or one line of a list names both)",
+        "has the name of its image, except for the suffix, or as data.mask_suffix says (or one "
+        f"line of a list names both){remedy}",
     )
 
 
@@ -329,16 +274,3 @@ def _unread_files(files: Files) -> Finding:
         message=f"{len(files.unread)} files below {files.folder}/ are not read: "
         f"{listed(files.unread)}; only files with these suffixes are: {suffixes}",
     )
-
-
-def _stem(path: str) -> str:
-    return posixpath.splitext(path)[0]
-
-
-def _suffix(path: str) -> str:
-    return posixpath.splitext(path)[1].lower()
-
-
-def _normal(path: str) -> str:
-    """Return a path with composed accents."""
-    return path if path.isascii() else unicodedata.normalize("NFC", path)

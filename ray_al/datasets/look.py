@@ -1,14 +1,15 @@
 """Look at an image and its mask and note what a check of the data set needs."""
 
 import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-
-import numpy as np
 
 from ray_al.core.errors import DataError
 from ray_al.core.types import ImageFile
 from ray_al.datasets.catalog import Dataset
 from ray_al.datasets.images import read_image_size
+from ray_al.datasets.mask_decoder import UnknownValuesError, count_values
 from ray_al.datasets.masks import read_decoded
 from ray_al.datasets.pixels import PixelRule, UsedRange
 from ray_al.datasets.rasters import read_values
@@ -40,14 +41,18 @@ class MaskLook:
     Attributes:
         error: why the mask cannot be used, its size included.
         has_other_size: whether it cannot be used because its size is not that of its image.
-        counts: number of pixels by class id, int64 (256,); None without a usable mask.
-        void_numbers: the numbers in the mask that became "no label".
+        counts: number of pixels of each class id that occurs; None without a usable mask.
+        numbers: those in the mask.
+        void_numbers: those of them that became "no label".
+        unknown: the error of a mask with values of which nothing is known.
     """
 
     error: str | None = None
     has_other_size: bool = False
-    counts: np.ndarray | None = None
+    counts: Mapping[int, int] | None = None
+    numbers: frozenset[int] = frozenset()
     void_numbers: frozenset[int] = frozenset()
+    unknown: UnknownValuesError | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +62,14 @@ class Look:
     file: ImageFile
     image: ImageLook
     mask: MaskLook
+
+
+def count_pixels(looks: Iterable[Look]) -> Counter[int]:
+    """Return the number of pixels of each class id in all usable masks."""
+    total: Counter[int] = Counter()
+    for one in looks:
+        total.update(one.mask.counts or {})
+    return total
 
 
 def look(file: ImageFile, dataset: Dataset, *, whole: bool = True) -> Look:
@@ -92,6 +105,8 @@ def _look_at_image(uri: str, rule: PixelRule, *, whole: bool) -> ImageLook:
 def _look_at_mask(uri: str, dataset: Dataset, size: tuple[int, int] | None) -> MaskLook:
     try:
         mask = read_decoded(uri, dataset.decoder)
+    except UnknownValuesError as error:
+        return MaskLook(error=str(error), unknown=error)
     except DataError as error:
         return MaskLook(error=str(error))
     height, width = mask.ids.shape
@@ -101,5 +116,6 @@ def _look_at_mask(uri: str, dataset: Dataset, size: tuple[int, int] | None) -> M
             "the image's size"
         )
         return MaskLook(error=words, has_other_size=True)
-    counts = np.bincount(mask.ids.ravel(), minlength=256)
-    return MaskLook(counts=counts, void_numbers=mask.void_numbers)
+    return MaskLook(
+        counts=count_values(mask.ids), numbers=mask.numbers, void_numbers=mask.void_numbers
+    )

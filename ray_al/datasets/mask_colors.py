@@ -1,6 +1,6 @@
 """Decode masks whose values are colours."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -8,12 +8,13 @@ from ray_al.core.errors import DataError
 from ray_al.datasets.mask_decoder import (
     DecodedMask,
     MaskDecoder,
+    UnknownValuesError,
     count_values,
     decode_numbers,
     map_values,
 )
 from ray_al.datasets.mask_files import OpenMask, transparent
-from ray_al.datasets.nearest import nearest_numbers
+from ray_al.datasets.nearest import nearest_numbers, too_alike
 
 
 def decode_colors(
@@ -47,12 +48,18 @@ def _check_kind(opened: OpenMask, decoder: MaskDecoder, source: str, values: np.
             f"{source}: a mask in lossy JPEG (or WebP) has wrong colours at borders; export it as "
             "PNG, or set data.nearest_color=true"
         )
+    if opened.is_lossy and (alike := too_alike(decoder.colors)) is not None:
+        raise DataError(
+            f"{source}: a mask in lossy JPEG (or WebP) cannot tell the colours {alike[0]} and "
+            f"{alike[1]} apart; export the masks again, as PNG"
+        )
     if opened.num_clear:
         raise transparent(opened.num_clear, source)
     if values.ndim == 2 and values.size and not 0 <= int(values.min()) <= int(values.max()) <= 255:
         raise DataError(
             f"{source}: numbers from {values.min()} to {values.max()}, but colours of 8 bits were "
-            "expected; set data.mask_encoding=ids"
+            "expected; write the numbers into data.mask_values, or, if they are class ids, set "
+            "data.mask_encoding=ids"
         )
 
 
@@ -90,20 +97,25 @@ def _class_numbers(
         unknown = list(count_values(packed[strange]))
     if unknown:
         color = max(unknown, key=counts.__getitem__)
-        raise DataError(_unknown_color(color, counts, decoder, source))
+        raise _unknown_color(color, unknown, counts, decoder, source)
     return numbers
 
 
-def _unknown_color(color: int, counts: Mapping[int, int], decoder: MaskDecoder, source: str) -> str:
-    rgb = (color >> 16, color >> 8 & 255, color & 255)
-    seen = f"{source}: colour {rgb} on {counts[color]} pixels is not in data.colors"
-    remedy = (
-        "if it is a class, add it; if it means 'no label', add it under a name of its own, e.g. "
-        "void, and put the number of that name into data.ignore_ids"
-    )
+def _unknown_color(
+    color: int,
+    unknown: Sequence[int],
+    counts: Mapping[int, int],
+    decoder: MaskDecoder,
+    source: str,
+) -> UnknownValuesError:
+    """Return the error for the most frequent one of the unknown colours."""
+    table = "the table of mask values" if decoder.is_table else "data.colors"
+    seen = f"{source}: colour {_rgb(color)} on {counts[color]} pixels is not in {table}"
     if decoder.nearest_color:
-        return f"{seen}, nor near a mixture of two of them; {remedy}"
-    return (
-        f"{seen}; {remedy}; if the mask has smooth borders between the colours of classes, set "
-        "data.nearest_color=true"
-    )
+        seen += ", nor near a mixture of two of them"
+    values = [_rgb(one) for one in counts if not decoder.nearest_color or one in unknown]
+    return UnknownValuesError(seen, values, decoder.advice(values))
+
+
+def _rgb(color: int) -> tuple[int, int, int]:
+    return color >> 16, color >> 8 & 255, color & 255

@@ -1,12 +1,34 @@
 """Say what the values of masks mean."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from ray_al.core.config.mask_values import Value
+from ray_al.core.errors import DataError
 from ray_al.core.families.layouts import Colors, MaskSource
 from ray_al.core.types import IGNORE_INDEX
+from ray_al.datasets.mask_advice import advise
+
+
+class UnknownValuesError(DataError):
+    """A mask with values of which nothing is known.
+
+    Args:
+        seen: which file holds which value on how many pixels.
+        values: all values of the file, known ones included.
+        remedy: what to do about this file.
+    """
+
+    def __init__(self, seen: str, values: Iterable[Value], remedy: str) -> None:
+        super().__init__(seen, tuple(values), remedy)
+        self.seen = seen
+        self.values = tuple(values)
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.seen}; {self.remedy}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +38,7 @@ class MaskDecoder:
     Attributes:
         num_classes: class ids are 0 to num_classes - 1.
         encoding: `ids`, or `colors` by the table `colors`.
-        colors: one colour for each number of a class in the files.
+        colors: the colour of each number, from 0.
         ignore_ids: numbers in the files that mean "no label", in addition to 255.
         id_map: from the numbers in the files to class ids, if they differ; a number that is missing
             in it is unknown.
@@ -24,6 +46,9 @@ class MaskDecoder:
         checks_palette: whether the colours of an indexed picture must not contradict `colors`.
         whole: whether an unknown value outside the box that is read is refused, too.
         source: reads masks that are no files of their own; None if each is a file.
+        is_table: whether the settings say what each number means, so that 255 is one like others.
+        class_names: of the classes that are learnt, by id, for messages.
+        known: what settings say of some values, for messages.
     """
 
     num_classes: int
@@ -35,14 +60,40 @@ class MaskDecoder:
     checks_palette: bool = False
     whole: bool = False
     source: MaskSource | None = None
+    is_table: bool = False
+    class_names: tuple[str, ...] = ()
+    known: Mapping[Value, str] = field(default_factory=dict)
 
     def class_of(self, number: int) -> int | None:
         """Return the class id of a number in a file, 255 for "no label", None if it is unknown."""
-        if number == IGNORE_INDEX or number in self.ignore_ids:
+        if number in self.ignore_ids or (number == IGNORE_INDEX and not self.is_table):
             return IGNORE_INDEX
         if self.id_map is not None:
             return self.id_map.get(number)
         return number if 0 <= number < self.num_classes else None
+
+    def value_of(self, number: int) -> Value:
+        """Return what stands in files for a number: the number, or its colour."""
+        has_color = self.encoding == "colors" and number < len(self.colors)
+        return self.colors[number] if has_color else number
+
+    def shown_class(self, class_id: int) -> str:
+        """Return the name of a class, or its id if no name is known, for messages."""
+        if class_id == IGNORE_INDEX:
+            return "'no label'"
+        named = class_id < len(self.class_names)
+        return repr(self.class_names[class_id]) if named else f"class {class_id}"
+
+    def advice(self, values: Iterable[Value]) -> str:
+        """Return the remedy for masks that hold these values, some of them unknown."""
+        values = list(values)
+        remedy = advise(values, self.class_names, self.known)
+        if self.nearest_color or not any(isinstance(value, tuple) for value in values):
+            return remedy
+        return (
+            f"{remedy}; if the masks have smooth borders between the colours of classes, give "
+            "those colours and set data.nearest_color=true"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,10 +102,12 @@ class DecodedMask:
 
     Attributes:
         ids: uint8 (H, W), 255 for no label.
-        void_numbers: the numbers in the file that became 255.
+        numbers: those in the file.
+        void_numbers: those of them that became 255.
     """
 
     ids: np.ndarray
+    numbers: frozenset[int]
     void_numbers: frozenset[int]
 
 
@@ -95,4 +148,5 @@ def decode_numbers(numbers: np.ndarray, classes: Mapping[int, int]) -> DecodedMa
         classes: class id, or 255, of each number that occurs, ascending by number.
     """
     void = frozenset(number for number, class_id in classes.items() if class_id == IGNORE_INDEX)
-    return DecodedMask(ids=map_values(numbers, classes), void_numbers=void)
+    ids = map_values(numbers, classes)
+    return DecodedMask(ids=ids, numbers=frozenset(classes), void_numbers=void)

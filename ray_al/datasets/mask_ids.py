@@ -6,10 +6,18 @@ import numpy as np
 
 from ray_al.core.errors import DataError
 from ray_al.core.types import IGNORE_INDEX
-from ray_al.datasets.mask_decoder import DecodedMask, MaskDecoder, count_values, decode_numbers
+from ray_al.datasets.mask_decoder import (
+    DecodedMask,
+    MaskDecoder,
+    UnknownValuesError,
+    count_values,
+    decode_numbers,
+)
 from ray_al.datasets.mask_files import OpenMask
 
 MAX_LISTED_IDS = 12
+MAX_COLORS = 256
+"""Number of different colours up to which a picture may be a mask."""
 
 
 def decode_ids(
@@ -26,27 +34,26 @@ def decode_ids(
     Raises:
         DataError: the file holds no certain ids, an unknown id, or a palette in another order.
     """
-    _check_kind(opened, source, values)
+    _check_kind(opened, decoder, source, values)
     values = values[..., 0] if values.ndim == 3 else values
     counts = count_values(values)
     classes: dict[int, int] = {}
     for number in counts:
         class_id = decoder.class_of(number)
         if class_id is None:
-            raise DataError(_unknown_id(number, counts, decoder, source))
+            raise _unknown_id(number, counts, decoder, source)
         classes[number] = class_id
     if decoder.checks_palette and opened.palette is not None:
         _check_palette(opened.palette, counts, decoder, source)
     return decode_numbers(values, classes)
 
 
-def _check_kind(opened: OpenMask, source: str, values: np.ndarray) -> None:
+def _check_kind(opened: OpenMask, decoder: MaskDecoder, source: str, values: np.ndarray) -> None:
     """Refuse a file whose values are no certain ids."""
     if opened.is_lossy:
         raise DataError(
-            f"{source}: a mask in lossy JPEG (or WebP) has wrong ids at borders; export it as PNG, "
-            "or, if it is painted in the colours of classes, set data.mask_encoding=colors, "
-            "data.colors and data.nearest_color=true"
+            f"{source}: a mask in lossy JPEG (or WebP) has wrong ids wherever two classes meet, "
+            "and nothing can tell which; export the masks again, as PNG"
         )
     if not opened.is_colored:
         return
@@ -55,24 +62,37 @@ def _check_kind(opened: OpenMask, source: str, values: np.ndarray) -> None:
             f"{source}: holds one channel of flags per class; save class ids in one channel, as "
             ".argmax(-1) gives them"
         )
-    raise DataError(
-        f"{source}: a colour mask, but ids were expected; set data.mask_encoding=colors and "
-        "data.colors"
+    colors = np.unique(opened.values.reshape(-1, 3), axis=0)
+    seen = f"{source}: a colour mask, but ids were expected"
+    if len(colors) > MAX_COLORS:
+        raise DataError(
+            f"{seen}, and its {len(colors)} colours are too many for classes; give masks that hold "
+            "one value per class, or, if only borders between the colours of classes are smooth, "
+            "write those colours into data.mask_values and set data.nearest_color=true"
+        )
+    raise UnknownValuesError(
+        seen,
+        [(red, green, blue) for red, green, blue in colors.tolist()],
+        "say in data.mask_values what each colour means, or, if each class has one colour, set "
+        "data.mask_encoding=colors and data.colors",
     )
 
 
-def _unknown_id(number: int, counts: Mapping[int, int], decoder: MaskDecoder, source: str) -> str:
+def _unknown_id(
+    number: int, counts: Mapping[int, int], decoder: MaskDecoder, source: str
+) -> UnknownValuesError:
     ids = ", ".join(map(str, list(counts)[:MAX_LISTED_IDS]))
     more = ", ..." if len(counts) > MAX_LISTED_IDS else ""
-    has_map = decoder.id_map is not None
-    known = "a class of the data set's table" if has_map else f"0 to {decoder.num_classes - 1}"
-    return (
-        f"{source}: id {number} on {counts[number]} pixels is no class ({known}) and not ignored; "
-        f"the ids here are {ids}{more}. If they are grey levels of classes, set "
-        "data.mask_encoding=colors and data.colors to these levels, e.g. "
-        "[[0,0,0],[128,128,128]]; if all masks, also those of the other splits, count from 1, put "
-        "a name for 0 in front of data.class_names and 0 into data.ignore_ids; add an id to "
-        "data.ignore_ids only if it means 'no label'"
+    if decoder.is_table:
+        known = "is not in the table of mask values"
+    elif decoder.id_map is not None:
+        known = "is no class (a class of the data set's table) and not ignored"
+    else:
+        known = f"is no class (0 to {decoder.num_classes - 1}) and not ignored"
+    return UnknownValuesError(
+        f"{source}: id {number} on {counts[number]} pixels {known}; the ids here are {ids}{more}",
+        counts,
+        decoder.advice(counts),
     )
 
 
@@ -87,19 +107,24 @@ def _check_palette(
         decoder: with the colours of classes.
         source: the file, for messages.
     """
-    table = {color: number for number, color in enumerate(decoder.colors)}
+    # Colours are those of class ids beside a table, and of the numbers in files without one.
+    meant = {
+        color: number if decoder.is_table else decoder.class_of(number)
+        for number, color in enumerate(decoder.colors)
+    }
     painted: dict[int, int] = {}
     for number in numbers:
-        if number >= len(palette) or number == IGNORE_INDEX:
+        if number >= len(palette) or (number == IGNORE_INDEX and not decoder.is_table):
             continue
-        other = table.get(tuple(palette[number].tolist()))
+        other = meant.get(tuple(palette[number].tolist()))
         if other is None:
             return
         painted[number] = other
     for number, other in painted.items():
-        if number != other:
+        if decoder.class_of(number) != other:
             raise DataError(
                 f"{source}: its number {number} has the colour {tuple(palette[number].tolist())}, "
-                f"which data.colors gives to class number {other}; the palette is in another "
-                "order: set data.mask_encoding=colors"
+                f"which data.colors gives to {decoder.shown_class(other)}; the palette is in "
+                "another order: write these colours into data.mask_values in place of ids, or, "
+                "one colour per class, set data.mask_encoding=colors"
             )

@@ -1,5 +1,6 @@
 """Read masks, in any of the forms that tools write them, as class ids."""
 
+import dataclasses
 from typing import BinaryIO
 
 import numpy as np
@@ -68,7 +69,7 @@ def _decode(opened: OpenMask, source: str, decoder: MaskDecoder, box: Box | None
     if not decoder.whole:
         return decode(opened, decoder, source, opened.values[inside])
     decoded = decode(opened, decoder, source, opened.values)
-    return DecodedMask(ids=decoded.ids[inside], void_numbers=decoded.void_numbers)
+    return dataclasses.replace(decoded, ids=decoded.ids[inside])
 
 
 def read_mask_size(uri: str, decoder: MaskDecoder | None = None) -> tuple[int, int]:

@@ -1,6 +1,7 @@
 """Find the classes of masks that are painted in class colours with smooth or lossy borders."""
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -16,6 +17,19 @@ REACH = 7
 """Side, in pixels, of the square in which a pixel of a border looks for certain ones."""
 MAX_STRAY_SHARE = 0.001
 """Largest share of the pixels of a lossy mask that may have any colour."""
+
+
+def too_alike(
+    table: Sequence[tuple[int, int, int]],
+) -> tuple[tuple[int, int, int], tuple[int, int, int]] | None:
+    """Return two colours that lossy compression can turn into each other; None if none are."""
+    for first, second in itertools.combinations(table, 2):
+        if (
+            sum((one - other) ** 2 for one, other in zip(first, second, strict=True))
+            < (2 * SURE) ** 2
+        ):
+            return first, second
+    return None
 
 
 def nearest_numbers(

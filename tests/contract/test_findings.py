@@ -1,6 +1,7 @@
 """`datasets check` and a run find the same faults in a data set, before any work begins."""
 
 import os
+import re
 import unicodedata
 
 import fsspec
@@ -9,9 +10,11 @@ import pytest
 from PIL import Image
 
 from ray_al.core.config import parse_config
+from ray_al.core.config.loading import parse_override
 from ray_al.core.errors import ConfigError
 from ray_al.datasets import check_start, open_dataset
 from ray_al.datasets.check import check_dataset
+from ray_al.datasets.layouts.cityscapes import CityscapesLayout
 from ray_al.datasets.masks import read_mask
 from ray_al.driver.checks import check_config, check_pool
 
@@ -143,6 +146,23 @@ def test_ids_that_count_from_1_in_the_pool_alone(tmp_path):
     assert both(opened(make(tmp_path, ids=(1, 2, 3), val_ids=(0, 1, 2)))) == {"unusable_masks"}
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        {1: "ground", 2: "disc", 3: "bar"},
+        {0: "ignore", 1: "ground", 2: "disc", 3: "bar"},
+        {0: "ground", 1: "disc", 2: "bar", 3: "ignore"},
+        {0: "ground", 1: "disc", 2: "bar", 3: "bar"},
+    ],
+)
+def test_no_table_makes_ids_from_1_in_the_pool_alone_right(values, tmp_path):
+    root = make(tmp_path, ids=(1, 2, 3), val_ids=(0, 1, 2))
+    assert both(opened(root, mask_values=values)) & {"unusable_masks", "shifted_ids"}
+    report = check_dataset(opened(root))
+    message = next(one["message"] for one in report["findings"] if one["name"] == "unusable_masks")
+    assert "masks of the other splits hold 0, 1, 2 and can be read" in message
+
+
 def test_the_remedy_for_ids_from_1_where_the_pool_alone_counts_so(tmp_path):
     settings = {"class_names": ("unlabelled", *NAMES), "ignore_ids": (0,)}
     assert both(opened(make(tmp_path, ids=(1, 2, 3), val_ids=(0, 1, 2)), **settings)) == {
@@ -150,8 +170,25 @@ def test_the_remedy_for_ids_from_1_where_the_pool_alone_counts_so(tmp_path):
     }
 
 
-def test_classes_of_the_pool_alone_are_mentioned(tmp_path):
-    report = check_dataset(opened(make(tmp_path, ids=(0, 1, 2), val_ids=(0, 1))))
+def test_classes_of_the_pool_that_validation_lacks(tmp_path):
+    root = make(tmp_path, ids=(0, 1, 2), val_ids=(0, 1))
+    report = check_dataset(opened(root))
+    assert [one["name"] for one in report["findings"]] == ["missing_class"]
+    assert report["findings"][0]["message"].startswith("bar occurs in masks of the pool, but in no")
+    assert both(opened(root)) == {"missing_class"}
+    assert both(opened(root, allow=("missing_class",))) == set()
+
+
+def test_pool_masks_that_nothing_reads_only_warn(tmp_path):
+    report = check_dataset(opened(make(tmp_path, val_ids=(0, 1))), reads_masks=False)
+    assert [(one["name"], one["severity"]) for one in report["findings"]] == [
+        ("missing_class", "warning")
+    ]
+    assert report["ok"]
+
+
+def test_classes_of_validation_alone_are_mentioned(tmp_path):
+    report = check_dataset(opened(make(tmp_path, ids=(0, 1), val_ids=(0, 1, 2))))
     assert [one["name"] for one in report["findings"]] == ["classes_differ"]
     assert report["ok"]
 
@@ -349,6 +386,50 @@ def test_masks_that_belong_to_no_image_are_mentioned(tmp_path):
         in report["findings"][0]["message"]
     )
     assert not check_dataset(opened(root), reads_masks=True)["ok"]
+    assert "set data.mask_suffix=_mask if" in report["findings"][0]["message"]
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    [
+        ("{}_mask.png", "_mask"),
+        ("{}_mask.png", "{stem}_mask"),
+        ("{}_mask.png", "{stem}_mask.png"),
+        ("m-{}.png", "m-{stem}"),
+        ("{}.labels.png", ".labels"),
+    ],
+)
+def test_masks_with_names_of_their_own(name, suffix, tmp_path):
+    root = make(tmp_path)
+    for path in [*(root / "masks").glob("*/*")]:
+        path.rename(path.with_name(name.format(path.stem)))
+    message = check_dataset(opened(root))["findings"][0]["message"]
+    _, offered = parse_override(re.search(r"data\.mask_suffix=\S+", message)[0])
+    for one in (suffix, offered):
+        report = check_dataset(opened(root, mask_suffix=one), reads_masks=True)
+        assert report["findings"] == []
+    assert all(one.mask_uri for one in opened(root, mask_suffix=suffix).splits["train"])
+
+
+def test_a_mask_suffix_leaves_other_names_out(tmp_path):
+    root = make(tmp_path)
+    for path in [*(root / "masks").glob("*/*")]:
+        path.rename(path.with_name(f"{path.stem}_mask.png"))
+    mask(root / "masks" / "train" / "0.png", (2, 2, 0))
+    report = check_dataset(opened(root, mask_suffix="_mask"), reads_masks=True)
+    assert report["ok"]
+    assert "1 masks below masks/ belong to no image: masks/train/0.png" in str(report["findings"])
+
+
+@pytest.mark.parametrize("pattern", ["{stem}/{stem}", "{name}", "../x{stem}", "{stem}{stem}"])
+def test_patterns_that_cannot_be(pattern, tmp_path):
+    with pytest.raises(ConfigError, match="data.mask_suffix"):
+        opened(make(tmp_path), mask_suffix=pattern)
+
+
+def test_a_layout_with_fixed_names_refuses_a_pattern(tmp_path):
+    with pytest.raises(ConfigError, match="names of masks are fixed in data.dataset=cityscapes"):
+        opened(tmp_path, dataset="cityscapes", class_names=None, mask_suffix="_mask")
 
 
 @pytest.mark.parametrize(
@@ -377,6 +458,32 @@ def test_masks_of_both_kinds_of_cityscapes_ids_are_not_mixed(tmp_path):
     dataset = opened(tmp_path, dataset="cityscapes", class_names=None)
     assert dataset.splits["val"][0].mask_uri is None
     assert both(dataset) == {"missing_masks"}
+
+
+def test_colours_of_cityscapes_are_read_by_its_palette(tmp_path):
+    colors = CityscapesLayout.colors
+    painted = np.array([[*colors, (0, 0, 0), (81, 0, 81), (0, 0, 90)]], np.uint8)
+    opaque = np.full((*painted.shape[:2], 1), 255, np.uint8)
+    for split in ("train", "val"):
+        put(tmp_path / "leftImg8bit" / split / "c" / "c_0_leftImg8bit.png", len(split), (1, 22))
+        path = tmp_path / "gtFine" / split / "c" / "c_0_gtFine_color.png"
+        path.parent.mkdir(parents=True)
+        Image.fromarray(np.concatenate([painted, opaque], axis=2)).save(path)
+    dataset = opened(tmp_path, dataset="cityscapes", class_names=None)
+    ids = read_mask(dataset.splits["val"][0].mask_uri, dataset.decoder)
+    assert ids.tolist() == [[*range(19), 255, 255, 255]]
+    assert both(dataset) == set() and dataset.colors == colors
+
+
+def test_classes_of_cityscapes_may_be_merged(tmp_path):
+    for split in ("train", "val"):
+        put(tmp_path / "leftImg8bit" / split / "c" / "c_0_leftImg8bit.png", seed=len(split))
+        mask(tmp_path / "gtFine" / split / "c" / "c_0_gtFine_labelIds.png", (7, 8, 26, 0))
+    values = {0: "ignore", 7: "flat", 8: "flat", 26: "car"}
+    settings = {"dataset": "cityscapes", "class_names": ("flat", "car"), "mask_values": values}
+    dataset = opened(tmp_path, **settings)
+    ids = read_mask(dataset.splits["val"][0].mask_uri, dataset.decoder)
+    assert ids[0, :4].tolist() == [0, 0, 1, 255] and both(dataset) == set()
 
 
 def test_names_of_cityscapes_classes_cannot_be_fewer(tmp_path):

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from ray_al.core.config.mask_values import MaskSuffix, MaskValues
 from ray_al.core.config.pixels import (
     ChannelChoice,
     DisplayChannels,
@@ -61,6 +62,14 @@ class DataConfig(Section):
     """Names of the classes, starting with class id 0; null takes those of the layout."""
     colors: Annotated[tuple[tuple[Byte, Byte, Byte], ...], Field(min_length=1)] | None = None
     """Red, green and blue of each class, in the order of the classes; null takes the layout's."""
+    mask_values: MaskValues = None
+    """What the values of masks mean: the name of a class, or `ignore`, for each id or colour; or a
+    file with such a table below the root, such as CVAT's labelmap.txt.
+    """
+    mask_suffix: MaskSuffix | None = None
+    """What the names of masks add to those of images, such as `_mask`, or a pattern such as
+    `mask_{stem}`.
+    """
     mask_encoding: Literal["ids", "colors"] = "ids"
     """Whether the pixels of masks hold class ids or colours."""
     ignore_ids: tuple[Byte, ...] = ()
@@ -70,7 +79,8 @@ class DataConfig(Section):
     lossy compression or smoothed edges.
     """
     allow: tuple[
-        Literal["absent_class", "shared_images", "shifted_ids", "unmatched_names"], ...
+        Literal["absent_class", "missing_class", "shared_images", "shifted_ids", "unmatched_names"],
+        ...,
     ] = ()
     """Findings of `ray-al datasets check` that are intended and must not stop a run."""
     train_split: SplitName = "train"

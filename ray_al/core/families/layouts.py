@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
+from ray_al.core.errors import ConfigError
 from ray_al.core.family import Family
 from ray_al.core.section import Section
 from ray_al.core.types import IGNORE_INDEX, ImageFile
 
 if TYPE_CHECKING:
     from ray_al.core.config import DataConfig
+    from ray_al.core.config.mask_values import Value
 
 Colors = tuple[tuple[int, int, int], ...]
 """Red, green and blue of each class, 0 to 255, by id."""
@@ -96,6 +98,9 @@ class Layout(Section):
     """Default of `data.ignore_ids`."""
     void_ids: ClassVar[frozenset[int]] = frozenset({IGNORE_INDEX})
     """Numbers that mean "no label" if neither classes nor `ignore_ids` are set."""
+    table_file: ClassVar[str] = ""
+    """A file below the root with a table of mask values, read if no setting says what masks hold;
+    empty if the layout has none."""
     needs_root: ClassVar[bool] = True
     """Whether `data.root` must be set."""
 
@@ -103,6 +108,22 @@ class Layout(Section):
     def list_split(self, root: str, split: str) -> Split:
         """List the images of a split below `root`, a path or URI, with their masks; open none."""
         raise NotImplementedError
+
+    def list_named(self, root: str, split: str, pattern: str) -> Split:
+        """List a split as `list_split` does, with masks whose names follow a pattern.
+
+        Args:
+            root: a path or URI.
+            split: the name of the split.
+            pattern: such as `{stem}_mask`, of the names of masks by those of images.
+
+        Raises:
+            ConfigError: the names of masks are fixed in this layout.
+        """
+        raise ConfigError(
+            f"data.mask_suffix: the names of masks are fixed in data.dataset={self.kind}; leave it "
+            "out, or choose the layout folder"
+        )
 
     def default_root(self, data: "DataConfig", cache: str) -> str:
         """Return the root of the files if `data.root` is not set.
@@ -148,6 +169,17 @@ class Layout(Section):
             ConfigError: masks and classes do not fit, or a package is missing.
         """
         return None
+
+    def mask_colors(self, root: str) -> Mapping["Value", str]:
+        """Return what colours in masks mean: the name of a class, or `ignore`.
+
+        It is asked if no setting and no table file says what masks hold; empty if masks hold
+        numbers.
+
+        Args:
+            root: the files, a path or URI.
+        """
+        return {}
 
     def numbers(self, data: "DataConfig", root: str, num_names: int) -> MaskNumbers | None:
         """Return the meaning of the numbers in masks; None if they are class ids.

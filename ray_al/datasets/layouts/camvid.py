@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 from ray_al.core.families.layouts import Colors, Layout, Split
 from ray_al.core.types import IGNORE_INDEX
 from ray_al.datasets.listing import IMAGE_SUFFIXES, MASK_SUFFIXES, Files, match
+from ray_al.datasets.naming import STEM
 
 
 class CamvidLayout(Layout):
@@ -29,8 +30,12 @@ class CamvidLayout(Layout):
         """Return the images of `<split>/` with their masks in `<split>annot/`."""
         return list_beside(root, split)
 
+    def list_named(self, root: str, split: str, pattern: str) -> Split:
+        """Return these images with the masks whose names follow a pattern."""
+        return list_beside(root, split, pattern)
 
-def list_beside(root: str, split: str) -> Split:
-    """Return the images of `<split>/` with the masks of the same name in `<split>annot/`."""
+
+def list_beside(root: str, split: str, pattern: str = STEM) -> Split:
+    """Return the images of `<split>/` with their masks in `<split>annot/`."""
     images = Files(root, split, IMAGE_SUFFIXES)
-    return match(images, Files(root, f"{split}annot", MASK_SUFFIXES))
+    return match(images, Files(root, f"{split}annot", MASK_SUFFIXES, pattern=pattern))

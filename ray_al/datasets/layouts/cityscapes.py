@@ -3,8 +3,10 @@
 Cordts et al., "The Cityscapes dataset for semantic urban scene understanding", CVPR 2016.
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from ray_al.core.config.mask_values import IGNORE, Value
 from ray_al.core.errors import ConfigError
 from ray_al.core.families.layouts import Colors, Layout, MaskNumbers, Split
 from ray_al.core.types import IGNORE_INDEX, ImageFile
@@ -16,13 +18,21 @@ if TYPE_CHECKING:
 LABEL_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
 """The labelIds of the 19 classes that are trained, in the order of their class ids."""
 IGNORED_LABEL_IDS = tuple(label for label in range(34) if label not in LABEL_IDS)
+IGNORED_COLORS = (
+    (0, 0, 0), (111, 74, 0), (81, 0, 81), (250, 170, 160), (230, 150, 140), (180, 165, 180),
+    (150, 100, 100), (150, 120, 90), (0, 0, 90), (0, 0, 110),
+)  # fmt: skip
+"""The colours of labels that are not trained; two others have the colours of pole and car."""
+KINDS = ("labelTrainIds", "labelIds", "color")
+"""Kinds of masks, the preferred one first."""
 PNG = frozenset({".png"})
 
 
 class CityscapesLayout(Layout):
-    """Folders leftImg8bit/ and gtFine/ with masks of labelTrainIds, or of labelIds.
+    """Folders leftImg8bit/ and gtFine/ with masks of labelTrainIds, labelIds or colours.
 
-    The labelIds are mapped to the 19 classes that are trained.
+    The labelIds and colours are mapped to the 19 classes that are trained. Among colours, groups of
+    poles count as poles, and licence plates as cars, because they look alike.
     """
 
     kind: Literal["cityscapes"] = "cityscapes"
@@ -42,9 +52,9 @@ class CityscapesLayout(Layout):
     def list_split(self, root: str, split: str) -> Split:
         """Return the images of leftImg8bit/<split>/<city>/ with their masks in gtFine/.
 
-        All masks of a data set are of one kind, labelIds or labelTrainIds.
+        All masks of a data set are of one kind.
         """
-        kind = "labelTrainIds" if _uses_train_ids(root) else "labelIds"
+        kind = _kind_of_masks(root)
         found = list_files(root, f"gtFine/{split}", PNG)
         masks = {path: uri for path, uri in found.items() if path.endswith(f"_{kind}.png")}
         images: dict[str, list[ImageFile]] = {}
@@ -59,9 +69,16 @@ class CityscapesLayout(Layout):
             findings.append(spare_masks(spare, "gtFine"))
         return Split(images=tuple(files[0] for files in images.values()), findings=tuple(findings))
 
+    def mask_colors(self, root: str) -> Mapping[Value, str]:
+        """Return the palette if the masks hold colours."""
+        if _kind_of_masks(root) != "color":
+            return {}
+        classes: dict[Value, str] = dict(zip(self.colors, self.class_names, strict=True))
+        return {**classes, **dict.fromkeys(IGNORED_COLORS, IGNORE)}
+
     def numbers(self, data: "DataConfig", root: str, num_names: int) -> MaskNumbers | None:
         """Return the class ids of labelIds; None if the masks hold labelTrainIds."""
-        if _uses_train_ids(root):
+        if _kind_of_masks(root) != "labelIds":
             return None
         num_classes = len(self.class_names)
         if data.ignore_ids or data.mask_encoding == "colors" or num_names != num_classes:
@@ -74,6 +91,8 @@ class CityscapesLayout(Layout):
         return MaskNumbers(id_map=id_map, ignored=IGNORED_LABEL_IDS)
 
 
-def _uses_train_ids(root: str) -> bool:
-    """Return whether gtFine/ holds labelTrainIds."""
-    return any(path.endswith("_labelTrainIds.png") for path in list_files(root, "gtFine", PNG))
+def _kind_of_masks(root: str) -> str:
+    """Return the kind of the masks below gtFine/."""
+    paths = list_files(root, "gtFine", PNG)
+    found = [kind for kind in KINDS if any(path.endswith(f"_{kind}.png") for path in paths)]
+    return found[0] if found else "labelIds"

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from typing import Self
 
 from ray_al.core.config import RunConfig
-from ray_al.core.errors import RayALError
-from ray_al.core.families.annotators import Labels
 from ray_al.driver.actions.action import Action, open_query
 from ray_al.driver.asking import describe_query
 from ray_al.driver.context import Context
@@ -14,11 +12,9 @@ from ray_al.driver.existing import annotator_at
 from ray_al.driver.pool import read_table
 from ray_al.driver.quarantine import refuse_broken
 from ray_al.driver.receiving import receive_labels
+from ray_al.driver.refusals import check_usable
 from ray_al.ledger import State
 from ray_al.ledger.records import LabelsReceived
-
-SHOWN_REASONS = 5
-"""Reasons that a message lists."""
 
 
 @dataclass(frozen=True)
@@ -47,28 +43,6 @@ class Label(Action):
         left_out = {refusal.name for refusal in refused}
         labels = annotator.collect(describe_query(context, query, table, left_out=left_out))
         if annotator.reads_masks:
-            _check_usable(context, labels)
+            check_usable(context.state, labels)
         seconds = time.monotonic() - start
         return receive_labels(context, query, labels, table, also_refused=refused, seconds=seconds)
-
-
-def _check_usable(context: Context, labels: Labels) -> None:
-    """Stop if no mask can be used, before budget is spent on training with nothing new.
-
-    A single region may happen to have a bad mask. If all regions of a query have one, or those of
-    two queries in a row, the masks share a fault.
-
-    Raises:
-        RayALError: with the reasons; nothing was recorded, so a resume reads the masks again.
-    """
-    queries = context.state.queries
-    repeated = len(labels.refused) > 1 or (len(queries) > 1 and not queries[-2].answered)
-    if len(labels.table) or not labels.refused or not repeated:
-        return
-    reasons = list(dict.fromkeys(refused["reason"] for refused in labels.refused))
-    listed = "; ".join(reasons[:SHOWN_REASONS])
-    more = f"; and {len(reasons) - SHOWN_REASONS} more" if len(reasons) > SHOWN_REASONS else ""
-    raise RayALError(
-        f"cycle {queries[-1].cycle + 1}: not one of the {len(labels.refused)} queried regions has "
-        f"a mask that can be used; mend the masks, then resume. {listed}{more}"
-    )

@@ -38,7 +38,8 @@ def test_yaml_is_read_as_it_is_meant(text, value):
         ("a: .nan", ["nan"]),
         ("a: " + "9" * 5000, ["c: "]),
         ("a: 0x" + "f" * 5000, ["64 bits"]),
-        ("1: x", ["the key 1 is not text"]),
+        ("1.5: x", ["the key 1.5 is not text"]),
+        ('0x1: x\n"1": y', ["the key '1' is given twice"]),
         ("a: {null: x}", ["a: ", "None"]),
         ("a: &a [*a]", ["without end"]),
         ("[" * 1200, ["deep"]),
@@ -82,7 +83,7 @@ def test_an_alias_is_a_copy():
 
 
 @pytest.mark.parametrize(
-    "value", [object(), {1, 2}, b"x", {"a": {3: 4}}, float("inf"), [float("nan")], "\udcff"]
+    "value", [object(), {1, 2}, b"x", {"a": {3.5: 4}}, float("inf"), [float("nan")], "\udcff"]
 )
 def test_what_is_no_plain_value(value):
     with pytest.raises(ConfigError):
