@@ -25,8 +25,8 @@ from ray_al.train.class_weights import class_weights
 from ray_al.train.comm import Comm
 from ray_al.train.inputs import Batch, BatchMaker, Inputs, Places, as_float
 from ray_al.train.length import Length, num_steps, rate_factor
-from ray_al.train.loss_terms import GlobalLoss, LossTerm, join_terms, label_terms
-from ray_al.train.losses import consistency_loss, split_pair
+from ray_al.train.loss_terms import GlobalLoss, LossTerm, join_terms, label_term, mean_term
+from ray_al.train.losses import Sums, consistency_loss, split_pair
 from ray_al.train.partial_checkpoint import Key, PartialCheckpoint, PartialState
 from ray_al.train.samples import LabelledImages
 from ray_al.train.schedule import batch_indices
@@ -84,7 +84,7 @@ class Cycle:
         self.rate = config.learning_rate
         self.is_paired = self.config.mirror_loss or self.config.consistency > 0
         asked = num_steps(plan, self.config, len(samples.indices), self.batch_size)
-        self.length = Length(asked, workplace.dataset.num_classes)
+        self.length = Length(asked, config.loss.of_guess(workplace.dataset.num_classes))
         if self.total and not samples.indices:
             raise self._nothing_labelled()
         self.model = self._build()
@@ -237,19 +237,26 @@ class Cycle:
         num_images = torch.tensor(float(len(batch.labels)), device=self.device)
         logits = model(batch.inputs if config.precision == "bf16" else as_float(batch.inputs))
         if not self.is_paired:
-            terms = label_terms(targets.sums(logits, self.class_weights), config.prototype)
-            return terms + self._unlabelled(logits, batch)
+            sums = targets.sums(config.loss, logits, self.class_weights)
+            return self._label_terms(sums) + self._unlabelled(logits, batch)
         a, b = split_pair(logits)
-        sums = targets.sums(a, self.class_weights)
+        sums, copies = targets.sums(config.loss, a, self.class_weights), 1
         if config.mirror_loss:
-            mirrored = targets.sums(b, self.class_weights)
+            mirrored, copies = targets.sums(config.loss, b, self.class_weights), 2
             prototypes = sums.prototypes + mirrored.prototypes
-            sums = sums._replace(total=sums.total + mirrored.total, prototypes=prototypes)
-        terms = label_terms(sums, config.prototype)
+            sums = Sums(sums.labels + mirrored.labels, prototypes, sums.pairs)
+        terms = self._label_terms(sums, copies)
         if config.consistency:
             differences = consistency_loss(targets.dense(a), targets.dense(b)) * num_images
-            terms.append(LossTerm(config.consistency, differences, num_images))
+            terms.append(mean_term(config.consistency, differences, num_images))
         return terms
+
+    def _label_terms(self, sums: Sums, copies: int = 1) -> list[LossTerm]:
+        config = self.config
+        return [
+            label_term(config.loss, sums.labels, self.class_weights, copies=copies),
+            mean_term(config.prototype, sums.prototypes, sums.pairs),
+        ]
 
     def _unlabelled(self, logits: torch.Tensor, batch: Batch) -> list[LossTerm]:
         semi = self.config.semi
@@ -257,7 +264,7 @@ class Cycle:
             return []
         unlabelled = Unlabelled(semi, self.plan, self.batches, self.comm, self.batch_size)
         sums = unlabelled.sums(self.model, logits, batch, self._places(self.step), self.step)
-        return [LossTerm(semi.weight, *sums)]
+        return [mean_term(semi.weight, *sums)]
 
     def _steps_left(self) -> Iterator[tuple[int, Places]]:
         return ((step, self._places(step)) for step in range(self.step, self.total))

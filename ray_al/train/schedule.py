@@ -29,6 +29,7 @@ def check_train(config: RunConfig) -> None:
     if not train.gpus_per_worker:
         _check_without_gpus(train, final)
     for section, settings in {"train": train, "final.train": final}.items():
+        settings.loss.check(config, f"{section}.loss")
         if config.model.is_frozen:
             _check_features(config, settings, section)
         elif settings.semi is not None:

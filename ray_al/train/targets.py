@@ -7,6 +7,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ray_al.core.families.losses import Loss
 from ray_al.core.types import IGNORE_INDEX
 from ray_al.train.losses import Sums, label_sums, resize_logits
 
@@ -14,7 +15,7 @@ from ray_al.train.losses import Sums, label_sums, resize_logits
 class Targets(Protocol):
     """Labels of a worker's part of a batch."""
 
-    def sums(self, logits: torch.Tensor, class_weights: torch.Tensor | None) -> Sums:
+    def sums(self, loss: Loss, logits: torch.Tensor, class_weights: torch.Tensor | None) -> Sums:
         """Sum the losses of the labels for logits (N, C, h, w) at the head's resolution."""
 
     def dense(self, logits: torch.Tensor) -> torch.Tensor:
@@ -32,9 +33,9 @@ class AllPixels:
         self.labels = labels
         self.size = (labels.shape[1], labels.shape[2])
 
-    def sums(self, logits: torch.Tensor, class_weights: torch.Tensor | None) -> Sums:
+    def sums(self, loss: Loss, logits: torch.Tensor, class_weights: torch.Tensor | None) -> Sums:
         """As `Targets.sums`."""
-        return label_sums(resize_logits(logits, self.size), self.labels, class_weights)
+        return label_sums(loss, resize_logits(logits, self.size), self.labels, class_weights)
 
     def dense(self, logits: torch.Tensor) -> torch.Tensor:
         """As `Targets.dense`, at the size of the labels."""
@@ -68,10 +69,11 @@ class DrawnPixels:
         self.images = torch.from_numpy(images).to(device)
         self.pixels = torch.from_numpy(flat).to(device)
 
-    def sums(self, logits: torch.Tensor, class_weights: torch.Tensor | None) -> Sums:
+    def sums(self, loss: Loss, logits: torch.Tensor, class_weights: torch.Tensor | None) -> Sums:
         """As `Targets.sums`."""
         values = sample_logits(logits, self.images, self.pixels, self.size)
-        return label_sums(values.T[None, :, :, None], self.labels[None, :, None], class_weights)
+        pixels = values.T[None, :, :, None]
+        return label_sums(loss, pixels, self.labels[None, :, None], class_weights)
 
     def dense(self, logits: torch.Tensor) -> torch.Tensor:
         """As `Targets.dense`, at the head's resolution."""

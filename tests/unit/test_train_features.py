@@ -1,6 +1,7 @@
 """Training on the features of a frozen backbone keeps the promises of training on images."""
 
 import io
+import math
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +20,7 @@ from ray_al.core.config import (
 )
 from ray_al.core.errors import BrokenImagesError, ConfigError
 from ray_al.core.families.labels import LABELS
+from ray_al.core.families.losses import LOSSES
 from ray_al.core.storage import Storage
 from ray_al.core.types import LABEL_SCHEMA, MANIFEST_SCHEMA, FileRef, Recipe, TrainPlan
 from ray_al.core.variants import Backbone, Head
@@ -154,6 +156,11 @@ RECIPES = {
     "semi": {
         "semi": {"kind": "pseudo_labels", "start": 0.2, "pixels": 500},
         "pixels_per_step": 300,
+    },
+    "dice": {
+        "loss": {"kind": "dice", "cross_entropy": 0.5},
+        "class_weights": "balanced",
+        "mirror_loss": True,
     },
     "pair": {"mirror_loss": True, "consistency": 1.0, "mirror_test": True, "pixels_per_step": 300},
 }
@@ -380,8 +387,11 @@ def test_sampled_logits_are_those_of_the_whole_resize():
     torch.testing.assert_close(ours, theirs)
 
 
-@pytest.mark.parametrize("partial", [False, True])
-def test_drawing_every_labelled_pixel_gives_the_whole_loss(partial):
+@pytest.mark.parametrize(
+    ("kind", "partial"),
+    [("cross_entropy", False), ("cross_entropy", True), ("focal", True), ("dice", False)],
+)
+def test_drawing_every_labelled_pixel_gives_the_whole_loss(kind, partial):
     rng = np.random.default_rng(0)
     labels = rng.choice([0, 1, 2, 255], (2, 8, 12)).astype(np.uint8)
     if partial:
@@ -393,12 +403,14 @@ def test_drawing_every_labelled_pixel_gives_the_whole_loss(partial):
         labels = np.stack([bits, regions], axis=-1)
     logits = torch.randn(2, 3, 4, 6, generator=torch.Generator().manual_seed(0))
     weights = None if partial else torch.tensor([1.0, 2.0, 0.5])
-    drawn = DrawnPixels(labels, labelled_pixels(labels), torch.device("cpu")).sums(logits, weights)
-    whole = AllPixels(torch.from_numpy(labels).long()).sums(logits, weights)
-    assert [float(a) for a in drawn] == pytest.approx([float(b) for b in whole], rel=1e-5)
-    assert whole == label_sums(
-        resize_logits(logits, (8, 12)), torch.from_numpy(labels).long(), weights
-    )
+    loss = LOSSES.parse(kind)
+    pixels = DrawnPixels(labels, labelled_pixels(labels), torch.device("cpu"))
+    drawn = torch.hstack(pixels.sums(loss, logits, weights))
+    target = torch.from_numpy(labels).long()
+    whole = torch.hstack(AllPixels(target).sums(loss, logits, weights))
+    torch.testing.assert_close(drawn, whole, rtol=1e-5, atol=1e-5)
+    sums = label_sums(loss, resize_logits(logits, (8, 12)), target, weights)
+    assert whole.equal(torch.hstack(sums))
 
 
 def test_pixels_are_shared_out_by_the_labelled_ones_of_each_image():
@@ -452,7 +464,7 @@ def test_balanced_weights_have_mean_one_over_the_labelled_pixels():
 
 def test_rates_rise_then_follow_the_schedule():
     train = TrainConfig(steps=10, warmup=0.2, schedule="cosine")
-    factors = [rate_factor(train, Length(10, 2), step, 4, 2) for step in range(10)]
+    factors = [rate_factor(train, Length(10, guess=1.0), step, 4, 2) for step in range(10)]
     assert factors[:3] == pytest.approx([0.5, 1.0, 1.0])
     assert factors[6] == pytest.approx(0.5)
     assert factors[9] < 0.05
@@ -484,7 +496,7 @@ AUTO = {"max": 12, "window": 4, "learnt": 0.9, "decay": 0.5}
 
 def test_steps_follow_the_labels():
     rule = AutoSteps(max=30, window=4, learnt=0.5, decay=0.5)
-    length = Length(rule, num_classes=2)
+    length = Length(rule, guess=math.log(2))
     losses = [0.7, 0.6, 0.5, 0.2]
     for count in range(1, 4):
         length.look(losses[:count])
@@ -495,7 +507,7 @@ def test_steps_follow_the_labels():
     assert (length.settled, length.total) == (5, 7)
     length.look([*losses, 0.05, 9.0])
     assert (length.settled, length.total) == (5, 7)
-    bounded = Length(rule, num_classes=2)
+    bounded = Length(rule, guess=math.log(2))
     for count in range(1, 30):
         bounded.look([1.0] * count)
     assert (bounded.settled, bounded.total) == (20, 30)
@@ -503,7 +515,7 @@ def test_steps_follow_the_labels():
 
 def test_the_rate_falls_once_the_labels_are_learnt():
     train = TrainConfig(steps=AutoSteps(max=30, window=4, decay=0.5), warmup=0.5, schedule="cosine")
-    length = Length(train.steps, num_classes=2)
+    length = Length(train.steps, guess=math.log(2))
     assert [rate_factor(train, length, step, 4, 2) for step in (0, 1, 2, 19)] == [
         0.5,
         1.0,
@@ -624,11 +636,10 @@ def test_a_batch_without_a_labelled_pixel_has_no_loss_and_no_gradient(sets):
         np.zeros((2, 4, 6, 2), dtype=np.int64) if sets else np.full((2, 4, 6), 255, dtype=np.uint8)
     )
     logits = torch.randn(2, 3, 2, 3, requires_grad=True)
-    sums = DrawnPixels(labels, labelled_pixels(labels), torch.device("cpu")).sums(
-        logits, torch.ones(3)
-    )
-    sums.total.backward()
-    assert (sums.total.item(), sums.labelled.item()) == (0, 0)
+    pixels = DrawnPixels(labels, labelled_pixels(labels), torch.device("cpu"))
+    sums = pixels.sums(LOSSES.parse("cross_entropy"), logits, torch.ones(3))
+    sums.labels[0].backward()
+    assert sums.labels.eq(0).all()
     assert logits.grad.eq(0).all()
     believed = PseudoLabels().label(torch.zeros(0, 3), lambda counts: counts)
     assert believed.shape == (0,)

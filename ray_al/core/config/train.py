@@ -11,6 +11,7 @@ from ray_al.core.config.training_parts import (
     Steps,
 )
 from ray_al.core.config.values import BatchSize, Epochs, Schedule
+from ray_al.core.families.losses import LOSSES, Loss
 from ray_al.core.section import Count, Gpus, Number, Positive, Section, Weight
 from ray_al.core.variants import SEMI, Semi
 
@@ -58,9 +59,13 @@ class TrainConfig(Section):
     """
     schedule_step: Count = 20
     """Number of epochs after which `schedule: step` divides the learning rate by ten."""
+    loss: Annotated[Loss, LOSSES] = Field(
+        default_factory=lambda: LOSSES.parse("cross_entropy"), validate_default=False
+    )
+    """The loss of labelled pixels: cross_entropy, focal, dice, or a class of your own."""
     mirror_loss: bool = False
-    """Whether the loss also includes the cross entropy of the mirrored image's prediction, mirrored
-    back, as in EquAL.
+    """Whether the loss also includes that of the mirrored image's prediction, mirrored back, as in
+    EquAL.
     """
     consistency: Weight = 0.0
     """Weight of EquAL's self-consistency loss over all pixels, labelled or not."""
