@@ -17,6 +17,7 @@ from ray_al.driver.context import Context, Done
 from ray_al.driver.training import (
     TrainCallbacks,
     count_left_out,
+    kept_facts,
     left_out_images,
     train_usable,
 )
@@ -116,6 +117,7 @@ def measured_facts(result: TrainResult) -> dict[str, Any]:
         "num_images": result.num_images,
         "train_seconds": result.train_seconds,
         "evaluate_seconds": result.evaluate_seconds,
+        **kept_facts(result),
     }
 
 

@@ -97,7 +97,16 @@ def train(context: Context, action: actions.Train, trainer: Trainer) -> Done:
         "losses": [list(pair) for pair in result.losses],
         "num_images": result.num_images,
         "evaluate_seconds": result.evaluate_seconds,
+        **kept_facts(result),
     }
+
+
+def kept_facts(result: TrainResult) -> dict[str, Any]:
+    """Return what is recorded of a training that kept its best weights; nothing of others."""
+    if result.kept_step is None:
+        return {}
+    evaluations = [list(pair) for pair in result.evaluations]
+    return {"kept_step": result.kept_step, "evaluations": evaluations}
 
 
 def train_usable(

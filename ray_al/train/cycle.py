@@ -5,14 +5,13 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-import numpy as np
 import torch
 from torch import nn
 
 from ray_al.core.config import RunConfig, TrainConfig
 from ray_al.core.errors import DataError, DivergedError, Interrupted
 from ray_al.core.run_dir import SNAPSHOT
-from ray_al.core.seeding import generator, seed_of
+from ray_al.core.seeding import seed_of
 from ray_al.core.storage import Storage
 from ray_al.core.types import TrainPlan
 from ray_al.datasets import Dataset
@@ -20,6 +19,7 @@ from ray_al.models import build_model, set_batch_norm_momentum
 from ray_al.models.state import load_trained, trained_state
 from ray_al.train.ahead import BatchesAhead
 from ray_al.train.batch_norm import average_buffers, reestimate_statistics
+from ray_al.train.best import Best, BestKeeper, Evaluate
 from ray_al.train.callbacks import ProgressCallback, StopCallback
 from ray_al.train.class_weights import class_weights
 from ray_al.train.comm import Comm
@@ -31,7 +31,7 @@ from ray_al.train.partial_checkpoint import Key, PartialCheckpoint, PartialState
 from ray_al.train.samples import LabelledImages
 from ray_al.train.schedule import batch_indices
 from ray_al.train.state import dump, make_optimizer, parse
-from ray_al.train.targets import AllPixels, DrawnPixels, Targets, labelled_pixels, share_out
+from ray_al.train.targets import AllPixels, PixelLimit, Targets
 from ray_al.train.unlabelled import Unlabelled
 
 Wrap = Callable[[nn.Module], nn.Module]
@@ -63,6 +63,7 @@ class Cycle:
         samples: labelled images.
         batches: makes the batches of the plan.
         config: training settings with the recipe of the plan applied.
+        evaluate: measures the network on the way, for `train.keep: best`.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Cycle:
         samples: LabelledImages,
         batches: BatchMaker,
         config: TrainConfig,
+        evaluate: Evaluate,
     ) -> None:
         self.workplace = workplace
         self.plan = plan
@@ -98,6 +100,11 @@ class Cycle:
         self.snapshots: dict[str, bytes] = {}
         self.checkpoint = PartialCheckpoint(
             workplace.storage, plan.progress, self.comm, self.config.checkpoint_interval_s
+        )
+        self.keeper = (
+            BestKeeper(evaluate, self._settle_batch_norm, config, self.length)
+            if config.keep == "best" and self.total
+            else None
         )
         self._resume()
 
@@ -156,8 +163,12 @@ class Cycle:
                     progress(self.step, self.total)
                 self._keep_snapshot()
                 if self.step < self.total:
+                    if self.keeper is not None:
+                        self.keeper.look(self.model, self.step)
                     self.checkpoint.save_if_due(self._state)
         self._settle_batch_norm()
+        if self.keeper is not None:
+            self.keeper.finish(self.model, self.total)
 
     def check_weights(self) -> None:
         """Check that the weights are finite. No later loss would reveal a faulty last step.
@@ -283,25 +294,8 @@ class Cycle:
         limit = self.config.pixels_per_step
         if limit is None:
             return AllPixels(torch.from_numpy(batch.labels).to(self.device).long())
-        drawn = self._draw_pixels(batch.labels, self._places(step), step, limit)
-        return DrawnPixels(batch.labels, drawn, self.device)
-
-    def _draw_pixels(
-        self, labels: np.ndarray, places: Places, step: int, limit: int
-    ) -> list[np.ndarray]:
-        """Draw labelled pixels of each image, the same ones for any number of workers."""
-        labelled = labelled_pixels(labels)
-        own = list(places)
-        counts = torch.zeros(self.batch_size, dtype=torch.int64)
-        counts[own] = torch.tensor([len(pixels) for pixels in labelled])
-        shares = share_out(self.comm.sum(counts.to(self.device)).cpu().numpy(), limit)
-        drawn = []
-        for place, pixels in zip(own, labelled, strict=True):
-            if shares[place] < len(pixels):
-                rng = generator("pixels", self.plan.seed, self.plan.cycle, step, place)
-                pixels = rng.choice(pixels, shares[place], replace=False, shuffle=False)
-            drawn.append(pixels)
-        return drawn
+        pixels = PixelLimit(limit, self.batch_size, self.plan, self.comm)
+        return pixels.draw(batch.labels, self._places(step), step, self.device)
 
     def _settle_batch_norm(self) -> None:
         settings = self.config.batch_norm
@@ -333,6 +327,7 @@ class Cycle:
             model=trained_state(self.model),
             optimizer=self.optimizer.state_dict(),
             snapshots=self.snapshots,
+            best=None if self.keeper is None else dict(vars(self.keeper.best)),
         )
 
     def _resume(self) -> None:
@@ -347,3 +342,5 @@ class Cycle:
         self.label_losses = state.label_losses
         if state.settled is not None:
             self.length.settle(state.settled)
+        if self.keeper is not None and state.best is not None:
+            self.keeper.best = Best(**state.best)

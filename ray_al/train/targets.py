@@ -8,7 +8,10 @@ import torch
 import torch.nn.functional as F
 
 from ray_al.core.families.losses import Loss
-from ray_al.core.types import IGNORE_INDEX
+from ray_al.core.seeding import generator
+from ray_al.core.types import IGNORE_INDEX, TrainPlan
+from ray_al.train.comm import Comm
+from ray_al.train.inputs import Places
 from ray_al.train.losses import Sums, label_sums, resize_logits
 
 
@@ -128,6 +131,47 @@ def labelled_pixels(labels: np.ndarray) -> list[np.ndarray]:
     """Return the flat indices of the labelled pixels of each image of `Batch.labels`."""
     known = labels != IGNORE_INDEX if labels.ndim == 3 else labels[..., 0] != 0
     return [np.flatnonzero(known_HW) for known_HW in known]
+
+
+class PixelLimit:
+    """Draws the labelled pixels that a step uses, the same ones for any number of workers.
+
+    Args:
+        limit: largest number of pixels of the global batch.
+        batch_size: number of images in the global batch.
+        plan: plan of the training.
+        comm: communication with the other workers.
+    """
+
+    def __init__(self, limit: int, batch_size: int, plan: TrainPlan, comm: Comm) -> None:
+        self.limit = limit
+        self.batch_size = batch_size
+        self.plan = plan
+        self.comm = comm
+
+    def draw(
+        self, labels: np.ndarray, places: Places, step: int, device: torch.device
+    ) -> "DrawnPixels":
+        """Draw labelled pixels of each image.
+
+        Args:
+            labels: `Batch.labels`.
+            places: images of the batch.
+            step: number of the step.
+            device: device of the logits.
+        """
+        labelled = labelled_pixels(labels)
+        own = list(places)
+        counts = torch.zeros(self.batch_size, dtype=torch.int64)
+        counts[own] = torch.tensor([len(pixels) for pixels in labelled])
+        shares = share_out(self.comm.sum(counts.to(device)).cpu().numpy(), self.limit)
+        drawn = []
+        for place, pixels in zip(own, labelled, strict=True):
+            if shares[place] < len(pixels):
+                rng = generator("pixels", self.plan.seed, self.plan.cycle, step, place)
+                pixels = rng.choice(pixels, shares[place], replace=False, shuffle=False)
+            drawn.append(pixels)
+        return DrawnPixels(labels, drawn, device)
 
 
 def share_out(counts: np.ndarray, limit: int) -> np.ndarray:

@@ -162,6 +162,7 @@ RECIPES = {
         "class_weights": "balanced",
         "mirror_loss": True,
     },
+    "best": {"keep": "best", "evaluate_every": 2, "batch_norm": {"reestimate_batches": 1}},
     "pair": {"mirror_loss": True, "consistency": 1.0, "mirror_test": True, "pixels_per_step": 300},
 }
 

@@ -87,6 +87,14 @@ class TrainConfig(Section):
     """Largest number of labelled pixels that are drawn from a batch for the loss, which saves most
     of a small head's step; null takes all.
     """
+    keep: Literal["last", "best"] = "last"
+    """Which weights a training keeps: the last ones, or the `best` by mIoU on the validation images
+    of those that were evaluated on the way.
+    """
+    evaluate_every: Count | None = None
+    """Number of steps between two evaluations with `keep: best`; null takes a tenth of the steps.
+    The last weights are evaluated as well.
+    """
     semi: Annotated[Semi, SEMI] | None = None
     """How the network also learns from unlabelled pixels, which needs a frozen backbone; null does
     not.
@@ -131,6 +139,11 @@ class TrainConfig(Section):
             raise ValueError(
                 f"warm_learning_rate={self.warm_learning_rate} has no effect with policy=reset; "
                 "set policy to finetune or continue, or leave it out"
+            )
+        if self.keep == "best" and self.policy == "continue":
+            raise ValueError(
+                "keep=best keeps weights from before the end, but policy=continue goes on with the "
+                "optimizer's state at the end; set policy to finetune or reset, or keep to last"
             )
         if (self.extra_epochs is None) != (self.extra_every is None):
             raise ValueError("extra_epochs and extra_every go together; set both or neither")

@@ -21,6 +21,8 @@ class CycleTrained(Record):
         num_images: images that were trained on.
         left_out: labels that could not be used.
         losses: pairs of step and loss, thinned.
+        kept_step: the step whose weights were kept; None for the last one.
+        evaluations: pairs of step and validation mIoU, among which the best was kept.
     """
 
     kind: ClassVar[str] = "cycle_trained"
@@ -35,6 +37,8 @@ class CycleTrained(Record):
     evaluate_seconds: float
     left_out: LeftOut | None = None
     losses: tuple[tuple[int, float], ...] = ()
+    kept_step: int | None = None
+    evaluations: tuple[tuple[int, float], ...] = ()
 
     def __post_init__(self) -> None:
         _check_files(self.files)

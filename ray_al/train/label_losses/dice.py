@@ -50,8 +50,9 @@ class DiceLoss(Loss):
         losses = 1 - 2 * both[occurs] / (predicted + truth)[occurs]
         total = weights[occurs].sum()
         total = total.where(total > 0, torch.ones_like(total))  # all that occur may weigh nothing
-        cross_entropy = sums[-2] / sums[-1].clamp_min(1)
-        return (losses * weights[occurs]).sum() / total + self.cross_entropy * cross_entropy
+        dice = (losses * weights[occurs]).sum() / total
+        value: torch.Tensor = dice + self.cross_entropy * (sums[-2] / sums[-1].clamp_min(1))
+        return value
 
     def of_guess(self, num_classes: int) -> float:
         """As `Loss.of_guess`; all classes are taken to have equally many pixels."""
