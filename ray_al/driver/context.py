@@ -48,7 +48,7 @@ class Context:
     ) -> None:
         self.storage, self.config, self.state = storage, config, state
         self._append, self.note, self.should_stop = append, note, should_stop
-        self.dataset = open_dataset(config.data)
+        self.dataset = open_dataset(config.data, storage)
         if list(self.dataset.class_names) != list(state.created.class_names):
             raise ConfigError(
                 f"{storage.root}: the run began with the classes "

@@ -76,6 +76,12 @@ def create_run(
     manifest_bytes = table_bytes(relative_places(pool.manifest, dataset.root))
     created = _created(config, config_yaml, manifest_bytes, dataset, pool)
     files = {RunDir.CONFIG: config_yaml.encode(), RunDir.MANIFEST: manifest_bytes}
+    if config.data.val_share is not None:
+        names = pa.table({"image_id": [image.image_id for image in dataset.splits["val"]]})
+        files[RunDir.VALIDATION] = table_bytes(names)
+        created["validation"] = FileRef.of(RunDir.VALIDATION, files[RunDir.VALIDATION]).as_dict()
+    if not config.data.has_validation:
+        created["has_validation"] = False
     journal = begin_run(storage, out, files, created)
     if pool.broken:
         images = [

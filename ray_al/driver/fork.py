@@ -109,12 +109,10 @@ def fork_run(source: str, config: RunConfig, out: str) -> str:
         name=config.name, unit=config.budget.unit.kind, amount=amount, **config_facts(config_yaml)
     )
     manifest_bytes = origin.read_ref(FileRef.from_dict(created["manifest"]))
-    journal = begin_run(
-        storage,
-        out,
-        {RunDir.CONFIG: config_yaml.encode(), RunDir.MANIFEST: manifest_bytes},
-        created,
-    )
+    files = {RunDir.CONFIG: config_yaml.encode(), RunDir.MANIFEST: manifest_bytes}
+    if state.created.validation is not None:
+        files[RunDir.VALIDATION] = origin.read_ref(state.created.validation)
+    journal = begin_run(storage, out, files, created)
     with Lease(storage).acquire():
         for event in shared[1:]:
             for ref in copied[event.sequence]:

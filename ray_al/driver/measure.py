@@ -45,10 +45,11 @@ def measure(context: Context, action: actions.Measure, trainer: Trainer) -> Done
 def summary(mious: Sequence[float]) -> dict[str, Any]:
     """Return `mious`, their mean `miou` and their sample standard deviation `spread`.
 
-    The spread of a single value is None.
+    The spread of a single value is None; without any, so is the mean.
     """
     spread = float(np.std(mious, ddof=1)) if len(mious) > 1 else None
-    return {"mious": list(mious), "miou": float(np.mean(mious)), "spread": spread}
+    mean = float(np.mean(mious)) if mious else None
+    return {"mious": list(mious), "miou": mean, "spread": spread}
 
 
 def repeat_seed(config: RunConfig, repeat: int) -> int:

@@ -57,7 +57,7 @@ class CycleTrainer:
         self.comm = comm
         self.device = torch.device(device)
         self.storage = Storage(run_uri)
-        self.dataset = open_dataset(config.data)
+        self.dataset = open_dataset(config.data, self.storage)
         check_class_weights(config.train, self.dataset.num_classes)
         self.manifest = absolute_places(
             read_parquet(self.storage.read(RunDir.MANIFEST)), self.dataset.root

@@ -1,68 +1,17 @@
 """`train.keep: best` keeps the weights with the highest mIoU on the validation images."""
 
-import io
-
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
+from helpers.small_training import train
 from torch import nn
 
 from ray_al.core.config import TrainConfig, parse_config
 from ray_al.core.errors import ConfigError
-from ray_al.core.storage import Storage
-from ray_al.core.types import LABEL_SCHEMA, MANIFEST_SCHEMA, TrainPlan, TrainResult
-from ray_al.datasets import open_dataset
-from ray_al.datasets.compose import encode_mask
-from ray_al.datasets.images import read_image
-from ray_al.datasets.masks import read_mask
+from ray_al.core.types import TrainResult
 from ray_al.driver.training import kept_facts
 from ray_al.train.best import BestKeeper
 from ray_al.train.length import Length
 from ray_al.train.schedule import check_train
-from ray_al.train.trainer import LocalTrainer
-
-
-def parquet(rows, schema):
-    buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), buffer)
-    return buffer.getvalue()
-
-
-def make_run(root, config):
-    """A run directory with a manifest and a label part: the whole masks of three images."""
-    dataset, storage = open_dataset(config.data), Storage(root)
-    rows, labels = [], []
-    for index, file in enumerate(dataset.splits["train"]):
-        height, width = read_image(file.uri).shape[:2]
-        values = (index, file.image_id, file.uri, file.mask_uri, height, width, 1)
-        rows.append(dict(zip(MANIFEST_SCHEMA.names, values, strict=True)))
-        mask = encode_mask(np.ascontiguousarray(read_mask(file.mask_uri, dataset.decoder)))
-        label = (index, file.image_id, 0, [0, 0, height, width], "dense", mask, None, 1, "test", 0)
-        labels.append(dict(zip(LABEL_SCHEMA.names, label, strict=True)))
-    storage.replace("manifest.parquet", parquet(rows, MANIFEST_SCHEMA))
-    return storage.put("labels/part-0.parquet", parquet(labels[:3], LABEL_SCHEMA), attempt=0)
-
-
-def train(root, **settings) -> TrainResult:
-    config = parse_config(
-        {
-            "data": {"dataset": "synthetic", "num_images": 4, "image_size": [32, 48]},
-            "model": {"name": "lraspp_mobilenet_v3_large"},
-            "train": {"steps": 6, "batch_size": 2, "threads": 1, **settings},
-        },
-        source="test",
-    )
-    plan = TrainPlan(
-        cycle=0,
-        attempt=1,
-        seed=0,
-        label_parts=(make_run(str(root), config),),
-        output="checkpoint",
-        progress="progress.pt",
-    )
-    return LocalTrainer(config, str(root)).train(plan)
 
 
 def test_the_kept_weights_are_the_best_and_the_training_is_the_same(tmp_path):

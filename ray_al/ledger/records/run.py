@@ -21,6 +21,8 @@ class RunCreated(Record):
         config_yaml: the resolved configuration.
         weights_sha256: digest of a file of pretrained weights.
         val_digest: digest of the validation split.
+        has_validation: whether models are evaluated on validation images.
+        validation: names of the images that were drawn from the pool for validation.
         images: digest of the names and sizes of the pool's images.
         colors: red, green and blue of each class.
     """
@@ -37,6 +39,8 @@ class RunCreated(Record):
     config_yaml: str | None = None
     weights_sha256: str | None = None
     val_digest: str | None = None
+    has_validation: bool = True
+    validation: FileRef | None = None
     images: str | None = None
     class_names: tuple[str, ...] = ()
     colors: tuple[tuple[int, ...], ...] = ()

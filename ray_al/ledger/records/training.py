@@ -42,7 +42,6 @@ class CycleTrained(Record):
 
     def __post_init__(self) -> None:
         _check_files(self.files)
-        _check_metrics(self.metrics, self.cycle)
 
     @property
     def model(self) -> FileRef:
@@ -50,9 +49,15 @@ class CycleTrained(Record):
         return self.files[MODEL]
 
     @property
-    def val(self) -> SplitMetrics:
-        """The metrics on the validation split; cycles from 0 on have them."""
-        return self.metrics["val"]
+    def val(self) -> SplitMetrics | None:
+        """The metrics on the validation images; None if there are none, and before cycle 0."""
+        return self.metrics.get("val")
+
+    @property
+    def last_loss(self) -> float | None:
+        """The mean of the last tenth of `losses`; None if no step was made."""
+        last = self.losses[-max(1, len(self.losses) // 10) :]
+        return sum(loss for _, loss in last) / len(last) if last else None
 
 
 @dataclass(frozen=True, kw_only=True)
