@@ -128,7 +128,8 @@ def class_bars(data: ReportData) -> str:
     sets = [(data.labelled_class_pixels, BLUE, "labelled set")]
     if any(data.val_class_pixels):
         sets.append((data.val_class_pixels, GREY, "validation set"))
-    for offset, (pixels, color, label) in zip((-0.2, 0.2), sets, strict=False):
+    offsets = (-0.2, 0.2) if len(sets) == 2 else (0.0,)
+    for offset, (pixels, color, label) in zip(offsets, sets, strict=True):
         shares = 100 * np.asarray(pixels) / max(1, sum(pixels))
         axis.bar(positions + offset, shares, 0.4, color=color, label=label)
     axis.set_xticks(positions, [shown(name) for name in data.class_names], rotation=30, ha="right")
