@@ -182,7 +182,8 @@ def resume(
         overrides: settings to change first, such as `data.root=/mnt/camvid`; only those that
             change where the run computes and reads, not its result.
         should_stop: called several times a second; True ends the run cleanly between two steps.
-        on_progress: receives one line about the progress, several times a second.
+        on_progress: receives one line about the progress, several times a second. A line that ends
+            in a line break is said once, and is meant to stay on a terminal.
 
     Raises:
         ConfigError: it is no run directory, or a setting cannot change.
@@ -191,7 +192,7 @@ def resume(
     """
     from ray_al.driver.host import run as host_run
     from ray_al.driver.settings import change_settings
-    from ray_al.driver.status import progress_line
+    from ray_al.driver.status import ProgressTeller
 
     opened = open_writable_run(run_dir)
     if overrides:
@@ -200,7 +201,7 @@ def resume(
     outcome = host_run(
         run_dir,
         should_stop=should_stop,
-        on_poll=lambda waiting: on_progress(waiting or progress_line(storage)),
+        on_poll=ProgressTeller(storage, on_progress),
     )
     return replace(opened, outcome=outcome)
 

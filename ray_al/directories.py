@@ -124,7 +124,7 @@ class Run:
         from ray_al.datasets import masks, open_dataset
         from ray_al.report.build import write_report
 
-        dataset = open_dataset(self.config.data)
+        dataset = open_dataset(self.config.data, self.storage)
         counts = np.zeros(256, dtype=np.int64)
         for image in dataset.splits["val"]:
             if image.mask_uri is None:

@@ -98,6 +98,9 @@ def progress() -> Iterator[Callable[[str], None]]:
     on_terminal = sys.stderr.isatty()
 
     def show(line: str) -> None:
+        if line.endswith("\n"):  # to stay on the terminal
+            click.echo(f"\r\x1b[K{line}" if on_terminal else line, err=True, nl=False)
+            return
         key = line if on_terminal else line.split("/")[0].rstrip("0123456789 ")
         if key == shown[0]:
             return

@@ -60,6 +60,8 @@ class Acquisition(Section):
     predicted class of each pixel (`hard`), or by the probabilities of each pixel (`soft`)."""
     weighs_classes: ClassVar[bool] = False
     """Whether `class_weights` changes scores once the whole pool has been seen."""
+    reads_validation: ClassVar[bool] = False
+    """Whether `class_weights` reads `ClassStats.iou`, which needs validation images."""
     windowed: ClassVar[bool] = False
     """Whether a pixel's score already describes the window around it."""
     signed: ClassVar[bool] = False

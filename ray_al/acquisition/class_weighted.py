@@ -69,6 +69,7 @@ class ValidationGap(Entropy):
     paper: ClassVar[str] = "DCAU-AL, 2026 (arXiv 2604.08965)"
     attribution: ClassVar[Attribution] = "hard"
     weighs_classes: ClassVar[bool] = True
+    reads_validation: ClassVar[bool] = True
 
     def class_weights(self, stats: ClassStats) -> np.ndarray:
         """Return 1 - IoU_c.

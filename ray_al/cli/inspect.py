@@ -37,7 +37,7 @@ def status(run_dir: str, as_json: bool) -> None:
 
 
 def _status_lines(facts: dict[str, Any], run_dir: str) -> Iterator[str]:
-    from ray_al.driver.status import measured_line, quarantine_lines
+    from ray_al.driver.status import measured_line, miou_text, quarantine_lines
 
     budget = facts["budget"]
     yield f"{facts['run']}: {facts['stage']}, cycle {facts['cycle']}"
@@ -45,7 +45,8 @@ def _status_lines(facts: dict[str, Any], run_dir: str) -> Iterator[str]:
         f"budget: {budget['spent']} of {budget['amount']} {budget['unit']} spent, "
         f"{budget['reserved']} reserved"
     )
-    yield f"mIoU: {'-' if facts['miou'] is None else format(facts['miou'], '.4f')}"
+    score = miou_text(facts) or "mIoU -"
+    yield score.replace("mIoU ", "mIoU: ", 1) if score.startswith("mIoU ") else score
     if line := measured_line(facts):
         yield line
     if facts["tasks"]:

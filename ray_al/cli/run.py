@@ -106,10 +106,10 @@ def _drive(run_dir: str, as_json: bool) -> int:
 
 def _say_end(facts: Mapping[str, Any], run_dir: str, detail: str) -> None:
     """Print how a run ended, for people."""
-    from ray_al.driver.status import measured_line, quarantine_lines
+    from ray_al.driver.status import measured_line, miou_text, quarantine_lines
 
     if facts["outcome"] == "finished":
-        miou = "no model was trained" if facts["miou"] is None else f"mIoU {facts['miou']:.4f}"
+        miou = miou_text(facts) or "no model was trained"
         click.echo(f"finished: {detail}; {miou} with {facts['labelled_regions']} regions labelled")
         if line := measured_line(dict(facts)):
             click.echo(line)
@@ -135,6 +135,8 @@ def say_labels(facts: Mapping[str, Any], *, most: int | None = None, more: str =
         most: the number of lines of each kind; None prints all.
         more: the command that prints the others.
     """
+    from ray_al.driver.status import classes_line
+
     refused = [
         f"refused {row['image_id']} region {row['region']}: {row['reason']}"
         for row in facts["refused"]
@@ -146,8 +148,8 @@ def say_labels(facts: Mapping[str, Any], *, most: int | None = None, more: str =
         if most is not None and len(lines) > most:
             kind = lines[0].split()[0]
             click.echo(f"and {len(lines) - most} more {kind}; see the refused ones with: {more}")
-    if facts["unlabelled_classes"]:
-        click.echo(f"no label so far of: {', '.join(facts['unlabelled_classes'])}")
+    if classes := classes_line(facts["unlabelled_classes"], facts["only_class"]):
+        click.echo(classes)
 
 
 def _final(run_dir: str, kind: Literal["final", "upper_bound"], as_json: bool) -> None:
@@ -167,10 +169,13 @@ def _final(run_dir: str, kind: Literal["final", "upper_bound"], as_json: bool) -
 
 def _final_text(values: Mapping[str, Any]) -> str:
     """Return one line about the final models, for people."""
-    text = f"mIoU {values['miou']:.4f}"
+    if values["miou"] is None:
+        text = f"trained for {values['num_steps']} steps; no validation images and so no mIoU"
+    else:
+        text = f"mIoU {values['miou']:.4f}"
     if values["spread"] is not None:
         text += f" ± {values['spread']:.4f} ({len(values['mious'])} models)"
-    text += " on val"
+    text += "" if values["miou"] is None else " on val"
     if (share := values.get("share_of_full_score")) is not None:
         text += f", {share:.1%} of the full score"
     if left_out := values["left_out"]:

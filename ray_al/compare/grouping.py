@@ -77,7 +77,9 @@ def group_runs(
     finished = [run for run in runs if run.finished]
     if not finished:
         listed = "".join(f"; {uri}: {reason}" for uri, reason in apart[:MAX_SHOWN])
-        raise ConfigError(f"no run is finished; finish them with `ray-al resume`{listed}")
+        raise ConfigError(
+            "no run can be compared; finish unfinished ones with `ray-al resume`" + listed
+        )
     alike, others = _split(finished, varied | set(allowed))
     keys = _differing_keys(alike)
     return Grouped(

@@ -86,6 +86,8 @@ class _Found:
         run = read_run(uri) if Storage(uri).exists(Journal.FIRST) else None
         if run is None or not run.rows:
             self.begun[uri] = "has not trained a model yet"
+        elif run.rows[-1]["miou"] is None:
+            self.begun[uri] = "has no validation images (data.val_split: none), and so no mIoU"
         else:
             self.runs[run.uri] = replace(run, sweep=sweep, group=group)
 

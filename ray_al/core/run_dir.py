@@ -27,6 +27,8 @@ class RunDir:
     """The resolved configuration, for people and scripts; the journal holds it as well."""
     MANIFEST = "manifest.parquet"
     """The images of the pool."""
+    VALIDATION = "validation.parquet"
+    """The images that were drawn from the pool for validation, if `data.val_split` is a share."""
     JOURNAL = "journal"
     """The folder of the events."""
     LEASE = "lease.json"

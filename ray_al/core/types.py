@@ -234,6 +234,9 @@ class TrainResult:
         train_seconds: duration of the training.
         evaluate_seconds: duration of the evaluation.
         num_images: images that were trained on.
+        kept_step: number of steps after which the weights were the kept ones (`train.keep: best`);
+            None if the last ones are kept.
+        evaluations: (steps, validation mIoU) of the weights among which the best were found.
     """
 
     cycle: int
@@ -246,3 +249,5 @@ class TrainResult:
     train_seconds: float
     evaluate_seconds: float
     num_images: int
+    kept_step: int | None = None
+    evaluations: tuple[tuple[int, float], ...] = ()

@@ -9,10 +9,12 @@ from ray_al.core.config import DataConfig, RunConfig
 from ray_al.core.errors import ConfigError
 from ray_al.core.families.layouts import NO_SPLIT, Colors, Finding, Layout
 from ray_al.core.places import before_work, is_folder, storage_errors
+from ray_al.core.storage import Storage
 from ray_al.core.types import ImageFile
 from ray_al.datasets.class_table import open_class_table
 from ray_al.datasets.mask_decoder import MaskDecoder
 from ray_al.datasets.pixels import PLAIN, PixelRule
+from ray_al.datasets.validation import draw_validation, recorded_validation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +26,8 @@ class Dataset:
         class_names: of the classes that are learnt, by id; `data.ignore_ids` takes classes out.
         colors: one colour per class.
         decoder: turns masks into class ids.
-        splits: images by role: `train` (the pool), `val`, and `test` if there is one.
+        splits: images by role: `train` (the pool), `val` (empty with `data.val_split: none`), and
+            `test` if there is one.
         void_ids: numbers in masks that are known to mean "no label"; others are assumed to.
         layout_void_ids: those of them that the layout itself defines.
         findings: what was wrong with the lists of files.
@@ -55,8 +58,12 @@ class Dataset:
 
 
 @before_work()
-def open_dataset(data: DataConfig) -> Dataset:
+def open_dataset(data: DataConfig, run: Storage | None = None) -> Dataset:
     """List the files of a data set; no image is opened.
+
+    Args:
+        data: the section `data`.
+        run: the directory of a run that has begun; the images that it drew for validation are used.
 
     Raises:
         ConfigError: a missing root, an empty split, or an impossible class table; the message names
@@ -64,7 +71,7 @@ def open_dataset(data: DataConfig) -> Dataset:
     """
     root = _root(data)
     table = open_class_table(data, root)
-    splits, findings = _list_splits(data, root, data.dataset)
+    splits, findings = _list_splits(data, root, data.dataset, run)
     return Dataset(
         root=root,
         class_names=table.class_names,
@@ -80,13 +87,21 @@ def open_dataset(data: DataConfig) -> Dataset:
 
 
 def _list_splits(
-    data: DataConfig, root: str, layout: Layout
+    data: DataConfig, root: str, layout: Layout, run: Storage | None
 ) -> tuple[dict[str, tuple[ImageFile, ...]], tuple[Finding, ...]]:
     """Return the images by role and what was found while they were listed."""
     names = {"train": data.train_split, "val": data.val_split, "test": data.test_split}
+    share = data.val_share
     splits: dict[str, tuple[ImageFile, ...]] = {}
     findings: list[Finding] = []
     for role, name in names.items():
+        if role == "val" and not data.has_validation:
+            splits["val"] = ()
+            continue
+        if role == "val" and share is not None:
+            parts = recorded_validation(splits["train"], run) if run is not None else None
+            splits["train"], splits["val"] = parts or draw_validation(splits["train"], share, name)
+            continue
         split = (
             layout.list_split(root, name)
             if data.mask_suffix is None

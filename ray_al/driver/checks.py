@@ -20,6 +20,7 @@ from ray_al.datasets.manifest import build_manifest
 from ray_al.datasets.statistics import with_channels
 from ray_al.driver.budget import check_budget
 from ray_al.driver.check_strategy import check_strategy
+from ray_al.driver.check_validation import check_validation_use
 from ray_al.driver.context import check_quarantine
 from ray_al.driver.existing import check_existing
 from ray_al.driver.track import check_tracking
@@ -108,7 +109,11 @@ def _check_strategy(config: RunConfig, dataset: Dataset) -> None:
     check_strategy(config, dataset.num_classes)
 
 
-SETTINGS_CHECKS: tuple[Callable[[RunConfig], None], ...] = (check_train, check_tracking)
+SETTINGS_CHECKS: tuple[Callable[[RunConfig], None], ...] = (
+    check_train,
+    check_validation_use,
+    check_tracking,
+)
 """Checks of the configuration alone, in order; they also apply to settings changed later."""
 DATASET_CHECKS: tuple[Callable[[RunConfig, Dataset], None], ...] = (
     _check_networks,

@@ -50,7 +50,7 @@ class Context:
         self.note, self.should_stop = note, should_stop
         self._trainer: Trainer | None = None
         state = ledger.state
-        self.dataset = open_dataset(config.data)
+        self.dataset = open_dataset(config.data, storage)
         if list(self.dataset.class_names) != list(state.created.class_names):
             raise ConfigError(
                 f"{storage.root}: the run began with the classes "

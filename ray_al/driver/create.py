@@ -4,6 +4,9 @@ import datetime
 import os
 import secrets
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import pyarrow as pa
 
 from ray_al.core.config import RunConfig
 from ray_al.core.making import check_new, making
@@ -76,6 +79,11 @@ def create_run(
     manifest_bytes = table_bytes(relative_places(pool.manifest, dataset.root))
     created = _created(config, config_yaml, manifest_bytes, dataset, pool)
     files = {RunDir.CONFIG: config_yaml.encode(), RunDir.MANIFEST: manifest_bytes}
+    if config.data.val_share is not None:
+        names = pa.table({"image_id": [image.image_id for image in dataset.splits["val"]]})
+        files[RunDir.VALIDATION] = table_bytes(names)
+        drawn = FileRef.of(RunDir.VALIDATION, files[RunDir.VALIDATION])
+        created = replace(created, validation=drawn)
     journal = begin_run(storage, out, files, created)
     if pool.broken:
         images = tuple(
@@ -111,6 +119,7 @@ def _created(
         amount=0 if is_unknown else total_amount(budget, sizes),
         class_names=tuple(dataset.class_names),
         colors=tuple((red, green, blue) for red, green, blue in dataset.colors),
+        has_validation=config.data.has_validation,
     )
 
 

@@ -63,7 +63,7 @@ def train_final(
     storage = Storage(run_uri)
     events = Journal(storage).events
     config, state = with_root(read_config(storage, events)), fold(events)
-    dataset, pool = open_dataset(config.data), Pool(storage, state, config)
+    dataset, pool = open_dataset(config.data, storage), Pool(storage, state, config)
     check_validation(dataset, state, config)
     _check_labels(run_uri, state, dataset, kind)
     callbacks = TrainCallbacks(progress=progress, should_stop=should_stop, waiting=waiting)
@@ -203,7 +203,11 @@ def _facts(models: list[dict[str, Any]]) -> dict[str, Any]:
         **{key: first[key] for key in ("metrics", "num_steps", "num_images", "left_out")},
         "train_seconds": sum(model["train_seconds"] for model in models),
         "files": first["files"],
-        **asdict(summary([model["metrics"]["val"]["miou"] for model in models])),
+        **asdict(
+            summary(
+                [model["metrics"]["val"]["miou"] for model in models if "val" in model["metrics"]]
+            )
+        ),
         "models": [_without_files(model) for model in models],
     }
 

@@ -121,12 +121,10 @@ def fork_run(source: str, config: RunConfig, out: str) -> str:
         **config_facts(config_yaml),
     )
     manifest_bytes = origin.read_ref(created.manifest)
-    journal = begin_run(
-        storage,
-        out,
-        {RunDir.CONFIG: config_yaml.encode(), RunDir.MANIFEST: manifest_bytes},
-        created,
-    )
+    files = {RunDir.CONFIG: config_yaml.encode(), RunDir.MANIFEST: manifest_bytes}
+    if created.validation is not None:
+        files[RunDir.VALIDATION] = origin.read_ref(created.validation)
+    journal = begin_run(storage, out, files, created)
     with Lease(storage).acquire():
         for event in shared[1:]:
             for ref in copied[event.sequence]:

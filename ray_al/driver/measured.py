@@ -14,18 +14,19 @@ from ray_al.datasets import Dataset
 class Summary:
     """The mIoU of several models, their mean, and their sample standard deviation.
 
-    The spread of a single value is None.
+    The spread of a single value is None; without any, so is the mean.
     """
 
     mious: tuple[float, ...]
-    miou: float
+    miou: float | None
     spread: float | None
 
 
 def summary(mious: Sequence[float]) -> Summary:
     """Summarise the mIoU of models that differ in their seed alone."""
     spread = float(np.std(mious, ddof=1)) if len(mious) > 1 else None
-    return Summary(mious=tuple(mious), miou=float(np.mean(mious)), spread=spread)
+    mean = float(np.mean(mious)) if mious else None
+    return Summary(mious=tuple(mious), miou=mean, spread=spread)
 
 
 def repeat_seed(config: RunConfig, repeat: int) -> int:

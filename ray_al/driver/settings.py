@@ -171,7 +171,7 @@ def _check_weights(config: RunConfig, state: State) -> None:
 
 def _check_moved_data(storage: Storage, config: RunConfig, state: State) -> None:
     """Refuse a new place that does not have the same images, or no usable validation set."""
-    dataset, place = open_dataset(config.data), f"--set data.root={config.data.root}"
+    dataset, place = open_dataset(config.data, storage), f"--set data.root={config.data.root}"
     names, known = list(dataset.class_names), list(state.created.class_names)
     if names != known:
         raise ConfigError(

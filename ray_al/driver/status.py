@@ -8,6 +8,7 @@ import datetime
 import json
 import logging
 import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -49,6 +50,7 @@ class StatusFile:
             "total": total,
             "waiting": waiting,
             "seconds_left": round(elapsed / done * (total - done), 1) if done and total else None,
+            "notice": _notice(state),
             "updated_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         }
         try:
@@ -65,7 +67,8 @@ def read_live(storage: Storage) -> dict[str, Any]:
     """Read `status.json`; return an empty dict if it is missing or damaged.
 
     Returns:
-        `stage`, `cycle`, `done`, `total`, `seconds_left`, `updated_at` and maybe `waiting`.
+        `stage`, `cycle`, `done`, `total`, `seconds_left`, `updated_at` and maybe `waiting` and
+        `notice`.
     """
     values = read_note(storage, RunDir.STATUS)
     kinds: dict[str, Any] = {
@@ -82,9 +85,34 @@ def read_live(storage: Storage) -> dict[str, Any]:
     return values
 
 
+class ProgressTeller:
+    """Tells what a run is doing, and once after each training which classes lack labels.
+
+    Args:
+        storage: the run directory.
+        tell: receives one line; a line that ends in a line break is meant to stay on a terminal.
+    """
+
+    def __init__(self, storage: Storage, tell: Callable[[str], None]) -> None:
+        self.storage, self.tell = storage, tell
+        self._told = ""
+
+    def __call__(self, waiting: str) -> None:
+        """Tell what is waited for, or else what the run is doing now."""
+        live = read_live(self.storage)
+        notice = live.get("notice")
+        if isinstance(notice, str) and notice not in ("", self._told):
+            self._told = notice
+            self.tell(f"{notice}\n")
+        self.tell(waiting or _progress_line(live))
+
+
 def progress_line(storage: Storage) -> str:
     """Describe in one line what a run is doing now."""
-    live = read_live(storage)
+    return _progress_line(read_live(storage))
+
+
+def _progress_line(live: Mapping[str, Any]) -> str:
     if not live:
         return "starting"
     if live.get("waiting"):
@@ -159,6 +187,38 @@ def measured_line(facts: dict[str, Any]) -> str | None:
     )
 
 
+def classes_line(missing: Sequence[str], only: str | None) -> str | None:
+    """Describe which classes have no label yet, for the terminal; None if all have one.
+
+    Args:
+        missing: names of these classes.
+        only: the class of every label, if there is only one.
+    """
+    if not missing:
+        return None
+    line = f"no label so far of: {', '.join(missing)}"
+    return f"{line}; every label is of {only}" if only else line
+
+
+def _notice(state: State) -> str:
+    """Return what is to be said once about the last training; empty if nothing is."""
+    last, line = state.last_trained, classes_line(state.unlabelled_classes, state.only_class)
+    return f"cycle {last.cycle}: {line}" if last and line else ""
+
+
+def miou_text(facts: Mapping[str, Any]) -> str | None:
+    """Describe the score of the last model, for the terminal; None before the first one.
+
+    Args:
+        facts: the facts of `read_status`.
+    """
+    if facts["miou"] is not None:
+        return f"mIoU {facts['miou']:.4f}"
+    if facts["has_validation"] or facts["train_loss"] is None:
+        return None
+    return f"no validation images and so no mIoU, training loss {facts['train_loss']:.4f}"
+
+
 def read_status(storage: Storage) -> dict[str, Any]:
     """Return the facts that `ray-al status --json` prints."""
     state = fold(Journal(storage).events)
@@ -182,7 +242,9 @@ def read_status(storage: Storage) -> dict[str, Any]:
             "spent": state.spent,
             "reserved": state.reserved,
         },
-        "miou": last.val.miou if last else None,
+        "miou": last.val.miou if last and last.val else None,
+        "has_validation": state.created.has_validation,
+        "train_loss": last.last_loss if last else None,
         "measured": last_measured(state),
         "labelled_regions": state.labelled_regions,
         "quarantined": len(state.quarantined),
@@ -192,6 +254,7 @@ def read_status(storage: Storage) -> dict[str, Any]:
         "num_images": state.created.num_images,
         "refused": [asdict(refusal) for refusal in state.refused],
         "unlabelled_classes": state.unlabelled_classes,
+        "only_class": state.only_class,
         "tasks": storage.uri(state.queries[-1].tasks or "") if waiting else None,
         "finished": state.finished,
         "updated_at": max(state.updated_at, live.get("updated_at", "")),

@@ -47,6 +47,11 @@ def run_plan(trainer: "Trainer", plan: TrainPlan, callbacks: TrainCallbacks) -> 
     )
 
 
+def kept_evaluations(result: TrainResult) -> tuple[tuple[int, float], ...] | None:
+    """Return the evaluations of a training that kept its best weights; None of others."""
+    return None if result.kept_step is None else tuple(result.evaluations)
+
+
 def train_usable(
     context: Context,
     make_plan: Callable[[], TrainPlan],

@@ -185,6 +185,8 @@ def _query_closed(record: records.QueryClosed, state: State) -> State:
 @apply.register
 def _cycle_trained(record: records.CycleTrained, state: State) -> State:
     _check_classes(state, record.metrics)
+    if record.cycle >= 0 and record.val is None and state.created.has_validation:
+        raise ValueError("metrics lacks ['val']")
     return replace(state, trained={**state.trained, record.cycle: record})
 
 

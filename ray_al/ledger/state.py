@@ -148,6 +148,16 @@ class State:
         return [name for name, count in counts if not count]
 
     @property
+    def only_class(self) -> str | None:
+        """Name of the class of every label so far; None if there are several, or no label."""
+        if self.last_trained is None:
+            return None
+        names = self.created.class_names
+        counts = zip(names, self.last_trained.class_pixels, strict=False)
+        labelled = [name for name, count in counts if count]
+        return labelled[0] if len(labelled) == 1 and len(names) > 1 else None
+
+    @property
     def cycle(self) -> int:
         """The cycle that the run is in."""
         return max(0, self.queries[-1].cycle + 1) if self.queries else 0

@@ -28,7 +28,9 @@ def load_network(model: TakenModel) -> nn.Module:
     """
     settings = model.config.model
     with torch.random.fork_rng(devices=[]):
-        network = build_model(settings, len(model.class_names), load_weights=False)
+        network = build_model(
+            settings, len(model.class_names), model.config.data.num_channels, load_weights=False
+        )
     state = torch.load(io.BytesIO(model.read_weights()), map_location="cpu", weights_only=True)
     try:
         load_trained(network, state)

@@ -41,6 +41,7 @@ def _report_data(storage: Storage, state: State, val_class_pixels: list[int]) ->
         labelled_class_pixels=last.class_pixels if last else (0,) * len(val_class_pixels),
         val_class_pixels=val_class_pixels,
         unlabelled_classes=state.unlabelled_classes,
+        only_class=state.only_class,
         images=image_panels(storage, state),
         config_yaml=storage.read(RunDir.CONFIG).decode(errors="replace"),
         quarantine=_quarantine(storage, state),

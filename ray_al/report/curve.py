@@ -7,6 +7,9 @@ from typing import Any
 
 MEASURED_COLUMNS = ("final_miou", "final_spread", "measure_seconds")
 """Columns for the models that were measured on the labels of a cycle; empty if none were."""
+EXTRA_COLUMNS = ("train_loss", "kept_step")
+"""Last columns, of runs that have them: the loss at the end of the training, without validation
+images; and the step whose weights were kept, with `train.keep: best`."""
 
 
 def curve_columns(class_names: Sequence[str]) -> list[str]:
@@ -29,9 +32,10 @@ def curve_csv(rows: Sequence[Mapping[str, Any]], class_names: Sequence[str]) -> 
     """Return the rows as CSV; a value that is not known is an empty cell."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    columns = curve_columns(class_names)
+    extra = [name for name in EXTRA_COLUMNS if any(name in row for row in rows)]
+    columns = [*curve_columns(class_names), *extra]
     writer.writerow(columns)
-    writer.writerows([_cell(row[column]) for column in columns] for row in rows)
+    writer.writerows([_cell(row.get(column)) for column in columns] for row in rows)
     return buffer.getvalue()
 
 

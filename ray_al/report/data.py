@@ -77,6 +77,7 @@ class ReportData:
         rows: the rows of `curve.csv`.
         labelled_class_pixels: pixels of each class in the labelled set.
         val_class_pixels: pixels of each class in the validation masks.
+        only_class: the class of every label so far; None if there are several, or no label.
         final_miou: mean mIoU of the final models; None if there are none.
         full_miou: mean mIoU of models that were trained on all labels; None if there are none.
     """
@@ -90,6 +91,7 @@ class ReportData:
     labelled_class_pixels: Sequence[float]
     val_class_pixels: Sequence[int]
     unlabelled_classes: list[str]
+    only_class: str | None
     images: list[ImagePanel]
     config_yaml: str
     quarantine: list[BrokenImage]
@@ -97,3 +99,8 @@ class ReportData:
     measured: list[MeasuredCycle]
     final_miou: float | None
     full_miou: float | None
+
+    @property
+    def has_validation(self) -> bool:
+        """Return whether the models of the cycles were evaluated."""
+        return all(row["miou"] is not None for row in self.rows)

@@ -64,7 +64,7 @@ def _best_known(data: ReportData) -> float | None:
         return data.final_miou
     if data.measured:
         return data.measured[-1].miou
-    return float(data.rows[-1]["miou"]) if data.rows else None
+    return float(data.rows[-1]["miou"]) if data.rows and data.has_validation else None
 
 
 def _panel(panel: ImagePanel, data: ReportData) -> _Panel:

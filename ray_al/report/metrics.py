@@ -19,7 +19,7 @@ def read_metrics(storage: Storage, kind: str) -> dict[str, Any] | None:
     """
     name = ResultDir(kind).metrics
     values = read_note(storage, name)
-    if not values:
+    if not values or values.get("mious") == []:  # these models were not evaluated
         return None
     try:
         miou = values["metrics"]["val"]["miou"]

@@ -77,21 +77,23 @@ def learning_curve(data: ReportData) -> str:
     """Draw mIoU against the labelled share and against the cost.
 
     One line is for the models that choose, one for those that were measured, with their spread.
+    Without validation images, the loss at the end of each training is drawn.
     """
     figure, axes = _figure(10, 3.6, 2)
-    miou = [row["miou"] for row in data.rows]
+    shown_values = "miou" if data.has_validation else "train_loss"
+    values = [row[shown_values] for row in data.rows]
     full = data.full_miou
     xs = ([100 * row["labelled_fraction"] for row in data.rows], [row["cost"] for row in data.rows])
     labels = ("labelled share of the pool (%)", f"cost ({data.budget.unit})")
     for axis, x, label in zip(axes, xs, labels, strict=True):
-        axis.plot(x, miou, marker="o", color=BLUE, linewidth=2, label="models that choose")
+        axis.plot(x, values, marker="o", color=BLUE, linewidth=2, label="models that choose")
         if full is not None:
             axis.axhline(full, color=ORANGE, linestyle="--")
             axis.annotate("all labels", (x[0], full), color=ORANGE, va="bottom")
         if data.measured:
             _measured_line(axis, x, data.rows)
         axis.set_xlabel(label)
-        axis.set_ylabel("validation mIoU")
+        axis.set_ylabel("validation mIoU" if data.has_validation else "training loss")
         axis.grid(alpha=0.25)
     if data.measured:  # outside the axes, as the lines may run anywhere in them
         figure.legend(
@@ -123,11 +125,11 @@ def class_bars(data: ReportData) -> str:
     """Draw the class shares of the labelled set next to those of the validation set."""
     figure, (axis,) = _figure(max(10, CLASS_WIDTH * len(data.class_names)), 3.2)
     positions = np.arange(len(data.class_names))
-    sets = (
-        (data.labelled_class_pixels, BLUE, "labelled set"),
-        (data.val_class_pixels, GREY, "validation set"),
-    )
-    for offset, (pixels, color, label) in zip((-0.2, 0.2), sets, strict=True):
+    sets = [(data.labelled_class_pixels, BLUE, "labelled set")]
+    if any(data.val_class_pixels):
+        sets.append((data.val_class_pixels, GREY, "validation set"))
+    offsets = (-0.2, 0.2) if len(sets) == 2 else (0.0,)
+    for offset, (pixels, color, label) in zip(offsets, sets, strict=True):
         shares = 100 * np.asarray(pixels) / max(1, sum(pixels))
         axis.bar(positions + offset, shares, 0.4, color=color, label=label)
     axis.set_xticks(positions, [shown(name) for name in data.class_names], rotation=30, ha="right")

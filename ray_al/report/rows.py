@@ -21,6 +21,7 @@ def curve_rows(state: State) -> list[Row]:
     """Return one row per trained cycle.
 
     The keys are the columns of `curve.csv`, and `labelled_visits`: how often an image was opened.
+    Without validation images the metrics are None.
     """
     queries: dict[int, list[Query]] = {}
     for query in state.queries:
@@ -35,6 +36,7 @@ def curve_rows(state: State) -> list[Row]:
 def _curve_row(state: State, model: CycleTrained, seconds: Mapping[str, float | None]) -> Row:
     labelled, metrics = model.labelled, model.val
     scored, measured = state.scored.get(model.cycle), state.measured.get(model.cycle)
+    names = state.created.class_names
     return {
         "cycle": model.cycle,
         "labelled_regions": labelled.regions,
@@ -44,9 +46,9 @@ def _curve_row(state: State, model: CycleTrained, seconds: Mapping[str, float | 
         "labelled_visits": labelled.visits,
         "labelled_fraction": _fraction(labelled, state.created),
         "cost": labelled.cost,
-        "miou": metrics.miou,
-        "pixel_accuracy": metrics.pixel_accuracy,
-        **_iou_columns(state.created.class_names, metrics.iou),
+        "miou": metrics.miou if metrics else None,
+        "pixel_accuracy": metrics.pixel_accuracy if metrics else None,
+        **_iou_columns(names, metrics.iou if metrics else [None] * len(names)),
         **seconds,
         "cycle_seconds": sum(value or 0.0 for value in seconds.values()),
         "images_per_second": scored.num_images / scored.seconds
@@ -55,7 +57,18 @@ def _curve_row(state: State, model: CycleTrained, seconds: Mapping[str, float | 
         "final_miou": measured.miou if measured else None,
         "final_spread": measured.spread if measured else None,
         "measure_seconds": measured.seconds if measured else None,
+        **_extra(state, model),
     }
+
+
+def _extra(state: State, model: CycleTrained) -> Row:
+    """Return the columns that only some runs have: those of `EXTRA_COLUMNS`."""
+    extra: Row = {}
+    if not state.created.has_validation:
+        extra["train_loss"] = model.last_loss
+    if model.kept_step is not None:
+        extra["kept_step"] = model.kept_step
+    return extra
 
 
 def _stage_seconds(

@@ -87,6 +87,11 @@ def _is_compared(sweep: SweepConfig, trial: Trial) -> bool:
 def _check(sweep: SweepConfig, trial: Trial) -> Dataset:
     """Run `check_config` for a trial; a failure names the trial."""
     try:
+        if not trial.config.data.has_validation:
+            raise ConfigError(
+                "data.val_split: none gives no mIoU, by which a sweep compares its runs; name a "
+                "split, or draw one from the pool (data.val_split: 10 %)"
+            )
         return check_config(trial.config)
     except ConfigError as error:
         reference = (

@@ -5,14 +5,13 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-import numpy as np
 import torch
 from torch import nn
 
 from ray_al.core.config import RunConfig, TrainConfig
 from ray_al.core.errors import DataError, DivergedError, Interrupted
 from ray_al.core.run_dir import SNAPSHOT
-from ray_al.core.seeding import generator, seed_of
+from ray_al.core.seeding import seed_of
 from ray_al.core.storage import Storage
 from ray_al.core.types import TrainPlan
 from ray_al.datasets import Dataset
@@ -20,18 +19,19 @@ from ray_al.models import build_model, set_batch_norm_momentum
 from ray_al.models.state import load_trained, trained_state
 from ray_al.train.ahead import BatchesAhead
 from ray_al.train.batch_norm import average_buffers, reestimate_statistics
+from ray_al.train.best import Best, BestKeeper, Evaluate
 from ray_al.train.callbacks import ProgressCallback, StopCallback
 from ray_al.train.class_weights import class_weights
 from ray_al.train.comm import Comm
 from ray_al.train.inputs import Batch, BatchMaker, Inputs, Places, as_float
 from ray_al.train.length import Length, num_steps, rate_factor
-from ray_al.train.loss_terms import GlobalLoss, LossTerm, join_terms, label_terms
-from ray_al.train.losses import consistency_loss, split_pair
+from ray_al.train.loss_terms import GlobalLoss, LossTerm, join_terms, label_term, mean_term
+from ray_al.train.losses import Sums, consistency_loss, split_pair
 from ray_al.train.partial_checkpoint import Key, PartialCheckpoint, PartialState
 from ray_al.train.samples import LabelledImages
 from ray_al.train.schedule import batch_indices
 from ray_al.train.state import dump, make_optimizer, parse
-from ray_al.train.targets import AllPixels, DrawnPixels, Targets, labelled_pixels, share_out
+from ray_al.train.targets import AllPixels, PixelLimit, Targets
 from ray_al.train.unlabelled import Unlabelled
 
 Wrap = Callable[[nn.Module], nn.Module]
@@ -63,6 +63,7 @@ class Cycle:
         samples: labelled images.
         batches: makes the batches of the plan.
         config: training settings with the recipe of the plan applied.
+        evaluate: measures the network on the way, for `train.keep: best`.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Cycle:
         samples: LabelledImages,
         batches: BatchMaker,
         config: TrainConfig,
+        evaluate: Evaluate,
     ) -> None:
         self.workplace = workplace
         self.plan = plan
@@ -84,7 +86,7 @@ class Cycle:
         self.rate = config.learning_rate
         self.is_paired = self.config.mirror_loss or self.config.consistency > 0
         asked = num_steps(plan, self.config, len(samples.indices), self.batch_size)
-        self.length = Length(asked, workplace.dataset.num_classes)
+        self.length = Length(asked, config.loss.of_guess(workplace.dataset.num_classes))
         if self.total and not samples.indices:
             raise self._nothing_labelled()
         self.model = self._build()
@@ -98,6 +100,11 @@ class Cycle:
         self.snapshots: dict[str, bytes] = {}
         self.checkpoint = PartialCheckpoint(
             workplace.storage, plan.progress, self.comm, self.config.checkpoint_interval_s
+        )
+        self.keeper = (
+            BestKeeper(evaluate, self._settle_batch_norm, config, self.length)
+            if config.keep == "best" and self.total
+            else None
         )
         self._resume()
 
@@ -157,8 +164,12 @@ class Cycle:
                     progress(self.step, self.total)
                 self._keep_snapshot()
                 if self.step < self.total:
+                    if self.keeper is not None:
+                        self.keeper.look(self.model, self.step)
                     self.checkpoint.save_if_due(self._state)
         self._settle_batch_norm()
+        if self.keeper is not None:
+            self.keeper.finish(self.model, self.total)
 
     def check_weights(self) -> None:
         """Check that the weights are finite. No later loss would reveal a faulty last step.
@@ -238,19 +249,26 @@ class Cycle:
         num_images = torch.tensor(float(len(batch.labels)), device=self.device)
         logits = model(batch.inputs if config.precision == "bf16" else as_float(batch.inputs))
         if not self.is_paired:
-            terms = label_terms(targets.sums(logits, self.class_weights), config.prototype)
-            return terms + self._unlabelled(logits, batch)
+            sums = targets.sums(config.loss, logits, self.class_weights)
+            return self._label_terms(sums) + self._unlabelled(logits, batch)
         a, b = split_pair(logits)
-        sums = targets.sums(a, self.class_weights)
+        sums, copies = targets.sums(config.loss, a, self.class_weights), 1
         if config.mirror_loss:
-            mirrored = targets.sums(b, self.class_weights)
+            mirrored, copies = targets.sums(config.loss, b, self.class_weights), 2
             prototypes = sums.prototypes + mirrored.prototypes
-            sums = sums._replace(total=sums.total + mirrored.total, prototypes=prototypes)
-        terms = label_terms(sums, config.prototype)
+            sums = Sums(sums.labels + mirrored.labels, prototypes, sums.pairs)
+        terms = self._label_terms(sums, copies)
         if config.consistency:
             differences = consistency_loss(targets.dense(a), targets.dense(b)) * num_images
-            terms.append(LossTerm(config.consistency, differences, num_images))
+            terms.append(mean_term(config.consistency, differences, num_images))
         return terms
+
+    def _label_terms(self, sums: Sums, copies: int = 1) -> list[LossTerm]:
+        config = self.config
+        return [
+            label_term(config.loss, sums.labels, self.class_weights, copies=copies),
+            mean_term(config.prototype, sums.prototypes, sums.pairs),
+        ]
 
     def _unlabelled(self, logits: torch.Tensor, batch: Batch) -> list[LossTerm]:
         semi = self.config.semi
@@ -258,7 +276,7 @@ class Cycle:
             return []
         unlabelled = Unlabelled(semi, self.plan, self.batches, self.comm, self.batch_size)
         sums = unlabelled.sums(self.model, logits, batch, self._places(self.step), self.step)
-        return [LossTerm(semi.weight, *sums)]
+        return [mean_term(semi.weight, *sums)]
 
     def _steps_left(self) -> Iterator[tuple[int, Places]]:
         return ((step, self._places(step)) for step in range(self.step, self.total))
@@ -277,25 +295,8 @@ class Cycle:
         limit = self.config.pixels_per_step
         if limit is None:
             return AllPixels(torch.from_numpy(batch.labels).to(self.device).long())
-        drawn = self._draw_pixels(batch.labels, self._places(step), step, limit)
-        return DrawnPixels(batch.labels, drawn, self.device)
-
-    def _draw_pixels(
-        self, labels: np.ndarray, places: Places, step: int, limit: int
-    ) -> list[np.ndarray]:
-        """Draw labelled pixels of each image, the same ones for any number of workers."""
-        labelled = labelled_pixels(labels)
-        own = list(places)
-        counts = torch.zeros(self.batch_size, dtype=torch.int64)
-        counts[own] = torch.tensor([len(pixels) for pixels in labelled])
-        shares = share_out(self.comm.sum(counts.to(self.device)).cpu().numpy(), limit)
-        drawn = []
-        for place, pixels in zip(own, labelled, strict=True):
-            if shares[place] < len(pixels):
-                rng = generator("pixels", self.plan.seed, self.plan.cycle, step, place)
-                pixels = rng.choice(pixels, shares[place], replace=False, shuffle=False)
-            drawn.append(pixels)
-        return drawn
+        pixels = PixelLimit(limit, self.batch_size, self.plan, self.comm)
+        return pixels.draw(batch.labels, self._places(step), step, self.device)
 
     def _settle_batch_norm(self) -> None:
         settings = self.config.batch_norm
@@ -327,6 +328,7 @@ class Cycle:
             model=trained_state(self.model),
             optimizer=self.optimizer.state_dict(),
             snapshots=self.snapshots,
+            best=None if self.keeper is None else dict(vars(self.keeper.best)),
         )
 
     def _resume(self) -> None:
@@ -341,3 +343,5 @@ class Cycle:
         self.label_losses = state.label_losses
         if state.settled is not None:
             self.length.settle(state.settled)
+        if self.keeper is not None and state.best is not None:
+            self.keeper.best = Best(**state.best)

@@ -41,7 +41,7 @@ def num_steps(
 
 def least_span(steps: int | AutoSteps) -> int:
     """Return the smallest number of steps over which snapshots are taken."""
-    length = Length(steps, num_classes=2)
+    length = Length(steps, guess=1.0)
     if length.rule is not None:
         length.settle(length.rule.window)
     return length.snapshot_span
@@ -52,21 +52,20 @@ class Length:
 
     A network memorises few labels soon, and training on makes it worse; many labels keep teaching
     it. The loss on the labelled pixels shows the difference, in the same way for every strategy and
-    without the validation set. It is compared with the loss of a uniform guess, the logarithm of
-    the number of classes. Class weights do not change that, as their mean over the labelled pixels
-    is 1.
+    without the validation set. It is compared with the loss of a uniform guess. Class weights do
+    not change that, as their mean over the labelled pixels is 1.
 
     Args:
         steps: the number of steps, or the rule that finds it.
-        num_classes: number of classes of the data set.
+        guess: loss of a uniform guess (`Loss.of_guess`).
     """
 
-    def __init__(self, steps: int | AutoSteps, num_classes: int) -> None:
+    def __init__(self, steps: int | AutoSteps, guess: float) -> None:
         self.rule = steps if isinstance(steps, AutoSteps) else None
         self.total = steps if isinstance(steps, int) else steps.max
         self.settled: int | None = None
         """Step at which the learning rate begins to fall; None as long as it is unknown."""
-        self.guess = math.log(num_classes)
+        self.guess = guess
 
     def look(self, losses: Sequence[float]) -> None:
         """Settle the length if the loss is low enough, or if the limit of steps comes near.

@@ -57,7 +57,7 @@ class CycleTrainer:
         self.comm = comm
         self.device = torch.device(device)
         self.storage = Storage(run_uri)
-        self.dataset = open_dataset(config.data)
+        self.dataset = open_dataset(config.data, self.storage)
         check_class_weights(config.train, self.dataset.num_classes)
         self.manifest = absolute_places(
             read_parquet(self.storage.read(RunDir.MANIFEST)), self.dataset.root
@@ -100,7 +100,14 @@ class CycleTrainer:
         samples = self._samples(plan)
         config = self.config.with_recipe(plan.recipe)
         evaluator = Evaluator(config, self.dataset, self.cache, self.device)
-        cycle = Cycle(self, plan, samples, self.feed.batches(plan), config.train)
+        cycle = Cycle(
+            self,
+            plan,
+            samples,
+            self.feed.batches(plan),
+            config.train,
+            lambda model: evaluator.evaluate(model, "val", self.feed, self.comm).miou,
+        )
         with _names_broken(samples):
             if plan.sieve is not None:
                 samples.sieve(self._probabilities(plan.sieve, samples))
@@ -211,6 +218,8 @@ class CycleTrainer:
             train_seconds=train_seconds,
             evaluate_seconds=evaluate_seconds,
             num_images=len(samples.indices),
+            kept_step=None if cycle.keeper is None else cycle.keeper.best.step,
+            evaluations=() if cycle.keeper is None else tuple(cycle.keeper.best.evaluations),
         )
 
 

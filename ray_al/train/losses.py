@@ -5,8 +5,9 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 
+from ray_al.core.families.losses import Loss
 from ray_al.core.types import IGNORE_INDEX
-from ray_al.train.partial import partial_cross_entropy_sum, prototype_loss_sum
+from ray_al.train.partial import prototype_loss_sum
 
 
 def resize_logits(logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
@@ -37,41 +38,42 @@ def cross_entropy_sum(
 
 
 class Sums(NamedTuple):
-    """Sums over the labels of a batch, all scalars.
+    """Sums over the labels of a batch.
 
     Attributes:
-        total: cross entropy.
-        labelled: number of labelled pixels.
-        prototypes: prototypical pixel loss.
-        pairs: number of pairs of a region and a class in the prototypical pixel loss.
+        labels: `Loss.sums` or `Loss.set_sums`, one axis.
+        prototypes: prototypical pixel loss, a scalar.
+        pairs: number of pairs of a region and a class in that loss, a scalar.
     """
 
-    total: torch.Tensor
-    labelled: torch.Tensor
+    labels: torch.Tensor
     prototypes: torch.Tensor
     pairs: torch.Tensor
 
 
 def label_sums(
-    logits: torch.Tensor, target: torch.Tensor, class_weights: torch.Tensor | None = None
+    loss: Loss,
+    logits: torch.Tensor,
+    target: torch.Tensor,
+    class_weights: torch.Tensor | None = None,
 ) -> Sums:
-    """Compute the losses of labels of any kind.
+    """Compute the sums of labels of any kind.
 
     Args:
+        loss: loss of the labels.
         logits: shape (N, C, H, W).
         target: int64, either class ids (N, H, W) with 255 for no label, or (N, H, W, 2) with sets
             of classes as bits and region numbers from 1.
         class_weights: shape (C,), or None.
     """
     zero = torch.zeros((), device=logits.device)
+    logits = logits.float()
     if target.ndim == 3:
-        return Sums(*cross_entropy_sum(logits, target, class_weights), zero, zero)
+        return Sums(loss.sums(logits, target, class_weights), zero, zero)
     bits, regions = target[..., 0], (target[..., 1] - 1).int()
     several = (bits & (bits - 1)) != 0
-    prototypes = (
-        prototype_loss_sum(logits.float(), regions, bits) if several.any() else (zero, zero)
-    )
-    return Sums(*partial_cross_entropy_sum(logits.float(), bits, class_weights), *prototypes)
+    prototypes = prototype_loss_sum(logits, regions, bits) if several.any() else (zero, zero)
+    return Sums(loss.set_sums(logits, bits, class_weights), *prototypes)
 
 
 def consistency_loss(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

@@ -31,14 +31,33 @@ def partial_cross_entropy_sum(
         The sum, which is zero without a labelled pixel, and the number of labelled pixels; both are
         scalars.
     """
+    losses, members = partial_cross_entropy(logits_NCHW, bits_NHW)
+    losses = weigh_sets(losses, members, class_weights)
+    return losses.sum(), torch.tensor(len(losses), dtype=losses.dtype, device=losses.device)
+
+
+def partial_cross_entropy(
+    logits_NCHW: torch.Tensor, bits_NHW: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Compute -ln sum_{c in set} p_c of each labelled pixel; arguments as above.
+
+    Returns:
+        Losses (P,) of the P labelled pixels, and bool (P, C): whether a class is in the set.
+    """
     bits = _within(bits_NHW, logits_NCHW.shape[1])
     labelled = bits != 0
     log_p = _log_p(logits_NCHW, labelled)
     members = _members(bits[labelled], log_p.shape[1])
-    losses = -log_p.masked_fill(~members, -torch.inf).logsumexp(1)
-    if class_weights is not None:
-        losses = losses * (members * class_weights).sum(1) / members.sum(1)
-    return losses.sum(), labelled.sum().to(log_p.dtype)
+    return -log_p.masked_fill(~members, -torch.inf).logsumexp(1), members
+
+
+def weigh_sets(
+    losses_P: torch.Tensor, members_PC: torch.Tensor, class_weights: torch.Tensor | None
+) -> torch.Tensor:
+    """Multiply the loss of each pixel by the mean weight of its set."""
+    if class_weights is None:
+        return losses_P
+    return losses_P * (members_PC * class_weights).sum(1) / members_PC.sum(1)
 
 
 def prototype_loss_sum(

@@ -28,6 +28,7 @@ class PartialState:
         model: trained part of the network's state dict.
         optimizer: state dict of the optimizer.
         snapshots: files of the snapshots so far, by their names.
+        best: fields of `Best`; None if the last weights are kept.
     """
 
     key: Key
@@ -38,6 +39,7 @@ class PartialState:
     model: dict[str, torch.Tensor]
     optimizer: dict[str, Any]
     snapshots: dict[str, bytes]
+    best: dict[str, Any] | None = None
 
 
 class PartialCheckpoint:

@@ -29,6 +29,8 @@ def check_train(config: RunConfig) -> None:
     if not train.gpus_per_worker:
         _check_without_gpus(train, final)
     for section, settings in {"train": train, "final.train": final}.items():
+        settings.loss.check(config, f"{section}.loss")
+        _check_kept(config, settings, section)
         if config.model.is_frozen:
             _check_features(config, settings, section)
         elif settings.semi is not None:
@@ -68,6 +70,17 @@ def _check_without_gpus(train: TrainConfig, final: TrainConfig) -> None:
     if train.backend == "nccl":
         raise ConfigError(
             "train.backend: 'nccl' needs GPUs (train.gpus_per_worker is 0); set it to 'gloo'"
+        )
+
+
+def _check_kept(config: RunConfig, train: TrainConfig, section: str) -> None:
+    """Refuse passes over the last states of a training that keeps an earlier one."""
+    passes = config.strategy.passes
+    if train.keep == "best" and section == "train" and passes.num_snapshots:
+        raise ConfigError(
+            f"{section}.keep: 'best' may keep weights from before the snapshots that "
+            f"strategy.passes.kind={passes.kind} compares them with; set it to last, or choose "
+            "other passes"
         )
 
 

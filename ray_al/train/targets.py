@@ -7,14 +7,18 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ray_al.core.types import IGNORE_INDEX
+from ray_al.core.families.losses import Loss
+from ray_al.core.seeding import generator
+from ray_al.core.types import IGNORE_INDEX, TrainPlan
+from ray_al.train.comm import Comm
+from ray_al.train.inputs import Places
 from ray_al.train.losses import Sums, label_sums, resize_logits
 
 
 class Targets(Protocol):
     """Labels of a worker's part of a batch."""
 
-    def sums(self, logits: torch.Tensor, class_weights: torch.Tensor | None) -> Sums:
+    def sums(self, loss: Loss, logits: torch.Tensor, class_weights: torch.Tensor | None) -> Sums:
         """Sum the losses of the labels for logits (N, C, h, w) at the head's resolution."""
 
     def dense(self, logits: torch.Tensor) -> torch.Tensor:
@@ -32,9 +36,9 @@ class AllPixels:
         self.labels = labels
         self.size = (labels.shape[1], labels.shape[2])
 
-    def sums(self, logits: torch.Tensor, class_weights: torch.Tensor | None) -> Sums:
+    def sums(self, loss: Loss, logits: torch.Tensor, class_weights: torch.Tensor | None) -> Sums:
         """As `Targets.sums`."""
-        return label_sums(resize_logits(logits, self.size), self.labels, class_weights)
+        return label_sums(loss, resize_logits(logits, self.size), self.labels, class_weights)
 
     def dense(self, logits: torch.Tensor) -> torch.Tensor:
         """As `Targets.dense`, at the size of the labels."""
@@ -68,10 +72,11 @@ class DrawnPixels:
         self.images = torch.from_numpy(images).to(device)
         self.pixels = torch.from_numpy(flat).to(device)
 
-    def sums(self, logits: torch.Tensor, class_weights: torch.Tensor | None) -> Sums:
+    def sums(self, loss: Loss, logits: torch.Tensor, class_weights: torch.Tensor | None) -> Sums:
         """As `Targets.sums`."""
         values = sample_logits(logits, self.images, self.pixels, self.size)
-        return label_sums(values.T[None, :, :, None], self.labels[None, :, None], class_weights)
+        pixels = values.T[None, :, :, None]
+        return label_sums(loss, pixels, self.labels[None, :, None], class_weights)
 
     def dense(self, logits: torch.Tensor) -> torch.Tensor:
         """As `Targets.dense`, at the head's resolution."""
@@ -126,6 +131,47 @@ def labelled_pixels(labels: np.ndarray) -> list[np.ndarray]:
     """Return the flat indices of the labelled pixels of each image of `Batch.labels`."""
     known = labels != IGNORE_INDEX if labels.ndim == 3 else labels[..., 0] != 0
     return [np.flatnonzero(known_HW) for known_HW in known]
+
+
+class PixelLimit:
+    """Draws the labelled pixels that a step uses, the same ones for any number of workers.
+
+    Args:
+        limit: largest number of pixels of the global batch.
+        batch_size: number of images in the global batch.
+        plan: plan of the training.
+        comm: communication with the other workers.
+    """
+
+    def __init__(self, limit: int, batch_size: int, plan: TrainPlan, comm: Comm) -> None:
+        self.limit = limit
+        self.batch_size = batch_size
+        self.plan = plan
+        self.comm = comm
+
+    def draw(
+        self, labels: np.ndarray, places: Places, step: int, device: torch.device
+    ) -> "DrawnPixels":
+        """Draw labelled pixels of each image.
+
+        Args:
+            labels: `Batch.labels`.
+            places: images of the batch.
+            step: number of the step.
+            device: device of the logits.
+        """
+        labelled = labelled_pixels(labels)
+        own = list(places)
+        counts = torch.zeros(self.batch_size, dtype=torch.int64)
+        counts[own] = torch.tensor([len(pixels) for pixels in labelled])
+        shares = share_out(self.comm.sum(counts.to(device)).cpu().numpy(), self.limit)
+        drawn = []
+        for place, pixels in zip(own, labelled, strict=True):
+            if shares[place] < len(pixels):
+                rng = generator("pixels", self.plan.seed, self.plan.cycle, step, place)
+                pixels = rng.choice(pixels, shares[place], replace=False, shuffle=False)
+            drawn.append(pixels)
+        return DrawnPixels(labels, drawn, device)
 
 
 def share_out(counts: np.ndarray, limit: int) -> np.ndarray:

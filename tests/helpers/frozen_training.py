@@ -123,5 +123,11 @@ RECIPES: dict[str, dict[str, Any]] = {
         "semi": {"kind": "pseudo_labels", "start": 0.2, "pixels": 500},
         "pixels_per_step": 300,
     },
+    "dice": {
+        "loss": {"kind": "dice", "cross_entropy": 0.5},
+        "class_weights": "balanced",
+        "mirror_loss": True,
+    },
+    "best": {"keep": "best", "evaluate_every": 2, "batch_norm": {"reestimate_batches": 1}},
     "pair": {"mirror_loss": True, "consistency": 1.0, "mirror_test": True, "pixels_per_step": 300},
 }

@@ -16,7 +16,15 @@ from ray_al.core.config.pixels import (
     number_of_channels,
     shown_positions,
 )
-from ray_al.core.config.values import Byte, ClassName, Side, SplitName
+from ray_al.core.config.values import (
+    NO_VALIDATION,
+    Byte,
+    ClassName,
+    Side,
+    SplitName,
+    ValSplit,
+    parse_share,
+)
 from ray_al.core.families.layouts import LAYOUTS, Layout
 from ray_al.core.section import Section, Seed
 from ray_al.core.variants import STORES, VIEWS, Store, View
@@ -85,8 +93,11 @@ class DataConfig(Section):
     """Findings of `ray-al datasets check` that are intended and must not stop a run."""
     train_split: SplitName = "train"
     """Name of the split whose images form the pool."""
-    val_split: SplitName = "val"
-    """Name of the split on which models are evaluated in every cycle."""
+    val_split: ValSplit = "val"
+    """Images on which models are evaluated in every cycle: the name of a split; a share of the
+    pool's images with masks such as `10 %`, which leaves the pool and is drawn by their names; or
+    `none`, and nothing is evaluated.
+    """
     test_split: SplitName = "test"
     """Name of the split on which measured models are also tested, if the data set has it."""
     cache_gb: Annotated[float, Field(ge=0, le=1e6)] = 2.0
@@ -113,6 +124,18 @@ class DataConfig(Section):
     def shown_positions(self) -> tuple[int, ...]:
         """Which of these channels people are shown: one position or three."""
         return shown_positions(self.channels, self.display_channels)
+
+    @property
+    def has_validation(self) -> bool:
+        """Return whether models are evaluated on validation images."""
+        return self.val_split != NO_VALIDATION
+
+    @property
+    def val_share(self) -> float | None:
+        """Return the share of the pool that is drawn for validation; None if none is drawn."""
+        if not self.val_split.endswith("%"):
+            return None
+        return parse_share(self.val_split, name="data.val_split")
 
 
 class FeaturesConfig(Section):

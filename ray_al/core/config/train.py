@@ -11,6 +11,7 @@ from ray_al.core.config.training_parts import (
     Steps,
 )
 from ray_al.core.config.values import BatchSize, Epochs, Schedule
+from ray_al.core.families.losses import LOSSES, Loss
 from ray_al.core.section import Count, Gpus, Number, Positive, Section, Weight
 from ray_al.core.variants import SEMI, Semi
 
@@ -58,9 +59,13 @@ class TrainConfig(Section):
     """
     schedule_step: Count = 20
     """Number of epochs after which `schedule: step` divides the learning rate by ten."""
+    loss: Annotated[Loss, LOSSES] = Field(
+        default_factory=lambda: LOSSES.parse("cross_entropy"), validate_default=False
+    )
+    """The loss of labelled pixels: cross_entropy, focal, dice, or a class of your own."""
     mirror_loss: bool = False
-    """Whether the loss also includes the cross entropy of the mirrored image's prediction, mirrored
-    back, as in EquAL.
+    """Whether the loss also includes that of the mirrored image's prediction, mirrored back, as in
+    EquAL.
     """
     consistency: Weight = 0.0
     """Weight of EquAL's self-consistency loss over all pixels, labelled or not."""
@@ -81,6 +86,14 @@ class TrainConfig(Section):
     pixels_per_step: Count | None = None
     """Largest number of labelled pixels that are drawn from a batch for the loss, which saves most
     of a small head's step; null takes all.
+    """
+    keep: Literal["last", "best"] = "last"
+    """Which weights a training keeps: the last ones, or the `best` by mIoU on the validation images
+    of those that were evaluated on the way.
+    """
+    evaluate_every: Count | None = None
+    """Number of steps between two evaluations with `keep: best`; null takes a tenth of the steps.
+    The last weights are evaluated as well.
     """
     semi: Annotated[Semi, SEMI] | None = None
     """How the network also learns from unlabelled pixels, which needs a frozen backbone; null does
@@ -129,6 +142,11 @@ class TrainConfig(Section):
             raise ValueError(
                 f"warm_learning_rate={self.warm_learning_rate} has no effect with policy=reset; "
                 "set policy to finetune or continue, or leave it out"
+            )
+        if self.keep == "best" and self.policy == "continue":
+            raise ValueError(
+                "keep=best keeps weights from before the end, but policy=continue goes on with the "
+                "optimizer's state at the end; set policy to finetune or reset, or keep to last"
             )
         if (self.extra_epochs is None) != (self.extra_every is None):
             raise ValueError("extra_epochs and extra_every go together; set both or neither")

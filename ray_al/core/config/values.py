@@ -101,8 +101,31 @@ def _split_name(name: str) -> str:
     return name
 
 
+NO_VALIDATION = "none"
+"""Value of `data.val_split` of a run without validation images."""
+
+
+def _val_split(value: object) -> object:
+    """Return the name of a split, `none`, or a share as text with a percent sign."""
+    if value is None:
+        return NO_VALIDATION
+    is_text = isinstance(value, str)
+    if isinstance(value, bool) or (is_text and "%" not in str(value)):
+        return value
+    share = _amount(value)
+    if isinstance(share, int) or share >= 1:
+        raise ValueError(
+            "give the name of a split, none, or a share of the pool below 1 such as '10 %'"
+        )
+    return f"{float(100 * Fraction(str(share))):g} %"
+
+
 ClassName = Annotated[str, AfterValidator(_class_name)]
 SplitName = Annotated[str, AfterValidator(_split_name)]
+ValSplit = Annotated[
+    SplitName, BeforeValidator(_val_split, json_schema_input_type=str | float | None)
+]
+"""The name of a split, `none`, or a share of the pool such as `10 %`."""
 Side = Annotated[int, Field(ge=16, le=2**14)]
 """Pixels of an image's height or width, as the network sees it."""
 Byte = Annotated[int, Field(ge=0, le=255)]

@@ -15,6 +15,7 @@ from ray_al.driver.measured import measured_splits, repeat_seed, summary
 from ray_al.driver.training import (
     TrainCallbacks,
     count_left_out,
+    kept_evaluations,
     left_out_images,
     train_usable,
 )
@@ -51,7 +52,9 @@ class Measure(Action):
         budget = budget_to_measure(context.state, context.config, cycle)
         assert budget is not None
         done = context.state.repeats_of(cycle)
+        # Settings with `final.budgets` are refused without validation images.
         scores = summary([model.val.miou for model in done])
+        assert scores.miou is not None
         return ModelsMeasured(
             cycle=cycle,
             budget=budget,
@@ -89,6 +92,8 @@ def _measure_one(context: Context, cycle: int, repeat: int) -> ModelMeasured:
         num_images=result.num_images,
         train_seconds=result.train_seconds,
         evaluate_seconds=result.evaluate_seconds,
+        kept_step=result.kept_step,
+        evaluations=kept_evaluations(result),
         left_out=count_left_out(context),
     )
 

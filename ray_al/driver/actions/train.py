@@ -18,6 +18,7 @@ from ray_al.driver.training import (
     TrainCallbacks,
     count_left_out,
     is_untrained,
+    kept_evaluations,
     left_out_images,
     train_usable,
 )
@@ -85,6 +86,8 @@ class Train(Action):
             losses=tuple((step, loss) for step, loss in result.losses),
             num_images=result.num_images,
             evaluate_seconds=result.evaluate_seconds,
+            kept_step=result.kept_step,
+            evaluations=kept_evaluations(result),
         )
 
     def after(self, context: Context) -> None:

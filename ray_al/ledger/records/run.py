@@ -1,8 +1,8 @@
 """What happened to a run as a whole."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from dataclasses import Field, dataclass
+from typing import Annotated, Any, ClassVar
 
 from ray_al.core.families.units import UNITS
 from ray_al.core.types import FileRef
@@ -22,6 +22,8 @@ class RunCreated(Record):
         config_yaml: the resolved configuration.
         weights_sha256: digest of a file of pretrained weights.
         val_digest: digest of the validation split.
+        has_validation: whether models are evaluated on validation images.
+        validation: names of the images that were drawn from the pool for validation.
         images: digest of the names and sizes of the pool's images.
         colors: red, green and blue of each class.
     """
@@ -41,6 +43,12 @@ class RunCreated(Record):
     amount: int
     class_names: tuple[str, ...] = ()
     colors: tuple[tuple[int, int, int], ...] = ()
+    has_validation: bool = True
+    validation: FileRef | None = None
+
+    def leaves_out(self, field: Field[Any]) -> bool:
+        """Return whether the event does without a field; most runs have validation images."""
+        return super().leaves_out(field) or (field.name == "has_validation" and self.has_validation)
 
     def __post_init__(self) -> None:
         if len(self.colors) != len(self.class_names):

@@ -21,6 +21,8 @@ class CycleTrained(Record):
         num_images: images that were trained on.
         left_out: labels that could not be used.
         losses: pairs of step and loss, thinned.
+        kept_step: the step whose weights were kept; None for the last one.
+        evaluations: pairs of step and validation mIoU, among which the best was kept.
     """
 
     kind: ClassVar[str] = "cycle_trained"
@@ -35,10 +37,11 @@ class CycleTrained(Record):
     losses: tuple[tuple[int, float], ...] = ()
     num_images: int
     evaluate_seconds: float
+    kept_step: int | None = None
+    evaluations: tuple[tuple[int, float], ...] | None = None
 
     def __post_init__(self) -> None:
         _check_files(self.files)
-        _check_metrics(self.metrics, self.cycle)
 
     @property
     def model(self) -> FileRef:
@@ -46,9 +49,15 @@ class CycleTrained(Record):
         return self.files[MODEL]
 
     @property
-    def val(self) -> SplitMetrics:
-        """The metrics on the validation split; cycles from 0 on have them."""
-        return self.metrics["val"]
+    def val(self) -> SplitMetrics | None:
+        """The metrics on the validation images; None if there are none, and before cycle 0."""
+        return self.metrics.get("val")
+
+    @property
+    def last_loss(self) -> float | None:
+        """The mean of the last tenth of `losses`; None if no step was made."""
+        last = self.losses[-max(1, len(self.losses) // 10) :]
+        return sum(loss for _, loss in last) / len(last) if last else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +92,8 @@ class ModelMeasured(Record):
     num_images: int
     train_seconds: float
     evaluate_seconds: float
+    kept_step: int | None = None
+    evaluations: tuple[tuple[int, float], ...] | None = None
     left_out: LeftOut | None = None
 
     def __post_init__(self) -> None:

@@ -72,6 +72,7 @@ def page(names, *, rows=2, panels=(), **changes):
         "measured": [],
         "final_miou": None,
         "full_miou": None,
+        "only_class": None,
         **changes,
     }
     return render_report(ReportData(**values))

@@ -22,7 +22,7 @@ def test_rates_are_those_of_torch(schedule):
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     scheduler = SCHEDULERS[schedule](optimizer)
     for step in range(STEPS):
-        factor = rate_factor(train, Length(STEPS, 2), step, NUM_IMAGES, BATCH_SIZE)
+        factor = rate_factor(train, Length(STEPS, guess=1.0), step, NUM_IMAGES, BATCH_SIZE)
         assert factor == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-12)
         optimizer.step()
         scheduler.step()

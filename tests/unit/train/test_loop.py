@@ -242,7 +242,9 @@ def test_length_and_schedules():
     assert num_steps(make_plan([], extra_epochs=2), TrainConfig(steps=9), 5, 4) == 4
     assert num_steps(make_plan([], steps=0), TrainConfig(steps=9), 5, 4) == 0
     factors = {
-        name: rate_factor(TrainConfig(schedule_step=2, schedule=name), Length(10, 2), 5, 4, 2)
+        name: rate_factor(
+            TrainConfig(schedule_step=2, schedule=name), Length(10, guess=1.0), 5, 4, 2
+        )
         for name in ("constant", "poly", "cosine", "step")
     }
     assert factors == pytest.approx({"constant": 1.0, "poly": 0.5**0.9, "cosine": 0.5, "step": 0.1})

@@ -1,6 +1,7 @@
 """Training on the features of a frozen backbone keeps the promises of training on images."""
 
 import io
+import math
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from ray_al.core.config import (
 )
 from ray_al.core.errors import BrokenImagesError, ConfigError
 from ray_al.core.families.labels import LABELS
+from ray_al.core.families.losses import LOSSES
 from ray_al.core.storage import Storage
 from ray_al.core.types import Recipe
 from ray_al.datasets import open_dataset
@@ -28,9 +30,16 @@ from ray_al.train.inputs import FeatureBatches
 from ray_al.train.length import Length, rate_factor
 from ray_al.train.loop import CycleTrainer, TrainStopped
 from ray_al.train.losses import label_sums, resize_logits
-from ray_al.train.schedule import check_train
+from ray_al.train.schedule import batch_indices, check_train
 from ray_al.train.semi.pseudo_labels import PseudoLabels
-from ray_al.train.targets import AllPixels, DrawnPixels, labelled_pixels, sample_logits, share_out
+from ray_al.train.targets import (
+    AllPixels,
+    DrawnPixels,
+    PixelLimit,
+    labelled_pixels,
+    sample_logits,
+    share_out,
+)
 from ray_al.train.trainer import LocalTrainer
 from ray_al.train.unlabelled import Unlabelled
 
@@ -261,8 +270,11 @@ def test_sampled_logits_are_those_of_the_whole_resize():
     torch.testing.assert_close(ours, theirs)
 
 
-@pytest.mark.parametrize("partial", [False, True])
-def test_drawing_every_labelled_pixel_gives_the_whole_loss(partial):
+@pytest.mark.parametrize(
+    ("kind", "partial"),
+    [("cross_entropy", False), ("cross_entropy", True), ("focal", True), ("dice", False)],
+)
+def test_drawing_every_labelled_pixel_gives_the_whole_loss(kind, partial):
     rng = np.random.default_rng(0)
     labels = rng.choice([0, 1, 2, 255], (2, 8, 12)).astype(np.uint8)
     if partial:
@@ -274,12 +286,14 @@ def test_drawing_every_labelled_pixel_gives_the_whole_loss(partial):
         labels = np.stack([bits, regions], axis=-1)
     logits = torch.randn(2, 3, 4, 6, generator=torch.Generator().manual_seed(0))
     weights = None if partial else torch.tensor([1.0, 2.0, 0.5])
-    drawn = DrawnPixels(labels, labelled_pixels(labels), torch.device("cpu")).sums(logits, weights)
-    whole = AllPixels(torch.from_numpy(labels).long()).sums(logits, weights)
-    assert [float(a) for a in drawn] == pytest.approx([float(b) for b in whole], rel=1e-5)
-    assert whole == label_sums(
-        resize_logits(logits, (8, 12)), torch.from_numpy(labels).long(), weights
-    )
+    loss = LOSSES.parse(kind)
+    pixels = DrawnPixels(labels, labelled_pixels(labels), torch.device("cpu"))
+    drawn = torch.hstack(pixels.sums(loss, logits, weights))
+    target = torch.from_numpy(labels).long()
+    whole = torch.hstack(AllPixels(target).sums(loss, logits, weights))
+    torch.testing.assert_close(drawn, whole, rtol=1e-5, atol=1e-5)
+    sums = label_sums(loss, resize_logits(logits, (8, 12)), target, weights)
+    assert whole.equal(torch.hstack(sums))
 
 
 def test_pixels_are_shared_out_by_the_labelled_ones_of_each_image():
@@ -292,29 +306,28 @@ def test_pixels_are_shared_out_by_the_labelled_ones_of_each_image():
 
 
 def test_three_workers_draw_the_pixels_of_one(tmp_path):
-    from ray_al.train.cycle import Cycle
-
     config = configure(pixels_per_step=100)
-    parts = make_run(str(tmp_path), config)
+    plan = make_plan(make_run(str(tmp_path), config))
+    trainer = CycleTrainer(config, str(tmp_path), AloneComm(0, 1, None), "cpu")
+    batches, indices = trainer.feed.batches(plan), trainer._samples(plan).indices
+    whole = dict(enumerate(batch_indices(indices, plan.seed, plan.cycle, 2, 4)))
 
-    def drawn(rank: int, size: int, added=None):
-        trainer = CycleTrainer(config, str(tmp_path), AloneComm(rank, size, added), "cpu")
-        samples = trainer._samples(make_plan(parts))
-        cycle = Cycle(
-            trainer, make_plan(parts), samples, trainer.feed.batches(make_plan(parts)), config.train
-        )
-        places = cycle._places(2)
-        labels = cycle.batches.drawn(places, 2).labels
-        counts = [len(one) for one in labelled_pixels(labels)]
-        pixels = [] if added is None and size > 1 else cycle._draw_pixels(labels, places, 2, 100)
-        return dict(zip(places, counts, strict=True)), dict(zip(places, pixels, strict=False))
+    def counts_of(places):
+        return [len(pixels) for pixels in labelled_pixels(batches.drawn(places, 2).labels)]
 
-    counts, alone = drawn(0, 1)
+    def drawn(rank: int, size: int, others):
+        places = {place: whole[place] for place in range(rank, 4, size)}
+        limit = PixelLimit(100, 4, plan, AloneComm(rank, size, others))
+        labels = batches.drawn(places, 2).labels
+        chosen = limit.draw(labels, places, 2, torch.device("cpu"))
+        return {place: chosen.pixels[chosen.images == n].numpy() for n, place in enumerate(places)}
+
+    counts, alone = counts_of(whole), drawn(0, 1, None)
     assert sum(map(len, alone.values())) == 100
     together = {}
     for rank in range(3):
         others = torch.tensor([0 if place % 3 == rank else counts[place] for place in range(4)])
-        together.update(drawn(rank, 3, others)[1])
+        together.update(drawn(rank, 3, others))
     assert all(np.array_equal(alone[place], together[place]) for place in alone)
 
 
@@ -333,7 +346,7 @@ def test_balanced_weights_have_mean_one_over_the_labelled_pixels():
 
 def test_rates_rise_then_follow_the_schedule():
     train = TrainConfig(steps=10, warmup=0.2, schedule="cosine")
-    factors = [rate_factor(train, Length(10, 2), step, 4, 2) for step in range(10)]
+    factors = [rate_factor(train, Length(10, guess=1.0), step, 4, 2) for step in range(10)]
     assert factors[:3] == pytest.approx([0.5, 1.0, 1.0])
     assert factors[6] == pytest.approx(0.5)
     assert factors[9] < 0.05
@@ -365,7 +378,7 @@ AUTO: dict[str, Any] = {"max": 12, "window": 4, "learnt": 0.9, "decay": 0.5}
 
 def test_steps_follow_the_labels():
     rule = AutoSteps(max=30, window=4, learnt=0.5, decay=0.5)
-    length = Length(rule, num_classes=2)
+    length = Length(rule, guess=math.log(2))
     losses = [0.7, 0.6, 0.5, 0.2]
     for count in range(1, 4):
         length.look(losses[:count])
@@ -376,7 +389,7 @@ def test_steps_follow_the_labels():
     assert (length.settled, length.total) == (5, 7)
     length.look([*losses, 0.05, 9.0])
     assert (length.settled, length.total) == (5, 7)
-    bounded = Length(rule, num_classes=2)
+    bounded = Length(rule, guess=math.log(2))
     for count in range(1, 30):
         bounded.look([1.0] * count)
     assert (bounded.settled, bounded.total) == (20, 30)
@@ -384,7 +397,7 @@ def test_steps_follow_the_labels():
 
 def test_the_rate_falls_once_the_labels_are_learnt():
     train = TrainConfig(steps=AutoSteps(max=30, window=4, decay=0.5), warmup=0.5, schedule="cosine")
-    length = Length(train.steps, num_classes=2)
+    length = Length(train.steps, guess=math.log(2))
     assert [rate_factor(train, length, step, 4, 2) for step in (0, 1, 2, 19)] == [
         0.5,
         1.0,
@@ -504,11 +517,10 @@ def test_a_batch_without_a_labelled_pixel_has_no_loss_and_no_gradient(sets):
         np.zeros((2, 4, 6, 2), dtype=np.int64) if sets else np.full((2, 4, 6), 255, dtype=np.uint8)
     )
     logits = torch.randn(2, 3, 2, 3, requires_grad=True)
-    sums = DrawnPixels(labels, labelled_pixels(labels), torch.device("cpu")).sums(
-        logits, torch.ones(3)
-    )
-    sums.total.backward()
-    assert (sums.total.item(), sums.labelled.item()) == (0, 0)
+    pixels = DrawnPixels(labels, labelled_pixels(labels), torch.device("cpu"))
+    sums = pixels.sums(LOSSES.parse("cross_entropy"), logits, torch.ones(3))
+    sums.labels[0].backward()
+    assert sums.labels.eq(0).all()
     assert logits.grad.eq(0).all()
     believed = PseudoLabels().label(torch.zeros(0, 3), lambda counts: counts)
     assert believed.shape == (0,)

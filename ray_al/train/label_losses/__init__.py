@@ -1,0 +1,1 @@
+"""Kinds of losses of labelled pixels, one file per kind."""
