@@ -30,8 +30,9 @@ def check(config: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """
     from ray_al.datasets import open_dataset
     from ray_al.datasets.check import check_dataset
+    from ray_al.datasets.statistics import with_channels
 
-    settings = api.load_config(config, overrides)
+    settings = with_channels(api.load_config(config, overrides))
     dataset = open_dataset(settings.data)
     with progress() as show:
         facts = check_dataset(

@@ -14,6 +14,8 @@ from ray_al.datasets.check import check_dataset, check_start
 from ray_al.datasets.manifest import build_manifest
 from ray_al.datasets.statistics import with_channels, with_statistics
 from ray_al.driver.fork import _data_like
+from ray_al.features.embed import Embedder
+from ray_al.features.geometry import ViewDraw
 from ray_al.models.prepare import images_to_tensor
 from ray_al.train.samples import LabelledImages
 
@@ -140,3 +142,20 @@ def test_an_image_with_other_channels_is_refused(folder):
     config = config_of(folder, channels=4, normalize="none", value_range=[29_000, 31_000])
     with pytest.raises(ConfigError, match="holds 3 channels, the other images 4"):
         check_start(open_dataset(config.data))
+
+
+def test_views_and_frozen_backbones_take_any_channels():
+    values = np.random.default_rng(0).uniform(0, 255, (32, 48, 5)).astype(np.float32)
+    draw = ViewDraw(size=(32, 48), scale=1.5, top=3, mirror=True, contrast=0.8, shift=(9, 9, 9))
+    seen = draw.apply(values)
+    assert (seen.shape, seen.dtype) == (values.shape, np.float32)
+    as_bytes = draw.apply(values.astype(np.uint8)[..., :3])
+    assert np.abs(seen[..., :3] - as_bytes).max() < 3
+    settings = {
+        "name": "x",
+        "data": {"image_size": [32, 48], "channels": 5, "normalize": "none"},
+        "model": {"frozen": True},
+        "features": {"batch_size": 2},
+    }
+    embedder = Embedder(parse_config(settings, source="test"))
+    assert embedder.records([values, seen]).shape == (2, embedder.layout.num_values)
