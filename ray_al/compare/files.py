@@ -9,6 +9,7 @@ from ray_al.core.storage import Storage
 from ray_al.driver.lease import STALE_S, Lease
 
 LEASE = "compare.lease.json"
+PNG_DPI = 160
 
 
 def write_files(storage: Storage, contents: Mapping[str, bytes]) -> None:
@@ -17,6 +18,13 @@ def write_files(storage: Storage, contents: Mapping[str, bytes]) -> None:
     with lease.acquire(patience_s=2 * STALE_S):
         for name, data in contents.items():
             storage.replace(name, data)
+
+
+def png(figure: Any) -> bytes:
+    """Return a matplotlib figure as the content of a PNG file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=PNG_DPI)
+    return buffer.getvalue()
 
 
 def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:

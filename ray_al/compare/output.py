@@ -1,6 +1,5 @@
 """The files of a comparison: a page, two CSV files, a LaTeX table, the facts as JSON, pictures."""
 
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from ray_al.compare.by_budget import MEASURES
 from ray_al.compare.charts import charts
 from ray_al.compare.endpoints import p_text
 from ray_al.compare.facts import Comparison, GroupFacts
-from ray_al.compare.files import csv_text, write_files
+from ray_al.compare.files import csv_text, png, write_files
 from ray_al.compare.reach import estimate_text
 from ray_al.compare.run_result import AXES, SHARES
 from ray_al.compare.saved import Saved, needed_text
@@ -22,7 +21,6 @@ from ray_al.compare.text import HasInterval, interval_text
 from ray_al.core.storage import Storage
 from ray_al.report.pictures import svg
 
-PNG_DPI = 160
 LATEX = {
     **{sign: rf"\{sign}" for sign in "_$%&#{}"},
     "\\": r"\textbackslash{}",
@@ -55,9 +53,7 @@ def write_comparison(
     contents: dict[str, bytes] = {}
     pictures = []
     for name, caption, figure in charts(comparison):
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=PNG_DPI)
-        contents[f"{name}.png"] = buffer.getvalue()
+        contents[f"{name}.png"] = png(figure)
         text = svg(figure)
         contents[f"{name}.svg"] = ('<?xml version="1.0" encoding="utf-8"?>\n' + text).encode()
         pictures.append(PagePicture(name=name, caption=caption, svg=Markup(text)))

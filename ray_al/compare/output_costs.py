@@ -18,7 +18,7 @@ from ray_al.compare.by_cost import (
     cost_sentence,
     cost_text,
 )
-from ray_al.compare.files import csv_text, write_files
+from ray_al.compare.files import csv_text, png, write_files
 from ray_al.core.storage import Storage
 from ray_al.report.pictures import set_style, shown
 
@@ -26,7 +26,6 @@ COLORS = ("#2563eb", "#d97706", "#059669", "#dc2626", "#7c3aed", "#0891b2", "#db
 """One colour per granularity."""
 MOST = 6
 """Lines that can be distinguished in the picture."""
-PNG_DPI = 160
 MARGIN = 3.0
 """Points of % above the highest line."""
 TICKS = (1, 2, 5, 10, 30, 60, 180, 600, 1800, 6000, 18_000, 60_000)
@@ -87,11 +86,10 @@ def write_costs(
     picture = ""
     if facts.curves:
         figure = chart(facts)
-        buffer, vector = io.BytesIO(), io.StringIO()
-        figure.savefig(buffer, format="png", dpi=PNG_DPI)
+        vector = io.StringIO()
         figure.savefig(vector, format="svg", metadata={"Date": None})
         picture = vector.getvalue()[vector.getvalue().index("<svg") :]
-        contents |= {"costs.png": buffer.getvalue(), "costs.svg": picture.encode()}
+        contents |= {"costs.png": png(figure), "costs.svg": picture.encode()}
     template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(PAGE)
     page = template.render(
         facts=facts,

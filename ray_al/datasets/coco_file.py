@@ -14,10 +14,9 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from ray_al.core.errors import ConfigError
+from ray_al.datasets.pictures import MAX_PIXELS
 from ray_al.datasets.read import read_data
 
-MAX_PIXELS = 1 << 30
-"""Largest image; a damaged file must not ask for more memory than any image needs."""
 Id = int | str
 """COCO's id of an image or a category."""
 

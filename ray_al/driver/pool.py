@@ -21,7 +21,7 @@ from ray_al.core.types import FileRef
 from ray_al.datasets.catalog import data_root
 from ray_al.datasets.manifest import absolute_places
 from ray_al.ledger import State
-from ray_al.regions.maps import MapPart
+from ray_al.regions.maps import read_maps
 
 IMAGES_AT_A_TIME = 1 << 16
 
@@ -169,15 +169,10 @@ class Pool:
             return self.kind.of_image(height, width, None)
         ref = self._map_parts[image_index // self.config.shard_size(len(self.manifest))]
         assert ref is not None  # an image without a map has no region to ask for
-        return self.kind.of_image(height, width, _read_maps(self.storage, ref).map(image_index))
+        return self.kind.of_image(height, width, read_maps(self.storage.root, ref).map(image_index))
 
 
 def shard_numbers(numbers: np.ndarray, first: int, last: int) -> bytes:
     """Encode the sorted flat numbers in [first, last), counted from `first`, as int64."""
     low, high = np.searchsorted(numbers, [first, last])
     return (numbers[low:high] - first).astype(np.int64).tobytes()
-
-
-@functools.lru_cache(maxsize=4)
-def _read_maps(storage: Storage, ref: FileRef) -> MapPart:
-    return MapPart(storage.read_ref(ref))

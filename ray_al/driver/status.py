@@ -104,15 +104,15 @@ class ProgressTeller:
         if isinstance(notice, str) and notice not in ("", self._told):
             self._told = notice
             self.tell(f"{notice}\n")
-        self.tell(waiting or _progress_line(live))
+        self.tell(waiting or progress_line(live))
 
 
-def progress_line(storage: Storage) -> str:
-    """Describe in one line what a run is doing now."""
-    return _progress_line(read_live(storage))
+def progress_line(live: Mapping[str, Any]) -> str:
+    """Describe in one line what a run is doing now.
 
-
-def _progress_line(live: Mapping[str, Any]) -> str:
+    Args:
+        live: the content of its status file, as `read_live` returns it.
+    """
     if not live:
         return "starting"
     if live.get("waiting"):

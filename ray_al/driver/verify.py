@@ -1,6 +1,5 @@
 """Check that journal, queries, scores, labels, budget and files agree, up to the first fault."""
 
-import json
 import math
 from dataclasses import asdict
 from pathlib import PurePosixPath
@@ -23,7 +22,6 @@ from ray_al.ledger.events import file_refs, is_superseded
 from ray_al.ledger.records import (
     ConfigChanged,
     CycleTrained,
-    ImagesQuarantined,
     ImagesRestored,
     LeftOut,
     ModelMeasured,
@@ -228,20 +226,3 @@ def _check_labels(storage: Storage, state: State) -> None:
         raise VerifyError(
             f"label parts hold {len(labelled)} regions, the journal says {state.labelled_regions}"
         )
-
-
-def describe(event: Event) -> str:
-    """Describe an event in one line, for `ray-al log`."""
-    shown = {
-        key: value
-        for key, value in event.data.items()
-        if (isinstance(value, int | float | str) and key != "config_yaml") or key == "left_out"
-    }
-    record = event.record
-    if isinstance(record, ModelMeasured):
-        shown["miou"] = record.val.miou
-    if isinstance(record, ImagesQuarantined):
-        shown["images"] = [image.image_id for image in record.images]
-    if isinstance(record, ImagesRestored):
-        shown["images"] = list(record.images)
-    return f"{event.sequence:5d}  {event.time}  {event.kind:20s} {json.dumps(shown)}"

@@ -15,11 +15,8 @@ from ray_al.core.errors import DataError
 from ray_al.core.families.label_parts import Classes, Place
 from ray_al.core.types import IGNORE_INDEX
 from ray_al.datasets import png
+from ray_al.datasets.orientation import ORIENTATION, TURNS
 
-ORIENTATION = 0x0112
-"""EXIF tag of a picture's orientation."""
-TURNED = range(2, 9)
-"""Orientations in which a viewer turns or mirrors the picture."""
 MAX_JSON = 1 << 20
 """Largest size of a list of classes in bytes; a list of 255 names is far shorter."""
 SAVE_IDS = (
@@ -171,7 +168,7 @@ def _open(data: bytes) -> Image.Image:
         raise DataError(f"not a readable image ({_short(error)}); save it again as PNG") from None
     if frames > 1:
         raise DataError(f"{frames} pictures in one file; save the mask alone")
-    if orientation in TURNED:
+    if orientation in TURNS:
         raise DataError(
             f"an orientation tag ({orientation}) that turns the picture; "
             "save it as it is seen, without the tag"

@@ -3,7 +3,7 @@
 import io
 from abc import abstractmethod
 from collections.abc import Iterable
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import ClassVar
 
 import numpy as np
@@ -14,7 +14,8 @@ from scipy.ndimage import find_objects
 from ray_al.core.errors import DataError
 from ray_al.core.families.regions import Regions
 from ray_al.core.parquet import read_parquet
-from ray_al.core.types import Box
+from ray_al.core.storage import Storage
+from ray_al.core.types import Box, FileRef
 
 MAX_REGIONS = 1 << 16
 """Regions of one image that a map can number, with 16 bits."""
@@ -220,3 +221,14 @@ class MapPart:
                 "make the maps of the run again"
             )
         return self._row_of[image_index]
+
+
+@lru_cache(maxsize=4)
+def read_maps(run_uri: str, ref: FileRef) -> MapPart:
+    """Return a part of the maps of a run; the last few are kept in memory.
+
+    Raises:
+        StorageError: the file is missing or differs from what the journal recorded.
+        DataError: it is no table.
+    """
+    return MapPart(Storage(run_uri).read_ref(ref))

@@ -1,6 +1,5 @@
 """The images that a report follows from cycle to cycle, with their predictions and labels."""
 
-import functools
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from ray_al.datasets.compose import Part, compose_mask, compose_targets
 from ray_al.datasets.images import resize_scattered
 from ray_al.ledger import State
 from ray_al.ledger.config import read_config
-from ray_al.regions.maps import MapPart, decode_map
+from ray_al.regions.maps import decode_map, read_maps
 from ray_al.report.data import Frame, ImagePanel
 from ray_al.report.pictures import outline_path, striped_ids
 
@@ -134,15 +133,10 @@ def _region_mask(
     ref = state.map_parts.get(row["image_index"] // shard_size)
     if ref is None:
         return None
-    region_map = decode_map(_read_maps(storage, ref).map(row["image_index"]))
+    region_map = decode_map(read_maps(storage.root, ref).map(row["image_index"]))
     top, left, bottom, right = row["box"]
     inside: np.ndarray = region_map[top:bottom, left:right] == row["region"]
     return inside
-
-
-@functools.lru_cache(maxsize=4)
-def _read_maps(storage: Storage, ref: FileRef) -> MapPart:
-    return MapPart(storage.read_ref(ref))
 
 
 def _frame(cycle: int, preview: _Preview, labels: list[_LabelledRegion], size: Size) -> Frame:

@@ -15,7 +15,7 @@ from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
 from ray_al.datasets.catalog import data_root
 from ray_al.datasets.manifest import absolute_places
-from ray_al.regions.maps import MapPart
+from ray_al.regions.maps import read_maps
 
 Work = Literal["maps", "scores", "features", "embed"]
 SCHEMA_METADATA = b"probability_sums"
@@ -173,7 +173,7 @@ def shard_images(task: ShardTask, config: RunConfig) -> Iterator[ShardImage]:
 def regions_of(task: ShardTask, config: RunConfig, image: ShardImage) -> ImageRegions:
     """Return the regions of an image of the task."""
     data = (
-        _read_maps(task.run_uri, task.maps).map(image.row["image_index"])
+        read_maps(task.run_uri, task.maps).map(image.row["image_index"])
         if task.maps is not None
         else None
     )
@@ -184,8 +184,3 @@ def regions_of(task: ShardTask, config: RunConfig, image: ShardImage) -> ImageRe
 def read_manifest(run_uri: str, manifest: FileRef) -> pa.Table:
     """Return the manifest of a run, cached."""
     return read_parquet(Storage(run_uri).read_ref(manifest))
-
-
-@functools.lru_cache(maxsize=2)
-def _read_maps(run_uri: str, ref: FileRef) -> MapPart:
-    return MapPart(Storage(run_uri).read_ref(ref))

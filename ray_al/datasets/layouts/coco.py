@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from ray_al.core.config.mask_values import IGNORE
 from ray_al.core.errors import ConfigError
 from ray_al.core.families.layouts import NO_SPLIT, Finding, Layout, MaskSource, Split
 from ray_al.core.reading import stamp_of_uri
@@ -26,8 +27,6 @@ MANY_CROWDS = 0.1
 """Share of annotations marked as crowds above which it must be said what they are; in COCO itself
 it is 0.01.
 """
-IGNORE = "ignore"
-"""Stands for "no label" among the classes of categories."""
 Place = Annotated[str, Field(min_length=1)]
 
 

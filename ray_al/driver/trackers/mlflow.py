@@ -25,6 +25,7 @@ class MlflowTracker(Tracker):
     def tell(
         self, run: TrackedRun, step: int, numbers: Mapping[str, float], memory: dict[str, Any]
     ) -> None:
+        """See `Tracker.tell`."""
         # By default it tries seven times, which takes minutes for every cycle.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
         from mlflow import MlflowClient  # optional, and it reads the variable
@@ -42,6 +43,7 @@ class MlflowTracker(Tracker):
         client.log_batch(memory["run_id"], metrics=metrics)
 
     def for_sweep(self, storage: Storage, name: str) -> Any:
+        """See `Tracker.for_sweep`."""
         from ray.air.integrations.mlflow import MLflowLoggerCallback  # optional, and it takes Ray
 
         return MLflowLoggerCallback(

@@ -15,6 +15,7 @@ class TensorboardTracker(Tracker):
     def tell(
         self, run: TrackedRun, step: int, numbers: Mapping[str, float], memory: dict[str, Any]
     ) -> None:
+        """See `Tracker.tell`."""
         from tensorboardX import SummaryWriter  # optional
 
         # The file is named by the second: without a suffix, a cycle within the same second would

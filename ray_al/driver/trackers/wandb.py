@@ -24,6 +24,7 @@ class WandbTracker(Tracker):
     def tell(
         self, run: TrackedRun, step: int, numbers: Mapping[str, float], memory: dict[str, Any]
     ) -> None:
+        """See `Tracker.tell`."""
         import wandb  # optional
 
         memory.setdefault("run_id", uuid.uuid4().hex[:8])
@@ -41,6 +42,7 @@ class WandbTracker(Tracker):
         session.finish()
 
     def for_sweep(self, storage: Storage, name: str) -> Any:
+        """See `Tracker.for_sweep`."""
         from ray.air.integrations.wandb import WandbLoggerCallback  # optional, and it takes Ray
 
         return WandbLoggerCallback(

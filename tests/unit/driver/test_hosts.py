@@ -194,17 +194,17 @@ def test_a_signal_ends_a_command_with_130_and_one_line(command, number):
 
 def test_what_is_waited_for_is_shown_until_it_comes(tmp_path):
     from ray_al.core.storage import Storage
-    from ray_al.driver.status import StatusFile, progress_line
+    from ray_al.driver.status import StatusFile, progress_line, read_live
     from ray_al.ledger import State
 
-    status = StatusFile(Storage(str(tmp_path)))
+    storage = Storage(str(tmp_path))
+    status = StatusFile(storage)
     status.note(State(), "train", 0, 0, "waiting for 2 training workers to start, 10 s")
-    assert progress_line(Storage(str(tmp_path))).endswith(
-        ": waiting for 2 training workers to start, 10 s"
-    )
+    line = progress_line(read_live(storage))
+    assert line.endswith(": waiting for 2 training workers to start, 10 s")
     status.note(State(), "train", 1, 4)
     status.note(State(), "train", 4, 4)
-    assert progress_line(Storage(str(tmp_path))).endswith(": train 4/4")
+    assert progress_line(read_live(storage)).endswith(": train 4/4")
 
 
 def test_the_note_of_a_cluster_that_is_gone_is_passed_over(monkeypatch):
