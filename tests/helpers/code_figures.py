@@ -6,6 +6,7 @@ Prints a table for this repository, or for another checkout:
 """
 
 import ast
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from pathlib import Path
 from statistics import median
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+ROOMS = ("ray_al", "jobs", "tests")
+TEXT_SUFFIXES = frozenset({".md", ".yaml", ".toml", ".j2"})
 SETTINGS_BASE = "BaseModel"
 """Where pydantic's models begin: the fields of whatever derives from it are settings."""
 
@@ -73,6 +76,7 @@ def measure(root: Path, *, longest_file: int = 350, longest_body: int = 45) -> F
     trees = {path: ast.parse(text) for path, text in texts.items()}
     tests = {path: path.read_text() for path in _files(root, "tests")}
     wide = texts | tests | {path: path.read_text() for path in _files(root, "jobs")}
+    wide |= {path: _prose(path.read_text()) for path in _other_texts(root)}
     lengths = {path: len(text.splitlines()) for path, text in texts.items()}
     bodies = {
         f"{path.relative_to(root)}:{node.lineno} {node.name}": body_length(node)
@@ -148,6 +152,17 @@ def _imports(path: Path, modules: Mapping[str, Path]) -> set[str]:
 
 def _files(root: Path, folder: str) -> list[Path]:
     return sorted((root / folder).rglob("*.py"))
+
+
+def _other_texts(root: Path) -> list[Path]:
+    """Return the documents, templates and settings of a checkout."""
+    below = (*root.glob("*"), *(path for name in ROOMS for path in (root / name).rglob("*")))
+    return sorted(path for path in below if path.suffix in TEXT_SUFFIXES)
+
+
+def _prose(text: str) -> str:
+    """Return a text without rows of tables and pictures, which Markdown cannot break."""
+    return re.sub(r"^(\||!\[).*$", "", text, flags=re.MULTILINE)
 
 
 def _functions(tree: ast.AST) -> Iterator[Function]:

@@ -51,10 +51,12 @@ def compute(value, other: int) -> int:
     return value
 """
     write_sources(tmp_path, settings=source + f"# {'x' * 99}\n")
+    wide = "x" * 101
+    (tmp_path / "ray_al/README.md").write_text(f"|{wide}|\n![{wide}](a.png)\n{wide}\n")
     figures = measure(tmp_path, longest_file=12, longest_body=1)
     assert figures.long_files == ("ray_al/part/settings.py",)
     assert figures.long_functions == ("ray_al/part/settings.py:9 compute",)
-    assert figures.wide_lines == ("ray_al/part/settings.py:13",)
+    assert figures.wide_lines == ("ray_al/part/settings.py:13", "ray_al/README.md:3")
     assert figures.docstrings == Share(2, 4)
     assert figures.settings == Share(1, 2)
     assert figures.annotations == figures.typed_tests == Share(0, 1)
