@@ -41,7 +41,7 @@ from ray_al.features.fill import fill_shard
 from ray_al.ledger import Journal, fold
 from ray_al.models import build_model, trained_state
 from ray_al.report.rows import curve_rows
-from ray_al.scoring.inputs import Pixels
+from ray_al.scoring.inputs import ImageInputs
 from ray_al.scoring.prepare import prepare_network
 from ray_al.scoring.readers import load_pool_source
 from ray_al.scoring.runner import run_shards
@@ -200,25 +200,27 @@ def bench_scoring(options: argparse.Namespace, score: str, folder: str) -> dict[
         config, config.strategy, pool.num_classes, [pool.state], device=device_of(options)
     )
     network = prepare_network(pool.network, scorer.precision, scorer.device)
-    pixels = Pixels(pool.images(options.batch_size), config.data.normalize, scorer.form).plain()
+    pixels = ImageInputs(
+        pool.images(options.batch_size), config.data.normalize, scorer.form
+    ).plain()
     passes = 1 + len(scorer.transforms)
     pool.score_seconds("warm")
 
-    def bare(threads: int, lanes: int) -> float:
-        """Return the seconds per image of the network's passes, `lanes` at a time."""
-        rounds = max(1, len(pool.table) // (len(pixels) * lanes))
+    def bare(threads: int, worker_threads: int) -> float:
+        """Return the seconds per image of the network's passes, `worker_threads` at a time."""
+        rounds = max(1, len(pool.table) // (len(pixels) * worker_threads))
         seconds = pass_seconds(
             lambda: network(pixels),
             repeats=rounds * passes,
             threads=threads,
-            lanes=lanes,
+            worker_threads=worker_threads,
             on_gpu=options.gpu,
         )
-        return seconds / (rounds * lanes * len(pixels))
+        return seconds / (rounds * worker_threads * len(pixels))
 
     bares, ours = [], []
     for turn in range(ROUNDS):  # in turns: a machine that slows down does so for all alike
-        both = [bare(options.threads, 1), bare(1, scorer.lanes)]
+        both = [bare(options.threads, 1), bare(1, scorer.worker_threads)]
         ours.append(pool.score_seconds(f"turn-{turn}"))
         bares.append(min(both))
         print(

@@ -33,7 +33,7 @@ from ray_al.datasets.manifest import build_manifest
 from ray_al.driver.cluster import connect
 from ray_al.driver.pool import table_bytes
 from ray_al.models import build_model, trained_state
-from ray_al.scoring.inputs import Pixels
+from ray_al.scoring.inputs import ImageInputs
 from ray_al.scoring.pooling import BoxPooler
 from ray_al.scoring.runner import run_shards
 from ray_al.scoring.scorer import Scorer
@@ -190,11 +190,13 @@ class Bench:
         seconds: dict[str, list[float]] = {name: [] for name in (*BARE, "process", "ray", "equal")}
         for turn in range(ROUNDS):
             together, apart = BARE
-            seconds[together].append(self.bare(batch, threads=self.options.threads, lanes=1))
+            seconds[together].append(
+                self.bare(batch, threads=self.options.threads, worker_threads=1)
+            )
             # Speed drifts, so the bare passes are measured before and after ours.
-            before = self.bare(batch, threads=1, lanes=self.scorer.lanes)
+            before = self.bare(batch, threads=1, worker_threads=self.scorer.worker_threads)
             seconds["process"].append(self.through(in_process, f"process-{turn}", 1))
-            after = self.bare(batch, threads=1, lanes=self.scorer.lanes)
+            after = self.bare(batch, threads=1, worker_threads=self.scorer.worker_threads)
             seconds[apart].append((before + after) / 2)
             if not self.options.without_ray:
                 seconds["ray"].append(self.through(self.config, f"ray-{turn}", 1))
@@ -246,23 +248,23 @@ class Bench:
             f"(b) is {rates['process'] / whole:5.2f} times that"
         )
 
-    def bare(self, batch: np.ndarray, *, threads: int, lanes: int) -> float:
+    def bare(self, batch: np.ndarray, *, threads: int, worker_threads: int) -> float:
         """Return the seconds per image of nothing but the network's passes.
 
         Args:
-            lanes: number of passes at a time, each with `threads` threads.
+            worker_threads: number of passes at a time, each with `threads` threads.
         """
-        tensor = Pixels(batch, self.config.data.normalize, self.scorer.form).plain()
+        tensor = ImageInputs(batch, self.config.data.normalize, self.scorer.form).plain()
         passes = 2 if self.score == "equal" else 1
-        rounds = max(1, self.options.images // (len(batch) * lanes))
+        rounds = max(1, self.options.images // (len(batch) * worker_threads))
         seconds = pass_seconds(
             lambda: self.scorer.networks[0](tensor),
             repeats=rounds * passes,
             threads=threads,
-            lanes=lanes,
+            worker_threads=worker_threads,
             on_gpu=self.device == "cuda",
         )
-        return seconds / (rounds * lanes * len(batch))
+        return seconds / (rounds * worker_threads * len(batch))
 
     def through(self, config: RunConfig, output: str, cycle: int) -> float:
         """Return the seconds per image of scoring tasks, with results written."""
@@ -303,7 +305,9 @@ class Bench:
         ours = self._read("process-0")[: len(uris) * 25]
         maps = [
             self.reference.maps(
-                Pixels(self._decode(uri)[None], self.config.data.normalize, self.reference.form)
+                ImageInputs(
+                    self._decode(uri)[None], self.config.data.normalize, self.reference.form
+                )
             ).values[0]
             for uri in uris
         ]

@@ -13,7 +13,7 @@ import torch
 
 from ray_al.acquisition import ACQUISITIONS
 from ray_al.core.config import parse_config
-from ray_al.scoring.inputs import Pixels
+from ray_al.scoring.inputs import ImageInputs
 from ray_al.scoring.region_scores import region_columns
 from ray_al.scoring.scorer import Scorer
 from ray_al.scoring.shards import ShardImage
@@ -74,7 +74,7 @@ def open_scorer(name: str, options: argparse.Namespace) -> Scorer:
 
 def score(scorer: Scorer, images: np.ndarray) -> None:
     """As a scoring task does, for native images of twice the size."""
-    maps = scorer.maps(Pixels(images, scorer.config.data.normalize, scorer.form))
+    maps = scorer.maps(ImageInputs(images, scorer.config.data.normalize, scorer.form))
     height, width = (2 * side for side in images.shape[1:3])
     regions = scorer.config.regions.of_image(height, width)
     rest, none = np.arange(regions.num_regions), np.zeros(0, dtype=np.int64)

@@ -17,14 +17,16 @@ def timed(function: Work) -> float:
     return time.perf_counter() - start
 
 
-def pass_seconds(forward: Work, *, repeats: int, threads: int, lanes: int, on_gpu: bool) -> float:
-    """Return the seconds of `repeats` forward passes in each of `lanes` threads at a time.
+def pass_seconds(
+    forward: Work, *, repeats: int, threads: int, worker_threads: int, on_gpu: bool
+) -> float:
+    """Return the seconds of `repeats` forward passes in each of `worker_threads` threads at a time.
 
     Each thread makes one pass before that, which does not count.
 
     Args:
         forward: makes one pass.
-        threads: threads of torch in each lane.
+        threads: threads of torch in each worker thread.
         on_gpu: whether to wait for the GPU at the end.
     """
 
@@ -35,7 +37,7 @@ def pass_seconds(forward: Work, *, repeats: int, threads: int, lanes: int, on_gp
         if on_gpu:
             torch.cuda.synchronize()
 
-    ready = threading.Barrier(lanes)
+    ready = threading.Barrier(worker_threads)
 
     @torch.inference_mode()
     def warm(_: int) -> None:
@@ -43,6 +45,6 @@ def pass_seconds(forward: Work, *, repeats: int, threads: int, lanes: int, on_gp
         ready.wait()  # so that each thread makes one: cuDNN keeps its plans per thread
 
     prepare = torch.set_num_threads
-    with ThreadPoolExecutor(lanes, initializer=prepare, initargs=(threads,)) as executor:
-        list(executor.map(warm, range(lanes)))
-        return timed(lambda: list(executor.map(work, range(lanes))))
+    with ThreadPoolExecutor(worker_threads, initializer=prepare, initargs=(threads,)) as executor:
+        list(executor.map(warm, range(worker_threads)))
+        return timed(lambda: list(executor.map(work, range(worker_threads))))

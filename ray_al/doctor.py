@@ -16,7 +16,7 @@ from ray_al.core.storage import Storage, check_writable
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """The result of one check, with a remedy that counts if it is not `ok`."""
 
     ok: bool
@@ -48,7 +48,7 @@ def diagnose(storage: str | None = None, config: RunConfig | None = None) -> lis
     places = [os.environ.get("RAY_AL_RUNS") or os.path.abspath("runs")]
     if storage:
         places.append(storage)
-    checks: dict[str, Callable[[], Finding]] = {
+    checks: dict[str, Callable[[], CheckResult]] = {
         "Python": _python,
         "torch": _torch,
         "CUDA": _cuda,
@@ -69,65 +69,65 @@ def diagnose(storage: str | None = None, config: RunConfig | None = None) -> lis
     return rows
 
 
-def _python() -> Finding:
+def _python() -> CheckResult:
     found = sys.version.split()[0]
-    return Finding(sys.version_info >= (3, 11), found, "install Python 3.11 or newer")
+    return CheckResult(sys.version_info >= (3, 11), found, "install Python 3.11 or newer")
 
 
-def _torch() -> Finding:
+def _torch() -> CheckResult:
     try:
         import torch
         import torchvision
     except (ImportError, RuntimeError) as error:
-        return Finding(False, str(error), "pip install 'torch>=2.14' 'torchvision>=0.29'")
-    return Finding(True, f"{torch.__version__}, torchvision {torchvision.__version__}")
+        return CheckResult(False, str(error), "pip install 'torch>=2.14' 'torchvision>=0.29'")
+    return CheckResult(True, f"{torch.__version__}, torchvision {torchvision.__version__}")
 
 
-def _cuda() -> Finding:
+def _cuda() -> CheckResult:
     import torch
 
     names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    return Finding(True, ", ".join(names) or "none: CPU only")
+    return CheckResult(True, ", ".join(names) or "none: CPU only")
 
 
-def _bf16() -> Finding:
+def _bf16() -> CheckResult:
     from ray_al.scoring.prepare import resolve_precision
 
     precision = resolve_precision("auto")
-    return Finding(True, "yes" if precision == "bf16" else "no: this processor scores in fp32")
+    return CheckResult(True, "yes" if precision == "bf16" else "no: this processor scores in fp32")
 
 
-def _ray() -> Finding:
+def _ray() -> CheckResult:
     import ray
 
     major, minor = map(int, ray.__version__.split(".")[:2])
     remedy = "pip install 'ray[default,data,train,tune]>=2.60'"
-    return Finding((major, minor) >= (2, 60), ray.__version__, remedy)
+    return CheckResult((major, minor) >= (2, 60), ray.__version__, remedy)
 
 
-def _cluster() -> Finding:
+def _cluster() -> CheckResult:
     from ray_al.driver.cluster import check_address
 
     address = os.environ.get("RAY_ADDRESS", "")
     try:
         check_address(address)
     except RayALError as error:
-        return Finding(False, str(error), "start that cluster, or unset RAY_ADDRESS")
+        return CheckResult(False, str(error), "start that cluster, or unset RAY_ADDRESS")
     if address:
-        return Finding(True, f"RAY_ADDRESS={address}")
-    return Finding(
+        return CheckResult(True, f"RAY_ADDRESS={address}")
+    return CheckResult(
         True, "RAY_ADDRESS is not set: a running one is used, else a local one is started"
     )
 
 
-def _machine() -> Finding:
+def _machine() -> CheckResult:
     import psutil
 
     memory = psutil.virtual_memory().total / 2**30
-    return Finding(True, f"{os.cpu_count()} CPUs, {memory:.0f} GiB of memory")
+    return CheckResult(True, f"{os.cpu_count()} CPUs, {memory:.0f} GiB of memory")
 
 
-def _storage(place: str) -> Finding:
+def _storage(place: str) -> CheckResult:
     """Try what every run needs of its storage before it begins."""
     try:
         check_writable(place, key="storage")
@@ -135,11 +135,11 @@ def _storage(place: str) -> Finding:
     except (ConfigError, StorageError) as error:
         told = str(error).removeprefix(f"storage {place!r}: ").removeprefix(f"{place}: ")
         found, _, remedy = told.rpartition("; ")
-        return Finding(False, found, remedy)
-    return Finding(True, "writable, refuses to overwrite")
+        return CheckResult(False, found, remedy)
+    return CheckResult(True, "writable, refuses to overwrite")
 
 
-def _features(config: RunConfig, place: str) -> Finding:
+def _features(config: RunConfig, place: str) -> CheckResult:
     """Compare the features that a run below `place` would keep with the space that is left."""
     from ray_al.datasets import open_dataset
     from ray_al.driver.budget import total_amount
@@ -157,7 +157,7 @@ def _features(config: RunConfig, place: str) -> Finding:
         created = {**sizes, "amount": total_amount(config.budget, sizes)}
         costs = feature_costs(config, created, len(dataset.splits["val"]), place)
     except RayALError as error:
-        return Finding(False, str(error), "correct the configuration")
+        return CheckResult(False, str(error), "correct the configuration")
     if costs is None:
-        return Finding(True, "the network is not frozen, nothing is kept")
-    return Finding(costs.fits, costs.text, REMEDY)
+        return CheckResult(True, "the network is not frozen, nothing is kept")
+    return CheckResult(costs.fits, costs.text, REMEDY)

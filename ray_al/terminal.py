@@ -18,7 +18,7 @@ STOP_S = 8.0
 """How long a command may take to end cleanly after the first signal."""
 
 
-class Group(click.Group):
+class CommandGroup(click.Group):
     """Print our own errors as one line and end with their exit code; an interruption likewise."""
 
     def main(self, *arguments: Any, **options: Any) -> Any:

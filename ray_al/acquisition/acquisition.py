@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 import numpy as np
 import torch
 
-from ray_al.acquisition.views import Views
+from ray_al.acquisition.views import PredictionStatistics
 from ray_al.core.families.acquisition import Inputs
 from ray_al.core.section import Section
 
@@ -49,10 +49,10 @@ class Acquisition(Section):
     paper: ClassVar[str] = ""
     """Its source, for `ray-al strategies`."""
     inputs: ClassVar[Inputs] = "none"
-    """Its input: nothing, the logits of one pass, or `Views` over transforms of the image or over
-    stochastic passes."""
+    """Its input: nothing, the logits of one pass, or statistics of several predictions, of
+    transforms of the image or of stochastic passes."""
     wants: ClassVar[frozenset[str]] = frozenset()
-    """The statistics of `Views` that it reads."""
+    """The statistics that it reads; see `PredictionStatistics`."""
     aggregation: ClassVar[Literal["mean", "max"]] = "mean"
     """How the scores of a region's pixels become the region's score under `aggregation: auto`."""
     attribution: ClassVar[Attribution] = "none"
@@ -79,7 +79,7 @@ class Acquisition(Section):
         """
         raise NotImplementedError
 
-    def score_views(self, views: Views) -> torch.Tensor:
+    def score_views(self, views: PredictionStatistics) -> torch.Tensor:
         """Score each pixel, (N, H, W), from several predictions.
 
         Called if `inputs` is `transforms` or `passes`.
@@ -108,6 +108,6 @@ class ViewsAcquisition(Acquisition):
     inputs: ClassVar[Inputs] = "passes"
 
     @abstractmethod
-    def score_views(self, views: Views) -> torch.Tensor:
+    def score_views(self, views: PredictionStatistics) -> torch.Tensor:
         """Score each pixel, (N, H, W), from the statistics that `wants` names."""
         raise NotImplementedError

@@ -7,7 +7,7 @@ import torch
 
 from ray_al.acquisition.acquisition import ViewsAcquisition
 from ray_al.acquisition.shannon import entropy_of_shares
-from ray_al.acquisition.views import Views
+from ray_al.acquisition.views import PredictionStatistics
 
 MIN_VARIANCE = 1e-9
 """As in the author's code: no Beta distribution fits a class whose p never changes."""
@@ -28,12 +28,12 @@ class BalancedEntropy(ViewsAcquisition):
     wants: ClassVar[frozenset[str]] = frozenset({"mean_p", "var_p"})
     signed: ClassVar[bool] = True
 
-    def score_views(self, views: Views) -> torch.Tensor:
+    def score_views(self, views: PredictionStatistics) -> torch.Tensor:
         """Return `balanced_entropy`."""
         return balanced_entropy(views)
 
 
-def balanced_entropy(views: Views) -> torch.Tensor:
+def balanced_entropy(views: PredictionStatistics) -> torch.Tensor:
     """Return BalEntAcq, (N, H, W): (H(p̄) + ln 2) / MJEnt if MJEnt >= 0, else its inverse.
 
     MJEnt = sum_c p̄_c h(Beta(a_c + 1, b_c)) + H(p̄) is the marginalised joint entropy. h is the

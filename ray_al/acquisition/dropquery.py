@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 
 from ray_al.acquisition.acquisition import ViewsAcquisition
-from ray_al.acquisition.views import Views
+from ray_al.acquisition.views import PredictionStatistics
 
 
 class DropQuery(ViewsAcquisition):
@@ -22,7 +22,7 @@ class DropQuery(ViewsAcquisition):
     paper: ClassVar[str] = "DropQuery: Gupte et al., TMLR 2024 (arXiv 2401.14555)"
     wants: ClassVar[frozenset[str]] = frozenset({"votes", "plain"})
 
-    def score_views(self, views: Views) -> torch.Tensor:
+    def score_views(self, views: PredictionStatistics) -> torch.Tensor:
         """Return that share, in [0, 1]; among equal logits the lowest class counts."""
         same = views.votes.gather(1, views.plain.argmax(1, keepdim=True))
         return 1 - same[:, 0]

@@ -5,7 +5,7 @@ from typing import ClassVar
 import torch
 
 from ray_al.acquisition.acquisition import ViewsAcquisition
-from ray_al.acquisition.views import Views
+from ray_al.acquisition.views import PredictionStatistics
 from ray_al.core.families.acquisition import Inputs
 
 
@@ -19,6 +19,6 @@ class EquAL(ViewsAcquisition):
     inputs: ClassVar[Inputs] = "transforms"
     wants: ClassVar[frozenset[str]] = frozenset({"mean_entropy"})
 
-    def score_views(self, views: Views) -> torch.Tensor:
+    def score_views(self, views: PredictionStatistics) -> torch.Tensor:
         """Return sum_T T^-1[H(p(T x))] in nats; the identity is among the transforms T."""
         return views.sum_entropy

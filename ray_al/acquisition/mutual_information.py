@@ -11,7 +11,7 @@ import torch
 
 from ray_al.acquisition.acquisition import ViewsAcquisition
 from ray_al.acquisition.shannon import entropy_of_shares
-from ray_al.acquisition.views import Views
+from ray_al.acquisition.views import PredictionStatistics
 from ray_al.core.families.acquisition import Inputs
 
 
@@ -21,7 +21,7 @@ class Bald(ViewsAcquisition):
     paper: ClassVar[str] = "Houlsby et al., 2011; Gal et al., ICML 2017"
     wants: ClassVar[frozenset[str]] = frozenset({"mean_p", "mean_entropy"})
 
-    def score_views(self, views: Views) -> torch.Tensor:
+    def score_views(self, views: PredictionStatistics) -> torch.Tensor:
         """Return `mutual_information`."""
         return mutual_information(views)
 
@@ -45,7 +45,7 @@ class SoftVoteEntropy(ViewsAcquisition):
     paper: ClassVar[str] = "entropy of the mean of passes: Gal et al., ICML 2017"
     wants: ClassVar[frozenset[str]] = frozenset({"mean_p"})
 
-    def score_views(self, views: Views) -> torch.Tensor:
+    def score_views(self, views: PredictionStatistics) -> torch.Tensor:
         """Return `soft_vote_entropy`."""
         return soft_vote_entropy(views)
 
@@ -56,12 +56,12 @@ class ExpectedEntropy(ViewsAcquisition):
     paper: ClassVar[str] = "mean entropy of passes"
     wants: ClassVar[frozenset[str]] = frozenset({"mean_entropy"})
 
-    def score_views(self, views: Views) -> torch.Tensor:
+    def score_views(self, views: PredictionStatistics) -> torch.Tensor:
         """Return (1/M) sum_m H(p_m) in nats, in [0, ln C]."""
         return views.mean_entropy
 
 
-def mutual_information(views: Views) -> torch.Tensor:
+def mutual_information(views: PredictionStatistics) -> torch.Tensor:
     """Return H(p̄) - (1/M) sum_m H(p_m) in nats, (N, H, W), in [0, ln min(C, M)].
 
     Values that rounding leaves below 0 become 0.
@@ -69,6 +69,6 @@ def mutual_information(views: Views) -> torch.Tensor:
     return (entropy_of_shares(views.mean_p) - views.mean_entropy).clamp_min(0)
 
 
-def soft_vote_entropy(views: Views) -> torch.Tensor:
+def soft_vote_entropy(views: PredictionStatistics) -> torch.Tensor:
     """Return H(p̄) in nats, (N, H, W), in [0, ln C]."""
     return entropy_of_shares(views.mean_p)

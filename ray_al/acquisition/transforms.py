@@ -5,7 +5,7 @@ from functools import partial
 
 import torch
 
-from ray_al.acquisition.views import Views
+from ray_al.acquisition.views import PredictionStatistics
 from ray_al.core.errors import ConfigError
 
 FLIPPED_AXES = {"mirror": -1, "flip": -2}
@@ -70,7 +70,7 @@ def invert(name: str, logits_NChw: torch.Tensor, size: tuple[int, int]) -> torch
 
 
 def add_transformed(
-    views: Views, name: str, logits_NChw: torch.Tensor, size: tuple[int, int]
+    views: PredictionStatistics, name: str, logits_NChw: torch.Tensor, size: tuple[int, int]
 ) -> None:
     """Add the prediction for transformed images to the views of the original ones.
 

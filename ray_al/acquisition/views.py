@@ -11,7 +11,7 @@ KINDS = frozenset({"mean_p", "mean_entropy", "votes", "var_p", "plain"})
 """Statistics that can be kept."""
 
 
-class Views:
+class PredictionStatistics:
     """Statistics of M predictions of the same images; only those in `wants` are kept.
 
     Args:

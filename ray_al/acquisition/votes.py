@@ -6,7 +6,7 @@ import torch
 
 from ray_al.acquisition.acquisition import ViewsAcquisition
 from ray_al.acquisition.shannon import entropy_of_shares
-from ray_al.acquisition.views import Views
+from ray_al.acquisition.views import PredictionStatistics
 
 
 class VoteEntropy(ViewsAcquisition):
@@ -15,7 +15,7 @@ class VoteEntropy(ViewsAcquisition):
     paper: ClassVar[str] = "Dagan and Engelson, ICML 1995"
     wants: ClassVar[frozenset[str]] = frozenset({"votes"})
 
-    def score_views(self, views: Views) -> torch.Tensor:
+    def score_views(self, views: PredictionStatistics) -> torch.Tensor:
         """Return -sum_c v_c ln v_c in nats, v_c the share of votes for c; in [0, ln min(C, M)]."""
         return entropy_of_shares(views.votes)
 
@@ -26,6 +26,6 @@ class VariationRatio(ViewsAcquisition):
     paper: ClassVar[str] = "Freeman, 1965; Gal et al., ICML 2017"
     wants: ClassVar[frozenset[str]] = frozenset({"votes"})
 
-    def score_views(self, views: Views) -> torch.Tensor:
+    def score_views(self, views: PredictionStatistics) -> torch.Tensor:
         """Return 1 - max_c v_c, v_c the share of votes for c; in [0, 1 - 1/min(C, M)]."""
         return 1 - views.votes.amax(1)

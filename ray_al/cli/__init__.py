@@ -11,11 +11,12 @@ import click
 
 from ray_al import __version__
 from ray_al.cli import compare, data, describe, inspect, predict, run, sweep
-from ray_al.terminal import Group
+from ray_al.terminal import CommandGroup
 
 
 @click.group(
-    cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+    cls=CommandGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 @click.version_option(__version__, prog_name="ray-al")
 def main() -> None:

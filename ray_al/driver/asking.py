@@ -6,7 +6,7 @@ from collections.abc import Callable, Set
 import numpy as np
 import pyarrow as pa
 
-from ray_al.core.families.annotators import Asked, Name
+from ray_al.core.families.annotators import LabelRequest, Name
 from ray_al.core.families.label_parts import Classes
 from ray_al.core.run_dir import CycleDir
 from ray_al.datasets.images import read_pool_image
@@ -23,11 +23,11 @@ def describe_query(
     *,
     left_out: Set[Name] = frozenset(),
     taken: Set[Name] = frozenset(),
-) -> Asked:
+) -> LabelRequest:
     """Describe the open query to the annotator."""
     heights, widths = (context.pool.manifest.column(name) for name in ("height", "width"))
     data, read = context.config.data, _image_reader(context)
-    return Asked(
+    return LabelRequest(
         storage=context.storage,
         folder=query.tasks or _new_folder(context, query),
         query=table,
@@ -86,10 +86,10 @@ def _proposer(
     @functools.cache
     def predictor() -> Callable[[int], np.ndarray]:
         # Loads PyTorch, which asking without a model does not need.
-        from ray_al.driver.proposals import Predictor
+        from ray_al.driver.proposals import ProposalModel
 
         weights = context.storage.read_ref(context.state.trained[cycle].model)
-        predict = Predictor(context.config, context.dataset.num_classes, weights)
+        predict = ProposalModel(context.config, context.dataset.num_classes, weights)
         return lambda index: predict(read(index))
 
     return lambda index: predictor()(index)

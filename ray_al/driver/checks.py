@@ -25,8 +25,8 @@ from ray_al.driver.context import check_quarantine
 from ray_al.driver.existing import check_existing
 from ray_al.driver.track import check_tracking
 from ray_al.models import check_model
+from ray_al.train.checks import check_train
 from ray_al.train.class_weights import check_class_weights
-from ray_al.train.schedule import check_train
 
 JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """Ray sets it in a submitted job, whose working directory is a copy that is thrown away."""

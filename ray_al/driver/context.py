@@ -20,7 +20,7 @@ from ray_al.ledger.records import BrokenImage, ImagesQuarantined, Record
 if TYPE_CHECKING:
     from ray_al.train.trainer import Trainer
 
-Note = Callable[..., None]
+ReportProgress = Callable[..., None]
 """Reports progress; takes (stage, done, total, waiting=""), with the reason for a wait."""
 SHOWN = 20
 """Broken images that a message lists."""
@@ -43,7 +43,7 @@ class Context:
         storage: Storage,
         config: RunConfig,
         ledger: Ledger,
-        note: Note,
+        note: ReportProgress,
         should_stop: Callable[[], bool],
     ) -> None:
         self.storage, self.config, self.ledger = storage, config, ledger

@@ -10,7 +10,7 @@ from ray_al.datasets.images import resize_image, resize_mask
 from ray_al.models import build_model, images_to_tensor, load_trained
 
 
-class Predictor:
+class ProposalModel:
     """Predicts the class ids of an image in native pixels.
 
     Args:

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from ray_al.core.errors import RayALError
-from ray_al.core.families.annotators import Labels
+from ray_al.core.families.annotators import Answers
 from ray_al.core.families.units import Received
 from ray_al.core.run_dir import CycleDir
 from ray_al.driver.context import Context
@@ -21,7 +21,7 @@ from ray_al.ledger.records import LabelsReceived, Refusal
 def receive_labels(
     context: Context,
     query: Query,
-    labels: Labels,
+    labels: Answers,
     table: pa.Table,
     *,
     also_refused: tuple[Refusal, ...] = (),

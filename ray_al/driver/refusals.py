@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from ray_al.core.errors import RayALError
-from ray_al.core.families.annotators import Labels
+from ray_al.core.families.annotators import Answers
 from ray_al.ledger import State
 
 SHOWN_REASONS = 5
@@ -15,7 +15,7 @@ MAX_ALIKE_SHARE = 0.2
 """Share of all queried regions up to which such regions are refused one by one."""
 
 
-def check_usable(state: State, labels: Labels) -> None:
+def check_usable(state: State, labels: Answers) -> None:
     """Stop if no mask of a query can be used, or if many masks have the same fault.
 
     A single region may happen to have a bad mask. If all regions of a query have one, or those of

@@ -9,7 +9,7 @@ Borders = list[dict[int, int]]
 """For each piece, its neighbours with the length of their common border in pixel sides."""
 
 
-def connect(labels_HW: np.ndarray, min_pixels: float) -> np.ndarray:
+def connect(ids_HW: np.ndarray, min_pixels: float) -> np.ndarray:
     """Split ids into their 4-connected pieces, and merge small pieces into neighbours.
 
     The smallest piece is merged first, into the neighbour with the longest common border; ties go
@@ -17,40 +17,40 @@ def connect(labels_HW: np.ndarray, min_pixels: float) -> np.ndarray:
     merged again in its turn.
 
     Args:
-        labels_HW: int (H, W), ids from 0.
+        ids_HW: int (H, W), ids from 0.
         min_pixels: pieces with fewer pixels are merged.
 
     Returns:
         int32 (H, W): ids 0 to R - 1 in the order of their first pixels. Each region is 4-connected
         and has at least `min_pixels` pixels, unless it is the whole image.
     """
-    pieces_HW = in_reading_order(_pieces(labels_HW))
+    pieces_HW = in_reading_order(_pieces(ids_HW))
     return in_reading_order(_merge_small(pieces_HW, min_pixels)[pieces_HW])
 
 
-def in_reading_order(labels_HW: np.ndarray) -> np.ndarray:
+def in_reading_order(ids_HW: np.ndarray) -> np.ndarray:
     """Return the ids, int32 (H, W), renumbered from 0 in the order of their first pixels."""
-    flat = labels_HW.ravel()
+    flat = ids_HW.ravel()
     first = np.full(int(flat.max()) + 1, flat.size, dtype=np.int64)
     # Of several assignments to one index, the last one counts: that of the first pixel.
     first[flat[::-1]] = np.arange(flat.size - 1, -1, -1)
     number = np.empty(len(first), dtype=np.int32)
     number[np.argsort(first, kind="stable")] = np.arange(len(first), dtype=np.int32)
-    ordered: np.ndarray = number[labels_HW]
+    ordered: np.ndarray = number[ids_HW]
     return ordered
 
 
-def _pieces(labels_HW: np.ndarray) -> np.ndarray:
+def _pieces(ids_HW: np.ndarray) -> np.ndarray:
     """Return ids, int (H, W), of the 4-connected pieces.
 
     They are components of a grid twice as fine: pixels are at its even places, and links between
     equal neighbours at its odd places.
     """
-    height, width = labels_HW.shape
+    height, width = ids_HW.shape
     links = np.zeros((2 * height - 1, 2 * width - 1), dtype=bool)
     links[::2, ::2] = True
-    links[1::2, ::2] = labels_HW[1:] == labels_HW[:-1]
-    links[::2, 1::2] = labels_HW[:, 1:] == labels_HW[:, :-1]
+    links[1::2, ::2] = ids_HW[1:] == ids_HW[:-1]
+    links[::2, 1::2] = ids_HW[:, 1:] == ids_HW[:, :-1]
     pieces, _ = label(links)
     numbered: np.ndarray = pieces[::2, ::2] - 1
     return numbered

@@ -83,14 +83,14 @@ class GridRegions:
         return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
 
     @cached_property
-    def labels(self) -> np.ndarray:
+    def region_map(self) -> np.ndarray:
         """Return int32 (height, width), the cell of every pixel."""
         if self.num_regions == 0:
             return np.full((self.height, self.width), -1, dtype=np.int32)
         row_of = _cell_of_each(self.height, self.rows)
         column_of = _cell_of_each(self.width, self.columns)
-        labels: np.ndarray = row_of[:, None] * np.int32(self.columns) + column_of[None, :]
-        return labels
+        region_map: np.ndarray = row_of[:, None] * np.int32(self.columns) + column_of[None, :]
+        return region_map
 
     def boxes_of(self, regions: np.ndarray) -> np.ndarray:
         """Return int32 (n, 4), the boxes of some cells; `regions` is int (n,)."""

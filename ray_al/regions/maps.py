@@ -82,18 +82,18 @@ class MapRegions:
     """The regions of one map.
 
     Args:
-        labels: int32 (H, W), ids 0 to R - 1.
+        region_map: int32 (H, W), ids 0 to R - 1.
 
     Raises:
         DataError: an id is negative, or an id below the highest has no pixel.
     """
 
-    def __init__(self, labels: np.ndarray) -> None:
-        lowest = int(labels.min())
+    def __init__(self, region_map: np.ndarray) -> None:
+        lowest = int(region_map.min())
         if lowest < 0:
             raise DataError(f"a map of regions holds id {lowest}; number its regions from 0")
-        self.labels = labels
-        self.num_pixels = np.bincount(labels.ravel())
+        self.region_map = region_map
+        self.num_pixels = np.bincount(region_map.ravel())
         if not self.num_pixels.all():
             gap = int(self.num_pixels.argmin())
             raise DataError(
@@ -109,7 +109,7 @@ class MapRegions:
     @cached_property
     def boxes(self) -> np.ndarray:
         """Return int32 (R, 4): top, left, bottom, right, half-open, tight."""
-        places = find_objects(self.labels + 1)
+        places = find_objects(self.region_map + 1)
         return np.array(
             [(rows.start, columns.start, rows.stop, columns.stop) for rows, columns in places],
             dtype=np.int32,
@@ -130,11 +130,11 @@ class MapRegions:
         box = self.box(region)
         if box.num_pixels == self.num_pixels[region]:
             return None
-        inside: np.ndarray = self.labels[box.top : box.bottom, box.left : box.right] == region
+        inside: np.ndarray = self.region_map[box.top : box.bottom, box.left : box.right] == region
         return inside
 
 
-def encode_map(labels: np.ndarray) -> bytes:
+def encode_map(region_map: np.ndarray) -> bytes:
     """Encode a map, int32 (H, W), as a 16-bit greyscale PNG.
 
     It takes 15 kB for an image of 360x480 pixels with 200 superpixels.
@@ -142,14 +142,14 @@ def encode_map(labels: np.ndarray) -> bytes:
     Raises:
         DataError: an id is negative or above 65,535.
     """
-    low, high = int(labels.min()), int(labels.max())
+    low, high = int(region_map.min()), int(region_map.max())
     if low < 0 or high >= MAX_REGIONS:
         raise DataError(
             f"a map of regions holds ids {low} to {high}, a stored one 0 to {MAX_REGIONS - 1}; "
             "lower regions.count"
         )
     buffer = io.BytesIO()
-    Image.fromarray(labels.astype(np.uint16)).save(buffer, format="PNG")
+    Image.fromarray(region_map.astype(np.uint16)).save(buffer, format="PNG")
     return buffer.getvalue()
 
 
@@ -185,10 +185,10 @@ def maps_table(rows: Iterable[tuple[int, str, np.ndarray]]) -> pa.Table:
         {
             "image_index": image_index,
             "image_id": image_id,
-            "num_regions": int(labels.max()) + 1,
-            "map": encode_map(labels),
+            "num_regions": int(region_map.max()) + 1,
+            "map": encode_map(region_map),
         }
-        for image_index, image_id, labels in rows
+        for image_index, image_id, region_map in rows
     ]
     return pa.Table.from_pylist(encoded, schema=MAP_SCHEMA)
 

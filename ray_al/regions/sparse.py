@@ -148,7 +148,7 @@ class CentredRegions:
         return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
 
     @property
-    def labels(self) -> None:
+    def region_map(self) -> None:
         """Return None, as windows overlap."""
         return None
 

@@ -115,9 +115,9 @@ def segment(image: np.ndarray, method: str, count: int, compactness: float) -> n
     repeats = _repeats(height, width)
     enlarged = np.ascontiguousarray(image.repeat(repeats[0], axis=0).repeat(repeats[1], axis=1))
     with _one_thread(cv2):
-        labels = METHODS[method].find(cv2, enlarged, count, compactness)
-    labels = labels[:: repeats[0], :: repeats[1]]
-    return connect(labels, _least_pixels(method, height * width, count))
+        segments = METHODS[method].find(cv2, enlarged, count, compactness)
+    segments = segments[:: repeats[0], :: repeats[1]]
+    return connect(segments, _least_pixels(method, height * width, count))
 
 
 def _least_pixels(method: str, num_pixels: int, count: int) -> float:
@@ -133,8 +133,8 @@ def _seeds(cv2: Any, image: np.ndarray, count: int, compactness: float) -> np.nd
         width, height, 3, number, levels, SEEDS_PRIOR, SEEDS_BINS, False
     )
     seeds.iterate(cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL), ITERATIONS)
-    labels: np.ndarray = seeds.getLabels()
-    return labels
+    segments: np.ndarray = seeds.getLabels()
+    return segments
 
 
 def _seeds_settings(height: int, width: int, count: int) -> tuple[int, int]:
@@ -169,8 +169,8 @@ def _slic(cv2: Any, image: np.ndarray, count: int, compactness: float) -> np.nda
         cv2.cvtColor(image, cv2.COLOR_RGB2LAB), cv2.ximgproc.SLIC, size, compactness
     )
     slic.iterate(ITERATIONS)
-    labels: np.ndarray = slic.getLabels()
-    return labels
+    segments: np.ndarray = slic.getLabels()
+    return segments
 
 
 def _felzenszwalb(cv2: Any, image: np.ndarray, count: int, compactness: float) -> np.ndarray:
@@ -195,7 +195,7 @@ def _felzenszwalb(cv2: Any, image: np.ndarray, count: int, compactness: float) -
         middle = (low + high) // 2
         low, high = (middle, high) if at(middle).max() + 1 >= count else (low, middle)
     best: np.ndarray = min(
-        (at(low), at(high)), key=lambda labels: abs(int(labels.max()) + 1 - count)
+        (at(low), at(high)), key=lambda segments: abs(int(segments.max()) + 1 - count)
     )
     return best
 

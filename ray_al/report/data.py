@@ -13,7 +13,7 @@ Color = tuple[int, int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Frame:
+class CycleView:
     """An image after one cycle.
 
     Attributes:
@@ -37,7 +37,7 @@ class ImagePanel:
     """An image that the report follows."""
 
     image_id: str
-    frames: list[Frame]
+    frames: list[CycleView]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from ray_al.report import pictures
-from ray_al.report.data import Frame, ImagePanel, ReportData
+from ray_al.report.data import CycleView, ImagePanel, ReportData
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,7 @@ def _panel(panel: ImagePanel, data: ReportData) -> _Panel:
     )
 
 
-def _frame(frame: Frame, data: ReportData, panel: ImagePanel) -> dict[str, object]:
+def _frame(frame: CycleView, data: ReportData, panel: ImagePanel) -> dict[str, object]:
     photo = panel.frames[0].photo
     return {
         "cycle": frame.cycle,

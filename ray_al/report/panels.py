@@ -17,7 +17,7 @@ from ray_al.datasets.images import resize_scattered
 from ray_al.ledger import State
 from ray_al.ledger.config import read_config
 from ray_al.regions.maps import decode_map, read_maps
-from ray_al.report.data import Frame, ImagePanel
+from ray_al.report.data import CycleView, ImagePanel
 from ray_al.report.pictures import outline_path, striped_ids
 
 LABEL_COLUMNS = ("image_index", "image_id", "region", "box", "mask", "classes")
@@ -139,10 +139,10 @@ def _region_mask(
     return inside
 
 
-def _frame(cycle: int, preview: _Preview, labels: list[_LabelledRegion], size: Size) -> Frame:
+def _frame(cycle: int, preview: _Preview, labels: list[_LabelledRegion], size: Size) -> CycleView:
     so_far = [region for region in labels if region.cycle <= cycle]
     height, width = preview.image.shape[:2]
-    return Frame(
+    return CycleView(
         cycle=cycle,
         photo=preview.image,
         prediction=preview.prediction,

@@ -17,7 +17,7 @@ Image = TypeVar("Image", bound=HasRow)
 Result = TypeVar("Result")
 
 AHEAD = 3
-"""Batches per lane that are read, computed or waiting to be taken."""
+"""Batches per worker thread that are read, computed or waiting to be taken."""
 
 
 class _Awaited(NamedTuple, Generic[Image, Item]):
@@ -32,7 +32,7 @@ def map_batches(
     images: Sequence[Image],
     reader: Reader[Item],
     batch_size: int,
-    lanes: int,
+    worker_threads: int,
     work: Callable[[list[Image], Inputs], list[Result]],
 ) -> Iterator[tuple[list[Result], list[tuple[str, str]]]]:
     """Read and process batches of images in threads; the next batches are read meanwhile.
@@ -44,7 +44,7 @@ def map_batches(
         images: of a shard.
         reader: of the images.
         batch_size: number of images per call of `work`.
-        lanes: number of concurrent calls of `work`, each with one thread of torch.
+        worker_threads: number of concurrent calls of `work`, each with one thread of torch.
         work: takes the images that could be read, at least one, and the batch that begins with
             them; returns one result per image.
 
@@ -75,27 +75,27 @@ def map_batches(
 
     # Reading and computing have threads of their own: a thread that alternated between the two
     # would keep losing its caches.
-    workers = _lane_threads(lanes)
+    workers = _executor_of(worker_threads)
     with _single_threaded(reader.threads) as readers:
-        begun: deque[Future[tuple[list[Result], list[tuple[str, str]]]]] = deque()
+        running: deque[Future[tuple[list[Result], list[tuple[str, str]]]]] = deque()
         awaited = _read_ahead(images, reader, readers)
         try:
             while members := list(islice(awaited, batch_size)):
-                begun.append(workers.submit(work_on, members))
-                if len(begun) > AHEAD * lanes:
-                    yield begun.popleft().result()
-            while begun:
-                yield begun.popleft().result()
+                running.append(workers.submit(work_on, members))
+                if len(running) > AHEAD * worker_threads:
+                    yield running.popleft().result()
+            while running:
+                yield running.popleft().result()
         finally:
             # If a batch failed, the others are not waited for: a store that does not answer is
             # asked again for a while, image by image.
             readers.shutdown(wait=False, cancel_futures=True)
-            for future in begun:
+            for future in running:
                 future.cancel()
 
 
 @functools.cache
-def _lane_threads(count: int) -> ThreadPoolExecutor:
+def _executor_of(count: int) -> ThreadPoolExecutor:
     """Return the threads that compute, which a process keeps for all its shards.
 
     cuDNN keeps its plans of convolutions per thread: new threads for each shard spent more time on

@@ -7,7 +7,7 @@ import numpy as np
 from ray_al.core.config import RunConfig
 from ray_al.features.fill import fill_shard
 from ray_al.scoring.readers import load_pool_source
-from ray_al.scoring.scorer import GPU_LANES
+from ray_al.scoring.scorer import GPU_WORKER_THREADS
 from ray_al.scoring.shards import ShardResult, ShardTask
 
 
@@ -20,7 +20,7 @@ def embed_shards(task: ShardTask, config: RunConfig) -> ShardResult:
     began = time.perf_counter()
     source = load_pool_source(config.model_dump_json(), task.run_uri, task.manifest)
     assert source.store is not None
-    threads = config.scoring.threads if source.device == "cpu" else GPU_LANES
+    threads = config.scoring.threads if source.device == "cpu" else GPU_WORKER_THREADS
     shards = range(task.shard, -(-task.stop // source.shards.size))
     broken: list[tuple[int, str]] = []
     for shard in shards:

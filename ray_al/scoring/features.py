@@ -68,7 +68,9 @@ def feature_table(
 
     broken: list[tuple[str, str]] = []
     kept, features, probabilities = [], [], []
-    for results, errors in map_batches(images, reader, scorer.batch_size, scorer.lanes, work):
+    for results, errors in map_batches(
+        images, reader, scorer.batch_size, scorer.worker_threads, work
+    ):
         broken += errors
         for image, feature, probability in results:
             kept.append(image)

@@ -18,7 +18,7 @@ NetworkInput = torch.Tensor | Maps
 
 
 @dataclass(frozen=True)
-class Form:
+class InputFormat:
     """How a prepared network wants its input.
 
     Attributes:
@@ -44,7 +44,7 @@ class Inputs(ABC):
         """Return the images after a transform of `acquisition/transforms.py`."""
 
 
-class Pixels(Inputs):
+class ImageInputs(Inputs):
     """Decoded images.
 
     Args:
@@ -53,7 +53,7 @@ class Pixels(Inputs):
         form: how the network wants them.
     """
 
-    def __init__(self, images: np.ndarray, normalize: Normalize, form: Form) -> None:
+    def __init__(self, images: np.ndarray, normalize: Normalize, form: InputFormat) -> None:
         self.images, self.normalize, self.form = images, normalize, form
 
     def plain(self) -> torch.Tensor:
@@ -82,10 +82,10 @@ class Features(Inputs):
         self,
         records: Sequence[np.ndarray],
         layout: MapLayout,
-        form: Form,
+        form: InputFormat,
         *,
         views: Mapping[str, Sequence[np.ndarray]],
-        pixels: Pixels | None = None,
+        pixels: ImageInputs | None = None,
         backbone: Callable[[torch.Tensor], Maps],
     ) -> None:
         self.records, self.layout, self.form = records, layout, form

@@ -188,28 +188,28 @@ class BoxPooler(Pooler):
         )
 
 
-class LabelPooler(Pooler):
+class RegionMapPooler(Pooler):
     """Pools into regions of any shape, given as an int32 (H, W) map of native pixels.
 
     Raises:
         RayALError: the ids are not 0 to R - 1, each with a pixel.
     """
 
-    def __init__(self, labels: np.ndarray) -> None:
+    def __init__(self, region_map: np.ndarray) -> None:
         super().__init__()
-        if labels.min() < 0 or not np.bincount(labels.ravel()).all():
+        if region_map.min() < 0 or not np.bincount(region_map.ravel()).all():
             raise RayALError(
-                "regions of a label map must be numbered from 0 without gaps; "
-                f"it has {len(np.unique(labels))} ids from {labels.min()} to {labels.max()}; "
-                "renumber them"
+                "regions of a region map must be numbered from 0 without gaps; "
+                f"it has {len(np.unique(region_map))} ids from {region_map.min()} to "
+                f"{region_map.max()}; renumber them"
             )
-        self.labels = labels
-        self.num_pixels = np.bincount(labels.ravel())
+        self.region_map = region_map
+        self.num_pixels = np.bincount(region_map.ravel())
 
     def _measure(self, rows: int, columns: int) -> sparse.csr_matrix:
-        pixel_y, cell_y, length_y = _pieces(self.labels.shape[0], rows)
-        pixel_x, cell_x, length_x = _pieces(self.labels.shape[1], columns)
-        regions = self.labels[pixel_y][:, pixel_x].ravel()
+        pixel_y, cell_y, length_y = _pieces(self.region_map.shape[0], rows)
+        pixel_x, cell_x, length_x = _pieces(self.region_map.shape[1], columns)
+        regions = self.region_map[pixel_y][:, pixel_x].ravel()
         cells = (cell_y[:, None] * columns + cell_x).ravel()
         sizes = (length_y[:, None] * length_x).ravel().astype(np.float64)
         # The conversion adds up entries of the same region and cell.

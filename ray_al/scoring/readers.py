@@ -17,7 +17,7 @@ from ray_al.datasets.catalog import data_root
 from ray_al.datasets.manifest import absolute_places
 from ray_al.features.source import FeatureSource, pool_source
 from ray_al.scoring.decode import decode
-from ray_al.scoring.inputs import Features, Form, Inputs, Pixels
+from ray_al.scoring.inputs import Features, ImageInputs, InputFormat, Inputs
 from ray_al.scoring.shards import ShardTask, read_manifest
 
 
@@ -61,7 +61,7 @@ class PixelReader(Reader[np.ndarray]):
 
     group = 1
 
-    def __init__(self, config: RunConfig, form: Form) -> None:
+    def __init__(self, config: RunConfig, form: InputFormat) -> None:
         self.config, self.form, self.threads = config, form, config.scoring.threads
 
     def read(self, images: Sequence[HasRow]) -> list[np.ndarray | DataError]:
@@ -74,9 +74,9 @@ class PixelReader(Reader[np.ndarray]):
         except DataError as error:
             return error
 
-    def batch(self, items: Sequence[np.ndarray]) -> Pixels:
+    def batch(self, items: Sequence[np.ndarray]) -> ImageInputs:
         """Return decoded images as the input of a network."""
-        return Pixels(np.stack(list(items)), self.config.data.normalize, self.form)
+        return ImageInputs(np.stack(list(items)), self.config.data.normalize, self.form)
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class FeatureReader(Reader[ImageFeatures]):
     """
 
     def __init__(
-        self, config: RunConfig, form: Form, source: FeatureSource, transforms: Sequence[str]
+        self, config: RunConfig, form: InputFormat, source: FeatureSource, transforms: Sequence[str]
     ) -> None:
         self.config, self.form, self.source = config, form, source
         self.threads, self.group = config.scoring.threads, config.features.batch_size
@@ -150,7 +150,7 @@ class FeatureReader(Reader[ImageFeatures]):
 
 
 def open_reader(
-    task: ShardTask, config: RunConfig, form: Form, transforms: Sequence[str] = ()
+    task: ShardTask, config: RunConfig, form: InputFormat, transforms: Sequence[str] = ()
 ) -> Reader[Any]:
     """Return the reader of the pool's images for a network of the run.
 

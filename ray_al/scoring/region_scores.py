@@ -20,7 +20,7 @@ from ray_al.datasets import open_dataset
 from ray_al.regions.sparse import SparseRegions, check_finite, nearest_native, to_native
 from ray_al.scoring.batches import map_batches
 from ray_al.scoring.inputs import Inputs
-from ray_al.scoring.pooling import BoxPooler, LabelPooler
+from ray_al.scoring.pooling import BoxPooler, RegionMapPooler
 from ray_al.scoring.readers import open_reader, score_device
 from ray_al.scoring.scorer import Maps, Scorer
 from ray_al.scoring.shards import CLASS_COUNTS, SCHEMA_METADATA, ShardImage, ShardTask, regions_of
@@ -68,7 +68,9 @@ def score_table(
         probabilities=np.zeros(num_classes) if function.attribution != "none" else None,
         classes=np.zeros(num_classes, dtype=np.int64) if strategy.batch.reads_covers else None,
     )
-    for results, errors in map_batches(images, reader, scorer.batch_size, scorer.lanes, work):
+    for results, errors in map_batches(
+        images, reader, scorer.batch_size, scorer.worker_threads, work
+    ):
         broken += errors
         for image, columns, sums in results:
             kept.append(image)
@@ -219,12 +221,12 @@ def box_pixels(boxes: np.ndarray) -> np.ndarray:
 
 def open_pooler(
     settings: Regions, regions: ImageRegions, height: int, width: int
-) -> BoxPooler | LabelPooler:
+) -> BoxPooler | RegionMapPooler:
     """Return the pooler of all regions of an image."""
     if settings.are_boxes:
         return _box_pooler(settings, height, width)
-    assert regions.labels is not None, "regions of sparse kinds are pooled by their boxes"
-    return LabelPooler(regions.labels)
+    assert regions.region_map is not None, "regions of sparse kinds are pooled by their boxes"
+    return RegionMapPooler(regions.region_map)
 
 
 @functools.lru_cache(maxsize=64)

@@ -9,7 +9,7 @@ from torch import nn
 
 from ray_al.acquisition import Acquisition, open_acquisition
 from ray_al.acquisition.transforms import add_transformed
-from ray_al.acquisition.views import Views
+from ray_al.acquisition.views import PredictionStatistics
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import DivergedError
 from ray_al.core.families.passes import PassNetwork
@@ -18,7 +18,7 @@ from ray_al.models import build_model, load_trained
 from ray_al.models.features import FeatureNetwork, feature_layer
 from ray_al.models.split import BACKBONE_MAPS, SplitNetwork, trained_part
 from ray_al.scoring.backbone_maps import MapsNetwork
-from ray_al.scoring.inputs import Form, Inputs, NetworkInput
+from ray_al.scoring.inputs import InputFormat, Inputs, NetworkInput
 from ray_al.scoring.prepare import prepare_network, resolve_precision
 
 LARGE_SIDE = 160
@@ -57,14 +57,14 @@ class Maps:
         )
 
 
-GPU_LANES = 2
+GPU_WORKER_THREADS = 2
 """Concurrent batches on a GPU: one is computed while the values of the other are pooled."""
 
 
 class Scorer:
     """Computes maps of one strategy's pixel scores; any number of threads may share it.
 
-    On a CPU, each batch is to be computed by one thread, with `lanes` threads in parallel
+    On a CPU, each batch is to be computed by one thread, with `worker_threads` threads in parallel
     (`batches.map_batches`). That keeps the cores busy, whereas several threads on one small network
     wait for each other. No value depends on their number.
 
@@ -103,7 +103,7 @@ class Scorer:
         self.acquisition: Acquisition = open_acquisition(strategy)
         self.num_classes = num_classes
         self.precision = resolve_precision(config.scoring.precision)
-        self.lanes = config.scoring.threads if device == "cpu" else GPU_LANES
+        self.worker_threads = config.scoring.threads if device == "cpu" else GPU_WORKER_THREADS
         self.batch_size = (
             config.scoring.batch_size if isinstance(config.scoring.batch_size, int) else 4
         )
@@ -126,11 +126,11 @@ class Scorer:
         return self.strategy.transforms if self.acquisition.inputs == "transforms" else ()
 
     @property
-    def form(self) -> Form:
+    def form(self) -> InputFormat:
         """The form in which its networks want their input."""
         layout = torch.contiguous_format if self.precision == "reference" else torch.channels_last
         dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
-        return Form(device=self.device, memory_format=layout, dtype=dtype)
+        return InputFormat(device=self.device, memory_format=layout, dtype=dtype)
 
     def _network(self, num_classes: int, weights: bytes | None) -> nn.Module:
         return prepare_network(
@@ -177,12 +177,12 @@ class Scorer:
         assert isinstance(maps, tuple), "check_strategy refuses offers without maps to look at"
         return maps
 
-    def views(self, inputs: Inputs, plain: NetworkInput) -> Views:
+    def views(self, inputs: Inputs, plain: NetworkInput) -> PredictionStatistics:
         """Return the statistics of all passes over a batch; `plain` is the batch as it is."""
         wants = (
             self.acquisition.wants | {"mean_p"} if self.gives_classes else self.acquisition.wants
         )
-        views = Views(wants)
+        views = PredictionStatistics(wants)
         if self.acquisition.inputs == "transforms":
             views.add(self._scaled(self.networks[0], plain))
             for name in self.transforms:

@@ -12,7 +12,7 @@ import numpy as np
 from ray_al.select.candidates import Candidates, fill_by_key
 from ray_al.select.kmeans import kmeans_plus_plus
 from ray_al.select.rules import CandidateRule
-from ray_al.select.space import Space
+from ray_al.select.space import FeatureSpace
 
 
 def badge(candidates: Candidates, *, k: int, rng: np.random.Generator) -> np.ndarray:
@@ -26,7 +26,7 @@ def badge(candidates: Candidates, *, k: int, rng: np.random.Generator) -> np.nda
     """
     if k == 0 or len(candidates) == 0:
         return np.zeros(0, dtype=np.int64)
-    space = Space.of(gradient_errors(candidates.probabilities), candidates.features)
+    space = FeatureSpace.of(gradient_errors(candidates.probabilities), candidates.features)
     largest = int(space.norms.argmax())
     if space.norms[largest] == 0:
         return fill_by_key([], candidates.keys, k)

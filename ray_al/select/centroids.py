@@ -54,8 +54,10 @@ def centroids(
     among = np.sort(np.argsort(-candidates.keys, kind="stable")[:most])
     points = principal(balanced(candidates.features[among], candidates.groups), components)
     clusters = kmeans(points, num_clusters=k, rng=rng, iterations=iterations)
-    order = np.lexsort((-candidates.keys[among], ~_are_nearest(points, clusters), clusters.labels))
-    firsts = np.unique(clusters.labels[order], return_index=True)[1]
+    order = np.lexsort(
+        (-candidates.keys[among], ~_are_nearest(points, clusters), clusters.assignments)
+    )
+    firsts = np.unique(clusters.assignments[order], return_index=True)[1]
     nearest = among[order[firsts]]
     return fill_by_key(
         nearest[np.lexsort((nearest, -candidates.keys[nearest]))], candidates.keys, k
@@ -64,11 +66,11 @@ def centroids(
 
 def _are_nearest(points: np.ndarray, clusters: Clusters) -> np.ndarray:
     """Return whether no other row of the cluster lies nearer to the centre, bool (N,)."""
-    apart = points - clusters.centroids[clusters.labels]
+    apart = points - clusters.centroids[clusters.assignments]
     squared = np.einsum("nd,nd->n", apart, apart)
     least = np.full(len(clusters.centroids), np.inf)
-    np.minimum.at(least, clusters.labels, squared)
-    nearest: np.ndarray = squared <= (1 + TIE) * least[clusters.labels] + ROUNDING * np.einsum(
+    np.minimum.at(least, clusters.assignments, squared)
+    nearest: np.ndarray = squared <= (1 + TIE) * least[clusters.assignments] + ROUNDING * np.einsum(
         "nd,nd->n", points, points
     )
     return nearest

@@ -17,7 +17,7 @@ from ray_al.core.shares import exact
 from ray_al.select.candidates import Candidates, fill_by_key
 from ray_al.select.noise import gumbel_rows
 from ray_al.select.rules import CandidateRule
-from ray_al.select.schedule import Sharpness
+from ray_al.select.sharpness import Sharpness
 
 
 def class_split(

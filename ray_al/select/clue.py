@@ -33,7 +33,7 @@ def clue(
     clusters = kmeans(
         candidates.features, num_clusters=k, rng=rng, weights=weights, iterations=iterations
     )
-    mass = np.bincount(clusters.labels, weights=weights, minlength=len(clusters.centroids))
+    mass = np.bincount(clusters.assignments, weights=weights, minlength=len(clusters.centroids))
     order = np.argsort(-mass, kind="stable")
     return fill_by_key(
         nearest_rows(candidates.features, clusters.centroids[order]), candidates.keys, k

@@ -27,11 +27,11 @@ def cluster_best(
     """
     if k == 0 or len(candidates) == 0:
         return np.zeros(0, dtype=np.int64)
-    labels = kmeans(
+    assignments = kmeans(
         standardised(candidates.features), num_clusters=k, rng=rng, iterations=iterations
-    ).labels
+    ).assignments
     order = np.argsort(-candidates.keys, kind="stable")
-    _, firsts = np.unique(labels[order], return_index=True)
+    _, firsts = np.unique(assignments[order], return_index=True)
     return fill_by_key(order[np.sort(firsts)], candidates.keys, k)
 
 

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from ray_al.select.candidates import Candidates, fill_by_key
 from ray_al.select.rules import CandidateRule
-from ray_al.select.space import Space, centred
+from ray_al.select.space import FeatureSpace, centred
 
 POOL = 1024
 """How many of the farthest regions a pass picks from."""
@@ -38,7 +38,7 @@ def kcenter(
     num = len(candidates)
     if num == 0:
         return np.zeros(0, dtype=np.int64), 0.0
-    space = Space.of(np.concatenate(centred(candidates.features, candidates.labelled)))
+    space = FeatureSpace.of(np.concatenate(centred(candidates.features, candidates.labelled)))
     nearest = np.full(num, np.inf, dtype=np.float32)
     space.bring_closer(nearest, np.arange(num, len(space)))
     chosen: list[int] = []
@@ -56,7 +56,7 @@ def kcenter(
     return fill_by_key(chosen, candidates.keys, k), float(np.sqrt(nearest.max()))
 
 
-def _farthest(space: Space, nearest: np.ndarray, count: int, tolerance: float) -> list[int]:
+def _farthest(space: FeatureSpace, nearest: np.ndarray, count: int, tolerance: float) -> list[int]:
     """Return at most `count` positions that one pass picks among the farthest regions."""
     rows, bound = _pool(nearest)
     local, distances = space.take(rows), nearest[rows]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csc_array
 
-from ray_al.select.space import Space, centred, origin_of
+from ray_al.select.space import FeatureSpace, centred, origin_of
 
 PROPOSALS = 32
 """Draws tried at a time."""
@@ -23,12 +23,12 @@ class Clusters:
 
     Attributes:
         centroids: float32 (K, D).
-        labels: int64 (N,), the number of the nearest centroid, ties to the lower number. A cluster
-            may be empty after the last pass.
+        assignments: int64 (N,), the number of the nearest centroid, ties to the lower number. A
+            cluster may be empty after the last pass.
     """
 
     centroids: np.ndarray
-    labels: np.ndarray
+    assignments: np.ndarray
 
 
 def kmeans(
@@ -54,19 +54,26 @@ def kmeans(
     )
     origin = origin_of(features)
     points = features.astype(np.float32) - origin
-    centroids = points[kmeans_plus_plus(Space.of(points), k=num_clusters, rng=rng, weights=mass)]
-    labels, squared = _assign(points, centroids)
+    centroids = points[
+        kmeans_plus_plus(FeatureSpace.of(points), k=num_clusters, rng=rng, weights=mass)
+    ]
+    assignments, squared = _assign(points, centroids)
     for _ in range(iterations):
-        centroids = _update(points, labels, squared, mass, centroids)
-        before = labels
-        labels, squared = _assign(points, centroids)
-        if np.array_equal(labels, before):
+        centroids = _update(points, assignments, squared, mass, centroids)
+        before = assignments
+        assignments, squared = _assign(points, centroids)
+        if np.array_equal(assignments, before):
             break
-    return Clusters(centroids=centroids + origin, labels=labels)
+    return Clusters(centroids=centroids + origin, assignments=assignments)
 
 
 def kmeans_plus_plus(
-    space: Space, *, k: int, rng: np.random.Generator, weights: np.ndarray, first: int | None = None
+    space: FeatureSpace,
+    *,
+    k: int,
+    rng: np.random.Generator,
+    weights: np.ndarray,
+    first: int | None = None,
 ) -> np.ndarray:
     """Draw rows in proportion to weight x squared distance to the nearest row drawn so far.
 
@@ -96,7 +103,7 @@ def kmeans_plus_plus(
 
 
 def _draw(
-    space: Space, nearest: np.ndarray, mass: np.ndarray, count: int, rng: np.random.Generator
+    space: FeatureSpace, nearest: np.ndarray, mass: np.ndarray, count: int, rng: np.random.Generator
 ) -> list[int]:
     """Draw at most `count` rows; fewer once a whole set of proposals is refused."""
     picks: list[int] = []
@@ -125,23 +132,26 @@ def _positions(mass: np.ndarray, where: np.ndarray) -> np.ndarray:
 
 def _assign(points: np.ndarray, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the nearest centroid, int64 (N,), and the squared distance to it, float32 (N,)."""
-    labels, squared = np.empty(len(points), dtype=np.int64), np.empty(len(points), dtype=np.float32)
+    assignments, squared = (
+        np.empty(len(points), dtype=np.int64),
+        np.empty(len(points), dtype=np.float32),
+    )
     half = np.einsum("kd,kd->k", centroids, centroids) / 2
     for start in range(0, len(points), BLOCK):
         block = points[start : start + BLOCK]
         closeness = block @ centroids.T
         closeness -= half
         best = closeness.argmax(axis=1)
-        labels[start : start + BLOCK] = best
+        assignments[start : start + BLOCK] = best
         squared[start : start + BLOCK] = (
             np.einsum("nd,nd->n", block, block) - 2 * closeness[np.arange(len(block)), best]
         )
-    return labels, squared.clip(0)
+    return assignments, squared.clip(0)
 
 
 def _update(
     points: np.ndarray,
-    labels: np.ndarray,
+    assignments: np.ndarray,
     squared: np.ndarray,
     mass: np.ndarray,
     centroids: np.ndarray,
@@ -150,10 +160,10 @@ def _update(
 
     Clusters without weight move to the rows with the largest weighted distances, one row each.
     """
-    totals = np.bincount(labels, weights=mass, minlength=len(centroids))
+    totals = np.bincount(assignments, weights=mass, minlength=len(centroids))
     sums = (
         csc_array(
-            (mass.astype(np.float32), labels, np.arange(len(points) + 1)),
+            (mass.astype(np.float32), assignments, np.arange(len(points) + 1)),
             shape=(len(centroids), len(points)),
         )
         @ points

@@ -14,7 +14,7 @@ from ray_al.core.coverage import greedy_cover
 from ray_al.core.section import Count, Positive
 from ray_al.select.candidates import Candidates, fill_by_key
 from ray_al.select.rules import CandidateRule
-from ray_al.select.space import BLOCK, Space, centred
+from ray_al.select.space import BLOCK, FeatureSpace, centred
 
 
 def maxherding(
@@ -42,7 +42,7 @@ def maxherding(
     if k == 0 or len(candidates) == 0:
         return np.zeros(0, dtype=np.int64)
     num = len(candidates)
-    space = Space.of(np.concatenate(centred(candidates.features, candidates.labelled)))
+    space = FeatureSpace.of(np.concatenate(centred(candidates.features, candidates.labelled)))
     points = (
         np.sort(rng.choice(num, num_points, replace=False)) if num > num_points else np.arange(num)
     )
@@ -63,7 +63,7 @@ def maxherding(
     return fill_by_key(greedy_cover(values, covered, k), candidates.keys, k)
 
 
-def median_distance(space: Space, points: np.ndarray) -> float:
+def median_distance(space: FeatureSpace, points: np.ndarray) -> float:
     """Return the median distance between two different `points`.
 
     It is 1 if that median is 0 or if there is one point.
@@ -74,7 +74,9 @@ def median_distance(space: Space, points: np.ndarray) -> float:
     return float(np.sqrt(np.median(squared))) or 1.0
 
 
-def kernel(space: Space, rows: slice | np.ndarray, points: np.ndarray, sigma: float) -> np.ndarray:
+def kernel(
+    space: FeatureSpace, rows: slice | np.ndarray, points: np.ndarray, sigma: float
+) -> np.ndarray:
     """Return exp(-(d / sigma)^2), float32 (rows, points)."""
     values = space.squared(rows, points)
     values *= np.float32(-1 / sigma**2)

@@ -13,7 +13,7 @@ from ray_al.core.errors import RayALError
 from ray_al.core.families.batch import Moment, ScoreFacts
 from ray_al.select.noise import gumbel_rows
 from ray_al.select.rules import KeyedRule
-from ray_al.select.schedule import Sharpness
+from ray_al.select.sharpness import Sharpness
 
 ROUNDING = 1e-5
 """How far below 0 rounding may move a score that is 0 in exact arithmetic."""

@@ -35,13 +35,13 @@ def redal(
     """
     if k == 0 or len(candidates) == 0:
         return np.zeros(0, dtype=np.int64)
-    labels = kmeans(
+    assignments = kmeans(
         candidates.features, num_clusters=num_clusters, rng=rng, iterations=iterations
-    ).labels
+    ).assignments
     keys = candidates.keys
     keys = keys - min(0.0, float(keys[np.isfinite(keys)].min(initial=0)))
-    order = np.lexsort((-keys, labels))
-    starts = np.searchsorted(labels[order], labels[order])
+    order = np.lexsort((-keys, assignments))
+    starts = np.searchsorted(assignments[order], assignments[order])
     worth = np.empty(len(keys))
     worth[order] = keys[order] * decay ** (np.arange(len(keys)) - starts)
     return np.argsort(-worth, kind="stable")[:k]

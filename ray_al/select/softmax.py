@@ -13,7 +13,7 @@ import pyarrow as pa
 from ray_al.core.families.batch import Moment
 from ray_al.select.noise import gumbel_rows
 from ray_al.select.rules import KeyedRule
-from ray_al.select.schedule import Sharpness
+from ray_al.select.sharpness import Sharpness
 
 
 def softmax_keys(part: pa.Table, beta: float, seed: int, cycle: int) -> np.ndarray:

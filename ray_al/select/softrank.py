@@ -16,7 +16,7 @@ from ray_al.core.section import Count
 from ray_al.select.merge import merge_topk
 from ray_al.select.noise import gumbel_rows
 from ray_al.select.rules import Allows, OrderRule, ScoredPool, checked, with_keys, with_reason
-from ray_al.select.schedule import Sharpness
+from ray_al.select.sharpness import Sharpness
 from ray_al.select.topk import score_keys
 
 

@@ -13,7 +13,7 @@ ROUNDING = 4e-6
 
 
 @dataclass(frozen=True, kw_only=True)
-class Space:
+class FeatureSpace:
     """N vectors, each the outer product of its factors, which is never formed.
 
     <x, y> is the product of the inner products of the factors, and |x - y|^2 = |x|^2 + |y|^2 - 2
@@ -28,18 +28,20 @@ class Space:
     norms: np.ndarray
 
     @staticmethod
-    def of(*factors: np.ndarray) -> "Space":
+    def of(*factors: np.ndarray) -> "FeatureSpace":
         """Build the space of vectors with these factors, (N, D_f) each."""
         arrays = tuple(np.ascontiguousarray(factor, dtype=np.float32) for factor in factors)
         norms = np.prod([np.einsum("nd,nd->n", array, array) for array in arrays], axis=0)
-        return Space(factors=arrays, norms=norms.astype(np.float32))
+        return FeatureSpace(factors=arrays, norms=norms.astype(np.float32))
 
     def __len__(self) -> int:
         return len(self.norms)
 
-    def take(self, rows: np.ndarray) -> "Space":
+    def take(self, rows: np.ndarray) -> "FeatureSpace":
         """Return the space of some of its vectors."""
-        return Space(factors=tuple(factor[rows] for factor in self.factors), norms=self.norms[rows])
+        return FeatureSpace(
+            factors=tuple(factor[rows] for factor in self.factors), norms=self.norms[rows]
+        )
 
     def squared(self, rows: slice | np.ndarray, picks: np.ndarray) -> np.ndarray:
         """Return squared distances, float32 (rows, picks), at least 0."""

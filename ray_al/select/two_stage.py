@@ -17,7 +17,7 @@ from ray_al.core.section import Count, Positive
 from ray_al.select.candidates import Candidates, fill_by_key
 from ray_al.select.maxherding import kernel, median_distance
 from ray_al.select.rules import CandidateRule
-from ray_al.select.space import Space, centred
+from ray_al.select.space import FeatureSpace, centred
 
 MOST_COVERING = 5000
 """Largest number of regions, labelled or chosen in other blocks, that count as covered; if there
@@ -58,7 +58,7 @@ def _herd(
 ) -> np.ndarray:
     """Return positions that cover all candidates, int64 (count,), ascending."""
     num = len(candidates)
-    space = Space.of(np.concatenate(centred(candidates.features, candidates.labelled)))
+    space = FeatureSpace.of(np.concatenate(centred(candidates.features, candidates.labelled)))
     points = np.sort(rng.choice(num, min(num, WIDTH_POINTS), replace=False))
     width = width_factor * median_distance(space, points)
     labelled = np.arange(num, len(space))
@@ -83,7 +83,9 @@ def _herd(
     return np.sort(np.concatenate(chosen))
 
 
-def _covered(space: Space, rows: np.ndarray, covering: np.ndarray, width: float) -> np.ndarray:
+def _covered(
+    space: FeatureSpace, rows: np.ndarray, covering: np.ndarray, width: float
+) -> np.ndarray:
     """Return the largest kernel value to one of `covering`, float32 (rows,); 0 if there is none."""
     if len(covering) == 0:
         return np.zeros(len(rows), dtype=np.float32)

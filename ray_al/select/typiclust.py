@@ -11,7 +11,7 @@ from ray_al.core.section import Count, Number
 from ray_al.select.candidates import Candidates, fill_by_key
 from ray_al.select.kmeans import kmeans
 from ray_al.select.rules import CandidateRule
-from ray_al.select.space import Space, centred
+from ray_al.select.space import FeatureSpace, centred
 
 NEIGHBOUR_POOL = 4096
 """Number of members of a cluster, evenly spaced, among which neighbours are sought. A cluster of
@@ -47,17 +47,20 @@ def typiclust(
     if k == 0 or num == 0:
         return np.zeros(0, dtype=np.int64)
     features = np.concatenate(centred(candidates.features, candidates.labelled))
-    labels = kmeans(
+    assignments = kmeans(
         features,
         num_clusters=min(k + len(features) - num, max_clusters),
         rng=rng,
         iterations=iterations,
-    ).labels
-    sizes, covered = np.bincount(labels), np.bincount(labels[num:], minlength=labels.max() + 1)
+    ).assignments
+    sizes, covered = (
+        np.bincount(assignments),
+        np.bincount(assignments[num:], minlength=assignments.max() + 1),
+    )
     clusters = np.lexsort((-sizes, covered, sizes <= min_size))
     members = np.split(
-        np.argsort(labels[:num], kind="stable"),
-        np.cumsum(np.bincount(labels[:num], minlength=len(sizes)))[:-1],
+        np.argsort(assignments[:num], kind="stable"),
+        np.cumsum(np.bincount(assignments[:num], minlength=len(sizes)))[:-1],
     )
 
     def by_typicality(cluster: int) -> np.ndarray:
@@ -87,7 +90,7 @@ def mean_distances(features: np.ndarray, num_neighbours: int) -> np.ndarray:
     num = len(features)
     count = min(num_neighbours, num // 2)
     means = np.zeros(num, dtype=np.float32)
-    space = Space.of(*centred(features))
+    space = FeatureSpace.of(*centred(features))
     pool = np.unique(np.linspace(0, num - 1, min(num, NEIGHBOUR_POOL)).astype(np.int64))
     for start in range(0, num if count else 0, BLOCK):
         rows = np.arange(start, min(start + BLOCK, num))

@@ -24,7 +24,7 @@ from ray_al.core.validation import validate
 SPACES = ("grid", "choice", "range", "log_range", "int_range")
 
 
-class Space(Section):
+class ParameterSpace(Section):
     """The values of one key: exactly one of the five."""
 
     grid: Annotated[tuple[Any, ...], Field(min_length=1)] | None = None
@@ -39,7 +39,7 @@ class Space(Section):
     """Lower and upper end between which a whole number is drawn."""
 
     @model_validator(mode="after")
-    def _one_kind(self) -> "Space":
+    def _one_kind(self) -> "ParameterSpace":
         given = [kind for kind in SPACES if getattr(self, kind) is not None]
         if len(given) != 1:
             raise ValueError(f"found {given or 'nothing'}; give exactly one of {', '.join(SPACES)}")
@@ -182,7 +182,10 @@ class SweepConfig(Section):
     """Dotted keys of a run, or whole sections, with values that replace those of `base`."""
     space: dict[
         str,
-        Annotated[Space, BeforeValidator(_space, json_schema_input_type=Space | tuple[Any, ...])],
+        Annotated[
+            ParameterSpace,
+            BeforeValidator(_space, json_schema_input_type=ParameterSpace | tuple[Any, ...]),
+        ],
     ] = Field(default_factory=dict)
     """Values to try, by dotted key of a run; a plain list is a grid."""
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)

@@ -15,7 +15,7 @@ from ray_al.sweep.directory import FILE, trial_file
 from ray_al.sweep.endpoint import check_endpoint
 from ray_al.sweep.plan import plan_trials
 from ray_al.sweep.reporting import NEAR
-from ray_al.sweep.schedule import rungs_of
+from ray_al.sweep.schedulers import rungs_of
 from ray_al.sweep.search import check_search
 from ray_al.sweep.trials import Trial
 

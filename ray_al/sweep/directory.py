@@ -19,7 +19,7 @@ Ending = Literal["failed", "stopped"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class TrialOutcome:
     """How a trial ended that did not finish.
 
     Attributes:
@@ -102,15 +102,15 @@ def write_outcome(sweep_uri: str, name: str, **facts: Any) -> None:
     )
 
 
-def read_outcome(storage: Storage, name: str) -> Outcome:
+def read_outcome(storage: Storage, name: str) -> TrialOutcome:
     """Read what `write_outcome` recorded.
 
     A damaged record counts as none: the trial is then continued.
     """
     facts = read_note(storage, _outcome_file(name))
     if facts.get("state") not in ("failed", "stopped"):
-        return Outcome()
-    return Outcome(state=facts["state"], error=facts.get("error"))
+        return TrialOutcome()
+    return TrialOutcome(state=facts["state"], error=facts.get("error"))
 
 
 def _outcome_file(name: str) -> str:

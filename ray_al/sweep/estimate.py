@@ -42,7 +42,7 @@ class TrialEstimate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Estimate:
+class SweepEstimate:
     """The work of a sweep.
 
     Attributes:
@@ -90,7 +90,7 @@ class _Work:
     cycles: int = 0
 
 
-def estimate(sweep: SweepConfig, trials: Sequence[Trial], place: str) -> Estimate:
+def estimate(sweep: SweepConfig, trials: Sequence[Trial], place: str) -> SweepEstimate:
     """Estimate trials, training steps, forward passes, seconds, and bytes of features.
 
     Steps and passes are counted; a step and a pass are timed on this machine with random images.
@@ -107,7 +107,7 @@ def estimate(sweep: SweepConfig, trials: Sequence[Trial], place: str) -> Estimat
         num_suggested = (sweep.search.trials or 0) * len(sweep.seeds)
     at_once = _at_once(sweep, trials)
     factor = 1 + num_suggested / len(rows)
-    return Estimate(
+    return SweepEstimate(
         sweep=sweep.name,
         trials=len(rows) + num_suggested,
         at_once=at_once,
@@ -268,7 +268,7 @@ def _passes_per_image(strategy: StrategyConfig) -> int:
     return counts[function.inputs] + strategy.batch.reads_features
 
 
-def estimate_text(found: Estimate) -> str:
+def estimate_text(found: SweepEstimate) -> str:
     """Return the estimate as a table for people."""
     width = max(len(row.trial) for row in found.plan)
     lines = [f"{'trial':{width}s} {'cycles':>7s} {'steps':>8s} {'passes':>9s} {'minutes':>8s}"]

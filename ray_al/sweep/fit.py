@@ -15,7 +15,7 @@ from ray_al.sweep.directory import read_outcome, trial_file, write_outcome
 from ray_al.sweep.label_limit import LabelLimit
 from ray_al.sweep.progress import Progress, Reached, Show
 from ray_al.sweep.reporting import budget_rows
-from ray_al.sweep.schedule import open_scheduler, rungs_of
+from ray_al.sweep.schedulers import open_scheduler, rungs_of
 from ray_al.sweep.search import SettingSearch
 from ray_al.sweep.states import (
     COMPARED,

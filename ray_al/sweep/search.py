@@ -7,7 +7,7 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from ray_al.core.errors import ConfigError
-from ray_al.sweep.config import Space, SweepConfig
+from ray_al.sweep.config import ParameterSpace, SweepConfig
 from ray_al.sweep.naming import group_name
 from ray_al.sweep.plan import make_trial
 from ray_al.sweep.trials import Trial
@@ -131,7 +131,7 @@ def open_optuna(sweep: SweepConfig, known: list[tuple[dict[str, Any], float]]) -
     return search
 
 
-def _distribution(optuna: Any, space: Space) -> Any:
+def _distribution(optuna: Any, space: ParameterSpace) -> Any:
     if space.kind == "choice":
         return optuna.distributions.CategoricalDistribution(space.values)
     low, high = space.values

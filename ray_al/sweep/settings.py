@@ -11,7 +11,7 @@ from ray_al.core.families.acquisition import ACQUISITION_SETTINGS
 from ray_al.core.seeding import generator
 from ray_al.core.validation import family_at
 from ray_al.driver.checks import check_config
-from ray_al.sweep.config import Space, SweepConfig
+from ray_al.sweep.config import ParameterSpace, SweepConfig
 from ray_al.sweep.effective import canonical, find_entry
 from ray_al.sweep.naming import Setting
 
@@ -145,7 +145,7 @@ def _random(sweep: SweepConfig) -> list[Setting]:
     return drawn
 
 
-def draw(space: Space, position: float) -> Any:
+def draw(space: ParameterSpace, position: float) -> Any:
     """Return the value of a choice or range at `position` in [0, 1)."""
     if space.kind == "choice":
         return space.values[int(position * len(space.values))]

@@ -27,9 +27,9 @@ from ray_al.train.inputs import Batch, BatchMaker, Inputs, Places, as_float
 from ray_al.train.length import Length, num_steps, rate_factor
 from ray_al.train.loss_terms import GlobalLoss, LossTerm, join_terms, label_term, mean_term
 from ray_al.train.losses import Sums, consistency_loss, split_pair
+from ray_al.train.order import batch_indices
 from ray_al.train.partial_checkpoint import Key, PartialCheckpoint, PartialState
 from ray_al.train.samples import LabelledImages
-from ray_al.train.schedule import batch_indices
 from ray_al.train.state import dump, make_optimizer, parse
 from ray_al.train.targets import AllPixels, PixelLimit, Targets
 from ray_al.train.unlabelled import Unlabelled

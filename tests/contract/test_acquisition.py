@@ -12,7 +12,7 @@ import torch
 from helpers.own_variants import own
 
 from ray_al.acquisition import ACQUISITIONS, find_acquisition
-from ray_al.acquisition.views import Views
+from ray_al.acquisition.views import PredictionStatistics
 from ray_al.core.config import parse_config
 from ray_al.core.errors import ConfigError
 from ray_al.core.storage import Storage
@@ -29,7 +29,7 @@ from ray_al.features.source import pool_source
 from ray_al.models import build_model
 from ray_al.models.state import load_trained, trained_state
 from ray_al.scoring.class_stats import final_parts, pool_stats, predicted_shares
-from ray_al.scoring.inputs import Features, Pixels
+from ray_al.scoring.inputs import Features, ImageInputs
 from ray_al.scoring.scorer import Scorer
 from ray_al.scoring.shards import make_tasks
 from ray_al.scoring.work import work_shard
@@ -119,7 +119,7 @@ def states(root, config):
 
 def batch(scorer, images):
     """What the scorer takes, of uint8 (N, H, W, 3)."""
-    pixels = Pixels(images, scorer.config.data.normalize, scorer.form)
+    pixels = ImageInputs(images, scorer.config.data.normalize, scorer.form)
     if not scorer.config.model.is_frozen:
         return pixels
     embedder = load_embedder(scorer.config.model_dump_json(), "cpu")
@@ -138,7 +138,7 @@ def score_of(name, logits):
     row = TESTED[name]
     if row.inputs == "logits":
         return row.score_logits(logits)
-    views = Views(row.wants)
+    views = PredictionStatistics(row.wants)
     views.add(logits)
     return row.score_views(views)
 

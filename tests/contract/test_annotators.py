@@ -10,7 +10,7 @@ from helpers.own_variants import example_of, own
 
 from ray_al.core.config import parse_config
 from ray_al.core.errors import ConfigError
-from ray_al.core.families.annotators import ANNOTATORS, Annotator, Asked, Labels, Truth
+from ray_al.core.families.annotators import ANNOTATORS, Annotator, Answers, LabelRequest, Truth
 from ray_al.core.families.label_parts import Classes
 from ray_al.core.families.labels import LABELS
 from ray_al.core.storage import Storage
@@ -38,7 +38,7 @@ class BoardAnnotator(Annotator):
 
     board: str = "board.json"
 
-    def request(self, asked: Asked) -> int:
+    def request(self, asked: LabelRequest) -> int:
         rows = asked.query.select(["image_id", "region"]).to_pylist()
         open_tasks = [
             list(row.values()) for row in rows if tuple(row.values()) not in asked.left_out
@@ -46,7 +46,7 @@ class BoardAnnotator(Annotator):
         asked.storage.replace(f"{asked.folder}/open.json", json.dumps(open_tasks).encode())
         return len(open_tasks)
 
-    def collect(self, asked: Asked) -> Labels:
+    def collect(self, asked: LabelRequest) -> Answers:
         data = asked.storage.read_if_there(f"{asked.folder}/{self.board}") or b"[]"
         answered = {tuple(name) for name in json.loads(data)} - asked.taken
         rows = []
@@ -56,9 +56,9 @@ class BoardAnnotator(Annotator):
                 ids = truth_of(row["image_index"], row["region"]).ids
                 label = asked.label.row(asked.label.of_truth(ids, None), place.box, None)
                 rows.append({**row, **label, "annotator": self.kind, "seconds": 1.0})
-        return Labels(table=pa.Table.from_pylist(rows, schema=LABEL_SCHEMA))
+        return Answers(table=pa.Table.from_pylist(rows, schema=LABEL_SCHEMA))
 
-    def close(self, asked: Asked) -> None:
+    def close(self, asked: LabelRequest) -> None:
         asked.storage.remove(f"{asked.folder}/open.json")
 
 
@@ -72,13 +72,13 @@ def truth_of(image_index: int, region: int) -> Truth:
     return Truth(ids=IDS[:, box.left : box.right], region=None, box=box)
 
 
-def asked_of(root: Any, label: str = "dense", **names: Any) -> Asked:
+def asked_of(root: Any, label: str = "dense", **names: Any) -> LabelRequest:
     shared = {"score": 0.5, "num_pixels": 300, "rank": 0, "reason": "", "cost": 1}
     rows = [
         {"image_index": int(image_id[1:]), "image_id": image_id, "region": region, **shared}
         for image_id, region in NAMES
     ]
-    return Asked(
+    return LabelRequest(
         storage=Storage(str(root)),
         folder="tasks",
         query=pa.Table.from_pylist(rows, schema=QUERY_SCHEMA),
@@ -93,7 +93,7 @@ def asked_of(root: Any, label: str = "dense", **names: Any) -> Asked:
     )
 
 
-def answer_all(annotator: Annotator, asked: Asked) -> None:
+def answer_all(annotator: Annotator, asked: LabelRequest) -> None:
     """Give the right answer to every region, in the annotator's own way."""
     if annotator.kind == OWN:
         asked.storage.replace("tasks/board.json", json.dumps(NAMES).encode())
@@ -111,7 +111,7 @@ def answer_all(annotator: Annotator, asked: Asked) -> None:
         asked.storage.replace(f"tasks/task-{number:05d}.{asked.label.answer_ending}", data)
 
 
-def names_of(labels: Labels) -> list[tuple[str, int]]:
+def names_of(labels: Answers) -> list[tuple[str, int]]:
     table = labels.table
     return list(zip(table["image_id"].to_pylist(), table["region"].to_pylist(), strict=True))
 

@@ -10,7 +10,7 @@ from helpers.own_variants import own
 from ray_al.core.config import parse_config
 from ray_al.core.errors import ConfigError, DataError
 from ray_al.core.families.label_parts import Classes, Place
-from ray_al.core.families.labels import LABELS, Label, LabelKind
+from ray_al.core.families.labels import LABELS, LabelKind, RegionLabel
 from ray_al.core.types import Box
 from ray_al.datasets.compose import Part, compose_targets, encode_mask
 from ray_al.label.kinds.sets import SetLabel
@@ -27,18 +27,18 @@ class RarestLabel(SetLabel):
     at_most: int = 2
     paper: ClassVar[str] = "my own"
 
-    def of_truth(self, ids: np.ndarray, region: np.ndarray | None) -> Label:
+    def of_truth(self, ids: np.ndarray, region: np.ndarray | None) -> RegionLabel:
         inside = ids if region is None else ids[region]
         known, counts = np.unique(inside[inside != 255], return_counts=True)
         return int(known[counts.argmin()]) if len(known) else 255
 
-    def of_ids(self, ids: tuple[int, ...], place: Place) -> Label:
+    def of_ids(self, ids: tuple[int, ...], place: Place) -> RegionLabel:
         return ids[0] if ids else 255
 
     def most_clicks(self, num_pixels: int, num_classes: int) -> int:
         return self.at_most
 
-    def clicks(self, label: Label, region: np.ndarray | None) -> int:
+    def clicks(self, label: RegionLabel, region: np.ndarray | None) -> int:
         return self.at_most
 
 
@@ -51,7 +51,7 @@ def label_of(kind: str, **settings: Any) -> LabelKind:
     return parse_config({"label": {"kind": kind, **settings}}, source="t").label
 
 
-def answer_file(label: LabelKind, answer: Label) -> bytes:
+def answer_file(label: LabelKind, answer: RegionLabel) -> bytes:
     """The answer, as a person writes it."""
     if isinstance(answer, np.ndarray):
         return encode_mask(answer)

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from ray_al.core.config import parse_config
 from ray_al.core.errors import ConfigError
 from ray_al.core.families.losses import LOSSES, Loss
+from ray_al.train.checks import check_train
 from ray_al.train.comm import LocalComm
 from ray_al.train.loss_terms import join_terms, label_term
-from ray_al.train.schedule import check_train
 
 NUM_CLASSES = 3
 

@@ -14,7 +14,7 @@ from ray_al.regions.connect import connect
 from ray_al.regions.grid import Grid
 from ray_al.regions.maps import MappedRegions, MapRegions, encode_map
 from ray_al.regions.sparse import Radius, SparseRegions
-from ray_al.scoring.pooling import LabelPooler
+from ray_al.scoring.pooling import RegionMapPooler
 from ray_al.scoring.region_scores import open_pooler
 
 
@@ -25,8 +25,8 @@ class Halves(Regions):
 
     def of_image(self, height, width, data=None):
         y, x = np.mgrid[:height, :width]
-        labels = (y * width > x * height).astype(np.int32)
-        return MapRegions(labels)
+        region_map = (y * width > x * height).astype(np.int32)
+        return MapRegions(region_map)
 
 
 class Thirds(MappedRegions):
@@ -149,9 +149,9 @@ def test_shapes_and_types(name, size):
     assert (regions.boxes.dtype, regions.boxes.shape) == (np.int32, (ids, 4))
     assert (regions.num_pixels.dtype, regions.num_pixels.shape) == (np.int64, (ids,))
     if name in SPARSE:
-        assert regions.labels is None
+        assert regions.region_map is None
     else:
-        assert (regions.labels.dtype, regions.labels.shape) == (np.int32, size)
+        assert (regions.region_map.dtype, regions.region_map.shape) == (np.int32, size)
 
 
 @every_kind
@@ -183,7 +183,7 @@ def test_no_pixel_is_lost_or_counted_twice(name, size):
     seen = np.zeros(size, dtype=int)
     for region in range(regions.num_regions):
         pixels = pixels_of(regions, region, size)
-        assert (pixels == (regions.labels == region)).all()
+        assert (pixels == (regions.region_map == region)).all()
         seen += pixels
     assert (seen == 1).all()
     assert regions.num_pixels.sum() == size[0] * size[1]
@@ -195,8 +195,8 @@ def test_regions_are_the_same_whenever_they_are_made(name, size):
     one, other = regions_of(name, size), regions_of(name, size)
     assert one.num_regions == other.num_regions
     assert one.boxes.tobytes() == other.boxes.tobytes()
-    if one.labels is not None:
-        assert one.labels.tobytes() == other.labels.tobytes()
+    if one.region_map is not None:
+        assert one.region_map.tobytes() == other.region_map.tobytes()
 
 
 @pytest.mark.parametrize("name", SPARSE)
@@ -232,7 +232,7 @@ def test_means_over_regions(name, size):
     torch = pytest.importorskip("torch")
     means = np.asarray(open_pooler(kind, regions, *size).mean(torch.from_numpy(values)))
     expected = [
-        [one[regions.labels == region].mean() for one in values]
+        [one[regions.region_map == region].mean() for one in values]
         for region in range(regions.num_regions)
     ]
     assert np.abs(means - expected).max() < 1e-5
@@ -240,7 +240,7 @@ def test_means_over_regions(name, size):
 
 def test_regions_that_do_not_fill_their_boxes_are_pooled_by_their_pixels():
     kind = open_kind(OWN[0])
-    assert isinstance(open_pooler(kind, kind.of_image(5, 7), 5, 7), LabelPooler)
+    assert isinstance(open_pooler(kind, kind.of_image(5, 7), 5, 7), RegionMapPooler)
 
 
 @pytest.mark.parametrize("name", [name for name in PARTITIONS if REGIONS.find(name).needs_maps])
@@ -248,14 +248,14 @@ def test_a_map_is_made_from_an_image(name):
     if name == "superpixels" and not hasattr(pytest.importorskip("cv2"), "ximgproc"):
         pytest.skip("this OpenCV lacks its contributed modules: pip install ray_al[superpixels]")
     kind, image = open_kind(name), generator("image").integers(0, 256, (40, 50, 3), dtype=np.uint8)
-    labels = kind.segment(image)
-    assert (labels.dtype, labels.shape) == (np.int32, (40, 50))
-    assert (np.unique(labels) == np.arange(labels.max() + 1)).all()
-    assert (kind.of_image(40, 50, encode_map(labels)).labels == labels).all()
+    region_map = kind.segment(image)
+    assert (region_map.dtype, region_map.shape) == (np.int32, (40, 50))
+    assert (np.unique(region_map) == np.arange(region_map.max() + 1)).all()
+    assert (kind.of_image(40, 50, encode_map(region_map)).region_map == region_map).all()
     with pytest.raises(DataError, match="no map"):
         kind.of_image(40, 50)
     with pytest.raises(DataError, match="40x50 pixels for an image of 4x4"):
-        kind.of_image(4, 4, encode_map(labels))
+        kind.of_image(4, 4, encode_map(region_map))
 
 
 def test_an_own_kind_says_why_an_image_has_no_region():
@@ -342,4 +342,4 @@ def test_a_setting_that_neither_kind_has_is_refused_all_the_same(tmp_path):
 def test_an_image_smaller_than_the_grid_has_no_regions():
     regions = Grid().of_image(4, 100)
     assert regions.num_regions == len(regions.boxes) == len(regions.num_pixels) == 0
-    assert (regions.labels == -1).all()
+    assert (regions.region_map == -1).all()

@@ -25,7 +25,7 @@ from ray_al.acquisition import (
 )
 from ray_al.acquisition.balent import beta_entropy
 from ray_al.acquisition.ripu import ripu
-from ray_al.acquisition.views import KINDS, Views
+from ray_al.acquisition.views import KINDS, PredictionStatistics
 from ray_al.core.config import apply_setting
 from ray_al.core.errors import ConfigError, RayALError
 from ray_al.core.families.acquisition import ACQUISITION_ENTRIES, ACQUISITION_SETTINGS
@@ -151,7 +151,7 @@ def view_reference(name, passes):
 
 def score_views(name, passes):
     """The first of the passes is also the plain one, where a function looks at it."""
-    views = Views(ACQUISITIONS[name].wants)
+    views = PredictionStatistics(ACQUISITIONS[name].wants)
     if "plain" in views.wants:
         views.add_plain(to_tensor(passes[0]))
     for logits in passes:
@@ -249,7 +249,7 @@ def test_entropy_of_a_beta_distribution(a, b):
 def test_equal_is_today_the_sum_of_two_scores_bit_for_bit():
     logits = torch.from_numpy(np.random.default_rng(0).normal(0, 40, (4, 12, 30, 31))).float()
     entropy = ACQUISITIONS["entropy"].score_logits(logits)
-    views = Views(ACQUISITIONS["equal"].wants)
+    views = PredictionStatistics(ACQUISITIONS["equal"].wants)
     views.add(logits[:2])
     views.add(logits[2:])
     assert torch.equal(ACQUISITIONS["equal"].score_views(views), entropy[:2] + entropy[2:])

@@ -28,7 +28,7 @@ from ray_al.driver.pool import read_table
 from ray_al.driver.verify import verify
 from ray_al.ledger import Journal
 from ray_al.models import build_model, trained_state
-from ray_al.scoring.inputs import Pixels
+from ray_al.scoring.inputs import ImageInputs
 from ray_al.scoring.scorer import Scorer
 from ray_al.train.state import dump
 
@@ -105,7 +105,9 @@ def test_scores_are_those_of_the_cpu(root, exact, score, precision):
         scorer = Scorer(config, config.strategy, 6, states, device=device)
         assert next(scorer.networks[0].parameters()).device.type == device
         maps.append(
-            scorer.maps(Pixels(images, config.data.normalize, scorer.form)).values.float().cpu()
+            scorer.maps(ImageInputs(images, config.data.normalize, scorer.form))
+            .values.float()
+            .cpu()
         )
     close = 1e-4 if precision == "fp32" else 0.05
     if score in (

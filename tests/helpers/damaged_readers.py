@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from ray_al.core.config import RunConfig, load_config, parse_config
-from ray_al.core.families.annotators import ANNOTATORS, Asked
+from ray_al.core.families.annotators import ANNOTATORS, LabelRequest
 from ray_al.core.families.label_parts import Classes
 from ray_al.core.families.labels import LABELS
 from ray_al.core.storage import Storage
@@ -183,7 +183,7 @@ def _answers(root: Path) -> Iterator[Reader]:
         )
 
         def read(storage: Storage = storage, kind: str = kind) -> Any:
-            asked = Asked(
+            asked = LabelRequest(
                 storage=storage,
                 folder="t",
                 query=query,

@@ -108,7 +108,7 @@ from typing import ClassVar
 
 import pyarrow as pa
 
-from ray_al.core.families.annotators import Annotator, Labels
+from ray_al.core.families.annotators import Annotator, Answers
 from ray_al.core.types import LABEL_SCHEMA
 
 
@@ -133,7 +133,7 @@ class Board(Annotator):
                 label = asked.label.of_truth(truth.ids, truth.region)
                 values = asked.label.row(label, truth.box, truth.region)
                 rows.append({**row, **values, "annotator": self.kind, "seconds": 1.0})
-        return Labels(table=pa.Table.from_pylist(rows, schema=LABEL_SCHEMA))
+        return Answers(table=pa.Table.from_pylist(rows, schema=LABEL_SCHEMA))
 
     def close(self, asked):
         asked.storage.remove(f"{asked.folder}/tasks.json")

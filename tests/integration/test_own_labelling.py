@@ -10,9 +10,9 @@ from helpers.run_reading import state_of
 from helpers.small_runs import configure
 
 from ray_al.cli import main
-from ray_al.core.families.annotators import Annotator, Asked, Labels
+from ray_al.core.families.annotators import Annotator, Answers, LabelRequest
 from ray_al.core.families.label_parts import Place
-from ray_al.core.families.labels import Label, LabelKind
+from ray_al.core.families.labels import LabelKind, RegionLabel
 from ray_al.core.families.layouts import Layout, Split
 from ray_al.core.families.units import Received, Unit
 from ray_al.core.storage import Storage
@@ -41,18 +41,18 @@ class Rarest(SetLabel):
 
     looks: int = 2
 
-    def of_truth(self, ids: np.ndarray, region: np.ndarray | None) -> Label:
+    def of_truth(self, ids: np.ndarray, region: np.ndarray | None) -> RegionLabel:
         inside = ids if region is None else ids[region]
         known, counts = np.unique(inside[inside != 255], return_counts=True)
         return int(known[counts.argmin()]) if len(known) else 255
 
-    def of_ids(self, ids: tuple[int, ...], place: Place) -> Label:
+    def of_ids(self, ids: tuple[int, ...], place: Place) -> RegionLabel:
         return ids[0] if ids else 255
 
     def most_clicks(self, num_pixels: int, num_classes: int) -> int:
         return self.looks
 
-    def clicks(self, label: Label, region: np.ndarray | None) -> int:
+    def clicks(self, label: RegionLabel, region: np.ndarray | None) -> int:
         return self.looks
 
 
@@ -61,11 +61,11 @@ class Board(Annotator):
 
     reads_masks: ClassVar[bool] = True
 
-    def request(self, asked: Asked) -> int:
+    def request(self, asked: LabelRequest) -> int:
         asked.storage.replace(f"{asked.folder}/open", b"")
         return len(asked.query)
 
-    def collect(self, asked: Asked) -> Labels:
+    def collect(self, asked: LabelRequest) -> Answers:
         done = json.loads(asked.storage.read_if_there(f"{asked.folder}/done.json") or b"0")
         rows = []
         for row in asked.query.select(["image_index", "image_id", "region"]).to_pylist()[:done]:
@@ -74,9 +74,9 @@ class Board(Annotator):
                 label = asked.label.of_truth(truth.ids, truth.region)
                 values = asked.label.row(label, truth.box, truth.region)
                 rows.append({**row, **values, "annotator": self.kind, "seconds": 1.0})
-        return Labels(table=pa.Table.from_pylist(rows, schema=LABEL_SCHEMA))
+        return Answers(table=pa.Table.from_pylist(rows, schema=LABEL_SCHEMA))
 
-    def close(self, asked: Asked) -> None:
+    def close(self, asked: LabelRequest) -> None:
         asked.storage.remove(f"{asked.folder}/open")
 
 

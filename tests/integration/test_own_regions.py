@@ -27,8 +27,8 @@ class Triangles(Regions):
 
     def of_image(self, height, width, data=None):
         y, x = np.mgrid[:height, :width]
-        labels = 2 * (y * width > x * height) + (y * width + x * height > height * width)
-        return MapRegions(labels.astype(np.int32))
+        region_map = 2 * (y * width > x * height) + (y * width + x * height > height * width)
+        return MapRegions(region_map.astype(np.int32))
 
 
 class Shades(MappedRegions):

@@ -202,8 +202,8 @@ def test_images_that_break_change_nothing_of_what_lazy_scoring_picked(tmp_path, 
             f"train/{number:05d}.png",
         )
 
-        def breaks(images, config, batch_size, lanes, work, run_dir=run_dir, name=name):
-            for results, broken in decode(images, config, batch_size, lanes, work):
+        def breaks(images, config, batch_size, worker_threads, work, run_dir=run_dir, name=name):
+            for results, broken in decode(images, config, batch_size, worker_threads, work):
                 lost = [
                     one
                     for one in results

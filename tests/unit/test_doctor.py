@@ -10,14 +10,14 @@ from helpers.commands import invoke
 
 from ray_al import doctor
 from ray_al.core.config import parse_config
-from ray_al.doctor import Finding
+from ray_al.doctor import CheckResult
 
 
 def test_an_old_python_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "ray_al.doctor.sys", SimpleNamespace(version_info=(3, 10, 4), version="3.10.4 (main)")
     )
-    assert doctor._python() == Finding(False, "3.10.4", "install Python 3.11 or newer")
+    assert doctor._python() == CheckResult(False, "3.10.4", "install Python 3.11 or newer")
 
 
 @pytest.mark.parametrize("package", ["torch", "torchvision"])
@@ -60,8 +60,8 @@ def test_any_failure_ends_the_command_with_an_error(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, as_json: bool
 ) -> None:
     monkeypatch.setenv("RAY_AL_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setattr(doctor, "_torch", lambda: Finding(False, "no torch", "install it"))
-    monkeypatch.setattr(doctor, "_ray", lambda: Finding(True, "9.9", "never shown"))
+    monkeypatch.setattr(doctor, "_torch", lambda: CheckResult(False, "no torch", "install it"))
+    monkeypatch.setattr(doctor, "_ray", lambda: CheckResult(True, "9.9", "never shown"))
     result = invoke("doctor", *(["--json"] if as_json else []))
     assert result.exit_code == 1
     assert "never shown" not in result.output

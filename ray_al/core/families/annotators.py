@@ -49,7 +49,7 @@ class RegionsOfImage(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class LabelRequest:
     """A query that is put to an annotator, with everything that the annotator may read.
 
     Attributes:
@@ -95,7 +95,7 @@ class Asked:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Labels:
+class Answers:
     """The labels that an annotator gave.
 
     Attributes:
@@ -131,19 +131,19 @@ class Annotator(Section):
         return 1.0
 
     @abstractmethod
-    def request(self, asked: Asked) -> int:
+    def request(self, asked: LabelRequest) -> int:
         """Hand out the regions of a query, except `left_out`, and return the number of tasks."""
         raise NotImplementedError
 
     @abstractmethod
-    def collect(self, asked: Asked) -> Labels:
+    def collect(self, asked: LabelRequest) -> Answers:
         """Return the labels of regions that are neither `left_out` nor `taken`.
 
         An answer that cannot be used is refused, with the reason and what to do about it.
         """
         raise NotImplementedError
 
-    def close(self, asked: Asked) -> None:
+    def close(self, asked: LabelRequest) -> None:
         """Withdraw the query: from now on, no answer to it counts."""
 
     def unused(
@@ -159,7 +159,7 @@ class Annotator(Section):
         """Return a sentence for each thing that people gave to a query and that does not count.
 
         Args:
-            storage, folder, query, label: as of `Asked`.
+            storage, folder, query, label: as of `LabelRequest`.
             digests: labelled region -> digest of the file that its label came from; None if that
                 was not recorded.
             late: regions whose query was closed before they had a label.

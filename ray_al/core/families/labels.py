@@ -15,7 +15,7 @@ from ray_al.core.types import Box
 if TYPE_CHECKING:
     from ray_al.core.config import RunConfig
 
-Label = np.ndarray | int | tuple[int, ...]
+RegionLabel = np.ndarray | int | tuple[int, ...]
 """Class ids, uint8 (h, w) with 255 for unknown; or the dominant class; or the classes present."""
 
 
@@ -51,7 +51,7 @@ class LabelKind(Section):
         """
 
     @abstractmethod
-    def of_truth(self, ids: np.ndarray, region: np.ndarray | None) -> Label:
+    def of_truth(self, ids: np.ndarray, region: np.ndarray | None) -> RegionLabel:
         """Return the right answer.
 
         Args:
@@ -61,7 +61,7 @@ class LabelKind(Section):
         raise NotImplementedError
 
     @abstractmethod
-    def read(self, data: bytes, place: Place, classes: Classes) -> Label:
+    def read(self, data: bytes, place: Place, classes: Classes) -> RegionLabel:
         """Return the label that a person's file gives.
 
         Args:
@@ -76,7 +76,7 @@ class LabelKind(Section):
         raise NotImplementedError
 
     @abstractmethod
-    def columns(self, label: Label, region: np.ndarray | None) -> dict[str, Any]:
+    def columns(self, label: RegionLabel, region: np.ndarray | None) -> dict[str, Any]:
         """Return `mask` and `classes` of LABEL_SCHEMA, from which training restores the label.
 
         `classes` is a list for sets of classes (`is_partial`), otherwise None.
@@ -89,7 +89,7 @@ class LabelKind(Section):
         raise NotImplementedError
 
     @abstractmethod
-    def clicks(self, label: Label, region: np.ndarray | None) -> int:
+    def clicks(self, label: RegionLabel, region: np.ndarray | None) -> int:
         """Return the number of clicks that a label took, at least 1 and at most `most_clicks`."""
         raise NotImplementedError
 
@@ -97,7 +97,7 @@ class LabelKind(Section):
         """Explain `most_clicks`, for messages; the text begins with a blank."""
         return ""
 
-    def row(self, label: Label, box: Box, region: np.ndarray | None) -> dict[str, Any]:
+    def row(self, label: RegionLabel, box: Box, region: np.ndarray | None) -> dict[str, Any]:
         """Return the columns of LABEL_SCHEMA that hold an answer about a region."""
         values = {"box": list(box.as_tuple()), "kind": self.kind}
         return {**values, "clicks": self.clicks(label, region), **self.columns(label, region)}

@@ -34,7 +34,7 @@ class ImageRegions(Protocol):
         """Return int64 (R,) by region id; (H * W,) for a sparse kind."""
 
     @property
-    def labels(self) -> "np.ndarray | None":
+    def region_map(self) -> "np.ndarray | None":
         """Return int32 (H, W), the id of the region of every pixel.
 
         None for sparse kinds, whose regions overlap or are one pixel each.

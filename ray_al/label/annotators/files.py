@@ -22,7 +22,7 @@ from PIL import Image
 from pydantic import Field
 
 from ray_al.core.errors import DataError
-from ray_al.core.families.annotators import Annotator, Asked, Labels, Name
+from ray_al.core.families.annotators import Annotator, Answers, LabelRequest, Name
 from ray_al.core.families.label_parts import Classes
 from ray_al.core.families.labels import LabelKind
 from ray_al.core.section import Number
@@ -32,7 +32,7 @@ from ray_al.datasets.compose import encode_mask
 
 VERSION = 2
 """Version of the format of `tasks.json`."""
-MANIFEST = "tasks.json"
+TASKS_FILE = "tasks.json"
 WRITTEN = ("png", "proposal.png", "region.png")
 """Endings of a task's own pictures."""
 MEANT = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".npy", ".json")
@@ -57,7 +57,7 @@ class FilesAnnotator(Annotator):
         """Return `share`; see `Annotator.wanted_share`."""
         return self.share
 
-    def request(self, asked: Asked) -> int:
+    def request(self, asked: LabelRequest) -> int:
         """Write one task per region and, last, the manifest that lists them.
 
         Regions that are left out keep their numbers, by which `collect` recognizes the answers.
@@ -73,10 +73,10 @@ class FilesAnnotator(Annotator):
             "classes": _class_table(asked.classes),
             "tasks": tasks,
         }
-        asked.storage.replace(f"{asked.folder}/{MANIFEST}", json.dumps(values, indent=1).encode())
+        asked.storage.replace(f"{asked.folder}/{TASKS_FILE}", json.dumps(values, indent=1).encode())
         return len(tasks)
 
-    def _write(self, asked: Asked, name: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    def _write(self, asked: LabelRequest, name: str, row: Mapping[str, Any]) -> dict[str, Any]:
         """Write the pictures of a task, and return its entry in the manifest."""
         index = row["image_index"]
         folder = asked.folder
@@ -100,7 +100,7 @@ class FilesAnnotator(Annotator):
             "answer": answer_name(name, asked.label),
         }
 
-    def collect(self, asked: Asked) -> Labels:
+    def collect(self, asked: LabelRequest) -> Answers:
         """Take in the answers in the folder; an unusable one is refused until it is corrected.
 
         Tasks follow from the query, as when they were written; `tasks.json` is for people and their
@@ -122,9 +122,11 @@ class FilesAnnotator(Annotator):
                 where = {"image_id": row["image_id"], "region": row["region"]}
                 refused.append({**where, "reason": reason, "final": False})
         table = pa.Table.from_pylist(rows, schema=PEOPLE_SCHEMA)
-        return Labels(table=table, refused=tuple(refused))
+        return Answers(table=table, refused=tuple(refused))
 
-    def _read(self, asked: Asked, row: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    def _read(
+        self, asked: LabelRequest, row: Mapping[str, Any], names: Sequence[str]
+    ) -> dict[str, Any]:
         """Return the columns of LABEL_SCHEMA that the answer to a task gives.
 
         Raises:

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from ray_al.core.errors import DataError
-from ray_al.core.families.annotators import Annotator, Asked, Labels
+from ray_al.core.families.annotators import Annotator, Answers, LabelRequest
 from ray_al.core.types import LABEL_SCHEMA
 
 
@@ -15,11 +15,11 @@ class MaskAnnotator(Annotator):
     answers_at_once: ClassVar[bool] = True
     reads_masks: ClassVar[bool] = True
 
-    def request(self, asked: Asked) -> int:
+    def request(self, asked: LabelRequest) -> int:
         """Return 0, as nothing is handed out."""
         return 0
 
-    def collect(self, asked: Asked) -> Labels:
+    def collect(self, asked: LabelRequest) -> Answers:
         """Return the labels of all regions; refuse those whose mask cannot be used."""
         rows: list[dict[str, Any]] = []
         refused: list[dict[str, Any]] = []
@@ -37,4 +37,4 @@ class MaskAnnotator(Annotator):
             answer = asked.label.row(label, truth.box, truth.region)
             rows.append({**row, **answer, "annotator": self.kind, "seconds": 0.0})
         table = pa.Table.from_pylist(rows, schema=LABEL_SCHEMA)
-        return Labels(table=table, refused=tuple(refused))
+        return Answers(table=table, refused=tuple(refused))

@@ -6,7 +6,7 @@ import numpy as np
 
 from ray_al.core.errors import ConfigError, DataError
 from ray_al.core.families.label_parts import Place
-from ray_al.core.families.labels import Label
+from ray_al.core.families.labels import RegionLabel
 from ray_al.core.types import IGNORE_INDEX
 from ray_al.label.kinds.dense import dense
 from ray_al.label.kinds.sets import SetLabel
@@ -54,11 +54,11 @@ class ClassesLabel(SetLabel):
                 "several classes; leave them out"
             )
 
-    def of_truth(self, ids: np.ndarray, region: np.ndarray | None) -> Label:
+    def of_truth(self, ids: np.ndarray, region: np.ndarray | None) -> RegionLabel:
         """Return the ids of the classes present; see `classes`."""
         return classes(ids, region)
 
-    def of_ids(self, ids: tuple[int, ...], place: Place) -> Label:
+    def of_ids(self, ids: tuple[int, ...], place: Place) -> RegionLabel:
         """Return the classes, of which there are at most as many as pixels."""
         if len(ids) > place.num_pixels:
             raise DataError(
@@ -71,6 +71,6 @@ class ClassesLabel(SetLabel):
         """Return one click for each class that fits into the region."""
         return min(num_classes, num_pixels)
 
-    def clicks(self, label: Label, region: np.ndarray | None) -> int:
+    def clicks(self, label: RegionLabel, region: np.ndarray | None) -> int:
         """Return one click for each class, or one for none."""
         return max(1, len(np.atleast_1d(np.asarray(label, dtype=np.int64))))

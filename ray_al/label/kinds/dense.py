@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from ray_al.core.families.label_parts import Classes, Place
-from ray_al.core.families.labels import Label, LabelKind
+from ray_al.core.families.labels import LabelKind, RegionLabel
 from ray_al.core.section import Count
 from ray_al.core.types import IGNORE_INDEX
 from ray_al.datasets.compose import encode_mask
@@ -37,15 +37,15 @@ class DenseLabel(LabelKind):
     paper: ClassVar[str] = "every pixel by polygons; EquAL: Golestaneh and Kitani, BMVC 2020"
     answer_ending: ClassVar[str] = "mask.png"
 
-    def of_truth(self, ids: np.ndarray, region: np.ndarray | None) -> Label:
+    def of_truth(self, ids: np.ndarray, region: np.ndarray | None) -> RegionLabel:
         """Return the ground truth inside the region; see `dense`."""
         return dense(ids, region)
 
-    def read(self, data: bytes, place: Place, classes: Classes) -> Label:
+    def read(self, data: bytes, place: Place, classes: Classes) -> RegionLabel:
         """Return the mask that a PNG holds; see `LabelKind.read`."""
         return dense(read_mask(data, place, classes), place.region)
 
-    def columns(self, label: Label, region: np.ndarray | None) -> dict[str, Any]:
+    def columns(self, label: RegionLabel, region: np.ndarray | None) -> dict[str, Any]:
         """Return the encoded mask; see `LabelKind.columns`."""
         return {"mask": encode_mask(np.asarray(label)), "classes": None}
 
@@ -58,7 +58,7 @@ class DenseLabel(LabelKind):
         """
         return min(self.max_clicks, 5 * num_pixels - 4)
 
-    def clicks(self, label: Label, region: np.ndarray | None) -> int:
+    def clicks(self, label: RegionLabel, region: np.ndarray | None) -> int:
         """Return RevSpx's polygon cost, at most `max_clicks`; see `polygon_clicks`."""
         from ray_al.label.cost import (
             polygon_clicks,

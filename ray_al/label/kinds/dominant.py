@@ -6,7 +6,7 @@ import numpy as np
 
 from ray_al.core.errors import DataError
 from ray_al.core.families.label_parts import Place
-from ray_al.core.families.labels import Label
+from ray_al.core.families.labels import RegionLabel
 from ray_al.core.types import IGNORE_INDEX
 from ray_al.label.kinds.dense import dense
 from ray_al.label.kinds.sets import SetLabel
@@ -44,11 +44,11 @@ class DominantLabel(SetLabel):
         """Return `sieve`; see `LabelKind.sieves`."""
         return self.sieve
 
-    def of_truth(self, ids: np.ndarray, region: np.ndarray | None) -> Label:
+    def of_truth(self, ids: np.ndarray, region: np.ndarray | None) -> RegionLabel:
         """Return the class with most pixels; see `dominant`."""
         return dominant(ids, region)
 
-    def of_ids(self, ids: tuple[int, ...], place: Place) -> Label:
+    def of_ids(self, ids: tuple[int, ...], place: Place) -> RegionLabel:
         """Return the one class of an answer, 255 for none."""
         if len(ids) > 1:
             raise DataError(f"{len(ids)} classes, the dominant one is asked for; name one")
@@ -58,6 +58,6 @@ class DominantLabel(SetLabel):
         """Return 1."""
         return 1
 
-    def clicks(self, label: Label, region: np.ndarray | None) -> int:
+    def clicks(self, label: RegionLabel, region: np.ndarray | None) -> int:
         """Return 1."""
         return 1

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ray_al.core.families.label_parts import Classes, Place
-from ray_al.core.families.labels import Label, LabelKind
+from ray_al.core.families.labels import LabelKind, RegionLabel
 from ray_al.core.types import IGNORE_INDEX
 from ray_al.datasets.bits import check_num_classes
 from ray_al.datasets.compose import encode_mask
@@ -26,11 +26,11 @@ class SetLabel(LabelKind):
         """Refuse more classes than sets can hold; see `LabelKind.check`."""
         check_num_classes(num_classes, self.kind)
 
-    def read(self, data: bytes, place: Place, classes: Classes) -> Label:
+    def read(self, data: bytes, place: Place, classes: Classes) -> RegionLabel:
         """Return the label that a list of class names or ids gives; see `LabelKind.read`."""
         return self.of_ids(read_classes(data, classes.names), place)
 
-    def of_ids(self, ids: tuple[int, ...], place: Place) -> Label:
+    def of_ids(self, ids: tuple[int, ...], place: Place) -> RegionLabel:
         """Return the label that the classes of an answer give.
 
         Args:
@@ -42,7 +42,7 @@ class SetLabel(LabelKind):
         """
         raise NotImplementedError
 
-    def columns(self, label: Label, region: np.ndarray | None) -> dict[str, Any]:
+    def columns(self, label: RegionLabel, region: np.ndarray | None) -> dict[str, Any]:
         """Return the region's pixels and its classes; see `LabelKind.columns`."""
         ids: Sequence[int] = [label] if isinstance(label, int) else list(np.atleast_1d(label))
         inside = None if region is None else np.where(region, np.uint8(255), np.uint8(0))

@@ -19,7 +19,7 @@ from ray_al.scoring.prepare import Resolved, prepare_network
 logger = logging.getLogger(__name__)
 
 
-class Halves(NamedTuple):
+class DropoutSplit(NamedTuple):
     """A graph cut at its dropout layers: `back(*front(input))` equals the whole."""
 
     front: fx.GraphModule
@@ -106,22 +106,22 @@ class StochasticNetwork:
                 "strategy.passes.kind=dropout: the network has no dropout layer to differ by; "
                 "name layers in strategy.passes.places"
             )
-        self.halves = _halves(root_of(network))
+        self.split = _dropout_split(root_of(network))
 
     def prefix(self, given: NetworkInput) -> tuple[Any, ...]:
         """Return the values that all passes share; see `PassNetwork.prefix`."""
-        if self.halves is None:
+        if self.split is None:
             return (given,)
-        shared: tuple[Any, ...] = self.halves.front(given)
+        shared: tuple[Any, ...] = self.split.front(given)
         return shared
 
     def suffix(self, prefix: tuple[Any, ...], number: int | None) -> torch.Tensor:
         """Return the logits of one pass; see `PassNetwork.suffix`."""
-        if self.halves is None or self.halves.back_writes:
+        if self.split is None or self.split.back_writes:
             prefix = _copied(prefix)
         with dropout_pass(self.seed, self.cycle, number):
-            output = self.network(*prefix) if self.halves is None else self.halves.back(*prefix)
-        if self.halves is not None and isinstance(self.network, ForeignSegmenter):
+            output = self.network(*prefix) if self.split is None else self.split.back(*prefix)
+        if self.split is not None and isinstance(self.network, ForeignSegmenter):
             return self.network.logits_of(output)
         logits: torch.Tensor = output
         return logits
@@ -133,7 +133,7 @@ def _copied(value: Any) -> Any:
     return value.clone() if isinstance(value, torch.Tensor) else value
 
 
-def _halves(root: nn.Module) -> Halves | None:
+def _dropout_split(root: nn.Module) -> DropoutSplit | None:
     try:
         traced = root if isinstance(root, fx.GraphModule) else trace(root)
     except Exception as error:  # for any reason: untraced passes are right, only slower
@@ -142,7 +142,7 @@ def _halves(root: nn.Module) -> Halves | None:
     return split_at_dropout(traced)
 
 
-def split_at_dropout(traced: fx.GraphModule) -> Halves:
+def split_at_dropout(traced: fx.GraphModule) -> DropoutSplit:
     """Cut a graph so that nodes which depend on no dropout are computed in the front.
 
     If a node behind the first dropout works in place, only nodes before that dropout go to the
@@ -167,7 +167,7 @@ def split_at_dropout(traced: fx.GraphModule) -> Halves:
             behind.add(node)
     front = [node for node in nodes if node not in behind]
     shared = [node for node in front if not behind.isdisjoint(node.users)]
-    return Halves(
+    return DropoutSplit(
         _front(traced, front, shared),
         _back(traced, [node for node in nodes if node in behind], shared),
         writes,

@@ -13,7 +13,7 @@ from ray_al.acquisition.transforms import (
     check_transform,
     invert,
 )
-from ray_al.acquisition.views import KINDS, Views
+from ray_al.acquisition.views import KINDS, PredictionStatistics
 from ray_al.core.errors import ConfigError
 
 EXACT = [*FLIPPED_AXES, *QUARTER_TURNS]
@@ -84,7 +84,7 @@ def test_views_take_transformed_predictions(name):
     logits = torch.from_numpy(np.random.default_rng(0).normal(0, 3, (2, 4, *size))).float()
     transformed = apply(name, logits)
     kinds = KINDS - {"plain"}  # of a pass in which nothing is changed
-    views, expected = Views(kinds), Views(kinds)
+    views, expected = PredictionStatistics(kinds), PredictionStatistics(kinds)
     add_transformed(views, name, transformed, size)
     expected.add(invert(name, transformed, size))
     for kind in kinds:
@@ -93,7 +93,7 @@ def test_views_take_transformed_predictions(name):
 
 def test_entropies_of_mirrored_images_are_theirs_bit_for_bit():
     logits = torch.from_numpy(np.random.default_rng(0).normal(0, 4, (3, 19, 15, 17))).float()
-    views = Views(frozenset({"mean_entropy"}))
+    views = PredictionStatistics(frozenset({"mean_entropy"}))
     add_transformed(views, "mirror", logits, (15, 17))
     assert torch.equal(views.mean_entropy, entropy(logits).flip(-1))
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from ray_al.acquisition.views import KINDS, Views
+from ray_al.acquisition.views import KINDS, PredictionStatistics
 from ray_al.core.errors import RayALError
 
 
 def views_of(passes, wants=KINDS):
-    views = Views(wants)
+    views = PredictionStatistics(wants)
     for logits in passes:
         views.add(logits)
     return views
@@ -75,13 +75,13 @@ def test_only_what_is_wanted_is_kept(kind):
 
 def test_refuses_what_is_not_known_and_what_is_not_there_yet():
     with pytest.raises(RayALError, match="max_p"):
-        Views(frozenset({"max_p"}))
+        PredictionStatistics(frozenset({"max_p"}))
     with pytest.raises(RayALError, match="0 passes"):
-        _ = Views(KINDS).votes
+        _ = PredictionStatistics(KINDS).votes
 
 
 def test_the_plain_pass_is_none_of_the_passes():
-    views = Views(frozenset({"plain", "votes"}))
+    views = PredictionStatistics(frozenset({"plain", "votes"}))
     views.add_plain(torch.tensor([0.0, 5.0]).view(1, 2, 1, 1))
     views.add(torch.tensor([5.0, 0.0]).view(1, 2, 1, 1))
     assert views.count == 1 and views.votes.flatten().tolist() == [1.0, 0.0]

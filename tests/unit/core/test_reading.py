@@ -28,7 +28,7 @@ from ray_al.datasets.synthetic import write_synthetic
 from ray_al.label.truth import ground_truth, is_void
 from ray_al.models import build_model
 from ray_al.scoring.batches import map_batches
-from ray_al.scoring.inputs import Form
+from ray_al.scoring.inputs import InputFormat
 from ray_al.scoring.readers import PixelReader
 
 DECODER = MaskDecoder(num_classes=3)
@@ -285,7 +285,7 @@ def test_a_shard_ends_where_an_image_cannot_be_read_and_does_not_wait_for_the_ot
         {"data": {"image_size": [16, 24]}, "scoring": {"threads": 1}}, source="test"
     )
     reader = PixelReader(
-        config, Form(device="cpu", memory_format=torch.channels_last, dtype=torch.float32)
+        config, InputFormat(device="cpu", memory_format=torch.channels_last, dtype=torch.float32)
     )
     with pytest.raises(ReadError, match="could not be read"):
         list(

@@ -24,7 +24,7 @@ from ray_al.select.candidates import Candidates
 from ray_al.select.class_split import class_split
 from ray_al.select.lazy import pick_images
 from ray_al.sweep.config import SchedulerConfig
-from ray_al.sweep.schedule import rungs_of
+from ray_al.sweep.schedulers import rungs_of
 
 REF = FileRef.of("q", b"")
 

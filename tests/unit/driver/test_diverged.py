@@ -19,7 +19,7 @@ from ray_al.driver.create import create_run
 from ray_al.driver.loop import run_loop
 from ray_al.ledger import Journal
 from ray_al.ledger.events import Event
-from ray_al.scoring.inputs import Pixels
+from ray_al.scoring.inputs import ImageInputs
 from ray_al.scoring.scorer import FeatureScorer, Scorer
 from ray_al.train.comm import LocalComm
 from ray_al.train.evaluate import Evaluator
@@ -43,7 +43,7 @@ def config_of(folder, *, model, score="entropy", **train):
 
 
 def black(scorer):
-    return Pixels(np.zeros((2, 32, 48, 3), dtype=np.uint8), "imagenet", scorer.form)
+    return ImageInputs(np.zeros((2, 32, 48, 3), dtype=np.uint8), "imagenet", scorer.form)
 
 
 @pytest.mark.parametrize("model", ["broken", "overflowing"])

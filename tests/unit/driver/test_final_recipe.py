@@ -26,7 +26,7 @@ from ray_al.driver.verify import _check_measured
 from ray_al.ledger import Event, Query, State, fold
 from ray_al.ledger.parse import parse
 from ray_al.ledger.records import ModelMeasured, ModelsMeasured
-from ray_al.train.schedule import check_train
+from ray_al.train.checks import check_train
 
 POOL = {"num_images": 4, "num_regions": 100, "num_pixels": 1000, "amount": 12}
 

@@ -156,7 +156,7 @@ import click
 from ray_al import terminal
 terminal.STOP_S = 1.0
 
-@click.group(cls=terminal.Group)
+@click.group(cls=terminal.CommandGroup)
 def main(): pass
 
 @main.command()

@@ -10,7 +10,7 @@ from ray_al.core.types import QUERY_SCHEMA
 from ray_al.driver.budget import query_size
 from ray_al.features.plan import plan_store
 from ray_al.select.basket import Basket
-from ray_al.train.schedule import batch_indices
+from ray_al.train.order import batch_indices
 from ray_al.train.targets import share_out
 
 FEW = settings(max_examples=40, deadline=None, derandomize=True)

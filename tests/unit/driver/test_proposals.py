@@ -6,7 +6,7 @@ import torch
 
 from ray_al.core.config import parse_config
 from ray_al.datasets.images import resize_image, resize_mask
-from ray_al.driver.proposals import Predictor
+from ray_al.driver.proposals import ProposalModel
 from ray_al.models import build_model, images_to_tensor, trained_state
 from ray_al.train.state import dump
 
@@ -27,6 +27,6 @@ def test_a_composed_network_proposes_what_it_predicts(frozen):
     with torch.inference_mode():
         logits = torch.nn.functional.interpolate(network(pixels), size=SIZE, mode="bilinear")
     expected = resize_mask(logits.argmax(1)[0].to(torch.uint8).numpy(), (64, 80))
-    proposed = Predictor(config, 5, dump(trained_state(network)))(image)
+    proposed = ProposalModel(config, 5, dump(trained_state(network)))(image)
     assert len(np.unique(expected)) > 1
     assert np.array_equal(proposed, expected)

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from ray_al.core.families.annotators import ANNOTATORS, Asked
+from ray_al.core.families.annotators import ANNOTATORS, LabelRequest
 from ray_al.core.families.label_parts import Classes
 from ray_al.core.families.labels import LABELS
 from ray_al.core.storage import Storage
@@ -54,7 +54,7 @@ FILES = ANNOTATORS.parse({"kind": "files", "margin": 5})
 
 
 def asked(storage, kind="dense", part=False, classes=CLASSES, **names):
-    return Asked(
+    return LabelRequest(
         storage=storage,
         folder="tasks",
         query=query(),

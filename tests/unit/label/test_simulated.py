@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from ray_al.core.errors import DataError
-from ray_al.core.families.annotators import ANNOTATORS, Asked
+from ray_al.core.families.annotators import ANNOTATORS, LabelRequest
 from ray_al.core.families.labels import LABELS
 from ray_al.core.types import MANIFEST_SCHEMA
 from ray_al.datasets.masks import MaskDecoder
@@ -18,7 +18,7 @@ def annotate(query, read):
         ("storage", "folder", "classes", "regions_of", "size_of", "read_image", "propose")
     )
     return ANNOTATORS.parse("simulated").collect(
-        Asked(query=query, label=LABELS.parse({"max_clicks": 10}), truth=read, **unread)
+        LabelRequest(query=query, label=LABELS.parse({"max_clicks": 10}), truth=read, **unread)
     )
 
 

@@ -17,7 +17,7 @@ from ray_al.core.errors import ConfigError, RayALError, StorageError
 from ray_al.core.storage import Storage
 from ray_al.driver.create import begin_run
 from ray_al.driver.decide import decide
-from ray_al.driver.status import StatusFile, progress_line, read_status
+from ray_al.driver.status import StatusFile, progress_line, read_live, read_status
 from ray_al.driver.track import CurveLogger
 from ray_al.ledger import Event, Journal, State, fold
 from ray_al.ledger.config import config_facts, read_config
@@ -25,7 +25,7 @@ from ray_al.ledger.parse import parse
 from ray_al.ledger.records import RunCreated
 from ray_al.report.metrics import read_metrics
 from ray_al.report.rows import curve_rows
-from ray_al.sweep.directory import Outcome, read_outcome, read_sweep
+from ray_al.sweep.directory import TrialOutcome, read_outcome, read_sweep
 from ray_al.sweep.trials import Trial
 from ray_al.train.state import seal, unseal
 
@@ -271,11 +271,11 @@ def test_damaged_conveniences_are_passed_over(run, data):
     ):
         run.replace(name, data)
     assert CliRunner().invoke(main, ["status", run.root]).exit_code == 0
-    assert progress_line(run) == "starting"
+    assert progress_line(read_live(run)) == "starting"
     assert read_status(run)["stage"] == "created"
     assert CurveLogger(run, CONFIG).memory == {}
     assert read_metrics(run, "final") is None
-    assert read_outcome(run, "x") == Outcome()
+    assert read_outcome(run, "x") == TrialOutcome()
 
 
 @pytest.mark.parametrize(

@@ -183,7 +183,7 @@ def test_dropout_lies_in_the_head_and_its_passes_start_from_the_maps(frozen):
     with torch.inference_mode():
         maps = network.maps(images)
         stochastic = StochasticNetwork(prepare_network(network.head_network(), "fp32", "cpu"), 0, 1)
-        assert stochastic.halves is not None
+        assert stochastic.split is not None
         prefix = stochastic.prefix(maps)
         passes = [stochastic.suffix(prefix, number) for number in range(3)]
         with dropout_pass(0, 1, 2):

@@ -13,12 +13,12 @@ from ray_al.regions.maps import MAP_SCHEMA, MapPart, MapRegions, decode_map, enc
 @pytest.mark.parametrize("size", [(1, 1), (3, 7), (40, 31)])
 @pytest.mark.parametrize("high", [1, 300, 65536])
 def test_a_map_comes_back_from_its_bytes(size, high):
-    labels = generator(size, high).integers(0, high, size, dtype=np.int32)
-    labels[-1, -1] = high - 1
-    back = decode_map(encode_map(labels))
+    region_map = generator(size, high).integers(0, high, size, dtype=np.int32)
+    region_map[-1, -1] = high - 1
+    back = decode_map(encode_map(region_map))
     assert back.dtype == np.int32
-    assert (back == labels).all()
-    assert encode_map(back) == encode_map(labels)
+    assert (back == region_map).all()
+    assert encode_map(back) == encode_map(region_map)
 
 
 @pytest.mark.parametrize("value", [-1, 65536])
@@ -50,25 +50,25 @@ def test_regions_of_a_map_by_hand():
 
 
 @pytest.mark.parametrize(
-    "labels, message", [([[0, 2]], "none of its pixels is 1"), ([[-1, 0]], "holds id -1")]
+    "region_map, message", [([[0, 2]], "none of its pixels is 1"), ([[-1, 0]], "holds id -1")]
 )
-def test_ids_with_gaps_are_refused(labels, message):
+def test_ids_with_gaps_are_refused(region_map, message):
     with pytest.raises(DataError, match=message):
-        MapRegions(np.array(labels, dtype=np.int32))
+        MapRegions(np.array(region_map, dtype=np.int32))
 
 
 def test_a_part_gives_any_of_its_maps():
-    labels = {
+    region_map = {
         index: (np.arange(12, dtype=np.int32).reshape(3, 4) // (index + 1)) for index in (5, 2, 9)
     }
-    table = maps_table((index, f"i{index}.png", values) for index, values in labels.items())
+    table = maps_table((index, f"i{index}.png", values) for index, values in region_map.items())
     assert table.schema == MAP_SCHEMA
     assert table.column("image_id").to_pylist() == ["i5.png", "i2.png", "i9.png"]
     assert table.column("num_regions").to_pylist() == [2, 4, 2]
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
     part = MapPart(buffer.getvalue())
-    for index, values in labels.items():
+    for index, values in region_map.items():
         assert (decode_map(part.map(index)) == values).all()
     with pytest.raises(DataError, match="image 3 has no map among the 3"):
         part.map(3)

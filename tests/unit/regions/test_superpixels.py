@@ -34,29 +34,29 @@ def photograph(height, width):
     return (np.stack(channels, axis=-1) + noise).clip(0, 255).astype(np.uint8)
 
 
-def check_map(labels, size):
-    assert (labels.dtype, labels.shape) == (np.int32, size)
-    assert (np.unique(labels) == np.arange(labels.max() + 1)).all()
-    for region in range(labels.max() + 1):
-        assert label(labels == region)[1] == 1
+def check_map(segments, size):
+    assert (segments.dtype, segments.shape) == (np.int32, size)
+    assert (np.unique(segments) == np.arange(segments.max() + 1)).all()
+    for region in range(segments.max() + 1):
+        assert label(segments == region)[1] == 1
 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("size", [(96, 128), (97, 61), (40, 200)])
 def test_a_map_is_whole_connected_and_without_crumbs(cv2, method, size):
-    labels = segment(photograph(*size), method, 40, 10.0)
-    check_map(labels, size)
-    assert 20 <= labels.max() + 1 <= 80
-    assert np.bincount(labels.ravel()).min() >= _least_pixels(method, size[0] * size[1], 40)
+    segments = segment(photograph(*size), method, 40, 10.0)
+    check_map(segments, size)
+    assert 20 <= segments.max() + 1 <= 80
+    assert np.bincount(segments.ravel()).min() >= _least_pixels(method, size[0] * size[1], 40)
 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("count", [1, 3, 200])
 @pytest.mark.parametrize("size", [(1, 1), (1, 2), (3, 7), (1, 90), (33, 2), (17, 31)])
 def test_a_tiny_image_has_a_region(cv2, method, size, count):
-    labels = segment(photograph(*size), method, count, 10.0)
-    check_map(labels, size)
-    assert labels.max() == 0 or np.bincount(labels.ravel()).min() >= 4
+    segments = segment(photograph(*size), method, count, 10.0)
+    check_map(segments, size)
+    assert segments.max() == 0 or np.bincount(segments.ravel()).min() >= 4
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -64,10 +64,10 @@ def test_grey_images(cv2, method):
     grey = photograph(60, 80)[..., :1].repeat(3, axis=2)
     check_map(segment(grey, method, 20, 10.0), (60, 80))
     flat = np.full((60, 80, 3), 90, np.uint8)
-    labels = segment(flat, method, 20, 10.0)
-    check_map(labels, (60, 80))
+    segments = segment(flat, method, 20, 10.0)
+    check_map(segments, (60, 80))
     assert (
-        labels.max() == 0 if method == "felzenszwalb" else 10 <= labels.max() + 1 <= 40
+        segments.max() == 0 if method == "felzenszwalb" else 10 <= segments.max() + 1 <= 40
     )  # it finds nothing to tell apart
 
 
@@ -91,13 +91,13 @@ def test_borders_follow_colours(cv2):
     image = np.zeros((64, 96, 3), np.uint8)
     image[:, 37:] = (200, 30, 30)
     for method in METHODS:
-        labels = segment(image, method, 24, 10.0)
+        segments = segment(image, method, 24, 10.0)
         mixed = [
             region
-            for region in range(labels.max() + 1)
-            if len(np.unique(image[labels == region][:, 0])) > 1
+            for region in range(segments.max() + 1)
+            if len(np.unique(image[segments == region][:, 0])) > 1
         ]
-        assert np.isin(labels, mixed).mean() <= 0.05, method
+        assert np.isin(segments, mixed).mean() <= 0.05, method
 
 
 def test_a_pole_before_a_wall_keeps_a_region_of_its_own(cv2):
@@ -108,11 +108,12 @@ def test_a_pole_before_a_wall_keeps_a_region_of_its_own(cv2):
     is_pole[:, 60:63] = True
     found = {}
     for method in METHODS:
-        labels = segment(image, method, 40, 10.0)
+        segments = segment(image, method, 40, 10.0)
         mostly = (
-            np.bincount(labels.ravel(), weights=is_pole.ravel()) / np.bincount(labels.ravel()) > 0.5
+            np.bincount(segments.ravel(), weights=is_pole.ravel()) / np.bincount(segments.ravel())
+            > 0.5
         )
-        found[method] = mostly[labels][is_pole].mean()
+        found[method] = mostly[segments][is_pole].mean()
     assert found["felzenszwalb"] > 0.9
     assert found["seeds"] < 0.5
 

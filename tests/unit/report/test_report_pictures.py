@@ -17,7 +17,7 @@ from ray_al.compare.stats import Interval
 from ray_al.core.types import Box
 from ray_al.datasets.compose import Part, compose_targets, encode_mask
 from ray_al.datasets.images import resize_scattered
-from ray_al.report.data import Budget, Frame, ImagePanel, ReportData
+from ray_al.report.data import Budget, CycleView, ImagePanel, ReportData
 from ray_al.report.html import render_report
 from ray_al.report.panels import shown_labels
 from ray_al.report.pictures import ids_uri, shown, striped_ids
@@ -117,7 +117,7 @@ def test_dense_labels_are_shown_as_sets_of_one_class_were():
 @pytest.mark.filterwarnings("ignore:Glyph")
 def test_names_with_any_signs_are_drawn():
     photo = np.zeros((2, 3, 3), np.uint8)
-    frame = Frame(
+    frame = CycleView(
         cycle=0,
         photo=photo,
         prediction=photo[..., 0],

@@ -20,7 +20,7 @@ from ray_al.models import build_model
 from ray_al.models.features import feature_layer
 from ray_al.models.state import trained_state
 from ray_al.scoring.features import feature_schema, groups_of
-from ray_al.scoring.inputs import Features, Pixels
+from ray_al.scoring.inputs import Features, ImageInputs
 from ray_al.scoring.scorer import FeatureScorer
 
 
@@ -92,7 +92,7 @@ IMAGES = np.random.default_rng(0).integers(0, 255, (2, 32, 48, 3), np.uint8)
 @pytest.mark.parametrize("model", [{}, {"name": "lraspp_mobilenet_v3_large"}])
 def test_of_a_network_that_is_trained_as_a_whole(model):
     scorer, network = opened(configure(False, **model))
-    pixels = Pixels(IMAGES, scorer.config.data.normalize, scorer.form)
+    pixels = ImageInputs(IMAGES, scorer.config.data.normalize, scorer.form)
     probabilities, features = scorer.feature_maps(pixels)
     with torch.inference_mode():
         maps = network.maps(pixels.plain())
@@ -108,7 +108,7 @@ def test_of_a_network_that_is_trained_as_a_whole(model):
 def test_of_a_frozen_backbone_from_what_is_kept_of_it():
     scorer, network = opened(configure(True))
     with torch.inference_mode():
-        maps = network.maps(Pixels(IMAGES, "imagenet", scorer.form).plain())
+        maps = network.maps(ImageInputs(IMAGES, "imagenet", scorer.form).plain())
 
     class Kept(Features):
         def __init__(self):

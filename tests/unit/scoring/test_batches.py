@@ -9,7 +9,7 @@ from PIL import Image
 
 from ray_al.core.config import parse_config
 from ray_al.scoring.batches import map_batches
-from ray_al.scoring.inputs import Form
+from ray_al.scoring.inputs import InputFormat
 from ray_al.scoring.readers import PixelReader
 
 
@@ -36,7 +36,7 @@ def reader(threads):
         {"data": {"image_size": [16, 24]}, "scoring": {"threads": threads}}, source="test"
     )
     return PixelReader(
-        config, Form(device="cpu", memory_format=torch.channels_last, dtype=torch.float32)
+        config, InputFormat(device="cpu", memory_format=torch.channels_last, dtype=torch.float32)
     )
 
 
@@ -50,15 +50,17 @@ def seen(members, inputs):
     ]
 
 
-@pytest.mark.parametrize("lanes", [1, 3])
-def test_batches_come_in_order_filled_up_and_without_broken_images(images, lanes):
-    results, broken = zip(*map_batches(images, reader(lanes), 4, lanes, seen), strict=True)
+@pytest.mark.parametrize("worker_threads", [1, 3])
+def test_batches_come_in_order_filled_up_and_without_broken_images(images, worker_threads):
+    results, broken = zip(
+        *map_batches(images, reader(worker_threads), 4, worker_threads, seen), strict=True
+    )
     assert results == ([("0", 0), ("1", 1), ("2", 2)], [("4", 4), ("5", 5), ("6", 6), ("7", 7)], [])
     assert [[image_id for image_id, _ in errors] for errors in broken] == [["3"], [], ["8", "9"]]
     assert all("png" in message for errors in broken for _, message in errors)
 
 
-def test_no_more_than_the_lanes_work_at_a_time(images):
+def test_no_more_than_the_worker_threads_work_at_a_time(images):
     busy, most, lock, both = 0, 0, threading.Lock(), threading.Barrier(2)
 
     def work(members, inputs):

@@ -110,7 +110,7 @@ def test_mobilenets(name, precision):
     stochastic = check_passes(network(name, precision), batch())
     backbone = [
         module
-        for key, module in stochastic.halves.back.named_modules()
+        for key, module in stochastic.split.back.named_modules()
         if key.startswith("backbone")
     ]
     assert not backbone
@@ -141,7 +141,7 @@ def test_dropout_in_the_middle_of_a_network_that_works_in_place(precision):
         ),
         batch(),
     )
-    assert precision != "reference" or stochastic.halves.back_writes
+    assert precision != "reference" or stochastic.split.back_writes
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -150,7 +150,7 @@ def test_a_network_that_cannot_be_traced_computes_whole_passes(precision, caplog
     caplog.clear()
     with caplog.at_level(logging.WARNING):
         stochastic = check_passes(model, batch())
-    assert stochastic.halves is None
+    assert stochastic.split is None
     assert [
         record.message.startswith("every pass computes the whole network")
         for record in caplog.records
@@ -158,10 +158,10 @@ def test_a_network_that_cannot_be_traced_computes_whole_passes(precision, caplog
 
 
 def test_what_depends_on_no_dropout_is_in_front():
-    halves = split_at_dropout(network("lraspp_mobilenet_v3_large", "fp32"))
-    called = [node.target for node in halves.back.graph.nodes if node.op == "call_module"]
+    split = split_at_dropout(network("lraspp_mobilenet_v3_large", "fp32"))
+    called = [node.target for node in split.back.graph.nodes if node.op == "call_module"]
     assert called == ["classifier.cbr.behind", "classifier.high_classifier"]
-    assert not halves.back_writes
+    assert not split.back_writes
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

@@ -6,7 +6,7 @@ import torch
 
 from ray_al.core.errors import ConfigError, RayALError
 from ray_al.regions.grid import Grid
-from ray_al.scoring.pooling import BoxPooler, LabelPooler
+from ray_al.scoring.pooling import BoxPooler, RegionMapPooler
 
 HEIGHT, WIDTH = 6, 10
 GRID = Grid(rows=2, columns=3)
@@ -14,39 +14,39 @@ CELLS = [(6, 10), (3, 5), (12, 20), (4, 7), (1, 1), (9, 3)]
 
 
 def labels_of_grid():
-    labels = np.empty((HEIGHT, WIDTH), np.int32)
+    region_map = np.empty((HEIGHT, WIDTH), np.int32)
     for region, (top, left, bottom, right) in enumerate(GRID.of_image(HEIGHT, WIDTH).boxes):
-        labels[top:bottom, left:right] = region
-    return labels
+        region_map[top:bottom, left:right] = region
+    return region_map
 
 
 def ragged_labels():
-    labels = np.random.default_rng(3).integers(0, 5, (HEIGHT, WIDTH)).astype(np.int32)
-    labels[0, :5] = range(5)
-    return labels
+    region_map = np.random.default_rng(3).integers(0, 5, (HEIGHT, WIDTH)).astype(np.int32)
+    region_map[0, :5] = range(5)
+    return region_map
 
 
 def poolers():
     return [
         (BoxPooler(GRID.of_image(HEIGHT, WIDTH).boxes, HEIGHT, WIDTH), labels_of_grid()),
-        (LabelPooler(labels_of_grid()), labels_of_grid()),
-        (LabelPooler(ragged_labels()), ragged_labels()),
+        (RegionMapPooler(labels_of_grid()), labels_of_grid()),
+        (RegionMapPooler(ragged_labels()), ragged_labels()),
     ]
 
 
-def reference_areas(labels, rows, columns):
+def reference_areas(region_map, rows, columns):
     """Return the overlap of each pixel's rectangle with each cell's, as shares of the region.
 
     The shape is (R, rows, columns); overlaps are added up pixel by pixel.
     """
-    areas = np.zeros((labels.max() + 1, rows, columns))
+    areas = np.zeros((region_map.max() + 1, rows, columns))
     for y in range(HEIGHT):
         for x in range(WIDTH):
             for i in range(rows):
                 for j in range(columns):
                     down = min((y + 1) / HEIGHT, (i + 1) / rows) - max(y / HEIGHT, i / rows)
                     across = min((x + 1) / WIDTH, (j + 1) / columns) - max(x / WIDTH, j / columns)
-                    areas[labels[y, x], i, j] += max(0, down) * max(0, across)
+                    areas[region_map[y, x], i, j] += max(0, down) * max(0, across)
     areas[areas < 1e-12] = 0
     return areas / areas.sum((1, 2), keepdims=True)
 
@@ -54,11 +54,11 @@ def reference_areas(labels, rows, columns):
 @pytest.mark.parametrize("cells", CELLS)
 @pytest.mark.parametrize("which", range(3))
 def test_all_poolings_equal_the_reference(which, cells):
-    pooler, labels = poolers()[which]
+    pooler, region_map = poolers()[which]
     rng = np.random.default_rng(cells[0])
     values = rng.normal(size=(3, *cells)).astype(np.float32)
     ids = rng.integers(0, 4, cells)
-    areas = reference_areas(labels, *cells)
+    areas = reference_areas(region_map, *cells)
     tensor = torch.from_numpy(values)
     assert pooler.mean(tensor) == pytest.approx(np.einsum("rhw,chw->rc", areas, values), abs=1e-5)
     assert (
@@ -100,7 +100,7 @@ def test_labels_of_a_grid_pool_as_its_boxes():
 
 
 def test_worked_by_hand():
-    pooler = LabelPooler(np.array([[0, 0, 1, 1]], np.int32))
+    pooler = RegionMapPooler(np.array([[0, 0, 1, 1]], np.int32))
     values = torch.tensor(
         [[1.0, 2.0, 5.0]]
     )  # cells of 4/3 pixels: region 0 is cell 0 and half of cell 1
@@ -122,7 +122,7 @@ def test_dominant_ties_go_to_the_lower_class():
 def test_one_pixel():
     for pooler in (
         BoxPooler(np.array([[0, 0, 1, 1]]), 1, 1),
-        LabelPooler(np.zeros((1, 1), np.int32)),
+        RegionMapPooler(np.zeros((1, 1), np.int32)),
     ):
         assert [
             pooler.pool(torch.tensor([[3.0]]), name, 0.1).tolist()
@@ -132,11 +132,11 @@ def test_one_pixel():
 
 def test_refuses_what_it_cannot_pool():
     with pytest.raises(RayALError, match="2 ids from 0 to 2"):
-        LabelPooler(np.array([[0, 2]], np.int32))
+        RegionMapPooler(np.array([[0, 2]], np.int32))
     with pytest.raises(RayALError, match="from -1 to 0"):
-        LabelPooler(np.array([[0, -1]], np.int32))
+        RegionMapPooler(np.array([[0, -1]], np.int32))
     with pytest.raises(ConfigError, match="'median'"):
-        LabelPooler(np.zeros((1, 1), np.int32)).pool(torch.zeros(1, 1), "median", 0.1)
+        RegionMapPooler(np.zeros((1, 1), np.int32)).pool(torch.zeros(1, 1), "median", 0.1)
 
 
 @pytest.mark.parametrize("size", [(90, 121), (45, 60)])

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ray_al.scoring.pooling import BoxPooler, LabelPooler
+from ray_al.scoring.pooling import BoxPooler, RegionMapPooler
 
 FEW = settings(max_examples=30, deadline=None, derandomize=True)
 sides = st.integers(1, 7)
@@ -77,7 +77,7 @@ def check(pooler, masks: list[np.ndarray], values: torch.Tensor) -> None:
 @FEW
 def test_regions_of_any_shape_are_pooled_as_by_a_slow_loop(region_map, data):
     masks = [region_map == number for number in range(region_map.max() + 1)]
-    check(LabelPooler(region_map), masks, values_of(data.draw, 2))
+    check(RegionMapPooler(region_map), masks, values_of(data.draw, 2))
 
 
 @given(sides, sides, st.data())
@@ -97,5 +97,5 @@ def test_the_highest_share_of_a_region_is_that_of_its_sorted_pieces(region_map, 
         ordered = np.sort(slow_pieces(region_map == number, values)[0])[::-1].astype(np.float64)
         taken = np.clip(share * len(ordered) - np.arange(len(ordered)), 0, 1)
         expected.append((taken * ordered).sum() / taken.sum())
-    pooled = LabelPooler(region_map).top_share(values[0], share)
+    pooled = RegionMapPooler(region_map).top_share(values[0], share)
     np.testing.assert_allclose(pooled, expected, rtol=1e-5, atol=1e-5)

@@ -13,10 +13,10 @@ from ray_al.core.errors import DataError
 from ray_al.features.source import FeatureSource
 from ray_al.scoring import decode
 from ray_al.scoring.batches import map_batches
-from ray_al.scoring.inputs import Form
+from ray_al.scoring.inputs import InputFormat
 from ray_al.scoring.readers import FeatureReader, Reader
 
-FORM = Form(device="cpu", memory_format=torch.channels_last, dtype=torch.float32)
+FORM = InputFormat(device="cpu", memory_format=torch.channels_last, dtype=torch.float32)
 SIZE = (32, 48)
 
 
@@ -135,7 +135,7 @@ def test_maps_come_as_the_network_wants_them(images):
         (torch.bfloat16, torch.channels_last),
         (torch.float32, torch.contiguous_format),
     ):
-        reader.form = Form(device="cpu", memory_format=layout, dtype=dtype)
+        reader.form = InputFormat(device="cpu", memory_format=layout, dtype=dtype)
         for one in reader.batch(items).plain():
             assert one.dtype == dtype
             assert one.is_contiguous(memory_format=layout)

@@ -11,7 +11,7 @@ from ray_al.core.types import SCORE_SCHEMA
 from ray_al.select.noise import gumbel_rows, uniform_rows
 from ray_al.select.power import power_keys
 from ray_al.select.rules import KeyedRule
-from ray_al.select.schedule import beta_at
+from ray_al.select.sharpness import beta_at
 from ray_al.select.softmax import softmax_keys
 from ray_al.select.softrank import softrank_keys
 

@@ -171,7 +171,7 @@ def test_clue_against_loops():
     p = candidates.probabilities.astype(np.float64)
     entropy = np.array([-sum(value * np.log(value) for value in row if value > 0) for row in p])
     found = kmeans(candidates.features, num_clusters=9, rng=rng(4), weights=entropy)
-    mass = [entropy[found.labels == cluster].sum() for cluster in range(9)]
+    mass = [entropy[found.assignments == cluster].sum() for cluster in range(9)]
     expected = []
     for cluster in sorted(range(9), key=lambda cluster: -mass[cluster]):
         order = distances(candidates.features, found.centroids[[cluster]])[:, 0].argsort(
@@ -193,9 +193,9 @@ def test_the_best_of_each_cluster():
     features = np.array([[0.0, 1.0], [9.0, 1.0]] * 30) + 0.01 * rng().normal(size=(60, 2))
     candidates = make(features=features)
     positions = cluster_best(candidates, k=2, rng=rng(2))
-    labels = kmeans(standardised(candidates.features), num_clusters=2, rng=rng(2)).labels
+    assignments = kmeans(standardised(candidates.features), num_clusters=2, rng=rng(2)).assignments
     best = [
-        max(np.flatnonzero(labels == cluster), key=lambda row: candidates.keys[row])
+        max(np.flatnonzero(assignments == cluster), key=lambda row: candidates.keys[row])
         for cluster in (0, 1)
     ]
     assert positions.tolist() == sorted(best, key=lambda row: -candidates.keys[row])
@@ -236,14 +236,16 @@ def test_lazy_batches_change_nothing(monkeypatch):
 @pytest.mark.parametrize("low", [0.0, -3.0])
 def test_redal_against_loops(low):
     candidates = make(seed=7, keys=low + rng(7).integers(0, 12, 60) / 4)  # ties
-    labels = kmeans(candidates.features, num_clusters=6, rng=rng(1)).labels
+    assignments = kmeans(candidates.features, num_clusters=6, rng=rng(1)).assignments
     keys, taken, expected = candidates.keys - min(low, 0), dict.fromkeys(range(6), 0), []
     for _ in range(60):
         worth = {
-            row: keys[row] * 0.5 ** taken[labels[row]] for row in range(60) if row not in expected
+            row: keys[row] * 0.5 ** taken[assignments[row]]
+            for row in range(60)
+            if row not in expected
         }
         best = max(worth, key=lambda row: (worth[row], -row))
-        taken[labels[best]] += 1
+        taken[assignments[best]] += 1
         expected.append(best)
     assert redal(candidates, k=60, rng=rng(1), num_clusters=6, decay=0.5).tolist() == expected
 
@@ -252,10 +254,12 @@ def test_redal_against_loops(low):
 def test_typiclust_against_loops(labelled):
     candidates = make(num=120, labelled=labelled, seed=8)
     everything = np.concatenate([candidates.features, candidates.labelled])
-    labels = kmeans(everything, num_clusters=12, rng=rng(2)).labels
-    rows = {cluster: [row for row in range(120) if labels[row] == cluster] for cluster in range(12)}
-    covered = {cluster: int((labels[120:] == cluster).sum()) for cluster in rows}
-    sizes = {cluster: int((labels == cluster).sum()) for cluster in rows}
+    assignments = kmeans(everything, num_clusters=12, rng=rng(2)).assignments
+    rows = {
+        cluster: [row for row in range(120) if assignments[row] == cluster] for cluster in range(12)
+    }
+    covered = {cluster: int((assignments[120:] == cluster).sum()) for cluster in rows}
+    sizes = {cluster: int((assignments == cluster).sum()) for cluster in rows}
     order = sorted(
         rows, key=lambda cluster: (sizes[cluster] <= 5, covered[cluster], -sizes[cluster], cluster)
     )

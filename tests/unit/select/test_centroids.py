@@ -21,7 +21,7 @@ def slow_centroids(candidates, k, factor, components):
     clusters = kmeans(rows.astype(np.float32), num_clusters=k, rng=rng())
     chosen = []
     for cluster, centre in enumerate(clusters.centroids):
-        members = np.flatnonzero(clusters.labels == cluster)
+        members = np.flatnonzero(clusters.assignments == cluster)
         if len(members):
             apart = ((rows[members] - centre) ** 2).sum(1)
             near = [

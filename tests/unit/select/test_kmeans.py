@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ray_al.select.kmeans import kmeans, kmeans_plus_plus, nearest_rows
-from ray_al.select.space import Space
+from ray_al.select.space import FeatureSpace
 
 module = import_module("ray_al.select.kmeans")
 
@@ -15,15 +15,15 @@ def slow_lloyd(points, centroids, weights, iterations):
     points, centroids = points.astype(np.float64), centroids.astype(np.float64)
     for i in range(iterations + 1):
         distances = ((points[:, None] - centroids[None]) ** 2).sum(axis=2)
-        labels = distances.argmin(axis=1)
+        assignments = distances.argmin(axis=1)
         if i < iterations:
             for cluster in range(len(centroids)):
-                rows = labels == cluster
+                rows = assignments == cluster
                 if weights[rows].sum() > 0:
                     centroids[cluster] = (weights[rows, None] * points[rows]).sum(axis=0) / weights[
                         rows
                     ].sum()
-    return labels, centroids
+    return assignments, centroids
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -32,7 +32,7 @@ def test_lloyd_against_loops(weighted):
     points = (rng.normal(size=(200, 5)) + 3 * rng.integers(0, 3, (200, 1)) + 100).astype(np.float32)
     weights = rng.random(200) if weighted else np.ones(200)
     start = kmeans_plus_plus(
-        Space.of(points - points[0]), k=6, rng=np.random.default_rng(4), weights=weights
+        FeatureSpace.of(points - points[0]), k=6, rng=np.random.default_rng(4), weights=weights
     )
     found = kmeans(
         points,
@@ -41,8 +41,8 @@ def test_lloyd_against_loops(weighted):
         weights=weights if weighted else None,
         iterations=4,
     )
-    labels, centroids = slow_lloyd(points, points[start], weights, 4)
-    assert np.array_equal(found.labels, labels)
+    assignments, centroids = slow_lloyd(points, points[start], weights, 4)
+    assert np.array_equal(found.assignments, assignments)
     np.testing.assert_allclose(found.centroids, centroids, rtol=1e-4)
 
 
@@ -50,21 +50,21 @@ def test_clear_groups_are_found():
     rng = np.random.default_rng(1)
     truth = rng.integers(0, 4, 120)
     points = (100 * truth[:, None] + rng.normal(size=(120, 3))).astype(np.float32)
-    labels = kmeans(points, num_clusters=4, rng=rng).labels
-    assert len({(a, b) for a, b in zip(truth, labels, strict=True)}) == 4
+    assignments = kmeans(points, num_clusters=4, rng=rng).assignments
+    assert len({(a, b) for a, b in zip(truth, assignments, strict=True)}) == 4
 
 
 def test_an_empty_cluster_goes_to_the_worst_served_row():
     points = np.array([[0, 0], [1, 0], [0, 1], [5, 5], [9, 9]], dtype=np.float32)
     centroids = np.array([[0, 0], [50, 50], [60, 60]], dtype=np.float32)
-    labels, squared = module._assign(points, centroids)
-    assert labels.tolist() == [0] * 5
-    assert module._update(points, labels, squared, np.ones(5), centroids)[1:].tolist() == [
+    assignments, squared = module._assign(points, centroids)
+    assert assignments.tolist() == [0] * 5
+    assert module._update(points, assignments, squared, np.ones(5), centroids)[1:].tolist() == [
         [9, 9],
         [5, 5],
     ]
     light = np.array([1, 1, 1, 1, 0.01])
-    assert module._update(points, labels, squared, light, centroids)[1:].tolist() == [
+    assert module._update(points, assignments, squared, light, centroids)[1:].tolist() == [
         [5, 5],
         [9, 9],
     ]
@@ -84,7 +84,7 @@ def test_no_cluster_twice():
     )
     assert kmeans(
         points, num_clusters=2, rng=np.random.default_rng(0), weights=np.zeros(20)
-    ).labels[[0, 10]].tolist() != [0, 0]
+    ).assignments[[0, 10]].tolist() != [0, 0]
 
 
 @pytest.mark.parametrize("stale", [1, 64])
@@ -93,7 +93,7 @@ def test_draws_follow_squared_distances(monkeypatch, stale):
     monkeypatch.setattr(module, "STALE_PICKS", stale)
     points = np.array([[0.0], [1.0], [3.0], [3.5], [7.0]], dtype=np.float32)
     weights = np.array([1.0, 2.0, 1.0, 0.5, 1.0])
-    space = Space.of(points)
+    space = FeatureSpace.of(points)
     rng = np.random.default_rng(0)
     counts = Counter(
         tuple(kmeans_plus_plus(space, k=3, rng=rng, weights=weights, first=0).tolist())
@@ -115,12 +115,14 @@ def test_weight_zero_is_never_drawn_and_a_longer_answer_begins_with_a_shorter():
         rng.normal(size=(50, 3)).astype(np.float32),
         (np.arange(50) % 2).astype(np.float64),
     )
-    long = kmeans_plus_plus(Space.of(points), k=25, rng=np.random.default_rng(1), weights=weights)
+    long = kmeans_plus_plus(
+        FeatureSpace.of(points), k=25, rng=np.random.default_rng(1), weights=weights
+    )
     assert sorted(long) == list(range(1, 50, 2))
     for k in (1, 2, 7):
         assert (
             kmeans_plus_plus(
-                Space.of(points), k=k, rng=np.random.default_rng(1), weights=weights
+                FeatureSpace.of(points), k=k, rng=np.random.default_rng(1), weights=weights
             ).tolist()
             == long[:k].tolist()
         )
@@ -138,7 +140,7 @@ def test_distances_of_outer_products_against_the_products():
     errors, features = rng.normal(size=(12, 4)), rng.normal(size=(12, 6))
     outer = np.einsum("nc,nd->ncd", errors, features).reshape(12, -1)
     expected = ((outer[:, None] - outer[None]) ** 2).sum(axis=2)
-    space = Space.of(errors, features)
+    space = FeatureSpace.of(errors, features)
     np.testing.assert_allclose(space.squared(slice(None), np.arange(12)), expected, atol=1e-4)
     np.testing.assert_allclose(space.norms, (outer**2).sum(axis=1), rtol=1e-5)
     assert space.nearest(np.arange(12), np.arange(12)).tolist() == [0.0] * 12

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ray_al.acquisition.edald import entropy_and_disagreement
-from ray_al.acquisition.views import Views
+from ray_al.acquisition.views import PredictionStatistics
 from ray_al.core.types import SCORE_SCHEMA
 from ray_al.select.candidates import Candidates
 from ray_al.select.two_stage import two_stage
@@ -98,7 +98,7 @@ def test_edald_is_the_entropy_of_the_plain_pass_and_the_information_of_the_other
         torch.randn(2, 4, 3, 5, generator=drawn),
         torch.randn(6, 2, 4, 3, 5, generator=drawn),
     )
-    views = Views(frozenset({"plain", "mean_p", "mean_entropy"}))
+    views = PredictionStatistics(frozenset({"plain", "mean_p", "mean_entropy"}))
     views.add_plain(plain)
     for one in passes:
         views.add(one)

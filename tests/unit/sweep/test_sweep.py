@@ -11,14 +11,14 @@ from ray_al.core.errors import ConfigError
 from ray_al.driver.budget import query_size, total_amount
 from ray_al.driver.resources import run_resources
 from ray_al.ledger import State
-from ray_al.sweep.config import Space, load_sweep
+from ray_al.sweep.config import ParameterSpace, load_sweep
 from ray_al.sweep.effective import effective_values
 from ray_al.sweep.label_limit import LabelLimit
 from ray_al.sweep.naming import group_label, group_name, group_names, is_random_draw
 from ray_al.sweep.plan import plan_trials
 from ray_al.sweep.progress import Progress, Reached
 from ray_al.sweep.reporting import budget_rows, interpolate, is_crossed
-from ray_al.sweep.schedule import open_scheduler, rungs_of
+from ray_al.sweep.schedulers import open_scheduler, rungs_of
 from ray_al.sweep.settings import draw, fixed_settings
 from ray_al.sweep.table import progress_line
 
@@ -112,15 +112,21 @@ def test_random_settings_are_the_same_at_every_call(tmp_path):
 
 
 def test_draws_cover_their_space():
-    assert [draw(Space(choice=("a", "b")), position) for position in (0, 0.49, 0.5, 0.99)] == [
+    assert [
+        draw(ParameterSpace(choice=("a", "b")), position) for position in (0, 0.49, 0.5, 0.99)
+    ] == [
         "a",
         "a",
         "b",
         "b",
     ]
-    assert [draw(Space(int_range=(1, 3)), position) for position in (0, 0.34, 0.999)] == [1, 2, 3]
-    assert draw(Space(log_range=(0.01, 1)), 0.5) == pytest.approx(0.1)
-    assert draw(Space(range=(2, 4)), 0.25) == 2.5
+    assert [draw(ParameterSpace(int_range=(1, 3)), position) for position in (0, 0.34, 0.999)] == [
+        1,
+        2,
+        3,
+    ]
+    assert draw(ParameterSpace(log_range=(0.01, 1)), 0.5) == pytest.approx(0.1)
+    assert draw(ParameterSpace(range=(2, 4)), 0.25) == 2.5
 
 
 def test_group_names():

@@ -8,7 +8,7 @@ from ray_al.driver.resources import run_resources
 from ray_al.sweep.config import load_sweep
 from ray_al.sweep.create import create_sweep
 from ray_al.sweep.directory import (
-    Outcome,
+    TrialOutcome,
     read_outcome,
     read_start,
     read_sweep,
@@ -63,7 +63,7 @@ def test_trials_that_ended_are_not_planned_again_but_compared_by_a_scheduler(sto
     assert (progress.total, progress.num_done_before, progress.seconds_left) == (3, 2, None)
     assert not is_complete(storage)
     assert "error: out of memory" in sweep_text(sweep_table(storage.root))
-    assert read_outcome(storage, margin.name) == Outcome(state="failed", error="out of memory")
+    assert read_outcome(storage, margin.name) == TrialOutcome(state="failed", error="out of memory")
 
 
 def test_a_start_is_shared_by_trials_that_wait_for_it(storage):

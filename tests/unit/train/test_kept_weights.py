@@ -10,8 +10,8 @@ from ray_al.core.errors import ConfigError
 from ray_al.core.types import TrainResult
 from ray_al.driver.training import kept_evaluations
 from ray_al.train.best import BestKeeper
+from ray_al.train.checks import check_train
 from ray_al.train.length import Length
-from ray_al.train.schedule import check_train
 
 
 def test_the_kept_weights_are_the_best_and_the_training_is_the_same(tmp_path):

@@ -13,10 +13,11 @@ from ray_al.core.storage import Storage
 from ray_al.core.types import LABEL_SCHEMA, FileRef
 from ray_al.datasets import open_dataset
 from ray_al.train.augment import augment
+from ray_al.train.checks import check_train
 from ray_al.train.length import Length, num_steps, rate_factor
 from ray_al.train.loop import CycleTrainer, TrainStopped
 from ray_al.train.mailbox import Mailbox
-from ray_al.train.schedule import batch_indices, check_train
+from ray_al.train.order import batch_indices
 from ray_al.train.trainer import LocalTrainer, open_trainer
 
 

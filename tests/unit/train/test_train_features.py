@@ -25,12 +25,13 @@ from ray_al.core.storage import Storage
 from ray_al.core.types import Recipe
 from ray_al.datasets import open_dataset
 from ray_al.features.source import FeatureSource
+from ray_al.train.checks import check_train
 from ray_al.train.class_weights import balanced_weights
 from ray_al.train.inputs import FeatureBatches
 from ray_al.train.length import Length, rate_factor
 from ray_al.train.loop import CycleTrainer, TrainStopped
 from ray_al.train.losses import label_sums, resize_logits
-from ray_al.train.schedule import batch_indices, check_train
+from ray_al.train.order import batch_indices
 from ray_al.train.semi.pseudo_labels import PseudoLabels
 from ray_al.train.targets import (
     AllPixels,

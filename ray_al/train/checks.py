@@ -1,10 +1,7 @@
-"""The order of training images, and checks of the training settings."""
-
-import numpy as np
+"""Checks of the training settings that need more than the settings' own types."""
 
 from ray_al.core.config import RunConfig, TrainConfig
 from ray_al.core.errors import ConfigError
-from ray_al.core.seeding import generator
 from ray_al.features.geometry import ViewDraw
 
 
@@ -108,30 +105,3 @@ def _check_features(config: RunConfig, train: TrainConfig, section: str) -> None
                 f"{section}.{key}: {value} needs the mirrored image, which features.views lacks; "
                 "add {kind: mirror} to features.views"
             )
-
-
-def batch_indices(
-    indices: list[int], seed: int, cycle: int, step: int, batch_size: int
-) -> list[int]:
-    """Return the images of the global batch of a step.
-
-    A batch is always full: if an epoch ends within it, it continues with the next shuffled epoch.
-
-    Args:
-        indices: numbers of all training images.
-        seed: seed of the run.
-        cycle: number of the cycle.
-        step: number of the step.
-        batch_size: number of images in the global batch.
-
-    Returns:
-        `batch_size` members of `indices`; worker r of w trains on the positions r, r + w, …
-    """
-    orders: dict[int, np.ndarray] = {}
-    batch: list[int] = []
-    for position in range(step * batch_size, (step + 1) * batch_size):
-        epoch, place = divmod(position, len(indices))
-        if epoch not in orders:
-            orders[epoch] = generator("order", seed, cycle, epoch).permutation(len(indices))
-        batch.append(indices[orders[epoch][place]])
-    return batch
