@@ -326,10 +326,10 @@ def run_killed(run_dir, monkeypatch, is_last):
     """Make a run that ends before the first event for which `is_last` is true, and resume it."""
     append = Journal.append
 
-    def die(journal, kind, data):
-        if is_last(journal, kind, data):
+    def die(journal, record):
+        if is_last(journal, record.kind, record.payload()):
             raise KeyboardInterrupt
-        return append(journal, kind, data)
+        return append(journal, record)
 
     with monkeypatch.context() as patch:
         patch.setattr(Journal, "append", die)
