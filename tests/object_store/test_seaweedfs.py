@@ -103,11 +103,11 @@ def carry_on(run_dir, truth, kill=lambda kind: False):
     """Run to the end with people who answer, and with SIGKILL between bulk files and event."""
     append, met = Journal.append, []
 
-    def die(journal, kind, data):
-        if kill(kind):
-            met.append(kind)
+    def die(journal, record):
+        if kill(record.kind):
+            met.append(record.kind)
             raise KeyboardInterrupt
-        return append(journal, kind, data)
+        return append(journal, record)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Journal, "append", die)
@@ -157,7 +157,7 @@ def test_a_driver_killed_between_bulk_file_and_event_is_resumed(folder, weed, na
         patch.setattr(
             Journal,
             "append",
-            lambda journal, kind, data: append(journal, kind, data) if not kill(kind) else _die(),
+            lambda journal, record: append(journal, record) if not kill(record.kind) else _die(),
         )
         with pytest.raises(KeyboardInterrupt):
             create_run(config, out)
@@ -197,8 +197,8 @@ def test_a_driver_killed_before_images_come_back_or_settings_change_is_resumed(f
         patch.setattr(
             Journal,
             "append",
-            lambda journal, kind, data: (
-                _die() if kind in wanted and first(kind) else append(journal, kind, data)
+            lambda journal, record: (
+                _die() if record.kind in wanted and first(record.kind) else append(journal, record)
             ),
         )
         for session in (
