@@ -109,7 +109,7 @@ class Bench(Context):
             )
         return rows.filter(pa.array(allowed, pa.bool_()))
 
-    def read_image(self, uri: str, size: tuple[int, int]) -> np.ndarray:
+    def read_image(self, uri: str, size: tuple[int, int], rule: object = None) -> np.ndarray:
         if int(uri.rsplit("/", 1)[-1]) in self.broken_images:
             raise DataError(f"{uri}: broken")
         return np.zeros((1, 1, 3), dtype=np.uint8)

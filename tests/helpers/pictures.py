@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tifffile
 from PIL import Image
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (4, 6, 3), np.uint8)
@@ -66,10 +67,24 @@ def tiff(
     return bytes(out)
 
 
-def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
+def saved(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     """Return the file that Pillow writes."""
     buffer = io.BytesIO()
     image.save(buffer, format=kind, **options)
+    return buffer.getvalue()
+
+
+def npy(values: np.ndarray) -> bytes:
+    """Return the file that NumPy writes."""
+    buffer = io.BytesIO()
+    np.save(buffer, values)
+    return buffer.getvalue()
+
+
+def tiff_of(values: np.ndarray, **options: Any) -> bytes:
+    """Return the file that tifffile writes."""
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, values, **options)
     return buffer.getvalue()
 
 

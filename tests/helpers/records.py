@@ -27,10 +27,11 @@ def record(kind: str, **data: Any) -> Record:
 
 
 def run_created(**changes: Any) -> RunCreated:
-    """An empty pool without a budget, unless `changes` say otherwise."""
+    """An empty pool without a budget, unless `changes` say otherwise; all classes are black."""
     sizes = {"num_images": 0, "num_regions": 0, "num_pixels": 0, "amount": 0}
     values = {"name": "t", "manifest": FILE, "config": FILE, "unit": "regions", **sizes}
-    return parse(RunCreated, {**values, **changes})
+    colors = [[0, 0, 0]] * len(changes.get("class_names", ()))
+    return parse(RunCreated, {**values, "colors": colors, **changes})
 
 
 def cycle_trained(cycle: int = 0, *, cost: int = 0, **changes: Any) -> CycleTrained:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ray_al.core.storage import Storage
+from ray_al.driver.pool import read_table
 from ray_al.ledger import Journal, State, fold
 
 
@@ -15,6 +16,12 @@ def state_of(run_dir: str) -> State:
 def queries(run_dir: str) -> list[bytes]:
     """Return the files of all queries of a run."""
     return [Storage(run_dir).read(query.file.path) for query in state_of(run_dir).queries]
+
+
+def labels_of(run_dir: str) -> list[dict[str, Any]]:
+    """Return the rows of all label parts of a run."""
+    storage, parts = Storage(run_dir), state_of(run_dir).label_parts
+    return [row for ref in parts for row in read_table(storage, ref).to_pylist()]
 
 
 def events_of(run: str, kind: str) -> list[Mapping[str, Any]]:

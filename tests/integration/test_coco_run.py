@@ -3,18 +3,16 @@
 import json
 
 import numpy as np
+from helpers.run_reading import labels_of, state_of
 from helpers.small_runs import SETTINGS
 from PIL import Image
 
 from ray_al.core.config import parse_config
-from ray_al.core.storage import Storage
 from ray_al.datasets.compose import decode_mask
 from ray_al.driver.create import create_run
 from ray_al.driver.loop import run_loop
-from ray_al.driver.pool import read_table
 from ray_al.driver.settings import change_settings
 from ray_al.driver.verify import verify
-from ray_al.ledger import Journal, fold
 
 SIZE = (40, 60)
 
@@ -59,17 +57,6 @@ def config_of(root, annotated, **changes):
         **changes,
     }
     return parse_config(values, source="test")
-
-
-def state_of(run_dir):
-    return fold(Journal(Storage(run_dir)).events)
-
-
-def labels_of(run_dir):
-    storage = Storage(run_dir)
-    return [
-        row for ref in state_of(run_dir).label_parts for row in read_table(storage, ref).to_pylist()
-    ]
 
 
 def test_a_simulated_run_labels_what_is_annotated(tmp_path):

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from helpers.run_reading import state_of
+from helpers.run_reading import labels_of, state_of
 from helpers.small_runs import configure
 from PIL import Image
 
@@ -19,7 +19,6 @@ from ray_al.datasets.compose import decode_mask
 from ray_al.driver.answers import ignored_answers
 from ray_al.driver.create import create_run
 from ray_al.driver.loop import run_loop
-from ray_al.driver.pool import read_table
 from ray_al.driver.receiving import check_cost
 from ray_al.driver.verify import verify
 from ray_al.ledger import Journal, Query
@@ -55,13 +54,6 @@ def waiting(root, **changes):
     )
     assert run_loop(run_dir).kind == "waiting"
     return run_dir
-
-
-def labels_of(run_dir):
-    storage = Storage(run_dir)
-    return [
-        row for ref in state_of(run_dir).label_parts for row in read_table(storage, ref).to_pylist()
-    ]
 
 
 def test_resume_says_what_was_refused_and_takes_the_good_ones(root):

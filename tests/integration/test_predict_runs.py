@@ -9,12 +9,11 @@ import fsspec
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner, Result
+from helpers.commands import invoke
 from PIL import Image
 from torch import nn
 
 from ray_al import api
-from ray_al.cli import main
 from ray_al.core.errors import ConfigError, Interrupted, RayALError
 from ray_al.datasets import open_dataset
 from ray_al.datasets.masks import read_mask
@@ -87,10 +86,6 @@ def run(folder: Path) -> Run:
 def frozen(folder: Path) -> Run:
     """A run with a frozen backbone, bf16 and mirrored evaluation."""
     return make_run(folder, "frozen", **FROZEN)
-
-
-def invoke(*arguments: object) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 def files_below(folder: Path) -> dict[str, bytes]:

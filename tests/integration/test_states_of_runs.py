@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from torch import nn
 
 from ray_al.cli import main
 from ray_al.datasets.synthetic import write_synthetic
@@ -37,11 +36,6 @@ WRONG: tuple[Any, ...] = (ABSENT, None, -1, 10**9, "x", [], {}, 0.5)
 """What a damaged journal may hold in place of a value."""
 SAMPLE = 40
 """Damaged events that are tried where not all are."""
-
-
-def linear(num_classes: int) -> nn.Module:
-    """Return a network of one layer."""
-    return nn.Conv2d(3, num_classes, 3, padding=1)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ import json
 
 import pytest
 from click.testing import CliRunner
-from torch import nn
 
 from ray_al.cli import main
 from ray_al.core.config import parse_config
@@ -14,10 +13,6 @@ from ray_al.driver.create import create_run
 from ray_al.driver.fork import fork_run, start_config
 from ray_al.driver.loop import run_loop
 from ray_al.driver.verify import verify
-
-
-def linear(num_classes: int) -> nn.Module:
-    return nn.Conv2d(3, num_classes, 3, padding=1)
 
 
 def configure(val_split, **train):

@@ -44,8 +44,8 @@ def test_a_place_that_cannot_be_written_is_found(tmp_path: Path) -> None:
     place.write_text("a file where run directories belong")
     finding = doctor._storage(str(place))
     assert not finding.ok
-    assert finding.found and finding.remedy
-    assert str(place) not in finding.found
+    assert finding.found == f"{place} is not a folder"
+    assert finding.remedy
 
 
 def test_a_configuration_whose_data_is_missing_is_found(tmp_path: Path) -> None:

@@ -101,6 +101,8 @@ def _split_name(name: str) -> str:
     return name
 
 
+MIN_SHARE = 1e-6
+"""Smallest share of a pool that may be drawn for validation; `%g` writes it without exponent."""
 NO_VALIDATION = "none"
 """Value of `data.val_split` of a run without validation images."""
 
@@ -117,6 +119,8 @@ def _val_split(value: object) -> object:
         raise ValueError(
             "give the name of a split, none, or a share of the pool below 1 such as '10 %'"
         )
+    if share < MIN_SHARE:
+        raise ValueError(f"a share of {share:g} is less than one image of any pool; raise it")
     return f"{float(100 * Fraction(str(share))):g} %"
 
 

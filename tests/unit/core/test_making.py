@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from helpers.records import CREATED
+from helpers.records import run_created
 
 from ray_al.cli import main
 from ray_al.core import making as making_module
@@ -120,7 +120,7 @@ def test_of_twenty_threads_one_makes_the_run(tmp_path):
                 storage,
                 "run",
                 {"config.yaml": b"%d" % number, "manifest.parquet": b"%d" % number},
-                {**CREATED, "name": str(number)},
+                run_created(name=str(number)),
             )
             won.append(number)
         except ConfigError as error:
@@ -157,7 +157,7 @@ def begin_and_die(out, steps):
 
     for name in ("fsync", "link", "unlink"):
         setattr(os, name, counted(getattr(os, name)))
-    begin_run(Storage(out), out, {"config.yaml": b"1", "manifest.parquet": b"1"}, CREATED)
+    begin_run(Storage(out), out, {"config.yaml": b"1", "manifest.parquet": b"1"}, run_created())
     os._exit(0)
 
 

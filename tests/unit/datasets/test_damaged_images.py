@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
-import tifffile
+from helpers.pictures import tiff_of as tiff
 from PIL import Image
 
 from ray_al.core.config import parse_config
@@ -25,12 +25,6 @@ RULES = (PixelRule(), PixelRule(channels=(0, 1, 2, 3)), PixelRule(value_range=(0
 def picture(values, kind, **options):
     buffer = io.BytesIO()
     Image.fromarray(values).save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def tiff(values, **options):
-    buffer = io.BytesIO()
-    tifffile.imwrite(buffer, values, **options)
     return buffer.getvalue()
 
 

@@ -6,7 +6,8 @@ import zlib
 
 import numpy as np
 import pytest
-import tifffile
+from helpers.pictures import chunk, npy
+from helpers.pictures import tiff_of as tiff
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -25,18 +26,6 @@ from ray_al.datasets.pixels import PixelRule, to_picture
 from ray_al.datasets.rasters import read_values
 
 WIDE = np.arange(24, dtype=np.uint16).reshape(4, 6) * 2849
-
-
-def tiff(values, **options):
-    buffer = io.BytesIO()
-    tifffile.imwrite(buffer, values, **options)
-    return buffer.getvalue()
-
-
-def npy(values):
-    buffer = io.BytesIO()
-    np.save(buffer, values)
-    return buffer.getvalue()
 
 
 def npz(values):
@@ -120,10 +109,6 @@ def test_eight_bits_stay_bytes_and_others_use_the_range_of_their_type():
     assert np.allclose(decode_image(png(WIDE), "x")[..., 1], WIDE / 257, atol=1e-3)
     signed = (WIDE.astype(int) - 2**15).astype(np.int16)
     assert np.allclose(decode_image(bands(signed[..., None]), "x")[..., 0], WIDE / 257, atol=1e-3)
-
-
-def chunk(kind, data):
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def test_wide_colour_keeps_its_low_byte(tmp_path):

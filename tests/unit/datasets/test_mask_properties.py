@@ -4,6 +4,7 @@ import io
 
 import numpy as np
 import pytest
+from helpers.pictures import npy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -98,12 +99,6 @@ def test_a_part_of_classes_fills_its_region_with_their_set(box, data):
 def saved(picture, form):
     buffer = io.BytesIO()
     picture.save(buffer, form)
-    return buffer.getvalue()
-
-
-def npy(values):
-    buffer = io.BytesIO()
-    np.save(buffer, values)
     return buffer.getvalue()
 
 

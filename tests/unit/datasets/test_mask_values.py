@@ -1,12 +1,13 @@
 """`data.mask_values`: the table from what stands in masks to the classes."""
 
-import io
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
+from helpers.pictures import npy as array
+from helpers.pictures import saved
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -31,12 +32,6 @@ def table_of(values, names=NAMES, root="nowhere", **data):
     return open_class_table(validate(DataConfig, {**section, **data}, source="test"), str(root))
 
 
-def saved(picture, form="PNG", **options):
-    buffer = io.BytesIO()
-    picture.save(buffer, form, **options)
-    return buffer.getvalue()
-
-
 def painted(ids, values):
     """Replace 0, 1, 2 and 255 by the four given values."""
     table = np.zeros((256, *np.shape(values[0])), dtype=np.int64)
@@ -50,12 +45,6 @@ def indexed(numbers, colors):
     palette[: len(colors)] = colors
     picture.putpalette(palette.ravel().tolist())
     return picture
-
-
-def array(values):
-    buffer = io.BytesIO()
-    np.save(buffer, values)
-    return buffer.getvalue()
 
 
 def with_alpha(levels):

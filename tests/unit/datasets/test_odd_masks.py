@@ -6,6 +6,8 @@ import zlib
 
 import numpy as np
 import pytest
+from helpers.pictures import npy as array
+from helpers.pictures import saved
 from PIL import Image
 
 from ray_al.core.config import parse_config
@@ -20,22 +22,10 @@ PAINT = MaskDecoder(num_classes=3, encoding="colors", colors=COLORS)
 IDS = np.resize(np.array([0, 1, 2, 2, 1], np.uint8), (9, 11))
 
 
-def saved(picture, form, **options):
-    buffer = io.BytesIO()
-    picture.save(buffer, form, **options)
-    return buffer.getvalue()
-
-
 def indexed(ids):
     picture = Image.fromarray(ids)
     picture.putpalette([value for color in COLORS for value in color])
     return picture
-
-
-def array(values):
-    buffer = io.BytesIO()
-    np.save(buffer, values)
-    return buffer.getvalue()
 
 
 GREY = Image.fromarray(IDS)

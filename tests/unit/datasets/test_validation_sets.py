@@ -1,5 +1,6 @@
 """Validation images drawn from the pool, and runs without any."""
 
+import dataclasses
 import io
 import json
 
@@ -10,7 +11,6 @@ import pytest
 from helpers.records import cycle_trained, run_created
 from helpers.small_training import train
 from PIL import Image
-from ray_al.driver.measure import summary
 
 from ray_al.core.config import DataConfig, parse_config
 from ray_al.core.errors import ConfigError, StorageError
@@ -19,6 +19,7 @@ from ray_al.core.types import ImageFile
 from ray_al.datasets import check_start, open_dataset
 from ray_al.datasets.validation import draw_validation, is_drawn, recorded_validation
 from ray_al.driver.check_validation import check_validation_use
+from ray_al.driver.measured import Summary, summary
 from ray_al.driver.status import ProgressTeller, classes_line, miou_text
 from ray_al.ledger import State
 from ray_al.ledger.fold import apply
@@ -231,9 +232,9 @@ def test_other_runs_have_the_columns_that_they_had():
 
 
 def test_models_without_a_score_have_no_mean(tmp_path, caplog):
-    assert summary([]) == {"mious": [], "miou": None, "spread": None}
+    assert summary([]) == Summary(mious=(), miou=None, spread=None)
     storage = Storage(str(tmp_path))
-    values = {"metrics": {}, **summary([])}
+    values = {"metrics": {}, **dataclasses.asdict(summary([]))}
     storage.create("final/metrics.json", json.dumps(values).encode())
     assert read_metrics(storage, "final") is None
     assert caplog.text == ""

@@ -80,13 +80,8 @@ def test_groups_are_read_once_each_and_no_more_than_a_few_ahead(images):
             return items
 
     reader = Counting()
-    batches: Any = map_batches(
-        images * 40,
-        reader,
-        2,
-        1,
-        lambda members, items: items,  # type: ignore[return-value]
-    )
+    work: Any = lambda members, items: items  # noqa: E731
+    batches: Any = map_batches(images * 40, reader, 2, 1, work)
     assert next(batches) == (["0", "1"], [])
     assert len(reader.read_groups) <= 4
     assert sum((found for found, _ in batches), []) == ([str(n) for n in range(7)] * 40)[2:]

@@ -310,7 +310,8 @@ def test_three_workers_draw_the_pixels_of_one(tmp_path):
     config = configure(pixels_per_step=100)
     plan = make_plan(make_run(str(tmp_path), config))
     trainer = CycleTrainer(config, str(tmp_path), AloneComm(0, 1, None), "cpu")
-    batches, indices = trainer.feed.batches(plan), trainer._samples(plan).indices
+    indices = trainer._samples(plan).indices
+    batches = trainer.feed.batches(plan)
     whole = dict(enumerate(batch_indices(indices, plan.seed, plan.cycle, 2, 4)))
 
     def counts_of(places):
