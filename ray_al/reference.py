@@ -49,7 +49,7 @@ class _Generator(GenerateJsonSchema):
         if isinstance(dft, Section):
             return dft.model_dump(mode="json")
         if isinstance(dft, tuple):
-            return [self.encode_default(one) for one in dft]
+            return [self.encode_default(item) for item in dft]
         return super().encode_default(dft)
 
     def field_title_should_be_set(self, schema: Any) -> bool:
@@ -74,7 +74,7 @@ def schema_of(model: type[Section], key: str | None) -> Schema:
     check_key(model, key, name="key")
     definitions = schema.get("$defs", {})
     found = _find(schema, key.split("."), definitions)
-    matches = list({json.dumps(one, sort_keys=True): one for one in found}.values())
+    matches = list({json.dumps(setting, sort_keys=True): setting for setting in found}.values())
     return {**(matches[0] if len(matches) == 1 else {"anyOf": matches}), "$defs": definitions}
 
 
@@ -90,7 +90,11 @@ def reference_text(model: type[Section], key: str | None = None) -> str:
         lines = list(_settings(schema, "", definitions, 0))
     else:
         alternatives = schema["anyOf"] if schema.keys() == {"anyOf", "$defs"} else [schema]
-        lines = [line for one in alternatives for line in _setting(key, one, definitions, 0)]
+        lines = [
+            line
+            for alternative in alternatives
+            for line in _setting(key, alternative, definitions, 0)
+        ]
     return "\n".join(lines).rstrip()
 
 
@@ -112,9 +116,9 @@ def _sections(schema: Schema, definitions: Definitions) -> Iterator[Schema]:
         yield schema
     inner = [*schema.get("anyOf", ()), *schema.get("oneOf", ())]
     inner += [schema[key] for key in ("items", "additionalProperties") if schema.get(key)]
-    for one in inner:
-        if isinstance(one, dict):
-            yield from _sections(one, definitions)
+    for item in inner:
+        if isinstance(item, dict):
+            yield from _sections(item, definitions)
 
 
 def _settings(section: Schema, prefix: str, definitions: Definitions, depth: int) -> Iterator[str]:
@@ -126,21 +130,21 @@ def _settings(section: Schema, prefix: str, definitions: Definitions, depth: int
 def _setting(key: str, schema: Schema, definitions: Definitions, depth: int) -> Iterator[str]:
     """Yield the lines of a setting: key, type with default, description, its own settings."""
     sections = list(_sections(schema, definitions))
-    kinds = [kind for one in sections if (kind := _kind(one)) is not None]
+    kinds = [kind for section in sections if (kind := _kind(section)) is not None]
     yield _indented(key, depth)
     yield _indented(_type_line(schema, kinds, sections, definitions), depth + 1)
     description = schema.get("description") or (sections[0].get("description") if sections else "")
     if description:
         yield _indented(description, depth + 1)
     yield ""
-    for one in sections:
-        kind = _kind(one)
+    for section in sections:
+        kind = _kind(section)
         if kind is not None:
             yield _indented(f"{key}: {{kind: {kind}}}", depth + 1)
-            yield _indented(one.get("description", ""), depth + 2)
+            yield _indented(section.get("description", ""), depth + 2)
             yield ""
         inside = depth if kind is None else depth + 2
-        yield from _settings(one, f"{key}.", definitions, inside)
+        yield from _settings(section, f"{key}.", definitions, inside)
 
 
 def _kind(section: Schema) -> str | None:
@@ -178,15 +182,18 @@ def _type(schema: Schema, definitions: Definitions) -> str:
         section = definitions[schema["$ref"].rpartition("/")[2]]
         return "{" + ", ".join(section.get("properties", {})) + "}"
     if alternatives := [*schema.get("anyOf", ()), *schema.get("oneOf", ())]:
-        words = [_type(one, definitions) for one in alternatives]
-        lists = [one.get("type") == "array" and "items" in one for one in alternatives]
+        words = [_type(alternative, definitions) for alternative in alternatives]
+        lists = [
+            alternative.get("type") == "array" and "items" in alternative
+            for alternative in alternatives
+        ]
         pairs = zip(words, lists, strict=True)
         clear = [f"({word})" if is_list else word for word, is_list in pairs]
         return " or ".join(dict.fromkeys(clear))
     if "const" in schema or "enum" in schema:
         return ", ".join(map(_shown, schema.get("enum", [schema.get("const")])))
     if "prefixItems" in schema:
-        items = ", ".join(_type(one, definitions) for one in schema["prefixItems"])
+        items = ", ".join(_type(item, definitions) for item in schema["prefixItems"])
         return f"[{items}]"
     if schema.get("type") == "array":
         least = f" (at least {schema['minItems']})" if schema.get("minItems") else ""
@@ -215,7 +222,7 @@ def _shown(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return json.dumps(value)
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {_shown(one)}" for key, one in value.items()) + "}"
+        return "{" + ", ".join(f"{key}: {_shown(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_shown, value)) + "]"
     return str(value)

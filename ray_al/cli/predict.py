@@ -158,7 +158,7 @@ def _text(facts: Mapping[str, Any]) -> str:
     if facts["skipped"]:
         lines.append(f"{facts['skipped']} were predicted before, and not again")
     refused = facts["refused"]
-    lines += [f"refused {one['reason']}" for one in refused[:SHOWN]]
+    lines += [f"refused {image['reason']}" for image in refused[:SHOWN]]
     if len(refused) > SHOWN:
         rest = len(refused) - SHOWN
         lines.append(f"and {rest} more refused; refused.csv in that folder lists all")

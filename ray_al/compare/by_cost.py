@@ -160,7 +160,7 @@ def compare_costs(groups: Sequence[Group], reference: Group | None) -> CostCompa
                     label=group.label,
                     seeds=group.seeds,
                     share=share,
-                    budgets={axis: _budget(one, share) for axis, one in own.items()},
+                    budgets={axis: _budget(curve, share) for axis, curve in own.items()},
                     saved=_saved_by_axis(own, base_curves, share),
                 )
             )

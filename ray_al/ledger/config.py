@@ -90,7 +90,7 @@ def _refuse_changes(source: str, data: bytes, text: str | None) -> None:
             f"{remedy}"
         )
     try:
-        before, after = (parse_yaml(one, source=source) for one in (text, data))
+        before, after = (parse_yaml(content, source=source) for content in (text, data))
     except ConfigError as error:
         raise ConfigError(f"{error}; {remedy}") from None
     changes = [

@@ -68,12 +68,12 @@ def _reader(hint: Any) -> Reader:
     if origin is Annotated:
         return functools.partial(_name_in, arguments[1])
     if origin in (Union, types.UnionType):
-        (inner,) = (one for one in arguments if one is not types.NoneType)
+        (inner,) = (argument for argument in arguments if argument is not types.NoneType)
         return functools.partial(_optional, _reader(inner))
     if origin is tuple and arguments[-1] is Ellipsis:
         return functools.partial(_list, _reader(arguments[0]))
     if origin is tuple:
-        return functools.partial(_row, tuple(_reader(one) for one in arguments))
+        return functools.partial(_row, tuple(_reader(argument) for argument in arguments))
     if origin is Mapping:
         return functools.partial(_mapping, _reader(arguments[1]))
     if isinstance(hint, type) and is_dataclass(hint):
@@ -93,7 +93,7 @@ def _optional(read: Reader, value: object, key: str) -> Any:
 
 
 def _list(read: Reader, value: object, key: str) -> tuple[Any, ...]:
-    return tuple(read(one, f"{key}[{index}]") for index, one in enumerate(_items(value, key)))
+    return tuple(read(item, f"{key}[{index}]") for index, item in enumerate(_items(value, key)))
 
 
 def _row(readers: tuple[Reader, ...], value: object, key: str) -> tuple[Any, ...]:
@@ -102,7 +102,7 @@ def _row(readers: tuple[Reader, ...], value: object, key: str) -> tuple[Any, ...
     if len(items) != len(readers):
         raise Malformed(f"{key} is {_shown(value)}, not {len(readers)} values")
     pairs = enumerate(zip(readers, items, strict=True))
-    return tuple(read(one, f"{key}[{index}]") for index, (read, one) in pairs)
+    return tuple(read(item, f"{key}[{index}]") for index, (read, item) in pairs)
 
 
 def _items(value: object, key: str) -> list[Any] | tuple[Any, ...]:
@@ -112,7 +112,7 @@ def _items(value: object, key: str) -> list[Any] | tuple[Any, ...]:
 
 
 def _mapping(read: Reader, value: object, key: str) -> dict[str, Any]:
-    return {name: read(one, f"{key}.{name}") for name, one in _entries(value, key).items()}
+    return {name: read(item, f"{key}.{name}") for name, item in _entries(value, key).items()}
 
 
 def _object(kind: type, value: object, key: str) -> Any:

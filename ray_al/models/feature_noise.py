@@ -35,7 +35,7 @@ class MapChange(ABC):
 
     def __call__(self, maps: Maps, key: PassKey) -> Maps:
         """Return new maps (N, c, h, w) of the same types; images do not affect one another."""
-        return tuple(self.change(one, key, place) for place, one in enumerate(maps))
+        return tuple(self.change(values, key, place) for place, values in enumerate(maps))
 
     @abstractmethod
     def change(self, values: torch.Tensor, key: PassKey, place: int) -> torch.Tensor:

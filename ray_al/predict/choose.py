@@ -149,7 +149,7 @@ def _taken(
 
 
 def _not_kept(storage: Storage, state: State, model: TakenModel) -> ConfigError:
-    kept = [str(one.cycle) for one in state.cycles if storage.exists(one.model.path)]
+    kept = [str(trained.cycle) for trained in state.cycles if storage.exists(trained.model.path)]
     remedy = f"give --cycle {' or '.join(kept)}" if kept else "train one with `ray-al final`"
     return ConfigError(
         f"{storage.uri(model.weights.path)}: the weights of {model.origin} are not kept "

@@ -71,7 +71,7 @@ class _BackboneMaps(_Feed):
     def inputs(self, images: np.ndarray) -> Maps:
         """Return maps (N, c, h, w), from fine to coarse."""
         records = self.embedder.records(list(images))
-        return tuple(one.float() for one in self.embedder.layout.unpack(records, self.device))
+        return tuple(values.float() for values in self.embedder.layout.unpack(records, self.device))
 
 
 class Predictor:

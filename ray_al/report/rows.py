@@ -105,9 +105,9 @@ def measured_rows(state: State) -> list[Row]:
         if measured is None:
             continue
         metrics = [model.val for model in state.repeats_of(measured.cycle)]
-        ious = zip(*(one.iou for one in metrics), strict=True)
+        ious = zip(*(model.iou for model in metrics), strict=True)
         means = _iou_columns(state.created.class_names, [_mean(values) for values in ious])
-        accuracy = _mean([one.pixel_accuracy for one in metrics])
+        accuracy = _mean([model.pixel_accuracy for model in metrics])
         rows.append(
             {
                 **row,

@@ -46,11 +46,11 @@ class MapsNetwork(nn.Module):
             given: images (N, 3, H, W), or maps for a frozen network.
         """
         maps = self.parts.prefix(given)
-        last = [one.float() for one in maps[-NUM_MAPS:]]
-        self.groups = tuple(one.shape[1] for one in last)
+        last = [values.float() for values in maps[-NUM_MAPS:]]
+        self.groups = tuple(values.shape[1] for values in last)
         size = last[0].shape[-2:]
         coarser = (
-            functional.interpolate(one, size=size, mode="bilinear", align_corners=False)
-            for one in last[1:]
+            functional.interpolate(values, size=size, mode="bilinear", align_corners=False)
+            for values in last[1:]
         )
         return self.parts.suffix(maps, None), torch.cat([last[0], *coarser], dim=1)

@@ -108,5 +108,5 @@ class Features(Inputs):
     def _formed(self, maps: Maps) -> Maps:
         form = self.form
         return tuple(
-            one.to(form.dtype).contiguous(memory_format=form.memory_format) for one in maps
+            values.to(form.dtype).contiguous(memory_format=form.memory_format) for values in maps
         )

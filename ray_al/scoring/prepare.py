@@ -219,7 +219,7 @@ def _as_fp32(value: object) -> object:
 
 def _as(value: object, dtype: torch.dtype) -> object:
     if isinstance(value, tuple):
-        return tuple(_as(one, dtype) for one in value)
+        return tuple(_as(item, dtype) for item in value)
     return (
         value.to(dtype) if isinstance(value, torch.Tensor) and value.is_floating_point() else value
     )

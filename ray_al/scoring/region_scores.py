@@ -185,7 +185,7 @@ def _offered(
             limit=settings.per_image,
             rng=generator("offer", scorer.seed, scorer.cycle, image.row["image_id"]),
             classes=classes,
-            features=tuple(one[position].float().numpy(force=True) for one in maps.features),
+            features=tuple(values[position].float().numpy(force=True) for values in maps.features),
         )
     )
     return {

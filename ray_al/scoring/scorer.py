@@ -53,7 +53,10 @@ class Maps:
         probabilities = None if self.probabilities is None else self.probabilities.cpu()
         classes = None if self.classes is None else self.classes.cpu()
         return Maps(
-            self.values.cpu(), probabilities, classes, tuple(one.cpu() for one in self.features)
+            self.values.cpu(),
+            probabilities,
+            classes,
+            tuple(values.cpu() for values in self.features),
         )
 
 

@@ -79,6 +79,6 @@ def endpoint_lines(sweep: SweepConfig, trials: Sequence[Trial]) -> list[str]:
     budgets = ", ".join(map(budget_text, sweep.endpoint.budgets))
     seeds = ", ".join(map(str, sweep.seeds))
     lines.append(f"endpoint: mean {sweep.endpoint.measure} at {budgets}; seeds {seeds}")
-    pairs = [f"{one} - {other}" for one, other in sweep.endpoint.comparisons]
+    pairs = [f"{strategy} - {other}" for strategy, other in sweep.endpoint.comparisons]
     lines += [f"compared: {pair}" for pair in pairs]
     return [*lines, f"p-values are corrected by Holm over these {len(pairs)} comparisons"]
