@@ -105,7 +105,7 @@ def _metadata(model: TakenModel, kind: Format) -> dict[str, Any]:
         "colors": [list(color) for color in model.colors],
         "format": kind.name,
         "input": (
-            f"images: {_input_type(model)} (batch, {height}, {width}, "
+            f"images: {_input_type(model).__name__} (batch, {height}, {width}, "
             f"{model.config.data.num_channels}), red first, 0 to 255{_scaled(model)}; scale other "
             "sizes to this one, bilinearly with antialiasing"
         ),

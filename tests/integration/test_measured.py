@@ -156,7 +156,7 @@ def test_status_log_and_report_show_what_was_measured(measured):
     assert log.count("model_measured") == 4
     assert f'"miou": {last["miou"]}' in log
     assert invoke("report", measured).exit_code == 0
-    page = Storage(measured).read("report.html").decode()
+    page = " ".join(Storage(measured).read("report.html").decode().split())
     assert "Measured models" in page
     assert f"{last['miou']:.4f} &plusmn; {last['spread']:.4f}" in page
 
