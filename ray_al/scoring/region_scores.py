@@ -17,6 +17,7 @@ from ray_al.core.storage import Storage
 from ray_al.core.types import SCORE_SCHEMA, FileRef
 from ray_al.core.variants import Offer, ScoredImage
 from ray_al.datasets import open_dataset
+from ray_al.datasets.tiles import Tile
 from ray_al.regions.sparse import SparseRegions, check_finite, nearest_native, to_native
 from ray_al.scoring.batches import map_batches
 from ray_al.scoring.inputs import Inputs
@@ -60,7 +61,7 @@ def score_table(
             region_columns(maps, n, image, scorer, regions_of(task, config, image))
             for n, image in enumerate(members)
         ]
-        return list(zip(members, columns, _sums(maps, len(members), num_classes), strict=True))
+        return list(zip(members, columns, _sums(maps, members, num_classes), strict=True))
 
     broken: list[tuple[str, str]] = []
     kept, rows = [], []
@@ -99,7 +100,25 @@ class _Sums:
                 total += one
 
 
-def _sums(maps: Maps, num_images: int, num_classes: int) -> list[_Sums]:
+def _sums(maps: Maps, members: Sequence[ShardImage], num_classes: int) -> list[_Sums]:
+    """Return the sums of each image of a batch; of a tile, those of its core."""
+    tiles = [image.tile for image in members]
+    if not any(tiles):
+        return _sums_of(maps, len(members), num_classes)
+    sums = []
+    for n, tile in enumerate(tiles):
+        assert tile is not None, "a pool holds whole images or tiles"
+        rows, columns = tile.cells(*maps.values.shape[-2:])
+        core = Maps(
+            maps.values[n : n + 1, rows, columns],
+            None if maps.probabilities is None else maps.probabilities[n : n + 1, :, rows, columns],
+            None if maps.classes is None else maps.classes[n : n + 1, rows, columns],
+        )
+        sums += _sums_of(core, 1, num_classes)
+    return sums
+
+
+def _sums_of(maps: Maps, num_images: int, num_classes: int) -> list[_Sums]:
     """Return the sums of each of the first images of a batch."""
     means = (
         None
@@ -125,12 +144,12 @@ def region_columns(
     """
     settings, strategy, function = scorer.config.regions, scorer.strategy, scorer.acquisition
     values = maps.values[position].float()
-    height, width = image.size
     if isinstance(settings, SparseRegions):
         if strategy.offer is not None:
             return _offered(settings, strategy.offer, maps, position, image, scorer, regions)
-        return _best(settings, values.numpy(force=True), image, regions, averaged=function.windowed)
-    pooler = open_pooler(settings, regions, height, width)
+        native = _native(values.numpy(force=True), image)
+        return _best(settings, native, image, regions, averaged=function.windowed)
+    pooler = open_pooler(settings, regions, *image.size, image.tile)
     aggregation = function.aggregation if strategy.aggregation == "auto" else strategy.aggregation
     scores = pooler.pool(values, aggregation, strategy.top_share)
     columns = {
@@ -165,15 +184,12 @@ def _offered(
     regions: ImageRegions,
 ) -> Columns:
     """Return the candidates that an image of a sparse kind offers by the strategy's offer."""
-    height, width = image.size
-    scores = to_native(maps.values[position].float().numpy(force=True), height, width)
+    scores = _native(maps.values[position].float().numpy(force=True), image)
     check_finite(scores)
     if not scorer.acquisition.windowed:
         scores = settings.region_scores(scores)
     classes = (
-        None
-        if maps.classes is None
-        else nearest_native(maps.classes[position].numpy(force=True), height, width)
+        None if maps.classes is None else _nearest(maps.classes[position].numpy(force=True), image)
     )
     ids = offer.choose(
         ScoredImage(
@@ -217,20 +233,61 @@ def box_pixels(boxes: np.ndarray) -> np.ndarray:
     return areas
 
 
+def _native(values: np.ndarray, image: ShardImage) -> np.ndarray:
+    """Return scores in native pixels, interpolated; of a tile, those of its core."""
+    if image.tile is None:
+        return to_native(values, *image.size)
+    return image.tile.cut(to_native(values, *image.tile.window))
+
+
+def _nearest(values: np.ndarray, image: ShardImage) -> np.ndarray:
+    """Return a map in native pixels, by the nearest cell; of a tile, that of its core."""
+    if image.tile is None:
+        return nearest_native(values, *image.size)
+    return image.tile.cut(nearest_native(values, *image.tile.window))
+
+
 def open_pooler(
-    settings: Regions, regions: ImageRegions, height: int, width: int
+    settings: Regions, regions: ImageRegions, height: int, width: int, tile: Tile | None = None
 ) -> BoxPooler | LabelPooler:
-    """Return the pooler of all regions of an image."""
+    """Return the pooler of all regions of an image, or of a tile for maps of its window.
+
+    The pooler of a label map of a tile has one more region, the margin around the core.
+    """
     if settings.are_boxes:
-        return _box_pooler(settings, height, width)
-    assert regions.labels is not None, "regions of sparse kinds are pooled by their boxes"
-    return LabelPooler(regions.labels)
+        place = None if tile is None else (*tile.window, tile.inner.top, tile.inner.left)
+        return _box_pooler(settings, height, width, place)
+    labels = regions.labels
+    assert labels is not None, "regions of sparse kinds are pooled by their boxes"
+    if tile is not None and tile.size != tile.window:
+        labels = tile.place(labels, int(labels.max()) + 1)
+    return LabelPooler(labels)
 
 
 @functools.lru_cache(maxsize=64)
-def _box_pooler(settings: Regions, height: int, width: int) -> BoxPooler:
-    """Return the pooler of images of one size, which share their regions; cached."""
-    return BoxPooler(settings.of_image(height, width).boxes, height, width)
+def _box_pooler(
+    settings: Regions, height: int, width: int, place: tuple[int, int, int, int] | None
+) -> BoxPooler:
+    """Return the pooler of images of one size, which share their regions; cached.
+
+    Args:
+        settings: kind of the regions.
+        height, width: of the images.
+        place: height and width of the window of tiles, and top and left of their core in it.
+    """
+    boxes = settings.of_image(height, width).boxes
+    return BoxPooler(boxes, height, width) if place is None else placed_boxes(boxes, place)
+
+
+def placed_boxes(boxes: np.ndarray, place: tuple[int, int, int, int]) -> BoxPooler:
+    """Return the pooler of boxes in the core of a tile, for maps of its window.
+
+    Args:
+        boxes: int (R, 4), in pixels of the core.
+        place: height and width of the window, and top and left of the core in it.
+    """
+    height, width, top, left = place
+    return BoxPooler(boxes + np.array([top, left, top, left]), height, width)
 
 
 def _random_columns(task: ShardTask, config: RunConfig, image: ShardImage) -> Columns:

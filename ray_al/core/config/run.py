@@ -119,6 +119,16 @@ class RunConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _final_sees_tiles(self) -> "RunConfig":
+        size, tile = self.final.image_size, self.data.tile
+        if tile is not None and size not in (None, tile):
+            raise ValueError(
+                f"final.image_size={list(size or ())}: measured models see the same tiles, and "
+                f"data.tile is {list(tile)}; leave final.image_size out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _final_can_train(self) -> "RunConfig":
         try:
             self.with_recipe(self.final.recipe)
