@@ -170,6 +170,10 @@ class Tiling:
             for left, c, d in columns
         ]
 
+    def sizes(self, size: tuple[int, int]) -> list[tuple[int, int]]:
+        """Return the different sizes of the cores of an image of a height and width."""
+        return list(dict.fromkeys(tile.size for tile in self.tiles(size)))
+
     def _spans(self, length: int, window: int) -> Iterator[tuple[int, int, int]]:
         """Yield the beginning of each window on an axis, and beginning and end of its core."""
         count = max(1, -(-(length - self.overlap) // (window - self.overlap)))
@@ -188,3 +192,8 @@ class Tiling:
                 mask_uri=None if file.mask_uri is None else tile.uri(file.mask_uri),
             )
             yield part, tile
+
+
+def files_at_once(data: DataConfig) -> int:
+    """Return how many files are to be checked at a time: of large ones, one fills the memory."""
+    return 4 if data.tile is None else 1
