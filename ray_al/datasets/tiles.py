@@ -75,9 +75,12 @@ class Tile:
         return placed
 
     def seen_part(self, image: np.ndarray) -> np.ndarray:
-        """Return the window of the image (H, W, …), as far as there is an image."""
+        """Return the window of the image (H, W, …), as far as there is an image.
+
+        It is a copy, which does not keep the memory of the image.
+        """
         (top, left), (height, width) = self.corner, self.window
-        return np.ascontiguousarray(image[top : top + height, left : left + width])
+        return image[top : top + height, left : left + width].copy()
 
     def padded(self, part: np.ndarray) -> np.ndarray:
         """Return the part of the window where there is an image, padded to the window in black."""
@@ -88,9 +91,9 @@ class Tile:
         return padded
 
     def of(self, image: np.ndarray) -> np.ndarray:
-        """Return the core of an array (H, W, …) over the image."""
+        """Return a copy of the core of an array (H, W, …) over the image."""
         core = self.core
-        return np.ascontiguousarray(image[core.top : core.bottom, core.left : core.right])
+        return image[core.top : core.bottom, core.left : core.right].copy()
 
     def check(self, size: tuple[int, int], source: str) -> None:
         """Refuse a file whose picture is not of the image's size.

@@ -57,9 +57,9 @@ class LastFiles(Generic[Content]):
             decode: makes the content.
         """
         with _decoding:
-            for known, content in self._kept:
-                if known == key:
-                    return content
+            place = next((n for n, kept in enumerate(self._kept) if kept[0] == key), None)
+            if place is not None:
+                return self._kept[place][1]
             self._make_room()
             content = decode()
             self._kept.append((key, content))

@@ -12,9 +12,10 @@ from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
 from ray_al.scoring.batches import map_batches
 from ray_al.scoring.inputs import Inputs
+from ray_al.scoring.poolers import open_pooler, placed_boxes
 from ray_al.scoring.pooling import BoxPooler
 from ray_al.scoring.readers import open_reader, score_device
-from ray_al.scoring.region_scores import open_pooler, placed_boxes, scorer_classes
+from ray_al.scoring.region_scores import scorer_classes
 from ray_al.scoring.scorer import FeatureScorer
 from ray_al.scoring.shards import ShardImage, ShardTask, regions_of
 

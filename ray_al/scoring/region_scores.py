@@ -11,17 +11,16 @@ from torch.nn import functional
 from ray_al.acquisition import Acquisition, class_maps, find_acquisition
 from ray_al.core.config import DataConfig, RunConfig
 from ray_al.core.errors import ConfigError
-from ray_al.core.families.regions import ImageRegions, Regions
+from ray_al.core.families.regions import ImageRegions
 from ray_al.core.seeding import generator, seed_of, uniform_of
 from ray_al.core.storage import Storage
 from ray_al.core.types import SCORE_SCHEMA, FileRef
 from ray_al.core.variants import Offer, ScoredImage
 from ray_al.datasets import open_dataset
-from ray_al.datasets.tiles import Tile
-from ray_al.regions.sparse import SparseRegions, check_finite, nearest_native, to_native
+from ray_al.regions.sparse import SparseRegions, check_finite
 from ray_al.scoring.batches import map_batches
 from ray_al.scoring.inputs import Inputs
-from ray_al.scoring.pooling import BoxPooler, LabelPooler
+from ray_al.scoring.poolers import in_native, nearest_in_native, open_pooler
 from ray_al.scoring.readers import open_reader, score_device
 from ray_al.scoring.scorer import Maps, Scorer
 from ray_al.scoring.shards import CLASS_COUNTS, SCHEMA_METADATA, ShardImage, ShardTask, regions_of
@@ -147,7 +146,7 @@ def region_columns(
     if isinstance(settings, SparseRegions):
         if strategy.offer is not None:
             return _offered(settings, strategy.offer, maps, position, image, scorer, regions)
-        native = _native(values.numpy(force=True), image)
+        native = in_native(values.numpy(force=True), image)
         return _best(settings, native, image, regions, averaged=function.windowed)
     pooler = open_pooler(settings, regions, *image.size, image.tile)
     aggregation = function.aggregation if strategy.aggregation == "auto" else strategy.aggregation
@@ -184,12 +183,14 @@ def _offered(
     regions: ImageRegions,
 ) -> Columns:
     """Return the candidates that an image of a sparse kind offers by the strategy's offer."""
-    scores = _native(maps.values[position].float().numpy(force=True), image)
+    scores = in_native(maps.values[position].float().numpy(force=True), image)
     check_finite(scores)
     if not scorer.acquisition.windowed:
         scores = settings.region_scores(scores)
     classes = (
-        None if maps.classes is None else _nearest(maps.classes[position].numpy(force=True), image)
+        None
+        if maps.classes is None
+        else nearest_in_native(maps.classes[position].numpy(force=True), image)
     )
     ids = offer.choose(
         ScoredImage(
@@ -231,63 +232,6 @@ def box_pixels(boxes: np.ndarray) -> np.ndarray:
     sides = boxes[:, 2:].astype(np.int64) - boxes[:, :2]
     areas: np.ndarray = sides[:, 0] * sides[:, 1]
     return areas
-
-
-def _native(values: np.ndarray, image: ShardImage) -> np.ndarray:
-    """Return scores in native pixels, interpolated; of a tile, those of its core."""
-    if image.tile is None:
-        return to_native(values, *image.size)
-    return image.tile.cut(to_native(values, *image.tile.window))
-
-
-def _nearest(values: np.ndarray, image: ShardImage) -> np.ndarray:
-    """Return a map in native pixels, by the nearest cell; of a tile, that of its core."""
-    if image.tile is None:
-        return nearest_native(values, *image.size)
-    return image.tile.cut(nearest_native(values, *image.tile.window))
-
-
-def open_pooler(
-    settings: Regions, regions: ImageRegions, height: int, width: int, tile: Tile | None = None
-) -> BoxPooler | LabelPooler:
-    """Return the pooler of all regions of an image, or of a tile for maps of its window.
-
-    The pooler of a label map of a tile has one more region, the margin around the core.
-    """
-    if settings.are_boxes:
-        place = None if tile is None else (*tile.window, tile.inner.top, tile.inner.left)
-        return _box_pooler(settings, height, width, place)
-    labels = regions.labels
-    assert labels is not None, "regions of sparse kinds are pooled by their boxes"
-    if tile is not None and tile.size != tile.window:
-        labels = tile.place(labels, int(labels.max()) + 1)
-    return LabelPooler(labels)
-
-
-@functools.lru_cache(maxsize=64)
-def _box_pooler(
-    settings: Regions, height: int, width: int, place: tuple[int, int, int, int] | None
-) -> BoxPooler:
-    """Return the pooler of images of one size, which share their regions; cached.
-
-    Args:
-        settings: kind of the regions.
-        height, width: of the images.
-        place: height and width of the window of tiles, and top and left of their core in it.
-    """
-    boxes = settings.of_image(height, width).boxes
-    return BoxPooler(boxes, height, width) if place is None else placed_boxes(boxes, place)
-
-
-def placed_boxes(boxes: np.ndarray, place: tuple[int, int, int, int]) -> BoxPooler:
-    """Return the pooler of boxes in the core of a tile, for maps of its window.
-
-    Args:
-        boxes: int (R, 4), in pixels of the core.
-        place: height and width of the window, and top and left of the core in it.
-    """
-    height, width, top, left = place
-    return BoxPooler(boxes + np.array([top, left, top, left]), height, width)
 
 
 def _random_columns(task: ShardTask, config: RunConfig, image: ShardImage) -> Columns:

@@ -187,7 +187,7 @@ def test_other_regions_lie_within_tiles(scans, tmp_path, regions, label):
         train={"steps": 4, "batch_size": 4, "threads": 1, "workers": 0},
     )
     _, state = run(config, tmp_path / "run")
-    assert state.cycles[-1].labelled.num_regions > 0
+    assert state.cycles[-1].labelled.regions > 0
 
 
 @pytest.mark.slow

@@ -1,5 +1,7 @@
 """Tiles divide every image, are read at native size, and take up no more room than one image."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,6 +17,7 @@ from ray_al.datasets.manifest import build_manifest
 from ray_al.datasets.mask_decoder import MaskDecoder
 from ray_al.datasets.masks import read_mask, read_mask_size
 from ray_al.datasets.pixels import PixelRule
+from ray_al.datasets.rasters import read_values
 from ray_al.datasets.tiles import Tiling, file_of, image_of, split_uri
 
 SIZE = (70, 110)
@@ -115,7 +118,6 @@ def test_a_file_is_decoded_once_for_all_of_its_tiles(scan, monkeypatch):
         decoded.append(source)
         return read_values(data, source, channels)
 
-    read_values = whole.read_values
     monkeypatch.setattr(whole, "read_values", counted)
     for part, _ in parts(scan):
         read_image(part.uri)
@@ -136,7 +138,7 @@ def test_large_files_are_dropped_before_the_next_one_is_decoded(monkeypatch):
         return bytes(size)
 
     for key, size in (("a", 40), ("b", 50), ("c", 90), ("d", 1)):
-        assert len(files.get(key, lambda size=size: decode(size))) == size
+        assert len(files.get(key, partial(decode, size))) == size
     assert kept_while_decoding == [[], ["a"], ["a", "b"], ["c"]]
     assert len(files.get("c", lambda: b"")) == 90
 
