@@ -203,6 +203,7 @@ def test_the_network_sees_tiles_at_their_size():
     config = parse_config({"data": {"tile": [64, 96]}}, source="test")
     assert config.data.image_size == (64, 96)
     assert config.data.overlap == 8
+    assert config.shard_size(1000) == 256
     assert parse_config(config.model_dump(mode="json"), source="test") == config
     with pytest.raises(ConfigError, match=r"final\.image_size=\[32, 32\].*leave"):
         parse_config({"data": {"tile": [64, 96]}, "final": {"image_size": [32, 32]}}, source="test")
