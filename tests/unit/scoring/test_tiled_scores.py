@@ -26,13 +26,14 @@ def tiles():
 @pytest.mark.parametrize("are_boxes", [True, False])
 def test_pooled_values_are_those_of_the_core(factor, are_boxes):
     rng, kind = np.random.default_rng(0), Grid(rows=2, columns=3)
-    for image, tile in tiles():
+    for _, tile in tiles():
         regions = kind.of_image(*tile.size)
         values = rng.random((32 // factor, 48 // factor)).astype(np.float32)
         native = values.repeat(factor, 0).repeat(factor, 1)
         expected = [tile.cut(native)[regions.labels == number].mean() for number in range(6)]
         settings = kind if are_boxes else OwnKind(rows=2, columns=3)
-        pooler = open_pooler(settings, regions, *image.size, tile)
+        height, width = tile.size
+        pooler = open_pooler(settings, regions, height, width, tile)
         found = pooler.mean(torch.from_numpy(values)[None])[:6, 0]
         assert np.abs(found - expected).max() < 1e-5
         assert list(pooler.num_pixels[:6]) == list(regions.num_pixels)
