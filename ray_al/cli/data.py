@@ -31,15 +31,22 @@ def check(config: str, overrides: tuple[str, ...], as_json: bool) -> None:
     from ray_al.datasets import open_dataset
     from ray_al.datasets.check import check_dataset
     from ray_al.datasets.statistics import with_channels
+    from ray_al.datasets.tiles import Tiling, files_at_once
 
     settings = with_channels(api.load_config(config, overrides))
-    dataset = open_dataset(settings.data)
+    dataset, tiling = open_dataset(settings.data), Tiling.of(settings.data)
+
+    def too_small(height: int, width: int) -> str | None:
+        tiles = [(height, width)] if tiling is None else tiling.sizes((height, width))
+        return next(filter(None, (settings.regions.too_small(*size) for size in tiles)), None)
+
     with progress() as show:
         facts = check_dataset(
             dataset,
+            threads=files_at_once(settings.data),
             progress=lambda done, total: show(_progress_line(done, total)),
             reads_masks=settings.label.annotator.reads_masks,
-            too_small=settings.regions.too_small,
+            too_small=too_small,
         )
     text = yaml.safe_dump(facts, sort_keys=False, default_flow_style=None, width=110)
     echo(facts, str(text).rstrip(), as_json=as_json)

@@ -9,15 +9,21 @@ from ray_al.datasets.pictures import from_stream
 from ray_al.datasets.pixels import PLAIN, PixelRule
 from ray_al.datasets.rasters import read_stored, read_values
 from ray_al.datasets.read import read_data
+from ray_al.datasets.tiles import split_uri
+from ray_al.datasets.whole import read_whole
 
 
 def read_image(uri: str, rule: PixelRule = PLAIN) -> np.ndarray:
-    """Read and decode an image file; see `decode_image`.
+    """Read and decode an image file, or the core of a tile; see `decode_image`.
 
     Raises:
         DataError: it is missing or broken, or it cannot be used.
         ReadError: it could not be read just now, or there was not enough memory.
     """
+    file, tile = split_uri(uri)
+    if tile is not None:
+        whole = read_whole(file, tile, rule)
+        return rule.apply(tile.of(whole.values), file, whole.declared)
     data = read_data(uri)
     return retried(uri, lambda: decode_image(data, uri, rule), (MemoryError,))
 
@@ -37,6 +43,35 @@ def read_pool_image(uri: str, size: tuple[int, int], rule: PixelRule = PLAIN) ->
         )
         raise DataError(f"{uri}: the image has {found}; put the earlier image back")
     return image
+
+
+def read_seen(
+    uri: str,
+    image_size: tuple[int, int],
+    rule: PixelRule = PLAIN,
+    size: tuple[int, int] | None = None,
+) -> np.ndarray:
+    """Return what the network sees of an image: it is resized, or the window of a tile.
+
+    Args:
+        uri: of the image or tile.
+        image_size: height and width at which the network sees it.
+        rule: what its values become.
+        size: of an image of the pool, which is checked as `read_pool_image` does.
+
+    Returns:
+        uint8 or float32 (*image_size, C), from 0 to 255.
+
+    Raises:
+        DataError: as `read_pool_image`.
+        ReadError: as `read_image`.
+    """
+    file, tile = split_uri(uri)
+    if tile is not None:
+        whole = read_whole(file, tile, rule)
+        return tile.padded(rule.apply(tile.seen_part(whole.values), file, whole.declared))
+    image = read_image(uri, rule) if size is None else read_pool_image(uri, size, rule)
+    return resize_image(image, image_size)
 
 
 def decode_image(data: bytes, source: str, rule: PixelRule = PLAIN) -> np.ndarray:
@@ -66,6 +101,9 @@ def read_void(uri: str, rule: PixelRule) -> np.ndarray:
         DataError: as `read_image`.
         ReadError: as `read_image`.
     """
+    file, tile = split_uri(uri)
+    if tile is not None:
+        return rule.void(tile.of(read_whole(file, tile, rule).values))
     data = read_data(uri)
     _, values, _ = retried(uri, lambda: read_values(data, uri, rule.channels), (MemoryError,))
     return rule.void(values)

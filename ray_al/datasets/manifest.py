@@ -2,17 +2,22 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ray_al.core.config import DataConfig
 from ray_al.core.errors import DataError
 from ray_al.core.types import MANIFEST_SCHEMA, ImageFile
+from ray_al.datasets.catalog import Dataset
 from ray_al.datasets.images import read_image_size
 from ray_al.datasets.listing import place_prefix
 from ray_al.datasets.pixels import PLAIN, PixelRule
+from ray_al.datasets.tiles import Tiling
 
 PLACES = ("uri", "mask_uri")
 
@@ -22,6 +27,7 @@ def build_manifest(
     num_regions: Callable[[int, int], int],
     rule: PixelRule = PLAIN,
     *,
+    tiling: Tiling | None = None,
     threads: int = 8,
 ) -> tuple[pa.Table, list[tuple[str, str]]]:
     """Read the headers of the pool's images.
@@ -30,6 +36,7 @@ def build_manifest(
         images: the pool, in the order of its numbers.
         num_regions: returns how many regions an image of a height and width has.
         rule: what the values of images become, which must cover those of the headers.
+        tiling: divides images into tiles, each of which gets a row; None keeps them whole.
         threads: how many headers are read at a time.
 
     Returns:
@@ -37,14 +44,15 @@ def build_manifest(
     """
     with ThreadPoolExecutor(threads) as executor:
         sizes = list(executor.map(lambda image: _size_or_error(image, rule), images))
-    rows, errors = [], []
-    for index, (image, size) in enumerate(zip(images, sizes, strict=True)):
+    rows: list[dict[str, Any]] = []
+    errors = []
+    for image, size in _divided(images, sizes, tiling):
         if isinstance(size, str):
             errors.append((image.image_id, size))
             size = (0, 0)
         rows.append(
             {
-                "image_index": index,
+                "image_index": len(rows),
                 "image_id": image.image_id,
                 "uri": image.uri,
                 "mask_uri": image.mask_uri,
@@ -54,6 +62,38 @@ def build_manifest(
             }
         )
     return pa.Table.from_pylist(rows, schema=MANIFEST_SCHEMA), errors
+
+
+def _divided(
+    images: Sequence[ImageFile], sizes: Sequence[tuple[int, int] | str], tiling: Tiling | None
+) -> Iterator[tuple[ImageFile, tuple[int, int] | str]]:
+    """Yield images, or the tiles of those that can be read, each with its size or error."""
+    for image, size in zip(images, sizes, strict=True):
+        if tiling is None or isinstance(size, str):
+            yield image, size
+            continue
+        for part, tile in tiling.divide(image, size):
+            yield part, tile.size
+
+
+def with_tiles(dataset: Dataset, data: DataConfig) -> Dataset:
+    """Return a data set with tiles in place of the images that models are evaluated on.
+
+    The headers of these images are read. Without tiles, the data set is returned as it is.
+
+    Raises:
+        DataError: an image cannot be read.
+        ReadError: an image could not be read just now.
+    """
+    tiling = Tiling.of(data)
+    if tiling is None:
+        return dataset
+    splits = dict(dataset.splits)
+    for role in splits.keys() - {"train"}:
+        images = splits[role]
+        sizes = [read_image_size(image.uri, dataset.pixels) for image in images]
+        splits[role] = tuple(part for part, _ in _divided(images, sizes, tiling))
+    return replace(dataset, splits=splits)
 
 
 def _size_or_error(image: ImageFile, rule: PixelRule) -> tuple[int, int] | str:

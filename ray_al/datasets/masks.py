@@ -14,6 +14,8 @@ from ray_al.datasets.mask_files import WHAT, OpenMask, open_mask_bytes
 from ray_al.datasets.mask_ids import decode_ids
 from ray_al.datasets.pictures import from_stream, read_header
 from ray_al.datasets.read import read_data
+from ray_al.datasets.tiles import Tile, split_uri
+from ray_al.datasets.whole import masks as whole_masks
 
 __all__ = [
     "DecodedMask",
@@ -43,6 +45,9 @@ def read_mask(uri: str, decoder: MaskDecoder, *, box: Box | None = None) -> np.n
 
 def read_decoded(uri: str, decoder: MaskDecoder, *, box: Box | None = None) -> DecodedMask:
     """Return a mask together with its numbers that mean "no label"; see `read_mask`."""
+    file, tile = split_uri(uri)
+    if tile is not None:
+        return _read_tile(file, tile, decoder, box)
     source = decoder.source
     if source is not None:
         return retried(
@@ -52,6 +57,16 @@ def read_decoded(uri: str, decoder: MaskDecoder, *, box: Box | None = None) -> D
         )
     data = read_data(uri)
     return retried(uri, lambda: decode_mask(data, uri, decoder, box=box), (MemoryError,))
+
+
+def _read_tile(uri: str, tile: Tile, decoder: MaskDecoder, box: Box | None) -> DecodedMask:
+    """Return the core of a tile, or a box of it; an unknown value anywhere refuses the mask."""
+    whole = whole_masks.get((uri, decoder), lambda: read_decoded(uri, decoder))
+    tile.check((whole.ids.shape[0], whole.ids.shape[1]), uri)
+    ids = tile.of(whole.ids)
+    if box is not None:
+        ids = ids[box.top : box.bottom, box.left : box.right]
+    return dataclasses.replace(whole, ids=ids)
 
 
 def decode_mask(
@@ -76,13 +91,17 @@ def read_mask_size(uri: str, decoder: MaskDecoder | None = None) -> tuple[int, i
     """Return (height, width) of the mask as it is shown, without decoding its pixels.
 
     Args:
-        uri: of the mask.
+        uri: of the mask, or of a tile of it.
         decoder: needed for masks that are no files of their own.
 
     Raises:
         DataError: there is no readable header.
         ReadError: it could not be read just now.
     """
+    uri, tile = split_uri(uri)
+    if tile is not None:
+        tile.check(read_mask_size(uri, decoder), uri)
+        return tile.size
     if decoder is not None and decoder.source is not None:
         return decoder.source.size(uri)
     return from_stream(uri, lambda stream: _size_of(stream, uri))

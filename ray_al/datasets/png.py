@@ -55,7 +55,8 @@ def check_png(data: bytes) -> PngHeader:
     Raises:
         DataError: the file is cut off, or a chunk does not match its checksum.
     """
-    return _header(list(_chunks(data)))
+    # Only the header is kept: the pixels of a large picture would fill the memory twice.
+    return _header([(kind, b"" if kind == b"IDAT" else content) for kind, content in _chunks(data)])
 
 
 def check_png_pixels(data: bytes) -> PngHeader:

@@ -14,6 +14,7 @@ from ray_al.core.errors import DataError
 from ray_al.datasets.numpy_images import is_numpy, numpy_header, read_numpy
 from ray_al.datasets.orientation import turned
 from ray_al.datasets.pictures import (
+    LARGE_PIXELS,
     NUM_MAGIC_BYTES,
     Header,
     check_pixels,
@@ -27,6 +28,8 @@ from ray_al.datasets.png import check_png_pixels
 from ray_al.datasets.tiff import MAGICS, MAX_PILLOW_BITS, TiffTags, read_tiff_tags
 
 WHAT = "an image"
+STRIP = 256
+"""Rows of a large picture that are copied at a time."""
 GREY_MODES = frozenset({"1", "L", "LA", "La"})
 COLOR_MODES = frozenset({"P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr"})
 ALPHA_MODES = frozenset({"LA", "PA", "RGBA", "RGBa", "La"})
@@ -144,7 +147,7 @@ def read_values(
         else:
             refuse_transparent(image, source)
             mode = "L" if stored.channels == 1 else "RGB"
-            values = np.array(image if image.mode == mode else image.convert(mode))
+            values = _in_strips(image if image.mode == mode else image.convert(mode))
     values = _without_alpha(np.atleast_3d(values), stored.channels, source)
     if values.shape != stored[:3] or values.dtype.newbyteorder("=") != stored.dtype:
         raise DataError(
@@ -152,6 +155,18 @@ def read_values(
             f"there are {values.shape} {values.dtype}); replace or remove the file"
         )
     return stored, values, declared
+
+
+def _in_strips(image: Image.Image) -> np.ndarray:
+    """Return the values of a picture without the further copy of all of it that Pillow makes."""
+    width, height = image.size
+    if width * height <= LARGE_PIXELS:
+        return np.array(image)
+    values = np.empty((height, width, *((3,) if image.mode == "RGB" else ())), dtype=np.uint8)
+    for top in range(0, height, STRIP):
+        bottom = min(top + STRIP, height)
+        values[top:bottom] = np.asarray(image.crop((0, top, width, bottom)))
+    return values
 
 
 def refuse_transparent(image: Image.Image, source: str) -> None:

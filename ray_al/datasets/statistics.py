@@ -10,10 +10,13 @@ from ray_al.core.config import RunConfig, parse_config
 from ray_al.core.errors import ConfigError, DataError
 from ray_al.core.reading import retried
 from ray_al.datasets.catalog import Dataset, open_dataset
+from ray_al.datasets.images import read_image, read_image_size, read_void
 from ray_al.datasets.pictures import from_stream
 from ray_al.datasets.pixels import WHITE, PixelRule
 from ray_al.datasets.rasters import read_stored, read_values
 from ray_al.datasets.read import read_data
+from ray_al.datasets.tiles import Tiling
+from ray_al.datasets.whole import forget_files
 
 NUM_MEASURED = 64
 """Number of pool images, spread over all of them, that mean and spread are measured on."""
@@ -51,7 +54,8 @@ def with_statistics(config: RunConfig, dataset: Dataset) -> RunConfig:
     if config.data.normalize != "measured":
         return config
     count, total, squares = 0, np.zeros(0), np.zeros(0)
-    for values in _sample(dataset):
+    tiling = Tiling.of(config.data)
+    for values in _sample(dataset) if tiling is None else _sample_of_tiles(dataset, tiling):
         if not count:
             total, squares = np.zeros(values.shape[1]), np.zeros(values.shape[1])
         count += len(values)
@@ -86,6 +90,24 @@ def _sample(dataset: Dataset) -> Iterator[np.ndarray]:
         except DataError:
             continue  # whatever is wrong with it is said where the pool is checked
         yield shares
+
+
+def _sample_of_tiles(dataset: Dataset, tiling: Tiling) -> Iterator[np.ndarray]:
+    """Yield the same of tiles of some pool images; whole ones would not fit into memory."""
+    pool, rule = dataset.splits["train"], dataset.pixels
+    count = min(len(pool), NUM_MEASURED)
+    most = -(-NUM_MEASURED // count)
+    for position in range(count):
+        uri = pool[position * len(pool) // count].uri
+        try:
+            tiles = tiling.tiles(read_image_size(uri, rule))
+            for number in range(0, len(tiles), -(-len(tiles) // most)):
+                part = tiles[number].uri(uri)
+                with_data = read_image(part, rule)[~read_void(part, rule)]
+                yield with_data.astype(np.float64) / WHITE
+        except DataError:
+            continue  # whatever is wrong with it is said where the pool is checked
+    forget_files()
 
 
 def _shares(data: bytes, uri: str, rule: PixelRule) -> np.ndarray:

@@ -9,8 +9,9 @@ import pyarrow as pa
 from ray_al.core.families.annotators import LabelRequest, Name
 from ray_al.core.families.label_parts import Classes
 from ray_al.core.run_dir import CycleDir
-from ray_al.datasets.images import read_pool_image
+from ray_al.datasets.images import read_pool_image, read_seen
 from ray_al.datasets.pixels import PixelRule, to_picture
+from ray_al.datasets.tiles import split_uri
 from ray_al.driver.context import Context
 from ray_al.driver.training import is_untrained
 from ray_al.ledger import Query
@@ -27,6 +28,7 @@ def describe_query(
     """Describe the open query to the annotator."""
     heights, widths = (context.pool.manifest.column(name) for name in ("height", "width"))
     data, read = context.config.data, _image_reader(context)
+    read_margins = read if data.tile is None else _image_reader(context, seen=True)
     return LabelRequest(
         storage=context.storage,
         folder=query.tasks or _new_folder(context, query),
@@ -38,7 +40,7 @@ def describe_query(
         regions_of=context.pool.regions_of,
         size_of=lambda index: (heights[index].as_py(), widths[index].as_py()),
         read_image=lambda index: to_picture(read(index), data.shown_positions),
-        propose=_proposer(context, query.cycle, read),
+        propose=_proposer(context, query.cycle, read_margins),
         truth=context.truth,
     )
 
@@ -55,10 +57,14 @@ def names_of(table: pa.Table) -> set[Name]:
     return {(row["image_id"], row["region"]) for row in rows}
 
 
-def _image_reader(context: Context) -> Callable[[int], np.ndarray]:
-    """Return a reader: image_index -> what networks see, (H, W, C).
+def _image_reader(context: Context, *, seen: bool = False) -> Callable[[int], np.ndarray]:
+    """Return a reader: image_index -> values as networks see them, (H, W, C) in native pixels.
 
     It keeps the last image, because tasks are made image by image.
+
+    Args:
+        context: of the run.
+        seen: whether a tile comes with its margin, as the network sees it.
     """
     uris, heights, widths = (
         context.pool.manifest.column(name) for name in ("uri", "height", "width")
@@ -67,8 +73,10 @@ def _image_reader(context: Context) -> Callable[[int], np.ndarray]:
 
     @functools.lru_cache(maxsize=1)
     def read(index: int) -> np.ndarray:
-        size = (heights[index].as_py(), widths[index].as_py())
-        return read_pool_image(uris[index].as_py(), size, rule)
+        uri, size = uris[index].as_py(), (heights[index].as_py(), widths[index].as_py())
+        if seen and (tile := split_uri(uri)[1]) is not None:
+            return read_seen(uri, tile.window, rule, size)
+        return read_pool_image(uri, size, rule)
 
     return read
 
@@ -90,6 +98,13 @@ def _proposer(
 
         weights = context.storage.read_ref(context.state.trained[cycle].model)
         predict = ProposalModel(context.config, context.dataset.num_classes, weights)
-        return lambda index: predict(read(index))
+        uris = context.pool.manifest.column("uri")
+
+        def core(index: int) -> np.ndarray:
+            tile = split_uri(uris[index].as_py())[1]
+            ids = predict(read(index))
+            return ids if tile is None else tile.cut(ids)
+
+        return core
 
     return lambda index: predictor()(index)

@@ -94,6 +94,11 @@ def _check_offer(config: RunConfig, function: Acquisition) -> None:
             "computed here; set model.frozen=true, or strategy.passes.kind to noise or features "
             "with a score over passes"
         )
+    if offer.reads_features and config.data.tile is not None:
+        raise ConfigError(
+            f"strategy.offer.kind={offer.kind!r} compares features of whole images, and data.tile="
+            f"{list(config.data.tile)} divides images into tiles; use another offer"
+        )
 
 
 def _check_network(config: RunConfig, num_classes: int) -> None:

@@ -18,6 +18,7 @@ from ray_al.core.storage import check_writable
 from ray_al.datasets import Dataset, check_start, open_dataset
 from ray_al.datasets.manifest import build_manifest
 from ray_al.datasets.statistics import with_channels
+from ray_al.datasets.tiles import Tiling, files_at_once
 from ray_al.driver.budget import check_budget
 from ray_al.driver.check_strategy import check_strategy
 from ray_al.driver.check_validation import check_validation_use
@@ -150,9 +151,17 @@ def check_pool(config: RunConfig, dataset: Dataset) -> CheckedPool:
     """
     reads_masks = config.label.annotator.reads_masks
     reads_masks = reads_masks or config.budget.start_rule.takes_existing
-    check_start(dataset, pool_masks=reads_masks, test=bool(config.final.budgets))
+    check_start(
+        dataset,
+        pool_masks=reads_masks,
+        test=bool(config.final.budgets),
+        threads=files_at_once(config.data),
+    )
     manifest, unreadable = build_manifest(
-        dataset.splits["train"], config.regions.num_regions, dataset.pixels
+        dataset.splits["train"],
+        config.regions.num_regions,
+        dataset.pixels,
+        tiling=Tiling.of(config.data),
     )
     broken = dict(unreadable)
     small = _too_small(config, manifest, broken)

@@ -13,6 +13,7 @@ from ray_al.core.errors import Interrupted, RunHeldError
 from ray_al.core.places import before_work
 from ray_al.core.storage import Storage
 from ray_al.datasets.catalog import with_root
+from ray_al.datasets.whole import forget_files
 from ray_al.driver.actions.action import Action, Step
 from ray_al.driver.actions.measure import Measure
 from ray_al.driver.actions.stop import Stop
@@ -111,6 +112,7 @@ class _Loop:
                     raise Interrupted("interrupted")
                 self.ledger.append(step.perform(context))
                 step.after(context)
+                forget_files()
                 write_curve(self.storage, self.ledger.state)
                 if step.extends_curve:
                     self._tell()

@@ -12,6 +12,7 @@ from ray_al.core.run_dir import RunDir
 from ray_al.core.storage import Storage
 from ray_al.datasets import Dataset, check_start, open_dataset
 from ray_al.datasets.manifest import build_manifest
+from ray_al.datasets.tiles import Tiling, image_of
 from ray_al.driver.budget import check_final_budgets
 from ray_al.driver.checks import SETTINGS_CHECKS
 from ray_al.driver.context import check_validation
@@ -182,7 +183,7 @@ def _check_moved_data(storage: Storage, config: RunConfig, state: State) -> None
     pool = read_table(
         storage,
         state.created.manifest,
-        ["image_id", "mask_uri", "height", "width"],
+        ["image_id", "uri", "mask_uri", "height", "width"],
     ).to_pylist()
     known_rows = {row["image_id"]: row for row in pool if row["image_id"] not in state.quarantined}
     _check_moved_pool(place, known_rows, dataset, config)
@@ -197,16 +198,17 @@ def _check_moved_pool(
         known: rows of the manifest, by image_id.
     """
     files = {image.image_id: image for image in dataset.splits["train"]}
-    missing = [image_id for image_id in known if image_id not in files]
+    names = {image_id: image_of(image_id, row["uri"]) for image_id, row in known.items()}
+    missing = [name for name in dict.fromkeys(names.values()) if name not in files]
     if missing:
         raise ConfigError(
-            f"{place}: {len(missing)} of {len(known)} pool images are not there, such as "
-            f"{missing[0]!r}; give the place of all"
+            f"{place}: {len(missing)} of {len(set(names.values()))} pool images are not there, "
+            f"such as {missing[0]!r}; give the place of all"
         )
     bare = [
         image_id
         for image_id, row in known.items()
-        if row["mask_uri"] is not None and files[image_id].mask_uri is None
+        if row["mask_uri"] is not None and files[names[image_id]].mask_uri is None
     ]
     if bare and config.label.annotator.reads_masks:
         raise ConfigError(
@@ -214,13 +216,18 @@ def _check_moved_pool(
             "give the place of all"
         )
     there, broken = build_manifest(
-        [files[image_id] for image_id in known], lambda height, width: 0, dataset.pixels
+        [files[name] for name in dict.fromkeys(names.values())],
+        lambda height, width: 0,
+        dataset.pixels,
+        tiling=Tiling.of(config.data),
     )
     if broken:
         raise ConfigError(
             f"{place}: {len(broken)} of {len(known)} pool images cannot be read: {broken[0][1]}"
         )
     for row in there.select(["image_id", "height", "width"]).to_pylist():
+        if row["image_id"] not in known:
+            continue  # a tile that cannot be used
         size, before = _size(row), _size(known[row["image_id"]])
         if size != before:
             raise ConfigError(

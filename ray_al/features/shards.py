@@ -13,6 +13,7 @@ from ray_al.core.config import RunConfig
 from ray_al.core.reading import stamp_of_uri
 from ray_al.datasets.catalog import data_root
 from ray_al.datasets.listing import place_prefix
+from ray_al.datasets.tiles import file_of
 
 SHARD = 64
 """Largest number of images per shard."""
@@ -74,7 +75,7 @@ class Shards:
         """
         if shard not in self._stamps:
             rows = [self.row(number) for number in self.numbers(shard)]
-            stamps = _stamps([row["uri"] for row in rows])
+            stamps = _stamps([file_of(row["uri"]) for row in rows])
             facts = [
                 (
                     row["image_id"],

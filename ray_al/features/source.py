@@ -13,7 +13,7 @@ from ray_al.core.config import RunConfig
 from ray_al.core.errors import ReadError, StorageError
 from ray_al.datasets import Dataset
 from ray_al.datasets.cache import ByteCache
-from ray_al.datasets.images import read_image, read_pool_image, resize_image
+from ray_al.datasets.images import read_seen
 from ray_al.datasets.pixels import PixelRule
 from ray_al.features.embed import Embedder, load_embedder
 from ray_al.features.fill import fill_shard
@@ -128,7 +128,7 @@ class FeatureSource:
         return np.stack([found[number] for number in numbers])
 
     def image(self, number: int) -> np.ndarray:
-        """Read an image and resize it to `data.image_size`.
+        """Read what the network sees of an image: it is resized to `data.image_size`, or a tile.
 
         Returns:
             uint8 or float32 (H, W, C), from 0 to 255.
@@ -137,8 +137,10 @@ class FeatureSource:
             DataError: the image cannot be used.
             ReadError: the image cannot be read at the moment.
         """
-        image = _read(self.shards.row(number), PixelRule.of(self.config.data))
-        return resize_image(image, self.config.data.image_size)
+        row, data = self.shards.row(number), self.config.data
+        height, width = row.get("height"), row.get("width")
+        size = None if height is None or width is None else (height, width)
+        return read_seen(row["uri"], data.image_size, PixelRule.of(data), size)
 
     def folder(self, view: int) -> str:
         """Return the folder of a view in the store, a digest of all settings that determine it."""
@@ -225,14 +227,6 @@ class FeatureSource:
             self.name(shard, view), [number - first for number in members], self.layout.num_values
         )
         return {} if records is None else _usable(members, records)
-
-
-def _read(row: Row, rule: PixelRule) -> np.ndarray:
-    """Read an image at its own size, which is checked for an image of the pool."""
-    height, width = row.get("height"), row.get("width")
-    if height is None or width is None:
-        return read_image(row["uri"], rule)
-    return read_pool_image(row["uri"], (height, width), rule)
 
 
 def _usable(numbers: Sequence[int], records: Sequence[np.ndarray | None]) -> dict[int, np.ndarray]:

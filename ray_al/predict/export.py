@@ -106,8 +106,8 @@ def _metadata(model: TakenModel, kind: Format) -> dict[str, Any]:
         "format": kind.name,
         "input": (
             f"images: {_input_type(model).__name__} (batch, {height}, {width}, "
-            f"{model.config.data.num_channels}), red first, 0 to 255{_scaled(model)}; scale other "
-            "sizes to this one, bilinearly with antialiasing"
+            f"{model.config.data.num_channels}), red first, 0 to 255{_scaled(model)}; "
+            f"{_resized(model)}"
         ),
         "normalize": (
             f"{model.config.data.normalize}, within the model: give pixels as they are read"
@@ -119,6 +119,17 @@ def _metadata(model: TakenModel, kind: Format) -> dict[str, Any]:
         ),
         "made_by": "ray_al",
     }
+
+
+def _resized(model: TakenModel) -> str:
+    """Return what is to be done with images of other sizes."""
+    data = model.config.data
+    if data.tile is None:
+        return "scale other sizes to this one, bilinearly with antialiasing"
+    return (
+        f"cut larger images into tiles of this size that share at least {data.overlap} pixels, do "
+        "not scale them, and use of each tile's output the part nearest to its middle"
+    )
 
 
 def _encode(

@@ -12,12 +12,14 @@ from ray_al.core.config import RunConfig
 from ray_al.core.errors import ConfigError, Interrupted
 from ray_al.datasets.images import read_image
 from ray_al.datasets.pixels import PixelRule
+from ray_al.datasets.tiles import Tiling
 from ray_al.driver.cluster import connect
 from ray_al.predict.choose import TakenModel, choose_model
 from ray_al.predict.forms import FORMS
 from ray_al.predict.inputs import assign_names, check_apart, find_images
 from ray_al.predict.network import Predictor
 from ray_al.predict.output import Output
+from ray_al.predict.tiled import predict_tiles
 from ray_al.predict.work import Image, PredictResult, PredictTask, predict_task
 from ray_al.scoring.runner import run_tasks
 
@@ -222,7 +224,7 @@ def predict_arrays(
     """
     model = choose_model(run_uri, cycle)
     predictor, rule = Predictor(model), PixelRule.of(model.config.data)
-    channels = model.config.data.num_channels
+    channels, tiling = model.config.data.num_channels, Tiling.of(model.config.data)
     for number, given in enumerate(images):
         image = read_image(given, rule) if isinstance(given, str) else given
         if image.ndim != 3 or image.shape[2] != channels or image.dtype not in PIXEL_TYPES:
@@ -230,4 +232,7 @@ def predict_arrays(
                 f"image {number}: an array of {image.dtype} {image.shape}; "
                 f"give uint8 or float32 (height, width, {channels}), from 0 to 255"
             )
+        if tiling is not None:
+            yield predict_tiles(predictor, image, tiling)[0]
+            continue
         yield predictor.class_ids(predictor.scores([image])[0], (image.shape[0], image.shape[1]))

@@ -12,10 +12,12 @@ from ray_al.core.config import RunConfig
 from ray_al.core.errors import DataError, RayALError
 from ray_al.datasets.images import read_image
 from ray_al.datasets.pixels import PixelRule, to_picture
+from ray_al.datasets.tiles import Tiling
 from ray_al.predict.choose import TakenModel
 from ray_al.predict.forms import FORMS, Prediction
 from ray_al.predict.network import Predictor, load_predictor
 from ray_al.predict.output import Output
+from ray_al.predict.tiled import predict_tiles
 from ray_al.scoring.readers import score_device
 
 Image = tuple[str, str]
@@ -99,7 +101,9 @@ class _Worker:
         self.predictor = predictor
         self.output = Output(task.out)
         self.forms = [FORMS[name] for name in task.forms]
+        self.needs_probabilities = any(form.needs_probabilities for form in self.forms)
         self.rule = PixelRule.of(task.model.config.data)
+        self.tiling = Tiling.of(task.model.config.data)
 
     def predict(self, images: Sequence[Image]) -> list[tuple[str, str]]:
         """Predict a batch, write the files, and return the images that cannot be used."""
@@ -110,9 +114,23 @@ class _Worker:
                 pixels[name] = read_image(uri, self.rule)
             except DataError as error:
                 refused.append((uri, str(error)))
-        if pixels:
+        if pixels and self.tiling is not None:
+            self._write_tiled(pixels, self.tiling)
+        elif pixels:
             self._write(pixels)
         return refused
+
+    def _write_tiled(self, pixels: dict[str, np.ndarray], tiling: Tiling) -> None:
+        """Predict images of any size tile by tile; the tiles of an image make full batches."""
+        for name, image in pixels.items():
+            class_ids, probabilities = predict_tiles(
+                self.predictor,
+                image,
+                tiling,
+                batch_size=self.task.batch_size,
+                needs_probabilities=self.needs_probabilities,
+            )
+            self._encode(name, image, class_ids, probabilities)
 
     def _write(self, pixels: dict[str, np.ndarray]) -> None:
         members = list(pixels.values())
@@ -120,17 +138,23 @@ class _Worker:
         padded = members + [members[-1]] * (self.task.batch_size - len(members))
         scores = self.predictor.scores(padded)
         for (name, image), values in zip(pixels.items(), scores, strict=False):
-            prediction = self._prediction(image, values)
-            for form in self.forms:
-                self.output.write(form.name, name, form.encode(prediction, self.task.model))
+            size = (image.shape[0], image.shape[1])
+            probabilities = (
+                self.predictor.probabilities(values, size) if self.needs_probabilities else None
+            )
+            self._encode(name, image, self.predictor.class_ids(values, size), probabilities)
 
-    def _prediction(self, image: np.ndarray, scores: torch.Tensor) -> Prediction:
-        size = (image.shape[0], image.shape[1])
-        needs_probabilities = any(form.needs_probabilities for form in self.forms)
-        return Prediction(
+    def _encode(
+        self,
+        name: str,
+        image: np.ndarray,
+        class_ids: np.ndarray,
+        probabilities: torch.Tensor | None,
+    ) -> None:
+        prediction = Prediction(
             image=to_picture(image, self.task.model.config.data.shown_positions),
-            class_ids=self.predictor.class_ids(scores, size),
-            probabilities=self.predictor.probabilities(scores, size)
-            if needs_probabilities
-            else None,
+            class_ids=class_ids,
+            probabilities=probabilities,
         )
+        for form in self.forms:
+            self.output.write(form.name, name, form.encode(prediction, self.task.model))

@@ -8,7 +8,7 @@ import numpy as np
 
 from ray_al.core.config import RunConfig
 from ray_al.datasets.cache import ByteCache
-from ray_al.datasets.images import read_pool_image, resize_image
+from ray_al.datasets.images import read_seen
 from ray_al.datasets.pixels import PixelRule
 
 _cache: ByteCache | None = None
@@ -16,7 +16,7 @@ _cache_lock = threading.Lock()
 
 
 def decode(row: Mapping[str, Any], config: RunConfig) -> np.ndarray:
-    """Return the image of a manifest row at the size of scoring, (H, W, C)."""
+    """Return what the network sees of the image of a manifest row, (H, W, C)."""
     global _cache
     limit = int(config.data.cache_gb * 2**30)
     size = (row["height"], row["width"])
@@ -28,7 +28,7 @@ def decode(row: Mapping[str, Any], config: RunConfig) -> np.ndarray:
         cache = _cache
         image = cache.get(key)
     if image is None:
-        image = resize_image(read_pool_image(row["uri"], size, rule), config.data.image_size)
+        image = read_seen(row["uri"], config.data.image_size, rule, size)
         with _cache_lock:
             cache.put(key, image)
     return image

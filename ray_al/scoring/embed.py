@@ -5,6 +5,7 @@ import time
 import numpy as np
 
 from ray_al.core.config import RunConfig
+from ray_al.datasets.whole import forget_files
 from ray_al.features.fill import fill_shard
 from ray_al.scoring.readers import load_pool_source
 from ray_al.scoring.scorer import GPU_WORKER_THREADS
@@ -25,6 +26,7 @@ def embed_shards(task: ShardTask, config: RunConfig) -> ShardResult:
     broken: list[tuple[int, str]] = []
     for shard in shards:
         broken += fill_shard(source, source.store, shard, task.views, threads)
+    forget_files()
     bits = np.unpackbits(np.frombuffer(task.images, dtype=np.uint8), count=task.stop - task.start)
     new = [(number, error) for number, error in broken if bits[number - task.start]]
     return ShardResult(

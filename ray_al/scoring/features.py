@@ -12,9 +12,10 @@ from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
 from ray_al.scoring.batches import map_batches
 from ray_al.scoring.inputs import Inputs
+from ray_al.scoring.poolers import open_pooler, placed_boxes
 from ray_al.scoring.pooling import BoxPooler
 from ray_al.scoring.readers import open_reader, score_device
-from ray_al.scoring.region_scores import open_pooler, scorer_classes
+from ray_al.scoring.region_scores import scorer_classes
 from ray_al.scoring.scorer import FeatureScorer
 from ray_al.scoring.shards import ShardImage, ShardTask, regions_of
 
@@ -115,9 +116,14 @@ def _mean(
     """Return a function that pools (K, h, w) to means of the wanted regions, float32 (R, K)."""
     regions = regions_of(task, config, image)
     if config.regions.is_sparse:
-        pooler = BoxPooler(regions.boxes_of(image.rest), *image.size)
+        boxes, tile = regions.boxes_of(image.rest), image.tile
+        pooler = (
+            BoxPooler(boxes, *image.size)
+            if tile is None
+            else placed_boxes(boxes, (*tile.window, tile.inner.top, tile.inner.left))
+        )
         return lambda values: np.asarray(pooler.mean(values))
-    whole = open_pooler(config.regions, regions, *image.size)
+    whole = open_pooler(config.regions, regions, *image.size, image.tile)
     return lambda values: np.asarray(whole.mean(values))[image.rest]
 
 

@@ -11,16 +11,16 @@ from torch.nn import functional
 from ray_al.acquisition import Acquisition, class_maps, find_acquisition
 from ray_al.core.config import DataConfig, RunConfig
 from ray_al.core.errors import ConfigError
-from ray_al.core.families.regions import ImageRegions, Regions
+from ray_al.core.families.regions import ImageRegions
 from ray_al.core.seeding import generator, seed_of, uniform_of
 from ray_al.core.storage import Storage
 from ray_al.core.types import SCORE_SCHEMA, FileRef
 from ray_al.core.variants import Offer, ScoredImage
 from ray_al.datasets import open_dataset
-from ray_al.regions.sparse import SparseRegions, check_finite, nearest_native, to_native
+from ray_al.regions.sparse import SparseRegions, check_finite
 from ray_al.scoring.batches import map_batches
 from ray_al.scoring.inputs import Inputs
-from ray_al.scoring.pooling import BoxPooler, RegionMapPooler
+from ray_al.scoring.poolers import in_native, nearest_in_native, open_pooler
 from ray_al.scoring.readers import open_reader, score_device
 from ray_al.scoring.scorer import Maps, Scorer
 from ray_al.scoring.shards import CLASS_COUNTS, SCHEMA_METADATA, ShardImage, ShardTask, regions_of
@@ -60,7 +60,7 @@ def score_table(
             region_columns(maps, n, image, scorer, regions_of(task, config, image))
             for n, image in enumerate(members)
         ]
-        return list(zip(members, columns, _sums(maps, len(members), num_classes), strict=True))
+        return list(zip(members, columns, _sums(maps, members, num_classes), strict=True))
 
     broken: list[tuple[str, str]] = []
     kept, rows = [], []
@@ -101,7 +101,25 @@ class _Sums:
                 total += one
 
 
-def _sums(maps: Maps, num_images: int, num_classes: int) -> list[_Sums]:
+def _sums(maps: Maps, members: Sequence[ShardImage], num_classes: int) -> list[_Sums]:
+    """Return the sums of each image of a batch; of a tile, those of its core."""
+    tiles = [image.tile for image in members]
+    if not any(tiles):
+        return _sums_of(maps, len(members), num_classes)
+    sums = []
+    for n, tile in enumerate(tiles):
+        assert tile is not None, "a pool holds whole images or tiles"
+        rows, columns = tile.cells(*maps.values.shape[-2:])
+        core = Maps(
+            maps.values[n : n + 1, rows, columns],
+            None if maps.probabilities is None else maps.probabilities[n : n + 1, :, rows, columns],
+            None if maps.classes is None else maps.classes[n : n + 1, rows, columns],
+        )
+        sums += _sums_of(core, 1, num_classes)
+    return sums
+
+
+def _sums_of(maps: Maps, num_images: int, num_classes: int) -> list[_Sums]:
     """Return the sums of each of the first images of a batch."""
     means = (
         None
@@ -127,12 +145,12 @@ def region_columns(
     """
     settings, strategy, function = scorer.config.regions, scorer.strategy, scorer.acquisition
     values = maps.values[position].float()
-    height, width = image.size
     if isinstance(settings, SparseRegions):
         if strategy.offer is not None:
             return _offered(settings, strategy.offer, maps, position, image, scorer, regions)
-        return _best(settings, values.numpy(force=True), image, regions, averaged=function.windowed)
-    pooler = open_pooler(settings, regions, height, width)
+        native = in_native(values.numpy(force=True), image)
+        return _best(settings, native, image, regions, averaged=function.windowed)
+    pooler = open_pooler(settings, regions, *image.size, image.tile)
     aggregation = function.aggregation if strategy.aggregation == "auto" else strategy.aggregation
     scores = pooler.pool(values, aggregation, strategy.top_share)
     columns = {
@@ -167,15 +185,14 @@ def _offered(
     regions: ImageRegions,
 ) -> Columns:
     """Return the candidates that an image of a sparse kind offers by the strategy's offer."""
-    height, width = image.size
-    scores = to_native(maps.values[position].float().numpy(force=True), height, width)
+    scores = in_native(maps.values[position].float().numpy(force=True), image)
     check_finite(scores)
     if not scorer.acquisition.windowed:
         scores = settings.region_scores(scores)
     classes = (
         None
         if maps.classes is None
-        else nearest_native(maps.classes[position].numpy(force=True), height, width)
+        else nearest_in_native(maps.classes[position].numpy(force=True), image)
     )
     ids = offer.choose(
         ScoredImage(
@@ -217,22 +234,6 @@ def box_pixels(boxes: np.ndarray) -> np.ndarray:
     sides = boxes[:, 2:].astype(np.int64) - boxes[:, :2]
     areas: np.ndarray = sides[:, 0] * sides[:, 1]
     return areas
-
-
-def open_pooler(
-    settings: Regions, regions: ImageRegions, height: int, width: int
-) -> BoxPooler | RegionMapPooler:
-    """Return the pooler of all regions of an image."""
-    if settings.are_boxes:
-        return _box_pooler(settings, height, width)
-    assert regions.region_map is not None, "regions of sparse kinds are pooled by their boxes"
-    return RegionMapPooler(regions.region_map)
-
-
-@functools.lru_cache(maxsize=64)
-def _box_pooler(settings: Regions, height: int, width: int) -> BoxPooler:
-    """Return the pooler of images of one size, which share their regions; cached."""
-    return BoxPooler(settings.of_image(height, width).boxes, height, width)
 
 
 def _random_columns(task: ShardTask, config: RunConfig, image: ShardImage) -> Columns:

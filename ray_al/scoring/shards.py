@@ -15,6 +15,7 @@ from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
 from ray_al.datasets.catalog import data_root
 from ray_al.datasets.manifest import absolute_places
+from ray_al.datasets.tiles import Tile, split_uri
 from ray_al.regions.maps import read_maps
 
 Work = Literal["maps", "scores", "features", "embed"]
@@ -94,8 +95,13 @@ class ShardImage:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width in native pixels."""
+        """Height and width in native pixels; of a tile, those of its core."""
         return self.row["height"], self.row["width"]
+
+    @property
+    def tile(self) -> Tile | None:
+        """The tile that it is; None for a whole image."""
+        return split_uri(self.row["uri"])[1]
 
 
 def make_tasks(

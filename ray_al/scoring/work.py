@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from ray_al.core.config import RunConfig
 from ray_al.core.storage import Storage
+from ray_al.datasets.whole import forget_files
 from ray_al.scoring.embed import embed_shards
 from ray_al.scoring.features import feature_table
 from ray_al.scoring.region_scores import score_table
@@ -34,6 +35,7 @@ def work_shard(task: ShardTask, config: RunConfig) -> ShardResult:
     began = time.perf_counter()
     images = list(shard_images(task, config))
     table, quarantined = TABLES[task.work](task, config, images)
+    forget_files()
     file = None
     if len(table):
         buffer = io.BytesIO()

@@ -13,6 +13,7 @@ from ray_al.core.config import AutoSteps, RunConfig, TrainConfig
 from ray_al.core.strategy import StrategyConfig
 from ray_al.datasets import open_dataset
 from ray_al.datasets.manifest import build_manifest
+from ray_al.datasets.tiles import Tiling
 from ray_al.driver.budget import final_budgets, query_size, total_amount
 from ray_al.driver.cycles import num_members
 from ray_al.driver.feature_costs import REMEDY, FeatureCosts, feature_costs
@@ -191,7 +192,10 @@ def _count_pool(config: RunConfig) -> _Pool:
     """Count the pool; regions that are found in images are taken to be as many as expected."""
     dataset = open_dataset(config.data)
     manifest, _ = build_manifest(
-        dataset.splits["train"], config.regions.expected_regions, dataset.pixels
+        dataset.splits["train"],
+        config.regions.expected_regions,
+        dataset.pixels,
+        tiling=Tiling.of(config.data),
     )
     heights, widths = (
         manifest.column(name).to_numpy().astype(np.int64) for name in ("height", "width")

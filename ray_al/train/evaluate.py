@@ -16,6 +16,7 @@ from ray_al.datasets.cache import ByteCache
 from ray_al.datasets.images import read_void
 from ray_al.datasets.masks import read_mask
 from ray_al.datasets.pixels import to_picture
+from ray_al.datasets.tiles import image_of, split_uri
 from ray_al.train.comm import Comm
 from ray_al.train.feed import Feed
 from ray_al.train.inputs import Inputs
@@ -55,24 +56,33 @@ class Evaluator:
         """
         files = self.dataset.splits[split]
         known = [position for position, file in enumerate(files) if file.mask_uri]
-        own = known[comm.rank :: comm.world_size]
+        # Tiles of an image stay together, so that its file is decoded by one worker.
+        names = [image_of(files[position].image_id, files[position].uri) for position in known]
+        images = {name: number for number, name in enumerate(dict.fromkeys(names))}
+        own = [
+            position
+            for position, name in zip(known, names, strict=True)
+            if images[name] % comm.world_size == comm.rank
+        ]
         matrix = np.zeros((self.dataset.num_classes, self.dataset.num_classes + 1), dtype=np.int64)
         num_broken = 0
         for position, scores in zip(own, self._scores(model, split, own, feed), strict=True):
             target = self._mask(files[position])
             num_broken += not bool(torch.isfinite(scores).all())
-            resized = resize_logits(scores, target.shape)
-            matrix += confusion_matrix(
-                resized.argmax(1)[0].to(torch.uint8).cpu().numpy(), target, self.dataset.num_classes
-            )
+            _, tile = split_uri(files[position].uri)
+            resized = resize_logits(scores, target.shape if tile is None else tile.window)
+            ids = resized.argmax(1)[0].to(torch.uint8).cpu().numpy()
+            ids = ids if tile is None else tile.cut(ids)
+            matrix += confusion_matrix(ids, target, self.dataset.num_classes)
         counts = torch.from_numpy(np.append(matrix.ravel(), num_broken)).to(self.device)
         *total, num_broken = comm.sum(counts).cpu().numpy()
         if num_broken:
+            what = "images" if len(images) == len(known) else "tiles"
             raise DivergedError(
                 f"the model diverged: its logits are not finite on {num_broken} of {len(known)} "
-                f"images of the split {split!r}; lower train.learning_rate, then start a new run"
+                f"{what} of the split {split!r}; lower train.learning_rate, then start a new run"
             )
-        return metrics_from_confusion(np.array(total).reshape(matrix.shape), len(known))
+        return metrics_from_confusion(np.array(total).reshape(matrix.shape), len(images))
 
     def _scores(
         self, model: nn.Module, split: str, positions: Sequence[int], feed: Feed
@@ -97,8 +107,9 @@ class Evaluator:
         """Return an .npz file of predictions for the report.
 
         It has `image_ids` and, for the i-th of them, `image_i` and `prediction_i` (uint8) and
-        `entropy_i` (float16, nats), all at the size of `samples`. Images that cannot be used are
-        left out with a warning, because a picture for the report is no reason to stop a run.
+        `entropy_i` (float16, nats), all at the size of `samples`, or of the core of a tile.
+        Images that cannot be used are left out with a warning, because a picture for the report is
+        no reason to stop a run.
 
         Args:
             model: the network, in evaluation mode.
@@ -109,7 +120,7 @@ class Evaluator:
         images = {}
         for image_id, index in numbers.items():
             try:
-                seen = samples.image(index)
+                seen = samples.core(index, samples.image(index))
                 images[image_id] = to_picture(seen, self.config.data.shown_positions)
             except DataError as error:
                 logger.warning("no preview for the report: %s", error)
@@ -117,9 +128,12 @@ class Evaluator:
         inputs = feed.pool([numbers[image_id] for image_id in images])
         for i, (image, one) in enumerate(zip(images.values(), inputs, strict=True)):
             log_p = resize_logits(self._logits(model, one), samples.image_size).log_softmax(1)[0]
+            ids = log_p.argmax(0).to(torch.uint8).cpu().numpy()
+            entropy = -(log_p.exp() * log_p).sum(0).half().cpu().numpy()
+            index = numbers[arrays["image_ids"][i]]
             arrays[f"image_{i}"] = image
-            arrays[f"prediction_{i}"] = log_p.argmax(0).to(torch.uint8).cpu().numpy()
-            arrays[f"entropy_{i}"] = -(log_p.exp() * log_p).sum(0).half().cpu().numpy()
+            arrays[f"prediction_{i}"] = samples.core(index, ids)
+            arrays[f"entropy_{i}"] = samples.core(index, entropy)
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
         return buffer.getvalue()

@@ -11,7 +11,7 @@ from ray_al.core.config import RunConfig
 from ray_al.core.types import TrainPlan
 from ray_al.datasets import Dataset
 from ray_al.datasets.cache import ByteCache
-from ray_al.datasets.images import read_image, resize_image
+from ray_al.datasets.images import read_seen
 from ray_al.features.source import FeatureSource, pool_source, split_source
 from ray_al.models import images_to_tensor
 from ray_al.train.inputs import BatchMaker, FeatureBatches, ImageBatches, Inputs, as_float
@@ -81,7 +81,7 @@ class ImageFeed:
         key = ("file", uri, self.samples.image_size)
         image = self.cache.get(key)
         if image is None:
-            image = resize_image(read_image(uri, self.dataset.pixels), self.samples.image_size)
+            image = read_seen(uri, self.samples.image_size, self.dataset.pixels)
             self.cache.put(key, image)
         return image
 

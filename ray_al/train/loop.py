@@ -18,7 +18,8 @@ from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef, ImageFile, Metrics, TrainPlan, TrainResult
 from ray_al.datasets import open_dataset
 from ray_al.datasets.cache import ByteCache
-from ray_al.datasets.manifest import absolute_places
+from ray_al.datasets.manifest import absolute_places, with_tiles
+from ray_al.datasets.whole import forget_files
 from ray_al.models import build_model
 from ray_al.models.state import load_trained, trained_state
 from ray_al.train.callbacks import ProgressCallback, StopCallback
@@ -57,7 +58,7 @@ class CycleTrainer:
         self.comm = comm
         self.device = torch.device(device)
         self.storage = Storage(run_uri)
-        self.dataset = open_dataset(config.data, self.storage)
+        self.dataset = with_tiles(open_dataset(config.data, self.storage), config.data)
         check_class_weights(config.train, self.dataset.num_classes)
         self.manifest = absolute_places(
             read_parquet(self.storage.read(RunDir.MANIFEST)), self.dataset.root
@@ -121,9 +122,11 @@ class CycleTrainer:
         }
         files = self._write(cycle, evaluator) if self.comm.rank == 0 else {}
         self.comm.barrier()
-        return self._result(
+        result = self._result(
             cycle, samples, metrics, files, trained - started, time.perf_counter() - trained
         )
+        forget_files()
+        return result
 
     def _samples(self, plan: TrainPlan) -> LabelledImages:
         size = plan.recipe.image_size or self.config.data.image_size

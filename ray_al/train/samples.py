@@ -1,5 +1,6 @@
 """The labelled images of a run, which are read once and kept between cycles."""
 
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -16,13 +17,13 @@ from ray_al.datasets.bits import bits_of_ids
 from ray_al.datasets.cache import ByteCache
 from ray_al.datasets.compose import Part, compose_numbered, compose_targets
 from ray_al.datasets.images import (
-    read_pool_image,
+    read_seen,
     read_void,
-    resize_image,
     resize_regions,
     resize_scattered,
 )
 from ray_al.datasets.masks import read_mask
+from ray_al.datasets.tiles import file_of, split_uri
 from ray_al.train.sieve import MIN_PIXELS, sieve_regions
 
 THREADS = 8
@@ -84,6 +85,7 @@ class LabelledImages:
         self._pixels: dict[tuple[int, int], np.ndarray] = {}
         self._all_masks = False
         self._indices: list[int] = []
+        self._by_file: dict[str, list[int]] = {}
 
     def update(
         self,
@@ -116,6 +118,16 @@ class LabelledImages:
         if all_masks:
             known = {index for index, row in self._rows.items() if row.mask_uri}
         self._indices = sorted(known - set(left_out))
+        self._by_file = self._tiles_by_file()
+
+    def _tiles_by_file(self) -> dict[str, list[int]]:
+        """Return the tiles that are trained on, by their files; whole images are not listed."""
+        tiles: dict[str, list[int]] = {}
+        for index in self._indices:
+            uri, tile = split_uri(self._rows[index].uri)
+            if tile is not None:
+                tiles.setdefault(uri, []).append(index)
+        return tiles
 
     def _read_part(self, ref: FileRef) -> None:
         table = read_parquet(self.storage.read_ref(ref))
@@ -147,13 +159,27 @@ class LabelledImages:
         key = ("image", index, self.image_size)
         image = self.cache.get(key)
         if image is None:
-            image = resize_image(self._read(index), self.image_size)
+            image = self._seen(index)
+            # Decoding a file takes long, so all of its tiles that are trained on are kept.
+            for other in self._by_file.get(file_of(self._rows[index].uri), ()):
+                key_of_other = ("image", other, self.image_size)
+                if other != index and self.cache.get(key_of_other) is None:
+                    self.cache.put(key_of_other, self._seen(other))
             self.cache.put(key, image)
         return image
 
-    def _read(self, index: int) -> np.ndarray:
+    def _seen(self, index: int) -> np.ndarray:
         row = self._rows[index]
-        return read_pool_image(row.uri, (row.height, row.width), self.dataset.pixels)
+        size = (row.height, row.width)
+        return read_seen(row.uri, self.image_size, self.dataset.pixels, size)
+
+    def core(self, index: int, seen: np.ndarray) -> np.ndarray:
+        """Return the part of an array (H, W, …) at `image_size` for which a tile stands.
+
+        It is the whole array if the image is no tile.
+        """
+        _, tile = split_uri(self._rows[index].uri)
+        return seen if tile is None else tile.cut(seen)
 
     def find_broken(self) -> dict[str, str]:
         """Find all images of `indices` that cannot be used.
@@ -167,7 +193,7 @@ class LabelledImages:
 
         def look(index: int) -> str | None:
             try:
-                self._read(index)
+                self._seen(index)
             except DataError as error:
                 return str(error)
             return None
@@ -204,6 +230,10 @@ class LabelledImages:
     def _resized(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Return labels and region numbers at `image_size`."""
         mask, numbers = self._native_mask(index)
+        _, tile = split_uri(self._rows[index].uri)
+        if tile is not None:
+            no_label = 0 if self.partial else IGNORE_INDEX
+            return tile.place(mask, no_label), tile.place(numbers, 0)
         if self.scattered and not self._all_masks:
             labelled = numbers != 0
             return (
@@ -220,7 +250,9 @@ class LabelledImages:
         """
         for index in self._indices:
             row, mask = self._rows[index], self.mask(index)
-            smallest = MIN_PIXELS * mask[..., 0].size / (row.height * row.width)
+            _, tile = split_uri(row.uri)
+            native = row.height * row.width if tile is None else math.prod(tile.window)
+            smallest = MIN_PIXELS * mask[..., 0].size / native
             self._sieved[index] = sieve_regions(mask, probabilities(index), smallest)
 
     def class_pixels(self) -> tuple[int, ...]:

@@ -337,8 +337,8 @@ def test_scores_are_the_same_from_stored_features_without_an_image_being_opened(
         )
         if store["kind"] == "files":
             fill_store(root, config)
-            monkeypatch.setattr("ray_al.features.source.read_pool_image", not_opened)
-            monkeypatch.setattr("ray_al.scoring.decode.read_pool_image", not_opened)
+            monkeypatch.setattr("ray_al.features.source.read_seen", not_opened)
+            monkeypatch.setattr("ray_al.scoring.decode.read_seen", not_opened)
         found.append(rows(run_shards(root, config, cycle=8)[0]))
     assert found[0] == found[1]
 

@@ -14,8 +14,8 @@ from ray_al.regions.connect import connect
 from ray_al.regions.grid import Grid
 from ray_al.regions.maps import MappedRegions, MapRegions, encode_map
 from ray_al.regions.sparse import Radius, SparseRegions
+from ray_al.scoring.poolers import open_pooler
 from ray_al.scoring.pooling import RegionMapPooler
-from ray_al.scoring.region_scores import open_pooler
 
 
 class Halves(Regions):

@@ -16,6 +16,7 @@ from ray_al.core.config.pixels import (
     number_of_channels,
     shown_positions,
 )
+from ray_al.core.config.tiles import check_tiles, seen_at_tile_size
 from ray_al.core.config.values import (
     NO_VALIDATION,
     Byte,
@@ -46,6 +47,14 @@ class DataConfig(Section):
     """
     image_size: tuple[Side, Side] = (120, 160)
     """Height and width in pixels to which images are scaled for training and scoring."""
+    tile: tuple[Side, Side] | None = None
+    """Height and width in pixels of the tiles into which large images are divided; the network sees
+    them at native size, and each is an image of the pool. `null` keeps images whole.
+    """
+    tile_overlap: Annotated[int, Field(ge=0, le=2**13)] | None = None
+    """Least number of pixels that neighbouring tiles share, so that no prediction lies at a border;
+    `null` takes an eighth of the shorter side of a tile.
+    """
     channels: ChannelChoice = None
     """Channels of the files that the network sees: `all`, a list of numbers from 0, or `null` for
     greyscale and colour images. A number says how many channels `all` must find in every image.
@@ -109,11 +118,28 @@ class DataConfig(Section):
     seed: Seed = 0
     """Seed of the synthetic scenes only; runs with different run seeds share the same data."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _sees_tiles(cls, values: object) -> object:
+        return seen_at_tile_size(values)
+
+    @model_validator(mode="after")
+    def _fits_the_tiles(self) -> "DataConfig":
+        check_tiles(self.tile, self.tile_overlap, self.image_size)
+        return self
+
     @model_validator(mode="after")
     def _fits_the_channels(self) -> "DataConfig":
         check_display(self.channels, self.display_channels)
         check_normalize(self.channels, self.normalize)
         return self
+
+    @property
+    def overlap(self) -> int:
+        """The least number of pixels that neighbouring tiles share; 0 without tiles."""
+        if self.tile is None:
+            return 0
+        return min(self.tile) // 8 if self.tile_overlap is None else self.tile_overlap
 
     @property
     def num_channels(self) -> int:

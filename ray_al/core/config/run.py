@@ -104,6 +104,8 @@ class RunConfig(Section):
             return self.scoring.shard_size
         height, width = self.data.image_size
         most = max(64, min(1024 if self.model.is_frozen else 256, 2**25 // (height * width)))
+        if self.data.tile is not None:
+            most = 256  # as each task decodes the files of its tiles anew
         even = num_images / (4 * self.scoring.workers) if self.scoring.workers > 1 else num_images
         return max(16, min(most, 16 * math.ceil(even / 16)))
 
@@ -115,6 +117,16 @@ class RunConfig(Section):
             raise ValueError(
                 f"data.root is missing; dataset {self.data.dataset.kind!r} needs the folder or URI "
                 "of its images"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _final_sees_tiles(self) -> "RunConfig":
+        size, tile = self.final.image_size, self.data.tile
+        if tile is not None and size not in (None, tile):
+            raise ValueError(
+                f"final.image_size={list(size or ())}: measured models see the same tiles, and "
+                f"data.tile is {list(tile)}; leave final.image_size out"
             )
         return self
 

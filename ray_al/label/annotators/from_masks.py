@@ -21,20 +21,23 @@ class MaskAnnotator(Annotator):
 
     def collect(self, asked: LabelRequest) -> Answers:
         """Return the labels of all regions; refuse those whose mask cannot be used."""
-        rows: list[dict[str, Any]] = []
-        refused: list[dict[str, Any]] = []
+        queried = asked.query.select(["image_index", "image_id", "region"]).to_pylist()
+        answers: dict[int, dict[str, Any]] = {}
+        refused: dict[int, dict[str, Any]] = {}
         known = asked.left_out | asked.taken
-        for row in asked.query.select(["image_index", "image_id", "region"]).to_pylist():
+        # Image by image, so that the mask of a large image is decoded once for all of its tiles.
+        for place, row in sorted(enumerate(queried), key=lambda item: item[1]["image_index"]):
             name = {"image_id": row["image_id"], "region": row["region"]}
             if (row["image_id"], row["region"]) in known:
                 continue
             try:
                 truth = asked.truth(row["image_index"], row["region"])
             except DataError as error:
-                refused.append({**name, "reason": str(error), "final": True})
+                refused[place] = {**name, "reason": str(error), "final": True}
                 continue
             label = asked.label.of_truth(truth.ids, truth.region)
             answer = asked.label.row(label, truth.box, truth.region)
-            rows.append({**row, **answer, "annotator": self.kind, "seconds": 0.0})
+            answers[place] = {**row, **answer, "annotator": self.kind, "seconds": 0.0}
+        rows = [answers[place] for place in sorted(answers)]
         table = pa.Table.from_pylist(rows, schema=LABEL_SCHEMA)
-        return Answers(table=table, refused=tuple(refused))
+        return Answers(table=table, refused=tuple(refused[place] for place in sorted(refused)))

@@ -11,6 +11,7 @@ from ray_al.core.errors import ConfigError
 from ray_al.core.families.start import StartRule
 from ray_al.datasets.findings import listed
 from ray_al.datasets.listing import read_lines
+from ray_al.datasets.tiles import image_of
 
 if TYPE_CHECKING:
     from ray_al.core.config import RunConfig
@@ -46,7 +47,7 @@ class ExistingStart(StartRule):
         wanted = pa.array(
             dict.fromkeys(line.replace("\\", "/").removeprefix("./") for line in lines), pa.string()
         )
-        image_ids = manifest.column("image_id")
+        image_ids = _names(manifest)
         unknown = wanted.filter(pc.invert(pc.is_in(wanted, value_set=image_ids.combine_chunks())))
         if len(unknown):
             raise ConfigError(
@@ -75,3 +76,9 @@ class ExistingStart(StartRule):
                 "region at every pixel, too many to take all of an image; use another kind of "
                 "regions"
             )
+
+
+def _names(manifest: pa.Table) -> pa.ChunkedArray:
+    """Return the name of the image of each row, also where the row is a tile of it."""
+    columns = (manifest.column(name).to_pylist() for name in ("image_id", "uri"))
+    return pa.chunked_array([[image_of(*names) for names in zip(*columns, strict=True)]])

@@ -93,8 +93,8 @@ def test_no_image_is_opened_where_its_features_are_known(images, monkeypatch):
     whole = [image for image in images if image.row["image_id"] != "3"]
     reader = feature_reader(images, ("mirror",))
     before = reader.read(whole)
-    monkeypatch.setattr(decode, "read_pool_image", unreadable)
-    monkeypatch.setattr("ray_al.features.source.read_pool_image", unreadable)
+    monkeypatch.setattr(decode, "read_seen", unreadable)
+    monkeypatch.setattr("ray_al.features.source.read_seen", unreadable)
     again = reader.read(whole)
     for one, other in zip(before, again, strict=True):
         assert np.array_equal(one.record, other.record)

@@ -1,0 +1,215 @@
+"""Whole runs on tiles: the same numbers as on whole images, and small objects that are found."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from torch import nn
+
+from ray_al.core.config import RunConfig, parse_config
+from ray_al.core.storage import Storage
+from ray_al.datasets import open_dataset, whole
+from ray_al.datasets.masks import read_mask
+from ray_al.driver.create import create_run
+from ray_al.driver.loop import run_loop
+from ray_al.driver.verify import verify
+from ray_al.ledger import Journal, State, fold
+from ray_al.predict.run import Resources, predict_arrays, predict_images
+from ray_al.report.build import write_report
+from ray_al.report.panels import image_panels
+
+SMALL = (90, 130)
+
+
+def pixelwise(num_classes: int, in_channels: int = 3) -> nn.Module:
+    """A network without context: a pixel's classes depend on nothing around it."""
+    return nn.Conv2d(in_channels, num_classes, 1)
+
+
+def local(num_classes: int, in_channels: int = 3) -> nn.Module:
+    """A network that sees a few pixels around each."""
+    return nn.Sequential(
+        nn.Conv2d(in_channels, 16, 3, padding=1),
+        nn.BatchNorm2d(16),
+        nn.ReLU(),
+        nn.Conv2d(16, 16, 3, stride=2, padding=1),
+        nn.BatchNorm2d(16),
+        nn.ReLU(),
+        nn.Conv2d(16, num_classes, 1),
+    )
+
+
+def make_scans(root, counts, size, *, side, per_scan, seed=0):
+    """Grey scans with red squares of `side` pixels, and masks in which these are class 1."""
+    rng = np.random.default_rng(seed)
+    for split, count in counts.items():
+        for folder in ("images", "masks"):
+            (root / folder / split).mkdir(parents=True)
+        for number in range(count):
+            image = rng.integers(90, 150, (*size, 3), np.uint8)
+            mask = np.zeros(size, np.uint8)
+            for _ in range(per_scan):
+                top, left = (rng.integers(0, length - side) for length in size)
+                place = np.s_[top : top + side, left : left + side]
+                image[place] = rng.integers([150, 60, 60], [220, 110, 110], (side, side, 3))
+                mask[place] = 1
+            Image.fromarray(image).save(root / f"images/{split}/{number}.png", compress_level=1)
+            Image.fromarray(mask).save(root / f"masks/{split}/{number}.png")
+
+
+def configure(root, network, data, **sections) -> RunConfig:
+    values = {
+        "data": {
+            "dataset": "folder",
+            "root": str(root),
+            "class_names": ["ground", "speck"],
+            **data,
+        },
+        "regions": {"kind": "grid", "rows": 3, "columns": 3},
+        "model": {"name": f"{__name__}:{network}"},
+        "train": {"steps": 30, "batch_size": 4, "learning_rate": 0.05, "threads": 1, "workers": 0},
+        "strategy": {"acquisition": "entropy"},
+        "scoring": {"workers": 0, "threads": 1, "batch_size": 2, "precision": "reference"},
+        "budget": {"start": 20, "per_cycle": 20, "amount": 40},
+        "report": {"num_images": 2},
+        "cluster": {"host": "process"},
+        **sections,
+    }
+    return parse_config(values, source="test")
+
+
+def run(config, out, kind="finished") -> tuple[Storage, State]:
+    storage = Storage(create_run(config, str(out)))
+    assert run_loop(storage.root).kind == kind
+    verify(storage.root)
+    return storage, fold(Journal(storage).events)
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory):
+    root = tmp_path_factory.mktemp("scans")
+    make_scans(root, {"train": 3, "val": 2}, SMALL, side=7, per_scan=12)
+    return root
+
+
+@pytest.fixture(scope="module")
+def tiled(scans, tmp_path_factory):
+    config = configure(scans, "pixelwise", {"tile": [48, 64], "tile_overlap": 10})
+    return run(config, tmp_path_factory.mktemp("tiled") / "run")
+
+
+def confusion(prediction, mask):
+    return np.bincount(prediction.ravel().astype(int) * 2 + mask.ravel(), minlength=4)
+
+
+def test_metrics_are_over_whole_images_and_predictions_are_stitched(scans, tiled):
+    storage, state = tiled
+    measured = state.cycles[-1].metrics["val"]
+    assert measured.num_images == 2
+    files = open_dataset(configure(scans, "pixelwise", {"image_size": SMALL}).data).splits["val"]
+    decoder = open_dataset(configure(scans, "pixelwise", {}).data).decoder
+    total = np.zeros(4)
+    for file, ids in zip(
+        files, predict_arrays(storage.root, [file.uri for file in files]), strict=True
+    ):
+        assert ids.shape == SMALL
+        total += confusion(ids, read_mask(str(file.mask_uri), decoder))
+    ious = [total[0] / (total[:3].sum()), total[3] / total[1:].sum()]
+    assert measured.miou == pytest.approx(np.mean(ious), abs=1e-6)
+    assert measured.miou > 0.9
+
+
+def test_every_pixel_of_the_pool_is_in_one_region(tiled):
+    _, state = tiled
+    assert state.created.num_images == 3 * 3 * 3
+    assert state.created.num_regions == 9 * 27
+    assert state.created.num_pixels == 3 * 90 * 130
+
+
+def test_the_report_shows_tiles(tiled):
+    storage, state = tiled
+    panels = image_panels(storage, state)
+    assert all("#" in panel.image_id for panel in panels)
+    assert all(max(panel.frames[0].photo.shape[:2]) < 64 for panel in panels)
+    write_report(storage.root, [1_000, 1_000])
+
+
+def test_predictions_are_written_at_the_size_of_the_scan(scans, tiled, tmp_path):
+    places, out = [str(scans / "images/val")], str(tmp_path / "predicted")
+    facts = predict_images(
+        tiled[0].root,
+        places,
+        out,
+        forms=["ids", "probabilities"],
+        resources=Resources(batch_size=3),
+    )
+    assert facts["predicted"] == 2
+    (first,) = (tmp_path / "predicted/ids").rglob("0.png")
+    ids = np.array(Image.open(first))
+    (archive,) = (tmp_path / "predicted/probabilities").rglob("0.npz")
+    probabilities = np.load(archive)["probabilities"]
+    assert ids.shape == SMALL
+    assert probabilities.shape == (2, *SMALL)
+    assert np.abs(probabilities.sum(0, dtype=np.float32) - 1).max() < 0.01
+    sure = np.abs(probabilities[0].astype(float) - 0.5) > 0.01
+    assert (probabilities.argmax(0) == ids)[sure].all()
+
+
+def test_people_are_shown_tiles(scans, tmp_path):
+    config = configure(
+        scans, "pixelwise", {"tile": [48, 64], "tile_overlap": 10}, label={"annotator": "files"}
+    )
+    storage, state = run(config, tmp_path / "run", kind="waiting")
+    folder = state.queries[-1].tasks
+    tasks = json.loads(storage.read(f"{folder}/tasks.json"))
+    assert "#" in json.dumps(tasks)
+    assert not whole._images._kept
+    assert not whole.masks._kept
+
+
+@pytest.mark.parametrize(
+    ("regions", "label"),
+    [
+        ({"kind": "pixels", "per_image": 5}, {"kind": "dense"}),
+        ({"kind": "superpixels", "count": 12}, {"kind": "dominant"}),
+    ],
+)
+def test_other_regions_lie_within_tiles(scans, tmp_path, regions, label):
+    if regions["kind"] == "superpixels" and not hasattr(pytest.importorskip("cv2"), "ximgproc"):
+        pytest.skip("this OpenCV lacks its contributed modules: pip install ray_al[superpixels]")
+    config = configure(
+        scans,
+        "pixelwise",
+        {"tile": [48, 64], "tile_overlap": 10},
+        regions=regions,
+        label=label,
+        train={"steps": 4, "batch_size": 4, "threads": 1, "workers": 0},
+    )
+    _, state = run(config, tmp_path / "run")
+    assert state.cycles[-1].labelled.regions > 0
+
+
+@pytest.mark.slow
+def test_objects_of_12_pixels_in_4000_are_found_on_tiles_alone(tmp_path):
+    make_scans(tmp_path, {"train": 3, "val": 1}, (4000, 4000), side=12, per_scan=400)
+    train = {"steps": 60, "batch_size": 4, "learning_rate": 0.05, "threads": 1, "workers": 0}
+    scoring = {"workers": 0, "threads": 2, "precision": "fp32"}
+    scores = {}
+    for name, data, rows in (
+        ("shrunk", {"image_size": [500, 500]}, 24),
+        ("tiled", {"tile": [500, 500], "tile_overlap": 32}, 3),
+    ):
+        config = configure(
+            tmp_path,
+            "local",
+            data,
+            regions={"kind": "grid", "rows": rows, "columns": rows},
+            train={**train, "class_weights": [0.05, 1.0]},
+            scoring=scoring,
+            budget={"start": "10 %", "per_cycle": "5 %", "amount": "15 %"},
+        )
+        _, state = run(config, tmp_path / name)
+        scores[name] = state.cycles[-1].metrics["val"].iou[1]
+    print(scores)
+    assert scores["shrunk"] < 0.5 < 0.75 < scores["tiled"]
