@@ -18,10 +18,9 @@ from ray_al.core.storage import Storage
 from ray_al.driver.measured import summary
 from ray_al.driver.pool import Pool, read_table
 from ray_al.ledger import Event, Journal, State, fold
-from ray_al.ledger.config import config_facts, read_config
+from ray_al.ledger.config import Configured, config_facts, read_config
 from ray_al.ledger.events import file_refs, is_superseded
 from ray_al.ledger.records import (
-    ConfigChanged,
     CycleTrained,
     ImagesQuarantined,
     ImagesRestored,
@@ -29,7 +28,6 @@ from ray_al.ledger.records import (
     ModelMeasured,
     ModelsMeasured,
     QuerySelected,
-    RunCreated,
 )
 from ray_al.report.left_out import labels_left_out
 
@@ -64,7 +62,7 @@ def _check_event_files(storage: Storage, event: Event, events: list[Event]) -> i
     num_files = 0
     record = event.record
     if (
-        isinstance(record, RunCreated | ConfigChanged)
+        isinstance(record, Configured)
         and record.config_yaml is not None
         and config_facts(record.config_yaml)["config"] != record.config
     ):
