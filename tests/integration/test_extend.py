@@ -11,9 +11,11 @@ from helpers.small_runs import configure
 from PIL import Image
 
 import ray_al
+from ray_al.core.errors import ConfigError
 from ray_al.core.storage import Storage
 from ray_al.driver.create import create_run
 from ray_al.driver.extend import run as extending
+from ray_al.driver.fork import fork_run
 from ray_al.driver.loop import run_loop
 from ray_al.driver.pool import read_table
 from ray_al.ledger import Journal, fold
@@ -178,7 +180,7 @@ def test_open_tasks_of_removed_images_are_not_waited_for(root, waiting):
     assert not state_of(waiting).removed
 
 
-def test_answers_may_have_the_new_class(waiting):
+def test_answers_may_have_the_new_class(root, waiting):
     extend(waiting, "--add-class", "sign=5")
     storage = Storage(waiting)
     folder = state_of(waiting).queries[-1].tasks
@@ -190,6 +192,8 @@ def test_answers_may_have_the_new_class(waiting):
     state = state_of(waiting)
     assert state.cycles[-1].class_pixels[5] > 0 and state.only_class == "sign"
     verified(waiting)
+    with pytest.raises(ConfigError, match="was extended before its first model was trained"):
+        fork_run(waiting, read_config(storage), str(root / "fork"))
 
 
 def test_wrong_use_is_refused_and_writes_nothing(root, waiting):
