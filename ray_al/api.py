@@ -48,7 +48,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ray_al.core.storage import check_writable
-from ray_al.directories import Run, Sweep, open_place, open_run, open_writable_run
+from ray_al.directories import Run, Sweep, extend, open_place, open_run, open_writable_run
 from ray_al.taken import export_model, predict_images
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ __all__ = [
     "Sweep",
     "compare_runs",
     "export_model",
+    "extend",
     "load_config",
     "load_sweep",
     "new_run",

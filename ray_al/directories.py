@@ -198,3 +198,46 @@ def open_writable_run(run_dir: str) -> Run:
     opened = open_run(run_dir)
     check_writable(run_dir, key="RUN_DIR")
     return opened
+
+
+def extend(
+    run_dir: str,
+    *,
+    add_classes: Sequence[str] = (),
+    rename_classes: Sequence[str] = (),
+    budget: int | float | str | None = None,
+    overrides: Sequence[str] = (),
+    dry_run: bool = False,
+) -> dict[str, Any]:
+    """Take the images that lie in the data set now into the pool of a run that has begun.
+
+    Images that are no longer there leave the pool; their labels stay. `resume` continues the run.
+
+    Args:
+        run_dir: path or URI of the run directory.
+        add_classes: names of classes that come after the others; `NAME=VALUE` gives the id or
+            colour of the class in masks where that is not the next id.
+        rename_classes: `OLD=NEW` each.
+        budget: the whole budget from now on, as a count or as a share of the pool that the run
+            began with.
+        overrides: settings to change, such as `data.root=/mnt/camvid`, as for `resume`.
+        dry_run: whether to check and tell only; nothing is written.
+
+    Returns:
+        What changed, or would change: `changed`, sentences in `lines`, and the fields of the event.
+
+    Raises:
+        ConfigError: something cannot change, or cannot work; nothing was written.
+        RunHeldError: another process drives the run.
+        RayALError: too many new images cannot be used; nothing was written.
+    """
+    from ray_al.driver.extend.run import extend_run
+    from ray_al.driver.extend.wanted import read_wanted
+
+    if dry_run:
+        open_run(run_dir)
+    else:
+        open_writable_run(run_dir)
+    text = None if budget is None else str(budget)
+    wanted = read_wanted(add_classes, rename_classes, text, overrides)
+    return extend_run(run_dir, wanted, dry_run=dry_run)

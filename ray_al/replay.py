@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -173,7 +173,7 @@ def _cycles(
     Args:
         state: of the whole run.
     """
-    classes = _class_pixels(storage, state)
+    classes, names = _class_pixels(storage, state), state.created.class_names
     before = State()
     for event in events:
         record = event.record
@@ -181,7 +181,9 @@ def _cycles(
             cycle = record.cycle
             actual = read_table(storage, record.query)
             budget = sum(actual.column("cost").to_pylist())
-            chosen = choose_query(_Replay(storage, other, before, cycle), cycle, budget)
+            created = replace(before.created, class_names=names, colors=state.created.colors)
+            then = _Replay(storage, other, replace(before, created=created), cycle)
+            chosen = choose_query(then, cycle, budget)
             yield _compare(cycle, chosen, actual, classes, state)
         before = fold([event], before)
 

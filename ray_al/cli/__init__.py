@@ -34,6 +34,7 @@ for command in (
     run.demo,
     run.run,
     run.resume,
+    run.extend,
     run.final,
     run.upper_bound,
     inspect.status,

@@ -10,6 +10,7 @@ from ray_al.cli.options import echo, json_option, options, run_dir_argument
 from ray_al.cli.run import say_labels, waiting_line
 from ray_al.directories import open_place, open_run, open_writable_run
 from ray_al.ledger import Event, Journal
+from ray_al.ledger.records import RunExtended
 
 
 @click.command()
@@ -49,6 +50,7 @@ def _status_lines(facts: dict[str, Any], run_dir: str) -> Iterator[str]:
     yield score.replace("mIoU ", "mIoU: ", 1) if score.startswith("mIoU ") else score
     if line := measured_line(facts):
         yield line
+    yield from (f"extended: {line}" for line in facts["extensions"])
     if facts["tasks"]:
         yield waiting_line(facts["tasks"], run_dir)
     yield from quarantine_lines(facts)
@@ -67,11 +69,18 @@ def log(run_dir: str, as_json: bool) -> None:
         click.echo(json.dumps(json.loads(event.to_bytes())) if as_json else event_line(event))
 
 
+SHOWN_OF_EXTENSIONS = ("added_classes", "renamed_classes", "changes")
+"""What `log` shows of the event of an extension, besides its numbers."""
+
+
 def event_line(event: Event) -> str:
     """Return an event as one line for people: number, time, kind and its plain values."""
     shown = {key: value for key, value in event.data.items() if _is_shown(key, value)}
     if event.kind == "model_measured":
         shown["miou"] = event.data["metrics"]["val"]["miou"]
+    if isinstance(event.record, RunExtended):
+        changes = {key: value for key, value in event.data.items() if key in SHOWN_OF_EXTENSIONS}
+        shown |= changes | {name: len(event.data.get(name, ())) for name in ("removed", "returned")}
     if event.kind in ("images_quarantined", "images_restored"):
         shown["images"] = [_image_id(image) for image in event.data["images"]]
     return f"{event.sequence:5d}  {event.time}  {event.kind:20s} {json.dumps(shown)}"

@@ -58,6 +58,66 @@ def resume(run_dir: str, overrides: tuple[str, ...], as_json: bool) -> None:
 
 
 @click.command()
+@click.option(
+    "--add-class",
+    "add_classes",
+    multiple=True,
+    metavar="NAME[=VALUE]",
+    help="Add a class after the others; VALUE is its id or colour in masks, if that is not the "
+    "next id.",
+)
+@click.option(
+    "--rename-class",
+    "rename_classes",
+    multiple=True,
+    metavar="OLD=NEW",
+    help="Give a class another name.",
+)
+@click.option(
+    "--budget",
+    metavar="AMOUNT",
+    help="Raise or lower the whole budget; shares are of the pool that the run began with.",
+)
+@click.option("--dry-run", is_flag=True, help="Check and say what would change; write nothing.")
+@options(run_dir_argument, set_option, json_option)
+def extend(
+    run_dir: str,
+    add_classes: tuple[str, ...],
+    rename_classes: tuple[str, ...],
+    budget: str | None,
+    overrides: tuple[str, ...],
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Take new images of the data set into a run, and those out that are no longer there; classes,
+    the budget and where it computes and reads can change too. Continue with `ray-al resume`.
+
+    Example: ray-al extend runs/first --add-class kerb --budget 400 --dry-run
+    """
+    facts = api.extend(
+        run_dir,
+        add_classes=add_classes,
+        rename_classes=rename_classes,
+        budget=budget,
+        overrides=overrides,
+        dry_run=dry_run,
+    )
+    echo(facts, _extended_text(facts, run_dir), as_json=as_json)
+
+
+def _extended_text(facts: Mapping[str, Any], run_dir: str) -> str:
+    """Return what `extend` changed, or would change, one line each."""
+    if not facts["changed"]:
+        return "nothing to change: the pool has all images of the data set"
+    end = (
+        "nothing was written (--dry-run)"
+        if facts["dry_run"]
+        else f"recorded; continue with: ray-al resume {run_dir}"
+    )
+    return "\n".join([*facts["lines"], end])
+
+
+@click.command()
 @options(run_dir_argument, json_option)
 def final(run_dir: str, as_json: bool) -> None:
     """Train the final model, or final.repeats of them, on the regions that a run selected.

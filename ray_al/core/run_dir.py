@@ -49,6 +49,14 @@ class RunDir:
     """The manifest with the number of regions of each image, for kinds that have region maps."""
 
     @staticmethod
+    def extended_manifest(number: int) -> str:
+        """Return the name of the manifest that the `number`-th extension of the run wrote, from 1.
+
+        It begins with all rows of the manifest before it.
+        """
+        return f"pool/{number:04d}/{RunDir.MANIFEST}"
+
+    @staticmethod
     def event(sequence: int) -> str:
         """Return the name of an event."""
         return f"{RunDir.JOURNAL}/{sequence:08d}.json"

@@ -170,6 +170,7 @@ class TrainPlan:
         snapshots: number of states to store from the second half of the training, including the
             final one.
         sieve: weights of the model that decides which pixels of a dominant label to trust.
+        manifest: the pool's images, of a run that was extended; None for those of its beginning.
     """
 
     cycle: int
@@ -190,6 +191,7 @@ class TrainPlan:
     keeps_model: bool = True
     snapshots: int = 0
     sieve: FileRef | None = None
+    manifest: FileRef | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

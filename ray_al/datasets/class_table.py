@@ -220,7 +220,7 @@ def _class_colors(data: DataConfig, of_layout: Colors, num_names: int) -> Colors
                 f"data.colors: {len(colors)} colours for {num_names} classes; give one per class, "
                 "in their order"
             )
-        colors = tuple(_generated_color(index) for index in range(num_names))
+        colors = tuple(generated_color(index) for index in range(num_names))
     twice = [color for color in colors if colors.count(color) > 1]
     if twice and data.mask_encoding == "colors":
         raise ConfigError(
@@ -230,7 +230,7 @@ def _class_colors(data: DataConfig, of_layout: Colors, num_names: int) -> Colors
     return colors
 
 
-def _generated_color(index: int) -> tuple[int, int, int]:
+def generated_color(index: int) -> tuple[int, int, int]:
     """Return the colour of a class by Pascal VOC's bit scheme, from 1 so none is black."""
     value, rgb = index + 1, [0, 0, 0]
     for shift in range(7, -1, -1):

@@ -6,15 +6,17 @@ from collections.abc import Callable, Set
 import numpy as np
 import pyarrow as pa
 
+from ray_al.core.config import RunConfig
 from ray_al.core.families.annotators import LabelRequest, Name
 from ray_al.core.families.label_parts import Classes
 from ray_al.core.run_dir import CycleDir
+from ray_al.core.storage import Storage
 from ray_al.datasets.images import read_pool_image, read_seen
 from ray_al.datasets.pixels import PixelRule, to_picture
 from ray_al.datasets.tiles import split_uri
 from ray_al.driver.context import Context
 from ray_al.driver.training import is_untrained
-from ray_al.ledger import Query
+from ray_al.ledger import Query, State
 
 
 def describe_query(
@@ -43,6 +45,15 @@ def describe_query(
         propose=_proposer(context, query.cycle, read_margins),
         truth=context.truth,
     )
+
+
+def announce_classes(storage: Storage, state: State, config: RunConfig) -> None:
+    """Tell people who label the open query of classes that an extension added or renamed."""
+    query = state.queries[-1] if state.queries else None
+    if not state.extensions or query is None or query.closed or query.tasks is None:
+        return
+    classes = Classes(names=state.created.class_names, colors=state.created.colors)
+    config.label.annotator.announce_classes(storage, query.tasks, classes)
 
 
 def _new_folder(context: Context, query: Query) -> str:

@@ -89,7 +89,7 @@ def _check_class_weights(config: RunConfig, dataset: Dataset) -> None:
     check_class_weights(final, dataset.num_classes, key="final.train")
 
 
-def _check_masks(config: RunConfig, dataset: Dataset) -> None:
+def check_masks(config: RunConfig, dataset: Dataset) -> None:
     """Refuse a pool without the masks that its annotator or its filter reads."""
     masks = [image.mask_uri for image in dataset.splits["train"]]
     annotator = config.label.annotator
@@ -120,7 +120,7 @@ DATASET_CHECKS: tuple[Callable[[RunConfig, Dataset], None], ...] = (
     _check_networks,
     _check_feature_store,
     _check_class_weights,
-    _check_masks,
+    check_masks,
     _check_strategy,
 )
 """Checks of the configuration against the data set's classes and files, in order."""
@@ -164,7 +164,7 @@ def check_pool(config: RunConfig, dataset: Dataset) -> CheckedPool:
         tiling=Tiling.of(config.data),
     )
     broken = dict(unreadable)
-    small = _too_small(config, manifest, broken)
+    small = too_small(config, manifest, broken)
     _check_sizes(config, small, len(manifest))
     broken.update(small)
     check_quarantine(broken, config, len(manifest))
@@ -174,7 +174,7 @@ def check_pool(config: RunConfig, dataset: Dataset) -> CheckedPool:
     return CheckedPool(manifest=manifest, broken=broken, sizes=sizes)
 
 
-def _too_small(
+def too_small(
     config: RunConfig, manifest: pa.Table, unreadable: Mapping[str, str]
 ) -> dict[str, str]:
     """Map image_id to the reason why the image has no region, for images that can be read."""

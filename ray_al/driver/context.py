@@ -103,9 +103,9 @@ class Context:
 
     def check_quarantine(self) -> None:
         """Stop if too many images are broken, by `check_quarantine` below."""
-        check_quarantine(
-            self.state.quarantined, self.config, len(self.pool.manifest), run_uri=self.storage.root
-        )
+        removed = self.state.removed
+        broken = {name: why for name, why in self.state.quarantined.items() if name not in removed}
+        check_quarantine(broken, self.config, len(self.pool.manifest), run_uri=self.storage.root)
 
 
 def check_validation(dataset: Dataset, state: State, config: RunConfig) -> None:

@@ -106,6 +106,7 @@ def is_short(state: State, config: RunConfig) -> bool:
     cycle = state.queries[-1].cycle
     return (
         config.budget.unit.shows_late
+        and cycle + 1 not in state.trained  # the budget of a run that had ended may be raised
         and state.filled != cycle
         and state.remaining > 0
         and state.spent < clicks_aim(state, config, cycle)

@@ -74,10 +74,16 @@ def _gone(
 
 
 def _changed(context: Context, source: "FeatureSource") -> set[int]:
-    """Return shards with images that are or were quarantined and whose files have changed since."""
+    """Return shards that have changed since they were stored.
+
+    Their images are or were quarantined, and their files have changed, or images were added to them
+    when the run was extended.
+    """
     recorded = context.state.embedded_shards
     named = [*context.state.quarantined, *context.state.restored]
-    shards = {index // source.shards.size for index in context.pool.indices_of(named)}
+    indices = context.pool.indices_of(named)
+    indices += [one.num_images - one.num_added for one in context.state.extensions if one.num_added]
+    shards = {index // source.shards.size for index in indices}
     return {shard for shard in shards & recorded.keys() if source.name(shard, 0) != recorded[shard]}
 
 

@@ -141,7 +141,7 @@ def existing_query(context: "Context") -> pa.Table:
         RayALError: the budget does not pay for them.
     """
     config, pool = context.config, context.pool
-    labelled = labelled_images(config, pool.manifest) & ~pool.broken
+    labelled = labelled_images(config, pool.manifest) & ~pool.is_out
     names = pool.manifest.column("image_id")
     parts: list[pa.Table] = []
     rank = 0

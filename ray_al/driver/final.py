@@ -23,7 +23,7 @@ from ray_al.driver.lease import STALE_S, Lease
 from ray_al.driver.measured import measured_splits, repeat_seed, summary
 from ray_al.driver.pool import Pool
 from ray_al.driver.quarantine import look
-from ray_al.driver.training import TrainCallbacks, run_plan
+from ray_al.driver.training import TrainCallbacks, manifest_of, run_plan
 from ray_al.ledger import Journal, State, fold
 from ray_al.ledger.config import read_config
 from ray_al.report.metrics import mean_miou, read_metrics
@@ -179,6 +179,7 @@ def _plan(pool: Pool, state: State, dataset: Dataset, kind: Kind) -> TrainPlan:
         splits=measured_splits(dataset),
         recipe=config.final.recipe,
         sieve=_sieve(config, state) if kind == "final" else None,
+        manifest=manifest_of(state),
     )
 
 
@@ -248,7 +249,7 @@ def _still_broken(pool: Pool, kind: Kind) -> tuple[int, ...]:
 
     Images that were mended since take part, although a finished run does not record it.
     """
-    wanted = pool.broken & pool.labelled_images if kind == "final" else pool.broken
+    wanted = pool.broken & pool.labelled_images if kind == "final" else pool.is_out
     return tuple(
         index for index in np.flatnonzero(wanted).tolist() if look(pool, index) is not None
     )

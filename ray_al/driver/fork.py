@@ -27,6 +27,7 @@ from ray_al.ledger.records import (
     ModelsMeasured,
     RegionsComputed,
     RunCreated,
+    RunExtended,
 )
 
 
@@ -183,6 +184,11 @@ def _shared_events(source: str, events: list[Event]) -> list[Event]:
     if not shared or shared[-1].kind != "cycle_trained":
         raise ConfigError(
             f"{source}: has not trained cycle 0 yet; continue it with `ray-al resume {source}`"
+        )
+    if any(isinstance(event.record, RunExtended) for event in shared):
+        raise ConfigError(
+            f"{source}: was extended before its first model was trained, and a run that begins "
+            "with what it has done would need its data as they were; begin a new run"
         )
     return [event for event in shared if event.kind != "config_changed"]
 

@@ -18,9 +18,11 @@ from ray_al.driver.actions.action import Action, Step
 from ray_al.driver.actions.measure import Measure
 from ray_al.driver.actions.stop import Stop
 from ray_al.driver.actions.wait import Wait
+from ray_al.driver.asking import announce_classes
 from ray_al.driver.context import Context
 from ray_al.driver.decide import decide
 from ray_al.driver.embedding import drop_outdated
+from ray_al.driver.extend.notice import say_unknown_images
 from ray_al.driver.lease import Lease
 from ray_al.driver.quarantine import begin_session
 from ray_al.driver.settings import settle_config
@@ -148,6 +150,8 @@ class _Loop:
             and step.leads_to_training
         ):
             context.trainer.start()
+        announce_classes(self.storage, self.ledger.state, self.config)
+        say_unknown_images(context)
         begin_session(context)
         drop_outdated(context)
 

@@ -53,6 +53,7 @@ class Pool:
         chosen: regions that must not be queried, bool (regions,); empty for sparse kinds.
         chosen_numbers: sparse kinds only: flat numbers of the queried regions, ascending.
         broken: quarantined images, bool (images,).
+        removed: images that left the pool; their labels are still trained on, bool (images,).
         labelled_images: images with a label, bool (images,).
         labelled_numbers: flat numbers of the labelled regions, ascending.
         regions_of: returns the regions of an image, by its image_index.
@@ -74,6 +75,7 @@ class Pool:
         self.chosen = np.zeros(0 if self.is_sparse else self.offsets[-1], dtype=bool)
         self.chosen_numbers = np.zeros(0, dtype=np.int64)
         self.broken = np.zeros(len(self.manifest), dtype=bool)
+        self.removed = np.zeros(len(self.manifest), dtype=bool)
         self.labelled_images = np.zeros(len(self.manifest), dtype=bool)
         self.labelled_numbers = np.zeros(0, dtype=np.int64)
         # `regions_of` is called image by image, often for the same ones.
@@ -83,6 +85,7 @@ class Pool:
         for part in state.label_parts:
             self.label(read_table(storage, part, ["image_index", "region"]))
         self.quarantine(state.quarantined)
+        self._remove(state.removed)
 
     def numbers(self, table: pa.Table) -> np.ndarray:
         """Return the flat numbers of the rows' regions, int64 (rows,)."""
@@ -115,8 +118,23 @@ class Pool:
         """Exclude broken images from later queries."""
         for index in self.indices_of(list(image_ids)):
             self.broken[index] = True
-            if not self.is_sparse:
-                self.chosen[self.offsets[index] : self.offsets[index + 1]] = True
+            self._close(index)
+
+    def _remove(self, image_ids: Iterable[str]) -> None:
+        """Exclude images that left the pool from later queries."""
+        for index in self.indices_of(list(image_ids)):
+            self.removed[index] = True
+            self._close(index)
+
+    def _close(self, index: int) -> None:
+        if not self.is_sparse:
+            self.chosen[self.offsets[index] : self.offsets[index + 1]] = True
+
+    @property
+    def is_out(self) -> np.ndarray:
+        """Return which images must not be queried, bool (images,)."""
+        out: np.ndarray = self.broken | self.removed
+        return out
 
     def indices_of(self, image_ids: list[str]) -> list[int]:
         """Return the image_index of each name.
@@ -135,13 +153,13 @@ class Pool:
     def num_left(self) -> int:
         """Return the number of regions that may still be queried."""
         if self.is_sparse:
-            return int(self.num_regions[~self.broken].sum()) - len(self.chosen_numbers)
+            return int(self.num_regions[~self.is_out].sum()) - len(self.chosen_numbers)
         return len(self.chosen) - int(self.chosen.sum())
 
     def images_left(self) -> np.ndarray:
         """Return which images have a region that may still be queried, bool (images,)."""
         if self.is_sparse:
-            usable: np.ndarray = ~self.broken & (self.num_regions > 0)
+            usable: np.ndarray = ~self.is_out & (self.num_regions > 0)
             return usable
         left = np.zeros(len(self.manifest), dtype=bool)
         for start in range(0, len(left), IMAGES_AT_A_TIME):

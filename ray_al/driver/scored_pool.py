@@ -183,8 +183,8 @@ def _score_refs(context: Context, cycle: int) -> list[FileRef]:
 def _read_part(context: Context, ref: FileRef, cycle: int) -> pa.Table:
     """Read the scores of regions that may still be queried."""
     part = context.read_scores(ref)
-    is_broken = context.pool.broken[part.column("image_index").to_numpy()]
-    part = part.filter(pa.array(~context.pool.is_chosen(part) & ~is_broken))
+    is_out = context.pool.is_out[part.column("image_index").to_numpy()]
+    part = part.filter(pa.array(~context.pool.is_chosen(part) & ~is_out))
     missing = int(np.isnan(part.column("score").to_numpy()).sum())
     if missing:
         raise RayALError(
@@ -197,5 +197,6 @@ def _read_part(context: Context, ref: FileRef, cycle: int) -> pa.Table:
 def _val_iou(context: Context, cycle: int) -> np.ndarray:
     known = context.state.trained.get(cycle)
     metrics = known.metrics.get("val") if known else None
-    values = metrics.iou if metrics else [None] * context.dataset.num_classes
+    values = [*metrics.iou] if metrics else []
+    values += [None] * (context.dataset.num_classes - len(values))  # also of classes added since
     return np.array([np.nan if value is None else value for value in values], dtype=np.float64)

@@ -76,8 +76,8 @@ def change_settings(run_uri: str, overrides: Sequence[str]) -> None:
         before = read_config(storage, journal.events)
         after = changed_config(storage, journal.events, overrides)
         changes = {
-            key: [_recorded_value(old), _recorded_value(new)]
-            for key, old, new in _changes(before, after)
+            key: [recorded_value(old), recorded_value(new)]
+            for key, old, new in changes_between(before, after)
         }
         if changes:
             journal.append(ConfigChanged(**config_facts(after.to_yaml()), changes=changes))
@@ -86,7 +86,8 @@ def change_settings(run_uri: str, overrides: Sequence[str]) -> None:
         lease.release()
 
 
-def _recorded_value(value: object) -> object:
+def recorded_value(value: object) -> object:
+    """Return a value of `changes_between` as events hold it."""
     return None if value is MISSING else value
 
 
@@ -112,9 +113,9 @@ def changed_config(
         keys, value = parse_override(override)
         apply_setting(values, ".".join(keys), value, folder=os.getcwd())
     after = parse_config(values, source=storage.uri(RunDir.CONFIG))
-    changed = [key for key, _, _ in _changes(before, after)]
+    changed = [key for key, _, _ in changes_between(before, after)]
     for key in changed:
-        _check_key(key, before, after)
+        check_key(key, before, after)
     for check in SETTINGS_CHECKS:
         check(after)
     if after.model.is_frozen and any(key.startswith("features.store") for key in changed):
@@ -122,24 +123,33 @@ def changed_config(
     state = fold(events)
     _check_final(after, state)
     if "model.weights" in changed:
-        _check_weights(after, state)
+        check_weights(after, state)
     if "data.root" in changed:
         _check_moved_data(storage, after, state)
     return after
 
 
-def _changes(before: RunConfig, after: RunConfig) -> Iterator[tuple[str, object, object]]:
+def changes_between(before: RunConfig, after: RunConfig) -> Iterator[tuple[str, object, object]]:
+    """Yield the dotted key, the value before and the value after of each changed setting."""
     return differences(before.model_dump(mode="json"), after.model_dump(mode="json"))
 
 
-def _check_key(key: str, before: RunConfig, after: RunConfig) -> None:
-    """Refuse a key that cannot change, and weights that are another file's."""
+def check_key(key: str, before: RunConfig, after: RunConfig, *, also: Sequence[str] = ()) -> None:
+    """Refuse a key that cannot change, and weights that are another file's.
+
+    Args:
+        also: further keys that may change.
+
+    Raises:
+        ConfigError: naming the key, why it cannot change, and what may.
+    """
     own = (f"label.annotator.{name}" for name in before.label.annotator.changeable)
-    changeable = (*CHANGEABLE, *own)
+    changeable = (*CHANGEABLE, *own, *also)
     if not any(key == allowed or key.startswith(f"{allowed}.") for allowed in changeable):
         raise ConfigError(
             f"--set {key}: cannot change in a run that has begun, as its cycles would not be "
-            "comparable with each other; start a new run with it. "
+            "comparable with each other; start a new run with it (images, classes and the budget "
+            "change with `ray-al extend`). "
             f"What may change: {', '.join(changeable)}"
         )
     if key == "model.weights" and {before.model.weights, after.model.weights} & set(WEIGHTS):
@@ -159,7 +169,7 @@ def _check_final(config: RunConfig, state: State) -> None:
         check_final_budgets(config, state.created.sizes, state.amount)
 
 
-def _check_weights(config: RunConfig, state: State) -> None:
+def check_weights(config: RunConfig, state: State) -> None:
     """Refuse a file of weights that is missing, or differs from the one that the run recorded."""
     uri, known = config.model.weights, state.created.weights_sha256
     digest = read_digest(uri, key="--set model.weights")
@@ -185,7 +195,8 @@ def _check_moved_data(storage: Storage, config: RunConfig, state: State) -> None
         state.created.manifest,
         ["image_id", "uri", "mask_uri", "height", "width"],
     ).to_pylist()
-    known_rows = {row["image_id"]: row for row in pool if row["image_id"] not in state.quarantined}
+    out = state.quarantined.keys() | state.removed
+    known_rows = {row["image_id"]: row for row in pool if row["image_id"] not in out}
     _check_moved_pool(place, known_rows, dataset, config)
 
 
@@ -203,7 +214,8 @@ def _check_moved_pool(
     if missing:
         raise ConfigError(
             f"{place}: {len(missing)} of {len(set(names.values()))} pool images are not there, "
-            f"such as {missing[0]!r}; give the place of all"
+            f"such as {missing[0]!r}; give the place of all, or let `ray-al extend` take those out "
+            "that are gone for good"
         )
     bare = [
         image_id

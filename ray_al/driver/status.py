@@ -17,6 +17,7 @@ from ray_al.core.notes import read_note
 from ray_al.core.run_dir import RunDir
 from ray_al.core.storage import Storage
 from ray_al.ledger import Journal, State, fold
+from ray_al.report.extensions import extension_lines
 from ray_al.report.left_out import labels_left_out
 
 INTERVAL_S = 0.5
@@ -251,7 +252,13 @@ def read_status(storage: Storage) -> dict[str, Any]:
         "quarantine": dict(state.quarantined),
         "left_out": labels_left_out(storage, state),
         "restored": [image_id for image_id, term in state.restored.items() if term == state.term],
-        "num_images": state.created.num_images,
+        "num_images": state.sizes["num_images"],
+        "removed": len(state.removed),
+        "extensions": [
+            line
+            for record in state.extensions
+            for line in extension_lines(record, state.created.unit)
+        ],
         "refused": [asdict(refusal) for refusal in state.refused],
         "unlabelled_classes": state.unlabelled_classes,
         "only_class": state.only_class,

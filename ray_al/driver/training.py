@@ -10,6 +10,7 @@ from ray_al.core.errors import BrokenImagesError
 from ray_al.core.run_dir import MODEL, SNAPSHOT
 from ray_al.core.types import START_CYCLE, FileRef, TrainPlan, TrainResult
 from ray_al.driver.context import Context
+from ray_al.ledger import State
 from ray_al.ledger.records import BrokenImage, LeftOut
 from ray_al.report.left_out import labels_left_out
 
@@ -71,6 +72,11 @@ def train_usable(
             continue
         context.storage.remove(plan.progress)
         return result
+
+
+def manifest_of(state: State) -> FileRef | None:
+    """Return the manifest that a plan names: that of a run that was extended."""
+    return state.created.manifest if state.extensions else None
 
 
 def left_out_images(context: Context) -> tuple[int, ...]:

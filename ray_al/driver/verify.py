@@ -17,17 +17,16 @@ from ray_al.core.storage import Storage
 from ray_al.driver.measured import summary
 from ray_al.driver.pool import Pool, read_table
 from ray_al.ledger import Event, Journal, State, fold
-from ray_al.ledger.config import config_facts, read_config
+from ray_al.ledger.config import Configured, config_facts, read_config
 from ray_al.ledger.events import file_refs, is_superseded
 from ray_al.ledger.records import (
-    ConfigChanged,
     CycleTrained,
     ImagesRestored,
     LeftOut,
     ModelMeasured,
     ModelsMeasured,
     QuerySelected,
-    RunCreated,
+    RunExtended,
 )
 from ray_al.report.left_out import labels_left_out
 
@@ -43,6 +42,7 @@ def verify(run_uri: str) -> dict[str, Any]:
         events = Journal(storage).events
         num_files = sum(_check_event_files(storage, event, events) for event in events)
         state = _check_budget(events)
+        _check_manifests(storage, events)
         _check_quarantine(storage, events)
         _check_measured(events)
         _check_queries(storage, state, read_config(storage, events))
@@ -62,7 +62,7 @@ def _check_event_files(storage: Storage, event: Event, events: list[Event]) -> i
     num_files = 0
     record = event.record
     if (
-        isinstance(record, RunCreated | ConfigChanged)
+        isinstance(record, Configured)
         and record.config_yaml is not None
         and config_facts(record.config_yaml)["config"] != record.config
     ):
@@ -95,6 +95,25 @@ def _check_budget(events: list[Event]) -> State:
                 f"{state.reserved} of a budget of {state.amount} {state.created.unit}"
             )
     return state
+
+
+def _check_manifests(storage: Storage, events: list[Event]) -> None:
+    """Check that an extension kept the numbers of all images and regions, and counted the new."""
+    state = State()
+    for event in events:
+        record = event.record
+        if isinstance(record, RunExtended) and record.manifest is not None:
+            names = ["image_index", "image_id", "height", "width", "num_regions"]
+            before, after = (
+                read_table(storage, ref, names) for ref in (state.created.manifest, record.manifest)
+            )
+            if after.slice(0, len(before)) != before or len(after) != record.num_images:
+                raise VerifyError(
+                    f"journal event {event.sequence} ({event.kind}): its manifest does not begin "
+                    f"with the {len(before)} images of the one before, or does not have "
+                    f"{record.num_images}"
+                )
+        state = fold([event], state)
 
 
 def _check_quarantine(storage: Storage, events: list[Event]) -> None:

@@ -13,8 +13,10 @@ from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
 from ray_al.ledger.events import Event
 from ray_al.ledger.journal import Journal
-from ray_al.ledger.records import ConfigChanged, RunCreated
+from ray_al.ledger.records import ConfigChanged, RunCreated, RunExtended
 
+Configured = RunCreated | ConfigChanged | RunExtended
+"""The records that hold a configuration."""
 MISSING = object()
 """Stands for the value of a key that is not there."""
 
@@ -53,7 +55,7 @@ def read_config(storage: Storage, events: Sequence[Event] | None = None) -> RunC
     return parse_config(parse_yaml(text, source=source), source=source)
 
 
-def is_left_behind(storage: Storage, records: Sequence[RunCreated | ConfigChanged]) -> bool:
+def is_left_behind(storage: Storage, records: Sequence[Configured]) -> bool:
     """Return whether `config.yaml` is missing or holds the settings of an earlier record.
 
     It does after a session that recorded other settings and ended before it wrote the file.
@@ -68,14 +70,12 @@ def is_left_behind(storage: Storage, records: Sequence[RunCreated | ConfigChange
     return there != records[-1].config and any(there == record.config for record in records[:-1])
 
 
-def recorded(events: Sequence[Event]) -> list[RunCreated | ConfigChanged]:
+def recorded(events: Sequence[Event]) -> list[Configured]:
     """Return the records of the configuration; the last one holds.
 
     Those of earlier versions have its digest but not its text.
     """
-    return [
-        event.record for event in events if isinstance(event.record, RunCreated | ConfigChanged)
-    ]
+    return [event.record for event in events if isinstance(event.record, Configured)]
 
 
 def _refuse_changes(source: str, data: bytes, text: str | None) -> None:

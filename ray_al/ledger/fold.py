@@ -9,6 +9,7 @@ from ray_al.core.errors import StorageError
 from ray_al.core.types import FileRef
 from ray_al.ledger import records
 from ray_al.ledger.events import Event
+from ray_al.ledger.extended import extended
 from ray_al.ledger.state import Query, State
 
 
@@ -61,6 +62,11 @@ def _config_changed(record: records.ConfigChanged, state: State) -> State:
 
 
 @apply.register
+def _run_extended(record: records.RunExtended, state: State) -> State:
+    return extended(state, record)
+
+
+@apply.register
 def _driver_started(record: records.DriverStarted, state: State) -> State:
     return replace(state, term=record.term)
 
@@ -86,7 +92,14 @@ def _images_segmented(record: records.ImagesSegmented, state: State) -> State:
 
 @apply.register
 def _regions_computed(record: records.RegionsComputed, state: State) -> State:
-    """Take over the manifest with region counts, and the budget that is a share of them."""
+    """Take over the manifest with region counts, and the budget that is a share of them.
+
+    The shares of an extended run stay those of the pool that it began with.
+    """
+    if state.extensions:
+        created = replace(state.created, manifest=record.manifest)
+        sizes = {**state.sizes, "num_regions": record.num_regions}
+        return replace(state, created=created, maps=record, sizes_now=sizes, num_mapped=None)
     created = replace(
         state.created,
         manifest=record.manifest,
@@ -187,7 +200,10 @@ def _cycle_trained(record: records.CycleTrained, state: State) -> State:
     _check_classes(state, record.metrics)
     if record.cycle >= 0 and record.val is None and state.created.has_validation:
         raise ValueError("metrics lacks ['val']")
-    return replace(state, trained={**state.trained, record.cycle: record})
+    sizes_at = state.sizes_at
+    if state.extensions:
+        sizes_at = {**sizes_at, record.cycle: state.sizes}
+    return replace(state, trained={**state.trained, record.cycle: record}, sizes_at=sizes_at)
 
 
 @apply.register

@@ -15,6 +15,7 @@ from ray_al.ledger.records import (
     Refusal,
     RegionsComputed,
     RunCreated,
+    RunExtended,
 )
 
 _NO_FILE = FileRef(path="", size=0, sha256="")
@@ -84,6 +85,12 @@ class State:
         quarantined: image_id -> why the image cannot be used.
         restored: image_id -> the term in which the image came back.
         refused: the last refusal of each region that has no label.
+        extensions: how the user extended the run, oldest first.
+        sizes_now: the sizes of the extended pool; empty as long as the run was not extended.
+        sizes_at: cycle -> sizes of the pool at its training, for trainings since an extension.
+        removed: names of images that left the pool.
+        num_mapped: number of images, the first of the manifest, whose regions were computed before
+            others were added; None if none were.
         filled: the cycle that can pay for no further region.
         finished: why the run ended; None while it has not.
         updated_at: time of the last event.
@@ -115,6 +122,11 @@ class State:
     quarantined: Mapping[str, str] = field(default_factory=dict)
     restored: Mapping[str, int] = field(default_factory=dict)
     refused: tuple[Refusal, ...] = ()
+    extensions: tuple[RunExtended, ...] = ()
+    sizes_now: Mapping[str, int] = field(default_factory=dict)
+    sizes_at: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
+    removed: frozenset[str] = frozenset()
+    num_mapped: int | None = None
     filled: int | None = None
     finished: str | None = None
     updated_at: str = ""
@@ -123,6 +135,15 @@ class State:
     def amount(self) -> int:
         """The whole budget."""
         return self.created.amount
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """The present sizes of the pool; shares of the budget go by those of `created`."""
+        return self.sizes_now or self.created.sizes
+
+    def pool_at(self, cycle: int) -> Mapping[str, int]:
+        """Return the sizes of the pool when the model of a cycle was trained."""
+        return self.sizes_at.get(cycle, self.created.sizes)
 
     @property
     def remaining(self) -> int:
@@ -144,8 +165,7 @@ class State:
         """Names of the classes of which the last training had no label; empty before the first."""
         if self.last_trained is None:
             return []
-        counts = zip(self.created.class_names, self.last_trained.class_pixels, strict=False)
-        return [name for name, count in counts if not count]
+        return [name for name, count in self._class_counts(self.last_trained) if not count]
 
     @property
     def only_class(self) -> str | None:
@@ -153,9 +173,14 @@ class State:
         if self.last_trained is None:
             return None
         names = self.created.class_names
-        counts = zip(names, self.last_trained.class_pixels, strict=False)
-        labelled = [name for name, count in counts if count]
+        labelled = [name for name, count in self._class_counts(self.last_trained) if count]
         return labelled[0] if len(labelled) == 1 and len(names) > 1 else None
+
+    def _class_counts(self, model: CycleTrained) -> list[tuple[str, float]]:
+        """Return each class with its labelled pixels; a class added since then had none."""
+        names, counts = self.created.class_names, model.class_pixels
+        missing = len(names) - len(counts) if self.extensions else 0
+        return list(zip(names, (*counts, *(0,) * missing), strict=False))
 
     @property
     def cycle(self) -> int:

@@ -1,5 +1,7 @@
 """Write `curve.csv` and `report.html`, from the journal and the files that its events name."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ray_al.core.run_dir import RunDir
@@ -7,6 +9,7 @@ from ray_al.core.storage import Storage
 from ray_al.ledger import Journal, State, fold
 from ray_al.ledger.records import BrokenImage
 from ray_al.report.data import Budget, MeasuredCycle, ReportData
+from ray_al.report.extensions import extension_lines
 from ray_al.report.html import render_report
 from ray_al.report.left_out import labels_left_out
 from ray_al.report.metrics import read_mean_miou
@@ -38,18 +41,26 @@ def _report_data(storage: Storage, state: State, val_class_pixels: list[int]) ->
         colors=created.colors,
         rows=curve_rows(state),
         budget=Budget(unit=created.unit, amount=state.amount, spent=state.spent),
-        labelled_class_pixels=last.class_pixels if last else (0,) * len(val_class_pixels),
+        labelled_class_pixels=_padded(last.class_pixels if last else (), len(val_class_pixels)),
         val_class_pixels=val_class_pixels,
         unlabelled_classes=state.unlabelled_classes,
         only_class=state.only_class,
         images=image_panels(storage, state),
         config_yaml=storage.read(RunDir.CONFIG).decode(errors="replace"),
         quarantine=_quarantine(storage, state),
+        extensions=[
+            line for record in state.extensions for line in extension_lines(record, created.unit)
+        ],
         refused=state.refused,
         measured=[_measured_cycle(state, cycle) for cycle in sorted(state.measured)],
         final_miou=read_mean_miou(storage, "final"),
         full_miou=read_mean_miou(storage, "upper_bound"),
     )
+
+
+def _padded(counts: Sequence[float], num_classes: int) -> tuple[float, ...]:
+    """Return the counts of all classes; those that were added after the last training have 0."""
+    return (*counts, *(0,) * (num_classes - len(counts)))
 
 
 def _measured_cycle(state: State, cycle: int) -> MeasuredCycle:

@@ -77,6 +77,7 @@ class ReportData:
         rows: the rows of `curve.csv`.
         labelled_class_pixels: pixels of each class in the labelled set.
         val_class_pixels: pixels of each class in the validation masks.
+        extensions: what was changed by extending the run, oldest first.
         only_class: the class of every label so far; None if there are several, or no label.
         final_miou: mean mIoU of the final models; None if there are none.
         full_miou: mean mIoU of models that were trained on all labels; None if there are none.
@@ -95,6 +96,7 @@ class ReportData:
     images: list[ImagePanel]
     config_yaml: str
     quarantine: list[BrokenImage]
+    extensions: list[str]
     refused: Sequence[Refusal]
     measured: list[MeasuredCycle]
     final_miou: float | None

@@ -9,7 +9,7 @@ from ray_al.core.families.units import UNITS
 from ray_al.core.run_dir import RunDir
 from ray_al.core.storage import Storage
 from ray_al.ledger import Query, State
-from ray_al.ledger.records import CycleTrained, Labelled, RunCreated
+from ray_al.ledger.records import CycleTrained, Labelled
 from ray_al.report.curve import curve_csv
 
 Row = dict[str, Any]
@@ -44,7 +44,7 @@ def _curve_row(state: State, model: CycleTrained, seconds: Mapping[str, float | 
         "labelled_images": labelled.images,
         "labelled_clicks": labelled.clicks,
         "labelled_visits": labelled.visits,
-        "labelled_fraction": _fraction(labelled, state.created),
+        "labelled_fraction": _fraction(labelled, state, model.cycle),
         "cost": labelled.cost,
         "miou": metrics.miou if metrics else None,
         "pixel_accuracy": metrics.pixel_accuracy if metrics else None,
@@ -121,7 +121,9 @@ def measured_rows(state: State) -> list[Row]:
 
 
 def _iou_columns(names: Sequence[str], values: Sequence[float | None]) -> dict[str, float | None]:
-    return {f"iou_{name}": value for name, value in zip(names, values, strict=True)}
+    """Return a column for each class; a class that was added later has no value."""
+    padded = [*values, *[None] * (len(names) - len(values))]
+    return {f"iou_{name}": value for name, value in zip(names, padded, strict=True)}
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
@@ -130,14 +132,15 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-def _fraction(labelled: Labelled, created: RunCreated) -> float:
-    """Return the labelled share of the pool: of regions, pixels or images, as the unit says."""
+def _fraction(labelled: Labelled, state: State, cycle: int) -> float:
+    """Return the labelled share of the pool of a cycle: regions, pixels or images, by the unit."""
+    sizes = state.pool_at(cycle)
     counts = {
-        "regions": (labelled.regions, created.num_regions),
-        "pixels": (labelled.pixels, created.num_pixels),
-        "images": (labelled.images, created.num_images),
+        "regions": (labelled.regions, sizes["num_regions"]),
+        "pixels": (labelled.pixels, sizes["num_pixels"]),
+        "images": (labelled.images, sizes["num_images"]),
     }
-    done, total = counts[UNITS.find(created.unit).share_by]
+    done, total = counts[UNITS.find(state.created.unit).share_by]
     return done / total
 
 

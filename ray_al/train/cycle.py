@@ -16,7 +16,7 @@ from ray_al.core.storage import Storage
 from ray_al.core.types import TrainPlan
 from ray_al.datasets import Dataset
 from ray_al.models import build_model, set_batch_norm_momentum
-from ray_al.models.state import load_trained, trained_state
+from ray_al.models.state import add_outputs, load_trained, trained_state
 from ray_al.train.ahead import BatchesAhead
 from ray_al.train.batch_norm import average_buffers, reestimate_statistics
 from ray_al.train.best import Best, BestKeeper, Evaluate
@@ -93,6 +93,7 @@ class Cycle:
         self.optimizer = make_optimizer(self.model, self.config, self.rate)
         if plan.init_optimizer is not None:
             self.optimizer.load_state_dict(parse(workplace.storage.read_ref(plan.init_optimizer)))
+            add_outputs(self.optimizer)
         self.class_weights: torch.Tensor | None = None
         self.step = 0
         self.losses: list[tuple[int, float]] = []
@@ -126,7 +127,8 @@ class Cycle:
         num_channels = workplace.config.data.num_channels
         model = build_model(model_config, num_classes, num_channels, load_weights=plan.init is None)
         if plan.init is not None:
-            load_trained(model, parse(workplace.storage.read_ref(plan.init)))
+            init = parse(workplace.storage.read_ref(plan.init))
+            load_trained(model, init, learns_classes=True)
         set_batch_norm_momentum(model, self.config.batch_norm.momentum)
         if self.config.batch_norm.sync and self.device.type == "cuda":
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
@@ -315,6 +317,7 @@ class Cycle:
         parts = sorted(ref.sha256 for ref in plan.label_parts)
         images = list(plan.left_out)
         lengths = [self.length.asked, self.batch_size, list(self.samples.image_size)]
+        lengths.append(self.workplace.dataset.num_classes)
         recipe = json.dumps(dict(plan.recipe.train), sort_keys=True)
         return [plan.cycle, plan.seed, parts, plan.all_masks, images, *lengths, recipe]
 

@@ -60,9 +60,7 @@ class CycleTrainer:
         self.storage = Storage(run_uri)
         self.dataset = with_tiles(open_dataset(config.data, self.storage), config.data)
         check_class_weights(config.train, self.dataset.num_classes)
-        self.manifest = absolute_places(
-            read_parquet(self.storage.read(RunDir.MANIFEST)), self.dataset.root
-        )
+        self.manifest: pa.Table
         self.cache = ByteCache(int(config.data.cache_gb * 2**30))
         self.samples: LabelledImages | None = None
         self.feed: Feed
@@ -130,6 +128,10 @@ class CycleTrainer:
 
     def _samples(self, plan: TrainPlan) -> LabelledImages:
         size = plan.recipe.image_size or self.config.data.image_size
+        if self.samples is None:  # a host trains all of its plans on the same pool
+            name = plan.manifest.path if plan.manifest else RunDir.MANIFEST
+            stored = read_parquet(self.storage.read(name))
+            self.manifest = absolute_places(stored, self.dataset.root)
         if self.samples is None or self.samples.image_size != size:
             self.samples = LabelledImages(
                 self.storage,

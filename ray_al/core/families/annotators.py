@@ -146,6 +146,15 @@ class Annotator(Section):
     def close(self, asked: LabelRequest) -> None:
         """Withdraw the query: from now on, no answer to it counts."""
 
+    def announce_classes(self, storage: Storage, folder: str, classes: "Classes") -> None:
+        """Tell people that classes were added or renamed while a query is open.
+
+        Args:
+            storage: the run directory.
+            folder: folder of the open query, which was handed out.
+            classes: names and colours of all classes.
+        """
+
     def unused(
         self,
         storage: Storage,

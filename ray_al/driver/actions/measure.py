@@ -17,6 +17,7 @@ from ray_al.driver.training import (
     count_left_out,
     kept_evaluations,
     left_out_images,
+    manifest_of,
     train_usable,
 )
 from ray_al.ledger import State
@@ -125,4 +126,5 @@ def _plan(context: Context, cycle: int, repeat: int) -> TrainPlan:
         recipe=config.final.recipe,
         keeps_model=False,
         sieve=state.trained[cycle].model if config.label.sieves else None,
+        manifest=manifest_of(state),
     )

@@ -20,6 +20,7 @@ from ray_al.driver.training import (
     is_untrained,
     kept_evaluations,
     left_out_images,
+    manifest_of,
     train_usable,
 )
 from ray_al.ledger import State
@@ -138,6 +139,7 @@ def _plan(context: Context, cycle: int, member: int) -> TrainPlan:
         else Recipe(),
         snapshots=snapshots,
         sieve=_sieve(context, cycle),
+        manifest=manifest_of(state),
     )
 
 

@@ -142,6 +142,17 @@ class FilesAnnotator(Annotator):
             "answer_sha256": hashlib.sha256(data).hexdigest(),
         }
 
+    def announce_classes(self, storage: Storage, folder: str, classes: Classes) -> None:
+        """Write the classes into `tasks.json`; see `Annotator.announce_classes`."""
+        name = f"{folder}/{TASKS_FILE}"
+        data = storage.read_if_there(name)
+        if data is None:
+            return
+        values = json.loads(data)
+        if values["classes"] != _class_table(classes):
+            values["classes"] = _class_table(classes)
+            storage.replace(name, json.dumps(values, indent=1).encode())
+
     def unused(
         self,
         storage: Storage,

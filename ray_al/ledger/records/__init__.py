@@ -6,6 +6,7 @@ that earlier versions wrote, or from events to which it does not apply. Seconds 
 
 from collections.abc import Mapping
 
+from ray_al.ledger.records.extended import RunExtended
 from ray_al.ledger.records.labels import (
     CycleFilled,
     LabelsReceived,
@@ -56,6 +57,7 @@ RECORDS: Mapping[str, type[Record]] = {
     for record in (
         RunCreated,
         ConfigChanged,
+        RunExtended,
         DriverStarted,
         ImagesQuarantined,
         ImagesRestored,
@@ -112,6 +114,7 @@ __all__ = [
     "RegionName",
     "RegionsComputed",
     "RunCreated",
+    "RunExtended",
     "RunFinished",
     "ShardFile",
     "ShardName",

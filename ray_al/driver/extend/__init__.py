@@ -1,0 +1,1 @@
+"""Extend a run that has begun: other images, further classes, another budget."""

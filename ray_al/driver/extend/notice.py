@@ -1,0 +1,33 @@
+"""Say that the data set has changed since the pool of a run was listed."""
+
+import logging
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ray_al.driver.context import Context
+
+logger = logging.getLogger(__name__)
+
+
+def say_unknown_images(context: Context) -> None:
+    """Log how many images of the data set are not in the pool, and the other way round."""
+    names = pa.array([image.image_id for image in context.dataset.splits["train"]], pa.string())
+    known = context.pool.manifest.column("image_id").combine_chunks()
+    out = pa.array(sorted(context.state.removed | context.state.quarantined.keys()), pa.string())
+    new = _without(names, known)
+    missing = _without(_without(known, names), out)
+    for images, what in ((new, "are not in the pool of"), (missing, "are no longer there for")):
+        if len(images):
+            logger.warning(
+                "%d images of the data set %s this run, such as %s; "
+                "to take them in, or out, extend it: ray-al extend %s",
+                len(images),
+                what,
+                images[0].as_py(),
+                context.storage.root,
+            )
+
+
+def _without(names: pa.Array, others: pa.Array) -> pa.Array:
+    return names.filter(pc.invert(pc.is_in(names, value_set=others)))
