@@ -200,8 +200,14 @@ def _turn(image: Image.Image, header: Header) -> Image.Image:
     return image.transpose(TURNS[header.orientation]) if header.orientation in TURNS else image
 
 
-def check_pixels(height: int, width: int, num_bytes: int, source: str) -> None:
+def check_pixels(height: int, width: int, num_bytes: int, source: str, channels: int = 1) -> None:
     """Refuse a size that no picture in a file of `num_bytes` bytes has.
+
+    Args:
+        height, width: in pixels.
+        num_bytes: length of the file.
+        source: the file, for messages.
+        channels: numbers per pixel, where the file may hold any number of them.
 
     Raises:
         DataError: it is too large, or the file is too small for it.
@@ -211,9 +217,10 @@ def check_pixels(height: int, width: int, num_bytes: int, source: str) -> None:
         raise DataError(
             f"{size}, which is too large (the limit is {MAX_PIXELS}); cut it into smaller tiles"
         )
-    if height * width > max(LARGE_PIXELS, MAX_PIXELS_PER_BYTE * num_bytes):
+    if height * width * channels > max(LARGE_PIXELS, MAX_PIXELS_PER_BYTE * num_bytes):
+        of_channels = f" of {channels} channels" if channels > 1 else ""
         raise DataError(
-            f"{size} in {num_bytes} bytes, which is too large for such a file: it is damaged or a "
+            f"{size}{of_channels} in {num_bytes} bytes, which is too large for such a file: it is damaged or a "
             "decompression bomb; replace or remove it"
         )
 

@@ -15,6 +15,7 @@ from ray_al.datasets import open_dataset
 from ray_al.datasets.check import check_dataset
 from ray_al.datasets.images import decode_image, read_image, read_image_size
 from ray_al.datasets.masks import MaskDecoder, read_mask
+from ray_al.datasets.pictures import check_pixels
 from ray_al.predict.inputs import find_images
 
 DISC = np.uint8(np.add.outer(np.arange(24) ** 2, np.arange(32) ** 2) < 300)
@@ -114,6 +115,13 @@ def test_a_jpeg_whose_end_was_not_copied_is_refused():
             decode_image(data[:-lost] + b"\0" * lost, "x")
     with pytest.raises(DataError, match="truncated"):
         decode_image(data[:half], "x")
+
+
+def test_damaged_tags_do_not_ask_for_the_memory_of_the_machine():
+    words = "20000x10 pixels of 4000 channels in 999 bytes, which is too large for such a file"
+    with pytest.raises(DataError, match=words):
+        check_pixels(20_000, 10, 999, "x", 4_000)
+    check_pixels(20_000, 10, 999, "x", 300)
 
 
 def test_a_mask_of_several_pages_is_refused_with_their_number(tmp_path):
