@@ -220,8 +220,8 @@ def check_pixels(height: int, width: int, num_bytes: int, source: str, channels:
     if height * width * channels > max(LARGE_PIXELS, MAX_PIXELS_PER_BYTE * num_bytes):
         of_channels = f" of {channels} channels" if channels > 1 else ""
         raise DataError(
-            f"{size}{of_channels} in {num_bytes} bytes, which is too large for such a file: it is damaged or a "
-            "decompression bomb; replace or remove it"
+            f"{size}{of_channels} in {num_bytes} bytes, which is too large for such a file: it is "
+            "damaged or a decompression bomb; replace or remove it"
         )
 
 
