@@ -225,7 +225,8 @@ def _differ(pool: SplitClasses, validation: SplitClasses, dataset: Dataset) -> l
                 name="missing_class",
                 severity="error",
                 message=f"{missing} occurs in masks of the pool, but in no validation mask, so "
-                "nothing would measure how well it is learnt; add validation images that show it, "
+                "nothing would measure how well it is learnt; add validation images that show it "
+                "(or raise the share that data.val_split draws), "
                 f"or, if it is to be left out, write {IGNORE} for it in data.mask_values; to go on "
                 "without measuring it, set data.allow=[missing_class]",
             )
