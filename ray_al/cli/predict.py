@@ -131,16 +131,16 @@ def predict(
 def export(run_dir: str, format_name: str, out: str, cycle: int | None, as_json: bool) -> None:
     """Write the model of a run to a file that is used without ray_al, and check the file.
 
-    The file takes bytes as they are read, (batch, height, width, 3) at the size of training, and
-    gives logits and class ids. Its metadata names the classes, colours, sizes and normalization.
+    The file takes images at the size of training, bytes (batch, height, width, 3) or what the
+    channels and range of the data make of files, and gives logits and class ids. Its metadata names
+    its input, the classes, colours, sizes and normalization.
 
     Example: ray-al export runs/first --format onnx --out first.onnx
     """
     facts = api.export_model(run_dir, out, format_name=format_name, cycle=cycle)
-    height, width = facts["image_size"]
     text = (
         f"wrote {_model(facts)}, {facts['bytes'] / 1e6:.1f} MB, to {out}\n"
-        f"input: images, uint8 (batch, {height}, {width}, 3); "
+        f"input: {facts['input'].replace('images: ', 'images, ', 1)}\n"
         f"output: logits and class_ids of {len(facts['classes'])} classes\n"
         f"checked: logits differ from the network's by at most "
         f"{facts['largest_difference']:.1g} of the largest ({facts['tolerance']:g} is allowed); "
