@@ -65,7 +65,7 @@ class Context:
             )
         check_validation(self.dataset, state, config)
         self.reload()
-        _tell_of_new_images(self.dataset, self.pool.manifest)
+        tell_of_new_images(self.dataset, self.pool.manifest)
 
     def reload(self) -> None:
         """Rebuild the pool from the ledger."""
@@ -114,7 +114,7 @@ class Context:
         )
 
 
-def _tell_of_new_images(dataset: Dataset, manifest: pa.Table) -> None:
+def tell_of_new_images(dataset: Dataset, manifest: pa.Table) -> None:
     """Log a warning if images were added to the pool's split after the run began."""
     present = pa.array((image.image_id for image in dataset.splits["train"]), pa.string())
     known = pc.is_in(present, value_set=manifest.column("image_id").combine_chunks())
