@@ -131,16 +131,16 @@ def predict(
 def export(run_dir: str, format_name: str, out: str, cycle: int | None, as_json: bool) -> None:
     """Write the model of a run to a file that is used without ray_al, and check the file.
 
-    The file takes bytes as they are read, (batch, height, width, 3) at the size of training, and
-    gives logits and class ids. Its metadata names the classes, colours, sizes and normalization.
+    The file takes images at the size of training, bytes (batch, height, width, 3) or what the
+    channels and range of the data make of files, and gives logits and class ids. Its metadata names
+    its input, the classes, colours, sizes and normalization.
 
     Example: ray-al export runs/first --format onnx --out first.onnx
     """
     facts = api.export_model(run_dir, out, format_name=format_name, cycle=cycle)
-    height, width = facts["image_size"]
     text = (
-        f"wrote the model of {facts['model']}, {facts['bytes'] / 1e6:.1f} MB, to {out}\n"
-        f"input: images, uint8 (batch, {height}, {width}, 3); "
+        f"wrote {_model(facts)}, {facts['bytes'] / 1e6:.1f} MB, to {out}\n"
+        f"input: {facts['input'].replace('images: ', 'images, ', 1)}\n"
         f"output: logits and class_ids of {len(facts['classes'])} classes\n"
         f"checked: logits differ from the network's by at most "
         f"{facts['largest_difference']:.1g} of the largest ({facts['tolerance']:g} is allowed); "
@@ -149,11 +149,16 @@ def export(run_dir: str, format_name: str, out: str, cycle: int | None, as_json:
     echo(facts, text, as_json=as_json)
 
 
+def _model(facts: Mapping[str, Any]) -> str:
+    name = facts["model"]
+    return "the final model" if name == "final" else f"the model of {name}"
+
+
 def _text(facts: Mapping[str, Any]) -> str:
     """Return what was predicted, for people."""
     lines = [
-        f"predicted {facts['predicted']} of {facts['images']} images with the model of "
-        f"{facts['model']} in {facts['seconds']:.1f} s: {facts['out']}"
+        f"predicted {facts['predicted']} of {facts['images']} images with "
+        f"{_model(facts)} in {facts['seconds']:.1f} s: {facts['out']}"
     ]
     if facts["skipped"]:
         lines.append(f"{facts['skipped']} were predicted before, and not again")

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import logging
 import os
 import socket
 from collections.abc import Iterator
@@ -108,6 +109,9 @@ def _open(place: str, protocol: str) -> tuple[Any, str]:
     path = str(kind._strip_protocol(place))
     if protocol == "memory":  # it roots paths only if they do not hold `::`
         path = f"/{path.strip('/')}"
+    if protocol in ("gs", "gcs"):
+        # It logs tracebacks of what it also raises, and what is raised is told in one message.
+        logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
     return kind(**kind._get_kwargs_from_urls(place)), path
 
 

@@ -9,7 +9,8 @@ import hashlib
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from ray_al.core.errors import ConfigError, ReadError, StorageError
@@ -111,7 +112,7 @@ def size_of_uri(uri: str) -> int:
     """
     try:
         if "://" not in uri:
-            return retried(uri, lambda: os.stat(uri).st_size)
+            return retried(uri, lambda: _stat(uri).st_size)
         fs, path = open_place(uri)
         return retried(uri, lambda: int(fs.info(path)["size"] or 0))
     except ABSENT:
@@ -129,7 +130,7 @@ def stamp_of_uri(uri: str) -> str:
     """
     try:
         if "://" not in uri:
-            stat = retried(uri, lambda: os.stat(uri))
+            stat = retried(uri, lambda: _stat(uri))
             return f"{stat.st_size} {stat.st_mtime_ns}"
         fs, path = open_place(uri)
         info = retried(uri, lambda: fs.info(path))
@@ -153,11 +154,22 @@ _MARKS = (
 
 
 def _read_path(path: str) -> bytes:
+    with _absent_names(path), open(path, "rb") as file:
+        return file.read()
+
+
+def _stat(path: str) -> os.stat_result:
+    with _absent_names(path):
+        return os.stat(path)
+
+
+@contextmanager
+def _absent_names(path: str) -> Iterator[None]:
+    """Turn the errors over names under which no disk holds a file into FileNotFoundError."""
     try:
-        with open(path, "rb") as file:
-            return file.read()
+        yield
     except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:
+        # The second one: links that lead round in a circle.
+        if error.errno not in (errno.ENAMETOOLONG, errno.ELOOP):
             raise
-        # No disk holds a file with such a name.
         raise FileNotFoundError(error.errno, error.strerror, path) from None

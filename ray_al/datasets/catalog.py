@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ray_al.core.config import DataConfig, RunConfig
@@ -117,11 +117,30 @@ def _list_splits(
             splits[role] = split.images
         elif role != "test":
             reasons = "".join(f"; {finding.message}" for finding in split.findings)
+            draw = ", or draw images of the pool: data.val_split='10 %'" if role == "val" else ""
             raise ConfigError(
                 f"data.root {root!r}: no images of split {name!r} in the layout {layout.kind!r}; "
-                f"correct data.root or data.{role}_split{reasons}"
+                f"correct data.root or data.{role}_split{draw}{reasons}"
             )
+    for images in splits.values():
+        _check_names(images)
     return splits, tuple(findings)
+
+
+def _check_names(images: Iterable[ImageFile]) -> None:
+    """Refuse names that no table can hold: disks take any bytes, text must be UTF-8.
+
+    Raises:
+        ConfigError: with the first such name.
+    """
+    for image in images:
+        for name in (image.image_id, image.uri, image.mask_uri or ""):
+            try:
+                name.encode()
+            except UnicodeEncodeError:
+                raise ConfigError(
+                    f"data.root: the name {os.fsencode(name)!r} is not in UTF-8; rename the file"
+                ) from None
 
 
 def data_root(data: DataConfig) -> str:

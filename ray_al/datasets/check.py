@@ -18,6 +18,7 @@ from ray_al.core.reading import size_of_uri
 from ray_al.core.types import IGNORE_INDEX, ImageFile
 from ray_al.datasets.catalog import Dataset
 from ray_al.datasets.file_findings import (
+    clipped_values,
     duplicate_images,
     duplicates_of,
     image_findings,
@@ -117,7 +118,7 @@ def check_start(
     is_complete = len(seen["train"]) == len(splits["train"])
     findings += judge_masks(seen, dataset, complete=is_complete)
     findings += shared_images(dataset, same_content)
-    for finding in dataset.findings:
+    for finding in (*dataset.findings, *clipped_values(seen["val"])):
         if finding.severity == "warning":
             logger.warning("%s", finding.message)
     _raise_errors(findings, dataset)
@@ -170,6 +171,7 @@ def check_dataset(
         ]
     findings += [
         *narrow_ranges(one for looks in seen.values() for one in looks),
+        *clipped_values([one for looks in seen.values() for one in looks]),
         *_judged(seen, dataset, reads_masks=reads_masks),
         *shared_images(dataset, same_files(seen)),
         *duplicate_images(duplicates),

@@ -1,5 +1,6 @@
 """Findings about single files: unreadable images, masks that cannot be used, duplicates."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
@@ -16,6 +17,9 @@ from ray_al.datasets.pixels import UsedRange
 
 MIN_USED_SHARE = 1 / 8
 """Images that use less of the range of their type are refused until a range is set."""
+MAX_CLIPPED_SHARE = 0.05
+"""Share of the values of an image outside the range beyond which a warning says so; ranges that
+leave out the darkest and brightest 2 % are usual."""
 
 
 def image_findings(split: str, looks: Sequence[Look]) -> list[Finding]:
@@ -33,22 +37,43 @@ def narrow_ranges(looks: Iterable[Look]) -> list[Finding]:
     Such images are nearly of one grey, for networks as for people.
     """
     used: dict[np.dtype, UsedRange] = {}
+    counts: Counter[np.dtype] = Counter()
     for look in looks:
         if (one := look.image.used) is None:
             continue
+        counts[one.dtype] += 1
         before = used.get(one.dtype, one)
         used[one.dtype] = UsedRange(one.dtype, min(before.low, one.low), max(before.high, one.high))
     return [
         Finding(
             name="narrow_range",
             severity="error",
-            message=f"images of type {one.dtype}: all values lie between {one.low:g} and "
-            f"{one.high:g}, {one.share:.1%} of what the type can hold, so they would look nearly "
-            f"of one grey; set data.value_range=[{one.low:.0f}, {one.high:.0f}], or another range "
-            "that fits all images to come",
+            message=f"images of type {one.dtype}: all values of the {counts[one.dtype]} that were "
+            f"read lie between {one.low:g} and {one.high:g}, {one.share:.1%} of what the type can "
+            "hold, so they would look nearly of one grey; set "
+            f"data.value_range=[{one.low:.0f}, {one.high:.0f}], or another range "
+            "that fits all images, which `ray-al datasets check` reads",
         )
         for one in used.values()
         if one.share < MIN_USED_SHARE
+    ]
+
+
+def clipped_values(looks: Sequence[Look]) -> list[Finding]:
+    """Return a finding if much of some images lies outside `data.value_range`."""
+    clipped = [look for look in looks if look.image.clipped_share > MAX_CLIPPED_SHARE]
+    if not clipped:
+        return []
+    most = max(clipped, key=lambda look: look.image.clipped_share)
+    return [
+        Finding(
+            name="clipped_values",
+            severity="warning",
+            message=f"{len(clipped)} of {len(looks)} images have more than {MAX_CLIPPED_SHARE:.0%} "
+            "of their values outside data.value_range, which become black or white, in "
+            f"{most.file.image_id} {most.image.clipped_share:.0%}; widen the range unless that is "
+            "intended",
+        )
     ]
 
 
@@ -166,7 +191,7 @@ def duplicates_of(looks: Iterable[Look]) -> list[list[str]]:
     """Return the names of images with the same content, in groups of two or more."""
     names: dict[str, dict[str, None]] = {}
     for look in looks:
-        if look.image.digest:
+        if look.image.digest and not look.image.error:
             names.setdefault(look.image.digest, {})[look.file.image_id] = None
     return [list(group) for group in names.values() if len(group) > 1]
 

@@ -31,7 +31,8 @@ def list_files(root: str, folder: str, suffixes: frozenset[str] | None = None) -
         suffixes: of the files that are listed, in lower case; None lists all.
 
     Raises:
-        ConfigError: a folder cannot be read, or a link points to nothing.
+        ConfigError: a folder cannot be read, a link points to nothing, or something is neither a
+            file nor a folder.
     """
     fs, base = open_place(root)
     base = base.rstrip("/")
@@ -68,7 +69,7 @@ def _walk(folder: str, above: frozenset[str]) -> Iterator[str]:
         return
     with os.scandir(folder) as entries:
         for entry in entries:
-            _check_link(entry)
+            _check_entry(entry)
             is_folder = os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()
             if is_folder:
                 yield from _walk(entry.path, above | {real})
@@ -76,13 +77,22 @@ def _walk(folder: str, above: frozenset[str]) -> Iterator[str]:
                 yield entry.path
 
 
-def _check_link(entry: os.DirEntry[str]) -> None:
-    """Refuse a link to nothing that may have been a folder: it has no suffix and is not hidden."""
-    if not entry.is_symlink() or os.path.exists(entry.path):
+def _check_entry(entry: os.DirEntry[str]) -> None:
+    """Refuse what cannot be read as a file or a folder, unless it is hidden.
+
+    A link to nothing is refused if it may have been a folder: it has no suffix.
+    """
+    if entry.name.startswith("."):
         return
-    if not suffix_of(entry.name) and not entry.name.startswith("."):
+    if entry.is_symlink() and not os.path.exists(entry.path):
+        if not suffix_of(entry.name):
+            raise ConfigError(
+                f"data.root: {entry.path} is a link that leads nowhere; mend it or remove it"
+            )
+    elif not (entry.is_file() or entry.is_dir()):
+        # Reading a pipe would wait for ever, and a device may have no end.
         raise ConfigError(
-            f"data.root: {entry.path} is a link that leads nowhere; mend it or remove it"
+            f"data.root: {entry.path} is a pipe, a socket or a device, not a file; remove it"
         )
 
 

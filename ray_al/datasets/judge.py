@@ -125,23 +125,31 @@ def _absent_class(
         name for number, name in enumerate(dataset.class_names) if number not in classes.present
     ]
     seen = (
-        f"{', '.join(absent)} never occurs"
+        f"{', '.join(absent)} never occur{'s' if len(absent) == 1 else ''}"
         if absent
         else f"{dataset.class_names[0]} is the only class"
     )
-    void = ", ".join(key_of(dataset.decoder.value_of(number)) for number in sorted(doubtful))
+    void = [key_of(dataset.decoder.value_of(number)) for number in sorted(doubtful)]
     table = table_text(_corrected(classes, doubtful, absent, dataset))
     blank = (
         f" (with a name of data.class_names, or {IGNORE}, for each {UNKNOWN})"
         if UNKNOWN in table
         else ""
     )
+    one, share = len(void) == 1, f"{classes.void_share:.2%} of the pixels"
+    counts = f"fills {share} and counts" if one else f"fill {share} and count"
+    if one:
+        condition = "that is a class"
+    elif blank:
+        condition = "any of them is a class"
+    else:
+        condition = f"{', '.join(void)} are {', '.join(absent)}, in this order"
     return Finding(
         name="absent_class",
         severity="error",
-        message=f"{place}: {seen}, while {void} fills {classes.void_share:.2%} of the pixels and "
-        f"counts as 'no label'. If that is a class, write under data{blank}: {table}; if it does "
-        "mean 'no label', set data.allow=[absent_class]",
+        message=f"{place}: {seen}, while {', '.join(void)} {counts} as "
+        f"'no label'. If {condition}, write under data{blank}: {table}; if "
+        f"{'it does' if one else 'they do'} mean 'no label', set data.allow=[absent_class]",
     )
 
 
@@ -217,7 +225,8 @@ def _differ(pool: SplitClasses, validation: SplitClasses, dataset: Dataset) -> l
                 name="missing_class",
                 severity="error",
                 message=f"{missing} occurs in masks of the pool, but in no validation mask, so "
-                "nothing would measure how well it is learnt; add validation images that show it, "
+                "nothing would measure how well it is learnt; add validation images that show it "
+                "(or raise the share that data.val_split draws), "
                 f"or, if it is to be left out, write {IGNORE} for it in data.mask_values; to go on "
                 "without measuring it, set data.allow=[missing_class]",
             )

@@ -25,6 +25,7 @@ class ImageLook:
         size: (height, width) in pixels; None if the image cannot be read.
         error: why the image cannot be used.
         used: the part of its type's range that is used, where that range was taken for granted.
+        clipped_share: share of its values that lie outside `data.value_range`.
     """
 
     num_bytes: int = 0
@@ -32,6 +33,7 @@ class ImageLook:
     size: tuple[int, int] | None = None
     error: str | None = None
     used: UsedRange | None = None
+    clipped_share: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,8 +100,13 @@ def _look_at_image(uri: str, rule: PixelRule, *, whole: bool) -> ImageLook:
         rule.apply(values, uri, declared)
     except DataError as error:
         return ImageLook(num_bytes=num_bytes, digest=digest, error=str(error))
-    used = rule.used_range(values)
-    return ImageLook(num_bytes=num_bytes, digest=digest, size=stored.size, used=used)
+    return ImageLook(
+        num_bytes=num_bytes,
+        digest=digest,
+        size=stored.size,
+        used=rule.used_range(values),
+        clipped_share=rule.clipped_share(values),
+    )
 
 
 def _look_at_mask(uri: str, dataset: Dataset, size: tuple[int, int] | None) -> MaskLook:

@@ -86,7 +86,8 @@ def transparent(num_clear: int, source: str) -> DataError:
 def _check(header: Header, source: str) -> None:
     if header.num_pages > 1:
         raise DataError(
-            f"{source}: holds several pages or frames; save the mask as one picture of class ids"
+            f"{source}: holds several pages or frames ({header.num_pages}); save the mask as one "
+            "picture of class ids"
         )
     if header.is_float or header.mode == "F":
         raise DataError(

@@ -33,6 +33,9 @@ MAX_PIXELS_PER_BYTE = 10_000
 the most that its compression can do."""
 LARGE_PIXELS = 1 << 26
 """Number of pixels from which `MAX_PIXELS_PER_BYTE` is asked for."""
+MIN_LOST_BYTES = 16
+"""Zeros at the end of a JPEG without an end marker from which it is taken for cut off."""
+_JPEG_SCAN, _JPEG_END = b"\xff\xda", b"\xff\xd9"
 # Pillow raises an error from twice its limit; `decoding` says what to do.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -100,7 +103,9 @@ def decoding(source: str, what: str) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         words = " ".join(str(error).split())
-        if not words or not isinstance(error, OSError | ValueError | SyntaxError):
+        if isinstance(error, KeyError):
+            words = f"its header lacks the entry {words}"
+        elif not words or not isinstance(error, OSError | ValueError | SyntaxError):
             words = f"{type(error).__name__} {words}".strip()
         raise _unreadable(source, what, words) from None
 
@@ -166,6 +171,8 @@ def open_picture(data: bytes, source: str, what: str) -> tuple[Header, Image.Ima
         else:
             header = _describe(image, magic, stream)
             image.load()
+            if header.format in ("JPEG", "MPO"):
+                _check_end_of_jpeg(data)
         turned = _turn(image, header)
         if turned.size != (header.width, header.height):
             raise ValueError(
@@ -175,6 +182,17 @@ def open_picture(data: bytes, source: str, what: str) -> tuple[Header, Image.Ima
         return header, turned
 
 
+def _check_end_of_jpeg(data: bytes) -> None:
+    """Refuse a JPEG of which zeros are the end, as an interrupted copy leaves them.
+
+    Decoders take zeros for grey pixels.
+    """
+    num_zeros = len(data) - len(data.rstrip(b"\0"))
+    is_ended = data.rfind(_JPEG_END) > data.rfind(_JPEG_SCAN)
+    if num_zeros >= MIN_LOST_BYTES and not is_ended:
+        raise ValueError(f"its last {num_zeros} bytes are zeros: it was not copied to its end")
+
+
 def _turn(image: Image.Image, header: Header) -> Image.Image:
     if header.format == "TIFF":
         # Newer versions of Pillow turn it while loading, and then find no orientation here.
@@ -182,8 +200,14 @@ def _turn(image: Image.Image, header: Header) -> Image.Image:
     return image.transpose(TURNS[header.orientation]) if header.orientation in TURNS else image
 
 
-def check_pixels(height: int, width: int, num_bytes: int, source: str) -> None:
+def check_pixels(height: int, width: int, num_bytes: int, source: str, channels: int = 1) -> None:
     """Refuse a size that no picture in a file of `num_bytes` bytes has.
+
+    Args:
+        height, width: in pixels.
+        num_bytes: length of the file.
+        source: the file, for messages.
+        channels: numbers per pixel, where the file may hold any number of them.
 
     Raises:
         DataError: it is too large, or the file is too small for it.
@@ -193,10 +217,11 @@ def check_pixels(height: int, width: int, num_bytes: int, source: str) -> None:
         raise DataError(
             f"{size}, which is too large (the limit is {MAX_PIXELS}); cut it into smaller tiles"
         )
-    if height * width > max(LARGE_PIXELS, MAX_PIXELS_PER_BYTE * num_bytes):
+    if height * width * channels > max(LARGE_PIXELS, MAX_PIXELS_PER_BYTE * num_bytes):
+        of_channels = f" of {channels} channels" if channels > 1 else ""
         raise DataError(
-            f"{size} in {num_bytes} bytes, which is too large for such a file: it is damaged or a "
-            "decompression bomb; replace or remove it"
+            f"{size}{of_channels} in {num_bytes} bytes, which is too large for such a file: it is "
+            "damaged or a decompression bomb; replace or remove it"
         )
 
 

@@ -164,6 +164,18 @@ class PixelRule:
         dtype = values.dtype.newbyteorder("=")
         return UsedRange(dtype, float(with_data.min()), float(with_data.max()))
 
+    def clipped_share(self, values: np.ndarray) -> float:
+        """Return the share of values outside `data.value_range`, of those that are data.
+
+        Args:
+            values: of a file that passes `check`, (H, W, C).
+        """
+        with_data = self._chosen(values)[~self.void(values)]
+        if self.value_range is None or not with_data.size:
+            return 0.0
+        low, high = self.value_range
+        return float(((with_data < low) | (with_data > high)).mean())
+
     def void(self, values: np.ndarray) -> np.ndarray:
         """Return where there is no data, bool (H, W).
 

@@ -73,7 +73,7 @@ def _own_tags(stream: BinaryIO, magic: bytes, channels: ChannelChoice) -> TiffTa
 
 
 def _stored_of_tags(tags: TiffTags, num_bytes: int, source: str) -> Stored:
-    check_pixels(tags.height, tags.width, num_bytes, source)
+    check_pixels(tags.height, tags.width, num_bytes, source, tags.channels)
     if tags.num_pages > 1:
         raise several_pages(tags.num_pages, source)
     if tags.dtype is None:

@@ -14,7 +14,7 @@ from ray_al.core.types import FileRef
 from ray_al.ledger import Journal, State, fold
 from ray_al.ledger.config import read_config
 from ray_al.ledger.records import CycleTrained
-from ray_al.report.metrics import read_metrics
+from ray_al.report.metrics import read_trained
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +90,7 @@ def choose_model(run_uri: str, cycle: int | None = None) -> TakenModel:
 
 
 def _final(storage: Storage, config: RunConfig, state: State) -> TakenModel | None:
-    values = read_metrics(storage, "final")
+    values = read_trained(storage, "final")
     if values is None or MODEL not in values.get("files", {}):
         return None
     return _taken(
@@ -99,7 +99,7 @@ def _final(storage: Storage, config: RunConfig, state: State) -> TakenModel | No
         origin="final",
         weights=FileRef.from_dict(values["files"][MODEL]),
         config=config.with_recipe(config.final.recipe),
-        miou=values["metrics"]["val"]["miou"],
+        miou=values["metrics"]["val"]["miou"] if values.get("mious", True) else None,
     )
 
 

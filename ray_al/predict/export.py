@@ -105,9 +105,8 @@ def _metadata(model: TakenModel, kind: Format) -> dict[str, Any]:
         "colors": [list(color) for color in model.colors],
         "format": kind.name,
         "input": (
-            f"images: {_input_type(model).__name__} (batch, {height}, {width}, "
-            f"{model.config.data.num_channels}), red first, 0 to 255{_scaled(model)}; "
-            f"{_resized(model)}"
+            f"images: {np.dtype(_input_type(model))} (batch, {height}, {width}, "
+            f"{model.config.data.num_channels}), {_scaled(model)}; {_resized(model)}"
         ),
         "normalize": (
             f"{model.config.data.normalize}, within the model: give pixels as they are read"
@@ -173,13 +172,13 @@ def _input_type(model: TakenModel) -> type[np.generic]:
 
 
 def _scaled(model: TakenModel) -> str:
-    """Return how the values of files become the input, where that is not plain."""
+    """Return what the channels are, and how the values of files become the input."""
     rule = PixelRule.of(model.config.data)
     if rule.is_plain:
-        return ""
+        return "red first, 0 to 255"
     low, high = rule.value_range or ("the least", "the greatest value of the file's type")
     chosen = rule.channels if isinstance(rule.channels, tuple) else "all"
-    return f" (channels {chosen} of the file; {low} becomes 0 and {high} becomes 255)"
+    return f"0 to 255 (channels {chosen} of the file; {low} becomes 0 and {high} becomes 255)"
 
 
 def _scenes(model: TakenModel) -> np.ndarray:

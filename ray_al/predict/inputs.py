@@ -68,6 +68,9 @@ def _sources_at(place: str) -> list[Source]:
             )
         return sources
     if size_of_uri(place) >= 0:
+        if os.path.exists(place) and not os.path.isfile(place):
+            # Reading a pipe would wait for ever, and a device may have no end.
+            raise ConfigError(f"{place}: is a pipe, a socket or a device; give a file")
         return [Source(uri=place, wish=_stem(posixpath.basename(place)))]
     if not PATTERN.search(place):
         raise ConfigError(f"{place}: no such file or folder; give images that exist")

@@ -31,6 +31,12 @@ def read_metrics(storage: Storage, kind: str) -> dict[str, Any] | None:
     return None
 
 
+def read_trained(storage: Storage, kind: str) -> dict[str, Any] | None:
+    """Read `<kind>/metrics.json` as `read_metrics` does, also of models that nothing evaluated."""
+    values = read_note(storage, ResultDir(kind).metrics)
+    return values if values and values.get("mious") == [] else read_metrics(storage, kind)
+
+
 def mean_miou(values: Mapping[str, Any]) -> float:
     """Return the mean mIoU, on the validation split, of the models in `metrics.json`.
 

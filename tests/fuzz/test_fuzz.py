@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from helpers.damage import damage
 from helpers.damaged_readers import Reader, all_readers
+from helpers.data_readers import data_readers
 
 from ray_al.core.errors import RayALError
 
@@ -58,7 +59,7 @@ def fault_of(reader: Reader, truth: Any, path: Path, data: bytes, *, exact: bool
 
 def fuzz(root: Path, count: int, *, sweeps: bool = False) -> dict[str, str]:
     """Damage `count` files; the first fault of each kind, by reader and kind."""
-    readers = all_readers(root, sweeps=sweeps)
+    readers = [*all_readers(root, sweeps=sweeps), *data_readers(root)]
     truths = [reader.read() for reader in readers]
     contents = [data for reader in readers for data in reader.contents.values()]
     faults: dict[str, str] = {}

@@ -4,7 +4,7 @@ import io
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,10 @@ class Reader:
     exact: bool = False
     contents: Mapping[Path, bytes] = field(default_factory=dict)
 
+    def with_contents(self) -> "Reader":
+        """The reader, with the present contents of its files."""
+        return replace(self, contents={path: path.read_bytes() for path in self.files})
+
 
 def all_readers(root: Path, *, sweeps: bool = False) -> list[Reader]:
     """Every reader, with its files below `root`; that of `sweeps` takes seconds to import."""
@@ -68,29 +72,20 @@ def all_readers(root: Path, *, sweeps: bool = False) -> list[Reader]:
         _map(root),
     ]
     made += [_sweep(root / "sweep")] if sweeps else []
-    return [
-        Reader(
-            one.name,
-            one.files,
-            one.read,
-            one.exact,
-            {path: path.read_bytes() for path in one.files},
-        )
-        for one in made
-    ]
+    return [one.with_contents() for one in made]
 
 
 def _splits(config: RunConfig) -> Any:
     return open_dataset(config.data).splits
 
 
-def _write(path: Path, data: bytes) -> Path:
+def write(path: Path, data: bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
     return path
 
 
-def _encoded(array: np.ndarray, **options: Any) -> bytes:
+def encoded(array: np.ndarray, **options: Any) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(array).save(buffer, **options)
     return buffer.getvalue()
@@ -112,7 +107,7 @@ def _pictures(root: Path) -> Iterator[Reader]:
         "webp": {"format": "WEBP", "lossless": True},
     }
     for suffix, options in kinds.items():
-        path = str(_write(root / f"photo.{suffix}", _encoded(photo, **options)))
+        path = str(write(root / f"photo.{suffix}", encoded(photo, **options)))
         yield Reader(
             f"photo {suffix}",
             (Path(path),),
@@ -122,11 +117,11 @@ def _pictures(root: Path) -> Iterator[Reader]:
         yield Reader(f"photo size {suffix}", (Path(path),), partial(read_image_size, path))
     npy = io.BytesIO()
     np.save(npy, ids)
-    masks = {suffix: _encoded(ids, **kinds[suffix]) for suffix in ("png", "tif", "bmp")} | {
+    masks = {suffix: encoded(ids, **kinds[suffix]) for suffix in ("png", "tif", "bmp")} | {
         "npy": npy.getvalue()
     }
     for suffix, data in masks.items():
-        path = str(_write(root / f"mask.{suffix}", data))
+        path = str(write(root / f"mask.{suffix}", data))
         yield Reader(
             f"mask {suffix}",
             (Path(path),),
@@ -138,7 +133,7 @@ def _pictures(root: Path) -> Iterator[Reader]:
     indexed.putpalette([value for color in CLASSES.colors for value in color])
     buffer = io.BytesIO()
     indexed.save(buffer, format="PNG")
-    path = str(_write(root / "indexed.png", buffer.getvalue()))
+    path = str(write(root / "indexed.png", buffer.getvalue()))
     yield Reader("mask indexed", (Path(path),), partial(read_mask, path, decoder), exact=True)
 
 
@@ -171,14 +166,14 @@ def _answers(root: Path) -> Iterator[Reader]:
     buffer = io.BytesIO()
     indexed.save(buffer, format="PNG")
     made = {
-        ("ids", "dense"): _encoded(ids, format="PNG"),
+        ("ids", "dense"): encoded(ids, format="PNG"),
         ("indexed", "dense"): buffer.getvalue(),
         ("names", "classes"): json.dumps(["a", 2]).encode(),
         ("name", "dominant"): json.dumps(["b"]).encode(),
     }
     for (name, kind), data in made.items():
         storage = Storage(str(root / name))
-        path = _write(
+        path = write(
             root / name / "t" / answer_name("task-00000", LABELS.parse({"kind": kind})), data
         )
 
@@ -215,17 +210,17 @@ def _lists(root: Path) -> Iterator[Reader]:
     for i in range(6):
         photo, mask = (
             rng.integers(0, 255, (*SIDE, 3), dtype=np.uint8),
-            _encoded(rng.integers(0, 2, SIDE, dtype=np.uint8), format="PNG"),
+            encoded(rng.integers(0, 2, SIDE, dtype=np.uint8), format="PNG"),
         )
-        _write(root / f"folder/images/a/{i}.png", _encoded(photo, format="PNG"))
-        _write(root / f"folder/masks/a/{i}.png", mask)
-        _write(root / f"voc/JPEGImages/{i}.jpg", _encoded(photo, format="JPEG"))
-        _write(root / f"voc/SegmentationClass/{i}.png", mask)
+        write(root / f"folder/images/a/{i}.png", encoded(photo, format="PNG"))
+        write(root / f"folder/masks/a/{i}.png", mask)
+        write(root / f"voc/JPEGImages/{i}.jpg", encoded(photo, format="JPEG"))
+        write(root / f"voc/SegmentationClass/{i}.png", mask)
     names = {"folder": "a/{}", "voc": "{}"}
     for layout, below in (("folder", ""), ("voc", "ImageSets/Segmentation/")):
         lists = {"train": range(4), "val": range(4, 6)}
         paths = [
-            _write(
+            write(
                 root / layout / f"{below}{split}.txt",
                 "".join(f"{names[layout].format(i)}\n" for i in numbers).encode(),
             )
@@ -236,7 +231,7 @@ def _lists(root: Path) -> Iterator[Reader]:
         }
         config = parse_config(values, source="test")
         yield Reader(f"list {layout}", tuple(paths), partial(_splits, config))
-    path = _write(
+    path = write(
         root / "c.yaml",
         json.dumps(
             {
@@ -282,16 +277,16 @@ def _records(root: Path) -> Iterator[Reader]:
     assert run_loop(str(root)).kind == "waiting"
     tasks = root / "cycles/0000/tasks"
     ids = np.random.default_rng(3).integers(0, 2, (SIDE[0] // 2, SIDE[1] // 2), dtype=np.uint8)
-    _write(tasks / "task-00000.mask.png", _encoded(ids, format="PNG"))
+    write(tasks / "task-00000.mask.png", encoded(ids, format="PNG"))
     assert run_loop(str(root)).kind == "waiting"
-    _write(tasks / "task-00001.mask.png", _encoded(ids, format="PNG"))
+    write(tasks / "task-00001.mask.png", encoded(ids, format="PNG"))
     holder = {
         **lease.Lease(storage).holder,
         "pid": 1 << 22,
         "beats": 3,
     }  # of a process that is gone
-    _write(root / "lease.json", json.dumps(holder).encode())
-    _write(root / "tracking.json", json.dumps({"mlflow": {"id": "x", "cycles": 2}}).encode())
+    write(root / "lease.json", json.dumps(holder).encode())
+    write(root / "tracking.json", json.dumps({"mlflow": {"id": "x", "cycles": 2}}).encode())
     events, parts = (
         tuple(sorted((root / "journal").glob("*.json"))),
         tuple(sorted(root.rglob("*.parquet"))),
@@ -339,7 +334,7 @@ def _resume(root: Path) -> str:
 
 def _map(root: Path) -> Reader:
     ids = (np.arange(SIDE[0] * SIDE[1]).reshape(SIDE) // 60).astype(np.int32)
-    path = _write(root / "map.png", encode_map(ids))
+    path = write(root / "map.png", encode_map(ids))
     return Reader(
         "map of regions", (path,), lambda: MapRegions(decode_map(path.read_bytes())).boxes
     )
@@ -366,7 +361,7 @@ def _sweep(root: Path) -> Reader:
         "budget": {"start": 4, "per_cycle": 2, "amount": 8},
         "train": {"steps": 1, "batch_size": 2},
     }
-    path = _write(
+    path = write(
         root.parent / "sweep.yaml",
         json.dumps(
             {"name": "s", "run": run, "space": {"strategy.acquisition": ["entropy"]}, "seeds": [0]}

@@ -16,6 +16,8 @@ from ray_al.driver.loop import run_loop
 from ray_al.driver.verify import verify
 from ray_al.ledger import Journal, fold
 from ray_al.ledger.config import read_config
+from ray_al.predict.export import export_model
+from ray_al.predict.run import predict_images
 from ray_al.report.build import write_report
 from ray_al.report.panels import image_panels
 
@@ -104,3 +106,15 @@ def test_four_bands_show_what_three_do_not(root, tmp_path):
     write_report(storage.root, [1_000, 1_000])
     page = storage.read("report.html").decode()
     assert len(re.findall("data:image/", page)) >= 1
+
+    facts = export_model(storage.root, str(tmp_path / "four.pt2"), "torch")
+    words = "images: float32 (batch, 48, 64, 4), 0 to 255 (channels (0, 1, 2, 3) of the file; 2000"
+    assert facts["input"].startswith(words)
+    assert facts["same_classes_as_predict"] == 1
+    images = [str(root / "images/val"), str(tmp_path / "grey.png")]
+    Image.new("L", (64, 48)).save(images[1])
+    facts = predict_images(storage.root, images, str(tmp_path / "predicted"))
+    assert (facts["predicted"], len(facts["refused"])) == (4, 1)
+    predicted = np.array(Image.open(tmp_path / "predicted/ids/0.png"))
+    truth = np.array(Image.open(root / "masks/val/0.png"))
+    assert (predicted == truth)[:, 4:].mean() > 0.95

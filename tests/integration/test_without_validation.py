@@ -13,6 +13,7 @@ from ray_al.driver.create import create_run
 from ray_al.driver.fork import fork_run, start_config
 from ray_al.driver.loop import run_loop
 from ray_al.driver.verify import verify
+from ray_al.predict.choose import choose_model
 
 
 def configure(val_split, **train):
@@ -61,6 +62,12 @@ def test_every_command_works_without_validation_images(tmp_path):
     assert command("resume", root)[0] == 0
     code, text = command("final", root)
     assert code == 0 and "no validation images and so no mIoU" in text
+    assert choose_model(root).origin == "final" and choose_model(root).miou is None
+    assert choose_model(root, cycle=0).origin == "cycle 0"
+    predicted = tmp_path / "predicted"
+    images = tmp_path / "cache" / "ray_al"
+    code, text = command("predict", root, str(images / "**/*.png"), "--out", str(predicted))
+    assert code == 0 and "with the final model in" in text
     code, text = command("upper-bound", root, "--json")
     assert code == 0 and '"miou": null' in text
     assert command("report", root)[0] == 0

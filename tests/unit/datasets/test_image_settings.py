@@ -129,12 +129,22 @@ def test_a_channel_that_never_varies_is_refused(folder):
 
 def test_images_that_use_little_of_their_range_are_refused(folder):
     dataset = open_dataset(config_of(folder, channels=4, normalize="none").data)
-    words = r"images of type uint16: all values lie between 290\d\d and 30\d\d\d, 3.1% of"
+    words = r"all values of the 2 that were read lie between 290\d\d and 30\d\d\d, 3.1% of"
     with pytest.raises(ConfigError, match=rf"{words}.*set data.value_range=\["):
         check_start(dataset)
     assert not check_dataset(dataset)["ok"]
     ranged = config_of(folder, channels=4, normalize="none", value_range=[29_000, 31_000])
     check_start(open_dataset(ranged.data))
+
+
+def test_a_range_that_cuts_much_off_is_said(folder, caplog):
+    ranged = config_of(folder, channels=4, normalize="none", value_range=[29_500, 31_000])
+    dataset = open_dataset(ranged.data)
+    (finding,) = check_dataset(dataset)["findings"]
+    assert finding["name"] == "clipped_values" and finding["severity"] == "warning"
+    assert "more than 5% of their values outside data.value_range" in finding["message"]
+    check_start(dataset)
+    assert "2 of 2 images have more than 5%" in caplog.text
 
 
 def test_an_image_with_other_channels_is_refused(folder):
