@@ -110,15 +110,20 @@ def read_void(uri: str, rule: PixelRule) -> np.ndarray:
 
 
 def read_image_size(uri: str, rule: PixelRule = PLAIN) -> tuple[int, int]:
-    """Return (height, width) of the image as it is shown, from its header alone.
+    """Return (height, width) of the image or tile as it is shown, from the file's header alone.
 
     Raises:
-        DataError: there is no readable header, or it announces what `decode_image` refuses.
+        DataError: there is no readable header, or it announces what `decode_image` refuses; or the
+            image of a tile has another size than the one that was divided.
         ReadError: it could not be read just now.
     """
-    stored = from_stream(uri, lambda stream: read_stored(stream, uri, rule.channels))
-    rule.check(stored, uri)
-    return stored.size
+    file, tile = split_uri(uri)
+    stored = from_stream(file, lambda stream: read_stored(stream, file, rule.channels))
+    rule.check(stored, file)
+    if tile is None:
+        return stored.size
+    tile.check(stored.size, file)
+    return tile.size
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

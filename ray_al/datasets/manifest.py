@@ -20,6 +20,8 @@ from ray_al.datasets.pixels import PLAIN, PixelRule
 from ray_al.datasets.tiles import Tiling
 
 PLACES = ("uri", "mask_uri")
+THREADS = 8
+"""Headers that are read at a time."""
 
 
 def build_manifest(
@@ -28,7 +30,7 @@ def build_manifest(
     rule: PixelRule = PLAIN,
     *,
     tiling: Tiling | None = None,
-    threads: int = 8,
+    threads: int = THREADS,
 ) -> tuple[pa.Table, list[tuple[str, str]]]:
     """Read the headers of the pool's images.
 
@@ -74,6 +76,19 @@ def _divided(
             continue
         for part, tile in tiling.divide(image, size):
             yield part, tile.size
+
+
+def pool_images(dataset: Dataset, data: DataConfig) -> tuple[ImageFile, ...]:
+    """Return what the rows of a manifest of the pool stand for: its images, or their tiles.
+
+    The headers of the images are read if there are tiles; one that cannot be read stays whole.
+    """
+    images, tiling = dataset.splits["train"], Tiling.of(data)
+    if tiling is None:
+        return images
+    with ThreadPoolExecutor(THREADS) as executor:
+        sizes = list(executor.map(lambda image: _size_or_error(image, dataset.pixels), images))
+    return tuple(part for part, _ in _divided(images, sizes, tiling))
 
 
 def with_tiles(dataset: Dataset, data: DataConfig) -> Dataset:

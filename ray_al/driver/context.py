@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import ConfigError, RayALError
@@ -65,7 +64,6 @@ class Context:
             )
         check_validation(self.dataset, state, config)
         self.reload()
-        tell_of_new_images(self.dataset, self.pool.manifest)
 
     def reload(self) -> None:
         """Rebuild the pool from the ledger."""
@@ -112,21 +110,6 @@ class Context:
         removed = self.state.removed
         broken = {name: why for name, why in self.state.quarantined.items() if name not in removed}
         check_quarantine(broken, self.config, len(self.pool.manifest), run_uri=self.storage.root)
-
-
-def tell_of_new_images(dataset: Dataset, manifest: pa.Table) -> None:
-    """Log a warning if images were added to the pool's split after the run began."""
-    present = pa.array((image.image_id for image in dataset.splits["train"]), pa.string())
-    known = pc.is_in(present, value_set=manifest.column("image_id").combine_chunks())
-    added = present.filter(pc.invert(known))
-    if len(added):
-        logger.warning(
-            "%d images were added to the pool's split after the run began, and take no part in it: "
-            "%s%s",
-            len(added),
-            ", ".join(added[:SHOWN_ADDED].to_pylist()),
-            f" and {len(added) - SHOWN_ADDED} more" if len(added) > SHOWN_ADDED else "",
-        )
 
 
 def check_validation(dataset: Dataset, state: State, config: RunConfig) -> None:

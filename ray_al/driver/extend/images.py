@@ -20,6 +20,7 @@ from ray_al.datasets.manifest import (
     absolute_places,
     build_manifest,
     images_digest,
+    pool_images,
     relative_places,
 )
 from ray_al.driver.actions.action import open_query
@@ -88,7 +89,7 @@ def find_changes(
         RayALError: too many new images cannot be used.
     """
     manifest = read_table(storage, state.created.manifest)
-    listed = {image.image_id: image for image in dataset.splits["train"]}
+    listed = {image.image_id: image for image in pool_images(dataset, config.data)}
     known = manifest.column("image_id").to_pylist()
     missing = [name for name in known if name not in listed and name not in state.removed]
     if len(missing) == len(known) - len(state.removed):
