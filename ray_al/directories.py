@@ -122,6 +122,7 @@ class Run:
         import numpy as np
 
         from ray_al.datasets import masks, open_dataset
+        from ray_al.datasets.mask_decoder import count_values
         from ray_al.report.build import write_report
 
         dataset = open_dataset(self.config.data, self.storage)
@@ -132,7 +133,8 @@ class Run:
                     f"{image.uri}: this validation image has no mask any more; put it back"
                 )
             mask = masks.read_mask(image.mask_uri, dataset.decoder)
-            counts += np.bincount(mask.ravel(), minlength=256)
+            for class_id, count in count_values(mask).items():
+                counts[class_id] += count
         return write_report(self.uri, counts[: dataset.num_classes].tolist())
 
 
