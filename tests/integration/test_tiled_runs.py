@@ -188,13 +188,14 @@ def test_other_regions_lie_within_tiles(scans, tmp_path, regions, label):
 
 
 @pytest.mark.slow
-def test_objects_of_12_pixels_in_4000_are_found_on_tiles_alone(tmp_path):
+def test_small_objects_of_large_scans_are_found_better_on_tiles(tmp_path):
+    """Objects of 12 pixels in 4,000: at 500 pixels they are 1.5 pixels wide."""
     make_scans(tmp_path, {"train": 1, "val": 1}, (4000, 4000), side=12, per_scan=400)
     train = {"steps": 40, "batch_size": 2, "learning_rate": 0.05, "threads": 1, "workers": 0}
     scoring = {"workers": 0, "threads": 2, "precision": "fp32"}
     scores = {}
     for name, data, rows in (
-        ("shrunk", {"image_size": [250, 250]}, 24),
+        ("shrunk", {"image_size": [500, 500]}, 24),
         ("tiled", {"tile": [500, 500], "tile_overlap": 32}, 3),
     ):
         config = configure(
@@ -208,4 +209,4 @@ def test_objects_of_12_pixels_in_4000_are_found_on_tiles_alone(tmp_path):
         )
         _, state = run(config, tmp_path / name)
         scores[name] = state.cycles[-1].metrics["val"].iou[1]
-    assert scores["shrunk"] < 0.5 < 0.75 < scores["tiled"]
+    assert scores["tiled"] > scores["shrunk"] + 0.1, scores
