@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from helpers.frozen_training import RECIPES, configure, make_run
@@ -189,14 +190,16 @@ def test_dominant_labels_are_sieved_by_an_earlier_head(tmp_path):
 def test_all_broken_images_are_named(tmp_path):
     config = configure(steps=1)
     parts = make_run(str(tmp_path / "run"), config)
-    trainer = CycleTrainer(config, str(tmp_path / "run"), AloneComm(), "cpu")
-    uris = trainer.manifest.column("uri").to_pylist()
+    file = tmp_path / "run" / "manifest.parquet"
+    manifest = pq.read_table(file)
+    uris = manifest.column("uri").to_pylist()
     for name in ("0", "1"):
         path = tmp_path / f"{name}.png"
         path.write_bytes(b"no picture")
         uris[int(name)] = str(path)
-    place = trainer.manifest.schema.get_field_index("uri")
-    trainer.manifest = trainer.manifest.set_column(place, "uri", pa.array(uris))
+    place = manifest.schema.get_field_index("uri")
+    pq.write_table(manifest.set_column(place, "uri", pa.array(uris)), file)
+    trainer = CycleTrainer(config, str(tmp_path / "run"), AloneComm(), "cpu")
     with pytest.raises(BrokenImagesError) as caught:
         trainer.run(make_plan(parts))
     assert len(caught.value.images) == 2
