@@ -7,12 +7,14 @@ import pytest
 from PIL import Image
 from torch import nn
 
+import ray_al
 from ray_al.core.config import RunConfig, parse_config
 from ray_al.core.storage import Storage
 from ray_al.datasets import open_dataset, whole
 from ray_al.datasets.masks import read_mask
 from ray_al.driver.create import create_run
 from ray_al.driver.loop import run_loop
+from ray_al.driver.pool import read_table
 from ray_al.driver.verify import verify
 from ray_al.ledger import Journal, State, fold
 from ray_al.predict.run import Resources, predict_arrays, predict_images
@@ -185,6 +187,29 @@ def test_other_regions_lie_within_tiles(scans, tmp_path, regions, label):
     )
     _, state = run(config, tmp_path / "run")
     assert state.cycles[-1].labelled.regions > 0
+
+
+def test_a_tiled_pool_grows_and_shrinks_by_whole_images(tmp_path, caplog):
+    root = tmp_path / "data"
+    make_scans(root, {"train": 2, "val": 1}, SMALL, side=7, per_scan=12)
+    config = configure(root, "pixelwise", {"tile": [48, 64], "tile_overlap": 10})
+    storage, before = run(config, tmp_path / "run")
+    num_tiles = before.created.num_images // 2
+    make_scans(tmp_path / "more", {"train": 1}, SMALL, side=7, per_scan=12, seed=1)
+    for folder in ("images", "masks"):
+        (tmp_path / "more" / folder / "train" / "0.png").rename(root / folder / "train" / "9.png")
+    (root / "images/train/0.png").rename(tmp_path / "kept.png")
+
+    facts = ray_al.extend(storage.root, budget=60)
+    assert (len(facts["added"]), len(facts["removed"])) == (num_tiles, num_tiles)
+    assert run_loop(storage.root).kind == "finished"
+    verify(storage.root)
+    state = fold(Journal(storage).events)
+    assert state.labelled_regions == 60
+    assert "9.png#" in "".join(read_table(storage, state.queries[-1].file)["image_id"].to_pylist())
+    assert "are not in the pool" not in caplog.text
+    (tmp_path / "kept.png").rename(root / "images/train/0.png")
+    assert len(ray_al.extend(storage.root, budget=70)["returned"]) == num_tiles
 
 
 @pytest.mark.slow
