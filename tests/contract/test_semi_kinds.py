@@ -58,7 +58,7 @@ class Workers:
     """Workers that all call `label` at the same step, each as a thread."""
 
     def __init__(self, number: int) -> None:
-        self.barrier = Barrier(number, timeout=20)
+        self.barrier = Barrier(number, timeout=10)
         self.given: dict[int, torch.Tensor] = {}
 
     def add_of(self, rank: int) -> Add:
