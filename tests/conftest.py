@@ -33,3 +33,13 @@ def pytest_configure(config: pytest.Config) -> None:
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a shard of stored features hold three images."""
     monkeypatch.setattr("ray_al.features.shards.SHARD", 3)
+
+
+@pytest.fixture(scope="session")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the folder of a data set of seven scenes, which no test changes."""
+    from ray_al.datasets.synthetic import write_synthetic  # only the tests that ask for scenes wait
+
+    root = str(tmp_path_factory.mktemp("scenes") / "data")
+    write_synthetic(root, num_images=7, seed=0)
+    return root

@@ -214,7 +214,8 @@ class Offer(Section):
     def choose(self, image: ScoredImage) -> "np.ndarray":
         """Return ids of regions, int64 (at most `image.limit`,).
 
-        No two of them, nor one of them and a taken one, are within `image.radius`.
+        No two of them, nor one of them and a taken one, are within `image.radius`. There are fewer
+        than `image.limit` only if no further one would keep that distance.
         """
         raise NotImplementedError
 

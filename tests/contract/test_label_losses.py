@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers.own_variants import own
 
 from ray_al.core.config import parse_config
 from ray_al.core.errors import ConfigError
@@ -44,6 +45,7 @@ EVERY = [
     {"kind": "focal", "gamma": 1},
     {"kind": "dice", "cross_entropy": 0.5},
     OWN,
+    *({"kind": kind} for kind in own("train.loss")),
 ]
 every = pytest.mark.parametrize("settings", EVERY, ids=lambda one: "-".join(map(str, one.values())))
 
@@ -154,10 +156,10 @@ def test_two_workers_together_have_the_loss_and_gradient_of_one(settings, copies
     )
     (wanted,) = torch.autograd.grad(whole.own, logits)
     gradients = []
-    for own, other in ((slice(2), slice(2, 4)), (slice(2, 4), slice(2))):
+    for part, other in ((slice(2), slice(2, 4)), (slice(2, 4), slice(2))):
         others = loss.sums(logits[other], target[other], weights).detach()
         term = label_term(
-            loss, loss.sums(logits[own], target[own], weights), weights, copies=copies
+            loss, loss.sums(logits[part], target[part], weights), weights, copies=copies
         )
         joined = join_terms([term], TwoWorkers(others), stop=False)
         assert joined.value == pytest.approx(whole.value, rel=1e-6)

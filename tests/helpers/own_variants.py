@@ -8,12 +8,19 @@ SETTINGS = (
     "budget.start_rule",
     "budget.unit",
     "data.dataset",
+    "features.store",
+    "features.views",
     "label",
     "label.annotator",
+    "model.backbone",
+    "model.head",
     "regions",
     "strategy.acquisition",
     "strategy.batch",
+    "strategy.offer",
     "strategy.passes",
+    "train.loss",
+    "train.semi",
 )
 """The settings whose families have a suite that takes variants from outside."""
 _given: dict[str, list[str]] = {}

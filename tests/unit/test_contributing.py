@@ -4,6 +4,7 @@ import importlib
 import re
 
 import pytest
+from helpers import own_variants
 from helpers.paths import ROOT
 
 from ray_al.core.family import Family
@@ -52,6 +53,14 @@ def test_every_family_has_a_row():
     assert {*(keys - trackers), "tracking", "strategy.acquisition"} == {
         row[0] for row in FAMILY_ROWS
     }
+
+
+def test_every_family_has_a_contract_suite_that_takes_own_classes():
+    for setting, _, _, suite in FAMILY_ROWS:
+        assert suite.startswith("tests/contract/")
+        if setting != "tracking":
+            assert setting in own_variants.SETTINGS
+            assert f'own("{setting}")' in (ROOT / suite).read_text()
 
 
 def test_decisions_have_a_heading_each_with_context_decision_and_consequence():

@@ -9,75 +9,24 @@ import fsspec
 import numpy as np
 import pytest
 import torch
+from helpers.feature_pools import computed, configure, fresh, no_computing, pool
 from PIL import Image
 
 from ray_al.core.config import parse_config
 from ray_al.core.errors import DataError, StorageError
 from ray_al.core.reading import stamp_of_uri
 from ray_al.datasets import open_dataset
-from ray_al.datasets.manifest import build_manifest
 from ray_al.datasets.synthetic import write_synthetic
 from ray_al.features import shards as shards_module
 from ray_al.features.embed import Embedder
 from ray_al.features.files import ShardFiles
 from ray_al.features.fill import fill_shard
 from ray_al.features.plan import plan_store
-from ray_al.features.source import FeatureSource, pool_source, split_source
+from ray_al.features.source import FeatureSource, split_source
 
 pytestmark = pytest.mark.usefixtures("small_shards")
 
 NUM_VALUES = 6
-
-
-@pytest.fixture(scope="module")
-def scenes(tmp_path_factory):
-    root = str(tmp_path_factory.mktemp("scenes") / "data")
-    write_synthetic(root, num_images=7, seed=0)
-    return root
-
-
-def configure(root, **features):
-    return parse_config(
-        {
-            "data": {"dataset": "synthetic", "root": root, "image_size": [16, 24]},
-            "model": {
-                "kind": "composed",
-                "backbone": {"kind": "helpers.tiny_backbones:TinyBackbone"},
-            },
-            "features": {"batch_size": 2, **features},
-        },
-        source="test",
-    )
-
-
-def pool(config, run_dir) -> FeatureSource:
-    manifest, _ = build_manifest(open_dataset(config.data).splits["train"], lambda height, width: 1)
-    return pool_source(config, str(run_dir), manifest)
-
-
-def fresh(source: FeatureSource) -> FeatureSource:
-    """As of another process: it remembers nothing, and has verified nothing."""
-    source = FeatureSource(source.config, source.run_uri, source.split, source.rows)
-    if isinstance(files := source.store, ShardFiles):
-        source.store = ShardFiles(files.storage.root, files.limit_bytes)
-    return source
-
-
-def computed(config, run_dir, numbers, view) -> np.ndarray:
-    return pool(
-        config.model_copy(
-            update={"features": configure(config.data.root, store={"kind": "none"}).features}
-        ),
-        run_dir,
-    ).records(numbers, view)
-
-
-def no_computing(monkeypatch):
-    def refuse(*arguments):
-        raise AssertionError("an image was opened or sent through the backbone")
-
-    monkeypatch.setattr("ray_al.features.source.FeatureSource.image", refuse)
-    monkeypatch.setattr("ray_al.features.embed.Embedder.records", refuse)
 
 
 def damage_one(folder, change) -> None:
@@ -85,22 +34,6 @@ def damage_one(folder, change) -> None:
     data = bytearray(path.read_bytes())
     path.unlink()
     path.write_bytes(change(data))
-
-
-@pytest.mark.parametrize("place", ["disk", "object store"])
-def test_records_come_from_the_store_without_opening_an_image(scenes, tmp_path, monkeypatch, place):
-    root = str(tmp_path / "kept") if place == "disk" else f"memory://features-{tmp_path.name}"
-    config = configure(scenes, store={"kind": "files", "root": root})
-    source = pool(config, tmp_path)
-    views = range(source.num_views)
-    expected = {view: computed(config, tmp_path, range(7), view) for view in views}
-    for shard in range(len(source.shards)):
-        assert not fill_shard(source, source.store, shard, views, threads=2)
-    again = fresh(source)
-    no_computing(monkeypatch)
-    for view in views:
-        assert np.array_equal(again.records([5, 0, 6, 0], view), expected[view][[5, 0, 6, 0]])
-        assert np.array_equal(again.records(range(7), view), expected[view])
 
 
 def test_what_stands_is_never_computed_again(scenes, tmp_path, monkeypatch):

@@ -1,10 +1,8 @@
-"""The pixels or windows that an image offers: each rule against a slow reference.
-
-All rules keep the same promises.
-"""
+"""The pixels or windows that an image offers: each rule against a slow reference."""
 
 import numpy as np
 import pytest
+from helpers.scored_images import SIZE, distance, scored_image
 
 from ray_al.core.config import parse_config
 from ray_al.core.errors import ConfigError
@@ -16,72 +14,6 @@ from ray_al.regions.offers.stratified import SMOOTHING
 from ray_al.regions.pixels import Pixels
 from ray_al.regions.sparse import nearest_native, to_native
 from ray_al.regions.windows import Windows
-
-KINDS = sorted(OFFERS.kinds)
-SIZE = (18, 22)
-every_kind = pytest.mark.parametrize("kind", KINDS)
-
-
-def make(seed=0, *, limit=6, radius=2, taken=(), size=SIZE, classes=None) -> ScoredImage:
-    drawn = np.random.default_rng(seed)
-    height, width = size
-    rare = np.zeros(size, dtype=np.int64)
-    rare[:, : width // 2] = 1
-    rare[:4, :5] = 2
-    return ScoredImage(
-        scores=drawn.random(size).astype(np.float32),
-        taken=np.array(taken, dtype=np.int64),
-        radius=radius,
-        limit=limit,
-        rng=np.random.default_rng(seed + 1),
-        classes=rare if classes is None else classes,
-        features=(
-            drawn.normal(size=(3, 9, 11)).astype(np.float32),
-            100 * drawn.normal(size=(5, 4, 5)).astype(np.float32),
-        ),
-    )
-
-
-def distance(one, other, width=SIZE[1]):
-    return max(abs(one // width - other // width), abs(one % width - other % width))
-
-
-@every_kind
-@pytest.mark.parametrize("radius", [0, 1, 4])
-@pytest.mark.parametrize("seed", [0, 1])
-def test_what_is_offered_stays_apart_and_is_never_taken_again(kind, radius, seed):
-    taken: list[int] = []
-    for cycle in range(3):
-        image = make(10 * seed + cycle, radius=radius, taken=taken)
-        ids = OFFERS.parse({"kind": kind}).choose(image)
-        assert ids.dtype == np.int64 and len(ids) <= 6
-        for position, one in enumerate(ids.tolist()):
-            assert 0 <= one < SIZE[0] * SIZE[1]
-            assert all(
-                distance(one, other) > radius for other in [*taken, *ids[:position].tolist()]
-            )
-        taken += ids.tolist()
-        assert len(ids) == 6 or not free_pixels(*SIZE, radius=radius, taken=np.array(taken)).any()
-
-
-@every_kind
-def test_the_same_image_offers_the_same(kind):
-    offer = OFFERS.parse({"kind": kind})
-    assert offer.choose(make(3)).tolist() == offer.choose(make(3)).tolist()
-
-
-@every_kind
-def test_an_image_without_room_offers_nothing(kind):
-    offer = OFFERS.parse({"kind": kind})
-    full = make(taken=np.arange(SIZE[0] * SIZE[1]))
-    assert offer.choose(full).tolist() == []
-    one = make(size=(1, 1), classes=np.zeros((1, 1), dtype=np.int64))
-    assert offer.choose(one).tolist() == [0]
-
-
-@every_kind
-def test_an_image_gives_as_many_as_are_wanted_where_there_is_room(kind):
-    assert len(OFFERS.parse({"kind": kind}).choose(make(limit=40, radius=1))) == 40
 
 
 def test_free_pixels_and_choice_in_order_against_all_distances():
@@ -101,10 +33,12 @@ def test_top_share_draws_from_the_best_and_from_all_of_them():
     offer = OFFERS.parse({"kind": "top_share", "share": 0.05})
     seen: set[int] = set()
     for seed in range(60):
-        image = make(0, limit=4, radius=0)
+        image = scored_image(0, limit=4, radius=0)
         ids = offer.choose(ScoredImage(**{**vars(image), "rng": np.random.default_rng(seed)}))
         seen |= set(ids.tolist())
-    best = np.argsort(-make(0).scores.ravel(), kind="stable")[: round(0.05 * SIZE[0] * SIZE[1])]
+    best = np.argsort(-scored_image(0).scores.ravel(), kind="stable")[
+        : round(0.05 * SIZE[0] * SIZE[1])
+    ]
     assert seen == set(best.tolist())
 
 
@@ -154,9 +88,9 @@ def slow_stratified(image, exponent, share, least):
 def test_stratified_against_a_slow_reference(seed, radius):
     offer = OFFERS.parse({"kind": "stratified", "share": 0.2})
     taken = [30, 200]
-    found = offer.choose(make(seed, radius=radius, taken=taken, limit=8))
+    found = offer.choose(scored_image(seed, radius=radius, taken=taken, limit=8))
     assert found.tolist() == slow_stratified(
-        make(seed, radius=radius, taken=taken, limit=8), 0.5, 0.2, 16
+        scored_image(seed, radius=radius, taken=taken, limit=8), 0.5, 0.2, 16
     )
 
 
@@ -164,9 +98,9 @@ def test_stratified_offers_rare_classes_more_often_than_their_share():
     offer = OFFERS.parse({"kind": "stratified"})
     counts = np.zeros(3)
     for seed in range(200):
-        image = make(seed, limit=2, radius=0)
+        image = scored_image(seed, limit=2, radius=0)
         counts += np.bincount(image.classes.ravel()[offer.choose(image)], minlength=3)
-    shares = np.bincount(make().classes.ravel()) / make().classes.size
+    shares = np.bincount(scored_image().classes.ravel()) / scored_image().classes.size
     wanted = (shares + SMOOTHING) ** -0.5
     np.testing.assert_allclose(counts / counts.sum(), wanted / wanted.sum(), atol=0.06)
 
@@ -186,9 +120,9 @@ def slow_herding(values, limit):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_herding_against_loops(seed):
-    image = make(seed, limit=5, radius=0)
+    image = scored_image(seed, limit=5, radius=0)
     ids = OFFERS.parse({"kind": "herding", "points": 40}).choose(image)
-    again = make(seed, limit=5, radius=0)
+    again = scored_image(seed, limit=5, radius=0)
     drawn = np.sort(again.rng.permutation(SIZE[0] * SIZE[1])[:40])
     parts = []
     for one in again.features:
@@ -210,7 +144,7 @@ def test_herding_against_loops(seed):
 
 
 def test_herding_falls_back_on_scores_where_features_are_all_alike():
-    image = make(limit=4, radius=0)
+    image = scored_image(limit=4, radius=0)
     flat = ScoredImage(**{**vars(image), "features": (np.ones((3, 4, 4), dtype=np.float32),)})
     ids = OFFERS.parse({"kind": "herding", "points": 30}).choose(flat)
     assert len(ids) == 4

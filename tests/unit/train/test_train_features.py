@@ -464,16 +464,6 @@ def test_of_each_class_the_surest_predictions_are_believed():
             >= confidence[classes == name][~believed].max() - 1 / 256
         )
     assert set(labels) == {0, 2, 255}
-    halves = [torch.from_numpy(probabilities[i::2]) for i in (0, 1)]
-    seen = []
-    for half in halves:
-        PseudoLabels(share=0.25).label(half, lambda counts: seen.append(counts) or counts)
-    together = [
-        PseudoLabels(share=0.25).label(half, lambda counts: torch.stack(seen).sum(0)).numpy()
-        for half in halves
-    ]
-    assert np.array_equal(together[0], labels[0::2])
-    assert np.array_equal(together[1], labels[1::2])
 
 
 def test_pseudo_labels_come_from_the_same_pixel_of_the_image(tmp_path):
@@ -492,14 +482,6 @@ def test_pseudo_labels_come_from_the_same_pixel_of_the_image(tmp_path):
             assert batch.labels[image].ravel()[pixel] == 255
             view = batches.source.draw(places[image], batches._view(step, image))
             assert view.source_index().ravel()[pixel] == origin
-
-
-def test_semi_needs_a_frozen_backbone():
-    config = configure(semi={"kind": "pseudo_labels"})
-    with pytest.raises(ConfigError, match="train.semi.*model.frozen"):
-        check_train(
-            config.model_copy(update={"model": config.model.model_copy(update={"frozen": False})})
-        )
 
 
 def test_the_final_section_takes_the_recipe_s_keys():
@@ -527,5 +509,3 @@ def test_a_batch_without_a_labelled_pixel_has_no_loss_and_no_gradient(sets):
     sums.labels[0].backward()
     assert sums.labels.eq(0).all()
     assert logits.grad.eq(0).all()
-    believed = PseudoLabels().label(torch.zeros(0, 3), lambda counts: counts)
-    assert believed.shape == (0,)

@@ -1,16 +1,20 @@
-"""Labels that are painted into an image are found at the right feature cells of every view."""
+"""Every view passes one suite, a user's own too.
+
+Above all, labels that are painted into an image are found at the right feature cells of the view.
+"""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pytest
+from helpers.own_variants import own
 from PIL import Image
 from pydantic import ValidationError
 
 from ray_al.core.config import RunConfig, parse_config
 from ray_al.core.errors import ConfigError
-from ray_al.core.variants import View
+from ray_al.core.plain import load_yaml
+from ray_al.core.variants import VIEWS, View
 from ray_al.features.source import FeatureSource
 
 STRIDE = 4
@@ -37,21 +41,18 @@ class UpsideDown:
 class UpsideDownView(View):
     """A view of a user's own, with a change that the package does not know."""
 
-    kind: Literal["test_view_labels:UpsideDownView"] = "test_view_labels:UpsideDownView"
-
     def draw(self, name, size):
         return UpsideDown(size)
 
 
-VIEWS = {
-    "mirror": {"kind": "mirror"},
-    "color": {"kind": "color"},
-    "crop": {"kind": "crop"},
+OWN = f"{__name__}:UpsideDownView"
+EVERY = {
+    **{kind: {"kind": kind} for kind in [*VIEWS.kinds, OWN, *own("features.views")]},
     "geometry alone": {"kind": "crop", "contrast": 0, "shift": 0},
     "twice as large": {"kind": "crop", "scale": [2, 2], "mirror": False},
     "a cut that is no cut": {"kind": "crop", "scale": [1, 1]},
-    "one's own": {"kind": "test_view_labels:UpsideDownView"},
 }
+every_view = pytest.mark.parametrize("view", EVERY.values(), ids=EVERY)
 NAMES = [f"image-{number}" for number in range(8)]
 
 
@@ -120,7 +121,7 @@ def middle(shares: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("size", [(48, 64), (60, 80)], ids=str)
-@pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
+@every_view
 def test_painted_labels_are_found_at_their_cells(tmp_path, view, size):
     labels, source = paint(tmp_path, size), source_of(tmp_path, view, size)
     offsets = []
@@ -138,10 +139,10 @@ def test_painted_labels_are_found_at_their_cells(tmp_path, view, size):
     assert np.abs(np.mean(offsets, 0)).max() <= 0.25  # roundings cancel out; a shift would not
 
 
-@pytest.mark.parametrize("view", ["mirror", "color", "a cut that is no cut", "one's own"])
+@pytest.mark.parametrize("view", ["mirror", "color", "a cut that is no cut", OWN])
 def test_views_that_scale_nothing_are_exact(tmp_path, view):
     size = (48, 64)
-    labels, source = paint(tmp_path, size), source_of(tmp_path, VIEWS[view], size)
+    labels, source = paint(tmp_path, size), source_of(tmp_path, EVERY[view], size)
     for number in range(len(NAMES)):
         gathered = labels[number].ravel()[source.draw(number, 1).source_index()]
         seen = shares_seen(source, number, 1, pure_cells(gathered))
@@ -149,21 +150,54 @@ def test_views_that_scale_nothing_are_exact(tmp_path, view):
 
 
 def test_the_image_itself_is_the_first_view(tmp_path):
-    labels, source = paint(tmp_path, (48, 64)), source_of(tmp_path, VIEWS["crop"], (48, 64))
+    labels, source = paint(tmp_path, (48, 64)), source_of(tmp_path, EVERY["crop"], (48, 64))
     seen = shares_seen(source, 2, 0, pure_cells(labels[2]))
     assert np.abs(seen - cell_means(labels[2])).max() <= ROUNDING
     assert np.array_equal(source.draw(2, 0).source_index().ravel(), np.arange(48 * 64))
 
 
-def test_draws_follow_from_the_name_the_place_and_the_settings_alone(tmp_path):
-    source = source_of(tmp_path, VIEWS["crop"], (48, 64))
+def seen_of(draw, image) -> tuple[np.ndarray, np.ndarray]:
+    return draw.apply(image), draw.source_index()
+
+
+@every_view
+def test_draws_follow_from_the_name_the_size_and_the_settings_alone(view):
+    image = np.random.default_rng(0).integers(0, 256, (12, 16, 3), dtype=np.uint8)
+    for name in NAMES:
+        one, again = (VIEWS.parse(view).draw(name, (12, 16)) for _ in range(2))
+        assert all(map(np.array_equal, seen_of(one, image), seen_of(again, image)))
+
+
+@every_view
+@pytest.mark.parametrize("channels", [1, 3, 5])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_a_view_has_the_shape_of_its_image_and_points_at_pixels_of_it(view, channels, dtype):
+    image = np.random.default_rng(0).uniform(0, 255, (12, 17, channels)).astype(dtype)
+    before = image.copy()
+    shown, index = seen_of(VIEWS.parse(view).draw("image-0", (12, 17)), image)
+    assert np.array_equal(image, before)
+    assert (shown.shape, shown.dtype) == (image.shape, image.dtype)
+    assert shown.min() >= 0 and shown.max() <= 255
+    assert index.shape == (12, 17) and np.issubdtype(index.dtype, np.integer)
+    assert index.min() >= 0 and index.max() < 12 * 17
+
+
+@every_view
+def test_a_configuration_comes_back_from_its_file(view):
+    config = parse_config({"features": {"views": [view]}}, source="test")
+    assert config.features.views == (VIEWS.parse(view),)
+    assert parse_config(load_yaml(config.to_yaml(), source="test"), source="test") == config
+
+
+def test_draws_differ_by_image_and_by_the_place_among_the_views(tmp_path):
+    source = source_of(tmp_path, EVERY["crop"], (48, 64))
     again = FeatureSource(
         source.config.model_copy(update={"seed": 9}), "elsewhere", "val", source.rows
     )
     draws = [source.draw(number, 1) for number in range(len(NAMES))]
     assert draws == [again.draw(number, 1) for number in range(len(NAMES))]
     assert len(set(draws)) == len(draws)
-    twice = source_of(tmp_path, VIEWS["crop"], (48, 64)).config.features.model_copy(
+    twice = source_of(tmp_path, EVERY["crop"], (48, 64)).config.features.model_copy(
         update={"views": source.config.features.views * 2}
     )
     both = FeatureSource(
@@ -179,7 +213,7 @@ def test_draws_follow_from_the_name_the_place_and_the_settings_alone(tmp_path):
         ({"kind": "mirror", "scale": [1, 2]}, "scale"),
         ({"kind": "crop", "scale": [0.5, 1]}, "scale"),
         ({"kind": "color", "contrast": 1}, "contrast"),
-        ({"kind": "test_view_labels:UpsideDown"}, "not a subclass of ray_al.core.variants.View"),
+        ({"kind": f"{__name__}:UpsideDown"}, "not a subclass of ray_al.core.variants.View"),
     ],
     ids=str,
 )
