@@ -56,12 +56,36 @@ def decode_npy(data: bytes, source: str) -> np.ndarray:
     """
     stream = io.BytesIO(data)
     shape, fortran, dtype = read_npy_header(stream, source)
+    return fill_array(data, stream.tell(), shape, dtype, source, fortran=fortran)
+
+
+def fill_array(
+    data: bytes,
+    offset: int,
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+    source: str,
+    *,
+    fortran: bool,
+) -> np.ndarray:
+    """Return the values that follow the header of a .npy file.
+
+    Args:
+        data: content of the file.
+        offset: where the values begin.
+        shape, dtype: as the header says.
+        source: the file, for messages.
+        fortran: whether the first axis varies fastest.
+
+    Raises:
+        DataError: the values do not fill the shape, or there are more.
+    """
     expected = math.prod(shape) * dtype.itemsize
-    found = len(data) - stream.tell()
+    found = len(data) - offset
     if found != expected:
         raise DataError(
             f"{source}: {found} bytes of values, but shape {shape} and type {dtype} need "
             f"{expected}; save the file again"
         )
-    values = np.frombuffer(data, dtype, offset=stream.tell())
+    values = np.frombuffer(data, dtype, offset=offset)
     return values.reshape(shape, order="F" if fortran else "C")

@@ -8,7 +8,7 @@ from typing import BinaryIO
 import numpy as np
 
 from ray_al.core.errors import DataError
-from ray_al.datasets.arrays import MAGIC
+from ray_al.datasets.arrays import MAGIC, fill_array
 from ray_al.datasets.pictures import MAX_PIXELS
 from ray_al.datasets.pixels import Stored
 
@@ -56,15 +56,7 @@ def read_numpy(data: bytes, source: str) -> np.ndarray:
             f"{source}: cannot be read as an image ({' '.join(str(error).split())}); replace or "
             "remove the file"
         ) from None
-    expected = math.prod(shape) * dtype.itemsize
-    found = len(data) - stream.tell()
-    if found != expected:
-        raise DataError(
-            f"{source}: {found} bytes of values, but shape {shape} and type {dtype} need "
-            f"{expected}; save the file again"
-        )
-    values = np.frombuffer(data, dtype, offset=stream.tell())
-    values = values.reshape(shape, order="F" if fortran else "C")
+    values = fill_array(data, stream.tell(), shape, dtype, source, fortran=fortran)
     return values.reshape(stored[:3]).astype(stored.dtype, order="C", copy=False)
 
 

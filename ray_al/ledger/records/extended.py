@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from ray_al.core.types import FileRef
 from ray_al.ledger.parse import Malformed
-from ray_al.ledger.records.parts import BrokenImage, Record, Refusal
+from ray_al.ledger.records.parts import BrokenImage, Record, Refusal, check_colors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,10 +63,7 @@ class RunExtended(Record):
         return super().leaves_out(field) or getattr(self, field.name) == ()
 
     def __post_init__(self) -> None:
-        if len(self.colors) != len(self.class_names):
-            raise Malformed(
-                f"colors has {len(self.colors)} values, class_names {len(self.class_names)}"
-            )
+        check_colors(self.colors, self.class_names)
         if (self.manifest is None) != (self.num_added == 0):
             raise Malformed(f"num_added is {self.num_added}, manifest {self.manifest}")
 

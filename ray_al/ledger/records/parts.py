@@ -5,6 +5,7 @@ from dataclasses import Field, dataclass, fields, is_dataclass
 from typing import Any, ClassVar
 
 from ray_al.core.types import FileRef, Metrics
+from ray_al.ledger.parse import Malformed
 
 RegionName = tuple[str, int]
 """The image_id and the number of a region."""
@@ -121,3 +122,16 @@ class SplitMetrics:
             iou=metrics.iou,
             num_images=metrics.num_images,
         )
+
+
+def check_colors(colors: tuple[tuple[int, int, int], ...], class_names: tuple[str, ...]) -> None:
+    """Refuse colours that cannot be painted: one for each class, of bytes.
+
+    Raises:
+        Malformed: with what is wrong.
+    """
+    if len(colors) != len(class_names):
+        raise Malformed(f"colors has {len(colors)} values, class_names {len(class_names)}")
+    for color in colors:
+        if not all(0 <= value <= 255 for value in color):
+            raise Malformed(f"colors holds {list(color)}, not values from 0 to 255")

@@ -6,8 +6,7 @@ from typing import Annotated, Any, ClassVar
 
 from ray_al.core.families.units import UNITS
 from ray_al.core.types import FileRef
-from ray_al.ledger.parse import Malformed
-from ray_al.ledger.records.parts import BrokenImage, Record
+from ray_al.ledger.records.parts import BrokenImage, Record, check_colors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,13 +50,7 @@ class RunCreated(Record):
         return super().leaves_out(field) or (field.name == "has_validation" and self.has_validation)
 
     def __post_init__(self) -> None:
-        if len(self.colors) != len(self.class_names):
-            raise Malformed(
-                f"colors has {len(self.colors)} values, class_names {len(self.class_names)}"
-            )
-        for color in self.colors:
-            if not all(0 <= value <= 255 for value in color):
-                raise Malformed(f"colors holds {list(color)}, not values from 0 to 255")
+        check_colors(self.colors, self.class_names)
 
     @property
     def sizes(self) -> dict[str, int]:

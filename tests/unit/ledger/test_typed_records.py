@@ -140,3 +140,14 @@ def test_every_kind_has_an_example_of_its_payload():
 def test_a_record_is_written_as_it_was_read(kind, data):
     """With the same keys in the same order, so that the bytes of journals do not change."""
     assert json.dumps(parse(RECORDS[kind], data).payload()) == json.dumps(data)
+
+
+@pytest.mark.parametrize("kind", ["run_created", "run_extended"])
+@pytest.mark.parametrize(
+    ("colors", "words"),
+    [([], "colors has 0 values, class_names 1"), ([[0, 300, 0]], "not values from 0 to 255")],
+)
+def test_colors_that_cannot_be_painted_are_refused(kind: str, colors: object, words: str) -> None:
+    example = next(data for name, data in PAYLOADS if name == kind)
+    with pytest.raises(Malformed, match=words):
+        parse(RECORDS[kind], {**example, "class_names": ["sky"], "colors": colors})
