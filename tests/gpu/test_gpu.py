@@ -60,16 +60,29 @@ def on_gpu(changes):
 
 
 def needs(name):
-    if "superpixels" in str(CASES[name]) and importlib.util.find_spec("cv2.ximgproc") is None:
+    if "superpixels" in str(CASES.get(name)) and importlib.util.find_spec("cv2.ximgproc") is None:
         pytest.skip("superpixels of the kind seeds need opencv-contrib-python-headless")
 
 
-@pytest.mark.parametrize("name", CASES)
+TRAININGS: dict[str, Any] = {
+    "focal": {"train": {"loss": {"kind": "focal"}}},
+    "dice": {"train": {"loss": {"kind": "dice"}, "keep": "best", "evaluate_every": 2}},
+    "tiles": {"data": {"tile": [32, 48], "tile_overlap": 8}},
+    "mirrored_tiles": {
+        "data": {"tile": [48, 64], "tile_overlap": 8},
+        "strategy": {"acquisition": "equal"},
+    },
+    "validation_of_a_share": {"data": {"val_split": 0.25, "allow": ["missing_class"]}},
+}
+
+
+@pytest.mark.parametrize("name", [*CASES, *TRAININGS])
 def test_a_run_of_every_family_ends_and_verifies(root, name):
+    cases = {**CASES, **TRAININGS}
     needs(name)
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.max_memory_allocated()
-    run_dir = create_run(configure(root, on_gpu(CASES[name])), str(root / name))
+    run_dir = create_run(configure(root, on_gpu(cases[name])), str(root / name))
     assert run_loop(run_dir).kind == "finished"
     assert torch.cuda.max_memory_allocated() > before, "nothing lay on the GPU"
     state = state_of(run_dir)

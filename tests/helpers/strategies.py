@@ -231,5 +231,7 @@ def configure(root: Path, changes: Mapping[str, Any], **score: Any) -> RunConfig
     for name, section in changes.items():
         known = {} if name == "regions" else values.get(name, {})
         values[name] = {**known, **section}
+    if "tile" in values["data"]:
+        del values["data"]["image_size"]  # the network sees tiles at the images' own size
     values["scoring"].update(score)
     return parse_config(values, source="test")
