@@ -1,9 +1,10 @@
 """A comparison at equal budgets as text for a terminal."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from ray_al.compare.by_budget import MEASURES
-from ray_al.compare.facts import Comparison, GroupFacts
+from ray_al.compare.facts import Comparison, Excluded, GroupFacts
 from ray_al.compare.run_result import AXES, SHARES
 from ray_al.compare.saved import COSTS, SavedPoint, needed_text, percent_text
 
@@ -44,7 +45,7 @@ def comparison_text(comparison: Comparison) -> str:
             f"mIoU is that of the {MEASURES[comparison.measure]}; "
             "that of the models that choose: --measure miou"
         )
-    lines += [f"set apart: {excluded.run}: {excluded.reason}" for excluded in comparison.apart]
+    lines += apart_lines(comparison.apart)
     if comparison.axis != "share":
         lines.append(
             f"compared by {AXES[comparison.axis]}: "
@@ -53,6 +54,20 @@ def comparison_text(comparison: Comparison) -> str:
     if comparison.too_few:
         lines.append(comparison.too_few)
     return "\n".join(lines)
+
+
+def apart_lines(apart: Sequence[Excluded]) -> list[str]:
+    """Return a line per run that is not comparable, or one for more than three of one reason."""
+    runs: dict[str, list[str]] = {}
+    for excluded in apart:
+        runs.setdefault(excluded.reason, []).append(excluded.run)
+    lines: list[str] = []
+    for reason, names in runs.items():
+        if len(names) > 3:
+            lines.append(f"set apart: {len(names)} runs, such as {names[0]}: {reason}")
+        else:
+            lines += [f"set apart: {name}: {reason}" for name in names]
+    return lines
 
 
 def _group_text(group: GroupFacts, width: int) -> str:
