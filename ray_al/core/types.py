@@ -132,6 +132,32 @@ class FileRef:
         return FileRef(path=values["path"], size=values["size"], sha256=values["sha256"])
 
 
+RegionName = tuple[str, int]
+"""The image_id and the number of a region."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """A region whose answer could not be used.
+
+    Attributes:
+        image_id: of its image.
+        region: its number in the image.
+        reason: why, and what to do about it.
+        final: whether no better answer can come.
+    """
+
+    image_id: str
+    region: int
+    reason: str
+    final: bool
+
+    @property
+    def name(self) -> RegionName:
+        """The region."""
+        return self.image_id, self.region
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """Training settings of a plan that differ from the configuration.

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from ray_al.core.errors import StorageError
-from ray_al.core.types import FileRef
+from ray_al.core.types import FileRef, Refusal
 from ray_al.ledger import records
 from ray_al.ledger.events import Event
 from ray_al.ledger.extended import extended
@@ -174,7 +174,7 @@ def _labels_received(record: records.LabelsReceived, state: State) -> State:
     )
 
 
-def _still_refused(state: State, record: records.LabelsReceived) -> tuple[records.Refusal, ...]:
+def _still_refused(state: State, record: records.LabelsReceived) -> tuple[Refusal, ...]:
     """Return the last refusal of each region that has no label.
 
     Events of earlier versions do not name the regions that were corrected.

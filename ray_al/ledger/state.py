@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ray_al.core.types import FileRef
+from ray_al.core.types import FileRef, Refusal
 from ray_al.ledger.records import (
     CycleTrained,
     FeaturesExtracted,
@@ -12,7 +12,6 @@ from ray_al.ledger.records import (
     ModelsMeasured,
     PoolEmbedded,
     PoolScored,
-    Refusal,
     RegionsComputed,
     RunCreated,
     RunExtended,

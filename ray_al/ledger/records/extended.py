@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import Field, dataclass
 from typing import Any, ClassVar
 
-from ray_al.core.types import FileRef
+from ray_al.core.types import FileRef, Refusal
 from ray_al.ledger.parse import Malformed
-from ray_al.ledger.records.parts import BrokenImage, Record, Refusal, check_colors
+from ray_al.ledger.records.parts import BrokenImage, Record, check_colors
 
 
 @dataclass(frozen=True, kw_only=True)
