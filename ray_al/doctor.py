@@ -7,7 +7,7 @@ is a finding, and must not keep the others from being checked.
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 from ray_al.core.config import RunConfig
@@ -149,13 +149,14 @@ def _features(config: RunConfig, place: str) -> CheckResult:
     try:
         dataset = open_dataset(config.data)
         pool = check_pool(config, dataset)
-        manifest, sizes = pool.manifest, dict(pool.sizes)
-        if not sizes["num_regions"]:  # superpixels are counted once they are computed
+        manifest, sizes = pool.manifest, pool.sizes
+        if not sizes.num_regions:  # superpixels are counted once they are computed
             heights = manifest.column("height").to_pylist()
             widths = manifest.column("width").to_pylist()
-            sizes["num_regions"] = sum(map(config.regions.expected_regions, heights, widths))
-        created = {**sizes, "amount": total_amount(config.budget, sizes)}
-        costs = feature_costs(config, created, len(dataset.splits["val"]), place)
+            expected = sum(map(config.regions.expected_regions, heights, widths))
+            sizes = replace(sizes, num_regions=expected)
+        amount = total_amount(config.budget, sizes)
+        costs = feature_costs(config, sizes, amount, len(dataset.splits["val"]), place)
     except RayALError as error:
         return CheckResult(False, str(error), "correct the configuration")
     if costs is None:

@@ -132,6 +132,21 @@ class FileRef:
         return FileRef(path=values["path"], size=values["size"], sha256=values["sha256"])
 
 
+@dataclass(frozen=True, kw_only=True)
+class PoolSizes:
+    """How large a pool is.
+
+    Attributes:
+        num_images: images, each tile counted as one.
+        num_regions: regions; 0 until those are computed that only a pass over the images finds.
+        num_pixels: native pixels, void included.
+    """
+
+    num_images: int
+    num_regions: int
+    num_pixels: int
+
+
 RegionName = tuple[str, int]
 """The image_id and the number of a region."""
 

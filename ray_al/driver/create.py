@@ -4,7 +4,7 @@ import datetime
 import os
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pyarrow as pa
 
@@ -112,9 +112,7 @@ def _created(
         weights_sha256=_weights_digest(config),
         val_digest=dataset.digest("val"),
         images=images_digest(pool.manifest),
-        num_images=sizes["num_images"],
-        num_regions=sizes["num_regions"],
-        num_pixels=sizes["num_pixels"],
+        **asdict(sizes),
         unit=budget.unit.kind,
         amount=0 if is_unknown else total_amount(budget, sizes),
         class_names=tuple(dataset.class_names),

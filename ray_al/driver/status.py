@@ -252,7 +252,7 @@ def read_status(storage: Storage) -> dict[str, Any]:
         "quarantine": dict(state.quarantined),
         "left_out": labels_left_out(storage, state),
         "restored": [image_id for image_id, term in state.restored.items() if term == state.term],
-        "num_images": state.sizes["num_images"],
+        "num_images": state.sizes.num_images,
         "removed": len(state.removed),
         "extensions": [
             line

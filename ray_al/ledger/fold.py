@@ -98,7 +98,7 @@ def _regions_computed(record: records.RegionsComputed, state: State) -> State:
     """
     if state.extensions:
         created = replace(state.created, manifest=record.manifest)
-        sizes = {**state.sizes, "num_regions": record.num_regions}
+        sizes = replace(state.sizes, num_regions=record.num_regions)
         return replace(state, created=created, maps=record, sizes_now=sizes, num_mapped=None)
     created = replace(
         state.created,

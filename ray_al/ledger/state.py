@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ray_al.core.types import FileRef, Refusal
+from ray_al.core.types import FileRef, PoolSizes, Refusal
 from ray_al.ledger.records import (
     CycleTrained,
     FeaturesExtracted,
@@ -85,7 +85,7 @@ class State:
         restored: image_id -> the term in which the image came back.
         refused: the last refusal of each region that has no label.
         extensions: how the user extended the run, oldest first.
-        sizes_now: the sizes of the extended pool; empty as long as the run was not extended.
+        sizes_now: the sizes of the extended pool; None as long as the run was not extended.
         sizes_at: cycle -> sizes of the pool at its training, for trainings since an extension.
         removed: names of images that left the pool.
         num_mapped: number of images, the first of the manifest, whose regions were computed before
@@ -122,8 +122,8 @@ class State:
     restored: Mapping[str, int] = field(default_factory=dict)
     refused: tuple[Refusal, ...] = ()
     extensions: tuple[RunExtended, ...] = ()
-    sizes_now: Mapping[str, int] = field(default_factory=dict)
-    sizes_at: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
+    sizes_now: PoolSizes | None = None
+    sizes_at: Mapping[int, PoolSizes] = field(default_factory=dict)
     removed: frozenset[str] = frozenset()
     num_mapped: int | None = None
     filled: int | None = None
@@ -136,11 +136,11 @@ class State:
         return self.created.amount
 
     @property
-    def sizes(self) -> Mapping[str, int]:
+    def sizes(self) -> PoolSizes:
         """The present sizes of the pool; shares of the budget go by those of `created`."""
         return self.sizes_now or self.created.sizes
 
-    def pool_at(self, cycle: int) -> Mapping[str, int]:
+    def pool_at(self, cycle: int) -> PoolSizes:
         """Return the sizes of the pool when the model of a cycle was trained."""
         return self.sizes_at.get(cycle, self.created.sizes)
 

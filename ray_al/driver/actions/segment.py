@@ -1,7 +1,7 @@
 """Compute the regions of every image."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -61,7 +61,7 @@ class Segment(Action):
         num_regions = sum(manifest.column("num_regions").to_pylist())
         amount = state.amount
         if not state.extensions:
-            sizes = {**state.created.sizes, "num_regions": num_regions}
+            sizes = replace(state.created.sizes, num_regions=num_regions)
             amount = total_amount(context.config.budget, sizes)
             check_budget(context.config, sizes, manifest, context.dataset.num_classes)
         return RegionsComputed(

@@ -70,6 +70,6 @@ def _facts(plan: Plan, *, dry_run: bool) -> dict[str, Any]:
         "renamed_classes": dict(record.renamed_classes or {}),
         "amount": record.amount,
         "changes": dict(record.changes),
-        "sizes": record.sizes,
+        "sizes": asdict(record.sizes),
         "lines": list(extension_lines(record, plan.state.created.unit)),
     }

@@ -15,7 +15,7 @@ from helpers.records import (
 
 from ray_al import driver
 from ray_al.core.config import FeaturesConfig, parse_config
-from ray_al.core.types import FileRef
+from ray_al.core.types import FileRef, PoolSizes
 from ray_al.driver.actions.close import Close
 from ray_al.driver.actions.collect import Collect
 from ray_al.driver.actions.embed import Embed
@@ -151,7 +151,7 @@ def test_decide(state, config, action):
 
 def test_two_percent_six_times_is_twelve_percent():
     budget = CONFIG.budget
-    pool = {"num_regions": 9175, "num_pixels": 1, "num_images": 367}
+    pool = PoolSizes(num_regions=9175, num_pixels=1, num_images=367)
     amount = total_amount(budget, pool)
     assert amount == 1101
     spent = query_size(budget, pool, -1, amount)

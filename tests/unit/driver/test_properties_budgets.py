@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ray_al.core.config import BudgetConfig
-from ray_al.core.types import QUERY_SCHEMA
+from ray_al.core.types import QUERY_SCHEMA, PoolSizes
 from ray_al.driver.budget import query_size
 from ray_al.features.plan import plan_store
 from ray_al.select.basket import Basket
@@ -14,7 +14,7 @@ from ray_al.train.order import batch_indices
 from ray_al.train.targets import share_out
 
 FEW = settings(max_examples=40, deadline=None, derandomize=True)
-POOL = {"num_images": 100, "num_regions": 2000, "num_pixels": 800_000}
+POOL = PoolSizes(num_images=100, num_regions=2000, num_pixels=800_000)
 shares = st.integers(1, 40).map(lambda permille: permille / 1000)
 counts = st.integers(1, 80)
 amounts = st.one_of(shares, counts)

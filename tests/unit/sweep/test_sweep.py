@@ -8,6 +8,7 @@ from helpers.records import cycle_trained, run_created
 from ray_al.cli import main
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import ConfigError
+from ray_al.core.types import PoolSizes
 from ray_al.driver.budget import query_size, total_amount
 from ray_al.driver.resources import run_resources
 from ray_al.ledger import State
@@ -241,7 +242,7 @@ def curve(per_cycle, slope, total=1000):
     budget = RunConfig().budget.model_copy(
         update={"start": 0.02, "per_cycle": per_cycle, "amount": 0.5}
     )
-    pool = {"num_regions": total}
+    pool = PoolSizes(num_images=1, num_regions=total, num_pixels=1)
     spent, rows, cycle = query_size(budget, pool, -1, 10**9), [], 0
     amount = total_amount(budget, pool)
     while True:
