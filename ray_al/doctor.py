@@ -142,7 +142,7 @@ def _storage(place: str) -> CheckResult:
 def _features(config: RunConfig, place: str) -> CheckResult:
     """Compare the features that a run below `place` would keep with the space that is left."""
     from ray_al.datasets import open_dataset
-    from ray_al.driver.budget import total_amount
+    from ray_al.driver.budget import whole_budget
     from ray_al.driver.checks import check_pool
     from ray_al.driver.feature_costs import REMEDY, feature_costs
 
@@ -155,7 +155,7 @@ def _features(config: RunConfig, place: str) -> CheckResult:
             widths = manifest.column("width").to_pylist()
             expected = sum(map(config.regions.expected_regions, heights, widths))
             sizes = replace(sizes, num_regions=expected)
-        amount = total_amount(config.budget, sizes)
+        amount = whole_budget(config.budget, sizes)
         costs = feature_costs(config, sizes, amount, len(dataset.splits["val"]), place)
     except RayALError as error:
         return CheckResult(False, str(error), "correct the configuration")

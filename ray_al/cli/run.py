@@ -12,7 +12,7 @@ import ray_al
 from ray_al import api
 from ray_al.cli.options import echo, json_option, options, out_option, run_dir_argument, set_option
 from ray_al.directories import open_writable_run
-from ray_al.terminal import EXIT_INTERRUPTED, place, progress, stop_on_signals
+from ray_al.terminal import EXIT_INTERRUPTED, place, show_progress, stop_on_signals
 
 if TYPE_CHECKING:
     from ray_al.report.metrics import FinalResult
@@ -151,7 +151,7 @@ def _drive(run_dir: str, as_json: bool) -> int:
     from ray_al.driver.answers import ignored_answers
     from ray_al.driver.status import read_status
 
-    with stop_on_signals() as stop, progress() as show:
+    with stop_on_signals() as stop, show_progress() as show:
         driven = api.resume(run_dir, should_stop=stop.is_set, on_progress=show)
     outcome = driven.outcome
     assert outcome is not None
@@ -219,7 +219,7 @@ def _final(run_dir: str, kind: Literal["final", "upper_bound"], as_json: bool) -
     from ray_al.driver.final import train_final
 
     open_writable_run(run_dir)
-    with stop_on_signals() as stop, progress() as show:
+    with stop_on_signals() as stop, show_progress() as show:
         result = train_final(
             run_dir,
             kind,

@@ -198,7 +198,7 @@ class TrainPlan:
         init: weights to start from (`model.pt` of a checkpoint); None builds the model afresh.
         init_optimizer: state of the optimizer to continue with (policy `continue`).
         output: folder, relative to the run, for `model.pt`, `optimizer.pt`, `preview.npz`.
-        progress: path, relative to the run, of the checkpoint inside the cycle.
+        partial_checkpoint: path, relative to the run, of the checkpoint inside the cycle.
         preview_images: images of the pool whose prediction and entropy are stored for the report.
         left_out: indexes of labelled images that cannot be used.
         all_masks: whether to train on every mask of the pool instead of `label_parts` (the upper
@@ -219,7 +219,7 @@ class TrainPlan:
     seed: int
     label_parts: tuple[FileRef, ...]
     output: str
-    progress: str
+    partial_checkpoint: str
     init: FileRef | None = None
     init_optimizer: FileRef | None = None
     preview_images: tuple[ImageFile, ...] = ()

@@ -53,7 +53,7 @@ def _start(budget: BudgetConfig, pool: PoolSizes) -> Fraction:
     return _exact(budget.start, budget.unit, budget.unit.of_pool(pool), "budget.start")
 
 
-def total_amount(budget: BudgetConfig, pool: PoolSizes) -> int:
+def whole_budget(budget: BudgetConfig, pool: PoolSizes) -> int:
     """Return the whole budget in units.
 
     Raises:
@@ -138,7 +138,7 @@ def check_budget(config: RunConfig, pool: PoolSizes, manifest: pa.Table, num_cla
     cheapest, dearest = budget.unit.bounds(
         region_sizes(config, manifest), config.label, num_classes
     )
-    amount = total_amount(budget, pool)
+    amount = whole_budget(budget, pool)
     check_final_budgets(config, pool, amount)
     sizes = _start_sizes(budget, pool)
     left = amount - sum(sizes.values())
@@ -175,11 +175,11 @@ def _start_sizes(budget: BudgetConfig, pool: PoolSizes) -> dict[str, int]:
     """Return the units of the queries of the start set, by the key that sets them."""
     if budget.start_rule.takes_existing:
         return {}
-    rest = query_size(budget, pool, START_CYCLE, UNBOUNDED)
+    rest = planned_amount(budget, pool, START_CYCLE, UNBOUNDED)
     if not budget.start_rule.seed_part:
         return {"start": rest}
     return {
-        SEED_PART: query_size(budget, pool, SEED_CYCLE, UNBOUNDED),
+        SEED_PART: planned_amount(budget, pool, SEED_CYCLE, UNBOUNDED),
         "start (the rest)": rest,
     }
 
@@ -202,7 +202,7 @@ def _later_sizes(budget: BudgetConfig, pool: PoolSizes, left: int) -> dict[str, 
     return sizes
 
 
-def query_size(budget: BudgetConfig, pool: PoolSizes, cycle: int, remaining: int) -> int:
+def planned_amount(budget: BudgetConfig, pool: PoolSizes, cycle: int, remaining: int) -> int:
     """Return the units that the query of `cycle` may cost.
 
     Sizes are differences of a rounded running total, so rounding errors do not add up to a cycle
@@ -233,11 +233,11 @@ def _up_to(steps: Sequence[Fraction], count: int) -> Fraction:
 
 def num_queries(budget: BudgetConfig, pool: PoolSizes, amount: int) -> int:
     """Return how many queries a budget of `amount` units pays after the start set, at least 1."""
-    left = amount - query_size(budget, pool, START_CYCLE, amount)
+    left = amount - planned_amount(budget, pool, START_CYCLE, amount)
     for cycle in range(len(budget.steps) - 1):
-        step = query_size(budget, pool, cycle, amount)
+        step = planned_amount(budget, pool, cycle, amount)
         if left <= step:
             return cycle + 1
         left -= step
     last = len(budget.steps) - 1
-    return last + max(1, -(-left // query_size(budget, pool, last, amount)))
+    return last + max(1, -(-left // planned_amount(budget, pool, last, amount)))

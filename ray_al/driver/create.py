@@ -19,7 +19,7 @@ from ray_al.core.types import FileRef
 from ray_al.datasets import Dataset
 from ray_al.datasets.manifest import images_digest, relative_places
 from ray_al.datasets.statistics import with_channels, with_statistics
-from ray_al.driver.budget import total_amount
+from ray_al.driver.budget import whole_budget
 from ray_al.driver.checks import JOB_VARIABLE, CheckedPool, check_config, check_pool
 from ray_al.driver.pool import table_bytes
 from ray_al.driver.quarantine import NO_REGIONS
@@ -114,7 +114,7 @@ def _created(
         images=images_digest(pool.manifest),
         **asdict(sizes),
         unit=budget.unit.kind,
-        amount=0 if is_unknown else total_amount(budget, sizes),
+        amount=0 if is_unknown else whole_budget(budget, sizes),
         class_names=tuple(dataset.class_names),
         colors=tuple((red, green, blue) for red, green, blue in dataset.colors),
         has_validation=config.data.has_validation,

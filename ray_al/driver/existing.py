@@ -12,7 +12,7 @@ from ray_al.core.errors import ConfigError, RayALError
 from ray_al.core.families.annotators import Annotator
 from ray_al.core.types import QUERY_SCHEMA, START_CYCLE, PoolSizes
 from ray_al.datasets.catalog import data_root
-from ray_al.driver.budget import total_amount
+from ray_al.driver.budget import whole_budget
 from ray_al.label.annotators.existing import ExistingLabels
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def check_existing(
             "those to begin with in a file and set budget.start_rule.names to it"
         )
     if config.budget.start_rule.is_counted and not config.regions.needs_maps:
-        amount = total_amount(config.budget, pool)
+        amount = whole_budget(config.budget, pool)
         _check_paid(config, manifest.filter(pa.array(labelled)), amount, num_classes)
 
 

@@ -132,7 +132,7 @@ def _train(
             trained = _train_models(trainer, plan, pool, state, kind, callbacks)
         finally:
             trainer.close()
-    storage.remove(plan.progress)
+    storage.remove(plan.partial_checkpoint)
     return _result(kind, trained.files, trained.models[: config.final.num_repeats])
 
 
@@ -190,7 +190,7 @@ def _plan(pool: Pool, state: State, dataset: Dataset, kind: Kind) -> TrainPlan:
         label_parts=state.label_parts if kind == "final" else (),
         left_out=_still_broken(pool, kind),
         output=ResultDir(kind).checkpoint,
-        progress=ResultDir(kind).progress,
+        partial_checkpoint=ResultDir(kind).partial_checkpoint,
         all_masks=kind == "upper_bound",
         splits=measured_splits(dataset),
         recipe=config.final.recipe,

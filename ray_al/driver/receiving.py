@@ -53,7 +53,7 @@ def receive_labels(
     if given:
         name = CycleDir(query.cycle + 1).labels(len(context.state.label_parts))
         ref = context.storage.put(name, table_bytes(labels.table), attempt=context.state.term)
-        context.pool.label(labels.table)
+        context.pool.mark_labelled(labels.table)
     return LabelsReceived(
         cycle=query.cycle,
         part=ref,

@@ -15,7 +15,7 @@ from ray_al.core.types import PoolSizes
 from ray_al.datasets import open_dataset
 from ray_al.datasets.manifest import build_manifest
 from ray_al.datasets.tiles import Tiling
-from ray_al.driver.budget import final_budgets, query_size, total_amount
+from ray_al.driver.budget import final_budgets, planned_amount, whole_budget
 from ray_al.driver.cycles import num_members
 from ray_al.driver.feature_costs import REMEDY, FeatureCosts, feature_costs
 from ray_al.driver.fork import start_config
@@ -175,7 +175,7 @@ class _Estimator:
         return shared
 
     def _store_features(self, config: RunConfig, pool: _Pool, data: str) -> None:
-        amount = total_amount(config.budget, pool.sizes)
+        amount = whole_budget(config.budget, pool.sizes)
         shared = share_features(config, self.place)
         costs = feature_costs(shared, pool.sizes, amount, pool.num_val, self.place)
         if costs is not None:
@@ -216,10 +216,10 @@ def _count_work(config: RunConfig, pool: _Pool, shared: bool) -> _Work:
         shared: whether cycle 0 is trained by another trial.
     """
     num_images = pool.sizes.num_images
-    left = total_amount(config.budget, pool.sizes)
+    left = whole_budget(config.budget, pool.sizes)
     cycles = 0
     while left > 0:
-        left -= query_size(config.budget, pool.sizes, cycles - 1, left)
+        left -= planned_amount(config.budget, pool.sizes, cycles - 1, left)
         cycles += 1
     trained = (cycles - int(shared)) * num_members(config, 0)
     scored = (cycles - 1) * num_images * _passes_per_image(config.strategy)
@@ -237,11 +237,11 @@ def _count_measured(config: RunConfig, final: RunConfig, pool: _Pool, *, already
         final: the configuration by which they are trained.
         already: number of budgets at which the shared start measures.
     """
-    amount = total_amount(config.budget, pool.sizes)
+    amount = whole_budget(config.budget, pool.sizes)
     totals = [0]
     while totals[-1] < amount:
         left = amount - totals[-1]
-        totals.append(totals[-1] + query_size(config.budget, pool.sizes, len(totals) - 2, left))
+        totals.append(totals[-1] + planned_amount(config.budget, pool.sizes, len(totals) - 2, left))
     budgets = final_budgets(config, pool.sizes)[already:]
     cycles = sum(
         any(before < budget <= now for budget in budgets)

@@ -122,7 +122,7 @@ class Annotator(Section):
     """Names of its settings that may change in a run that has begun."""
 
     @property
-    def wanted_share(self) -> float:
+    def quorum(self) -> float:
         """Return the share of a query that must be answered before the run continues."""
         return 1.0
 

@@ -13,7 +13,7 @@ from ray_al.core.run_dir import RunDir
 from ray_al.core.types import FileRef
 from ray_al.datasets.manifest import relative_places
 from ray_al.driver.actions.action import Action
-from ray_al.driver.budget import check_budget, total_amount
+from ray_al.driver.budget import check_budget, whole_budget
 from ray_al.driver.context import Context
 from ray_al.driver.pool import read_table, table_bytes
 from ray_al.driver.pool_pass import make_pass, run_pass
@@ -62,7 +62,7 @@ class Segment(Action):
         amount = state.amount
         if not state.extensions:
             sizes = replace(state.created.sizes, num_regions=num_regions)
-            amount = total_amount(context.config.budget, sizes)
+            amount = whole_budget(context.config.budget, sizes)
             check_budget(context.config, sizes, manifest, context.dataset.num_classes)
         return RegionsComputed(
             manifest=ref,

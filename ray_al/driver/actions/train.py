@@ -127,7 +127,7 @@ def _plan(context: Context, cycle: int, member: int) -> TrainPlan:
         label_parts=state.label_parts,
         left_out=left_out_images(context),
         output=folder.checkpoint,
-        progress=folder.progress,
+        partial_checkpoint=folder.partial_checkpoint,
         init=previous.get(MODEL),
         init_optimizer=previous.get(OPTIMIZER) if settings.policy == "continue" else None,
         preview_images=_preview_images(context) if cycle > START_CYCLE and not member else (),

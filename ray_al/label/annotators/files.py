@@ -53,8 +53,8 @@ class FilesAnnotator(Annotator):
     changeable: ClassVar[tuple[str, ...]] = ("share", "margin")
 
     @property
-    def wanted_share(self) -> float:
-        """Return `share`; see `Annotator.wanted_share`."""
+    def quorum(self) -> float:
+        """Return `share`; see `Annotator.quorum`."""
         return self.share
 
     def request(self, asked: LabelRequest) -> int:

@@ -26,7 +26,7 @@ from ray_al.report.curve import curve_csv
 from ray_al.report.rows import curve_rows
 from ray_al.sweep.config import load_sweep
 from ray_al.sweep.plan import plan_trials
-from ray_al.terminal import progress
+from ray_al.terminal import show_progress
 
 NAMES = [f"images/train/{number:04d}.png" for number in range(2000)]
 
@@ -273,7 +273,7 @@ def test_a_notice_is_told_once_a_cycle(tmp_path):
 
 
 def test_a_notice_stays_on_the_terminal(capsys):
-    with progress() as show:
+    with show_progress() as show:
         for line in ("cycle 0: train 1/8", "cycle 0: no label\n", "cycle 0: train 2/8"):
             show(line)
     assert capsys.readouterr().err == "cycle 0: train 1/8\ncycle 0: no label\n"

@@ -29,7 +29,7 @@ from ray_al.driver.actions.select import Select
 from ray_al.driver.actions.stop import Stop
 from ray_al.driver.actions.train import Train
 from ray_al.driver.actions.wait import Wait
-from ray_al.driver.budget import query_size, total_amount
+from ray_al.driver.budget import planned_amount, whole_budget
 from ray_al.driver.decide import PLAN, decide
 from ray_al.ledger import Query, State
 
@@ -152,12 +152,12 @@ def test_decide(state, config, action):
 def test_two_percent_six_times_is_twelve_percent():
     budget = CONFIG.budget
     pool = PoolSizes(num_regions=9175, num_pixels=1, num_images=367)
-    amount = total_amount(budget, pool)
+    amount = whole_budget(budget, pool)
     assert amount == 1101
-    spent = query_size(budget, pool, -1, amount)
+    spent = planned_amount(budget, pool, -1, amount)
     sizes = [spent]
     for cycle in range(5):
-        sizes.append(query_size(budget, pool, cycle, amount - spent))
+        sizes.append(planned_amount(budget, pool, cycle, amount - spent))
         spent += sizes[-1]
     assert spent == amount
     assert sizes == [184, 183, 184, 183, 184, 183]

@@ -9,7 +9,7 @@ from helpers.records import run_created
 from ray_al.core.config import BudgetConfig, parse_config
 from ray_al.core.errors import ConfigError
 from ray_al.core.types import MANIFEST_SCHEMA, PoolSizes
-from ray_al.driver.budget import check_budget, num_queries, query_size, total_amount
+from ray_al.driver.budget import check_budget, num_queries, planned_amount, whole_budget
 from ray_al.driver.cycles import clicks_aim, num_passes, planned_clicks
 from ray_al.ledger import State
 
@@ -18,10 +18,10 @@ POOL = PoolSizes(num_images=8, num_regions=1000, num_pixels=8 * 96 * 128)
 
 def sizes(budget, pool=POOL):
     """What each query costs, until nothing is left."""
-    left = total_amount(budget, pool)
+    left = whole_budget(budget, pool)
     found: list[int] = []
     while left > 0:
-        found.append(query_size(budget, pool, len(found) - 1, left))
+        found.append(planned_amount(budget, pool, len(found) - 1, left))
         left -= found[-1]
     return found
 
