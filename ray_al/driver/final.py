@@ -127,7 +127,7 @@ def _train(
         "scoring": config.scoring.model_copy(update={"workers": 0}),
     }
     with connect(config.model_copy(update=alone), should_stop=callbacks.should_stop):
-        trainer = open_trainer(config, storage.root, state.term, kind=kind)
+        trainer = open_trainer(config, storage.root, state.attempt, kind=kind)
         try:
             trained = _train_models(trainer, plan, pool, state, kind, callbacks)
         finally:

@@ -52,7 +52,7 @@ def receive_labels(
     check_cost(query, cost, unit.name)
     if given:
         name = CycleDir(query.cycle + 1).labels(len(context.state.label_parts))
-        ref = context.storage.put(name, table_bytes(labels.table), attempt=context.state.term)
+        ref = context.storage.put(name, table_bytes(labels.table), attempt=context.state.attempt)
         context.pool.mark_labelled(labels.table)
     return LabelsReceived(
         cycle=query.cycle,
@@ -65,7 +65,7 @@ def receive_labels(
         refused=(*labels.refused, *also_refused),
         corrected=tuple(name for name in names if name in before),
         seconds=seconds,
-        term=context.state.term,
+        term=context.state.attempt,
     )
 
 

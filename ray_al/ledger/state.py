@@ -41,7 +41,7 @@ class Query:
         refused: regions that will have none.
         received_cost: the cost of the labels so far.
         tasks: the folder in which people find the regions; None if nobody was asked yet.
-        collected_in_term: the last host that looked for answers; 0 for none.
+        collected_in_attempt: the last host that looked for answers; 0 for none.
     """
 
     cycle: int
@@ -52,7 +52,7 @@ class Query:
     refused: int = 0
     received_cost: int = 0
     tasks: str | None = None
-    collected_in_term: int = 0
+    collected_in_attempt: int = 0
     closed: bool = False
     select_seconds: float = 0.0
     label_seconds: float = 0.0
@@ -64,7 +64,7 @@ class State:
 
     Attributes:
         created: the run as it was made, with the settings and region counts that hold now.
-        term: counts the hosts of the run, from 1.
+        attempt: counts the hosts of the run, from 1.
         label_parts: files of labels, oldest first.
         visits: how often an image was opened: images of each delivery, summed over deliveries;
             None if events of earlier versions do not say.
@@ -82,7 +82,7 @@ class State:
         features: cycle -> shard -> file with features of candidates.
         extracted: cycle -> set once its features are complete.
         quarantined: image_id -> why the image cannot be used.
-        restored: image_id -> the term in which the image came back.
+        restored: image_id -> the attempt in which the image came back.
         refused: the last refusal of each region that has no label.
         extensions: how the user extended the run, oldest first.
         sizes_now: the sizes of the extended pool; None as long as the run was not extended.
@@ -96,7 +96,7 @@ class State:
     """
 
     created: RunCreated = NOT_CREATED
-    term: int = 0
+    attempt: int = 0
     queries: tuple[Query, ...] = ()
     label_parts: tuple[FileRef, ...] = ()
     labelled_regions: int = 0

@@ -49,7 +49,7 @@ class Run(Bench):
             scored={},
         )
         self.scores, self.features, self.cost_of = scores, self.state.features[0], cost_of
-        self.state = replace(self.state, features={}, extracted={}, term=1)
+        self.state = replace(self.state, features={}, extracted={}, attempt=1)
 
     def to_the_end(self):
         for _ in range(2000):
@@ -111,7 +111,7 @@ class Run(Bench):
             clicks=sum(costs),
             refused=(),
             seconds=0.0,
-            term=self.state.term,
+            term=self.state.attempt,
         )
 
     @property

@@ -72,7 +72,7 @@ def asked(monkeypatch):
         (rules.KeyedRule, "rank"),
         (SoftrankRule, "rank"),
         (StratifiedRule, "rank"),
-        (rules.CandidateRule, "pick"),
+        (rules.CandidateRule, "choose_rows"),
     )
     for rule, name in asking:
         real = getattr(rule, name)

@@ -24,7 +24,7 @@ class Close(Action):
     def due(cls, state: State, config: RunConfig) -> Self | None:
         """Close a query of which enough is answered, once answers were looked for."""
         query = open_query(state)
-        if query is None or not query.collected_in_term:
+        if query is None or not query.collected_in_attempt:
             return None
         annotator = annotator_at(config, query.cycle)
         wanted = exact(annotator.quorum) * (query.num_regions - query.refused)

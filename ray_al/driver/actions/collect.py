@@ -25,7 +25,7 @@ class Collect(Action):
     def due(cls, state: State, config: RunConfig) -> Self | None:
         """Collect once a host, so that each resume looks for new answers."""
         query = open_query(state)
-        if query is None or query.collected_in_term >= state.term:
+        if query is None or query.collected_in_attempt >= state.attempt:
             return None
         return cls(query.cycle)
 

@@ -116,7 +116,7 @@ def _plan(context: Context, cycle: int, repeat: int) -> TrainPlan:
     folder = CycleDir(cycle).measuring(repeat)
     return TrainPlan(
         cycle=cycle,
-        attempt=state.term,
+        attempt=state.attempt,
         seed=repeat_seed(config, repeat),
         label_parts=state.label_parts,
         left_out=left_out_images(context),

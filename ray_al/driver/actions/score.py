@@ -131,7 +131,7 @@ def _pick_images(context: Context, cycle: int, lazy: LazyConfig, left: np.ndarra
     rows = np.flatnonzero(picked | check)
     table = pa.table({"image_index": pa.array(rows, pa.int64()), "check": pa.array(check[rows])})
     ref = context.storage.put(
-        CycleDir(cycle).picked, table_bytes(table), attempt=context.state.term
+        CycleDir(cycle).picked, table_bytes(table), attempt=context.state.attempt
     )
     context.append(
         ImagesPicked(

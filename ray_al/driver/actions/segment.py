@@ -57,7 +57,7 @@ class Segment(Action):
         )
         manifest = _counted(context)
         stored = table_bytes(relative_places(manifest, context.dataset.root))
-        ref = context.storage.put(RunDir.MAPS_MANIFEST, stored, attempt=context.state.term)
+        ref = context.storage.put(RunDir.MAPS_MANIFEST, stored, attempt=context.state.attempt)
         num_regions = sum(manifest.column("num_regions").to_pylist())
         amount = state.amount
         if not state.extensions:
@@ -109,7 +109,7 @@ def _joined(context: Context, earlier: FileRef, part: ShardFile, first: int) -> 
         tables.append(read_table(context.storage, part.file))
     table = pa.concat_tables(tables)
     name = f"{RunDir.MAPS}/joined/{len(context.pool.manifest):09d}.parquet"
-    ref = context.storage.put(name, table_bytes(table), attempt=context.state.term)
+    ref = context.storage.put(name, table_bytes(table), attempt=context.state.attempt)
     return ShardFile(shard=part.shard, file=ref, num_rows=len(table))
 
 

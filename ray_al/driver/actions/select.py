@@ -67,7 +67,7 @@ def _selected(
         start: when choosing began, by `time.monotonic`.
     """
     name = CycleDir(cycle).query(earlier + 1)
-    ref = context.storage.put(name, table_bytes(query), attempt=context.state.term)
+    ref = context.storage.put(name, table_bytes(query), attempt=context.state.attempt)
     context.pool.mark_queried(query)
     return QuerySelected(
         cycle=cycle,

@@ -122,7 +122,7 @@ def _plan(context: Context, cycle: int, member: int) -> TrainPlan:
     snapshots = passes.num_snapshots if compares_passes(context.config, cycle) else 0
     return TrainPlan(
         cycle=cycle,
-        attempt=state.term,
+        attempt=state.attempt,
         seed=seed_of("member", context.config.seed, member) if member else context.config.seed,
         label_parts=state.label_parts,
         left_out=left_out_images(context),

@@ -45,7 +45,7 @@ def extend_run(run_uri: str, wanted: Wanted, *, dry_run: bool = False) -> dict[s
         record = plan.record
         if plan.manifest is not None:
             assert record.manifest is not None
-            ref = storage.put(record.manifest.path, plan.manifest, attempt=plan.state.term)
+            ref = storage.put(record.manifest.path, plan.manifest, attempt=plan.state.attempt)
             record = replace(record, manifest=ref)
         journal.append(record)
         settle_config(storage, journal.events)

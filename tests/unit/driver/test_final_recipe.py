@@ -196,7 +196,7 @@ def at(cycle, costs, **changes):
     queries = (Query(cycle=cycle - 1, file=REF, num_regions=2, cost=2, closed=True),)
     return State(
         created=run_created(**CREATED),
-        term=1,
+        attempt=1,
         queries=queries,
         trained=trained,
         spent=costs[-1],

@@ -153,16 +153,16 @@ def test_passes_over_the_pool_are_counted_by_the_list():
     config = parse_config(
         {"budget": {"start": 5, "per_cycle": [5, 10, 30], "amount": 50}}, source="test"
     )
-    assert num_passes(State(created=run_created(**asdict(POOL), amount=50), term=1), config) == 3
+    assert num_passes(State(created=run_created(**asdict(POOL), amount=50), attempt=1), config) == 3
 
 
 def test_clicks_that_ran_over_aim_at_the_plan_of_the_next_cycle():
     values = {"budget": {"unit": "clicks", "start": 10, "per_cycle": [10, 40], "amount": 200}}
     config = parse_config(values, source="test")
-    state = State(created=run_created(**asdict(POOL), amount=200), term=1, spent=10)
+    state = State(created=run_created(**asdict(POOL), amount=200), attempt=1, spent=10)
     assert [planned_clicks(state, config, cycle) for cycle in (-1, 0, 1, 2)] == [10, 20, 60, 100]
     assert clicks_aim(state, config, 0) == 20
-    over = State(created=run_created(**asdict(POOL), amount=200), term=1, spent=18)
+    over = State(created=run_created(**asdict(POOL), amount=200), attempt=1, spent=18)
     assert (
         clicks_aim(over, config, 0) == 60
     )  # 2 of its 10 clicks are left, so it aims at what is planned for cycle 1
