@@ -91,7 +91,7 @@ def follow(run: str, lazy: LazyConfig) -> list[tuple[float, float, float]]:
             known.insert(
                 0, scores.filter(pa.array(scored[scores.column("image_index").to_numpy()]))
             )
-        pool.choose(chosen)
+        pool.mark_queried(chosen)
     return rows
 
 

@@ -86,7 +86,8 @@ def bench(options: argparse.Namespace, model: str, precision: str, run_dir: str)
 
     def trained(steps: int) -> float:
         plan = TrainPlan(
-            cycle=0, attempt=1, seed=0, label_parts=(), output="out", progress="progress.pt",
+            cycle=0, attempt=1, seed=0, label_parts=(), output="out",
+            partial_checkpoint="progress.pt",
             all_masks=True, splits=(), steps=steps, keeps_model=False,
         )  # fmt: skip
         return trainer.run(plan).train_seconds

@@ -75,7 +75,7 @@ __all__ = [
     "run_sweep",
 ]
 
-Progress = Callable[[str], None]
+OnProgress = Callable[[str], None]
 """Receives one line about the progress of a run or sweep, several times a second."""
 
 
@@ -153,7 +153,7 @@ def run(
     out: str | None = None,
     *,
     should_stop: Callable[[], bool] = _never,
-    on_progress: Progress = _ignore,
+    on_progress: OnProgress = _ignore,
 ) -> Run:
     """Run active learning to its end, or until it waits for labels.
 
@@ -175,7 +175,7 @@ def resume(
     overrides: Sequence[str] = (),
     *,
     should_stop: Callable[[], bool] = _never,
-    on_progress: Progress = _ignore,
+    on_progress: OnProgress = _ignore,
 ) -> Run:
     """Continue a run to its end, or until it waits for labels.
 
@@ -239,7 +239,7 @@ def run_sweep(
     out: str | None = None,
     *,
     should_stop: Callable[[], bool] = _never,
-    on_progress: Progress = _ignore,
+    on_progress: OnProgress = _ignore,
 ) -> Sweep:
     """Run every setting of a sweep with every seed, on Ray Tune.
 
@@ -259,7 +259,7 @@ def resume_sweep(
     sweep_dir: str,
     *,
     should_stop: Callable[[], bool] = _never,
-    on_progress: Progress = _ignore,
+    on_progress: OnProgress = _ignore,
 ) -> Sweep:
     """Continue a sweep from the journals of its runs.
 

@@ -7,7 +7,7 @@ is a finding, and must not keep the others from being checked.
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 from ray_al.core.config import RunConfig
@@ -142,20 +142,21 @@ def _storage(place: str) -> CheckResult:
 def _features(config: RunConfig, place: str) -> CheckResult:
     """Compare the features that a run below `place` would keep with the space that is left."""
     from ray_al.datasets import open_dataset
-    from ray_al.driver.budget import total_amount
+    from ray_al.driver.budget import whole_budget
     from ray_al.driver.checks import check_pool
     from ray_al.driver.feature_costs import REMEDY, feature_costs
 
     try:
         dataset = open_dataset(config.data)
         pool = check_pool(config, dataset)
-        manifest, sizes = pool.manifest, dict(pool.sizes)
-        if not sizes["num_regions"]:  # superpixels are counted once they are computed
+        manifest, sizes = pool.manifest, pool.sizes
+        if not sizes.num_regions:  # superpixels are counted once they are computed
             heights = manifest.column("height").to_pylist()
             widths = manifest.column("width").to_pylist()
-            sizes["num_regions"] = sum(map(config.regions.expected_regions, heights, widths))
-        created = {**sizes, "amount": total_amount(config.budget, sizes)}
-        costs = feature_costs(config, created, len(dataset.splits["val"]), place)
+            expected = sum(map(config.regions.expected_regions, heights, widths))
+            sizes = replace(sizes, num_regions=expected)
+        amount = whole_budget(config.budget, sizes)
+        costs = feature_costs(config, sizes, amount, len(dataset.splits["val"]), place)
     except RayALError as error:
         return CheckResult(False, str(error), "correct the configuration")
     if costs is None:

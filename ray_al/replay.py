@@ -18,9 +18,9 @@ from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
 from ray_al.datasets import open_dataset
 from ray_al.driver.check_strategy import check_scores
-from ray_al.driver.choose import choose_query
 from ray_al.driver.context import Context
 from ray_al.driver.pool import read_table
+from ray_al.driver.select_query import select_query
 from ray_al.ledger import Event, Journal, Ledger, State, fold
 from ray_al.ledger.config import read_config
 from ray_al.ledger.records import QuerySelected, Record
@@ -183,7 +183,7 @@ def _cycles(
             budget = sum(actual.column("cost").to_pylist())
             created = replace(before.created, class_names=names, colors=state.created.colors)
             then = _Replay(storage, other, replace(before, created=created), cycle)
-            chosen = choose_query(then, cycle, budget)
+            chosen = select_query(then, cycle, budget)
             yield _compare(cycle, chosen, actual, classes, state)
         before = fold([event], before)
 

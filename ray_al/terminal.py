@@ -88,7 +88,7 @@ def place(context: click.Context, parameter: click.Parameter, value: Any) -> Any
 
 
 @contextmanager
-def progress() -> Iterator[Callable[[str], None]]:
+def show_progress() -> Iterator[Callable[[str], None]]:
     """Show progress on standard error: a line that changes on a terminal, else a line per stage.
 
     Yields:

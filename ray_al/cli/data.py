@@ -7,7 +7,7 @@ import yaml
 
 from ray_al import api
 from ray_al.cli.options import echo, json_option, options, set_option
-from ray_al.terminal import place, progress
+from ray_al.terminal import place, show_progress
 
 
 @click.group()
@@ -40,7 +40,7 @@ def check(config: str, overrides: tuple[str, ...], as_json: bool) -> None:
         tiles = [(height, width)] if tiling is None else tiling.sizes((height, width))
         return next(filter(None, (settings.regions.too_small(*size) for size in tiles)), None)
 
-    with progress() as show:
+    with show_progress() as show:
         facts = check_dataset(
             dataset,
             threads=files_at_once(settings.data),

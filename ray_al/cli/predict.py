@@ -8,7 +8,7 @@ import click
 
 from ray_al import api
 from ray_al.cli.options import echo, json_option, options, run_dir_argument
-from ray_al.terminal import place, progress, stop_on_signals
+from ray_al.terminal import place, show_progress, stop_on_signals
 
 FORM_NAMES = ("ids", "colors", "probabilities", "overlay")
 FORMAT_NAMES = ("onnx", "torch")
@@ -90,7 +90,7 @@ def predict(
 
     Example: ray-al predict runs/first photos/ --as colors --as overlay --out predictions
     """
-    with stop_on_signals() as stop, progress() as show:
+    with stop_on_signals() as stop, show_progress() as show:
         facts = api.predict_images(
             run_dir,
             images,

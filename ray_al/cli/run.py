@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -12,7 +12,10 @@ import ray_al
 from ray_al import api
 from ray_al.cli.options import echo, json_option, options, out_option, run_dir_argument, set_option
 from ray_al.directories import open_writable_run
-from ray_al.terminal import EXIT_INTERRUPTED, place, progress, stop_on_signals
+from ray_al.terminal import EXIT_INTERRUPTED, place, show_progress, stop_on_signals
+
+if TYPE_CHECKING:
+    from ray_al.report.metrics import FinalResult
 
 DEMO = Path(ray_al.__file__).parent / "demo.yaml"
 EXIT_WAITING = 4
@@ -148,7 +151,7 @@ def _drive(run_dir: str, as_json: bool) -> int:
     from ray_al.driver.answers import ignored_answers
     from ray_al.driver.status import read_status
 
-    with stop_on_signals() as stop, progress() as show:
+    with stop_on_signals() as stop, show_progress() as show:
         driven = api.resume(run_dir, should_stop=stop.is_set, on_progress=show)
     outcome = driven.outcome
     assert outcome is not None
@@ -216,28 +219,28 @@ def _final(run_dir: str, kind: Literal["final", "upper_bound"], as_json: bool) -
     from ray_al.driver.final import train_final
 
     open_writable_run(run_dir)
-    with stop_on_signals() as stop, progress() as show:
-        values = train_final(
+    with stop_on_signals() as stop, show_progress() as show:
+        result = train_final(
             run_dir,
             kind,
             progress=lambda done, total: show(f"step {done} of {total}"),
             should_stop=stop.is_set,
             waiting=show,
         )
-    echo(values, _final_text(values), as_json=as_json)
+    echo(result.as_dict(), _final_text(result), as_json=as_json)
 
 
-def _final_text(values: Mapping[str, Any]) -> str:
+def _final_text(result: "FinalResult") -> str:
     """Return one line about the final models, for people."""
-    if values["miou"] is None:
-        text = f"trained for {values['num_steps']} steps; no validation images and so no mIoU"
+    if result.miou is None:
+        text = f"trained for {result.num_steps} steps; no validation images and so no mIoU"
     else:
-        text = f"mIoU {values['miou']:.4f}"
-    if values["spread"] is not None:
-        text += f" ± {values['spread']:.4f} ({len(values['mious'])} models)"
-    text += "" if values["miou"] is None else " on val"
-    if (share := values.get("share_of_full_score")) is not None:
-        text += f", {share:.1%} of the full score"
-    if left_out := values["left_out"]:
-        text += f"; left out: {left_out} image(s) that cannot be used, see `ray-al status`"
+        text = f"mIoU {result.miou:.4f}"
+    if result.spread is not None:
+        text += f" ± {result.spread:.4f} ({len(result.mious)} models)"
+    text += "" if result.miou is None else " on val"
+    if result.share_of_full_score is not None:
+        text += f", {result.share_of_full_score:.1%} of the full score"
+    if result.left_out:
+        text += f"; left out: {result.left_out} image(s) that cannot be used, see `ray-al status`"
     return text

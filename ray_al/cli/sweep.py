@@ -7,7 +7,7 @@ import click
 
 from ray_al import api
 from ray_al.cli.options import echo, json_option, options, set_option
-from ray_al.terminal import EXIT_INTERRUPTED, place, progress, stop_on_signals
+from ray_al.terminal import EXIT_INTERRUPTED, place, show_progress, stop_on_signals
 
 
 @click.command()
@@ -79,7 +79,7 @@ def _drive(sweep_dir: str, as_json: bool) -> int:
     """Continue a sweep, show its progress, print its table, and return the exit code."""
     from ray_al.sweep.table import sweep_table, sweep_text
 
-    with stop_on_signals() as stop, progress() as show:
+    with stop_on_signals() as stop, show_progress() as show:
         done = api.resume_sweep(sweep_dir, should_stop=stop.is_set, on_progress=show)
     table = sweep_table(sweep_dir)
     click.echo(json.dumps(table.as_dict(), indent=1) if as_json else sweep_text(table))

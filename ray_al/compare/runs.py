@@ -17,7 +17,7 @@ from ray_al.driver.pool import read_table
 from ray_al.ledger import Event, Journal, State, fold
 from ray_al.ledger.config import read_config
 from ray_al.ledger.records import DriverStarted
-from ray_al.report.metrics import read_mean_miou
+from ray_al.report.metrics import read_miou
 from ray_al.report.rows import curve_rows, measured_rows
 from ray_al.sweep.config import SweepConfig
 from ray_al.sweep.directory import FILE, read_sweep, read_trials, run_uri
@@ -146,7 +146,7 @@ def read_run(uri: str) -> RunResult:
         num_pixels=created.num_pixels,
         num_images=created.num_images,
         finished=state.finished is not None,
-        full=read_mean_miou(storage, "upper_bound"),
+        full=read_miou(storage, "upper_bound"),
         unit_total=UNITS.find(created.unit).of_pool(created.sizes),
         validation=(created.val_digest or "")[:NAME_DIGITS],
         code=_code(events),

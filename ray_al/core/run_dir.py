@@ -130,7 +130,7 @@ class TrainingDir:
         return f"{self.folder}/checkpoint"
 
     @property
-    def progress(self) -> str:
+    def partial_checkpoint(self) -> str:
         """The state from which an interrupted training continues."""
         return f"{self.folder}/progress.pt"
 

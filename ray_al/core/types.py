@@ -133,6 +133,47 @@ class FileRef:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PoolSizes:
+    """How large a pool is.
+
+    Attributes:
+        num_images: images, each tile counted as one.
+        num_regions: regions; 0 until those are computed that only a pass over the images finds.
+        num_pixels: native pixels, void included.
+    """
+
+    num_images: int
+    num_regions: int
+    num_pixels: int
+
+
+RegionName = tuple[str, int]
+"""The image_id and the number of a region."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """A region whose answer could not be used.
+
+    Attributes:
+        image_id: of its image.
+        region: its number in the image.
+        reason: why, and what to do about it.
+        final: whether no better answer can come.
+    """
+
+    image_id: str
+    region: int
+    reason: str
+    final: bool
+
+    @property
+    def name(self) -> RegionName:
+        """The region."""
+        return self.image_id, self.region
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """Training settings of a plan that differ from the configuration.
 
@@ -157,7 +198,7 @@ class TrainPlan:
         init: weights to start from (`model.pt` of a checkpoint); None builds the model afresh.
         init_optimizer: state of the optimizer to continue with (policy `continue`).
         output: folder, relative to the run, for `model.pt`, `optimizer.pt`, `preview.npz`.
-        progress: path, relative to the run, of the checkpoint inside the cycle.
+        partial_checkpoint: path, relative to the run, of the checkpoint inside the cycle.
         preview_images: images of the pool whose prediction and entropy are stored for the report.
         left_out: indexes of labelled images that cannot be used.
         all_masks: whether to train on every mask of the pool instead of `label_parts` (the upper
@@ -178,7 +219,7 @@ class TrainPlan:
     seed: int
     label_parts: tuple[FileRef, ...]
     output: str
-    progress: str
+    partial_checkpoint: str
     init: FileRef | None = None
     init_optimizer: FileRef | None = None
     preview_images: tuple[ImageFile, ...] = ()

@@ -2,8 +2,8 @@
 
 from collections.abc import Set
 
-from ray_al.core.families.annotators import Name
 from ray_al.core.storage import Storage
+from ray_al.core.types import RegionName
 from ray_al.driver.pool import read_table
 from ray_al.ledger import Journal, Query, State, fold
 from ray_al.ledger.config import read_config
@@ -31,21 +31,23 @@ def ignored_answers(storage: Storage) -> list[str]:
     return sentences
 
 
-def _names(storage: Storage, query: Query) -> set[Name]:
+def _names(storage: Storage, query: Query) -> set[RegionName]:
     rows = read_table(storage, query.file, ["image_id", "region"]).to_pylist()
     return {(row["image_id"], row["region"]) for row in rows}
 
 
-def _late(query: Query, names: set[Name], state: State, labelled: Set[Name]) -> set[Name]:
+def _late(
+    query: Query, names: set[RegionName], state: State, labelled: Set[RegionName]
+) -> set[RegionName]:
     """Return the regions of a closed query that nobody answered; refused ones had an answer."""
     if not query.closed:
         return set()
     return names - labelled - {refusal.name for refusal in state.refused}
 
 
-def _digests(storage: Storage, state: State) -> dict[Name, str | None]:
+def _digests(storage: Storage, state: State) -> dict[RegionName, str | None]:
     """Map each labelled region to the digest of its answer; None if its label has no digest."""
-    known: dict[Name, str | None] = {}
+    known: dict[RegionName, str | None] = {}
     for ref in state.label_parts:
         for row in read_table(storage, ref).to_pylist():
             known[row["image_id"], row["region"]] = row.get("answer_sha256")

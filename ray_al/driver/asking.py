@@ -7,10 +7,11 @@ import numpy as np
 import pyarrow as pa
 
 from ray_al.core.config import RunConfig
-from ray_al.core.families.annotators import LabelRequest, Name
+from ray_al.core.families.annotators import LabelRequest
 from ray_al.core.families.label_parts import Classes
 from ray_al.core.run_dir import CycleDir
 from ray_al.core.storage import Storage
+from ray_al.core.types import RegionName
 from ray_al.datasets.images import read_pool_image, read_seen
 from ray_al.datasets.pixels import PixelRule, to_picture
 from ray_al.datasets.tiles import split_uri
@@ -24,8 +25,8 @@ def describe_query(
     query: Query,
     table: pa.Table,
     *,
-    left_out: Set[Name] = frozenset(),
-    taken: Set[Name] = frozenset(),
+    left_out: Set[RegionName] = frozenset(),
+    taken: Set[RegionName] = frozenset(),
 ) -> LabelRequest:
     """Describe the open query to the annotator."""
     heights, widths = (context.pool.manifest.column(name) for name in ("height", "width"))
@@ -62,7 +63,7 @@ def _new_folder(context: Context, query: Query) -> str:
     return CycleDir(query.cycle + 1).tasks(number)
 
 
-def names_of(table: pa.Table) -> set[Name]:
+def names_of(table: pa.Table) -> set[RegionName]:
     """Return the regions of the rows."""
     rows = table.select(["image_id", "region"]).to_pylist()
     return {(row["image_id"], row["region"]) for row in rows}

@@ -3,7 +3,6 @@
 import itertools
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from typing import Any
 
 import pyarrow as pa
 
@@ -11,7 +10,7 @@ from ray_al.core.config import BudgetConfig, RunConfig
 from ray_al.core.errors import ConfigError
 from ray_al.core.families.units import UNBOUNDED, Unit
 from ray_al.core.shares import exact
-from ray_al.core.types import SEED_CYCLE, START_CYCLE
+from ray_al.core.types import SEED_CYCLE, START_CYCLE, PoolSizes
 from ray_al.driver.capacity import PER_CYCLE, SEED_PART, check_capacity
 
 
@@ -34,35 +33,35 @@ def _whole(units: Fraction) -> int:
     return int(units + Fraction(1, 2))
 
 
-def in_units(budget: BudgetConfig, created: Mapping[str, Any], value: int | float, key: str) -> int:
+def in_units(budget: BudgetConfig, pool: PoolSizes, value: int | float, key: str) -> int:
     """Convert a count or a fraction of the pool to whole units of the budget.
 
     Args:
-        created: sizes of the pool: `num_images`, `num_regions` and `num_pixels`.
+        pool: sizes of the pool.
         key: the key that `value` belongs to, for the message.
 
     Raises:
         ConfigError: a fraction of a unit whose total is unknown; names `key`.
     """
-    return _whole(_exact(value, budget.unit, budget.unit.of_pool(created), key))
+    return _whole(_exact(value, budget.unit, budget.unit.of_pool(pool), key))
 
 
-def _start(budget: BudgetConfig, created: Mapping[str, Any]) -> Fraction:
+def _start(budget: BudgetConfig, pool: PoolSizes) -> Fraction:
     """Return the planned size of the start set in units; 0 if it are labels that exist."""
     if budget.start_rule.takes_existing:
         return Fraction(0)
-    return _exact(budget.start, budget.unit, budget.unit.of_pool(created), "budget.start")
+    return _exact(budget.start, budget.unit, budget.unit.of_pool(pool), "budget.start")
 
 
-def total_amount(budget: BudgetConfig, created: Mapping[str, Any]) -> int:
+def whole_budget(budget: BudgetConfig, pool: PoolSizes) -> int:
     """Return the whole budget in units.
 
     Raises:
         ConfigError: it is more than the pool, or less than one unit.
     """
-    total, unit = budget.unit.of_pool(created), budget.unit.name
-    amount = in_units(budget, created, budget.amount, "budget.amount")
-    start = _whole(_start(budget, created))
+    total, unit = budget.unit.of_pool(pool), budget.unit.name
+    amount = in_units(budget, pool, budget.amount, "budget.amount")
+    start = _whole(_start(budget, pool))
     if total is not None and amount > total:
         raise ConfigError(
             f"budget.amount: {amount} {unit} are more than the pool's {total}; lower it"
@@ -75,14 +74,14 @@ def total_amount(budget: BudgetConfig, created: Mapping[str, Any]) -> int:
     return amount
 
 
-def final_budgets(config: RunConfig, created: Mapping[str, Any]) -> tuple[int, ...]:
+def final_budgets(config: RunConfig, pool: PoolSizes) -> tuple[int, ...]:
     """Return `final.budgets` in units."""
     return tuple(
-        in_units(config.budget, created, value, "final.budgets") for value in config.final.budgets
+        in_units(config.budget, pool, value, "final.budgets") for value in config.final.budgets
     )
 
 
-def check_final_budgets(config: RunConfig, created: Mapping[str, Any], amount: int) -> None:
+def check_final_budgets(config: RunConfig, pool: PoolSizes, amount: int) -> None:
     """Refuse budgets at which no model can be measured.
 
     Args:
@@ -91,7 +90,7 @@ def check_final_budgets(config: RunConfig, created: Mapping[str, Any], amount: i
     Raises:
         ConfigError: naming the value and what it would have to be.
     """
-    units, unit = final_budgets(config, created), config.budget.unit.name
+    units, unit = final_budgets(config, pool), config.budget.unit.name
     named = list(config.final.budgets)
     if any(earlier >= later for earlier, later in itertools.pairwise(units)):
         raise ConfigError(
@@ -103,7 +102,7 @@ def check_final_budgets(config: RunConfig, created: Mapping[str, Any], amount: i
             f"final.budgets: {named[-1]} is {units[-1]} {unit}, more than budget.amount, {amount}; "
             "leave it out, or raise budget.amount"
         )
-    start = _whole(_start(config.budget, created))
+    start = _whole(_start(config.budget, pool))
     if units and units[0] < start:
         raise ConfigError(
             f"final.budgets: {named[0]} is {units[0]} {unit}, less than budget.start, {start}, "
@@ -123,34 +122,32 @@ def region_sizes(config: RunConfig, manifest: pa.Table) -> tuple[int, int] | Non
     return min(smallest for smallest, _ in sizes), max(largest for _, largest in sizes)
 
 
-def check_budget(
-    config: RunConfig, created: Mapping[str, Any], manifest: pa.Table, num_classes: int
-) -> None:
+def check_budget(config: RunConfig, pool: PoolSizes, manifest: pa.Table, num_classes: int) -> None:
     """Refuse budgets too small for a query to pay for a region, and queries larger than the pool.
 
     Args:
-        created: sizes of the pool: `num_images`, `num_regions` and `num_pixels`.
+        pool: sizes of the pool.
         manifest: the pool's manifest.
 
     Raises:
         ConfigError: naming the key, the value, and what a region costs or how many there can be.
     """
     budget = config.budget
-    if budget.unit.of_pool(created) == 0 and config.regions.needs_maps:
+    if budget.unit.of_pool(pool) == 0 and config.regions.needs_maps:
         return  # fractions of regions that are not known yet
     cheapest, dearest = budget.unit.bounds(
         region_sizes(config, manifest), config.label, num_classes
     )
-    amount = total_amount(budget, created)
-    check_final_budgets(config, created, amount)
-    sizes = _start_sizes(budget, created)
+    amount = whole_budget(budget, pool)
+    check_final_budgets(config, pool, amount)
+    sizes = _start_sizes(budget, pool)
     left = amount - sum(sizes.values())
     if left < 0:
         raise ConfigError(
             f"budget.start={budget.start}: {sum(sizes.values())} {budget.unit.name} are more than "
             f"budget.amount, {amount}; lower it"
         )
-    later = _later_sizes(budget, created, left)
+    later = _later_sizes(budget, pool, left)
     # If costs show late, later cycles reserve more than they plan to spend.
     _check_pays(config, sizes if budget.unit.shows_late else {**sizes, **later}, cheapest)
     for key, size in later.items():
@@ -174,20 +171,20 @@ def _check_pays(config: RunConfig, sizes: Mapping[str, int], cheapest: int) -> N
             )
 
 
-def _start_sizes(budget: BudgetConfig, created: Mapping[str, Any]) -> dict[str, int]:
+def _start_sizes(budget: BudgetConfig, pool: PoolSizes) -> dict[str, int]:
     """Return the units of the queries of the start set, by the key that sets them."""
     if budget.start_rule.takes_existing:
         return {}
-    rest = query_size(budget, created, START_CYCLE, UNBOUNDED)
+    rest = planned_amount(budget, pool, START_CYCLE, UNBOUNDED)
     if not budget.start_rule.seed_part:
         return {"start": rest}
     return {
-        SEED_PART: query_size(budget, created, SEED_CYCLE, UNBOUNDED),
+        SEED_PART: planned_amount(budget, pool, SEED_CYCLE, UNBOUNDED),
         "start (the rest)": rest,
     }
 
 
-def _later_sizes(budget: BudgetConfig, created: Mapping[str, Any], left: int) -> dict[str, int]:
+def _later_sizes(budget: BudgetConfig, pool: PoolSizes, left: int) -> dict[str, int]:
     """Return the units of the queries after the start set, by the key that sets them.
 
     Only queries that are reached are listed.
@@ -200,25 +197,25 @@ def _later_sizes(budget: BudgetConfig, created: Mapping[str, Any], left: int) ->
         if left <= 0:
             break
         key = f"{PER_CYCLE}[{place}]" if isinstance(budget.per_cycle, tuple) else PER_CYCLE
-        sizes[key] = in_units(budget, created, value, f"budget.{key}")
+        sizes[key] = in_units(budget, pool, value, f"budget.{key}")
         left -= max(sizes[key], 1)
     return sizes
 
 
-def query_size(budget: BudgetConfig, created: Mapping[str, Any], cycle: int, remaining: int) -> int:
+def planned_amount(budget: BudgetConfig, pool: PoolSizes, cycle: int, remaining: int) -> int:
     """Return the units that the query of `cycle` may cost.
 
     Sizes are differences of a rounded running total, so rounding errors do not add up to a cycle
     more or less.
 
     Args:
-        created: sizes of the pool: `num_images`, `num_regions` and `num_pixels`.
+        pool: sizes of the pool.
         cycle: -2 is the random part of a start set in two parts, -1 the rest of it or the whole
             start set.
         remaining: units that are left of the whole budget.
     """
-    unit, total = budget.unit, budget.unit.of_pool(created)
-    start = _start(budget, created)
+    unit, total = budget.unit, budget.unit.of_pool(pool)
+    start = _start(budget, pool)
     seed = start * exact(budget.start_rule.seed_part)
     if cycle == SEED_CYCLE:
         return min(max(_whole(seed), 1), remaining)
@@ -234,13 +231,13 @@ def _up_to(steps: Sequence[Fraction], count: int) -> Fraction:
     return sum(steps[:count], Fraction(0)) + max(0, count - len(steps)) * steps[-1]
 
 
-def num_queries(budget: BudgetConfig, created: Mapping[str, Any], amount: int) -> int:
+def num_queries(budget: BudgetConfig, pool: PoolSizes, amount: int) -> int:
     """Return how many queries a budget of `amount` units pays after the start set, at least 1."""
-    left = amount - query_size(budget, created, START_CYCLE, amount)
+    left = amount - planned_amount(budget, pool, START_CYCLE, amount)
     for cycle in range(len(budget.steps) - 1):
-        step = query_size(budget, created, cycle, amount)
+        step = planned_amount(budget, pool, cycle, amount)
         if left <= step:
             return cycle + 1
         left -= step
     last = len(budget.steps) - 1
-    return last + max(1, -(-left // query_size(budget, created, last, amount)))
+    return last + max(1, -(-left // planned_amount(budget, pool, last, amount)))

@@ -15,6 +15,7 @@ from ray_al.core.config import RunConfig
 from ray_al.core.errors import ConfigError
 from ray_al.core.shares import exact
 from ray_al.core.storage import check_writable
+from ray_al.core.types import PoolSizes
 from ray_al.datasets import Dataset, check_start, open_dataset
 from ray_al.datasets.manifest import build_manifest
 from ray_al.datasets.statistics import with_channels
@@ -133,13 +134,12 @@ class CheckedPool:
     Attributes:
         manifest: one row per image, broken ones included.
         broken: image_id -> why the image cannot be used.
-        sizes: `num_images`, `num_regions` and `num_pixels`; the number of regions is 0 if only a
-            pass over the images can count them.
+        sizes: of the pool.
     """
 
     manifest: pa.Table
     broken: Mapping[str, str]
-    sizes: Mapping[str, int]
+    sizes: PoolSizes
 
 
 def check_pool(config: RunConfig, dataset: Dataset) -> CheckedPool:
@@ -206,10 +206,10 @@ def _check_sizes(config: RunConfig, small: Mapping[str, str], num_images: int) -
     )
 
 
-def _pool_sizes(manifest: pa.Table) -> dict[str, int]:
+def _pool_sizes(manifest: pa.Table) -> PoolSizes:
     heights, widths = (manifest.column(name).to_pylist() for name in ("height", "width"))
-    return {
-        "num_images": len(manifest),
-        "num_regions": sum(manifest.column("num_regions").to_pylist()),
-        "num_pixels": sum(height * width for height, width in zip(heights, widths, strict=True)),
-    }
+    return PoolSizes(
+        num_images=len(manifest),
+        num_regions=sum(manifest.column("num_regions").to_pylist()),
+        num_pixels=sum(height * width for height, width in zip(heights, widths, strict=True)),
+    )

@@ -90,7 +90,7 @@ class Context:
             # Loads PyTorch, which commands that only choose or read do not need.
             from ray_al.train.trainer import open_trainer
 
-            self._trainer = open_trainer(self.config, self.storage.root, self.state.term)
+            self._trainer = open_trainer(self.config, self.storage.root, self.state.attempt)
         return self._trainer
 
     def close(self) -> None:

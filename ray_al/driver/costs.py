@@ -6,12 +6,12 @@ from fractions import Fraction
 import numpy as np
 import pyarrow as pa
 
-from ray_al.driver.budget import query_size
+from ray_al.driver.budget import planned_amount
 from ray_al.driver.context import Context
 from ray_al.driver.cycles import clicks_aim
 
 
-def query_amount(context: Context, cycle: int) -> int:
+def amount_to_reserve(context: Context, cycle: int) -> int:
     """Return the units that the query of `cycle` may reserve.
 
     If costs show late, upper bounds are reserved and mostly refunded. For a cycle to spend about
@@ -20,7 +20,7 @@ def query_amount(context: Context, cycle: int) -> int:
     """
     budget, state = context.config.budget, context.state
     if not budget.unit.shows_late:
-        return query_size(budget, state.created.sizes, cycle, state.remaining)
+        return planned_amount(budget, state.created.sizes, cycle, state.remaining)
     aim = clicks_aim(state, context.config, cycle)
     reserved = sum(query.cost for query in state.queries)
     received = sum(query.received_cost for query in state.queries)

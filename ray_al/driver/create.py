@@ -4,7 +4,7 @@ import datetime
 import os
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pyarrow as pa
 
@@ -19,7 +19,7 @@ from ray_al.core.types import FileRef
 from ray_al.datasets import Dataset
 from ray_al.datasets.manifest import images_digest, relative_places
 from ray_al.datasets.statistics import with_channels, with_statistics
-from ray_al.driver.budget import total_amount
+from ray_al.driver.budget import whole_budget
 from ray_al.driver.checks import JOB_VARIABLE, CheckedPool, check_config, check_pool
 from ray_al.driver.pool import table_bytes
 from ray_al.driver.quarantine import NO_REGIONS
@@ -112,11 +112,9 @@ def _created(
         weights_sha256=_weights_digest(config),
         val_digest=dataset.digest("val"),
         images=images_digest(pool.manifest),
-        num_images=sizes["num_images"],
-        num_regions=sizes["num_regions"],
-        num_pixels=sizes["num_pixels"],
+        **asdict(sizes),
         unit=budget.unit.kind,
-        amount=0 if is_unknown else total_amount(budget, sizes),
+        amount=0 if is_unknown else whole_budget(budget, sizes),
         class_names=tuple(dataset.class_names),
         colors=tuple((red, green, blue) for red, green, blue in dataset.colors),
         has_validation=config.data.has_validation,

@@ -4,7 +4,7 @@ from fractions import Fraction
 
 from ray_al.core.config import RunConfig
 from ray_al.core.types import SEED_CYCLE, START_CYCLE
-from ray_al.driver.budget import final_budgets, query_size
+from ray_al.driver.budget import final_budgets, planned_amount
 from ray_al.driver.existing import takes_existing
 from ray_al.ledger import State
 
@@ -64,7 +64,7 @@ def num_passes(state: State, config: RunConfig) -> int:
     cycle = next_cycle(state, config)
     while left > 0:
         passes += needs_scores(config, cycle)
-        left -= query_size(config.budget, state.created.sizes, cycle, left)
+        left -= planned_amount(config.budget, state.created.sizes, cycle, left)
         cycle += 1
     return passes
 
@@ -93,11 +93,11 @@ def _reached(state: State, config: RunConfig, cycle: int) -> Fraction:
     """Return the budget that the labels of `cycle` reach: their cost, plus `CLOSE` of a query."""
     if cycle < 0:
         return Fraction(0)
-    query = query_size(config.budget, state.created.sizes, cycle - 1, state.amount)
+    query = planned_amount(config.budget, state.created.sizes, cycle - 1, state.amount)
     return state.trained[cycle].labelled.cost + CLOSE * query
 
 
-def is_short(state: State, config: RunConfig) -> bool:
+def queries_again(state: State, config: RunConfig) -> bool:
     """Return whether the labels of a cycle cost so little that it queries again by the same scores.
 
     Clicks are reserved at their upper bound. Without further queries, the end of the budget would
@@ -116,7 +116,7 @@ def is_short(state: State, config: RunConfig) -> bool:
 def planned_clicks(state: State, config: RunConfig, cycle: int) -> int:
     """Return the units that the plan spends up to and including the query of `cycle`."""
     return sum(
-        query_size(config.budget, state.created.sizes, earlier, state.amount)
+        planned_amount(config.budget, state.created.sizes, earlier, state.amount)
         for earlier in range(first_cycle(config), cycle + 1)
     )
 
@@ -128,12 +128,12 @@ def clicks_aim(state: State, config: RunConfig, cycle: int) -> int:
     of its planned units aims at the plan of the next cycle, so no cycle trains on almost nothing
     new.
     """
-    step = query_size(config.budget, state.created.sizes, cycle, state.amount)
+    step = planned_amount(config.budget, state.created.sizes, cycle, state.amount)
     before = state.spent - sum(
         query.received_cost for query in state.queries if query.cycle == cycle
     )
     aim = planned_clicks(state, config, cycle)
     while 2 * (aim - before) < step and aim < state.amount:
         cycle += 1
-        aim += query_size(config.budget, state.created.sizes, cycle, state.amount)
+        aim += planned_amount(config.budget, state.created.sizes, cycle, state.amount)
     return min(state.amount, aim)

@@ -1,8 +1,8 @@
 """Begin a run with labels that exist: whole images of the pool, for which nobody is asked."""
 
 import logging
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -10,9 +10,9 @@ import pyarrow as pa
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import ConfigError, RayALError
 from ray_al.core.families.annotators import Annotator
-from ray_al.core.types import QUERY_SCHEMA, START_CYCLE
+from ray_al.core.types import QUERY_SCHEMA, START_CYCLE, PoolSizes
 from ray_al.datasets.catalog import data_root
-from ray_al.driver.budget import total_amount
+from ray_al.driver.budget import whole_budget
 from ray_al.label.annotators.existing import ExistingLabels
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def labelled_images(config: RunConfig, manifest: pa.Table) -> np.ndarray:
 
 
 def check_existing(
-    config: RunConfig, manifest: pa.Table, created: Mapping[str, Any], num_classes: int
+    config: RunConfig, manifest: pa.Table, pool: PoolSizes, num_classes: int
 ) -> None:
     """Refuse a pool with no or only labelled images, and labels that the budget does not pay.
 
@@ -57,7 +57,7 @@ def check_existing(
     Args:
         config: of the run.
         manifest: MANIFEST_SCHEMA.
-        created: sizes of the pool: `num_images`, `num_regions` and `num_pixels`.
+        pool: sizes of the pool.
         num_classes: number of classes.
 
     Raises:
@@ -81,7 +81,7 @@ def check_existing(
             "those to begin with in a file and set budget.start_rule.names to it"
         )
     if config.budget.start_rule.is_counted and not config.regions.needs_maps:
-        amount = total_amount(config.budget, created)
+        amount = whole_budget(config.budget, pool)
         _check_paid(config, manifest.filter(pa.array(labelled)), amount, num_classes)
 
 

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ray_al.core.config import RunConfig
+from ray_al.core.types import PoolSizes
 from ray_al.driver.cycles import num_passes
 from ray_al.driver.embedding import plan_of
 from ray_al.features.source import POOL, FeatureSource
@@ -57,31 +58,23 @@ REMEDY = "lower features.store.limit_gb, or set features.store.root to a place w
 
 
 def feature_costs(
-    config: RunConfig, created: dict[str, int], num_val: int, run_uri: str
+    config: RunConfig, pool: PoolSizes, amount: int, num_val: int, run_uri: str
 ) -> FeatureCosts | None:
     """Estimate what a run at `run_uri` will store; None if its network is not frozen.
 
     Args:
-        created: `num_images`, `num_regions` and `num_pixels` of the pool, and the budget's
-            `amount`.
+        pool: sizes of the pool.
+        amount: the whole budget in units.
         num_val: number of images of the validation split.
         run_uri: place of the run, which need not exist.
     """
     if not config.model.is_frozen:
         return None
     source = FeatureSource(config, run_uri, POOL, ())
-    before = State(
-        created=replace(
-            NOT_CREATED,
-            num_images=created["num_images"],
-            num_regions=created["num_regions"],
-            num_pixels=created["num_pixels"],
-            amount=created["amount"],
-        )
-    )
+    before = State(created=replace(NOT_CREATED, **asdict(pool), amount=amount))
     if source.store is None or not config.features.store.keeps(num_passes(before, config)):
         return FeatureCosts(num_images=0, num_views=0, image_bytes=0, num_bytes=0, free_bytes=None)
-    plan = plan_of(config, source, created["num_images"])
+    plan = plan_of(config, source, pool.num_images)
     return FeatureCosts(
         num_images=plan.num_images,
         num_views=len(plan.views),

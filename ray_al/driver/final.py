@@ -3,9 +3,9 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -26,10 +26,27 @@ from ray_al.driver.quarantine import look
 from ray_al.driver.training import TrainCallbacks, manifest_of, run_plan
 from ray_al.ledger import Journal, State, fold
 from ray_al.ledger.config import read_config
-from ray_al.report.metrics import mean_miou, read_metrics
+from ray_al.ledger.parse import Malformed, parse
+from ray_al.ledger.records.parts import SplitMetrics, to_json
+from ray_al.report.metrics import FinalModel, FinalResult, read_result
 from ray_al.train.trainer import Trainer, open_trainer
 
 Kind = Literal["final", "upper_bound"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Trained:
+    """The models that a command trained so far, as `models.json` keeps them.
+
+    Attributes:
+        plan: digest of the plan that they follow.
+        files: the files of the first model by name.
+        models: each model, in the order of their seeds.
+    """
+
+    plan: str
+    files: Mapping[str, FileRef]
+    models: tuple[FinalModel, ...] = ()
 
 
 def train_final(
@@ -39,7 +56,7 @@ def train_final(
     progress: Callable[[int, int], None],
     should_stop: Callable[[], bool],
     waiting: Callable[[str], None] = lambda text: None,
-) -> dict[str, Any]:
+) -> FinalResult:
     """Train by the section `final` on the labelled regions, or on every pool mask (`upper_bound`).
 
     Writes `<kind>/checkpoint/` and `<kind>/metrics.json`. The checkpoint of an earlier training is
@@ -53,7 +70,7 @@ def train_final(
         waiting: called with the reason for a wait.
 
     Returns:
-        The content of `<kind>/metrics.json`.
+        The result, as `<kind>/metrics.json` holds it.
 
     Raises:
         ConfigError: nothing is labelled yet, or the pool has no masks for an upper bound.
@@ -68,17 +85,16 @@ def train_final(
     _check_labels(run_uri, state, dataset, kind)
     callbacks = TrainCallbacks(progress=progress, should_stop=should_stop, waiting=waiting)
     held = f"trains the {kind} model of this run; wait until it is done, or end it first"
-    result = ResultDir(kind)
-    with Lease(storage, result.lease, held=held).acquire():
-        files, values = _train(pool, state, dataset, kind, callbacks)
+    place = ResultDir(kind)
+    with Lease(storage, place.lease, held=held).acquire():
+        result = _train(pool, state, dataset, kind, callbacks)
         # The command that trains the other kind of model writes the share, too.
         with Lease(storage, RunDir.METRICS_LEASE).acquire(patience_s=2 * STALE_S):
-            storage.replace(result.metrics, _to_json(values))
-            storage.remove(result.models)
-            _write_share(storage)
-            values = dict(json.loads(storage.read(ResultDir(kind).metrics)))
-        _keep_only(storage, ResultDir(kind).checkpoint, files)
-    return values
+            _write(storage, result)
+            storage.remove(place.models)
+            final = _write_share(storage)
+        _keep_only(storage, place.checkpoint, result.files.values())
+    return final if final is not None and kind == "final" else result
 
 
 def _check_labels(run_uri: str, state: State, dataset: Dataset, kind: Kind) -> None:
@@ -95,17 +111,15 @@ def _check_labels(run_uri: str, state: State, dataset: Dataset, kind: Kind) -> N
         )
 
 
-def _to_json(values: Mapping[str, Any]) -> bytes:
-    return json.dumps(values, indent=1, allow_nan=False).encode()
+def _write(storage: Storage, result: FinalResult) -> None:
+    data = json.dumps(result.as_dict(), indent=1, allow_nan=False).encode()
+    storage.replace(ResultDir(result.kind).metrics, data)
 
 
 def _train(
     pool: Pool, state: State, dataset: Dataset, kind: Kind, callbacks: TrainCallbacks
-) -> tuple[list[FileRef], dict[str, Any]]:
-    """Train the models; return the files of the new checkpoint and the content of `metrics.json`.
-
-    The files are written next to those of an earlier checkpoint.
-    """
+) -> FinalResult:
+    """Train the models; the files are written next to those of an earlier checkpoint."""
     storage, config = pool.storage, pool.config
     plan = _plan(pool, state, dataset, kind)
     alone = {
@@ -113,16 +127,13 @@ def _train(
         "scoring": config.scoring.model_copy(update={"workers": 0}),
     }
     with connect(config.model_copy(update=alone), should_stop=callbacks.should_stop):
-        trainer = open_trainer(config, storage.root, state.term, kind=kind)
+        trainer = open_trainer(config, storage.root, state.attempt, kind=kind)
         try:
-            models = _train_models(trainer, plan, pool, state, kind, callbacks)
+            trained = _train_models(trainer, plan, pool, state, kind, callbacks)
         finally:
             trainer.close()
-    storage.remove(plan.progress)
-    return [FileRef.from_dict(ref) for ref in models[0]["files"].values()], {
-        "kind": kind,
-        **_facts(models),
-    }
+    storage.remove(plan.partial_checkpoint)
+    return _result(kind, trained.files, trained.models[: config.final.num_repeats])
 
 
 def _train_models(
@@ -132,31 +143,36 @@ def _train_models(
     state: State,
     kind: Kind,
     callbacks: TrainCallbacks,
-) -> list[dict[str, Any]]:
-    """Train each model and return its facts.
+) -> _Trained:
+    """Train each model.
 
     Models that an interrupted command trained by the same plan are taken over.
     """
     storage, config = pool.storage, pool.config
-    models = _done_before(storage, kind, plan)
-    for repeat in range(len(models), config.final.num_repeats):
+    trained = _trained_before(storage, kind, plan)
+    for repeat in range(len(trained.models), config.final.num_repeats):
         plan = replace(plan, seed=repeat_seed(config, repeat), keeps_model=repeat == 0)
         of_repeat = _of_repeat(config, repeat, callbacks)
         plan, result = _train_usable(trainer, plan, pool, state, of_repeat)
-        files = {name: ref.as_dict() for name, ref in result.files.items()}
-        models.append({**_measured_facts(result), "left_out": len(plan.left_out), "files": files})
-        done = {"plan": _digest(plan), "models": models}
-        storage.replace(ResultDir(kind).models, json.dumps(done, allow_nan=False).encode())
-    return models[: config.final.num_repeats]
+        trained = _Trained(
+            plan=_digest(plan),
+            files=trained.files or result.files,
+            models=(*trained.models, _model(result, num_left_out=len(plan.left_out))),
+        )
+        data = json.dumps(to_json(trained), allow_nan=False).encode()
+        storage.replace(ResultDir(kind).models, data)
+    return trained
 
 
-def _done_before(storage: Storage, kind: Kind, plan: TrainPlan) -> list[dict[str, Any]]:
-    """Return the facts of models that were trained by `plan`, if the first one's files exist."""
-    note = read_note(storage, ResultDir(kind).models)
-    models = note.get("models", []) if note.get("plan") == _digest(plan) else []
-    if models and all(storage.exists(ref["path"]) for ref in models[0]["files"].values()):
-        return list(models)
-    return []
+def _trained_before(storage: Storage, kind: Kind, plan: TrainPlan) -> _Trained:
+    """Return the models that were trained by `plan`, if the first one's files exist."""
+    nothing = _Trained(plan=_digest(plan), files={})
+    try:
+        trained = parse(_Trained, read_note(storage, ResultDir(kind).models))
+    except Malformed:  # missing, damaged, or of an earlier version: the models are trained anew
+        return nothing
+    is_there = all(storage.exists(ref.path) for ref in trained.files.values())
+    return trained if is_there and trained.plan == nothing.plan else nothing
 
 
 def _digest(plan: TrainPlan) -> str:
@@ -174,7 +190,7 @@ def _plan(pool: Pool, state: State, dataset: Dataset, kind: Kind) -> TrainPlan:
         label_parts=state.label_parts if kind == "final" else (),
         left_out=_still_broken(pool, kind),
         output=ResultDir(kind).checkpoint,
-        progress=ResultDir(kind).progress,
+        partial_checkpoint=ResultDir(kind).partial_checkpoint,
         all_masks=kind == "upper_bound",
         splits=measured_splits(dataset),
         recipe=config.final.recipe,
@@ -193,39 +209,35 @@ def _of_repeat(config: RunConfig, repeat: int, callbacks: TrainCallbacks) -> Tra
     return replace(callbacks, progress=progress)
 
 
-def _facts(models: list[dict[str, Any]]) -> dict[str, Any]:
-    """Summarise all models.
-
-    `metrics` and `files` are those of the first model, `models` lists the metrics of each, and
-    `miou` and `spread` describe all of them.
-    """
+def _result(
+    kind: Kind, files: Mapping[str, FileRef], models: tuple[FinalModel, ...]
+) -> FinalResult:
+    """Summarise all models; `files` are those of the first one."""
     first = models[0]
-    return {
-        **{key: first[key] for key in ("metrics", "num_steps", "num_images", "left_out")},
-        "train_seconds": sum(model["train_seconds"] for model in models),
-        "files": first["files"],
-        **asdict(
-            summary(
-                [model["metrics"]["val"]["miou"] for model in models if "val" in model["metrics"]]
-            )
-        ),
-        "models": [_without_files(model) for model in models],
-    }
+    mious = [model.metrics["val"].miou for model in models if "val" in model.metrics]
+    return FinalResult(
+        kind=kind,
+        metrics=first.metrics,
+        num_steps=first.num_steps,
+        num_images=first.num_images,
+        left_out=first.left_out,
+        train_seconds=sum(model.train_seconds for model in models),
+        files=files,
+        **asdict(summary(mious)),
+        models=models,
+    )
 
 
-def _measured_facts(result: TrainResult) -> dict[str, Any]:
-    """Return what is recorded of a measured model."""
-    return {
-        "metrics": {split: metrics.as_dict() for split, metrics in result.metrics.items()},
-        "num_steps": result.num_steps,
-        "num_images": result.num_images,
-        "train_seconds": result.train_seconds,
-        "evaluate_seconds": result.evaluate_seconds,
-    }
-
-
-def _without_files(model: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in model.items() if key != "files"}
+def _model(result: TrainResult, *, num_left_out: int) -> FinalModel:
+    """Return what is recorded of a trained model."""
+    return FinalModel(
+        metrics={split: SplitMetrics.of(metrics) for split, metrics in result.metrics.items()},
+        num_steps=result.num_steps,
+        num_images=result.num_images,
+        train_seconds=result.train_seconds,
+        evaluate_seconds=result.evaluate_seconds,
+        left_out=num_left_out,
+    )
 
 
 def _next_attempt(storage: Storage, folder: str) -> int:
@@ -236,7 +248,7 @@ def _next_attempt(storage: Storage, folder: str) -> int:
     )
 
 
-def _keep_only(storage: Storage, folder: str, files: list[FileRef]) -> None:
+def _keep_only(storage: Storage, folder: str, files: Iterable[FileRef]) -> None:
     """Remove the files of earlier trainings, now that `metrics.json` names the new ones."""
     kept = {ref.path.removeprefix(f"{folder}/").split("/")[0] for ref in files}
     for name in storage.list(folder):
@@ -283,11 +295,15 @@ def _sieve(config: RunConfig, state: State) -> FileRef | None:
     return last.model if config.label.sieves and last else None
 
 
-def _write_share(storage: Storage) -> None:
-    """Add the share of the full score to the final metrics, once both models are trained."""
-    final = read_metrics(storage, "final")
-    full = read_metrics(storage, "upper_bound")
-    if final is None or full is None:
-        return
-    share = mean_miou(final) / mean_miou(full) if mean_miou(full) else None
-    storage.replace(ResultDir("final").metrics, _to_json({**final, "share_of_full_score": share}))
+def _write_share(storage: Storage) -> FinalResult | None:
+    """Add the share of the full score to the final result, once both models are trained.
+
+    Returns:
+        The final result; None if either has no mIoU.
+    """
+    final, full = (read_result(storage, kind) for kind in ("final", "upper_bound"))
+    if final is None or final.miou is None or full is None or full.miou is None:
+        return None
+    final = replace(final, share_of_full_score=final.miou / full.miou if full.miou else None)
+    _write(storage, final)
+    return final

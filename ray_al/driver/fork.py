@@ -13,7 +13,7 @@ from ray_al.core.making import check_new
 from ray_al.core.run_dir import RunDir
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
-from ray_al.driver.budget import check_budget, total_amount
+from ray_al.driver.budget import check_budget, whole_budget
 from ray_al.driver.create import begin_run, resolve_batch_size
 from ray_al.driver.cycles import budget_to_measure
 from ray_al.driver.lease import Lease
@@ -110,7 +110,7 @@ def fork_run(source: str, config: RunConfig, out: str) -> str:
     config = _resolved_like(theirs, config, num_classes=len(created.class_names))
     state = fold(shared)
     pool = state.created.sizes
-    amount = total_amount(config.budget, pool)
+    amount = whole_budget(config.budget, pool)
     manifest = read_table(origin, state.created.manifest)
     check_budget(config, pool, manifest, len(state.created.class_names))
     config_yaml = config.to_yaml()

@@ -100,7 +100,7 @@ class _Loop:
             return Outcome("finished", step.reason)
         self.ledger.append(
             DriverStarted(
-                term=self.ledger.state.term + 1,
+                term=self.ledger.state.attempt + 1,
                 host=socket.gethostname(),
                 pid=os.getpid(),
                 code=code_digest(),

@@ -81,9 +81,9 @@ class Pool:
         # `regions_of` is called image by image, often for the same ones.
         self.regions_of = functools.lru_cache(maxsize=64)(self._regions_of)
         for query in state.queries:
-            self.choose(read_table(storage, query.file, ["image_index", "region"]))
+            self.mark_queried(read_table(storage, query.file, ["image_index", "region"]))
         for part in state.label_parts:
-            self.label(read_table(storage, part, ["image_index", "region"]))
+            self.mark_labelled(read_table(storage, part, ["image_index", "region"]))
         self.quarantine(state.quarantined)
         self._remove(state.removed)
 
@@ -94,7 +94,7 @@ class Pool:
         )
         return numbers
 
-    def choose(self, table: pa.Table) -> None:
+    def mark_queried(self, table: pa.Table) -> None:
         """Mark these regions as queried; no region is queried twice."""
         if self.is_sparse:
             self.chosen_numbers = np.union1d(self.chosen_numbers, self.numbers(table))
@@ -109,7 +109,7 @@ class Pool:
         is_chosen: np.ndarray = self.chosen[numbers]
         return is_chosen
 
-    def label(self, table: pa.Table) -> None:
+    def mark_labelled(self, table: pa.Table) -> None:
         """Mark these regions, and their images, as labelled."""
         self.labelled_images[table.column("image_index").to_numpy()] = True
         self.labelled_numbers = np.union1d(self.labelled_numbers, self.numbers(table))

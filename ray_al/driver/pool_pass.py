@@ -54,7 +54,7 @@ def make_pass(
             manifest=state.created.manifest,
             weights=score_weights(context, cycle) if work != "maps" else (),
             maps=state.map_parts if context.pool.kind.needs_maps and work != "maps" else None,
-            attempt=state.term,
+            attempt=state.attempt,
         )
     )
 

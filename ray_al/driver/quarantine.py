@@ -6,11 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pyarrow as pa
 
 from ray_al.core.errors import DataError
+from ray_al.core.types import Refusal
 from ray_al.datasets.images import read_pool_image
 from ray_al.datasets.pixels import PixelRule
 from ray_al.driver.context import Context
 from ray_al.driver.pool import Pool
-from ray_al.ledger.records import BrokenImage, ImagesRestored, Refusal
+from ray_al.ledger.records import BrokenImage, ImagesRestored
 
 THREADS = 8
 NO_REGIONS = (

@@ -1,21 +1,21 @@
 """Write labels that arrived, and say what they cost."""
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import asdict
 
 import numpy as np
 import pyarrow as pa
 
 from ray_al.core.errors import RayALError
-from ray_al.core.families.annotators import Answers
+from ray_al.core.families.annotators import Annotator, Answers, LabelRequest
 from ray_al.core.families.units import Received
 from ray_al.core.run_dir import CycleDir
+from ray_al.core.types import Refusal
 from ray_al.driver.context import Context
 from ray_al.driver.existing import is_paid
 from ray_al.driver.pool import table_bytes
 from ray_al.ledger import Query
 from ray_al.ledger.parse import Malformed, parse
-from ray_al.ledger.records import LabelsReceived, Refusal
+from ray_al.ledger.records import LabelsReceived
 
 
 def receive_labels(
@@ -52,8 +52,8 @@ def receive_labels(
     check_cost(query, cost, unit.name)
     if given:
         name = CycleDir(query.cycle + 1).labels(len(context.state.label_parts))
-        ref = context.storage.put(name, table_bytes(labels.table), attempt=context.state.term)
-        context.pool.label(labels.table)
+        ref = context.storage.put(name, table_bytes(labels.table), attempt=context.state.attempt)
+        context.pool.mark_labelled(labels.table)
     return LabelsReceived(
         cycle=query.cycle,
         part=ref,
@@ -62,25 +62,35 @@ def receive_labels(
         num_pixels=sum(row["num_pixels"] for row in queried),
         num_images=len(images),
         clicks=clicks,
-        refused=(*map(refusal_of, labels.refused), *also_refused),
+        refused=(*labels.refused, *also_refused),
         corrected=tuple(name for name in names if name in before),
         seconds=seconds,
-        term=context.state.term,
+        term=context.state.attempt,
     )
 
 
-def refusal_of(values: Mapping[str, Any]) -> Refusal:
-    """Return the record of an answer that an annotator refused.
+def collect_answers(annotator: Annotator, asked: LabelRequest) -> Answers:
+    """Return the answers of an annotator, whose refusals can be recorded.
 
     Raises:
-        RayALError: the annotator does not say all of it.
+        RayALError: a refusal is of another type, or holds values of other types.
     """
+    answers = annotator.collect(asked)
+    for refusal in answers.refused:
+        _check_refusal(refusal)
+    return answers
+
+
+def _check_refusal(refusal: object) -> None:
     try:
-        return parse(Refusal, values)
+        if not isinstance(refusal, Refusal):
+            raise Malformed(f"it is a {type(refusal).__name__}")
+        parse(Refusal, asdict(refusal))
     except Malformed as error:
         raise RayALError(
-            f"label.annotator: it refused a region by {dict(values)}, which cannot be recorded "
-            f"({error}); a refusal has image_id, region, reason and final"
+            f"label.annotator: it refused a region by {refusal}, which cannot be recorded "
+            f"({error}); give a ray_al.core.types.Refusal of image_id (text), region (a whole "
+            "number), reason (text) and final (True or False)"
         ) from None
 
 

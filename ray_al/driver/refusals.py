@@ -31,7 +31,7 @@ def check_usable(state: State, labels: Answers) -> None:
     if not labels.refused:
         return
     queries, cycle = state.queries, state.queries[-1].cycle + 1
-    new = [str(refused["reason"]) for refused in labels.refused]
+    new = [refusal.reason for refusal in labels.refused]
     repeated = len(new) > 1 or (len(queries) > 1 and not queries[-2].answered)
     if not len(labels.table) and repeated:
         raise RayALError(

@@ -14,7 +14,7 @@ from ray_al.core.families.batch import Moment
 from ray_al.core.types import SCORE_SCHEMA, FileRef
 from ray_al.driver.budget import num_queries
 from ray_al.driver.context import Context
-from ray_al.driver.costs import query_amount, typical_cost, upper_bounds
+from ray_al.driver.costs import amount_to_reserve, typical_cost, upper_bounds
 from ray_al.driver.pool import read_table
 from ray_al.scoring.class_stats import final_parts, pool_stats, predicted_shares
 from ray_al.scoring.features import groups_of
@@ -136,7 +136,7 @@ def candidates_of(context: Context, cycle: int) -> pa.Table:
         return rank_scores(
             context, cycle, len(described), lambda part: is_among(numbers(part), described)
         )
-    most = query_amount(context, cycle) // max(1, typical_cost(context))
+    most = amount_to_reserve(context, cycle) // max(1, typical_cost(context))
     looked_at = context.config.strategy_at(cycle).batch.num_candidates(most + ONE_MORE)
     k = most if looked_at is None else max(looked_at, most)
     left = context.state.remaining

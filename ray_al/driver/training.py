@@ -70,7 +70,7 @@ def train_usable(
             broken = error.images.items()
             context.quarantine([BrokenImage(image_id=name, error=why) for name, why in broken])
             continue
-        context.storage.remove(plan.progress)
+        context.storage.remove(plan.partial_checkpoint)
         return result
 
 

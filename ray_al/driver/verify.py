@@ -184,7 +184,7 @@ def _check_queries(storage: Storage, state: State, config: RunConfig) -> None:
             )
         if pool.is_chosen(table).any() or len(np.unique(pool.numbers(table))) != len(table):
             raise VerifyError(f"{storage.uri(query.file.path)}: a region was chosen twice")
-        pool.choose(table)
+        pool.mark_queried(table)
         by_classes = (
             find_acquisition(config.strategy_at(query.cycle).acquisition).attribution != "none"
         )

@@ -46,7 +46,7 @@ def _check(state: State, record: RunExtended) -> None:
     earlier = tuple(renamed.get(name, name) for name in state.created.class_names)
     if (*earlier, *record.added_classes) != record.class_names:
         raise ValueError(f"its classes do not continue {list(state.created.class_names)}")
-    if record.num_images != state.sizes["num_images"] + record.num_added:
+    if record.num_images != state.sizes.num_images + record.num_added:
         raise ValueError(f"its pool has {record.num_images} images, not those of before and after")
 
 

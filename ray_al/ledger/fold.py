@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from ray_al.core.errors import StorageError
-from ray_al.core.types import FileRef
+from ray_al.core.types import FileRef, Refusal
 from ray_al.ledger import records
 from ray_al.ledger.events import Event
 from ray_al.ledger.extended import extended
@@ -68,19 +68,19 @@ def _run_extended(record: records.RunExtended, state: State) -> State:
 
 @apply.register
 def _driver_started(record: records.DriverStarted, state: State) -> State:
-    return replace(state, term=record.term)
+    return replace(state, attempt=record.term)
 
 
 @apply.register
 def _images_quarantined(record: records.ImagesQuarantined, state: State) -> State:
     broken = {image.image_id: image.error for image in record.images}
-    restored = {name: term for name, term in state.restored.items() if name not in broken}
+    restored = {name: attempt for name, attempt in state.restored.items() if name not in broken}
     return replace(state, quarantined={**state.quarantined, **broken}, restored=restored)
 
 
 @apply.register
 def _images_restored(record: records.ImagesRestored, state: State) -> State:
-    back = dict.fromkeys(record.images, state.term)
+    back = dict.fromkeys(record.images, state.attempt)
     quarantined = {name: error for name, error in state.quarantined.items() if name not in back}
     return replace(state, quarantined=quarantined, restored={**state.restored, **back})
 
@@ -98,7 +98,7 @@ def _regions_computed(record: records.RegionsComputed, state: State) -> State:
     """
     if state.extensions:
         created = replace(state.created, manifest=record.manifest)
-        sizes = {**state.sizes, "num_regions": record.num_regions}
+        sizes = replace(state.sizes, num_regions=record.num_regions)
         return replace(state, created=created, maps=record, sizes_now=sizes, num_mapped=None)
     created = replace(
         state.created,
@@ -155,7 +155,7 @@ def _labels_received(record: records.LabelsReceived, state: State) -> State:
         answered=query.answered + record.num_regions,
         refused=query.refused + sum(refusal.final for refusal in record.refused),
         received_cost=query.received_cost + record.cost,
-        collected_in_term=record.term,
+        collected_in_attempt=record.term,
         label_seconds=query.label_seconds + record.seconds,
     )
     visits = None
@@ -174,7 +174,7 @@ def _labels_received(record: records.LabelsReceived, state: State) -> State:
     )
 
 
-def _still_refused(state: State, record: records.LabelsReceived) -> tuple[records.Refusal, ...]:
+def _still_refused(state: State, record: records.LabelsReceived) -> tuple[Refusal, ...]:
     """Return the last refusal of each region that has no label.
 
     Events of earlier versions do not name the regions that were corrected.

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ray_al.core.types import FileRef
+from ray_al.core.types import FileRef, PoolSizes, Refusal
 from ray_al.ledger.records import (
     CycleTrained,
     FeaturesExtracted,
@@ -12,7 +12,6 @@ from ray_al.ledger.records import (
     ModelsMeasured,
     PoolEmbedded,
     PoolScored,
-    Refusal,
     RegionsComputed,
     RunCreated,
     RunExtended,
@@ -42,7 +41,7 @@ class Query:
         refused: regions that will have none.
         received_cost: the cost of the labels so far.
         tasks: the folder in which people find the regions; None if nobody was asked yet.
-        collected_in_term: the last host that looked for answers; 0 for none.
+        collected_in_attempt: the last host that looked for answers; 0 for none.
     """
 
     cycle: int
@@ -53,7 +52,7 @@ class Query:
     refused: int = 0
     received_cost: int = 0
     tasks: str | None = None
-    collected_in_term: int = 0
+    collected_in_attempt: int = 0
     closed: bool = False
     select_seconds: float = 0.0
     label_seconds: float = 0.0
@@ -65,7 +64,7 @@ class State:
 
     Attributes:
         created: the run as it was made, with the settings and region counts that hold now.
-        term: counts the hosts of the run, from 1.
+        attempt: counts the hosts of the run, from 1.
         label_parts: files of labels, oldest first.
         visits: how often an image was opened: images of each delivery, summed over deliveries;
             None if events of earlier versions do not say.
@@ -83,10 +82,10 @@ class State:
         features: cycle -> shard -> file with features of candidates.
         extracted: cycle -> set once its features are complete.
         quarantined: image_id -> why the image cannot be used.
-        restored: image_id -> the term in which the image came back.
+        restored: image_id -> the attempt in which the image came back.
         refused: the last refusal of each region that has no label.
         extensions: how the user extended the run, oldest first.
-        sizes_now: the sizes of the extended pool; empty as long as the run was not extended.
+        sizes_now: the sizes of the extended pool; None as long as the run was not extended.
         sizes_at: cycle -> sizes of the pool at its training, for trainings since an extension.
         removed: names of images that left the pool.
         num_mapped: number of images, the first of the manifest, whose regions were computed before
@@ -97,7 +96,7 @@ class State:
     """
 
     created: RunCreated = NOT_CREATED
-    term: int = 0
+    attempt: int = 0
     queries: tuple[Query, ...] = ()
     label_parts: tuple[FileRef, ...] = ()
     labelled_regions: int = 0
@@ -123,8 +122,8 @@ class State:
     restored: Mapping[str, int] = field(default_factory=dict)
     refused: tuple[Refusal, ...] = ()
     extensions: tuple[RunExtended, ...] = ()
-    sizes_now: Mapping[str, int] = field(default_factory=dict)
-    sizes_at: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
+    sizes_now: PoolSizes | None = None
+    sizes_at: Mapping[int, PoolSizes] = field(default_factory=dict)
     removed: frozenset[str] = frozenset()
     num_mapped: int | None = None
     filled: int | None = None
@@ -137,11 +136,11 @@ class State:
         return self.created.amount
 
     @property
-    def sizes(self) -> Mapping[str, int]:
+    def sizes(self) -> PoolSizes:
         """The present sizes of the pool; shares of the budget go by those of `created`."""
         return self.sizes_now or self.created.sizes
 
-    def pool_at(self, cycle: int) -> Mapping[str, int]:
+    def pool_at(self, cycle: int) -> PoolSizes:
         """Return the sizes of the pool when the model of a cycle was trained."""
         return self.sizes_at.get(cycle, self.created.sizes)
 

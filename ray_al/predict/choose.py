@@ -14,7 +14,7 @@ from ray_al.core.types import FileRef
 from ray_al.ledger import Journal, State, fold
 from ray_al.ledger.config import read_config
 from ray_al.ledger.records import CycleTrained
-from ray_al.report.metrics import read_trained
+from ray_al.report.metrics import read_result
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,16 +90,16 @@ def choose_model(run_uri: str, cycle: int | None = None) -> TakenModel:
 
 
 def _final(storage: Storage, config: RunConfig, state: State) -> TakenModel | None:
-    values = read_trained(storage, "final")
-    if values is None or MODEL not in values.get("files", {}):
+    result = read_result(storage, "final")
+    if result is None or MODEL not in result.files:
         return None
     return _taken(
         storage,
         state,
         origin="final",
-        weights=FileRef.from_dict(values["files"][MODEL]),
+        weights=result.files[MODEL],
         config=config.with_recipe(config.final.recipe),
-        miou=values["metrics"]["val"]["miou"] if values.get("mious", True) else None,
+        miou=result.metrics["val"].miou if result.mious else None,
     )
 
 

@@ -86,7 +86,7 @@ class Resources:
 
 
 @dataclass(kw_only=True)
-class _Progress:
+class _Counts:
     """Counts results, and shows them."""
 
     total: int
@@ -157,7 +157,7 @@ def predict_images(
     left = [image for image in images if image[1] not in done]
     config = resources.applied(model.config)
     tasks = list(_tasks(left, model, output.storage.root, forms, resources))
-    counts = _Progress(total=len(left), show=progress, should_stop=should_stop)
+    counts = _Counts(total=len(left), show=progress, should_stop=should_stop)
     if left:
         with connect(config, should_stop=should_stop):
             output.begin(model, names)

@@ -12,7 +12,7 @@ from ray_al.report.data import Budget, MeasuredCycle, ReportData
 from ray_al.report.extensions import extension_lines
 from ray_al.report.html import render_report
 from ray_al.report.left_out import labels_left_out
-from ray_al.report.metrics import read_mean_miou
+from ray_al.report.metrics import read_miou
 from ray_al.report.panels import image_panels
 from ray_al.report.rows import curve_rows, write_curve
 
@@ -53,8 +53,8 @@ def _report_data(storage: Storage, state: State, val_class_pixels: list[int]) ->
         ],
         refused=state.refused,
         measured=[_measured_cycle(state, cycle) for cycle in sorted(state.measured)],
-        final_miou=read_mean_miou(storage, "final"),
-        full_miou=read_mean_miou(storage, "upper_bound"),
+        final_miou=read_miou(storage, "final"),
+        full_miou=read_miou(storage, "upper_bound"),
     )
 
 

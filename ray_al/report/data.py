@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ray_al.ledger.records import BrokenImage, Refusal
+from ray_al.core.types import Refusal
+from ray_al.ledger.records import BrokenImage
 from ray_al.report.rows import Row
 
 Color = tuple[int, int, int]

@@ -1,52 +1,111 @@
-"""Read the results of `ray-al final` and `ray-al upper-bound`."""
+"""The results of `ray-al final` and `ray-al upper-bound`, as `metrics.json` holds them."""
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ray_al.core.notes import read_note
 from ray_al.core.run_dir import ResultDir
 from ray_al.core.storage import Storage
+from ray_al.core.types import FileRef
+from ray_al.ledger.parse import Malformed, parse
+from ray_al.ledger.records.parts import SplitMetrics, to_json
 
 logger = logging.getLogger(__name__)
 
 
-def read_metrics(storage: Storage, kind: str) -> dict[str, Any] | None:
+@dataclass(frozen=True, kw_only=True)
+class FinalModel:
+    """One of the models that a command trained.
+
+    Attributes:
+        metrics: by split.
+        num_steps: steps of the optimizer.
+        num_images: images that were trained on.
+        train_seconds: duration of the training.
+        evaluate_seconds: duration of the evaluation.
+        left_out: number of images that cannot be used.
+    """
+
+    metrics: Mapping[str, SplitMetrics]
+    num_steps: int
+    num_images: int
+    train_seconds: float
+    evaluate_seconds: float
+    left_out: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinalResult:
+    """The models that a command trained, which differ in their seed alone.
+
+    Attributes:
+        kind: `final` or `upper_bound`.
+        metrics: of the first model, by split.
+        num_steps: steps of the first model's optimizer.
+        num_images: images that the first model was trained on.
+        left_out: number of images that the first model could not use.
+        train_seconds: duration of all trainings.
+        files: the files of the first model by name, `model.pt` among them.
+        mious: mIoU of each model on the validation split; empty without validation images.
+        miou: the mean of `mious`; None without any.
+        spread: sample standard deviation of `mious`; None if there are less than two.
+        models: each model.
+        share_of_full_score: `miou` as a fraction of that of the upper bound; None if that is not
+            known or 0.
+    """
+
+    kind: str
+    metrics: Mapping[str, SplitMetrics]
+    num_steps: int
+    num_images: int
+    left_out: int
+    train_seconds: float
+    files: Mapping[str, FileRef]
+    mious: tuple[float, ...]
+    miou: float | None
+    spread: float | None
+    models: tuple[FinalModel, ...]
+    share_of_full_score: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the content of `metrics.json`."""
+        values: dict[str, Any] = to_json(self)
+        if self.share_of_full_score is None:
+            del values["share_of_full_score"]
+        return values
+
+
+def read_result(storage: Storage, kind: str) -> FinalResult | None:
     """Read `<kind>/metrics.json`; return None if it is missing or damaged.
 
     Args:
+        storage: the run directory.
         kind: `final` or `upper_bound`.
     """
     name = ResultDir(kind).metrics
     values = read_note(storage, name)
-    if not values or values.get("mious") == []:  # these models were not evaluated
+    if not values:
         return None
+    try:
+        return parse(FinalResult, _completed(values))
+    except Malformed as error:
+        logger.warning("%s: ignored, it holds no result: %s", storage.uri(name), error)
+        return None
+
+
+def _completed(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Add what files of earlier versions lack, which have one model."""
     try:
         miou = values["metrics"]["val"]["miou"]
     except (LookupError, TypeError):
-        miou = None
-    if isinstance(miou, int | float) and isinstance(values.get("miou", miou), int | float):
         return values
-    logger.warning("%s: ignored, it has no mIoU of the validation images", storage.uri(name))
-    return None
+    alone = {"left_out": 0, "mious": [miou], "miou": miou, "spread": None, "models": []}
+    return {**alone, **values}
 
 
-def read_trained(storage: Storage, kind: str) -> dict[str, Any] | None:
-    """Read `<kind>/metrics.json` as `read_metrics` does, also of models that nothing evaluated."""
-    values = read_note(storage, ResultDir(kind).metrics)
-    return values if values and values.get("mious") == [] else read_metrics(storage, kind)
-
-
-def mean_miou(values: Mapping[str, Any]) -> float:
-    """Return the mean mIoU, on the validation split, of the models in `metrics.json`.
-
-    Args:
-        values: as `read_metrics` returns them; files of earlier versions have one model.
-    """
-    return float(values.get("miou", values["metrics"]["val"]["miou"]))
-
-
-def read_mean_miou(storage: Storage, kind: str) -> float | None:
-    """Return the `mean_miou` of `<kind>/metrics.json`; None if it is missing or damaged."""
-    values = read_metrics(storage, kind)
-    return mean_miou(values) if values else None
+def read_miou(storage: Storage, kind: str) -> float | None:
+    """Return the mean mIoU that `<kind>/metrics.json` holds; None without any."""
+    result = read_result(storage, kind)
+    return None if result is None else result.miou

@@ -136,9 +136,9 @@ def _fraction(labelled: Labelled, state: State, cycle: int) -> float:
     """Return the labelled share of the pool of a cycle: regions, pixels or images, by the unit."""
     sizes = state.pool_at(cycle)
     counts = {
-        "regions": (labelled.regions, sizes["num_regions"]),
-        "pixels": (labelled.pixels, sizes["num_pixels"]),
-        "images": (labelled.images, sizes["num_images"]),
+        "regions": (labelled.regions, sizes.num_regions),
+        "pixels": (labelled.pixels, sizes.num_pixels),
+        "images": (labelled.images, sizes.num_images),
     }
     done, total = counts[UNITS.find(state.created.unit).share_by]
     return done / total

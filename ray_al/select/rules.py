@@ -144,7 +144,7 @@ class CandidateRule(BatchRule):
         """Return the positions of min(k, M) different candidates, int64, in order of choice."""
         raise NotImplementedError
 
-    def pick(self, candidates: Candidates, *, k: int, moment: Moment) -> pa.Table:
+    def choose_rows(self, candidates: Candidates, *, k: int, moment: Moment) -> pa.Table:
         """Return the rows that `choose` chooses; its random draws follow from kind, seed and cycle.
 
         Returns:
@@ -163,7 +163,7 @@ class CandidateRule(BatchRule):
         moment = pool.moment
 
         def pick(among: Candidates, k: int) -> pa.Table:
-            return self.pick(among, k=k, moment=moment)
+            return self.choose_rows(among, k=k, moment=moment)
 
         weighed = self.weigh(candidates, moment)
         fill_from_candidates(basket, weighed, pick, depends_on_k=self.depends_on_k)

@@ -4,17 +4,17 @@ from typing import Any
 
 from ray.tune import Callback
 
-from ray_al.sweep.progress import Progress, Reached, Show
+from ray_al.sweep.progress import Reached, Show, SweepProgress
 
 
-class ProgressCallback(Callback):  # type: ignore[misc]  # Ray is untyped
-    """Keeps `Progress` up to date from Tune's events.
+class SweepCallback(Callback):  # type: ignore[misc]  # Ray is untyped
+    """Keeps `SweepProgress` up to date from Tune's events.
 
     Args:
         show: called with the progress after every change.
     """
 
-    def __init__(self, progress: Progress, show: Show) -> None:
+    def __init__(self, progress: SweepProgress, show: Show) -> None:
         self.progress, self.show = progress, show
 
     def __getstate__(self) -> dict[str, Any]:

@@ -11,10 +11,11 @@ import numpy as np
 from ray_al.acquisition import find_acquisition
 from ray_al.core.config import AutoSteps, RunConfig, TrainConfig
 from ray_al.core.strategy import StrategyConfig
+from ray_al.core.types import PoolSizes
 from ray_al.datasets import open_dataset
 from ray_al.datasets.manifest import build_manifest
 from ray_al.datasets.tiles import Tiling
-from ray_al.driver.budget import final_budgets, query_size, total_amount
+from ray_al.driver.budget import final_budgets, planned_amount, whole_budget
 from ray_al.driver.cycles import num_members
 from ray_al.driver.feature_costs import REMEDY, FeatureCosts, feature_costs
 from ray_al.driver.fork import start_config
@@ -77,9 +78,9 @@ class SweepEstimate:
 
 @dataclass(frozen=True, kw_only=True)
 class _Pool:
-    """The sizes of a pool: `created` has the numbers of images, regions and pixels."""
+    """The sizes of a pool: its images, regions and pixels, and what else counts."""
 
-    created: dict[str, int]
+    sizes: PoolSizes
     num_val: int
     num_classes: int
 
@@ -174,9 +175,9 @@ class _Estimator:
         return shared
 
     def _store_features(self, config: RunConfig, pool: _Pool, data: str) -> None:
-        created = {**pool.created, "amount": total_amount(config.budget, pool.created)}
+        amount = whole_budget(config.budget, pool.sizes)
         shared = share_features(config, self.place)
-        costs = feature_costs(shared, created, pool.num_val, self.place)
+        costs = feature_costs(shared, pool.sizes, amount, pool.num_val, self.place)
         if costs is not None:
             backbone = config.model.model_dump_json(exclude={"head"})
             self.stored[f"{backbone}{config.features}{data}", costs.num_images] = costs
@@ -200,14 +201,12 @@ def _count_pool(config: RunConfig) -> _Pool:
     heights, widths = (
         manifest.column(name).to_numpy().astype(np.int64) for name in ("height", "width")
     )
-    created = {
-        "num_images": len(manifest),
-        "num_regions": sum(manifest.column("num_regions").to_pylist()),
-        "num_pixels": int(np.multiply(heights, widths).sum()),
-    }
-    return _Pool(
-        created=created, num_val=len(dataset.splits["val"]), num_classes=dataset.num_classes
+    sizes = PoolSizes(
+        num_images=len(manifest),
+        num_regions=sum(manifest.column("num_regions").to_pylist()),
+        num_pixels=int(np.multiply(heights, widths).sum()),
     )
+    return _Pool(sizes=sizes, num_val=len(dataset.splits["val"]), num_classes=dataset.num_classes)
 
 
 def _count_work(config: RunConfig, pool: _Pool, shared: bool) -> _Work:
@@ -216,11 +215,11 @@ def _count_work(config: RunConfig, pool: _Pool, shared: bool) -> _Work:
     Args:
         shared: whether cycle 0 is trained by another trial.
     """
-    num_images = pool.created["num_images"]
-    left = total_amount(config.budget, pool.created)
+    num_images = pool.sizes.num_images
+    left = whole_budget(config.budget, pool.sizes)
     cycles = 0
     while left > 0:
-        left -= query_size(config.budget, pool.created, cycles - 1, left)
+        left -= planned_amount(config.budget, pool.sizes, cycles - 1, left)
         cycles += 1
     trained = (cycles - int(shared)) * num_members(config, 0)
     scored = (cycles - 1) * num_images * _passes_per_image(config.strategy)
@@ -238,19 +237,19 @@ def _count_measured(config: RunConfig, final: RunConfig, pool: _Pool, *, already
         final: the configuration by which they are trained.
         already: number of budgets at which the shared start measures.
     """
-    amount = total_amount(config.budget, pool.created)
+    amount = whole_budget(config.budget, pool.sizes)
     totals = [0]
     while totals[-1] < amount:
         left = amount - totals[-1]
-        totals.append(totals[-1] + query_size(config.budget, pool.created, len(totals) - 2, left))
-    budgets = final_budgets(config, pool.created)[already:]
+        totals.append(totals[-1] + planned_amount(config.budget, pool.sizes, len(totals) - 2, left))
+    budgets = final_budgets(config, pool.sizes)[already:]
     cycles = sum(
         any(before < budget <= now for budget in budgets)
         for before, now in itertools.pairwise(totals)
     )
     models = cycles * config.final.num_repeats
     return _Work(
-        steps=models * _most_steps(final.train, pool.created["num_images"]),
+        steps=models * _most_steps(final.train, pool.sizes.num_images),
         passes=models * pool.num_val,
     )
 

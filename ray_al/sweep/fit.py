@@ -8,12 +8,12 @@ from ray import tune
 
 from ray_al.core.storage import Storage
 from ray_al.driver.resources import run_resources
-from ray_al.sweep.callback import ProgressCallback
+from ray_al.sweep.callback import SweepCallback
 from ray_al.sweep.config import SweepConfig
 from ray_al.sweep.create import tracking_of
 from ray_al.sweep.directory import read_outcome, trial_file, write_outcome
 from ray_al.sweep.label_limit import LabelLimit
-from ray_al.sweep.progress import Progress, Reached, Show
+from ray_al.sweep.progress import Reached, Show, SweepProgress
 from ray_al.sweep.reporting import budget_rows
 from ray_al.sweep.schedulers import open_scheduler, rungs_of
 from ray_al.sweep.search import SettingSearch
@@ -91,7 +91,7 @@ def fit_trials(
         num_settings=session.num_settings_left,
         known=known_settings(storage, sweep, session.trials),
     )
-    progress = ProgressCallback(_progress_so_far(session, states), session.show)
+    progress = SweepCallback(_progress_so_far(session, states), session.show)
     results = make_tuner(
         storage,
         _work(session),
@@ -116,7 +116,7 @@ def _planned(session: Session, states: States) -> list[Trial]:
     return sorted(planned, key=lambda trial: states[trial.name] not in COMPARED)
 
 
-def _progress_so_far(session: Session, states: States) -> Progress:
+def _progress_so_far(session: Session, states: States) -> SweepProgress:
     num_new = session.num_settings_left * len(session.sweep.seeds)
     done: dict[str, str] = {}
     reached: dict[str, Reached] = {}
@@ -127,7 +127,7 @@ def _progress_so_far(session: Session, states: States) -> Progress:
             reached[trial.name] = Reached.from_row(rows[-1])
         if states[trial.name] in ENDED:
             done[trial.name] = states[trial.name]
-    return Progress(
+    return SweepProgress(
         total=len(session.trials) + num_new, reached=reached, done=done, num_done_before=len(done)
     )
 

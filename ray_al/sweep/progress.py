@@ -23,7 +23,7 @@ class Reached:
 
 
 @dataclass(kw_only=True)
-class Progress:
+class SweepProgress:
     """The progress of a sweep.
 
     Attributes:
@@ -51,4 +51,4 @@ class Progress:
         return elapsed / num_done * (self.total - len(self.done))
 
 
-Show = Callable[[Progress], None]
+Show = Callable[[SweepProgress], None]

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 
 from ray_al.core.storage import Storage
 from ray_al.sweep.directory import read_outcome, read_sweep, read_trials, run_uri
-from ray_al.sweep.progress import Progress
+from ray_al.sweep.progress import SweepProgress
 from ray_al.sweep.reporting import budget_rows
 from ray_al.sweep.states import TrialState, read_journal, read_state
 from ray_al.sweep.trials import Trial
@@ -98,7 +98,7 @@ def _row_text(row: TrialRow, width: int) -> str:
     return f"{row.trial:{width}s}  {row.state:9s} {cycle:>5} {spent:>9s} {share:>7s} {numbers}"
 
 
-def progress_line(progress: Progress) -> str:
+def progress_line(progress: SweepProgress) -> str:
     """Return the progress of a sweep as one line."""
     running = [
         f"{name} cycle {reached.cycle} {100 * reached.budget:.1f} % mIoU {reached.miou:.3f}"

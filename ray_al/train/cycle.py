@@ -100,7 +100,7 @@ class Cycle:
         self.label_losses: list[float] = []
         self.snapshots: dict[str, bytes] = {}
         self.checkpoint = PartialCheckpoint(
-            workplace.storage, plan.progress, self.comm, self.config.checkpoint_interval_s
+            workplace.storage, plan.partial_checkpoint, self.comm, self.config.checkpoint_interval_s
         )
         self.keeper = (
             BestKeeper(evaluate, self._settle_batch_norm, config, self.length)

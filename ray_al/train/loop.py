@@ -177,7 +177,7 @@ class CycleTrainer:
         """Write the checkpoint of a finished training, and remove its partial one."""
         plan, samples = cycle.plan, cycle.samples
         if not plan.keeps_model:
-            self.storage.remove(plan.progress)
+            self.storage.remove(plan.partial_checkpoint)
             return {}
         contents = {MODEL: dump(trained_state(cycle.model))}
         if cycle.config.policy == "continue":
@@ -191,7 +191,7 @@ class CycleTrainer:
             name: self.storage.put(f"{plan.output}/{name}", data, attempt=plan.attempt)
             for name, data in contents.items()
         }
-        self.storage.remove(plan.progress)
+        self.storage.remove(plan.partial_checkpoint)
         return files
 
     def _numbers(self, files: Sequence[ImageFile]) -> dict[str, int]:

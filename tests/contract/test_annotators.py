@@ -177,7 +177,7 @@ def test_a_query_can_be_closed_twice(kind, tmp_path):
 @every_kind
 def test_it_says_how_it_works(kind):
     annotator = ANNOTATORS.parse(kind)
-    assert 0 < annotator.wanted_share <= 1
+    assert 0 < annotator.quorum <= 1
     assert set(annotator.changeable) <= type(annotator).model_fields.keys()
 
 

@@ -10,7 +10,7 @@ import pytest
 from helpers.bench import Bench
 from helpers.records import cycle_trained, features_extracted, pool_scored
 
-from ray_al.driver import choose
+from ray_al.driver import select_query
 from ray_al.driver.actions.extract import Extract
 from ray_al.driver.actions.label import Label
 from ray_al.driver.actions.score import Score
@@ -49,7 +49,7 @@ class Run(Bench):
             scored={},
         )
         self.scores, self.features, self.cost_of = scores, self.state.features[0], cost_of
-        self.state = replace(self.state, features={}, extracted={}, term=1)
+        self.state = replace(self.state, features={}, extracted={}, attempt=1)
 
     def to_the_end(self):
         for _ in range(2000):
@@ -101,7 +101,7 @@ class Run(Bench):
             min(cost, self.cost_of(query.cycle, row))
             for row, cost in enumerate(table["cost"].to_pylist())
         ]
-        self.pool.label(table)
+        self.pool.mark_labelled(table)
         return LabelsReceived(
             cycle=query.cycle,
             part=None,
@@ -111,7 +111,7 @@ class Run(Bench):
             clicks=sum(costs),
             refused=(),
             seconds=0.0,
-            term=self.state.term,
+            term=self.state.attempt,
         )
 
     @property
@@ -177,8 +177,8 @@ def test_pixels_of_regions_larger_than_a_cycle_plans_are_bought_one_by_one():
     pool = Bench(values, sizes="mixed")
     small = [part.filter(np.asarray(part["num_pixels"]) < 400) for part in scored_parts(pool, 0)]
     for part in small:
-        pool.pool.choose(part)
-    assert len(choose.choose_query(pool, 0, 400)) == 0
+        pool.pool.mark_queried(part)
+    assert len(select_query.select_query(pool, 0, 400)) == 0
     selected = Select(0).perform(pool)
     assert isinstance(selected, QuerySelected) and selected.num_regions == 1
     assert selected.cost > 400

@@ -16,7 +16,7 @@ from helpers.scored_parts import names
 from ray_al.acquisition import ACQUISITIONS
 from ray_al.core.families.batch import BATCH_RULES
 from ray_al.core.families.start import START_RULES
-from ray_al.driver import choose, quarantine, scored_pool
+from ray_al.driver import quarantine, scored_pool, select_query
 from ray_al.driver.actions import extract
 from ray_al.driver.pool import read_table
 from ray_al.select import fill, rules
@@ -72,7 +72,7 @@ def asked(monkeypatch):
         (rules.KeyedRule, "rank"),
         (SoftrankRule, "rank"),
         (StratifiedRule, "rank"),
-        (rules.CandidateRule, "pick"),
+        (rules.CandidateRule, "choose_rows"),
     )
     for rule, name in asking:
         real = getattr(rule, name)
@@ -221,7 +221,7 @@ def test_what_counts_as_labelled_is_labelled(monkeypatch, candidates):
     """The feature pass described more regions than the labelled ones and present candidates."""
     pool = bench("kcenter", "clicks", batch={"candidates": candidates})
     first = pool.choose(PAYS["clicks"])
-    pool.pool.choose(first)
+    pool.pool.mark_queried(first)
     seen = []
     real = vars(rules)["fill_from_candidates"]
 
@@ -231,7 +231,7 @@ def test_what_counts_as_labelled_is_labelled(monkeypatch, candidates):
 
     monkeypatch.setattr(rules, "fill_from_candidates", watched)
     pool.choose(300)
-    pool.pool.label(first.slice(0, 4))
+    pool.pool.mark_labelled(first.slice(0, 4))
     pool.choose(300)
     assert seen == [NUM_LABELLED, NUM_LABELLED + 4]
 
@@ -257,7 +257,7 @@ def test_the_start_set_is_the_same_in_every_unit(monkeypatch):
             budget = pool.config.budget.model_copy(update={"start_rule": START_RULES.parse(rule)})
             pool.config = pool.config.model_copy(update={"budget": budget})
             monkeypatch.setattr(quarantine, "read_pool_image", pool.read_image)
-            found.append(names(choose.choose_query(pool, -1, amount)))
+            found.append(names(select_query.select_query(pool, -1, amount)))
         assert found == [found[0]] * 3
         assert len(found[0]) == WANTED
 

@@ -11,8 +11,8 @@ from ray_al.core.families.batch import BATCH_RULES
 from ray_al.core.families.start import START_RULES
 from ray_al.core.strategy import StrategyConfig
 from ray_al.core.types import SEED_CYCLE, START_CYCLE
-from ray_al.driver.choose import choose_query
 from ray_al.driver.cycles import first_cycle, needs_model
+from ray_al.driver.select_query import select_query
 
 OWN = "helpers.own_batch_rules:ReversedStart"
 ALL = [*START_RULES.kinds, OWN, *own("budget.start_rule")]
@@ -106,7 +106,7 @@ def test_a_start_set_is_chosen_by_a_rule_of_ones_own(monkeypatch):
     for kind in ("random", OWN):
         pool = Bench({"budget": {"start_rule": kind, "start": 12, "per_cycle": 5, "amount": 100}})
         monkeypatch.setattr("ray_al.driver.quarantine.read_pool_image", pool.read_image)
-        query = choose_query(pool, START_CYCLE, 12)
+        query = select_query(pool, START_CYCLE, 12)
         chosen[kind] = (
             query["reason"].to_pylist(),
             set(zip(query["image_id"].to_pylist(), query["region"].to_pylist(), strict=True)),

@@ -1,5 +1,6 @@
 """Every budget unit passes one suite, a user's own too."""
 
+from dataclasses import asdict
 from typing import Any, ClassVar
 
 import pytest
@@ -10,8 +11,9 @@ from ray_al.core.config import parse_config
 from ray_al.core.errors import ConfigError
 from ray_al.core.families.labels import LABELS, LabelKind
 from ray_al.core.families.units import UNITS, Received, Unit
+from ray_al.core.types import PoolSizes
 
-CREATED = {"num_regions": 40, "num_pixels": 5000, "num_images": 10}
+POOL = PoolSizes(num_regions=40, num_pixels=5000, num_images=10)
 
 
 class Seconds(Unit):
@@ -70,9 +72,9 @@ def test_what_labels_cost_in_the_end_was_reserved(kind):
 @every_unit
 def test_it_says_what_a_share_is_of(kind):
     unit = unit_of(kind)
-    assert unit.of_pool(CREATED) in (*CREATED.values(), None)
-    assert f"num_{unit.share_by}" in CREATED
-    assert unit.shows_late == (unit.of_pool(CREATED) is None)
+    assert unit.of_pool(POOL) in (*asdict(POOL).values(), None)
+    assert f"num_{unit.share_by}" in asdict(POOL)
+    assert unit.shows_late == (unit.of_pool(POOL) is None)
     assert unit.name == kind.split(":")[-1]
 
 

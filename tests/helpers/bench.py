@@ -26,7 +26,7 @@ from ray_al.core.types import (
     Box,
     FileRef,
 )
-from ray_al.driver import choose
+from ray_al.driver import select_query
 from ray_al.driver.context import Context
 from ray_al.driver.costs import upper_bounds
 from ray_al.driver.pool import Pool, read_table, table_bytes
@@ -42,7 +42,7 @@ KINDS = {"grid": (30, {"kind": "grid", "rows": 4, "columns": 4}), "image": (200,
 
 
 class Bench(Context):
-    """A pool in cycle 0, as `choose_query` needs it.
+    """A pool in cycle 0, as `select_query` needs it.
 
     The first regions by name are labelled, all others are scored and described.
     """
@@ -72,7 +72,7 @@ class Bench(Context):
 
     def choose(self, amount: int) -> pa.Table:
         """The query of cycle 0 that `amount` pays."""
-        return choose.choose_query(self, 0, amount)
+        return select_query.select_query(self, 0, amount)
 
     def rest(
         self,

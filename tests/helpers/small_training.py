@@ -64,6 +64,6 @@ def train(
         seed=0,
         label_parts=(_make_run(str(root), config, void=void),),
         output="checkpoint",
-        progress="progress.pt",
+        partial_checkpoint="progress.pt",
     )
     return LocalTrainer(config, str(root)).train(plan)

@@ -83,7 +83,7 @@ def make_plan(parts: Sequence[FileRef], cycle: int = 0, **changes: Any) -> Train
     """Return the plan of a cycle that trains on these label parts."""
     values = {
         "output": f"cycles/{cycle:04d}/checkpoint",
-        "progress": f"cycles/{cycle:04d}/progress.pt",
+        "partial_checkpoint": f"cycles/{cycle:04d}/progress.pt",
         **changes,
     }
     return TrainPlan(cycle=cycle, attempt=1, seed=0, label_parts=tuple(parts), **values)

@@ -100,7 +100,7 @@ def test_a_run_from_existing_labels_grows_gets_a_class_and_moves(root, later):
     assert extend(run).startswith("nothing to change")
     assert state_of(run).finished is None
     middle = go_on(run)
-    assert middle.spent == 16 and middle.sizes["num_images"] == 8
+    assert middle.spent == 16 and middle.sizes.num_images == 8
     assert [len(model.val.iou) for model in middle.cycles] == [5, 5, 6]
     disk = root / "disk"
     disk.mkdir()
@@ -228,7 +228,7 @@ def test_superpixels_of_new_images_are_computed_and_old_ones_stay(root, later):
     later[1]()
     extend(run, "--budget", "16")
     after = go_on(run)
-    assert after.spent == 16 and after.sizes["num_regions"] > before.sizes["num_regions"]
+    assert after.spent == 16 and after.sizes.num_regions > before.sizes.num_regions
     manifest = read_table(storage, after.created.manifest)
     assert manifest.slice(0, len(known)) == known
     now = {row["image_index"]: row["map"] for row in _maps(storage, after)}

@@ -18,7 +18,6 @@ from ray_al.compare.runs import read_run
 from ray_al.core.config import parse_config
 from ray_al.core.errors import ConfigError, DivergedError, Interrupted, VerifyError
 from ray_al.core.storage import Storage
-from ray_al.core.types import FileRef
 from ray_al.datasets.synthetic import write_synthetic
 from ray_al.driver.create import create_run
 from ray_al.driver.final import train_final
@@ -420,13 +419,13 @@ def test_a_final_training_that_was_stopped_goes_on_with_the_next_model(data, tmp
 
     def train(kind, should_stop=lambda: False):
         told = []
-        values = train_final(
+        result = train_final(
             run,
             kind,
             progress=lambda done, total: told.append((done, total)),
             should_stop=should_stop,
         )
-        return values, told
+        return result, told
 
     with pytest.raises(Interrupted):
         train(
@@ -437,11 +436,11 @@ def test_a_final_training_that_was_stopped_goes_on_with_the_next_model(data, tmp
                 else False
             ),
         )
-    values, told = train("final")
+    result, told = train("final")
     assert told == [(7, 9), (8, 9), (9, 9)]
-    assert values["mious"] == events_of(run, "models_measured")[-1]["mious"]
+    assert list(result.mious) == events_of(run, "models_measured")[-1]["mious"]
     assert sorted(storage.list("final")) == ["checkpoint", "metrics.json"]
-    storage.read_ref(FileRef.from_dict(values["files"]["model.pt"]))
+    storage.read_ref(result.files["model.pt"])
     assert train("final")[1][0] == (1, 9)
     storage.replace("final/models.json", b"[1")
     assert train("final")[1][0] == (1, 9)
@@ -489,8 +488,6 @@ def test_models_on_the_features_of_a_frozen_backbone_are_measured(data, tmp_path
     run = create_run(parse_config(values, source="test"), str(tmp_path / "run"))
     assert run_loop(run).kind == "finished"
     assert [one["cycle"] for one in events_of(run, "models_measured")] == [0, 2]
-    assert (
-        train_final(run, "final", progress=lambda *steps: None, should_stop=lambda: False)["mious"]
-        == events_of(run, "models_measured")[-1]["mious"]
-    )
+    result = train_final(run, "final", progress=lambda *steps: None, should_stop=lambda: False)
+    assert list(result.mious) == events_of(run, "models_measured")[-1]["mious"]
     verify(run)

@@ -125,12 +125,12 @@ def test_predicted_masks_have_the_miou_that_the_run_recorded(
 def test_the_final_model_predicts_by_its_own_recipe(run: Run, folder: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(run.uri, copy)
-    values = train_final(
+    result = train_final(
         str(copy), "final", progress=lambda done, total: None, should_stop=lambda: False
     )
     facts = api.predict_images(str(copy), [str(folder / "data" / "val")], str(tmp_path / "out"))
     assert facts["model"] == "final"
-    assert miou_of(run, tmp_path / "out") == values["metrics"]["val"]["miou"]
+    assert miou_of(run, tmp_path / "out") == result.metrics["val"].miou
     described = json.loads((tmp_path / "out" / "model.json").read_text())
     assert described["image_size"] == [32, 48]
     assert [one["name"] for one in described["classes"]] == list(run.state.created.class_names)

@@ -146,10 +146,10 @@ def test_the_report_and_the_end_of_a_run_say_what_was_left_out(root):
     assert "left out: 1 of 10 pool images" in result.output
     page = (root / "run" / "report.html").read_text()
     assert f"{followed.count(image_id)} labelled regions of it are not trained on" in page
-    values = train_final(
+    trained = train_final(
         run_dir, "final", progress=lambda done, total: None, should_stop=lambda: False
     )
-    assert values["left_out"] == 1
+    assert trained.left_out == 1
 
 
 def test_the_final_model_leaves_out_what_breaks_after_the_run(root):
@@ -157,11 +157,11 @@ def test_the_final_model_leaves_out_what_breaks_after_the_run(root):
     run_loop(run_dir)
     cut(root / "data" / start_images(run_dir)[0])
     before = len(Journal(Storage(run_dir)).events)
-    values = train_final(
+    result = train_final(
         run_dir, "final", progress=lambda done, total: None, should_stop=lambda: False
     )
-    assert values["left_out"] == 1
-    assert values["num_images"] == state_of(run_dir).trained[2].num_images - 1
+    assert result.left_out == 1
+    assert result.num_images == state_of(run_dir).trained[2].num_images - 1
     assert len(Journal(Storage(run_dir)).events) == before
     for name in {*start_images(run_dir)} - {start_images(run_dir)[0]}:
         cut(root / "data" / name)

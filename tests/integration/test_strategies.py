@@ -348,12 +348,12 @@ def test_dominant_and_class_labels_say_no_more_than_was_asked(finished):
 
 @pytest.mark.parametrize(("name", "kind"), [("dominant", "final"), ("classes", "upper_bound")])
 def test_final_models_train_on_the_same_kinds_of_labels(finished, name, kind):
-    values = train_final(
+    result = train_final(
         finished(name), kind, progress=lambda done, total: None, should_stop=lambda: False
     )
-    assert values["num_steps"] == 4
-    assert 0 <= values["metrics"]["val"]["miou"] <= 1
-    assert values["num_images"] == (
+    assert result.num_steps == 4
+    assert 0 <= result.metrics["val"].miou <= 1
+    assert result.num_images == (
         8 if kind == "upper_bound" else state_of(finished(name)).trained[2].labelled.images
     )
 

@@ -285,7 +285,7 @@ def test_a_run_whose_appends_lose_their_answers_goes_on(folder, weed, monkeypatc
         proxy.fault = times(fault, "PUT", "0000000[3579]", 4)
         run_dir = create_run(configure(folder, {}), f"s3://bucket/runs/lost-{fault[6:]}")
         assert run_loop(run_dir).kind == "finished"
-        assert fold(Journal(Storage(run_dir)).events).term == 1
+        assert fold(Journal(Storage(run_dir)).events).attempt == 1
     lead_to(weed.url, monkeypatch)
     verify(run_dir)
 

@@ -80,7 +80,7 @@ def test_deciding_loads_neither_torch_nor_ray() -> None:
     code = (
         "import sys; from ray_al.core.config import parse_config; "
         "from ray_al.driver.decide import decide; from ray_al.ledger import State; "
-        "print(decide(State(term=1), parse_config({}, source='test'))); "
+        "print(decide(State(attempt=1), parse_config({}, source='test'))); "
         f"print('loaded:', *({set(HEAVY)!r} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

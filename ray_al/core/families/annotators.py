@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -12,13 +12,10 @@ from ray_al.core.families.label_parts import Classes, Place
 from ray_al.core.family import Family
 from ray_al.core.section import Section
 from ray_al.core.storage import Storage
-from ray_al.core.types import Box
+from ray_al.core.types import Box, Refusal, RegionName
 
 if TYPE_CHECKING:
     from ray_al.core.families.labels import LabelKind
-
-Name = tuple[str, int]
-"""Name of a region: (image_id, region)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +74,8 @@ class LabelRequest:
     read_image: Callable[[int], np.ndarray]
     propose: Callable[[int], np.ndarray | None]
     truth: Callable[[int, int], Truth]
-    left_out: Set[Name] = frozenset()
-    taken: Set[Name] = frozenset()
+    left_out: Set[RegionName] = frozenset()
+    taken: Set[RegionName] = frozenset()
 
     def place(self, image_index: int, region: int, margin: int) -> "Place":
         """Return the place of a region, with `margin` pixels of its image around it."""
@@ -100,12 +97,11 @@ class Answers:
 
     Attributes:
         table: LABEL_SCHEMA, possibly empty and with further columns.
-        refused: `{image_id, region, reason, final}` of each unusable answer; `final` is true if no
-            better answer can come.
+        refused: the regions whose answers cannot be used.
     """
 
     table: pa.Table
-    refused: tuple[dict[str, Any], ...] = ()
+    refused: tuple[Refusal, ...] = ()
 
 
 class Annotator(Section):
@@ -126,7 +122,7 @@ class Annotator(Section):
     """Names of its settings that may change in a run that has begun."""
 
     @property
-    def wanted_share(self) -> float:
+    def quorum(self) -> float:
         """Return the share of a query that must be answered before the run continues."""
         return 1.0
 
@@ -162,8 +158,8 @@ class Annotator(Section):
         query: pa.Table,
         label: "LabelKind",
         *,
-        digests: Mapping[Name, str | None],
-        late: Set[Name],
+        digests: Mapping[RegionName, str | None],
+        late: Set[RegionName],
     ) -> list[str]:
         """Return a sentence for each thing that people gave to a query and that does not count.
 

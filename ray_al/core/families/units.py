@@ -1,12 +1,12 @@
 """Budget units, which say what a region costs and how many units the whole pool has."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from ray_al.core.family import Family
 from ray_al.core.section import Section
+from ray_al.core.types import PoolSizes
 
 if TYPE_CHECKING:
     from ray_al.core.families.labels import LabelKind
@@ -60,12 +60,11 @@ class Unit(Section):
         return self.kind.rpartition(":")[2]
 
     @classmethod
-    def of_pool(cls, created: Mapping[str, Any]) -> int | None:
+    def of_pool(cls, pool: PoolSizes) -> int | None:
         """Return the units of the whole pool, the base of shares; None if that is not known.
 
         Args:
-            created: sizes of the pool: `num_images`, `num_regions`, `num_pixels` (native, void
-                included). `num_regions` is 0 until the regions are computed.
+            pool: sizes of the pool.
         """
         return None
 

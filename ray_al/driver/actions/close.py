@@ -24,10 +24,10 @@ class Close(Action):
     def due(cls, state: State, config: RunConfig) -> Self | None:
         """Close a query of which enough is answered, once answers were looked for."""
         query = open_query(state)
-        if query is None or not query.collected_in_term:
+        if query is None or not query.collected_in_attempt:
             return None
         annotator = annotator_at(config, query.cycle)
-        wanted = exact(annotator.wanted_share) * (query.num_regions - query.refused)
+        wanted = exact(annotator.quorum) * (query.num_regions - query.refused)
         return cls(query.cycle) if query.answered >= wanted else None
 
     def perform(self, context: Context) -> QueryClosed:

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from typing import Self
 
 from ray_al.core.config import RunConfig
+from ray_al.core.types import RegionName
 from ray_al.driver.actions.action import Action, open_query
 from ray_al.driver.asking import describe_query, names_of
 from ray_al.driver.context import Context
 from ray_al.driver.pool import read_table
-from ray_al.driver.receiving import receive_labels
+from ray_al.driver.receiving import collect_answers, receive_labels
 from ray_al.ledger import State
-from ray_al.ledger.records import LabelsReceived, RegionName
+from ray_al.ledger.records import LabelsReceived
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Collect(Action):
     def due(cls, state: State, config: RunConfig) -> Self | None:
         """Collect once a host, so that each resume looks for new answers."""
         query = open_query(state)
-        if query is None or query.collected_in_term >= state.term:
+        if query is None or query.collected_in_attempt >= state.attempt:
             return None
         return cls(query.cycle)
 
@@ -34,7 +35,7 @@ class Collect(Action):
         query = context.state.queries[-1]
         table = read_table(context.storage, query.file)
         asked = describe_query(context, query, table, taken=_labelled_names(context))
-        labels = context.config.label.annotator.collect(asked)
+        labels = collect_answers(context.config.label.annotator, asked)
         return receive_labels(context, query, labels, table, seconds=time.monotonic() - start)
 
 

@@ -122,7 +122,7 @@ def _task(
         manifest=context.state.created.manifest,
         weights=(),
         output="",
-        attempt=context.state.term,
+        attempt=context.state.attempt,
         views=plan.views,
     )
 

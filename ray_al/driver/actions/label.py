@@ -11,7 +11,7 @@ from ray_al.driver.context import Context
 from ray_al.driver.existing import annotator_at
 from ray_al.driver.pool import read_table
 from ray_al.driver.quarantine import refuse_broken
-from ray_al.driver.receiving import receive_labels
+from ray_al.driver.receiving import collect_answers, receive_labels
 from ray_al.driver.refusals import check_usable
 from ray_al.ledger import State
 from ray_al.ledger.records import LabelsReceived
@@ -41,7 +41,8 @@ class Label(Action):
         context.note("label", 0, len(table))
         refused = refuse_broken(context, table)
         left_out = {refusal.name for refusal in refused}
-        labels = annotator.collect(describe_query(context, query, table, left_out=left_out))
+        asked = describe_query(context, query, table, left_out=left_out)
+        labels = collect_answers(annotator, asked)
         if annotator.reads_masks:
             check_usable(context.state, labels)
         seconds = time.monotonic() - start

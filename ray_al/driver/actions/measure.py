@@ -116,12 +116,12 @@ def _plan(context: Context, cycle: int, repeat: int) -> TrainPlan:
     folder = CycleDir(cycle).measuring(repeat)
     return TrainPlan(
         cycle=cycle,
-        attempt=state.term,
+        attempt=state.attempt,
         seed=repeat_seed(config, repeat),
         label_parts=state.label_parts,
         left_out=left_out_images(context),
         output=folder.checkpoint,
-        progress=folder.progress,
+        partial_checkpoint=folder.partial_checkpoint,
         splits=measured_splits(context.dataset),
         recipe=config.final.recipe,
         keeps_model=False,

@@ -14,7 +14,7 @@ from ray_al.core.run_dir import CycleDir
 from ray_al.core.strategy import LazyConfig
 from ray_al.driver.actions.action import Action
 from ray_al.driver.context import Context
-from ray_al.driver.costs import query_amount
+from ray_al.driver.costs import amount_to_reserve
 from ray_al.driver.cycles import needs_scores, next_cycle
 from ray_al.driver.pool import read_table, table_bytes
 from ray_al.driver.pool_pass import make_pass, run_pass
@@ -38,7 +38,7 @@ class Score(Action):
             return None
         if cycle not in state.scored:
             return cls(cycle)
-        return cls(cycle, rest=True) if misses_too_much(state, config, cycle) else None
+        return cls(cycle, rest=True) if must_score_rest(state, config, cycle) else None
 
     def perform(self, context: Context) -> PoolScored:
         """Score the regions that may still be queried, of all images or of those picked."""
@@ -80,14 +80,14 @@ class Score(Action):
 def _best_images(context: Context, cycle: int) -> np.ndarray:
     """Return the image of each region of a query that goes by the scores alone, int64 (k,)."""
     # Loads PyTorch, which deciding on actions does not need.
-    from ray_al.driver.choose import choose_best
+    from ray_al.driver.select_query import select_best
 
-    best = choose_best(context, cycle, query_amount(context, cycle))
+    best = select_best(context, cycle, amount_to_reserve(context, cycle))
     images: np.ndarray = best.column("image_index").to_numpy()
     return images
 
 
-def misses_too_much(state: State, config: RunConfig, cycle: int) -> bool:
+def must_score_rest(state: State, config: RunConfig, cycle: int) -> bool:
     """Return whether lazy scoring missed too much of the query, and the rest is not scored yet.
 
     It may miss as much of the query of the whole pool as `strategy.lazy.min_recall` allows.
@@ -114,7 +114,7 @@ def _lazy_images(
     They are recorded before the first of them is scored.
     """
     if cycle not in context.state.picked:
-        _pick(context, cycle, lazy, left)
+        _pick_images(context, cycle, lazy, left)
     table = read_table(context.storage, context.state.picked[cycle])
     picked, check = np.zeros_like(left), np.zeros_like(left)
     for mask, wanted in ((picked, False), (check, True)):
@@ -123,7 +123,7 @@ def _lazy_images(
     return picked, check
 
 
-def _pick(context: Context, cycle: int, lazy: LazyConfig, left: np.ndarray) -> None:
+def _pick_images(context: Context, cycle: int, lazy: LazyConfig, left: np.ndarray) -> None:
     """Pick the images to score by their last scores, and record them."""
     earlier = sorted((number for number in context.state.scores if number < cycle), reverse=True)
     highest = last_scores((_parts_left(context, number) for number in earlier), left)
@@ -131,7 +131,7 @@ def _pick(context: Context, cycle: int, lazy: LazyConfig, left: np.ndarray) -> N
     rows = np.flatnonzero(picked | check)
     table = pa.table({"image_index": pa.array(rows, pa.int64()), "check": pa.array(check[rows])})
     ref = context.storage.put(
-        CycleDir(cycle).picked, table_bytes(table), attempt=context.state.term
+        CycleDir(cycle).picked, table_bytes(table), attempt=context.state.attempt
     )
     context.append(
         ImagesPicked(

@@ -1,7 +1,7 @@
 """Compute the regions of every image."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -13,7 +13,7 @@ from ray_al.core.run_dir import RunDir
 from ray_al.core.types import FileRef
 from ray_al.datasets.manifest import relative_places
 from ray_al.driver.actions.action import Action
-from ray_al.driver.budget import check_budget, total_amount
+from ray_al.driver.budget import check_budget, whole_budget
 from ray_al.driver.context import Context
 from ray_al.driver.pool import read_table, table_bytes
 from ray_al.driver.pool_pass import make_pass, run_pass
@@ -57,12 +57,12 @@ class Segment(Action):
         )
         manifest = _counted(context)
         stored = table_bytes(relative_places(manifest, context.dataset.root))
-        ref = context.storage.put(RunDir.MAPS_MANIFEST, stored, attempt=context.state.term)
+        ref = context.storage.put(RunDir.MAPS_MANIFEST, stored, attempt=context.state.attempt)
         num_regions = sum(manifest.column("num_regions").to_pylist())
         amount = state.amount
         if not state.extensions:
-            sizes = {**state.created.sizes, "num_regions": num_regions}
-            amount = total_amount(context.config.budget, sizes)
+            sizes = replace(state.created.sizes, num_regions=num_regions)
+            amount = whole_budget(context.config.budget, sizes)
             check_budget(context.config, sizes, manifest, context.dataset.num_classes)
         return RegionsComputed(
             manifest=ref,
@@ -109,7 +109,7 @@ def _joined(context: Context, earlier: FileRef, part: ShardFile, first: int) -> 
         tables.append(read_table(context.storage, part.file))
     table = pa.concat_tables(tables)
     name = f"{RunDir.MAPS}/joined/{len(context.pool.manifest):09d}.parquet"
-    ref = context.storage.put(name, table_bytes(table), attempt=context.state.term)
+    ref = context.storage.put(name, table_bytes(table), attempt=context.state.attempt)
     return ShardFile(shard=part.shard, file=ref, num_rows=len(table))
 
 

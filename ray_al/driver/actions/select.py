@@ -11,8 +11,8 @@ from ray_al.core.run_dir import CycleDir
 from ray_al.driver.actions.action import Action
 from ray_al.driver.actions.finish import NOTHING_LEFT
 from ray_al.driver.context import Context
-from ray_al.driver.costs import query_amount
-from ray_al.driver.cycles import budget_to_measure, is_short, next_cycle
+from ray_al.driver.costs import amount_to_reserve
+from ray_al.driver.cycles import budget_to_measure, next_cycle, queries_again
 from ray_al.driver.existing import existing_query, takes_existing
 from ray_al.driver.pool import table_bytes
 from ray_al.ledger import State
@@ -34,24 +34,24 @@ class Select(Action):
     @classmethod
     def due_again(cls, state: State, config: RunConfig) -> Self | None:
         """Choose a further query of the same cycle if its labels cost less than was planned."""
-        is_due = bool(state.queries) and is_short(state, config)
+        is_due = bool(state.queries) and queries_again(state, config)
         return cls(state.queries[-1].cycle) if is_due else None
 
     def perform(self, context: Context) -> QuerySelected | CycleFilled | RunFinished:
         """Choose the query, write it, and reserve its maximum cost."""
         # Loads PyTorch, which deciding on actions does not need.
-        from ray_al.driver.choose import choose_query
+        from ray_al.driver.select_query import select_query
 
         start, cycle = time.monotonic(), self.cycle
         context.note("select", 0, 1)
         earlier = sum(query.cycle == cycle for query in context.state.queries)
         if takes_existing(context.config, cycle):
             return _selected(context, cycle, existing_query(context), earlier, start)
-        amount, remaining = query_amount(context, cycle), context.state.remaining
-        query = choose_query(context, cycle, amount)
+        amount, remaining = amount_to_reserve(context, cycle), context.state.remaining
+        query = select_query(context, cycle, amount)
         if len(query) == 0 and not earlier and amount < remaining:
             # A cycle's part may be less than a region costs, while the whole rest pays for one.
-            query = choose_query(context, cycle, remaining, limit=1)
+            query = select_query(context, cycle, remaining, limit=1)
         if len(query) == 0:
             return _no_query(context, cycle, earlier)
         return _selected(context, cycle, query, earlier, start)
@@ -67,8 +67,8 @@ def _selected(
         start: when choosing began, by `time.monotonic`.
     """
     name = CycleDir(cycle).query(earlier + 1)
-    ref = context.storage.put(name, table_bytes(query), attempt=context.state.term)
-    context.pool.choose(query)
+    ref = context.storage.put(name, table_bytes(query), attempt=context.state.attempt)
+    context.pool.mark_queried(query)
     return QuerySelected(
         cycle=cycle,
         query=ref,

@@ -122,12 +122,12 @@ def _plan(context: Context, cycle: int, member: int) -> TrainPlan:
     snapshots = passes.num_snapshots if compares_passes(context.config, cycle) else 0
     return TrainPlan(
         cycle=cycle,
-        attempt=state.term,
+        attempt=state.attempt,
         seed=seed_of("member", context.config.seed, member) if member else context.config.seed,
         label_parts=state.label_parts,
         left_out=left_out_images(context),
         output=folder.checkpoint,
-        progress=folder.progress,
+        partial_checkpoint=folder.partial_checkpoint,
         init=previous.get(MODEL),
         init_optimizer=previous.get(OPTIMIZER) if settings.policy == "continue" else None,
         preview_images=_preview_images(context) if cycle > START_CYCLE and not member else (),

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import ConfigError, DataError
 from ray_al.core.storage import Storage
-from ray_al.core.types import ImageFile
+from ray_al.core.types import ImageFile, Refusal
 from ray_al.datasets import Dataset
 from ray_al.datasets.catalog import data_root
 from ray_al.datasets.images import read_image_size
@@ -29,7 +29,7 @@ from ray_al.driver.context import check_quarantine
 from ray_al.driver.pool import read_table
 from ray_al.driver.quarantine import NO_REGIONS
 from ray_al.ledger import State
-from ray_al.ledger.records import BrokenImage, Refusal
+from ray_al.ledger.records import BrokenImage
 
 THREADS = 8
 GONE = "; it left the pool by `ray-al extend`, and its labels are not trained on until it is back"

@@ -45,7 +45,7 @@ def extend_run(run_uri: str, wanted: Wanted, *, dry_run: bool = False) -> dict[s
         record = plan.record
         if plan.manifest is not None:
             assert record.manifest is not None
-            ref = storage.put(record.manifest.path, plan.manifest, attempt=plan.state.term)
+            ref = storage.put(record.manifest.path, plan.manifest, attempt=plan.state.attempt)
             record = replace(record, manifest=ref)
         journal.append(record)
         settle_config(storage, journal.events)
@@ -70,6 +70,6 @@ def _facts(plan: Plan, *, dry_run: bool) -> dict[str, Any]:
         "renamed_classes": dict(record.renamed_classes or {}),
         "amount": record.amount,
         "changes": dict(record.changes),
-        "sizes": record.sizes,
+        "sizes": asdict(record.sizes),
         "lines": list(extension_lines(record, plan.state.created.unit)),
     }

@@ -22,12 +22,12 @@ from PIL import Image
 from pydantic import Field
 
 from ray_al.core.errors import DataError
-from ray_al.core.families.annotators import Annotator, Answers, LabelRequest, Name
+from ray_al.core.families.annotators import Annotator, Answers, LabelRequest
 from ray_al.core.families.label_parts import Classes
 from ray_al.core.families.labels import LabelKind
 from ray_al.core.section import Number
 from ray_al.core.storage import Storage
-from ray_al.core.types import IGNORE_INDEX, LABEL_SCHEMA, Box
+from ray_al.core.types import IGNORE_INDEX, LABEL_SCHEMA, Box, Refusal, RegionName
 from ray_al.datasets.compose import encode_mask
 
 VERSION = 2
@@ -53,8 +53,8 @@ class FilesAnnotator(Annotator):
     changeable: ClassVar[tuple[str, ...]] = ("share", "margin")
 
     @property
-    def wanted_share(self) -> float:
-        """Return `share`; see `Annotator.wanted_share`."""
+    def quorum(self) -> float:
+        """Return `share`; see `Annotator.quorum`."""
         return self.share
 
     def request(self, asked: LabelRequest) -> int:
@@ -110,7 +110,7 @@ class FilesAnnotator(Annotator):
         for name in asked.storage.list(asked.folder):
             present.setdefault(name.lower(), []).append(name)
         rows: list[dict[str, Any]] = []
-        refused: list[dict[str, Any]] = []
+        refused: list[Refusal] = []
         for name, row in tasks_of(asked.query):
             found = present.get(answer_name(name, asked.label), [])
             if not found or (row["image_id"], row["region"]) in asked.taken:
@@ -119,8 +119,11 @@ class FilesAnnotator(Annotator):
                 rows.append({**row, **self._read(asked, row, found)})
             except DataError as error:
                 reason = f"{asked.storage.uri(f'{asked.folder}/{found[0]}')}: {error}"
-                where = {"image_id": row["image_id"], "region": row["region"]}
-                refused.append({**where, "reason": reason, "final": False})
+                refused.append(
+                    Refusal(
+                        image_id=row["image_id"], region=row["region"], reason=reason, final=False
+                    )
+                )
         table = pa.Table.from_pylist(rows, schema=PEOPLE_SCHEMA)
         return Answers(table=table, refused=tuple(refused))
 
@@ -160,8 +163,8 @@ class FilesAnnotator(Annotator):
         query: pa.Table,
         label: LabelKind,
         *,
-        digests: Mapping[Name, str | None],
-        late: Set[Name],
+        digests: Mapping[RegionName, str | None],
+        late: Set[RegionName],
     ) -> list[str]:
         """Return sentences about unread, late and changed files; see `Annotator.unused`."""
         files = {name.lower(): name for name in storage.list(folder)}

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from ray_al.core.errors import DataError
 from ray_al.core.families.annotators import Annotator, Answers, LabelRequest
-from ray_al.core.types import LABEL_SCHEMA
+from ray_al.core.types import LABEL_SCHEMA, Refusal
 
 
 class MaskAnnotator(Annotator):
@@ -23,17 +23,19 @@ class MaskAnnotator(Annotator):
         """Return the labels of all regions; refuse those whose mask cannot be used."""
         queried = asked.query.select(["image_index", "image_id", "region"]).to_pylist()
         answers: dict[int, dict[str, Any]] = {}
-        refused: dict[int, dict[str, Any]] = {}
-        known = asked.left_out | asked.taken
+        refused: dict[int, Refusal] = {}
+        done = asked.left_out | asked.taken
         # Image by image, so that the mask of a large image is decoded once for all of its tiles.
         for place, row in sorted(enumerate(queried), key=lambda item: item[1]["image_index"]):
-            name = {"image_id": row["image_id"], "region": row["region"]}
-            if (row["image_id"], row["region"]) in known:
+            image_id, region = row["image_id"], row["region"]
+            if (image_id, region) in done:
                 continue
             try:
-                truth = asked.truth(row["image_index"], row["region"])
+                truth = asked.truth(row["image_index"], region)
             except DataError as error:
-                refused[place] = {**name, "reason": str(error), "final": True}
+                refused[place] = Refusal(
+                    image_id=image_id, region=region, reason=str(error), final=True
+                )
                 continue
             label = asked.label.of_truth(truth.ids, truth.region)
             answer = asked.label.row(label, truth.box, truth.region)

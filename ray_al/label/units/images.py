@@ -1,10 +1,10 @@
 """Budgets in images."""
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from ray_al.core.families.labels import LabelKind
 from ray_al.core.families.units import Received, Unit
+from ray_al.core.types import PoolSizes
 
 
 class Images(Unit):
@@ -16,9 +16,9 @@ class Images(Unit):
     share_by: ClassVar[Literal["images"]] = "images"
 
     @classmethod
-    def of_pool(cls, created: Mapping[str, Any]) -> int | None:
+    def of_pool(cls, pool: PoolSizes) -> int | None:
         """Return the number of images."""
-        return int(created["num_images"])
+        return pool.num_images
 
     def most(self, num_pixels: int, label: LabelKind, num_classes: int) -> int:
         """Return 1: a region may be the first of its image."""

@@ -1,10 +1,10 @@
 """Budgets in native pixels."""
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from ray_al.core.families.labels import LabelKind
 from ray_al.core.families.units import UNBOUNDED, Unit
+from ray_al.core.types import PoolSizes
 
 
 class Pixels(Unit):
@@ -15,9 +15,9 @@ class Pixels(Unit):
     share_by: ClassVar[Literal["pixels"]] = "pixels"
 
     @classmethod
-    def of_pool(cls, created: Mapping[str, Any]) -> int | None:
+    def of_pool(cls, pool: PoolSizes) -> int | None:
         """Return the number of native pixels."""
-        return int(created["num_pixels"])
+        return pool.num_pixels
 
     def most(self, num_pixels: int, label: LabelKind, num_classes: int) -> int:
         """Return the number of pixels."""

@@ -1,10 +1,10 @@
 """Budgets in regions."""
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from ray_al.core.families.labels import LabelKind
 from ray_al.core.families.units import Unit
+from ray_al.core.types import PoolSizes
 
 
 class Regions(Unit):
@@ -14,9 +14,9 @@ class Regions(Unit):
     paper: ClassVar[str] = "EquAL: Golestaneh and Kitani, BMVC 2020"
 
     @classmethod
-    def of_pool(cls, created: Mapping[str, Any]) -> int | None:
+    def of_pool(cls, pool: PoolSizes) -> int | None:
         """Return the number of regions."""
-        return int(created["num_regions"])
+        return pool.num_regions
 
     def most(self, num_pixels: int, label: LabelKind, num_classes: int) -> int:
         """Return 1."""

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import Field, dataclass
 from typing import Any, ClassVar
 
-from ray_al.core.types import FileRef
+from ray_al.core.types import FileRef, PoolSizes, Refusal
 from ray_al.ledger.parse import Malformed
-from ray_al.ledger.records.parts import BrokenImage, Record, Refusal, check_colors
+from ray_al.ledger.records.parts import BrokenImage, Record, check_colors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,13 +68,13 @@ class RunExtended(Record):
             raise Malformed(f"num_added is {self.num_added}, manifest {self.manifest}")
 
     @property
-    def sizes(self) -> dict[str, int]:
+    def sizes(self) -> PoolSizes:
         """The sizes of the pool."""
-        return {
-            "num_images": self.num_images,
-            "num_regions": self.num_regions,
-            "num_pixels": self.num_pixels,
-        }
+        return PoolSizes(
+            num_images=self.num_images,
+            num_regions=self.num_regions,
+            num_pixels=self.num_pixels,
+        )
 
     @property
     def changes_pool(self) -> bool:

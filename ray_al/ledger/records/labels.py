@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ray_al.core.types import FileRef
-from ray_al.ledger.records.parts import Record, Refusal, RegionName
+from ray_al.core.types import FileRef, Refusal, RegionName
+from ray_al.ledger.records.parts import Record
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,9 +7,6 @@ from typing import Any, ClassVar
 from ray_al.core.types import FileRef, Metrics
 from ray_al.ledger.parse import Malformed
 
-RegionName = tuple[str, int]
-"""The image_id and the number of a region."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
@@ -62,21 +59,6 @@ class ShardName:
 
     shard: int
     name: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Refusal:
-    """A region whose answer could not be used; `final` if no better answer can come."""
-
-    image_id: str
-    region: int
-    reason: str
-    final: bool
-
-    @property
-    def name(self) -> RegionName:
-        """The region."""
-        return self.image_id, self.region
 
 
 @dataclass(frozen=True, kw_only=True)

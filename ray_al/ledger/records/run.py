@@ -5,7 +5,7 @@ from dataclasses import Field, dataclass
 from typing import Annotated, Any, ClassVar
 
 from ray_al.core.families.units import UNITS
-from ray_al.core.types import FileRef
+from ray_al.core.types import FileRef, PoolSizes
 from ray_al.ledger.records.parts import BrokenImage, Record, check_colors
 
 
@@ -53,13 +53,13 @@ class RunCreated(Record):
         check_colors(self.colors, self.class_names)
 
     @property
-    def sizes(self) -> dict[str, int]:
+    def sizes(self) -> PoolSizes:
         """The sizes of the pool, as budgets take them."""
-        return {
-            "num_images": self.num_images,
-            "num_regions": self.num_regions,
-            "num_pixels": self.num_pixels,
-        }
+        return PoolSizes(
+            num_images=self.num_images,
+            num_regions=self.num_regions,
+            num_pixels=self.num_pixels,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

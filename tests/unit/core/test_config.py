@@ -151,7 +151,7 @@ def test_an_override_of_a_setting_inside_a_word_keeps_its_kind(tmp_path):
     path = tmp_path / "c.yaml"
     path.write_text("label: {annotator: files}\n")
     annotator = load_config(str(path), ["label.annotator.share=0.5"]).label.annotator
-    assert (annotator.kind, annotator.wanted_share) == ("files", 0.5)
+    assert (annotator.kind, annotator.quorum) == ("files", 0.5)
     assert load_config(str(path), ["label.annotator=simulated"]).label.annotator.kind == "simulated"
 
 

@@ -64,8 +64,8 @@ def test_a_share_of_answers_is_enough(share, num, enough):
     config = parse_config(
         {"label": {"annotator": {"kind": "files", "share": share}}}, source="test"
     )
-    query = Query(cycle=-1, file=REF, num_regions=num, cost=num, tasks="t", collected_in_term=1)
-    state = State(created=run_created(amount=1000), term=1, reserved=num, queries=(query,))
+    query = Query(cycle=-1, file=REF, num_regions=num, cost=num, tasks="t", collected_in_attempt=1)
+    state = State(created=run_created(amount=1000), attempt=1, reserved=num, queries=(query,))
     assert decide(replace(state, queries=(replace(query, answered=enough),)), config) == Close(-1)
     assert decide(replace(state, queries=(replace(query, answered=enough - 1),)), config) == Wait(
         "t"

@@ -1,6 +1,5 @@
 """Validation images drawn from the pool, and runs without any."""
 
-import dataclasses
 import io
 import json
 
@@ -24,11 +23,10 @@ from ray_al.driver.status import ProgressTeller, classes_line, miou_text
 from ray_al.ledger import State
 from ray_al.ledger.fold import apply
 from ray_al.report.curve import curve_csv
-from ray_al.report.metrics import read_metrics
 from ray_al.report.rows import curve_rows
 from ray_al.sweep.config import load_sweep
 from ray_al.sweep.plan import plan_trials
-from ray_al.terminal import progress
+from ray_al.terminal import show_progress
 
 NAMES = [f"images/train/{number:04d}.png" for number in range(2000)]
 
@@ -231,13 +229,8 @@ def test_other_runs_have_the_columns_that_they_had():
     assert curve_csv([row], ["a", "b"]).splitlines()[0].endswith(",measure_seconds,kept_step")
 
 
-def test_models_without_a_score_have_no_mean(tmp_path, caplog):
+def test_models_without_a_score_have_no_mean():
     assert summary([]) == Summary(mious=(), miou=None, spread=None)
-    storage = Storage(str(tmp_path))
-    values = {"metrics": {}, **dataclasses.asdict(summary([]))}
-    storage.create("final/metrics.json", json.dumps(values).encode())
-    assert read_metrics(storage, "final") is None
-    assert caplog.text == ""
 
 
 def test_the_terminal_says_which_score_there_is():
@@ -280,7 +273,7 @@ def test_a_notice_is_told_once_a_cycle(tmp_path):
 
 
 def test_a_notice_stays_on_the_terminal(capsys):
-    with progress() as show:
+    with show_progress() as show:
         for line in ("cycle 0: train 1/8", "cycle 0: no label\n", "cycle 0: train 2/8"):
             show(line)
     assert capsys.readouterr().err == "cycle 0: train 1/8\ncycle 0: no label\n"

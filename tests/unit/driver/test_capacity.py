@@ -4,7 +4,7 @@ import pytest
 
 from ray_al.core.config import parse_config
 from ray_al.core.errors import ConfigError
-from ray_al.core.types import MANIFEST_SCHEMA
+from ray_al.core.types import MANIFEST_SCHEMA, PoolSizes
 from ray_al.driver.budget import check_budget
 from ray_al.driver.capacity import _spread
 
@@ -26,12 +26,12 @@ def check(num_images=8, shapes=((96, 128),), num_classes=4, **values):
         }
         for i, ((h, w), count) in enumerate(zip(sizes, counts, strict=True))
     ]
-    created = {
-        "num_images": num_images,
-        "num_regions": sum(counts),
-        "num_pixels": sum(h * w for h, w in sizes),
-    }
-    check_budget(config, created, pa.Table.from_pylist(rows, schema=MANIFEST_SCHEMA), num_classes)
+    pool = PoolSizes(
+        num_images=num_images,
+        num_regions=sum(counts),
+        num_pixels=sum(h * w for h, w in sizes),
+    )
+    check_budget(config, pool, pa.Table.from_pylist(rows, schema=MANIFEST_SCHEMA), num_classes)
 
 
 def budget(size, unit="regions", **changes):

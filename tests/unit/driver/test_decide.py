@@ -15,7 +15,7 @@ from helpers.records import (
 
 from ray_al import driver
 from ray_al.core.config import FeaturesConfig, parse_config
-from ray_al.core.types import FileRef
+from ray_al.core.types import FileRef, PoolSizes
 from ray_al.driver.actions.close import Close
 from ray_al.driver.actions.collect import Collect
 from ray_al.driver.actions.embed import Embed
@@ -29,7 +29,7 @@ from ray_al.driver.actions.select import Select
 from ray_al.driver.actions.stop import Stop
 from ray_al.driver.actions.train import Train
 from ray_al.driver.actions.wait import Wait
-from ray_al.driver.budget import query_size, total_amount
+from ray_al.driver.budget import planned_amount, whole_budget
 from ray_al.driver.decide import PLAN, decide
 from ray_al.ledger import Query, State
 
@@ -56,7 +56,7 @@ FROZEN = parse_config(
 )
 UNSTORED = FROZEN.model_copy(update={"features": FeaturesConfig(store={"kind": "none"})})
 FROZEN_WINDOWS = FROZEN.model_copy(update={"regions": WINDOWS.regions})
-NEW = State(created=run_created(amount=12, num_regions=100), term=1)
+NEW = State(created=run_created(amount=12, num_regions=100), attempt=1)
 OPEN = replace(NEW, queries=(Query(cycle=-1, file=REF, num_regions=4, cost=4),), reserved=4)
 
 
@@ -64,7 +64,7 @@ def with_query(state: State, **changes) -> State:
     return replace(state, queries=(replace(state.queries[-1], **changes),))
 
 
-ANSWERED = with_query(OPEN, answered=4, received_cost=4, collected_in_term=1)
+ANSWERED = with_query(OPEN, answered=4, received_cost=4, collected_in_attempt=1)
 CLOSED = replace(with_query(ANSWERED, closed=True), spent=4, reserved=0)
 TRAINED = replace(CLOSED, trained={0: cycle_trained()})
 REQUESTED = with_query(OPEN, tasks="t")
@@ -81,7 +81,7 @@ START_SCORES = {-1: pool_scored(-1)}
         (replace(NEW, trained=START_MODEL, scored=START_SCORES), SCORED, Select(-1)),
         (OPEN, CONFIG, Label(-1)),
         (ANSWERED, CONFIG, Close(-1)),
-        (with_query(OPEN, refused=4, collected_in_term=1), CONFIG, Close(-1)),
+        (with_query(OPEN, refused=4, collected_in_attempt=1), CONFIG, Close(-1)),
         (CLOSED, CONFIG, Train(0)),
         (TRAINED, CONFIG, Score(0)),
         (replace(TRAINED, scored={0: pool_scored()}), CONFIG, Select(0)),
@@ -135,11 +135,11 @@ START_SCORES = {-1: pool_scored(-1)}
         (replace(TRAINED, scored={0: pool_scored(recall=0.8, rest=True)}), LAZY, Select(0)),
         (OPEN, FILES, Request(-1)),
         (REQUESTED, FILES, Collect(-1)),
-        (with_query(REQUESTED, collected_in_term=1), FILES, Wait("t")),
-        (with_query(REQUESTED, collected_in_term=1, answered=1), FILES, Wait("t")),
-        (with_query(REQUESTED, collected_in_term=1, answered=2), FILES, Close(-1)),
+        (with_query(REQUESTED, collected_in_attempt=1), FILES, Wait("t")),
+        (with_query(REQUESTED, collected_in_attempt=1, answered=1), FILES, Wait("t")),
+        (with_query(REQUESTED, collected_in_attempt=1, answered=2), FILES, Close(-1)),
         (
-            replace(with_query(REQUESTED, collected_in_term=1, answered=1), term=2),
+            replace(with_query(REQUESTED, collected_in_attempt=1, answered=1), attempt=2),
             FILES,
             Collect(-1),
         ),
@@ -151,13 +151,13 @@ def test_decide(state, config, action):
 
 def test_two_percent_six_times_is_twelve_percent():
     budget = CONFIG.budget
-    pool = {"num_regions": 9175, "num_pixels": 1, "num_images": 367}
-    amount = total_amount(budget, pool)
+    pool = PoolSizes(num_regions=9175, num_pixels=1, num_images=367)
+    amount = whole_budget(budget, pool)
     assert amount == 1101
-    spent = query_size(budget, pool, -1, amount)
+    spent = planned_amount(budget, pool, -1, amount)
     sizes = [spent]
     for cycle in range(5):
-        sizes.append(query_size(budget, pool, cycle, amount - spent))
+        sizes.append(planned_amount(budget, pool, cycle, amount - spent))
         spent += sizes[-1]
     assert spent == amount
     assert sizes == [184, 183, 184, 183, 184, 183]

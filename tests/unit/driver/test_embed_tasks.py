@@ -22,7 +22,7 @@ def tasks_of(num_images, workers, done=()):
     created = run_created(manifest=FileRef.of("manifest.parquet", b"").as_dict())
     context = SimpleNamespace(
         config=config,
-        state=State(created=created, embedded_shards=dict.fromkeys(done, "name"), term=1),
+        state=State(created=created, embedded_shards=dict.fromkeys(done, "name"), attempt=1),
         pool=SimpleNamespace(broken=np.zeros(num_images, dtype=bool)),
         storage=SimpleNamespace(root="/run"),
     )

@@ -1,6 +1,7 @@
 """What features take of a disk is counted before a run, and a sweep keeps them once."""
 
 import json
+from dataclasses import asdict
 
 import pytest
 import yaml
@@ -10,6 +11,7 @@ from helpers.records import run_created
 from ray_al.cli import main
 from ray_al.core.config import RunConfig, load_config, parse_config
 from ray_al.core.storage import Storage
+from ray_al.core.types import PoolSizes
 from ray_al.datasets.synthetic import write_synthetic
 from ray_al.driver.cycles import num_passes
 from ray_al.driver.feature_costs import feature_costs
@@ -19,7 +21,7 @@ from ray_al.sweep.effective import canonical
 from ray_al.sweep.trial import share_features
 
 RECORD = 2 * 4 * (4 * 6 + 2 * 3)
-POOL = {"num_images": 1000, "num_regions": 25_000, "num_pixels": 10**6, "amount": 3000}
+POOL = PoolSizes(num_images=1000, num_regions=25_000, num_pixels=10**6)
 
 
 def values(**features):
@@ -45,7 +47,7 @@ def configure(**features) -> RunConfig:
 
 
 def costs(tmp_path, config):
-    return feature_costs(config, POOL, 10, str(tmp_path / "run"))
+    return feature_costs(config, POOL, 3000, 10, str(tmp_path / "run"))
 
 
 def test_a_run_counts_its_views_and_its_validation_images(tmp_path):
@@ -67,13 +69,13 @@ def test_beyond_the_limit_fewer_views_and_images_are_counted(tmp_path):
 @pytest.mark.parametrize("store", [{"kind": "none"}, {"kind": "files", "least_passes": 6}], ids=str)
 def test_a_run_whose_features_are_not_worth_it_stores_none(tmp_path, store):
     config = configure(store=store)
-    assert num_passes(State(created=run_created(**POOL)), config) == 5
+    assert num_passes(State(created=run_created(**asdict(POOL), amount=3000)), config) == 5
     counted = costs(tmp_path, config)
     assert counted.num_bytes == 0 and "where they are needed" in counted.text
 
 
 def test_a_network_that_is_trained_has_no_features(tmp_path):
-    assert feature_costs(RunConfig(), POOL, 10, str(tmp_path)) is None
+    assert feature_costs(RunConfig(), POOL, 3000, 10, str(tmp_path)) is None
 
 
 def test_a_disk_without_room_is_told_of(tmp_path, monkeypatch):

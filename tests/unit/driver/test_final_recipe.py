@@ -1,6 +1,6 @@
 """`final`: how measured models are trained, and at which budgets; what is refused."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 from helpers.records import cycle_trained, models_measured, pool_scored, run_created
@@ -14,7 +14,7 @@ from ray_al.core.config import (
     parse_config,
 )
 from ray_al.core.errors import ConfigError, StorageError, VerifyError
-from ray_al.core.types import FileRef, Recipe
+from ray_al.core.types import FileRef, PoolSizes, Recipe
 from ray_al.driver.actions.finish import NOTHING_LEFT, Finish
 from ray_al.driver.actions.measure import Measure
 from ray_al.driver.actions.score import Score
@@ -28,7 +28,8 @@ from ray_al.ledger.parse import parse
 from ray_al.ledger.records import ModelMeasured, ModelsMeasured
 from ray_al.train.checks import check_train
 
-POOL = {"num_images": 4, "num_regions": 100, "num_pixels": 1000, "amount": 12}
+POOL = PoolSizes(num_images=4, num_regions=100, num_pixels=1000)
+CREATED = {**asdict(POOL), "amount": 12}
 
 
 def final(**values):
@@ -194,8 +195,8 @@ def at(cycle, costs, **changes):
     trained = {number: cycle_trained(number, cost=cost) for number, cost in enumerate(costs)}
     queries = (Query(cycle=cycle - 1, file=REF, num_regions=2, cost=2, closed=True),)
     return State(
-        created=run_created(**POOL),
-        term=1,
+        created=run_created(**CREATED),
+        attempt=1,
         queries=queries,
         trained=trained,
         spent=costs[-1],
@@ -242,7 +243,7 @@ def test_without_budgets_nothing_is_measured():
 )
 def test_what_a_query_could_not_spend_is_no_reason_to_wait(costs, expected):
     """Queries of 200 pixels whose regions do not fill them; a tenth of a query is let go."""
-    created = run_created(**{**POOL, "num_pixels": 10_000, "amount": 1200})
+    created = run_created(**{**CREATED, "num_pixels": 10_000, "amount": 1200})
     config = parse_config(
         {"budget": {"unit": "pixels"}, "final": {"budgets": [200, 400, 1200]}}, source="test"
     )
@@ -269,7 +270,9 @@ MODEL = {
     "evaluate_seconds": 1.0,
 }
 MODELS = {"cycle": 0, "budget": 2, "mious": [0.5], "miou": 0.5, "spread": None, "seconds": 2.0}
-TRAINED = State(created=run_created(**POOL, class_names=["a", "b"]), trained={0: cycle_trained()})
+TRAINED = State(
+    created=run_created(**CREATED, class_names=["a", "b"]), trained={0: cycle_trained()}
+)
 
 
 def event(kind, data):

@@ -6,15 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ray_al.core.config import BudgetConfig
-from ray_al.core.types import QUERY_SCHEMA
-from ray_al.driver.budget import query_size
+from ray_al.core.types import QUERY_SCHEMA, PoolSizes
+from ray_al.driver.budget import planned_amount
 from ray_al.features.plan import plan_store
 from ray_al.select.basket import Basket
 from ray_al.train.order import batch_indices
 from ray_al.train.targets import share_out
 
 FEW = settings(max_examples=40, deadline=None, derandomize=True)
-POOL = {"num_images": 100, "num_regions": 2000, "num_pixels": 800_000}
+POOL = PoolSizes(num_images=100, num_regions=2000, num_pixels=800_000)
 shares = st.integers(1, 40).map(lambda permille: permille / 1000)
 counts = st.integers(1, 80)
 amounts = st.one_of(shares, counts)
@@ -30,11 +30,11 @@ def test_queries_spend_the_whole_budget_and_no_more(start, per_cycle, amount):
     budget = BudgetConfig(start=start, per_cycle=per_cycle, amount=amount)
     remaining, cycle = amount, -1
     while remaining:
-        size = query_size(budget, POOL, cycle, remaining)
+        size = planned_amount(budget, POOL, cycle, remaining)
         assert 1 <= size <= remaining
         remaining -= size
         cycle += 1
-    assert query_size(budget, POOL, cycle, 0) == 0
+    assert planned_amount(budget, POOL, cycle, 0) == 0
 
 
 def no_boxes(image: int, regions: np.ndarray) -> np.ndarray:

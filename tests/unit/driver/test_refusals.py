@@ -20,7 +20,7 @@ def check(*, new, table=5, earlier=0, queried=40, words=reason):
     query = SimpleNamespace(cycle=1, num_regions=queried, answered=3)
     refusal = [SimpleNamespace(reason=words(number)) for number in range(earlier)]
     state = SimpleNamespace(queries=(query,), refused=tuple(refusal))
-    refused = tuple({"reason": words(number)} for number in range(new))
+    refused = tuple(SimpleNamespace(reason=words(number)) for number in range(new))
     check_usable(state, SimpleNamespace(refused=refused, table=[None] * table))
 
 

@@ -1,25 +1,27 @@
 """`budget.per_cycle` as a list: one amount a cycle, of which the last one repeats."""
 
+from dataclasses import asdict, replace
+
 import pyarrow as pa
 import pytest
 from helpers.records import run_created
 
 from ray_al.core.config import BudgetConfig, parse_config
 from ray_al.core.errors import ConfigError
-from ray_al.core.types import MANIFEST_SCHEMA
-from ray_al.driver.budget import check_budget, num_queries, query_size, total_amount
+from ray_al.core.types import MANIFEST_SCHEMA, PoolSizes
+from ray_al.driver.budget import check_budget, num_queries, planned_amount, whole_budget
 from ray_al.driver.cycles import clicks_aim, num_passes, planned_clicks
 from ray_al.ledger import State
 
-CREATED = {"num_images": 8, "num_regions": 1000, "num_pixels": 8 * 96 * 128}
+POOL = PoolSizes(num_images=8, num_regions=1000, num_pixels=8 * 96 * 128)
 
 
-def sizes(budget, created=CREATED):
+def sizes(budget, pool=POOL):
     """What each query costs, until nothing is left."""
-    left = total_amount(budget, created)
+    left = whole_budget(budget, pool)
     found: list[int] = []
     while left > 0:
-        found.append(query_size(budget, created, len(found) - 1, left))
+        found.append(planned_amount(budget, pool, len(found) - 1, left))
         left -= found[-1]
     return found
 
@@ -47,7 +49,7 @@ def test_cycles_end_where_the_list_says(per_cycle, found):
 
 def test_rounding_adds_up_to_what_is_written():
     """367 regions, of which .5 % are 1.835: the totals are those of the exact shares."""
-    found = sizes(budget(["0.5 %", "1 %", "3 %"]), {"num_regions": 367})
+    found = sizes(budget(["0.5 %", "1 %", "3 %"]), replace(POOL, num_regions=367))
     totals = [sum(found[: count + 1]) for count in range(len(found))]
     assert totals == [2, 4, 7, 18]
 
@@ -93,8 +95,8 @@ def check(values):
         }
         for i in range(8)
     ]
-    created = {"num_images": 8, "num_regions": 200, "num_pixels": 8 * 96 * 128}
-    check_budget(config, created, pa.Table.from_pylist(rows, schema=MANIFEST_SCHEMA), 3)
+    pool = replace(POOL, num_regions=200)
+    check_budget(config, pool, pa.Table.from_pylist(rows, schema=MANIFEST_SCHEMA), 3)
 
 
 @pytest.mark.parametrize(
@@ -144,23 +146,23 @@ def test_amounts_beyond_the_budget_are_not_asked_for():
 )
 def test_schedules_know_how_many_queries_there_are(per_cycle, amount, queries):
     given = budget(per_cycle, amount=amount)
-    assert num_queries(given, CREATED, amount) == queries
+    assert num_queries(given, POOL, amount) == queries
 
 
 def test_passes_over_the_pool_are_counted_by_the_list():
     config = parse_config(
         {"budget": {"start": 5, "per_cycle": [5, 10, 30], "amount": 50}}, source="test"
     )
-    assert num_passes(State(created=run_created(**CREATED, amount=50), term=1), config) == 3
+    assert num_passes(State(created=run_created(**asdict(POOL), amount=50), attempt=1), config) == 3
 
 
 def test_clicks_that_ran_over_aim_at_the_plan_of_the_next_cycle():
     values = {"budget": {"unit": "clicks", "start": 10, "per_cycle": [10, 40], "amount": 200}}
     config = parse_config(values, source="test")
-    state = State(created=run_created(**CREATED, amount=200), term=1, spent=10)
+    state = State(created=run_created(**asdict(POOL), amount=200), attempt=1, spent=10)
     assert [planned_clicks(state, config, cycle) for cycle in (-1, 0, 1, 2)] == [10, 20, 60, 100]
     assert clicks_aim(state, config, 0) == 20
-    over = State(created=run_created(**CREATED, amount=200), term=1, spent=18)
+    over = State(created=run_created(**asdict(POOL), amount=200), attempt=1, spent=18)
     assert (
         clicks_aim(over, config, 0) == 60
     )  # 2 of its 10 clicks are left, so it aims at what is planned for cycle 1

@@ -4,6 +4,7 @@ from PIL import Image, ImageDraw
 
 from ray_al.core.families.labels import LABELS
 from ray_al.core.families.units import UNITS, Received
+from ray_al.core.types import PoolSizes
 from ray_al.label.cost import polygon_clicks
 from ray_al.label.polygon import boundary_clicks
 
@@ -181,7 +182,7 @@ def test_what_a_region_costs_in_each_unit(unit, most, cost, of_pool):
     found = UNITS.parse(unit)
     assert found.most(100, label(), 5) == most
     assert found.cost(Received(reserved=7, clicks=30, num_opened=2)) == cost
-    assert found.of_pool({"num_regions": 40, "num_pixels": 5000, "num_images": 10}) == of_pool
+    assert found.of_pool(PoolSizes(num_regions=40, num_pixels=5000, num_images=10)) == of_pool
 
 
 def test_regions_of_which_nobody_knows_the_size_yet():

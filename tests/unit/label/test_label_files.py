@@ -112,8 +112,8 @@ def test_answers_of_both_sizes_are_taken_and_wrong_ones_refused(tasks):
     assert labels.table.column("image_id").to_pylist() == ["i0", "i1"]
     assert all((decode_mask(png) == 1).all() for png in labels.table.column("mask").to_pylist())
     (refused,) = labels.refused
-    assert (refused["image_id"], refused["final"]) == ("i2", False)
-    assert "id 7 on 600 pixels" in refused["reason"]
+    assert (refused.image_id, refused.final) == ("i2", False)
+    assert "id 7 on 600 pixels" in refused.reason
 
 
 def test_what_was_taken_is_not_taken_again(tasks):
@@ -133,7 +133,7 @@ def test_wrong_masks_say_why(tasks, mask, words):
     Image.fromarray(mask).save(buffer, format="PNG")
     tasks.replace("tasks/task-00000.mask.png", buffer.getvalue())
     (refused,) = collect(tasks).refused
-    assert words in refused["reason"]
+    assert words in refused.reason
 
 
 def test_only_the_regions_pixels_are_taken(tmp_path):
@@ -183,7 +183,7 @@ def test_wrong_classes_say_why(tmp_path, kind, text, words):
     tasks = write(tmp_path, kind)
     tasks.replace("tasks/task-00000.classes.json", text.encode())
     (refused,) = collect(tasks, kind=kind).refused
-    assert words in refused["reason"]
+    assert words in refused.reason
 
 
 def test_tasks_json_is_not_read(tasks):
@@ -210,16 +210,17 @@ def test_what_is_no_file_is_refused_and_the_others_are_taken(tasks, tmp_path):
     labels = collect(tasks)
     assert labels.table.column("image_id").to_pylist() == ["i2"]
     assert all(
-        "no file that can be read" in row["reason"] and not row["final"] for row in labels.refused
+        "no file that can be read" in refusal.reason and not refusal.final
+        for refusal in labels.refused
     )
-    assert [row["image_id"] for row in labels.refused] == ["i0", "i1"]
+    assert [refusal.image_id for refusal in labels.refused] == ["i0", "i1"]
 
 
 @pytest.mark.parametrize("target", ["nowhere", "task-00000.mask.png", "/dev/zero"])
 def test_links_that_lead_nowhere_are_refused(tasks, tmp_path, target):
     (tmp_path / "tasks/task-00000.mask.png").symlink_to(target)
     (refused,) = collect(tasks).refused
-    assert "a link that leads nowhere" in refused["reason"]
+    assert "a link that leads nowhere" in refused.reason
 
 
 def test_a_link_to_an_answer_is_an_answer(tasks, tmp_path):
@@ -236,7 +237,7 @@ def test_capitals_in_a_name_do_not_matter_but_two_answers_do(tasks):
     assert labels.table.column("image_id").to_pylist() == ["i1"]
     assert (
         "several files answer this task (task-00000.Mask.png, task-00000.mask.png)"
-        in labels.refused[0]["reason"]
+        in labels.refused[0].reason
     )
 
 

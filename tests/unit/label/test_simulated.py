@@ -58,5 +58,5 @@ def test_its_regions_are_refused_with_the_reason(read):
     rows = [{"image_index": index, "image_id": str(index), "region": 0} for index in range(2)]
     labels = annotate(pa.Table.from_pylist(rows), read)
     assert labels.table["image_id"].to_pylist() == ["0"]
-    assert [(one["image_id"], one["final"]) for one in labels.refused] == [("1", True)]
-    assert "the ids here are 1, 3" in labels.refused[0]["reason"]
+    assert [(refusal.image_id, refusal.final) for refusal in labels.refused] == [("1", True)]
+    assert "the ids here are 1, 3" in labels.refused[0].reason

@@ -6,9 +6,9 @@ from helpers.records import CREATED, record
 
 from ray_al.core.errors import RunHeldError, StorageError
 from ray_al.core.storage import Storage
-from ray_al.core.types import FileRef
+from ray_al.core.types import FileRef, Refusal
 from ray_al.ledger import Event, Journal, Ledger, fold
-from ray_al.ledger.records import QueryClosed, Refusal, RunFinished
+from ray_al.ledger.records import QueryClosed, RunFinished
 
 FILE = {"path": "f", "size": 1, "sha256": "0"}
 REF = FileRef.of("cycles/0000/start.parquet", b"x").as_dict()

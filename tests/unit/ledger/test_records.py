@@ -23,7 +23,7 @@ from ray_al.ledger import Event, Journal, State, fold
 from ray_al.ledger.config import config_facts, read_config
 from ray_al.ledger.parse import parse
 from ray_al.ledger.records import RunCreated
-from ray_al.report.metrics import read_metrics
+from ray_al.report.metrics import read_result
 from ray_al.report.rows import curve_rows
 from ray_al.sweep.directory import TrialOutcome, read_outcome, read_sweep
 from ray_al.sweep.trials import Trial
@@ -274,7 +274,7 @@ def test_damaged_conveniences_are_passed_over(run, data):
     assert progress_line(read_live(run)) == "starting"
     assert read_status(run)["stage"] == "created"
     assert CurveLogger(run, CONFIG).memory == {}
-    assert read_metrics(run, "final") is None
+    assert read_result(run, "final") is None
     assert read_outcome(run, "x") == TrialOutcome()
 
 

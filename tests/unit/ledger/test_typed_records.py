@@ -8,7 +8,7 @@ from helpers.records import FILE
 
 from ray_al.core.errors import StorageError
 from ray_al.core.storage import Storage
-from ray_al.core.types import FileRef
+from ray_al.core.types import FileRef, Refusal
 from ray_al.ledger import Event, Journal, fold
 from ray_al.ledger.fold import apply
 from ray_al.ledger.parse import Malformed, parse
@@ -16,7 +16,6 @@ from ray_al.ledger.records import (
     RECORDS,
     CycleTrained,
     LabelsReceived,
-    Refusal,
     RunCreated,
     ShardsScored,
 )

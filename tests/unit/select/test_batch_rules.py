@@ -79,7 +79,7 @@ def test_the_order_of_rows_does_not_matter(name):
         labelled=ordered.labelled,
     )
     queries = [
-        VARIANTS[name].pick(candidates, k=12, moment=Moment(seed=1, cycle=2))
+        VARIANTS[name].choose_rows(candidates, k=12, moment=Moment(seed=1, cycle=2))
         for candidates in (ordered, shuffled)
     ]
     assert queries[0].equals(queries[1])

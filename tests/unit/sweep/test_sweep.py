@@ -8,7 +8,8 @@ from helpers.records import cycle_trained, run_created
 from ray_al.cli import main
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import ConfigError
-from ray_al.driver.budget import query_size, total_amount
+from ray_al.core.types import PoolSizes
+from ray_al.driver.budget import planned_amount, whole_budget
 from ray_al.driver.resources import run_resources
 from ray_al.ledger import State
 from ray_al.sweep.config import ParameterSpace, load_sweep
@@ -16,7 +17,7 @@ from ray_al.sweep.effective import effective_values
 from ray_al.sweep.label_limit import LabelLimit
 from ray_al.sweep.naming import group_label, group_name, group_names, is_random_draw
 from ray_al.sweep.plan import plan_trials
-from ray_al.sweep.progress import Progress, Reached
+from ray_al.sweep.progress import Reached, SweepProgress
 from ray_al.sweep.reporting import budget_rows, interpolate, is_crossed
 from ray_al.sweep.schedulers import open_scheduler, rungs_of
 from ray_al.sweep.settings import draw, fixed_settings
@@ -241,9 +242,9 @@ def curve(per_cycle, slope, total=1000):
     budget = RunConfig().budget.model_copy(
         update={"start": 0.02, "per_cycle": per_cycle, "amount": 0.5}
     )
-    pool = {"num_regions": total}
-    spent, rows, cycle = query_size(budget, pool, -1, 10**9), [], 0
-    amount = total_amount(budget, pool)
+    pool = PoolSizes(num_images=1, num_regions=total, num_pixels=1)
+    spent, rows, cycle = planned_amount(budget, pool, -1, 10**9), [], 0
+    amount = whole_budget(budget, pool)
     while True:
         rows.append(
             {
@@ -255,7 +256,7 @@ def curve(per_cycle, slope, total=1000):
         )
         if spent >= amount:
             return rows
-        spent += query_size(budget, pool, cycle, amount - spent)
+        spent += planned_amount(budget, pool, cycle, amount - spent)
         cycle += 1
 
 
@@ -402,7 +403,7 @@ def refused(path):
 def test_the_time_left_follows_from_the_trials_of_this_call(monkeypatch):
     monkeypatch.setattr("ray_al.sweep.progress.time.monotonic", lambda: 600.0)
     done = dict.fromkeys(("a", "b", "c"), "finished")
-    resumed = Progress(total=8, done=done, num_done_before=3, started=0.0)
+    resumed = SweepProgress(total=8, done=done, num_done_before=3, started=0.0)
     assert resumed.seconds_left is None
     resumed.done["d"] = "finished"  # the first of this call, after 600 seconds; 4 are left
     assert resumed.seconds_left == 2400

@@ -97,7 +97,7 @@ def test_a_damaged_checkpoint_inside_a_cycle_is_passed_over(tmp_path, change):
     calls = iter([False] * 3 + [True])
     with pytest.raises(TrainStopped):
         LocalTrainer(config, storage.root).train(make_plan(parts), should_stop=lambda: next(calls))
-    name = make_plan(parts).progress
+    name = make_plan(parts).partial_checkpoint
     storage.replace(name, change(storage.read(name)))
     seen = []
     again = LocalTrainer(config, storage.root).train(

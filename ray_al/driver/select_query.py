@@ -16,7 +16,7 @@ from ray_al.select.basket import Basket, Skip
 from ray_al.select.fill import Allows, fill_in_order
 
 
-def choose_query(
+def select_query(
     context: Context, cycle: int, amount: int, *, limit: int | None = None
 ) -> pa.Table:
     """Choose the regions of `cycle` that `amount` pays, at most `limit` of them.
@@ -38,7 +38,7 @@ def choose_query(
     return basket.query()
 
 
-def choose_best(context: Context, cycle: int, amount: int) -> pa.Table:
+def select_best(context: Context, cycle: int, amount: int) -> pa.Table:
     """Choose the regions with the highest scores that `amount` pays, whatever the batch rule.
 
     Returns:
