@@ -1,5 +1,6 @@
 """Predict the images of a task and write the files: the work of one process."""
 
+import itertools
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -107,6 +108,12 @@ class _Worker:
 
     def predict(self, images: Sequence[Image]) -> list[tuple[str, str]]:
         """Predict a batch, write the files, and return the images that cannot be used."""
+        if self.tiling is None:
+            return self._predict(images)
+        # Large images are read one at a time: a batch of them would not fit into memory.
+        return list(itertools.chain.from_iterable(self._predict([image]) for image in images))
+
+    def _predict(self, images: Sequence[Image]) -> list[tuple[str, str]]:
         pixels: dict[str, np.ndarray] = {}
         refused: list[tuple[str, str]] = []
         for uri, name in images:
