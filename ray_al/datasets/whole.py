@@ -6,18 +6,21 @@ earlier ones only while they are small. One file is decoded at a time, so that s
 hold several large ones.
 """
 
+import math
 import threading
 from collections.abc import Callable
 from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 
+from ray_al.core.memory import return_unused_memory
 from ray_al.core.reading import retried
 from ray_al.datasets.cache import hold
 from ray_al.datasets.mask_decoder import DecodedMask
 from ray_al.datasets.pixels import PixelRule
 from ray_al.datasets.rasters import open_values
 from ray_al.datasets.read import read_data
+from ray_al.datasets.strips import WHOLE_PIXELS
 from ray_al.datasets.tiles import Tile
 
 KEPT_BYTES = 1 << 28
@@ -52,11 +55,12 @@ class LastFiles(Generic[Content]):
         self._size_of = size_of
         self._kept: list[tuple[object, Content]] = []
 
-    def get(self, key: object, decode: Callable[[], Content]) -> Content:
+    def get(self, key: object, size: tuple[int, int], decode: Callable[[], Content]) -> Content:
         """Return the content of a file, which is decoded if it is not kept.
 
         Args:
             key: names the file and how it is decoded; compared by `==`.
+            size: height and width in pixels.
             decode: makes the content.
         """
         with _decoding:
@@ -64,6 +68,8 @@ class LastFiles(Generic[Content]):
             if place is not None:
                 return self._kept[place][1]
             self._make_room()
+            if math.prod(size) > WHOLE_PIXELS:
+                return_unused_memory()
             content = decode()
             self._kept.append((key, content))
             hold(self._name, self._num_bytes())
@@ -106,7 +112,7 @@ def read_whole(uri: str, tile: Tile, rule: PixelRule) -> WholeImage:
         values = retried(uri, lambda: opened.values(uri), (MemoryError,))
         return WholeImage(values, opened.declared)
 
-    whole = _images.get((uri, rule), decode)
+    whole = _images.get((uri, rule), tile.image, decode)
     tile.check((whole.values.shape[0], whole.values.shape[1]), uri)
     return whole
 

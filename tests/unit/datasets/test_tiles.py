@@ -138,9 +138,9 @@ def test_large_files_are_dropped_before_the_next_one_is_decoded(monkeypatch):
         return bytes(size)
 
     for key, size in (("a", 40), ("b", 50), ("c", 90), ("d", 1)):
-        assert len(files.get(key, partial(decode, size))) == size
+        assert len(files.get(key, SIZE, partial(decode, size))) == size
     assert kept_while_decoding == [[], ["a"], ["a", "b"], ["c"]]
-    assert len(files.get("c", lambda: b"")) == 90
+    assert len(files.get("c", SIZE, lambda: b"")) == 90
 
 
 def test_another_size_than_the_tiles_were_made_for_is_refused(scan, tmp_path):
