@@ -54,12 +54,15 @@ def main() -> None:
     )
     parser.add_argument("--scans", type=int, default=3, help="in the pool; one more validates")
     parser.add_argument("--size", type=int, nargs=2, default=(12_000, 15_000))
+    parser.add_argument("--data", help="folder of the scans; one that exists is used as it is")
     parser.add_argument("--set", action="append", default=[], help="a setting, as for `ray-al run`")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        make_scans(Path(folder) / "data", options.scans, options.size)
+        data = Path(options.data or f"{folder}/data").absolute()
+        if not data.exists():
+            make_scans(data, options.scans, options.size)
         config, out = Path(folder) / "tiles.yaml", f"{folder}/run"
-        config.write_text(CONFIG.format(root=f"{folder}/data"))
+        config.write_text(CONFIG.format(root=data))
         changes = [word for change in options.set for word in ("--set", change)]
         height, width = options.size
         print(f"{options.scans} scans of {height} x {width} pixels and one for validation")

@@ -110,6 +110,23 @@ def test_people_are_shown_crops_and_never_the_scan(scans, tmp_path):
     assert not whole._images._kept
 
 
+def test_a_query_at_random_decodes_no_scan_per_region(scans, tmp_path, monkeypatch):
+    """Each scan is decoded once to choose regions in any order, to check them and to show them."""
+    decoded: list[str] = []
+    decode = whole.open_values
+
+    def counted(data, source, channels=None):
+        decoded.append(source)
+        return decode(data, source, channels)
+
+    monkeypatch.setattr(whole, "open_values", counted)
+    monkeypatch.setattr(whole, "KEPT_BYTES", 0)
+    config = configure(scans, "local", TILES, label={"annotator": "files"})
+    run(config, tmp_path / "run", kind="waiting")
+    assert len(set(decoded)) == 3
+    assert len(decoded) == 3 * 3
+
+
 def test_predictions_of_scans_stop_after_any_of_them_and_continue(scans, finished, tmp_path):
     storage, _ = finished
     folder, out = [str(scans / "images/train")], str(tmp_path / "out")
