@@ -7,7 +7,7 @@ from ray_al.core.errors import DataError
 from ray_al.core.reading import retried
 from ray_al.datasets.pictures import from_stream
 from ray_al.datasets.pixels import PLAIN, PixelRule
-from ray_al.datasets.rasters import read_stored, read_values
+from ray_al.datasets.rasters import open_values, read_stored, read_values
 from ray_al.datasets.read import read_data
 from ray_al.datasets.tiles import split_uri
 from ray_al.datasets.whole import read_whole
@@ -24,8 +24,7 @@ def read_image(uri: str, rule: PixelRule = PLAIN) -> np.ndarray:
     if tile is not None:
         whole = read_whole(file, tile, rule)
         return rule.apply(tile.of(whole.values), file, whole.declared)
-    data = read_data(uri)
-    return retried(uri, lambda: decode_image(data, uri, rule), (MemoryError,))
+    return retried(uri, lambda: decode_image(read_data(uri), uri, rule), (MemoryError,))
 
 
 def read_pool_image(uri: str, size: tuple[int, int], rule: PixelRule = PLAIN) -> np.ndarray:
@@ -89,9 +88,10 @@ def decode_image(data: bytes, source: str, rule: PixelRule = PLAIN) -> np.ndarra
         DataError: it is broken or cut off, has several pages or transparent pixels, or its values
             are not what the rule covers.
     """
-    stored, values, declared = read_values(data, source, rule.channels)
-    rule.check(stored, source)
-    return rule.apply(values, source, declared)
+    opened = open_values(data, source, rule.channels)
+    del data  # of a scan, half a gigabyte
+    rule.check(opened.stored, source)
+    return rule.apply(opened.values(source), source, opened.declared)
 
 
 def read_void(uri: str, rule: PixelRule) -> np.ndarray:

@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from ray_al.core.errors import DataError
 from ray_al.core.types import ImageFile
 from ray_al.datasets.catalog import Dataset
@@ -12,8 +14,9 @@ from ray_al.datasets.images import read_image_size
 from ray_al.datasets.mask_decoder import UnknownValuesError, count_values
 from ray_al.datasets.masks import read_decoded
 from ray_al.datasets.pixels import PixelRule, UsedRange
-from ray_al.datasets.rasters import read_values
+from ray_al.datasets.rasters import open_values
 from ray_al.datasets.read import read_data
+from ray_al.datasets.strips import row_strips
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,18 +98,29 @@ def _look_at_image(uri: str, rule: PixelRule, *, whole: bool) -> ImageLook:
             return ImageLook(size=read_image_size(uri, rule))
         data = read_data(uri)
         num_bytes, digest = len(data), hashlib.sha256(data).hexdigest()
-        stored, values, declared = read_values(data, uri, rule.channels)
-        rule.check(stored, uri)
-        rule.apply(values, uri, declared)
+        opened = open_values(data, uri, rule.channels)
+        del data  # of a scan, half a gigabyte
+        rule.check(opened.stored, uri)
+        values = opened.values(uri)
+        _check_values(values, rule, uri, opened.declared)
     except DataError as error:
         return ImageLook(num_bytes=num_bytes, digest=digest, error=str(error))
     return ImageLook(
         num_bytes=num_bytes,
         digest=digest,
-        size=stored.size,
+        size=opened.stored.size,
         used=rule.used_range(values),
         clipped_share=rule.clipped_share(values),
     )
+
+
+def _check_values(values: np.ndarray, rule: PixelRule, uri: str, declared: float | None) -> None:
+    """Refuse an image whose values cannot be used; the rows of a large one are named."""
+    height, width = values.shape[:2]
+    for rows in row_strips(height, width):
+        is_whole = rows.stop - rows.start == height
+        place = uri if is_whole else f"{uri} (rows {rows.start} to {rows.stop - 1})"
+        rule.apply(values[rows], place, declared)
 
 
 def _look_at_mask(uri: str, dataset: Dataset, size: tuple[int, int] | None) -> MaskLook:

@@ -1,5 +1,6 @@
 """Decode masks whose values are colours."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -15,6 +16,7 @@ from ray_al.datasets.mask_decoder import (
 )
 from ray_al.datasets.mask_files import OpenMask, transparent
 from ray_al.datasets.nearest import nearest_numbers, too_alike
+from ray_al.datasets.strips import row_strips
 
 
 def decode_colors(
@@ -32,9 +34,9 @@ def decode_colors(
         DataError: the file holds no certain colours, or an unknown colour.
     """
     _check_kind(opened, decoder, source, values)
-    numbers = _class_numbers(opened, decoder, source, _packed(opened, values))
+    numbers = _class_numbers(opened, decoder, source, values)
     classes: dict[int, int] = {}
-    for number in np.unique(numbers).tolist():
+    for number in count_values(numbers):
         class_id = decoder.class_of(number)
         assert class_id is not None, "colours and classes have the same numbers"
         classes[number] = class_id
@@ -80,19 +82,23 @@ def _packed(opened: OpenMask, values: np.ndarray) -> np.ndarray:
 
 
 def _class_numbers(
-    opened: OpenMask, decoder: MaskDecoder, source: str, packed: np.ndarray
+    opened: OpenMask, decoder: MaskDecoder, source: str, values: np.ndarray
 ) -> np.ndarray:
-    """Return the number of the class of each packed colour, uint8 (H, W)."""
+    """Return the number of the class of each pixel, uint8 (H, W)."""
     table = {
         red << 16 | green << 8 | blue: number
         for number, (red, green, blue) in enumerate(decoder.colors)
     }
-    counts = count_values(packed)
+    numbers, counts = np.zeros(values.shape[:2], dtype=np.uint8), Counter[int]()
+    for rows in row_strips(values.shape[0], values.shape[1]):
+        packed = _packed(opened, values[rows])
+        present = count_values(packed)
+        counts.update(present)
+        numbers[rows] = map_values(packed, {color: table.get(color, 0) for color in present})
+    counts = Counter(dict(sorted(counts.items())))
     unknown = [color for color in counts if color not in table]
-    if not unknown:
-        return map_values(packed, {color: table[color] for color in counts})
-    numbers = np.zeros(packed.shape, dtype=np.uint8)
-    if decoder.nearest_color:
+    if unknown and decoder.nearest_color:
+        packed = _packed(opened, values)
         numbers, strange = nearest_numbers(packed, decoder.colors, is_lossy=opened.is_lossy)
         unknown = list(count_values(packed[strange]))
     if unknown:

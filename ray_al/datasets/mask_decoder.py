@@ -1,5 +1,6 @@
 """Say what the values of masks mean."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -10,6 +11,7 @@ from ray_al.core.errors import DataError
 from ray_al.core.families.layouts import Colors, MaskSource
 from ray_al.core.types import IGNORE_INDEX
 from ray_al.datasets.mask_advice import advise
+from ray_al.datasets.strips import row_strips, strips_of
 
 
 class UnknownValuesError(DataError):
@@ -111,39 +113,41 @@ class DecodedMask:
     void_numbers: frozenset[int]
 
 
-COUNTED_AT_ONCE = 1 << 24
-"""Number of values that are counted together."""
-
-
 def count_values(values: np.ndarray) -> dict[int, int]:
     """Return how often each whole number occurs, ascending by number."""
+    if values.ndim < 2:
+        values = values.reshape(-1, 1)
     if values.dtype == np.uint8:
         counts = np.zeros(256, dtype=np.int64)
-        flat = values.ravel()
-        for start in range(0, flat.size, COUNTED_AT_ONCE):  # numpy counts copies of 8 bytes a value
-            counts += np.bincount(flat[start : start + COUNTED_AT_ONCE], minlength=256)
+        for strip in strips_of(values):
+            counts += np.bincount(strip.ravel(), minlength=256)
         present = np.flatnonzero(counts)
         return dict(zip(present.tolist(), counts[present].tolist(), strict=True))
-    present, counts = np.unique(values, return_counts=True)
-    return dict(zip(present.tolist(), counts.tolist(), strict=True))
+    total: Counter[int] = Counter()
+    for strip in strips_of(values):
+        numbers, found = np.unique(strip, return_counts=True)
+        total.update(dict(zip(numbers.tolist(), found.tolist(), strict=True)))
+    return dict(sorted(total.items()))
 
 
 def map_values(values: np.ndarray, table: Mapping[int, int]) -> np.ndarray:
     """Return the entry of `table` for each value, as uint8.
 
     Args:
-        values: whole numbers of any shape.
+        values: whole numbers (H, W, …).
         table: from each number that occurs to a number from 0 to 255, ascending by the first.
     """
-    numbers, images = list(table), list(table.values())
+    numbers = np.array(list(table), dtype=values.dtype)
+    images = np.array(list(table.values()), dtype=np.uint8)
+    mapped = np.empty(values.shape, dtype=np.uint8)
+    by_value = np.zeros(256, dtype=np.uint8)
     if values.dtype == np.uint8:
-        by_place = np.zeros(256, dtype=np.uint8)
-        by_place[numbers] = images
-        places = values
-    else:
-        by_place = np.array(images, dtype=np.uint8)
-        places = np.searchsorted(np.array(numbers, dtype=values.dtype), values)
-    mapped: np.ndarray = by_place[places]
+        by_value[numbers] = images
+    for rows in row_strips(values.shape[0], values.shape[1]):
+        if values.dtype == np.uint8:
+            mapped[rows] = by_value[values[rows]]
+        else:
+            mapped[rows] = images[np.searchsorted(numbers, values[rows])]
     return mapped
 
 

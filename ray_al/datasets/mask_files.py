@@ -8,6 +8,7 @@ from PIL import Image
 from ray_al.core.errors import DataError
 from ray_al.datasets.arrays import MAGIC, decode_npy
 from ray_al.datasets.pictures import Header, decoding, open_picture
+from ray_al.datasets.strips import count_clear, strips_of, values_of_picture
 
 WHAT = "a mask"
 ID_MODES = frozenset({"L", "P", "1", "I", "I;16", "I;16B", "I;16L"})
@@ -38,7 +39,9 @@ class OpenMask:
     @property
     def is_colored(self) -> bool:
         """Whether its three channels differ anywhere."""
-        return self.values.ndim == 3 and bool((self.values != self.values[..., :1]).any())
+        return self.values.ndim == 3 and any(
+            bool((strip != strip[..., :1]).any()) for strip in strips_of(self.values)
+        )
 
 
 def open_mask_bytes(data: bytes, source: str) -> OpenMask:
@@ -63,7 +66,7 @@ def open_mask_bytes(data: bytes, source: str) -> OpenMask:
             raise transparent(num_clear, source)
         image = image.getchannel(0) if image.mode == "LA" else image
         if image.mode not in ID_MODES:
-            return OpenMask(values=np.array(image.convert("RGB")), is_lossy=header.is_lossy)
+            return OpenMask(values=values_of_picture(image, "RGB"), is_lossy=header.is_lossy)
         values, step = _numbers(image, header)
         return OpenMask(
             values=values,
@@ -114,7 +117,7 @@ def _check(header: Header, source: str) -> None:
 def _count_clear(image: Image.Image) -> int:
     if image.mode not in ALPHA_MODES and "transparency" not in image.info:
         return 0
-    return sum(image.convert("RGBA").getchannel("A").histogram()[:255])
+    return count_clear(image)
 
 
 def _numbers(image: Image.Image, header: Header) -> tuple[np.ndarray, int]:
@@ -122,7 +125,7 @@ def _numbers(image: Image.Image, header: Header) -> tuple[np.ndarray, int]:
 
     Pillow stretches greyscale of 2 and 4 bits to 0 to 255; this undoes it.
     """
-    values = np.array(image)
+    values = values_of_picture(image)
     if image.mode == "1":
         return values.astype(np.uint8), 255
     step = 255 // (2**header.bits - 1) if image.mode == "L" and header.bits < 8 else 1

@@ -61,7 +61,7 @@ def read_decoded(uri: str, decoder: MaskDecoder, *, box: Box | None = None) -> D
 
 def _read_tile(uri: str, tile: Tile, decoder: MaskDecoder, box: Box | None) -> DecodedMask:
     """Return the core of a tile, or a box of it; an unknown value anywhere refuses the mask."""
-    whole = whole_masks.get((uri, decoder), lambda: read_decoded(uri, decoder))
+    whole = whole_masks.get((uri, decoder), tile.image, lambda: read_decoded(uri, decoder))
     tile.check((whole.ids.shape[0], whole.ids.shape[1]), uri)
     ids = tile.of(whole.ids)
     if box is not None:

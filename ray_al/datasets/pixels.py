@@ -9,6 +9,7 @@ import numpy as np
 from ray_al.core.config import DataConfig
 from ray_al.core.config.pixels import ChannelChoice
 from ray_al.core.errors import DataError
+from ray_al.datasets.strips import strips_of
 
 WHITE = 255.0
 """What the largest value becomes; 8-bit images thus stay as they are."""
@@ -158,11 +159,14 @@ class PixelRule:
         bits = 8 * values.dtype.itemsize
         if self.value_range is not None or values.dtype.kind not in "iu" or bits <= 8:
             return None
-        with_data = self._chosen(values)[~self.void(values)]
-        if not with_data.size:
+        extremes: list[float] = []
+        for strip in strips_of(values):
+            with_data = self._with_data(strip)
+            if with_data.size:
+                extremes += [float(with_data.min()), float(with_data.max())]
+        if not extremes:
             return None
-        dtype = values.dtype.newbyteorder("=")
-        return UsedRange(dtype, float(with_data.min()), float(with_data.max()))
+        return UsedRange(values.dtype.newbyteorder("="), min(extremes), max(extremes))
 
     def clipped_share(self, values: np.ndarray) -> float:
         """Return the share of values outside `data.value_range`, of those that are data.
@@ -170,11 +174,15 @@ class PixelRule:
         Args:
             values: of a file that passes `check`, (H, W, C).
         """
-        with_data = self._chosen(values)[~self.void(values)]
-        if self.value_range is None or not with_data.size:
+        if self.value_range is None:
             return 0.0
         low, high = self.value_range
-        return float(((with_data < low) | (with_data > high)).mean())
+        num_clipped = num_values = 0
+        for strip in strips_of(values):
+            with_data = self._with_data(strip)
+            num_clipped += int(((with_data < low) | (with_data > high)).sum())
+            num_values += with_data.size
+        return num_clipped / max(1, num_values)
 
     def void(self, values: np.ndarray) -> np.ndarray:
         """Return where there is no data, bool (H, W).
@@ -197,6 +205,11 @@ class PixelRule:
             nodata = np.float32(self.nodata) if is_float32 else self.nodata
             void |= (values == nodata).all(axis=2)
         return void
+
+    def _with_data(self, values: np.ndarray) -> np.ndarray:
+        """Return the chosen channels of the pixels with data, (n, N)."""
+        chosen = self._chosen(values)
+        return chosen if self.nodata is None else chosen[~self.void(values)]
 
     def _chosen(self, values: np.ndarray) -> np.ndarray:
         return values[..., list(self.channels)] if isinstance(self.channels, tuple) else values

@@ -2,7 +2,7 @@
 
 import io
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any, BinaryIO
 
@@ -14,7 +14,6 @@ from ray_al.core.errors import DataError
 from ray_al.datasets.numpy_images import is_numpy, numpy_header, read_numpy
 from ray_al.datasets.orientation import turned
 from ray_al.datasets.pictures import (
-    LARGE_PIXELS,
     NUM_MAGIC_BYTES,
     Header,
     check_pixels,
@@ -25,11 +24,10 @@ from ray_al.datasets.pictures import (
 )
 from ray_al.datasets.pixels import Stored
 from ray_al.datasets.png import check_png_pixels
+from ray_al.datasets.strips import count_clear, values_of_picture
 from ray_al.datasets.tiff import MAGICS, MAX_PILLOW_BITS, TiffTags, read_tiff_tags
 
 WHAT = "an image"
-STRIP = 256
-"""Rows of a large picture that are copied at a time."""
 GREY_MODES = frozenset({"1", "L", "LA", "La"})
 COLOR_MODES = frozenset({"P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr"})
 ALPHA_MODES = frozenset({"LA", "PA", "RGBA", "RGBa", "La"})
@@ -128,45 +126,66 @@ def read_values(
     Raises:
         DataError: it is broken, has transparent pixels, or needs a package that is not installed.
     """
+    opened = open_values(data, source, channels)
+    return opened.stored, opened.values(source), opened.declared
+
+
+@dataclass(frozen=True)
+class OpenImage:
+    """A decoded image file, which no longer needs the bytes of the file.
+
+    Attributes:
+        stored: what its header says.
+        content: its picture, or its values.
+        declared: the value that the file itself names for pixels without data.
+    """
+
+    stored: Stored
+    content: np.ndarray | Image.Image
+    declared: float | None = None
+
+    def values(self, source: str) -> np.ndarray:
+        """Return the values (H, W, C).
+
+        Raises:
+            DataError: it has transparent pixels, or its pixels are not what its header says.
+        """
+        values, stored = self.content, self.stored
+        if isinstance(values, Image.Image):
+            with decoding(source, WHAT):
+                refuse_transparent(values, source)
+                values = values_of_picture(values, "L" if stored.channels == 1 else "RGB")
+        values = _without_alpha(np.atleast_3d(values), stored.channels, source)
+        if values.shape != stored[:3] or values.dtype.newbyteorder("=") != stored.dtype:
+            raise DataError(
+                f"{source}: cannot be read as an image (its header says {stored[:3]} "
+                f"{stored.dtype}, there are {values.shape} {values.dtype}); replace or remove the "
+                "file"
+            )
+        return values
+
+
+def open_values(data: bytes, source: str, channels: ChannelChoice = None) -> OpenImage:
+    """Decode an image file; see `read_values`.
+
+    Raises:
+        DataError: it is broken, or needs a package that is not installed.
+    """
     magic = data[:NUM_MAGIC_BYTES]
     if is_numpy(magic):
         values = read_numpy(data, source)
         height, width, count = values.shape
-        return Stored(height, width, count, values.dtype), values, None
+        return OpenImage(Stored(height, width, count, values.dtype), values)
     with decoding(source, WHAT):
         tags = _own_tags(io.BytesIO(data), magic, channels)
     if tags is not None:
         stored = _stored_of_tags(tags, len(data), source)
-        values = _tiff_values(data, tags, source)
-        declared = _number(tags.nodata)
-    else:
-        header, image = open_picture(data, source, WHAT)
-        stored, declared = stored_of(header, source), None
-        if stored.dtype == np.uint16:
-            values = turned(_wide_png(data, source), header.orientation)
-        else:
-            refuse_transparent(image, source)
-            mode = "L" if stored.channels == 1 else "RGB"
-            values = _in_strips(image if image.mode == mode else image.convert(mode))
-    values = _without_alpha(np.atleast_3d(values), stored.channels, source)
-    if values.shape != stored[:3] or values.dtype.newbyteorder("=") != stored.dtype:
-        raise DataError(
-            f"{source}: cannot be read as an image (its header says {stored[:3]} {stored.dtype}, "
-            f"there are {values.shape} {values.dtype}); replace or remove the file"
-        )
-    return stored, values, declared
-
-
-def _in_strips(image: Image.Image) -> np.ndarray:
-    """Return the values of a picture without the further copy of all of it that Pillow makes."""
-    width, height = image.size
-    if width * height <= LARGE_PIXELS:
-        return np.array(image)
-    values = np.empty((height, width, *((3,) if image.mode == "RGB" else ())), dtype=np.uint8)
-    for top in range(0, height, STRIP):
-        bottom = min(top + STRIP, height)
-        values[top:bottom] = np.asarray(image.crop((0, top, width, bottom)))
-    return values
+        return OpenImage(stored, _tiff_values(data, tags, source), _number(tags.nodata))
+    header, image = open_picture(data, source, WHAT)
+    stored = stored_of(header, source)
+    if stored.dtype == np.uint16:
+        return OpenImage(stored, turned(_wide_png(data, source), header.orientation))
+    return OpenImage(stored, image)
 
 
 def refuse_transparent(image: Image.Image, source: str) -> None:
@@ -177,7 +196,7 @@ def refuse_transparent(image: Image.Image, source: str) -> None:
     """
     if image.mode not in ALPHA_MODES and "transparency" not in image.info:
         return
-    if num_clear := sum(image.convert("RGBA").getchannel("A").histogram()[:255]):
+    if num_clear := count_clear(image):
         raise _transparent(num_clear, source)
 
 

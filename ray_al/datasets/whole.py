@@ -6,17 +6,21 @@ earlier ones only while they are small. One file is decoded at a time, so that s
 hold several large ones.
 """
 
+import math
 import threading
 from collections.abc import Callable
 from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 
+from ray_al.core.memory import return_unused_memory
 from ray_al.core.reading import retried
+from ray_al.datasets.cache import hold
 from ray_al.datasets.mask_decoder import DecodedMask
 from ray_al.datasets.pixels import PixelRule
-from ray_al.datasets.rasters import read_values
+from ray_al.datasets.rasters import open_values
 from ray_al.datasets.read import read_data
+from ray_al.datasets.strips import WHOLE_PIXELS
 from ray_al.datasets.tiles import Tile
 
 KEPT_BYTES = 1 << 28
@@ -42,18 +46,21 @@ class LastFiles(Generic[Content]):
     """Keeps the last decoded file, and earlier ones while all of them are small.
 
     Args:
+        name: of the kind of files.
         size_of: returns the size of a content in bytes.
     """
 
-    def __init__(self, size_of: Callable[[Content], int]) -> None:
+    def __init__(self, name: str, size_of: Callable[[Content], int]) -> None:
+        self._name = name
         self._size_of = size_of
         self._kept: list[tuple[object, Content]] = []
 
-    def get(self, key: object, decode: Callable[[], Content]) -> Content:
+    def get(self, key: object, size: tuple[int, int], decode: Callable[[], Content]) -> Content:
         """Return the content of a file, which is decoded if it is not kept.
 
         Args:
             key: names the file and how it is decoded; compared by `==`.
+            size: height and width in pixels.
             decode: makes the content.
         """
         with _decoding:
@@ -61,23 +68,30 @@ class LastFiles(Generic[Content]):
             if place is not None:
                 return self._kept[place][1]
             self._make_room()
+            if math.prod(size) > WHOLE_PIXELS:
+                return_unused_memory()
             content = decode()
             self._kept.append((key, content))
+            hold(self._name, self._num_bytes())
             return content
 
     def clear(self) -> None:
         """Keep nothing."""
         with _decoding:
             self._kept.clear()
+            hold(self._name, 0)
 
     def _make_room(self) -> None:
         """Drop the earliest files until the others are small; before a file is decoded."""
-        while sum(self._size_of(content) for _, content in self._kept) > KEPT_BYTES:
+        while self._num_bytes() > KEPT_BYTES:
             del self._kept[0]
 
+    def _num_bytes(self) -> int:
+        return sum(self._size_of(content) for _, content in self._kept)
 
-_images: LastFiles[WholeImage] = LastFiles(lambda image: image.values.nbytes)
-masks: LastFiles[DecodedMask] = LastFiles(lambda mask: mask.ids.nbytes)
+
+_images: LastFiles[WholeImage] = LastFiles("images", lambda image: image.values.nbytes)
+masks: LastFiles[DecodedMask] = LastFiles("masks", lambda mask: mask.ids.nbytes)
 
 
 def read_whole(uri: str, tile: Tile, rule: PixelRule) -> WholeImage:
@@ -90,14 +104,15 @@ def read_whole(uri: str, tile: Tile, rule: PixelRule) -> WholeImage:
     """
 
     def decode() -> WholeImage:
-        data = read_data(uri)
-        stored, values, declared = retried(
-            uri, lambda: read_values(data, uri, rule.channels), (MemoryError,)
+        # The bytes of the file are dropped before its pixels are copied.
+        opened = retried(
+            uri, lambda: open_values(read_data(uri), uri, rule.channels), (MemoryError,)
         )
-        rule.check(stored, uri)
-        return WholeImage(values, declared)
+        rule.check(opened.stored, uri)
+        values = retried(uri, lambda: opened.values(uri), (MemoryError,))
+        return WholeImage(values, opened.declared)
 
-    whole = _images.get((uri, rule), decode)
+    whole = _images.get((uri, rule), tile.image, decode)
     tile.check((whole.values.shape[0], whole.values.shape[1]), uri)
     return whole
 

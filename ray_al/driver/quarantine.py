@@ -1,5 +1,6 @@
 """Quarantine broken images, and take mended ones back when a host starts."""
 
+import functools
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,6 +10,7 @@ from ray_al.core.errors import DataError
 from ray_al.core.types import Refusal
 from ray_al.datasets.images import read_pool_image
 from ray_al.datasets.pixels import PixelRule
+from ray_al.datasets.tiles import file_of
 from ray_al.driver.context import Context
 from ray_al.driver.pool import Pool
 from ray_al.ledger.records import BrokenImage, ImagesRestored
@@ -73,11 +75,40 @@ def _has_regions(context: Context, index: int) -> bool:
     return bool(pool.num_regions[index])
 
 
-def quarantine_broken(context: Context, indices: Iterable[int]) -> None:
+class Looks:
+    """Looks at images of the pool in any order, and decodes each file with tiles once.
+
+    Regions are chosen in an order that has nothing to do with files. As soon as one tile is looked
+    at, so are all others of its file, and what is wrong with them is kept.
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._errors: dict[int, str | None] = {}
+
+    def __call__(self, index: int) -> str | None:
+        """Return what is wrong with an image; see `look`."""
+        if self._pool.config.data.tile is None:
+            return look(self._pool, index)
+        if index not in self._errors:
+            for other in self._tiles[file_of(self._pool.manifest.column("uri")[index].as_py())]:
+                self._errors[other] = look(self._pool, other)
+        return self._errors[index]
+
+    @functools.cached_property
+    def _tiles(self) -> dict[str, list[int]]:
+        """The numbers of the tiles of each file."""
+        tiles: dict[str, list[int]] = {}
+        for index, uri in enumerate(self._pool.manifest.column("uri").to_pylist()):
+            tiles.setdefault(file_of(uri), []).append(index)
+        return tiles
+
+
+def quarantine_broken(context: Context, indices: Iterable[int], looks: Looks) -> None:
     """Open images that no scorer has opened, and quarantine the broken ones."""
     broken: list[BrokenImage] = []
     for index in indices:
-        error = None if context.pool.broken[index] else look(context.pool, index)
+        error = None if context.pool.broken[index] else looks(index)
         if error is not None:
             image_id = context.pool.manifest.column("image_id")[index].as_py()
             broken.append(BrokenImage(image_id=image_id, error=error))

@@ -9,7 +9,7 @@ from ray_al.core.strategy import StrategyConfig
 from ray_al.core.types import SCORE_SCHEMA
 from ray_al.driver.context import Context
 from ray_al.driver.costs import typical_cost, upper_bounds
-from ray_al.driver.quarantine import quarantine_broken, unchanged_since_stored
+from ray_al.driver.quarantine import Looks, quarantine_broken, unchanged_since_stored
 from ray_al.driver.scored_pool import ScoredCycle, rank_scores
 from ray_al.label.truth import is_void as is_void_in
 from ray_al.select.basket import Basket, Skip
@@ -92,12 +92,13 @@ def _skip(context: Context, cycle: int) -> Skip | None:
     unopened = context.opens_images and unread
     is_unchanged = unchanged_since_stored(context) if unopened else None
     opened: set[int] = set()
+    looks = Looks(context.pool)
 
     def is_broken(index: int, region: int) -> bool:
         if index not in opened:
             opened.add(index)
             if is_unchanged is None or not is_unchanged(index):
-                quarantine_broken(context, [index])
+                quarantine_broken(context, [index], looks)
         return bool(context.pool.broken[index])
 
     def is_void(index: int, region: int) -> bool:

@@ -56,7 +56,7 @@ class FeatureSource:
         self.rows = rows
         self.device = device
         self.store: RecordStore | None = config.features.store.open(run_uri)
-        self._cache = ByteCache(int(config.data.cache_gb * 2**30))
+        self._cache = ByteCache.of_process(int(config.data.cache_gb * 2**30))
         self._lock = threading.Lock()
         self._whole: dict[str, list[np.ndarray | None]] = {}
         self._folders: dict[int, str] = {}

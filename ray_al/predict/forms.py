@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ray_al.datasets.strips import row_strips
 from ray_al.predict.choose import TakenModel
 
 COLOR_SHARE = 0.5
@@ -121,11 +122,13 @@ def overlay(
     Returns:
         uint8 (H, W, 3).
     """
-    table = np.array(colors, dtype=np.float32)
-    mixed = (1 - COLOR_SHARE) * image + COLOR_SHARE * table[class_ids]
-    mixed[_borders(class_ids)] *= BORDER_SHARE
-    rounded: np.ndarray = mixed.round().astype(np.uint8)
-    return rounded
+    table, borders = np.array(colors, dtype=np.float32), _borders(class_ids)
+    tinted = np.empty_like(image)
+    for rows in row_strips(image.shape[0], image.shape[1]):
+        mixed = (1 - COLOR_SHARE) * image[rows] + COLOR_SHARE * table[class_ids[rows]]
+        mixed[borders[rows]] *= BORDER_SHARE
+        tinted[rows] = mixed.round().astype(np.uint8)
+    return tinted
 
 
 def _borders(class_ids: np.ndarray) -> np.ndarray:

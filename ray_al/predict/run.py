@@ -20,7 +20,13 @@ from ray_al.predict.inputs import assign_names, check_apart, find_images
 from ray_al.predict.network import Predictor
 from ray_al.predict.output import Output
 from ray_al.predict.tiled import predict_tiles
-from ray_al.predict.work import Image, PredictResult, PredictTask, predict_task
+from ray_al.predict.work import (
+    Image,
+    PredictResult,
+    PredictTask,
+    images_together,
+    predict_task,
+)
 from ray_al.scoring.runner import run_tasks
 
 MAX_TASK = 64
@@ -192,10 +198,11 @@ def _tasks(
     resources: Resources,
 ) -> Iterator[PredictTask]:
     batch_size = resources.batch(model.config)
-    size = resources.threads * batch_size  # one batch a thread, to stop soon after a signal
+    together = images_together(model.config, batch_size)
+    size = resources.threads * together  # one batch a thread, to stop soon after a signal
     if resources.workers:
         share = -(-len(images) // (TASKS_PER_WORKER * resources.workers))
-        size = max(1, min(share, MAX_TASK) // batch_size) * batch_size
+        size = max(1, min(share, MAX_TASK) // together) * together
     for shard, start in enumerate(range(0, len(images), size)):
         yield PredictTask(
             shard=shard,

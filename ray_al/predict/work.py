@@ -30,10 +30,10 @@ class PredictTask:
 
     Attributes:
         shard: its number.
-        images: a multiple of `batch_size`, except in the last task.
+        images: a multiple of `images_together`, except in the last task.
         out: folder of the predictions.
         forms: names of the forms that are written.
-        batch_size: images that pass through the network together.
+        batch_size: images or tiles that pass through the network together.
         threads: batches that are worked on at a time, each with one thread of torch.
     """
 
@@ -61,6 +61,14 @@ class PredictResult:
     seconds: float
 
 
+def images_together(config: RunConfig, batch_size: int) -> int:
+    """Return how many images are read together: a batch, or one that has tiles of its own.
+
+    Several large images would not fit into memory, and the tiles of one fill the batches.
+    """
+    return batch_size if config.data.tile is None else 1
+
+
 def predict_task(task: PredictTask, config: RunConfig) -> PredictResult:
     """Predict the images of a task; the files do not depend on where or how often it runs.
 
@@ -75,8 +83,9 @@ def predict_task(task: PredictTask, config: RunConfig) -> PredictResult:
     began = time.perf_counter()
     predictor = load_predictor(task.model, score_device(config))
     worker = _Worker(task, predictor)
-    starts = range(0, len(task.images), task.batch_size)
-    batches = [task.images[start : start + task.batch_size] for start in starts]
+    together = images_together(task.model.config, task.batch_size)
+    starts = range(0, len(task.images), together)
+    batches = [task.images[start : start + together] for start in starts]
     threads = ThreadPoolExecutor(task.threads, initializer=torch.set_num_threads, initargs=(1,))
     refused: list[tuple[str, str]] = []
     try:
@@ -106,7 +115,7 @@ class _Worker:
         self.tiling = Tiling.of(task.model.config.data)
 
     def predict(self, images: Sequence[Image]) -> list[tuple[str, str]]:
-        """Predict a batch, write the files, and return the images that cannot be used."""
+        """Predict images together, write the files, and return those that cannot be used."""
         pixels: dict[str, np.ndarray] = {}
         refused: list[tuple[str, str]] = []
         for uri, name in images:

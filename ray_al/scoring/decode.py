@@ -24,7 +24,7 @@ def decode(row: Mapping[str, Any], config: RunConfig) -> np.ndarray:
     key = (row["uri"], size, config.data.image_size, rule)
     with _cache_lock:
         if _cache is None or _cache.limit_bytes != limit:
-            _cache = ByteCache(limit)
+            _cache = ByteCache.of_process(limit)
         cache = _cache
         image = cache.get(key)
     if image is None:

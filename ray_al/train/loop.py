@@ -61,7 +61,7 @@ class CycleTrainer:
         self.dataset = with_tiles(open_dataset(config.data, self.storage), config.data)
         check_class_weights(config.train, self.dataset.num_classes)
         self.manifest: pa.Table
-        self.cache = ByteCache(int(config.data.cache_gb * 2**30))
+        self.cache = ByteCache.of_process(int(config.data.cache_gb * 2**30))
         self.samples: LabelledImages | None = None
         self.feed: Feed
 

@@ -10,7 +10,7 @@ from ray_al.driver.actions.action import Action, open_query
 from ray_al.driver.asking import describe_query
 from ray_al.driver.context import Context
 from ray_al.driver.pool import read_table
-from ray_al.driver.quarantine import quarantine_broken, refuse_broken
+from ray_al.driver.quarantine import Looks, quarantine_broken, refuse_broken
 from ray_al.ledger import State
 from ray_al.ledger.records import LabelsRequested
 
@@ -32,7 +32,8 @@ class Request(Action):
         query = context.state.queries[-1]
         table = read_table(context.storage, query.file)
         context.note("label", 0, len(table))
-        quarantine_broken(context, np.unique(table.column("image_index").to_numpy()).tolist())
+        indices = np.unique(table.column("image_index").to_numpy()).tolist()
+        quarantine_broken(context, indices, Looks(context.pool))
         refused = refuse_broken(context, table)
         left_out = {refusal.name for refusal in refused}
         asked = describe_query(context, query, table, left_out=left_out)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ray_al.datasets.cache import ByteCache
+from ray_al.datasets.cache import ByteCache, hold
 
 
 def array(num_bytes):
@@ -39,3 +39,31 @@ def test_a_limit_of_0_keeps_nothing():
     cache = ByteCache(0)
     cache.put("a", array(1))
     assert cache.get("a") is None and cache.num_bytes == 0
+
+
+def test_the_caches_of_a_process_share_one_limit_and_keep_their_keys_apart():
+    first, second = ByteCache.of_process(10), ByteCache.of_process(10)
+    first.put("a", array(6))
+    second.put("a", array(3))
+    assert (first.get("a").nbytes, second.get("a").nbytes) == (6, 3)
+    second.put("b", array(5))
+    assert first.get("a") is None
+    assert first.num_bytes == second.num_bytes == 8
+
+
+def test_caches_leave_room_for_files_that_are_held_up_to_half_of_their_limit():
+    kept = ByteCache.of_process(12)
+    try:
+        for key in "abcd":
+            kept.put(key, array(3))
+        hold("images", 4)
+        assert [key for key in "abcd" if kept.get(key) is not None] == ["c", "d"]
+        hold("masks", 100)
+        assert kept.num_bytes == 6
+        hold("images", 0)
+        hold("masks", 0)
+        kept.put("e", array(6))
+        assert kept.num_bytes == 12
+    finally:
+        hold("images", 0)
+        hold("masks", 0)

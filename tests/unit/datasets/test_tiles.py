@@ -17,7 +17,7 @@ from ray_al.datasets.manifest import build_manifest
 from ray_al.datasets.mask_decoder import MaskDecoder
 from ray_al.datasets.masks import read_mask, read_mask_size
 from ray_al.datasets.pixels import PixelRule
-from ray_al.datasets.rasters import read_values
+from ray_al.datasets.rasters import open_values
 from ray_al.datasets.tiles import Tiling, file_of, image_of, split_uri
 
 SIZE = (70, 110)
@@ -116,9 +116,9 @@ def test_a_file_is_decoded_once_for_all_of_its_tiles(scan, monkeypatch):
 
     def counted(data, source, channels=None):
         decoded.append(source)
-        return read_values(data, source, channels)
+        return open_values(data, source, channels)
 
-    monkeypatch.setattr(whole, "read_values", counted)
+    monkeypatch.setattr(whole, "open_values", counted)
     for part, _ in parts(scan):
         read_image(part.uri)
         read_seen(part.uri, TILING.window)
@@ -130,7 +130,7 @@ def test_a_file_is_decoded_once_for_all_of_its_tiles(scan, monkeypatch):
 
 def test_large_files_are_dropped_before_the_next_one_is_decoded(monkeypatch):
     monkeypatch.setattr(whole, "KEPT_BYTES", 100)
-    files: whole.LastFiles[bytes] = whole.LastFiles(len)
+    files: whole.LastFiles[bytes] = whole.LastFiles("bytes", len)
     kept_while_decoding = []
 
     def decode(size):
@@ -138,9 +138,9 @@ def test_large_files_are_dropped_before_the_next_one_is_decoded(monkeypatch):
         return bytes(size)
 
     for key, size in (("a", 40), ("b", 50), ("c", 90), ("d", 1)):
-        assert len(files.get(key, partial(decode, size))) == size
+        assert len(files.get(key, SIZE, partial(decode, size))) == size
     assert kept_while_decoding == [[], ["a"], ["a", "b"], ["c"]]
-    assert len(files.get("c", lambda: b"")) == 90
+    assert len(files.get("c", SIZE, lambda: b"")) == 90
 
 
 def test_another_size_than_the_tiles_were_made_for_is_refused(scan, tmp_path):
