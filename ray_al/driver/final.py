@@ -26,7 +26,7 @@ from ray_al.driver.quarantine import look
 from ray_al.driver.training import TrainCallbacks, manifest_of, run_plan
 from ray_al.ledger import Journal, State, fold
 from ray_al.ledger.config import read_config
-from ray_al.report.metrics import mean_miou, read_metrics
+from ray_al.report.metrics import NUM_CLASSES, mean_miou, read_metrics
 from ray_al.train.trainer import Trainer, open_trainer
 
 Kind = Literal["final", "upper_bound"]
@@ -119,10 +119,10 @@ def _train(
         finally:
             trainer.close()
     storage.remove(plan.progress)
-    return [FileRef.from_dict(ref) for ref in models[0]["files"].values()], {
-        "kind": kind,
-        **_facts(models),
-    }
+    values = {"kind": kind, **_facts(models)}
+    if state.extensions:
+        values[NUM_CLASSES] = dataset.num_classes
+    return [FileRef.from_dict(ref) for ref in models[0]["files"].values()], values
 
 
 def _train_models(

@@ -1,7 +1,9 @@
 """Choose the model of a run that is taken away: the final one, or that of a cycle."""
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import ConfigError
@@ -14,7 +16,7 @@ from ray_al.core.types import FileRef
 from ray_al.ledger import Journal, State, fold
 from ray_al.ledger.config import read_config
 from ray_al.ledger.records import CycleTrained
-from ray_al.report.metrics import read_trained
+from ray_al.report.metrics import NUM_CLASSES, read_trained
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +29,7 @@ class TakenModel:
         weights: the file of the checkpoint.
         config_json: configuration of the run, with the recipe by which this model was trained and
             evaluated, as JSON.
-        class_names: of the classes, by id.
+        class_names: present names of the classes that the model knows, by id.
         colors: red, green and blue of each class.
         miou: of the validation images; None if no image has a mask.
     """
@@ -98,9 +100,23 @@ def _final(storage: Storage, config: RunConfig, state: State) -> TakenModel | No
         state,
         origin="final",
         weights=FileRef.from_dict(values["files"][MODEL]),
+        num_classes=_num_final_classes(values, state),
         config=config.with_recipe(config.final.recipe),
         miou=values["metrics"]["val"]["miou"] if values.get("mious", True) else None,
     )
+
+
+def _num_final_classes(values: Mapping[str, Any], state: State) -> int:
+    """Return how many classes a final model knows.
+
+    The file says it if the run was extended before; those that earlier versions wrote do not.
+    """
+    if (metrics := values["metrics"].get("val")) is not None:
+        return len(metrics["iou"])
+    num_first = len(state.created.class_names) - sum(
+        len(record.added_classes) for record in state.extensions
+    )
+    return int(values.get(NUM_CLASSES, num_first))
 
 
 def _of_cycle(storage: Storage, config: RunConfig, state: State, cycle: int | None) -> TakenModel:
@@ -118,6 +134,7 @@ def _of_cycle(storage: Storage, config: RunConfig, state: State, cycle: int | No
         state,
         origin=f"cycle {trained.cycle}",
         weights=trained.model,
+        num_classes=len(trained.class_pixels),
         config=config,
         miou=_miou(trained),
     )
@@ -134,16 +151,18 @@ def _taken(
     *,
     origin: str,
     weights: FileRef,
+    num_classes: int,
     config: RunConfig,
     miou: float | None,
 ) -> TakenModel:
+    colors = tuple((red, green, blue) for red, green, blue in state.created.colors)
     return TakenModel(
         run_uri=storage.root,
         origin=origin,
         weights=weights,
         config_json=config.model_dump_json(),
-        class_names=state.created.class_names,
-        colors=tuple((red, green, blue) for red, green, blue in state.created.colors),
+        class_names=state.created.class_names[:num_classes],
+        colors=colors[:num_classes],
         miou=miou,
     )
 

@@ -10,6 +10,9 @@ from ray_al.core.storage import Storage
 
 logger = logging.getLogger(__name__)
 
+NUM_CLASSES = "num_classes"
+"""Key for how many classes the models know, in `metrics.json` of a run that was extended before."""
+
 
 def read_metrics(storage: Storage, kind: str) -> dict[str, Any] | None:
     """Read `<kind>/metrics.json`; return None if it is missing or damaged.
