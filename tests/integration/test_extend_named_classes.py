@@ -20,7 +20,8 @@ COLORS = ((0, 0, 0), (128, 0, 0), (0, 128, 0))
 def write_coco(root: Path, split: str, num_images: int, categories: Sequence[str]) -> None:
     """Write images of different brightness; each category has a square in each of them."""
     (root / "images" / split).mkdir(parents=True, exist_ok=True)
-    images, annotations = [], []
+    images: list[dict[str, object]] = []
+    annotations: list[dict[str, object]] = []
     for number in range(num_images):
         name = f"{split}{number}.png"
         grey = np.full((*SIZE, 3), 40 + number + (90 if split == "val" else 0), np.uint8)

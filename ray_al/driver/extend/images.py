@@ -64,7 +64,7 @@ class PoolChange:
         """The number of new images that have a mask."""
         masks = self.manifest.column("mask_uri")
         new = masks.slice(len(masks) - self.num_added)
-        return len(new) - new.null_count
+        return self.num_added - int(new.null_count)
 
     @property
     def added(self) -> list[str]:
