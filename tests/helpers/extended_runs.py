@@ -4,12 +4,15 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pytest
 from helpers.commands import invoke
 from helpers.small_runs import configure
 
 from ray_al.core.config import RunConfig
 from ray_al.core.storage import Storage
 from ray_al.ledger import Journal, State, fold
+from ray_al.ledger.events import Event
+from ray_al.ledger.records import Record
 
 CLASSES = ("sky", "ground", "building", "tree", "car")
 DATA = {
@@ -37,6 +40,18 @@ def done(*arguments: object, code: int = 0) -> str:
     result = invoke(*arguments)
     assert result.exit_code == code, result.output
     return result.output
+
+
+def stop_after(num_events: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the journal end a session as a kill does, before it writes a further event."""
+    append = Journal.append
+
+    def limited(journal: Journal, record: Record) -> Event:
+        if len(journal.events) >= num_events:
+            raise KeyboardInterrupt
+        return append(journal, record)
+
+    monkeypatch.setattr(Journal, "append", limited)
 
 
 class Later:

@@ -3,30 +3,14 @@
 from pathlib import Path
 
 import pytest
-from helpers.extended_runs import CLASSES, configure_five, done, put_away, state_of
+from helpers.extended_runs import CLASSES, configure_five, done, put_away, state_of, stop_after
 
 from ray_al.core.storage import Storage
 from ray_al.datasets import open_dataset
 from ray_al.driver.create import create_run
 from ray_al.driver.loop import run_loop
 from ray_al.driver.pool import read_table
-from ray_al.ledger import Journal
 from ray_al.ledger.config import read_config
-from ray_al.ledger.events import Event
-from ray_al.ledger.records import Record
-
-
-def stop_after(num_events: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the journal end a session as a kill does, before it writes a further event."""
-    append = Journal.append
-
-    def limited(journal: Journal, record: Record) -> Event:
-        if len(journal.events) >= num_events:
-            raise KeyboardInterrupt
-        return append(journal, record)
-
-    monkeypatch.setattr(Journal, "append", limited)
-
 
 ALL_EVENTS = [
     pytest.param(number, marks=() if number in (7, 13) else pytest.mark.slow)
