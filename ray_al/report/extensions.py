@@ -2,12 +2,24 @@
 
 from collections.abc import Iterator, Sequence
 
-from ray_al.ledger.records import RunExtended
+from ray_al.ledger import Event
+from ray_al.ledger.records import CycleTrained, RunExtended
 
 SHOWN = 3
 """Names that a sentence lists at most."""
 OF_CLASSES = ("class_names", "colors", "mask_values", "mask_encoding", "ignore_ids")
 """Settings of `data` that follow from the classes, which have sentences of their own."""
+
+
+def next_cycles(events: Sequence[Event]) -> list[int]:
+    """Return the first cycle that was, or will be, trained after each extension."""
+    cycle, following = 0, []
+    for event in events:
+        if isinstance(event.record, CycleTrained):
+            cycle = event.record.cycle + 1
+        elif isinstance(event.record, RunExtended):
+            following.append(cycle)
+    return following
 
 
 def extension_lines(record: RunExtended, unit: str) -> Iterator[str]:
