@@ -3,6 +3,7 @@
 Properties import at their call, not above, what takes long to load: most commands need little.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from ray_al.core.config import RunConfig
     from ray_al.driver.loop import Outcome
     from ray_al.sweep.table import TrialRow
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,8 @@ class Run:
     def write_report(self) -> str:
         """Write `report.html` and `curve.csv`, and return the path of the page.
 
+        Labels are compared with validation masks if the data set has the classes of the run.
+
         Raises:
             ConfigError: a validation image or its mask is missing.
         """
@@ -126,6 +131,15 @@ class Run:
         from ray_al.report.build import write_report
 
         dataset = open_dataset(self.config.data, self.storage)
+        names = self.state.created.class_names
+        if tuple(dataset.class_names) != names:
+            logger.warning(
+                "the classes of the data set are now %s, and those of the run %s; the report "
+                "leaves validation masks out; `ray-al extend` adds and renames classes",
+                list(dataset.class_names),
+                list(names),
+            )
+            return write_report(self.uri, [0] * len(names))
         counts = np.zeros(256, dtype=np.int64)
         for image in dataset.splits["val"]:
             if image.mask_uri is None:

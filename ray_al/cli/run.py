@@ -223,7 +223,7 @@ def _final(run_dir: str, kind: Literal["final", "upper_bound"], as_json: bool) -
         result = train_final(
             run_dir,
             kind,
-            progress=lambda done, total: show(f"step {done} of {total}"),
+            progress=lambda done, total: show(f"step {done}/{total}"),
             should_stop=stop.is_set,
             waiting=show,
         )

@@ -57,10 +57,11 @@ class Context:
         self.dataset = open_dataset(config.data, storage)
         if list(self.dataset.class_names) != list(state.created.class_names):
             raise ConfigError(
-                f"{storage.root}: the run began with the classes "
+                f"{storage.root}: the run has the classes "
                 f"{list(state.created.class_names)}, its data set now has "
                 f"{list(self.dataset.class_names)} "
-                "(a class in data.ignore_ids is none); begin a new run"
+                "(a class in data.ignore_ids is none); put the data set back as it was, or add and "
+                "rename classes with `ray-al extend`"
             )
         check_validation(self.dataset, state, config)
         self.reload()

@@ -133,7 +133,8 @@ def _train(
         finally:
             trainer.close()
     storage.remove(plan.partial_checkpoint)
-    return _result(kind, trained.files, trained.models[: config.final.num_repeats])
+    result = _result(kind, trained.files, trained.models[: config.final.num_repeats])
+    return replace(result, num_classes=dataset.num_classes) if state.extensions else result
 
 
 def _train_models(

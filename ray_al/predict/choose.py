@@ -14,7 +14,7 @@ from ray_al.core.types import FileRef
 from ray_al.ledger import Journal, State, fold
 from ray_al.ledger.config import read_config
 from ray_al.ledger.records import CycleTrained
-from ray_al.report.metrics import read_result
+from ray_al.report.metrics import FinalResult, read_result
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,7 @@ class TakenModel:
         weights: the file of the checkpoint.
         config_json: configuration of the run, with the recipe by which this model was trained and
             evaluated, as JSON.
-        class_names: of the classes, by id.
+        class_names: present names of the classes that the model knows, by id.
         colors: red, green and blue of each class.
         miou: of the validation images; None if no image has a mask.
     """
@@ -98,8 +98,23 @@ def _final(storage: Storage, config: RunConfig, state: State) -> TakenModel | No
         state,
         origin="final",
         weights=result.files[MODEL],
+        num_classes=_num_final_classes(result, state),
         config=config.with_recipe(config.final.recipe),
         miou=result.metrics["val"].miou if result.mious else None,
+    )
+
+
+def _num_final_classes(result: FinalResult, state: State) -> int:
+    """Return how many classes a final model knows.
+
+    The result says it if the run was extended before; those that earlier versions wrote do not.
+    """
+    if "val" in result.metrics:
+        return len(result.metrics["val"].iou)
+    if result.num_classes is not None:
+        return result.num_classes
+    return len(state.created.class_names) - sum(
+        len(record.added_classes) for record in state.extensions
     )
 
 
@@ -118,6 +133,7 @@ def _of_cycle(storage: Storage, config: RunConfig, state: State, cycle: int | No
         state,
         origin=f"cycle {trained.cycle}",
         weights=trained.model,
+        num_classes=len(trained.class_pixels),
         config=config,
         miou=_miou(trained),
     )
@@ -134,16 +150,18 @@ def _taken(
     *,
     origin: str,
     weights: FileRef,
+    num_classes: int,
     config: RunConfig,
     miou: float | None,
 ) -> TakenModel:
+    colors = tuple((red, green, blue) for red, green, blue in state.created.colors)
     return TakenModel(
         run_uri=storage.root,
         origin=origin,
         weights=weights,
         config_json=config.model_dump_json(),
-        class_names=state.created.class_names,
-        colors=tuple((red, green, blue) for red, green, blue in state.created.colors),
+        class_names=state.created.class_names[:num_classes],
+        colors=colors[:num_classes],
         miou=miou,
     )
 

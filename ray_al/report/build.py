@@ -9,7 +9,7 @@ from ray_al.core.storage import Storage
 from ray_al.ledger import Journal, State, fold
 from ray_al.ledger.records import BrokenImage
 from ray_al.report.data import Budget, MeasuredCycle, ReportData
-from ray_al.report.extensions import extension_lines
+from ray_al.report.extensions import extension_lines, next_cycles
 from ray_al.report.html import render_report
 from ray_al.report.left_out import labels_left_out
 from ray_al.report.metrics import read_miou
@@ -25,14 +25,17 @@ def write_report(run_uri: str, val_class_pixels: list[int]) -> str:
             with those of the labelled set.
     """
     storage = Storage(run_uri)
-    state = fold(Journal(storage).events)
+    events = Journal(storage).events
+    state = fold(events)
     write_curve(storage, state)
-    page = render_report(_report_data(storage, state, val_class_pixels))
+    page = render_report(_report_data(storage, state, next_cycles(events), val_class_pixels))
     storage.replace(RunDir.REPORT, page.encode())
     return storage.uri(RunDir.REPORT)
 
 
-def _report_data(storage: Storage, state: State, val_class_pixels: list[int]) -> ReportData:
+def _report_data(
+    storage: Storage, state: State, extended: Sequence[int], val_class_pixels: list[int]
+) -> ReportData:
     created, last = state.created, state.last_trained
     return ReportData(
         name=created.name,
@@ -49,8 +52,11 @@ def _report_data(storage: Storage, state: State, val_class_pixels: list[int]) ->
         config_yaml=storage.read(RunDir.CONFIG).decode(errors="replace"),
         quarantine=_quarantine(storage, state),
         extensions=[
-            line for record in state.extensions for line in extension_lines(record, created.unit)
+            f"before cycle {cycle}: {line}"
+            for cycle, record in zip(extended, state.extensions, strict=True)
+            for line in extension_lines(record, created.unit)
         ],
+        extended=frozenset(extended),
         refused=state.refused,
         measured=[_measured_cycle(state, cycle) for cycle in sorted(state.measured)],
         final_miou=read_miou(storage, "final"),

@@ -79,6 +79,7 @@ class ReportData:
         labelled_class_pixels: pixels of each class in the labelled set.
         val_class_pixels: pixels of each class in the validation masks.
         extensions: what was changed by extending the run, oldest first.
+        extended: the first cycle that was trained after each extension.
         only_class: the class of every label so far; None if there are several, or no label.
         final_miou: mean mIoU of the final models; None if there are none.
         full_miou: mean mIoU of models that were trained on all labels; None if there are none.
@@ -98,6 +99,7 @@ class ReportData:
     config_yaml: str
     quarantine: list[BrokenImage]
     extensions: list[str]
+    extended: frozenset[int]
     refused: Sequence[Refusal]
     measured: list[MeasuredCycle]
     final_miou: float | None

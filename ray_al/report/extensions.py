@@ -2,12 +2,24 @@
 
 from collections.abc import Iterator, Sequence
 
-from ray_al.ledger.records import RunExtended
+from ray_al.ledger import Event
+from ray_al.ledger.records import CycleTrained, RunExtended
 
 SHOWN = 3
 """Names that a sentence lists at most."""
-OF_CLASSES = ("data.class_names", "data.colors", "data.mask_values", "data.mask_encoding")
-"""Settings that follow from the classes, which have sentences of their own."""
+OF_CLASSES = ("class_names", "colors", "mask_values", "mask_encoding", "ignore_ids")
+"""Settings of `data` that follow from the classes, which have sentences of their own."""
+
+
+def next_cycles(events: Sequence[Event]) -> list[int]:
+    """Return the first cycle that was, or will be, trained after each extension."""
+    cycle, following = 0, []
+    for event in events:
+        if isinstance(event.record, CycleTrained):
+            cycle = event.record.cycle + 1
+        elif isinstance(event.record, RunExtended):
+            following.append(cycle)
+    return following
 
 
 def extension_lines(record: RunExtended, unit: str) -> Iterator[str]:
@@ -26,9 +38,14 @@ def extension_lines(record: RunExtended, unit: str) -> Iterator[str]:
     if "budget.amount" in record.changes:
         yield f"budget: now {record.amount} {unit}"
     for key, change in record.changes.items():
-        if key not in OF_CLASSES and key != "budget.amount":
+        if key != "budget.amount" and not _is_of_classes(key):
             before, after = change if isinstance(change, list) else (None, change)
             yield f"{key}: {before!r} is now {after!r}"
+
+
+def _is_of_classes(key: str) -> bool:
+    section, *rest = key.split(".")
+    return section == "data" and rest[0] in OF_CLASSES
 
 
 def _image_lines(record: RunExtended) -> Iterator[str]:

@@ -54,6 +54,8 @@ class FinalResult:
         models: each model.
         share_of_full_score: `miou` as a fraction of that of the upper bound; None if that is not
             known or 0.
+        num_classes: how many classes the models know, in a run that was extended before; else
+            None.
     """
 
     kind: str
@@ -68,12 +70,14 @@ class FinalResult:
     spread: float | None
     models: tuple[FinalModel, ...]
     share_of_full_score: float | None = None
+    num_classes: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the content of `metrics.json`."""
         values: dict[str, Any] = to_json(self)
-        if self.share_of_full_score is None:
-            del values["share_of_full_score"]
+        for name in ("share_of_full_score", "num_classes"):
+            if values[name] is None:
+                del values[name]
         return values
 
 

@@ -77,7 +77,8 @@ def learning_curve(data: ReportData) -> str:
     """Draw mIoU against the labelled share and against the cost.
 
     One line is for the models that choose, one for those that were measured, with their spread.
-    Without validation images, the loss at the end of each training is drawn.
+    Without validation images, the loss at the end of each training is drawn. Rings mark models that
+    may not be comparable with those before, because the run was extended in between.
     """
     figure, axes = _figure(10, 3.6, 2)
     shown_values = "miou" if data.has_validation else "train_loss"
@@ -92,14 +93,33 @@ def learning_curve(data: ReportData) -> str:
             axis.annotate("all labels", (x[0], full), color=ORANGE, va="bottom")
         if data.measured:
             _measured_line(axis, x, data.rows)
+        _rings(axis, x, values, data)
         axis.set_xlabel(label)
         axis.set_ylabel("validation mIoU" if data.has_validation else "training loss")
         axis.grid(alpha=0.25)
-    if data.measured:  # outside the axes, as the lines may run anywhere in them
-        figure.legend(
-            *axes[0].get_legend_handles_labels(), frameon=False, ncols=2, loc="outside upper center"
-        )
+    handles, names = axes[0].get_legend_handles_labels()
+    if len(handles) > 1:  # outside the axes, as the lines may run anywhere in them
+        figure.legend(handles, names, frameon=False, ncols=3, loc="outside upper center")
     return svg(figure)
+
+
+def _rings(axis: Any, x: Sequence[float], values: Sequence[float], data: ReportData) -> None:
+    """Mark the first model after each extension of the run."""
+    points = [
+        (place, value)
+        for place, value, row in zip(x, values, data.rows, strict=True)
+        if row["cycle"] in data.extended
+    ]
+    if points:
+        axis.plot(
+            *zip(*points, strict=True),
+            marker="o",
+            markersize=12,
+            fillstyle="none",
+            linestyle="none",
+            color=ORANGE,
+            label="first model after an extension",
+        )
 
 
 def _measured_line(axis: Any, x: Sequence[float], rows: Sequence[Row]) -> None:

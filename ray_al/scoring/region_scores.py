@@ -9,14 +9,15 @@ import pyarrow as pa
 from torch.nn import functional
 
 from ray_al.acquisition import Acquisition, class_maps, find_acquisition
-from ray_al.core.config import DataConfig, RunConfig
+from ray_al.core.config import RunConfig
 from ray_al.core.errors import ConfigError
 from ray_al.core.families.regions import ImageRegions
 from ray_al.core.seeding import generator, seed_of, uniform_of
 from ray_al.core.storage import Storage
 from ray_al.core.types import SCORE_SCHEMA, FileRef
 from ray_al.core.variants import Offer, ScoredImage
-from ray_al.datasets import open_dataset
+from ray_al.datasets.catalog import data_root
+from ray_al.datasets.class_table import open_class_table
 from ray_al.regions.sparse import SparseRegions, check_finite
 from ray_al.scoring.batches import map_batches
 from ray_al.scoring.inputs import Inputs
@@ -295,14 +296,12 @@ def score_schema(function: Acquisition, sums: _Sums) -> pa.Schema:
     return schema.with_metadata(metadata) if metadata else schema
 
 
-@functools.lru_cache(maxsize=4)
-def _num_classes(data_json: str) -> int:
-    return open_dataset(DataConfig.model_validate_json(data_json)).num_classes
-
-
 def scorer_classes(config: RunConfig) -> int:
-    """Return the number of classes of the run's dataset."""
-    return _num_classes(config.data.model_dump_json())
+    """Return the number of classes of the run's dataset.
+
+    It is read anew, because files of the data set may name its classes, and a run be extended.
+    """
+    return len(open_class_table(config.data, data_root(config.data)).class_names)
 
 
 @functools.lru_cache(maxsize=1)

@@ -13,7 +13,7 @@ from ray_al.core.errors import DataError, DivergedError
 from ray_al.core.types import IGNORE_INDEX, ImageFile, Metrics
 from ray_al.datasets import Dataset
 from ray_al.datasets.cache import ByteCache
-from ray_al.datasets.images import read_void
+from ray_al.datasets.images import read_image_size, read_void
 from ray_al.datasets.masks import read_mask
 from ray_al.datasets.pixels import to_picture
 from ray_al.datasets.tiles import image_of, split_uri
@@ -153,6 +153,12 @@ class Evaluator:
         mask = self.cache.get(key)
         if mask is None:
             mask = read_mask(uri, self.dataset.decoder)
+            size = read_image_size(file.uri, rule)
+            if mask.shape != size:
+                raise DataError(
+                    f"{uri}: the mask is {mask.shape[0]}x{mask.shape[1]} pixels, its image "
+                    f"{size[0]}x{size[1]}; put the validation image and mask of the same size back"
+                )
             if rule.nodata is not None:
                 mask = np.where(read_void(file.uri, rule), np.uint8(IGNORE_INDEX), mask)
             self.cache.put(key, mask)

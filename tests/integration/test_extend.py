@@ -122,7 +122,8 @@ def test_a_run_from_existing_labels_grows_gets_a_class_and_moves(root, later):
     assert "images added: 2" in invoke("status", moved).output
     assert "run_extended" in invoke("log", moved).output
     assert invoke("report", moved).exit_code == 0
-    assert "class renamed: car is now vehicle" in (moved / "report.html").read_text()
+    page = (moved / "report.html").read_text()
+    assert "before cycle 3: class renamed: car is now vehicle" in page
     assert invoke("replay", moved).exit_code == 0
     compared = invoke("compare", moved, "--out", root / "compared")
     assert compared.exit_code == 0, compared.output

@@ -101,6 +101,8 @@ class Layout(Section):
     table_file: ClassVar[str] = ""
     """A file below the root with a table of mask values, read if no setting says what masks hold;
     empty if the layout has none."""
+    draws_masks: ClassVar[bool] = False
+    """Whether masks are no files, so `mask_source` draws them from files that name the classes."""
     needs_root: ClassVar[bool] = True
     """Whether `data.root` must be set."""
 

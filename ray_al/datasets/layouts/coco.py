@@ -6,7 +6,7 @@ Lin et al., "Microsoft COCO: common objects in context", ECCV 2014.
 import posixpath
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -34,6 +34,7 @@ class CocoLayout(Layout):
     """An annotation file for each split, and the images that it lists."""
 
     kind: Literal["coco"] = "coco"
+    draws_masks: ClassVar[bool] = True
     annotations: Place = "annotations/instances_{split}.json"
     """Annotation file of a split, relative to `data.root`; `{split}` is the name of the split."""
     images: Place = "images/{split}"

@@ -17,36 +17,63 @@ Color = tuple[int, int, int]
 
 
 def change_classes(
-    values: dict[str, Any], data: DataConfig, colors: Sequence[Color], wanted: Wanted
+    values: dict[str, Any],
+    data: DataConfig,
+    names: Sequence[str],
+    colors: Sequence[Color],
+    wanted: Wanted,
 ) -> None:
     """Write the new classes into `values`, the plain values of the section `data`, in place.
 
     Ids of masks become a table (`data.mask_values`) where their order alone does not say what the
-    new classes are.
+    new classes are. Nothing is written for classes that files of the data set name themselves.
 
     Args:
         data: the section as it is, with the present root.
-        colors: of the present classes, by id.
+        names: of the classes of the run, by id.
+        colors: of these classes.
         wanted: the classes to add and to rename.
 
     Raises:
         ConfigError: an unknown or repeated name, or a value that masks cannot have.
     """
     root = data_root(data)
+    _check_names(names, wanted)
+    if data.dataset.draws_masks:
+        _refuse_values(wanted)
+        if data.class_names is not None:
+            values["class_names"] = [*_renamed(data.class_names, wanted), *wanted.added]
+            _keep_colors(values, data, colors, wanted, root)
+        return
     known = open_class_table(data, root)
-    _check_names(known.class_names, wanted)
+    if data.class_names is None and known.class_names != tuple(names):
+        _refuse_values(wanted)
+        return
     table = _table(data, root, known)
     following = range(_num_names(data, root), _num_names(data, root) + len(wanted.added))
     if table is None and _needs_table(known.decoder, wanted, following):
         table = _table_of(known)
-    names = [wanted.renamed.get(name, name) for name in known.class_names]
     if table is None:
-        names = [wanted.renamed.get(name, name) for name in data.dataset.names(data, root)]
+        values["class_names"] = [*_renamed(data.dataset.names(data, root), wanted), *wanted.added]
     else:
         values.update(mask_encoding="ids", ignore_ids=[])
         values["mask_values"] = _extended_table(table, wanted)
-    values["class_names"] = [*names, *wanted.added]
+        values["class_names"] = [*_renamed(names, wanted), *wanted.added]
     _keep_colors(values, data, colors, wanted, root)
+
+
+def _renamed(names: Sequence[str], wanted: Wanted) -> list[str]:
+    return [wanted.renamed.get(name, name) for name in names]
+
+
+def _refuse_values(wanted: Wanted) -> None:
+    """Refuse ids and colours of classes that files of the data set name themselves."""
+    for name, value in wanted.added.items():
+        if value is not None:
+            raise ConfigError(
+                f"--add-class {name}={key_of(value)}: files of the data set say what its classes "
+                "are, and how they are marked; give the name alone"
+            )
 
 
 def _num_names(data: DataConfig, root: str) -> int:
@@ -85,13 +112,6 @@ def _needs_table(decoder: MaskDecoder, wanted: Wanted, following: Sequence[int])
     Args:
         following: the ids after those of all named classes, one for each new class.
     """
-    if decoder.source is not None:
-        if any(value is not None for value in wanted.added.values()):
-            raise ConfigError(
-                "--add-class: masks are no files here, and the layout names their classes itself; "
-                "give the name alone"
-            )
-        return False
     needs_table = False
     for (name, value), number in zip(wanted.added.items(), following, strict=True):
         is_taken = decoder.encoding == "colors" or number in decoder.ignore_ids

@@ -60,6 +60,13 @@ class PoolChange:
         return bool(self.num_added or self.removed or self.returned)
 
     @property
+    def num_masked(self) -> int:
+        """The number of new images that have a mask."""
+        masks = self.manifest.column("mask_uri")
+        new = masks.slice(len(masks) - self.num_added)
+        return self.num_added - int(new.null_count)
+
+    @property
     def added(self) -> list[str]:
         """The names of the new images."""
         names = self.manifest.column("image_id")

@@ -66,7 +66,8 @@ class Plan:
     @property
     def is_empty(self) -> bool:
         """Return whether nothing changes."""
-        return not (self.record.changes or self.pool)
+        has_classes = self.record.added_classes or self.record.renamed_classes
+        return not (self.record.changes or self.pool or has_classes)
 
 
 def make_plan(storage: Storage, events: list[Event], wanted: Wanted) -> Plan:
@@ -110,7 +111,8 @@ def _changed_config(storage: Storage, before: RunConfig, state: State, wanted: W
     for key in changed:
         check_key(key, before, after, also=also)
     if wanted.changes_classes:
-        change_classes(values["data"], after.data, state.created.colors, wanted)
+        created = state.created
+        change_classes(values["data"], after.data, created.class_names, created.colors, wanted)
     if wanted.budget is not None:
         values["budget"]["amount"] = _amount(before, state, wanted.budget)
     after = parse_config(values, source=source)
@@ -133,7 +135,8 @@ def _amount(config: RunConfig, state: State, text: str) -> int | float:
     try:
         amount: int | float = TypeAdapter(Amount).validate_python(value)
     except ValidationError as error:
-        raise ConfigError(f"--budget {text}: {error.errors()[0]['msg']}") from None
+        message = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"--budget {text}: {message}") from None
     units = in_units(config.budget, state.created.sizes, amount, "--budget")
     taken, unit = state.spent + state.reserved, config.budget.unit.name
     if units < taken:
@@ -157,7 +160,7 @@ def _open(
             f"of the run are {expected}; add classes with --add-class, in the order in which the "
             "data set has them"
         )
-    if wanted.changes_classes:
+    if wanted.changes_classes and not after.data.dataset.draws_masks:
         known = open_class_table(_at(before.data, dataset.root), dataset.root)
         check_meaning(known.decoder, dataset.decoder, len(earlier))
     check_validation(dataset, state, after)

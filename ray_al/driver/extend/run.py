@@ -1,5 +1,6 @@
 """Extend a run: check everything, write the new manifest, then the event."""
 
+import logging
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -12,6 +13,8 @@ from ray_al.driver.settings import settle_config
 from ray_al.ledger import Journal, fold
 from ray_al.ledger.config import read_config
 from ray_al.report.extensions import extension_lines
+
+logger = logging.getLogger(__name__)
 
 
 def extend_run(run_uri: str, wanted: Wanted, *, dry_run: bool = False) -> dict[str, Any]:
@@ -35,6 +38,7 @@ def extend_run(run_uri: str, wanted: Wanted, *, dry_run: bool = False) -> dict[s
     storage = Storage(run_uri)
     events = Journal(storage).events
     plan = make_plan(storage, events, wanted)
+    _warn_of_unread(plan)
     if dry_run or plan.is_empty:
         return _facts(plan, dry_run=dry_run)
     lease = Lease(storage).acquire()
@@ -53,6 +57,18 @@ def extend_run(run_uri: str, wanted: Wanted, *, dry_run: bool = False) -> dict[s
     finally:
         lease.release()
     return _facts(plan, dry_run=False)
+
+
+def _warn_of_unread(plan: Plan) -> None:
+    """Log that people will be asked for labels of new images that exist."""
+    if plan.pool.num_masked and not plan.before.label.annotator.reads_masks:
+        logger.warning(
+            "%d of the %d added images have masks, which this run does not read: labels that exist "
+            "are taken in when a run begins; to use them, begin a new run with "
+            "budget.start_rule=existing",
+            plan.pool.num_masked,
+            plan.pool.num_added,
+        )
 
 
 def _facts(plan: Plan, *, dry_run: bool) -> dict[str, Any]:

@@ -69,6 +69,7 @@ def page(names, *, rows=2, panels=(), **changes):
         "config_yaml": "",
         "quarantine": [],
         "extensions": [],
+        "extended": frozenset(),
         "refused": [],
         "measured": [],
         "final_miou": None,
@@ -140,6 +141,12 @@ def test_a_report_without_a_trained_cycle():
     text = page(["a", "b"], rows=0, full_miou=0.7, unlabelled_classes=[])
     assert "0 cycles" in text
     assert "all labels, same recipe: 0.7000" in text
+
+
+def test_the_first_model_after_an_extension_is_marked():
+    words = "first model after an extension"
+    assert words in page(["a", "b"], extended=frozenset({1}))
+    assert words not in page(["a", "b"], extended=frozenset({2}))  # it is not trained yet
 
 
 def test_names_in_pictures_are_short_and_stay_in_legends():
