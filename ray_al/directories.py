@@ -125,9 +125,14 @@ class Run:
         from ray_al.datasets.mask_decoder import count_values
         from ray_al.report.build import write_report
 
-        dataset = open_dataset(self.config.data, self.storage)
+        dataset, by_people = open_dataset(self.config.data, self.storage), self.state.validation
         counts = np.zeros(256, dtype=np.int64)
+        if by_people is not None and by_people.closed is not None:
+            known = by_people.closed.class_pixels
+            counts[: len(known)] = known
         for image in dataset.splits["val"]:
+            if image.image_id in dataset.unlabelled:
+                continue
             if image.mask_uri is None:
                 raise ConfigError(
                     f"{image.uri}: this validation image has no mask any more; put it back"

@@ -77,6 +77,7 @@ class ReportData:
         rows: the rows of `curve.csv`.
         labelled_class_pixels: pixels of each class in the labelled set.
         val_class_pixels: pixels of each class in the validation masks.
+        validation: sentences about validation images that people label.
         extensions: what was changed by extending the run, oldest first.
         only_class: the class of every label so far; None if there are several, or no label.
         final_miou: mean mIoU of the final models; None if there are none.
@@ -96,6 +97,7 @@ class ReportData:
     images: list[ImagePanel]
     config_yaml: str
     quarantine: list[BrokenImage]
+    validation: list[str]
     extensions: list[str]
     refused: Sequence[Refusal]
     measured: list[MeasuredCycle]

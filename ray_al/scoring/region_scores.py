@@ -296,13 +296,14 @@ def score_schema(function: Acquisition, sums: _Sums) -> pa.Schema:
 
 
 @functools.lru_cache(maxsize=4)
-def _num_classes(data_json: str) -> int:
-    return open_dataset(DataConfig.model_validate_json(data_json)).num_classes
+def _num_classes(data_json: str, asks_people: bool) -> int:
+    data = DataConfig.model_validate_json(data_json)
+    return open_dataset(data, asks_people=asks_people).num_classes
 
 
 def scorer_classes(config: RunConfig) -> int:
     """Return the number of classes of the run's dataset."""
-    return _num_classes(config.data.model_dump_json())
+    return _num_classes(config.data.model_dump_json(), config.label.validation)
 
 
 @functools.lru_cache(maxsize=1)

@@ -152,7 +152,7 @@ class Evaluator:
         key = ("mask", uri)
         mask = self.cache.get(key)
         if mask is None:
-            mask = read_mask(uri, self.dataset.decoder)
+            mask = read_mask(uri, self.dataset.decoder_of(file))
             if rule.nodata is not None:
                 mask = np.where(read_void(file.uri, rule), np.uint8(IGNORE_INDEX), mask)
             self.cache.put(key, mask)

@@ -51,6 +51,13 @@ from ray_al.ledger.records.training import (
     ModelMeasured,
     ModelsMeasured,
 )
+from ray_al.ledger.records.validation import (
+    MaskFile,
+    UnlabelledImages,
+    ValidationClosed,
+    ValidationReceived,
+    ValidationRequested,
+)
 
 RECORDS: Mapping[str, type[Record]] = {
     record.kind: record
@@ -80,6 +87,9 @@ RECORDS: Mapping[str, type[Record]] = {
         PoolScored,
         ShardsExtracted,
         FeaturesExtracted,
+        ValidationRequested,
+        ValidationReceived,
+        ValidationClosed,
         RunFinished,
     )
 }
@@ -101,6 +111,7 @@ __all__ = [
     "LabelsReceived",
     "LabelsRequested",
     "LeftOut",
+    "MaskFile",
     "MemberTrained",
     "ModelMeasured",
     "ModelsMeasured",
@@ -122,4 +133,8 @@ __all__ = [
     "ShardsExtracted",
     "ShardsScored",
     "SplitMetrics",
+    "UnlabelledImages",
+    "ValidationClosed",
+    "ValidationReceived",
+    "ValidationRequested",
 ]
