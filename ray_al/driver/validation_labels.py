@@ -20,7 +20,7 @@ from ray_al.core.storage import Storage
 from ray_al.core.types import IGNORE_INDEX, LABEL_SCHEMA, QUERY_SCHEMA, FileRef
 from ray_al.datasets import Dataset
 from ray_al.datasets.catalog import data_root
-from ray_al.datasets.compose import compose_mask
+from ray_al.datasets.compose import decode_mask
 from ray_al.datasets.manifest import absolute_places, build_manifest
 from ray_al.datasets.pixels import to_picture
 from ray_al.datasets.tiles import Tiling
@@ -160,15 +160,14 @@ def composed(row: dict[str, object], height: int, width: int) -> np.ndarray:
     Raises:
         DataError: the label is no mask of the whole image.
     """
-    whole = [0, 0, height, width]
-    mask = row["mask"]
-    if row["box"] != whole or not isinstance(mask, bytes) or row["classes"] is not None:
-        raise DataError(
-            f"its label is not a mask of the box {whole}; validation images need masks of all "
-            "pixels"
-        )
-    box = WholeImage().of_image(height, width).box(0)
-    return compose_mask([(box, mask)], height, width)
+    whole, mask = [0, 0, height, width], row["mask"]
+    if isinstance(mask, bytes) and row["box"] == whole and row["classes"] is None:
+        ids = decode_mask(mask)
+        if ids.shape == (height, width):
+            return ids
+    raise DataError(
+        f"its label is not a mask of the box {whole}; validation images need masks of all pixels"
+    )
 
 
 def labels_of_part(context: Context, ref: FileRef) -> list[dict[str, object]]:
