@@ -140,8 +140,14 @@ class Run:
                 list(names),
             )
             return write_report(self.uri, [0] * len(names))
+        by_people = self.state.validation
         counts = np.zeros(256, dtype=np.int64)
+        if by_people is not None and by_people.closed is not None:
+            known = by_people.closed.class_pixels
+            counts[: len(known)] = known
         for image in dataset.splits["val"]:
+            if image.image_id in dataset.unlabelled:
+                continue
             if image.mask_uri is None:
                 raise ConfigError(
                     f"{image.uri}: this validation image has no mask any more; put it back"

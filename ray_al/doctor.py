@@ -147,7 +147,7 @@ def _features(config: RunConfig, place: str) -> CheckResult:
     from ray_al.driver.feature_costs import REMEDY, feature_costs
 
     try:
-        dataset = open_dataset(config.data)
+        dataset = open_dataset(config.data, asks_people=config.label.validation)
         pool = check_pool(config, dataset)
         manifest, sizes = pool.manifest, pool.sizes
         if not sizes.num_regions:  # superpixels are counted once they are computed

@@ -34,7 +34,8 @@ def check(config: str, overrides: tuple[str, ...], as_json: bool) -> None:
     from ray_al.datasets.tiles import Tiling, files_at_once
 
     settings = with_channels(api.load_config(config, overrides))
-    dataset, tiling = open_dataset(settings.data), Tiling.of(settings.data)
+    dataset = open_dataset(settings.data, asks_people=settings.label.validation)
+    tiling = Tiling.of(settings.data)
 
     def too_small(height: int, width: int) -> str | None:
         tiles = [(height, width)] if tiling is None else tiling.sizes((height, width))

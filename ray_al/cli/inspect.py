@@ -39,6 +39,7 @@ def status(run_dir: str, as_json: bool) -> None:
 
 def _status_lines(facts: dict[str, Any], run_dir: str) -> Iterator[str]:
     from ray_al.driver.status import measured_line, miou_text, quarantine_lines
+    from ray_al.report.validation import validation_lines
 
     budget = facts["budget"]
     yield f"{facts['run']}: {facts['stage']}, cycle {facts['cycle']}"
@@ -53,6 +54,7 @@ def _status_lines(facts: dict[str, Any], run_dir: str) -> Iterator[str]:
     yield from (f"extended: {line}" for line in facts["extensions"])
     if facts["tasks"]:
         yield waiting_line(facts["tasks"], run_dir)
+    yield from validation_lines(facts["validation"])
     yield from quarantine_lines(facts)
     for image_id, error in facts["quarantine"].items():
         yield f"quarantined {image_id}: {error}"

@@ -170,6 +170,7 @@ def _drive(run_dir: str, as_json: bool) -> int:
 def _say_end(facts: Mapping[str, Any], run_dir: str, detail: str) -> None:
     """Print how a run ended, for people."""
     from ray_al.driver.status import measured_line, miou_text, quarantine_lines
+    from ray_al.report.validation import validation_lines
 
     if facts["outcome"] == "finished":
         miou = miou_text(facts) or "no model was trained"
@@ -181,7 +182,7 @@ def _say_end(facts: Mapping[str, Any], run_dir: str, detail: str) -> None:
         click.echo(waiting_line(detail, run_dir))
     else:
         click.echo(f"interrupted; nothing is lost. Continue with: ray-al resume {run_dir}")
-    for line in quarantine_lines(dict(facts)):
+    for line in (*validation_lines(facts["validation"]), *quarantine_lines(dict(facts))):
         click.echo(line)
     say_labels(facts, most=SHOWN, more=f"ray-al status {run_dir}")
 
@@ -199,13 +200,15 @@ def say_labels(facts: Mapping[str, Any], *, most: int | None = None, more: str =
         more: the command that prints the others.
     """
     from ray_al.driver.status import classes_line
+    from ray_al.report.validation import refused_lines
 
     refused = [
         f"refused {row['image_id']} region {row['region']}: {row['reason']}"
         for row in facts["refused"]
     ]
     ignored = [f"ignored {line}" for line in facts.get("ignored_answers", ())]
-    for lines in (refused, ignored):
+    of_validation = list(refused_lines(facts["validation"]))
+    for lines in (of_validation, refused, ignored):
         for line in lines[:most]:
             click.echo(line)
         if most is not None and len(lines) > most:

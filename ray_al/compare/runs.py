@@ -1,5 +1,6 @@
 """Runs read for a comparison, from their journals and configurations alone: no image is opened."""
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -148,10 +149,20 @@ def read_run(uri: str) -> RunResult:
         finished=state.finished is not None,
         full=read_miou(storage, "upper_bound"),
         unit_total=UNITS.find(created.unit).of_pool(created.sizes),
-        validation=(created.val_digest or "")[:NAME_DIGITS],
+        validation=_validation_digest(state),
         code=_code(events),
         config_digest=created.config.sha256[:NAME_DIGITS],
     )
+
+
+def _validation_digest(state: State) -> str:
+    """Return what identifies the validation set: its images, and the masks that people made."""
+    known = state.validation
+    digest = state.created.val_digest or ""
+    if known is not None and known.closed is not None:
+        masks = (f"{mask.image_id} {mask.file.sha256}" for mask in known.closed.masks)
+        digest = hashlib.sha256("\n".join([digest, *masks]).encode()).hexdigest()
+    return digest[:NAME_DIGITS]
 
 
 def _values(config: RunConfig, state: State) -> dict[str, Any]:

@@ -29,6 +29,10 @@ class RunDir:
     """The images of the pool."""
     VALIDATION = "validation.parquet"
     """The images that were drawn from the pool for validation, if `data.val_split` is a share."""
+    UNLABELLED_VALIDATION = "validation/manifest.parquet"
+    """The validation images without a mask, if people label them (`label.validation`)."""
+    VALIDATION_TASKS = "validation/tasks"
+    """The folder with the tasks for people who label validation images."""
     JOURNAL = "journal"
     """The folder of the events."""
     LEASE = "lease.json"
@@ -55,6 +59,16 @@ class RunDir:
         It begins with all rows of the manifest before it.
         """
         return f"pool/{number:04d}/{RunDir.MANIFEST}"
+
+    @staticmethod
+    def validation_labels(part: int) -> str:
+        """Return the name of a part of the labels of validation images, numbered from 0."""
+        return f"validation/labels/part-{part:05d}.parquet"
+
+    @staticmethod
+    def validation_mask(number: int) -> str:
+        """Return the name of the mask of a validation image, by its row in their manifest."""
+        return f"validation/masks/{number:05d}.png"
 
     @staticmethod
     def event(sequence: int) -> str:

@@ -212,6 +212,7 @@ class TrainPlan:
             final one.
         sieve: weights of the model that decides which pixels of a dominant label to trust.
         manifest: the pool's images, of a run that was extended; None for those of its beginning.
+        validation: image_id and mask of each validation image that people labelled.
     """
 
     cycle: int
@@ -233,6 +234,7 @@ class TrainPlan:
     snapshots: int = 0
     sieve: FileRef | None = None
     manifest: FileRef | None = None
+    validation: tuple[tuple[str, FileRef], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ray_al.core.config import DataConfig, RunConfig
 from ray_al.core.errors import ConfigError
@@ -14,7 +14,11 @@ from ray_al.core.types import ImageFile
 from ray_al.datasets.class_table import open_class_table
 from ray_al.datasets.mask_decoder import MaskDecoder
 from ray_al.datasets.pixels import PLAIN, PixelRule
-from ray_al.datasets.validation import draw_validation, recorded_validation
+from ray_al.datasets.validation import (
+    draw_validation,
+    recorded_validation,
+    unlabelled_validation,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +37,9 @@ class Dataset:
         findings: what was wrong with the lists of files.
         allow: names of findings that are intended.
         pixels: what the values of images become.
+        unlabelled: names of the validation images whose masks people make. `with_masks` adds those
+            masks.
+        labelled: names of the validation images, or tiles of them, whose masks people made.
     """
 
     root: str
@@ -45,6 +52,8 @@ class Dataset:
     findings: tuple[Finding, ...] = ()
     allow: frozenset[str] = frozenset()
     pixels: PixelRule = PLAIN
+    unlabelled: frozenset[str] = frozenset()
+    labelled: frozenset[str] = frozenset()
 
     @property
     def num_classes(self) -> int:
@@ -53,17 +62,42 @@ class Dataset:
 
     def digest(self, split: str) -> str:
         """Return the SHA-256 of the names of a split's images with masks, wherever they are."""
-        names = [image.image_id for image in self.splits[split] if image.mask_uri is not None]
+        names = [
+            image.image_id
+            for image in self.splits[split]
+            if image.mask_uri is not None or image.image_id in self.unlabelled
+        ]
         return hashlib.sha256("\n".join(names).encode()).hexdigest()
+
+    def with_masks(self, masks: Mapping[str, str]) -> "Dataset":
+        """Return the data set with masks that people made of validation images.
+
+        Args:
+            masks: image_id -> URI of a mask of class ids. Others of `unlabelled` have none.
+        """
+        images = tuple(
+            replace(image, mask_uri=masks[image.image_id]) if image.image_id in masks else image
+            for image in self.splits["val"]
+        )
+        return replace(self, splits={**self.splits, "val": images}, labelled=frozenset(masks))
+
+    def decoder_of(self, image: ImageFile) -> MaskDecoder:
+        """Return what reads the mask of an image."""
+        by_people = image.image_id in self.labelled
+        return MaskDecoder(num_classes=self.num_classes) if by_people else self.decoder
 
 
 @before_work()
-def open_dataset(data: DataConfig, run: Storage | None = None) -> Dataset:
+def open_dataset(
+    data: DataConfig, run: Storage | None = None, *, asks_people: bool = False
+) -> Dataset:
     """List the files of a data set; no image is opened.
 
     Args:
         data: the section `data`.
         run: the directory of a run that has begun; the images that it drew for validation are used.
+        asks_people: whether people label validation images that have no mask
+            (`label.validation`); for a run that has begun, its record decides.
 
     Raises:
         ConfigError: a missing root, an empty split, or an impossible class table; the message names
@@ -71,7 +105,12 @@ def open_dataset(data: DataConfig, run: Storage | None = None) -> Dataset:
     """
     root = _root(data)
     table = open_class_table(data, root)
-    splits, findings = _list_splits(data, root, data.dataset, run)
+    splits, findings = _list_splits(data, root, data.dataset, run, asks_people)
+    unlabelled = unlabelled_validation(splits["val"], run, asks_people=asks_people)
+    splits["val"] = tuple(
+        replace(image, mask_uri=None) if image.image_id in unlabelled else image
+        for image in splits["val"]
+    )
     return Dataset(
         root=root,
         class_names=table.class_names,
@@ -83,11 +122,12 @@ def open_dataset(data: DataConfig, run: Storage | None = None) -> Dataset:
         findings=findings,
         allow=frozenset(data.allow),
         pixels=PixelRule.of(data),
+        unlabelled=unlabelled,
     )
 
 
 def _list_splits(
-    data: DataConfig, root: str, layout: Layout, run: Storage | None
+    data: DataConfig, root: str, layout: Layout, run: Storage | None, asks_people: bool
 ) -> tuple[dict[str, tuple[ImageFile, ...]], tuple[Finding, ...]]:
     """Return the images by role and what was found while they were listed."""
     names = {"train": data.train_split, "val": data.val_split, "test": data.test_split}
@@ -100,7 +140,9 @@ def _list_splits(
             continue
         if role == "val" and share is not None:
             parts = recorded_validation(splits["train"], run) if run is not None else None
-            splits["train"], splits["val"] = parts or draw_validation(splits["train"], share, name)
+            splits["train"], splits["val"] = parts or draw_validation(
+                splits["train"], share, name, asks_people=asks_people
+            )
             continue
         split = (
             layout.list_split(root, name)

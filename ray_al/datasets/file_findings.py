@@ -96,7 +96,11 @@ def mask_findings(
     """
     findings = []
     looks = seen[split]
-    missing = [look.file.uri for look in looks if look.file.mask_uri is None]
+    missing = [
+        look.file.uri
+        for look in looks
+        if look.file.mask_uri is None and look.file.image_id not in dataset.unlabelled
+    ]
     if missing and (split == "val" or (split == "train" and not people)):
         message = f"{listed(missing)}: {_MISSING_MASK[split]}"
         findings.append(Finding(name="missing_masks", severity="error", message=message))
@@ -146,7 +150,8 @@ def _known_values(looks: Iterable[Look], dataset: Dataset) -> set[Value]:
 
 _MISSING_MASK = {
     "train": "this image has no mask; add it, or set label.annotator=files to have people label",
-    "val": "this validation image has no mask; add it, or take the image out of the split",
+    "val": "this validation image has no mask; add it, set label.validation=true to have people "
+    "label it first, or take the image out of the split",
 }
 
 

@@ -35,7 +35,8 @@ def with_channels(config: RunConfig) -> RunConfig:
     if config.data.channels != "all":
         return config
     errors: list[str] = []
-    for file in open_dataset(config.data).splits["train"]:
+    dataset = open_dataset(config.data, asks_people=config.label.validation)
+    for file in dataset.splits["train"]:
         try:
             stored = from_stream(file.uri, partial(read_stored, source=file.uri))
         except DataError as error:

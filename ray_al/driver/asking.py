@@ -6,7 +6,7 @@ from collections.abc import Callable, Set
 import numpy as np
 import pyarrow as pa
 
-from ray_al.core.config import RunConfig
+from ray_al.core.config import DataConfig, RunConfig
 from ray_al.core.families.annotators import LabelRequest
 from ray_al.core.families.label_parts import Classes
 from ray_al.core.run_dir import CycleDir
@@ -30,8 +30,9 @@ def describe_query(
 ) -> LabelRequest:
     """Describe the open query to the annotator."""
     heights, widths = (context.pool.manifest.column(name) for name in ("height", "width"))
-    data, read = context.config.data, _image_reader(context)
-    read_margins = read if data.tile is None else _image_reader(context, seen=True)
+    data, manifest = context.config.data, context.pool.manifest
+    read = image_reader(manifest, data)
+    read_margins = read if data.tile is None else image_reader(manifest, data, seen=True)
     return LabelRequest(
         storage=context.storage,
         folder=query.tasks or _new_folder(context, query),
@@ -49,12 +50,17 @@ def describe_query(
 
 
 def announce_classes(storage: Storage, state: State, config: RunConfig) -> None:
-    """Tell people who label the open query of classes that an extension added or renamed."""
+    """Tell people who are labelling of classes that an extension added or renamed."""
     query = state.queries[-1] if state.queries else None
-    if not state.extensions or query is None or query.closed or query.tasks is None:
+    folders = [query.tasks] if query and not query.closed else []
+    if state.validation and not state.validation.closed:
+        folders.append(state.validation.tasks)
+    if not state.extensions:
         return
     classes = Classes(names=state.created.class_names, colors=state.created.colors)
-    config.label.annotator.announce_classes(storage, query.tasks, classes)
+    for folder in folders:
+        if folder is not None:
+            config.label.annotator.announce_classes(storage, folder, classes)
 
 
 def _new_folder(context: Context, query: Query) -> str:
@@ -69,19 +75,20 @@ def names_of(table: pa.Table) -> set[RegionName]:
     return {(row["image_id"], row["region"]) for row in rows}
 
 
-def _image_reader(context: Context, *, seen: bool = False) -> Callable[[int], np.ndarray]:
+def image_reader(
+    manifest: pa.Table, data: DataConfig, *, seen: bool = False
+) -> Callable[[int], np.ndarray]:
     """Return a reader: image_index -> values as networks see them, (H, W, C) in native pixels.
 
     It keeps the last image, because tasks are made image by image.
 
     Args:
-        context: of the run.
+        manifest: the images, with places that can be opened.
+        data: the section `data`.
         seen: whether a tile comes with its margin, as the network sees it.
     """
-    uris, heights, widths = (
-        context.pool.manifest.column(name) for name in ("uri", "height", "width")
-    )
-    rule = PixelRule.of(context.config.data)
+    uris, heights, widths = (manifest.column(name) for name in ("uri", "height", "width"))
+    rule = PixelRule.of(data)
 
     @functools.lru_cache(maxsize=1)
     def read(index: int) -> np.ndarray:

@@ -1,8 +1,13 @@
-"""Check that nothing reads validation images in a run without them (`data.val_split: none`)."""
+"""Check that what reads or labels validation images fits the images that there are."""
+
+import logging
 
 from ray_al.acquisition import find_acquisition
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import ConfigError
+from ray_al.datasets import Dataset
+
+logger = logging.getLogger(__name__)
 
 
 def check_validation_use(config: RunConfig) -> None:
@@ -29,3 +34,34 @@ def check_validation_use(config: RunConfig) -> None:
                 f"{key}: {value} needs the mIoU on validation images, and data.val_split is none; "
                 "leave it out, or draw validation images from the pool (data.val_split: 10 %)"
             )
+
+
+def check_validation_labels(config: RunConfig) -> None:
+    """Refuse to ask for masks of validation images if there are none, or nobody can be asked.
+
+    Raises:
+        ConfigError: naming the key, the value and the remedy.
+    """
+    if not config.label.validation:
+        return
+    if not config.data.has_validation:
+        raise ConfigError(
+            "label.validation: true asks for the masks of validation images, and data.val_split is "
+            "none; draw some from the pool (data.val_split: 10 %), or leave label.validation out"
+        )
+    annotator = config.label.annotator
+    if annotator.reads_masks:
+        raise ConfigError(
+            f"label.validation: true asks for masks that do not exist, and label.annotator="
+            f"{annotator.kind} only reads masks; set label.annotator=files to have people label, "
+            "or leave label.validation out"
+        )
+
+
+def say_all_labelled(config: RunConfig, dataset: Dataset) -> None:
+    """Log that nobody will be asked, if every validation image has a mask."""
+    if config.label.validation and not dataset.unlabelled:
+        logger.warning(
+            "label.validation: nobody is asked, because all %d validation images have masks",
+            len(dataset.splits["val"]),
+        )

@@ -22,7 +22,11 @@ from ray_al.datasets.statistics import with_channels
 from ray_al.datasets.tiles import Tiling, files_at_once
 from ray_al.driver.budget import check_budget
 from ray_al.driver.check_strategy import check_strategy
-from ray_al.driver.check_validation import check_validation_use
+from ray_al.driver.check_validation import (
+    check_validation_labels,
+    check_validation_use,
+    say_all_labelled,
+)
 from ray_al.driver.context import check_quarantine
 from ray_al.driver.existing import check_existing
 from ray_al.driver.track import check_tracking
@@ -66,7 +70,7 @@ def check_config(config: RunConfig) -> Dataset:
     config = with_channels(config)
     for check_settings in SETTINGS_CHECKS:
         check_settings(config)
-    dataset = open_dataset(config.data)
+    dataset = open_dataset(config.data, asks_people=config.label.validation)
     for check_with_data in DATASET_CHECKS:
         check_with_data(config, dataset)
     return dataset
@@ -114,6 +118,7 @@ def _check_strategy(config: RunConfig, dataset: Dataset) -> None:
 SETTINGS_CHECKS: tuple[Callable[[RunConfig], None], ...] = (
     check_train,
     check_validation_use,
+    check_validation_labels,
     check_tracking,
 )
 """Checks of the configuration alone, in order; they also apply to settings changed later."""
@@ -123,6 +128,7 @@ DATASET_CHECKS: tuple[Callable[[RunConfig, Dataset], None], ...] = (
     _check_class_weights,
     check_masks,
     _check_strategy,
+    say_all_labelled,
 )
 """Checks of the configuration against the data set's classes and files, in order."""
 

@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 import pyarrow as pa
 
 from ray_al.core.config import RunConfig
+from ray_al.core.errors import ConfigError
 from ray_al.core.making import check_new, making
 from ray_al.core.model import WEIGHTS
 from ray_al.core.places import before_work
@@ -17,15 +18,21 @@ from ray_al.core.run_dir import RunDir
 from ray_al.core.storage import Storage, join_uri
 from ray_al.core.types import FileRef
 from ray_al.datasets import Dataset
-from ray_al.datasets.manifest import images_digest, relative_places
+from ray_al.datasets.manifest import build_manifest, images_digest, relative_places
 from ray_al.datasets.statistics import with_channels, with_statistics
+from ray_al.datasets.tiles import Tiling
 from ray_al.driver.budget import whole_budget
 from ray_al.driver.checks import JOB_VARIABLE, CheckedPool, check_config, check_pool
 from ray_al.driver.pool import table_bytes
 from ray_al.driver.quarantine import NO_REGIONS
 from ray_al.ledger import RUN, Journal
 from ray_al.ledger.config import config_facts
-from ray_al.ledger.records import BrokenImage, ImagesQuarantined, RunCreated
+from ray_al.ledger.records import (
+    BrokenImage,
+    ImagesQuarantined,
+    RunCreated,
+    UnlabelledImages,
+)
 from ray_al.scoring.calibrate import measure_batch_size
 from ray_al.scoring.prepare import resolve_precision
 
@@ -84,6 +91,13 @@ def create_run(
         files[RunDir.VALIDATION] = table_bytes(names)
         drawn = FileRef.of(RunDir.VALIDATION, files[RunDir.VALIDATION])
         created = replace(created, validation=drawn)
+    if dataset.unlabelled:
+        name = RunDir.UNLABELLED_VALIDATION
+        unlabelled = _unlabelled_images(config, dataset)
+        files[name] = table_bytes(relative_places(unlabelled, dataset.root))
+        listed = FileRef.of(name, files[name])
+        asked = UnlabelledImages(manifest=listed, num_images=len(unlabelled))
+        created = replace(created, unlabelled_validation=asked)
     journal = begin_run(storage, out, files, created)
     if pool.broken:
         images = tuple(
@@ -92,6 +106,21 @@ def create_run(
         )
         journal.append(ImagesQuarantined(images=images))
     return storage.root
+
+
+def _unlabelled_images(config: RunConfig, dataset: Dataset) -> pa.Table:
+    """Return the validation images that people label, or their tiles, MANIFEST_SCHEMA.
+
+    Raises:
+        ConfigError: one of them cannot be read.
+    """
+    images = [image for image in dataset.splits["val"] if image.image_id in dataset.unlabelled]
+    table, errors = build_manifest(
+        images, lambda height, width: 1, dataset.pixels, tiling=Tiling.of(config.data)
+    )
+    if errors:
+        raise ConfigError(f"validation image {errors[0][0]}: {errors[0][1]}")
+    return table
 
 
 def _created(

@@ -24,6 +24,7 @@ from ray_al.driver.measured import measured_splits, repeat_seed, summary
 from ray_al.driver.pool import Pool
 from ray_al.driver.quarantine import look
 from ray_al.driver.training import TrainCallbacks, manifest_of, run_plan
+from ray_al.driver.validation_labels import awaited, masks_of
 from ray_al.ledger import Journal, State, fold
 from ray_al.ledger.config import read_config
 from ray_al.ledger.parse import Malformed, parse
@@ -103,6 +104,11 @@ def _check_labels(run_uri: str, state: State, dataset: Dataset, kind: Kind) -> N
         raise ConfigError(
             f"{run_uri}: nothing is labelled yet; let the run label its start set first "
             f"(`ray-al resume {run_uri}`)"
+        )
+    if awaited(state) is not None:
+        raise ConfigError(
+            f"{run_uri}: the validation images are not labelled yet, so nothing could be "
+            f"evaluated; label them and continue with `ray-al resume {run_uri}`"
         )
     if kind == "upper_bound" and any(image.mask_uri is None for image in dataset.splits["train"]):
         raise ConfigError(
@@ -197,6 +203,7 @@ def _plan(pool: Pool, state: State, dataset: Dataset, kind: Kind) -> TrainPlan:
         recipe=config.final.recipe,
         sieve=_sieve(config, state) if kind == "final" else None,
         manifest=manifest_of(state),
+        validation=masks_of(state),
     )
 
 

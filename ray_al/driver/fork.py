@@ -125,6 +125,8 @@ def fork_run(source: str, config: RunConfig, out: str) -> str:
     files = {RunDir.CONFIG: config_yaml.encode(), RunDir.MANIFEST: manifest_bytes}
     if created.validation is not None:
         files[RunDir.VALIDATION] = origin.read_ref(created.validation)
+    if (asked := created.unlabelled_validation) is not None:
+        files[RunDir.UNLABELLED_VALIDATION] = origin.read_ref(asked.manifest)
     journal = begin_run(storage, out, files, created)
     with Lease(storage).acquire():
         for event in shared[1:]:

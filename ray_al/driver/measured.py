@@ -42,6 +42,8 @@ def repeat_seed(config: RunConfig, repeat: int) -> int:
 def measured_splits(dataset: Dataset) -> tuple[str, ...]:
     """Return the splits to evaluate on; scores on the test split are recorded, and never used."""
     masked = [
-        name for name, files in dataset.splits.items() if any(file.mask_uri for file in files)
+        name
+        for name, files in dataset.splits.items()
+        if any(file.mask_uri or file.image_id in dataset.unlabelled for file in files)
     ]
     return tuple(name for name in ("val", "test") if name in masked)

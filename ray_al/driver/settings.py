@@ -18,6 +18,7 @@ from ray_al.driver.checks import SETTINGS_CHECKS
 from ray_al.driver.context import check_validation
 from ray_al.driver.lease import Lease
 from ray_al.driver.pool import read_table
+from ray_al.driver.validation_labels import check_sizes
 from ray_al.ledger import Event, Journal, State, fold
 from ray_al.ledger.config import (
     MISSING,
@@ -190,6 +191,7 @@ def _check_moved_data(storage: Storage, config: RunConfig, state: State) -> None
         )
     check_start(dataset)
     check_validation(dataset, state, config)
+    check_sizes(storage, state, dataset, config, place)
     pool = read_table(
         storage,
         state.created.manifest,

@@ -19,6 +19,7 @@ from ray_al.core.storage import Storage
 from ray_al.ledger import Journal, State, fold
 from ray_al.report.extensions import extension_lines
 from ray_al.report.left_out import labels_left_out
+from ray_al.report.validation import validation_facts
 
 INTERVAL_S = 0.5
 
@@ -220,14 +221,21 @@ def miou_text(facts: Mapping[str, Any]) -> str | None:
     return f"no validation images and so no mIoU, training loss {facts['train_loss']:.4f}"
 
 
+def _open_tasks(storage: Storage, state: State) -> str | None:
+    """Return the folder in which people find what they are to label now; None if nothing is."""
+    folder = None
+    if state.validation is not None and state.validation.closed is None:
+        folder = state.validation.tasks
+    elif state.queries and not state.queries[-1].closed:
+        folder = state.queries[-1].tasks
+    return None if folder is None else storage.uri(folder)
+
+
 def read_status(storage: Storage) -> dict[str, Any]:
     """Return the facts that `ray-al status --json` prints."""
     state = fold(Journal(storage).events)
     live = read_live(storage)
     last = state.last_trained
-    waiting = (
-        bool(state.queries) and not state.queries[-1].closed and state.queries[-1].tasks is not None
-    )
     stage = "finished" if state.finished else live.get("stage", "created")
     return {
         "run": state.created.name,
@@ -264,7 +272,8 @@ def read_status(storage: Storage) -> dict[str, Any]:
         "refused": [asdict(refusal) for refusal in state.refused],
         "unlabelled_classes": state.unlabelled_classes,
         "only_class": state.only_class,
-        "tasks": storage.uri(state.queries[-1].tasks or "") if waiting else None,
+        "validation": validation_facts(state),
+        "tasks": _open_tasks(storage, state),
         "finished": state.finished,
         "updated_at": max(state.updated_at, live.get("updated_at", "")),
     }

@@ -16,6 +16,7 @@ from ray_al.core.run_dir import KEPT_FILES, RunDir
 from ray_al.core.storage import Storage
 from ray_al.driver.measured import summary
 from ray_al.driver.pool import Pool, read_table
+from ray_al.driver.verify_validation import check_validation_labels
 from ray_al.ledger import Event, Journal, State, fold
 from ray_al.ledger.config import Configured, config_facts, read_config
 from ray_al.ledger.events import file_refs, is_superseded
@@ -47,6 +48,7 @@ def verify(run_uri: str) -> dict[str, Any]:
         _check_measured(events)
         _check_queries(storage, state, read_config(storage, events))
         _check_labels(storage, state)
+        check_validation_labels(storage, state)
     except (StorageError, ConfigError) as error:
         raise VerifyError(str(error)) from None
     return {

@@ -7,7 +7,7 @@ from typing import Any
 
 from ray_al.core.errors import StorageError
 from ray_al.core.types import FileRef, Refusal
-from ray_al.ledger import records
+from ray_al.ledger import records, validation
 from ray_al.ledger.events import Event
 from ray_al.ledger.extended import extended
 from ray_al.ledger.state import Query, State
@@ -48,7 +48,9 @@ def apply(record: records.Record, state: State) -> State:
 
 @apply.register
 def _run_created(record: records.RunCreated, state: State) -> State:
-    return replace(state, created=record)
+    asked = record.unlabelled_validation
+    labels = validation.ValidationLabels(num_images=asked.num_images) if asked else None
+    return replace(state, created=record, validation=labels)
 
 
 @apply.register
@@ -128,6 +130,21 @@ def _features_outdated(record: records.FeaturesOutdated, state: State) -> State:
 
 
 @apply.register
+def _validation_requested(record: records.ValidationRequested, state: State) -> State:
+    return replace(state, validation=validation.requested(state.validation, record))
+
+
+@apply.register
+def _validation_received(record: records.ValidationReceived, state: State) -> State:
+    return replace(state, validation=validation.received(state.validation, record))
+
+
+@apply.register
+def _validation_closed(record: records.ValidationClosed, state: State) -> State:
+    return replace(state, validation=validation.closed(state.validation, record))
+
+
+@apply.register
 def _query_selected(record: records.QuerySelected, state: State) -> State:
     query = Query(
         cycle=record.cycle,
@@ -198,6 +215,8 @@ def _query_closed(record: records.QueryClosed, state: State) -> State:
 @apply.register
 def _cycle_trained(record: records.CycleTrained, state: State) -> State:
     _check_classes(state, record.metrics)
+    if state.validation is not None and state.validation.closed is None:
+        raise ValueError("a model was trained before the validation images were labelled")
     if record.cycle >= 0 and record.val is None and state.created.has_validation:
         raise ValueError("metrics lacks ['val']")
     sizes_at = state.sizes_at

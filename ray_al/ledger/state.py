@@ -16,6 +16,7 @@ from ray_al.ledger.records import (
     RunCreated,
     RunExtended,
 )
+from ray_al.ledger.validation import ValidationLabels
 
 _NO_FILE = FileRef(path="", size=0, sha256="")
 NOT_CREATED = RunCreated(
@@ -90,6 +91,7 @@ class State:
         removed: names of images that left the pool.
         num_mapped: number of images, the first of the manifest, whose regions were computed before
             others were added; None if none were.
+        validation: the labels of validation images that had no mask; None if all had one.
         filled: the cycle that can pay for no further region.
         finished: why the run ended; None while it has not.
         updated_at: time of the last event.
@@ -126,6 +128,7 @@ class State:
     sizes_at: Mapping[int, PoolSizes] = field(default_factory=dict)
     removed: frozenset[str] = frozenset()
     num_mapped: int | None = None
+    validation: ValidationLabels | None = None
     filled: int | None = None
     finished: str | None = None
     updated_at: str = ""

@@ -15,6 +15,7 @@ from ray_al.report.left_out import labels_left_out
 from ray_al.report.metrics import read_miou
 from ray_al.report.panels import image_panels
 from ray_al.report.rows import curve_rows, write_curve
+from ray_al.report.validation import refused_lines, validation_facts, validation_lines
 
 
 def write_report(run_uri: str, val_class_pixels: list[int]) -> str:
@@ -36,7 +37,7 @@ def write_report(run_uri: str, val_class_pixels: list[int]) -> str:
 def _report_data(
     storage: Storage, state: State, extended: Sequence[int], val_class_pixels: list[int]
 ) -> ReportData:
-    created, last = state.created, state.last_trained
+    created, last, facts = state.created, state.last_trained, validation_facts(state)
     return ReportData(
         name=created.name,
         state=state.finished or "not finished",
@@ -51,6 +52,7 @@ def _report_data(
         images=image_panels(storage, state),
         config_yaml=storage.read(RunDir.CONFIG).decode(errors="replace"),
         quarantine=_quarantine(storage, state),
+        validation=[*validation_lines(facts), *refused_lines(facts)],
         extensions=[
             f"before cycle {cycle}: {line}"
             for cycle, record in zip(extended, state.extensions, strict=True)

@@ -78,6 +78,7 @@ class ReportData:
         rows: the rows of `curve.csv`.
         labelled_class_pixels: pixels of each class in the labelled set.
         val_class_pixels: pixels of each class in the validation masks.
+        validation: sentences about validation images that people label.
         extensions: what was changed by extending the run, oldest first.
         extended: the first cycle that was trained after each extension.
         only_class: the class of every label so far; None if there are several, or no label.
@@ -98,6 +99,7 @@ class ReportData:
     images: list[ImagePanel]
     config_yaml: str
     quarantine: list[BrokenImage]
+    validation: list[str]
     extensions: list[str]
     extended: frozenset[int]
     refused: Sequence[Refusal]

@@ -191,7 +191,7 @@ class _Estimator:
 
 def _count_pool(config: RunConfig) -> _Pool:
     """Count the pool; regions that are found in images are taken to be as many as expected."""
-    dataset = open_dataset(config.data)
+    dataset = open_dataset(config.data, asks_people=config.label.validation)
     manifest, _ = build_manifest(
         dataset.splits["train"],
         config.regions.expected_regions,

@@ -152,7 +152,7 @@ class Evaluator:
         key = ("mask", uri)
         mask = self.cache.get(key)
         if mask is None:
-            mask = read_mask(uri, self.dataset.decoder)
+            mask = read_mask(uri, self.dataset.decoder_of(file))
             size = read_image_size(file.uri, rule)
             if mask.shape != size:
                 raise DataError(

@@ -96,6 +96,7 @@ class CycleTrainer:
         torch.set_num_threads(self.config.train.threads)
         torch.backends.cudnn.deterministic = True
         torch.backends.cudnn.benchmark = False
+        self._add_masks(plan)
         samples = self._samples(plan)
         config = self.config.with_recipe(plan.recipe)
         evaluator = Evaluator(config, self.dataset, self.cache, self.device)
@@ -125,6 +126,12 @@ class CycleTrainer:
         )
         forget_files()
         return result
+
+    def _add_masks(self, plan: TrainPlan) -> None:
+        """Take over the masks of validation images that people made, the same in every plan."""
+        masks = {image_id: self.storage.uri(ref.path) for image_id, ref in plan.validation}
+        if self.dataset.labelled != masks.keys():
+            self.dataset = self.dataset.with_masks(masks)
 
     def _samples(self, plan: TrainPlan) -> LabelledImages:
         size = plan.recipe.image_size or self.config.data.image_size

@@ -28,6 +28,11 @@ class LabelKind(Section):
         default_factory=lambda: ANNOTATORS.parse("simulated")
     )
     """The annotator that answers."""
+    validation: bool = False
+    """Whether the annotator is asked for the masks of validation images that have none, before the
+    first model is trained. Always whole masks, whatever `kind` is; the budget does not pay for
+    them.
+    """
 
     paper: ClassVar[str] = ""
     """Paper in which regions are labelled in this way."""

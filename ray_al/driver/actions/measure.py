@@ -20,6 +20,7 @@ from ray_al.driver.training import (
     manifest_of,
     train_usable,
 )
+from ray_al.driver.validation_labels import masks_of
 from ray_al.ledger import State
 from ray_al.ledger.records import ModelMeasured, ModelsMeasured, SplitMetrics
 
@@ -127,4 +128,5 @@ def _plan(context: Context, cycle: int, repeat: int) -> TrainPlan:
         keeps_model=False,
         sieve=state.trained[cycle].model if config.label.sieves else None,
         manifest=manifest_of(state),
+        validation=masks_of(state),
     )

@@ -23,6 +23,7 @@ from ray_al.driver.training import (
     manifest_of,
     train_usable,
 )
+from ray_al.driver.validation_labels import masks_of
 from ray_al.ledger import State
 from ray_al.ledger.records import CycleTrained, Labelled, MemberTrained, SplitMetrics
 
@@ -140,6 +141,7 @@ def _plan(context: Context, cycle: int, member: int) -> TrainPlan:
         snapshots=snapshots,
         sieve=_sieve(context, cycle),
         manifest=manifest_of(state),
+        validation=masks_of(state),
     )
 
 

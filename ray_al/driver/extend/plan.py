@@ -35,6 +35,7 @@ from ray_al.driver.settings import (
     check_weights,
     recorded_value,
 )
+from ray_al.driver.validation_labels import check_sizes
 from ray_al.ledger import Event, State, fold
 from ray_al.ledger.config import config_facts, read_config
 from ray_al.ledger.records import RunExtended
@@ -164,6 +165,7 @@ def _open(
         known = open_class_table(_at(before.data, dataset.root), dataset.root)
         check_meaning(known.decoder, dataset.decoder, len(earlier))
     check_validation(dataset, state, after)
+    check_sizes(storage, state, dataset, after, f"data.root {dataset.root!r}")
     return dataset
 
 
@@ -177,6 +179,12 @@ def _check_state(state: State, config: RunConfig, pool: PoolChange, wanted: Want
         raise ConfigError(
             f"regions.kind={config.regions.kind}: the regions of the pool are not computed yet; "
             "let the run compute them first (`ray-al resume`), then extend it"
+        )
+    if wanted.added and state.validation is not None and state.validation.answered:
+        raise ConfigError(
+            f"--add-class {next(iter(wanted.added))}: people labelled {state.validation.answered} "
+            "validation images without this class, so no model could be measured on it; begin a "
+            "new run with the class (budget.start_rule=existing takes masks that exist)"
         )
     last = state.queries[-1].cycle if state.queries else None
     function = find_acquisition(config.strategy.acquisition)

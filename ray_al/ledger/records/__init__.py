@@ -49,6 +49,13 @@ from ray_al.ledger.records.training import (
     ModelMeasured,
     ModelsMeasured,
 )
+from ray_al.ledger.records.validation import (
+    MaskFile,
+    UnlabelledImages,
+    ValidationClosed,
+    ValidationReceived,
+    ValidationRequested,
+)
 
 RECORDS: Mapping[str, type[Record]] = {
     record.kind: record
@@ -78,6 +85,9 @@ RECORDS: Mapping[str, type[Record]] = {
         PoolScored,
         ShardsExtracted,
         FeaturesExtracted,
+        ValidationRequested,
+        ValidationReceived,
+        ValidationClosed,
         RunFinished,
     )
 }
@@ -99,6 +109,7 @@ __all__ = [
     "LabelsReceived",
     "LabelsRequested",
     "LeftOut",
+    "MaskFile",
     "MemberTrained",
     "ModelMeasured",
     "ModelsMeasured",
@@ -118,4 +129,8 @@ __all__ = [
     "ShardsExtracted",
     "ShardsScored",
     "SplitMetrics",
+    "UnlabelledImages",
+    "ValidationClosed",
+    "ValidationReceived",
+    "ValidationRequested",
 ]

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar
 from ray_al.core.families.units import UNITS
 from ray_al.core.types import FileRef, PoolSizes
 from ray_al.ledger.records.parts import BrokenImage, Record, check_colors
+from ray_al.ledger.records.validation import UnlabelledImages
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +24,7 @@ class RunCreated(Record):
         val_digest: digest of the validation split.
         has_validation: whether models are evaluated on validation images.
         validation: names of the images that were drawn from the pool for validation.
+        unlabelled_validation: the validation images that people label first.
         images: digest of the names and sizes of the pool's images.
         colors: red, green and blue of each class.
     """
@@ -44,6 +46,7 @@ class RunCreated(Record):
     colors: tuple[tuple[int, int, int], ...] = ()
     has_validation: bool = True
     validation: FileRef | None = None
+    unlabelled_validation: UnlabelledImages | None = None
 
     def leaves_out(self, field: Field[Any]) -> bool:
         """Return whether the event does without a field; most runs have validation images."""

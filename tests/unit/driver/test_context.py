@@ -19,10 +19,10 @@ def test_a_run_of_other_classes_does_not_go_on(tmp_path):
     )
     names = ["sky", "ground", "building", "tree", "car", "sign"]
     colors = [[number, 0, 0] for number in range(6)]
-    state = SimpleNamespace(created=run_created(class_names=names, colors=colors))
+    state = SimpleNamespace(created=run_created(class_names=names, colors=colors), validation=None)
     with pytest.raises(
         ConfigError,
-        match=r"began with the classes \['sky'.*'sign'\], its data set now has \['sky'.*'car'\]",
+        match=r"the run has the classes \['sky'.*'sign'\], its data set now has \['sky'.*'car'\]",
     ):
         Context(
             Storage(str(tmp_path / "run")),

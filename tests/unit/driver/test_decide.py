@@ -15,14 +15,17 @@ from helpers.records import (
 
 from ray_al import driver
 from ray_al.core.config import FeaturesConfig, parse_config
-from ray_al.core.types import FileRef, PoolSizes
+from ray_al.core.types import FileRef, PoolSizes, Refusal
 from ray_al.driver.actions.close import Close
+from ray_al.driver.actions.close_validation import CloseValidation
 from ray_al.driver.actions.collect import Collect
+from ray_al.driver.actions.collect_validation import CollectValidation
 from ray_al.driver.actions.embed import Embed
 from ray_al.driver.actions.extract import Extract
 from ray_al.driver.actions.finish import Finish
 from ray_al.driver.actions.label import Label
 from ray_al.driver.actions.request import Request
+from ray_al.driver.actions.request_validation import RequestValidation
 from ray_al.driver.actions.score import Score
 from ray_al.driver.actions.segment import Segment
 from ray_al.driver.actions.select import Select
@@ -32,6 +35,8 @@ from ray_al.driver.actions.wait import Wait
 from ray_al.driver.budget import planned_amount, whole_budget
 from ray_al.driver.decide import PLAN, decide
 from ray_al.ledger import Query, State
+from ray_al.ledger.records import ValidationClosed
+from ray_al.ledger.validation import ValidationLabels
 
 REF = FileRef.of("q", b"")
 CONFIG = parse_config({}, source="test")
@@ -70,6 +75,16 @@ TRAINED = replace(CLOSED, trained={0: cycle_trained()})
 REQUESTED = with_query(OPEN, tasks="t")
 START_MODEL = {-1: cycle_trained(-1)}
 START_SCORES = {-1: pool_scored(-1)}
+
+
+def validating(**changes) -> State:
+    """A run whose five validation images people label, half of them at least."""
+    return replace(NEW, validation=ValidationLabels(num_images=5, **changes))
+
+
+LEFT_OUT = Refusal(image_id="a", region=0, reason="r", final=True)
+CORRECTABLE = Refusal(image_id="a", region=0, reason="r", final=False)
+VALIDATED = ValidationClosed(masks=(), num_unanswered=0, class_pixels=())
 
 
 @pytest.mark.parametrize(
@@ -143,6 +158,26 @@ START_SCORES = {-1: pool_scored(-1)}
             FILES,
             Collect(-1),
         ),
+        (validating(), FILES, RequestValidation()),
+        (validating(tasks="t"), FILES, CollectValidation()),
+        (validating(tasks="t", collected_in_term=1), FILES, Wait("t")),
+        (validating(tasks="t", collected_in_term=1, answered=2), FILES, Wait("t")),
+        (validating(tasks="t", answered=2), FILES, CollectValidation()),
+        (validating(tasks="t", collected_in_term=1, answered=3), FILES, CloseValidation()),
+        (
+            validating(tasks="t", collected_in_term=1, answered=2, refused=(LEFT_OUT,)),
+            FILES,
+            CloseValidation(),
+        ),
+        (
+            validating(tasks="t", collected_in_term=1, answered=2, refused=(CORRECTABLE,)),
+            FILES,
+            Wait("t"),
+        ),
+        (validating(tasks="t", answered=5, closed=VALIDATED), FILES, Select(-1)),
+        (validating(), CONFIG, CollectValidation()),
+        (validating(), SUPERPIXELS, CollectValidation()),
+        (replace(validating(), finished="done"), FILES, Stop("done")),
     ],
 )
 def test_decide(state, config, action):
@@ -165,7 +200,7 @@ def test_two_percent_six_times_is_twelve_percent():
 
 def test_the_readme_lists_the_steps_in_the_order_in_which_they_are_asked():
     readme = Path(driver.__file__).parent / "README.md"
-    listed = re.findall(r"^\| `([A-Z][a-z]+)` \|", readme.read_text(), flags=re.MULTILINE)
+    listed = re.findall(r"^\| `([A-Z][A-Za-z]+)` \|", readme.read_text(), flags=re.MULTILINE)
     assert listed == [due.__self__.__name__ for due in PLAN]  # type: ignore[attr-defined]
 
 
