@@ -1,3 +1,4 @@
+import gc
 import os
 import secrets
 
@@ -23,10 +24,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    gc.disable()  # importing all tests makes no garbage worth the time
     try:
         own_variants.take(config.getoption("own"))
     except ValueError as error:
         raise pytest.UsageError(str(error)) from None
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector begin, and leave out what was imported for the tests."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture

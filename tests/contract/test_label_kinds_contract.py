@@ -1,7 +1,7 @@
 """Every label kind passes one suite, a user's own too."""
 
 import json
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +13,6 @@ from ray_al.core.families.label_parts import Classes, Place
 from ray_al.core.families.labels import LABELS, LabelKind, RegionLabel
 from ray_al.core.types import Box
 from ray_al.datasets.compose import Part, compose_targets, encode_mask
-from ray_al.label.kinds.sets import SetLabel
 
 CLASSES = Classes(names=("a", "b", "c"), colors=((200, 0, 0), (0, 200, 0), (0, 0, 200)))
 IDS = np.array([[2, 2, 1, 0], [1, 0, 255, 1], [1, 1, 1, 255]], np.uint8)
@@ -21,28 +20,7 @@ BOX = Box(top=1, left=2, bottom=4, right=6)
 CORNER = np.array([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 0, 1]], bool)
 
 
-class RarestLabel(SetLabel):
-    """A user's own: the class with fewest pixels, for two clicks."""
-
-    at_most: int = 2
-    paper: ClassVar[str] = "my own"
-
-    def of_truth(self, ids: np.ndarray, region: np.ndarray | None) -> RegionLabel:
-        inside = ids if region is None else ids[region]
-        known, counts = np.unique(inside[inside != 255], return_counts=True)
-        return int(known[counts.argmin()]) if len(known) else 255
-
-    def of_ids(self, ids: tuple[int, ...], place: Place) -> RegionLabel:
-        return ids[0] if ids else 255
-
-    def most_clicks(self, num_pixels: int, num_classes: int) -> int:
-        return self.at_most
-
-    def clicks(self, label: RegionLabel, region: np.ndarray | None) -> int:
-        return self.at_most
-
-
-OWN = f"{__name__}:RarestLabel"
+OWN = "helpers.own_labels:RarestLabel"
 every_kind = pytest.mark.parametrize("kind", [*LABELS.kinds, OWN, *own("label")])
 every_region = pytest.mark.parametrize("region", [None, CORNER], ids=["whole", "part"])
 

@@ -1,12 +1,12 @@
 """Every store of features passes one suite, a user's own too."""
 
 import secrets
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 from helpers.feature_pools import computed, configure, fresh, no_computing, pool
+from helpers.own_stores import ProcessMemory
 from helpers.own_variants import own
 
 from ray_al.core.config import parse_config
@@ -20,32 +20,6 @@ pytestmark = pytest.mark.usefixtures("small_shards")
 NUM_VALUES = 6
 MANY = 10**6
 """Passes over a pool, for which a store that keeps anything keeps it."""
-
-
-class ProcessMemory(RecordStore):
-    """Keeps shards in a dictionary."""
-
-    limit_bytes = 10**9
-
-    def __init__(self) -> None:
-        self.shards: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-
-    def read(
-        self, name: str, rows: Sequence[int], num_values: int
-    ) -> list[np.ndarray | None] | None:
-        """As `RecordStore.read`."""
-        if name not in self.shards:
-            return None
-        records, usable = self.shards[name]
-        return [records[row] if usable[row] else None for row in rows]
-
-    def write(self, name: str, records: np.ndarray, usable: np.ndarray) -> None:
-        """As `RecordStore.write`."""
-        self.shards[name] = records.copy(), usable.copy()
-
-    def names(self, folder: str) -> set[str]:
-        """As `RecordStore.names`."""
-        return {name for name in self.shards if name.startswith(f"{folder}/")}
 
 
 class MemoryStore(Store):

@@ -1,6 +1,12 @@
 """What the tests of whole commands share."""
 
+import os
 import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from helpers.paths import python_path
 
 PORTS = (
     "port",
@@ -19,6 +25,32 @@ strategy: {{acquisition: equal, batch: {{kind: power}}}}
 scoring: {{workers: 1, threads: 1, batch_size: 2, precision: fp32, shard_size: 2}}
 budget: {{start: 4, per_cycle: 4, amount: 16}}
 """
+
+
+def run_script(script: str, folder: Path, *, timeout: float, **variables: str) -> str:
+    """Run Python code that starts a cluster of its own, and return what it prints.
+
+    Args:
+        script: the code, which finds the folder in `sys.argv`.
+        timeout: seconds.
+        variables: more variables of the process's environment.
+    """
+    env = {
+        **os.environ,
+        "PYTHONPATH": python_path(),
+        "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+        **variables,
+    }
+    env.pop("RAY_ADDRESS", None)
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(folder)],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+    assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-3000:]
+    return done.stdout
 
 
 def free_ports(count: int) -> list[int]:

@@ -8,7 +8,7 @@ Prints a table for this repository, or for another checkout:
 import ast
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
@@ -96,7 +96,7 @@ def measure(root: Path, *, longest_file: int = 350, longest_body: int = 45) -> F
         settings=_described_settings(list(trees.values())),
         annotations=_annotated(trees.values()),
         typed_tests=_annotated(map(ast.parse, tests.values())),
-        circles=find_circles(root),
+        circles=_circles(root, trees),
         num_inner_imports=sum(_inner_imports(tree) for tree in trees.values()),
         num_any=sum(_num_any(tree) for tree in trees.values()),
         test_lines=sum(len(text.splitlines()) for text in tests.values()),
@@ -112,9 +112,14 @@ def body_length(function: Function) -> int:
 
 def find_circles(root: Path) -> tuple[str, ...]:
     """Return one circle of imports for each package that has any, imports in functions included."""
+    return _circles(root, {path: ast.parse(path.read_text()) for path in _files(root, "ray_al")})
+
+
+def _circles(root: Path, trees: Mapping[Path, ast.Module]) -> tuple[str, ...]:
     found = []
     for package in sorted(path.parent for path in root.glob("ray_al/*/__init__.py")):
-        graph = import_graph(root, package)
+        inside = {path: tree for path, tree in trees.items() if path.is_relative_to(package)}
+        graph = _import_graph(root, inside)
         try:
             tuple(TopologicalSorter(graph).static_order())
         except CycleError as error:
@@ -122,32 +127,30 @@ def find_circles(root: Path) -> tuple[str, ...]:
     return tuple(found)
 
 
-def import_graph(root: Path, package: Path) -> dict[str, set[str]]:
+def _import_graph(root: Path, trees: Mapping[Path, ast.Module]) -> dict[str, set[str]]:
     """Return which modules of a package import which others, except for types alone."""
     modules = {}
-    for path in package.rglob("*.py"):
+    for path, tree in trees.items():
         name = ".".join(path.relative_to(root).with_suffix("").parts)
-        modules[name.removesuffix(".__init__")] = path
-    return {name: _imports(path, modules) for name, path in modules.items()}
+        modules[name.removesuffix(".__init__")] = tree
+    return {name: _imports(tree, modules.keys()) for name, tree in modules.items()}
 
 
-def _imports(path: Path, modules: Mapping[str, Path]) -> set[str]:
-    tree = ast.parse(path.read_text())
-    blocks = [node for node in ast.walk(tree) if isinstance(node, ast.If)]
+def _imports(tree: ast.Module, modules: Set[str]) -> set[str]:
+    """Return which of some modules a module imports, except for types alone."""
+    blocks = [node for node in _statements(tree) if isinstance(node, ast.If)]
     of_types = {
         inner
         for block in blocks
         if ast.unparse(block.test) == "TYPE_CHECKING"
-        for inner in ast.walk(block)
+        for inner in _statements(block)
     }
     found: set[str] = set()
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.ImportFrom) or node in of_types:
-            continue
-        for alias in node.names:
-            inner = f"{node.module}.{alias.name}"
-            found.add(inner if inner in modules else str(node.module))
-    return found & modules.keys()
+    for node in _statements(tree):
+        if isinstance(node, ast.ImportFrom) and node not in of_types:
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= inner if inner <= modules else {str(node.module), *inner}
+    return found & modules
 
 
 def _files(root: Path, folder: str) -> list[Path]:
@@ -165,10 +168,17 @@ def _prose(text: str) -> str:
     return re.sub(r"^(\||!\[).*$", "", text, flags=re.MULTILINE)
 
 
+def _statements(parent: ast.AST) -> Iterator[ast.stmt]:
+    """Yield the statements inside a node; those have none inside their expressions."""
+    for field in ("body", "handlers", "orelse", "finalbody", "cases"):
+        for node in getattr(parent, field, ()):
+            if isinstance(node, ast.stmt):
+                yield node
+            yield from _statements(node)
+
+
 def _functions(tree: ast.AST) -> Iterator[Function]:
-    for node in ast.walk(tree):
-        if isinstance(node, Function):
-            yield node
+    return (node for node in _statements(tree) if isinstance(node, Function))
 
 
 def _wide_lines(root: Path, texts: Mapping[Path, str], limit: int = 100) -> tuple[str, ...]:
@@ -199,7 +209,7 @@ def _described_settings(trees: Sequence[ast.Module]) -> Share:
     bases = {
         node: {*map(ast.unparse, node.bases)}
         for tree in trees
-        for node in ast.walk(tree)
+        for node in _statements(tree)
         if isinstance(node, ast.ClassDef)
     }
     names, num_known = {SETTINGS_BASE}, 0
@@ -235,7 +245,7 @@ def _annotated(trees: Iterable[ast.Module]) -> Share:
 
 
 def _inner_imports(tree: ast.Module) -> int:
-    inner = [node for function in _functions(tree) for node in ast.walk(function)]
+    inner = {node for function in _functions(tree) for node in _statements(function)}
     return sum(isinstance(node, ast.Import | ast.ImportFrom) for node in inner)
 
 

@@ -253,12 +253,9 @@ def tiny(num_classes: int) -> torch.nn.Module:
     )
 
 
-def _records(root: Path) -> Iterator[Reader]:
-    """Make a run that waits for people, with one label imported and another one not yet.
-
-    It has most kinds of files, and trains nothing.
-    """
-    settings = {
+def _settings(root: Path) -> dict[str, Any]:
+    """Return the settings of a run on the folder of lists beside `root`."""
+    return {
         "data": {
             "dataset": "folder",
             "root": str(root.parent / "lists/folder"),
@@ -269,10 +266,16 @@ def _records(root: Path) -> Iterator[Reader]:
         "model": {"name": f"{__name__}:tiny"},
         "scoring": {"batch_size": 1, "precision": "fp32"},
         "budget": {"start": 4, "per_cycle": 2, "amount": 8},
-        "label": {"annotator": "files"},
         "train": {"steps": 1, "batch_size": 2},
-        "cluster": {"host": "process"},
     }
+
+
+def _records(root: Path) -> Iterator[Reader]:
+    """Make a run that waits for people, with one label imported and another one not yet.
+
+    It has most kinds of files, and trains nothing.
+    """
+    settings = _settings(root) | {"label": {"annotator": "files"}, "cluster": {"host": "process"}}
     storage = Storage(create_run(parse_config(settings, source="test"), str(root)))
     assert run_loop(str(root)).kind == "waiting"
     tasks = root / "cycles/0000/tasks"
@@ -348,23 +351,15 @@ def _sweep(root: Path) -> Reader:
     from ray_al.sweep.states import is_complete
     from ray_al.sweep.table import sweep_table, sweep_text
 
-    run = {
-        "data": {
-            "dataset": "folder",
-            "root": str(root.parent / "lists/folder"),
-            "class_names": ["a", "b"],
-            "image_size": list(SIDE),
-        },
-        "regions": {"rows": 2, "columns": 2},
-        "model": {"name": f"{__name__}:tiny"},
-        "scoring": {"batch_size": 1, "precision": "fp32"},
-        "budget": {"start": 4, "per_cycle": 2, "amount": 8},
-        "train": {"steps": 1, "batch_size": 2},
-    }
     path = write(
         root.parent / "sweep.yaml",
         json.dumps(
-            {"name": "s", "run": run, "space": {"strategy.acquisition": ["entropy"]}, "seeds": [0]}
+            {
+                "name": "s",
+                "run": _settings(root),
+                "space": {"strategy.acquisition": ["entropy"]},
+                "seeds": [0],
+            }
         ).encode(),
     )
     storage = Storage(create_sweep(load_sweep(str(path)), str(root)))

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from helpers.training import parquet
+from helpers.training import manifest_row, parquet
 from torch import nn
 
 from ray_al.core.config import (
@@ -87,8 +87,7 @@ def make_run(
     rows, labels = [], []
     for index, file in enumerate(dataset.splits["train"]):
         height, width = read_image(file.uri).shape[:2]
-        values = (index, file.image_id, file.uri, file.mask_uri, height, width, 2)
-        rows.append(dict(zip(MANIFEST_SCHEMA.names, values, strict=True)))
+        rows.append(manifest_row(index, file, (height, width)))
         half = read_mask(str(file.mask_uri), dataset.decoder)[:, : width // 2]
         png = encode_mask(np.ascontiguousarray(half)) if kind == "dense" else None
         row = (

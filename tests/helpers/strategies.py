@@ -5,17 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from helpers import small_runs
 
 from ray_al.core.config import RunConfig, parse_config
 
 SETTINGS: dict[str, Any] = {
-    "data": {"dataset": "synthetic", "image_size": [32, 48]},
-    "regions": {"rows": 2, "columns": 2},
-    "train": {"steps": 4, "batch_size": 2, "workers": 0, "threads": 1},
-    "scoring": {"workers": 0, "threads": 1, "batch_size": 2, "precision": "fp32", "shard_size": 3},
-    "budget": {"start": 4, "per_cycle": 4, "amount": 12},
-    "cluster": {"host": "process"},
-    "report": {"num_images": 1},
+    **small_runs.SETTINGS,
+    "train": {**small_runs.SETTINGS["train"], "steps": 4},
 }
 
 
@@ -225,12 +221,8 @@ CASES: dict[str, Any] = {
 
 def configure(root: Path, changes: Mapping[str, Any], **score: Any) -> RunConfig:
     """Return a run of a few seconds on `root/data`, with changed sections and scoring settings."""
-    values: dict[str, Any] = {name: {**section} for name, section in SETTINGS.items()}
-    values["data"]["root"] = str(root / "data")
-    values["model"] = {} if "model" in changes else {"name": "helpers.networks:tiny_with_dropout"}
-    for name, section in changes.items():
-        known = {} if name == "regions" else values.get(name, {})
-        values[name] = {**known, **section}
+    model = {"model": {"name": "helpers.networks:tiny_with_dropout"}}
+    values = small_runs.changed(SETTINGS, root, {**model, **changes})
     if "tile" in values["data"]:
         del values["data"]["image_size"]  # the network sees tiles at the images' own size
     values["scoring"].update(score)

@@ -1,14 +1,11 @@
-"""For tests: a backbone that costs nothing, one whose map is the image itself, and a store."""
+"""For tests: a backbone that costs nothing, and one whose map is the image itself."""
 
-from collections.abc import Sequence
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import nn
 
-from ray_al.core.variants import Backbone, Store
-from ray_al.features.store import RecordStore
+from ray_al.core.variants import Backbone
 
 
 class TinyBackbone(Backbone):
@@ -49,39 +46,6 @@ class _Mean(nn.Module):
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         return (self.pool(images),)
-
-
-class OwnStore(Store):
-    """A store of a user's own: a dictionary of this process."""
-
-    kind: Literal["helpers.tiny_backbones:OwnStore"] = "helpers.tiny_backbones:OwnStore"
-
-    def open(self, run_uri: str) -> RecordStore:
-        return OPEN
-
-
-class _Dictionary(RecordStore):
-    limit_bytes = 10**9
-
-    def __init__(self) -> None:
-        self.shards: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-
-    def read(
-        self, name: str, rows: Sequence[int], num_values: int
-    ) -> list[np.ndarray | None] | None:
-        if name not in self.shards:
-            return None
-        records, usable = self.shards[name]
-        return [records[row] if usable[row] else None for row in rows]
-
-    def write(self, name: str, records: np.ndarray, usable: np.ndarray) -> None:
-        self.shards[name] = records, usable
-
-    def names(self, folder: str) -> set[str]:
-        return {name for name in self.shards if name.startswith(f"{folder}/")}
-
-
-OPEN = _Dictionary()
 
 
 class TwoMapsBackbone(Backbone):

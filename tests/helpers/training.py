@@ -7,15 +7,25 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from torch import nn
 
 from ray_al.core.config import RunConfig, parse_config
 from ray_al.core.storage import Storage
-from ray_al.core.types import LABEL_SCHEMA, MANIFEST_SCHEMA, FileRef, TrainPlan
+from ray_al.core.types import (
+    LABEL_SCHEMA,
+    MANIFEST_SCHEMA,
+    FileRef,
+    ImageFile,
+    TrainPlan,
+    TrainResult,
+)
 from ray_al.datasets import open_dataset
 from ray_al.datasets.compose import encode_mask
 from ray_al.datasets.images import read_image
 from ray_al.datasets.masks import read_mask
+from ray_al.train.loop import TrainStopped
+from ray_al.train.trainer import LocalTrainer
 
 
 def tiny(num_classes: int) -> nn.Module:
@@ -37,6 +47,12 @@ def make_config(**train: Any) -> RunConfig:
     )
 
 
+def manifest_row(index: int, file: ImageFile, size: tuple[int, int]) -> dict[str, Any]:
+    """Return the row of a pool's image of this height and width, with two regions."""
+    values = (index, file.image_id, file.uri, file.mask_uri, *size, 2)
+    return dict(zip(MANIFEST_SCHEMA.names, values, strict=True))
+
+
 def make_run(root: str, config: RunConfig) -> list[FileRef]:
     """Make a run directory with a manifest and two label parts.
 
@@ -46,8 +62,7 @@ def make_run(root: str, config: RunConfig) -> list[FileRef]:
     rows, labels = [], []
     for index, file in enumerate(dataset.splits["train"]):
         height, width = read_image(file.uri).shape[:2]
-        values = (index, file.image_id, file.uri, file.mask_uri, height, width, 2)
-        rows.append(dict(zip(MANIFEST_SCHEMA.names, values, strict=True)))
+        rows.append(manifest_row(index, file, (height, width)))
         mask = read_mask(str(file.mask_uri), dataset.decoder)
         for region, (left, right) in enumerate(((0, width // 2), (width // 2, width))):
             png = encode_mask(np.ascontiguousarray(mask[:, left:right]))
@@ -77,6 +92,24 @@ def parquet(rows: list[dict[str, Any]], schema: pa.Schema) -> bytes:
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), buffer)
     return buffer.getvalue()
+
+
+def stop_and_resume(
+    config: RunConfig, root: str, parts: Sequence[FileRef]
+) -> tuple[TrainResult, list[int]]:
+    """Stop a training on these label parts after its third step, and resume it.
+
+    Returns:
+        The result of the resumed training, and the steps that it took.
+    """
+    calls = iter([False] * 3 + [True])
+    with pytest.raises(TrainStopped):
+        LocalTrainer(config, root).train(make_plan(parts), should_stop=lambda: next(calls))
+    steps: list[int] = []
+    result = LocalTrainer(config, root).train(
+        make_plan(parts), lambda step, total: steps.append(step)
+    )
+    return result, steps
 
 
 def make_plan(parts: Sequence[FileRef], cycle: int = 0, **changes: Any) -> TrainPlan:

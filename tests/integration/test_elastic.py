@@ -3,12 +3,8 @@
 A file of its own: the cluster must be this process's only one.
 """
 
-import os
-import subprocess
-import sys
-
 import pytest
-from helpers.paths import python_path
+from helpers.clusters import run_script
 
 SCRIPT = """
 import sys, threading
@@ -55,17 +51,5 @@ cluster.shutdown()
 @pytest.mark.slow
 @pytest.mark.timeout(560)
 def test_an_elastic_group_outlives_the_node_that_counts_for_it(tmp_path):
-    variables = {
-        "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
-        "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "20",
-    }
-    env = {**os.environ, "PYTHONPATH": python_path(), **variables}
-    env.pop("RAY_ADDRESS", None)
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(tmp_path)],
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=540,
-    )
-    assert "TRAINED 3000 True" in done.stdout, done.stdout[-1000:] + done.stderr[-3000:]
+    waits = {"RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "20"}
+    assert "TRAINED 3000 True" in run_script(SCRIPT, tmp_path, timeout=540, **waits)

@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 import yaml
+from helpers import small_runs
+from helpers.own_stores import OPEN
 from helpers.paths import TESTS, python_path
 from helpers.run_reading import queries, state_of
-from helpers.tiny_backbones import OPEN
 
 from ray_al.core.config import parse_config
 from ray_al.core.errors import RayALError
@@ -41,14 +42,7 @@ SETTINGS: dict[str, Any] = {
     "regions": {"rows": 2, "columns": 2},
     "train": {"steps": 3, "batch_size": 2, "workers": 0, "threads": 1},
     "strategy": {"acquisition": "entropy"},
-    "scoring": {
-        "workers": 0,
-        "threads": 1,
-        "batch_size": 2,
-        "precision": "fp32",
-        "shard_size": 3,
-        "max_quarantined": 0.3,
-    },
+    "scoring": {**small_runs.SETTINGS["scoring"], "max_quarantined": 0.3},
     "budget": {"start": 6, "per_cycle": 4, "amount": 14},
     "cluster": {"host": "process"},
     "report": {"num_images": 0},
@@ -77,10 +71,7 @@ def root(tmp_path, scenes):
 
 
 def make(root, name="run", **changes) -> str:
-    values: dict[str, Any] = {key: {**section} for key, section in SETTINGS.items()}
-    values["data"]["root"] = str(root / "data")
-    for key, section in changes.items():
-        values[key] = {**values.get(key, {}), **section}
+    values = small_runs.changed(SETTINGS, root, changes)
     return create_run(parse_config(values, source="test"), str(root / name))
 
 
@@ -150,7 +141,7 @@ def test_queries_are_the_same_whatever_the_store_is(root, reference):
 
 @pytest.mark.slow
 def test_a_store_of_ones_own(root, reference):
-    run_dir = finish(make(root, features={"store": {"kind": "helpers.tiny_backbones:OwnStore"}}))
+    run_dir = finish(make(root, features={"store": {"kind": "helpers.own_stores:OwnStore"}}))
     assert queries(run_dir) == queries(reference)
     assert set(state_of(run_dir).embedded_shards.values()) <= set(OPEN.shards)
     assert not files(run_dir)

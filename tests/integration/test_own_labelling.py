@@ -3,7 +3,6 @@
 import json
 from typing import Any, ClassVar
 
-import numpy as np
 import pyarrow as pa
 from click.testing import CliRunner
 from helpers.run_reading import state_of
@@ -11,8 +10,7 @@ from helpers.small_runs import configure
 
 from ray_al.cli import main
 from ray_al.core.families.annotators import Annotator, Answers, LabelRequest
-from ray_al.core.families.label_parts import Place
-from ray_al.core.families.labels import LabelKind, RegionLabel
+from ray_al.core.families.labels import LabelKind
 from ray_al.core.families.layouts import Layout, Split
 from ray_al.core.families.units import Received, Unit
 from ray_al.core.storage import Storage
@@ -21,7 +19,6 @@ from ray_al.datasets.listing import Files, match
 from ray_al.driver.create import create_run
 from ray_al.driver.loop import run_loop
 from ray_al.driver.verify import verify
-from ray_al.label.kinds.sets import SetLabel
 
 PNG = frozenset({".png"})
 
@@ -34,26 +31,6 @@ class Scenes(Layout):
 
     def list_split(self, root: str, split: str) -> Split:
         return match(Files(root, split, PNG), Files(root, f"{split}{self.ending}", PNG))
-
-
-class Rarest(SetLabel):
-    """The class with fewest pixels, for a few clicks."""
-
-    looks: int = 2
-
-    def of_truth(self, ids: np.ndarray, region: np.ndarray | None) -> RegionLabel:
-        inside = ids if region is None else ids[region]
-        known, counts = np.unique(inside[inside != 255], return_counts=True)
-        return int(known[counts.argmin()]) if len(known) else 255
-
-    def of_ids(self, ids: tuple[int, ...], place: Place) -> RegionLabel:
-        return ids[0] if ids else 255
-
-    def most_clicks(self, num_pixels: int, num_classes: int) -> int:
-        return self.looks
-
-    def clicks(self, label: RegionLabel, region: np.ndarray | None) -> int:
-        return self.looks
 
 
 class Board(Annotator):
@@ -98,7 +75,7 @@ def own(name: str, **settings: Any) -> Any:
 
 
 def test_a_run_of_own_variants_waits_goes_on_and_verifies(root):
-    label = own("Rarest", looks=1, annotator=own("Board"))
+    label = {"kind": "helpers.own_labels:RarestLabel", "at_most": 1, "annotator": own("Board")}
     budget = {"unit": own("Seconds", look=2), "start": 9, "per_cycle": 6, "amount": 15}
     config = configure(root, data={"dataset": own("Scenes")}, label=label, budget=budget)
     run_dir = create_run(config, str(root / "run"))

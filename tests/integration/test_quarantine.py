@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from helpers import small_runs
 from helpers.records import record
 from helpers.run_reading import events_of, queries, state_of
 from PIL import Image
@@ -34,14 +35,7 @@ SETTINGS: dict[str, Any] = {
     "regions": {"rows": 2, "columns": 2},
     "train": {"steps": 5, "batch_size": 2, "workers": 0, "threads": 1},
     "strategy": {"acquisition": "entropy"},
-    "scoring": {
-        "workers": 0,
-        "threads": 1,
-        "batch_size": 2,
-        "precision": "fp32",
-        "shard_size": 3,
-        "max_quarantined": 0.3,
-    },
+    "scoring": {**small_runs.SETTINGS["scoring"], "max_quarantined": 0.3},
     "budget": {"start": 6, "per_cycle": 4, "amount": 14},
     "cluster": {"host": "process"},
     "report": {"num_images": 1},
@@ -56,11 +50,7 @@ def root(tmp_path):
 
 
 def configure(root, **changes):
-    values: dict[str, Any] = {name: {**section} for name, section in SETTINGS.items()}
-    values["data"]["root"] = str(root / "data")
-    for name, section in changes.items():
-        values[name] = {**values.get(name, {}), **section}
-    return parse_config(values, source="test")
+    return parse_config(small_runs.changed(SETTINGS, root, changes), source="test")
 
 
 def make(root, name="run", **changes) -> str:

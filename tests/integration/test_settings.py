@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
+from helpers import small_runs
 from helpers.commands import invoke
 from helpers.networks import linear
 from PIL import Image
@@ -27,22 +28,7 @@ from ray_al.ledger import Journal
 from ray_al.models import build_model
 from ray_al.models.weights import load_backbone_state
 
-CONFIG = """
-name: small
-model: {name: "helpers.networks:linear", weights: none}
-data:
-  dataset: camvid
-  root: data
-  class_names: [sky, ground, building, tree, car, sign]
-  image_size: [32, 48]
-regions: {rows: 2, columns: 2}
-train: {steps: 1, batch_size: 2, workers: 0, threads: 1}
-scoring: {workers: 0, batch_size: 2, precision: fp32, threads: 1}
-budget: {start: 2, per_cycle: 2, amount: 4}
-label: {annotator: files}
-report: {num_images: 0}
-cluster: {host: process}
-"""
+CONFIG = f"{small_runs.FILE}label: {{annotator: files}}\nreport: {{num_images: 0}}\n"
 
 
 @pytest.fixture

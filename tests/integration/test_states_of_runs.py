@@ -10,25 +10,14 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from helpers import small_runs
 
 from ray_al.cli import main
 from ray_al.datasets.synthetic import write_synthetic
 
-CONFIG = """
-name: small
-model: {name: "helpers.networks:linear", weights: none}
-data:
-  dataset: camvid
-  root: data
-  class_names: [sky, ground, building, tree, car, sign]
-  image_size: [32, 48]
-regions: {rows: 2, columns: 2}
-train: {steps: 1, batch_size: 2, workers: 0, threads: 1}
-scoring: {workers: 0, batch_size: 2, precision: fp32, threads: 1}
-budget: {start: 2, per_cycle: 2, amount: 4}
-final: {budgets: [4], repeats: 2, train: {steps: 1}}
-report: {num_images: 1}
-cluster: {host: process}
+CONFIG = f"""{small_runs.FILE}
+final: {{budgets: [4], repeats: 2, train: {{steps: 1}}}}
+report: {{num_images: 1}}
 """
 READING = ("status", "log", "report")
 ABSENT = object()

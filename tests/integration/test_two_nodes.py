@@ -3,12 +3,8 @@
 A file of its own: the cluster must be this process's only one.
 """
 
-import os
-import subprocess
-import sys
-
 import pytest
-from helpers.paths import python_path
+from helpers.clusters import run_script
 
 SCRIPT = """
 import sys
@@ -41,17 +37,4 @@ cluster.shutdown()
 
 @pytest.mark.slow
 def test_two_workers_on_two_nodes(tmp_path):
-    env = {
-        **os.environ,
-        "PYTHONPATH": python_path(),
-        "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
-    }
-    env.pop("RAY_ADDRESS", None)
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(tmp_path)],
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=280,
-    )
-    assert "TRAINED 6 4" in done.stdout, done.stdout[-1000:] + done.stderr[-3000:]
+    assert "TRAINED 6 4" in run_script(SCRIPT, tmp_path, timeout=280)

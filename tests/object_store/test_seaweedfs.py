@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from helpers import small_runs
 from helpers.paths import python_path
 from helpers.run_reading import queries
 from helpers.servers import Proxy, lead_to, running, times
@@ -31,14 +32,8 @@ from ray_al.ledger.records import RECORDS, DriverStarted
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 SETTINGS: dict[str, Any] = {
-    "data": {"dataset": "synthetic", "image_size": [32, 48]},
+    **small_runs.SETTINGS,
     "model": {"name": "helpers.networks:tiny_with_dropout"},
-    "regions": {"rows": 2, "columns": 2},
-    "train": {"steps": 2, "batch_size": 2, "workers": 0, "threads": 1},
-    "scoring": {"workers": 0, "threads": 1, "batch_size": 2, "precision": "fp32", "shard_size": 3},
-    "budget": {"start": 4, "per_cycle": 4, "amount": 12},
-    "cluster": {"host": "process"},
-    "report": {"num_images": 1},
 }
 BADGE: dict[str, Any] = {"acquisition": "entropy", "feature_layer": "2", "batch": {"kind": "badge"}}
 CASES: dict[str, Any] = {
@@ -64,12 +59,7 @@ def has_scored(run: str) -> bool:
 
 
 def configure(folder, changes):
-    values: dict[str, Any] = {name: {**section} for name, section in SETTINGS.items()}
-    values["data"]["root"] = str(folder / "data")
-    for name, section in changes.items():
-        known = {} if name == "regions" else values.get(name, {})
-        values[name] = {**known, **section}
-    return parse_config(values, source="test")
+    return parse_config(small_runs.changed(SETTINGS, folder, changes), source="test")
 
 
 @pytest.fixture(scope="module")

@@ -53,7 +53,7 @@ def test_holm_by_hand():
 @pytest.mark.parametrize("num_seeds", [3, 5])
 def test_identical_strategies_are_called_different_in_at_most_7_of_100(num_seeds):
     rng = np.random.default_rng(2)
-    seeds = rng.normal(0.3, 0.05, (1000, num_seeds))  # what a seed shares, which pairing removes
+    seeds = rng.normal(0.3, 0.05, (500, num_seeds))  # what a seed shares, which pairing removes
     one, other = (seeds + rng.normal(0, 0.01, seeds.shape) for _ in range(2))
     rate = np.mean([paired_p(a, b) < 0.05 for a, b in zip(one, other, strict=True)])
     assert 0.03 < rate <= 0.07
@@ -73,7 +73,7 @@ def test_a_true_difference_is_found_with_the_power_that_is_claimed():
         found = np.mean(
             [
                 paired_p(rng.normal(effect, 1, num_seeds), np.zeros(num_seeds)) < 0.05
-                for _ in range(1500)
+                for _ in range(500)
             ]
         )
         assert found == pytest.approx(power(effect, num_seeds), abs=0.04)

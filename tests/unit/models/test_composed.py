@@ -1,11 +1,15 @@
 """Networks of a backbone and a head: frozen parts, checkpoints, and the head on its own."""
 
+import copy
+import functools
+
 import pytest
 import torch
 from torch import nn
 
 from ray_al.core.config import parse_config
 from ray_al.core.errors import ConfigError
+from ray_al.core.model import ComposedConfig, ModelConfig
 from ray_al.core.variants import Backbone
 from ray_al.models import (
     FeatureNetwork,
@@ -64,12 +68,19 @@ KINDS = {
 }
 
 
+@functools.cache
+def built(kind: str) -> tuple[ModelConfig | ComposedConfig, nn.Module]:
+    config = parse_config({"model": KINDS[kind]}, source="test").model
+    torch.manual_seed(1)
+    return config, build_model(config, 3)
+
+
 @pytest.fixture(params=list(KINDS))
 def frozen(request):
     """A frozen model of each kind, its configuration and the network."""
-    config = parse_config({"model": KINDS[request.param]}, source="test").model
+    config, network = built(request.param)
     torch.manual_seed(1)
-    return config, build_model(config, 3)
+    return config, copy.deepcopy(network)
 
 
 def test_a_frozen_backbone_keeps_weights_and_statistics_whatever_the_mode(frozen):

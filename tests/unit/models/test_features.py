@@ -1,3 +1,5 @@
+import copy
+import functools
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -20,6 +22,14 @@ class Branches(Foreign):
 
 
 def build(name: str) -> nn.Module:
+    """A network that may be changed, with statistics that are not those of a fresh one."""
+    model = copy.deepcopy(_built(name))
+    torch.manual_seed(0)
+    return model
+
+
+@functools.cache
+def _built(name: str) -> nn.Module:
     torch.manual_seed(0)
     model = build_model(
         ModelConfig(name=f"{__name__}:{name}" if name[0].isupper() else name), 3

@@ -222,7 +222,10 @@ def test_sweep_takes_a_file_or_a_directory(tmp_path):
 
 
 def test_a_plan_is_printed_and_nothing_run(tmp_path):
-    result = CliRunner().invoke(main, ["sweep", write(tmp_path, seeds=[0, 1]), "--dry-run"])
+    quick = {**BASE, "model": {"name": "helpers.networks:linear"}}  # its steps are timed
+    result = CliRunner().invoke(
+        main, ["sweep", write(tmp_path, run=quick, seeds=[0, 1]), "--dry-run"]
+    )
     assert result.exit_code == 0
     # the reference and the base, each of six cycles of 2 steps; the second run of a seed shares
     # the first one's cycle 0

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from helpers.training import make_config, make_plan, make_run, parquet
+from helpers.training import make_config, make_plan, make_run, parquet, stop_and_resume
 
 from ray_al.core.config import AugmentConfig, RunConfig, TrainConfig, parse_config
 from ray_al.core.errors import ConfigError, DataError
@@ -67,16 +67,8 @@ def test_resuming_inside_a_cycle_changes_no_byte(tmp_path):
     config = make_config(checkpoint_interval_s=0, mirror_loss=True, consistency=1.0)
     whole = train(str(tmp_path / "a"), config)
     parts = make_run(str(tmp_path / "b"), config)
-    calls = iter([False] * 3 + [True])
-    with pytest.raises(TrainStopped):
-        LocalTrainer(config, str(tmp_path / "b")).train(
-            make_plan(parts), should_stop=lambda: next(calls)
-        )
-    seen = []
-    again = LocalTrainer(config, str(tmp_path / "b")).train(
-        make_plan(parts), lambda step, total: seen.append(step)
-    )
-    assert seen == [4, 5, 6]
+    again, steps = stop_and_resume(config, str(tmp_path / "b"), parts)
+    assert steps == [4, 5, 6]
     assert again.files["model.pt"].sha256 == whole.files["model.pt"].sha256
     assert again.losses == whole.losses
     assert not Storage(str(tmp_path / "b")).exists("cycles/0000/progress.pt")

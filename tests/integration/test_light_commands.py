@@ -75,6 +75,15 @@ def test_commands_that_read_load_neither_torch_nor_ray(
     assert loaded_by([command, run_dir, *more]) == []
 
 
+def test_the_reference_loads_neither_torch_nor_ray() -> None:
+    code = (
+        "import sys; from ray_al.cli import main; "
+        "main(['config', '--json'], standalone_mode=False); "
+        f"assert not {set(HEAVY)!r} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
 def test_deciding_loads_neither_torch_nor_ray() -> None:
     """Whoever asks what comes next need not load what carries it out."""
     code = (
