@@ -101,8 +101,7 @@ def check_installed() -> None:
 def _unusable(uri: str, image: CocoImage, annotation: Annotation, reason: str) -> DataError:
     return DataError(
         f"{uri} ({image.file_name}): annotation {annotation.name} cannot be drawn: {reason}; "
-        "correct or "
-        "remove it"
+        "correct or remove it"
     )
 
 
