@@ -133,8 +133,8 @@ def _storage(place: str) -> CheckResult:
         check_writable(place, key="storage")
         Storage(place).probe()
     except (ConfigError, StorageError) as error:
-        told = str(error).removeprefix(f"storage {place!r}: ").removeprefix(f"{place}: ")
-        found, _, remedy = told.rpartition("; ")
+        message = str(error).removeprefix(f"storage {place!r}: ").removeprefix(f"{place}: ")
+        found, _, remedy = message.rpartition("; ")
         return CheckResult(False, found, remedy)
     return CheckResult(True, "writable, refuses to overwrite")
 

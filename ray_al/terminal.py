@@ -74,7 +74,7 @@ def place(context: click.Context, parameter: click.Parameter, value: Any) -> Any
         ConfigError: the text is empty.
     """
     if isinstance(value, tuple):
-        return tuple(place(context, parameter, one) for one in value)
+        return tuple(place(context, parameter, item) for item in value)
     if value is None or "://" in value:
         return value
     if not value.strip():

@@ -3,7 +3,7 @@
 matplotlib is imported by the functions that draw: it takes half a second, which an export saves."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -12,6 +12,11 @@ from ray_al.compare.rank_chart import draw_ranks
 from ray_al.compare.run_result import AXES, SHARES
 from ray_al.compare.significance import StrategyTests
 from ray_al.report.pictures import set_style, shown
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 
 COLORS = (
     "#64748b",
@@ -39,7 +44,7 @@ class Picture(NamedTuple):
 
     name: str
     caption: str
-    figure: Any
+    figure: "Figure"
 
 
 def charts(comparison: Comparison) -> Iterator[Picture]:
@@ -74,7 +79,7 @@ def charts(comparison: Comparison) -> Iterator[Picture]:
         )
 
 
-def _figure(width: float, height: float) -> tuple[Any, Any]:
+def _figure(width: float, height: float) -> tuple["Figure", "Axes"]:
     from matplotlib.figure import Figure
 
     set_style()
@@ -91,7 +96,7 @@ def _style(index: int) -> dict[str, Any]:
     }
 
 
-def _legend(figure: Any, plot: Any, number: int) -> None:
+def _legend(figure: "Figure", plot: "Axes", number: int) -> None:
     if number <= FEW:
         plot.legend(frameon=False, fontsize=9)
     else:
@@ -99,7 +104,7 @@ def _legend(figure: Any, plot: Any, number: int) -> None:
         figure.legend(frameon=False, fontsize=9, loc="outside right upper")
 
 
-def _curves(groups: Sequence[GroupFacts], axis: str, *, log: bool) -> Any:
+def _curves(groups: Sequence[GroupFacts], axis: str, *, log: bool) -> "Figure":
     figure, plot = _figure(8, 4.2)
     scale = 100 if axis in SHARES else 1
     for index, group in enumerate(groups):
@@ -108,8 +113,8 @@ def _curves(groups: Sequence[GroupFacts], axis: str, *, log: bool) -> Any:
         label = f"{shown(group.label)} (n={len(group.seeds)})"
         plot.plot(x, curve.mean, marker="o", markersize=4, label=label, **style)
         if curve.low[0] is not None and len(groups) <= FEW:
-            color = style["color"]
-            plot.fill_between(x, curve.low, curve.high, color=color, alpha=0.13, linewidth=0)
+            low, high = np.asarray(curve.low, float), np.asarray(curve.high, float)
+            plot.fill_between(x, low, high, color=style["color"], alpha=0.13, linewidth=0)
     if log:
         _set_log_axis(plot, [scale * value for group in groups for value in group.curves[axis].x])
     plot.set_xlabel(AXES[axis] + (" (%)" if axis in SHARES else "") + (", log" if log else ""))
@@ -119,7 +124,7 @@ def _curves(groups: Sequence[GroupFacts], axis: str, *, log: bool) -> Any:
     return figure
 
 
-def _set_log_axis(plot: Any, budgets: Sequence[float]) -> None:
+def _set_log_axis(plot: "Axes", budgets: Sequence[float]) -> None:
     """Make the horizontal axis logarithmic, with ticks at the lowest budgets."""
     from matplotlib.ticker import FuncFormatter, NullFormatter
 
@@ -129,7 +134,7 @@ def _set_log_axis(plot: Any, budgets: Sequence[float]) -> None:
     plot.set_xticks(sorted({round(float(budget), 3) for budget in budgets})[:MAX_TICKS])
 
 
-def _saved(groups: Sequence[GroupFacts], reference: str) -> Any:
+def _saved(groups: Sequence[GroupFacts], reference: str) -> "Figure":
     figure, plot = _figure(8, 3.6)
     for index, group in enumerate(groups):
         if group.saved:
@@ -144,7 +149,7 @@ def _saved(groups: Sequence[GroupFacts], reference: str) -> Any:
     return figure
 
 
-def _penalties(tests: StrategyTests) -> Any:
+def _penalties(tests: StrategyTests) -> "Figure":
     """Draw nnActive's penalty matrix."""
     labels, wins = [shown(label) for label in tests.labels], np.asarray(tests.wins)
     size = 1.6 + 0.55 * len(labels)

@@ -3,10 +3,14 @@
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ray_al.core.storage import Storage
 from ray_al.driver.lease import STALE_S, Lease
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 
 LEASE = "compare.lease.json"
 PNG_DPI = 160
@@ -20,7 +24,7 @@ def write_files(storage: Storage, contents: Mapping[str, bytes]) -> None:
             storage.replace(name, data)
 
 
-def png(figure: Any) -> bytes:
+def png(figure: "Figure") -> bytes:
     """Return a matplotlib figure as the content of a PNG file."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=PNG_DPI)

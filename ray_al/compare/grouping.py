@@ -58,7 +58,7 @@ def _as_measured(run: RunResult) -> RunResult:
 
 def group_runs(
     runs: Sequence[RunResult],
-    begun: Sequence[tuple[str, str]] = (),
+    without_miou: Sequence[tuple[str, str]] = (),
     *,
     varied: set[str],
     allowed: Sequence[str] = (),
@@ -66,14 +66,14 @@ def group_runs(
     """Group the largest set of comparable runs, and exclude the others with the reason.
 
     Args:
-        begun: (run, reason) of those that have no model yet; excluded too.
+        without_miou: (run, reason) of those that have no model or no mIoU yet; excluded too.
         varied: keys that a sweep varies on purpose; they may be keys of the recipe.
         allowed: further keys that may differ.
 
     Raises:
         ConfigError: two runs of one group have the same seed, or nothing is left to compare.
     """
-    apart = [*begun, *((run.uri, _unfinished(run)) for run in runs if not run.finished)]
+    apart = [*without_miou, *((run.uri, _unfinished(run)) for run in runs if not run.finished)]
     finished = [run for run in runs if run.finished]
     if not finished:
         listed = "".join(f"; {uri}: {reason}" for uri, reason in apart[:MAX_SHOWN])

@@ -4,7 +4,7 @@ import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment
 from markupsafe import Markup
@@ -21,6 +21,11 @@ from ray_al.compare.by_cost import (
 from ray_al.compare.files import csv_text, png, write_files
 from ray_al.core.storage import Storage
 from ray_al.report.pictures import set_style, shown
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 
 COLORS = ("#2563eb", "#d97706", "#059669", "#dc2626", "#7c3aed", "#0891b2", "#db2777", "#65a30d")
 """One colour per granularity."""
@@ -146,7 +151,7 @@ def picked(facts: CostComparison) -> list[CostCurve]:
     return kept
 
 
-def chart(facts: CostComparison) -> Any:
+def chart(facts: CostComparison) -> "Figure":
     """Draw the share of the full score against minutes on a logarithmic axis.
 
     The picture is for the first screen of a page. Its background is white, so it can be read on
@@ -176,7 +181,7 @@ def chart(facts: CostComparison) -> Any:
     return figure
 
 
-def _set_time_axis(plot: Any, low: float, high: float) -> None:
+def _set_time_axis(plot: "Axes", low: float, high: float) -> None:
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     plot.set_xscale("log")
@@ -186,7 +191,7 @@ def _set_time_axis(plot: Any, low: float, high: float) -> None:
     plot.xaxis.set_minor_locator(NullLocator())
 
 
-def _line(plot: Any, curve: CostCurve, color: str, style: LineStyle) -> None:
+def _line(plot: "Axes", curve: CostCurve, color: str, style: LineStyle) -> None:
     plot.plot(
         curve.minutes,
         [100 * value for value in curve.mean],
@@ -203,6 +208,6 @@ def _line(plot: Any, curve: CostCurve, color: str, style: LineStyle) -> None:
         plot.fill_between(curve.minutes, low, high, color=color, alpha=0.14, linewidth=0)
 
 
-def duration(minutes: float, _: Any = None) -> str:
+def duration(minutes: float, _: object = None) -> str:
     """Return minutes as the text of a tick: `30 min` or `5 h`."""
     return f"{minutes:g} min" if minutes < 60 else f"{minutes / 60:.3g} h"

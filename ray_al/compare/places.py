@@ -104,7 +104,7 @@ def _write(reading: Reading, wanted: Wanted, out: str, exported: Mapping[str, An
     endpoints = tuple(find_endpoints(reading))
     measure, runs = choose_measure(reading.runs, wanted.measure)
     free = [*wanted.allow, *(FREE if wanted.by == "cost" else ())]
-    grouped = group_runs(runs, reading.begun, varied=set(reading.varied), allowed=free)
+    grouped = group_runs(runs, reading.without_miou, varied=set(reading.varied), allowed=free)
     costs = note_costs(wanted.costs, grouped.groups)
     write = _write_by_cost if wanted.by == "cost" else _write_by_budget
     return write(grouped, wanted, measure, endpoints, costs, out, exported)

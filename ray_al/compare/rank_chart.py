@@ -1,12 +1,17 @@
 """A critical-difference picture of mean ranks (Demsar, JMLR 2006)."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ray_al.compare.significance import StrategyTests
 from ray_al.report.pictures import set_style, shown
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 
 CHARACTER, AXIS = 0.085, 4.0
 """Inches: the width of a letter at 9 points, and of the axis of ranks."""
@@ -17,7 +22,7 @@ RULER = 0.75
 """Height of the ruler of the critical difference above the axis."""
 
 
-def draw_ranks(tests: StrategyTests) -> Any:
+def draw_ranks(tests: StrategyTests) -> "Figure":
     """Draw the mean ranks; a bar joins strategies whose ranks do not differ significantly."""
     # Imported here: matplotlib takes half a second, which an export saves.
     from matplotlib.figure import Figure
@@ -44,14 +49,14 @@ def draw_ranks(tests: StrategyTests) -> Any:
     return figure
 
 
-def _draw_axis(plot: Any, number: int) -> None:
+def _draw_axis(plot: "Axes", number: int) -> None:
     plot.plot([1, number], [0.0, 0.0], color="black", linewidth=1)
     for tick in range(1, number + 1):
         plot.plot([tick, tick], [0.0, 0.12], color="black", linewidth=1)
         plot.text(tick, 0.18, str(tick), ha="center", va="bottom")
 
 
-def _draw_ruler(plot: Any, critical: float, number: int) -> None:
+def _draw_ruler(plot: "Axes", critical: float, number: int) -> None:
     length = min(critical, number - 1.0)
     plot.plot([1, 1 + length], [RULER, RULER], color="black", linewidth=2)
     note = f"critical difference {critical:.2f}"
@@ -60,7 +65,7 @@ def _draw_ruler(plot: Any, critical: float, number: int) -> None:
     plot.text(1 + length / 2, 0.8, note, ha="center", va="bottom", fontsize=9)
 
 
-def _draw_bars(plot: Any, bars: Sequence[tuple[float, float]]) -> None:
+def _draw_bars(plot: "Axes", bars: Sequence[tuple[float, float]]) -> None:
     for level, (first, last) in enumerate(bars):
         y = FIRST_BAR - BAR_STEP * level
         plot.plot(
@@ -72,7 +77,7 @@ def _draw_bars(plot: Any, bars: Sequence[tuple[float, float]]) -> None:
         )
 
 
-def _draw_labels(plot: Any, labels: Sequence[str], ranks: np.ndarray, begin: float) -> None:
+def _draw_labels(plot: "Axes", labels: Sequence[str], ranks: np.ndarray, begin: float) -> None:
     """Write the better half of the strategies on the left, the others on the right.
 
     Args:

@@ -52,13 +52,13 @@ class Reading:
     """The runs at the given places.
 
     Attributes:
-        begun: (run, reason) of those that have no model yet.
+        without_miou: (run, reason) of those that have no model or no mIoU yet.
         varied: keys that a sweep varies.
         sweeps: by place, each sweep's file and the settings of its groups.
     """
 
     runs: tuple[RunResult, ...]
-    begun: tuple[tuple[str, str], ...]
+    without_miou: tuple[tuple[str, str], ...]
     varied: frozenset[str]
     sweeps: Mapping[str, tuple[SweepConfig, Mapping[str, Setting]]]
 
@@ -68,7 +68,7 @@ class _Found:
     """What is found place by place; a run that is found twice counts once."""
 
     runs: dict[str, RunResult] = field(default_factory=dict)
-    begun: dict[str, str] = field(default_factory=dict)
+    without_miou: dict[str, str] = field(default_factory=dict)
     sweeps: dict[str, tuple[SweepConfig, Mapping[str, Setting]]] = field(default_factory=dict)
 
     def add_results(self, storage: Storage) -> None:
@@ -86,9 +86,11 @@ class _Found:
     def add_run(self, uri: str, *, sweep: str = "", group: str = "") -> None:
         run = read_run(uri) if Storage(uri).exists(Journal.FIRST) else None
         if run is None or not run.rows:
-            self.begun[uri] = "has not trained a model yet"
+            self.without_miou[uri] = "has not trained a model yet"
         elif run.rows[-1]["miou"] is None:
-            self.begun[uri] = "has no validation images (data.val_split: none), and so no mIoU"
+            self.without_miou[uri] = (
+                "has no validation images (data.val_split: none), and so no mIoU"
+            )
         else:
             self.runs[run.uri] = replace(run, sweep=sweep, group=group)
 
@@ -119,7 +121,7 @@ def read_runs(places: Sequence[str]) -> Reading:
         varied |= set(sweep.space) | set(sweep.reference)
     return Reading(
         runs=tuple(found.runs.values()),
-        begun=tuple(found.begun.items()),
+        without_miou=tuple(found.without_miou.items()),
         varied=frozenset(varied),
         sweeps=found.sweeps,
     )

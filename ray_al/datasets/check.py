@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import chain
 from typing import Literal, TypedDict
 
 from ray_al.core.errors import ConfigError, DataError
@@ -110,9 +111,9 @@ def check_start(
     for split in ("val", "test"):
         findings += image_findings(split, seen[split])
         findings += mask_findings(split, seen, dataset)
-    findings += narrow_ranges(one for looks in seen.values() for one in looks)
+    findings += narrow_ranges(chain.from_iterable(seen.values()))
     # A few unusable masks are refused one by one, when a region of theirs is to be labelled.
-    num_unusable = sum(one.mask.error is not None for one in seen["train"])
+    num_unusable = sum(found.mask.error is not None for found in seen["train"])
     if num_unusable * 2 > len(seen["train"]):
         findings += mask_findings("train", seen, dataset)
     is_complete = len(seen["train"]) == len(splits["train"])
@@ -159,19 +160,19 @@ def check_dataset(
         ReadError: a file could not be read just now, so nothing can be said about it.
     """
     seen = _look_at_all(dataset, threads, progress)
-    duplicates = duplicates_of(one for looks in seen.values() for one in looks)
+    duplicates = duplicates_of(chain.from_iterable(seen.values()))
     small = _too_small_images(seen["train"], too_small)
     findings = list(dataset.findings)
     for split, looks in seen.items():
-        has_no_masks = all(one.file.mask_uri is None for one in looks)
+        has_no_masks = all(found.file.mask_uri is None for found in looks)
         people = has_no_masks if reads_masks is None else not reads_masks
         findings += [
             *image_findings(split, looks),
             *mask_findings(split, seen, dataset, people=people),
         ]
     findings += [
-        *narrow_ranges(one for looks in seen.values() for one in looks),
-        *clipped_values([one for looks in seen.values() for one in looks]),
+        *narrow_ranges(chain.from_iterable(seen.values())),
+        *clipped_values(list(chain.from_iterable(seen.values()))),
         *_judged(seen, dataset, reads_masks=reads_masks),
         *shared_images(dataset, same_files(seen)),
         *duplicate_images(duplicates),
@@ -184,7 +185,7 @@ def check_dataset(
         "splits": summaries,
         "duplicates": duplicates,
         "findings": reported,
-        "ok": not any(one["severity"] == "error" and not one["allowed"] for one in reported),
+        "ok": not any(row["severity"] == "error" and not row["allowed"] for row in reported),
     }
 
 
@@ -196,7 +197,9 @@ def _judged(
     if reads_masks is not False:
         return findings
     certain = judge_masks({"val": seen["val"]}, dataset, complete=True)
-    others = [replace(one, severity="warning") for one in findings if one not in certain]
+    others = [
+        replace(finding, severity="warning") for finding in findings if finding not in certain
+    ]
     return certain + others
 
 
@@ -210,8 +213,8 @@ def _look_at_all(
     with ThreadPoolExecutor(threads) as executor:
         for split, images in dataset.splits.items():
             seen[split] = []
-            for one in executor.map(lambda file: look(file, dataset), images):
-                seen[split].append(one)
+            for found in executor.map(lambda file: look(file, dataset), images):
+                seen[split].append(found)
                 done += 1
                 if progress is not None:
                     progress(done, total)
@@ -222,10 +225,10 @@ def _too_small_images(
     looks: Sequence[Look], too_small: Callable[[int, int], str | None]
 ) -> list[str]:
     errors = []
-    for one in looks:
-        reason = too_small(*one.image.size) if one.image.size else None
+    for found in looks:
+        reason = too_small(*found.image.size) if found.image.size else None
         if reason:
-            errors.append(f"{one.file.image_id}: {reason}")
+            errors.append(f"{found.file.image_id}: {reason}")
     return errors
 
 
@@ -244,14 +247,15 @@ def _summary(looks: Sequence[Look], dataset: Dataset) -> SplitSummary:
     shares = {
         name: round(counts[index] / num_pixels, 6) for index, name in enumerate(dataset.class_names)
     }
-    sizes = Counter(one.image.size for one in looks if one.image.size)
-    mask_errors = [(one.mask.error, one.mask.has_other_size) for one in looks if one.mask.error]
+    sizes = Counter(found.image.size for found in looks if found.image.size)
+    masks = [found.mask for found in looks]
+    mask_errors = [(mask.error, mask.has_other_size) for mask in masks if mask.error]
     return {
         "num_images": len(looks),
         "sizes": {f"{size[0]}x{size[1]}": count for size, count in sizes.items()},
         "class_shares": {**shares, "ignored": round(counts[IGNORE_INDEX] / num_pixels, 6)},
-        "unreadable": [one.image.error for one in looks if one.image.error],
-        "missing_masks": [one.file.image_id for one in looks if one.file.mask_uri is None],
+        "unreadable": [found.image.error for found in looks if found.image.error],
+        "missing_masks": [found.file.image_id for found in looks if found.file.mask_uri is None],
         "mask_errors": [error for error, has_other_size in mask_errors if not has_other_size],
         "size_mismatches": [error for error, has_other_size in mask_errors if has_other_size],
     }
@@ -264,8 +268,8 @@ def _same_content(
 
     Only files of the same number of bytes are read, and at most MAX_COMPARED of them.
     """
-    names = {one.image.digest: one.file.image_id for one in validation if one.image.digest}
-    file_sizes = {one.image.num_bytes for one in validation}
+    names = {found.image.digest: found.file.image_id for found in validation if found.image.digest}
+    file_sizes = {found.image.num_bytes for found in validation}
     alike: list[ImageFile] = []
     for start in range(0, len(pool), IMAGES_AT_A_TIME):
         block = pool[start : start + IMAGES_AT_A_TIME]

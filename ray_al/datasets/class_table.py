@@ -194,7 +194,7 @@ def _number_decoder(
 def _known(
     id_map: Mapping[int, int], ignored: tuple[int, ...], class_names: tuple[str, ...]
 ) -> dict[Value, str]:
-    known: dict[Value, str] = {number: class_names[one] for number, one in id_map.items()}
+    known: dict[Value, str] = {number: class_names[meant] for number, meant in id_map.items()}
     return {**known, **dict.fromkeys(ignored, IGNORE)}
 
 

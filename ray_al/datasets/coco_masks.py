@@ -48,14 +48,15 @@ class CocoMasks(MaskSource):
         place, image = self._find(uri)
         numbers = self.numbers[place]
         mask = np.full((image.height, image.width), self.background, dtype=np.uint8)
-        encoded = [_encode(one, image, uri) for one in image.annotations]
+        encoded = [_encode(annotation, image, uri) for annotation in image.annotations]
         for position in self._order(image, encoded):
-            one = image.annotations[position]
-            if one.category_id not in numbers:
-                raise _unusable(uri, image, one, f"its category {one.category_id} is not listed")
-            is_void = one.is_crowd and self.ignores_crowds
-            number = IGNORE_INDEX if is_void else numbers[one.category_id]
-            mask[_decode(encoded[position], image, one, uri)] = number
+            annotation = image.annotations[position]
+            if annotation.category_id not in numbers:
+                reason = f"its category {annotation.category_id} is not listed"
+                raise _unusable(uri, image, annotation, reason)
+            is_void = annotation.is_crowd and self.ignores_crowds
+            number = IGNORE_INDEX if is_void else numbers[annotation.category_id]
+            mask[_decode(encoded[position], image, annotation, uri)] = number
         return mask
 
     def _order(self, image: CocoImage, encoded: list[Encoded]) -> list[int]:
@@ -63,8 +64,8 @@ class CocoMasks(MaskSource):
 
         Ignored crowds come first, so single objects inside them keep their class.
         """
-        areas = [_area(one) if self.smaller_on_top else 0 for one in encoded]
-        crowds = [one.is_crowd and self.ignores_crowds for one in image.annotations]
+        areas = [_area(mask) if self.smaller_on_top else 0 for mask in encoded]
+        crowds = [annotation.is_crowd and self.ignores_crowds for annotation in image.annotations]
         return sorted(range(len(encoded)), key=lambda i: (not crowds[i], -areas[i]))
 
     def _find(self, uri: str) -> tuple[str, CocoImage]:
@@ -97,14 +98,14 @@ def check_installed() -> None:
         ) from None
 
 
-def _unusable(uri: str, image: CocoImage, one: Annotation, reason: str) -> DataError:
+def _unusable(uri: str, image: CocoImage, annotation: Annotation, reason: str) -> DataError:
     return DataError(
-        f"{uri} ({image.file_name}): annotation {one.name} cannot be drawn: {reason}; correct or "
-        "remove it"
+        f"{uri} ({image.file_name}): annotation {annotation.name} cannot be drawn: {reason}; "
+        "correct or remove it"
     )
 
 
-def _encode(one: Annotation, image: CocoImage, uri: str) -> Encoded:
+def _encode(annotation: Annotation, image: CocoImage, uri: str) -> Encoded:
     """Return the pixels of an annotation as pycocotools encodes them.
 
     Raises:
@@ -112,28 +113,28 @@ def _encode(one: Annotation, image: CocoImage, uri: str) -> Encoded:
     """
     from pycocotools import mask as coco  # an optional package
 
-    if isinstance(one.outline, str):
-        raise _unusable(uri, image, one, one.outline)
-    if isinstance(one.outline, Runs):
-        return _encode_runs(one.outline, one, image, uri)
-    if fault := _fault(one.outline, image):
-        raise _unusable(uri, image, one, fault)
-    polygons = coco.frPyObjects(list(one.outline), image.height, image.width)
+    if isinstance(annotation.outline, str):
+        raise _unusable(uri, image, annotation, annotation.outline)
+    if isinstance(annotation.outline, Runs):
+        return _encode_runs(annotation.outline, annotation, image, uri)
+    if fault := _fault(annotation.outline, image):
+        raise _unusable(uri, image, annotation, fault)
+    polygons = coco.frPyObjects(list(annotation.outline), image.height, image.width)
     return dict(coco.merge(polygons))
 
 
-def _encode_runs(runs: Runs, one: Annotation, image: CocoImage, uri: str) -> Encoded:
+def _encode_runs(runs: Runs, annotation: Annotation, image: CocoImage, uri: str) -> Encoded:
     from pycocotools import mask as coco  # an optional package
 
     if (runs.height, runs.width) != (image.height, image.width):
         size = f"{runs.height}x{runs.width}"
         reason = f"its runs are of {size} pixels, the image is {image.height}x{image.width}"
-        raise _unusable(uri, image, one, reason)
+        raise _unusable(uri, image, annotation, reason)
     is_text = isinstance(runs.counts, bytes)
     total = sum(_lengths(runs.counts)) if isinstance(runs.counts, bytes) else runs.counts.sum()
     if total != image.height * image.width:
         reason = f"its runs cover {total} pixels, the image has {image.height * image.width}"
-        raise _unusable(uri, image, one, reason)
+        raise _unusable(uri, image, annotation, reason)
     size_counts = {"size": [runs.height, runs.width], "counts": runs.counts}
     if is_text:
         return size_counts
@@ -181,12 +182,12 @@ def _area(encoded: Encoded) -> int:
     return int(coco.area(encoded))
 
 
-def _decode(encoded: Encoded, image: CocoImage, one: Annotation, uri: str) -> np.ndarray:
+def _decode(encoded: Encoded, image: CocoImage, annotation: Annotation, uri: str) -> np.ndarray:
     """Return the pixels of an annotation, bool (H, W)."""
     from pycocotools import mask as coco  # an optional package
 
     try:
         pixels: np.ndarray = coco.decode(encoded).astype(bool)
     except ValueError as error:
-        raise _unusable(uri, image, one, f"its runs are damaged ({error})") from None
+        raise _unusable(uri, image, annotation, f"its runs are damaged ({error})") from None
     return pixels

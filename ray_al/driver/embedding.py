@@ -82,7 +82,11 @@ def _changed(context: Context, source: "FeatureSource") -> set[int]:
     recorded = context.state.embedded_shards
     named = [*context.state.quarantined, *context.state.restored]
     indices = context.pool.indices_of(named)
-    indices += [one.num_images - one.num_added for one in context.state.extensions if one.num_added]
+    indices += [
+        record.num_images - record.num_added
+        for record in context.state.extensions
+        if record.num_added
+    ]
     shards = {index // source.shards.size for index in indices}
     return {shard for shard in shards & recorded.keys() if source.name(shard, 0) != recorded[shard]}
 

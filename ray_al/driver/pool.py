@@ -48,7 +48,7 @@ class Pool:
     Attributes:
         manifest: one row per image.
         num_regions: regions of each image, int (images,).
-        spans: flat numbers of each image, int (images,).
+        numbers_per_image: flat numbers of each image, int (images,).
         offsets: first flat number of each image, and the end, int64 (images + 1,).
         chosen: regions that must not be queried, bool (regions,); empty for sparse kinds.
         chosen_numbers: sparse kinds only: flat numbers of the queried regions, ascending.
@@ -70,8 +70,8 @@ class Pool:
         sizes = (
             self.manifest.column(name).to_numpy().astype(np.int64) for name in ("height", "width")
         )
-        self.spans = np.multiply(*sizes) if self.is_sparse else self.num_regions
-        self.offsets = np.concatenate([[0], np.cumsum(self.spans, dtype=np.int64)])
+        self.numbers_per_image = np.multiply(*sizes) if self.is_sparse else self.num_regions
+        self.offsets = np.concatenate([[0], np.cumsum(self.numbers_per_image, dtype=np.int64)])
         self.chosen = np.zeros(0 if self.is_sparse else self.offsets[-1], dtype=bool)
         self.chosen_numbers = np.zeros(0, dtype=np.int64)
         self.broken = np.zeros(len(self.manifest), dtype=bool)

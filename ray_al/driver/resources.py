@@ -144,22 +144,22 @@ def check_nodes(config: RunConfig, nodes: list[dict[str, float]]) -> None:
         ConfigError: the run can never start; names what it needs and what there is.
     """
     group, scorer = trainers(config, least=True), scorers(config)
-    one = Worker(count=min(1, scorer.count), cpus=scorer.cpus, gpus=scorer.gpus)
+    single_scorer = Worker(count=min(1, scorer.count), cpus=scorer.cpus, gpus=scorer.gpus)
     have = {name: sum(node.get(name, 0) for node in nodes) for name in ("CPU", "GPU")}
     join = sum if config.keeps_group else max
-    cpus = join((group.cpus * group.count, one.cpus * one.count))
-    gpus = join((group.gpus * group.count, one.gpus * one.count))
-    placed = all(worker.count <= sum(map(worker.fit, nodes)) for worker in (group, one))
+    cpus = join((group.cpus * group.count, single_scorer.cpus * single_scorer.count))
+    gpus = join((group.gpus * group.count, single_scorer.gpus * single_scorer.count))
+    placed = all(worker.count <= sum(map(worker.fit, nodes)) for worker in (group, single_scorer))
     if placed and cpus <= have["CPU"] + TOLERANCE and gpus <= have["GPU"] + TOLERANCE:
         return
     seen = (
         f"train.workers={config.train.workers}, train.gpus_per_worker={group.gpus:g}, "
-        f"scoring.gpus_per_worker={one.gpus:g}"
+        f"scoring.gpus_per_worker={single_scorer.gpus:g}"
     )
     if not placed and cpus <= have["CPU"] and gpus <= have["GPU"]:
         raise ConfigError(
             f"{seen}: no node has room for what one worker needs ({_amount(group)} to train, "
-            f"{_amount(one)} to score), or not enough nodes have; the nodes have "
+            f"{_amount(single_scorer)} to score), or not enough nodes have; the nodes have "
             f"{'; '.join(_node(node) for node in nodes)}. "
             "Lower train.workers or gpus_per_worker, or add nodes"
         )

@@ -259,9 +259,7 @@ def read_status(storage: Storage) -> dict[str, Any]:
         "quarantined": len(state.quarantined),
         "quarantine": dict(state.quarantined),
         "left_out": labels_left_out(storage, state),
-        "restored": [
-            image_id for image_id, attempt in state.restored.items() if attempt == state.attempt
-        ],
+        "restored": [name for name, attempt in state.restored.items() if attempt == state.attempt],
         "num_images": state.sizes.num_images,
         "removed": len(state.removed),
         "extensions": [

@@ -89,8 +89,8 @@ def predict_task(task: PredictTask, config: RunConfig) -> PredictResult:
     threads = ThreadPoolExecutor(task.threads, initializer=torch.set_num_threads, initargs=(1,))
     refused: list[tuple[str, str]] = []
     try:
-        for one in threads.map(worker.predict, batches):
-            refused += one
+        for unusable in threads.map(worker.predict, batches):
+            refused += unusable
     except MemoryError as error:
         raise RayALError(
             f"not enough memory to predict an image ({error}); lower --threads or --batch-size"

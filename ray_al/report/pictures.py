@@ -7,7 +7,7 @@ module too.
 import base64
 import io
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -16,6 +16,11 @@ from ray_al.core.types import IGNORE_INDEX, Box
 from ray_al.datasets.bits import MAX_CLASSES
 from ray_al.report.data import ReportData
 from ray_al.report.rows import Row
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 
 BLUE, ORANGE, GREY, GREEN = "#2563eb", "#f59e0b", "#94a3b8", "#059669"
 STRIPE = 3
@@ -28,7 +33,7 @@ JPEG_QUALITY = 85
 STAGES = {"train": BLUE, "evaluate": "#60a5fa", "score": ORANGE, "select": "#10b981", "label": GREY}
 
 
-def svg(figure: Any) -> str:
+def svg(figure: "Figure") -> str:
     """Return a matplotlib figure as inline SVG, the same text for the same figure."""
     buffer = io.StringIO()
     figure.savefig(
@@ -62,7 +67,7 @@ def shown(name: str) -> str:
     return text
 
 
-def _figure(width: float, height: float, columns: int = 1) -> tuple[Any, Any]:
+def _figure(width: float, height: float, columns: int = 1) -> tuple["Figure", list["Axes"]]:
     from matplotlib import rcParams
     from matplotlib.figure import Figure
 
@@ -70,7 +75,7 @@ def _figure(width: float, height: float, columns: int = 1) -> tuple[Any, Any]:
     for key in ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"):
         rcParams[key] = "#64748b"
     figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.subplots(1, columns, squeeze=False)[0]
+    return figure, list(figure.subplots(1, columns, squeeze=False)[0])
 
 
 def learning_curve(data: ReportData) -> str:
@@ -103,7 +108,7 @@ def learning_curve(data: ReportData) -> str:
     return svg(figure)
 
 
-def _rings(axis: Any, x: Sequence[float], values: Sequence[float], data: ReportData) -> None:
+def _rings(axis: "Axes", x: Sequence[float], values: Sequence[float], data: ReportData) -> None:
     """Mark the first model after each extension of the run."""
     points = [
         (place, value)
@@ -122,7 +127,7 @@ def _rings(axis: Any, x: Sequence[float], values: Sequence[float], data: ReportD
         )
 
 
-def _measured_line(axis: Any, x: Sequence[float], rows: Sequence[Row]) -> None:
+def _measured_line(axis: "Axes", x: Sequence[float], rows: Sequence[Row]) -> None:
     known = [
         (place, row["final_miou"], row["final_spread"] or 0.0)
         for place, row in zip(x, rows, strict=True)

@@ -152,8 +152,8 @@ def shard_images(task: ShardTask, config: RunConfig) -> Iterator[ShardImage]:
     manifest = absolute_places(stored, data_root(config.data))
     sparse = config.regions.is_sparse
     sizes = (manifest.column(name).to_numpy().astype(np.int64) for name in ("height", "width"))
-    spans = np.multiply(*sizes) if sparse else manifest.column("num_regions").to_numpy()
-    offsets = np.concatenate([[0], np.cumsum(spans, dtype=np.int64)])
+    numbers_per_image = np.multiply(*sizes) if sparse else manifest.column("num_regions").to_numpy()
+    offsets = np.concatenate([[0], np.cumsum(numbers_per_image, dtype=np.int64)])
     wanted = np.unpackbits(np.frombuffer(task.images, dtype=np.uint8), count=len(manifest)).astype(
         bool
     )

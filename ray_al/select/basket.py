@@ -39,7 +39,7 @@ class Basket:
         is_order_fixed: whether the order of the regions stays as it is while the query is filled.
 
     Attributes:
-        left: the part of the amount that is not spent.
+        amount_left: the part of the amount that is not spent.
         cheapest: the lowest cost that `allows` saw since `look_again`. Once `left` is lower, none
             of those regions can be paid.
         has_filters: whether regions are passed over for reasons other than their cost.
@@ -59,7 +59,7 @@ class Basket:
         limit: int | None = None,
         is_order_fixed: bool = True,
     ) -> None:
-        self.left, self.limit, self.skip = amount, limit, skip
+        self.amount_left, self.limit, self.skip = amount, limit, skip
         self.is_order_fixed = is_order_fixed
         self.has_filters = skip is not None or per_image is not None or min_distance is not None
         self.costs_of, self.opened = costs_of, None if opened is None else opened.copy()
@@ -78,7 +78,11 @@ class Basket:
     @property
     def is_full(self) -> bool:
         """Whether the limit is reached, the amount is spent, or it pays for no region seen."""
-        return self.left <= 0 or self.left < self.cheapest or self.num_taken == self.limit
+        return (
+            self.amount_left <= 0
+            or self.amount_left < self.cheapest
+            or self.num_taken == self.limit
+        )
 
     @property
     def only_narrows(self) -> bool:
@@ -106,7 +110,7 @@ class Basket:
         conditions on the regions of one image.
         """
         costs = self.costs(table)
-        allowed: np.ndarray = (costs <= self.left) & ~is_among(_names(table), self._offered)
+        allowed: np.ndarray = (costs <= self.amount_left) & ~is_among(_names(table), self._offered)
         allowed &= self._spread.allow(table, allowed)
         self.cheapest = min(self.cheapest, int(costs[allowed].min(initial=NOTHING)))
         return allowed
@@ -125,18 +129,18 @@ class Basket:
         paid: list[int] = []
         taken = self.num_taken
         for position, cost, image, region in _walk(ranked, self.costs_of(ranked)):
-            if self.left <= 0 or taken + len(positions) == self.limit:
+            if self.amount_left <= 0 or taken + len(positions) == self.limit:
                 break
             if self.opened is not None and self.opened[image]:
                 cost = 0
-            if cost > self.left:
+            if cost > self.amount_left:
                 self.has_passed_cost = True
                 continue
             if not self._spread.allows(image, region) or (
                 self.skip is not None and self.skip(image, region)
             ):
                 continue
-            self.left -= cost
+            self.amount_left -= cost
             self._spread.add(image, region)
             positions.append(position)
             paid.append(cost)

@@ -49,7 +49,7 @@ def fill_in_order(
     can_rank_ahead = ranks_ahead and basket.only_narrows and basket.is_order_fixed
     look = _Ahead(basket, order) if can_rank_ahead else partial(_look_afresh, basket, order)
     while not basket.is_full:
-        k = times * (basket.left // max(1, typical_cost) + ONE_MORE)
+        k = times * (basket.amount_left // max(1, typical_cost) + ONE_MORE)
         ranked = look(k)
         basket.offer(ranked)
         if len(ranked) < k:
@@ -118,7 +118,7 @@ def fill_from_candidates(
         rows = np.flatnonzero(basket.allows(candidates.table))
         if basket.is_full:
             return
-        guess = num_paid_on_average(basket.costs(candidates.table)[rows], basket.left)
+        guess = num_paid_on_average(basket.costs(candidates.table)[rows], basket.amount_left)
         if depends_on_k:
             basket.offer(_paid_choice(basket, partial(ask, rows), guess=guess, num=len(rows)))
         else:
@@ -169,7 +169,7 @@ def _paid_choice(
                 return ranked
         if high - low <= 1:
             break
-        n = min(high - 1, max(low + 1, n * basket.left // spent if spent else 2 * n))
+        n = min(high - 1, max(low + 1, n * basket.amount_left // spent if spent else 2 * n))
     assert best is not None
     return best
 
@@ -188,7 +188,7 @@ def _walk_off(basket: Basket, ranked: pa.Table) -> tuple[int, int, int]:
         costs = np.where(firsts, costs, 0)
     totals = np.cumsum(costs)
     num_paid = min(
-        int(np.searchsorted(totals, basket.left, side="right")),
-        int(np.searchsorted(totals, basket.left, side="left")) + 1,
+        int(np.searchsorted(totals, basket.amount_left, side="right")),
+        int(np.searchsorted(totals, basket.amount_left, side="left")) + 1,
     )
-    return num_paid, int(totals[-1]), basket.left - int(totals[-1])
+    return num_paid, int(totals[-1]), basket.amount_left - int(totals[-1])

@@ -140,12 +140,12 @@ def _random(sweep: SweepConfig) -> list[Setting]:
         setting = dict(grid[number % len(grid)])
         for key, space in sweep.space.items():
             if space.kind != "grid":
-                setting[key] = draw(space, rng.random())
+                setting[key] = value_at(space, rng.random())
         drawn.append({key: setting[key] for key in sweep.space})
     return drawn
 
 
-def draw(space: ParameterSpace, position: float) -> Any:
+def value_at(space: ParameterSpace, position: float) -> Any:
     """Return the value of a choice or range at `position` in [0, 1)."""
     if space.kind == "choice":
         return space.values[int(position * len(space.values))]

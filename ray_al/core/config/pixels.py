@@ -118,4 +118,6 @@ def shown_positions(channels: ChannelChoice, shown: tuple[int, ...] | None) -> t
     count = number_of_channels(channels)
     if shown is None:
         return (0, 1, 2) if count >= 3 else (0,)
-    return tuple(channels.index(one) for one in shown) if isinstance(channels, tuple) else shown
+    if not isinstance(channels, tuple):
+        return shown
+    return tuple(channels.index(channel) for channel in shown)

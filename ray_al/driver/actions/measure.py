@@ -89,7 +89,7 @@ def _measure_one(context: Context, cycle: int, repeat: int) -> ModelMeasured:
     return ModelMeasured(
         cycle=cycle,
         repeat=repeat,
-        metrics={split: SplitMetrics.of(one) for split, one in result.metrics.items()},
+        metrics={split: SplitMetrics.of(metrics) for split, metrics in result.metrics.items()},
         num_steps=result.num_steps,
         num_images=result.num_images,
         train_seconds=result.train_seconds,

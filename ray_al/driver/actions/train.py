@@ -81,7 +81,7 @@ class Train(Action):
             files=result.files,
             num_steps=result.num_steps,
             train_seconds=result.train_seconds,
-            metrics={split: SplitMetrics.of(one) for split, one in result.metrics.items()},
+            metrics={split: SplitMetrics.of(metrics) for split, metrics in result.metrics.items()},
             labelled=_labelled(context, state),
             left_out=count_left_out(context),
             class_pixels=tuple(result.class_pixels),

@@ -6,4 +6,4 @@ from ray_al.predict.formats.base import Format
 from ray_al.predict.formats.onnx import OnnxFormat
 from ray_al.predict.formats.torch import TorchFormat
 
-FORMATS: Mapping[str, Format] = {one.name: one for one in (OnnxFormat(), TorchFormat())}
+FORMATS: Mapping[str, Format] = {form.name: form for form in (OnnxFormat(), TorchFormat())}

@@ -129,7 +129,7 @@ class StochasticNetwork:
 
 def _copied(value: Any) -> Any:
     if isinstance(value, tuple):
-        return tuple(_copied(one) for one in value)
+        return tuple(_copied(part) for part in value)
     return value.clone() if isinstance(value, torch.Tensor) else value
 
 

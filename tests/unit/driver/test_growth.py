@@ -84,6 +84,6 @@ def test_a_query_asks_for_its_own_size_whatever_the_size_of_the_pool():
             per_image=2,
         )
         fill_in_order(basket, order, typical_cost=500)
-        assert 0 <= basket.left < 100
+        assert 0 <= basket.amount_left < 100
         assert len(basket.query()) > 90
     assert all(sum(numbers) <= 600 and len(numbers) <= 8 for numbers in asked.values()), asked

@@ -84,7 +84,7 @@ def test_a_basket_takes_what_a_slow_loop_takes(names, amount, per_image, limit, 
     query = basket.query()
     images, regions = (query.column(name).to_pylist() for name in ("image_index", "region"))
     assert list(zip(images, regions, strict=True)) == taken
-    assert basket.left == left >= 0
+    assert basket.amount_left == left >= 0
     assert sum(query.column("cost").to_pylist()) == amount - left
     assert query.column("rank").to_pylist() == list(range(len(taken)))
 

@@ -96,7 +96,7 @@ def test_a_sweep_without_an_endpoint_says_so(tmp_path):
         find_endpoints(
             Reading(
                 runs=(),
-                begun=(),
+                without_miou=(),
                 varied=frozenset(),
                 sweeps={"s": (load_sweep(write(tmp_path, None)), {})},
             )
@@ -246,7 +246,7 @@ def reading(endpoint, runs):
     sweep = SweepConfig(name="told", endpoint=endpoint)
     return Reading(
         runs=tuple(runs),
-        begun=(),
+        without_miou=(),
         varied=frozenset(),
         sweeps={"/sweep": (sweep, {"random": {}, "entropy": {}})},
     )

@@ -20,7 +20,7 @@ from ray_al.sweep.plan import plan_trials
 from ray_al.sweep.progress import Reached, SweepProgress
 from ray_al.sweep.reporting import budget_rows, interpolate, is_crossed
 from ray_al.sweep.schedulers import open_scheduler, rungs_of
-from ray_al.sweep.settings import draw, fixed_settings
+from ray_al.sweep.settings import fixed_settings, value_at
 from ray_al.sweep.table import progress_line
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -114,20 +114,22 @@ def test_random_settings_are_the_same_at_every_call(tmp_path):
 
 def test_draws_cover_their_space():
     assert [
-        draw(ParameterSpace(choice=("a", "b")), position) for position in (0, 0.49, 0.5, 0.99)
+        value_at(ParameterSpace(choice=("a", "b")), position) for position in (0, 0.49, 0.5, 0.99)
     ] == [
         "a",
         "a",
         "b",
         "b",
     ]
-    assert [draw(ParameterSpace(int_range=(1, 3)), position) for position in (0, 0.34, 0.999)] == [
+    assert [
+        value_at(ParameterSpace(int_range=(1, 3)), position) for position in (0, 0.34, 0.999)
+    ] == [
         1,
         2,
         3,
     ]
-    assert draw(ParameterSpace(log_range=(0.01, 1)), 0.5) == pytest.approx(0.1)
-    assert draw(ParameterSpace(range=(2, 4)), 0.25) == 2.5
+    assert value_at(ParameterSpace(log_range=(0.01, 1)), 0.5) == pytest.approx(0.1)
+    assert value_at(ParameterSpace(range=(2, 4)), 0.25) == 2.5
 
 
 def test_group_names():
