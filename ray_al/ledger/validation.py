@@ -24,7 +24,7 @@ class ValidationLabels:
         refused: the last refusal of each image that has none.
         clicks: what the labels would cost if the budget paid for them in clicks.
         label_seconds: how long people took; None if no annotator said it.
-        collected_in_term: the last host that looked for answers; 0 for none.
+        collected_in_attempt: the last host that looked for answers; 0 for none.
         closed: set once no further label is taken.
     """
 
@@ -35,7 +35,7 @@ class ValidationLabels:
     refused: tuple[Refusal, ...] = ()
     clicks: int = 0
     label_seconds: float | None = None
-    collected_in_term: int = 0
+    collected_in_attempt: int = 0
     closed: ValidationClosed | None = None
 
     @property
@@ -76,7 +76,7 @@ def received(known: ValidationLabels | None, record: ValidationReceived) -> Vali
         refused=tuple(refusal for name, refusal in last.items() if name not in corrected),
         clicks=known.clicks + record.clicks,
         label_seconds=sum(seconds) if seconds else None,
-        collected_in_term=record.term,
+        collected_in_attempt=record.term,
     )
     if changed.missing < 0:
         raise ValueError(f"more labels than the {known.num_images} validation images without one")

@@ -34,7 +34,7 @@ def test_a_run_that_was_killed_after_any_event_can_be_extended(
     assert run_loop(run).kind == "finished"
     done("verify", run)
     state = state_of(run)
-    assert state.spent == 16 and state.sizes["num_images"] == 8
+    assert state.spent == 16 and state.sizes.num_images == 8
     assert len(state.cycles[-1].class_pixels) == 6
 
 

@@ -34,7 +34,7 @@ class CloseValidation(Action):
     def due(cls, state: State, config: RunConfig) -> Self | None:
         """Close when as much is answered as the annotator wants of a query, and at least one."""
         known = awaited(state)
-        if known is None or not known.collected_in_term or not known.answered:
+        if known is None or not known.collected_in_attempt or not known.answered:
             return None
         wanted = exact(config.label.annotator.quorum) * (known.num_images - known.left_out)
         return cls() if known.answered >= wanted else None

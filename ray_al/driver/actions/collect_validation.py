@@ -41,7 +41,7 @@ class CollectValidation(Action):
     def due(cls, state: State, config: RunConfig) -> Self | None:
         """Collect once a host, so that each resume looks for new answers."""
         known = awaited(state)
-        return None if known is None or known.collected_in_term >= state.attempt else cls()
+        return None if known is None or known.collected_in_attempt >= state.attempt else cls()
 
     def perform(self, context: Context) -> ValidationReceived:
         """Take in all masks that can be used and that were not taken in before."""

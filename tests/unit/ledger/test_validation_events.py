@@ -41,7 +41,7 @@ def test_labels_add_up_until_they_are_closed():
     state = folded(CREATED, REQUESTED, first, second).validation
     assert (state.answered, state.missing, state.clicks, state.label_seconds) == (2, 0, 10, 60)
     assert [one.image_id for one in state.refused] == ["b"]
-    assert (len(state.parts), state.collected_in_term) == (2, 2)
+    assert (len(state.parts), state.collected_in_attempt) == (2, 2)
     end = record("validation_closed", masks=masks("a", "c"), num_unanswered=1, class_pixels=[4, 5])
     state = folded(CREATED, REQUESTED, first, second, end).validation
     assert state.closed == end and state.missing == 0
