@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from helpers.extended_runs import CLASSES, configure_five, done, put_away, state_of, stop_after
+from helpers.extended_runs import CLASSES, configure_five, done, put_away, stop_after
+from helpers.run_reading import state_of
 
 from ray_al.core.storage import Storage
 from ray_al.datasets import open_dataset
