@@ -57,8 +57,8 @@ class LabelmeMasks(MaskSource):
             if label not in self.numbers:
                 raise DataError(
                     f"{uri}: its label {label!r} is none of the classes; add it to "
-                    "data.class_names, or say what it is, e.g. data.dataset.labels="
-                    f"{{{label}: ignore}} for no label"
+                    "data.class_names (with `ray-al extend --add-class` if a run has begun), or "
+                    f"say what it is, e.g. data.dataset.labels={{{label}: ignore}} for no label"
                 )
             mask[_pixels(shape, size, uri, f"shapes[{number}] ({label})")] = self.numbers[label]
         return mask
