@@ -4,8 +4,10 @@ A root is a path or an fsspec URI. Layouts, also your own, are written with `Fil
 `list_files` and `read_lines`.
 """
 
+import posixpath
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ray_al.core.families.layouts import Finding, Split
@@ -13,6 +15,7 @@ from ray_al.core.types import ImageFile
 from ray_al.datasets.findings import listed
 from ray_al.datasets.folders import list_files, place_prefix, read_lines
 from ray_al.datasets.naming import (
+    MAX_COMPARED,
     STEM,
     NamePattern,
     added_pattern,
@@ -41,6 +44,9 @@ SIDECARS = frozenset(
     {".csv", ".db", ".html", ".ini", ".json", ".md", ".txt", ".xml", ".yaml", ".yml"}
 )
 """Suffixes of files that are usual among pictures, but are none."""
+_LABEL_STUDIO = re.compile(r"task-\d+-annotation-\d+-by-.*-tag-.+-\d+\.")
+"""Names of the files, one for each label, as which Label Studio exports brush strokes."""
+_SEPARATOR = re.compile(r"[-_.]")
 _BOUNDARY = re.compile(r"\s*[,;]\s*|\s+")
 
 
@@ -62,6 +68,7 @@ class Files:
         suffixes: of the files that are read.
         uris: the URI of each file by its path relative to the root.
         unread: paths of files with other suffixes, which may be pictures nevertheless.
+        notes: paths of JSON files, which may hold annotations, unless they are read.
     """
 
     def __init__(
@@ -77,12 +84,15 @@ class Files:
         self.suffixes = suffixes
         self.uris: dict[str, str] = {}
         self.unread: list[str] = []
+        self.notes: list[str] = []
         for path, uri in list_files(root, f"{folder}/{below}".rstrip("/")).items():
             suffix = suffix_of(path)
             if suffix in suffixes:
                 self.uris[path] = uri
             elif suffix not in SIDECARS:
                 self.unread.append(path)
+            elif suffix == ".json":
+                self.notes.append(path)
         self._name = NamePattern(composed(pattern), suffixes)
         self._by_path: dict[str, str] = {}
         self._by_stem: dict[str, list[str]] = {}
@@ -156,7 +166,15 @@ def match(
                 findings.append(same_name([uris[path] for path in paths]))
         pairs[group.images[0]] = group.masks[0] if group.masks else None
     if spare := _spare(images, masks, pairs):
-        findings.append(spare_masks(spare, masks.folder, suffix=_added(images, masks, spare)))
+        findings.append(
+            spare_masks(
+                spare,
+                masks.folder,
+                suffix=_added(images, masks, spare),
+                by_label=_are_by_label(images, masks, spare),
+            )
+        )
+    findings += _unread_notes(images, pairs)
     findings += [_unread_files(files) for files in (images, masks) if files.unread]
     return Split(
         images=tuple(
@@ -177,6 +195,32 @@ def _added(images: Files, masks: Files, spare: Sequence[str]) -> str:
     pattern = added_pattern((stem for stem, _ in images.stems()), names)
     # YAML takes a brace in front for the start of a mapping, and a suffix alone says the same.
     return pattern.removeprefix(STEM)
+
+
+def _are_by_label(images: Files, masks: Files, spare: Sequence[str]) -> bool:
+    """Return whether masks look like several for each image, each with the pixels of one label."""
+    counts: Counter[str] = Counter()
+    for path in spare[:MAX_COMPARED]:
+        inner = composed(path.removeprefix(f"{masks.folder}/"))
+        if _LABEL_STUDIO.match(posixpath.basename(inner)):
+            return True
+        ends = (sign.start() for sign in _SEPARATOR.finditer(inner))
+        counts.update({inner[:end] for end in ends if images.of_stem(inner[:end])})
+    return any(count > 1 for count in counts.values())
+
+
+def _unread_notes(images: Files, pairs: Mapping[str, str | None]) -> list[Finding]:
+    """Return the finding that images without mask have a JSON file of their name beside them."""
+    bare = {stem_of(path) for path, mask in pairs.items() if mask is None}
+    notes = [path for path in images.notes if stem_of(path) in bare]
+    if not notes:
+        return []
+    message = (
+        f"{len(notes)} images without mask have a JSON file of their name, which is not read: "
+        f"{listed(notes)}; if labelme made them, set data.dataset=labelme, and if another tool "
+        "did, export COCO's format from it and set data.dataset=coco"
+    )
+    return [Finding(name="unread_annotations", severity="warning", message=message)]
 
 
 def _spare(images: Files, masks: Files, pairs: dict[str, str | None]) -> list[str]:
@@ -248,15 +292,23 @@ def same_name(uris: Sequence[str]) -> Finding:
     return Finding(name="same_name", severity="error", message=f"{' and '.join(uris)}: {words}")
 
 
-def spare_masks(paths: Sequence[str], folder: str, *, suffix: str = "") -> Finding:
+def spare_masks(
+    paths: Sequence[str], folder: str, *, suffix: str = "", by_label: bool = False
+) -> Finding:
     """Return the finding that nothing will read some masks.
 
     Args:
         paths: of the masks.
         folder: in which they are.
         suffix: the value of `data.mask_suffix` with which all of them would belong to an image.
+        by_label: whether they look like one file for each label of an image.
     """
     remedy = f"; set data.mask_suffix={suffix} if they are masks of these images" if suffix else ""
+    if by_label:
+        remedy = (
+            "; if each file holds one label of an image, export COCO's format instead "
+            "(data.dataset=coco), or draw the files of an image into one mask with an id per label"
+        )
     return Finding(
         name="spare_masks",
         severity="warning",

@@ -116,6 +116,14 @@ def coco(root):
         path.write_text(json.dumps(values))
 
 
+def labelme(root):
+    for split in ("train", "val"):
+        image(root / "images" / split / "p.png")
+        shape = {"label": "disc", "points": [[1, 1], [9, 1], [9, 8]], "shape_type": "polygon"}
+        values = {"shapes": [shape], "imageHeight": SIZE[0], "imageWidth": SIZE[1]}
+        (root / "images" / split / "p.json").write_text(json.dumps(values))
+
+
 class PairsLayout(Layout):
     """A user's own: `<split>/<name><suffix>` beside `<split>/<name>.png`."""
 
@@ -143,6 +151,7 @@ LAYOUTS: dict[str, Any] = {
     "cityscapes labelTrainIds": (cityscapes_train_ids, {"dataset": "cityscapes"}),
     "voc": (voc, {"dataset": "voc"}),
     "coco": (coco, {"dataset": "coco"}),
+    "labelme": (labelme, {"dataset": "labelme", "class_names": ("background", "disc")}),
     "folder": (folder, {"dataset": "folder", **NAMES}),
     "folder with lists": (folder_lists, {"dataset": "folder", **NAMES}),
     "folder without pool masks": (folder_without_masks, {"dataset": "folder", **NAMES}),

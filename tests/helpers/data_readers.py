@@ -1,5 +1,6 @@
 """Readers of bands, arrays, annotations and tables: more of what damaged files are fed to."""
 
+import base64
 import json
 from collections.abc import Iterator
 from functools import partial
@@ -13,6 +14,7 @@ from ray_al.core.config import parse_config
 from ray_al.core.config.data import DataConfig
 from ray_al.datasets import open_dataset
 from ray_al.datasets.images import read_image, read_image_size
+from ray_al.datasets.labelme_masks import LabelmeMasks
 from ray_al.datasets.masks import MaskDecoder, read_mask
 from ray_al.datasets.pixels import PixelRule
 
@@ -28,6 +30,7 @@ def data_readers(root: Path) -> list[Reader]:
         *_tables(root / "tables"),
         *_colors(root / "colors"),
         _coco(root / "coco"),
+        _labelme(root / "labelme"),
     ]
     return [one.with_contents() for one in made]
 
@@ -113,6 +116,22 @@ def _colors(root: Path) -> Iterator[Reader]:
         )
         path = write(root / f"{name}.png", encoded(colors, format="PNG"))
         yield Reader(f"colours {name}", (path,), partial(read_mask, str(path), decoder), exact=True)
+
+
+def _labelme(root: Path) -> Reader:
+    """Annotations of one image: a polygon, a circle, and pixels of their own."""
+    brush = base64.b64encode(encoded(np.ones((3, 4), bool), format="PNG")).decode()
+    shapes = [
+        {"label": "lorry", "points": [[2, 3], [20, 3], [20, 15.5]], "shape_type": "polygon"},
+        {"label": "tree", "points": [[9, 9], [12, 9]], "shape_type": "circle"},
+        {"label": "tree", "points": [[1, 2], [4, 4]], "shape_type": "mask", "mask": brush},
+    ]
+    values = {"shapes": shapes, "imageHeight": SIDE[0], "imageWidth": SIDE[1]}
+    decoder = MaskDecoder(
+        num_classes=3, source=LabelmeMasks(numbers={"lorry": 1, "tree": 2}, background=0)
+    )
+    path = write(root / "a.json", json.dumps(values).encode())
+    return Reader("labelme", (path,), partial(read_mask, str(path), decoder))
 
 
 def _coco(root: Path) -> Reader:

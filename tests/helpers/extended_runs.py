@@ -9,8 +9,7 @@ from helpers.commands import invoke
 from helpers.small_runs import configure
 
 from ray_al.core.config import RunConfig
-from ray_al.core.storage import Storage
-from ray_al.ledger import Journal, State, fold
+from ray_al.ledger import Journal
 from ray_al.ledger.events import Event
 from ray_al.ledger.records import Record
 
@@ -28,11 +27,6 @@ def configure_five(root: Path, **changes: Any) -> RunConfig:
     """Return a run on five classes of `root/data`, with changed sections."""
     data = {**DATA, **changes.pop("data", {})}
     return configure(root, **{"model": {"name": "helpers.training:tiny"}, **changes, "data": data})
-
-
-def state_of(run: object) -> State:
-    """Return the state of a run, from its journal."""
-    return fold(Journal(Storage(str(run))).events)
 
 
 def done(*arguments: object, code: int = 0) -> str:

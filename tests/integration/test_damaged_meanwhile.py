@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from helpers.extended_runs import configure_five, done, state_of, stop_after
+from helpers.extended_runs import configure_five, done, stop_after
+from helpers.run_reading import state_of
 from PIL import Image
 
 from ray_al.driver.create import create_run

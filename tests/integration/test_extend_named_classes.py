@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from helpers.extended_runs import done, state_of
+from helpers.extended_runs import done
+from helpers.run_reading import state_of
 from helpers.small_runs import configure
 from PIL import Image
 
@@ -58,7 +59,7 @@ def test_a_category_that_a_tool_added_becomes_a_class(tmp_path: Path) -> None:
     written = done("extend", run, "--add-class", "other", "--budget", 12)
     assert "class added: other (id 2)" in written
     assert "finished" in done("resume", run)
-    state = state_of(run)
+    state = state_of(str(run))
     assert state.created.class_names == ("background", "thing", "other")
     assert len(state.cycles[-1].val.iou) == 3 and state.cycles[-1].class_pixels[2] > 0
     export(6, "gizmo", "other")
@@ -99,4 +100,4 @@ def test_a_label_that_was_added_to_the_table_of_an_export_becomes_a_class(tmp_pa
     assert "would be" in done("extend", run, code=2)
     assert "class added: bar (id 2)" in done("extend", run, "--add-class", "bar")
     assert done("extend", run).startswith("nothing to change")
-    assert state_of(run).created.colors == COLORS
+    assert state_of(str(run)).created.colors == COLORS

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from helpers.extended_runs import CLASSES, configure_five, done, put_away, state_of, stop_after
+from helpers.extended_runs import CLASSES, configure_five, done, put_away, stop_after
+from helpers.run_reading import state_of
 
 from ray_al.core.storage import Storage
 from ray_al.datasets import open_dataset
@@ -53,14 +54,14 @@ def test_images_that_join_never_become_validation_images(root: Path) -> None:
     assert "are not those that the run began with" in done("extend", run, code=2)
 
 
-def test_people_are_told_that_masks_of_new_images_are_not_read(
+def test_it_is_said_that_labels_of_new_images_are_asked_for_although_they_exist(
     root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     later = put_away(root)
     run = create_run(configure_five(root, label={"annotator": "files"}), str(root / "run"))
     later.come()
     done("extend", run)
-    assert "2 of the 2 added images have masks, which this run does not read" in caplog.text
+    assert "2 of the 2 added images have masks; labels that exist are taken in only" in caplog.text
 
 
 def test_a_rename_may_swap_names_but_not_take_one_that_stays(root: Path) -> None:

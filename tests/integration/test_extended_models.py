@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.extended_runs import CLASSES, configure_five, done, state_of
+from helpers.extended_runs import CLASSES, configure_five, done
+from helpers.run_reading import state_of
 from PIL import Image
 
 from ray_al.datasets.synthetic import write_synthetic
@@ -43,7 +44,7 @@ def test_models_keep_the_classes_with_which_they_were_trained(folder: Path, tmp_
     assert classes_of(folder, tmp_path / "last", "--cycle", 2) == RENAMED
     done("report", folder / "run")
     done("resume", folder / "run")
-    assert len(state_of(folder / "run").created.class_names) == 6
+    assert len(state_of(str(folder / "run")).created.class_names) == 6
     assert classes_of(folder, tmp_path / "old", "--cycle", 2) == RENAMED
     assert classes_of(folder, tmp_path / "new", "--cycle", 3) == [*RENAMED, "sign"]
     assert classes_of(folder, tmp_path / "old final") == RENAMED

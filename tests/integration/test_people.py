@@ -143,6 +143,7 @@ def test_late_changed_and_second_answers_are_said_to_be_ignored(root):
     tasks = tasks_of(run_dir)
     put(run_dir, tasks[0]["answer"], Image.fromarray(ids_of(tasks[0])))
     put(run_dir, "task-00000.mask (2).png", Image.fromarray(ids_of(tasks[0], 1)))
+    put(run_dir, "anna-task-00001.mask.png", Image.fromarray(ids_of(tasks[1])))
     put(run_dir, "task-00001.mask.tif", Image.fromarray(ids_of(tasks[1])), format="TIFF")
     put(run_dir, "task-00077.mask.png", Image.fromarray(ids_of(tasks[1])))
     put(run_dir, "task-00002_mask.png", Image.fromarray(ids_of(tasks[2])))
@@ -151,22 +152,25 @@ def test_late_changed_and_second_answers_are_said_to_be_ignored(root):
     assert run_loop(run_dir).kind == "waiting"
     storage = Storage(run_dir)
     said = ignored_answers(storage)
-    names = [
-        "task-00000.mask (2).png",
-        "task-00001.mask.tif",
-        r"'task-00002.\udcff\x1b.png'",
-        "task-00002_mask.png",
-        "task-00077.mask.png",
+    names = {
+        "anna-task-00001.mask.png": 1,
+        "task-00000.mask (2).png": 0,
+        "task-00001.mask.tif": 1,
+        r"'task-00002.\udcff\x1b.png'": 2,
+        "task-00002_mask.png": 2,
+    }
+    many = "if several people answered, let them agree on one"
+    assert said[:-1] == [
+        f"{storage.uri(FIRST)}/{name}: is not read; "
+        f"the one answer to this task is task-0000{task}.mask.png; {many}"
+        for name, task in names.items()
     ]
-    assert said == [
-        f"{storage.uri(FIRST)}/{name}: is not read; answers are named like task-00000.mask.png"
-        for name in names
-    ]
+    assert said[-1].endswith("77.mask.png: is not read; answers are named like task-00000.mask.png")
     Journal(storage).append(QueryClosed(cycle=-1, num_unanswered=3, refunded=3))
     put(run_dir, tasks[0]["answer"], Image.fromarray(ids_of(tasks[0], 1)))
     put(run_dir, tasks[3]["answer"], Image.fromarray(ids_of(tasks[3])))
     said = ignored_answers(storage)
-    assert len(said) == len(names) + 2
+    assert len(said) == len(names) + 3
     assert "task-00000.mask.png: was changed after it had been taken in" in said[-2]
     assert "task-00003.mask.png: came after its query was closed" in said[-1]
 

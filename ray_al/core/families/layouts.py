@@ -205,6 +205,7 @@ LAYOUTS = Family(
         "cityscapes": "ray_al.datasets.layouts.cityscapes:CityscapesLayout",
         "voc": "ray_al.datasets.layouts.voc:VocLayout",
         "coco": "ray_al.datasets.layouts.coco:CocoLayout",
+        "labelme": "ray_al.datasets.layouts.labelme:LabelmeLayout",
         "folder": "ray_al.datasets.layouts.folder:FolderLayout",
         "synthetic": "ray_al.datasets.layouts.synthetic:SyntheticLayout",
     },

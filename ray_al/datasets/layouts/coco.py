@@ -154,7 +154,8 @@ class CocoLayout(Layout):
             if known != IGNORE and known not in class_names:
                 raise ConfigError(
                     f"{file.uri}: its category {name!r} is none of the classes "
-                    f"{list(class_names)}; add it to data.class_names, or say what it is, e.g. "
+                    f"{list(class_names)}; add it to data.class_names (with `ray-al extend "
+                    "--add-class` if a run has begun), or say what it is, e.g. "
                     f"data.dataset.categories={{{name}: {class_names[-1]}}}, or {{{name}: "
                     f"{IGNORE}}} for no label"
                 )

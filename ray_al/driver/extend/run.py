@@ -60,12 +60,14 @@ def extend_run(run_uri: str, wanted: Wanted, *, dry_run: bool = False) -> dict[s
 
 
 def _warn_of_unread(plan: Plan) -> None:
-    """Log that people will be asked for labels of new images that exist."""
-    if plan.pool.num_masked and not plan.before.label.annotator.reads_masks:
+    """Log that labels of new images will be asked for although they exist."""
+    takes_existing = plan.before.budget.start_rule.takes_existing
+    is_read = plan.before.label.annotator.reads_masks and not takes_existing
+    if plan.pool.num_masked and not is_read:
         logger.warning(
-            "%d of the %d added images have masks, which this run does not read: labels that exist "
-            "are taken in when a run begins; to use them, begin a new run with "
-            "budget.start_rule=existing",
+            "%d of the %d added images have masks; labels that exist are taken in only when a run "
+            "begins, so these regions are asked for, and paid, like all others; to begin with "
+            "them, start a new run with budget.start_rule=existing",
             plan.pool.num_masked,
             plan.pool.num_added,
         )

@@ -169,9 +169,8 @@ class FilesAnnotator(Annotator):
         """Return sentences about unread, late and changed files; see `Annotator.unused`."""
         files = {name.lower(): name for name in storage.list(folder)}
         tasks = tasks_of(query)
-        example = answer_name(tasks[0][0], label)
         sentences = [
-            f"{storage.uri(folder)}/{name}: is not read; answers are named like {example}"
+            f"{storage.uri(folder)}/{name}: is not read; {_remedy(name, tasks, label)}"
             for name in _strange(files, tasks, label)
         ]
         for task, row in tasks:
@@ -250,8 +249,19 @@ def _strange(
         ours.add(answer_name(task, label))
         ours.update(f"{task}.{ending}" for ending in WRITTEN)
     for key, name in sorted(files.items()):
-        if key.startswith("task-") and key.endswith(MEANT) and key not in ours:
+        if "task-" in key and key.endswith(MEANT) and key not in ours:
             yield name if name.isprintable() else ascii(name)
+
+
+def _remedy(name: str, tasks: Sequence[tuple[str, Any]], label: LabelKind) -> str:
+    """Return how a file would have to be named to be read as an answer."""
+    task = next((task for task, _ in tasks if task in name.lower()), None)
+    if task is None:
+        return f"answers are named like {answer_name(tasks[0][0], label)}"
+    return (
+        f"the one answer to this task is {answer_name(task, label)}; if several people answered, "
+        "let them agree on one"
+    )
 
 
 def _crop(array: np.ndarray, box: Box) -> np.ndarray:

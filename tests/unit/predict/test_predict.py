@@ -62,6 +62,13 @@ def test_a_folder_stands_for_the_pictures_below_it(photos: Path) -> None:
     ]
 
 
+def test_links_that_lead_round_in_a_circle_end(photos: Path) -> None:
+    (photos / "self").symlink_to(photos)
+    (photos / "deep" / "up").symlink_to("..")
+    (photos / "me.png").symlink_to("me.png")
+    assert [one.wish for one in find_images([str(photos)])] == ["a", "b", "deep/a", "me"]
+
+
 def test_patterns_and_files_are_found_and_each_image_counts_once(
     photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
