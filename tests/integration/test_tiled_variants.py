@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 from helpers.commands import invoke
+from helpers.scans import SMALL, configure, make_scans, run
 from PIL import Image
-from test_tiled_runs import SMALL, configure, make_scans, run
 
 from ray_al.core.errors import Interrupted
 from ray_al.datasets import whole
