@@ -1,5 +1,8 @@
 """Made-up scans with small objects, networks for them, and runs on them."""
 
+from collections.abc import Mapping
+from pathlib import Path
+
 import numpy as np
 from PIL import Image
 from torch import nn
@@ -29,7 +32,15 @@ def local(num_classes: int, in_channels: int = 3) -> nn.Module:
     )
 
 
-def make_scans(root, counts, size, *, side, per_scan, seed=0):
+def make_scans(
+    root: Path,
+    counts: Mapping[str, int],
+    size: tuple[int, int],
+    *,
+    side: int,
+    per_scan: int,
+    seed: int = 0,
+) -> None:
     """Grey scans with red squares of `side` pixels, and masks in which these are class 1."""
     rng = np.random.default_rng(seed)
     for split, count in counts.items():
@@ -47,7 +58,9 @@ def make_scans(root, counts, size, *, side, per_scan, seed=0):
             Image.fromarray(mask).save(root / f"masks/{split}/{number}.png")
 
 
-def configure(root, network, data, **sections) -> RunConfig:
+def configure(
+    root: Path, network: str, data: Mapping[str, object], **sections: object
+) -> RunConfig:
     values = {
         "data": {
             "dataset": "folder",
@@ -68,7 +81,7 @@ def configure(root, network, data, **sections) -> RunConfig:
     return parse_config(values, source="test")
 
 
-def run(config, out, kind="finished") -> tuple[Storage, State]:
+def run(config: RunConfig, out: Path, kind: str = "finished") -> tuple[Storage, State]:
     storage = Storage(create_run(config, str(out)))
     assert run_loop(storage.root).kind == kind
     verify(storage.root)
