@@ -169,4 +169,4 @@ def test_objects_of_12_pixels_in_4000_are_learnt_on_tiles_alone(tmp_path, seed):
         )
         _, state = run(config, tmp_path / name)
         scores[name] = state.cycles[-1].metrics["val"].iou[1]
-    assert scores["tiled"] > 0.5 > 0.3 > scores["shrunk"], scores
+    assert scores["tiled"] > 0.5 > 0.1 > scores["shrunk"], scores
