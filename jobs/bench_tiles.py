@@ -5,9 +5,12 @@ python jobs/bench_tiles.py [--scans 3] [--size 12000 15000] [--set KEY=VALUE]
 Scans of noise with small red squares are made in a temporary folder; then `ray-al run` trains and
 scores two cycles, and `ray-al final` trains once more. Printed is the largest sum of the resident
 memory of all processes of each command. Memory that processes share is counted for each of them.
+The network is two convolutions; what a larger one needs for a batch comes on top, and is measured
+by `--set model.name=...`.
 """
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -16,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
+from torch import nn
 
 EVERY_S = 0.05
 """Seconds between two looks at the memory."""
@@ -38,13 +42,23 @@ Image.fromarray(mask).save(mask_path, compress_level=1)
 CONFIG = """
 name: tiles
 data: {{dataset: folder, root: {root}, class_names: [ground, speck], tile: [1024, 1024]}}
-model: {{weights: none}}
+model: {{name: "bench_tiles:two_convolutions"}}
 train: {{steps: 10, batch_size: 2, workers: 0, threads: 2}}
 scoring: {{workers: 0, threads: 2, batch_size: 2}}
 strategy: {{acquisition: entropy}}
 budget: {{start: 40, per_cycle: 40, amount: 80}}
 cluster: {{host: process}}
 """
+
+
+def two_convolutions(num_classes: int, in_channels: int = 3) -> nn.Module:
+    """Return a network that needs next to no memory."""
+    return nn.Sequential(
+        nn.Conv2d(in_channels, 8, 3, stride=2, padding=1),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Conv2d(8, num_classes, 1),
+    )
 
 
 def main() -> None:
@@ -54,7 +68,7 @@ def main() -> None:
     )
     parser.add_argument("--scans", type=int, default=3, help="in the pool; one more validates")
     parser.add_argument("--size", type=int, nargs=2, default=(12_000, 15_000))
-    parser.add_argument("--data", help="folder of the scans; one that exists is used as it is")
+    parser.add_argument("--data", help="folder of the scans, which an earlier call may have made")
     parser.add_argument("--set", action="append", default=[], help="a setting, as for `ray-al run`")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -65,7 +79,9 @@ def main() -> None:
         config.write_text(CONFIG.format(root=data))
         changes = [word for change in options.set for word in ("--set", change)]
         height, width = options.size
-        print(f"{options.scans} scans of {height} x {width} pixels and one for validation")
+        print(
+            f"{options.scans} scans of {height} x {width} pixels and one for validation", flush=True
+        )
         for command in (["run", str(config), "--out", out, *changes], ["final", out]):
             peak, seconds = measure(command)
             print(
@@ -87,9 +103,11 @@ def make_scans(root: Path, count: int, size: Sequence[int]) -> None:
 def measure(command: Sequence[str]) -> tuple[int, float]:
     """Return the most memory of all processes of a command in bytes, and its seconds."""
     started = time.perf_counter()
+    here = str(Path(__file__).parent)  # the network is found by the name of this file
+    paths = filter(None, (here, os.environ.get("PYTHONPATH")))
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     process = subprocess.Popen(
-        [sys.executable, "-m", "ray_al.cli", *command],
-        stdout=subprocess.DEVNULL,
+        [sys.executable, "-m", "ray_al.cli", *command], stdout=subprocess.DEVNULL, env=env
     )
     peak = 0
     while process.poll() is None:

@@ -4,85 +4,19 @@ import json
 
 import numpy as np
 import pytest
+from helpers.scans import SMALL, configure, make_scans, run
 from PIL import Image
-from torch import nn
 
 import ray_al
-from ray_al.core.config import RunConfig, parse_config
-from ray_al.core.storage import Storage
 from ray_al.datasets import open_dataset, whole
 from ray_al.datasets.masks import read_mask
-from ray_al.driver.create import create_run
 from ray_al.driver.loop import run_loop
 from ray_al.driver.pool import read_table
 from ray_al.driver.verify import verify
-from ray_al.ledger import Journal, State, fold
+from ray_al.ledger import Journal, fold
 from ray_al.predict.run import Resources, predict_arrays, predict_images
 from ray_al.report.build import write_report
 from ray_al.report.panels import image_panels
-
-SMALL = (90, 130)
-
-
-def pixelwise(num_classes: int, in_channels: int = 3) -> nn.Module:
-    """A network without context: a pixel's classes depend on nothing around it."""
-    return nn.Conv2d(in_channels, num_classes, 1)
-
-
-def local(num_classes: int, in_channels: int = 3) -> nn.Module:
-    """A network that sees a few pixels around each."""
-    return nn.Sequential(
-        nn.Conv2d(in_channels, 8, 3, padding=1),
-        nn.BatchNorm2d(8),
-        nn.ReLU(),
-        nn.Conv2d(8, num_classes, 1),
-    )
-
-
-def make_scans(root, counts, size, *, side, per_scan, seed=0):
-    """Grey scans with red squares of `side` pixels, and masks in which these are class 1."""
-    rng = np.random.default_rng(seed)
-    for split, count in counts.items():
-        for folder in ("images", "masks"):
-            (root / folder / split).mkdir(parents=True)
-        for number in range(count):
-            image = rng.integers(90, 150, (*size, 3), np.uint8)
-            mask = np.zeros(size, np.uint8)
-            for _ in range(per_scan):
-                top, left = (rng.integers(0, length - side) for length in size)
-                place = np.s_[top : top + side, left : left + side]
-                image[place] = rng.integers([150, 60, 60], [220, 110, 110], (side, side, 3))
-                mask[place] = 1
-            Image.fromarray(image).save(root / f"images/{split}/{number}.png", compress_level=1)
-            Image.fromarray(mask).save(root / f"masks/{split}/{number}.png")
-
-
-def configure(root, network, data, **sections) -> RunConfig:
-    values = {
-        "data": {
-            "dataset": "folder",
-            "root": str(root),
-            "class_names": ["ground", "speck"],
-            **data,
-        },
-        "regions": {"kind": "grid", "rows": 3, "columns": 3},
-        "model": {"name": f"{__name__}:{network}"},
-        "train": {"steps": 30, "batch_size": 4, "learning_rate": 0.05, "threads": 1, "workers": 0},
-        "strategy": {"acquisition": "entropy"},
-        "scoring": {"workers": 0, "threads": 1, "batch_size": 2, "precision": "reference"},
-        "budget": {"start": 20, "per_cycle": 20, "amount": 40},
-        "report": {"num_images": 2},
-        "cluster": {"host": "process"},
-        **sections,
-    }
-    return parse_config(values, source="test")
-
-
-def run(config, out, kind="finished") -> tuple[Storage, State]:
-    storage = Storage(create_run(config, str(out)))
-    assert run_loop(storage.root).kind == kind
-    verify(storage.root)
-    return storage, fold(Journal(storage).events)
 
 
 @pytest.fixture(scope="module")
@@ -235,4 +169,4 @@ def test_objects_of_12_pixels_in_4000_are_learnt_on_tiles_alone(tmp_path, seed):
         )
         _, state = run(config, tmp_path / name)
         scores[name] = state.cycles[-1].metrics["val"].iou[1]
-    assert scores["tiled"] > 0.5 > 0.3 > scores["shrunk"], scores
+    assert scores["tiled"] > 0.5 > 0.1 > scores["shrunk"], scores

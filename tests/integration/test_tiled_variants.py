@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 from helpers.commands import invoke
+from helpers.scans import SMALL, configure, make_scans, run
 from PIL import Image
-from test_tiled_runs import SMALL, configure, make_scans, run
 
 from ray_al.core.errors import Interrupted
 from ray_al.datasets import whole
@@ -114,11 +114,10 @@ def test_people_are_shown_crops_and_never_the_scan(scans, tmp_path):
 def test_a_query_at_random_decodes_no_scan_per_region(scans, tmp_path, monkeypatch):
     """Each scan is decoded once to choose regions in any order, to check them and to show them."""
     decoded: list[str] = []
-    decode = open_values
 
     def counted(data, source, channels=None):
         decoded.append(source)
-        return decode(data, source, channels)
+        return open_values(data, source, channels)
 
     monkeypatch.setattr(whole, "open_values", counted)
     monkeypatch.setattr(whole, "KEPT_BYTES", 0)
