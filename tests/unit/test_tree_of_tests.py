@@ -1,6 +1,7 @@
 """Tests lie where the tree says, have names of their own, and share through helpers alone."""
 
 import ast
+import functools
 from collections import defaultdict
 from pathlib import Path
 
@@ -16,10 +17,16 @@ def name_of(path: Path) -> str:
     return str(path.relative_to(TESTS))
 
 
+@functools.cache
+def tree_of(path: Path) -> ast.Module:
+    """Return a file's source, which several tests read."""
+    return ast.parse(path.read_text())
+
+
 def imported(path: Path) -> set[str]:
     """Return the names of the modules that a file imports, at any level."""
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -30,7 +37,7 @@ def imported(path: Path) -> set[str]:
 def helpers_of(path: Path) -> dict[str, str]:
     """Return the bodies of a file's functions and classes that are no tests, by name."""
     found = {}
-    for node in ast.parse(path.read_text()).body:
+    for node in tree_of(path).body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name[:5] != "test_":
             body = node.body[1:] if ast.get_docstring(node) else node.body
             found[node.name] = "\n".join(map(ast.unparse, body))

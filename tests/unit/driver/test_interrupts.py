@@ -153,29 +153,6 @@ def test_a_signal_while_a_run_is_made_leaves_nothing(send, tmp_path):
     assert os.listdir(tmp_path) == ["c.yaml"]
 
 
-INSIDE_TEXT = """
-import sys
-from ray_al import cli
-from ray_al.driver import catalog
-catalog.list_strategies = lambda: exec("raise KeyboardInterrupt")
-sys.argv = ["ray-al", "strategies"]
-cli.main()
-"""
-
-
-def test_an_interrupt_while_text_is_executed_leaves_the_exit_code(tmp_path):
-    """Python ends such a process by SIGINT, though the interrupt was caught."""
-    (tmp_path / "inside_text.py").write_text(INSIDE_TEXT)
-    done = subprocess.run(
-        [sys.executable, "-m", "inside_text"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert (done.returncode, done.stderr) == (130, "interrupted\n")
-
-
 @pytest.mark.parametrize("place", ["ends_on_signals", "click.Group.make_context"])
 def test_an_interrupt_before_the_command_begins_is_one_line(place, monkeypatch, capsys):
     def interrupted(*arguments, **options):
