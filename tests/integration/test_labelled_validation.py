@@ -372,3 +372,15 @@ def test_final_models_wait_for_the_masks(pool):
     run_dir = begun(pool)
     with pytest.raises(ConfigError, match="validation images are not labelled yet"):
         train_final(run_dir, "upper_bound", progress=lambda *_: None, should_stop=lambda: False)
+
+
+def test_an_annotator_of_your_own_may_answer_at_once(pool):
+    config = validating(pool, label={"annotator": "helpers.people:Colleague"})
+    run_dir = create_run(config, str(pool / "run"))
+    assert run_loop(run_dir).kind == "finished"
+    verify(run_dir)
+    state = state_of(run_dir)
+    number = state.validation.num_images
+    assert state.last_trained.val.num_images == state.validation.answered == number
+    text = told_by("status", run_dir)[1]
+    assert f"clicks and {number / 2:.1f} minutes, which the budget does not pay for" in text

@@ -68,6 +68,7 @@ def page(names, *, rows=2, panels=(), **changes):
         "images": list(panels),
         "config_yaml": "",
         "quarantine": [],
+        "validation": [],
         "extensions": [],
         "refused": [],
         "measured": [],
