@@ -382,3 +382,17 @@ def test_an_annotator_of_your_own_may_answer_at_once(pool):
     assert state.last_trained.val.num_images == state.validation.answered == number
     text = told_by("status", run_dir)[1]
     assert f"clicks and {number / 2:.1f} minutes, which the budget does not pay for" in text
+
+
+def test_classes_that_come_before_the_first_answer_are_announced(pool):
+    run_dir = begun(pool)
+    code, text = told_by("extend", run_dir, "--add-class", "kerb", "--rename-class", "sky=air")
+    assert code == 0, text
+    assert run_loop(run_dir).kind == "waiting"
+    listed = json.loads(Storage(run_dir).read(f"{TASKS}/tasks.json"))["classes"]
+    assert [one["name"] for one in listed] == ["air", "road", "grass", "kerb"]
+    answer(run_dir)
+    assert run_loop(run_dir).kind == "waiting"
+    verify(run_dir)
+    assert len(state_of(run_dir).validation.closed.class_pixels) == 4
+    assert "no validation label by people of: kerb" in told_by("status", run_dir)[1]
