@@ -39,6 +39,15 @@ class Colleague(Annotator):
         return Answers(table=pa.Table.from_pylist(rows, schema=LABEL_SCHEMA))
 
 
+class Absent(Colleague):
+    """Answers at once, and nothing."""
+
+    kind: str = "helpers.people:Absent"
+
+    def collect(self, asked: LabelRequest) -> Answers:
+        return Answers(table=LABEL_SCHEMA.empty_table())
+
+
 def truth_of(name: str) -> np.ndarray:
     """Return the right class ids of an image, uint8 (24, 32), by its name."""
     number = int(Path(name).stem.removeprefix("im"))

@@ -372,6 +372,14 @@ def test_final_models_wait_for_the_masks(pool):
         train_final(run_dir, "upper_bound", progress=lambda *_: None, should_stop=lambda: False)
 
 
+def test_an_annotator_that_gives_no_mask_ends_the_run_with_the_reason(pool):
+    config = validating(pool, label={"annotator": "helpers.people:Absent"})
+    run_dir = create_run(config, str(pool / "run"))
+    with pytest.raises(RayALError, match="it gave none of the 5 masks of validation images"):
+        run_loop(run_dir)
+    verify(run_dir)
+
+
 def test_an_annotator_of_your_own_may_answer_at_once(pool):
     config = validating(pool, label={"annotator": "helpers.people:Colleague"})
     run_dir = create_run(config, str(pool / "run"))
