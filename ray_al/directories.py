@@ -96,6 +96,20 @@ class Run:
         tables = [read_parquet(storage.read_ref(ref)) for ref in self.state.label_parts]
         return pa.concat_tables(tables, promote_options="permissive") if tables else None
 
+    @property
+    def validation_labels(self) -> "pa.Table | None":
+        """The masks that people made of validation images, one row each; None without any.
+
+        The columns are those of `labels`; the images are regions of number 0.
+        """
+        import pyarrow as pa
+
+        from ray_al.core.parquet import read_parquet
+
+        storage, known = self.storage, self.state.validation
+        tables = [read_parquet(storage.read_ref(ref)) for ref in known.parts] if known else []
+        return pa.concat_tables(tables, promote_options="permissive") if tables else None
+
     def predict(
         self, images: "Sequence[str | np.ndarray]", cycle: int | None = None
     ) -> "Iterator[np.ndarray]":

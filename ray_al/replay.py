@@ -230,7 +230,8 @@ def _other_config(
     check_scores(other, find_acquisition(other.strategy.acquisition))
     _check_features(config, other, state, cycles)
     if other.strategy.skip_void_by_ground_truth and None in [
-        image.mask_uri for image in open_dataset(config.data).splits["train"]
+        image.mask_uri
+        for image in open_dataset(config.data, asks_people=config.label.validation).splits["train"]
     ]:
         raise ConfigError(
             "strategy.skip_void_by_ground_truth: it reads ground truth that this pool does not "

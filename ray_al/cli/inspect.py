@@ -10,7 +10,7 @@ from ray_al.cli.options import echo, json_option, options, run_dir_argument
 from ray_al.cli.run import say_labels, waiting_line
 from ray_al.directories import open_place, open_run, open_writable_run
 from ray_al.ledger import Event, Journal
-from ray_al.ledger.records import RunExtended
+from ray_al.ledger.records import RunExtended, ValidationClosed
 
 
 @click.command()
@@ -83,6 +83,8 @@ def event_line(event: Event) -> str:
     if isinstance(event.record, RunExtended):
         changes = {key: value for key, value in event.data.items() if key in SHOWN_OF_EXTENSIONS}
         shown |= changes | {name: len(event.data.get(name, ())) for name in ("removed", "returned")}
+    if isinstance(event.record, ValidationClosed):
+        shown["num_images"] = len(event.record.masks)
     if event.kind in ("images_quarantined", "images_restored"):
         shown["images"] = [_image_id(image) for image in event.data["images"]]
     return f"{event.sequence:5d}  {event.time}  {event.kind:20s} {json.dumps(shown)}"

@@ -44,18 +44,22 @@ def validation_lines(facts: Mapping[str, Any] | None) -> Iterator[str]:
         return
     counts = [f"{facts['labelled']} of {facts['num_images']} images labelled by people"]
     counts += [f"{facts[key]} {word}" for key, word in _COUNTS.items() if facts[key]]
-    minutes = facts["label_seconds"]
-    time = "" if minutes is None else f" and {minutes / 60:.1f} minutes"
-    yield (
-        f"validation: {', '.join(counts)}; {facts['clicks']} clicks{time}, which the budget does "
-        "not pay for"
-    )
+    yield f"validation: {', '.join(counts)}{_cost_text(facts)}"
     if facts["absent_classes"]:
         yield f"no validation label by people of: {', '.join(facts['absent_classes'])}"
 
 
 _COUNTS = {"missing": "missing", "left_out": "left out"}
 """Words for the images without a label, by the fact that counts them."""
+
+
+def _cost_text(facts: Mapping[str, Any]) -> str:
+    """Return what the labels took; empty before the first one."""
+    if not facts["labelled"]:
+        return ""
+    seconds = facts["label_seconds"]
+    time = "" if seconds is None else f" and {seconds / 60:.1f} minutes"
+    return f"; {facts['clicks']} clicks{time}, which the budget does not pay for"
 
 
 def refused_lines(facts: Mapping[str, Any] | None) -> Iterator[str]:

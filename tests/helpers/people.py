@@ -2,18 +2,50 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
+import pyarrow as pa
 from helpers.small_runs import configure
 from PIL import Image
 
 from ray_al.core.config import RunConfig
+from ray_al.core.families.annotators import Annotator, Answers, LabelRequest
 from ray_al.core.storage import Storage
+from ray_al.core.types import LABEL_SCHEMA
 
 SIZE = (24, 32)
 CLASSES = ["sky", "road", "grass"]
 COLORS = np.array([[40, 60, 90], [200, 80, 70], [90, 190, 80]], np.uint8)
+
+
+class Colleague(Annotator):
+    """Answers everything at once and rightly, without masks that could be read."""
+
+    kind: str = "helpers.people:Colleague"
+    answers_at_once: ClassVar[bool] = True
+
+    def request(self, asked: LabelRequest) -> int:
+        raise AssertionError("who answers at once needs no tasks")
+
+    def collect(self, asked: LabelRequest) -> Answers:
+        rows = []
+        for row in asked.query.select(["image_index", "image_id", "region"]).to_pylist():
+            place = asked.place(row["image_index"], row["region"], 0)
+            box = place.box
+            ids = truth_of(row["image_id"])[box.top : box.bottom, box.left : box.right]
+            label = asked.label.row(ids, box, place.region)
+            rows.append({**row, **label, "annotator": self.kind, "seconds": 30.0})
+        return Answers(table=pa.Table.from_pylist(rows, schema=LABEL_SCHEMA))
+
+
+class Absent(Colleague):
+    """Answers at once, and nothing."""
+
+    kind: str = "helpers.people:Absent"
+
+    def collect(self, asked: LabelRequest) -> Answers:
+        return Answers(table=LABEL_SCHEMA.empty_table())
 
 
 def truth_of(name: str) -> np.ndarray:

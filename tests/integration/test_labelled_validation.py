@@ -6,13 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from helpers.commands import invoke
 from helpers.people import answer, tasks_of, truth_of, validating, write_masks, write_pool
 from helpers.run_reading import events_of, state_of
 from PIL import Image
 
 import ray_al
-from ray_al.cli import main
 from ray_al.compare.runs import read_run
 from ray_al.core.errors import ConfigError, RayALError, VerifyError
 from ray_al.core.storage import Storage
@@ -54,8 +53,8 @@ def put(run_dir, task, image, **options):
     image.save(Path(run_dir) / TASKS / task["answer"], **{"format": "PNG", **options})
 
 
-def command(*words):
-    result = CliRunner().invoke(main, [*words], catch_exceptions=False)
+def told_by(*words):
+    result = invoke(*words)
     return result.exit_code, result.output
 
 
@@ -67,11 +66,11 @@ def test_people_label_the_validation_images_first(pool):
     assert {task["kind"] for task in tasks} == {"dense"}
     assert all(task["box"] == [0, 0, 24, 32] for task in tasks)
     answer(run_dir, most=1)
-    code, text = command("resume", run_dir)
+    code, text = told_by("resume", run_dir)
     assert code == 4
     assert f"1 of {len(tasks)} images labelled by people, {len(tasks) - 1} missing" in text
     assert f"put the masks into {run_dir}/{TASKS}" in text
-    assert "missing" in command("status", run_dir)[1]
+    assert "missing" in told_by("status", run_dir)[1]
     verify(run_dir)
     state = finished(run_dir)
     validated = state.validation
@@ -81,23 +80,25 @@ def test_people_label_the_validation_images_first(pool):
         assert np.array_equal(stored, truth_of(mask.image_id))
     counts = sum(np.bincount(truth_of(task["image_id"]).ravel()) for task in tasks)
     assert list(validated.closed.class_pixels) == counts.tolist()
+    labels = ray_al.open_run(run_dir).validation_labels
+    assert sorted(labels["image_id"].to_pylist()) == sorted(task["image_id"] for task in tasks)
+    assert f'"num_images": {len(tasks)}' in told_by("log", run_dir)[1].partition("_closed")[2]
     assert state.spent == 8 and state.labelled_regions == 8
     assert [model.val.num_images for model in state.cycles] == [len(tasks)] * 2
 
 
+@pytest.mark.slow
 def test_the_curve_is_that_of_masks_in_the_data_set(pool):
     by_people = begun(pool)
     asked = [task["image_id"] for task in tasks_of(by_people)]
     curve = curve_rows(finished(by_people))
-    write_masks(pool, asked)  # which changes nothing for a run that has begun
-    final = CliRunner().invoke(main, ["final", by_people, "--json"], catch_exceptions=False)
+    # As the guide says; for the run that has begun it changes nothing.
+    (pool / "data/masks/train").mkdir(parents=True)
+    for row in ray_al.open_run(by_people).validation_labels.to_pylist():
+        (pool / "data/masks/train" / Path(row["image_id"]).name).write_bytes(row["mask"])
+    final = invoke("final", by_people, "--json")
     assert json.loads(final.stdout)["metrics"]["val"]["num_images"] == len(asked)
-    config = validating(pool, label={"validation": False})
-    # Only the images with masks are drawn from, and all of them were drawn before.
-    config = config.model_copy(
-        update={"data": config.data.model_copy(update={"val_split": "99 %"})}
-    )
-    read = create_run(config, str(pool / "read"))
+    read = create_run(validating(pool), str(pool / "read"))
     assert state_of(read).validation is None
     assert (run := run_loop(read)).kind == "waiting"
     while run.kind == "waiting":
@@ -109,6 +110,7 @@ def test_the_curve_is_that_of_masks_in_the_data_set(pool):
     assert read_run(read).validation != read_run(by_people).validation
 
 
+@pytest.mark.slow
 def test_masks_that_exist_are_read_and_people_asked_for_the_others(pool):
     every = [task["image_id"] for task in tasks_of(begun(pool, "first"))]
     write_masks(pool, every[:1])
@@ -129,19 +131,21 @@ def test_answers_are_checked_like_those_to_queries(pool):
         "expected 24x32": (Image.fromarray(truth[:20]), {}),
         "mode RGB": (Image.fromarray(np.stack([truth + 9] * 3, 2)), {}),
     }
-    for words, (image, options) in wrong.items():
-        put(run_dir, tasks[0], image, **options)
-        code, text = command("resume", run_dir)
-        assert code == 4 and f"refused validation image {tasks[0]['image_id']}" in text
-        assert words in text and "Traceback" not in text
-        verify(run_dir)
+    assert len(tasks) == len(wrong)
+    for task, (image, options) in zip(tasks, wrong.values(), strict=True):
+        put(run_dir, task, image, **options)
     (Path(run_dir) / TASKS / "task-00077.mask.png").write_bytes(b"x")
-    code, text = command("resume", run_dir)
+    code, text = told_by("resume", run_dir)
+    assert code == 4 and "Traceback" not in text
+    for task, words in zip(tasks, wrong, strict=True):
+        said = f"refused validation image {task['image_id']}: "
+        assert sum(said in line and words in line for line in text.splitlines()) == 1
+    verify(run_dir)
     assert "task-00077.mask.png: is not read" in text
     state = finished(run_dir)
     assert state.validation.answered == len(tasks) and not state.validation.refused
     put(run_dir, tasks[0], Image.fromarray(truth[::-1].copy()))
-    assert "was changed after it had been taken in" in command("resume", run_dir)[1]
+    assert "was changed after it had been taken in" in told_by("resume", run_dir)[1]
 
 
 def test_images_of_which_nothing_can_be_said_leave_the_set(pool):
@@ -152,7 +156,7 @@ def test_images_of_which_nothing_can_be_said_leave_the_set(pool):
     half = truth_of(tasks[1]["image_id"])
     half[:12] = 255
     put(run_dir, tasks[1], Image.fromarray(half))
-    code, text = command("resume", run_dir)
+    code, text = told_by("resume", run_dir)
     assert code == 4 and f"left out validation image {tasks[0]['image_id']}" in text
     state = state_of(run_dir)
     assert (state.validation.answered, state.validation.left_out) == (len(tasks) - 1, 1)
@@ -184,7 +188,7 @@ def test_the_share_of_answers_holds_for_validation_images_too(pool):
     state = state_of(run_dir)
     assert state.validation.closed.num_unanswered == len(tasks) // 2
     answer(run_dir)
-    assert "came after its query was closed" in command("resume", run_dir)[1]
+    assert "came after its query was closed" in told_by("resume", run_dir)[1]
     assert state_of(run_dir).validation == state.validation
     assert state.queries
 
@@ -219,6 +223,7 @@ def test_a_host_may_die_before_each_step_is_recorded(pool, kind, monkeypatch):
     assert state.validation.answered == len(tasks_of(run_dir))
 
 
+@pytest.mark.slow
 def test_a_fork_has_the_masks(pool):
     source = begun(pool)
     finished(source)
@@ -228,39 +233,42 @@ def test_a_fork_has_the_masks(pool):
     shutil.rmtree(source)
     run_loop(root)
     verify(root)
-    code, text = command("report", root)
+    code, text = told_by("report", root)
     assert code == 0, text
 
 
+@pytest.mark.slow
 def test_the_data_may_move_if_the_images_are_the_same(pool):
     run_dir = begun(pool)
     name = tasks_of(run_dir)[0]["image_id"]
     shutil.move(pool / "data", pool / "moved")
     Image.fromarray(np.zeros((30, 32, 3), np.uint8)).save(pool / "moved" / name)
     setting = f"data.root={pool / 'moved'}"
-    code, text = command("resume", run_dir, "--set", setting)
+    code, text = told_by("resume", run_dir, "--set", setting)
     assert code == 2 and f"validation image {name} had 24x32 pixels" in text
     write_pool(pool)
     shutil.copy(pool / "data" / name, pool / "moved" / name)
     shutil.rmtree(pool / "data")
-    assert command("resume", run_dir, "--set", setting)[0] == 4
+    assert told_by("resume", run_dir, "--set", setting)[0] == 4
     finished(run_dir)
 
 
+@pytest.mark.slow
 def test_new_images_join_the_pool_and_new_classes_are_refused(pool):
     run_dir = begun(pool)
     number = len(tasks_of(run_dir))
     answer(run_dir)
     run_loop(run_dir)
     write_pool(pool, range(12, 24))
-    code, text = command("extend", run_dir)
+    code, text = told_by("extend", run_dir)
     assert code == 0 and "images added: 12" in text
-    code, text = command("extend", run_dir, "--add-class", "kerb")
+    code, text = told_by("extend", run_dir, "--add-class", "kerb")
     assert code == 2 and f"people labelled {number} validation images without this class" in text
     state = finished(run_dir)
     assert state.last_trained.val.num_images == number
 
 
+@pytest.mark.slow
 def test_damaged_labels_and_masks_are_found(pool):
     run_dir = begun(pool)
     state = finished(run_dir)
@@ -319,6 +327,7 @@ def test_masks_are_asked_for_with_every_label_and_region_kind(pool, label, regio
     verify(run_dir)
 
 
+@pytest.mark.slow
 def test_tiles_are_labelled_one_by_one(pool):
     run_dir = begun(pool, data={"image_size": [16, 16], "tile": [16, 16], "tile_overlap": 4})
     tasks = tasks_of(run_dir)
@@ -341,9 +350,10 @@ def test_tiles_are_labelled_one_by_one(pool):
     assert state.cycles[0].val.num_images == len(names)
     assert state.validation.closed.class_pixels == (24 * 32 * len(names), 0, 0)
     verify(run_dir)
-    assert "no validation label by people of: road, grass" in command("status", run_dir)[1]
+    assert "no validation label by people of: road, grass" in told_by("status", run_dir)[1]
 
 
+@pytest.mark.slow
 def test_best_weights_and_measured_models_are_found_by_the_masks(pool):
     run_dir = begun(
         pool,
@@ -360,3 +370,37 @@ def test_final_models_wait_for_the_masks(pool):
     run_dir = begun(pool)
     with pytest.raises(ConfigError, match="validation images are not labelled yet"):
         train_final(run_dir, "upper_bound", progress=lambda *_: None, should_stop=lambda: False)
+
+
+def test_an_annotator_that_gives_no_mask_ends_the_run_with_the_reason(pool):
+    config = validating(pool, label={"annotator": "helpers.people:Absent"})
+    run_dir = create_run(config, str(pool / "run"))
+    with pytest.raises(RayALError, match="it gave none of the 5 masks of validation images"):
+        run_loop(run_dir)
+    verify(run_dir)
+
+
+def test_an_annotator_of_your_own_may_answer_at_once(pool):
+    config = validating(pool, label={"annotator": "helpers.people:Colleague"})
+    run_dir = create_run(config, str(pool / "run"))
+    assert run_loop(run_dir).kind == "finished"
+    verify(run_dir)
+    state = state_of(run_dir)
+    number = state.validation.num_images
+    assert state.last_trained.val.num_images == state.validation.answered == number
+    text = told_by("status", run_dir)[1]
+    assert f"clicks and {number / 2:.1f} minutes, which the budget does not pay for" in text
+
+
+def test_classes_that_come_before_the_first_answer_are_announced(pool):
+    run_dir = begun(pool)
+    code, text = told_by("extend", run_dir, "--add-class", "kerb", "--rename-class", "sky=air")
+    assert code == 0, text
+    assert run_loop(run_dir).kind == "waiting"
+    listed = json.loads(Storage(run_dir).read(f"{TASKS}/tasks.json"))["classes"]
+    assert [one["name"] for one in listed] == ["air", "road", "grass", "kerb"]
+    answer(run_dir)
+    assert run_loop(run_dir).kind == "waiting"
+    verify(run_dir)
+    assert len(state_of(run_dir).validation.closed.class_pixels) == 4
+    assert "no validation label by people of: kerb" in told_by("status", run_dir)[1]

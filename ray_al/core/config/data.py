@@ -104,8 +104,8 @@ class DataConfig(Section):
     """Name of the split whose images form the pool."""
     val_split: ValSplit = "val"
     """Images on which models are evaluated in every cycle: the name of a split; a share of the
-    pool's images with masks such as `10 %`, which leaves the pool and is drawn by their names; or
-    `none`, and nothing is evaluated.
+    pool's images with masks such as `10 %` (with `label.validation`, of all its images), which
+    leaves the pool and is drawn by their names; or `none`, and nothing is evaluated.
     """
     test_split: SplitName = "test"
     """Name of the split on which measured models are also tested, if the data set has it."""

@@ -110,6 +110,9 @@ class Annotator(Section):
     `request` hands out a query; `collect` takes in the answers whenever the run continues; `close`
     ends the query. A host may die between any two steps, so each of the three may be called again
     with the same query, and must then do no harm.
+
+    What is asked is the label kind of the request. It may be another one than the run's: people are
+    asked for masks of whole validation images (`label.validation`).
     """
 
     kind: str

@@ -32,12 +32,16 @@ class CloseValidation(Action):
 
     @classmethod
     def due(cls, state: State, config: RunConfig) -> Self | None:
-        """Close when as much is answered as the annotator wants of a query, and at least one."""
+        """Close when as much is answered as the annotator wants of a query, and at least one.
+
+        Of an annotator who answers at once, nothing more can come.
+        """
         known = awaited(state)
         if known is None or not known.collected_in_attempt or not known.answered:
             return None
-        wanted = exact(config.label.annotator.quorum) * (known.num_images - known.left_out)
-        return cls() if known.answered >= wanted else None
+        annotator = config.label.annotator
+        wanted = exact(annotator.quorum) * (known.num_images - known.left_out)
+        return cls() if known.answered >= wanted or annotator.answers_at_once else None
 
     def perform(self, context: Context) -> ValidationClosed:
         """Write one mask of class ids per labelled image."""

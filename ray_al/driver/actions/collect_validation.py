@@ -102,12 +102,21 @@ def _check_some_left(context: Context, num_new: int, refused: tuple[Refusal, ...
     """
     known = context.state.validation
     assert known is not None
-    names = {refusal.name for refusal in (*known.refused, *refused) if refusal.final}
-    if not known.answered + num_new and len(names) == known.num_images:
+    if known.answered + num_new:
+        return
+    final = {refusal.name: refusal for refusal in (*known.refused, *refused) if refusal.final}
+    if len(final) == known.num_images:
+        last = list(final.values())[-1]
         raise RayALError(
             f"label.validation: all {known.num_images} validation images would leave the "
-            f"validation set, such as {refused[-1].image_id}: {refused[-1].reason}; correct the "
-            "answers, then resume, or begin a run with another data.val_split"
+            f"validation set, such as {last.image_id}: {last.reason}; correct the answers, then "
+            "resume, or begin a run with another data.val_split"
+        )
+    annotator = context.config.label.annotator
+    if annotator.answers_at_once:
+        raise RayALError(
+            f"label.annotator={annotator.kind}: it gave none of the {known.num_images} masks of "
+            "validation images; see why, then resume"
         )
 
 

@@ -176,6 +176,7 @@ VALIDATED = ValidationClosed(masks=(), num_unanswered=0, class_pixels=())
         ),
         (validating(tasks="t", answered=5, closed=VALIDATED), FILES, Select(-1)),
         (validating(), CONFIG, CollectValidation()),
+        (validating(collected_in_attempt=1, answered=1), CONFIG, CloseValidation()),
         (validating(), SUPERPIXELS, CollectValidation()),
         (replace(validating(), finished="done"), FILES, Stop("done")),
     ],

@@ -23,7 +23,7 @@ from ray_al.driver.validation_labels import composed, mask_question, says_nothin
 
 
 @pytest.fixture
-def pool(tmp_path):
+def bare_pool(tmp_path):
     write_pool(tmp_path)
     return tmp_path
 
@@ -32,7 +32,7 @@ def opened(config):
     return open_dataset(config.data, asks_people=config.label.validation)
 
 
-def names_of(images):
+def image_ids(images):
     return [image.image_id for image in images]
 
 
@@ -40,41 +40,41 @@ def test_images_without_masks_are_drawn_if_people_are_asked():
     images = [ImageFile(image_id=f"{number}.png", uri=f"{number}.png") for number in range(300)]
     _, drawn = draw_validation(images, 0.3, "30 %", asks_people=True)
     masked = [ImageFile(image_id=one.image_id, uri=one.uri, mask_uri="m") for one in images]
-    assert names_of(drawn) == names_of(draw_validation(masked, 0.3, "30 %")[1])
+    assert image_ids(drawn) == image_ids(draw_validation(masked, 0.3, "30 %")[1])
     with pytest.raises(ConfigError, match=r"set label\.validation=true to have people label"):
         draw_validation(images, 0.3, "30 %")
     with pytest.raises(ConfigError, match=r"of 300 images, drawn by their names, is none; raise"):
         draw_validation(images, 1e-9, "0 %", asks_people=True)
 
 
-def test_only_images_without_masks_are_asked_for(pool, caplog):
-    config = validating(pool)
+def test_only_images_without_masks_are_asked_for(bare_pool, caplog):
+    config = validating(bare_pool)
     dataset = opened(config)
-    drawn = names_of(dataset.splits["val"])
+    drawn = image_ids(dataset.splits["val"])
     assert dataset.unlabelled == set(drawn)
-    assert not set(drawn) & set(names_of(dataset.splits["train"]))
+    assert not set(drawn) & set(image_ids(dataset.splits["train"]))
     check_start(dataset)
-    write_masks(pool, drawn[:1])
+    write_masks(bare_pool, drawn[:1])
     assert opened(config).unlabelled == set(drawn[1:])
     assert opened(config).digest("val") == dataset.digest("val")
-    write_masks(pool, drawn)
+    write_masks(bare_pool, drawn)
     assert opened(config).unlabelled == frozenset()
     with caplog.at_level(logging.WARNING):
         check_config(config)
     assert f"nobody is asked, because all {len(drawn)} validation images have masks" in caplog.text
 
 
-def test_a_split_of_its_own_can_be_labelled_by_people(pool):
-    (pool / "data/images/val").mkdir()
+def test_a_split_of_its_own_can_be_labelled_by_people(bare_pool):
+    (bare_pool / "data/images/val").mkdir()
     for number in (30, 31):
         name = f"im{number}.png"
         photo = np.full((24, 32, 3), number, np.uint8)
-        Image.fromarray(photo).save(pool / "data/images/val" / name)
-    config = validating(pool, data={"val_split": "val"})
+        Image.fromarray(photo).save(bare_pool / "data/images/val" / name)
+    config = validating(bare_pool, data={"val_split": "val"})
     dataset = opened(config)
     assert dataset.unlabelled == {"images/val/im30.png", "images/val/im31.png"}
     check_start(dataset)
-    bare = validating(pool, data={"val_split": "val"}, label={"validation": False})
+    bare = validating(bare_pool, data={"val_split": "val"}, label={"validation": False})
     with pytest.raises(ConfigError, match=r"has no mask; add it, set label\.validation=true"):
         check_start(opened(bare))
 
@@ -97,17 +97,17 @@ def test_settings_that_ask_nobody_are_refused(settings, words):
         check_validation_labels(parse_config(settings, source="test"))
 
 
-def test_the_check_of_a_data_set_knows_that_people_will_label(pool):
+def test_the_check_of_a_data_set_knows_that_people_will_label(bare_pool):
     values = {
         "data": {
             "dataset": "folder",
-            "root": str(pool / "data"),
+            "root": str(bare_pool / "data"),
             "class_names": ["sky", "road", "grass"],
             "val_split": "30 %",
         },
         "label": {"annotator": "files", "validation": True},
     }
-    config = pool / "run.yaml"
+    config = bare_pool / "run.yaml"
     config.write_text(yaml.safe_dump(values))
     result = CliRunner().invoke(main, ["datasets", "check", str(config), "--json"])
     assert result.exit_code == 0, result.output
@@ -117,9 +117,9 @@ def test_the_check_of_a_data_set_knows_that_people_will_label(pool):
     assert "Traceback" not in result.output
 
 
-def test_masks_of_people_are_read_by_class_id(pool, tmp_path):
+def test_masks_of_people_are_read_by_class_id(bare_pool, tmp_path):
     """Whatever the data set's own masks would mean by the same values."""
-    config = validating(pool, data={"mask_values": {7: "sky", 8: "road", 9: "grass"}})
+    config = validating(bare_pool, data={"mask_values": {7: "sky", 8: "road", 9: "grass"}})
     dataset = opened(config)
     image = dataset.splits["val"][0]
     path = tmp_path / "mask.png"
