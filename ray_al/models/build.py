@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -175,8 +176,9 @@ def _check_name(name: str) -> None:
 
 def _build_torchvision(model: ModelConfig, num_classes: int, load_weights: bool) -> Segmenter:
     # Its datasets, video and detection code take a second that other models need not wait for.
-    from torchvision.models import get_model, get_model_weights
+    from torchvision.models import get_model, get_model_builder, get_model_weights
 
+    _check_arguments(model, get_model_builder(model.name))
     full = load_weights and model.weights == "full"
     options: dict[str, Any] = {  # keyword arguments of any builder of torchvision
         "weights": None,
@@ -206,6 +208,18 @@ def _build_torchvision(model: ModelConfig, num_classes: int, load_weights: bool)
     return Segmenter(
         network, takes_all_features=model.name.startswith("lraspp"), is_frozen=model.is_frozen
     )
+
+
+def _check_arguments(model: ModelConfig, builder: Callable[..., nn.Module]) -> None:
+    """Refuse arguments that a builder of torchvision takes in `**kwargs`, and never looks at."""
+    kinds = {name: value.kind for name, value in inspect.signature(builder).parameters.items()}
+    known = [name for name, kind in kinds.items() if kind != inspect.Parameter.VAR_KEYWORD]
+    for name in model.args:
+        if name not in known:
+            raise ConfigError(
+                f"model.args {model.args!r}: {model.name} has no argument {name!r}; it has "
+                f"{', '.join(known)}"
+            )
 
 
 def _replace_last_convolutions(classifier: nn.Module, num_classes: int) -> None:

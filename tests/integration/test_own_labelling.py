@@ -4,11 +4,13 @@ import json
 from typing import Any, ClassVar
 
 import pyarrow as pa
+import pytest
 from click.testing import CliRunner
 from helpers.run_reading import state_of
 from helpers.small_runs import configure
 
 from ray_al.cli import main
+from ray_al.core.errors import RayALError
 from ray_al.core.families.annotators import Annotator, Answers, LabelRequest
 from ray_al.core.families.labels import LabelKind
 from ray_al.core.families.layouts import Layout, Split
@@ -57,6 +59,17 @@ class Board(Annotator):
         asked.storage.remove(f"{asked.folder}/open")
 
 
+class Hasty(Board):
+    """Answers at once, and leaves out the last region of a query."""
+
+    answers_at_once: ClassVar[bool] = True
+
+    def collect(self, asked: LabelRequest) -> Answers:
+        done = str(len(asked.query) - 1).encode()
+        asked.storage.replace(f"{asked.folder}/done.json", done)
+        return super().collect(asked)
+
+
 class Seconds(Unit):
     """A region takes at most `look` seconds in addition to its clicks, which count twice."""
 
@@ -96,3 +109,12 @@ def test_a_run_of_own_variants_waits_goes_on_and_verifies(root):
     assert verify(run_dir)["labelled_regions"] == state.spent // 2
     for command in ("status", "resume"):
         assert CliRunner().invoke(main, [command, run_dir]).exit_code == 0
+
+
+def test_who_answers_at_once_must_answer_everything(root):
+    """Otherwise the query would be asked for again without end."""
+    config = configure(root, label={"annotator": own("Hasty")})
+    run_dir = create_run(config, str(root / "hasty"))
+    with pytest.raises(RayALError, match="says nothing of 1 of 4 regions .* such as region"):
+        run_loop(run_dir)
+    assert state_of(run_dir).queries[-1].answered == 0

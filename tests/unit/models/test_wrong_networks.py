@@ -34,6 +34,10 @@ def no_file(num_classes: int) -> nn.Module:
             {"name": "lraspp_mobilenet_v3_large", "args": {"num_classes": "x"}},
             "model.args {'num_classes': 'x'}: lraspp_mobilenet_v3_large cannot be built",
         ),
+        (
+            {"name": "lraspp_mobilenet_v3_large", "args": {"droput": 0.1}},
+            "lraspp_mobilenet_v3_large has no argument 'droput'; it has weights, progress, num",
+        ),
     ],
 )
 def test_what_gives_no_network_is_refused(model: dict[str, Any], words: str) -> None:
