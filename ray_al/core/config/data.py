@@ -109,7 +109,7 @@ class DataConfig(Section):
     """
     test_split: SplitName = "test"
     """Name of the split on which measured models are also tested, if the data set has it."""
-    cache_gb: Annotated[float, Field(ge=0, le=1e6)] = 2.0
+    cache_gb: Annotated[float, Field(ge=0, le=1e6)] = 1.0
     """Memory in GiB in which each process may keep decoded images and masks."""
     num_images: Annotated[int, Field(ge=1, le=1_000_000)] = 48
     """Number of images in the pool of the synthetic data set; a third as many are drawn for
