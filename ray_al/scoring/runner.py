@@ -1,5 +1,6 @@
 """Run the tasks of a pass over the pool, in this process or on the cluster with Ray Data."""
 
+import logging
 import pickle
 import queue
 import threading
@@ -156,6 +157,8 @@ def _dataset(tasks: Sequence[HasShard], work: Work, config: RunConfig) -> Any:
     import ray
     from ray.data import ActorPoolStrategy, DataContext, TaskPoolStrategy
 
+    # Ray Data has a logger of its own, and tells each execution in several lines.
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.execution_no_progress_timeout_s = NO_PROGRESS_TIMEOUT_S

@@ -1,6 +1,7 @@
 """Whole runs in this process, with every family of strategies, region kinds and label kinds."""
 
 import json
+import logging
 import re
 from typing import Any
 
@@ -301,6 +302,8 @@ def test_scorers_on_ray_change_no_query(cluster, root, finished, name):
     other = create_run(configure(root, CASES[name], workers=2), str(root / f"{name}-ray"))
     assert run_loop(other).kind == "finished"
     assert queries(other) == queries(finished(name))
+    # Ray Data says nothing in the terminal of the run.
+    assert not logging.getLogger("ray.data").isEnabledFor(logging.WARNING)
 
 
 def test_the_members_of_an_ensemble_differ(finished):
