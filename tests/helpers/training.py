@@ -24,7 +24,7 @@ from ray_al.datasets import open_dataset
 from ray_al.datasets.compose import encode_mask
 from ray_al.datasets.images import read_image
 from ray_al.datasets.masks import read_mask
-from ray_al.train.loop import TrainStopped
+from ray_al.train.loop import CycleTrainer, TrainStopped
 from ray_al.train.trainer import LocalTrainer
 
 
@@ -120,3 +120,17 @@ def make_plan(parts: Sequence[FileRef], cycle: int = 0, **changes: Any) -> Train
         **changes,
     }
     return TrainPlan(cycle=cycle, attempt=1, seed=0, label_parts=tuple(parts), **values)
+
+
+def train_in_a_group_of_one(config: RunConfig, run_dir: str, plan: TrainPlan) -> TrainResult:
+    """Train as a worker of torch.distributed does, which is alone in its group."""
+    import torch.distributed as dist  # only these tests wait for it
+
+    from ray_al.train.comm import TorchComm
+
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        wrap = nn.parallel.DistributedDataParallel
+        return CycleTrainer(config, run_dir, TorchComm(), "cpu").run(plan, wrap=wrap)
+    finally:
+        dist.destroy_process_group()

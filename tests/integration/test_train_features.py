@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from helpers.frozen_training import RECIPES, configure, make_run
-from helpers.training import make_plan, stop_and_resume
+from helpers.training import make_plan, stop_and_resume, train_in_a_group_of_one
 
 from ray_al.core.config import (
     AutoSteps,
@@ -79,21 +79,10 @@ def test_resuming_inside_a_cycle_changes_no_byte(tmp_path, recipe):
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_torch_distributed_with_one_worker_gives_the_same_bytes(tmp_path, recipe):
-    import torch.distributed as dist
-
-    from ray_al.train.comm import TorchComm
-
     config = configure(**RECIPES[recipe])
     alone = train(tmp_path / "a", config)
     parts = make_run(str(tmp_path / "b"), config)
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
-    try:
-        ddp = torch.nn.parallel.DistributedDataParallel
-        result = CycleTrainer(config, str(tmp_path / "b"), TorchComm(), "cpu").run(
-            make_plan(parts), wrap=ddp
-        )
-    finally:
-        dist.destroy_process_group()
+    result = train_in_a_group_of_one(config, str(tmp_path / "b"), make_plan(parts))
     assert result.files["model.pt"].sha256 == alone.files["model.pt"].sha256
     assert result.metrics == alone.metrics
 

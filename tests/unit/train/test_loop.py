@@ -4,7 +4,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from helpers.training import make_config, make_plan, make_run, parquet, stop_and_resume
+from helpers.training import (
+    make_config,
+    make_plan,
+    make_run,
+    parquet,
+    stop_and_resume,
+    train_in_a_group_of_one,
+)
 
 from ray_al.core.config import AugmentConfig, RunConfig, TrainConfig, parse_config
 from ray_al.core.errors import ConfigError, DataError
@@ -15,7 +22,7 @@ from ray_al.datasets import open_dataset
 from ray_al.train.augment import augment
 from ray_al.train.checks import check_train
 from ray_al.train.length import Length, num_steps, rate_factor
-from ray_al.train.loop import CycleTrainer, TrainStopped
+from ray_al.train.loop import TrainStopped
 from ray_al.train.mailbox import Mailbox
 from ray_al.train.order import batch_indices
 from ray_al.train.trainer import LocalTrainer, open_trainer
@@ -202,21 +209,10 @@ def test_nothing_labelled_is_a_data_error(tmp_path):
 
 
 def test_torch_distributed_with_one_worker_gives_the_same_bytes(tmp_path):
-    import torch.distributed as dist
-
-    from ray_al.train.comm import TorchComm
-
     config = make_config()
     alone = train(str(tmp_path / "a"), config)
     parts = make_run(str(tmp_path / "b"), config)
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
-    try:
-        ddp = torch.nn.parallel.DistributedDataParallel
-        result = CycleTrainer(config, str(tmp_path / "b"), TorchComm(), "cpu").run(
-            make_plan(parts), wrap=ddp
-        )
-    finally:
-        dist.destroy_process_group()
+    result = train_in_a_group_of_one(config, str(tmp_path / "b"), make_plan(parts))
     assert result.files["model.pt"].sha256 == alone.files["model.pt"].sha256
     assert result.metrics == alone.metrics
 
