@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from ray_al.core.config import DataConfig, RunConfig
+from ray_al.core.memory import keep_freed_memory
 from ray_al.features.layout import MapLayout
 from ray_al.models.build import build_backbone
 from ray_al.models.prepare import images_to_tensor
@@ -32,6 +33,7 @@ class Embedder:
     """
 
     def __init__(self, config: RunConfig, device: torch.device | str = "cpu") -> None:
+        keep_freed_memory()
         self.config, self.device = config, torch.device(device)
         self.backbone = (
             build_backbone(config.model, config.data.num_channels).eval().to(self.device)

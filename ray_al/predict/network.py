@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import ConfigError, DivergedError
+from ray_al.core.memory import keep_freed_memory
 from ray_al.datasets.images import resize_image
 from ray_al.features.embed import load_embedder
 from ray_al.models import build_model, images_to_tensor, load_trained
@@ -26,6 +27,7 @@ def load_network(model: TakenModel) -> nn.Module:
         ConfigError: the weights do not fit the network.
         StorageError: the weights are missing, or differ from what was recorded.
     """
+    keep_freed_memory()
     settings = model.config.model
     with torch.random.fork_rng(devices=[]):
         network = build_model(

@@ -13,6 +13,7 @@ from ray_al.acquisition.views import PredictionStatistics
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import DivergedError
 from ray_al.core.families.passes import PassNetwork
+from ray_al.core.memory import keep_freed_memory
 from ray_al.core.strategy import StrategyConfig
 from ray_al.models import build_model, load_trained
 from ray_al.models.features import FeatureNetwork, feature_layer
@@ -93,6 +94,7 @@ class Scorer:
         cycle: int = 0,
         device: str = "cpu",
     ) -> None:
+        keep_freed_memory()
         self.config = config
         self.strategy = strategy
         self.device = device

@@ -12,6 +12,7 @@ import torch
 
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import BrokenImagesError, DataError
+from ray_al.core.memory import keep_freed_memory
 from ray_al.core.parquet import read_parquet
 from ray_al.core.run_dir import MODEL, OPTIMIZER, PREVIEW, RunDir
 from ray_al.core.storage import Storage
@@ -94,6 +95,7 @@ class CycleTrainer:
         """
         started = time.perf_counter()
         torch.set_num_threads(self.config.train.threads)
+        keep_freed_memory()
         torch.backends.cudnn.deterministic = True
         torch.backends.cudnn.benchmark = False
         self._add_masks(plan)
