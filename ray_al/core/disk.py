@@ -35,14 +35,18 @@ def exists(path: str) -> bool:
     return True
 
 
-def write(path: str, data: bytes, place: Callable[[str, str], None]) -> None:
+def write(
+    path: str, data: bytes, place: Callable[[str, str], None], *, synced: bool = True
+) -> None:
     """Write a file that appears whole or not at all.
 
     Args:
         path: the file.
         data: its content.
-        place: gives the synced temporary file its name, called with both paths: `os.replace`, or
-            `link`, which fails if the name is taken.
+        place: gives the temporary file its name, called with both paths: `os.replace`, or `link`,
+            which fails if the name is taken.
+        synced: whether the file must outlive a crash of the machine. If not, an earlier version or
+            an empty file may be there afterwards, and nothing waits for the disk.
     """
     folder, leaf = os.path.split(path)
     make_folders(folder)
@@ -50,12 +54,14 @@ def write(path: str, data: bytes, place: Callable[[str, str], None]) -> None:
     try:
         with open(temporary, "wb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+            if synced:
+                file.flush()
+                os.fsync(file.fileno())
         place(temporary, path)
     finally:
         unlink(temporary)
-    _sync_folder(folder)
+    if synced:
+        _sync_folder(folder)
 
 
 def link(temporary: str, path: str) -> None:

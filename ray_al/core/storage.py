@@ -131,11 +131,15 @@ class Storage:
         own = self.path(folder)  # a store may list a folder as a file of its own
         return sorted(PurePosixPath(path).name for path in paths if path.rstrip("/") != own)
 
-    def replace(self, name: str, data: bytes) -> None:
-        """Write `name`, replacing an existing file in one step."""
+    def replace(self, name: str, data: bytes, *, synced: bool = True) -> None:
+        """Write `name`, replacing an existing file in one step.
+
+        Args:
+            synced: see `disk.write`; object stores always are.
+        """
         with storage_errors(self.uri(name)):
             if self.is_local:
-                disk.write(self.path(name), data, os.replace)
+                disk.write(self.path(name), data, os.replace, synced=synced)
             else:
                 self._put_object(self.path(name), data, mode="overwrite")
 

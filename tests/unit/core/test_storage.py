@@ -144,6 +144,16 @@ def test_a_disk_that_fails_leaves_nothing_and_says_so_in_a_line(
     assert files_below(tmp_path) == []
 
 
+def test_nothing_waits_for_the_disk_that_need_not_outlive_a_crash(tmp_path, monkeypatch):
+    real, synced = os.fsync, []
+    monkeypatch.setattr(os, "fsync", lambda number: (synced.append(number), real(number)))
+    storage = Storage(str(tmp_path))
+    storage.replace("status", b"1", synced=False)
+    assert (synced, storage.read("status")) == ([], b"1")
+    storage.replace("status", b"2")
+    assert (len(synced), storage.read("status")) == (2, b"2")  # the file, then its folder
+
+
 @pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS])
 def test_a_disk_without_hard_links_is_refused(tmp_path, monkeypatch, number):
     def fail(*arguments):

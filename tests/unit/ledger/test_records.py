@@ -287,7 +287,7 @@ def test_what_a_service_was_told_is_believed_where_it_can_be(run, kept):
 
 
 def test_a_status_that_cannot_be_written_ends_no_run(run, monkeypatch):
-    def fail(name, data):
+    def fail(name, data, *, synced):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(run, "replace", fail)
