@@ -222,8 +222,11 @@ def load_sweep(file: "str | os.PathLike[str]", overrides: Sequence[str] = ()) ->
     return load(os.fspath(file), overrides)
 
 
-def new_sweep(config: "SweepConfig", out: str | None = None) -> str:
+def new_sweep(config: "SweepConfig", out: str | None = None, *, only: Sequence[str] = ()) -> str:
     """Check every combination, create a sweep directory and return its path.
+
+    Args:
+        only: names that `resume_sweep` will get, to be checked as well.
 
     Raises:
         ConfigError: something cannot work; nothing was written.
@@ -231,13 +234,14 @@ def new_sweep(config: "SweepConfig", out: str | None = None) -> str:
     from ray_al.driver.create import default_run_uri
     from ray_al.sweep.create import create_sweep
 
-    return create_sweep(config, out or default_run_uri(config.name))
+    return create_sweep(config, out or default_run_uri(config.name), only)
 
 
 def run_sweep(
     config: "SweepConfig",
     out: str | None = None,
     *,
+    only: Sequence[str] = (),
     should_stop: Callable[[], bool] = _never,
     on_progress: OnProgress = _ignore,
 ) -> Sweep:
@@ -245,30 +249,35 @@ def run_sweep(
 
     Args:
         out: where the sweep is written; a new path or URI. None: below `$RAY_AL_RUNS` or `./runs`.
+        only: see `resume_sweep`.
         should_stop: called several times a second; True ends the sweep cleanly.
         on_progress: receives one line about the progress.
 
     Raises:
         ConfigError: something cannot work; nothing was written.
     """
-    sweep_dir = new_sweep(config, out)
-    return resume_sweep(sweep_dir, should_stop=should_stop, on_progress=on_progress)
+    sweep_dir = new_sweep(config, out, only=only)
+    return resume_sweep(sweep_dir, only=only, should_stop=should_stop, on_progress=on_progress)
 
 
 def resume_sweep(
     sweep_dir: str,
     *,
+    only: Sequence[str] = (),
     should_stop: Callable[[], bool] = _never,
     on_progress: OnProgress = _ignore,
 ) -> Sweep:
     """Continue a sweep from the journals of its runs.
 
     Args:
+        only: names of the trials or settings to run, such as `random` or `*-seed1?`; the others
+            wait for another call. Empty: all.
         should_stop: called several times a second; True ends the sweep cleanly.
         on_progress: receives one line about the progress.
 
     Raises:
-        ConfigError: it is no sweep directory, or a run does not fit into the cluster.
+        ConfigError: it is no sweep directory, `only` names no trial, or a run does not fit into the
+            cluster.
         RunHeldError: another process drives the sweep.
     """
     from ray_al.sweep.run import run_sweep as tune
@@ -276,6 +285,7 @@ def resume_sweep(
 
     is_complete = tune(
         sweep_dir,
+        only=only,
         show=lambda progress: on_progress(progress_line(progress)),
         should_stop=should_stop,
     )

@@ -13,7 +13,7 @@ from ray_al.driver.track import check_tracking
 from ray_al.sweep.config import SweepConfig
 from ray_al.sweep.directory import FILE, trial_file
 from ray_al.sweep.endpoint import check_endpoint
-from ray_al.sweep.plan import plan_trials
+from ray_al.sweep.plan import choose_trials, plan_trials
 from ray_al.sweep.reporting import NEAR
 from ray_al.sweep.schedulers import rungs_of
 from ray_al.sweep.search import check_search
@@ -23,15 +23,20 @@ SWEEP = Kind(noun="sweep", last=FILE, resume="ray-al sweep --resume")
 
 
 @before_work()
-def create_sweep(sweep: SweepConfig, out: str) -> str:
+def create_sweep(sweep: SweepConfig, out: str, only: Sequence[str] = ()) -> str:
     """Check every combination, then write a new sweep directory and return its root.
 
+    Args:
+        only: names that `choose_trials` will be asked for.
+
     Raises:
-        ConfigError: a combination cannot work, or `out` exists; nothing was written.
+        ConfigError: a combination cannot work, `out` exists, or `only` names no trial; nothing was
+            written.
     """
     storage = open_new(out)
     storage.probe()
     trials = check_sweep(sweep)
+    choose_trials(sweep, trials, only)
     check_places(trials[0].config, out)
     with making(storage, out, SWEEP):
         for trial in trials:

@@ -1,6 +1,7 @@
 """The trials of a sweep: its settings times its seeds, each checked as a run is checked."""
 
-from collections.abc import Iterable
+import fnmatch
+from collections.abc import Iterable, Sequence
 
 from ray_al.core.errors import ConfigError
 from ray_al.datasets import Dataset
@@ -74,6 +75,42 @@ def in_order(sweep: SweepConfig, trials: Iterable[Trial]) -> list[Trial]:
             trial.index,
         ),
     )
+
+
+def choose_trials(sweep: SweepConfig, trials: Sequence[Trial], only: Sequence[str]) -> list[Trial]:
+    """Return the trials that a call runs, in the same order.
+
+    Args:
+        only: names of trials or settings; `*`, `?` and `[...]` stand for others, as in names of
+            files. Empty chooses all.
+
+    Raises:
+        ConfigError: a name fits no trial, or the sweep needs all of its trials.
+    """
+    if not only:
+        return list(trials)
+    if sweep.scheduler.kind != "none" or sweep.search.kind == "optuna":
+        raise ConfigError(
+            f"only some trials ({', '.join(only)}) of sweep {sweep.name} cannot be run: "
+            "its scheduler and its search must see all of them (scheduler.kind="
+            f"{sweep.scheduler.kind}, search.kind={sweep.search.kind})"
+        )
+    chosen: set[str] = set()
+    for name in only:
+        fitting = {trial.name for trial in trials if _has_name(trial, name)}
+        if not fitting:
+            groups = ", ".join(sorted({trial.group for trial in trials}))
+            raise ConfigError(
+                f"sweep {sweep.name} has no trial {name!r}; its settings are {groups}, and a trial "
+                f"is named like {trials[0].name}"
+            )
+        chosen |= fitting
+    return [trial for trial in trials if trial.name in chosen]
+
+
+def _has_name(trial: Trial, pattern: str) -> bool:
+    names = (trial.name, trial.group, group_label(trial.setting))
+    return any(fnmatch.fnmatchcase(name, pattern) for name in names)
 
 
 def _is_compared(sweep: SweepConfig, trial: Trial) -> bool:

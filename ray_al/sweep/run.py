@@ -16,7 +16,7 @@ from ray_al.ledger import Journal
 from ray_al.sweep.directory import read_sweep, read_trials, run_uri, start_uri
 from ray_al.sweep.fit import Session, fit_trials
 from ray_al.sweep.label_limit import LabelLimit
-from ray_al.sweep.plan import in_order
+from ray_al.sweep.plan import choose_trials, in_order
 from ray_al.sweep.progress import Show
 from ray_al.sweep.resources import runs_at_once
 from ray_al.sweep.starts import fit_starts, missing_starts
@@ -29,29 +29,35 @@ HELD = "carries this sweep on; follow it with `ray-al status`, or end it before 
 def run_sweep(
     sweep_uri: str,
     *,
+    only: Sequence[str] = (),
     show: Show = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> bool:
     """Run what is left of a sweep, and return whether nothing is left.
 
     Args:
+        only: names of the trials to run; see `choose_trials`.
         show: called with the progress after every cycle.
 
     Raises:
-        ConfigError: a run does not fit into the cluster.
+        ConfigError: a run does not fit into the cluster, or `only` names no trial.
         RunHeldError: another process runs the sweep.
     """
     with before_work():
         storage = Storage(sweep_uri)
-        read_sweep(storage)  # refuses another directory before anything is written
+        # Refuses another directory, and other names, before anything is written.
+        choose_trials(read_sweep(storage), read_trials(storage), only)
         storage.probe()
     with Lease(storage, held=HELD).acquire():
-        return _carry_on(storage, show, should_stop)
+        return _carry_on(storage, only, show, should_stop)
 
 
-def _carry_on(storage: Storage, show: Show, should_stop: Callable[[], bool]) -> bool:
+def _carry_on(
+    storage: Storage, only: Sequence[str], show: Show, should_stop: Callable[[], bool]
+) -> bool:
     sweep = read_sweep(storage)
-    trials = in_order(sweep, read_trials(storage))
+    planned = in_order(sweep, read_trials(storage))
+    trials = choose_trials(sweep, planned, only)
     connection = connect(
         _needing_ray(trials), num_cpus=_local_cpus(trials), should_stop=should_stop
     )
@@ -59,7 +65,7 @@ def _carry_on(storage: Storage, show: Show, should_stop: Callable[[], bool]) -> 
         at_once = runs_at_once([trial.config for trial in trials], sweep.limits.at_once)
         began = time.monotonic()
         bought = _make_starts(storage, trials, at_once, should_stop)
-        before = {trial.name: _spent_before(storage, trial) for trial in trials}
+        before = {trial.name: _spent_before(storage, trial) for trial in planned}
         label_limit = LabelLimit(sweep.limits.labels, before, bought)
         seconds = None
         if sweep.limits.hours is not None:

@@ -83,6 +83,23 @@ def test_a_sweep_killed_at_three_moments_gives_the_same_table(place, undisturbed
     assert table(place, "killed_sweep") == undisturbed
 
 
+@pytest.mark.slow
+def test_trials_of_two_calls_make_the_same_table(place, undisturbed):
+    folder = place.folder / "two_calls"
+    file = write(place, "two_calls", **PLAN)
+    first = place.ray_al("sweep", file, "--only", "entropy", "--out", folder)
+    assert first.returncode == 0, first.stderr
+    assert "other trials wait; nothing is lost" in first.stderr
+    states = {trial: state for trial, (state, *_) in table(place, "two_calls").items()}
+    assert {trial for trial, state in states.items() if state == "finished"} == {
+        "entropy-seed0",
+        "entropy-seed1",
+    }
+    assert set(states.values()) == {"finished", "waiting"}
+    assert place.ray_al("sweep", "--resume", folder).returncode == 0
+    assert table(place, "two_calls") == undisturbed
+
+
 def wait_for_events(folder, count, process):
     deadline = time.monotonic() + 200
     while len(list(folder.glob("*/*/journal/0*.json"))) < count:

@@ -218,5 +218,5 @@ def test_no_trial_begins_beyond_a_limit(
     )
     sweep = sweep_of("grid", space={"train.steps": {"grid": [2]}}, limits=limits)
     uri = create_sweep(sweep, str(tmp_path / "out"))
-    assert not sweep_run._carry_on(Storage(uri), lambda progress: None, lambda: False)
+    assert not sweep_run._carry_on(Storage(uri), (), lambda progress: None, lambda: False)
     assert given == expected

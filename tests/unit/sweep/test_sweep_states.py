@@ -2,7 +2,10 @@
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
+from ray_al.cli import main
+from ray_al.core.errors import ConfigError
 from ray_al.core.storage import Storage
 from ray_al.driver.resources import run_resources
 from ray_al.sweep.config import load_sweep
@@ -17,6 +20,7 @@ from ray_al.sweep.directory import (
     write_start,
 )
 from ray_al.sweep.fit import Session, _largest_host, _planned, _progress_so_far
+from ray_al.sweep.plan import choose_trials
 from ray_al.sweep.starts import missing_starts
 from ray_al.sweep.states import is_complete, read_state
 from ray_al.sweep.table import sweep_table, sweep_text
@@ -73,3 +77,35 @@ def test_a_start_is_shared_by_trials_that_wait_for_it(storage):
     write_start(storage, digest, config)
     assert read_start(storage, digest) == config
     assert _largest_host(trials) == run_resources(trials[0].config).host
+
+
+@pytest.mark.parametrize(
+    ("only", "names"),
+    [
+        ((), ["random-topk-seed0", "entropy-seed0", "margin-seed0"]),
+        (("random-topk",), ["random-topk-seed0"]),
+        (("m*", "entropy-seed0"), ["entropy-seed0", "margin-seed0"]),
+    ],
+)
+def test_a_call_may_run_some_trials_only(storage, only, names):
+    chosen = choose_trials(read_sweep(storage), read_trials(storage), only)
+    assert [trial.name for trial in chosen] == names
+
+
+def test_a_name_that_no_trial_has_is_refused_before_anything_is_written(storage, tmp_path):
+    sweep = read_sweep(storage)
+    with pytest.raises(ConfigError, match=r"no trial 'bald'; its settings are entropy, margin"):
+        create_sweep(sweep, str(tmp_path / "new"), ("random-topk", "bald"))
+    assert not (tmp_path / "new").exists()
+    result = CliRunner().invoke(main, ["sweep", "--resume", storage.root, "--only", "bald"])
+    assert (result.exit_code, "no trial 'bald'" in result.output) == (2, True)
+
+
+@pytest.mark.parametrize("changed", ["scheduler", "search"])
+def test_a_sweep_that_must_see_all_trials_runs_all(storage, changed):
+    sweep = read_sweep(storage)
+    kind = {"scheduler": "asha", "search": "optuna"}[changed]
+    section = getattr(sweep, changed).model_copy(update={"kind": kind})
+    sweep = sweep.model_copy(update={changed: section})
+    with pytest.raises(ConfigError, match=f"{changed}.kind={kind}"):
+        choose_trials(sweep, read_trials(storage), ("entropy",))
