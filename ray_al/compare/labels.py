@@ -45,7 +45,12 @@ def granularity(setting: Setting, values: Setting) -> str:
 
 
 def regions_of(values: Setting) -> Regions:
-    """Return the region kind of a run, from all its keys."""
-    return REGIONS.parse(
-        {key.removeprefix(PREFIX): value for key, value in values.items() if key.startswith(PREFIX)}
-    )
+    """Return the region kind of a run, from all its keys.
+
+    Runs of early versions recorded the keys of every kind; those of other kinds are passed over.
+    """
+    given = {
+        key.removeprefix(PREFIX): value for key, value in values.items() if key.startswith(PREFIX)
+    }
+    known = {"kind", *REGIONS.find(str(REGIONS.kind_of(given))).model_fields}
+    return REGIONS.parse({key: value for key, value in given.items() if key in known})

@@ -16,7 +16,7 @@ from ray_al.compare.costs import (
     with_minutes,
 )
 from ray_al.compare.facts import Excluded
-from ray_al.compare.labels import group_labels
+from ray_al.compare.labels import granularity, group_labels, regions_of
 from ray_al.compare.output_costs import duration, picked, write_costs
 from ray_al.compare.run_result import Group
 from ray_al.core.errors import ConfigError
@@ -66,6 +66,16 @@ def test_runs_of_earlier_versions_have_no_minutes():
     )
     assert not with_minutes(without, CostModel()).has("minutes")
     assert run.has("minutes")
+
+
+def test_runs_of_earlier_versions_have_keys_of_all_kinds_of_regions():
+    """The kind counts, in names and for what whole images cost."""
+    old = {"regions.per_image": 10, "regions.method": "seeds", "regions.radius": 1}
+    grid = {"regions.kind": "grid", "regions.rows": 5, "regions.columns": 4, **old}
+    assert granularity(grid, grid) == granularity({"regions.rows": 5}, grid) == "5x4"
+    image = {"regions.kind": "image", **old}
+    assert regions_of(image).is_whole_image
+    assert not regions_of(grid).is_whole_image
 
 
 def test_labels_that_were_cut_off_are_named():
