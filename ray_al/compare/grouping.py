@@ -8,7 +8,7 @@ from typing import Any
 
 from ray_al.compare.labels import group_labels
 from ray_al.compare.run_result import Group, Grouped, RunResult
-from ray_al.compare.runs import NAME_DIGITS, is_within
+from ray_al.compare.runs import NAME_DIGITS, default_values, is_within
 from ray_al.core.errors import ConfigError
 from ray_al.core.families.units import UNITS
 
@@ -110,17 +110,22 @@ def _split(
 
 
 def _recipe(run: RunResult, free: set[str], has_validation: bool) -> dict[str, Any]:
-    """Return the values in which a run must agree with the others."""
+    """Return the values in which a run must agree with the others, as far as they are no defaults.
+
+    Results that were exported lack the keys that came later.
+    """
+    defaults = default_values()
     kept = {
         key: value
         for key, value in run.values.items()
-        if is_within(key, RECIPE) and not is_within(key, free)
+        if value != defaults.get(key) and is_within(key, RECIPE) and not is_within(key, free)
     }
     recipe = {**kept, "pool": run.pool[:NAME_DIGITS]}
     return {**recipe, "validation": run.validation} if has_validation else recipe
 
 
 def _differences(values: Mapping[str, Any], base: Mapping[str, Any]) -> str:
+    values, base = ({**default_values(), **some} for some in (values, base))
     keys = sorted(key for key in {*values, *base} if values.get(key) != base.get(key))
     return ", ".join(f"{key} is {values.get(key)!r}, the others' {base.get(key)!r}" for key in keys)
 

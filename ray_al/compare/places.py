@@ -21,7 +21,7 @@ from ray_al.compare.results import write_results
 from ray_al.compare.run_result import Grouped, RunResult
 from ray_al.compare.runs import Reading, read_runs
 from ray_al.compare.saved import saved_sentence
-from ray_al.compare.text import comparison_text, saved_text
+from ray_al.compare.text import apart_lines, comparison_text, saved_text
 from ray_al.core.errors import ConfigError
 from ray_al.core.storage import Storage
 
@@ -161,6 +161,7 @@ def _write_by_cost(
         values=found.json_values(),
         text=[
             cost_text(found, costs.text),
+            *apart_lines(found.apart),
             *([sentence] if sentence else []),
             *map(endpoint_text, endpoints),
             *_notes(costs),

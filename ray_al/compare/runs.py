@@ -1,5 +1,6 @@
 """Runs read for a comparison, from their journals and configurations alone: no image is opened."""
 
+import functools
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -190,6 +191,17 @@ def _code(events: Iterable[Event]) -> str:
     records = (event.record for event in events)
     codes = (record.code for record in records if isinstance(record, DriverStarted))
     return "+".join(dict.fromkeys(code for code in codes if code is not None))
+
+
+@functools.cache
+def default_values() -> Mapping[str, Any]:
+    """Return the settings of a run whose configuration is empty, with dotted keys.
+
+    A key that an exported result lacks is newer than its run, which did what the default does.
+    """
+    config = RunConfig()
+    chosen = effective_values(config, exclude=set(NO_EFFECT))
+    return {**dict(_flat(chosen)), **_final_recipe(config)}
 
 
 def _final_recipe(config: RunConfig) -> dict[str, Any]:

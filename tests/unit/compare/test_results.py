@@ -199,6 +199,30 @@ def test_runs_with_other_validation_images_are_set_apart():
     assert not group_runs([*runs, unknown], varied=set()).apart
 
 
+def test_a_setting_that_came_after_a_run_has_its_default_there():
+    values = {"train.loss": "cross_entropy", "train.keep": "last", "data.tile": None}
+    old = made_up([50, 100], [0.3, 0.4], seed=0, uri="old")
+    new = made_up([50, 100], [0.3, 0.4], seed=1, uri="new", values=values)
+    assert not group_runs([old, new], varied=set()).apart
+    other = made_up([50, 100], [0.3, 0.4], seed=2, uri="other", values={"train.loss": "dice"})
+    ((uri, reason),) = group_runs([old, new, other], varied=set()).apart
+    assert (uri, reason) == (
+        "other",
+        "not comparable: train.loss is 'dice', the others' 'cross_entropy'",
+    )
+
+
+def test_compare_by_cost_names_the_runs_that_it_sets_apart(folder, tmp_path):
+    other = made_up([50, 100], [0.3, 0.4], seed=14, full=0.7, values={"train.loss": "dice"})
+    write_results([other], None, {}, str(tmp_path / "other"))
+    places = [str(folder), str(tmp_path / "other")]
+    result = CliRunner().invoke(
+        main, ["compare", *places, "--by", "cost", "--out", str(tmp_path / "out")]
+    )
+    assert result.exit_code == 0, result.output
+    assert "train.loss is 'dice', the others' 'cross_entropy'" in result.output
+
+
 def test_another_export_adds_the_seeds_that_were_finished_since(folder):
     write_results(runs_of((10, 11, 12, 13)), SWEEP, SETTINGS, str(folder))
     assert len(read_runs([str(folder)]).runs) == 8
