@@ -272,8 +272,8 @@ def cost_sentence(facts: CostComparison, share: float = 0.9) -> str | None:
     pixels = estimate_text(best.budgets["pixel_share"], scale=100, digits=2)
     return (
         f"{100 * share:.0f} % of the mIoU of all labels takes {minutes} minutes with {best.label}, "
-        f"the cheapest of the {len(known)} of {len(rows)} strategies whose intervals have an upper "
-        f"end ({pixels} % of the pixels): {saved} % less than with "
+        f"the cheapest of those whose intervals have an upper end ({len(known)} of {len(rows)}; "
+        f"{pixels} % of the pixels): {saved} % less than with "
         f"{facts.reference} (means and 95 % intervals over {len(best.seeds)} seeds)."
     )
 

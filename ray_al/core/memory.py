@@ -20,7 +20,7 @@ def keep_freed_memory() -> bool:
 
     A network frees its activations after each step and asks for as much in the next. By default,
     glibc returns arrays of some megabytes to the system, which clears every page before it lends it
-    again: a third of the time of a step of a small network, in the kernel
+    again: more than a third of the time of a step of a small network
     (`jobs/bench_allocator.py`). Environment variables that set this themselves win.
 
     Returns:

@@ -91,9 +91,9 @@ def choose_trials(sweep: SweepConfig, trials: Sequence[Trial], only: Sequence[st
         return list(trials)
     if sweep.scheduler.kind != "none" or sweep.search.kind == "optuna":
         raise ConfigError(
-            f"only some trials ({', '.join(only)}) of sweep {sweep.name} cannot be run: "
-            "its scheduler and its search must see all of them (scheduler.kind="
-            f"{sweep.scheduler.kind}, search.kind={sweep.search.kind})"
+            f"--only {' '.join(only)}: sweep {sweep.name} cannot run some of its trials alone, as "
+            f"its scheduler or search must see all (scheduler.kind={sweep.scheduler.kind}, "
+            f"search.kind={sweep.search.kind}); leave --only out"
         )
     chosen: set[str] = set()
     for name in only:
