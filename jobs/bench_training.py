@@ -5,12 +5,14 @@ python jobs/bench_training.py --data.dataset camvid --data.root /data/camvid \
     --data.image_size 360 480 --gpu
 
 The trainer has every mask of the pool. A bare step is forward, loss, backward and optimizer on a
-batch that is ready; a step of the trainer reads, changes and moves its batch too. Both take turns;
-rates and ratios are medians over these. Without options the data are synthetic.
+batch that is ready, in either memory format; a step of the trainer reads, changes and moves its
+batch too. All take turns; times and ratios are medians over these. Without options the data are
+synthetic.
 """
 
 import argparse
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,7 @@ from ray_al.train.state import make_optimizer
 
 TURNS = 3
 SYNTHETIC_IMAGES = 24
+FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
 
 def main() -> None:
@@ -82,7 +85,10 @@ def bench(options: argparse.Namespace, model: str, precision: str, run_dir: str)
     storage.put("manifest.parquet", table_bytes(table), attempt=1)
     device = torch.device(device_of(options))
     trainer = CycleTrainer(config, run_dir, LocalComm(), device)
-    bare = bare_steps(config, dataset.num_classes, device)
+    bare = {
+        name: bare_steps(config, dataset.num_classes, device, memory_format)
+        for name, memory_format in FORMATS.items()
+    }
 
     def trained(steps: int) -> float:
         plan = TrainPlan(
@@ -94,40 +100,54 @@ def bench(options: argparse.Namespace, model: str, precision: str, run_dir: str)
 
     warm = max(5, len(table) // options.batch_size)  # every image is decoded once
     trained(warm)
-    bare(3)
-    ours, least = [], []
-    for _ in range(TURNS):  # in turns: a machine that slows down does so for both alike
-        least.append(bare(options.steps) / options.steps)
-        ours.append(
+    for steps in bare.values():
+        steps(3)
+    seconds: dict[str, list[float]] = {name: [] for name in (*FORMATS, "trainer")}
+    for _ in range(TURNS):  # in turns: a machine that slows down does so for all alike
+        for name, steps in bare.items():
+            seconds[name].append(steps(options.steps) / options.steps)
+        seconds["trainer"].append(
             (trained(warm + options.steps) - trained(warm)) / options.steps
         )  # without the making of the network
-    found = {
-        "model": model,
-        "precision": precision,
-        "device": torch.cuda.get_device_name() if options.gpu else "cpu",
-        "bare_ms": 1e3 * float(np.median(least)),
-        "trainer_ms": 1e3 * float(np.median(ours)),
-        "ratio": float(np.median(np.array(least) / np.array(ours))),
-    }
+    return report(options, model, precision, seconds)
+
+
+def report(
+    options: argparse.Namespace, model: str, precision: str, seconds: dict[str, list[float]]
+) -> dict[str, Any]:
+    """Print medians over the turns, and return them."""
+    turns = {name: np.array(values) for name, values in seconds.items()}
+    milliseconds = {f"{name}_ms": 1e3 * float(np.median(turns[name])) for name in turns}
+    ratios = {name: float(np.median(turns[name] / turns["trainer"])) for name in FORMATS}
+    device = torch.cuda.get_device_name() if options.gpu else "cpu"
     print(
         f"{model}, {options.size[0]}x{options.size[1]}, batches of {options.batch_size}, "
-        f"{precision} on {found['device']}: a bare step {found['bare_ms']:.1f} ms, "
-        f"the trainer's {found['trainer_ms']:.1f} ms, {found['ratio']:.2f} of the bare speed",
+        f"{precision} on {device}: a step of the trainer {milliseconds['trainer_ms']:.1f} ms; "
+        + "; ".join(
+            f"a bare one, {name}, {milliseconds[f'{name}_ms']:.1f} ms ({ratios[name]:.2f} of it)"
+            for name in FORMATS
+        ),
         flush=True,
     )
-    return found
+    return {
+        "model": model,
+        "precision": precision,
+        "device": device,
+        **milliseconds,
+        **{f"{name}_ratio": ratio for name, ratio in ratios.items()},
+    }
 
 
-def bare_steps(config: RunConfig, num_classes: int, device: torch.device) -> Any:
+def bare_steps(
+    config: RunConfig, num_classes: int, device: torch.device, memory_format: torch.memory_format
+) -> Callable[[int], float]:
     """Return a function that makes a number of steps and returns their seconds."""
     torch.manual_seed(0)
     size, count = config.data.image_size, config.train.batch_size
     network = build_model(config.model, num_classes).to(device).train()
     optimizer = make_optimizer(network, config.train, config.train.learning_rate)
-    images, labels = (
-        torch.rand(count, 3, *size, device=device),
-        torch.randint(0, num_classes, (count, *size), device=device),
-    )
+    images = torch.rand(count, 3, *size, device=device).to(memory_format=memory_format)
+    labels = torch.randint(0, num_classes, (count, *size), device=device)
 
     def run(steps: int) -> float:
         torch.set_num_threads(config.train.threads)

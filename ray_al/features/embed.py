@@ -102,9 +102,11 @@ class Embedder:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            maps: Maps = self.backbone(
-                images_to_tensor(images, self.config.data.normalize, self.device)
+            # Another memory format would change kept features in their last bits.
+            pixels = images_to_tensor(
+                images, self.config.data.normalize, self.device, torch.contiguous_format
             )
+            maps: Maps = self.backbone(pixels)
         finally:
             torch.set_num_threads(threads)
         return maps

@@ -152,7 +152,9 @@ def _check_output(network: nn.Module, name: str, num_classes: int, num_channels:
     channels = "" if num_channels == RGB else f" of {num_channels} channels (data.channels)"
     with torch.inference_mode():
         try:
-            shape = tuple(network.eval()(torch.zeros(1, num_channels, height, width)).shape)
+            image = torch.zeros(1, num_channels, height, width)
+            image = image.to(memory_format=torch.channels_last)  # as training and scoring give it
+            shape = tuple(network.eval()(image).shape)
         except (RuntimeError, TypeError, ValueError) as error:
             raise ConfigError(
                 f"model.name {name!r}: a {height} x {width} image{channels} does not pass "

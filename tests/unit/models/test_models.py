@@ -139,6 +139,22 @@ def test_images_to_tensor():
     assert images_to_tensor(image, "imagenet")[0, 0, 0, 0] == pytest.approx((1 - 0.485) / 0.229)
 
 
+def test_images_are_channels_last_on_the_cpu_unless_another_format_is_asked_for():
+    import numpy as np
+
+    image = np.arange(2 * 4 * 5 * 3, dtype=np.uint8).reshape(2, 4, 5, 3)
+    fast = images_to_tensor(image, "imagenet")
+    assert fast.is_contiguous(memory_format=torch.channels_last)
+    plain = images_to_tensor(image, "imagenet", "cpu", torch.contiguous_format)
+    assert plain.is_contiguous()
+    assert torch.equal(fast, plain)
+
+
+def test_a_network_that_needs_contiguous_images_is_refused():
+    with pytest.raises(ConfigError, match=r"does not pass through it: .*\.reshape"):
+        check_model(ModelConfig(name="helpers.networks:Viewing"), 4)
+
+
 def test_segmentation_models_pytorch():
     pytest.importorskip("segmentation_models_pytorch")
     config = ModelConfig(
