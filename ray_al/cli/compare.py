@@ -116,8 +116,8 @@ def replay(run_dir: str, overrides: tuple[str, ...], as_json: bool) -> None:
 
     Example: ray-al replay runs/first --set strategy.batch.kind=power --set strategy.batch.beta=2
     """
-    from ray_al.replay import replay as replay_run
-    from ray_al.replay import replay_text
+    from ray_al.replay.replayed import replay_text
+    from ray_al.replay.run import replay as replay_run
 
     open_run(run_dir)
     replayed = replay_run(run_dir, overrides)

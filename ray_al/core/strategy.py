@@ -33,6 +33,22 @@ class LazyConfig(Section):
     """Estimated recall below which all other images are scored too."""
 
 
+class LabelTime(Section):
+    """Seconds of a person's time for a label, by which the scores of regions are divided.
+
+    How many clicks a region takes is learnt during the run; the first query is chosen without.
+    """
+
+    image: Weight = 5.0
+    """Seconds to open the image."""
+    region: Weight = 1.5
+    """Seconds to look at the region."""
+    class_name: Weight = 0.9
+    """Seconds to name a class."""
+    click: Positive = 0.7
+    """Seconds of a click on an outline."""
+
+
 class StrategyConfig(Section):
     """Settings of scoring regions and of choosing a query from the scores."""
 
@@ -74,6 +90,10 @@ class StrategyConfig(Section):
     min_distance: Positive | None = None
     """Smallest distance, in native pixels, between the centres of two regions of one image in a
     query.
+    """
+    label_time: LabelTime | None = None
+    """Whether scores are divided by the seconds that labels are expected to take; null takes them
+    as they are, `{}` divides by the default seconds.
     """
     offer: Annotated[Offer, OFFERS] | None = None
     """How an image of `pixels` or `windows` picks the regions that it offers; null offers those

@@ -28,6 +28,7 @@ def check_strategy(config: RunConfig, num_classes: int) -> None:
         )
     check_scores(config, function)
     _check_offer(config, function)
+    _check_label_time(config, num_classes)
     config.budget.start_rule.check(config)
     config.label.check(config, num_classes)
     _check_network(config, num_classes)
@@ -61,6 +62,8 @@ def check_scores(config: RunConfig, function: Acquisition) -> None:
         )
     if function.inputs == "passes":
         strategy.passes.check(config)
+    if strategy.label_time is not None:
+        _check_function_of_label_time(config, function)
     if strategy.lazy is not None and not function.needs_model:
         raise ConfigError(
             f"strategy.lazy: {score!r} looks at no image, there is nothing to save; leave lazy out"
@@ -69,6 +72,42 @@ def check_scores(config: RunConfig, function: Acquisition) -> None:
         raise ConfigError(
             f"strategy.lazy: {score!r} weighs classes by what the model sees in the whole pool, "
             "of which lazy scoring sees a part; leave lazy out"
+        )
+
+
+def _check_function_of_label_time(config: RunConfig, function: Acquisition) -> None:
+    """Refuse scores that cannot be divided by the time of labels."""
+    score = config.strategy.acquisition
+    if not function.needs_model:
+        raise ConfigError(
+            f"strategy.label_time: {score!r} looks at no image, and the time of a label is learnt "
+            "from what a model predicts; leave label_time out, or score with a model"
+        )
+    if function.signed:
+        raise ConfigError(
+            f"strategy.label_time: scores of {score!r} may be below 0, and divided by a time they "
+            "would favour slow labels; leave label_time out, or use another function"
+        )
+    if config.strategy.lazy is not None:
+        raise ConfigError(
+            "strategy.lazy: it picks images by scores that are not divided by the time of labels; "
+            "leave lazy or strategy.label_time out"
+        )
+
+
+def _check_label_time(config: RunConfig, num_classes: int) -> None:
+    """Refuse to divide by the time of labels where every label takes the same time."""
+    if config.strategy.label_time is None:
+        return
+    if config.regions.is_sparse:
+        raise ConfigError(
+            f"strategy.label_time: with regions.kind={config.regions.kind!r} every label takes the "
+            "same time; leave label_time out, or use grid, image or superpixels"
+        )
+    if config.label.most_clicks(2**20, num_classes) == 1:
+        raise ConfigError(
+            f"strategy.label_time: with label.kind={config.label.kind!r} every label takes one "
+            "click; leave label_time out"
         )
 
 

@@ -7,7 +7,7 @@ from functools import cached_property, partial
 import numpy as np
 import pyarrow as pa
 
-from ray_al.acquisition import open_acquisition
+from ray_al.acquisition import Acquisition, open_acquisition
 from ray_al.core.arrays import is_among
 from ray_al.core.errors import RayALError
 from ray_al.core.families.batch import Moment
@@ -15,6 +15,7 @@ from ray_al.core.types import SCORE_SCHEMA, FileRef
 from ray_al.driver.budget import num_queries
 from ray_al.driver.context import Context
 from ray_al.driver.costs import amount_to_reserve, typical_cost, upper_bounds
+from ray_al.driver.label_time import scores_per_second
 from ray_al.driver.pool import read_table
 from ray_al.scoring.class_stats import final_parts, pool_stats, predicted_shares
 from ray_al.scoring.features import groups_of
@@ -159,13 +160,20 @@ def rank_scores(context: Context, cycle: int, k: int, allows: Allows) -> pa.Tabl
 def scored_parts(context: Context, cycle: int) -> Iterator[pa.Table]:
     """Yield the final scores, one table per shard.
 
-    Scores that depend on the classes of the whole pool are completed here.
+    Scores that depend on the classes of the whole pool, or on the time of labels, are completed
+    here.
 
     Raises:
         RayALError: a score is not a number.
     """
     strategy = context.config.strategy_at(cycle)
-    function = open_acquisition(strategy)
+    parts = _weighed_parts(context, cycle, open_acquisition(strategy))
+    if strategy.label_time is None:
+        return parts
+    return scores_per_second(context, cycle, parts, strategy.label_time)
+
+
+def _weighed_parts(context: Context, cycle: int, function: Acquisition) -> Iterator[pa.Table]:
     read = [partial(_read_part, context, ref, cycle) for ref in _score_refs(context, cycle)]
     if function.attribution == "none":
         return (read_part() for read_part in read)

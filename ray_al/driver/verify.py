@@ -187,10 +187,12 @@ def _check_queries(storage: Storage, state: State, config: RunConfig) -> None:
         if pool.is_chosen(table).any() or len(np.unique(pool.numbers(table))) != len(table):
             raise VerifyError(f"{storage.uri(query.file.path)}: a region was chosen twice")
         pool.mark_queried(table)
-        by_classes = (
-            find_acquisition(config.strategy_at(query.cycle).acquisition).attribution != "none"
+        strategy = config.strategy_at(query.cycle)
+        finished_later = (
+            strategy.label_time is not None
+            or find_acquisition(strategy.acquisition).attribution != "none"
         )
-        _check_scores(storage, state, pool, query.cycle, table, finished_later=by_classes)
+        _check_scores(storage, state, pool, query.cycle, table, finished_later=finished_later)
 
 
 def _check_scores(
@@ -206,7 +208,8 @@ def _check_scores(
 
     Args:
         finished_later: the stored scores are completed only when the query is chosen, as for
-            functions that look at the classes of the whole pool; they are not compared then.
+            functions that look at the classes of the whole pool, or by the time of labels; they are
+            not compared then.
     """
     scores: dict[tuple[str, int], float] = {}
     wanted = np.sort(pool.numbers(query))

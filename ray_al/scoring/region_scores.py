@@ -21,6 +21,7 @@ from ray_al.datasets.class_table import open_class_table
 from ray_al.regions.sparse import SparseRegions, check_finite
 from ray_al.scoring.batches import map_batches
 from ray_al.scoring.inputs import Inputs
+from ray_al.scoring.outline import outline_lengths
 from ray_al.scoring.poolers import in_native, nearest_in_native, open_pooler
 from ray_al.scoring.readers import open_reader, score_device
 from ray_al.scoring.scorer import Maps, Scorer
@@ -37,16 +38,16 @@ def score_table(
 ) -> tuple[pa.Table, list[tuple[str, str]]]:
     """Return the scores of a shard's regions, and (image_id, error) of broken images.
 
-    Columns are SCORE_SCHEMA and those that the function and the batch rule add: `dominant`,
-    `class_scores`, `covers`. The metadata holds the sums of class probabilities over the shard's
-    pixels, if the function looks at classes, and the number of pixels predicted as each class, if
-    the batch rule does.
+    Columns are SCORE_SCHEMA and those that the strategy adds: `dominant` and `class_scores` for the
+    function, `covers` for the batch rule, `outline` for the time of labels. The metadata
+    holds the sums of class probabilities over the shard's pixels, if the function looks at classes,
+    and the number of pixels predicted as each class, if the batch rule does.
     """
     strategy = config.strategy_at(task.cycle)
     function = find_acquisition(strategy.acquisition)
     if not function.needs_model:
         rows = [_random_columns(task, config, image) for image in images]
-        return _table(images, rows, function, _Sums()), []
+        return _table(images, rows, score_schema(function, _Sums())), []
     scorer = load_scorer(
         task.run_uri, task.weights, config.model_dump_json(), task.cycle, task.seed
     )
@@ -77,7 +78,8 @@ def score_table(
             kept.append(image)
             rows.append(columns)
             total.add(sums)
-    return _table(kept, rows, function, total), broken
+    schema = score_schema(function, total, outlines=strategy.label_time is not None)
+    return _table(kept, rows, schema), broken
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +161,12 @@ def region_columns(
         "score": scores[image.rest],
         "num_pixels": pooler.num_pixels[image.rest],
     }
-    if maps.classes is not None:
+    if strategy.label_time is not None:
+        assert maps.classes is not None, "the scorer gives them"
+        shown = image.size if image.tile is None else image.tile.window
+        columns["outline"] = outline_lengths(maps.classes[position], pooler, shown)[image.rest]
+    if strategy.batch.reads_covers:
+        assert maps.classes is not None, "the scorer gives them"
         one_hot = (
             functional.one_hot(maps.classes[position], scorer.num_classes).permute(2, 0, 1).float()
         )
@@ -251,10 +258,7 @@ def _random_columns(task: ShardTask, config: RunConfig, image: ShardImage) -> Co
     return {"region": image.rest, "score": scores, "num_pixels": regions.num_pixels[image.rest]}
 
 
-def _table(
-    images: Sequence[ShardImage], rows: Sequence[Columns], function: Acquisition, sums: _Sums
-) -> pa.Table:
-    schema = score_schema(function, sums)
+def _table(images: Sequence[ShardImage], rows: Sequence[Columns], schema: pa.Schema) -> pa.Table:
     if not rows:
         return schema.empty_table()
     lengths = [len(row["region"]) for row in rows]
@@ -279,8 +283,12 @@ def _array(values: np.ndarray, kind: pa.DataType) -> pa.Array:
     )
 
 
-def score_schema(function: Acquisition, sums: _Sums) -> pa.Schema:
-    """Return SCORE_SCHEMA with the columns and metadata that the function and the sums add."""
+def score_schema(function: Acquisition, sums: _Sums, *, outlines: bool = False) -> pa.Schema:
+    """Return SCORE_SCHEMA with the columns and metadata that the function and the sums add.
+
+    Args:
+        outlines: whether the lengths of predicted outlines are added.
+    """
     schema, metadata = SCORE_SCHEMA, {}
     if function.attribution == "dominant":
         schema = schema.append(pa.field("dominant", pa.int16()))
@@ -293,6 +301,8 @@ def score_schema(function: Acquisition, sums: _Sums) -> pa.Schema:
     if sums.classes is not None:
         schema = schema.append(pa.field("covers", pa.list_(pa.float32(), len(sums.classes))))
         metadata[CLASS_COUNTS] = sums.classes.astype("<i8").tobytes()
+    if outlines:
+        schema = schema.append(pa.field("outline", pa.float32()))
     return schema.with_metadata(metadata) if metadata else schema
 
 

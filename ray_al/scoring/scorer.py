@@ -36,8 +36,8 @@ class Maps:
     Attributes:
         values: (N, h, w) scores.
         probabilities: (N, C, h, w) if classes matter, else None.
-        classes: int64 (N, h, w), predicted classes if the offer or the batch rule reads them, else
-            None.
+        classes: int64 (N, h, w), predicted classes if the offer, the batch rule or the time of
+            labels depends on them, else None.
         features: maps of the backbone (N, c, h', w') if the offer reads them.
     """
 
@@ -101,8 +101,10 @@ class Scorer:
         self.cycle = cycle
         self.seed = seed
         offer = strategy.offer
-        self.gives_classes = strategy.batch.reads_covers or (
-            offer is not None and offer.reads_classes
+        self.gives_classes = (
+            strategy.batch.reads_covers
+            or strategy.label_time is not None
+            or (offer is not None and offer.reads_classes)
         )
         self.gives_features = offer is not None and offer.reads_features
         self.acquisition: Acquisition = open_acquisition(strategy)

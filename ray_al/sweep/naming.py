@@ -36,6 +36,8 @@ def group_name(setting: Setting) -> str:
     >>> batch = {"kind": "power", "beta": 0.5}
     >>> group_name({"strategy.batch": batch, "strategy.acquisition": "entropy"})
     'entropy-power-beta0.5'
+    >>> group_name({"strategy": {"acquisition": "bvsb", "label_time": {}}})
+    'bvsb-label_time'
     """
     ordered = sorted(
         setting.items(), key=lambda item: FIRST.index(item[0]) if item[0] in FIRST else len(FIRST)
@@ -80,7 +82,7 @@ def _words(setting: Setting) -> Iterator[str]:
     for key, value in setting.items():
         short = key.rsplit(".", 1)[-1]
         if isinstance(value, Mapping):
-            yield from _words(value)
+            yield from _words(value) if value else (short,)
         elif isinstance(value, str) and not re.match(r"[\d.]", value):
             yield value
         else:

@@ -89,6 +89,21 @@ CASES: dict[str, Any] = {
     "own": {"strategy": {"acquisition": f"{__name__}:spread", "aggregation": "top_share"}},
     "per_image": {"strategy": {"acquisition": "entropy", "per_image": 1}},
     "min_distance": {"strategy": {"acquisition": "entropy", "min_distance": 70}},
+    # Clicks are learnt from ten labels of queries on.
+    "label_time": {
+        "regions": {"rows": 4, "columns": 4},
+        "strategy": {"acquisition": "bvsb", "label_time": {"image": 0}},
+        "budget": {"start": 12, "per_cycle": 12, "amount": 48},
+    },
+    "label_time_by_class": {
+        **SUPERPIXELS,
+        "strategy": {
+            "acquisition": "clasp",
+            "label_time": {},
+            "batch": {"kind": "class_split"},
+        },
+        "budget": {"start": 12, "per_cycle": 12, "amount": 48},
+    },
     "lazy": {
         "strategy": {"acquisition": "entropy", "lazy": {"share": 0.4, "check": 0.5}},
         "budget": {"start": 4, "per_cycle": 4, "amount": 20},

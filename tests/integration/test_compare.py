@@ -21,7 +21,7 @@ from ray_al.driver.create import create_run
 from ray_al.driver.loop import run_loop
 from ray_al.ledger import Journal, State
 from ray_al.ledger.config import read_config
-from ray_al.replay import CHOICE, _check_features
+from ray_al.replay.settings import CHOICE, check_features
 from ray_al.select.kcenter import KCenterRule
 
 
@@ -301,7 +301,7 @@ def test_replay_takes_no_features_of_the_start_set_for_those_of_a_cycle(runs):
         update={"strategy": StrategyConfig(acquisition="entropy", batch=KCenterRule())}
     )
     with pytest.raises(ConfigError, match="did not store"):
-        _check_features(config, other, state, {0})
+        check_features(config, other, state, {0})
 
 
 def test_comparison_opens_no_image(runs, tmp_path):

@@ -22,7 +22,7 @@ from ray_al.driver.loop import run_loop
 from ray_al.driver.pool import read_table
 from ray_al.driver.verify import verify
 from ray_al.ledger import Journal
-from ray_al.replay import replay
+from ray_al.replay.run import replay
 from ray_al.report.build import write_report
 from ray_al.scoring import region_scores
 from ray_al.scoring.scorer import FeatureScorer
@@ -54,6 +54,7 @@ KILLED = (
     "badge",
     "class_balanced",
     "lazy",
+    "label_time",
     "start_class_aware",
     "dominant",
     "windows_kcenter",
@@ -475,6 +476,23 @@ def test_replay_chooses_what_the_run_chose(finished):
             ["strategy.aggregation='max'", "windows"],
         ),
         (batch("power", "balent"), ["balent", "softrank"]),
+        ({"strategy": {"acquisition": "random", "label_time": {}}}, ["label_time", "'random'"]),
+        (
+            {"strategy": {"acquisition": "balent", "label_time": {}, "passes": {"count": 2}}},
+            ["label_time", "'balent'", "below 0"],
+        ),
+        (
+            {"strategy": {"acquisition": "bvsb", "label_time": {}, "lazy": {}}},
+            ["strategy.lazy", "label_time"],
+        ),
+        (
+            {"regions": {"kind": "pixels"}, "strategy": {"label_time": {}}},
+            ["label_time", "regions.kind='pixels'", "same time"],
+        ),
+        (
+            {"label": {"kind": "dominant"}, "strategy": {"label_time": {}}},
+            ["label_time", "label.kind='dominant'", "one click"],
+        ),
         ({"strategy": {"acquisition": "random", "lazy": {}}}, ["strategy.lazy", "random"]),
         (
             {"strategy": {"acquisition": "class_balanced", "lazy": {}}},

@@ -170,6 +170,7 @@ KEYS = [
     "model.args",
     "data.class_names",
     "strategy.lazy",
+    "strategy.label_time",
     "",
     ".",
     "a..b",

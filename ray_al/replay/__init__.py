@@ -1,0 +1,1 @@
+"""Replay a run with another strategy: choose again from its scores, without training."""
