@@ -43,7 +43,7 @@ class LabelTime(Section):
     """Seconds to open the image."""
     region: Weight = 1.5
     """Seconds to look at the region."""
-    class_name: Weight = 0.9
+    class_name: Positive = 0.9
     """Seconds to name a class."""
     click: Positive = 0.7
     """Seconds of a click on an outline."""

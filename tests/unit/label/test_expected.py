@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 from scipy.optimize import minimize
 
 from ray_al.compare.costs import CostModel
@@ -39,6 +40,15 @@ def test_seconds_by_hand():
     clicks, time = np.array([1.0, 5.0]), LabelTime(image=5, region=1, class_name=2, click=0.5)
     assert expected_seconds(clicks, time, clicks_name_classes=False).tolist() == [8.0, 10.0]
     assert expected_seconds(clicks, time, clicks_name_classes=True).tolist() == [8.0, 16.0]
+
+
+@pytest.mark.parametrize("clicks_name_classes", [False, True])
+def test_no_label_takes_no_time(clicks_name_classes):
+    with pytest.raises(ValidationError, match="class_name"):
+        LabelTime(image=0, region=0, class_name=0)
+    least = LabelTime(image=0, region=0, class_name=0.1)
+    one = expected_seconds(np.ones(1), least, clicks_name_classes=clicks_name_classes)
+    assert one.tolist() == [0.1]
 
 
 def test_the_seconds_are_those_by_which_runs_are_compared():
