@@ -133,13 +133,19 @@ def _differences(values: Mapping[str, Any], base: Mapping[str, Any]) -> str:
 def _differing_keys(runs: Sequence[RunResult]) -> list[str]:
     """Return the keys that have several values among the runs that have them.
 
-    A setting that a strategy does not read is missing in its runs.
+    A setting that a strategy does not read is missing in its runs. If a section is null in some
+    runs, its keys are among those returned, even if all other runs have the same values for them.
     """
     values: dict[str, set[str]] = {}
     for run in runs:
         for key, value in run.values.items():
             values.setdefault(key, set()).add(json.dumps(value))
-    return sorted(key for key, found in values.items() if len(found) > 1)
+    left_out = [key for key, found in values.items() if "null" in found]
+    return sorted(
+        key
+        for key, found in values.items()
+        if len(found) > 1 or any(key.startswith(f"{section}.") for section in left_out)
+    )
 
 
 def _unfinished(run: RunResult) -> str:

@@ -53,3 +53,19 @@ def test_a_reference_that_is_not_there() -> None:
     assert find_reference([group], "random") is group
     with pytest.raises(ConfigError, match="--reference 'rand': no such strategy; there are random"):
         find_reference([group], "rand")
+
+
+def test_runs_with_and_without_a_section_are_apart() -> None:
+    """A section whose settings are the same wherever it is set, and null elsewhere."""
+    sections = (
+        {"strategy.label_time": None},
+        {"strategy.label_time.image": 5.0, "strategy.label_time.click": 0.7},
+    )
+    runs = [
+        made_up([100, 200], [0.4, 0.5], seed=seed, score="bvsb", values=section)
+        for seed in range(2)
+        for section in sections
+    ]
+    grouped = group_runs(runs, varied={"strategy.label_time"})
+    assert sorted(len(group.runs) for group in grouped.groups) == [2, 2]
+    assert sorted(group.label for group in grouped.groups) == ["base", "click0.7-image5.0"]
