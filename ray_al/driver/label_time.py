@@ -62,10 +62,11 @@ def _learn(context: Context, cycle: int) -> ExpectedClicks | None:
     """Learn what clicks to expect from labelled regions; None if there are too few.
 
     The outline of a region is what the last model predicted that scored it before it was labelled.
-    Labels of a start set, which no trained model has scored, teach nothing.
+    Labels of a start set, which no trained model has scored, teach nothing. Those of the cycle
+    itself teach only later ones, so that all queries of a cycle compare the same scores.
     """
     numbers, clicks = _labelled(context)
-    is_open = np.ones(len(numbers), dtype=bool)
+    is_open = ~is_among(numbers, _queried(context, cycle))
     lengths, taken = [np.zeros(0)], [np.zeros(0)]
     for earlier in range(cycle - 1, -1, -1):
         if sum(map(len, lengths)) >= ENOUGH:
@@ -78,6 +79,14 @@ def _learn(context: Context, cycle: int) -> ExpectedClicks | None:
     if sum(map(len, lengths)) < LEAST:
         return None
     return fit_clicks(np.concatenate(lengths), np.concatenate(taken))
+
+
+def _queried(context: Context, cycle: int) -> np.ndarray:
+    """Return the flat numbers of the regions that `cycle` has queried so far, ascending."""
+    files = [query.file for query in context.state.queries if query.cycle == cycle]
+    tables = [read_table(context.storage, ref, ["image_index", "region"]) for ref in files]
+    numbers = [np.zeros(0, dtype=np.int64), *map(context.pool.numbers, tables)]
+    return np.sort(np.concatenate(numbers))
 
 
 def _labelled(context: Context) -> tuple[np.ndarray, np.ndarray]:

@@ -74,6 +74,31 @@ def test_scores_are_divided_by_seconds_that_earlier_labels_teach(finished):
         assert [per_second[name] for name in named(chosen[cycle])] == pytest.approx(best, rel=1e-4)
 
 
+def test_queries_of_one_cycle_compare_the_same_scores(root):
+    """Budgets of clicks, which show late, ask several times a cycle."""
+    clicks = {"unit": "clicks", "start": 100, "per_cycle": 150, "amount": 700}
+    changes = {**CASES["label_time"], "budget": clicks}
+    run_dir = create_run(configure(root, changes), str(root / "clicks"))
+    assert run_loop(run_dir).kind == "finished"
+    storage, state = Storage(run_dir), state_of(run_dir)
+    scored, _ = rows_by_cycle(run_dir)
+    last = max(query.cycle for query in state.queries)
+    rows = [
+        read_table(storage, query.file).to_pylist()
+        for query in state.queries
+        if query.cycle == last
+    ]
+    assert len(rows) > 1
+    known = [
+        (scored[last][name]["outline"], scored[last][name]["score"] / row["score"])
+        for query in rows
+        for name, row in zip(named(query), query, strict=True)
+    ]
+    outlines, seconds = np.array(known).T
+    slopes, _ = nnls(np.stack([np.ones(len(known)), outlines], axis=1), seconds)
+    assert seconds == pytest.approx(slopes[0] + slopes[1] * outlines, rel=1e-4)
+
+
 def test_replay_chooses_with_other_seconds_and_without(finished):
     assert {cycle.overlap for cycle in replay(finished, []).cycles} == {1.0}
     without = replay(finished, ["strategy.label_time=null"]).cycles
