@@ -189,7 +189,7 @@ def _say_end(facts: Mapping[str, Any], run_dir: str, detail: str) -> None:
 
 def waiting_line(tasks: str, run_dir: str) -> str:
     """Return what people are to do when a run waits for their labels."""
-    return f"waiting for labels: put the masks into {tasks}, then: ray-al resume {run_dir}"
+    return f"waiting for labels: put the answers into {tasks}, then: ray-al resume {run_dir}"
 
 
 def say_labels(facts: Mapping[str, Any], *, most: int | None = None, more: str = "") -> None:

@@ -187,7 +187,7 @@ def test_a_run_that_waits_for_people_ends_with_exit_code_4(small):
     run_dir = str(small / "run")
     done = invoke("run", str(small / "c.yaml"), "--out", run_dir, "--set", "label.annotator=files")
     assert done.exit_code == 4
-    assert f"put the masks into {run_dir}/cycles/0000/tasks" in done.output
+    assert f"put the answers into {run_dir}/cycles/0000/tasks" in done.output
     status = json.loads(invoke("status", run_dir, "--json").output)
     assert (status["stage"], status["budget"]["reserved"]) == ("waiting", 2)
     assert not (small / "run" / "lease.json").exists()

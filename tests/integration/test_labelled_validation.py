@@ -69,7 +69,7 @@ def test_people_label_the_validation_images_first(pool):
     code, text = told_by("resume", run_dir)
     assert code == 4
     assert f"1 of {len(tasks)} images labelled by people, {len(tasks) - 1} missing" in text
-    assert f"put the masks into {run_dir}/{TASKS}" in text
+    assert f"put the answers into {run_dir}/{TASKS}" in text
     assert "missing" in told_by("status", run_dir)[1]
     verify(run_dir)
     state = finished(run_dir)
