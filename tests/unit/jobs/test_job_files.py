@@ -16,9 +16,27 @@ from ray_al.sweep.settings import fixed_settings, make_config
 from ray_al.sweep.trials import start_digest
 
 SWEEPS = sorted(ROOT.glob("jobs/sweep_*.yaml"))
-SAVED = sorted(ROOT.glob("jobs/saved/*.yaml"))
+STARTS = sorted(ROOT.glob("jobs/saved/*_starts.yaml"))
+SAVED = sorted(set(ROOT.glob("jobs/saved/*.yaml")) - {*STARTS})
 RESULTS = set(ROOT.glob("jobs/results/**/*.yaml"))
-RUNS = sorted(set(ROOT.glob("jobs/**/*.yaml")) - {*SWEEPS, *SAVED} - RESULTS)
+RUNS = sorted(set(ROOT.glob("jobs/**/*.yaml")) - {*SWEEPS, *SAVED, *STARTS} - RESULTS)
+
+
+def saved_sweep(path):
+    """Check a sweep and its endpoint; return the configuration and the name of each setting."""
+    sweep = load_sweep(str(path))
+    assert sweep.name == path.stem
+    settings = fixed_settings(sweep)
+    configs = [make_config(sweep, setting, 10, "one") for setting in settings]
+    roots = {Path(vars(config.features.store)["root"]).name for config in configs}
+    assert roots == {f"features_{path.stem.split('_')[0]}"}
+    names = group_names(settings)
+    trials = [
+        make_trial(sweep, setting, 10, index=0, group=name)
+        for name, setting in zip(names, settings, strict=True)
+    ]
+    check_endpoint(sweep, trials)
+    return configs, names
 
 
 @pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)
@@ -36,23 +54,22 @@ def test_every_sweep_file_gives_settings(path):
 @pytest.mark.parametrize("path", SAVED, ids=lambda path: path.stem)
 def test_every_sweep_for_labels_saved_measures_all_at_the_same_budgets(path):
     """These budgets are some of those of random, and starts and features are shared."""
-    sweep = load_sweep(str(path))
-    assert sweep.name == path.stem
-    configs = [make_config(sweep, setting, 10, "one") for setting in fixed_settings(sweep)]
+    configs, names = saved_sweep(path)
     assert len({start_digest(start_config(config)) for config in configs}) == 1
     random, *others = (set(config.final.budgets) for config in configs)
     assert all(other == others[0] for other in others)
     assert others[0] <= random
-    assert {Path(vars(config.features.store)["root"]).name for config in configs} == {
-        f"features_{path.stem.split('_')[0]}"
-    }
-    names = group_names(fixed_settings(sweep))
     assert names[0] == "random-topk"
-    trials = [
-        make_trial(sweep, setting, 10, index=0, group=name)
-        for name, setting in zip(names, fixed_settings(sweep), strict=True)
-    ]
-    check_endpoint(sweep, trials)
+
+
+@pytest.mark.parametrize("path", STARTS, ids=lambda path: path.stem)
+def test_every_sweep_of_starts_measures_the_start_set_alone(path):
+    configs, names = saved_sweep(path)
+    assert names == ["random", "centroids", "kcenter", "typicality"]
+    assert [config.budget.start_rule.kind for config in configs] == names
+    for config in configs:
+        assert config.final.budgets == (config.budget.start,)
+        assert config.budget.amount == config.budget.start
 
 
 def test_the_packaged_demo_is_the_job_file():
