@@ -43,6 +43,19 @@ def read_mask(uri: str, decoder: MaskDecoder, *, box: Box | None = None) -> np.n
     return read_decoded(uri, decoder, box=box).ids
 
 
+def read_kept_mask(uri: str, decoder: MaskDecoder, size: tuple[int, int]) -> np.ndarray:
+    """Return the class ids of a mask of `size` (height, width), to be read only.
+
+    It is kept for further calls until `forget_files`.
+
+    Raises:
+        DataError, ReadError: as `read_mask`.
+    """
+    if split_uri(uri)[1] is not None:
+        return read_mask(uri, decoder)  # which keeps the file of a tile
+    return whole_masks.get((uri, decoder), size, lambda: read_decoded(uri, decoder)).ids
+
+
 def read_decoded(uri: str, decoder: MaskDecoder, *, box: Box | None = None) -> DecodedMask:
     """Return a mask together with its numbers that mean "no label"; see `read_mask`."""
     file, tile = split_uri(uri)

@@ -44,9 +44,10 @@ def ground_truth(
                 f"{uri}: the mask is {size[0]}x{size[1]} pixels, its image {height}x{width}; "
                 "export the mask at the image's size"
             )
+        whole = masks.read_kept_mask(uri, strict, (height, width))
         regions = regions_of(image_index)
         box = regions.box(region)
-        ids = masks.read_mask(uri, strict, box=box)
+        ids = whole[box.top : box.bottom, box.left : box.right].copy()
         return Truth(ids=ids, region=regions.mask(region), box=box)
 
     return read

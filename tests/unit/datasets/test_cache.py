@@ -1,8 +1,16 @@
 """The cache of decoded arrays keeps its limit and drops what was used longest ago."""
 
 import numpy as np
+import pytest
 
 from ray_al.datasets.cache import ByteCache, hold
+from ray_al.datasets.whole import forget_files
+
+
+@pytest.fixture(autouse=True)
+def hold_no_files():
+    """Files that an earlier test decoded would take room from the caches."""
+    forget_files()
 
 
 def array(num_bytes):

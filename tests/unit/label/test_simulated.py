@@ -7,7 +7,9 @@ from ray_al.core.errors import DataError
 from ray_al.core.families.annotators import ANNOTATORS, LabelRequest
 from ray_al.core.families.labels import LABELS
 from ray_al.core.types import MANIFEST_SCHEMA
+from ray_al.datasets import masks
 from ray_al.datasets.masks import MaskDecoder
+from ray_al.datasets.whole import forget_files
 from ray_al.label.truth import ground_truth
 from ray_al.regions.grid import Grid
 
@@ -60,3 +62,21 @@ def test_its_regions_are_refused_with_the_reason(read):
     assert labels.table["image_id"].to_pylist() == ["0"]
     assert [(refusal.image_id, refusal.final) for refusal in labels.refused] == [("1", True)]
     assert "the ids here are 1, 3" in labels.refused[0].reason
+
+
+def test_a_mask_is_decoded_once_for_all_of_its_regions(read, monkeypatch):
+    forget_files()
+    decoded = []
+    decode = masks.decode_mask
+    monkeypatch.setattr(
+        masks,
+        "decode_mask",
+        lambda *given, **more: decoded.append(given[1]) or decode(*given, **more),
+    )
+    read(0, 0).ids[:] = 2  # what is handed out belongs to whoever asked
+    assert read(0, 0).ids.tolist() == np.ones((4, 6)).tolist()
+    assert read(0, 3).ids[2:, 3:].tolist() == np.full((2, 3), 2).tolist()
+    assert len(decoded) == 1
+    forget_files()
+    read(0, 1)
+    assert len(decoded) == 2
