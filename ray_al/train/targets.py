@@ -5,7 +5,6 @@ from typing import Protocol
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from ray_al.core.families.losses import Loss
 from ray_al.core.seeding import generator
@@ -13,6 +12,7 @@ from ray_al.core.types import IGNORE_INDEX, TrainPlan
 from ray_al.train.comm import Comm
 from ray_al.train.inputs import Places
 from ray_al.train.losses import Sums, label_sums, resize_logits
+from ray_al.train.sampled_logits import sample_logits
 
 
 class Targets(Protocol):
@@ -81,50 +81,6 @@ class DrawnPixels:
     def dense(self, logits: torch.Tensor) -> torch.Tensor:
         """As `Targets.dense`, at the head's resolution."""
         return logits.float()
-
-
-def sample_logits(
-    logits: torch.Tensor, images: torch.Tensor, pixels: torch.Tensor, size: tuple[int, int]
-) -> torch.Tensor:
-    """Return the values of `resize_logits(logits, size)` at some pixels.
-
-    Each value is a sum of four cells with bilinear weights. It is computed as a bag of
-    `embedding_bag`, because the gradient of that is deterministic.
-
-    Args:
-        logits: shape (N, C, h, w).
-        images: int64 (P,), image of each pixel.
-        pixels: int64 (P,), flat index of each pixel, row * width + column at `size`.
-        size: (height, width) in pixels.
-
-    Returns:
-        float32 (P, C).
-    """
-    height, width = logits.shape[-2:]
-    top, bottom, down = _neighbours(pixels // size[1], size[0], height)
-    left, right, across = _neighbours(pixels % size[1], size[1], width)
-    first = images * (height * width)
-    corners = [first + row * width + column for row in (top, bottom) for column in (left, right)]
-    weights = [v * h for v in (1 - down, down) for h in (1 - across, across)]
-    cells = logits.float().permute(0, 2, 3, 1).reshape(-1, logits.shape[1])
-    return F.embedding_bag(
-        torch.stack(corners, 1), cells, per_sample_weights=torch.stack(weights, 1), mode="sum"
-    )
-
-
-def _neighbours(
-    positions: torch.Tensor, size: int, cells: int
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return the two cells around the centre of each position, and the weight of the second.
-
-    Args:
-        positions: int64 (P,), positions along a side of `size` pixels.
-        size: number of pixels along the side.
-        cells: number of cells along the side.
-    """
-    place = ((positions.float() + 0.5) * (cells / size) - 0.5).clamp(0, cells - 1)
-    low = place.floor().long()
-    return low, (low + 1).clamp(max=cells - 1), place - low
 
 
 def labelled_pixels(labels: np.ndarray) -> list[np.ndarray]:

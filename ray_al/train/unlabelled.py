@@ -10,7 +10,8 @@ from ray_al.core.types import IGNORE_INDEX, TrainPlan
 from ray_al.core.variants import Semi
 from ray_al.train.comm import Comm
 from ray_al.train.inputs import Batch, BatchMaker, Places, as_float
-from ray_al.train.targets import labelled_pixels, sample_logits
+from ray_al.train.sampled_logits import sample_logits
+from ray_al.train.targets import labelled_pixels
 
 
 class Unlabelled:

@@ -33,13 +33,13 @@ from ray_al.train.length import Length, rate_factor
 from ray_al.train.loop import CycleTrainer, TrainStopped
 from ray_al.train.losses import label_sums, resize_logits
 from ray_al.train.order import batch_indices
+from ray_al.train.sampled_logits import sample_logits
 from ray_al.train.semi.pseudo_labels import PseudoLabels
 from ray_al.train.targets import (
     AllPixels,
     DrawnPixels,
     PixelLimit,
     labelled_pixels,
-    sample_logits,
     share_out,
 )
 from ray_al.train.trainer import LocalTrainer
