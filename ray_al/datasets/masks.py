@@ -22,6 +22,7 @@ __all__ = [
     "MaskDecoder",
     "decode_mask",
     "read_decoded",
+    "read_kept_mask",
     "read_mask",
     "read_mask_size",
 ]

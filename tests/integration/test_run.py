@@ -20,6 +20,7 @@ from ray_al.driver.create import create_run
 from ray_al.driver.loop import run_loop
 from ray_al.driver.pool import read_table
 from ray_al.driver.verify import verify
+from ray_al.label.truth import ground_truth
 from ray_al.ledger import Journal, fold
 from ray_al.train import trainer
 from ray_al.train.trainer import LocalTrainer
@@ -81,34 +82,41 @@ def test_a_host_that_begins_with_scoring_starts_no_group(root, monkeypatch):
 
 
 def test_no_mask_of_an_unqueried_region_is_read(root, monkeypatch):
-    read, seen = masks.read_mask, []
+    decode, opened, asked = masks.read_decoded, set(), set()
 
     def watch(uri, decoder, *, box=None):
-        seen.append((uri, box.as_tuple() if box else None))
-        return read(uri, decoder, box=box)
+        opened.add(uri)
+        return decode(uri, decoder, box=box)
 
-    monkeypatch.setattr(masks, "read_mask", watch)
-    monkeypatch.setattr("ray_al.train.samples.read_mask", watch)
-    run_dir = create_run(configure(root), str(root / "run"))
+    def watched_truth(manifest, regions_of, decoder):
+        read = ground_truth(manifest, regions_of, decoder)
+
+        def read_truth(image_index, region):
+            asked.add((manifest.column("mask_uri")[image_index].as_py(), region))
+            return read(image_index, region)
+
+        return read_truth
+
+    monkeypatch.setattr(masks, "read_decoded", watch)
+    monkeypatch.setattr("ray_al.driver.context.ground_truth", watched_truth)
+    # As few regions as leave images without a query.
+    config = configure(root, budget={"start": 2, "per_cycle": 2, "amount": 4})
+    run_dir = create_run(config, str(root / "run"))
     run_loop(run_dir)
     assert CliRunner().invoke(main, ["report", run_dir]).exit_code == 0
     storage = Storage(run_dir)
-    state = fold(Journal(storage).events)
-    boxes = {(0, 0, 48, 64): 0, (0, 64, 48, 128): 1, (48, 0, 96, 64): 2, (48, 64, 96, 128): 3}
-    asked = {
-        (f"{root}/data/trainannot/{uri.rsplit('/')[-1]}", boxes[box])
-        for uri, box in seen
-        if "/trainannot/" in uri
-    }
     queried = set()
-    for query in state.queries:
+    for query in fold(Journal(storage).events).queries:
         table = read_table(storage, query.file).to_pydict()
         queried |= {
             (f"{root}/data/trainannot/{i.split('/')[-1]}", r)
             for i, r in zip(table["image_id"], table["region"], strict=True)
         }
     assert asked == queried
-    assert len(asked) == 12
+    assert len(queried) == 4
+    in_pool = {uri for uri in opened if "/trainannot/" in uri}
+    assert in_pool == {uri for uri, _ in queried}
+    assert len(in_pool) < 8
 
 
 @pytest.mark.parametrize("score", ["entropy", "random"])
