@@ -28,6 +28,7 @@ from ray_al.compare.reach import (
 from ray_al.compare.run_result import Group
 from ray_al.compare.stats import bootstrap_mean
 from ray_al.core.errors import ConfigError
+from ray_al.core.shares import percent
 
 FREE = ("budget.unit", "budget.start", "budget.start_rule")
 """Keys of the recipe in which runs may differ if only their costs are compared."""
@@ -246,12 +247,14 @@ def cost_text(facts: CostComparison, costs: str) -> str:
 
 def _cost_line(row: CostRow, width: int, num_images: int) -> str:
     budgets = row.budgets
-    pixels = estimate_text(budgets.get("pixel_share"), scale=100, digits=2, floor=0.0)
-    clicks = estimate_text(budgets.get("clicks"), scale=1 / num_images, digits=1, floor=0.0)
+    pixels = estimate_text(budgets.get("pixel_share"), show=percent, floor=0.0)
+    clicks = estimate_text(
+        budgets.get("clicks"), show=lambda clicks: f"{clicks / num_images:.1f}", floor=0.0
+    )
     minutes = estimate_text(budgets.get("minutes"), floor=0.0)
     saved = ""
     if row.saved:
-        saved = estimate_text(row.saved.get("minutes"), scale=100, digits=1, ceiling=1.0)
+        saved = estimate_text(row.saved.get("minutes"), show=_tenths, ceiling=1.0)
     numbers = f"{pixels:28s} {clicks:28s} {minutes:28s} {saved}"
     return f"  {row.label:{width}s} {len(row.seeds):5d}  {numbers}".rstrip()
 
@@ -267,15 +270,20 @@ def cost_sentence(facts: CostComparison, share: float = 0.9) -> str | None:
     _, best = min(known, key=lambda pair: pair[0] or 0.0, default=(None, None))
     if best is None:
         return None
-    saved = estimate_text(best.saved["minutes"], scale=100, digits=1, ceiling=1.0)
+    saved = estimate_text(best.saved["minutes"], show=_tenths, ceiling=1.0)
     minutes = estimate_text(best.budgets["minutes"])
-    pixels = estimate_text(best.budgets["pixel_share"], scale=100, digits=2)
+    pixels = estimate_text(best.budgets["pixel_share"], show=percent)
     return (
         f"{100 * share:.0f} % of the mIoU of all labels takes {minutes} minutes with {best.label}, "
         f"the cheapest of those whose intervals have an upper end ({len(known)} of {len(rows)}; "
         f"{pixels} % of the pixels): {saved} % less than with "
         f"{facts.reference} (means and 95 % intervals over {len(best.seeds)} seeds)."
     )
+
+
+def _tenths(share: float) -> str:
+    """Return a share in %, without the unit."""
+    return f"{100 * share:.1f}"
 
 
 def _is_known(row: CostRow) -> bool:

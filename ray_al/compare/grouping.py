@@ -11,6 +11,7 @@ from ray_al.compare.run_result import Group, Grouped, RunResult
 from ray_al.compare.runs import NAME_DIGITS, default_values, is_within
 from ray_al.core.errors import ConfigError
 from ray_al.core.families.units import UNITS
+from ray_al.core.shares import percent
 
 RECIPE = (
     "data",
@@ -150,7 +151,7 @@ def _differing_keys(runs: Sequence[RunResult]) -> list[str]:
 
 def _unfinished(run: RunResult) -> str:
     last = run.rows[-1]
-    share = f"{100 * last['labelled_fraction']:.2f} %"
+    share = f"{percent(last['labelled_fraction'])} %"
     return f"not finished: {share} labelled after cycle {last['cycle']}"
 
 

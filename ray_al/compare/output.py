@@ -14,10 +14,10 @@ from ray_al.compare.charts import charts
 from ray_al.compare.endpoints import p_text
 from ray_al.compare.facts import Comparison, GroupFacts
 from ray_al.compare.files import csv_text, png, write_files
-from ray_al.compare.reach import estimate_text
 from ray_al.compare.run_result import AXES, SHARES
-from ray_al.compare.saved import Saved, needed_text
+from ray_al.compare.saved import Saved, needed_text, percent_text
 from ray_al.compare.text import HasInterval, interval_text
+from ray_al.core.shares import percent
 from ray_al.core.storage import Storage
 from ray_al.report.pictures import svg
 
@@ -181,7 +181,8 @@ def _latex(number: HasInterval) -> str:
 def _page(comparison: Comparison, pictures: Sequence[PagePicture]) -> str:
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["interval"] = interval_text
-    environment.filters["estimate"] = estimate_text
+    environment.filters["percent"] = percent_text
+    environment.filters["share"] = percent
     environment.filters["needed"] = needed_text
     environment.filters["p_value"] = p_text
     source = resources.files("ray_al.compare").joinpath("compare.html.j2").read_text()

@@ -3,7 +3,7 @@
 Intervals are over seeds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -203,14 +203,14 @@ def paired_draws(own: SeedCurves, other: SeedCurves) -> tuple[np.ndarray, np.nda
 def estimate_text(
     number: Bounds | None,
     *,
-    scale: float = 1.0,
-    digits: int = 0,
+    show: Callable[[float], str] = "{:.0f}".format,
     floor: float | None = None,
     ceiling: float | None = None,
 ) -> str:
     """Return `47 [32, 58]`, `at least 40 [31, 100]` or `at most 3 [open, 5]`; a dash for None.
 
     Args:
+        show: returns the text of a value.
         floor: a lower bound that says nothing, for example that a budget is more than 0.
         ceiling: an upper bound that says nothing, for example that no more than all labels can be
             saved.
@@ -219,7 +219,7 @@ def estimate_text(
         return "-"
 
     def shown(value: float | None) -> str:
-        return "open" if value is None else f"{scale * value:.{digits}f}"
+        return "open" if value is None else show(value)
 
     least = None if number.at_least == floor else number.at_least
     most = None if number.at_most == ceiling else number.at_most

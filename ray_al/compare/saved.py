@@ -27,6 +27,7 @@ from ray_al.compare.reach import (
     share_saved,
 )
 from ray_al.compare.run_result import Group
+from ray_al.core.shares import percent
 
 POINTS = 25
 """Scores at which the curve of labels saved is drawn."""
@@ -148,10 +149,11 @@ def saved_sentence(label: str, reference: str, saved: Saved) -> str:
 
 def percent_text(saved: Estimate | None) -> str:
     """Return a share of labels saved in %, without the unit; a dash for None."""
-    return estimate_text(saved, scale=100, ceiling=1.0)
+    return estimate_text(saved, show=lambda share: f"{100 * share:.0f}", ceiling=1.0)
 
 
 def needed_text(budget: Bounds, is_share: bool) -> str:
     """Return the budget that the reference needs: in % if budgets are shares."""
-    scale, unit, digits = (100, " %", 2) if is_share else (1, "", 0)
-    return estimate_text(budget, scale=scale, digits=digits, floor=0.0) + unit
+    if is_share:
+        return estimate_text(budget, show=percent, floor=0.0) + " %"
+    return estimate_text(budget, floor=0.0)

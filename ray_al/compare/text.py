@@ -7,6 +7,7 @@ from ray_al.compare.by_budget import MEASURES
 from ray_al.compare.facts import Comparison, Excluded, GroupFacts
 from ray_al.compare.run_result import AXES, SHARES
 from ray_al.compare.saved import COSTS, SavedPoint, needed_text, percent_text
+from ray_al.core.shares import percent
 
 
 class HasInterval(Protocol):
@@ -101,6 +102,6 @@ def saved_text(comparison: Comparison) -> str:
 
 
 def _point_text(point: SavedPoint, is_share: bool) -> str:
-    budget = f"{100 * point.budget:.2f} %" if is_share else f"{point.budget:.0f}"
+    budget = f"{percent(point.budget)} %" if is_share else f"{point.budget:.0f}"
     needed = needed_text(point.reference_budget, is_share)
     return f"{point.miou:.4f} with {budget}: {needed}; saved {percent_text(point.saved)} %"

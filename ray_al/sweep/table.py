@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass
 
+from ray_al.core.shares import percent
 from ray_al.core.storage import Storage
 from ray_al.sweep.directory import read_outcome, read_sweep, read_trials, run_uri
 from ray_al.sweep.progress import SweepProgress
@@ -91,7 +92,7 @@ def sweep_text(table: SweepTable) -> str:
 def _row_text(row: TrialRow, width: int) -> str:
     cycle = "-" if row.cycle is None else row.cycle
     spent = f"{row.spent}/{row.amount}" if row.amount is not None else "-"
-    share = f"{100 * row.budget:.2f} %" if row.budget is not None else "-"
+    share = f"{percent(row.budget)} %" if row.budget is not None else "-"
     numbers = " ".join(
         f"{number:7.4f}" if number is not None else f"{'-':>7s}" for number in (row.miou, row.aubc)
     )
@@ -101,7 +102,7 @@ def _row_text(row: TrialRow, width: int) -> str:
 def progress_line(progress: SweepProgress) -> str:
     """Return the progress of a sweep as one line."""
     running = [
-        f"{name} cycle {reached.cycle} {100 * reached.budget:.1f} % mIoU {reached.miou:.3f}"
+        f"{name} cycle {reached.cycle} {percent(reached.budget)} % mIoU {reached.miou:.3f}"
         for name in sorted(progress.running)
         if (reached := progress.reached.get(name))
     ]

@@ -60,9 +60,8 @@ class DenseLabel(LabelKind):
 
     def clicks(self, label: RegionLabel, region: np.ndarray | None) -> int:
         """Return RevSpx's polygon cost, at most `max_clicks`; see `polygon_clicks`."""
-        from ray_al.label.cost import (
-            polygon_clicks,
-        )  # SciPy takes time; the configuration needs none
+        # SciPy takes time to load, and a configuration needs none.
+        from ray_al.label.cost import polygon_clicks
 
         return min(self.max_clicks, polygon_clicks(np.asarray(label), region))
 

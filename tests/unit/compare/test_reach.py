@@ -3,6 +3,7 @@ import pytest
 from helpers.made_up_runs import made_up_group
 
 from ray_al.compare.reach import estimate, estimate_text, exact, reach, seed_curves, share_saved
+from ray_al.compare.saved import needed_text, percent_text
 
 
 def slow_reach(x, y, target):
@@ -74,31 +75,19 @@ def test_resamples_that_reach_nothing_widen_the_interval_and_are_not_dropped():
         ),
     )
     assert (facts.low, facts.open_low) == (None, True)
-    assert estimate_text(facts, scale=100) == "30 [open, 39]"
+    assert percent_text(facts) == "30 [open, 39]"
 
 
 def test_texts_say_what_is_not_known():
     assert estimate_text(None) == "-"
-    assert (
-        estimate_text(estimate((np.array([0.4]), np.array([1.0])), None), scale=100, ceiling=1.0)
-        == "at least 40"
-    )
-    assert (
-        estimate_text(
-            estimate((np.array([-np.inf]), np.array([0.1])), None), scale=100, ceiling=1.0
-        )
-        == "at most 10"
-    )
-    assert (
-        estimate_text(
-            estimate((np.array([-np.inf]), np.array([1.0])), None), scale=100, ceiling=1.0
-        )
-        == "unknown"
-    )
-    assert (
-        estimate_text(estimate((np.array([0.1]), np.array([0.2])), None), scale=100, ceiling=1.0)
-        == "10 to 20"
-    )
+    inf = np.inf
+    for low, high, text in (
+        (0.4, 1.0, "at least 40"),
+        (-inf, 0.1, "at most 10"),
+        (-inf, 1.0, "unknown"),
+        (0.1, 0.2, "10 to 20"),
+    ):
+        assert percent_text(estimate((np.array([low]), np.array([high])), None)) == text
     assert estimate_text(estimate((np.array([8.0]), np.array([np.inf])), None)) == "at least 8"
 
 
@@ -109,3 +98,9 @@ def test_seeds_of_other_lengths_are_compared_as_far_as_all_go():
     assert both.x.shape == both.y.shape == (3, 2)
     scaled = seed_curves(group, "share", [0.5, 0.25])
     assert scaled.y[:, -1] == pytest.approx([0.2 / 0.5, 0.2 / 0.25])
+
+
+def test_small_budgets_keep_two_digits():
+    bounds = np.array([0.0000058]), np.array([np.inf])
+    assert needed_text(estimate(bounds, None), is_share=True) == "at least 0.00058 %"
+    assert needed_text(estimate((np.array([0.05]),) * 2, None), is_share=True) == "5.00 %"

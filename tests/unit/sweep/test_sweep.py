@@ -414,7 +414,7 @@ def test_the_time_left_follows_from_the_trials_of_this_call(monkeypatch):
     assert resumed.seconds_left == 2400
     resumed.running.add("e")
     resumed.reached["e"] = Reached(cycle=2, budget=0.06, miou=0.5)
-    line = "4 of 8 trials done, 40 min left; running: e cycle 2 6.0 % mIoU 0.500"
+    line = "4 of 8 trials done, 40 min left; running: e cycle 2 6.00 % mIoU 0.500"
     assert progress_line(resumed) == line
 
 
