@@ -177,8 +177,19 @@ def chart(facts: CostComparison) -> "Figure":
     plot.set_xlabel("time of labelling (log)", fontsize=11)
     plot.set_ylabel("% of the mIoU of all labels", fontsize=11)
     plot.grid(alpha=0.2)
-    figure.legend(frameon=False, fontsize=10, ncols=min(4, len(curves)), loc="outside upper center")
+    _add_legend(figure, min(4, len(curves)))
     return figure
+
+
+def _add_legend(figure: "Figure", most_columns: int) -> None:
+    """Add a legend above the axes, in as many columns as the figure is wide enough for."""
+    for columns in range(most_columns, 0, -1):
+        legend = figure.legend(
+            frameon=False, fontsize=10, ncols=columns, loc="outside upper center"
+        )
+        if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            return
+        legend.remove()
 
 
 def _set_time_axis(plot: "Axes", low: float, high: float) -> None:

@@ -17,7 +17,7 @@ from ray_al.compare.costs import (
 )
 from ray_al.compare.facts import Excluded
 from ray_al.compare.labels import granularity, group_labels, regions_of
-from ray_al.compare.output_costs import duration, picked, write_costs
+from ray_al.compare.output_costs import chart, duration, picked, write_costs
 from ray_al.compare.run_result import Group
 from ray_al.core.errors import ConfigError
 
@@ -196,6 +196,20 @@ def test_of_many_curves_the_picture_shows_random_and_the_cheapest_of_each_granul
         "bvsb 5x5",
     ]
     assert [duration(value) for value in (30, 60, 90, 6000)] == ["30 min", "1 h", "1.5 h", "100 h"]
+
+
+def test_long_names_stay_within_the_picture():
+    budgets = [25, 50, 100, 200]
+    groups = [
+        made_up_group(
+            f"{number} of {40 * 'a'} 5x5", curve(2), budgets, score=str(number), full=FULL
+        )
+        for number in range(3)
+    ]
+    figure = chart(compare_costs([*pool(), *groups], None))
+    legend = figure.legends[0]
+    assert 0 < legend.get_window_extent().width <= figure.bbox.width
+    assert len(figure.legends) == 1
 
 
 def test_names_of_groups_over_other_regions():
