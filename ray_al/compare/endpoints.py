@@ -58,13 +58,13 @@ class Endpoint:
     comparisons: tuple[NamedPair, ...]
 
 
-def find_endpoints(reading: Reading) -> list[Endpoint]:
-    """Return the endpoint of each sweep whose file names one."""
-    found = []
+def find_endpoints(reading: Reading) -> dict[str, Endpoint]:
+    """Return the endpoint of each sweep whose file names one, by the sweep's place."""
+    found = {}
     for place, (sweep, settings) in reading.sweeps.items():
         if sweep.endpoint is not None:
             scores = _scores(reading, place, sweep.endpoint, settings)
-            found.append(endpoint_result(sweep.name, sweep.endpoint, scores, settings))
+            found[place] = endpoint_result(sweep.name, sweep.endpoint, scores, settings)
     return found
 
 

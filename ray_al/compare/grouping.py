@@ -185,10 +185,18 @@ def _groups(runs: Sequence[RunResult], keys: Sequence[str]) -> Iterator[Group]:
     settings = [
         {key: same[0].values[key] for key in keys if key in same[0].values} for same in groups
     ]
-    labels = group_labels(settings, [same[0].values for same in groups])
+    labels = group_labels(
+        settings, [same[0].values for same in groups], [_name_in_sweeps(same) for same in groups]
+    )
     for label, setting, same in zip(labels, settings, groups, strict=True):
         _check_seeds(same)
         yield Group(label=label, setting=setting, runs=tuple(same))
+
+
+def _name_in_sweeps(runs: Sequence[RunResult]) -> str:
+    """Return the name that the sweeps of the runs give to their setting; empty without one name."""
+    names = {run.group for run in runs}
+    return names.pop() if len(names) == 1 else ""
 
 
 def _check_seeds(runs: Sequence[RunResult]) -> None:

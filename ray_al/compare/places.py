@@ -18,7 +18,7 @@ from ray_al.compare.grouping import choose_measure, group_runs
 from ray_al.compare.output import write_comparison
 from ray_al.compare.output_costs import write_costs
 from ray_al.compare.results import write_results
-from ray_al.compare.run_result import Grouped, RunResult
+from ray_al.compare.run_result import Group, Grouped, RunResult
 from ray_al.compare.runs import Reading, read_runs
 from ray_al.compare.saved import saved_sentence
 from ray_al.compare.text import apart_lines, comparison_text, saved_text
@@ -101,7 +101,7 @@ def compare_places(
 
 
 def _write(reading: Reading, wanted: Wanted, out: str, exported: Mapping[str, Any]) -> _Written:
-    endpoints = tuple(find_endpoints(reading))
+    endpoints = find_endpoints(reading)
     measure, runs = choose_measure(reading.runs, wanted.measure)
     free = [*wanted.allow, *(FREE if wanted.by == "cost" else ())]
     grouped = group_runs(runs, reading.without_miou, varied=set(reading.varied), allowed=free)
@@ -114,22 +114,21 @@ def _write_by_budget(
     grouped: Grouped,
     wanted: Wanted,
     measure: str,
-    endpoints: tuple[Endpoint, ...],
+    endpoints: Mapping[str, Endpoint],
     costs: CostNotes,
     out: str,
     exported: Mapping[str, Any],
 ) -> _Written:
     found = compare(grouped, measure=measure, at=wanted.at, reference=wanted.reference)
-    found = replace(found, endpoints=endpoints, costs=costs)
-    labels = {run.group: group.label for group in grouped.groups for run in group.runs if run.group}
+    found = replace(found, endpoints=tuple(endpoints.values()), costs=costs)
     saved = saved_text(found)
     return _Written(
         values=found.json_values(),
         text=[
             comparison_text(found),
             *([saved] if saved else []),
-            *map(endpoint_text, endpoints),
-            *sentences(found, labels),
+            *map(endpoint_text, endpoints.values()),
+            *sentences(found, endpoints, grouped.groups),
             *_notes(costs),
         ],
         files=write_comparison(found, out, exported),
@@ -140,7 +139,7 @@ def _write_by_cost(
     grouped: Grouped,
     wanted: Wanted,
     measure: str,
-    endpoints: tuple[Endpoint, ...],
+    endpoints: Mapping[str, Endpoint],
     costs: CostNotes,
     out: str,
     exported: Mapping[str, Any],
@@ -152,7 +151,7 @@ def _write_by_cost(
         compare_costs(grouped.groups, base),
         apart=tuple(Excluded(run=uri, reason=reason) for uri, reason in grouped.apart),
         keys=grouped.keys,
-        endpoints=endpoints,
+        endpoints=tuple(endpoints.values()),
         costs=costs,
         measure=measure,
     )
@@ -163,26 +162,30 @@ def _write_by_cost(
             cost_text(found, costs.text),
             *apart_lines(found.apart),
             *([sentence] if sentence else []),
-            *map(endpoint_text, endpoints),
+            *map(endpoint_text, endpoints.values()),
             *_notes(costs),
         ],
         files=write_costs(found, out, exported),
     )
 
 
-def sentences(comparison: Comparison, labels: Mapping[str, str]) -> list[str]:
+def sentences(
+    comparison: Comparison, endpoints: Mapping[str, Endpoint], groups: Sequence[Group]
+) -> list[str]:
     """Return one sentence for each named comparison with the reference.
 
     Args:
-        labels: name of a setting in its sweep -> label of its group here.
+        endpoints: by the places of their sweeps.
+        groups: of `comparison`.
     """
+    labels = {(run.sweep, run.group): group.label for group in groups for run in group.runs}
     saved = {group.label: group.saved for group in comparison.groups if group.saved}
     reference = comparison.reference
     found = []
-    for endpoint in comparison.endpoints:
+    for place, endpoint in endpoints.items():
         for pair in endpoint.comparisons:
-            label = labels.get(pair.one)
-            if reference is None or label not in saved or labels.get(pair.other) != reference:
+            label, other = labels.get((place, pair.one)), labels.get((place, pair.other))
+            if reference is None or label not in saved or other != reference:
                 continue
             if pair.difference is not None:
                 sentence = saved_sentence(label, reference, saved[label])

@@ -236,3 +236,20 @@ def test_names_of_groups_over_other_regions():
     assert group_labels(
         [{**random, "budget.amount": 0.25}, {**bvsb, "budget.amount": 0.05}], amounts
     ) == ["random", "bvsb-topk"]
+
+
+def test_groups_of_sweeps_have_the_names_that_sweeps_give_them():
+    random = {"strategy.acquisition": "random", "strategy.batch.kind": "topk"}
+    chosen = {"strategy.acquisition": "bvsb", "strategy.batch.kind": "stratified"}
+    grid = {"regions.kind": "grid", "regions.rows": 5, "regions.columns": 5}
+    settings = [{**random, **grid}, {**chosen, **grid}, {**random, "regions.kind": "image"}]
+    named = ["random-topk", "mine", "random-topk"]
+    assert group_labels(settings, settings, named) == ["random 5x5", "mine 5x5", "random images"]
+    of_few = ["random-topk", "mine", ""]
+    assert group_labels(settings, settings, of_few)[1] == "bvsb-stratified 5x5"
+    two = [{**chosen, "strategy.batch.kind": kind} for kind in ("power", "stratified")]
+    assert group_labels(two, two, ["same", "same"]) == ["bvsb-power", "bvsb-stratified"]
+    # Draws that differ in how they begin are no one strategy that draws at random.
+    starts = [{"budget.start_rule": rule} for rule in ("random", "centroids")]
+    values = [{**random, **start} for start in starts]
+    assert group_labels(starts, values, ["random", "centroids"]) == ["random", "centroids"]

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,10 @@ from helpers.made_up_runs import made_up
 from scipy.stats import t, ttest_rel
 
 from ray_al.cli import main
+from ray_al.compare.by_budget import compare
 from ray_al.compare.endpoints import endpoint_result, endpoint_text, find_endpoints
+from ray_al.compare.grouping import choose_measure, group_runs
+from ray_al.compare.places import sentences
 from ray_al.compare.runs import Reading
 from ray_al.compare.stats import holm, t_interval
 from ray_al.core.errors import ConfigError
@@ -18,6 +22,7 @@ from ray_al.sweep.config import EndpointConfig, SweepConfig, load_sweep
 from ray_al.sweep.create import create_sweep
 from ray_al.sweep.directory import read_sweep
 from ray_al.sweep.endpoint import check_endpoint, resolve
+from ray_al.sweep.naming import Setting
 from ray_al.sweep.plan import plan_trials
 from ray_al.sweep.trials import start_digest
 
@@ -101,7 +106,7 @@ def test_a_sweep_without_an_endpoint_says_so(tmp_path):
                 sweeps={"s": (load_sweep(write(tmp_path, None)), {})},
             )
         )
-        == []
+        == {}
     )
 
 
@@ -264,7 +269,7 @@ def test_a_run_s_endpoint_is_the_mean_over_the_named_budgets_of_its_measured_mod
         )
         for seed in (10, 11)
     ]
-    (facts,) = find_endpoints(reading(config, runs))
+    (facts,) = find_endpoints(reading(config, runs)).values()
     assert facts.scores == {
         "random": pytest.approx({"10": 0.5, "11": 0.505}),
         "entropy": pytest.approx({"10": 0.55, "11": 0.55}),
@@ -281,7 +286,7 @@ def test_runs_that_are_not_finished_or_not_measured_there_have_no_endpoint():
         made_up([50, 200], [0.3, 0.4], seed=1, sweep="/sweep", finished=False),
         made_up([50, 200], [0.3, 0.4], seed=2, sweep="/another"),
     ]
-    (facts,) = find_endpoints(reading(config, runs))
+    (facts,) = find_endpoints(reading(config, runs)).values()
     assert facts.scores == {"random": {}, "entropy": {}}
     assert "no seed has both" in endpoint_text(facts)
 
@@ -293,3 +298,29 @@ def test_budgets_that_one_query_passed_together_have_the_same_models():
     assert run.score_at(50, "miou") == pytest.approx(0.2)
     assert run.score_at(301, "final_miou") is None
     assert made_up([50], [0.3], unit_total=None).score_at(0.02, "miou") is None
+
+
+def test_sentences_of_several_sweeps_are_each_of_its_own_groups():
+    budgets = [50, 100, 200, 400]
+    runs = []
+    for seed, (place, score) in enumerate((("/one", "bvsb"), ("/two", "entropy"))):
+        random = made_up(budgets, [0.3, 0.4, 0.5, 0.6], seed=seed)
+        chosen = made_up(budgets, [0.3, 0.5, 0.6, 0.7], seed=seed, score=score)
+        runs += [
+            replace(random, sweep=place, group="base"),
+            replace(chosen, sweep=place, group="chosen"),
+        ]
+    config = EndpointConfig(budgets=(100, 200), comparisons=(("chosen", "base"),))
+    groups: dict[str, Setting] = {"base": {}, "chosen": {}}
+    sweeps = {
+        place: (SweepConfig(name=place.strip("/"), endpoint=config), groups)
+        for place in ("/one", "/two")
+    }
+    endpoints = find_endpoints(
+        Reading(runs=tuple(runs), without_miou=(), varied=frozenset(), sweeps=sweeps)
+    )
+    grouped = group_runs(choose_measure(runs, None)[1], varied=set())
+    found = sentences(compare(grouped, measure="final_miou"), endpoints, grouped.groups)
+    assert [" bvsb saves " in text for text in found] == [True, False]
+    assert [" entropy saves " in text for text in found] == [False, True]
+    assert [text.split(":")[0] for text in found] == ["one", "two"]
