@@ -126,12 +126,14 @@ def _curves(groups: Sequence[GroupFacts], axis: str, *, log: bool) -> "Figure":
 
 def _set_log_axis(plot: "Axes", budgets: Sequence[float]) -> None:
     """Make the horizontal axis logarithmic, with ticks at the lowest budgets."""
-    from matplotlib.ticker import FuncFormatter, NullFormatter
+    from matplotlib.ticker import NullFormatter
 
     plot.set_xscale("log")
-    plot.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.2g}"))
     plot.xaxis.set_minor_formatter(NullFormatter())
-    plot.set_xticks(sorted({round(float(budget), 3) for budget in budgets})[:MAX_TICKS])
+    ticks: dict[str, float] = {}
+    for budget in sorted(map(float, budgets)):
+        ticks.setdefault(f"{budget:.0f}" if budget >= 100 else f"{budget:.2g}", budget)
+    plot.set_xticks(list(ticks.values())[:MAX_TICKS], list(ticks)[:MAX_TICKS])
 
 
 def _saved(groups: Sequence[GroupFacts], reference: str) -> "Figure":

@@ -2,6 +2,7 @@
 
 import io
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -235,6 +236,26 @@ def test_strategies_of_any_names_are_compared():
     saved = next(figure for name, _, figure in drawn if name == "labels_saved")
     (legend,) = saved.findobj(Legend)
     assert [text.get_text() for text in legend.get_texts()] == [shown(label) for label in labels]
+
+
+@pytest.mark.parametrize(
+    ("axis", "budgets", "texts"),
+    [
+        ("share", (0.0000058, 0.00012, 0.05), ["0.00058", "0.012", "5"]),
+        ("clicks", (737, 2948, 2948.4, 36847), ["737", "2948", "36847"]),
+    ],
+)
+def test_ticks_of_a_logarithmic_axis_stand_at_the_budgets(axis, budgets, texts):
+    comparison = facts(["random"])
+    mious = tuple(np.linspace(0.3, 0.5, len(budgets)))
+    curve = MeanCurve(x=budgets, mean=mious, low=mious, high=mious)
+    group = replace(comparison.groups[0], curves={axis: curve})
+    drawn = charts(replace(comparison, axis=axis, groups=(group,)))
+    log = next(figure for name, _, figure in drawn if name == f"curve_{axis}_log")
+    ticks = log.axes[0].xaxis.get_major_ticks()
+    assert [tick.label1.get_text() for tick in ticks] == texts
+    first = 100 * budgets[0] if axis == "share" else budgets[0]
+    assert ticks[0].get_loc() == pytest.approx(first)
 
 
 def test_names_in_a_latex_table_are_no_commands():
