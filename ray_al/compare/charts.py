@@ -11,7 +11,7 @@ from ray_al.compare.facts import Comparison, GroupFacts
 from ray_al.compare.rank_chart import draw_ranks
 from ray_al.compare.run_result import AXES, SHARES
 from ray_al.compare.significance import StrategyTests
-from ray_al.report.pictures import set_style, shown
+from ray_al.report.pictures import set_style, shown, shown_in_legend
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -110,7 +110,7 @@ def _curves(groups: Sequence[GroupFacts], axis: str, *, log: bool) -> "Figure":
     for index, group in enumerate(groups):
         curve, style = group.curves[axis], _style(index)
         x = scale * np.asarray(curve.x)
-        label = f"{shown(group.label)} (n={len(group.seeds)})"
+        label = shown_in_legend(f"{group.label} (n={len(group.seeds)})")
         plot.plot(x, curve.mean, marker="o", markersize=4, label=label, **style)
         if curve.low[0] is not None and len(groups) <= FEW:
             low, high = np.asarray(curve.low, float), np.asarray(curve.high, float)
@@ -142,7 +142,7 @@ def _saved(groups: Sequence[GroupFacts], reference: str) -> "Figure":
         if group.saved:
             curve = group.saved.curve
             values = [np.nan if value is None else 100 * value for value in curve.saved]
-            plot.plot(curve.miou, values, label=shown(group.label), **_style(index))
+            plot.plot(curve.miou, values, label=shown_in_legend(group.label), **_style(index))
     plot.axhline(0, color="#64748b", linewidth=1)
     plot.set_xlabel("validation mIoU that both reach")
     plot.set_ylabel(f"labels saved against {shown(reference)} (%)")

@@ -20,7 +20,7 @@ from ray_al.compare.by_cost import (
 )
 from ray_al.compare.files import csv_text, png, write_files
 from ray_al.core.storage import Storage
-from ray_al.report.pictures import set_style, shown
+from ray_al.report.pictures import set_style, shown_in_legend
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -211,7 +211,7 @@ def _line(plot: "Axes", curve: CostCurve, color: str, style: LineStyle) -> None:
         linestyle=style.dashes,
         marker=style.marker,
         markersize=4,
-        label=shown(curve.label),
+        label=shown_in_legend(curve.label),
     )
     low = [100 * value for value in curve.low if value is not None]
     high = [100 * value for value in curve.high if value is not None]

@@ -6,6 +6,7 @@ module too.
 
 import base64
 import io
+import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,8 @@ BLUE, ORANGE, GREY, GREEN = "#2563eb", "#f59e0b", "#94a3b8", "#059669"
 STRIPE = 3
 """Width in pixels of the stripes that show a set of classes."""
 LONGEST = 40
-"""Maximum number of characters of a name in a picture."""
+"""Maximum number of characters of a name in a picture, in a legend of each of its lines."""
+LEGEND_LINES = 3
 CLASS_WIDTH = 0.2
 """Minimum width in inches of the bars of a class."""
 JPEG_QUALITY = 85
@@ -60,11 +62,22 @@ def set_style() -> None:
 
 def shown(name: str) -> str:
     """Return a name as pictures show it: printable, and short enough to leave room to draw."""
+    return _visible(_cut(name, LONGEST))
+
+
+def shown_in_legend(name: str) -> str:
+    """Return a name as legends show it, on more lines if it is long."""
+    return _visible(textwrap.fill(_cut(name, LEGEND_LINES * LONGEST), LONGEST))
+
+
+def _cut(name: str, longest: int) -> str:
     text = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in name)
-    text = text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
-    if text.startswith("_"):  # matplotlib leaves such names out of legends
-        return f"\N{ZERO WIDTH SPACE}{text}"
-    return text
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def _visible(label: str) -> str:
+    """Return a label so that matplotlib does not leave it out of legends."""
+    return f"\N{ZERO WIDTH SPACE}{label}" if label.startswith("_") else label
 
 
 def _figure(width: float, height: float, columns: int = 1) -> tuple["Figure", list["Axes"]]:

@@ -21,7 +21,7 @@ from ray_al.datasets.images import resize_scattered
 from ray_al.report.data import Budget, CycleView, ImagePanel, ReportData
 from ray_al.report.html import render_report
 from ray_al.report.panels import shown_labels
-from ray_al.report.pictures import ids_uri, shown, striped_ids
+from ray_al.report.pictures import ids_uri, shown, shown_in_legend, striped_ids
 
 ODD = [
     r"cost $\foo$",
@@ -158,6 +158,14 @@ def test_names_in_pictures_are_short_and_stay_in_legends():
     assert shown("a\nb\x00") == "a\ufffdb\ufffd"
 
 
+def test_long_names_in_legends_take_more_lines():
+    name = "edald-noise-count5-herding-two_stage pixels (n=3)"
+    assert shown_in_legend(name) == "edald-noise-count5-herding-two_stage\npixels (n=3)"
+    assert shown_in_legend("_road") == "\N{ZERO WIDTH SPACE}_road"
+    assert [len(line) for line in shown_in_legend("x" * 200).split("\n")] == [40, 40, 40]
+    assert shown_in_legend("x" * 200).endswith("…")
+
+
 def facts(labels):
     curve = MeanCurve(x=(0.02, 0.04), mean=(0.3, 0.4), low=(0.2, 0.3), high=(0.4, 0.5))
     saved = Saved(
@@ -235,7 +243,9 @@ def test_strategies_of_any_names_are_compared():
         assert max(Image.open(buffer).size) < 4000
     saved = next(figure for name, _, figure in drawn if name == "labels_saved")
     (legend,) = saved.findobj(Legend)
-    assert [text.get_text() for text in legend.get_texts()] == [shown(label) for label in labels]
+    assert [text.get_text() for text in legend.get_texts()] == [
+        shown_in_legend(label) for label in labels
+    ]
 
 
 @pytest.mark.parametrize(
