@@ -208,10 +208,8 @@ class Cycle:
             self.snapshots[name] = dump(trained_state(self.model))
 
     def _step(self, model: nn.Module, batch: Batch, stop: bool) -> None:
-        targets = self._targets(batch, self.step)
-        torch.manual_seed(
-            seed_of("step", self.plan.seed, self.plan.cycle, self.step, self.comm.rank)
-        )
+        targets, plan = self._targets(batch, self.step), self.plan
+        torch.manual_seed(seed_of("step", plan.seed, plan.cycle, self.step, self.comm.rank))
         num_images = len(self.samples.indices)
         factor = rate_factor(self.config, self.length, self.step, num_images, self.batch_size)
         for group in self.optimizer.param_groups:
@@ -223,7 +221,8 @@ class Cycle:
         self.optimizer.zero_grad(set_to_none=True)
         loss.own.backward()
         if self.config.clip_gradients is not None:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_gradients)
+            trained = self.optimizer.param_groups[0]["params"]  # found once, without the backbone
+            nn.utils.clip_grad_norm_(trained, self.config.clip_gradients)
         self.optimizer.step()
 
     def _autocast(self) -> torch.autocast:

@@ -1,6 +1,7 @@
 """Batches of training steps, of decoded images or of the feature maps of a frozen backbone."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -35,13 +36,13 @@ class Batch(NamedTuple):
     Attributes:
         inputs: N images; for pairs 2N, the mirrored images in the second half.
         labels: stacked masks of `LabelledImages.mask`, (N, H, W) or (N, H, W, 2).
-        origins: features only: for each image the `ViewDraw.source_index` of its view, or None for
-            the unchanged image.
+        origins: features only: for each image a function that computes the
+            `ViewDraw.source_index` of its view, or None for the unchanged image.
     """
 
     inputs: Inputs
     labels: np.ndarray
-    origins: Sequence[np.ndarray | None] = ()
+    origins: Sequence[Callable[[], np.ndarray] | None] = ()
 
 
 class BatchMaker(Protocol):
@@ -150,7 +151,7 @@ class FeatureBatches:
         self, steps: Iterable[tuple[int, Places]], paired: bool, plain: bool
     ) -> set[tuple[int, int]]:
         """Return the (view, number) pairs of the steps; none if they need more than the cache."""
-        mirror, record_bytes = self.source.mirror_view, 2 * self.source.layout.num_values
+        mirror, record_bytes = self.source.mirror_view, self.source.record_bytes
         all_pairs = len(self.samples.indices) * (2 if paired else self.source.num_views)
         wanted: set[tuple[int, int]] = set()
         for step, places in steps:
@@ -168,12 +169,10 @@ class FeatureBatches:
     def drawn(self, places: Places, step: int) -> Batch:
         """As `BatchMaker.drawn`, with one drawn view per image."""
         shown = [(index, self._view(step, position)) for position, index in places.items()]
-        origins = [
-            self.source.draw(index, view).source_index() if view else None for index, view in shown
-        ]
+        origins = [functools.partial(self._origin, *one) if one[1] else None for one in shown]
         labels = [
-            _gathered(self.samples.mask(index), origin)
-            for (index, _), origin in zip(shown, origins, strict=True)
+            self.samples.mask(index) if origin is None else self.samples.view(index, view, origin)
+            for (index, view), origin in zip(shown, origins, strict=True)
         ]
         return Batch(self._maps(shown), np.stack(labels), origins)
 
@@ -194,6 +193,9 @@ class FeatureBatches:
         rng = generator("which view", self.plan.seed, self.plan.cycle, step, position)
         return int(rng.integers(self.source.num_views))
 
+    def _origin(self, index: int, view: int) -> np.ndarray:
+        return self.source.draw(index, view).source_index()
+
     def _maps(self, shown: Sequence[tuple[int, int]]) -> Maps:
         """Return the maps of (number, view) pairs, read from the source one view at a time."""
         rows: dict[tuple[int, int], np.ndarray] = {}
@@ -204,8 +206,3 @@ class FeatureBatches:
                 {(index, view): record for index, record in zip(numbers, records, strict=True)}
             )
         return self.source.layout.unpack([rows[pair] for pair in shown], self.device)
-
-
-def _gathered(mask: np.ndarray, origin: np.ndarray | None) -> np.ndarray:
-    """Return the labels of a view whose pixels show the pixels `origin` of the image."""
-    return mask if origin is None else mask.reshape(-1, *mask.shape[2:])[origin]

@@ -88,9 +88,6 @@ def join_terms(terms: Sequence[LossTerm], comm: Comm, *, stop: bool) -> GlobalLo
         ),
         torch.zeros((), device=device),
     )
-    return GlobalLoss(
-        own=own * comm.world_size,
-        value=float(sum(known)),
-        first=float(known[0]),
-        is_stopped=bool(stopped),
-    )
+    total = sum(known, torch.zeros((), device=device))
+    value, first, stops = torch.stack([total, known[0], stopped[0]]).tolist()  # one wait for a GPU
+    return GlobalLoss(own=own * comm.world_size, value=value, first=first, is_stopped=bool(stops))

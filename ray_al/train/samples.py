@@ -215,6 +215,28 @@ class LabelledImages:
             self.cache.put(key, mask)
         return mask
 
+    def view(self, index: int, view: int, origin: Callable[[], np.ndarray]) -> np.ndarray:
+        """Return `mask` as a view of the image shows it.
+
+        Class ids are kept like masks. Sets of classes, eight bytes each, would take more memory
+        than the features of the view, and are gathered each time.
+
+        Args:
+            index: number of the image.
+            view: number of the view.
+            origin: computes for each pixel of the view the flat index of the image pixel that it
+                shows (`ViewDraw.source_index`); the same function for each call with this view.
+        """
+        key = ("view", index, view, self._version(index), self.image_size)
+        is_kept = not self.partial and index not in self._sieved
+        seen = self.cache.get(key) if is_kept else None
+        if seen is None:
+            mask = self.mask(index)
+            seen = mask.reshape(-1, *mask.shape[2:])[origin()]
+            if is_kept:
+                self.cache.put(key, seen)
+        return seen
+
     def regions(self, index: int) -> np.ndarray:
         """Return the region number of each label in `mask`: integers (H, W), 0 without a label."""
         if self.partial:

@@ -93,5 +93,5 @@ class Unlabelled:
             origin = batch.origins[row]
             images.append(np.full(len(drawn), row))
             pixels.append(drawn)
-            origins.append(drawn if origin is None else origin.ravel()[drawn].astype(np.int64))
+            origins.append(drawn if origin is None else origin().ravel()[drawn].astype(np.int64))
         return np.concatenate(images), np.concatenate(pixels), np.concatenate(origins)
