@@ -30,7 +30,7 @@ _compare_options = options(
         "--reference",
         metavar="STRATEGY",
         help="Strategy that labels are saved against. "
-        "Default: random, with --by cost over whole images.",
+        "Default: random; with --by cost, random whole images.",
     ),
     click.option(
         "--allow",

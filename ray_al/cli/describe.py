@@ -69,7 +69,7 @@ def strategies(as_json: bool) -> None:
     json_option,
 )
 def doctor(storage: str | None, file: str | None, as_json: bool) -> None:
-    """Show what is there, what is missing and what to do.
+    """Check the environment and say how to mend what is missing.
 
     Example: ray-al doctor --storage s3://bucket/runs
     """

@@ -131,8 +131,8 @@ def predict(
 def export(run_dir: str, format_name: str, out: str, cycle: int | None, as_json: bool) -> None:
     """Write the model of a run to a file that is used without ray_al, and check the file.
 
-    The file takes images at the size of training, bytes (batch, height, width, 3) or what the
-    channels and range of the data make of files, and gives logits and class ids. Its metadata names
+    The file takes images at the size of training: uint8 (batch, height, width, 3), or what
+    data.channels and data.value_range ask for. It gives logits and class ids. Its metadata names
     its input, the classes, colours, sizes and normalization.
 
     Example: ray-al export runs/first --format onnx --out first.onnx

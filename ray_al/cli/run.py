@@ -47,8 +47,8 @@ def run(config: str, out: str | None, overrides: tuple[str, ...], as_json: bool)
 @click.command()
 @options(run_dir_argument, set_option, json_option)
 def resume(run_dir: str, overrides: tuple[str, ...], as_json: bool) -> None:
-    """Continue a run after a stop, a crash, or when people have labelled; --set changes where it
-    computes and reads.
+    """Continue a run after a stop, a crash, or when people have labelled; --set changes what
+    leaves its cycles comparable, such as where it computes and reads.
 
     Example: ray-al resume runs/first --set data.root=/mnt/camvid
     """
@@ -92,8 +92,8 @@ def extend(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Take new images of the data set into a run, and those out that are no longer there; classes,
-    the budget and where it computes and reads can change too. Continue with `ray-al resume`.
+    """Add new images of the data set to a run and remove those that are gone; classes, the budget
+    and where it computes and reads can change too. Continue with `ray-al resume`.
 
     Example: ray-al extend runs/first --add-class kerb --budget 400 --dry-run
     """

@@ -29,7 +29,7 @@ BUDGETS: dict[str, Any] = {
 
 
 def test_there_are_as_many_as_the_readme_says():
-    (claimed,) = re.findall(r"\((\d+) of the \d+ combinations", README)
+    (claimed,) = re.findall(r"settings of (\d+) published strategies", README)
     assert len(ROWS) == len({settings for _, settings in ROWS}) == int(claimed)
 
 
