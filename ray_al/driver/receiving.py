@@ -1,6 +1,6 @@
 """Write labels that arrived, and say what they cost."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +10,7 @@ from ray_al.core.families.annotators import Annotator, Answers, LabelRequest
 from ray_al.core.families.units import Received
 from ray_al.core.run_dir import CycleDir
 from ray_al.core.types import Refusal
+from ray_al.driver.asking import names_of
 from ray_al.driver.context import Context
 from ray_al.driver.existing import is_paid
 from ray_al.driver.pool import table_bytes
@@ -72,13 +73,23 @@ def receive_labels(
 def collect_answers(annotator: Annotator, asked: LabelRequest) -> Answers:
     """Return the answers of an annotator, whose refusals can be recorded.
 
+    Refusals of regions that have a label are left out: the first answer counts.
+
     Raises:
-        RayALError: a refusal is of another type, or holds values of other types.
+        RayALError: a refusal is of another type, or holds values of other types; or a label is of
+            a region that has one, so it would be paid for twice.
     """
     answers = annotator.collect(asked)
     for refusal in answers.refused:
         _check_refusal(refusal)
-    return answers
+    if again := sorted(names_of(answers.table) & asked.taken):
+        image_id, region = again[0]
+        raise RayALError(
+            f"label.annotator: it gave {len(again)} labels of regions that have one already, such "
+            f"as region {region} of {image_id}; it must leave out the regions of `taken`"
+        )
+    left = tuple(refusal for refusal in answers.refused if refusal.name not in asked.taken)
+    return replace(answers, refused=left)
 
 
 def _check_refusal(refusal: object) -> None:

@@ -1,11 +1,12 @@
 """Fold the event of an extended run into its state."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from ray_al.core.types import Refusal, RegionName
 from ray_al.ledger.records import RunExtended
-from ray_al.ledger.state import State
+from ray_al.ledger.state import Query, State
 
 
 def extended(state: State, record: RunExtended) -> State:
@@ -55,8 +56,16 @@ def _open_query(state: State, record: RunExtended) -> dict[str, Any]:
     if not record.refused:
         return {}
     last = state.queries[-1]
-    query = replace(last, refused=last.refused + len(record.refused))
+    query = replace(last, refused=without_label(last, record.refused))
     return {"queries": (*state.queries[:-1], query)}
+
+
+def without_label(query: Query, refused: Iterable[Refusal]) -> frozenset[RegionName]:
+    """Return the regions of a query that will have no label, after further refusals.
+
+    A region may be refused more than once, and counts once.
+    """
+    return query.refused | {refusal.name for refusal in refused if refusal.final}
 
 
 def _open_cycle(state: State, record: RunExtended) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from ray_al.core.errors import StorageError
 from ray_al.core.types import FileRef, Refusal
 from ray_al.ledger import records, validation
 from ray_al.ledger.events import Event
-from ray_al.ledger.extended import extended
+from ray_al.ledger.extended import extended, without_label
 from ray_al.ledger.state import Query, State
 
 
@@ -158,8 +158,8 @@ def _query_selected(record: records.QuerySelected, state: State) -> State:
 
 @apply.register
 def _labels_requested(record: records.LabelsRequested, state: State) -> State:
-    num_refused = state.queries[-1].refused + len(record.refused)
-    state = _change_query(state, record.cycle, tasks=record.tasks, refused=num_refused)
+    refused = without_label(state.queries[-1], record.refused)
+    state = _change_query(state, record.cycle, tasks=record.tasks, refused=refused)
     return replace(state, refused=(*state.refused, *record.refused))
 
 
@@ -170,7 +170,7 @@ def _labels_received(record: records.LabelsReceived, state: State) -> State:
         state,
         record.cycle,
         answered=query.answered + record.num_regions,
-        refused=query.refused + sum(refusal.final for refusal in record.refused),
+        refused=without_label(query, record.refused) - set(record.corrected),
         received_cost=query.received_cost + record.cost,
         collected_in_attempt=record.term,
         label_seconds=query.label_seconds + record.seconds,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ray_al.core.types import FileRef, PoolSizes, Refusal
+from ray_al.core.types import FileRef, PoolSizes, Refusal, RegionName
 from ray_al.ledger.records import (
     CycleTrained,
     FeaturesExtracted,
@@ -39,7 +39,7 @@ class Query:
     Attributes:
         cost: the amount reserved for its regions, in the unit of the budget.
         answered: regions that have a label.
-        refused: regions that will have none.
+        refused: names of the regions that will have none.
         received_cost: the cost of the labels so far.
         tasks: the folder in which people find the regions; None if nobody was asked yet.
         collected_in_attempt: the last host that looked for answers; 0 for none.
@@ -50,7 +50,7 @@ class Query:
     num_regions: int
     cost: int
     answered: int = 0
-    refused: int = 0
+    refused: frozenset[RegionName] = frozenset()
     received_cost: int = 0
     tasks: str | None = None
     collected_in_attempt: int = 0

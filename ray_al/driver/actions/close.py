@@ -27,7 +27,7 @@ class Close(Action):
         if query is None or not query.collected_in_attempt:
             return None
         annotator = annotator_at(config, query.cycle)
-        wanted = exact(annotator.quorum) * (query.num_regions - query.refused)
+        wanted = exact(annotator.quorum) * (query.num_regions - len(query.refused))
         return cls(query.cycle) if query.answered >= wanted else None
 
     def perform(self, context: Context) -> QueryClosed:

@@ -69,6 +69,7 @@ def with_query(state: State, **changes) -> State:
     return replace(state, queries=(replace(state.queries[-1], **changes),))
 
 
+NAMES = frozenset(("a", region) for region in range(4))
 ANSWERED = with_query(OPEN, answered=4, received_cost=4, collected_in_attempt=1)
 CLOSED = replace(with_query(ANSWERED, closed=True), spent=4, reserved=0)
 TRAINED = replace(CLOSED, trained={0: cycle_trained()})
@@ -96,7 +97,7 @@ VALIDATED = ValidationClosed(masks=(), num_unanswered=0, class_pixels=())
         (replace(NEW, trained=START_MODEL, scored=START_SCORES), SCORED, Select(-1)),
         (OPEN, CONFIG, Label(-1)),
         (ANSWERED, CONFIG, Close(-1)),
-        (with_query(OPEN, refused=4, collected_in_attempt=1), CONFIG, Close(-1)),
+        (with_query(OPEN, refused=NAMES, collected_in_attempt=1), CONFIG, Close(-1)),
         (CLOSED, CONFIG, Train(0)),
         (TRAINED, CONFIG, Score(0)),
         (replace(TRAINED, scored={0: pool_scored()}), CONFIG, Select(0)),

@@ -62,6 +62,21 @@ def test_budget_is_reserved_spent_and_refunded(tmp_path):
     assert state.queries[-1].closed
 
 
+def test_a_region_that_is_refused_again_or_labelled_after_all_counts_once(tmp_path):
+    """Else the query would close before the others are answered, and their labels be lost."""
+    journal = Journal(Storage(str(tmp_path)))
+    journal.append(record("run_created", **CREATED))
+    journal.append(record("query_selected", **selected(-1, 3)))
+    refused = {"image_id": "a", "region": 0, "reason": "broken", "final": True}
+    for _ in range(2):
+        journal.append(record("labels_received", **received(-1, 0, [refused])))
+    assert fold(journal.events).queries[-1].refused == {("a", 0)}
+    labelled = {**received(-1, 1), "corrected": [["a", 0]]}
+    journal.append(record("labels_received", **labelled))
+    query = fold(journal.events).queries[-1]
+    assert (query.answered, query.refused) == (1, frozenset())
+
+
 def test_two_drivers_one_wins(tmp_path):
     first, second = Journal(Storage(str(tmp_path))), Journal(Storage(str(tmp_path)))
     first.append(record("run_created", **CREATED))
