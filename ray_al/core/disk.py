@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 
 from ray_al.core.errors import StorageError
 from ray_al.core.places import make_folders
+from ray_al.core.process import process_space
 from ray_al.core.seeding import seed_of
 
 LEFTOVER_AGE_S = 24 * 3600.0
@@ -107,8 +108,11 @@ def _sync_folder(path: str) -> None:
 
 
 def _host() -> str:
-    """Return eight hexadecimal digits that stand for this host in names of files."""
-    return f"{seed_of(socket.gethostname()):016x}"[-8:]
+    """Return eight hexadecimal digits for this host and its space of process numbers.
+
+    Containers of one machine may share the host's name and number their processes separately.
+    """
+    return f"{seed_of(socket.gethostname(), process_space()):016x}"[-8:]
 
 
 def find_leftovers(folder: str) -> Iterator[str]:

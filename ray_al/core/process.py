@@ -42,8 +42,20 @@ def machine_id() -> str:
     """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
     except OSError:  # no Linux
+        return ""
+    return f"{boot} {process_space()}"
+
+
+@functools.cache
+def process_space() -> str:
+    """Return a name of the space of process numbers on this machine; empty if it is no Linux.
+
+    It outlives a boot where processes are in no container.
+    """
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
         return ""
 
 

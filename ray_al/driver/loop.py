@@ -60,9 +60,10 @@ def run_loop(
     """
     storage = Storage(run_uri)
     with before_work():
-        storage.remove_leftovers()
         storage.probe()
     with Lease(storage).acquire():
+        with before_work():
+            storage.remove_leftovers()
         loop = _Loop(storage, StatusFile(storage), should_stop, on_trained)
         try:
             return loop.run()

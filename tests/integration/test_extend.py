@@ -175,7 +175,17 @@ def test_open_tasks_of_removed_images_are_not_waited_for(root, waiting):
     (root / "data" / gone).rename(root / "kept.png")
     assert f"regions that need no answer any more: {num}" in extend(waiting)
     state = state_of(waiting)
-    assert state.queries[-1].refused == num and len(state.refused) == num
+    assert len(state.queries[-1].refused) == num and len(state.refused) == num
+    folder = state.queries[-1].tasks
+    for task in json.loads(Storage(waiting).read(f"{folder}/tasks.json"))["tasks"]:
+        if task["image_id"] == gone:  # answered all the same, while the others are awaited
+            top, left, bottom, right = task["box"]
+            mask = Image.fromarray(np.zeros((bottom - top, right - left), dtype=np.uint8))
+            mask.save(Storage(waiting).path(f"{folder}/{task['answer']}"))
+    assert num < len(table) and invoke("resume", waiting).exit_code == 4
+    state = state_of(waiting)
+    assert (state.queries[-1].answered, state.queries[-1].refused) == (num, frozenset())
+    assert not state.queries[-1].closed
     (root / "kept.png").rename(root / "data" / gone)
     assert "images back in the pool: 1" in extend(waiting)
     assert not state_of(waiting).removed

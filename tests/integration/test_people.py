@@ -20,6 +20,7 @@ from ray_al.driver.answers import ignored_answers
 from ray_al.driver.create import create_run
 from ray_al.driver.loop import run_loop
 from ray_al.driver.receiving import check_cost
+from ray_al.driver.settings import change_settings
 from ray_al.driver.verify import verify
 from ray_al.ledger import Journal, Query
 from ray_al.ledger.records import QueryClosed
@@ -118,6 +119,19 @@ def test_tasks_json_changes_nothing(root):
     assert [(row["image_id"], row["region"], row["box"]) for row in labels_of(run_dir)] == [
         (task["image_id"], task["region"], task["box"]) for task in asked[:3]
     ]
+    verify(run_dir)
+
+
+def test_answers_may_have_the_size_of_the_picture_whose_margin_has_changed_since(root):
+    run_dir = waiting(root)
+    for task in tasks_of(run_dir):
+        with Image.open(Storage(run_dir).path(f"{FIRST}/{task['name']}.png")) as picture:
+            put(run_dir, task["answer"], Image.new("L", picture.size, 2))
+    change_settings(run_dir, ["label.annotator.margin=1"])
+    assert run_loop(run_dir).kind == "waiting"
+    query = state_of(run_dir).queries[0]
+    assert (query.answered, state_of(run_dir).refused) == (4, ())
+    assert {(decode_mask(row["mask"]) == 2).all() for row in labels_of(run_dir)} == {True}
     verify(run_dir)
 
 

@@ -79,16 +79,39 @@ class LabelRequest:
 
     def place(self, image_index: int, region: int, margin: int) -> "Place":
         """Return the place of a region, with `margin` pixels of its image around it."""
-        height, width = self.size_of(image_index)
         regions = self.regions_of(image_index)
         box = regions.box(region)
-        context = Box(
-            top=max(0, box.top - margin),
-            left=max(0, box.left - margin),
-            bottom=min(height, box.bottom + margin),
-            right=min(width, box.right + margin),
-        )
+        context = _widened(box, margin, self.size_of(image_index))
         return Place(box=box, context=context, region=regions.mask(region))
+
+    def place_in_picture(
+        self, image_index: int, region: int, picture: tuple[int, int]
+    ) -> "Place | None":
+        """Return the place of a region with the margin that a picture of it shows.
+
+        Args:
+            picture: (height, width) of the picture in pixels.
+
+        Returns:
+            None if no margin gives that size.
+        """
+        size = self.size_of(image_index)
+        box = self.regions_of(image_index).box(region)
+        for margin in range(max(size) + 1):
+            context = _widened(box, margin, size)
+            if (context.height, context.width) == picture:
+                return self.place(image_index, region, margin)
+        return None
+
+
+def _widened(box: Box, margin: int, size: tuple[int, int]) -> Box:
+    """Return a box with `margin` pixels around it, as far as an image of `size` has them."""
+    return Box(
+        top=max(0, box.top - margin),
+        left=max(0, box.left - margin),
+        bottom=min(size[0], box.bottom + margin),
+        right=min(size[1], box.right + margin),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,12 +18,12 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from pydantic import Field
 
 from ray_al.core.errors import DataError
 from ray_al.core.families.annotators import Annotator, Answers, LabelRequest
-from ray_al.core.families.label_parts import Classes
+from ray_al.core.families.label_parts import Classes, Place
 from ray_al.core.families.labels import LabelKind
 from ray_al.core.section import Number
 from ray_al.core.storage import Storage
@@ -116,7 +116,7 @@ class FilesAnnotator(Annotator):
             if not found or (row["image_id"], row["region"]) in asked.taken:
                 continue
             try:
-                rows.append({**row, **self._read(asked, row, found)})
+                rows.append({**row, **self._read(asked, name, row, found)})
             except DataError as error:
                 reason = f"{asked.storage.uri(f'{asked.folder}/{found[0]}')}: {error}"
                 refused.append(
@@ -128,7 +128,7 @@ class FilesAnnotator(Annotator):
         return Answers(table=table, refused=tuple(refused))
 
     def _read(
-        self, asked: LabelRequest, row: Mapping[str, Any], names: Sequence[str]
+        self, asked: LabelRequest, task: str, row: Mapping[str, Any], names: Sequence[str]
     ) -> dict[str, Any]:
         """Return the columns of LABEL_SCHEMA that the answer to a task gives.
 
@@ -137,7 +137,14 @@ class FilesAnnotator(Annotator):
         """
         place = asked.place(row["image_index"], row["region"], self.margin)
         data = _read_file(asked.storage, asked.folder, names)
-        label = asked.label.read(data, place, asked.classes)
+        try:
+            label = asked.label.read(data, place, asked.classes)
+        except DataError:
+            # The margin may have been another one when the task was handed out.
+            shown = _place_shown(asked, task, row)
+            if shown is None or shown.context == place.context:
+                raise
+            label, place = asked.label.read(data, shown, asked.classes), shown
         return {
             **asked.label.row(label, place.box, place.region),
             "annotator": self.kind,
@@ -228,6 +235,18 @@ def _read_file(storage: Storage, folder: str, names: Sequence[str]) -> bytes:
         return storage.read(path)
     except PermissionError as error:
         raise DataError(f"cannot be read ({error}); give this user the right to read it") from None
+
+
+def _place_shown(asked: LabelRequest, task: str, row: Mapping[str, Any]) -> Place | None:
+    """Return the place that the picture of a task shows; None if there is no such picture."""
+    data = asked.storage.read_if_there(f"{asked.folder}/{task}.png")
+    if data is None:
+        return None
+    try:
+        width, height = Image.open(io.BytesIO(data)).size
+    except (UnidentifiedImageError, OSError):
+        return None
+    return asked.place_in_picture(row["image_index"], row["region"], (height, width))
 
 
 def _has_changed(storage: Storage, path: str, digest: str | None) -> bool:

@@ -4,6 +4,7 @@ import pickle
 
 import pytest
 
+from ray_al.core import disk
 from ray_al.core.errors import StorageError
 from ray_al.core.reading import read_uri
 from ray_al.core.storage import Storage
@@ -174,7 +175,7 @@ def test_a_path_below_a_file_is_named(tmp_path):
         Storage(str(tmp_path / "file" / "run")).probe()
 
 
-def test_temporary_files_of_the_dead_are_removed(tmp_path):
+def test_temporary_files_of_the_dead_are_removed(tmp_path, monkeypatch):
     """Files of this host go with their process, files of other hosts after a day."""
     storage = Storage(str(tmp_path))
     names = []
@@ -196,6 +197,10 @@ def test_temporary_files_of_the_dead_are_removed(tmp_path):
         with open(path, "wb"):
             pass
     os.utime(old, (1, 1))
+    with monkeypatch.context() as patch:  # as another container of this machine sees them
+        patch.setattr(disk, "process_space", lambda: "pid:[1]")
+        storage.remove_leftovers()
+    assert os.path.exists(living) and os.path.exists(dead) and not old.exists()
     storage.remove_leftovers()
     assert sorted(files_below(tmp_path)) == sorted(
         [os.path.basename(living), young.name, "notes.tmp"]
