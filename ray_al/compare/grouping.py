@@ -82,6 +82,7 @@ def group_runs(
             "no run can be compared; finish unfinished ones with `ray-al resume`" + listed
         )
     alike, others = _split(finished, varied | set(allowed))
+    alike = _with_words(alike)
     keys = _differing_keys(alike)
     return Grouped(
         groups=tuple(_groups(alike, keys)),
@@ -134,19 +135,45 @@ def _differences(values: Mapping[str, Any], base: Mapping[str, Any]) -> str:
 def _differing_keys(runs: Sequence[RunResult]) -> list[str]:
     """Return the keys that have several values among the runs that have them.
 
-    A setting that a strategy does not read is missing in its runs. If a section is null in some
-    runs, its keys are among those returned, even if all other runs have the same values for them.
+    A setting that a strategy does not read is missing in its runs. If a section is null, a number
+    or a word in some runs, its keys are among those returned, even if all other runs have the same
+    values for them; so is the number or the word.
     """
     values: dict[str, set[str]] = {}
     for run in runs:
         for key, value in run.values.items():
             values.setdefault(key, set()).add(json.dumps(value))
-    left_out = [key for key, found in values.items() if "null" in found]
+    two_forms = values.keys() & {section for key in values for section in _sections(key)}
     return sorted(
         key
         for key, found in values.items()
-        if len(found) > 1 or any(key.startswith(f"{section}.") for section in left_out)
+        if len(found) > 1
+        or (key in two_forms and found != {"null"})
+        or any(section in two_forms for section in _sections(key))
     )
+
+
+def _sections(key: str) -> Iterator[str]:
+    """Yield the sections that a dotted key lies in."""
+    while "." in key:
+        key = key.rpartition(".")[0]
+        yield key
+
+
+def _with_words(runs: Sequence[RunResult]) -> list[RunResult]:
+    """Return the runs with defaults for what others have as a section and they have in no form.
+
+    Results that were exported lack the keys that came later.
+    """
+    sections = {section for run in runs for key in run.values for section in _sections(key)}
+    words = {key: value for key, value in default_values().items() if key in sections}
+
+    def told(run: RunResult) -> RunResult:
+        known = {*run.values, *(section for key in run.values for section in _sections(key))}
+        missing = {key: value for key, value in words.items() if key not in known}
+        return replace(run, values={**run.values, **missing}) if missing else run
+
+    return [told(run) for run in runs]
 
 
 def _unfinished(run: RunResult) -> str:

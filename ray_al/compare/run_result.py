@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ray_al.core.shares import exact
+from ray_al.driver.cycles import CLOSE
 from ray_al.sweep.naming import Setting, is_random_draw
 
 AXES = {
@@ -87,6 +88,10 @@ class RunResult:
     def score_at(self, budget: int | float, measure: str) -> float | None:
         """Return the score of the first models whose labels reach a budget; None if none do.
 
+        A query may be unable to spend all of its units because no region is small enough. As for
+        models that are measured, a budget counts as reached if less than `CLOSE` of a query is
+        missing.
+
         Args:
             budget: a count of units, or a share.
             measure: `miou` of the models that choose, or `final_miou` of the measured ones.
@@ -94,9 +99,15 @@ class RunResult:
         if isinstance(budget, float) and self.unit_total is None:
             return None  # clicks have no total of which this could be a share
         units = budget if isinstance(budget, int) else round(exact(budget) * (self.unit_total or 0))
-        is_final = measure == "final_miou"
-        rows, key = (self.measured, "final_budget") if is_final else (self.rows, "cost")
-        return next((float(row["miou"]) for row in rows if row[key] >= units), None)
+        if measure == "final_miou":
+            reached = [(row["final_budget"], row["miou"]) for row in self.measured]
+        else:
+            costs = [0, *(row["cost"] for row in self.rows)]
+            reached = [
+                (cost + CLOSE * (cost - before), row["miou"])
+                for before, cost, row in zip(costs[:-1], costs[1:], self.rows, strict=True)
+            ]
+        return next((float(miou) for amount, miou in reached if amount >= units), None)
 
 
 @dataclass(frozen=True, kw_only=True)

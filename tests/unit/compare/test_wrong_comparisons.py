@@ -69,3 +69,25 @@ def test_runs_with_and_without_a_section_are_apart() -> None:
     grouped = group_runs(runs, varied={"strategy.label_time"})
     assert sorted(len(group.runs) for group in grouped.groups) == [2, 2]
     assert sorted(group.label for group in grouped.groups) == ["base", "click0.7-image5.0"]
+
+
+@pytest.mark.parametrize("other_seeds", [0, 2])
+@pytest.mark.parametrize(
+    ("word", "section"),
+    [
+        ({"train.loss": "cross_entropy"}, {"train.loss.kind": "dice"}),
+        ({"train.steps": 100}, {"train.steps.max": 300, "train.steps.window": 50}),
+        ({}, {"strategy.label_time.image": 5.0}),  # exported before there was such a setting
+    ],
+)
+def test_a_word_and_a_section_are_two_settings(
+    word: dict[str, object], section: dict[str, object], other_seeds: int
+) -> None:
+    runs = [
+        made_up([100, 200], [0.4, 0.5], seed=seed, score="bvsb", values=values)
+        for values, first in ((word, 0), (section, other_seeds))
+        for seed in range(first, first + 2)
+    ]
+    groups = group_runs(runs, varied={"train.loss", "train.steps", "strategy.label_time"}).groups
+    assert [len(group.runs) for group in groups] == [2, 2]
+    assert len({group.label for group in groups}) == 2

@@ -296,6 +296,9 @@ def test_budgets_that_one_query_passed_together_have_the_same_models():
     assert run.score_at(60, "final_miou") == run.score_at(300, "final_miou") == 0.4
     assert run.score_at(0.12, "final_miou") == 0.4
     assert run.score_at(50, "miou") == pytest.approx(0.2)
+    nearly = made_up([48, 99], [0.4, 0.6])  # no region was small enough for the last units
+    scores = [nearly.score_at(units, "miou") for units in (52, 53, 104)]
+    assert scores == pytest.approx([0.3, 0.5, 0.5]) and nearly.score_at(105, "miou") is None
     assert run.score_at(301, "final_miou") is None
     assert made_up([50], [0.3], unit_total=None).score_at(0.02, "miou") is None
 
