@@ -13,12 +13,11 @@ from ray_al.core.errors import ConfigError
 from ray_al.core.families.units import UNITS
 from ray_al.core.places import before_work
 from ray_al.core.storage import Storage
-from ray_al.core.types import FileRef
 from ray_al.datasets.manifest import images_digest
 from ray_al.driver.pool import read_table
 from ray_al.ledger import Event, Journal, State, fold
 from ray_al.ledger.config import read_config
-from ray_al.ledger.records import DriverStarted
+from ray_al.ledger.records import DriverStarted, RunCreated
 from ray_al.report.metrics import read_miou
 from ray_al.report.rows import curve_rows, measured_rows
 from ray_al.sweep.config import SweepConfig
@@ -134,16 +133,19 @@ def read_run(uri: str) -> RunResult:
     events = Journal(storage).events
     state, config = fold(events), read_config(storage, events)
     created = state.created
-    rows = tuple(curve_rows(state))
+    # Shares are those of the pool that the run began with, as its budgets are. Shares of a pool
+    # that grew would fall from one cycle to the next.
+    of_first_pool = replace(state, sizes_at={})
+    rows = tuple(curve_rows(of_first_pool))
     last = state.last_trained
     return RunResult(
         uri=storage.root,
         seed=config.seed,
         values=_values(config, state),
-        pool=created.images or _pool_digest(storage, created.manifest),
+        pool=_pool(storage, events, state),
         class_names=created.class_names,
         rows=rows,
-        measured=tuple(measured_rows(state)),
+        measured=tuple(measured_rows(of_first_pool)),
         recipe=_final_recipe(config),
         seconds=sum(row["cycle_seconds"] for row in rows),
         class_pixels=last.class_pixels if last else (),
@@ -181,9 +183,19 @@ def _values(config: RunConfig, state: State) -> dict[str, Any]:
     return values
 
 
-def _pool_digest(storage: Storage, manifest: FileRef) -> str:
-    """Return the digest of a pool's images, which early versions did not record."""
-    return images_digest(read_table(storage, manifest))
+def _pool(storage: Storage, events: Sequence[Event], state: State) -> str:
+    """Return the digest of a pool's images; of an extended run, of all pools that it had.
+
+    Runs are comparable only if they were extended by the same images before the same cycles.
+    """
+    created = events[0].record
+    assert isinstance(created, RunCreated)
+    first = created.images or images_digest(read_table(storage, created.manifest))
+    pools = [first, *(extension.images for extension in state.extensions)]
+    if len(set(pools)) == 1:
+        return first
+    sizes = {size.num_images: cycle for cycle, size in sorted(state.sizes_at.items(), reverse=True)}
+    return hashlib.sha256(repr((pools, sorted(sizes.items()))).encode()).hexdigest()
 
 
 def _code(events: Iterable[Event]) -> str:

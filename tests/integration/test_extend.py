@@ -11,6 +11,7 @@ from helpers.small_runs import configure
 from PIL import Image
 
 import ray_al
+from ray_al.compare.runs import read_run
 from ray_al.core.errors import ConfigError
 from ray_al.core.storage import Storage
 from ray_al.driver.create import create_run
@@ -127,6 +128,11 @@ def test_a_run_from_existing_labels_grows_gets_a_class_and_moves(root, later):
     assert invoke("replay", moved).exit_code == 0
     compared = invoke("compare", moved, "--out", root / "compared")
     assert compared.exit_code == 0, compared.output
+    result = read_run(str(moved))
+    shares, _ = result.curve("share")
+    costs = [row["cost"] for row in result.rows]  # shares of the pool that the run began with
+    assert shares.tolist() == [cost / end.created.num_regions for cost in costs]
+    assert result.pool not in (end.created.images, end.extensions[0].images)
 
 
 @pytest.fixture
