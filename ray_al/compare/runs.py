@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,7 +18,14 @@ from ray_al.datasets.manifest import images_digest
 from ray_al.driver.pool import read_table
 from ray_al.ledger import Event, Journal, State, fold
 from ray_al.ledger.config import read_config
-from ray_al.ledger.records import DriverStarted, RunCreated
+from ray_al.ledger.extended import changes_recipe
+from ray_al.ledger.records import (
+    ConfigChanged,
+    DriverStarted,
+    ModelsMeasured,
+    RunCreated,
+    RunExtended,
+)
 from ray_al.report.metrics import read_miou
 from ray_al.report.rows import curve_rows, measured_rows
 from ray_al.sweep.config import SweepConfig
@@ -25,6 +33,7 @@ from ray_al.sweep.directory import FILE, read_sweep, read_trials, run_uri
 from ray_al.sweep.effective import effective_values
 from ray_al.sweep.naming import Setting
 
+logger = logging.getLogger(__name__)
 NO_EFFECT = ("name", "seed", "cluster", "report", "final", "tracking")
 """Sections that do not change what a run finds."""
 NO_EFFECT_KEYS = (
@@ -145,14 +154,14 @@ def read_run(uri: str) -> RunResult:
         pool=_pool(storage, events, state),
         class_names=created.class_names,
         rows=rows,
-        measured=tuple(measured_rows(of_first_pool)),
+        measured=_measured(of_first_pool, events, storage.root),
         recipe=_final_recipe(config),
         seconds=sum(row["cycle_seconds"] for row in rows),
         class_pixels=last.class_pixels if last else (),
         num_pixels=created.num_pixels,
         num_images=created.num_images,
         finished=state.finished is not None,
-        full=read_miou(storage, "upper_bound"),
+        full=read_miou(storage, "upper_bound", config.final.recipe),
         unit_total=UNITS.find(created.unit).of_pool(created.sizes),
         validation=_validation_digest(state),
         code=_code(events),
@@ -181,6 +190,25 @@ def _values(config: RunConfig, state: State) -> dict[str, Any]:
     if weights:  # the same weights may be stored elsewhere
         values["model.weights"] = f"sha256 {weights[:NAME_DIGITS]}"
     return values
+
+
+def _measured(state: State, events: Sequence[Event], uri: str) -> tuple[Mapping[str, Any], ...]:
+    """Return the rows of measured models, without those of a recipe that has changed since."""
+    known: set[int] = set()
+    outdated: set[int] = set()
+    for record in (event.record for event in events):
+        if isinstance(record, ModelsMeasured):
+            known.add(record.cycle)
+        elif isinstance(record, ConfigChanged | RunExtended) and changes_recipe(record.changes):
+            outdated |= known
+    if outdated:
+        logger.warning(
+            "%s: the models that were measured in cycle %s are left out, as final.* has changed "
+            "since and other models cannot be compared with them",
+            uri,
+            ", ".join(map(str, sorted(outdated))),
+        )
+    return tuple(row for row in measured_rows(state) if row["cycle"] not in outdated)
 
 
 def _pool(storage: Storage, events: Sequence[Event], state: State) -> str:

@@ -182,7 +182,7 @@ class Recipe:
         image_size: (height, width) in place of `data.image_size`; None keeps that.
     """
 
-    train: Mapping[str, Any] = field(default_factory=dict)
+    train: Mapping[str, object] = field(default_factory=dict)
     image_size: tuple[int, int] | None = None
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -29,9 +30,10 @@ from ray_al.ledger import Journal, State, fold
 from ray_al.ledger.config import read_config
 from ray_al.ledger.parse import Malformed, parse
 from ray_al.ledger.records.parts import SplitMetrics, to_json
-from ray_al.report.metrics import FinalModel, FinalResult, read_result
+from ray_al.report.metrics import FinalModel, FinalResult, are_alike, read_result
 from ray_al.train.trainer import Trainer, open_trainer
 
+logger = logging.getLogger(__name__)
 Kind = Literal["final", "upper_bound"]
 
 
@@ -140,6 +142,7 @@ def _train(
             trainer.close()
     storage.remove(plan.partial_checkpoint)
     result = _result(kind, trained.files, trained.models[: config.final.num_repeats])
+    result = replace(result, recipe=plan.recipe)
     return replace(result, num_classes=dataset.num_classes) if state.extensions else result
 
 
@@ -312,6 +315,14 @@ def _write_share(storage: Storage) -> FinalResult | None:
     final, full = (read_result(storage, kind) for kind in ("final", "upper_bound"))
     if final is None or final.miou is None or full is None or full.miou is None:
         return None
-    final = replace(final, share_of_full_score=final.miou / full.miou if full.miou else None)
+    share = final.miou / full.miou if full.miou else None
+    if not are_alike(final.recipe, full.recipe):
+        share = None
+        logger.warning(
+            "%s: no share of the full score, as final.* changed between `ray-al final` and "
+            "`ray-al upper-bound`; run again what was trained first",
+            storage.root,
+        )
+    final = replace(final, share_of_full_score=share)
     _write(storage, final)
     return final

@@ -5,8 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 from ray_al.core.types import Refusal, RegionName
-from ray_al.ledger.records import RunExtended
+from ray_al.ledger.records import ModelMeasured, RunExtended
 from ray_al.ledger.state import Query, State
+
+NO_RECIPE = ("final.budgets", "final.repeats")
+"""Keys that say which labels are measured, and by how many models, but not how these train."""
 
 
 def extended(state: State, record: RunExtended) -> State:
@@ -35,6 +38,7 @@ def extended(state: State, record: RunExtended) -> State:
         quarantined={**state.quarantined, **gone},
         refused=(*state.refused, *record.refused),
         extensions=(*state.extensions, record),
+        repeats=_repeats(state, record),
         **_open_query(state, record),
         **_open_cycle(state, record),
         **_end(state, record),
@@ -71,24 +75,35 @@ def without_label(query: Query, refused: Iterable[Refusal]) -> frozenset[RegionN
 def _open_cycle(state: State, record: RunExtended) -> dict[str, Any]:
     """Return what is known of cycles without what must be done again.
 
-    The pool is scored again if it or the classes changed before the next query was chosen. Models
-    that are being measured are trained again if there are further classes.
+    The pool is scored again if it or the classes changed before the next query was chosen.
     """
     if not (record.changes_pool or record.added_classes):
         return {}
     last = state.queries[-1].cycle if state.queries else None
     names = ("picked", "scores", "scored", "features", "extracted")
     known: dict[str, Mapping[int, Any]] = {name: getattr(state, name) for name in names}
-    fresh: dict[str, Any] = {
+    return {
         name: {
             cycle: value for cycle, value in values.items() if last is not None and cycle <= last
         }
         for name, values in known.items()
     }
-    if record.added_classes:
-        repeats = state.repeats.items()
-        fresh["repeats"] = {cycle: models for cycle, models in repeats if cycle in state.measured}
-    return fresh
+
+
+def _repeats(state: State, record: RunExtended) -> Mapping[int, Mapping[int, ModelMeasured]]:
+    """Return the measured models; those of an open cycle are trained again if need be."""
+    is_other = record.added_classes or changes_recipe(record.changes)
+    return complete_repeats(state) if is_other else state.repeats
+
+
+def changes_recipe(changes: Mapping[str, object]) -> bool:
+    """Return whether changed settings, by their dotted keys, are of how measured models train."""
+    return any(key.startswith("final.") and key not in NO_RECIPE for key in changes)
+
+
+def complete_repeats(state: State) -> Mapping[int, Mapping[int, ModelMeasured]]:
+    """Return the measured models of the cycles of which all are measured."""
+    return {cycle: models for cycle, models in state.repeats.items() if cycle in state.measured}
 
 
 def _end(state: State, record: RunExtended) -> dict[str, Any]:

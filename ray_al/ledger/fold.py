@@ -9,7 +9,12 @@ from ray_al.core.errors import StorageError
 from ray_al.core.types import FileRef, Refusal
 from ray_al.ledger import records, validation
 from ray_al.ledger.events import Event
-from ray_al.ledger.extended import extended, without_label
+from ray_al.ledger.extended import (
+    changes_recipe,
+    complete_repeats,
+    extended,
+    without_label,
+)
 from ray_al.ledger.state import Query, State
 
 
@@ -56,9 +61,7 @@ def _run_created(record: records.RunCreated, state: State) -> State:
 @apply.register
 def _config_changed(record: records.ConfigChanged, state: State) -> State:
     """Take over new settings; a new final recipe restarts incomplete measurements."""
-    repeats = state.repeats
-    if any(key.startswith("final.") and key != "final.budgets" for key in record.changes):
-        repeats = {cycle: models for cycle, models in repeats.items() if cycle in state.measured}
+    repeats = complete_repeats(state) if changes_recipe(record.changes) else state.repeats
     created = replace(state.created, config=record.config, config_yaml=record.config_yaml)
     return replace(state, created=created, repeats=repeats)
 

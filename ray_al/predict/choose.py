@@ -99,7 +99,7 @@ def _final(storage: Storage, config: RunConfig, state: State) -> TakenModel | No
         origin="final",
         weights=result.files[MODEL],
         num_classes=_num_final_classes(result, state),
-        config=config.with_recipe(config.final.recipe),
+        config=config.with_recipe(result.recipe or config.final.recipe),
         miou=result.metrics["val"].miou if result.mious else None,
     )
 

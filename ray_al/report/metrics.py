@@ -8,7 +8,7 @@ from typing import Any
 from ray_al.core.notes import read_note
 from ray_al.core.run_dir import ResultDir
 from ray_al.core.storage import Storage
-from ray_al.core.types import FileRef
+from ray_al.core.types import FileRef, Recipe
 from ray_al.ledger.parse import Malformed, parse
 from ray_al.ledger.records.parts import SplitMetrics, to_json
 
@@ -56,6 +56,7 @@ class FinalResult:
             known or 0.
         num_classes: how many classes the models know, in a run that was extended before; else
             None.
+        recipe: how they were trained; None in files of earlier versions.
     """
 
     kind: str
@@ -71,11 +72,12 @@ class FinalResult:
     models: tuple[FinalModel, ...]
     share_of_full_score: float | None = None
     num_classes: int | None = None
+    recipe: Recipe | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the content of `metrics.json`."""
         values: dict[str, Any] = to_json(self)
-        for name in ("share_of_full_score", "num_classes"):
+        for name in ("share_of_full_score", "num_classes", "recipe"):
             if values[name] is None:
                 del values[name]
         return values
@@ -109,7 +111,26 @@ def _completed(values: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**alone, **values}
 
 
-def read_miou(storage: Storage, kind: str) -> float | None:
-    """Return the mean mIoU that `<kind>/metrics.json` holds; None without any."""
+def read_miou(storage: Storage, kind: str, recipe: Recipe | None = None) -> float | None:
+    """Return the mean mIoU that `<kind>/metrics.json` holds; None without any.
+
+    Args:
+        recipe: the present one; the result of another one is ignored with a warning.
+    """
     result = read_result(storage, kind)
-    return None if result is None else result.miou
+    if result is None:
+        return None
+    if not are_alike(result.recipe, recipe):
+        logger.warning(
+            "%s: ignored, as final.* has changed since; run `ray-al %s %s` again",
+            storage.uri(ResultDir(kind).metrics),
+            kind.replace("_", "-"),
+            storage.root,
+        )
+        return None
+    return result.miou
+
+
+def are_alike(one: Recipe | None, other: Recipe | None) -> bool:
+    """Return whether two recipes train alike; one that is not known is taken to do so."""
+    return one is None or other is None or to_json(one) == to_json(other)

@@ -224,6 +224,8 @@ def test_wrong_use_is_refused_and_writes_nothing(root, waiting):
     refused(run, "--rename-class", "lorry=car", words=["'lorry' is no class of this run"])
     refused(run, "--rename-class", "car", words=["expected OLD=NEW"])
     refused(run, "--set", "train.steps=9", words=["train.steps: cannot change"])
+    both = ("--budget", "20", "--set", "budget.amount=16")
+    refused(run, *both, words=["--set budget.amount: cannot change"])
     refused(run, "--set", f"data.root={root}/nowhere", words=["no such folder"])
     other = root / "other"
     shutil.copytree(root / "data", other)

@@ -103,19 +103,23 @@ def _changed_config(storage: Storage, before: RunConfig, state: State, wanted: W
     """Return the configuration with all changes; settings and their values are checked."""
     source = storage.uri(RunDir.CONFIG)
     values = before.model_dump(mode="json")
+    told = []
     for override in wanted.overrides:
         keys, value = parse_override(override)
-        apply_setting(values, ".".join(keys), value, folder=os.getcwd())
+        told.append(".".join(keys))
+        apply_setting(values, told[-1], value, folder=os.getcwd())
+    if wanted.budget is not None:
+        values["budget"]["amount"] = _amount(before, state, wanted.budget)
     after = parse_config(values, source=source)
     also = (*ALSO, *(WITH_CLASSES if wanted.added else ()))
-    changed = [key for key, _, _ in changes_between(before, after)]
-    for key in changed:
+    changed = {key for key, _, _ in changes_between(before, after)}
+    if "budget.amount" not in told:
+        changed.discard("budget.amount")  # `--budget` may change it
+    for key in sorted(changed):
         check_key(key, before, after, also=also)
     if wanted.changes_classes:
         created = state.created
         change_classes(values["data"], after.data, created.class_names, created.colors, wanted)
-    if wanted.budget is not None:
-        values["budget"]["amount"] = _amount(before, state, wanted.budget)
     after = parse_config(values, source=source)
     for check in SETTINGS_CHECKS:
         check(after)

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from ray_al.core.config import FinalConfig
 from ray_al.core.storage import Storage
 from ray_al.core.types import FileRef
 from ray_al.ledger.records import SplitMetrics
@@ -32,6 +33,9 @@ RESULT = FinalResult(
     spread=None,
     models=(MODEL,),
 )
+
+
+RECIPE = FinalConfig(steps=7, train={"class_weights": {"balanced": 0.5}}).recipe
 
 
 def write(folder, values):
@@ -70,6 +74,7 @@ def test_the_file_has_its_keys_in_their_order():
     [
         RESULT,
         replace(RESULT, share_of_full_score=0.9),
+        replace(RESULT, recipe=RECIPE),
         replace(RESULT, metrics={}, mious=(), miou=None, models=(replace(MODEL, metrics={}),)),
     ],
 )
@@ -78,6 +83,16 @@ def test_what_is_written_is_read(tmp_path, caplog, result):
     assert read_result(storage, "final") == result
     assert read_miou(storage, "final") == result.miou
     assert caplog.text == ""
+
+
+def test_a_score_of_another_recipe_is_ignored_and_said(tmp_path, caplog):
+    storage = write(tmp_path, replace(RESULT, recipe=RECIPE).as_dict())
+    assert read_miou(storage, "final", RECIPE) == read_miou(storage, "final") == RESULT.miou
+    assert caplog.text == ""
+    assert read_miou(storage, "final", FinalConfig(steps=8).recipe) is None
+    assert "ignored, as final.* has changed since; run `ray-al final" in caplog.text
+    older = write(tmp_path, RESULT.as_dict())  # does not say its recipe
+    assert read_miou(older, "final", RECIPE) == RESULT.miou
 
 
 def test_a_file_of_an_earlier_version_has_one_model(tmp_path):
