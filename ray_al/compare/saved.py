@@ -3,10 +3,11 @@
 Two questions can be asked. How many labels does the reference need for the score that a strategy
 reaches with its last budget? This needs a reference that was measured beyond that budget.
 Otherwise: how many labels does the strategy need for the score that the reference reaches with its
-own last budget? Which one is asked depends on budgets alone, never on scores.
+own last budget? Which one is asked depends on budgets alone, never on scores. Both are charged the
+budget at which they first reach the score, so equal curves save nothing: a curve may fall after it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -80,15 +81,16 @@ def labels_saved(group: Group, base: Group, axis: str) -> Saved:
     """Return the labels that `group` saves against `base`."""
     own, other = seed_curves(group, axis), seed_curves(base, axis)
     forward = bool(other.mean[0][0, -1] > BEYOND * own.mean[0][0, -1])
+    share = _share_at_own_score if forward else _share_at_other_score
     target = (own if forward else other).mean[1][0, -1]
     runs = (*group.runs, *base.runs)
     costs = {
-        cost: _saved(seed_curves(group, cost), seed_curves(base, cost), forward)
+        cost: _saved(seed_curves(group, cost), seed_curves(base, cost), share)
         for cost in COSTS
         if all(run.has(cost) for run in runs)
     }
     return Saved(
-        **asdict(_saved(own, other, forward)),
+        **asdict(_saved(own, other, share)),
         target=float(target),
         forward=forward,
         costs=costs,
@@ -97,19 +99,31 @@ def labels_saved(group: Group, base: Group, axis: str) -> Saved:
     )
 
 
-def _saved(own: SeedCurves, other: SeedCurves, forward: bool) -> Estimate:
+def _saved(
+    own: SeedCurves, other: SeedCurves, share: Callable[[Curves, Curves], Known]
+) -> Estimate:
     draws = paired_draws(own, other)
     drawn = None
     if draws is not None:
-        drawn = _share(own.means(draws[0]), other.means(draws[1]), forward)
-    return estimate(_share(own.mean, other.mean, forward), drawn)
+        drawn = share(own.means(draws[0]), other.means(draws[1]))
+    return estimate(share(own.mean, other.mean), drawn)
 
 
-def _share(own: Curves, other: Curves, forward: bool) -> Known:
-    (x, y), (base_x, base_y) = own, other
-    if forward:
-        return share_saved(exact(x[:, -1]), reach(base_x, base_y, y[:, -1]))
-    return share_saved(reach(x, y, base_y[:, -1]), exact(base_x[:, -1]))
+def _share_at_own_score(own: Curves, other: Curves) -> Known:
+    """Return the share that `own` saves at the score of its last budget."""
+    target = own[1][:, -1]
+    return share_saved(reach(*own, target), reach(*other, target))
+
+
+def _share_at_other_score(own: Curves, other: Curves) -> Known:
+    """Return the share that `own` saves at the score of the last budget of `other`."""
+    target = other[1][:, -1]
+    return share_saved(reach(*own, target), reach(*other, target))
+
+
+def _share_at_own_budget(own: Curves, other: Curves) -> Known:
+    """Return the share that the last budget of `own` saves, even if it reached its score before."""
+    return share_saved(exact(own[0][:, -1]), reach(*other, own[1][:, -1]))
 
 
 def _point(own: SeedCurves, other: SeedCurves) -> SavedPoint:
@@ -119,7 +133,7 @@ def _point(own: SeedCurves, other: SeedCurves) -> SavedPoint:
         budget=float(x[0, -1]),
         miou=float(y[0, -1]),
         reference_budget=bounds(reach(*other.mean, y[:, -1])),
-        saved=_saved(own, other, True),
+        saved=_saved(own, other, _share_at_own_budget),
     )
 
 

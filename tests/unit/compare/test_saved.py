@@ -52,8 +52,9 @@ def test_a_score_that_the_reference_never_reaches_is_said():
         made_up_group("random", logarithm(1), [25, 50, 125, 250]),
     )
     facts = labels_saved(own, base, "share")
-    assert (facts.value, facts.at_least, facts.known) == (None, pytest.approx(0.5), 0.0)
-    assert (facts.low, facts.high) == (pytest.approx(0.5), 1.0)
+    # it had its last score with its first budget, a tenth of the reference's last
+    assert (facts.value, facts.at_least, facts.known) == (None, pytest.approx(0.9), 0.0)
+    assert (facts.low, facts.high) == (pytest.approx(0.9), 1.0)
     assert facts.points[0].reference_budget.at_least == pytest.approx(0.1)
     worse = labels_saved(
         made_up_group("a", lambda budget: 0.01, BUDGETS),
@@ -61,6 +62,18 @@ def test_a_score_that_the_reference_never_reaches_is_said():
         "share",
     )
     assert (worse.value, worse.at_most) == (None, pytest.approx(0.0)) and worse.open_low
+
+
+@pytest.mark.parametrize("budgets", [BUDGETS, [*BUDGETS, 700]])
+def test_equal_curves_save_nothing_even_if_their_last_score_is_lower(budgets):
+    fallen = {25: 0.3, 50: 0.6, 125: 0.55, 700: 0.7}.__getitem__
+    facts = labels_saved(
+        made_up_group("a", fallen, BUDGETS), made_up_group("random", fallen, budgets), "share"
+    )
+    assert facts.forward == (budgets is not BUDGETS) and facts.target == pytest.approx(0.55)
+    numbers = [facts, *facts.costs.values()]
+    assert [number.value for number in numbers] == pytest.approx([0.0] * 4)
+    assert facts.points[-1].saved.value < 0  # but its last budget alone was spent in vain
 
 
 def test_more_clicks_a_label_save_less_in_clicks_and_minutes():
