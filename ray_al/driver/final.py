@@ -142,7 +142,8 @@ def _train(
             trainer.close()
     storage.remove(plan.partial_checkpoint)
     result = _result(kind, trained.files, trained.models[: config.final.num_repeats])
-    result = replace(result, recipe=plan.recipe)
+    regions = state.labelled_regions if kind == "final" else None
+    result = replace(result, recipe=plan.recipe, labelled_regions=regions)
     return replace(result, num_classes=dataset.num_classes) if state.extensions else result
 
 

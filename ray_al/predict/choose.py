@@ -1,6 +1,7 @@
 """Choose the model of a run that is taken away: the final one, or that of a cycle."""
 
 import functools
+import logging
 from dataclasses import dataclass
 
 from ray_al.core.config import RunConfig
@@ -14,7 +15,9 @@ from ray_al.core.types import FileRef
 from ray_al.ledger import Journal, State, fold
 from ray_al.ledger.config import read_config
 from ray_al.ledger.records import CycleTrained
-from ray_al.report.metrics import FinalResult, read_result
+from ray_al.report.metrics import FinalResult, missing_labels, read_result
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +96,13 @@ def _final(storage: Storage, config: RunConfig, state: State) -> TakenModel | No
     result = read_result(storage, "final")
     if result is None or MODEL not in result.files:
         return None
+    if missing := missing_labels(result, state.labelled_regions):
+        logger.warning(
+            "%s: the final model was trained on %s; run `ray-al final` again, or give --cycle %d",
+            storage.root,
+            missing,
+            state.cycles[-1].cycle if state.cycles else 0,
+        )
     return _taken(
         storage,
         state,

@@ -12,7 +12,7 @@ from ray_al.report.data import Budget, MeasuredCycle, ReportData
 from ray_al.report.extensions import extension_lines, next_cycles
 from ray_al.report.html import render_report
 from ray_al.report.left_out import labels_left_out
-from ray_al.report.metrics import read_miou
+from ray_al.report.metrics import missing_labels, read_miou, read_result
 from ray_al.report.panels import image_panels
 from ray_al.report.rows import curve_rows, write_curve
 from ray_al.report.validation import refused_lines, validation_facts, validation_lines
@@ -38,6 +38,7 @@ def _report_data(
     storage: Storage, state: State, extended: Sequence[int], val_class_pixels: list[int]
 ) -> ReportData:
     created, last, facts = state.created, state.last_trained, validation_facts(state)
+    final = read_result(storage, "final")
     return ReportData(
         name=created.name,
         state=state.finished or "not finished",
@@ -61,7 +62,8 @@ def _report_data(
         extended=frozenset(extended),
         refused=state.refused,
         measured=[_measured_cycle(state, cycle) for cycle in sorted(state.measured)],
-        final_miou=read_miou(storage, "final"),
+        final_miou=None if final is None else final.miou,
+        final_labels=missing_labels(final, state.labelled_regions),
         full_miou=read_miou(storage, "upper_bound"),
     )
 

@@ -83,6 +83,7 @@ class ReportData:
         extended: the first cycle that was trained after each extension.
         only_class: the class of every label so far; None if there are several, or no label.
         final_miou: mean mIoU of the final models; None if there are none.
+        final_labels: how many of the labels they were trained on; empty if all.
         full_miou: mean mIoU of models that were trained on all labels; None if there are none.
     """
 
@@ -105,6 +106,7 @@ class ReportData:
     refused: Sequence[Refusal]
     measured: list[MeasuredCycle]
     final_miou: float | None
+    final_labels: str
     full_miou: float | None
 
     @property

@@ -58,9 +58,10 @@ def _charts(data: ReportData) -> _Charts:
 def _best_known(data: ReportData) -> float | None:
     """Return the mIoU to compare with that of all labels.
 
-    That is the mIoU of the final models, else of the models measured last, else of the last cycle.
+    That is the mIoU of the final models if they were trained on all labels, else of the models
+    measured last, else of the last cycle.
     """
-    if data.final_miou is not None:
+    if data.final_miou is not None and not data.final_labels:
         return data.final_miou
     if data.measured:
         return data.measured[-1].miou

@@ -57,6 +57,8 @@ class FinalResult:
         num_classes: how many classes the models know, in a run that was extended before; else
             None.
         recipe: how they were trained; None in files of earlier versions.
+        labelled_regions: how many regions had a label; None for `upper_bound`, and in files of
+            earlier versions.
     """
 
     kind: str
@@ -73,11 +75,12 @@ class FinalResult:
     share_of_full_score: float | None = None
     num_classes: int | None = None
     recipe: Recipe | None = None
+    labelled_regions: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the content of `metrics.json`."""
         values: dict[str, Any] = to_json(self)
-        for name in ("share_of_full_score", "num_classes", "recipe"):
+        for name in ("share_of_full_score", "num_classes", "recipe", "labelled_regions"):
             if values[name] is None:
                 del values[name]
         return values
@@ -129,6 +132,18 @@ def read_miou(storage: Storage, kind: str, recipe: Recipe | None = None) -> floa
         )
         return None
     return result.miou
+
+
+def missing_labels(result: FinalResult | None, labelled_regions: int) -> str:
+    """Return `11 of 32 labelled regions` if labels came after final models were trained, else "".
+
+    Args:
+        labelled_regions: how many regions of the run have a label now.
+    """
+    known = None if result is None else result.labelled_regions
+    if known is None or known == labelled_regions:
+        return ""
+    return f"{known} of {labelled_regions} labelled regions"
 
 
 def are_alike(one: Recipe | None, other: Recipe | None) -> bool:

@@ -1,6 +1,7 @@
 """Runs whose measured and final models are trained by another recipe from some time on."""
 
 import logging
+from pathlib import Path
 
 import pytest
 from helpers.measured import configure
@@ -16,6 +17,7 @@ from ray_al.driver.settings import change_settings
 from ray_al.ledger import Journal, fold
 from ray_al.ledger.records import ModelMeasured
 from ray_al.predict.choose import choose_model
+from ray_al.report.build import write_report
 
 
 def finish(run, kind):
@@ -40,10 +42,15 @@ def test_scores_of_two_recipes_are_never_taken_for_one(data, tmp_path, caplog):
     assert [row["cycle"] for row in result.measured] == [3] and result.full is None
     assert "measured in cycle 0, 2 are left out, as final.* has changed since" in caplog.text
     assert "ray-al upper-bound" in caplog.text
-    assert choose_model(run).size == size == (24, 32)
+    with caplog.at_level(logging.WARNING):
+        assert choose_model(run).size == size == (24, 32)
+    assert "trained on 12 of 16 labelled regions; run `ray-al final` again, or" in caplog.text
+    page = Path(write_report(run, [1] * 6)).read_text()
+    assert "trained on\n12 of 16 labelled regions" in page
+    caplog.clear()
     assert finish(run, "final").share_of_full_score is None
     assert "no share of the full score, as final.* changed" in caplog.text
-    assert choose_model(run).size == (16, 24)
+    assert choose_model(run).size == (16, 24) and "labelled regions" not in caplog.text
 
 
 @pytest.mark.parametrize("command", ["resume", "extend"])

@@ -75,6 +75,7 @@ def page(names, *, rows=2, panels=(), **changes):
         "refused": [],
         "measured": [],
         "final_miou": None,
+        "final_labels": "",
         "full_miou": None,
         "only_class": None,
         **changes,
@@ -143,6 +144,13 @@ def test_a_report_without_a_trained_cycle():
     text = page(["a", "b"], rows=0, full_miou=0.7, unlabelled_classes=[])
     assert "0 cycles" in text
     assert "all labels, same recipe: 0.7000" in text
+
+
+def test_a_final_model_of_fewer_labels_is_not_what_is_compared_with_all_of_them():
+    last = row(1, ["a", "b"])["miou"]
+    text = page(["a", "b"], final_miou=0.9, final_labels="4 of 8 labelled regions", full_miou=1.0)
+    assert "trained on\n4 of 8 labelled regions" in text and f"{100 * last:.1f} %" in text
+    assert "90.0 %" in page(["a", "b"], final_miou=0.9, full_miou=1.0)
 
 
 def test_the_first_model_after_an_extension_is_marked():
