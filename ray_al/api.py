@@ -47,8 +47,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ray_al.core.storage import check_writable
-from ray_al.directories import Run, Sweep, extend, open_place, open_run, open_writable_run
+from ray_al.directories import Run, Sweep, check_output, extend, open_run, open_writable_run
 from ray_al.taken import export_model, predict_images
 
 if TYPE_CHECKING:
@@ -328,13 +327,10 @@ def compare_runs(
 
     for folder, name in ((out, "--out"), (export, "--export")):
         if folder is not None:
-            check_writable(folder, key=name)
+            check_output(folder, name)
     for key in allow:
         recipe_key = key.removeprefix("final.") if key.startswith("final.train.") else key
         check_key(RunConfig, recipe_key, name="--allow")
-    for folder in (out, export):
-        if folder is not None:
-            open_place(folder)
     wanted = Wanted(
         measure=measure,
         at=tuple(at),

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ray_al.core.errors import ConfigError
-from ray_al.core.making import unfinished
+from ray_al.core.making import CLAIM, unfinished
 from ray_al.core.places import before_work
+from ray_al.core.run_dir import RunDir
 from ray_al.core.storage import Storage, check_writable
 from ray_al.ledger import RUN, Journal, State, fold
 
@@ -204,6 +205,24 @@ def open_place(place: str) -> Storage:
         return storage
 
 
+def check_output(folder: str, key: str) -> None:
+    """Refuse a folder for other files that cannot be written, or is a run directory.
+
+    Args:
+        folder: path or URI; it may not exist yet.
+        key: the option that names it, for the message.
+
+    Raises:
+        ConfigError: it is a run directory, or cannot be written.
+    """
+    check_writable(folder, key=key)
+    if open_place(folder).exists(Journal.FIRST):
+        raise ConfigError(
+            f"{key} {folder!r} is a run directory, whose files are the run's own; give another "
+            "folder"
+        )
+
+
 def open_run(run_dir: str) -> Run:
     """Open a run directory for reading.
 
@@ -217,7 +236,8 @@ def open_run(run_dir: str) -> Run:
             f"continue the sweep with `ray-al sweep --resume {run_dir}`"
         )
     if not storage.exists(Journal.FIRST):
-        rest = f" ({unfinished(storage, RUN)})" if storage.exists() else ""
+        begun = storage.exists(CLAIM) or storage.exists(RunDir.CONFIG)
+        rest = f" ({unfinished(storage, RUN)})" if begun else ""
         raise ConfigError(
             f"{run_dir}: not a run directory (it has no {Journal.FIRST}); "
             f"give one that `ray-al run` made{rest}"

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from shlex import quote
 from typing import Any
 
 import click
@@ -38,11 +39,13 @@ def status(run_dir: str, as_json: bool) -> None:
 
 
 def _status_lines(facts: dict[str, Any], run_dir: str) -> Iterator[str]:
-    from ray_al.driver.status import measured_line, miou_text, quarantine_lines
+    from ray_al.driver.status import KILLED, measured_line, miou_text, quarantine_lines
     from ray_al.report.validation import validation_lines
 
     budget = facts["budget"]
     yield f"{facts['run']}: {facts['stage']}, cycle {facts['cycle']}"
+    if facts["stage"] == KILLED:
+        yield f"its process has ended; nothing recorded is lost: ray-al resume {quote(run_dir)}"
     yield (
         f"budget: {budget['spent']} of {budget['amount']} {budget['unit']} spent, "
         f"{budget['reserved']} reserved"
@@ -63,7 +66,7 @@ def _status_lines(facts: dict[str, Any], run_dir: str) -> Iterator[str]:
 @click.command()
 @options(run_dir_argument, json_option)
 def log(run_dir: str, as_json: bool) -> None:
-    """Print the events of a run's ledger.
+    """Print the events of a run's ledger; with --json, one JSON object a line.
 
     Example: ray-al log runs/first
     """

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
@@ -115,7 +116,7 @@ def _extended_text(facts: Mapping[str, Any], run_dir: str) -> str:
     end = (
         "nothing was written (--dry-run)"
         if facts["dry_run"]
-        else f"recorded; continue with: ray-al resume {run_dir}"
+        else f"recorded; continue with: ray-al resume {quote(run_dir)}"
     )
     return "\n".join([*facts["lines"], end])
 
@@ -181,15 +182,15 @@ def _say_end(facts: Mapping[str, Any], run_dir: str, detail: str) -> None:
     elif facts["outcome"] == "waiting":
         click.echo(waiting_line(detail, run_dir))
     else:
-        click.echo(f"interrupted; nothing is lost. Continue with: ray-al resume {run_dir}")
+        click.echo(f"interrupted; nothing is lost. Continue with: ray-al resume {quote(run_dir)}")
     for line in (*validation_lines(facts["validation"]), *quarantine_lines(dict(facts))):
         click.echo(line)
-    say_labels(facts, most=SHOWN, more=f"ray-al status {run_dir}")
+    say_labels(facts, most=SHOWN, more=f"ray-al status {quote(run_dir)}")
 
 
 def waiting_line(tasks: str, run_dir: str) -> str:
     """Return what people are to do when a run waits for their labels."""
-    return f"waiting for labels: put the answers into {tasks}, then: ray-al resume {run_dir}"
+    return f"waiting for labels: put the answers into {tasks}, then: ray-al resume {quote(run_dir)}"
 
 
 def say_labels(facts: Mapping[str, Any], *, most: int | None = None, more: str = "") -> None:

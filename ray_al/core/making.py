@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from shlex import quote
 
 from ray_al.core.errors import ConfigError
 from ray_al.core.notes import read_note
@@ -63,7 +64,7 @@ def making(storage: Storage, out: str, kind: Kind) -> Iterator[None]:
         if storage.exists(kind.last):
             raise ConfigError(
                 f"--out {out}: another process has made a {kind.noun} there in the meantime; "
-                f"give a new directory, or look at that one with `ray-al status {out}`"
+                f"give a new directory, or look at that one with `ray-al status {quote(out)}`"
             )
         yield
     except FileExistsError:

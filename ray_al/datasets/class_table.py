@@ -1,5 +1,6 @@
 """Find the classes of a data set, and what the values of its masks mean."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -204,9 +205,11 @@ def _checked_names(class_names: tuple[str, ...], layout: Layout) -> tuple[str, .
             f"data.class_names is missing; dataset {layout.kind!r} needs the names of its classes, "
             "id 0 first"
         )
-    if len(set(class_names)) != len(class_names) or len(class_names) > MAX_CLASS_NAMES:
+    if twice := [name for name, count in Counter(class_names).items() if count > 1]:
+        raise ConfigError(f"data.class_names: {twice[0]!r} is given twice; give each name once")
+    if len(class_names) > MAX_CLASS_NAMES:
         raise ConfigError(
-            f"data.class_names: {len(class_names)} names; give at most {MAX_CLASS_NAMES}, each once"
+            f"data.class_names: {len(class_names)} names; give at most {MAX_CLASS_NAMES}"
         )
     return class_names
 

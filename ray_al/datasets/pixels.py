@@ -45,6 +45,19 @@ class UsedRange(NamedTuple):
         return (self.high - self.low) / (int(limits.max) - int(limits.min))
 
 
+class OtherPixelsError(DataError):
+    """A file has channels or values that settings would have to name.
+
+    Args:
+        fact: the file, and what it holds.
+        remedy: the settings that take it.
+    """
+
+    def __init__(self, fact: str, remedy: str) -> None:
+        super().__init__(f"{fact}; {remedy}")
+        self.fact = fact
+
+
 @dataclass(frozen=True, kw_only=True)
 class PixelRule:
     """How the values of a file become those that networks see.
@@ -92,19 +105,19 @@ class PixelRule:
             )
         if self.value_range is None and (kind == "f" or bits > FULL_RANGE_BITS):
             words = "floating-point" if kind == "f" else "whole"
-            raise DataError(
+            raise OtherPixelsError(
                 f"{source}: holds {words} numbers of {bits} bits ({stored.dtype}), which have no "
-                "usual range; set data.value_range=[LOW, HIGH] to the values that are to be black "
-                "and white"
+                "usual range",
+                "set data.value_range=[LOW, HIGH] to the values that are to be black and white",
             )
 
     def _check_channels(self, count: int, source: str) -> None:
         holds = f"{source}: holds {count} channel{'s' * (count > 1)}"
         if self.channels is None and count not in (1, 3):
             first = ", ".join(map(str, range(min(count, 3))))
-            raise DataError(
-                f"{holds}; without data.channels only greyscale and RGB can be used: set "
-                f"data.channels=all for all of them, or data.channels=[{first}] for some"
+            raise OtherPixelsError(
+                f"{holds}; without data.channels only greyscale and RGB can be used",
+                f"set data.channels=all for all of them, or data.channels=[{first}] for some",
             )
         if isinstance(self.channels, int) and self.channels != count:
             raise DataError(

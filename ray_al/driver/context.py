@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -152,8 +153,8 @@ def check_quarantine(
         remedy = f"See to them, or do without them: {setting}"
     else:
         remedy = (
-            f"See to them, then `ray-al resume {run_uri}` takes them back, or do without them: "
-            f"`ray-al resume {run_uri} {setting}`"
+            f"See to them, then `ray-al resume {quote(run_uri)}` takes them back, or do without "
+            f"them: `ray-al resume {quote(run_uri)} {setting}`"
         )
     listed = "; ".join(f"{image_id}: {error}" for image_id, error in list(broken.items())[:SHOWN])
     more = f"; and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""

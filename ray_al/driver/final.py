@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
+from shlex import quote
 from typing import Literal
 
 import numpy as np
@@ -105,12 +106,12 @@ def _check_labels(run_uri: str, state: State, dataset: Dataset, kind: Kind) -> N
     if kind == "final" and not state.label_parts:
         raise ConfigError(
             f"{run_uri}: nothing is labelled yet; let the run label its start set first "
-            f"(`ray-al resume {run_uri}`)"
+            f"(`ray-al resume {quote(run_uri)}`)"
         )
     if awaited(state) is not None:
         raise ConfigError(
             f"{run_uri}: the validation images are not labelled yet, so nothing could be "
-            f"evaluated; label them and continue with `ray-al resume {run_uri}`"
+            f"evaluated; label them and continue with `ray-al resume {quote(run_uri)}`"
         )
     if kind == "upper_bound" and any(image.mask_uri is None for image in dataset.splits["train"]):
         raise ConfigError(

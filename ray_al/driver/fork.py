@@ -5,6 +5,7 @@ Runs that differ in nothing but their strategy share the work up to the first mo
 
 from collections.abc import Iterator
 from dataclasses import replace
+from shlex import quote
 
 from ray_al.acquisition import find_acquisition
 from ray_al.core.config import DataConfig, FinalConfig, RunConfig
@@ -185,7 +186,8 @@ def _shared_events(source: str, events: list[Event]) -> list[Event]:
     shared = list(_until_trained(events))
     if not shared or shared[-1].kind != "cycle_trained":
         raise ConfigError(
-            f"{source}: has not trained cycle 0 yet; continue it with `ray-al resume {source}`"
+            f"{source}: has not trained cycle 0 yet; continue it with "
+            f"`ray-al resume {quote(source)}`"
         )
     if any(isinstance(event.record, RunExtended) for event in shared):
         raise ConfigError(

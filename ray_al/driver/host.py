@@ -10,6 +10,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
+from shlex import quote
 from typing import Any
 
 from ray_al.core.config import RunConfig
@@ -125,7 +126,7 @@ def _run_in_actor(
                 raise RayALError(
                     f"the driver's process died {deaths} times without getting any further; "
                     f"the last time: {' '.join(str(error).split())[:500]}. Look for what ends it "
-                    f"(memory, the model's own code), then: ray-al resume {run_uri}"
+                    f"(memory, the model's own code), then: ray-al resume {quote(run_uri)}"
                 ) from None
         if should_stop():
             return Outcome("interrupted")

@@ -147,6 +147,12 @@ class Lease:
         return json.dumps({**self.holder, "beats": self._beats}).encode()
 
 
+def is_held(storage: Storage, name: str = NAME) -> bool | None:
+    """Return whether a living process holds a lease; None if only its own machine can tell."""
+    content = storage.read_if_there(name)
+    return False if content is None else is_running(_holder(content))
+
+
 def _holder(content: bytes | None) -> dict[str, Any]:
     """Return the holder that `content` names; empty if it cannot be read."""
     try:

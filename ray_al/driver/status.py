@@ -16,6 +16,7 @@ from ray_al.core.errors import StorageError
 from ray_al.core.notes import read_note
 from ray_al.core.run_dir import RunDir
 from ray_al.core.storage import Storage
+from ray_al.driver.lease import is_held
 from ray_al.ledger import Journal, State, fold
 from ray_al.report.extensions import extension_lines
 from ray_al.report.left_out import labels_left_out
@@ -24,6 +25,12 @@ from ray_al.report.validation import validation_facts
 INTERVAL_S = 0.5
 
 logger = logging.getLogger(__name__)
+
+
+AT_REST = ("created", "waiting", "finished", "interrupted", "failed")
+"""Stages of a run that no process drives."""
+KILLED = "killed"
+"""The stage of a run whose process ended before it could say so."""
 
 
 class StatusFile:
@@ -238,14 +245,17 @@ def read_status(storage: Storage) -> dict[str, Any]:
     live = read_live(storage)
     last = state.last_trained
     stage = "finished" if state.finished else live.get("stage", "created")
+    if stage not in AT_REST and is_held(storage) is False:
+        stage = KILLED
+    doing = {} if state.finished or stage == KILLED else live
     return {
         "run": state.created.name,
         "stage": stage,
         "cycle": state.cycle,
-        "done": live.get("done", 0) if not state.finished else 0,
-        "total": live.get("total", 0) if not state.finished else 0,
-        "waiting": live.get("waiting", "") if not state.finished else "",
-        "seconds_left": live.get("seconds_left") if not state.finished else None,
+        "done": doing.get("done", 0),
+        "total": doing.get("total", 0),
+        "waiting": doing.get("waiting", ""),
+        "seconds_left": doing.get("seconds_left"),
         "budget": {
             "unit": state.created.unit,
             "amount": state.amount,

@@ -3,6 +3,7 @@
 import functools
 import logging
 from dataclasses import dataclass
+from shlex import quote
 
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import ConfigError
@@ -132,7 +133,7 @@ def _of_cycle(storage: Storage, config: RunConfig, state: State, cycle: int | No
     if state.last_trained is None:
         raise ConfigError(
             f"{storage.root}: no model is trained yet; let the run train its first "
-            f"(`ray-al resume {storage.root}`)"
+            f"(`ray-al resume {quote(storage.root)}`)"
         )
     trained = state.last_trained if cycle is None else state.trained.get(cycle)
     if trained is None or trained.cycle < 0:
@@ -179,9 +180,16 @@ def _taken(
 def _not_kept(storage: Storage, state: State, model: TakenModel) -> ConfigError:
     kept = [str(trained.cycle) for trained in state.cycles if storage.exists(trained.model.path)]
     remedy = f"give --cycle {' or '.join(kept)}" if kept else "train one with `ray-al final`"
+    number = model.config.cluster.keep_checkpoints
+    by_rule = {"final", *(f"cycle {trained.cycle}" for trained in state.cycles[-number:])}
+    if model.origin in by_rule:
+        return ConfigError(
+            f"{storage.uri(model.weights.path)}: the file is missing; restore it from a copy, or "
+            f"{remedy}"
+        )
     return ConfigError(
         f"{storage.uri(model.weights.path)}: the weights of {model.origin} are not kept "
-        f"(cluster.keep_checkpoints={model.config.cluster.keep_checkpoints}); {remedy}"
+        f"(cluster.keep_checkpoints={number}); {remedy}"
     )
 
 
@@ -195,5 +203,5 @@ def _check_backbone(model: TakenModel, state: State) -> None:
         raise ConfigError(
             f"{key} {settings.weights!r}: not the file with which the run began, and the frozen "
             "backbone has its weights from it; put that file back, or give its new place with "
-            f"`ray-al resume {model.run_uri} --set model.weights=FILE`"
+            f"`ray-al resume {quote(model.run_uri)} --set model.weights=FILE`"
         )

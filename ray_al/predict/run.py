@@ -10,7 +10,6 @@ import torch
 
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import ConfigError, Interrupted
-from ray_al.datasets.images import read_image
 from ray_al.datasets.pixels import PixelRule
 from ray_al.datasets.tiles import Tiling
 from ray_al.driver.cluster import connect
@@ -26,6 +25,7 @@ from ray_al.predict.work import (
     PredictTask,
     images_together,
     predict_task,
+    read_like_training,
 )
 from ray_al.scoring.runner import run_tasks
 
@@ -233,7 +233,7 @@ def predict_arrays(
     predictor, rule = Predictor(model), PixelRule.of(model.config.data)
     channels, tiling = model.config.data.num_channels, Tiling.of(model.config.data)
     for number, given in enumerate(images):
-        image = read_image(given, rule) if isinstance(given, str) else given
+        image = read_like_training(given, rule) if isinstance(given, str) else given
         if image.ndim != 3 or image.shape[2] != channels or image.dtype not in PIXEL_TYPES:
             raise ConfigError(
                 f"image {number}: an array of {image.dtype} {image.shape}; "

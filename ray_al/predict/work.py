@@ -11,7 +11,7 @@ import torch
 from ray_al.core.config import RunConfig
 from ray_al.core.errors import DataError, RayALError
 from ray_al.datasets.images import read_image
-from ray_al.datasets.pixels import PixelRule, to_picture
+from ray_al.datasets.pixels import OtherPixelsError, PixelRule, to_picture
 from ray_al.datasets.tiles import Tiling
 from ray_al.predict.choose import TakenModel
 from ray_al.predict.forms import FORMS, Prediction
@@ -69,6 +69,21 @@ def images_together(config: RunConfig, batch_size: int) -> int:
     return batch_size if config.data.tile is None else 1
 
 
+def read_like_training(uri: str, rule: PixelRule) -> np.ndarray:
+    """Return `read_image(uri, rule)` for a network whose settings cannot change any more.
+
+    Raises:
+        DataError: the image cannot be used.
+        ReadError: it cannot be read at the moment.
+    """
+    try:
+        return read_image(uri, rule)
+    except OtherPixelsError as error:
+        raise DataError(
+            f"{error.fact}; convert it to an image of the kind that the run was trained on"
+        ) from None
+
+
 def predict_task(task: PredictTask, config: RunConfig) -> PredictResult:
     """Predict the images of a task; the files do not depend on where or how often it runs.
 
@@ -120,7 +135,7 @@ class _Worker:
         refused: list[tuple[str, str]] = []
         for uri, name in images:
             try:
-                pixels[name] = read_image(uri, self.rule)
+                pixels[name] = read_like_training(uri, self.rule)
             except DataError as error:
                 refused.append((uri, str(error)))
         if pixels and self.tiling is not None:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from shlex import quote
 from typing import Any
 
 from ray_al.core.notes import read_note
@@ -128,7 +129,7 @@ def read_miou(storage: Storage, kind: str, recipe: Recipe | None = None) -> floa
             "%s: ignored, as final.* has changed since; run `ray-al %s %s` again",
             storage.uri(ResultDir(kind).metrics),
             kind.replace("_", "-"),
-            storage.root,
+            quote(storage.root),
         )
         return None
     return result.miou

@@ -17,6 +17,7 @@ from ray_al.core.config import (
     parse_override,
     read_yaml,
 )
+from ray_al.core.errors import ConfigError
 from ray_al.core.plain import dump_yaml
 from ray_al.core.section import Section, Seed
 from ray_al.core.validation import validate
@@ -269,6 +270,12 @@ def load_sweep(path: str, overrides: Iterable[str] = ()) -> SweepConfig:
         apply_setting(base, key, value, folder=folder)
     for override in overrides:
         keys, value = parse_override(override)
+        if keys[0] == "seed" or keys[0] in SweepConfig.model_fields.keys() - {"name"}:
+            key = "seeds" if keys[0] == "seed" else keys[0]
+            raise ConfigError(
+                f"--set {override}: --set changes settings of the runs; {key!r} is a key of the "
+                f"sweep file, so change it in {path}"
+            )
         apply_setting(base, ".".join(keys), value, folder=os.getcwd())
     if "seed" in base:
         del base["seed"]

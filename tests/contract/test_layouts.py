@@ -300,7 +300,7 @@ def test_validation_masks_are_checked_before_a_run(tmp_path, spoil, words):
     ("settings", "words"),
     [
         ({"dataset": "folder"}, "data.class_names is missing"),
-        ({"dataset": "folder", "class_names": ("a", "a")}, "each once"),
+        ({"dataset": "folder", "class_names": ("a", "a")}, "'a' is given twice"),
         ({"dataset": "folder", **NAMES, "colors": ((0, 0, 0),)}, "1 colours for 2 classes"),
     ],
 )

@@ -11,7 +11,10 @@ from ray_al.cli import main
 from ray_al.core.families.batch import BATCH_RULES
 from ray_al.core.families.regions import REGIONS
 from ray_al.core.families.start import START_RULES
+from ray_al.core.storage import Storage
 from ray_al.driver.catalog import count_combinations
+from ray_al.driver.lease import Lease
+from ray_al.train.loop import CycleTrainer
 
 STRATEGIES = ROOT / "ray_al" / "acquisition" / "README.md"
 
@@ -93,7 +96,7 @@ def test_strategies_speak_json():
 
 
 def test_the_readme_counts_the_combinations():
-    (claimed,) = re.findall(r"of the (\d+) combinations", STRATEGIES.read_text())
+    (claimed,) = re.findall(r"counts\s(\d+) combinations", STRATEGIES.read_text())
     assert int(claimed) == count_combinations()
 
 
@@ -192,6 +195,33 @@ def test_a_run_that_waits_for_people_ends_with_exit_code_4(small):
     assert (status["stage"], status["budget"]["reserved"]) == ("waiting", 2)
     assert not (small / "run" / "lease.json").exists()
     assert invoke("resume", run_dir).exit_code == 4
+
+
+def test_a_killed_run_is_no_longer_said_to_be_at_work(small, monkeypatch):
+    run_dir = str(small / "run")
+
+    def dies(*_):
+        raise SystemExit
+
+    with monkeypatch.context() as patch:  # a kill: neither the status nor the lease is put right
+        patch.setattr(Lease, "release", dies)
+        patch.setattr(CycleTrainer, "run", dies)
+        patch.setattr("ray_al.driver.loop._Loop.end", lambda self, stage: None)
+        invoke("run", str(small / "c.yaml"), "--out", run_dir, "--set", "train.workers=0")
+    place = Storage(run_dir)
+    stage = json.loads(place.read("status.json"))["stage"]
+    assert stage in ("label", "train")
+    at_work = json.loads(invoke("status", run_dir, "--json").output)
+    assert at_work["stage"] == stage  # this process, which holds the lease, lives
+    lease = {**json.loads(place.read("lease.json")), "pid": 4999999}
+    place.replace("lease.json", json.dumps(lease).encode())
+    facts = json.loads(invoke("status", run_dir, "--json").output)
+    assert (facts["stage"], facts["done"], facts["seconds_left"]) == ("killed", 0, None)
+    assert f"its process has ended; nothing recorded is lost: ray-al resume {run_dir}" in (
+        invoke("status", run_dir).output
+    )
+    refused = invoke("compare", run_dir, "--out", run_dir)
+    assert refused.exit_code == 2 and "is a run directory, whose files are" in refused.output
 
 
 def test_verify_ends_with_1_where_a_file_changed(small):

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import nn
 
 from ray_al import api
-from ray_al.core.errors import ConfigError, Interrupted, RayALError
+from ray_al.core.errors import ConfigError, DataError, Interrupted, RayALError
 from ray_al.datasets import open_dataset
 from ray_al.datasets.masks import read_mask
 from ray_al.directories import Run
@@ -253,6 +253,25 @@ WRONG = {
     "half a GPU too many": (["{val}", "--out", "{out}", "--gpus", "1.5"], "--gpus 1.5"),
     "unknown form": (["{val}", "--out", "{out}", "--as", "pdf"], "pdf"),
 }
+
+
+def test_weights_that_are_gone_are_not_said_to_be_let_go(run: Run, tmp_path: Path) -> None:
+    copy = shutil.copytree(run.uri, tmp_path / "copy")
+    shutil.rmtree(copy / "cycles" / "0002" / "checkpoint")
+    done = invoke("predict", str(copy), "x", "--out", str(tmp_path / "out"))
+    assert done.exit_code == 2
+    assert "the file is missing; restore it from a copy, or give --cycle 1" in done.output
+
+
+def test_an_image_of_other_values_is_to_be_converted(run: Run, tmp_path: Path) -> None:
+    """The settings that messages name elsewhere cannot change in a run that has begun."""
+    np.save(tmp_path / "floats.npy", np.zeros((32, 48, 3), np.float32))
+    done = invoke("predict", run.uri, str(tmp_path / "floats.npy"), "--out", str(tmp_path / "out"))
+    assert done.exit_code == 1 and "data.value_range" not in done.output
+    words = "no usual range; convert it to an image of the kind that the run was trained on"
+    assert words in done.output
+    with pytest.raises(DataError, match=words):
+        list(run.predict([str(tmp_path / "floats.npy")]))
 
 
 @pytest.mark.parametrize("case", WRONG)

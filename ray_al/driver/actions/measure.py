@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
+from shlex import quote
 from typing import Self
 
 from ray_al.core.config import RunConfig
@@ -107,7 +108,7 @@ def _with_remedy(error: DivergedError, context: Context, repeat: int) -> Diverge
     return DivergedError(
         f"{what} (of the models to be measured, number {repeat + 1} of "
         f"{context.config.final.num_repeats}, with a learning rate of {rate:g}); lower it and "
-        f"continue: `ray-al resume {context.storage.root} "
+        f"continue: `ray-al resume {quote(context.storage.root)} "
         f"--set final.train.learning_rate={rate / 10:g}`"
     )
 

@@ -1,6 +1,7 @@
 """Say that the data set has changed since the pool of a run was listed."""
 
 import logging
+from shlex import quote
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -28,7 +29,7 @@ def say_unknown_images(context: Context) -> None:
                 len(images),
                 what,
                 images[0].as_py(),
-                context.storage.root,
+                quote(context.storage.root),
             )
 
 

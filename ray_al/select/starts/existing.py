@@ -47,6 +47,8 @@ class ExistingStart(StartRule):
         wanted = pa.array(
             dict.fromkeys(line.replace("\\", "/").removeprefix("./") for line in lines), pa.string()
         )
+        if not len(wanted):
+            raise ConfigError(f"{key}: names no image; write one path a line")
         image_ids = _names(manifest)
         unknown = wanted.filter(pc.invert(pc.is_in(wanted, value_set=image_ids.combine_chunks())))
         if len(unknown):

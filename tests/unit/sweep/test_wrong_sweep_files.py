@@ -1,12 +1,14 @@
 """Spaces and searches of a sweep file that do not fit are refused with the remedy."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ray_al.core.errors import ConfigError
 from ray_al.core.validation import validate
-from ray_al.sweep.config import SweepConfig
+from ray_al.sweep.config import SweepConfig, load_sweep
 
 GRID: dict[str, Any] = {"strategy.acquisition": ["entropy", "margin"]}
 
@@ -36,3 +38,14 @@ GRID: dict[str, Any] = {"strategy.acquisition": ["entropy", "margin"]}
 def test_a_space_that_the_search_cannot_use(values: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         validate(SweepConfig, values, source="sweep.yaml")
+
+
+@pytest.mark.parametrize(
+    ("override", "key"), [("seed=7", "'seeds'"), ("seeds=[7]", "'seeds'"), ("limits.at_once=1", "")]
+)
+def test_set_does_not_reach_keys_of_the_sweep_file(tmp_path: Path, override: str, key: str) -> None:
+    file = tmp_path / "s.yaml"
+    file.write_text("name: s\nspace: {strategy.acquisition: [entropy]}\nseeds: [0]\n")
+    words = f"--set {override}: --set changes settings of the runs; {key}"
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        load_sweep(str(file), [override])
