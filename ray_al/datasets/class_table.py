@@ -137,7 +137,7 @@ def _of_numbers(data: DataConfig, root: str, layout: Layout) -> ClassTable:
         _number_decoder(data, root, class_names, colors),
         source=layout.mask_source(data, root, class_names),
     )
-    ignored = frozenset(data.ignore_ids or layout.ignore_ids)
+    ignored = frozenset(_ignored(data, len(class_names)))
     learnt = [number for number in range(len(class_names)) if number not in ignored]
     if not learnt:
         raise ConfigError(
@@ -169,7 +169,7 @@ def _number_decoder(
             class_names=class_names,
             known=_known(numbers.id_map, numbers.ignored, class_names),
         )
-    ignore_ids = data.ignore_ids or layout.ignore_ids
+    ignore_ids = _ignored(data, num_names)
     learnt = [number for number in range(num_names) if number not in ignore_ids]
     id_map = {number: class_id for class_id, number in enumerate(learnt)}
     learnt_names = tuple(class_names[number] for number in learnt)
@@ -197,6 +197,16 @@ def _known(
 ) -> dict[Value, str]:
     known: dict[Value, str] = {number: class_names[meant] for number, meant in id_map.items()}
     return {**known, **dict.fromkeys(ignored, IGNORE)}
+
+
+def _ignored(data: DataConfig, num_names: int) -> tuple[int, ...]:
+    """Return the ids without a class; the layout's are none of those that `data.class_names` names.
+
+    Args:
+        num_names: number of class names.
+    """
+    own = num_names if data.class_names else 0
+    return data.ignore_ids or tuple(one for one in data.dataset.ignore_ids if one >= own)
 
 
 def _checked_names(class_names: tuple[str, ...], layout: Layout) -> tuple[str, ...]:

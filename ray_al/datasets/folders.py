@@ -2,7 +2,6 @@
 
 import codecs
 import os
-import posixpath
 from collections.abc import Iterator
 
 from fsspec.implementations.local import LocalFileSystem
@@ -23,7 +22,8 @@ _BYTE_ORDER_MARKS = (
 def list_files(root: str, folder: str, suffixes: frozenset[str] | None = None) -> dict[str, str]:
     """Return the URI of every file below `folder` by its path relative to `root`, sorted.
 
-    Links to folders are followed. Hidden files are left out.
+    Links to folders are followed. Hidden files and folders are left out: some disks keep thumbnails
+    there, under the names of the pictures.
 
     Args:
         root: path or URI.
@@ -52,7 +52,8 @@ def list_files(root: str, folder: str, suffixes: frozenset[str] | None = None) -
         ) from None
     found = {}
     for path in paths:
-        is_hidden = posixpath.basename(path).startswith(".")
+        inner = path.removeprefix(start).split("/")
+        is_hidden = any(part[:1] == "." and part != ".." for part in inner)
         if not is_hidden and (suffixes is None or suffix_of(path) in suffixes):
             relative = path.removeprefix(f"{base}/")
             found[relative] = join_uri(root, relative) if "://" in root else path
@@ -69,6 +70,8 @@ def _walk(folder: str, above: frozenset[str]) -> Iterator[str]:
         return
     with os.scandir(folder) as entries:
         for entry in entries:
+            if entry.name.startswith("."):
+                continue
             _check_entry(entry)
             is_folder = os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()
             if is_folder:
@@ -78,12 +81,10 @@ def _walk(folder: str, above: frozenset[str]) -> Iterator[str]:
 
 
 def _check_entry(entry: os.DirEntry[str]) -> None:
-    """Refuse what cannot be read as a file or a folder, unless it is hidden.
+    """Refuse what cannot be read as a file or a folder.
 
     A link to nothing is refused if it may have been a folder: it has no suffix.
     """
-    if entry.name.startswith("."):
-        return
     if entry.is_symlink() and not os.path.exists(entry.path):
         if not suffix_of(entry.name):
             raise ConfigError(

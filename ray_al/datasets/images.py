@@ -202,9 +202,13 @@ def resize_regions(
 def _fill_empty(
     resized: np.ndarray, empty: np.ndarray, mask: np.ndarray, labelled: np.ndarray
 ) -> np.ndarray:
-    """Fill each `empty` cell of `resized` with the first labelled pixel of `mask` within it."""
+    """Fill each `empty` cell of `resized` with the first labelled pixel of `mask` within it.
+
+    A pixel lies in the cell that holds its centre, as for the nearest neighbour.
+    """
     rows, columns = (
-        np.arange(old) * new // old for old, new in zip(labelled.shape, empty.shape, strict=True)
+        (2 * np.arange(old) + 1) * new // (2 * old)
+        for old, new in zip(labelled.shape, empty.shape, strict=True)
     )
     ys, xs = np.nonzero(labelled & empty[rows[:, None], columns[None, :]])
     # Of several values for a cell the last assignment stays, so the first pixel comes last.

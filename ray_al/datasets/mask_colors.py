@@ -57,6 +57,11 @@ def _check_kind(opened: OpenMask, decoder: MaskDecoder, source: str, values: np.
         )
     if opened.num_clear:
         raise transparent(opened.num_clear, source)
+    if opened.palette is not None and values.size and int(values.max()) >= len(opened.palette):
+        raise DataError(
+            f"{source}: number {values.max()} in a palette of {len(opened.palette)} colours; the "
+            "file is damaged, save it again"
+        )
     if values.ndim == 2 and values.size and not 0 <= int(values.min()) <= int(values.max()) <= 255:
         raise DataError(
             f"{source}: numbers from {values.min()} to {values.max()}, but colours of 8 bits were "

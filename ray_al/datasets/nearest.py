@@ -37,8 +37,9 @@ def nearest_numbers(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the number of the class of each pixel.
 
-    Certain pixels lie in an area of their class. Any other pixel takes the class with the nearest
-    colour among those of the certain pixels around it.
+    Certain pixels lie in an area of their class, or have its very colour in a mask without loss
+    where no border between two other classes can have it. Any other pixel takes the class with the
+    nearest colour among those of the certain pixels around it.
 
     Args:
         packed_HW: colours as whole numbers, red << 16 | green << 8 | blue.
@@ -63,6 +64,8 @@ def nearest_numbers(
         strange = np.zeros_like(strange)
     numbers = nearest[inverse]
     certain = _certain(numbers, (least <= SURE**2)[inverse])
+    if not is_lossy:
+        certain |= ((least == 0) & ~_may_be_border(points, occurring))[inverse]
     _settle_borders(numbers, certain, inverse, squares)
     return numbers, strange
 
@@ -105,6 +108,28 @@ def _certain(numbers: np.ndarray, is_near: np.ndarray) -> np.ndarray:
     return is_near & (alike >= NUM_ALIKE)
 
 
+def _may_be_border(points: np.ndarray, occurring: np.ndarray) -> np.ndarray:
+    """Return whether a colour lies near the line between two other classes that occur: bool (N,).
+
+    Args:
+        points: (N, 3), the colours.
+        occurring: (K, 3), the colours of the classes that occur.
+    """
+    may = np.zeros(len(points), dtype=bool)
+    for first, second in itertools.combinations(occurring, 2):
+        is_other = (points != first).any(1) & (points != second).any(1)
+        may |= is_other & (_squares_to_line(points, first, second) <= SURE**2)
+    return may
+
+
+def _squares_to_line(points: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return the squared distance of each point (N, 3) to the line from `first` to `second`."""
+    line = second - first
+    along = np.clip((points - first) @ line / max(1.0, line @ line), 0, 1)
+    squares: np.ndarray = ((points - first - along[:, None] * line) ** 2).sum(1)
+    return squares
+
+
 def _is_strange(points: np.ndarray, least: np.ndarray, occurring: np.ndarray) -> np.ndarray:
     """Return whether a colour lies far from all classes and mixtures of two that occur: bool (N,).
 
@@ -115,7 +140,5 @@ def _is_strange(points: np.ndarray, least: np.ndarray, occurring: np.ndarray) ->
     """
     least = least.copy()
     for first, second in itertools.combinations(occurring, 2):
-        line = second - first
-        along = np.clip((points - first) @ line / max(1.0, line @ line), 0, 1)
-        least = np.minimum(least, ((points - first - along[:, None] * line) ** 2).sum(1))
+        least = np.minimum(least, _squares_to_line(points, first, second))
     return least > NEAR**2

@@ -18,6 +18,8 @@ COLOR_SHARE = 0.5
 BORDER_SHARE = 0.35
 """Brightness of the borders between classes in an overlay."""
 JPEG_QUALITY = 92
+JPEG_SIDE = 65_500
+"""Longest side in pixels that JPEG can have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +93,10 @@ class Probabilities(Form):
 
 
 class Overlay(Form):
-    """JPEG of the image, tinted in the colours of the classes, with dark borders between them."""
+    """JPEG of the image, tinted in the colours of the classes, with dark borders between them.
+
+    It is smaller than the image if that has a longer side than JPEG can have.
+    """
 
     name = "overlay"
     suffix = ".jpg"
@@ -100,6 +105,8 @@ class Overlay(Form):
         """See `Form.encode`."""
         buffer = io.BytesIO()
         picture = Image.fromarray(overlay(prediction.image, prediction.class_ids, model.colors))
+        if (times := -(-max(picture.size) // JPEG_SIDE)) > 1:
+            picture = picture.reduce(times)
         picture.save(buffer, format="JPEG", quality=JPEG_QUALITY)
         return buffer.getvalue()
 

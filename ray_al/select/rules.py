@@ -118,8 +118,17 @@ class KeyedRule(OrderRule):
         parts = checked(pool)
         if allows is not None:
             parts = (part.filter(pa.array(allows(part))) for part in parts)
-        keyed = (with_keys(part, self.keys(part, pool.moment)) for part in parts)
+        keyed = (with_keys(part, self._checked_keys(part, pool.moment)) for part in parts)
         return with_reason(merge_topk(keyed, k), self.kind)
+
+    def _checked_keys(self, part: pa.Table, moment: Moment) -> np.ndarray:
+        """Return `keys`; a nan would put a region out of reach without a word."""
+        keys = self.keys(part, moment)
+        if np.isnan(keys).any():
+            raise RayALError(
+                f"strategy.batch.kind={self.kind}: its keys hold nan; give each region a number"
+            )
+        return keys
 
 
 class CandidateRule(BatchRule):
@@ -151,7 +160,13 @@ class CandidateRule(BatchRule):
             SCORE_SCHEMA with `key` and `reason`.
         """
         rng = generator(self.kind, moment.seed, moment.cycle)
-        positions = self.choose(candidates, k=k, rng=rng)
+        positions = np.asarray(self.choose(candidates, k=k, rng=rng))
+        wanted = (positions >= 0) & (positions < len(candidates))
+        if not wanted.all() or len(np.unique(positions)) != len(positions):
+            raise RayALError(
+                f"strategy.batch.kind={self.kind}: it chose {positions[:5].tolist()} … of "
+                f"{len(candidates)} candidates; it must give different positions from 0 on"
+            )
         keyed = with_keys(candidates.table, candidates.keys)
         return with_reason(keyed.take(pa.array(positions, pa.int64())), self.kind)
 

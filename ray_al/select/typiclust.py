@@ -88,7 +88,7 @@ def mean_distances(features: np.ndarray, num_neighbours: int) -> np.ndarray:
     This is 1 / typicality; 0 for a single row.
     """
     num = len(features)
-    count = min(num_neighbours, num // 2)
+    count = min(num_neighbours, num // 2, NEIGHBOUR_POOL - 1)
     means = np.zeros(num, dtype=np.float32)
     space = FeatureSpace.of(*centred(features))
     pool = np.unique(np.linspace(0, num - 1, min(num, NEIGHBOUR_POOL)).astype(np.int64))

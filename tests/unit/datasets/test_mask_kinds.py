@@ -322,3 +322,22 @@ def test_white_specks_are_no_lossy_noise_in_a_png(tmp_path):
     painted[5, 5] = 255
     with pytest.raises(DataError, match=r"\(255, 255, 255\) on 1 pixels"):
         read_mask(write(tmp_path / "m.png", saved(Image.fromarray(painted), "PNG")), NEAREST)
+
+
+def test_thin_things_in_their_own_colour_stay(tmp_path):
+    """One smooth pixel elsewhere has the whole mask decoded by the nearest colours."""
+    painted = np.zeros((40, 40, 3), np.uint8)
+    painted[:, 20:] = COLORS[1]
+    painted[4:34, 10] = COLORS[2]
+    painted[0, 19] = (128, 0, 0)
+    found = read_mask(write(tmp_path / "m.png", saved(Image.fromarray(painted), "PNG")), NEAREST)
+    assert np.array_equal(np.argwhere(found == 2), [[row, 10] for row in range(4, 34)])
+
+
+def test_a_number_beyond_the_palette_is_damage_and_no_black(tmp_path):
+    ids = np.array([[0, 1], [2, 7]], np.uint8)
+    data = saved(indexed(ids, COLORS), "PNG", bits=8)
+    with pytest.raises(
+        DataError, match=r"number \d in a palette of 3 colours; the file is damaged"
+    ):
+        read_mask(write(tmp_path / "m.png", data), PAINT)

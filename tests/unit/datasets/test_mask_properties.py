@@ -168,7 +168,8 @@ def test_regions_survive_a_smaller_size_where_cells_are_free(numbers, height, wi
     if numbers.shape[0] < height or numbers.shape[1] < width:
         return  # a larger size leaves a pixel more than one cell
     rows, columns = (
-        np.arange(old) * new // old for old, new in zip(numbers.shape, (height, width), strict=True)
+        (2 * np.arange(old) + 1) * new // (2 * old)
+        for old, new in zip(numbers.shape, (height, width), strict=True)
     )
     for number in set(numbers.ravel().tolist()) - {0} - set(kept.ravel().tolist()):
         ys, xs = np.nonzero(numbers == number)
@@ -183,7 +184,23 @@ def test_scattered_labels_fill_every_cell_that_holds_one(ids, height, width):
     plain = resize_mask(ids, (height, width))
     assert np.array_equal(resized[plain != IGNORE_INDEX], plain[plain != IGNORE_INDEX])
     rows, columns = (
-        np.arange(old) * new // old for old, new in zip(ids.shape, (height, width), strict=True)
+        (2 * np.arange(old) + 1) * new // (2 * old)
+        for old, new in zip(ids.shape, (height, width), strict=True)
     )
     for row, column in zip(*np.nonzero(labelled), strict=True):
         assert resized[rows[row], columns[column]] != IGNORE_INDEX
+
+
+@few
+@given(SIDES, SIDES, SIDES, SIDES, st.randoms(use_true_random=False))
+def test_a_label_is_trained_in_the_cell_whose_prediction_its_pixel_gets(
+    height, width, rows, columns, random
+):
+    """No smaller mask shifts the labels of single pixels."""
+    rows, columns = min(rows, height), min(columns, width)
+    row, column = random.randrange(height), random.randrange(width)
+    ids = np.full((height, width), IGNORE_INDEX, np.uint8)
+    ids[row, column] = 1
+    ((y, x),) = np.argwhere(resize_scattered(ids, (rows, columns), ids == 1) == 1)
+    for at, old, cell, new in ((row, height, y, rows), (column, width, x, columns)):
+        assert abs((at + 0.5) * new / old - (cell + 0.5)) <= 0.5

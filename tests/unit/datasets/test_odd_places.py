@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import time
 
 import numpy as np
@@ -154,3 +155,30 @@ def test_the_table_for_two_hidden_classes_names_its_condition(tmp_path):
         "if they do mean 'no label'",
     )
     assert all(part in finding["message"] for part in words)
+
+
+def test_pictures_in_hidden_folders_are_not_there(tmp_path):
+    """Some disks and tools keep thumbnails and copies there, under the same names."""
+    root = make(tmp_path)
+    for name in (".@__thumb", ".ipynb_checkpoints"):
+        for kind in ("images", "masks"):
+            shutil.copytree(root / kind / "train", root / kind / "train" / name)
+    assert len(opened(root).splits["train"]) == 3
+    assert [one.wish for one in find_images([str(root / "images" / "train")])] == [
+        f"train{number}" for number in range(3)
+    ]
+
+
+def test_ids_that_own_names_name_are_classes_whatever_the_layout_ignores(tmp_path):
+    for split in ("train", "val"):
+        for kind in (split, f"{split}annot"):
+            (tmp_path / kind).mkdir()
+        Image.fromarray(np.full((24, 32, 3), len(split), np.uint8)).save(tmp_path / split / "a.png")
+        ids = np.arange(24 * 32).reshape(24, 32) % 14
+        Image.fromarray(ids.astype(np.uint8)).save(tmp_path / f"{split}annot" / "a.png")
+    names = [f"c{number}" for number in range(14)]
+    dataset = opened(tmp_path, dataset="camvid", class_names=names)
+    assert list(dataset.class_names) == names
+    assert read_mask(str(tmp_path / "valannot" / "a.png"), dataset.decoder).max() == 13
+    fewer = opened(tmp_path, dataset="camvid", class_names=names, ignore_ids=[11])
+    assert "c11" not in fewer.class_names

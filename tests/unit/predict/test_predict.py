@@ -2,6 +2,8 @@
 
 import io
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -223,3 +225,14 @@ def test_folders_of_others_are_no_output(tmp_path: Path) -> None:
     (tmp_path / "out" / "model.json").write_text("{}")
     with pytest.raises(ConfigError, match="damaged"):
         Output.open(str(tmp_path / "out"), model())
+
+
+def test_an_overlay_is_scaled_down_to_what_jpeg_can_hold() -> None:
+    prediction = Prediction(
+        image=np.zeros((4, 70_000, 3), np.uint8),
+        class_ids=np.zeros((4, 70_000), np.uint8),
+        probabilities=None,
+    )
+    model = cast(TakenModel, SimpleNamespace(colors=((1, 2, 3),)))
+    with Image.open(io.BytesIO(FORMS["overlay"].encode(prediction, model))) as picture:
+        assert picture.size == (35_000, 2)

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -16,6 +18,7 @@ from ray_al.select.softmax import softmax_keys
 from ray_al.select.softrank import softrank_keys
 
 REGIONS = 4
+MOMENT = Moment(seed=0, cycle=1, num_cycles=2)
 
 
 def keyed(kind: str) -> KeyedRule:
@@ -141,3 +144,18 @@ def test_beta_grows_a_hundredfold():
         [2.0, 200.0]
     )
     assert beta_at(2.0, "exponential", 0, 1) == beta_at(2.0, "constant", 3, 5) == 2.0
+
+
+class Unsure(KeyedRule):
+    """Gives no number to some regions."""
+
+    kind: str = "test:Unsure"
+
+    def keys(self, part, moment):
+        return np.where(np.arange(len(part)) % 2, np.nan, 1.0)
+
+
+def test_keys_of_own_rules_that_hold_nan_are_refused():
+    scored = SimpleNamespace(parts=lambda: [pool([0.5, 0.2])], moment=MOMENT)
+    with pytest.raises(RayALError, match="strategy.batch.kind=test:Unsure: its keys hold nan"):
+        Unsure().rank(scored, k=1)

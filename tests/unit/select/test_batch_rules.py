@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 from helpers.candidates import make, rng
 
+from ray_al.core.errors import RayALError
 from ray_al.core.families.batch import BATCH_RULES, Moment
 from ray_al.core.types import SCORE_SCHEMA
 from ray_al.select.badge import badge
@@ -17,7 +18,8 @@ from ray_al.select.kcenter import kcenter
 from ray_al.select.kmeans import kmeans
 from ray_al.select.maxherding import maxherding
 from ray_al.select.redal import redal
-from ray_al.select.typiclust import typiclust
+from ray_al.select.rules import CandidateRule
+from ray_al.select.typiclust import NEIGHBOUR_POOL, mean_distances, typiclust
 
 VARIANTS: dict[str, Any] = {kind: BATCH_RULES.parse({"kind": kind}) for kind in BATCH_RULES.kinds}
 RULES = {kind: rule.choose for kind, rule in VARIANTS.items() if rule.reads_features}
@@ -331,3 +333,24 @@ def test_a_share_goes_to_the_classes_in_turn():
         4,
         5,
     ]  # no class wants 4 or 5
+
+
+class Wrong(CandidateRule):
+    """Gives the positions that it is told."""
+
+    kind: str = "test:Wrong"
+    positions: list[int] = []
+
+    def choose(self, candidates, *, k, rng):
+        return np.array(self.positions)
+
+
+@pytest.mark.parametrize("positions", [[2, 2], [0, 60], [-1, 3]])
+def test_positions_of_own_rules_are_different_candidates(positions):
+    with pytest.raises(RayALError, match="it must give different positions from 0 on"):
+        Wrong(positions=positions).choose_rows(make(), k=2, moment=Moment(seed=0, cycle=1))
+
+
+def test_typical_regions_are_found_with_more_neighbours_than_are_looked_at():
+    features = np.random.default_rng(0).normal(size=(NEIGHBOUR_POOL * 2 + 4, 2)).astype(np.float32)
+    assert np.isfinite(mean_distances(features, NEIGHBOUR_POOL + 1)).all()
