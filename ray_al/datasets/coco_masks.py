@@ -171,6 +171,9 @@ def _fault(polygons: tuple[np.ndarray, ...], image: CocoImage) -> str | None:
             f"its points reach from {points.min():g} to {points.max():g}, far outside of "
             f"{image.height}x{image.width} pixels"
         )
+    xs, ys = points[0::2], points[1::2]
+    if xs.max() < 0 or ys.max() < 0 or xs.min() > image.width or ys.min() > image.height:
+        return f"it lies outside of the image's {image.height}x{image.width} pixels"
     if points.min() >= 0 and points.max() <= 1 < side:
         return "its points lie between 0 and 1, but must be in pixels"
     return None

@@ -107,7 +107,10 @@ def _pixels(shape: Mapping[str, Any], size: Size, uri: str, what: str) -> np.nda
 
 
 def _points(values: object, size: Size) -> list[Point] | None:
-    """Return points (x, y); None if they are not numbers, or far outside of the image."""
+    """Return points (x, y) of an image of `size` (height, width).
+
+    None if they are not numbers, or far outside of the image, or all of them beside it.
+    """
     if not isinstance(values, list) or not values:
         return None
     longest = max(size)
@@ -122,7 +125,9 @@ def _points(values: object, size: Size) -> list[Point] | None:
             if not -longest <= number <= 2 * longest:  # refuses nan as well
                 return None
         points.append((float(x), float(y)))
-    return points
+    xs, ys = zip(*points, strict=True)
+    is_beside = max(xs) < 0 or max(ys) < 0 or min(xs) > size[1] or min(ys) > size[0]
+    return None if is_beside else points
 
 
 def _polygon(canvas: ImageDraw.ImageDraw, points: Sequence[Point]) -> bool:

@@ -121,8 +121,8 @@ class PixelRule:
             )
         if isinstance(self.channels, int) and self.channels != count:
             raise DataError(
-                f"{holds}, the other images {self.channels}; save all images with the same "
-                "channels, or choose some with data.channels=[0, ...]"
+                f"{holds}, and not {self.channels} as the other images, or data.channels, have; "
+                "save all images with the same channels, or choose some with data.channels=[0, ...]"
             )
         if isinstance(self.channels, tuple) and max(self.channels) >= count:
             raise DataError(
@@ -244,10 +244,14 @@ class PixelRule:
             far &= ~void[..., None]
         if far.any():
             example = values[far][0]
+            remedy = (
+                f"if that means no data, set data.nodata={example:g}, else correct the range"
+                if np.isfinite(example)
+                else "save nan in its place and set data.nodata=nan"
+            )
             raise DataError(
                 f"{source}: {int(far.sum())} values lie far outside data.value_range "
-                f"[{low:g}, {high:g}], such as {example:g}; if that means no data, set "
-                f"data.nodata={example:g}, else correct the range"
+                f"[{low:g}, {high:g}], such as {example:g}; {remedy}"
             )
 
 

@@ -17,6 +17,7 @@ from ray_al.core.config import (
     parse_override,
     read_yaml,
 )
+from ray_al.core.config.paths import absolute_value
 from ray_al.core.errors import ConfigError
 from ray_al.core.plain import dump_yaml
 from ray_al.core.section import Section, Seed
@@ -59,6 +60,13 @@ class ParameterSpace(Section):
     def values(self) -> tuple[Any, ...]:
         """All values of a grid or choice, both ends of a range."""
         return tuple(getattr(self, self.kind))
+
+    def with_absolute_paths(self, key: str, folder: str) -> "ParameterSpace":
+        """Return the same values for `key`, with paths relative to `folder` made absolute."""
+        if self.kind not in ("grid", "choice"):
+            return self
+        values = tuple(absolute_value(key, value, folder) for value in self.values)
+        return self.model_copy(update={self.kind: values})
 
 
 def _check_each_once(values: tuple[Any, ...]) -> None:
@@ -279,4 +287,8 @@ def load_sweep(path: str, overrides: Iterable[str] = ()) -> SweepConfig:
         apply_setting(base, ".".join(keys), value, folder=os.getcwd())
     if "seed" in base:
         del base["seed"]
-    return sweep.model_copy(update={"base": None, "run": base})
+    space = {key: one.with_absolute_paths(key, folder) for key, one in sweep.space.items()}
+    reference = {key: absolute_value(key, value, folder) for key, value in sweep.reference.items()}
+    return sweep.model_copy(
+        update={"base": None, "run": base, "space": space, "reference": reference}
+    )

@@ -38,8 +38,8 @@ class DataConfig(Section):
     """
 
     dataset: Annotated[Layout, LAYOUTS] = Field(default_factory=lambda: LAYOUTS.parse("synthetic"))
-    """Layout of the files: camvid, cityscapes, voc, coco, folder, synthetic, or a class of your
-    own.
+    """Layout of the files: camvid, cityscapes, voc, coco, labelme, folder, synthetic, or a class of
+    your own.
     """
     root: Annotated[str, Field(min_length=1)] | None = None
     """Folder or URI of the images and masks; a relative path starts at the folder of the

@@ -1,5 +1,6 @@
 """Paths and URIs inside a configuration, and the folders that they are relative to."""
 
+import copy
 import os
 from typing import Any
 
@@ -30,6 +31,18 @@ def make_absolute(values: dict[str, Any], folder: str | None) -> None:
         place = section.get(key) if isinstance(section, dict) else None
         if isinstance(place, str) and place and not (key == "weights" and place in WEIGHTS):
             section[key] = absolute(place, folder)
+
+
+def absolute_value(key: str, value: Any, folder: str | None) -> Any:
+    """Return the value of a dotted key with the paths in it made absolute; see `make_absolute`."""
+    *sections, last = key.split(".")
+    values: dict[str, Any] = {last: copy.deepcopy(value)}
+    for name in reversed(sections):
+        values = {name: values}
+    make_absolute(values, folder)
+    for name in sections:
+        values = values[name]
+    return values[last]
 
 
 def absolute(path: str, folder: str) -> str:

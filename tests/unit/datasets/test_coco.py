@@ -197,6 +197,7 @@ FLAT = {"size": list(SIZE), "counts": [10, 5]}
         (one(5, outline=[[1, 2, 3, 4, 5, float("nan")]]), "not finite"),
         (one(5, outline=[[0.1, 0.2, 0.9, 0.2, 0.5, 0.8]]), "lie between 0 and 1"),
         (one(5, outline=[[1, 2, 9e8, 4, 5, 6]]), "far outside of 20x30"),
+        (one(5, outline=[[31, 2, 40, 2, 35, 9]]), "it lies outside of the image's 20x30 pixels"),
         (one(5, outline=FLAT), "its runs cover 15 pixels, the image has 600"),
         (one(5, outline={**FLAT, "size": [30, 20]}), "runs are of 30x20 pixels"),
         (one(5, outline={"size": list(SIZE), "counts": "P0P2"}), "its runs cover"),

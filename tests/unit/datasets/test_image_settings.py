@@ -150,7 +150,7 @@ def test_a_range_that_cuts_much_off_is_said(folder, caplog):
 def test_an_image_with_other_channels_is_refused(folder):
     np.save(folder / "images/val/0.npy", np.zeros((8, 10, 3), np.uint16))
     config = config_of(folder, channels=4, normalize="none", value_range=[29_000, 31_000])
-    with pytest.raises(ConfigError, match="holds 3 channels, the other images 4"):
+    with pytest.raises(ConfigError, match="holds 3 channels, and not 4 as the other images"):
         check_start(open_dataset(config.data))
 
 

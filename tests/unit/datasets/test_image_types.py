@@ -159,7 +159,7 @@ REFUSED = {
     "another number": (
         npy(SQUARE),
         PixelRule(channels=4),
-        "the other images 4",
+        "not 4 as the other images",
     ),
     "no such channel": (
         npy(SQUARE),

@@ -75,6 +75,7 @@ def test_later_shapes_cover_earlier_ones(tmp_path: Path) -> None:
         (shape("car", [[1, 1], [5, 1], [1e12, 5]]), "points that cannot be pixels of 20x30"),
         (shape("car", [[1, 1], [5, 1], [float("nan"), 5]]), "points that cannot be pixels"),
         (shape("car", [[1, 1], [5, 1], []]), "points that cannot be pixels"),
+        (shape("car", [[31, 1], [40, 1], [35, 9]]), "points that cannot be pixels of 20x30"),
         (shape("car", [[1, 1], [2, 2]], "mask", mask="AAAA"), "no usable picture"),
         (
             shape("car", [[1, 1], [2, 2]], "mask", mask=png(np.ones((9, 9), bool))),

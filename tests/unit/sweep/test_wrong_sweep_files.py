@@ -49,3 +49,16 @@ def test_set_does_not_reach_keys_of_the_sweep_file(tmp_path: Path, override: str
     words = f"--set {override}: --set changes settings of the runs; {key}"
     with pytest.raises(ConfigError, match=re.escape(words)):
         load_sweep(str(file), [override])
+
+
+def test_places_in_a_space_start_at_the_folder_of_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "s.yaml"
+    file.write_text(
+        "name: s\nspace: {data.root: [d, /e], model.weights: [none, w.pth], train.steps: [1, 2]}\n"
+        "reference: {data.root: d}\n"
+    )
+    sweep = load_sweep(str(file))
+    assert sweep.space["data.root"].values == (str(tmp_path / "d"), "/e")
+    assert sweep.space["model.weights"].values == ("none", str(tmp_path / "w.pth"))
+    assert sweep.space["train.steps"].values == (1, 2)
+    assert sweep.reference == {"data.root": str(tmp_path / "d")}
