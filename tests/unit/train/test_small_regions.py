@@ -44,9 +44,11 @@ def test_a_region_loses_its_last_cell_to_another_one_alone(size):
     assert np.isin(small[small != 255], mask[mask != 255]).all()
     for number in set(range(1, 61)) - set(np.unique(kept).tolist()):
         ys, xs = np.nonzero(numbers == number)
-        assert kept[
-            ys * size[0] // SIZE[0], xs * size[1] // SIZE[1]
-        ].all()  # every cell that it lies in has another label
+        rows, columns = (
+            (2 * at + 1) * new // (2 * old)
+            for at, new, old in zip((ys, xs), size, SIZE, strict=True)
+        )
+        assert kept[rows, columns].all()  # every cell that holds a centre of it has another label
 
 
 def test_cells_that_lie_apart_all_survive():
