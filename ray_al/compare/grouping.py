@@ -82,7 +82,7 @@ def group_runs(
             "no run can be compared; finish unfinished ones with `ray-al resume`" + listed
         )
     alike, others = _split(finished, varied | set(allowed))
-    alike = _with_words(alike)
+    alike = _with_defaults(alike)
     keys = _differing_keys(alike)
     return Grouped(
         groups=tuple(_groups(alike, keys)),
@@ -160,7 +160,7 @@ def _sections(key: str) -> Iterator[str]:
         yield key
 
 
-def _with_words(runs: Sequence[RunResult]) -> list[RunResult]:
+def _with_defaults(runs: Sequence[RunResult]) -> list[RunResult]:
     """Return the runs with defaults for what others have as a section and they have in no form.
 
     Results that were exported lack the keys that came later.

@@ -111,13 +111,15 @@ def _saved(
 
 def _share_at_own_score(own: Curves, other: Curves) -> Known:
     """Return the share that `own` saves at the score of its last budget."""
-    target = own[1][:, -1]
-    return share_saved(reach(*own, target), reach(*other, target))
+    return _share_at(own[1][:, -1], own, other)
 
 
 def _share_at_other_score(own: Curves, other: Curves) -> Known:
     """Return the share that `own` saves at the score of the last budget of `other`."""
-    target = other[1][:, -1]
+    return _share_at(other[1][:, -1], own, other)
+
+
+def _share_at(target: np.ndarray, own: Curves, other: Curves) -> Known:
     return share_saved(reach(*own, target), reach(*other, target))
 
 

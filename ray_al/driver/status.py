@@ -22,11 +22,8 @@ from ray_al.report.extensions import extension_lines
 from ray_al.report.left_out import labels_left_out
 from ray_al.report.validation import validation_facts
 
-INTERVAL_S = 0.5
-
 logger = logging.getLogger(__name__)
-
-
+INTERVAL_S = 0.5
 AT_REST = ("created", "waiting", "finished", "interrupted", "failed")
 """Stages of a run that no process drives."""
 KILLED = "killed"
